@@ -1,0 +1,98 @@
+"""What became of one report: the answers a sender can get."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from gateway.election.validation import Invalid, Violation
+
+
+class Receipt(msgspec.Struct, frozen=True, gc=False):
+    """The report is durable. Exists only once it is committed and flushed in Postgres."""
+
+    unit: str
+    revision: int
+    duplicate: bool
+    sequence: int | None
+    """Its place in the public record; None while it is embargoed."""
+    digest: bytes
+    accepted_at: datetime
+    published_at: datetime | None
+    warnings: tuple[str, ...]
+
+    @property
+    def outcome(self) -> str:
+        """`accepted` the first time, `duplicate` afterwards."""
+        return "duplicate" if self.duplicate else "accepted"
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """The report was not taken, and will not be if it is sent again as it is."""
+
+    code: str
+    unit: str | None
+    revision: int | None
+    current_revision: int | None = None
+    violations: tuple[Violation, ...] = ()
+    line: int | None = None
+    """Where several were sent: the line of one that could not be read."""
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """Nothing was decided: the report may or may not be durable, and sending it again is safe."""
+
+    code: str
+    retry_after_s: float
+    unit: str | None = None
+    revision: int | None = None
+
+
+Outcome = Receipt | Refusal | Retry
+
+
+def refusal_of(invalid: Invalid) -> Refusal:
+    """Return the answer to a report that may not be accepted."""
+    return Refusal(invalid.code, invalid.unit, invalid.revision, violations=invalid.violations)
+
+
+def outcome_document(outcome: Outcome, *, rehearsal: bool) -> dict[str, Any]:
+    """Return an outcome as its members on the wire."""
+    match outcome:
+        case Receipt():
+            document: dict[str, Any] = {
+                "unit": outcome.unit,
+                "revision": outcome.revision,
+                "outcome": outcome.outcome,
+                "state": "embargoed" if outcome.sequence is None else "published",
+                "sequence": outcome.sequence,
+                "digest": outcome.digest.hex(),
+                "accepted_at": outcome.accepted_at,
+                "published_at": outcome.published_at,
+                "warnings": list(outcome.warnings),
+            }
+        case Refusal():
+            document = {
+                "unit": outcome.unit,
+                "revision": outcome.revision,
+                "outcome": "refused",
+                "code": outcome.code,
+            }
+            if outcome.current_revision is not None:
+                document["current_revision"] = outcome.current_revision
+            if outcome.line is not None:
+                document["line"] = outcome.line
+            document["violations"] = [
+                {"code": each.code, "path": each.path, "detail": each.detail} for each in outcome.violations
+            ]
+        case Retry():
+            document = {
+                "unit": outcome.unit,
+                "revision": outcome.revision,
+                "outcome": "retry",
+                "code": outcome.code,
+            }
+            document["retry_after_s"] = outcome.retry_after_s
+    if rehearsal:
+        document["rehearsal"] = True
+    return document

@@ -1,0 +1,200 @@
+"""The fold of publications: what every area holds, and what changed since a cursor.
+
+A report replaces its unit's figures; the difference is added to every area above. So applying costs the same however
+large the election is, and an area is at every moment exactly the sum of its units.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import OrderedDict
+from collections.abc import Container
+from datetime import datetime
+from typing import NamedTuple
+
+from gateway.election.registry import Area, Registry
+from gateway.election.report import CHAIN_START, STATUSES, Publication, Report, decode_report, next_chain
+
+COUNTED, COUNTED_VOTERS, BALLOTS, BLANK, REJECTED, VOTERS, PARTIES = range(7)
+"""Places within one category of a figures array: how many units have the category, how many of these told voters,
+then the sums; from PARTIES on, the votes of each party in the registry's order."""
+
+
+class HistoryChanged(Exception):
+    """The record that is being followed is not the one applied so far (a restore, a bad failover)."""
+
+
+class Cursor(NamedTuple):
+    """A place in one record: `prefix` is the first 4 bytes of the chain there, as an integer."""
+
+    sequence: int
+    prefix: int
+
+
+class Layout:
+    """Where each figure stands in the flat array that an area keeps: statuses first, then category by category."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.parties = {code: number for number, code in enumerate(registry.party_codes)}
+        self.width = PARTIES + len(self.parties)
+        self.bases = {
+            name: len(STATUSES) + number * self.width for number, name in enumerate(registry.categories)
+        }
+        self.statuses = {name: number for number, name in enumerate(STATUSES)}
+        self.size = len(STATUSES) + len(self.bases) * self.width
+        self.fallible = frozenset(
+            place
+            for base in self.bases.values()
+            for place in (base + BALLOTS, *range(base + PARTIES, base + self.width))
+        )
+        """Places of ballots and votes: a fall there is a correction."""
+
+    def zeros(self) -> array[int]:
+        """Return figures of nothing counted (64-bit signed)."""
+        return array("q", bytes(8 * self.size))
+
+    def figures(self, report: Report) -> array[int]:
+        """Return one report's figures."""
+        figures = self.zeros()
+        figures[self.statuses[report.status]] = 1
+        parties = self.parties
+        for category, counts in report.counts.items():
+            base = self.bases[category]
+            figures[base] = 1
+            figures[base + BALLOTS] = counts.ballots
+            figures[base + BLANK] = counts.blank
+            figures[base + REJECTED] = counts.rejected
+            if type(counts.voters) is int:
+                figures[base + COUNTED_VOTERS] = 1
+                figures[base + VOTERS] = counts.voters
+            base += PARTIES
+            for party, votes in counts.votes.items():
+                figures[base + parties[party]] = votes
+        return figures
+
+    def ballots(self, figures: array[int]) -> int:
+        """Return the ballots of all categories."""
+        return sum(figures[base + BALLOTS] for base in self.bases.values())
+
+
+class Correction(NamedTuple):
+    """A fall of ballots or of some party's votes in one unit."""
+
+    sequence: int
+    at: datetime
+    unit: str
+    reason: str | None
+    ballots: int
+    """The change of the unit's ballots: negative where they fell, 0 or more where only some votes did."""
+    previous: array[int]
+    """The unit's figures before."""
+
+
+class AreaState:
+    """What one area holds now."""
+
+    __slots__ = ("area", "correction", "corrections", "figures", "published_at", "report", "sequence")
+
+    def __init__(self, area: Area, figures: array[int]) -> None:
+        self.area = area
+        self.figures = figures
+        self.sequence = 0
+        """Of the last publication at or below the area; 0 before the first."""
+        self.published_at: datetime | None = None
+        self.report: tuple[int, str, str] | None = None
+        """A unit's revision, counted_at (as sent) and status."""
+        self.corrections = 0
+        self.correction: Correction | None = None
+        """The last fall at or below the area."""
+
+
+class ElectionState:
+    """All areas of one election at one sequence.
+
+    Invariants: publications are applied in order without a gap, and each continues the chain; every area's figures
+    are the sums of its units'; `_recent` holds the areas ever changed, the one changed last at its end.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.layout = Layout(registry)
+        self.areas = [AreaState(area, self.layout.zeros()) for area in registry.areas]
+        self.sequence = 0
+        self.chain = CHAIN_START
+        self.published_at: datetime | None = None
+        self._recent: OrderedDict[int, None] = OrderedDict()
+        self._prefixes = array("I", [0])
+
+    def apply(self, publication: Publication) -> None:
+        """Add the next publication.
+
+        Raises HistoryChanged when it does not follow on the last one.
+        """
+        if publication.sequence != self.sequence + 1:
+            raise HistoryChanged(f"expected sequence {self.sequence + 1}, got {publication.sequence}")
+        if publication.chain != next_chain(self.chain, publication.digest):
+            raise HistoryChanged(f"the chain breaks at sequence {publication.sequence}")
+        report = decode_report(publication.body)
+        unit = self.areas[self.registry.units[publication.unit].index]
+        before, after = unit.figures, self.layout.figures(report)
+        changes = [
+            (place, new - old)
+            for place, (old, new) in enumerate(zip(before, after, strict=True))
+            if old != new
+        ]
+        fallible = self.layout.fallible
+        correction = None
+        if any(change < 0 and place in fallible for place, change in changes):
+            ballots = self.layout.ballots(after) - self.layout.ballots(before)
+            reason = report.reason if isinstance(report.reason, str) else None
+            correction = Correction(
+                publication.sequence, publication.published_at, report.unit, reason, ballots, before
+            )
+        unit.figures = after
+        unit.report = (report.revision, report.counted_at, report.status)
+        self._touch(unit, publication, correction)
+        for index in unit.area.path:
+            above = self.areas[index]
+            figures = above.figures
+            for place, change in changes:
+                figures[place] += change
+            self._touch(above, publication, correction)
+        self.sequence = publication.sequence
+        self.chain = publication.chain
+        self.published_at = publication.published_at
+        self._prefixes.append(int.from_bytes(publication.chain[:4]))
+
+    def _touch(self, area: AreaState, publication: Publication, correction: Correction | None) -> None:
+        area.sequence = publication.sequence
+        area.published_at = publication.published_at
+        if correction is not None:
+            area.correction = correction
+            area.corrections += 1
+        self._recent[area.area.index] = None
+        self._recent.move_to_end(area.area.index)
+
+    def cursor(self) -> Cursor:
+        """Return the place of this state in the record."""
+        return Cursor(self.sequence, self._prefixes[-1])
+
+    def prefix_at(self, sequence: int) -> int | None:
+        """Return the first 4 bytes of the chain at a sequence, None where this state has not come that far."""
+        return self._prefixes[sequence] if 0 <= sequence <= self.sequence else None
+
+    def holds(self, cursor: Cursor) -> bool:
+        """Whether the cursor is a place in this very record, not ahead of this state."""
+        return cursor.sequence <= self.sequence and self._prefixes[cursor.sequence] == cursor.prefix
+
+    def changed_since(self, sequence: int, within: Container[int]) -> list[int]:
+        """Return the areas of `within` with a publication after `sequence`, parents first.
+
+        Costs as much as there are areas that changed, wherever `sequence` lies.
+        """
+        changed = []
+        for index in reversed(self._recent):
+            if self.areas[index].sequence <= sequence:
+                break
+            if index in within:
+                changed.append(index)
+        changed.sort()
+        return changed

@@ -1,0 +1,384 @@
+"""Whether a report may be accepted, as far as the report and the registry can tell.
+
+Two readings of the same rules. `Validator.check` takes the fast one, in which a typed decoder does the work, and
+answers a good report in a few microseconds. Only a report that fails there is read again, slowly, to name every
+violation at once with its JSON path. That the two agree on every input is a property test.
+
+Knows nothing of state: whether a revision is stale is the journal's to say.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import orjson
+
+from gateway.election.registry import COUNT_MAX, Area, Registry, read_time
+from gateway.election.report import REASONS, STATUSES, Report, canonical, decode_report, digest_of
+from gateway.errors import MalformedDocument
+
+VIOLATIONS_MAX = 100
+"""Violations told of one report; a count of the rest follows."""
+
+_REQUIRED = ("unit", "revision", "counted_at", "status", "counts")
+_MEMBERS = frozenset((*_REQUIRED, "reason"))
+_COUNTS_REQUIRED = ("ballots", "blank", "rejected", "votes")
+_COUNTS_MEMBERS = frozenset((*_COUNTS_REQUIRED, "voters"))
+_WHITE_SPACE = b" \t\r\n"
+_SIMPLE_NAME = re.compile(r"\w+")
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """One broken rule: a stable `code`, the JSON `path` of what broke it, and a sentence for a person."""
+
+    code: str
+    path: str
+    detail: str
+
+
+class ValidReport(msgspec.Struct, frozen=True, gc=False):
+    """A report that the registry allows, with the bytes that will be stored."""
+
+    report: Report
+    body: bytes
+    digest: bytes
+
+
+class Invalid(msgspec.Struct, frozen=True):
+    """A report that may not be accepted. `unit` and `revision` where they could be read."""
+
+    code: str
+    unit: str | None
+    revision: int | None
+    violations: tuple[Violation, ...]
+
+
+class Scope:
+    """The units a sender may report: all at or below its areas. Whether another unit exists, it does not tell."""
+
+    def __init__(self, registry: Registry, areas: frozenset[str]) -> None:
+        self.whole = registry.root.id in areas
+        self.areas = areas
+        self._units: frozenset[str] = frozenset(
+            registry.areas[index].id
+            for identifier in areas
+            if identifier in registry.by_id and not self.whole
+            for index in registry.below(registry.by_id[identifier])
+            if registry.areas[index].is_unit
+        )
+        self._registry = registry
+
+    def __contains__(self, unit: str) -> bool:
+        """Whether a report for `unit` may be judged at all; with the whole country in scope, any text may."""
+        return self.whole or unit in self._units
+
+    def municipalities(self) -> frozenset[str]:
+        """Identifiers of the municipalities of the units in scope."""
+        units = self._registry.units
+        inside = units if self.whole else self._units
+        return frozenset(self._registry.municipality(units[unit]).id for unit in inside)
+
+
+class Validator:
+    """Judges reports against one registry. Immutable, so it may be shared."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self._categories = frozenset(registry.categories)
+
+    def check(self, raw: bytes | memoryview, scope: Scope) -> ValidReport | Invalid:
+        """Judge one report as sent, JSON in UTF-8.
+
+        Raises MalformedDocument when it is no JSON at all.
+        """
+        document = read_json(raw)
+        body = canonical(document)
+        try:
+            report = decode_report(body)
+            unit = self.registry.units[report.unit]
+            read_time(report.counted_at)
+        except (msgspec.ValidationError, KeyError, ValueError):
+            return self._explain(raw, document, scope)
+        if report.unit not in scope:
+            return _forbidden(report.unit, report.revision)
+        if not self._adds_up(report, unit) or not _told_once(raw, body):
+            return self._explain(raw, document, scope)
+        return ValidReport(report, body, digest_of(body))
+
+    def _adds_up(self, report: Report, unit: Area) -> bool:
+        ballot = unit.ballot
+        for category, counts in report.counts.items():
+            if category not in self._categories or not ballot.issuperset(counts.votes):
+                return False
+            if sum(counts.votes.values()) + counts.blank != counts.ballots:
+                return False
+        return True
+
+    def _explain(self, raw: bytes | memoryview, document: object, scope: Scope) -> ValidReport | Invalid:
+        """Read a report again to say all that is wrong with it."""
+        unit = document.get("unit") if isinstance(document, dict) else None
+        revision = document.get("revision") if isinstance(document, dict) else None
+        named = unit if isinstance(unit, str) and len(unit) <= 64 else None
+        numbered = revision if type(revision) is int and 1 <= revision <= COUNT_MAX else None
+        if isinstance(unit, str) and unit not in scope:
+            return _forbidden(named, numbered)
+        exact = _read_exactly(raw)
+        found = _told(_violations(exact, self.registry))
+        if found:
+            return Invalid("invalid_report", named, numbered, found)
+        # White space or escapes made the quick comparison of lengths fail, and nothing is wrong.
+        body = canonical(document)
+        return ValidReport(decode_report(body), body, digest_of(body))
+
+
+def read_json(raw: bytes | memoryview) -> Any:
+    """Decode JSON strictly: UTF-8, no NaN, no lone surrogates, at most 1 024 deep.
+
+    Raises MalformedDocument, naming line and column.
+    """
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise MalformedDocument(str(error)) from None
+
+
+def _forbidden(unit: str | None, revision: int | None) -> Invalid:
+    told = Violation("unit_forbidden", "$.unit", "this token may not report for this unit")
+    return Invalid("unit_forbidden", unit, revision, (told,))
+
+
+def _told_once(raw: bytes | memoryview, body: bytes) -> bool:
+    """Whether the report repeats no member, told by lengths alone; False may also mean needless escapes.
+
+    A decoder keeps one of repeated members, so the canonical bytes come out shorter than what was sent. Sorting
+    changes no length, and white space is taken out of both.
+    """
+    if len(raw) == len(body):
+        return True
+    sent = bytes(raw).translate(None, _WHITE_SPACE)
+    return len(sent) == len(body.translate(None, _WHITE_SPACE))
+
+
+class _Members(dict[str, Any]):
+    """A JSON object that remembers which of its members were repeated."""
+
+    repeated: tuple[str, ...] = ()
+
+
+class _Odd(str):
+    """A number as it was written, where it is no plain integer."""
+
+    __slots__ = ()
+
+
+def _members(pairs: list[tuple[str, Any]]) -> _Members:
+    members = _Members(pairs)
+    if len(members) != len(pairs):
+        times = Counter(name for name, _ in pairs)
+        members.repeated = tuple(name for name, count in times.items() if count > 1)
+    return members
+
+
+def _integer(text: str) -> int | _Odd:
+    return _Odd(text[:40]) if len(text) > 18 or text == "-0" else int(text)
+
+
+def _read_exactly(raw: bytes | memoryview) -> object:
+    try:
+        return json.loads(
+            bytes(raw),
+            object_pairs_hook=_members,
+            parse_int=_integer,
+            parse_float=lambda text: _Odd(text[:40]),
+        )
+    except RecursionError:
+        raise MalformedDocument("nested too deeply") from None
+
+
+def _told(violations: Iterator[Violation]) -> tuple[Violation, ...]:
+    """Keep the first of them, and count the rest in a last one."""
+    told: list[Violation] = []
+    rest = 0
+    for violation in violations:
+        if len(told) < VIOLATIONS_MAX:
+            told.append(violation)
+        else:
+            rest += 1
+    if rest:
+        told.append(Violation("more_violations", "$", f"and {rest} more"))
+    return tuple(told)
+
+
+def _violations(report: object, registry: Registry) -> Iterator[Violation]:
+    if not isinstance(report, _Members):
+        yield Violation("wrong_type", "$", f"a report is an object, not {_shown(report)}")
+        return
+    yield from _object(report, "$", _REQUIRED, _MEMBERS)
+    unit = report.get("unit")
+    yield from _member(report, "unit", lambda value: _unit(value, registry))
+    yield from _member(report, "revision", _revision)
+    yield from _member(report, "counted_at", _time)
+    yield from _member(report, "status", lambda value: _one_of(value, STATUSES, "status"))
+    yield from _member(report, "reason", lambda value: _one_of(value, REASONS, "reason"))
+    if "counts" in report:
+        area = registry.units.get(unit) if isinstance(unit, str) else None
+        yield from _categories(report["counts"], registry, area)
+
+
+def _object(
+    value: _Members, path: str, required: tuple[str, ...], known: frozenset[str]
+) -> Iterator[Violation]:
+    for name in required:
+        if name not in value:
+            yield Violation("missing_member", f"{path}.{name}", "required")
+    for name in value:
+        if name not in known:
+            yield Violation("unknown_member", _at(path, name), "not a member of this object")
+    yield from _repeated(value, path)
+
+
+def _repeated(value: _Members, path: str) -> Iterator[Violation]:
+    for name in value.repeated:
+        yield Violation("repeated_member", _at(path, name), "given more than once")
+
+
+def _member(
+    report: _Members, name: str, problem: Callable[[object], tuple[str, str] | None]
+) -> Iterator[Violation]:
+    if name in report and (found := _null(report[name]) or problem(report[name])):
+        yield Violation(found[0], f"$.{name}", found[1])
+
+
+def _null(value: object) -> tuple[str, str] | None:
+    if value is None:
+        return "null_value", "null is not a value here; leave the member out"
+    if isinstance(value, str) and "\x00" in value:
+        return "forbidden_character", "U+0000 is not allowed"
+    return None
+
+
+def _unit(value: object, registry: Registry) -> tuple[str, str] | None:
+    if isinstance(value, _Odd) or not isinstance(value, str):
+        return "wrong_type", f"expected a text, not {_shown(value)}"
+    if value in registry.units:
+        return None
+    if value in registry.by_id:
+        return (
+            "unknown_unit",
+            f"{value} is a {registry.by_id[value].level}; only areas without children report",
+        )
+    return "unknown_unit", f"{_shown(value)} is not in the registry"
+
+
+def _revision(value: object) -> tuple[str, str] | None:
+    if type(value) is not int:
+        return "wrong_type", f"expected an integer, not {_shown(value)}"
+    if not 1 <= value <= COUNT_MAX:
+        return "revision_out_of_range", f"expected 1 to {COUNT_MAX}, not {value}"
+    return None
+
+
+def _time(value: object) -> tuple[str, str] | None:
+    if isinstance(value, _Odd) or not isinstance(value, str):
+        return "wrong_type", f"expected a text, not {_shown(value)}"
+    try:
+        read_time(value)
+    except ValueError as error:
+        code = "time_without_offset" if "offset" in str(error) else "not_a_time"
+        return code, f"expected an RFC 3339 time with an offset, not {_shown(value)}"
+    return None
+
+
+def _one_of(value: object, known: tuple[str, ...], what: str) -> tuple[str, str] | None:
+    if isinstance(value, str) and not isinstance(value, _Odd) and value in known:
+        return None
+    return f"unknown_{what}", f"{_shown(value)} is not one of {', '.join(known)}"
+
+
+def _categories(value: object, registry: Registry, unit: Area | None) -> Iterator[Violation]:
+    if not isinstance(value, _Members):
+        code, detail = _null(value) or ("wrong_type", f"expected an object, not {_shown(value)}")
+        yield Violation(code, "$.counts", detail)
+        return
+    yield from _repeated(value, "$.counts")
+    for category, counts in value.items():
+        path = _at("$.counts", category)
+        if category not in registry.categories:
+            detail = f"the categories are {', '.join(registry.categories)}"
+            yield Violation("unknown_category", path, detail)
+        yield from _counts(counts, path, registry, unit)
+
+
+def _counts(value: object, path: str, registry: Registry, unit: Area | None) -> Iterator[Violation]:
+    if not isinstance(value, _Members):
+        code, detail = _null(value) or ("wrong_type", f"expected an object, not {_shown(value)}")
+        yield Violation(code, path, detail)
+        return
+    yield from _object(value, path, _COUNTS_REQUIRED, _COUNTS_MEMBERS)
+    for name in ("ballots", "blank", "rejected", "voters"):
+        if name in value:
+            yield from _count(value[name], f"{path}.{name}")
+    votes = value.get("votes")
+    if not isinstance(votes, _Members):
+        if "votes" in value:
+            code, detail = _null(votes) or ("wrong_type", f"expected an object, not {_shown(votes)}")
+            yield Violation(code, f"{path}.votes", detail)
+        return
+    yield from _votes(votes, f"{path}.votes", registry, unit)
+    yield from _sum(value, votes, path)
+
+
+def _votes(votes: _Members, path: str, registry: Registry, unit: Area | None) -> Iterator[Violation]:
+    yield from _repeated(votes, path)
+    for party, count in votes.items():
+        at = _at(path, party)
+        if party not in registry.root.ballot and party not in registry.party_codes:
+            yield Violation("unknown_party", at, "not a party of this election")
+        elif unit is not None and party not in unit.ballot:
+            yield Violation("party_not_on_ballot", at, f"not on the ballot of {unit.id}")
+        yield from _count(count, at)
+
+
+def _sum(counts: _Members, votes: _Members, path: str) -> Iterator[Violation]:
+    ballots, blank, each = counts.get("ballots"), counts.get("blank"), list(votes.values())
+    if all(_is_count(figure) for figure in (ballots, blank, *each)):
+        total = sum(each) + blank
+        if total != ballots:
+            detail = f"votes {sum(each)} + blank {blank} = {total}, not {ballots}"
+            yield Violation("sum_mismatch", f"{path}.ballots", detail)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= COUNT_MAX
+
+
+def _count(value: object, path: str) -> Iterator[Violation]:
+    if _is_count(value):
+        return
+    if type(value) is int:
+        yield Violation("count_out_of_range", path, f"expected 0 to {COUNT_MAX}, not {value}")
+        return
+    code, detail = _null(value) or ("not_a_count", f"expected an integer, not {_shown(value)}")
+    yield Violation(code, path, detail)
+
+
+def _at(path: str, name: str) -> str:
+    """Return the JSON path of a member, quoted and cut where its name is not a plain one (RFC 9535)."""
+    if len(name) <= 64 and _SIMPLE_NAME.fullmatch(name):
+        return f"{path}.{name}"
+    return f"{path}[{json.dumps(name[:64], ensure_ascii=False)}]"
+
+
+def _shown(value: object) -> str:
+    """Show a value in an error, short whatever it is."""
+    if isinstance(value, _Odd):
+        return str(value)
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "an array"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 42 else text[:40] + "…"

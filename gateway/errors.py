@@ -1,0 +1,91 @@
+"""What can go wrong, by name, with the code it shows on the wire.
+
+    GatewayError
+    ├── Overloaded            this sender, or the whole queue, has its share waiting       retryable
+    ├── Draining              this process is about to end                                 retryable
+    ├── JournalUnavailable    Postgres did not decide; the outcome is unknown              retryable
+    ├── ElectionUnknown       no election of that name
+    ├── ElectionStarted       a registry cannot change once a report is accepted
+    ├── MalformedRegistry     a registry that cannot be used, with every reason
+    ├── MalformedCursor       a cursor that is not `sequence-cccccccc`
+    ├── MalformedDocument     bytes that are not the JSON they claim to be
+    └── Refused               an administrative act the rules forbid
+
+A wrong report is not an exception: see `election.validation`, which returns every violation at once.
+"""
+
+from collections.abc import Sequence
+
+
+class GatewayError(Exception):
+    """Anything the gateway names; `code` is stable on the wire, `retryable` says whether sending again may help."""
+
+    code = "error"
+    retryable = False
+
+
+class Overloaded(GatewayError):
+    """No room for these reports now; `retry_after_s` says when to come back."""
+
+    code = "overloaded"
+    retryable = True
+
+    def __init__(self, detail: str, retry_after_s: float, *, share: bool = False) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+        self.share = share
+        """Whether it is this sender's own share that is full (429) and not the whole queue (503)."""
+
+
+class Draining(GatewayError):
+    """The process is about to end and takes nothing new."""
+
+    code = "draining"
+    retryable = True
+
+
+class JournalUnavailable(GatewayError):
+    """Postgres gave no answer: what was handed over may or may not be durable."""
+
+    code = "journal_unavailable"
+    retryable = True
+
+
+class ElectionUnknown(GatewayError):
+    """There is no election of that name."""
+
+    code = "unknown_election"
+
+
+class ElectionStarted(GatewayError):
+    """A report is accepted already, so the registry stands; the message names what would have changed."""
+
+    code = "election_started"
+
+
+class MalformedRegistry(GatewayError):
+    """A registry with mistakes; `problems` names each with its JSON path."""
+
+    code = "malformed_registry"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+class MalformedCursor(GatewayError):
+    """A text that is no cursor; readers with one get a snapshot."""
+
+    code = "malformed_cursor"
+
+
+class MalformedDocument(GatewayError):
+    """Bytes that cannot be read as what they claim to be."""
+
+    code = "malformed"
+
+
+class Refused(GatewayError):
+    """An administrative act that the rules of an election forbid."""
+
+    code = "refused"

@@ -1,0 +1,267 @@
+"""Administrative acts: registries, embargo, closing, tokens.
+
+Each takes the head lock of its election, as an append does, raises the election's version and is recorded with time
+and author. So no report is ever accepted by rules that had already changed.
+"""
+
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import msgspec
+import orjson
+
+from gateway.election.registry import Registry, differences, read_registry
+from gateway.errors import ElectionStarted, ElectionUnknown, Refused
+from gateway.journal.connection import CHANNEL, Connection, answering, connect
+
+TOKEN_PREFIX = "vgn_"  # noqa: S105 - a mark by which scanners for secrets know one, not a secret
+
+
+class ElectionSummary(msgspec.Struct, frozen=True):
+    """An election as an operator sees it."""
+
+    id: str
+    name: str
+    rehearsal: bool
+    publish_from: datetime
+    released_at: datetime | None
+    closed_at: datetime | None
+    accepted: int
+
+
+class TokenSummary(msgspec.Struct, frozen=True):
+    """A token as an operator sees it; the token itself is nowhere."""
+
+    key: int
+    election: str
+    areas: list[str]
+    role: str
+    note: str
+    issued_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_contact_at: datetime | None
+
+
+class IssuedToken(msgspec.Struct, frozen=True):
+    """A new token, shown this once."""
+
+    key: int
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"IssuedToken(key={self.key})"
+
+
+class _Locked(msgspec.Struct, frozen=True):
+    key: int
+    registry: Registry
+    publish_from: datetime
+    released_at: datetime | None
+    closed_at: datetime | None
+    accepted: int
+    now: datetime
+
+
+class Administration:
+    """One connection on which acts are done. Raises JournalUnavailable, ElectionUnknown and Refused."""
+
+    def __init__(self, connection: Connection, author: str) -> None:
+        self._connection = connection
+        self._author = author
+
+    async def load_election(self, document: object) -> str:
+        """Load a registry document, or replace one while no report is accepted; return the election's identifier.
+
+        Loading the same again changes nothing. Raises MalformedRegistry; ElectionStarted with what would differ.
+        """
+        registry = read_registry(document)
+        connection = self._connection
+        with answering():
+            async with connection.transaction():
+                # The insert decides who is first; whoever loses waits here for the winner and then sees its row.
+                key = await connection.fetchval(
+                    "INSERT INTO election (id, registry) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING RETURNING key",
+                    registry.id,
+                    registry.canonical(),
+                )
+                if key is not None:
+                    await connection.execute(
+                        "INSERT INTO head (election, publish_from) VALUES ($1, $2)",
+                        key,
+                        registry.publish_from,
+                    )
+                    await self._record(
+                        key, "load", f"{len(registry.areas)} areas, {len(registry.units)} units"
+                    )
+                    return registry.id
+        async with self._act(registry.id) as held:
+            found = differences(held.registry, registry)
+            if not found:
+                return registry.id
+            if held.accepted:
+                raise ElectionStarted(
+                    f"{held.accepted} reports are accepted, the registry stands; what differs: {', '.join(found)}"
+                )
+            await connection.execute(
+                "UPDATE election SET registry = $2, loaded_at = clock_timestamp() WHERE key = $1",
+                held.key,
+                registry.canonical(),
+            )
+            await connection.execute(
+                "UPDATE head SET publish_from = $2 WHERE election = $1", held.key, registry.publish_from
+            )
+            await self._record(held.key, "load", f"again: {', '.join(found)}")
+        return registry.id
+
+    async def move_embargo(self, election: str, until: datetime) -> None:
+        """Move the embargo's end to a later time, while it has not passed."""
+        async with self._act(election) as held:
+            if held.released_at is not None or held.now >= held.publish_from:
+                raise Refused(f"the embargo of {election} ended at {held.publish_from.isoformat()}")
+            if until <= held.publish_from:
+                raise Refused(f"the embargo can only be moved to later than {held.publish_from.isoformat()}")
+            await self._connection.execute(
+                "UPDATE head SET publish_from = $2 WHERE election = $1", held.key, until
+            )
+            await self._record(
+                held.key, "embargo", f"from {held.publish_from.isoformat()} to {until.isoformat()}"
+            )
+
+    async def close_election(self, election: str) -> None:
+        """End the taking of reports. Closing again changes nothing."""
+        async with self._act(election) as held:
+            if held.closed_at is None:
+                await self._connection.execute(
+                    "UPDATE head SET closed_at = clock_timestamp() WHERE election = $1", held.key
+                )
+                await self._record(held.key, "close", f"after {held.accepted} reports")
+
+    async def issue_token(
+        self,
+        election: str,
+        areas: Sequence[str],
+        *,
+        role: str = "sender",
+        expires_at: datetime | None = None,
+        note: str = "",
+    ) -> IssuedToken:
+        """Make a token of 256 random bits for some areas and all below them; only its SHA-256 is kept."""
+        return (await self.issue_tokens(election, [(areas, note)], role=role, expires_at=expires_at))[0]
+
+    async def issue_tokens(
+        self,
+        election: str,
+        wanted: Sequence[tuple[Sequence[str], str]],
+        *,
+        role: str = "sender",
+        expires_at: datetime | None = None,
+    ) -> list[IssuedToken]:
+        """Make a token for each (areas, note) in one act."""
+        issued: list[IssuedToken] = []
+        async with self._act(election) as held:
+            unknown = [area for areas, _ in wanted for area in areas if area not in held.registry.by_id]
+            if unknown:
+                raise Refused(f"not areas of {election}: {', '.join(unknown[:10])}")
+            if not all(areas for areas, _ in wanted):
+                raise Refused("a token needs at least one area")
+            made = [TOKEN_PREFIX + secrets.token_urlsafe(32) for _ in wanted]
+            for (areas, note), secret in zip(wanted, made, strict=True):
+                key = await self._connection.fetchval(
+                    "INSERT INTO token (election, digest, areas, role, note, expires_at)"
+                    " VALUES ($1, $2, $3, $4, $5, $6) RETURNING key",
+                    held.key,
+                    hashlib.sha256(secret.encode()).digest(),
+                    list(areas),
+                    role,
+                    note,
+                    expires_at,
+                )
+                issued.append(IssuedToken(key, secret))
+            told = f"{len(issued)} for {', '.join(area for areas, _ in wanted[:5] for area in areas[:5])}"
+            await self._record(held.key, "token issue", told)
+        return issued
+
+    async def revoke_token(self, key: int) -> None:
+        """End a token now, in every process. Revoking again changes nothing."""
+        with answering():
+            election = await self._connection.fetchval(
+                "SELECT e.id FROM token t JOIN election e ON e.key = t.election WHERE t.key = $1", key
+            )
+        if election is None:
+            raise Refused(f"there is no token {key}")
+        async with self._act(election) as held:
+            await self._connection.execute(
+                "UPDATE token SET revoked_at = clock_timestamp() WHERE key = $1 AND revoked_at IS NULL", key
+            )
+            await self._record(held.key, "token revoke", str(key))
+
+    async def elections(self) -> list[ElectionSummary]:
+        """Return all elections, by name."""
+        with answering():
+            rows = await self._connection.fetch(
+                "SELECT e.id, e.registry, h.publish_from, h.released_at, h.closed_at, h.accepted"
+                " FROM election e JOIN head h ON h.election = e.key ORDER BY e.id"
+            )
+        summaries = []
+        for row in rows:
+            header = orjson.loads(row["registry"])["election"]
+            rehearsal = header.get("rehearsal", False)
+            summaries.append(ElectionSummary(row["id"], header["name"], rehearsal, *tuple(row)[2:]))
+        return summaries
+
+    async def tokens(self, election: str | None) -> list[TokenSummary]:
+        """Return the tokens of one election, or of all."""
+        with answering():
+            rows = await self._connection.fetch(
+                "SELECT t.key, e.id, t.areas, t.role, t.note, t.issued_at, t.expires_at, t.revoked_at, c.last_at"
+                " FROM token t JOIN election e ON e.key = t.election LEFT JOIN contact c ON c.token = t.key"
+                " WHERE $1::text IS NULL OR e.id = $1 ORDER BY t.key",
+                election,
+            )
+        return [TokenSummary(*row) for row in rows]
+
+    @asynccontextmanager
+    async def _act(self, election: str) -> AsyncIterator[_Locked]:
+        """Hold the head lock of an election, and raise its version when the act is done."""
+        connection = self._connection
+        with answering():
+            async with connection.transaction():
+                row = await connection.fetchrow(
+                    "SELECT e.key, h.publish_from, h.released_at, h.closed_at, h.accepted"
+                    " FROM election e JOIN head h ON h.election = e.key WHERE e.id = $1 FOR UPDATE OF h",
+                    election,
+                )
+                if row is None:
+                    raise ElectionUnknown(f"no election {election!r}")
+                document = await connection.fetchval(
+                    "SELECT registry FROM election WHERE key = $1", row["key"]
+                )
+                now = await connection.fetchval("SELECT clock_timestamp()")
+                yield _Locked(registry=read_registry(orjson.loads(document)), now=now, **dict(row))
+                await connection.execute(
+                    "UPDATE head SET version = version + 1 WHERE election = $1", row["key"]
+                )
+                await connection.execute("SELECT pg_notify($1, '')", CHANNEL)
+
+    async def _record(self, election: int, kind: str, detail: str) -> None:
+        await self._connection.execute(
+            "INSERT INTO act (election, author, kind, detail) VALUES ($1, $2, $3, $4)",
+            election,
+            self._author,
+            kind,
+            detail,
+        )
+
+
+@asynccontextmanager
+async def administration(url: str, author: str) -> AsyncIterator[Administration]:
+    """Open a connection for administrative acts by `author`."""
+    connection = await connect(url, patience_s=60.0)
+    try:
+        yield Administration(connection, author)
+    finally:
+        connection.terminate()

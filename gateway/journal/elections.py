@@ -1,0 +1,189 @@
+"""What a push process knows of each election: registry, tokens, and the version they belong to.
+
+It is a copy, and every append says which version it rests on; the journal turns back a batch that rests on an older
+one. So a revoked token and a new registry hold from the moment they are committed, in every process, however late
+the copy is renewed.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from gateway.election.outcome import Refusal, refusal_of
+from gateway.election.registry import Registry
+from gateway.election.validation import Scope, Validator, ValidReport
+from gateway.errors import ElectionUnknown, JournalUnavailable
+from gateway.journal.postgres import ElectionRow, PostgresJournal
+
+log = structlog.get_logger()
+
+RENEW_S = 1.0
+"""How often versions are asked for; a NOTIFY hastens it."""
+MISS_S = 0.02
+"""The least time between two looks for an unknown token or election; whoever asks sooner waits for its turn."""
+
+
+class Token:
+    """A sender's right to report for the units of some areas, until it expires or is revoked."""
+
+    __slots__ = ("_registry", "_scope", "areas", "expires_at", "key", "role")
+
+    def __init__(
+        self, key: int, areas: frozenset[str], role: str, expires_at: datetime | None, registry: Registry
+    ) -> None:
+        self.key = key
+        self.areas = areas
+        self.role = role
+        self.expires_at = expires_at
+        self._registry = registry
+        self._scope: Scope | None = None
+
+    @property
+    def scope(self) -> Scope:
+        """The units it may report."""
+        if self._scope is None:
+            self._scope = Scope(self._registry, self.areas)
+        return self._scope
+
+    def expired(self, now: datetime) -> bool:
+        """Whether its time is over."""
+        return self.expires_at is not None and now >= self.expires_at
+
+
+class Standing:
+    """An election at one version. Immutable, so whatever was checked against it can say so."""
+
+    def __init__(self, identifier: str, row: ElectionRow) -> None:
+        self.id = identifier
+        self.key = row.key
+        self.version = row.version
+        self.registry = row.registry
+        self.validator = Validator(row.registry)
+        self.publish_from = row.publish_from
+        self.released = row.released
+        self.closed = row.closed
+        self._tokens = {
+            each.digest: Token(each.key, each.areas, each.role, each.expires_at, row.registry)
+            for each in row.tokens
+        }
+        self._by_key = {token.key: token for token in self._tokens.values()}
+
+    def token(self, secret: str, now: datetime) -> Token | None:
+        """Return the token that a sender shows, None if it is not one of this election now.
+
+        It is looked up by its SHA-256, so the time it takes tells nothing of any token.
+        """
+        token = self._tokens.get(hashlib.sha256(secret.encode()).digest())
+        return None if token is None or token.expired(now) else token
+
+    def holds(self, token: int, now: datetime) -> Token | None:
+        """Return the token with this key if it still holds."""
+        found = self._by_key.get(token)
+        return None if found is None or found.expired(now) else found
+
+    def check_again(self, sender: int, valid: ValidReport, now: datetime) -> ValidReport | Refusal:
+        """Judge a report again that was valid under another version."""
+        token = self.holds(sender, now)
+        if token is None:
+            return Refusal("token_revoked", valid.report.unit, valid.report.revision)
+        judged = self.validator.check(valid.body, token.scope)
+        return judged if isinstance(judged, ValidReport) else refusal_of(judged)
+
+
+class Elections:
+    """The elections of one push process. Invariants:
+
+    * A standing, once known, is replaced only by one of a higher version.
+    * For an unknown token or election Postgres is asked anew, so one just made is found; but once at a time and
+      once in MISS_S for all, however many strangers knock.
+    """
+
+    def __init__(self, journal: PostgresJournal, on_renewed: Callable[[Standing], None]) -> None:
+        self._journal = journal
+        self._on_renewed = on_renewed
+        self._standings: dict[str, Standing] = {}
+        self._looked_at = -1.0
+        self._lock = asyncio.Lock()
+        self._wanted = asyncio.Event()
+
+    def known(self) -> list[Standing]:
+        """Return the standings known now."""
+        return list(self._standings.values())
+
+    def want(self) -> None:
+        """Have versions looked at soon: something was notified."""
+        self._wanted.set()
+
+    async def standing(self, identifier: str) -> Standing:
+        """Return an election. Raises ElectionUnknown, or JournalUnavailable where it was never seen."""
+        if identifier not in self._standings:
+            await self._look_again()
+        if identifier not in self._standings:
+            raise ElectionUnknown(f"no election {identifier[:64]!r}")
+        return self._standings[identifier]
+
+    async def authenticate(self, identifier: str, secret: str) -> tuple[Standing, Token | None]:
+        """Return the election and the token; a token not known yet is looked for in Postgres."""
+        standing = await self.standing(identifier)
+        token = standing.token(secret, datetime.now(UTC))
+        if token is None:
+            try:
+                await self._look_again()
+            except JournalUnavailable:
+                return standing, None
+            standing = self._standings[identifier]
+            token = standing.token(secret, datetime.now(UTC))
+        return standing, token
+
+    async def renew(self, identifier: str) -> Standing:
+        """Return the election as Postgres has it now."""
+        standing = Standing(identifier, await self._journal.election(identifier))
+        known = self._standings.get(identifier)
+        if known is not None and known.version > standing.version:
+            return known
+        self._standings[identifier] = standing
+        self._on_renewed(standing)
+        return standing
+
+    async def look(self) -> None:
+        """Ask for the versions of all elections and renew those that changed. Raises JournalUnavailable."""
+        versions = await self._journal.versions()
+        for identifier, (version, _) in versions.items():
+            known = self._standings.get(identifier)
+            if known is None or known.version != version:
+                await self.renew(identifier)
+        for identifier in set(self._standings) - set(versions):
+            del self._standings[identifier]
+
+    async def _look_again(self) -> None:
+        clock = asyncio.get_running_loop().time
+        asked_at = clock()
+        async with self._lock:
+            if self._looked_at >= asked_at:
+                return
+            await asyncio.sleep(max(0.0, self._looked_at + MISS_S - asked_at))
+            self._looked_at = clock()
+            await self.look()
+
+    async def run(self) -> None:
+        """Follow the versions until cancelled; while Postgres is away the last known stand."""
+        while True:
+            self._wanted.clear()
+            try:
+                await self.look()
+            except JournalUnavailable as error:
+                log.warning("elections not renewed", error=str(error))
+            except ElectionUnknown:
+                pass  # gone between two statements; the next look tells
+            await _first(self._wanted, RENEW_S)
+
+
+async def _first(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        pass

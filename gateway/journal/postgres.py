@@ -1,0 +1,233 @@
+"""The journal in Postgres: append a batch, and read back what a sender may see of its own.
+
+One append is one call of one function in the database, which takes the election's head lock first; see
+`migrations/0001_journal.sql`. Feeds read the record elsewhere, under a role of their own: see `record.py`.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+import orjson
+
+from gateway.election.registry import Registry, read_registry
+from gateway.election.validation import ValidReport
+from gateway.errors import ElectionUnknown
+from gateway.journal.connection import CHANNEL, Pool, answering
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """What one append decided, report by report in the order given."""
+
+    at: datetime
+    released_at: datetime | None
+    closed: bool
+    sequences: Sequence[int | None] = ()
+    """The place given; None: the report is not new, or the election is closed."""
+    revisions_before: Sequence[int] = ()
+    """The unit's current revision before the report; 0: none."""
+    found_sequences: Sequence[int | None] | None = None
+    """Where something was not new: the place of what stands under the same unit and revision."""
+    found_at: Sequence[datetime | None] | None = None
+    found_same: Sequence[bool | None] | None = None
+    """Whether what stands there has the same digest."""
+
+
+class TokenRow(msgspec.Struct, frozen=True):
+    """One token that is not revoked. The token itself is not kept, only its SHA-256."""
+
+    key: int
+    digest: bytes
+    areas: frozenset[str]
+    role: str
+    expires_at: datetime | None
+
+
+class ElectionRow(msgspec.Struct, frozen=True):
+    """An election at one version: what reports are checked against."""
+
+    key: int
+    version: int
+    registry: Registry
+    publish_from: datetime
+    released: bool
+    closed: bool
+    tokens: Sequence[TokenRow]
+
+
+class StoredReport(msgspec.Struct, frozen=True):
+    """A unit's current report and where it stands."""
+
+    body: bytes
+    digest: bytes
+    sequence: int
+    revision: int
+    accepted_at: datetime
+    released_at: datetime | None
+
+
+class TransferRow(msgspec.Struct, frozen=True):
+    """What the journal holds of one unit, for those who may know."""
+
+    unit: str
+    accepted: int
+    last_accepted_at: datetime
+
+
+class Journal(Protocol):
+    """What the writer needs of a journal."""
+
+    async def append(
+        self, election: int, version: int, reports: Sequence[ValidReport], received: Sequence[datetime]
+    ) -> Appended:
+        """Decide reports in order; what is accepted is durable when this returns.
+
+        Raises VersionChanged, Unstorable (nothing was taken) or JournalUnavailable (the outcome is unknown).
+        """
+
+    async def predecessors(self, election: int, reports: Sequence[tuple[str, int]]) -> Sequence[bytes | None]:
+        """Return, for each unit and revision, the report with the next lower revision. Raises JournalUnavailable."""
+
+
+class PostgresJournal:
+    """The journal of the push door. Every method raises JournalUnavailable when Postgres does not answer."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def append(
+        self, election: int, version: int, reports: Sequence[ValidReport], received: Sequence[datetime]
+    ) -> Appended:
+        """See `Journal.append`."""
+        with answering():
+            row = await self._pool.fetchrow(
+                "SELECT * FROM append_v1($1, $2, $3, $4, $5, $6, $7)",
+                election,
+                version,
+                [valid.report.unit for valid in reports],
+                [valid.report.revision for valid in reports],
+                [valid.digest for valid in reports],
+                [valid.body for valid in reports],
+                received,
+            )
+        assert row is not None
+        return Appended(
+            row["at"],
+            row["released_at"],
+            row["closed"],
+            row["sequences"] or (),
+            row["revisions_before"] or (),
+            row["found_sequences"],
+            row["found_at"],
+            row["found_same"],
+        )
+
+    async def predecessors(self, election: int, reports: Sequence[tuple[str, int]]) -> Sequence[bytes | None]:
+        """See `Journal.predecessors`."""
+        with answering():
+            rows = await self._pool.fetch(
+                "SELECT (SELECT r.body FROM report r WHERE r.election = $1 AND r.unit = s.unit"
+                "   AND r.revision < s.revision ORDER BY r.revision DESC LIMIT 1)"
+                " FROM unnest($2::text[], $3::integer[]) WITH ORDINALITY AS s (unit, revision, place) ORDER BY place",
+                election,
+                [unit for unit, _ in reports],
+                [revision for _, revision in reports],
+            )
+        return [row[0] for row in rows]
+
+    async def versions(self) -> dict[str, tuple[int, bool]]:
+        """Return of every election its version and whether it is released."""
+        with answering():
+            rows = await self._pool.fetch(
+                "SELECT e.id, h.version, h.released_at IS NOT NULL FROM election e JOIN head h ON h.election = e.key"
+            )
+        return {row[0]: (row[1], row[2]) for row in rows}
+
+    async def election(self, identifier: str) -> ElectionRow:
+        """Return an election as it is now, in one snapshot. Raises ElectionUnknown."""
+        with answering():
+            async with (
+                self._pool.acquire() as connection,
+                connection.transaction(isolation="repeatable_read"),
+            ):
+                row = await connection.fetchrow(
+                    "SELECT e.key, e.registry, h.version, h.publish_from, h.released_at, h.closed_at"
+                    " FROM election e JOIN head h ON h.election = e.key WHERE e.id = $1",
+                    identifier,
+                )
+                if row is None:
+                    raise ElectionUnknown(f"no election {identifier!r}")
+                tokens = await connection.fetch(
+                    "SELECT key, digest, areas, role, expires_at FROM token"
+                    " WHERE election = $1 AND revoked_at IS NULL",
+                    row["key"],
+                )
+        return ElectionRow(
+            key=row["key"],
+            version=row["version"],
+            registry=read_registry(orjson.loads(row["registry"])),
+            publish_from=row["publish_from"],
+            released=row["released_at"] is not None,
+            closed=row["closed_at"] is not None,
+            tokens=[
+                TokenRow(
+                    each["key"], each["digest"], frozenset(each["areas"]), each["role"], each["expires_at"]
+                )
+                for each in tokens
+            ],
+        )
+
+    async def current_report(self, election: int, unit: str) -> StoredReport | None:
+        """Return the unit's current report, None before its first."""
+        with answering():
+            row = await self._pool.fetchrow(
+                "SELECT r.body, r.digest, r.sequence, r.revision, r.accepted_at, h.released_at"
+                " FROM report r JOIN head h ON h.election = r.election"
+                " WHERE r.election = $1 AND r.unit = $2 ORDER BY r.revision DESC LIMIT 1",
+                election,
+                unit,
+            )
+        return StoredReport(*row) if row is not None else None
+
+    async def transfers(self, election: int, units: Iterable[str]) -> list[TransferRow]:
+        """Return what the journal holds of each of these units, embargoed or not."""
+        with answering():
+            rows = await self._pool.fetch(
+                "SELECT unit, count(*), max(accepted_at) FROM report WHERE election = $1 AND unit = ANY ($2)"
+                " GROUP BY unit",
+                election,
+                list(units),
+            )
+        return [TransferRow(*row) for row in rows]
+
+    async def released_at(self, election: int) -> datetime | None:
+        """Return when the election was released, None while it is under embargo."""
+        with answering():
+            found: datetime | None = await self._pool.fetchval(
+                "SELECT released_at FROM head WHERE election = $1", election
+            )
+        return found
+
+    async def record_contacts(self, seen: dict[int, datetime]) -> None:
+        """Keep when each token (by its key) was last used."""
+        with answering():
+            await self._pool.execute(
+                "INSERT INTO contact AS c (token, last_at)"
+                " SELECT s.token, s.last_at FROM unnest($1::bigint[], $2::timestamptz[]) AS s (token, last_at)"
+                " JOIN token t ON t.key = s.token ORDER BY s.token"
+                " ON CONFLICT (token) DO UPDATE SET last_at = greatest(c.last_at, excluded.last_at)",
+                list(seen),
+                list(seen.values()),
+            )
+
+    async def contacts(self, tokens: Iterable[int]) -> datetime | None:
+        """Return when any of these tokens was last used."""
+        with answering():
+            found: datetime | None = await self._pool.fetchval(
+                "SELECT max(last_at) FROM contact WHERE token = ANY ($1)", list(tokens)
+            )
+        return found
+
+
+__all__ = ["CHANNEL", "Appended", "ElectionRow", "Journal", "PostgresJournal", "StoredReport", "TokenRow"]

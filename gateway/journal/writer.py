@@ -1,0 +1,302 @@
+"""Group commit: many waiting reports, one transaction.
+
+While one batch commits, new reports gather and form the next, so batches grow exactly when Postgres is slow; no
+timer is involved. Knows nothing of sockets, or of who is watching.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+import structlog
+
+from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
+from gateway.election.report import Report, decode_report, warnings_of
+from gateway.election.validation import ValidReport
+from gateway.errors import Draining, GatewayError, JournalUnavailable
+from gateway.journal.admission import WaitingRoom
+from gateway.journal.connection import Unstorable, VersionChanged
+from gateway.journal.elections import Standing
+from gateway.journal.postgres import Appended, Journal
+from gateway.metrics import PushMetrics
+
+log = structlog.get_logger()
+
+PREDECESSORS_MAX = 20_000
+"""Reports kept to compare the next revision with; about 0.6 kB each. What is not here is asked of Postgres."""
+AWAY_FIRST_S, AWAY_MOST_S = 0.05, 1.0
+"""How long to wait before Postgres is tried again: doubling from the first to the most."""
+
+
+class Answers(Protocol):
+    """Where the outcomes of one request or connection are gathered."""
+
+    def settle(self, key: int, outcome: Outcome) -> None:
+        """Take the outcome of the report that was submitted with `key`."""
+
+    def flush(self) -> None:
+        """Send what was settled: the batch is done."""
+
+
+class Waiting:
+    """A valid report that waits for its commit. `sender` is the key of the token that sent it."""
+
+    __slots__ = ("answers", "key", "received_at", "sender", "valid")
+
+    def __init__(
+        self, sender: int, valid: ValidReport, received_at: datetime, answers: Answers, key: int
+    ) -> None:
+        self.sender = sender
+        self.valid = valid
+        self.received_at = received_at
+        self.answers = answers
+        self.key = key
+
+
+class BatchWriter:
+    """Turns the submitted reports of one election into committed ones. Invariants:
+
+    * A receipt exists only for a committed report.
+    * Reports of one sender commit in the order submitted; at most one commit is in flight.
+    * At most the room's capacity waits; the next is refused with Overloaded, or was never given credit.
+    * Everything submitted is answered once, whatever happens.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        standing: Standing,
+        renew: Callable[[], Awaitable[Standing]],
+        metrics: PushMetrics,
+        *,
+        pending_max: int,
+        batch_max: int,
+        on_availability: Callable[[bool], None],
+    ) -> None:
+        self.room: WaitingRoom[Waiting] = WaitingRoom(pending_max)
+        self.released = standing.released
+        self._journal = journal
+        self._standing = standing
+        self._renew = renew
+        self._metrics = metrics
+        self._batch_max = batch_max
+        self._on_availability = on_availability
+        self._wanted = asyncio.Event()
+        self._nudged = False
+        self._closed = False
+        self._available = True
+        self._recent: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+
+    @property
+    def available(self) -> bool:
+        """Whether the last append was answered."""
+        return self._available
+
+    def submit(self, waiting: Waiting) -> None:
+        """Let a report wait for the next batch; its place was admitted or is under credit.
+
+        Raises Draining once the writer is closed.
+        """
+        if self._closed:
+            raise Draining("this process is about to end")
+        self.room.put(waiting.sender, waiting)
+        self._wanted.set()
+
+    def nudge(self) -> None:
+        """Make an append even if nothing waits, so that an embargo that has passed is lifted."""
+        self._nudged = True
+        self._wanted.set()
+
+    def close(self) -> None:
+        """Take nothing more; what waits becomes the last batches."""
+        self._closed = True
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Commit until closed and empty. If cancelled, what waits is answered `retry`: it may be pushed again."""
+        try:
+            while True:
+                await self._wanted.wait()
+                batch = self.room.take(self._batch_max)
+                if not batch and not self._nudged:
+                    if self._closed:
+                        return
+                    self._wanted.clear()
+                    continue
+                self._nudged = False
+                await self._commit(batch)
+        finally:
+            self._answer_rest()
+
+    def _answer_rest(self) -> None:
+        while rest := self.room.take(1000):
+            self._answer_all(rest, "draining", 1.0)
+
+    async def _commit(self, batch: list[Waiting]) -> None:
+        try:
+            outcomes = await self._append(batch)
+        except JournalUnavailable as error:
+            await self._stand_off(batch, error)
+            return
+        except asyncio.CancelledError:
+            self._answer_all(batch, "draining", 1.0)
+            raise
+        self._set_available(True)
+        for waiting, outcome in outcomes:
+            waiting.answers.settle(waiting.key, outcome)
+        for answers in {id(waiting.answers): waiting.answers for waiting, _ in outcomes}.values():
+            answers.flush()
+
+    async def _append(self, batch: list[Waiting]) -> list[tuple[Waiting, Outcome]]:
+        """Append a batch, whatever it takes: check again if the election has changed, split off what Postgres refuses."""
+        settled: list[tuple[Waiting, Outcome]] = []
+        for _ in range(10):
+            started = asyncio.get_running_loop().time()
+            try:
+                appended = await self._journal.append(
+                    self._standing.key,
+                    self._standing.version,
+                    [waiting.valid for waiting in batch],
+                    [waiting.received_at for waiting in batch],
+                )
+            except VersionChanged:
+                batch = await self._check_again(batch, settled)
+                continue
+            except Unstorable as error:
+                return settled + await self._split(batch, error)
+            self._metrics.committed(len(batch), asyncio.get_running_loop().time() - started)
+            self.released = appended.released_at is not None
+            return settled + await self._outcomes(batch, appended)
+        raise JournalUnavailable("the election kept changing while reports were checked")
+
+    async def _check_again(
+        self, batch: list[Waiting], settled: list[tuple[Waiting, Outcome]]
+    ) -> list[Waiting]:
+        """Judge a batch by the election as it is now, and return what is still good."""
+        self._standing = await self._renew()
+        good = []
+        for waiting in batch:
+            judged = self._standing.check_again(waiting.sender, waiting.valid, datetime.now(UTC))
+            if isinstance(judged, Refusal):
+                settled.append((waiting, judged))
+            else:
+                waiting.valid = judged
+                good.append(waiting)
+        return good
+
+    async def _split(self, batch: list[Waiting], error: Unstorable) -> list[tuple[Waiting, Outcome]]:
+        """Append two halves one after the other, until the report that Postgres refuses stands alone."""
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            return await self._append(batch[:middle]) + await self._append(batch[middle:])
+        if not batch:
+            raise JournalUnavailable(str(error)) from error
+        report = batch[0].valid.report
+        log.error("report refused by Postgres", unit=report.unit, revision=report.revision, error=str(error))
+        return [(batch[0], Refusal(error.code, report.unit, report.revision))]
+
+    async def _outcomes(self, batch: list[Waiting], appended: Appended) -> list[tuple[Waiting, Outcome]]:
+        previous = await self._previous(batch, appended)
+        return [
+            (waiting, self._outcome(waiting.valid, place, appended, before))
+            for place, (waiting, before) in enumerate(zip(batch, previous, strict=True))
+        ]
+
+    def _outcome(self, valid: ValidReport, place: int, appended: Appended, before: bytes | None) -> Outcome:
+        report = valid.report
+        sequence, accepted_at, duplicate = appended.sequences[place], appended.at, False
+        if sequence is None:
+            found = appended.found_sequences[place] if appended.found_sequences else None
+            if found is None:
+                code = "stale_revision"
+                if report.revision > appended.revisions_before[place]:
+                    assert appended.closed
+                    code = "election_closed"
+                return Refusal(code, report.unit, report.revision, appended.revisions_before[place] or None)
+            assert appended.found_same is not None
+            assert appended.found_at is not None
+            if not appended.found_same[place]:
+                current = appended.revisions_before[place]
+                return Refusal("revision_conflict", report.unit, report.revision, current)
+            first_at = appended.found_at[place]
+            assert first_at is not None
+            sequence, accepted_at, duplicate = found, first_at, True
+        released_at = appended.released_at
+        return Receipt(
+            unit=report.unit,
+            revision=report.revision,
+            duplicate=duplicate,
+            sequence=sequence if released_at is not None else None,
+            digest=valid.digest,
+            accepted_at=accepted_at,
+            published_at=max(accepted_at, released_at) if released_at is not None else None,
+            warnings=self._warnings(report, before),
+        )
+
+    def _warnings(self, report: Report, before: bytes | None) -> tuple[str, ...]:
+        eligible = self._standing.registry.units[report.unit].eligible
+        return tuple(warnings_of(report, decode_report(before) if before else None, eligible))
+
+    async def _previous(self, batch: list[Waiting], appended: Appended) -> list[bytes | None]:
+        """Find the report that each new or repeated one followed; accepted reports never change, so any copy will do."""
+        previous: list[bytes | None] = [None] * len(batch)
+        missing: list[int] = []
+        for place, waiting in enumerate(batch):
+            report = waiting.valid.report
+            if appended.sequences[place] is None:
+                if appended.found_sequences and appended.found_sequences[place] is not None:
+                    missing.append(place)
+                continue
+            if before := appended.revisions_before[place]:
+                held = self._recent.get(report.unit)
+                if held is not None and held[0] == before:
+                    previous[place] = held[1]
+                else:
+                    missing.append(place)
+            self._recent[report.unit] = (report.revision, waiting.valid.body)
+            self._recent.move_to_end(report.unit)
+        while len(self._recent) > PREDECESSORS_MAX:
+            self._recent.popitem(last=False)
+        if missing:
+            wanted = [
+                (batch[place].valid.report.unit, batch[place].valid.report.revision) for place in missing
+            ]
+            bodies = await self._journal.predecessors(self._standing.key, wanted)
+            for place, body in zip(missing, bodies, strict=True):
+                previous[place] = body
+        return previous
+
+    async def _stand_off(self, batch: Sequence[Waiting], error: GatewayError) -> None:
+        """Answer a batch whose outcome is unknown and wait until Postgres answers again, refusing what waits."""
+        log.warning("journal unavailable", error=str(error), waiting=len(batch) + len(self.room))
+        self._set_available(False)
+        self._answer_all(batch, JournalUnavailable.code, self.room.delay_s())
+        pause_s = AWAY_FIRST_S
+        while not self._closed:
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, AWAY_MOST_S)
+            while rest := self.room.take(1000):
+                self._answer_all(rest, JournalUnavailable.code, self.room.delay_s())
+            try:
+                await self._journal.append(self._standing.key, self._standing.version, [], [])
+            except JournalUnavailable:
+                continue
+            except VersionChanged:
+                pass  # it answers; the next batch is checked again
+            self._set_available(True)
+            log.info("journal available again")
+            return
+
+    def _set_available(self, available: bool) -> None:
+        if available != self._available:
+            self._available = available
+            self._on_availability(available)
+
+    def _answer_all(self, batch: Sequence[Waiting], code: str, retry_after_s: float) -> None:
+        for waiting in batch:
+            report = waiting.valid.report
+            waiting.answers.settle(waiting.key, Retry(code, retry_after_s, report.unit, report.revision))
+        for answers in {id(waiting.answers): waiting.answers for waiting in batch}.values():
+            answers.flush()

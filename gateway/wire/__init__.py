@@ -1,0 +1,1 @@
+"""PURE: how it looks in bytes. No input or output, no clock."""
