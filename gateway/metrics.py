@@ -4,6 +4,9 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from gateway.election.outcome import Outcome, Receipt, Retry
+from gateway.wire.session import Unreadable
+
 LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 """Upper bounds in seconds."""
 
@@ -40,6 +43,17 @@ class PushMetrics:
         self.available = Gauge(
             "valgnatt_journal_available", "Whether Postgres answers", registry=self.registry
         )
+
+    def answered(self, outcome: Outcome | Unreadable) -> None:
+        """Note one answer."""
+        match outcome:
+            case Receipt():
+                self.answers[outcome.outcome].inc()
+            case Retry():
+                self.answers["retry"].inc()
+            case _:
+                self.answers["refused"].inc()
+                self.refused.labels(outcome.code).inc()
 
     def committed(self, reports: int, seconds: float) -> None:
         """Note one append."""

@@ -55,6 +55,11 @@ class Invalid(msgspec.Struct, frozen=True):
     revision: int | None
     violations: tuple[Violation, ...]
 
+    @classmethod
+    def malformed(cls, detail: str) -> "Invalid":
+        """Return what is said of bytes that are no JSON."""
+        return cls("malformed", None, None, (Violation("malformed", "$", detail),))
+
 
 class Scope:
     """The units a sender may report: all at or below its areas. Whether another unit exists, it does not tell."""

@@ -15,63 +15,65 @@ T = TypeVar("T")
 class WaitingRoom(Generic[T]):
     """Items waiting for a commit. Invariants:
 
-    * At most `capacity` wait; those put under credit were counted by the bank and are never refused.
-    * Items of one sender leave in the order they came; senders are served in turn.
+    * At most `capacity` wait, and a whole request more: what is under credit, counted by the bank, is always let in,
+      the rest is admitted as long as there is room beside all credit given.
+    * Items of one lane leave in the order they came; lanes are served in turn. A sender has one lane, and another for
+      what it sends under credit.
     """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._lanes: OrderedDict[object, deque[T]] = OrderedDict()
+        self._lanes: OrderedDict[tuple[object, bool], deque[T]] = OrderedDict()
         self._length = 0
+        self._admitted = 0
 
     def __len__(self) -> int:
         return self._length
 
-    @property
-    def senders(self) -> int:
-        """How many senders have something waiting."""
-        return len(self._lanes)
+    def admit(self, sender: object, count: int, credit: int) -> None:
+        """Check that `count` more of one sender may wait, all or none, while `credit` is given to others.
 
-    def admit(self, sender: object, count: int, room: int) -> None:
-        """Check that `count` more of one sender may wait, all or none, where `room` is what is not under credit.
-
-        A sender with nothing waiting may take all the free room; one that has, no more than its share of half of it.
+        Where nothing admitted waits, any one request is. A sender with something waiting may have no more than its
+        share of half of the room.
         Raises Overloaded, whose `share` says whose fault it is.
         """
-        lane = self._lanes.get(sender)
-        if lane is not None and len(lane) + count > max(1, room // (2 * len(self._lanes))):
+        if not self._admitted:
+            return
+        room = max(0, self.capacity - credit)
+        lane = self._lanes.get((sender, False))
+        if lane is not None and len(lane) + count > room // (2 * len(self._lanes)):
             raise Overloaded(f"{len(lane)} of your reports are waiting already", self.delay_s(), share=True)
-        if self._length + count > room:
+        if self._admitted + count > room:
             raise Overloaded(f"{self._length} reports are waiting", self.delay_s())
 
     def delay_s(self) -> float:
         """Return after how many seconds to come back: 1 s, up to 5 s as the room fills. The caller spreads it."""
         return 1.0 + 4.0 * min(1.0, self._length / self.capacity)
 
-    def put(self, sender: object, item: T) -> None:
-        """Let one item wait. Its place was admitted, or is under credit."""
-        lane = self._lanes.get(sender)
+    def put(self, sender: object, item: T, *, credited: bool) -> None:
+        """Let one item wait, which was admitted or is under credit."""
+        lane = self._lanes.get((sender, credited))
         if lane is None:
-            lane = self._lanes[sender] = deque()
+            lane = self._lanes[sender, credited] = deque()
         lane.append(item)
         self._length += 1
+        self._admitted += not credited
 
     def take(self, most: int) -> list[T]:
-        """Take up to `most` items, an equal part from each sender, first from who waited longest for a turn."""
+        """Take up to `most` items, an equal part from each lane, first from the one that waited longest for a turn."""
         taken: list[T] = []
         while self._lanes and len(taken) < most:
-            slice_ = max(1, (most - len(taken)) // len(self._lanes))
-            for sender in list(self._lanes):
-                lane = self._lanes[sender]
-                count = min(slice_, len(lane), most - len(taken))
+            part = max(1, (most - len(taken)) // len(self._lanes))
+            for key in list(self._lanes)[: most - len(taken)]:
+                lane = self._lanes[key]
+                count = min(part, len(lane), most - len(taken))
                 taken.extend(lane.popleft() for _ in range(count))
+                self._length -= count
+                self._admitted -= 0 if key[1] else count
                 if lane:
-                    self._lanes.move_to_end(sender)
+                    self._lanes.move_to_end(key)
                 else:
-                    del self._lanes[sender]
-                if len(taken) == most:
-                    break
-        self._length -= len(taken)
+                    del self._lanes[key]
         return taken
 
 
@@ -114,6 +116,15 @@ class CreditBank:
         self._free -= credit - held
         self._held[holder] = credit
         return credit
+
+    def held(self, holder: object) -> int:
+        """Return a connection's present credit."""
+        return self._held.get(holder, 0)
+
+    @property
+    def given(self) -> int:
+        """The sum of all credits."""
+        return self.total - self._free
 
     def leave(self, holder: object) -> None:
         """Give a connection's credit back."""

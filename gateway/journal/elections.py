@@ -108,6 +108,11 @@ class Elections:
         self._looked_at = -1.0
         self._lock = asyncio.Lock()
         self._wanted = asyncio.Event()
+        self._known = asyncio.Event()
+
+    async def wait_known(self) -> None:
+        """Wait until the elections were read for the first time."""
+        await self._known.wait()
 
     def known(self) -> list[Standing]:
         """Return the standings known now."""
@@ -157,6 +162,7 @@ class Elections:
                 await self.renew(identifier)
         for identifier in set(self._standings) - set(versions):
             del self._standings[identifier]
+        self._known.set()
 
     async def _look_again(self) -> None:
         clock = asyncio.get_running_loop().time

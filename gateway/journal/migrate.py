@@ -13,10 +13,12 @@ _LOCK = 0x56414C47  # "VALG"
 
 def migrations() -> list[tuple[int, str, str]]:
     """Return number, name and SQL of each migration, in order."""
-    found = []
-    for entry in resources.files("gateway.journal").joinpath("migrations").iterdir():
-        if entry.name.endswith(".sql"):
-            found.append((int(entry.name[:4]), entry.name, entry.read_text("utf-8")))
+    entries = resources.files("gateway.journal").joinpath("migrations").iterdir()
+    found = [
+        (int(entry.name[:4]), entry.name, entry.read_text("utf-8"))
+        for entry in entries
+        if entry.name.endswith(".sql")
+    ]
     return sorted(found)
 
 

@@ -94,14 +94,14 @@ class BatchWriter:
         """Whether the last append was answered."""
         return self._available
 
-    def submit(self, waiting: Waiting) -> None:
+    def submit(self, waiting: Waiting, *, credited: bool) -> None:
         """Let a report wait for the next batch; its place was admitted or is under credit.
 
         Raises Draining once the writer is closed.
         """
         if self._closed:
             raise Draining("this process is about to end")
-        self.room.put(waiting.sender, waiting)
+        self.room.put(waiting.sender, waiting, credited=credited)
         self._wanted.set()
 
     def nudge(self) -> None:
@@ -150,7 +150,7 @@ class BatchWriter:
             answers.flush()
 
     async def _append(self, batch: list[Waiting]) -> list[tuple[Waiting, Outcome]]:
-        """Append a batch, whatever it takes: check again if the election has changed, split off what Postgres refuses."""
+        """Append a batch: checked again if the election has changed, and split where Postgres refuses some of it."""
         settled: list[tuple[Waiting, Outcome]] = []
         for _ in range(10):
             started = asyncio.get_running_loop().time()
@@ -240,7 +240,7 @@ class BatchWriter:
         return tuple(warnings_of(report, decode_report(before) if before else None, eligible))
 
     async def _previous(self, batch: list[Waiting], appended: Appended) -> list[bytes | None]:
-        """Find the report that each new or repeated one followed; accepted reports never change, so any copy will do."""
+        """Find the report before each new or repeated one; accepted reports never change, so any copy will do."""
         previous: list[bytes | None] = [None] * len(batch)
         missing: list[int] = []
         for place, waiting in enumerate(batch):

@@ -1,0 +1,5 @@
+"""`python -m gateway`: the command `valgnatt`."""
+
+from gateway.cli import main
+
+main()

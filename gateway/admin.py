@@ -1,0 +1,59 @@
+"""The admin port: how the whole machine is, for those who run it.
+
+It speaks for all processes, asks them when it is asked, and answers also while they drain. Knows nothing of
+how processes are kept: health and metrics come in as callables.
+"""
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+
+@asynccontextmanager
+async def admin_port(
+    sock: socket.socket,
+    health: Callable[[], tuple[bool, dict[str, Any]]],
+    metrics: Callable[[], Awaitable[str]],
+) -> AsyncIterator[None]:
+    """Serve `/health/live`, `/health/ready` and `/metrics` on a bound socket until the block is left.
+
+    `health` says whether the machine is ready, and why in a few words.
+    """
+
+    async def live(_: web.Request) -> web.Response:
+        return _json({"status": "live"})
+
+    async def ready(_: web.Request) -> web.Response:
+        fine, states = health()
+        return _json(states, 200 if fine else 503)
+
+    async def measured(_: web.Request) -> web.Response:
+        text = await metrics()
+        return web.Response(
+            body=text.encode(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        )
+
+    app = web.Application()
+    app.add_routes(
+        [web.get("/health/live", live), web.get("/health/ready", ready), web.get("/metrics", measured)]
+    )
+    runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, sock).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def _json(body: dict[str, Any], status: int = 200) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(body),
+        status=status,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )

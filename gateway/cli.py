@@ -1,0 +1,285 @@
+"""The command `valgnatt`: arguments -> Config -> what is to be done.
+
+Whatever is slow to import is imported inside a command, so that `--help` answers at once. A user's mistake is a
+line on standard error and exit status 2; what could not be done, a line and status 1. Never a traceback.
+"""
+
+import asyncio
+import getpass
+import socket as sockets
+import sys
+from collections.abc import Coroutine
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from gateway.config import Config
+from gateway.errors import GatewayError
+from gateway.options import with_config_options
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="valgnatt",
+    help="The gateway between the municipalities that count votes and everyone who waits for the result.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    rich_markup_mode=None,
+)
+election_app = typer.Typer(help="Load and manage elections.", no_args_is_help=True)
+token_app = typer.Typer(help="Issue and revoke the senders' tokens.", no_args_is_help=True)
+db_app = typer.Typer(help="The database.", no_args_is_help=True)
+app.add_typer(election_app, name="election")
+app.add_typer(token_app, name="token")
+app.add_typer(db_app, name="db")
+
+_DATABASE = ("database_url", "data_dir")
+_with_database = with_config_options(only=_DATABASE)
+
+
+def main() -> None:
+    """Run the command line; what the gateway names is told as one line."""
+    try:
+        app()
+    except GatewayError as error:
+        fail(str(error))
+
+
+def fail(text: str, status: int = 1) -> None:
+    """Say what went wrong and exit."""
+    typer.echo(f"valgnatt: {text}", err=True)
+    sys.exit(status)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run on uvloop until done."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def database_url(config: Config) -> str:
+    """Return the database that is named, or the embedded one that a `serve` on this machine runs."""
+    if config.database_url is not None:
+        return config.database_url
+    from gateway.journal.embedded import find
+
+    running = find(config.data_dir)
+    if running is None:
+        fail(
+            f"no database: name one in VALGNATT_DATABASE_URL, or run `valgnatt serve` with data directory"
+            f" {config.data_dir}"
+        )
+        raise AssertionError
+    return running.url
+
+
+def author() -> str:
+    """Return who does an administrative act: user and machine."""
+    return f"{getpass.getuser()}@{sockets.gethostname()}"
+
+
+@app.command()
+@with_config_options
+def serve(config: Config) -> None:
+    """Run the doors of this machine, and an embedded Postgres where none is named."""
+    from gateway import logs
+    from gateway.machine import serve as serve_machine
+
+    logs.configure("serve", format=config.log_format, level=config.log_level)
+    sys.exit(run_machine(serve_machine(config)))
+
+
+def run_machine(work: Coroutine[Any, Any, int]) -> int:
+    """Run a supervisor; its exit status is the command's."""
+    return run(work)
+
+
+@app.command(hidden=True)
+def worker(name: str, fd: int) -> None:  # noqa: ARG001 - the name is for process lists
+    """Be one process of a machine; started by `serve`."""
+    from gateway.service import work
+
+    sys.exit(run(work(fd)))
+
+
+@election_app.command("load")
+@_with_database
+def election_load(
+    path: Annotated[Path, typer.Argument(help="registry.json, or a data set's directory")], config: Config
+) -> None:
+    """Load a registry; the same again changes nothing, another one is refused once a report is accepted."""
+    from gateway.dataset import read_registry_file
+
+    document = read_registry_file(path)
+
+    async def act() -> str:
+        from gateway.journal.administration import administration
+
+        async with administration(database_url(config), author()) as administered:
+            return await administered.load_election(document)
+
+    typer.echo(run(act()))
+
+
+@election_app.command("list")
+@_with_database
+def election_list(config: Config) -> None:
+    """List the elections there are."""
+
+    async def act() -> None:
+        from gateway.journal.administration import administration
+
+        async with administration(database_url(config), author()) as administered:
+            for each in await administered.elections():
+                state = "closed" if each.closed_at else "released" if each.released_at else "embargoed"
+                mark = " (rehearsal)" if each.rehearsal else ""
+                until = each.publish_from.isoformat()
+                typer.echo(f"{each.id}\t{state}\tfrom {until}\t{each.accepted} reports\t{each.name}{mark}")
+
+    run(act())
+
+
+@election_app.command("embargo")
+@_with_database
+def election_embargo(
+    election: str,
+    until: Annotated[str, typer.Option(help="the later end, an RFC 3339 time with an offset")],
+    config: Config,
+) -> None:
+    """Move the end of an embargo to a later time, while it has not passed."""
+    moved = _time(until)
+
+    async def act() -> None:
+        from gateway.journal.administration import administration
+
+        async with administration(database_url(config), author()) as administered:
+            await administered.move_embargo(election, moved)
+
+    run(act())
+
+
+@election_app.command("close")
+@_with_database
+def election_close(election: str, config: Config) -> None:
+    """End the taking of reports."""
+
+    async def act() -> None:
+        from gateway.journal.administration import administration
+
+        async with administration(database_url(config), author()) as administered:
+            await administered.close_election(election)
+
+    run(act())
+
+
+@token_app.command("issue")
+@_with_database
+def token_issue(
+    election: Annotated[str, typer.Option(help="the election's identifier")],
+    areas: Annotated[str, typer.Option(help="areas it may report for, with all below them: 4601,0301")],
+    config: Config,
+    role: Annotated[str, typer.Option(help="sender or operator")] = "sender",
+    expires: Annotated[
+        str | None, typer.Option(help="an RFC 3339 time with an offset (default: never)")
+    ] = None,
+    note: Annotated[str, typer.Option(help="whose it is")] = "",
+) -> None:
+    """Make a token and print it alone on standard output, this once."""
+    if role not in ("sender", "operator"):
+        fail(f"a role is sender or operator, not {role!r}", 2)
+    expires_at = _time(expires) if expires is not None else None
+
+    async def act() -> str:
+        from gateway.journal.administration import administration
+
+        async with administration(database_url(config), author()) as administered:
+            issued = await administered.issue_token(
+                election, _areas(areas), role=role, expires_at=expires_at, note=note
+            )
+            typer.echo(f"token {issued.key} for {areas} of {election}", err=True)
+            return issued.secret
+
+    typer.echo(run(act()))
+
+
+@token_app.command("list")
+@_with_database
+def token_list(
+    config: Config, election: Annotated[str | None, typer.Option(help="only of this election")] = None
+) -> None:
+    """List tokens, never the secrets: they are not kept."""
+
+    async def act() -> None:
+        from gateway.journal.administration import administration
+
+        async with administration(database_url(config), author()) as administered:
+            for each in await administered.tokens(election):
+                state = "revoked" if each.revoked_at else "valid"
+                seen = each.last_contact_at.isoformat() if each.last_contact_at else "never used"
+                typer.echo(
+                    f"{each.key}\t{each.election}\t{','.join(each.areas)}\t{each.role}\t{state}\t{seen}\t{each.note}"
+                )
+
+    run(act())
+
+
+@token_app.command("revoke")
+@_with_database
+def token_revoke(
+    key: Annotated[int, typer.Argument(help="its number in `token list`")], config: Config
+) -> None:
+    """End a token now, in every process."""
+
+    async def act() -> None:
+        from gateway.journal.administration import administration
+
+        async with administration(database_url(config), author()) as administered:
+            await administered.revoke_token(key)
+
+    run(act())
+
+
+@db_app.command("migrate")
+@_with_database
+def db_migrate(config: Config) -> None:
+    """Bring the database up to date; `serve` does it by itself."""
+    from gateway.journal.migrate import migrate
+
+    applied = run(migrate(database_url(config)))
+    typer.echo("\n".join(applied) if applied else "nothing to do")
+
+
+@app.command()
+def generate(
+    directory: Annotated[Path, typer.Argument(help="where the data set goes")],
+    seed: Annotated[int, typer.Option(help="the same seed makes the same election")] = 1,
+    scale: Annotated[float, typer.Option(help="1: about 3 500 units; 10: ten times as many")] = 1.0,
+) -> None:
+    """Make up an election: registry, reports of a whole night, and the official totals."""
+    from gateway.generator import write_election
+
+    try:
+        made = write_election(directory, seed, scale)
+    except (ValueError, OSError) as error:
+        fail(str(error), 2)
+        return
+    typer.echo(f"{directory}: {len(made.registry['areas'])} areas, {len(made.reports)} reports")
+
+
+def _areas(text: str) -> list[str]:
+    return [area for area in text.split(",") if area]
+
+
+def _time(text: str) -> datetime:
+    from gateway.election.registry import read_time
+
+    try:
+        return read_time(text)
+    except ValueError as error:
+        fail(str(error), 2)
+        raise

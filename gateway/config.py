@@ -1,0 +1,328 @@
+"""Every knob with its unit, its default and its reason; read once, and all mistakes told at once.
+
+What the command line says goes before the environment (`VALGNATT_FEED_PORT`), that before a TOML file (key
+`feed_port`, in the file that `--config` or `VALGNATT_CONFIG` names), and that before the default. Only the
+value that counts is judged, so in the middle of a night an option can put a wrong file right. An empty
+variable is not set; `none` switches off what may be off. Passwords show in no error and no `repr`.
+
+Knows nothing of what the values are used for, and imports nothing slow: `--help` and every worker begin here.
+"""
+
+import functools
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
+
+import msgspec
+from msgspec import Meta
+
+from gateway.errors import GatewayError
+
+PREFIX = "VALGNATT_"
+OTHER_VARIABLES = frozenset({"VALGNATT_CONFIG", "VALGNATT_TOKEN", "VALGNATT_PUSH_URL", "VALGNATT_FEED_URL"})
+"""Names that are no knob of a serving process but have a meaning to a command."""
+
+_SERVICE_LINK = re.compile(
+    r"\w+_(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT_\d+_(TCP|UDP)(_\w+)?=|PORT=(tcp|udp)://)"
+)
+"""What Kubernetes puts into containers beside a service called `valgnatt`: not the operator's mistake."""
+
+
+def _default_data_dir() -> Path:
+    home = os.path.expanduser("~")  # stays "~" for a user without a home, as containers have them
+    return Path("/var/lib/valgnatt" if home == "~" else os.path.join(home, ".local/share/valgnatt"))
+
+
+def _knob(about: str, unit: str = "", **limits: Any) -> Meta:
+    return Meta(description=about, extra={"unit": unit}, **limits)
+
+
+_Port = Annotated[int, Meta(ge=0, le=65535)]
+_PostgresUrl = Annotated[str, Meta(pattern="^postgres(ql)?://")]
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """All knobs of a machine, as one value; made by `load`, or directly in a test.
+
+    Port 0 is any free port. A Config is never changed: `msgspec.structs.replace` makes another one.
+    """
+
+    host: Annotated[str, _knob("address both doors listen on; this machine only, until told otherwise")] = (
+        "127.0.0.1"
+    )
+    push_port: Annotated[_Port, _knob("where reports are pushed to", "port")] = 8081
+    feed_port: Annotated[_Port, _knob("where results are read from", "port")] = 8080
+    admin_port: Annotated[
+        _Port | None, _knob("health and metrics of the whole machine; `none` for none", "port")
+    ] = 8082
+    admin_host: Annotated[
+        str, _knob("address of the admin port; metrics tell more than the public need know")
+    ] = "127.0.0.1"
+    role: Annotated[
+        Literal["all", "push", "feed"], _knob("which doors this machine has; they share nothing but Postgres")
+    ] = "all"
+    push_workers: Annotated[
+        int, _knob("push processes; one takes far more than a country counts", "processes", ge=1, le=64)
+    ] = 1
+    feed_workers: Annotated[
+        int, _knob("feed processes; one core each for the crowd of readers", "processes", ge=1, le=256)
+    ] = 1
+    database_url: Annotated[
+        _PostgresUrl | None,
+        _knob("Postgres; several hosts may be named, the writable one is found; without it an embedded one"),
+    ] = None
+    feed_database_url: Annotated[
+        _PostgresUrl | None,
+        _knob("where feeds read the journal, perhaps a replica; without it the same Postgres"),
+    ] = None
+    data_dir: Annotated[
+        Path, _knob("where the embedded Postgres lives, and the other commands find it", "directory")
+    ] = msgspec.field(default_factory=_default_data_dir)
+    drain_s: Annotated[
+        float,
+        _knob("for answering what is in flight at the end; readers return spread over it", "s", ge=0, le=600),
+    ] = 10.0
+    pending_max: Annotated[
+        int,
+        _knob(
+            "reports that may wait for Postgres, per push process and election; senders of more are put off",
+            "reports",
+            ge=1,
+            le=1_000_000,
+        ),
+    ] = 20_000
+    batch_max: Annotated[
+        int,
+        _knob(
+            "reports in one commit: more gain little and hold the head lock longer",
+            "reports",
+            ge=1,
+            le=10_000,
+        ),
+    ] = 500
+    credit_max: Annotated[
+        int, _knob("reports that may be unanswered on one WebSocket", "reports", ge=1, le=10_000)
+    ] = 64
+    connections_max: Annotated[
+        int,
+        _knob("connections to a push process; senders are few, so more are a mistake", "connections", ge=1),
+    ] = 10_000
+    readers_max: Annotated[
+        int, _knob("streams of a feed process, at some 11 kB of memory each", "connections", ge=1)
+    ] = 20_000
+    heartbeat_s: Annotated[
+        float,
+        _knob(
+            "a reader hears something at least so often, as promised; proxies cut silence", "s", gt=0, le=10
+        ),
+    ] = 10.0
+    log_format: Annotated[
+        Literal["auto", "json", "console"],
+        _knob("shape of the log lines; auto is console on a terminal, else json"),
+    ] = "auto"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], _knob("the least grave event that is logged")
+    ] = "info"
+
+    def __repr__(self) -> str:
+        return f"Config({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [(knob.name, knob.shown(getattr(self, knob.name))) for knob in knobs()]
+
+
+class Knob(NamedTuple):
+    """What is known about one member of Config."""
+
+    name: str
+    type: Any
+    default: object
+    unit: str
+    about: str
+
+    @property
+    def variable(self) -> str:
+        """Its name in the environment."""
+        return PREFIX + self.name.upper()
+
+    @property
+    def option(self) -> str:
+        """Its name on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words it may be, for one that is a choice."""
+        kind = get_args(self.type)[0]
+        return get_args(kind) if get_origin(kind) is Literal else ()
+
+    @property
+    def help(self) -> str:
+        """Description, unit and default, for `--help` and tables in the documentation."""
+        default = f"{self.default:g}" if isinstance(self.default, float) else self.default
+        unit = f", in {self.unit}" if self.unit == "s" else ""
+        return f"{self.about}{unit} (default: {'none' if default is None else default})"
+
+    @property
+    def secret(self) -> bool:
+        """Whether a password may be in it."""
+        return self.name.endswith("_url")
+
+    def shown(self, value: object) -> object:
+        """The value as a `repr` may show it: of a URL only what comes after user and password."""
+        if self.secret and isinstance(value, str):
+            place = value.rpartition("@")[2] if "@" in value else value.partition("://")[2]
+            return f"postgresql://{place.partition('?')[0]}"
+        return without_passwords(value) if isinstance(value, str) else value
+
+
+@functools.cache
+def knobs() -> tuple[Knob, ...]:
+    """All members of Config, in their order."""
+    found = []
+    for field in msgspec.structs.fields(Config):
+        meta = get_args(field.type)[-1]
+        default = field.default_factory() if callable(field.default_factory) else field.default
+        found.append(Knob(field.name, field.type, default, meta.extra["unit"], meta.description))
+    return tuple(found)
+
+
+class ConfigError(GatewayError):
+    """Every mistake of a configuration, each with the variable, key or option it came from."""
+
+    code = "config"
+
+    def __init__(self, mistakes: Collection[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = tuple(mistakes)
+
+
+_Given = dict[str, tuple[str, object]]
+"""Knob → where its value was given, and that value."""
+
+
+def load(
+    environ: Mapping[str, str], file: Path | None = None, overrides: Mapping[str, object] | None = None
+) -> Config:
+    """Read the configuration; in `overrides` a value of None means "not given".
+
+    Without `file`, the one that `VALGNATT_CONFIG` names. Raises ConfigError with all mistakes.
+    """
+    mistakes: list[str] = []
+    if file is None and (name := environ.get("VALGNATT_CONFIG")):
+        file = Path(name)
+    given = _from_file(file, mistakes) | _from_environment(environ, mistakes)
+    given |= _from_command_line(overrides or {}, mistakes)
+    values: dict[str, Any] = {}
+    for knob in knobs():
+        if knob.name in given:
+            origin, value = given[knob.name]
+            try:
+                values[knob.name] = _converted(knob, value)
+            except (msgspec.ValidationError, ValueError) as error:
+                mistakes.append(f"{origin}: {_reason(knob, value, error)}")
+    mistakes += _shared_ports({knob.name: values.get(knob.name, knob.default) for knob in knobs()}, given)
+    if mistakes:
+        raise ConfigError(mistakes)
+    return Config(**values)
+
+
+def _from_file(file: Path | None, mistakes: list[str]) -> _Given:
+    if file is None:
+        return {}
+    import tomllib
+
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        mistakes.append(f"{file}: {getattr(error, 'strerror', None) or error}")
+        return {}
+    names = [knob.name for knob in knobs()]
+    mistakes += [
+        f"{key} in {file}: no such key{_did_you_mean(key, names)}" for key in content if key not in names
+    ]
+    return {key: (f"{key} in {file}", value) for key, value in content.items() if key in names}
+
+
+def _from_environment(environ: Mapping[str, str], mistakes: list[str]) -> _Given:
+    names = {knob.variable: knob.name for knob in knobs()}
+    for name in environ:
+        foreign = name in OTHER_VARIABLES or _SERVICE_LINK.match(f"{name}={environ[name]}")
+        if name.startswith(PREFIX) and name not in names and not foreign:
+            known = [*names, *OTHER_VARIABLES]
+            mistakes.append(f"{name}: no such variable{_did_you_mean(name, known, PREFIX)}")
+    return {knob: (name, environ[name]) for name, knob in names.items() if environ.get(name)}
+
+
+def _from_command_line(overrides: Mapping[str, object], mistakes: list[str]) -> _Given:
+    options = {knob.name: knob.option for knob in knobs()}
+    mistakes += [
+        f"{name}: no such option{_did_you_mean(name, options)}" for name in overrides if name not in options
+    ]
+    return {
+        name: (options[name], value)
+        for name, value in overrides.items()
+        if name in options and value is not None
+    }
+
+
+def _did_you_mean(name: str, names: Collection[str], prefix: str = "") -> str:
+    import difflib
+
+    words = [known.removeprefix(prefix) for known in names]
+    near = difflib.get_close_matches(name.removeprefix(prefix).replace("-", "_"), words, n=1)
+    return f"; did you mean {prefix}{near[0]}?" if near else ""
+
+
+def _converted(knob: Knob, value: object) -> Any:
+    if isinstance(value, str) and value.lower() == "none" and type(None) in get_args(get_args(knob.type)[0]):
+        return None
+    return msgspec.convert(value, knob.type, strict=False, dec_hook=decode_path)
+
+
+def _reason(knob: Knob, value: object, error: Exception) -> str:
+    if knob.secret:
+        return "expected postgresql://user:password@host:port/database"
+    if knob.choices:
+        return f"{without_passwords(repr(value))} is none of {', '.join(knob.choices)}"
+    if isinstance(value, str) and value.startswith("tcp://"):
+        return f"{error}; this is a link Kubernetes made for a service: set enableServiceLinks to false"
+    return f"{error} (it is {without_passwords(repr(value))})"
+
+
+def _shared_ports(values: Mapping[str, Any], given: _Given) -> Iterator[str]:
+    """Two doors of one machine on the same port."""
+    doors = [f"{role}_port" for role in ("push", "feed") if values["role"] in ("all", role)] + ["admin_port"]
+    taken: dict[int, str] = {}
+    for door in doors:
+        port = values[door]
+        if port and port in taken:
+            origin = given.get(door, given.get(taken[port], (door,)))[0]
+            yield f"{origin}: {door} and {taken[port]} are both {port}"
+        elif port:
+            taken[port] = door
+
+
+def decode_path(kind: type, value: object) -> object:
+    """For `msgspec`: a path from its text, absolute and with `~` filled in."""
+    if kind is Path and isinstance(value, str) and value:
+        return Path(os.path.abspath(os.path.expanduser(value)))
+    if kind is Path and isinstance(value, Path):
+        return value
+    raise ValueError("Expected a path")
+
+
+_PASSWORDS = (
+    (re.compile(r"(://[^\s:/?#@]*):\S*@"), r"\1:***@"),  # to the last @: a password may hold another
+    (re.compile(r"(?i)\b((?:ssl)?password)=[^&\s'\"]*"), r"\1=***"),
+    (re.compile(r"(?i)\b(bearer)\s+[\w.~+/=-]{16,}"), r"\1 ***"),
+)
+
+
+def without_passwords(text: str) -> str:
+    """The text without the passwords of URLs in it; rather too much is hidden than too little."""
+    for pattern, shown in _PASSWORDS:
+        text = pattern.sub(shown, text)
+    return text

@@ -1,0 +1,183 @@
+"""A data set: one election in a directory, as input (registry, reports) and oracle (official totals).
+
+    registry.json           election, area tree, parties
+    reports.ndjson.gz       what each municipality pushed, in the order of `counted_at`
+    official.ndjson.gz      the totals these add up to, in the order of `generated_at`
+
+The two streams are read line by line and may also lie there unpacked (`reports.ndjson`). What is read is
+checked only as far as needed to walk it: that a line is JSON, and whose it is and from when. Whether a report
+is right is the gateway's to say. Written files depend on their content alone: same data, same bytes.
+"""
+
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway.errors import GatewayError
+
+REGISTRY_FORMAT = "election-registry/1"
+REGISTRY = "registry.json"
+REPORTS = "reports.ndjson"
+OFFICIAL = "official.ndjson"
+
+
+class DataSetError(GatewayError):
+    """A data set cannot be read; the message names the file and, in a stream, the line."""
+
+    code = "malformed_data_set"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedReport:
+    """One report as it was pushed, with the municipality that pushed it."""
+
+    municipality: str
+    report: dict[str, Any]
+    counted_at: datetime
+    """The report's own `counted_at`, with its offset: the clock of the stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """An opened data set. Invariants: the registry is read; both streams were there when it was opened."""
+
+    path: Path
+    registry: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path) -> "DataSet":
+        """Open the directory `path`. Raises DataSetError if a file is missing or the registry is not one."""
+        directory = Path(path)
+        if not directory.is_dir():
+            raise DataSetError(f"{directory}: no such directory")
+        registry = read_registry_file(directory / REGISTRY)
+        for stream in (REPORTS, OFFICIAL):
+            _existing(directory, stream)
+        return cls(directory, registry)
+
+    def reports(self) -> Iterator[RecordedReport]:
+        """Every report, in the order of the file. Raises DataSetError at the first line that is not one."""
+        for place, line in self._lines(REPORTS):
+            municipality, report = line.get("municipality"), line.get("report")
+            if not isinstance(municipality, str) or not isinstance(report, dict):
+                raise DataSetError(f"{place}: not a line with a `municipality` and a `report`")
+            yield RecordedReport(municipality, report, _moment(report.get("counted_at"), place))
+
+    def official(self) -> Iterator[dict[str, Any]]:
+        """Every official total, in the order of the file."""
+        for _, line in self._official_lines():
+            yield line
+
+    def official_finals(self) -> dict[str, dict[str, Any]]:
+        """The last total of each area, by area. Raises DataSetError if an area has two."""
+        finals: dict[str, dict[str, Any]] = {}
+        for place, line in self._official_lines():
+            if line.get("final") is True:
+                if line["area"] in finals:
+                    raise DataSetError(f"{place}: area {line['area']} already has a final line")
+                finals[line["area"]] = line
+        return finals
+
+    def _official_lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        for place, line in self._lines(OFFICIAL):
+            if not isinstance(line.get("area"), str):
+                raise DataSetError(f"{place}: not a line with an `area`")
+            yield place, line
+
+    def _lines(self, stream: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Each JSON object of a stream with its place, `file:line`, lines counted from 1."""
+        path = _existing(self.path, stream)
+        number = 0
+        try:
+            with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
+                for number, line in enumerate(lines, 1):
+                    if line.strip():
+                        place = f"{path}:{number}"
+                        yield place, _parse(line, place)
+        except (EOFError, OSError, zlib.error) as error:
+            raise DataSetError(f"{path}:{number + 1}: cannot be read: {error}") from error
+
+
+def write(
+    path: str | Path,
+    registry: Mapping[str, Any],
+    reports: Iterable[Mapping[str, Any]],
+    official: Iterable[Mapping[str, Any]],
+) -> None:
+    """Write a data set into the directory `path`, made if need be; files of that name are replaced.
+
+    `reports` and `official` are lines as in the files, taken one at a time and written in the order given.
+    """
+    directory = Path(path)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / REGISTRY).write_bytes(_registry_bytes(registry))
+    for stream, lines in ((REPORTS, reports), (OFFICIAL, official)):
+        (directory / stream).unlink(missing_ok=True)  # an unpacked one would be another election's
+        _write_lines(directory / f"{stream}.gz", lines)
+
+
+def read_registry_file(path: Path) -> dict[str, Any]:
+    """Read a registry document from a file, or from a data set's directory. Raises DataSetError."""
+    if path.is_dir():
+        path /= REGISTRY
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataSetError(f"{path}: cannot be read: {error}") from error
+    registry = _parse(content, str(path))
+    if registry.get("format") != REGISTRY_FORMAT:
+        raise DataSetError(f"{path}: format is {registry.get('format')!r}, not {REGISTRY_FORMAT!r}")
+    return registry
+
+
+def _existing(directory: Path, stream: str) -> Path:
+    for path in (directory / f"{stream}.gz", directory / stream):
+        if path.is_file():
+            return path
+    raise DataSetError(f"{directory}: neither {stream}.gz nor {stream} is there")
+
+
+def _parse(content: bytes, place: str) -> dict[str, Any]:
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise DataSetError(f"{place}: not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise DataSetError(f"{place}: not a JSON object")
+    return value
+
+
+def _moment(value: object, place: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise DataSetError(f"{place}: `counted_at` is not a time with an offset: {value!r}")
+    return moment
+
+
+def _registry_bytes(registry: Mapping[str, Any]) -> bytes:
+    """One line per area and party, so that people can read it and compare two."""
+    members = []
+    for name, value in registry.items():
+        text = orjson.dumps(value)
+        if isinstance(value, list):
+            text = b"[\n" + b",\n".join(map(orjson.dumps, value)) + b"\n]"
+        members.append(orjson.dumps(name) + b": " + text)
+    return b"{\n" + b",\n".join(members) + b"\n}\n"
+
+
+def _write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    with (
+        path.open("wb") as file,
+        gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as packed,
+    ):
+        for line in lines:
+            packed.write(orjson.dumps(line) + b"\n")

@@ -1,0 +1,1 @@
+"""How the record reaches subscribers: selections, shared blocks, readers, the hub that follows the journal."""

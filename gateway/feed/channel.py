@@ -1,0 +1,223 @@
+"""Readers of one selection at one pace, most of them in step, none of them waited for.
+
+A reader is a position, not a queue: it gets what changed since then, when its socket takes bytes.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.feed.blocks import Block, BlockMaker, Position
+from gateway.feed.selection import Selection
+from gateway.metrics import FeedMetrics
+
+SLOW_S = 60.0
+SLOW_BYTES_S = 8_000.0
+"""A reader may take SLOW_S and a second for each SLOW_BYTES_S bytes over one block; then it is closed."""
+
+
+class Reader(asyncio.Protocol):
+    """One open event stream: a socket, and where it is in the record.
+
+    Takes over a connection whose request was read elsewhere, so nothing but this object is kept for it.
+    """
+
+    __slots__ = ("_gone", "_transport", "block", "channel", "overdue_at", "paused")
+
+    def __init__(self, transport: asyncio.Transport, gone: Callable[[], None]) -> None:
+        self._transport = transport
+        self._gone = gone
+        self.channel: Channel | None = None
+        self.paused = False
+        self.overdue_at = 0.0
+        """When a reader whose socket takes nothing is closed, by the loop's clock."""
+        self.block: Block | None = None
+        """The block it could not take yet."""
+        transport.set_write_buffer_limits(high=0)
+
+    def send(self, data: bytes) -> None:
+        """Write without waiting; `paused` tells afterwards whether the socket took it all."""
+        self._transport.write(data)
+
+    def data_received(self, data: bytes) -> None:
+        """Ignore what a reader says: it has nothing to say."""
+
+    def eof_received(self) -> bool:
+        """Close: a client that closed its side is gone."""
+        return False
+
+    def pause_writing(self) -> None:
+        """Note that the socket takes nothing more."""
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        """Catch up: the socket takes bytes again."""
+        self.paused = False
+        if self.channel is not None:
+            self.channel.resume(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Forget it."""
+        self._gone()
+        if self.channel is not None:
+            self.channel.leave(self)
+
+    def end(self, last: bytes = b"") -> None:
+        """Close politely, after a last word."""
+        if last and not self.paused:
+            self._transport.write(last)
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once, dropping what it has not taken."""
+        self._transport.abort()
+
+
+class Channel:
+    """The readers of one selection, encoding and pace. Invariants:
+
+    * Readers in step have been sent all of the selection up to `position`.
+    * Others have a position of their own: `late` ones take bytes and wait for the next turn, `blocked` ones take none.
+    * At most one block is unsent to any reader.
+    """
+
+    def __init__(
+        self, selection: Selection, gzip: bool, every_s: int, maker: BlockMaker, metrics: FeedMetrics
+    ) -> None:
+        self.selection = selection
+        self.gzip = gzip
+        self.every_s = every_s
+        self.position = maker.position
+        self.wrote_at = 0.0
+        self._maker = maker
+        self._metrics = metrics
+        self._in_step: set[Reader] = set()
+        self._late: dict[Reader, Position] = {}
+        self._blocked: dict[Reader, Position] = {}
+        self.on_empty: Callable[[], None] = lambda: None
+
+    def __len__(self) -> int:
+        return len(self._in_step) + len(self._late) + len(self._blocked)
+
+    @property
+    def blocked(self) -> int:
+        """How many sockets take no bytes."""
+        return len(self._blocked)
+
+    def readers(self) -> list[Reader]:
+        """Return all of them."""
+        return [*self._in_step, *self._late, *self._blocked]
+
+    def join(self, reader: Reader, head: bytes, sequence: int | None, now: float) -> None:
+        """Let a reader in: send `head`, then what changed after `sequence`, or a snapshot for None."""
+        reader.channel = self
+        self._skip_unchanged()
+        if sequence is None:
+            block = self._maker.snapshot(self.selection)
+        else:
+            block = self._maker.since_about(self.selection, sequence)
+        self._send(reader, block, now, head)
+
+    def resume(self, reader: Reader) -> None:
+        """Bring a reader whose socket takes bytes again up to date, at its channel's pace."""
+        position = self._blocked.pop(reader, None)
+        if position is None:
+            return
+        reader.block = None
+        if position is self.position:
+            self._in_step.add(reader)
+        elif self.every_s:
+            self._late[reader] = position
+        else:
+            self._send(reader, self._maker.since_about(self.selection, position.sequence), _now())
+
+    def leave(self, reader: Reader) -> None:
+        """Forget a reader."""
+        reader.channel = None
+        self._in_step.discard(reader)
+        self._late.pop(reader, None)
+        self._blocked.pop(reader, None)
+        if not len(self):
+            self.on_empty()
+
+    def write(self, now: float) -> None:
+        """Send every reader that takes bytes what changed since it was last sent something."""
+        self._skip_unchanged()
+        present = self._maker.position
+        late, self._late = self._late, {}
+        if self.position is not present:
+            block = self._maker.since(self.selection, self.position.sequence)
+            self.position = present
+            self._broadcast(block, now)
+        for reader, position in late.items():
+            self._send(reader, self._maker.since(self.selection, position.sequence), now)
+
+    def beat(self, now: float) -> None:
+        """Send an empty block, so that everyone knows the stream lives."""
+        self._skip_unchanged()
+        self._broadcast(self.position.heartbeat, now)
+        for reader, position in list(self._late.items()):
+            reader.send(position.heartbeat.bytes(gzip=self.gzip))
+            if reader.paused:
+                del self._late[reader]
+                self._block(reader, position.heartbeat, now)
+
+    def close_overdue(self, now: float) -> int:
+        """Close the readers that have not taken a block in the time allowed, and return how many."""
+        overdue = [reader for reader in self._blocked if reader.overdue_at <= now]
+        for reader in overdue:
+            reader.abort()
+        return len(overdue)
+
+    def _skip_unchanged(self) -> None:
+        """Move on to the present where nothing of the selection has changed since."""
+        present = self._maker.position
+        if self.position is not present:
+            block = self._maker.since(self.selection, self.position.sequence)
+            if not block.areas:
+                self.position = present
+
+    def _broadcast(self, block: Block, now: float) -> None:
+        data = block.bytes(gzip=self.gzip)
+        self.wrote_at = now
+        stuck = []
+        for reader in tuple(self._in_step):
+            reader.send(data)
+            if reader.paused:
+                stuck.append(reader)
+        for reader in stuck:
+            self._in_step.discard(reader)
+            self._block(reader, block, now)
+        self._count(len(data), len(self._in_step) + len(stuck))
+
+    def _send(self, reader: Reader, block: Block, now: float, head: bytes = b"") -> None:
+        data = head + block.bytes(gzip=self.gzip)
+        reader.send(data)
+        self._count(len(data), 1)
+        if reader.paused:
+            self._block(reader, block, now)
+        elif block.position is self.position:
+            self._in_step.add(reader)
+        else:
+            self._late[reader] = block.position
+
+    def _block(self, reader: Reader, block: Block, now: float) -> None:
+        reader.block = block
+        reader.overdue_at = now + SLOW_S + len(block.bytes(gzip=self.gzip)) / SLOW_BYTES_S
+        self._blocked[reader] = block.position
+
+    def _count(self, size: int, readers: int) -> None:
+        self._metrics.blocks.inc(readers)
+        self._metrics.bytes.inc(size * readers)
+
+    def pinned(self) -> dict[int, tuple[int, list[Reader]]]:
+        """Return, by block, the bytes it holds and the readers that hold it."""
+        held: dict[int, tuple[int, list[Reader]]] = {}
+        for reader in self._blocked:
+            if reader.block is not None:
+                size = len(reader.block.bytes(gzip=self.gzip))
+                held.setdefault(id(reader.block), (size, []))[1].append(reader)
+        return held
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

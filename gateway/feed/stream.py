@@ -1,0 +1,330 @@
+"""One election as a feed process holds it: the state, what is made of it, and who reads it."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+import orjson
+import structlog
+
+from gateway.election.registry import Registry, read_registry
+from gateway.election.report import Publication
+from gateway.election.state import Cursor, ElectionState, HistoryChanged
+from gateway.errors import JournalUnavailable
+from gateway.feed.archive import Archive
+from gateway.feed.blocks import BlockMaker
+from gateway.feed.channel import Channel, Reader
+from gateway.feed.selection import Selection
+from gateway.feed.transfers import Beyond, Transfers
+from gateway.metrics import FeedMetrics
+
+log = structlog.get_logger()
+
+PAGE = 2000
+"""Publications read at once."""
+SLICE = 500
+"""Publications applied before other work has its turn, about 10 ms."""
+BEHIND_S = 30.0
+"""How long a replica may be behind what was applied here before its record is taken for another."""
+
+
+class Head(Protocol):
+    """Where the record of one election ends."""
+
+    @property
+    def key(self) -> int:
+        """Its number in the journal."""
+
+    @property
+    def id(self) -> str:
+        """Its identifier."""
+
+    @property
+    def version(self) -> int:
+        """Rises with every administrative act."""
+
+    @property
+    def publish_from(self) -> datetime:
+        """When the embargo ends."""
+
+    @property
+    def released_at(self) -> datetime | None:
+        """When it ended; None before."""
+
+    @property
+    def closed_at(self) -> datetime | None:
+        """When the taking of reports ended."""
+
+    @property
+    def sequence(self) -> int:
+        """The last publication; 0 before the release."""
+
+    @property
+    def chain(self) -> bytes:
+        """The chain there."""
+
+
+class Unapplied(Protocol):
+    """What the journal holds of one unit past a sequence."""
+
+    @property
+    def unit(self) -> str:
+        """The unit's identifier."""
+
+    @property
+    def accepted(self) -> int:
+        """How many publications."""
+
+    @property
+    def oldest_published_at(self) -> datetime:
+        """Since when the first of them has been public."""
+
+    @property
+    def last_accepted_at(self) -> datetime:
+        """When the last of them was accepted."""
+
+
+class Record(Protocol):
+    """What a feed needs of the public record; each method raises JournalUnavailable."""
+
+    async def heads(self) -> Sequence[Head]:
+        """Return the head of every election."""
+
+    async def registry(self, election: int) -> bytes:
+        """Return a registry document."""
+
+    async def publications(self, election: int, after: int, most: int) -> list[Publication]:
+        """Return publications in order."""
+
+    async def beyond(self, election: int, sequence: int) -> Sequence[Unapplied]:
+        """Return, by unit, what lies past a sequence."""
+
+    async def contacts(self, election: int) -> dict[str, datetime]:
+        """Return when a token of each area was last used."""
+
+    async def is_standby(self) -> bool:
+        """Whether the record is read from a replica."""
+
+
+class ElectionFeed:
+    """Follows one election. Invariants:
+
+    * Readers see the state only when all up to some head is applied: a release is one block.
+    * Reading it and joining a channel is one step between two awaits, so no change is missed or sent twice.
+    """
+
+    def __init__(self, record: Record, head: Head, document: bytes, metrics: FeedMetrics) -> None:
+        self.id = head.id
+        self.head = head
+        self._record = record
+        self._metrics = metrics
+        self._sequence_gauge = metrics.sequence.labels(head.id)
+        self._wanted = asyncio.Event()
+        self._wanted.set()
+        self._settled = asyncio.Event()
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._behind_since: float | None = None
+        self.begin(document)
+
+    def begin(self, document: bytes) -> None:
+        """Start from nothing with a registry."""
+        self.document = document
+        self.registry: Registry = read_registry(orjson.loads(document))
+        self.state = ElectionState(self.registry)
+        self.maker = BlockMaker(self.state)
+        self.transfers = Transfers(self.registry)
+        key = self.head.key
+        self.archive = Archive(lambda after, most: self._record.publications(key, after, most))
+        self.beyond: dict[str, Beyond] = {}
+        self.contacts: dict[str, datetime] = {}
+        self._channels: dict[tuple[str, bool, int], Channel] = {}
+        self._settled.clear()
+
+    @property
+    def settled(self) -> bool:
+        """Whether all up to some head is applied, so that the state may be shown."""
+        return self._settled.is_set()
+
+    @property
+    def channels(self) -> list[Channel]:
+        """The channels that have readers."""
+        return list(self._channels.values())
+
+    async def wait_settled(self, timeout_s: float) -> bool:
+        """Wait until the state may be shown; return whether it may."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._settled.wait()
+        except TimeoutError:
+            pass
+        return self.settled
+
+    async def wait_reached(self, sequence: int, timeout_s: float) -> bool:
+        """Wait until the publications up to `sequence` are applied; return whether they are."""
+        if self.state.sequence < sequence:
+            reached = asyncio.get_running_loop().create_future()
+            entry = (sequence, reached)
+            self._waiting.append(entry)
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await reached
+            except TimeoutError:
+                pass
+            finally:
+                if entry in self._waiting:
+                    self._waiting.remove(entry)
+        return self.state.sequence >= sequence
+
+    def join(
+        self,
+        reader: Reader,
+        selection: Selection,
+        cursor: Cursor | None,
+        *,
+        gzip: bool,
+        every_s: int,
+        head: bytes,
+    ) -> None:
+        """Let a reader in, from its cursor if that is a place in this record, else with a snapshot."""
+        key = (selection.key, gzip, every_s)
+        channel = self._channels.get(key)
+        if channel is None:
+            channel = Channel(selection, gzip, every_s, self.maker, self._metrics)
+            channel.on_empty = lambda: self._drop(key, channel)
+            self._channels[key] = channel
+        known = cursor is not None and cursor.sequence > 0 and self.state.holds(cursor)
+        now = asyncio.get_running_loop().time()
+        channel.join(reader, head, cursor.sequence if cursor is not None and known else None, now)
+
+    def _drop(self, key: tuple[str, bool, int], channel: Channel) -> None:
+        if self._channels.get(key) is channel:
+            del self._channels[key]
+
+    def look(self, head: Head) -> None:
+        """Take note of a newer head."""
+        moved = head.sequence != self.head.sequence or head.chain != self.head.chain
+        self.head = head
+        if moved or head.sequence != self.state.sequence:
+            self._wanted.set()
+
+    async def run(self) -> None:
+        """Apply what the record gains, until cancelled."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                await self._follow()
+            except HistoryChanged as error:
+                log.error("the record is another one; starting over", election=self.id, reason=str(error))
+                self._metrics.rebuilt.inc()
+                self._start_over()
+            except JournalUnavailable as error:
+                log.warning("record not read", election=self.id, error=str(error))
+                await asyncio.sleep(0.5)
+                self._wanted.set()
+
+    def replace_registry(self, document: bytes) -> None:
+        """Take another registry, which there may be as long as nothing is published."""
+        log.info("registry replaced", election=self.id)
+        self.document = document
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """Begin again from nothing; readers are closed and come back for a snapshot."""
+        readers = [reader for channel in self.channels for reader in channel.readers()]
+        self.begin(self.document)
+        self._wanted.set()
+        for reader in readers:
+            reader.channel = None
+            reader.end()
+
+    async def _follow(self) -> None:
+        head = self.head
+        await self._require_same_history(head)
+        applied: list[Publication] = []
+        while self.state.sequence < head.sequence:
+            page = await self._record.publications(head.key, self.state.sequence, PAGE)
+            if not page:
+                raise JournalUnavailable(
+                    f"no publications after {self.state.sequence}, the head is {head.sequence}"
+                )
+            page = [publication for publication in page if publication.sequence <= head.sequence]
+            for start in range(0, len(page), SLICE):
+                if start or applied:
+                    # More than one slice: nobody may see a state between two heads.
+                    self._settled.clear()
+                    await asyncio.sleep(0)
+                self._apply(page[start : start + SLICE])
+            applied = (applied + page)[-PAGE:]
+        self._publish(applied)
+
+    async def _require_same_history(self, head: Head) -> None:
+        """Raise HistoryChanged where the record ends before what was applied, and will not come to hold it."""
+        mine = self.state.prefix_at(head.sequence)
+        if mine is not None and mine != int.from_bytes(head.chain[:4]):
+            raise HistoryChanged(f"another chain at sequence {head.sequence}")
+        if head.sequence >= self.state.sequence:
+            self._behind_since = None
+            return
+        now = asyncio.get_running_loop().time()
+        if self._behind_since is None:
+            self._behind_since = now
+        if now - self._behind_since > BEHIND_S or not await self._record.is_standby():
+            raise HistoryChanged(f"it ends at {head.sequence}, {self.state.sequence} was applied")
+
+    def _apply(self, publications: Sequence[Publication]) -> None:
+        now = datetime.now(UTC)
+        for publication in publications:
+            self.state.apply(publication)
+            self.archive.append(publication)
+            self.transfers.applied(publication, now)
+            self._metrics.apply_lag.observe((now - publication.published_at).total_seconds())
+        self._metrics.applied.inc(len(publications))
+        self._sequence_gauge.set(self.state.sequence)
+
+    def _publish(self, applied: Sequence[Publication]) -> None:
+        """Show the state: wake whoever waits for it, and write to the readers of every change."""
+        self._settled.set()
+        if not applied:
+            return
+        self.maker.advance()
+        sequence = self.state.sequence
+        for entry in [entry for entry in self._waiting if entry[0] <= sequence]:
+            self._waiting.remove(entry)
+            if not entry[1].done():
+                entry[1].set_result(None)
+        now = asyncio.get_running_loop().time()
+        for channel in self.channels:
+            if not channel.every_s:
+                channel.write(now)
+        written_at = datetime.now(UTC)
+        self.transfers.written(applied, written_at)
+        for publication in applied:
+            self._metrics.write_lag.observe((written_at - publication.published_at).total_seconds())
+
+    def beat(self, now: float, tick: int, heartbeat_s: float) -> None:
+        """Serve the paces whose turn it is, and whoever has heard nothing for a while. Called once a second."""
+        if not self.settled:
+            return
+        for channel in self.channels:
+            if channel.every_s and tick % channel.every_s == 0:
+                channel.write(now)
+            if now - channel.wrote_at >= heartbeat_s - 1.5:
+                channel.beat(now)
+
+    async def watch(self) -> None:
+        """Ask what the journal holds that is not applied here, and when senders were last heard of."""
+        if self.head.released_at is None:
+            return
+        found: dict[str, Beyond] = {}
+        for each in await self._record.beyond(self.head.key, self.state.sequence):
+            municipality = self.transfers.municipality_of(each.unit)
+            held = found.get(municipality)
+            found[municipality] = Beyond(
+                each.accepted + (held.accepted if held else 0),
+                min(each.oldest_published_at, held.oldest_published_at) if held else each.oldest_published_at,
+                max(each.last_accepted_at, held.last_accepted_at) if held else each.last_accepted_at,
+            )
+        self.beyond = found
+        self.contacts = await self._record.contacts(self.head.key)

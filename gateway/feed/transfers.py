@@ -1,0 +1,139 @@
+"""PURE: where every municipality's counts are, and how late.
+
+Accepted, published, delivered; the age of the oldest that is not through; when the sender was last heard of.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from gateway.election.registry import Registry
+from gateway.election.report import Publication
+
+_GROWTH = 1.25
+_FIRST_S = 0.0005
+_BUCKETS = 75
+"""0.5 ms to about 2.5 h in steps of a quarter: a percentile told is at most that much too high."""
+
+_BOUNDS = tuple(_FIRST_S * _GROWTH**step for step in range(_BUCKETS))
+
+
+class LagHistogram:
+    """Counts durations in geometric buckets; only those that were met take memory."""
+
+    __slots__ = ("_counts",)
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+
+    def add(self, seconds: float) -> None:
+        """Count one duration; one below the first bound, also a negative one (two clocks), as that."""
+        low, high = 0, _BUCKETS - 1
+        while low < high:
+            middle = (low + high) // 2
+            if seconds <= _BOUNDS[middle]:
+                high = middle
+            else:
+                low = middle + 1
+        self._counts[low] = self._counts.get(low, 0) + 1
+
+    def percentile(self, part: float) -> float | None:
+        """Return the duration in seconds that `part` of those counted do not exceed; None if none is."""
+        total = sum(self._counts.values())
+        wanted = part * total
+        seen = 0
+        for bucket in sorted(self._counts):
+            seen += self._counts[bucket]
+            if seen >= wanted:
+                return round(_BOUNDS[bucket], 4)
+        return None
+
+
+class Beyond(NamedTuple):
+    """What the journal holds of a municipality past what is applied."""
+
+    accepted: int
+    oldest_published_at: datetime
+    last_accepted_at: datetime
+
+
+class _Transfer:
+    __slots__ = ("lags", "last_accepted_at", "published", "reported", "units")
+
+    def __init__(self) -> None:
+        self.units = 0
+        self.reported: set[str] = set()
+        self.published = 0
+        self.last_accepted_at: datetime | None = None
+        self.lags: dict[str, LagHistogram] = {
+            stage: LagHistogram() for stage in ("receipt", "applied", "written")
+        }
+
+
+class Transfers:
+    """The transfers of one election, by municipality, as one feed process sees them."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._by_area: dict[str, _Transfer] = {}
+        self._of_unit: dict[str, str] = {}
+        for unit in registry.units.values():
+            municipality = registry.municipality(unit).id
+            self._of_unit[unit.id] = municipality
+            self._by_area.setdefault(municipality, _Transfer()).units += 1
+
+    def __contains__(self, municipality: str) -> bool:
+        return municipality in self._by_area
+
+    def municipality_of(self, unit: str) -> str:
+        """Return the municipality that answers for a unit."""
+        return self._of_unit[unit]
+
+    def applied(self, publication: Publication, now: datetime) -> None:
+        """Note that a publication is part of the state here."""
+        transfer = self._by_area[self._of_unit[publication.unit]]
+        transfer.published += 1
+        transfer.reported.add(publication.unit)
+        transfer.last_accepted_at = publication.accepted_at
+        transfer.lags["receipt"].add((publication.accepted_at - publication.received_at).total_seconds())
+        transfer.lags["applied"].add((now - publication.published_at).total_seconds())
+
+    def written(self, publications: Iterable[Publication], now: datetime) -> None:
+        """Note that the readers in step were sent these."""
+        for publication in publications:
+            transfer = self._by_area[self._of_unit[publication.unit]]
+            transfer.lags["written"].add((now - publication.published_at).total_seconds())
+
+    def documents(
+        self,
+        beyond: Mapping[str, Beyond],
+        contacts: Mapping[str, datetime],
+        now: datetime,
+        only: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return one document a municipality (or `only` one), in the order of the registry."""
+        found = [only] if only is not None else list(self._by_area)
+        return [self._document(each, beyond.get(each), contacts, now) for each in found]
+
+    def _document(
+        self, municipality: str, beyond: Beyond | None, contacts: Mapping[str, datetime], now: datetime
+    ) -> dict[str, Any]:
+        transfer = self._by_area[municipality]
+        last_accepted_at = beyond.last_accepted_at if beyond is not None else transfer.last_accepted_at
+        waited = max(0.0, (now - beyond.oldest_published_at).total_seconds()) if beyond is not None else None
+        return {
+            "municipality": municipality,
+            "name": self._registry.by_id[municipality].name,
+            "units": transfer.units,
+            "reported": len(transfer.reported),
+            "accepted": transfer.published + (beyond.accepted if beyond is not None else 0),
+            "published": transfer.published,
+            "embargoed": 0,
+            "oldest_unpublished_s": waited,
+            "last_accepted_at": last_accepted_at,
+            "last_contact_at": contacts.get(municipality),
+            "lag_s": {
+                stage: {"p50": lag.percentile(0.5), "p99": lag.percentile(0.99)}
+                for stage, lag in transfer.lags.items()
+            },
+        }

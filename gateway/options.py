@@ -1,0 +1,69 @@
+"""The knobs of a configuration as options of the command line, made from the same table.
+
+A command says `config: Config` and gets one, read when it is called. Knows nothing of any command.
+"""
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, overload
+
+import typer
+
+from gateway.config import Config, ConfigError, Knob, knobs, load
+
+R = TypeVar("R")
+
+
+@overload
+def with_config_options(command: Callable[..., R], /) -> Callable[..., R]: ...
+@overload
+def with_config_options(*, only: Collection[str]) -> Callable[[Callable[..., R]], Callable[..., R]]: ...
+def with_config_options(command: Any = None, /, *, only: Collection[str] | None = None) -> Any:
+    """Give a typer command an option for each knob, or for `only` some, and `--config`; it gets `config`.
+
+    An option that is not given overrides nothing. Its text is judged together with everything else: mistakes
+    end the command with status 2, each on a line of standard error.
+    """
+    names = {knob.name for knob in knobs()}
+    if unknown := set(only or ()) - names:
+        raise TypeError(f"not knobs: {unknown}")
+    chosen = [knob for knob in knobs() if knob.name in (names if only is None else only)]
+    return _configured(command, chosen) if command else functools.partial(_configured, chosen=chosen)
+
+
+def _configured(command: Callable[..., R], chosen: Collection[Knob]) -> Callable[..., R]:
+    @functools.wraps(command)
+    def configured(*args: Any, **given: Any) -> R:
+        overrides = {knob.name: given.pop(knob.name, None) for knob in chosen}
+        return command(*args, config=_load(given.pop("config_file", None), overrides), **given)
+
+    own = inspect.signature(command, eval_str=True)
+    kinds: dict[str, Any] = {knob.name: Annotated[str | None, _option(knob)] for knob in chosen}
+    kinds["config_file"] = Annotated[
+        Path | None, typer.Option("--config", help="TOML file with any of these as keys (default: none)")
+    ]
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in kinds.items()
+    ]
+    others = [parameter for name, parameter in own.parameters.items() if name != "config"]
+    shape = own.replace(parameters=[*others, *options])
+    configured.__annotations__ = {name: parameter.annotation for name, parameter in shape.parameters.items()}
+    vars(configured)["__signature__"] = shape  # typer reads a command's options from these two
+    return configured
+
+
+def _load(file: Path | None, overrides: dict[str, object]) -> Config:
+    try:
+        return load(os.environ, file, overrides)
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+
+
+def _option(knob: Knob) -> Any:
+    metavar = "|".join(knob.choices) or (knob.unit or "text").upper()
+    return typer.Option(knob.option, help=knob.help, metavar=metavar, show_default=False)

@@ -1,0 +1,129 @@
+"""The life of one process, told in order: its parts are opened, wired, run and drained here, and nowhere else.
+
+Writers are drained; readers own nothing and may be cut. A crash in one part ends the process, and its supervisor
+starts another.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+
+import structlog
+from aiohttp import web
+
+from gateway import logs
+from gateway.control import Control, listen_socket, supervised
+from gateway.feed.hub import Hub
+from gateway.journal.connection import notifications, open_pool
+from gateway.journal.postgres import PostgresJournal
+from gateway.journal.record import PublicRecord
+from gateway.metrics import FeedMetrics, PushMetrics, exposition
+from gateway.web.feed_door import FeedDoor
+from gateway.web.push_door import PushDoor
+
+log = structlog.get_logger()
+
+BACKLOG = 4096
+"""Connections the kernel holds until they are taken; the kernel's own limit may be lower."""
+KEEPALIVE_S = 75.0
+
+
+async def push_service(control: Control) -> None:
+    """Take reports until told to stop, then answer everything that was taken."""
+    config, metrics = control.config, PushMetrics()
+    assert config.database_url is not None
+    async with open_pool(config.database_url) as pool, asyncio.TaskGroup() as parts:
+        writing: list[asyncio.Task[None]] = []
+        door = PushDoor(
+            config,
+            PostgresJournal(pool),
+            metrics,
+            lambda writer: writing.append(parts.create_task(writer.run(), name="writer")),
+        )
+        control.metrics = lambda: exposition(metrics.registry, door.refresh_gauges)
+        background = [
+            parts.create_task(door.run(), name="push door"),
+            parts.create_task(notifications(config.database_url, door.elections.want), name="notifications"),
+        ]
+        application = door.application(lambda: control.door_ready)
+        async with listening(application, control, config.push_port) as site:
+            await _until_ready(control, door.elections.wait_known())
+            await control.stop.wait()
+            control.set_ready(False)
+            try:
+                async with asyncio.timeout(config.drain_s):
+                    await site.stop()
+                    door.drain()
+                    await asyncio.gather(*writing)
+                    await door.say_goodbye()
+            except TimeoutError:
+                log.warning("not everything was answered in time", drain_s=config.drain_s)
+        for task in [*background, *writing]:
+            task.cancel()
+
+
+async def feed_service(control: Control) -> None:
+    """Show the record until told to stop, then send the readers away, spread over `drain_s`."""
+    config, metrics = control.config, FeedMetrics()
+    url = config.feed_database_url or config.database_url
+    assert url is not None
+    async with open_pool(url, feed=True) as pool, asyncio.TaskGroup() as parts:
+        hub = Hub(PublicRecord(pool), metrics, heartbeat_s=config.heartbeat_s)
+        door = FeedDoor(config, hub, metrics)
+        control.metrics = lambda: exposition(metrics.registry, hub.refresh_gauges)
+        background = [
+            parts.create_task(hub.run(), name="hub"),
+            parts.create_task(notifications(url, hub.wake, feed=True), name="notifications"),
+        ]
+        application = door.application(lambda: control.door_ready and hub.ready)
+        async with listening(application, control, config.feed_port) as site:
+            await _until_ready(control, hub.wait_ready())
+            await control.stop.wait()
+            control.set_ready(False)
+            await site.stop()
+            door.send_away(config.drain_s)
+        for task in background:
+            task.cancel()
+
+
+async def _until_ready(control: Control, ready: Coroutine[None, None, None]) -> None:
+    """Say that this worker is ready when it is, unless it is told to stop before."""
+    becoming, stopping = asyncio.ensure_future(ready), asyncio.ensure_future(control.stop.wait())
+    await asyncio.wait({becoming, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if becoming.done():
+        becoming.result()
+        control.set_ready(True)
+    else:
+        becoming.cancel()
+
+
+@asynccontextmanager
+async def listening(application: web.Application, control: Control, port: int) -> AsyncIterator[web.BaseSite]:
+    """Take connections on the door's port, shared with the other workers of the door."""
+    config = control.config
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=1.0,
+        keepalive_timeout=KEEPALIVE_S,
+        auto_decompress=False,
+    )
+    await runner.setup()
+    try:
+        site = web.SockSite(runner, listen_socket(config.host, port), backlog=BACKLOG)
+        await site.start()
+        control.listening(port)
+        yield site
+    finally:
+        await runner.cleanup()
+
+
+async def work(fd: int) -> int:
+    """Be the worker at the other end of a supervisor's channel; return the exit status."""
+    async with supervised(fd) as control:
+        config = control.config
+        logs.configure(control.name, format=config.log_format, level=config.log_level)
+        await {"push": push_service, "feed": feed_service}[control.role](control)
+    return 0

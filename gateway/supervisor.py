@@ -1,0 +1,272 @@
+"""Which processes a machine runs, and how they end together.
+
+The promise: while the supervisor lives, what should run does, and is started again if it ends; when it ends,
+in whatever way, nothing is left behind. Its own part is so small that it does not fall: it serves nobody but
+the admin port. Postgres, where it is an embedded one, is opened by the caller before and closed after all
+workers have ended. Knows nothing of what the workers do.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from gateway.admin import admin_port
+from gateway.config import PREFIX, Config
+from gateway.control import OVERDUE_S, Assignment, Role, ToWorker, listen_socket
+from gateway.metrics_merge import merge_metrics
+from gateway.workers import STEADY_S, Backoff, Worker
+
+WORKER_COMMAND = (sys.executable, "-m", "gateway", "worker")
+"""Is given two more words: the worker's name, for whoever lists processes, and the descriptor of its line."""
+METRICS_S = 2.0
+"""Seconds a worker has to say what it counts."""
+GIVE_UP_AFTER = 5
+"""Failed attempts in a row to bring Postgres up again."""
+
+log = structlog.get_logger()
+
+
+class Ports(msgspec.Struct, frozen=True):
+    """Where this machine takes connections; None for what it does not have."""
+
+    push: int | None = None
+    feed: int | None = None
+    admin: int | None = None
+
+
+class Restartable(Protocol):
+    """A database that lives with this machine. `restart` may block: nothing here is in more of a hurry."""
+
+    async def wait_ended(self) -> object:
+        """Wait until it is down, wanted or not."""
+
+    def restart(self) -> object:
+        """Bring it up again at the same address."""
+
+
+async def supervise(
+    config: Config,
+    *,
+    worker_command: Sequence[str] = WORKER_COMMAND,
+    database: Restartable | None = None,
+    on_started: Callable[[Ports], None] | None = None,
+    stop: asyncio.Event | None = None,
+) -> int:
+    """Run the workers of this machine until SIGTERM, SIGINT or `stop`; return the exit status.
+
+    `config` holds the database's addresses already. `on_started` is called once, when all workers are ready.
+    The status is 0 after a clean drain, and 1 if anything had to be ended by force, by a second signal or
+    because it was late, or could not be kept running. Raises ListenError before anything is started.
+    """
+    stop = stop or asyncio.Event()
+    with ExitStack() as held:
+        config, ports, admin = _take_ports(config, held)
+        machine = Supervisor(config, worker_command)
+        held.enter_context(_signals(stop, machine.end_at_once))
+        async with AsyncExitStack() as doors, asyncio.TaskGroup() as parts:
+            if admin is not None:
+                await doors.enter_async_context(admin_port(admin, machine.health, machine.metrics))
+            kept = [
+                parts.create_task(machine.keep(worker, stop), name=worker.name) for worker in machine.workers
+            ]
+            others = [parts.create_task(machine.announce(ports, on_started), name="announce")]
+            if database is not None:
+                others.append(parts.create_task(machine.keep_database(database, stop), name="database"))
+            await stop.wait()
+            await machine.drain(kept)
+            for task in others:
+                task.cancel()
+    return machine.status
+
+
+class Supervisor:
+    """The workers of one machine, and what they have in common. Invariants:
+
+    * A door is ready while all its workers are, and each of them knows it.
+    * Once it drains, nothing is started any more.
+    """
+
+    def __init__(self, config: Config, worker_command: Sequence[str]) -> None:
+        counts: dict[Role, int] = {"push": config.push_workers, "feed": config.feed_workers}
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        self.workers = [
+            Worker(Assignment(role, index, config), worker_command, environ, self._changed)
+            for role, count in counts.items()
+            if config.role in ("all", role)
+            for index in range(count)
+        ]
+        self.status = 0
+        self._drain_max_s = config.drain_s + OVERDUE_S
+        self._draining = False
+        self._doors_ready: dict[Role, bool] = {worker.role: False for worker in self.workers}
+        self._all_ready = asyncio.Event()
+        self._database_restarts = 0
+
+    async def keep(self, worker: Worker, stop: asyncio.Event) -> None:
+        """Keep a worker running until the drain; if that is in vain, drain everything."""
+        if reason := await worker.run():
+            self._fail(reason, stop)
+
+    async def keep_database(self, database: Restartable, stop: asyncio.Event) -> None:
+        """Restart Postgres whenever it ends; if that is in vain, drain everything."""
+        backoff, failures, clock = Backoff(), 0, asyncio.get_running_loop().time
+        while failures < GIVE_UP_AFTER:
+            since = clock()
+            await database.wait_ended()
+            if stop.is_set():  # it ends with everything, and the caller sees to that
+                return
+            if clock() - since >= STEADY_S:
+                backoff.reset()
+            delay_s = backoff.next()
+            log.error("database ended unasked", restart_in_s=delay_s)
+            await asyncio.sleep(delay_s)
+            if stop.is_set():
+                return
+            self._database_restarts += 1
+            try:
+                database.restart()
+                failures = 0
+                log.info("database restarted")
+            except Exception as error:  # whatever it is, a night is not given up for it at once
+                failures += 1
+                log.exception("database could not be restarted", error=error, attempt=failures)
+        self._fail(f"the database could not be restarted {failures} times", stop)
+
+    def _fail(self, reason: str, stop: asyncio.Event) -> None:
+        log.critical("giving up", reason=reason)
+        self.status = 1
+        stop.set()
+
+    async def announce(self, ports: Ports, on_started: Callable[[Ports], None] | None) -> None:
+        """Tell once that all workers are ready."""
+        await self._all_ready.wait()
+        log.info("started", push=ports.push, feed=ports.feed, admin=ports.admin)
+        if on_started is not None:
+            on_started(ports)
+
+    async def drain(self, kept: Sequence[asyncio.Task[None]]) -> None:
+        """Let all workers end, and end by force those that are late."""
+        log.info("draining", at_most_s=self._drain_max_s)
+        self._draining = True
+        for worker in self.workers:
+            worker.drain()
+        _, late = await asyncio.wait(kept, timeout=self._drain_max_s)
+        if late:
+            names = [worker.name for worker in self.workers if worker.pid is not None]
+            log.error("not drained in time", workers=names)
+            self.end_at_once()
+            await asyncio.wait(kept)
+        log.info("drained", status=self.status)
+
+    def end_at_once(self) -> None:
+        """End all workers by force."""
+        self.status = 1
+        for worker in self.workers:
+            worker.kill()
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Whether this machine is ready, and the state of each worker."""
+        ready = all(self._doors_ready.values()) and not self._draining
+        workers = {
+            worker.name: {
+                "state": worker.state,
+                "pid": worker.pid,
+                "port": worker.port,
+                "restarts": worker.restarts,
+            }
+            for worker in self.workers
+        }
+        status = "draining" if self._draining else "ready" if ready else "not_ready"
+        return ready, {"status": status, "workers": workers}
+
+    async def metrics(self) -> str:
+        """What all processes count; a worker that does not say so in METRICS_S is down."""
+        asked = {worker.name: worker.ask_metrics() for worker in self.workers}
+        await asyncio.wait(asked.values(), timeout=METRICS_S)
+        texts = {name: answer.result() for name, answer in asked.items() if answer.done()}
+        told = {name: text for name, text in texts.items() if text is not None}
+        return merge_metrics([*told.items(), (None, self._own_metrics(set(told)))])
+
+    def _own_metrics(self, up: Container[str]) -> str:
+        figures: list[tuple[str, str, str, Callable[[Worker], int]]] = [
+            ("worker_up", "gauge", "Whether a worker told its metrics.", lambda worker: worker.name in up),
+            ("worker_ready", "gauge", "Whether a worker can serve now.", lambda worker: worker.ready),
+            ("worker_restarts_total", "counter", "Starts after the first.", lambda worker: worker.restarts),
+        ]
+        lines = []
+        for name, kind, about, figure in figures:
+            lines += [f"# HELP valgnatt_{name} {about}", f"# TYPE valgnatt_{name} {kind}"]
+            lines += [
+                f'valgnatt_{name}{{process="{worker.name}"}} {int(figure(worker))}' for worker in self.workers
+            ]
+        lines += [
+            "# HELP valgnatt_database_restarts_total Restarts of the embedded Postgres.",
+            "# TYPE valgnatt_database_restarts_total counter",
+            f"valgnatt_database_restarts_total {self._database_restarts}",
+        ]
+        return "\n".join(lines)
+
+    def _changed(self) -> None:
+        """Tell the workers of each door what has changed for it."""
+        for role, before in self._doors_ready.items():
+            workers = [worker for worker in self.workers if worker.role == role]
+            ready = all(worker.ready for worker in workers)
+            if ready != before:
+                self._doors_ready[role] = ready
+                for worker in workers:
+                    worker.tell(ToWorker(door_ready=ready))
+        if all(self._doors_ready.values()):
+            self._all_ready.set()
+
+
+def _take_ports(config: Config, held: ExitStack) -> tuple[Config, Ports, socket.socket | None]:
+    """Bind each port of this machine, so that it is ours before anything starts and while nobody listens.
+
+    The sockets that `held` keeps never listen: they make workers that come and go share one port, also where
+    it is any free one. Who listens on a port that may be shared would share it with us unasked, so that is
+    looked for.
+    """
+    found = {}
+    for role in ("push", "feed"):
+        if config.role in ("all", role):
+            wanted: int = getattr(config, f"{role}_port")
+            listen_socket(config.host, wanted, shared=False).close()
+            found[role] = held.enter_context(listen_socket(config.host, wanted)).getsockname()[1]
+    admin = None
+    if config.admin_port is not None:
+        admin = held.enter_context(listen_socket(config.admin_host, config.admin_port, shared=False))
+        found["admin"] = admin.getsockname()[1]
+    bound = {f"{name}_port": port for name, port in found.items()}
+    return msgspec.structs.replace(config, **bound), Ports(**found), admin
+
+
+@contextmanager
+def _signals(stop: asyncio.Event, end_at_once: Callable[[], None]) -> Iterator[None]:
+    """Take the first SIGTERM or SIGINT as a wish to drain, the second as an order to end; ignore SIGHUP."""
+    asked = 0
+
+    def ask() -> None:
+        nonlocal asked
+        asked += 1
+        stop.set()
+        if asked > 1:
+            log.warning("ended at once, as asked a second time")
+            end_at_once()
+
+    loop = asyncio.get_running_loop()
+    meanings = {signal.SIGTERM: ask, signal.SIGINT: ask, signal.SIGHUP: lambda: None}
+    for number, meaning in meanings.items():
+        loop.add_signal_handler(number, meaning)
+    try:
+        yield
+    finally:
+        for number in meanings:
+            loop.remove_signal_handler(number)

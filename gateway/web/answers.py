@@ -1,0 +1,106 @@
+"""Answers that both doors give: problem documents, JSON, and how long to stay away.
+
+Source: RFC 9457 (problem details), RFC 9110 section 10.2.3 (Retry-After).
+"""
+
+import math
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from gateway.wire.events import to_json
+
+PROBLEM = "application/problem+json"
+JSON = "application/json"
+
+_TITLES = {
+    400: "Bad request",
+    401: "A valid token is needed",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Method not allowed",
+    406: "Not acceptable",
+    408: "The request took too long",
+    409: "Conflict",
+    413: "Too large",
+    415: "Unsupported type",
+    422: "The report is refused",
+    426: "Upgrade required",
+    429: "Too many reports of this sender are waiting",
+    500: "Internal error",
+    503: "Not available now",
+}
+
+
+class Problem(Exception):
+    """An answer that says what is wrong; raised anywhere in a door, it ends the request."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        retry_after_s: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.members = dict(members or {})
+        if retry_after_s is not None:
+            self.headers["Retry-After"] = str(spread_s(retry_after_s))
+
+    def response(self) -> web.Response:
+        """Return it as a problem document."""
+        document = {
+            "type": f"urn:valgnatt:problem:{self.code}",
+            "title": _TITLES.get(self.status, "Error"),
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+            **self.members,
+        }
+        headers = {"Cache-Control": "no-store", **self.headers}
+        return web.Response(body=to_json(document), status=self.status, content_type=PROBLEM, headers=headers)
+
+
+def spread_s(delay_s: float) -> int:
+    """Return whole seconds at random about a delay, at least 1, so that those sent away do not return at once."""
+    return max(1, math.ceil(random.uniform(0.5, 1.5) * delay_s))  # noqa: S311 - jitter, no secret
+
+
+def jittered_s(delay_s: float) -> float:
+    """Return a delay at random about the given one."""
+    return round(random.uniform(0.5, 1.5) * delay_s, 2)  # noqa: S311
+
+
+def json_response(
+    document: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Return a document as JSON."""
+    return web.Response(body=to_json(document), status=status, content_type=JSON, headers=headers)
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Turn what goes wrong into problem documents, also what aiohttp itself refuses."""
+    try:
+        response: web.StreamResponse = await handler(request)
+    except Problem as problem:
+        return problem.response()
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(
+            error.status, "bad_request"
+        )
+        detail = f"{request.method} {request.path[:100]}: {error.reason}"
+        return Problem(error.status, code, detail, headers=headers).response()
+    return response

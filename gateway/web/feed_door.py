@@ -1,0 +1,390 @@
+"""The feed door: where everyone follows the result. No token, no writing, and no way to the journal's own tables."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import orjson
+from aiohttp import hdrs, web
+
+from gateway.config import Config
+from gateway.election.state import Cursor
+from gateway.errors import JournalUnavailable, MalformedCursor
+from gateway.feed.archive import RANGE
+from gateway.feed.blocks import GZIP_START, Retries
+from gateway.feed.channel import Reader
+from gateway.feed.hub import Hub
+from gateway.feed.selection import PACES_S, BadSelection, Selection, read_selection
+from gateway.feed.stream import ElectionFeed
+from gateway.metrics import FeedMetrics
+from gateway.web.answers import Problem, json_response, problems
+from gateway.web.health import add_health
+from gateway.web.takeover import stream_head, take_over
+from gateway.wire.events import (
+    area_document,
+    csv_table,
+    parse_cursor,
+    publication_event,
+    retry_event,
+    to_json,
+)
+
+AHEAD_S = 5.0
+"""How long a reader that is ahead of this process waits for it."""
+SETTLE_S = 5.0
+"""How long a request waits while a large step of the record is being applied."""
+LIMIT_DEFAULT, LIMIT_MAX = 100, 1000
+"""Publications in an answer."""
+STREAM_CHUNK = 500
+"""Publications in one write of a publication stream."""
+STREAM_WRITE_S = 60.0
+"""What a reader of the publication stream may take over one write."""
+
+_PUBLIC = {"Cache-Control": "public, max-age=1", "Access-Control-Allow-Origin": "*"}
+_NO_STORE = {"Cache-Control": "no-store", "Access-Control-Allow-Origin": "*"}
+_EVENT_STREAM = "text/event-stream"
+
+
+class _Wish(NamedTuple):
+    """What a reader of the feed asks for."""
+
+    selection: Selection
+    every_s: int
+    cursor: Cursor | None
+    gzip: bool
+
+
+class FeedDoor:
+    """The routes of the feed door. Invariant: what is shown is a settled state, of one moment."""
+
+    def __init__(self, config: Config, hub: Hub, metrics: FeedMetrics) -> None:
+        self._config = config
+        self._hub = hub
+        self._metrics = metrics
+        self._readers = 0
+        self._retries = Retries(1500, 4500)
+        self._ending = asyncio.Event()
+
+    def application(self, ready: Callable[[], bool]) -> web.Application:
+        """Return the routes."""
+        application = web.Application(middlewares=[problems, _for_any_origin])
+        router = application.router
+        election = "/v1/elections/{election}"
+        router.add_get("/v1/elections", self.get_elections)
+        router.add_get(election, self.get_election)
+        router.add_get(election + "/feed", self.get_feed, allow_head=False)
+        router.add_get(election + "/areas/{area}", self.get_area)
+        router.add_get(election + "/publications", self.get_publications, allow_head=False)
+        router.add_get(election + "/publications/{range}", self.get_range)
+        router.add_get(election + "/transfers", self.get_transfers)
+        router.add_get(election + "/transfers/{municipality}", self.get_transfers)
+        add_health(application, ready)
+        return application
+
+    def send_away(self, drain_s: float) -> None:
+        """Tell every reader when to come back, spread over `drain_s`, and close them."""
+        self._ending.set()
+        retries = Retries(500, max(1000, int(1000 * drain_s)))
+        for feed in self._hub.feeds():
+            for channel in feed.channels:
+                for reader in channel.readers():
+                    reader.end(retries.pick(gzip=channel.gzip))
+
+    async def _feed(self, request: web.Request) -> ElectionFeed:
+        """Return the election asked for, when its state may be shown. Raises Problem."""
+        feed = self._hub.feed(request.match_info["election"])
+        if feed is None:
+            if not self._hub.looked:
+                raise Problem(503, "starting", "the record is being read", retry_after_s=2.0)
+            raise Problem(404, "unknown_election", "no election of that name")
+        if not feed.settled and not await feed.wait_settled(SETTLE_S):
+            raise Problem(503, "starting", "the record is being read", retry_after_s=2.0)
+        return feed
+
+    # The stream.
+
+    async def get_feed(self, request: web.Request) -> web.StreamResponse:
+        """`GET …/feed`: whole state, then changes; see the contract, section 6."""
+        browser = _EVENT_STREAM in request.headers.get(hdrs.ACCEPT, "")
+        try:
+            if self._ending.is_set() or self._readers >= self._config.readers_max:
+                raise Problem(503, "full", "no more readers can be taken here", retry_after_s=10.0)
+            feed = await self._feed(request)
+            wish = _read_wish(request, feed)
+            await self._wait_for(feed, wish.cursor)
+        except Problem as problem:
+            if browser and problem.status == 503:
+                return self._turn_away()
+            raise
+        reader = take_over(request, Reader, self._forget)
+        if reader is not None:
+            self._readers += 1
+            head = stream_head(gzip=wish.gzip)
+            head += (GZIP_START if wish.gzip else b"") + self._retries.pick(gzip=wish.gzip)
+            feed.join(reader, wish.selection, wish.cursor, gzip=wish.gzip, every_s=wish.every_s, head=head)
+        return web.Response()  # goes nowhere: the connection is the reader's, or gone
+
+    def _forget(self) -> None:
+        self._readers -= 1
+
+    def _turn_away(self) -> web.Response:
+        """Send a browser away so that it comes back: on any status but 200 an EventSource gives up for good."""
+        self._metrics.turned_away.inc()
+        body = Retries(10_000, 30_000, kinds=1).pick(gzip=False)
+        return web.Response(
+            body=body, content_type=_EVENT_STREAM, headers={**_NO_STORE, "Connection": "close"}
+        )
+
+    async def _wait_for(self, feed: ElectionFeed, cursor: Cursor | None) -> None:
+        """Wait for the place of a reader that another process brought farther; one that never comes is not ours."""
+        if cursor is not None and cursor.sequence > feed.state.sequence:
+            await feed.wait_reached(cursor.sequence, AHEAD_S)
+            await feed.wait_settled(SETTLE_S)
+
+    # Plain reading.
+
+    async def get_elections(self, _: web.Request) -> web.Response:
+        """`GET /v1/elections`: what there is."""
+        if not self._hub.looked:
+            raise Problem(503, "starting", "the record is being read", retry_after_s=2.0)
+        found = [_election_document(feed) for feed in self._hub.feeds()]
+        return json_response({"elections": found}, headers=_PUBLIC)
+
+    async def get_election(self, request: web.Request) -> web.Response:
+        """`GET /v1/elections/{e}`: the registry, and where its record is."""
+        feed = await self._feed(request)
+        document = {**_election_document(feed), "registry": orjson.Fragment(feed.document)}
+        return _tagged(request, to_json(document), "application/json")
+
+    async def get_area(self, request: web.Request) -> web.Response:
+        """`GET …/areas/{area}`: an area and its children, as JSON or CSV."""
+        feed = await self._feed(request)
+        if (text := request.query.get("at_least")) is not None:
+            await self._wait_at_least(feed, text)
+        registry = feed.registry
+        area = registry.by_id.get(request.match_info["area"])
+        if area is None:
+            raise Problem(404, "unknown_area", "not an area of this election")
+        if _wants_csv(request):
+            return _tagged(request, csv_table(feed.state, (area.index, *area.children)), "text/csv")
+        state = feed.state
+        document = {
+            **area_document(state, area.index),
+            "rehearsal": registry.rehearsal,
+            "record": {
+                "sequence": state.sequence,
+                "chain": state.chain.hex(),
+                "published_at": state.published_at,
+            },
+            "children": [area_document(state, index) for index in area.children],
+        }
+        return _tagged(request, to_json(document), "application/json")
+
+    async def _wait_at_least(self, feed: ElectionFeed, text: str) -> None:
+        sequence = _number("at_least", text, 0, 2**53)
+        if feed.state.sequence < sequence and not await feed.wait_reached(sequence, AHEAD_S):
+            detail = f"the record is at {feed.state.sequence} here"
+            raise Problem(503, "not_yet", detail, retry_after_s=1.0)
+        await feed.wait_settled(SETTLE_S)
+
+    async def get_publications(self, request: web.Request) -> web.StreamResponse:
+        """`GET …/publications`: every publication in order, as lines or as an event stream."""
+        feed = await self._feed(request)
+        after = _number("after", request.query.get("after", "0"), 0, 2**53)
+        if _EVENT_STREAM in request.headers.get(hdrs.ACCEPT, ""):
+            return await self._stream(request, feed, after)
+        limit = _number("limit", request.query.get("limit", str(LIMIT_DEFAULT)), 1, LIMIT_MAX)
+        lines = await _lines(feed, after + 1, after + limit)
+        return web.Response(body=b"".join(lines), content_type="application/x-ndjson", headers=_PUBLIC)
+
+    async def _stream(self, request: web.Request, feed: ElectionFeed, after: int) -> web.StreamResponse:
+        """Send each publication, none skipped; a reader that does not keep up is waited for, not queued for."""
+        if self._ending.is_set() or self._readers >= self._config.readers_max:
+            return self._turn_away()
+        cursor = _cursor(request)
+        if cursor is not None:
+            await self._wait_for(feed, cursor)
+            # A cursor of another history: from the start, so that nothing of this one is missed.
+            after = cursor.sequence if feed.state.holds(cursor) else 0
+        response = web.StreamResponse(headers={**_NO_STORE, "X-Accel-Buffering": "no"})
+        response.content_type = _EVENT_STREAM
+        state = feed.state
+        self._readers += 1
+        try:
+            await response.prepare(request)
+            await response.write(retry_event(2500))
+            while feed.state is state and not self._ending.is_set():
+                after = await self._write_publications(response, feed, after)
+        except (ConnectionError, TimeoutError, JournalUnavailable):
+            if request.transport is not None:
+                request.transport.abort()
+        finally:
+            self._readers -= 1
+        return response
+
+    async def _write_publications(self, response: web.StreamResponse, feed: ElectionFeed, after: int) -> int:
+        lines = await feed.archive.lines(after + 1, after + STREAM_CHUNK) if feed.settled else []
+        if lines:
+            first = after + 1
+            events = [
+                publication_event(line, Cursor(sequence, feed.state.prefix_at(sequence) or 0))
+                for sequence, line in enumerate(lines, first)
+            ]
+            async with asyncio.timeout(STREAM_WRITE_S):
+                await response.write(b"".join(events))
+            return after + len(lines)
+        if not await feed.wait_reached(after + 1, self._config.heartbeat_s - 1):
+            async with asyncio.timeout(STREAM_WRITE_S):
+                await response.write(b": still here\n\n")
+        await feed.wait_settled(SETTLE_S)
+        return after
+
+    async def get_range(self, request: web.Request) -> web.Response:
+        """`GET …/publications/1-1000`: a whole range, once complete, the same for ever."""
+        feed = await self._feed(request)
+        first, last = _range(request.match_info["range"])
+        if last > feed.state.sequence:
+            detail = f"the record is at {feed.state.sequence}"
+            raise Problem(404, "not_complete", detail, headers={"Access-Control-Allow-Origin": "*"})
+        lines = await _lines(feed, first, last)
+        chain = orjson.loads(lines[-1])["chain"]
+        lasting = request.query.get("chain") == chain
+        caching = "public, max-age=31536000, immutable" if lasting else "public, max-age=1"
+        headers = {**_PUBLIC, "Cache-Control": caching, "ETag": f'"{chain}"'}
+        if _matches(request, headers["ETag"]):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=b"".join(lines), content_type="application/x-ndjson", headers=headers)
+
+    async def get_transfers(self, request: web.Request) -> web.Response:
+        """`GET …/transfers[/{municipality}]`: where every count is, and how late."""
+        feed = await self._feed(request)
+        only = request.match_info.get("municipality")
+        if only is not None and only not in feed.transfers:
+            raise Problem(404, "unknown_municipality", "no municipality of that name reports")
+        now = datetime.now(UTC)
+        found = feed.transfers.documents(feed.beyond, feed.contacts, now, only)
+        if only is not None:
+            return json_response(found[0], headers=_PUBLIC)
+        document = {
+            "election": feed.id,
+            "rehearsal": feed.registry.rehearsal,
+            "sequence": feed.state.sequence,
+            "server_time": now,
+            "transfers": found,
+        }
+        return json_response(document, headers=_PUBLIC)
+
+
+@web.middleware
+async def _for_any_origin(
+    request: web.Request, handler: Callable[[web.Request], object]
+) -> web.StreamResponse:
+    """Let pages of any origin read errors too: there is nothing here that is not public."""
+    try:
+        return await handler(request)  # type: ignore[misc, no-any-return]
+    except Problem as problem:
+        problem.headers.setdefault("Access-Control-Allow-Origin", "*")
+        raise
+
+
+def _election_document(feed: ElectionFeed) -> dict[str, object]:
+    head, registry = feed.head, feed.registry
+    return {
+        "id": feed.id,
+        "name": registry.name,
+        "date": registry.document["election"].get("date"),
+        "rehearsal": registry.rehearsal,
+        "publish_from": head.publish_from,
+        "released_at": head.released_at,
+        "closed_at": head.closed_at if head.released_at is not None else None,
+        "sequence": feed.state.sequence,
+        "chain": feed.state.chain.hex(),
+        "levels": list(registry.levels),
+        "units": len(registry.units),
+    }
+
+
+def _read_wish(request: web.Request, feed: ElectionFeed) -> _Wish:
+    try:
+        selection = read_selection(feed.registry, request.query.get("levels"), request.query.get("areas"))
+    except BadSelection as error:
+        raise Problem(400, "bad_selection", str(error)) from None
+    every_s = _number("every_s", request.query.get("every_s", "0"), 0, 60)
+    if every_s not in PACES_S:
+        raise Problem(400, "bad_query", f"every_s is one of {', '.join(map(str, PACES_S))}")
+    return _Wish(selection, every_s, _cursor(request), _accepts_gzip(request))
+
+
+def _cursor(request: web.Request) -> Cursor | None:
+    """Return where a reader was: `Last-Event-ID`, else `last_event_id`; None for none and for nonsense."""
+    text = request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
+    if not text:
+        return None
+    try:
+        return parse_cursor(text)
+    except MalformedCursor:
+        return None
+
+
+def _accepts_gzip(request: web.Request) -> bool:
+    for offer in request.headers.get(hdrs.ACCEPT_ENCODING, "").split(","):
+        name, _, parameter = offer.partition(";")
+        if name.strip().lower() == "gzip":
+            return parameter.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
+
+
+def _number(name: str, text: str, least: int, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):
+        raise Problem(400, "bad_query", f"{name} is a number from {least} to {most}, not {text[:40]!r}")
+    return int(text)
+
+
+def _range(text: str) -> tuple[int, int]:
+    first, dash, last = text.partition("-")
+    if dash and all(part.isascii() and part.isdigit() and len(part) <= 16 for part in (first, last)):
+        begin, end = int(first), int(last)
+        if begin % RANGE == 1 and end == begin + RANGE - 1 and text == f"{begin}-{end}":
+            return begin, end
+    raise Problem(
+        400, "bad_range", f"ranges are 1-{RANGE}, {RANGE + 1}-{2 * RANGE} and so on, not {text[:40]!r}"
+    )
+
+
+async def _lines(feed: ElectionFeed, first: int, last: int) -> list[bytes]:
+    try:
+        return await feed.archive.lines(first, last)
+    except JournalUnavailable as error:
+        raise Problem(503, error.code, "the record cannot be read now", retry_after_s=2.0) from error
+
+
+def _wants_csv(request: web.Request) -> bool:
+    wanted = request.query.get("format")
+    if wanted is None:
+        return "text/csv" in request.headers.get(hdrs.ACCEPT, "")
+    if wanted not in ("json", "csv"):
+        raise Problem(400, "bad_query", "format is json or csv")
+    return wanted == "csv"
+
+
+def _matches(request: web.Request, etag: str) -> bool:
+    """Whether the client holds this representation already. Source: RFC 9110, section 13.1.2."""
+    held = [
+        each.strip().removeprefix("W/") for each in request.headers.get(hdrs.IF_NONE_MATCH, "").split(",")
+    ]
+    return etag in held or "*" in held
+
+
+def _tagged(request: web.Request, body: bytes, content_type: str) -> web.Response:
+    """Return a body with a strong ETag of its own for each representation, or 304."""
+    gzip = _accepts_gzip(request) and len(body) > 1000
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}{"-gzip" if gzip else ""}"'
+    headers = {**_PUBLIC, "ETag": etag, "Vary": "Accept, Accept-Encoding"}
+    if _matches(request, etag):
+        return web.Response(status=304, headers=headers)
+    response = web.Response(body=body, content_type=content_type, charset="utf-8", headers=headers)
+    if gzip:
+        response.enable_compression(web.ContentCoding.gzip)
+    return response

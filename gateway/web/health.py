@@ -1,0 +1,24 @@
+"""Health, on every port: whether the process lives, and whether its whole door is ready."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from gateway.web.answers import json_response
+
+_HEADERS = {"Cache-Control": "no-store"}
+
+
+def add_health(application: web.Application, ready: Callable[[], bool]) -> None:
+    """Add `/health/live` and `/health/ready`; `ready` speaks for all workers of the door."""
+
+    async def live(_: web.Request) -> web.Response:
+        return json_response({"status": "live"}, headers=_HEADERS)
+
+    async def is_ready(_: web.Request) -> web.Response:
+        if ready():
+            return json_response({"status": "ready"}, headers=_HEADERS)
+        return json_response({"status": "not ready"}, 503, headers=_HEADERS)
+
+    application.router.add_get("/health/live", live)
+    application.router.add_get("/health/ready", is_ready)

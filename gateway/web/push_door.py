@@ -1,0 +1,521 @@
+"""The push door: where municipalities hand in their counts, over HTTP and WebSocket.
+
+Knows the writers of the elections and nothing of who reads. Every request with a body is bounded in size and time,
+and answered, whatever happens behind.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from aiohttp import hdrs, web
+
+from gateway.config import Config
+from gateway.election.outcome import Outcome, Receipt, Refusal, Retry, outcome_document, refusal_of
+from gateway.election.report import decode_report, warnings_of
+from gateway.election.validation import Invalid, ValidReport
+from gateway.errors import Draining, ElectionUnknown, JournalUnavailable, MalformedDocument, Overloaded
+from gateway.journal.admission import CreditBank
+from gateway.journal.elections import Elections, Standing, Token
+from gateway.journal.postgres import PostgresJournal
+from gateway.journal.writer import BatchWriter, Waiting
+from gateway.metrics import PushMetrics
+from gateway.web.answers import JSON, Problem, jittered_s, json_response, problems
+from gateway.web.health import add_health
+from gateway.web.push_body import BODY_MAX, Body, MalformedBody, TooLarge, read_body, unpack
+from gateway.web.push_socket import PushSocket
+from gateway.wire.session import SUBPROTOCOL
+
+BODY_S = 60.0
+"""What a sender may take over the body of a request."""
+ANSWER_S = 30.0
+"""How long a request waits for its outcomes; what is undecided then is answered `retry`."""
+CHECKS = 200
+"""Reports checked before other requests have their turn."""
+
+_STATUS = {
+    "unit_forbidden": 403,
+    "token_revoked": 401,
+    "stale_revision": 409,
+    "revision_conflict": 409,
+    "election_closed": 409,
+    "malformed": 400,
+}
+
+
+class OpenElection:
+    """An election as this door serves it: how it stands, its writer, its sockets and their credit."""
+
+    def __init__(self, standing: Standing, writer: BatchWriter, bank: CreditBank) -> None:
+        self.standing = standing
+        self.writer = writer
+        self.bank = bank
+        self.sockets: set[PushSocket] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def enter(self, socket: PushSocket) -> None:
+        """Count a socket in; the others hear of it where their credit shrinks."""
+        fair = self.bank.fair
+        self.bank.enter(socket)
+        self.sockets.add(socket)
+        self._empty.clear()
+        if self.bank.fair != fair:
+            self.announce()
+
+    def leave(self, socket: PushSocket) -> None:
+        """Count a socket out."""
+        self.bank.leave(socket)
+        self.sockets.discard(socket)
+        if not self.sockets:
+            self._empty.set()
+
+    async def wait_empty(self) -> None:
+        """Wait until no socket is open."""
+        await self._empty.wait()
+
+    def announce(self) -> None:
+        """Have every socket told its credit."""
+        for socket in self.sockets:
+            socket.announce()
+
+
+class _Request:
+    """Gathers the outcomes of one request."""
+
+    def __init__(self, outcomes: list[Outcome | None]) -> None:
+        self.outcomes = outcomes
+        self._open = sum(outcome is None for outcome in outcomes)
+        self._done = asyncio.get_running_loop().create_future()
+
+    def settle(self, key: int, outcome: Outcome) -> None:
+        self.outcomes[key] = outcome
+        self._open -= 1
+
+    def flush(self) -> None:
+        if not self._open and not self._done.done():
+            self._done.set_result(None)
+
+    async def wait(self) -> None:
+        if self._open:
+            async with asyncio.timeout(ANSWER_S):
+                await self._done
+
+
+class PushDoor:
+    """The routes of the push door, and what they share. Invariants:
+
+    * A request is handed to the writer whole or not at all, and its reports in the order sent.
+    * After `drain` nothing new is handed on.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        journal: PostgresJournal,
+        metrics: PushMetrics,
+        start_writer: Callable[[BatchWriter], None],
+    ) -> None:
+        self._config = config
+        self._journal = journal
+        self._metrics = metrics
+        self._start_writer = start_writer
+        self._open: dict[str, OpenElection] = {}
+        self._contacts: dict[int, datetime] = {}
+        self._draining = False
+        self.elections = Elections(journal, self._renewed)
+
+    def application(self, ready: Callable[[], bool]) -> web.Application:
+        """Return the routes."""
+        application = web.Application(middlewares=[problems], client_max_size=BODY_MAX)
+        reports = "/v1/elections/{election}/reports"
+        application.router.add_post(reports, self.post_reports)
+        application.router.add_get(reports + "/{unit}", self.get_report, allow_head=False)
+        application.router.add_get("/v1/elections/{election}/transfers", self.get_transfers, allow_head=False)
+        application.router.add_get("/v1/elections/{election}/push", self.get_push, allow_head=False)
+        add_health(application, ready)
+        return application
+
+    # Elections as they come and change.
+
+    def _renewed(self, standing: Standing) -> None:
+        held = self._open.get(standing.id)
+        if held is not None:
+            held.standing = standing
+            now = datetime.now(UTC)
+            for socket in held.sockets:
+                if standing.holds(socket.token.key, now) is None:
+                    socket.end(1008, "the token does not hold any more")
+            return
+        bank = CreditBank(max(1, self._config.pending_max // 2), self._config.credit_max)
+        writer = BatchWriter(
+            self._journal,
+            standing,
+            lambda: self.elections.renew(standing.id),
+            self._metrics,
+            pending_max=self._config.pending_max,
+            batch_max=self._config.batch_max,
+            on_availability=lambda available: self._available(standing.id, available),
+        )
+        self._open[standing.id] = OpenElection(standing, writer, bank)
+        self._start_writer(writer)
+
+    def _available(self, election: str, available: bool) -> None:
+        held = self._open[election]
+        if available:
+            held.bank.open()
+        else:
+            held.bank.close()
+        held.announce()
+
+    def refresh_gauges(self) -> None:
+        """Set the metrics that are counted only when asked for."""
+        self._metrics.sockets.set(sum(len(held.sockets) for held in self._open.values()))
+        self._metrics.waiting.set(sum(len(held.writer.room) for held in self._open.values()))
+        self._metrics.available.set(all(held.writer.available for held in self._open.values()))
+
+    async def run(self) -> None:
+        """Do the door's chores until cancelled: embargoes that pass, credit, expired tokens, contacts."""
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(self.elections.run(), name="elections")
+            parts.create_task(self._lift_embargoes(), name="embargoes")
+            parts.create_task(self._tend(), name="sockets and contacts")
+
+    async def _lift_embargoes(self) -> None:
+        """Make an append at the moment each embargo ends, and each second after it until it is lifted."""
+        while True:
+            now = datetime.now(UTC)
+            wait_s = 1.0
+            for held in self._open.values():
+                if held.writer.released:
+                    continue
+                left_s = (held.standing.publish_from - now).total_seconds()
+                if left_s <= 0:
+                    held.writer.nudge()
+                else:
+                    wait_s = min(wait_s, left_s)
+            await asyncio.sleep(max(wait_s, 0.001))
+
+    async def _tend(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            now = datetime.now(UTC)
+            for held in self._open.values():
+                fair = held.bank.fair
+                for socket in list(held.sockets):
+                    if socket.token.expired(now):
+                        socket.end(1008, "the token has expired")
+                    elif held.bank.held(socket) != fair:
+                        socket.announce()
+            seen, self._contacts = self._contacts, {}
+            if seen:
+                try:
+                    await self._journal.record_contacts(seen)
+                except JournalUnavailable:
+                    self._contacts = seen | self._contacts
+
+    def drain(self) -> None:
+        """Refuse what is new; the writers answer what waits and end."""
+        self._draining = True
+        for held in self._open.values():
+            held.writer.close()
+
+    async def say_goodbye(self) -> None:
+        """Tell every socket when to come back, and wait until all are closed."""
+        for held in self._open.values():
+            for socket in held.sockets:
+                socket.say_goodbye(jittered_s(max(1.0, self._config.drain_s)))
+        for held in self._open.values():
+            await held.wait_empty()
+
+    # Who asks.
+
+    async def _authenticate(self, request: web.Request) -> tuple[OpenElection, Token]:
+        """Return the election and the sender's token. Raises Problem."""
+        if self._draining:
+            raise Problem(503, Draining.code, "this process is about to end", retry_after_s=1.0)
+        election = request.match_info["election"]
+        kind, _, secret = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        try:
+            standing = await self.elections.standing(election)
+            if kind.lower() != "bearer" or not secret.strip():
+                raise Problem(
+                    401,
+                    "token_missing",
+                    "send Authorization: Bearer …",
+                    headers={"WWW-Authenticate": "Bearer"},
+                )
+            standing, token = await self.elections.authenticate(election, secret.strip())
+        except ElectionUnknown as error:
+            raise Problem(404, error.code, str(error)) from None
+        except JournalUnavailable as error:
+            raise Problem(503, error.code, "Postgres does not answer", retry_after_s=1.0) from error
+        if token is None:
+            headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+            raise Problem(401, "token_invalid", "not a token of this election now", headers=headers)
+        self._contacts[token.key] = datetime.now(UTC)
+        return self._open[standing.id], token
+
+    async def _confirm(self, held: OpenElection, token: Token) -> Token:
+        """Return the token as it stands in Postgres now; what is read back must not rest on a copy."""
+        try:
+            await self.elections.look()
+        except JournalUnavailable as error:
+            raise Problem(503, error.code, "Postgres does not answer", retry_after_s=1.0) from error
+        found = held.standing.holds(token.key, datetime.now(UTC))
+        if found is None:
+            headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+            raise Problem(401, "token_invalid", "not a token of this election now", headers=headers)
+        return found
+
+    # The routes.
+
+    async def post_reports(self, request: web.Request) -> web.Response:
+        """`POST /v1/elections/{election}/reports`: one report, an array, or a report a line."""
+        held, token = await self._authenticate(request)
+        ndjson = _content_type(request)
+        body = read_or_problem(await _read(request), ndjson=ndjson)
+        received_at = datetime.now(UTC)
+        outcomes, valid = await self._check(held.standing, token, body)
+        answers = _Request(outcomes)
+        if valid:
+            self._submit(held, token, valid, received_at, answers)
+            try:
+                await answers.wait()
+            except TimeoutError:
+                pass
+        decided = [_decided(outcome, valid, place) for place, outcome in enumerate(outcomes)]
+        for outcome in decided:
+            self._metrics.answered(outcome)
+        rehearsal = held.standing.registry.rehearsal
+        if body.single:
+            return _single(decided[0], rehearsal)
+        if decided and all(isinstance(outcome, Retry) for outcome in decided):
+            return _undecided(decided[0])
+        documents = [outcome_document(outcome, rehearsal=rehearsal) for outcome in decided]
+        return json_response({"results": documents})
+
+    async def _check(
+        self, standing: Standing, token: Token, body: Body
+    ) -> tuple[list[Outcome | None], dict[int, ValidReport]]:
+        outcomes: list[Outcome | None] = []
+        valid: dict[int, ValidReport] = {}
+        for place, raw in enumerate(body.reports):
+            if place % CHECKS == CHECKS - 1:
+                await asyncio.sleep(0)
+            judged = _judge(standing, token, body, place, raw)
+            if isinstance(judged, ValidReport):
+                valid[place] = judged
+                outcomes.append(None)
+            else:
+                outcomes.append(judged)
+        return outcomes, valid
+
+    def _submit(
+        self,
+        held: OpenElection,
+        token: Token,
+        valid: dict[int, ValidReport],
+        received_at: datetime,
+        answers: _Request,
+    ) -> None:
+        writer = held.writer
+        if not writer.available:
+            raise Problem(503, JournalUnavailable.code, "Postgres does not answer", retry_after_s=2.0)
+        try:
+            writer.room.admit(token.key, len(valid), held.bank.given)
+            for place, report in valid.items():
+                writer.submit(Waiting(token.key, report, received_at, answers, place), credited=False)
+        except Overloaded as error:
+            status = 429 if error.share else 503
+            raise Problem(status, error.code, str(error), retry_after_s=error.retry_after_s) from None
+        except Draining as error:
+            raise Problem(503, error.code, str(error), retry_after_s=1.0) from None
+
+    async def get_report(self, request: web.Request) -> web.Response:
+        """`GET …/reports/{unit}`: the unit's current report and receipt, for its own token."""
+        held, token = await self._authenticate(request)
+        token = await self._confirm(held, token)
+        unit = request.match_info["unit"]
+        if unit not in token.scope:
+            raise Problem(403, "unit_forbidden", "this token may not report for this unit")
+        if unit not in held.standing.registry.units:
+            raise Problem(404, "unknown_unit", "not a unit of this election")
+        try:
+            stored = await self._journal.current_report(held.standing.key, unit)
+            if stored is None:
+                raise Problem(404, "no_report", "no report of this unit is accepted yet")
+            before = await self._journal.predecessors(held.standing.key, [(unit, stored.revision)])
+        except JournalUnavailable as error:
+            raise Problem(503, error.code, "Postgres does not answer", retry_after_s=1.0) from error
+        previous = decode_report(before[0]) if before[0] is not None else None
+        eligible = held.standing.registry.units[unit].eligible
+        released_at = stored.released_at
+        receipt = Receipt(
+            unit=unit,
+            revision=stored.revision,
+            duplicate=False,
+            sequence=stored.sequence if released_at is not None else None,
+            digest=stored.digest,
+            accepted_at=stored.accepted_at,
+            published_at=max(stored.accepted_at, released_at) if released_at is not None else None,
+            warnings=tuple(warnings_of(decode_report(stored.body), previous, eligible)),
+        )
+        document = outcome_document(receipt, rehearsal=held.standing.registry.rehearsal)
+        return json_response(
+            {"report": orjson.Fragment(stored.body), "receipt": document},
+            headers={"Cache-Control": "private, no-store"},
+        )
+
+    async def get_transfers(self, request: web.Request) -> web.Response:
+        """`GET …/transfers`: where the counts of the token's own municipalities are, embargoed ones too."""
+        held, token = await self._authenticate(request)
+        token = await self._confirm(held, token)
+        registry = held.standing.registry
+        units = {unit: area for unit, area in registry.units.items() if unit in token.scope}
+        try:
+            rows = await self._journal.transfers(held.standing.key, units)
+            released = await self._journal.released_at(held.standing.key) is not None
+        except JournalUnavailable as error:
+            raise Problem(503, error.code, "Postgres does not answer", retry_after_s=1.0) from error
+        by_unit = {row.unit: row for row in rows}
+        found: dict[str, dict[str, Any]] = {}
+        for unit, area in units.items():
+            municipality = registry.municipality(area)
+            entry = found.setdefault(
+                municipality.id,
+                {
+                    "municipality": municipality.id,
+                    "name": municipality.name,
+                    "units": 0,
+                    "reported": 0,
+                    "accepted": 0,
+                    "published": 0,
+                    "embargoed": 0,
+                    "last_accepted_at": None,
+                },
+            )
+            entry["units"] += 1
+            if row := by_unit.get(unit):
+                entry["reported"] += 1
+                entry["accepted"] += row.accepted
+                entry["published" if released else "embargoed"] += row.accepted
+                entry["last_accepted_at"] = max(
+                    entry["last_accepted_at"] or row.last_accepted_at, row.last_accepted_at
+                )
+        for entry in found.values():
+            entry["last_contact_at"] = self._contacts.get(token.key) or datetime.now(UTC)
+        document = {
+            "election": registry.id,
+            "rehearsal": registry.rehearsal,
+            "transfers": list(found.values()),
+        }
+        return json_response(document, headers={"Cache-Control": "private, no-store"})
+
+    async def get_push(self, request: web.Request) -> web.StreamResponse:
+        """`GET …/push`: the WebSocket."""
+        held, token = await self._authenticate(request)
+        if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
+            raise Problem(426, "upgrade_required", "this is a WebSocket", headers={"Upgrade": "websocket"})
+        offered = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "")
+        if SUBPROTOCOL not in [name.strip() for name in offered.split(",")]:
+            raise Problem(400, "subprotocol_missing", f"offer the subprotocol {SUBPROTOCOL}")
+        socket = PushSocket(lambda: held.standing, token, held.writer, held.bank, self._metrics)
+        held.enter(socket)
+        try:
+            return await socket.serve(request)
+        finally:
+            held.leave(socket)
+
+
+def _content_type(request: web.Request) -> bool:
+    """Return whether the body is NDJSON. Raises Problem for what is neither JSON nor NDJSON."""
+    if request.content_type == "application/x-ndjson":
+        return True
+    if request.content_type == JSON:
+        return False
+    raise Problem(415, "unsupported_type", "send application/json or application/x-ndjson")
+
+
+async def _read(request: web.Request) -> bytes:
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        raise Problem(415, "unsupported_encoding", "Content-Encoding is gzip or nothing")
+    if request.content_length is not None and request.content_length > BODY_MAX:
+        raise Problem(413, TooLarge.code, f"at most {BODY_MAX} bytes")
+    try:
+        async with asyncio.timeout(BODY_S):
+            packed = await request.read()
+    except TimeoutError:
+        raise Problem(408, "too_slow", f"the body did not arrive within {BODY_S:.0f} s") from None
+    except (web.RequestPayloadError, ValueError) as error:
+        raise Problem(400, MalformedBody.code, f"the body cannot be read: {error}") from None
+    if encoding == "identity":
+        return packed
+    try:
+        return unpack(iter((packed,)))
+    except MalformedBody as error:
+        raise Problem(400, error.code, str(error)) from None
+    except TooLarge as error:
+        raise Problem(413, error.code, str(error)) from None
+
+
+def read_or_problem(body: bytes, *, ndjson: bool) -> Body:
+    """Take a body apart. Raises Problem."""
+    try:
+        return read_body(body, ndjson=ndjson)
+    except MalformedBody as error:
+        raise Problem(400, error.code, str(error)) from None
+    except TooLarge as error:
+        raise Problem(413, error.code, str(error)) from None
+
+
+def _judge(standing: Standing, token: Token, body: Body, place: int, raw: bytes) -> ValidReport | Outcome:
+    try:
+        judged = standing.validator.check(raw, token.scope)
+    except MalformedDocument as error:
+        if body.lines is None:
+            raise Problem(400, error.code, str(error)) from None
+        invalid = Invalid.malformed(str(error))
+        refusal = refusal_of(invalid)
+        return Refusal(refusal.code, None, None, violations=refusal.violations, line=body.lines[place])
+    return judged if isinstance(judged, ValidReport) else refusal_of(judged)
+
+
+def _decided(outcome: Outcome | None, valid: dict[int, ValidReport], place: int) -> Outcome:
+    if outcome is not None:
+        return outcome
+    report = valid[place].report
+    return Retry(JournalUnavailable.code, jittered_s(1.0), report.unit, report.revision)
+
+
+def _single(outcome: Outcome, rehearsal: bool) -> web.Response:
+    match outcome:
+        case Receipt():
+            return json_response(
+                outcome_document(outcome, rehearsal=rehearsal), 200 if outcome.duplicate else 201
+            )
+        case Retry():
+            return _undecided(outcome)
+        case Refusal():
+            members = outcome_document(outcome, rehearsal=rehearsal)
+            headers = {"WWW-Authenticate": "Bearer"} if outcome.code == "token_revoked" else {}
+            status = _STATUS.get(outcome.code, 422)
+            detail = _detail(outcome)
+            return Problem(status, outcome.code, detail, headers=headers, members=members).response()
+
+
+def _detail(refusal: Refusal) -> str:
+    if refusal.violations:
+        return "; ".join(f"{each.path}: {each.detail}" for each in refusal.violations[:3])
+    if refusal.current_revision is not None:
+        return f"the unit is at revision {refusal.current_revision}"
+    return refusal.code.replace("_", " ")
+
+
+def _undecided(outcome: Outcome | Sequence[Outcome]) -> web.Response:
+    assert isinstance(outcome, Retry)
+    detail = "it may or may not be durable; send it again"
+    return Problem(503, outcome.code, detail, retry_after_s=outcome.retry_after_s).response()

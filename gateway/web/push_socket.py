@@ -1,0 +1,203 @@
+"""One push WebSocket: frames to the session, answers back, several to a frame."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from gateway.election.outcome import Outcome, Retry, refusal_of
+from gateway.election.validation import ValidReport
+from gateway.errors import Draining, JournalUnavailable, MalformedDocument, Overloaded
+from gateway.journal.admission import CreditBank
+from gateway.journal.elections import Standing, Token
+from gateway.journal.writer import BatchWriter, Waiting
+from gateway.metrics import PushMetrics
+from gateway.web.answers import jittered_s
+from gateway.wire.session import (
+    FRAME_MAX,
+    SUBPROTOCOL,
+    AboveCredit,
+    CreditExceeded,
+    Identifier,
+    PushSession,
+    Sent,
+    Unreadable,
+)
+
+PING_S = 20.0
+"""How often a quiet peer is asked whether it lives."""
+SEND_S = 30.0
+"""How long a peer may leave its answers unread before the connection is given up."""
+RESULTS_MAX = 200
+"""Results in a frame."""
+IMMEDIATE_MAX = 256
+"""Answers that need no commit, unsent; then nothing more is read until the peer takes them."""
+
+
+class PushSocket:
+    """An open push WebSocket. Invariants:
+
+    * Whatever the session hands on is answered, once, or the connection is closed.
+    * Its unsent answers are at most its ceiling of credit plus IMMEDIATE_MAX.
+    """
+
+    def __init__(
+        self,
+        standing: Callable[[], Standing],
+        token: Token,
+        writer: BatchWriter,
+        bank: CreditBank,
+        metrics: PushMetrics,
+    ) -> None:
+        self.token = token
+        self._standing = standing
+        self._writer = writer
+        self._bank = bank
+        self._metrics = metrics
+        self._socket = web.WebSocketResponse(
+            protocols=(SUBPROTOCOL,), max_msg_size=FRAME_MAX, heartbeat=PING_S, compress=False, timeout=5.0
+        )
+        self._session = PushSession(0, rehearsal=standing().registry.rehearsal)
+        self._names: dict[int, Identifier] = {}
+        self._next_key = 0
+        self._settled: list[tuple[Identifier, Outcome | Unreadable, bool]] = []
+        self._wanted = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._ending: tuple[int, bytes] | None = None
+        self._farewell: float | None = None
+
+    # What the writer calls.
+
+    def settle(self, key: int, outcome: Outcome) -> None:
+        """Take the outcome of a report that was handed on."""
+        self._settled.append((self._names.pop(key), outcome, True))
+
+    def flush(self) -> None:
+        """Have what was settled sent."""
+        self._wanted.set()
+
+    # What the door calls.
+
+    def announce(self) -> None:
+        """Have the present credit told."""
+        self._wanted.set()
+
+    def end(self, code: int, reason: str) -> None:
+        """Close for a reason, at once."""
+        self._ending = (code, reason.encode())
+        self._wanted.set()
+
+    def say_goodbye(self, retry_after_s: float) -> None:
+        """Close once everything handed on is answered."""
+        self._farewell = retry_after_s
+        self._wanted.set()
+
+    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+        """Speak with one client until either side ends it."""
+        await self._socket.prepare(request)
+        credit = self._bank.settle(self)
+        try:
+            self._session = PushSession(credit, rehearsal=self._standing().registry.rehearsal)
+            async with asyncio.timeout(SEND_S):
+                await self._send(self._session.hello(datetime.now(UTC)))
+            async with asyncio.TaskGroup() as parts:
+                sending = parts.create_task(self._answer(), name="answers")
+                await self._read()
+                sending.cancel()
+        except* (ConnectionError, TimeoutError):
+            pass  # the client is gone; it will send again what has no result
+        finally:
+            if not self._socket.closed and request.transport is not None:
+                request.transport.abort()
+        return self._socket
+
+    async def _read(self) -> None:
+        while True:
+            await self._room.wait()
+            message = await self._socket.receive()
+            if message.type is WSMsgType.TEXT:
+                try:
+                    self._take(message.data)
+                except CreditExceeded as error:
+                    self.end(WSCloseCode.POLICY_VIOLATION, str(error))
+            elif message.type is WSMsgType.BINARY:
+                self.end(WSCloseCode.UNSUPPORTED_DATA, "text frames only")
+            else:
+                return
+
+    def _take(self, frame: str) -> None:
+        match self._session.receive(frame):
+            case Sent(id=identifier, raw=raw):
+                self._judge(identifier, raw)
+            case AboveCredit(id=identifier):
+                retry = Retry(Overloaded.code, jittered_s(self._writer.room.delay_s()))
+                self._reply(identifier, retry, counted=False)
+            case Unreadable() as unreadable:
+                self._reply(unreadable.id, unreadable, counted=False)
+
+    def _judge(self, identifier: Identifier, raw: bytes) -> None:
+        try:
+            valid = self._standing().validator.check(raw, self.token.scope)
+        except MalformedDocument as error:
+            self._reply(identifier, Unreadable(identifier, error.code, str(error)), counted=True)
+            return
+        if not isinstance(valid, ValidReport):
+            self._reply(identifier, refusal_of(valid), counted=True)
+            return
+        report = valid.report
+        if not self._writer.available:
+            retry = Retry(JournalUnavailable.code, jittered_s(1.0), report.unit, report.revision)
+            self._reply(identifier, retry, counted=True)
+            return
+        key = self._next_key
+        self._next_key += 1
+        self._names[key] = identifier
+        waiting = Waiting(self.token.key, valid, datetime.now(UTC), self, key)
+        try:
+            self._writer.submit(waiting, credited=True)
+        except Draining as error:
+            del self._names[key]
+            retry = Retry(error.code, jittered_s(1.0), report.unit, report.revision)
+            self._reply(identifier, retry, counted=True)
+
+    def _reply(self, identifier: Identifier, outcome: Outcome | Unreadable, *, counted: bool) -> None:
+        self._settled.append((identifier, outcome, counted))
+        self._wanted.set()
+        if len(self._settled) > IMMEDIATE_MAX + self._session.ceiling:
+            self._room.clear()
+
+    async def _answer(self) -> None:
+        """Send what is settled, as soon as it is, and end the connection when it is time."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            async with asyncio.timeout(SEND_S):
+                await self._send_settled()
+                if self._ending is not None:
+                    code, reason = self._ending
+                    await self._socket.close(code=code, message=reason[:120])
+                    return
+                if self._farewell is not None and not self._names:
+                    await self._send(self._session.goodbye(self._farewell))
+                    await self._socket.close(code=WSCloseCode.GOING_AWAY)
+                    return
+
+    async def _send_settled(self) -> None:
+        credit = self._bank.settle(self)
+        if not self._settled:
+            if credit != self._session.credit:
+                await self._send(self._session.grant(credit))
+            return
+        while self._settled:
+            part = self._settled[:RESULTS_MAX]
+            del self._settled[:RESULTS_MAX]
+            await self._send(self._session.results([(name, outcome) for name, outcome, _ in part], credit))
+            self._session.answered(sum(counted for _, _, counted in part))
+            for _, outcome, _ in part:
+                self._metrics.answered(outcome)
+            self._room.set()
+
+    async def _send(self, frame: bytes) -> None:
+        await self._socket.send_str(frame.decode())

@@ -1,0 +1,45 @@
+"""Taking a connection over from aiohttp, once its request is read and only a stream is left to write.
+
+A stream needs no request, no parser and no task; without them an idle reader is a socket and one small object. aiohttp
+is told that the connection is lost, and lets go of it without closing it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from aiohttp import web
+
+from gateway.feed.channel import Reader
+
+R = TypeVar("R", bound=Reader)
+
+_HEAD = (
+    b"HTTP/1.1 200 OK\r\n"
+    b"Content-Type: text/event-stream; charset=utf-8\r\n"
+    b"Cache-Control: no-store\r\n"
+    b"Access-Control-Allow-Origin: *\r\n"
+    b"Vary: Accept-Encoding\r\n"
+    b"X-Accel-Buffering: no\r\n"
+    b"Connection: close\r\n"
+)
+
+
+def stream_head(*, gzip: bool) -> bytes:
+    """Return the head of an event-stream answer, whose body ends with the connection (RFC 9112, section 6.3)."""
+    return _HEAD + (b"Content-Encoding: gzip\r\n\r\n" if gzip else b"\r\n")
+
+
+def take_over(
+    request: web.Request, make: Callable[[asyncio.Transport, Callable[[], None]], R], gone: Callable[[], None]
+) -> R | None:
+    """Make the connection of a request a reader's, who calls `gone` when it ends; None if it has ended already."""
+    transport = request.transport
+    handler = request.protocol
+    if not isinstance(transport, asyncio.Transport) or transport.is_closing():
+        return None
+    reader = make(transport, gone)
+    transport.set_protocol(reader)
+    handler.transport = None
+    handler.connection_lost(None)
+    return reader

@@ -1,0 +1,220 @@
+"""Configuration: what counts where, and every mistake told at once without a secret."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from gateway.config import Config, ConfigError, decode_path, knobs, load, without_passwords
+from gateway.options import with_config_options
+
+URL = "postgresql://clerk:s3c/r@et@db1:5432,db2/night?password=s3cret&sslmode=require"
+
+
+def mistakes(environ: dict[str, str], file: Path | None = None, **overrides: object) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        load(environ, file, overrides)
+    return caught.value.mistakes
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "valgnatt.toml"
+    path.write_text('feed_port = 1\npush_port = 1001\nadmin_port = "none"\ndata_dir = "/night"\n')
+    return path
+
+
+def test_nothing_given_is_the_defaults() -> None:
+    """An empty variable is one that is not set, and an option of None was not given."""
+    assert load({"VALGNATT_FEED_PORT": "", "HOME": "/x"}, None, {"push_port": None}) == Config()
+
+
+def test_the_command_line_goes_before_environment_file_and_default(file: Path) -> None:
+    """Each knob comes from the first place that names it."""
+    environ = {"VALGNATT_CONFIG": str(file), "VALGNATT_FEED_PORT": "2", "VALGNATT_DRAIN_S": "2.5"}
+    config = load(environ, None, {"feed_port": "3"})
+    assert (config.feed_port, config.drain_s, config.push_port) == (3, 2.5, 1001)
+    assert (config.admin_port, config.data_dir) == (None, Path("/night"))
+    assert config.feed_workers == 1
+
+
+def test_an_option_puts_a_wrong_file_right(file: Path) -> None:
+    """Only the value that counts is judged."""
+    file.write_text('feed_port = "many"')
+    assert load({}, file, {"feed_port": 8080}).feed_port == 8080
+
+
+@pytest.mark.parametrize(
+    ("environ", "mistake"),
+    [
+        ({"VALGNATT_FEED_PORT": "70000"}, "VALGNATT_FEED_PORT: Expected `int` <= 65535 (it is '70000')"),
+        ({"VALGNATT_FEED_PORT": "x"}, "VALGNATT_FEED_PORT: Expected `int`, got `str` (it is 'x')"),
+        ({"VALGNATT_ROLE": "pusher"}, "VALGNATT_ROLE: 'pusher' is none of all, push, feed"),
+        ({"VALGNATT_DRAIN_S": "nan"}, "VALGNATT_DRAIN_S: Expected `float` >= 0.0 (it is 'nan')"),
+        ({"VALGNATT_HOST": "none", "VALGNATT_FEED_WORKERS": "none"}, "VALGNATT_FEED_WORKERS: Expected `int`"),
+        (
+            {"VALGNATT_FEED_PROT": "1"},
+            "VALGNATT_FEED_PROT: no such variable; did you mean VALGNATT_FEED_PORT?",
+        ),
+        ({"VALGNATT_FEED_PORT": "8081"}, "VALGNATT_FEED_PORT: feed_port and push_port are both 8081"),
+        ({"VALGNATT_FEED_PORT": "tcp://10.0.0.1:80"}, "set enableServiceLinks to false"),
+        ({"VALGNATT_CONFIG": "/nowhere.toml"}, "/nowhere.toml: No such file or directory"),
+    ],
+)
+def test_a_mistake_in_the_environment_is_named_with_its_variable(
+    environ: dict[str, str], mistake: str
+) -> None:
+    """What is wrong, and where it was said."""
+    (told,) = mistakes(environ)
+    assert mistake in told
+
+
+def test_all_mistakes_are_told_at_once(file: Path) -> None:
+    """From all three places, so that nobody mends one only to learn of the next."""
+    file.write_text('feed-port = 8080\nbatch_max = 0\ndata_dir = 7\nlog_level = "loud"')
+    told = mistakes({"VALGNATT_PUSH_WORKERS": "0", "VALGNATT_SPEED": "1"}, file, drain_s="-1", hosts="x")
+    assert sorted(told) == sorted(
+        [
+            f"feed-port in {file}: no such key; did you mean feed_port?",
+            "VALGNATT_SPEED: no such variable",
+            "hosts: no such option; did you mean host?",
+            "VALGNATT_PUSH_WORKERS: Expected `int` >= 1 (it is '0')",
+            f"data_dir in {file}: Expected a path (it is 7)",
+            "--drain-s: Expected `float` >= 0.0 (it is '-1')",
+            f"batch_max in {file}: Expected `int` >= 1 (it is 0)",
+            f"log_level in {file}: 'loud' is none of debug, info, warning, error",
+        ]
+    )
+
+
+def test_a_file_that_is_no_toml_is_one_mistake(file: Path) -> None:
+    """With the place of it."""
+    file.write_text("feed_port: 8080")
+    (told,) = mistakes({}, file)
+    assert told.startswith(f"{file}: ")
+    assert "line 1" in told
+
+
+def test_what_kubernetes_adds_to_an_environment_is_no_mistake() -> None:
+    """Beside a service named valgnatt every container has these."""
+    links = {
+        "VALGNATT_SERVICE_HOST": "10.0.0.1",
+        "VALGNATT_SERVICE_PORT_HTTP": "80",
+        "VALGNATT_PORT": "tcp://10.0.0.1:80",
+        "VALGNATT_PORT_80_TCP_ADDR": "10.0.0.1",
+    }
+    assert load(links) == Config()
+
+
+def test_no_password_shows_in_an_error_or_a_repr() -> None:
+    """Not even where the URL is wrong, or stands where none belongs."""
+    wrong = {"VALGNATT_DATABASE_URL": URL.replace("postgresql", "mysql"), "VALGNATT_ROLE": URL}
+    told = "\n".join(mistakes(wrong | {"VALGNATT_FEED_PORT": URL}))
+    shown = repr(load({"VALGNATT_DATABASE_URL": URL, "VALGNATT_HOST": "postgres://u:s3cret@h"}))
+    for text in (told, shown, str(Config(feed_database_url=URL).__rich_repr__()), without_passwords(URL)):
+        assert "s3c" not in text
+        assert "et@" not in text
+    assert "VALGNATT_DATABASE_URL: expected postgresql://" in told
+    assert (
+        "database_url='postgresql://db1:5432,db2/night'" in repr(Config(database_url=URL)) or "db2" in shown
+    )
+
+
+def test_a_config_survives_the_way_to_a_worker() -> None:
+    """As JSON, with its path and its secrets."""
+    config = Config(database_url=URL, admin_port=None, data_dir=Path("/night"))
+    sent = msgspec.json.encode(config, enc_hook=str)
+    assert msgspec.json.decode(sent, type=Config, dec_hook=decode_path) == config
+
+
+def test_paths_are_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that every process means the same one, and `~` is home."""
+    monkeypatch.setenv("HOME", "/home/clerk")
+    assert load({"VALGNATT_DATA_DIR": "~/night"}).data_dir == Path("/home/clerk/night")
+    assert load({"VALGNATT_DATA_DIR": "night"}).data_dir == Path.cwd() / "night"
+
+
+def test_every_knob_has_a_reason_and_a_default_that_it_takes_itself() -> None:
+    """The table is complete, and consistent."""
+    for knob in knobs():
+        assert knob.about
+        if knob.default is not None:
+            assert load({knob.variable: str(knob.default)}) == Config()
+
+
+def test_importing_the_knobs_is_quick() -> None:
+    """Nothing heavy comes along, as `--help` and every worker begin here."""
+    heavy = "{'aiohttp', 'asyncpg', 'typer', 'structlog', 'asyncio'}"
+    code = f"import sys, gateway.config; assert not {heavy} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+app = typer.Typer()
+
+
+@app.command()
+@with_config_options
+def serve(times: Annotated[int, typer.Argument(help="how often")], config: Config) -> None:
+    """Tell the ports."""
+    typer.echo(f"{times} {config.feed_port} {config.push_port}")
+
+
+@app.command()
+@with_config_options(only=["database_url"])
+def migrate(config: Config) -> None:
+    """Tell where."""
+    typer.echo(config)
+
+
+def run(*words: str, **environ: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, words, env={"COLUMNS": "300", "TERM": "dumb"} | environ)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_help_shows_unit_and_default_of_each_knob() -> None:
+    """From the same table as everything else."""
+    status, shown, _ = run("serve", "--help")
+    assert status == 0
+    lines = {line.split()[1]: " ".join(line.split()) for line in shown.splitlines() if "--" in line}
+    assert {knob.option for knob in knobs()} <= lines.keys()
+    assert "--drain-s S" in lines["--drain-s"]
+    assert "in s (default: 10)" in lines["--drain-s"]
+    assert "--role all|push|feed" in lines["--role"]
+    assert "REPORTS" in lines["--batch-max"]
+    assert "(default: 500)" in lines["--batch-max"]
+
+
+def test_help_of_a_command_with_some_knobs_shows_those() -> None:
+    """And `--config`, which may hold any."""
+    _, shown, _ = run("migrate", "--help")
+    assert "--database-url" in shown
+    assert "--config" in shown
+    assert "--feed-port" not in shown
+
+
+def test_an_option_goes_before_the_environment(file: Path) -> None:
+    """What is given overrides, and what is not does not."""
+    environ = {"VALGNATT_FEED_PORT": "7", "VALGNATT_PUSH_PORT": "8"}
+    assert run("serve", "3", "--feed-port", "9", "--config", str(file), **environ) == (0, "3 9 8\n", "")
+    assert run("serve", "3", "--config", str(file)) == (0, "3 1 1001\n", "")
+
+
+def test_mistakes_end_a_command_with_status_2() -> None:
+    """Each on a line, and no traceback."""
+    status, out, err = run("serve", "3", "--feed-port", "x", VALGNATT_ROLE="y")
+    assert (status, out) == (2, "")
+    assert err.splitlines() == [
+        "--feed-port: Expected `int`, got `str` (it is 'x')",
+        "VALGNATT_ROLE: 'y' is none of all, push, feed",
+    ]
+
+
+def test_options_can_only_be_made_of_knobs() -> None:
+    """A mistake in a command is found when it is made."""
+    with pytest.raises(TypeError, match="fed_port"):
+        with_config_options(only=["fed_port"])
