@@ -28,16 +28,27 @@ def deflate(data: bytes) -> bytes:
 
 
 class Position:
-    """A moment of the record: what the block that brought a reader there said of it."""
+    """A moment of the record, and what a block that ends there says of it."""
 
-    __slots__ = ("heartbeat", "sequence")
+    __slots__ = ("_chain", "_cursor", "_published_at", "sequence")
 
     def __init__(self, state: ElectionState) -> None:
         self.sequence = state.sequence
-        self.heartbeat = Block(
-            block_event(state, snapshot=False, areas=0, server_time=datetime.now(UTC)), 0, self
+        self._cursor = state.cursor()
+        self._chain = state.chain
+        self._published_at = state.published_at
+
+    def block(self, events: Sequence[bytes] = (), *, snapshot: bool = False) -> "Block":
+        """Return these `area` events as a block that ends here, without any as a heartbeat."""
+        end = block_event(
+            self._cursor,
+            self._chain,
+            self._published_at,
+            snapshot=snapshot,
+            areas=len(events),
+            server_time=datetime.now(UTC),
         )
-        """An empty block of that moment."""
+        return Block(b"".join((*events, end)), len(events), self)
 
 
 class Block:
@@ -87,7 +98,7 @@ class BlockMaker:
     def since(self, selection: Selection, sequence: int) -> Block:
         """Return what changed in a selection after a sequence; empty if nothing did."""
         if sequence >= self._state.sequence:
-            return self.position.heartbeat
+            return self.position.block()
         return self._shared(selection, sequence)
 
     def since_about(self, selection: Selection, sequence: int) -> Block:
@@ -114,12 +125,7 @@ class BlockMaker:
             areas: Sequence[int] = [index for index in range(len(state.areas)) if index in selection.members]
         else:
             areas = state.changed_since(sequence, selection.members)
-            if not areas:
-                return self.position.heartbeat
-        pieces = [self._event(index) for index in areas]
-        now = datetime.now(UTC)
-        pieces.append(block_event(state, snapshot=snapshot, areas=len(areas), server_time=now))
-        return Block(b"".join(pieces), len(areas), self.position)
+        return self.position.block([self._event(index) for index in areas], snapshot=snapshot)
 
     def _event(self, index: int) -> bytes:
         sequence = self._state.areas[index].sequence

@@ -110,6 +110,7 @@ class Channel:
     def join(self, reader: Reader, head: bytes, sequence: int | None, now: float) -> None:
         """Let a reader in: send `head`, then what changed after `sequence`, or a snapshot for None."""
         reader.channel = self
+        self.wrote_at = self.wrote_at or now
         self._skip_unchanged()
         if sequence is None:
             block = self._maker.snapshot(self.selection)
@@ -154,12 +155,13 @@ class Channel:
     def beat(self, now: float) -> None:
         """Send an empty block, so that everyone knows the stream lives."""
         self._skip_unchanged()
-        self._broadcast(self.position.heartbeat, now)
+        self._broadcast(self.position.block(), now)
         for reader, position in list(self._late.items()):
-            reader.send(position.heartbeat.bytes(gzip=self.gzip))
+            block = position.block()
+            reader.send(block.bytes(gzip=self.gzip))
             if reader.paused:
                 del self._late[reader]
-                self._block(reader, position.heartbeat, now)
+                self._block(reader, block, now)
 
     def close_overdue(self, now: float) -> int:
         """Close the readers that have not taken a block in the time allowed, and return how many."""

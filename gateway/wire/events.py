@@ -149,18 +149,25 @@ def area_event(state: ElectionState, index: int) -> bytes:
     return b"event: area\ndata: " + to_json(area_document(state, index)) + b"\n\n"
 
 
-def block_event(state: ElectionState, *, snapshot: bool, areas: int, server_time: datetime) -> bytes:
-    """Return the event that ends a block of `areas` areas and moves the reader's cursor to the state's."""
+def block_event(
+    cursor: Cursor,
+    chain: bytes,
+    published_at: datetime | None,
+    *,
+    snapshot: bool,
+    areas: int,
+    server_time: datetime,
+) -> bytes:
+    """Return the event that ends a block of `areas` areas and moves the reader to `cursor`."""
     document = {
-        "sequence": state.sequence,
-        "published_at": state.published_at,
-        "chain": state.chain.hex(),
+        "sequence": cursor.sequence,
+        "published_at": published_at,
+        "chain": chain.hex(),
         "snapshot": snapshot,
         "areas": areas,
         "server_time": server_time,
     }
-    identifier = format_cursor(state.cursor()).encode()
-    return b"event: block\nid: " + identifier + b"\ndata: " + to_json(document) + b"\n\n"
+    return b"event: block\nid: " + format_cursor(cursor).encode() + b"\ndata: " + to_json(document) + b"\n\n"
 
 
 def retry_event(delay_ms: int) -> bytes:
