@@ -8,7 +8,7 @@ import asyncio
 import getpass
 import socket as sockets
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -269,6 +269,72 @@ def generate(
         fail(str(error), 2)
         return
     typer.echo(f"{directory}: {len(made.registry['areas'])} areas, {len(made.reports)} reports")
+
+
+@app.command("demo")
+def demo_command(
+    data: Annotated[
+        Path | None, typer.Option(help="a data set to replay (default: one made up)", exists=True)
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="length of the stage in seconds", min=5, max=3600)] = 50.0,
+) -> None:
+    """Replay a whole election night in about a minute, on a Postgres of its own, and leave nothing behind."""
+    from gateway import logs
+    from gateway.demo import demo
+
+    logs.configure("demo", level="warning")
+    try:
+        sys.exit(run(demo(data, seconds, author())))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@app.command("replay")
+@_with_database
+def replay_command(
+    directory: Annotated[Path, typer.Argument(help="a data set: registry, reports, official totals")],
+    config: Config,
+    speed: Annotated[
+        float | None, typer.Option(help="times as fast as it was (default: as fast as possible)", min=0.01)
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="instead of a speed: put everything on a stage of so many seconds")
+    ] = None,
+    push_url: Annotated[str, typer.Option(envvar="VALGNATT_PUSH_URL")] = "http://127.0.0.1:8081",
+    feed_url: Annotated[str, typer.Option(envvar="VALGNATT_FEED_URL")] = "http://127.0.0.1:8080",
+) -> None:
+    """Rehearse a night through the doors of a running gateway; status 1 if anything came out wrong.
+
+    It becomes an election of its own, marked as a rehearsal, whose times are shifted to now.
+    """
+    from rich.console import Console
+
+    from gateway.client import schedule
+    from gateway.dataset import DataSet
+    from gateway.demo import replay
+
+    if speed is not None and seconds is not None:
+        fail("give a speed or seconds, not both", 2)
+
+    def make_schedule(times: Sequence[datetime], publish_from: datetime) -> schedule.Schedule:
+        if seconds is not None:
+            return schedule.within(times, publish_from, seconds)
+        if speed is not None:
+            return schedule.at_speed(times, publish_from, speed)
+        return schedule.as_fast_as_possible(times)
+
+    summary = run(
+        replay(
+            DataSet.open(directory),
+            make_schedule,
+            database_url=database_url(config),
+            push_url=push_url,
+            feed_url=feed_url,
+            author=author(),
+            console=Console(),
+        )
+    )
+    sys.exit(0 if summary.good else 1)
 
 
 def _areas(text: str) -> list[str]:

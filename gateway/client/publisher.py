@@ -1,0 +1,269 @@
+"""Publisher: push reports over a WebSocket, as many at a time as the gateway has credit for, until each is decided.
+
+What has no result when a connection breaks is sent again on the next, in the same order: the gateway answers
+`duplicate` with the first receipt where a report was durable already.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+import orjson
+
+from gateway.errors import GatewayError
+
+SUBPROTOCOL = "valgnatt.push.v1"
+CONNECT_S = 10.0
+RETRY_FIRST_S, RETRY_MOST_S = 0.1, 5.0
+
+
+class PushRefused(GatewayError):
+    """The gateway will not take reports on this token: it is not valid, or there is no such election."""
+
+    code = "push_refused"
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the gateway said of one report; see the contract, section 3."""
+
+    outcome: str
+    id: int | str | None = None
+    unit: str | None = None
+    revision: int | None = None
+    state: str | None = None
+    sequence: int | None = None
+    digest: str | None = None
+    accepted_at: datetime | None = None
+    published_at: datetime | None = None
+    warnings: tuple[str, ...] = ()
+    code: str | None = None
+    current_revision: int | None = None
+    violations: tuple[dict[str, Any], ...] = ()
+    retry_after_s: float | None = None
+
+    @property
+    def has_receipt(self) -> bool:
+        """Whether the report is durable."""
+        return self.outcome in ("accepted", "duplicate")
+
+
+class _Frame(msgspec.Struct):
+    type: str
+    credit: int = 0
+    results: tuple[Answer, ...] = ()
+    retry_after_s: float = 1.0
+
+
+_decoder = msgspec.json.Decoder(_Frame)
+
+
+class _Push:
+    __slots__ = ("answer", "body", "key")
+
+    def __init__(self, key: int, body: bytes, answer: asyncio.Future[Answer]) -> None:
+        self.key = key
+        self.body = body
+        self.answer = answer
+
+
+class Publisher:
+    """One sender's connection.
+
+        async with Publisher("http://127.0.0.1:8081", "no-storting-2025", token) as publisher:
+            answer = await publisher.push(report)
+
+    Invariants: reports are sent in the order submitted; every one submitted is answered, or fails with PushRefused.
+    """
+
+    def __init__(
+        self, push_url: str, election: str, token: str, *, session: aiohttp.ClientSession | None = None
+    ) -> None:
+        self.connections = 0
+        self._url = f"{push_url.rstrip('/')}/v1/elections/{election}/push"
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._own_session = session is None
+        self._session = session
+        self._unsent: deque[_Push] = deque()
+        self._sent: dict[int, _Push] = {}
+        self._credit = 0
+        self._wanted = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._next_key = 1
+        self._running: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._session is None:
+            self._session = aiohttp.ClientSession()
+        self._running = asyncio.create_task(self._run(), name="publisher")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        assert self._running is not None
+        if kind is None and not self._running.done():
+            waiting = asyncio.ensure_future(self._empty.wait())
+            await asyncio.wait({waiting, self._running}, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+        self._running.cancel()
+        await asyncio.wait({self._running})
+        self._fail(PushRefused("the publisher is closed"))
+        if self._own_session and self._session is not None:
+            await self._session.close()
+
+    async def push(self, report: Mapping[str, Any] | bytes) -> Answer:
+        """Send one report and return what became of it; sent again for as long as the gateway says `retry`.
+
+        Raises PushRefused.
+        """
+        return await self.submit(report)
+
+    def submit(self, report: Mapping[str, Any] | bytes) -> asyncio.Future[Answer]:
+        """Have one report sent, without waiting; the caller bounds how many are open."""
+        if self._running is None or self._running.done():
+            raise PushRefused("the publisher is closed")
+        body = report if isinstance(report, bytes) else orjson.dumps(report)
+        push = _Push(self._next_key, body, asyncio.get_running_loop().create_future())
+        self._next_key += 1
+        self._unsent.append(push)
+        self._empty.clear()
+        self._wanted.set()
+        return push.answer
+
+    async def _run(self) -> None:
+        pause_s = RETRY_FIRST_S
+        try:
+            while True:
+                try:
+                    wait_s = await self._connection()
+                    pause_s = RETRY_FIRST_S
+                except (aiohttp.ClientError, TimeoutError, ConnectionError):
+                    wait_s = pause_s
+                    pause_s = min(2 * pause_s, RETRY_MOST_S)
+                self._unsent.extendleft(reversed(self._sent.values()))
+                self._sent.clear()
+                await asyncio.sleep(random.uniform(0.5, 1.0) * wait_s)  # noqa: S311 - jitter
+        except PushRefused as error:
+            self._fail(error)
+
+    async def _connection(self) -> float:
+        """Serve one connection to its end; return after how many seconds to come back."""
+        assert self._session is not None
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                socket = await self._session.ws_connect(
+                    self._url, protocols=(SUBPROTOCOL,), headers=self._headers, heartbeat=20.0, max_msg_size=0
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status in (401, 403, 404):
+                raise PushRefused(f"{error.status}: {error.message}") from None
+            raise
+        self.connections += 1
+        async with socket:
+            sending = asyncio.create_task(self._send(socket), name="publisher sending")
+            try:
+                return await self._receive(socket)
+            finally:
+                sending.cancel()
+                await asyncio.wait({sending})
+
+    async def _send(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        while True:
+            self._wanted.clear()
+            while self._unsent and len(self._sent) < self._credit:
+                push = self._unsent.popleft()
+                self._sent[push.key] = push
+                frame = b'{"type":"report","id":%d,"report":%s}' % (push.key, push.body)
+                await socket.send_frame(frame, aiohttp.WSMsgType.TEXT)
+            await self._wanted.wait()
+
+    async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> float:
+        wait_s = RETRY_FIRST_S
+        self._credit = 0
+        async for message in socket:
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                break
+            frame = _decoder.decode(message.data)
+            match frame.type:
+                case "hello" | "credit":
+                    self._credit = frame.credit
+                case "results":
+                    self._credit = frame.credit
+                    for answer in frame.results:
+                        self._answered(answer)
+                case "goodbye":
+                    wait_s = frame.retry_after_s
+            self._wanted.set()
+        return wait_s
+
+    def _answered(self, answer: Answer) -> None:
+        push = self._sent.pop(answer.id, None) if isinstance(answer.id, int) else None
+        if push is None:
+            return
+        if answer.outcome == "retry":
+            loop = asyncio.get_running_loop()
+            loop.call_later(answer.retry_after_s or RETRY_FIRST_S, self._again, push)
+            return
+        if not push.answer.done():
+            push.answer.set_result(answer)
+        if not self._sent and not self._unsent:
+            self._empty.set()
+
+    def _again(self, push: _Push) -> None:
+        self._unsent.append(push)
+        self._wanted.set()
+
+    def _fail(self, error: PushRefused) -> None:
+        for push in (*self._sent.values(), *self._unsent):
+            if not push.answer.done():
+                push.answer.set_exception(error)
+                push.answer.exception()  # whoever awaits it gets it; nobody need
+        self._sent.clear()
+        self._unsent.clear()
+        self._empty.set()
+
+
+async def push_http(
+    session: aiohttp.ClientSession,
+    push_url: str,
+    election: str,
+    token: str,
+    reports: list[bytes],
+    *,
+    ndjson: bool,
+) -> list[Answer]:
+    """Push some reports in one HTTP request, again for as long as the gateway asks for it.
+
+    Raises PushRefused for what coming back will not cure.
+    """
+    url = f"{push_url.rstrip('/')}/v1/elections/{election}/reports"
+    kind = "application/x-ndjson" if ndjson else "application/json"
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": kind}
+    body = b"\n".join(reports) if ndjson or len(reports) == 1 else b"[" + b",".join(reports) + b"]"
+    while True:
+        try:
+            async with session.post(url, data=body, headers=headers) as response:
+                status, answer = response.status, await response.read()
+                after_s = float(response.headers.get("Retry-After", "0.5"))
+        except (aiohttp.ClientConnectionError, TimeoutError):
+            await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311
+            continue
+        if status in (429, 503):
+            await asyncio.sleep(after_s)
+            continue
+        if status == 200 and (ndjson or len(reports) > 1):
+            return list(msgspec.json.decode(answer, type=_Results).results)
+        if status in (200, 201, 409, 422):
+            return [msgspec.json.decode(answer, type=Answer)]
+        raise PushRefused(f"{status}: {answer[:300].decode('utf-8', 'replace')}")
+
+
+class _Results(msgspec.Struct):
+    results: list[Answer]

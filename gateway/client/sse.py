@@ -1,0 +1,52 @@
+"""PURE: bytes of an event stream -> events.
+
+Source: WHATWG HTML, "Interpreting an event stream"; `\\r` alone as a line end is not used by the gateway and not read.
+"""
+
+from typing import NamedTuple
+
+
+class Event(NamedTuple):
+    """One event. `id` is the last one given on the stream, "" before any; `retry_ms` if the stream just gave one."""
+
+    type: str
+    data: bytes
+    id: str
+
+
+class EventParser:
+    """Reads a stream in pieces of any size; an event cut off at its end is never given."""
+
+    def __init__(self) -> None:
+        self.retry_ms: int | None = None
+        self._rest = b""
+        self._type = ""
+        self._data: list[bytes] = []
+        self._id = ""
+
+    def feed(self, piece: bytes) -> list[Event]:
+        """Take the next bytes and return the events that they complete."""
+        lines = (self._rest + piece).split(b"\n")
+        self._rest = lines.pop()
+        events: list[Event] = []
+        for line in lines:
+            self._line(line.removesuffix(b"\r"), events)
+        return events
+
+    def _line(self, line: bytes, events: list[Event]) -> None:
+        if not line:
+            if self._data:
+                events.append(Event(self._type or "message", b"\n".join(self._data), self._id))
+            self._type, self._data = "", []
+            return
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        match name:
+            case b"data":
+                self._data.append(value)
+            case b"event":
+                self._type = value.decode("utf-8", "replace")
+            case b"id" if b"\0" not in value:
+                self._id = value.decode("utf-8", "replace")
+            case b"retry" if value.isdigit():
+                self.retry_ms = int(value)

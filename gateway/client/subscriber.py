@@ -1,0 +1,167 @@
+"""Subscriber: follow an election, keep a copy of it, and come back after every interruption.
+
+A block is applied whole or not at all, so the copy is at every moment the state at some sequence.
+"""
+
+import asyncio
+import random
+import zlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+import orjson
+
+from gateway.client.sse import Event, EventParser
+from gateway.errors import GatewayError
+
+SILENCE_S = 30.0
+"""A stream that says nothing for so long is taken for dead; the gateway speaks every 10 s."""
+RETRY_FIRST_S, RETRY_MOST_S = 0.2, 10.0
+
+
+class FeedRefused(GatewayError):
+    """The gateway will not serve this: no such election, level or area."""
+
+    code = "feed_refused"
+
+
+class Block(msgspec.Struct, frozen=True):
+    """One moment of the record, as it reached this subscriber."""
+
+    cursor: str
+    sequence: int
+    chain: str
+    published_at: datetime | None
+    snapshot: bool
+    server_time: datetime
+    areas: Mapping[str, Mapping[str, Any]] = {}
+    """The areas that it names, with their values, by identifier."""
+
+
+class Subscriber:
+    """Follows the feed of one election.
+
+        async with Subscriber("http://127.0.0.1:8080", "no-storting-2025") as subscriber:
+            async for block in subscriber.blocks():
+                print(block.sequence, subscriber.copy["no"]["counts"])
+
+    Invariants: `copy` holds what the blocks applied so far add up to; `cursor` names the last of them.
+    """
+
+    def __init__(
+        self,
+        feed_url: str,
+        election: str,
+        *,
+        levels: str | None = None,
+        areas: str | None = None,
+        every_s: int = 0,
+        gzip: bool = True,
+        session: aiohttp.ClientSession | None = None,
+    ) -> None:
+        """Follow `levels` and `areas` (comma-separated; default: all areas that have children)."""
+        self.copy: dict[str, Mapping[str, Any]] = {}
+        self.cursor: str | None = None
+        self.sequence = 0
+        self.connections = 0
+        self.wire_bytes = 0
+        """Bytes read, as they came over the wire."""
+        self._url = f"{feed_url.rstrip('/')}/v1/elections/{election}/feed"
+        wanted = {"levels": levels, "areas": areas, "every_s": str(every_s)}
+        self._query = {name: value for name, value in wanted.items() if value is not None}
+        self._gzip = gzip
+        self._own_session = session is None
+        self._session = session
+        self._response: aiohttp.ClientResponse | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(auto_decompress=False, timeout=_no_total())
+        return self
+
+    async def __aexit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        self.cut()
+        if self._own_session and self._session is not None:
+            await self._session.close()
+
+    def cut(self) -> None:
+        """Cut the connection, if there is one; `blocks` opens another."""
+        if self._response is not None:
+            self._response.close()
+
+    async def wait_for(self, reached: Callable[[Self], bool]) -> Block:
+        """Follow until `reached` holds after some block, and return that block."""
+        async for block in self.blocks():
+            if reached(self):
+                return block
+        raise AssertionError("a feed never ends")
+
+    async def blocks(self) -> AsyncIterator[Block]:
+        """Give every block once it is applied to the copy, for ever, over as many connections as it takes.
+
+        Raises FeedRefused for what coming back will not cure.
+        """
+        pause_s = RETRY_FIRST_S
+        while True:
+            try:
+                async for block in self._connection():
+                    pause_s = RETRY_FIRST_S
+                    yield block
+            except (aiohttp.ClientError, TimeoutError, ConnectionError, zlib.error):
+                pass
+            await asyncio.sleep(random.uniform(0.5, 1.0) * pause_s)  # noqa: S311 - jitter
+            pause_s = min(2 * pause_s, RETRY_MOST_S)
+
+    async def _connection(self) -> AsyncIterator[Block]:
+        assert self._session is not None, "use it as a context manager"
+        headers = {"Accept": "text/event-stream", "Accept-Encoding": "gzip" if self._gzip else "identity"}
+        if self.cursor is not None:
+            headers["Last-Event-ID"] = self.cursor
+        async with self._session.get(self._url, params=self._query, headers=headers) as response:
+            if response.status in (400, 404):
+                raise FeedRefused(f"{response.status}: {(await response.text())[:300]}")
+            response.raise_for_status()
+            self._response = response
+            self.connections += 1
+            unpacker = zlib.decompressobj(31) if response.headers.get("Content-Encoding") == "gzip" else None
+            parser = EventParser()
+            pending: dict[str, Mapping[str, Any]] = {}
+            while piece := await response.content.readany():
+                self.wire_bytes += len(piece)
+                for event in parser.feed(unpacker.decompress(piece) if unpacker else piece):
+                    if event.type == "area":
+                        area = orjson.loads(event.data)
+                        pending[area["area"]] = area
+                    elif event.type == "block":
+                        yield self._apply(event, pending)
+                        pending = {}
+
+    def _apply(self, event: Event, areas: dict[str, Mapping[str, Any]]) -> Block:
+        told = msgspec.json.decode(event.data, type=_Told)
+        if told.snapshot:
+            self.copy = dict(areas)
+        else:
+            self.copy.update(areas)
+        self.cursor = event.id
+        self.sequence = told.sequence
+        return Block(
+            event.id, told.sequence, told.chain, told.published_at, told.snapshot, told.server_time, areas
+        )
+
+
+class _Told(msgspec.Struct):
+    sequence: int
+    chain: str
+    published_at: datetime | None
+    snapshot: bool
+    server_time: datetime
+
+
+def _no_total() -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=SILENCE_S)

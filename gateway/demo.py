@@ -1,0 +1,282 @@
+"""`valgnatt demo` and the look of `valgnatt replay`: a night on a stage, as a live table in the terminal."""
+
+import asyncio
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from gateway.client.rehearsal import Rehearsal, rehearse, told
+from gateway.client.replay import WAYS, Sending, Summary
+from gateway.client.schedule import Schedule, within
+from gateway.client.subscriber import Block, Subscriber
+from gateway.config import Config
+from gateway.dataset import DataSet
+from gateway.errors import GatewayError
+from gateway.machine import serve
+from gateway.supervisor import Ports
+
+ROWS_MAX = 24
+"""Counties shown."""
+REDRAWS_A_SECOND = 5
+
+
+class Board:
+    """What is shown of a replay while it runs: country, counties, units reported, how late."""
+
+    def __init__(self, console: Console, reports: int, title: str) -> None:
+        self._console = console
+        self._title = title
+        self._copy: dict[str, Any] = {}
+        self._late_s: dict[str, float] = {}
+        self._progress = Progress(
+            TextColumn("receipts"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+        )
+        self._task = self._progress.add_task("receipts", total=reports)
+        self._publish_at: datetime | None = None
+        self._plain_at = 0.0
+
+    def opens(self, publish_at: datetime) -> None:
+        """Note when the embargo ends."""
+        self._publish_at = publish_at
+
+    def on_answer(self, _: Sending) -> None:
+        """Count a report that was answered."""
+        self._progress.advance(self._task)
+
+    def on_block(self, subscriber: Subscriber, block: Block) -> None:
+        """Note what changed, and how late it is here."""
+        self._copy = dict(subscriber.copy)
+        now = datetime.now(UTC)
+        for identifier, area in block.areas.items():
+            if area["published_at"] is not None:
+                published_at = datetime.fromisoformat(area["published_at"])
+                self._late_s[identifier] = max(0.0, (now - published_at).total_seconds())
+
+    async def show(self, work: Awaitable[Summary]) -> Summary:
+        """Show the board until the work is done."""
+        if not self._console.is_terminal:
+            return await self._in_lines(work)
+        with Live(self, console=self._console, refresh_per_second=REDRAWS_A_SECOND, redirect_stderr=False):
+            return await work
+
+    async def _in_lines(self, work: Awaitable[Summary]) -> Summary:
+        """Tell how it goes in a line now and then, where nothing can be redrawn."""
+        working = asyncio.ensure_future(work)
+        try:
+            while not working.done():
+                await asyncio.wait({working}, timeout=5.0)
+                self._console.print(self._headline(), highlight=False)
+        finally:
+            working.cancel()
+        return working.result()
+
+    def __rich__(self) -> Group:
+        return Group(self._headline(), self._progress, self._table())
+
+    def _headline(self) -> Text:
+        left_s = (self._publish_at - datetime.now(UTC)).total_seconds() if self._publish_at else 0.0
+        done = self._progress.tasks[0].completed
+        state = f"embargo ends in {left_s:4.1f} s" if left_s > 0 else "published"
+        country = next((area for area in self._copy.values() if area["parent"] is None), None)
+        told = ""
+        if country is not None:
+            units = country["units"]
+            told = f"  {units['reported']} of {units['total']} units, {_ballots(country):,} ballots".replace(
+                ",", " "
+            )
+        return Text(f"{self._title}  {state}  {done:.0f} receipts{told}", style="bold")
+
+    def _table(self) -> Table:
+        table = Table(expand=True, box=None, header_style="dim")
+        table.add_column("area")
+        for name in ("units", "ballots", "largest parties", "late", "falls"):
+            table.add_column(name, justify="left" if name == "largest parties" else "right")
+        rows = [area for area in self._copy.values() if area["parent"] is None]
+        roots = {area["area"] for area in rows}
+        rows += sorted(
+            (area for area in self._copy.values() if area["parent"] in roots), key=lambda area: area["name"]
+        )[:ROWS_MAX]
+        for area in rows:
+            units = area["units"]
+            late = self._late_s.get(area["area"])
+            table.add_row(
+                area["name"],
+                f"{units['reported']}/{units['total']}",
+                f"{_ballots(area):,}".replace(",", " "),
+                _largest(area),
+                f"{1000 * late:.0f} ms" if late is not None else "",
+                str(area.get("corrections") or ""),
+                style="bold" if area["parent"] is None else "",
+            )
+        return table
+
+
+def _ballots(area: dict[str, Any]) -> int:
+    return sum(counts["ballots"] for counts in area["counts"].values())
+
+
+def _largest(area: dict[str, Any]) -> str:
+    votes: dict[str, int] = {}
+    for counts in area["counts"].values():
+        for party, count in counts["votes"].items():
+            votes[party] = votes.get(party, 0) + count
+    total = sum(votes.values())
+    if not total:
+        return ""
+    first = sorted(votes, key=lambda party: -votes[party])[:4]
+    return "  ".join(f"{party} {100 * votes[party] / total:.1f} %" for party in first)
+
+
+async def replay(
+    dataset: DataSet,
+    make_schedule: Callable[[Sequence[datetime], datetime], Schedule],
+    *,
+    database_url: str,
+    push_url: str,
+    feed_url: str,
+    author: str,
+    ways: Sequence[str] = WAYS,
+    console: Console,
+    announce: Callable[[Rehearsal], None] = lambda _: None,
+) -> Summary:
+    """Rehearse a data set against running doors with a board in the terminal, and print how it went."""
+    board = Board(console, sum(1 for _ in dataset.reports()), dataset.registry["election"]["name"])
+    rehearsal = await rehearse(
+        dataset,
+        make_schedule,
+        database_url=database_url,
+        push_url=push_url,
+        feed_url=feed_url,
+        author=author,
+        ways=ways,
+        on_block=board.on_block,
+        on_answer=board.on_answer,
+    )
+    board.opens(rehearsal.publish_at)
+    announce(rehearsal)
+    summary = await board.show(rehearsal.run())
+    for line in told(summary):
+        console.print(line, highlight=False)
+    return summary
+
+
+async def demo(data: Path | None, seconds: float, author: str) -> int:
+    """Run a whole night of about `seconds` on an embedded Postgres, and leave nothing behind.
+
+    Returns the exit status: 0 if every area equals the official totals, 130 if it was interrupted.
+    """
+    console = Console()
+    directory = Path(tempfile.mkdtemp(prefix="valgnatt-demo-"))
+    try:
+        if data is None:
+            from gateway.generator import write_election
+
+            console.print("Making up an election …", highlight=False)
+            data = directory / "election"
+            await asyncio.to_thread(write_election, data, 1, 1.0)
+        dataset = DataSet.open(data)
+        return await _on_stage(dataset, directory / "postgres", seconds, author, console)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+async def _on_stage(dataset: DataSet, data_dir: Path, seconds: float, author: str, console: Console) -> int:
+    defaults = Config()
+    config = msgspec.structs.replace(
+        defaults,
+        data_dir=data_dir,
+        database_url=None,
+        feed_database_url=None,
+        push_port=_free_or_any(defaults.push_port),
+        feed_port=_free_or_any(defaults.feed_port),
+        admin_port=_free_or_any(defaults.admin_port or 0),
+        drain_s=1.0,
+        log_level="warning",
+    )
+    stop = asyncio.Event()
+    started: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(serve(config, on_started=started.set_result, stop=stop), name="serve")
+    try:
+        await asyncio.wait((serving, asyncio.ensure_future(started)), return_when=asyncio.FIRST_COMPLETED)
+        if not started.done():
+            return await serving
+        playing = asyncio.create_task(_play(dataset, config, started.result(), seconds, author, console))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({playing, stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not playing.done():
+            playing.cancel()
+            await asyncio.wait({playing})
+            console.print("Interrupted; ending everything …", highlight=False)
+            return 130
+        return 0 if playing.result().good else 1
+    finally:
+        stop.set()
+        if not serving.done():
+            await asyncio.wait({serving})
+
+
+async def _play(
+    dataset: DataSet, config: Config, ports: Ports, seconds: float, author: str, console: Console
+) -> Summary:
+    from gateway.journal.embedded import find
+
+    running = find(config.data_dir)
+    if running is None:
+        raise GatewayError("the embedded Postgres is gone")
+    push_url, feed_url = f"http://{config.host}:{ports.push}", f"http://{config.host}:{ports.feed}"
+
+    def announce(rehearsal: Rehearsal) -> None:
+        election = rehearsal.election
+        console.print("Try, while it runs:", style="bold")
+        console.print(
+            f"  curl -N '{feed_url}/v1/elections/{election}/feed?levels=country'\n"
+            f"  curl '{feed_url}/v1/elections/{election}/areas/{_root(dataset)}?format=csv'\n"
+            f"  curl '{feed_url}/v1/elections/{election}/transfers'\n"
+            f"  curl -N -H 'Accept: text/event-stream' '{feed_url}/v1/elections/{election}/publications'\n"
+            f"  curl 'http://{config.admin_host}:{ports.admin}/metrics'\n",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    begun = time.monotonic()
+    summary = await replay(
+        dataset,
+        lambda times, publish_from: within(times, publish_from, seconds),
+        database_url=running.url,
+        push_url=push_url,
+        feed_url=feed_url,
+        author=author,
+        console=console,
+        announce=announce,
+    )
+    verdict = "Everything came out right." if summary.good else "NOT everything came out right."
+    console.print(f"{verdict} ({time.monotonic() - begun:.0f} s)", style="bold", highlight=False)
+    return summary
+
+
+def _root(dataset: DataSet) -> str:
+    return next(str(area["id"]) for area in dataset.registry["areas"] if area.get("parent") is None)
+
+
+def _free_or_any(port: int) -> int:
+    """Return the port if nobody has it, else 0: any free one."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+    return port
