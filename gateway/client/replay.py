@@ -125,7 +125,7 @@ class Replay:
         feed_url: str,
         election: str,
         tokens: Mapping[str, str],
-        senders: Mapping[str, list[Sending]],
+        senders: dict[str, list[Sending]],
         *,
         ways: Sequence[str] = WAYS,
         on_block: Callable[[Subscriber, Block], None] = lambda *_: None,
@@ -142,6 +142,11 @@ class Replay:
         self._blocks: list[tuple[int, float]] = []
         self._moved = asyncio.Event()
         self._started = 0.0
+
+    @property
+    def began(self) -> float:
+        """When the first report could be due, by the loop's clock."""
+        return self._started
 
     @property
     def reports(self) -> int:

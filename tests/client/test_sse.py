@@ -1,0 +1,35 @@
+"""Bytes of an event stream, in pieces of any size."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.client.sse import Event, EventParser
+
+STREAM = (
+    b'retry: 2500\n\nevent: area\ndata: {"a":1}\n\n: a comment\nevent: block\nid: 7-0000000a\ndata: x\ndata: y\n\n'
+    b"data:no space\r\n\r\nevent: cut off\ndata: never"
+)
+EVENTS = [
+    Event("area", b'{"a":1}', ""),
+    Event("block", b"x\ny", "7-0000000a"),
+    Event("message", b"no space", "7-0000000a"),
+]
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=20))
+def test_events_do_not_depend_on_how_the_bytes_arrive(cuts: list[int]) -> None:
+    """However a stream is cut into pieces, the same events come out, and none that is cut off."""
+    parser = EventParser()
+    edges = [0, *sorted(cuts), len(STREAM)]
+    events = [event for start, end in pairwise(edges) for event in parser.feed(STREAM[start:end])]
+    assert events == EVENTS
+    assert parser.retry_ms == 2500
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_break_the_parser(noise: bytes) -> None:
+    """Anything may come over a wire."""
+    for event in EventParser().feed(noise + b"\n\n"):
+        assert event.data is not None

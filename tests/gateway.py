@@ -1,0 +1,228 @@
+"""A real gateway for tests: `python -m gateway serve` as processes of its own, on ports that the kernel chooses.
+
+    async with running(database, push_workers=2) as gateway:
+        election = await gateway.load(registry_document)
+        token = await gateway.issue(election, ["0301"])
+
+What it says is kept; the log of one is shown where a test fails inside its block.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from typing import Any, Protocol
+
+import aiohttp
+import orjson
+
+from gateway.journal.administration import Administration, IssuedToken, administration
+
+START_S = 30.0
+"""Until every worker is ready; it takes about one."""
+END_S = 30.0
+"""Until every process has ended; it takes `drain_s` at most."""
+LINES_MAX = 5000
+
+
+class Addressed(Protocol):
+    """A migrated database: where the gateway's own role finds it, and where the feed's does."""
+
+    url: str
+    feed_url: str
+
+
+class Gateway:
+    """A running gateway as its users see it: three addresses, a process, and what it logs."""
+
+    def __init__(self, database: Addressed, config: dict[str, Any]) -> None:
+        self.database = database
+        self.log: deque[str] = deque(maxlen=LINES_MAX)
+        self._ports: Future[dict[str, int]] = Future()
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("VALGNATT_")}
+        knobs = {
+            "database_url": database.url,
+            "feed_database_url": database.feed_url,
+            "push_port": 0,
+            "feed_port": 0,
+            "admin_port": 0,
+            "drain_s": 2,
+            "log_format": "json",
+            **config,
+        }
+        environ |= {f"VALGNATT_{name.upper()}": str(value) for name, value in knobs.items()}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "gateway", "serve"],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        self._listening = threading.Thread(target=self._listen, daemon=True)
+        self._listening.start()
+
+    def _listen(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as lines:
+            for line in lines:
+                self.log.append(line.decode("utf-8", "replace").rstrip("\n"))
+                if b'"started"' in line and not self._ports.done():
+                    self._ports.set_result(orjson.loads(line))
+        if not self._ports.done():
+            self._ports.set_exception(AssertionError("the gateway ended before it was ready"))
+
+    def wait_ready(self) -> None:
+        """Block until all workers are ready."""
+        self._ports.result(START_S)
+
+    @property
+    def pid(self) -> int:
+        """The supervisor; its workers are its children."""
+        return self._process.pid
+
+    @property
+    def push_url(self) -> str:
+        """Where reports are pushed to."""
+        return f"http://127.0.0.1:{self._ports.result(0)['push']}"
+
+    @property
+    def feed_url(self) -> str:
+        """Where results are read from."""
+        return f"http://127.0.0.1:{self._ports.result(0)['feed']}"
+
+    @property
+    def admin_url(self) -> str:
+        """Where the machine tells how it is."""
+        return f"http://127.0.0.1:{self._ports.result(0)['admin']}"
+
+    def complaints(self) -> list[str]:
+        """Return the lines logged as errors or worse; a healthy gateway has none, whatever it is sent."""
+        return [line for line in self.log if '"level":"error"' in line or '"level":"critical"' in line]
+
+    def terminate(self) -> None:
+        """Tell it to end (SIGTERM); `wait_ended` sees that it did."""
+        self._process.send_signal(signal.SIGTERM)
+
+    def wait_ended(self) -> int:
+        """Block until it has ended and return its exit status; kill what is late."""
+        try:
+            return self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"the gateway did not end within {END_S:.0f} s of SIGTERM") from None
+        finally:
+            self._listening.join(END_S)
+
+    def kill(self) -> None:
+        """End it at once, without a word; its workers see their supervisor gone and end too."""
+        self._process.kill()
+        self._process.wait()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
+
+    @asynccontextmanager
+    async def administration(self) -> AsyncIterator[Administration]:
+        """A connection for administrative acts."""
+        async with administration(self.database.url, "test") as acts:
+            yield acts
+
+    async def load(self, registry: dict[str, Any]) -> str:
+        """Load an election, wait until the feed shows it, and return its identifier."""
+        async with self.administration() as acts:
+            election = await acts.load_election(registry)
+        return election
+
+    async def issue(
+        self, election: str, areas: Sequence[str], *, expires_at: datetime | None = None
+    ) -> "Sender":
+        """Make a token for some areas."""
+        async with self.administration() as acts:
+            return Sender(self, election, await acts.issue_token(election, areas, expires_at=expires_at))
+
+    async def revoke(self, sender: "Sender") -> None:
+        """End a token."""
+        async with self.administration() as acts:
+            await acts.revoke_token(sender.key)
+
+    async def metrics(self) -> dict[str, float]:
+        """Return each sample of the admin port, by its whole name: `valgnatt_readers{process="feed-0"}`."""
+        async with aiohttp.ClientSession() as http, http.get(f"{self.admin_url}/metrics") as response:
+            assert response.status == 200
+            lines = (await response.text()).splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
+        return {name: float(value) for name, value in pairs}
+
+
+class Sender:
+    """A token, and the election it is for."""
+
+    def __init__(self, gateway: Gateway, election: str, issued: IssuedToken) -> None:
+        self.gateway = gateway
+        self.election = election
+        self.key = issued.key
+        self.secret = issued.secret
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """How the token is shown."""
+        return {"Authorization": f"Bearer {self.secret}"}
+
+    def url(self, path: str = "/reports") -> str:
+        """Return an address of the push door."""
+        return f"{self.gateway.push_url}/v1/elections/{self.election}{path}"
+
+
+_running: list[Gateway] = []
+
+
+def still_running() -> Iterator[Gateway]:
+    """Return the gateways that are open now, for whoever has to tell what they said."""
+    return iter(tuple(_running))
+
+
+@contextmanager
+def served(database: Addressed, **config: Any) -> Iterator[Gateway]:
+    """Run a gateway for fixtures that several tests share: as `running`, but blocking."""
+    gateway = Gateway(database, config)
+    _running.append(gateway)
+    try:
+        gateway.wait_ready()
+        yield gateway
+        if not gateway.ended:
+            gateway.terminate()
+        status = gateway.wait_ended()
+        assert status == 0, f"the gateway ended with status {status}"
+    except BaseException:
+        sys.stderr.write("the gateway's log:\n" + "\n".join(gateway.log) + "\n")
+        raise
+    finally:
+        _running.remove(gateway)
+        if not gateway.ended:
+            gateway.kill()
+
+
+@asynccontextmanager
+async def running(database: Addressed, **config: Any) -> AsyncIterator[Gateway]:
+    """Run a gateway on a database; `config` holds knobs by name, as `heartbeat_s=1`.
+
+    Leaving the block ends it with SIGTERM and asserts exit status 0.
+    """
+    serving = served(database, **config)
+    gateway = await asyncio.to_thread(serving.__enter__)
+    try:
+        yield gateway
+    except BaseException as error:
+        if not await asyncio.to_thread(serving.__exit__, type(error), error, error.__traceback__):
+            raise
+    else:
+        await asyncio.to_thread(serving.__exit__, None, None, None)
