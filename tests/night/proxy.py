@@ -18,11 +18,18 @@ class CuttingProxy:
         self._port = port
         self._random = random.Random(seed)
         self._least, self._most = least, most
+        self._serving: set[asyncio.Task[None]] = set()
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         onward_reader, onward_writer = await asyncio.open_connection("127.0.0.1", self._port)
         left = self._random.randint(self._least, self._most)
         asking = asyncio.create_task(_pass_on(reader, onward_writer))
+        asking.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
             while left > 0 and (piece := await onward_reader.read(min(left, 65536))):
                 writer.write(piece)
@@ -39,12 +46,16 @@ class CuttingProxy:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator["CuttingProxy"]:
         """Take connections until the block is left."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         try:
             yield self
         finally:
             server.close()
+            for serving in self._serving:
+                serving.cancel()
+            if self._serving:
+                await asyncio.wait(self._serving)
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,0 +1,92 @@
+"""Gateways that tests of the doors share; each test has an election of its own there."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+
+import aiohttp
+import asyncpg
+import pytest
+
+from gateway.generator import GeneratedElection
+from gateway.journal.embedded import EmbeddedPostgres
+from tests.conftest import Database
+from tests.gateway import Gateway, Sender, served, still_running
+from tests.web.doors import COUNTRY, a_registry
+
+_numbers = itertools.count(1)
+
+
+def make_database(postgres: EmbeddedPostgres) -> Database:
+    """A migrated, empty database that lives as long as the server."""
+    name = f"doors_{next(_numbers)}"
+
+    async def make() -> None:
+        connection = await asyncpg.connect(postgres.url)
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE template_valgnatt")
+        await connection.close()
+
+    asyncio.run(make())
+    return Database(
+        *(url.replace("/valgnatt?", f"/{name}?") for url in (postgres.url, postgres.feed_url))
+    )
+
+
+@pytest.fixture(scope="session")
+def gateway(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
+    """Two push and two feed workers, as they come."""
+    with served(make_database(postgres), push_workers=2, feed_workers=2) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def tight(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
+    """One worker a door, with little room for anyone, and a quick heart."""
+    knobs = {"pending_max": 8, "credit_max": 4, "batch_max": 1, "readers_max": 2, "heartbeat_s": 1}
+    with served(make_database(postgres), **knobs) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client that shows bodies as they came over the wire."""
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+        yield session
+
+
+@pytest.fixture
+async def election(gateway: Gateway, small: GeneratedElection) -> str:
+    """An election of the test's own, open."""
+    return await gateway.load(a_registry(small))
+
+
+@pytest.fixture
+async def sender(gateway: Gateway, election: str) -> Sender:
+    """Whoever may report for the whole country."""
+    return await gateway.issue(election, [COUNTRY])
+
+
+@pytest.fixture(autouse=True)
+def healthy() -> Iterator[None]:
+    """After every test, whatever it sent: the gateways that several share have logged no error."""
+    yield
+    for gateway in still_running():
+        assert not gateway.complaints()
+
+
+@pytest.fixture(autouse=True)
+def told() -> Iterator[None]:
+    """Begin with empty logs, so that what is shown of a failed test is its own."""
+    for gateway in still_running():
+        gateway.log.clear()
+    yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    if report.failed:
+        for gateway in still_running():
+            report.sections.append(("the gateway's log", "\n".join(gateway.log)))
+    return report

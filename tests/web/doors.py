@@ -1,0 +1,405 @@
+"""What tests of the doors share: elections of a test's own, reports, problem documents, event streams.
+
+The clients here are plain: they know HTTP, WebSocket, event streams and JSON, and nothing of the gateway's code.
+"""
+
+import asyncio
+import hashlib
+import itertools
+import json
+import zlib
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import aiohttp
+import asyncpg
+
+from gateway.generator import GeneratedElection
+from tests.gateway import Gateway, Sender
+
+PATIENCE_S = 20.0
+"""How long a fact is waited for before the test fails; none of them takes a second."""
+COUNTRY = "vl"
+HERE, THERE = "0604", "0602"
+"""Two municipalities of different counties."""
+UNIT, OTHER_UNIT, FOREIGN_UNIT = "0604-0001", "0604-0002", "0602-0001"
+EVERYTHING = "country,county,municipality,precinct"
+SUBPROTOCOL = "valgnatt.push.v1"
+
+_numbers = itertools.count(1)
+
+
+def a_registry(small: GeneratedElection, **header: Any) -> dict[str, Any]:
+    """The small election under an identifier of its own."""
+    election = {**small.registry["election"], "id": f"e{next(_numbers)}", **header}
+    return {**small.registry, "election": election}
+
+
+def units_of(small: GeneratedElection, area: str = COUNTRY) -> list[str]:
+    """Units at or below an area, in the order of the registry."""
+    parents = {each["id"]: each["parent"] for each in small.registry["areas"]}
+    above = set(parents.values())
+
+    def within(each: str | None) -> bool:
+        return each is not None and (each == area or within(parents[each]))
+
+    return [each for each in parents if each not in above and within(each)]
+
+
+def a_report(unit: str = UNIT, revision: int = 1, votes: int = 10, **members: Any) -> dict[str, Any]:
+    """A good report in which one party has so many votes."""
+    counts = {"election_day": {"ballots": votes + 1, "blank": 1, "rejected": 2, "votes": {"FL": votes}}}
+    return {
+        "unit": unit,
+        "revision": revision,
+        "counted_at": "2024-09-09T22:36:55+02:00",
+        "status": "preliminary",
+        "counts": counts,
+        **members,
+    }
+
+
+def digest_of(report: Mapping[str, Any]) -> str:
+    """The digest as the contract has it, made without the gateway."""
+    text = json.dumps(report, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def next_chain(chain: str, digest: str) -> str:
+    """chain(n) of chain(n-1) and a digest, all in hex."""
+    return hashlib.sha256(bytes.fromhex(chain) + bytes.fromhex(digest)).hexdigest()
+
+
+def ndjson(reports: Iterable[Any]) -> bytes:
+    return b"".join(json.dumps(report).encode() + b"\n" for report in reports)
+
+
+@dataclass
+class Answer:
+    """An answer read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        assert self.status == 200, self.body
+        results: list[dict[str, Any]] = self.document["results"]
+        return results
+
+    def problem(self, status: int, code: str) -> dict[str, Any]:
+        """Assert that this is the problem document of that status and code, and return it."""
+        assert self.status == status, self.body
+        assert self.headers["Content-Type"] == "application/problem+json"
+        assert "no-store" in self.headers["Cache-Control"]
+        document: dict[str, Any] = self.document
+        assert document["status"] == status
+        assert document["code"] == code
+        assert document["type"]
+        assert document["title"]
+        assert document["detail"]
+        return document
+
+
+async def ask(http: aiohttp.ClientSession, method: str, url: str, **options: Any) -> Answer:
+    """Make one request and read its answer."""
+    async with asyncio.timeout(PATIENCE_S), http.request(method, url, **options) as response:
+        return Answer(response.status, response.headers, await response.read())
+
+
+async def push(http: aiohttp.ClientSession, sender: Sender, report: Any, **options: Any) -> Answer:
+    """Push a report, or an array of them, as JSON; or `data` with `headers` as they are."""
+    headers = {**sender.headers, "Content-Type": "application/json", **options.pop("headers", {})}
+    data = options.pop("data", None) or json.dumps(report)
+    return await ask(http, "POST", sender.url(), data=data, headers=headers, **options)
+
+
+async def push_lines(http: aiohttp.ClientSession, sender: Sender, reports: Iterable[Any]) -> Answer:
+    """Push reports, one a line."""
+    headers = {"Content-Type": "application/x-ndjson"}
+    return await push(http, sender, None, data=ndjson(reports), headers=headers)
+
+
+async def pushed(http: aiohttp.ClientSession, sender: Sender, *reports: Any) -> list[dict[str, Any]]:
+    """Push reports, assert that all are accepted, and return their receipts."""
+    receipts = []
+    for start in range(0, len(reports), 2000):
+        receipts += (await push_lines(http, sender, reports[start : start + 2000])).results
+    assert {receipt["outcome"] for receipt in receipts} == {"accepted"}, receipts[:3]
+    return receipts
+
+
+async def until(fact: Any, patience_s: float = PATIENCE_S) -> None:
+    """Wait for a fact that nobody announces; `fact` is a coroutine function that tells whether it is one."""
+    async with asyncio.timeout(patience_s):
+        while not await fact():
+            await asyncio.sleep(0.005)
+
+
+async def shown(gateway: Gateway, election: str, sequence: int = 0) -> None:
+    """Wait until every feed worker shows an election up to a sequence."""
+
+    async def reached() -> bool:
+        samples = await gateway.metrics()
+        workers = [name for name in samples if name.startswith('valgnatt_worker_up{process="feed')]
+        mark = f'election="{election}"'
+        places = [value for name, value in samples.items() if "valgnatt_sequence{" in name and mark in name]
+        return len(places) == len(workers) and min(places) >= sequence
+
+    await until(reached)
+
+
+@asynccontextmanager
+async def head_locked(gateway: Gateway, election: str) -> AsyncIterator[None]:
+    """Hold the head lock of an election, so that no report is decided meanwhile; for less than 5 s."""
+    connection = await asyncpg.connect(gateway.database.url)
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                "SELECT FROM valgnatt.head h JOIN valgnatt.election e ON e.key = h.election WHERE e.id = $1"
+                " FOR UPDATE OF h",
+                election,
+            )
+            yield
+    finally:
+        await connection.close()
+
+
+async def waiting_for_lock(gateway: Gateway, sessions: int = 1) -> None:
+    """Wait until so many database sessions wait for a lock: an append is under way."""
+    connection = await asyncpg.connect(gateway.database.url)
+
+    async def blocked() -> bool:
+        found: int = await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND wait_event_type = 'Lock'"
+        )
+        return found >= sessions
+
+    try:
+        await until(blocked)
+    finally:
+        await connection.close()
+
+
+# The push socket.
+
+
+class PushSocket:
+    """A push WebSocket after its hello."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+        self.hello: dict[str, Any] = {}
+
+    async def receive(self) -> aiohttp.WSMessage:
+        async with asyncio.timeout(PATIENCE_S):
+            return await self.socket.receive()
+
+    async def frame(self) -> dict[str, Any]:
+        """The next text frame."""
+        message = await self.receive()
+        assert message.type is aiohttp.WSMsgType.TEXT, (message, self.socket.close_code)
+        frame: dict[str, Any] = json.loads(message.data)
+        return frame
+
+    async def send(self, identifier: Any, report: Any) -> None:
+        await self.socket.send_json({"type": "report", "id": identifier, "report": report})
+
+    async def results(self, count: int) -> list[dict[str, Any]]:
+        """The next so many results, however they are parted into frames; other frames are left out."""
+        found: list[dict[str, Any]] = []
+        while len(found) < count:
+            frame = await self.frame()
+            found += frame.get("results", [])
+        assert len(found) == count, found
+        return found
+
+    async def credit(self, wanted: int) -> None:
+        """Read until a frame announces this credit."""
+        while (await self.frame()).get("credit") != wanted:
+            pass
+
+    async def end(self) -> int | None:
+        """Read to the end and return the close code."""
+        while (await self.receive()).type not in (
+            aiohttp.WSMsgType.CLOSE,
+            aiohttp.WSMsgType.CLOSED,
+            aiohttp.WSMsgType.CLOSING,
+            aiohttp.WSMsgType.ERROR,
+        ):
+            pass
+        return self.socket.close_code
+
+
+@asynccontextmanager
+async def connected(http: aiohttp.ClientSession, sender: Sender) -> AsyncIterator[PushSocket]:
+    """Open a push WebSocket and read its hello."""
+    async with http.ws_connect(
+        sender.url("/push"), protocols=[SUBPROTOCOL], headers=sender.headers, max_msg_size=0
+    ) as socket:
+        opened = PushSocket(socket)
+        opened.hello = await opened.frame()
+        assert opened.hello["type"] == "hello"
+        yield opened
+
+
+# Event streams.
+
+
+@dataclass
+class Event:
+    """One event, or (type "") a lone `retry:` field or comment."""
+
+    type: str = ""
+    id: str | None = None
+    data: str = ""
+    retry_ms: int | None = None
+    comment: str | None = None
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.data)
+
+
+@dataclass
+class Block:
+    """A block of the feed: its areas in the order sent, and the event that ended it."""
+
+    areas: list[dict[str, Any]]
+    end: dict[str, Any]
+    id: str
+
+    @property
+    def sequence(self) -> int:
+        sequence: int = self.end["sequence"]
+        return sequence
+
+    @property
+    def snapshot(self) -> bool:
+        return bool(self.end["snapshot"])
+
+    @property
+    def names(self) -> list[str]:
+        return [area["area"] for area in self.areas]
+
+
+@dataclass
+class EventStream:
+    """A stream that is open; what was read of it, as it is to be understood."""
+
+    response: aiohttp.ClientResponse
+    copy: dict[str, dict[str, Any]] = field(default_factory=dict)
+    text: bytes = b""
+    """Everything read, unpacked."""
+    _rest: bytes = b""
+    _unpack: Any = None
+
+    def __post_init__(self) -> None:
+        if self.response.headers.get("Content-Encoding") == "gzip":
+            self._unpack = zlib.decompressobj(31)
+
+    async def event(self) -> Event | None:
+        """The next event, None at the end of the stream."""
+        async with asyncio.timeout(PATIENCE_S):
+            while b"\n\n" not in self._rest:
+                piece = await self.response.content.readany()
+                if not piece:
+                    return None
+                self._take(piece)
+        entry, _, self._rest = self._rest.partition(b"\n\n")
+        return _read_event(entry.decode())
+
+    def _take(self, piece: bytes) -> None:
+        if self._unpack is not None:
+            piece = self._unpack.decompress(piece)
+        self.text += piece
+        self._rest += piece
+
+    async def events(self, kind: str, count: int) -> list[Event]:
+        """The next so many events of a type."""
+        found: list[Event] = []
+        while len(found) < count:
+            event = await self.event()
+            assert event is not None, "the stream ended"
+            if event.type == kind:
+                found.append(event)
+        return found
+
+    async def block(self) -> Block:
+        """The next block, applied to `copy`."""
+        areas: list[dict[str, Any]] = []
+        while True:
+            event = await self.event()
+            assert event is not None, "the stream ended"
+            if event.type == "area":
+                assert event.id is None
+                areas.append(event.document)
+            elif event.type == "block":
+                assert event.id is not None
+                block = Block(areas, event.document, event.id)
+                assert block.end["areas"] == len(areas)
+                named = {area["area"]: area for area in areas}
+                self.copy = named if block.snapshot else self.copy | named
+                return block
+
+    async def blocks_until(self, sequence: int) -> list[Block]:
+        """Blocks up to the one that reaches a sequence."""
+        found = [await self.block()]
+        while found[-1].sequence < sequence:
+            found.append(await self.block())
+        return found
+
+    async def rest(self) -> list[Event]:
+        """All events to the end of the stream, which has to come."""
+        found = []
+        while (event := await self.event()) is not None:
+            found.append(event)
+        return found
+
+
+def _read_event(entry: str) -> Event:
+    event = Event()
+    for line in entry.split("\n"):
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        match name:
+            case "":
+                event.comment = value
+            case "event":
+                event.type = value
+            case "id":
+                event.id = value
+            case "data":
+                event.data += value
+            case "retry":
+                event.retry_ms = int(value)
+    return event
+
+
+@asynccontextmanager
+async def streaming(
+    http: aiohttp.ClientSession, url: str, headers: Mapping[str, str] | None = None, **params: Any
+) -> AsyncIterator[EventStream]:
+    """Open an event stream, without compression unless `headers` ask for it."""
+    asked = {"Accept": "text/event-stream", "Accept-Encoding": "identity", **(headers or {})}
+    async with http.get(url, params=params, headers=asked) as response:
+        assert response.status == 200, await response.text()
+        assert response.headers["Content-Type"].startswith("text/event-stream")
+        yield EventStream(response)
+
+
+def feed_url(gateway: Gateway, election: str, path: str = "/feed") -> str:
+    return f"{gateway.feed_url}/v1/elections/{election}{path}"
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
