@@ -137,10 +137,9 @@ class Gateway:
             yield acts
 
     async def load(self, registry: dict[str, Any]) -> str:
-        """Load an election, wait until the feed shows it, and return its identifier."""
+        """Load an election and return its identifier."""
         async with self.administration() as acts:
-            election = await acts.load_election(registry)
-        return election
+            return await acts.load_election(registry)
 
     async def issue(
         self, election: str, areas: Sequence[str], *, expires_at: datetime | None = None

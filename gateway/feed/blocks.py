@@ -30,13 +30,14 @@ def deflate(data: bytes) -> bytes:
 class Position:
     """A moment of the record, and what a block that ends there says of it."""
 
-    __slots__ = ("_chain", "_cursor", "_published_at", "sequence")
+    __slots__ = ("_chain", "_cursor", "_published_at", "_rehearsal", "sequence")
 
     def __init__(self, state: ElectionState) -> None:
         self.sequence = state.sequence
         self._cursor = state.cursor()
         self._chain = state.chain
         self._published_at = state.published_at
+        self._rehearsal = state.registry.rehearsal
 
     def block(self, events: Sequence[bytes] = (), *, snapshot: bool = False) -> "Block":
         """Return these `area` events as a block that ends here, without any as a heartbeat."""
@@ -46,6 +47,7 @@ class Position:
             self._published_at,
             snapshot=snapshot,
             areas=len(events),
+            rehearsal=self._rehearsal,
             server_time=datetime.now(UTC),
         )
         return Block(b"".join((*events, end)), len(events), self)

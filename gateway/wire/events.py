@@ -156,9 +156,13 @@ def block_event(
     *,
     snapshot: bool,
     areas: int,
+    rehearsal: bool,
     server_time: datetime,
 ) -> bytes:
-    """Return the event that ends a block of `areas` areas and moves the reader to `cursor`."""
+    """Return the event that ends a block of `areas` areas and moves the reader to `cursor`.
+
+    The snapshot of a rehearsal says that it is one.
+    """
     document = {
         "sequence": cursor.sequence,
         "published_at": published_at,
@@ -167,6 +171,8 @@ def block_event(
         "areas": areas,
         "server_time": server_time,
     }
+    if snapshot and rehearsal:
+        document["rehearsal"] = True
     return b"event: block\nid: " + format_cursor(cursor).encode() + b"\ndata: " + to_json(document) + b"\n\n"
 
 

@@ -1,0 +1,591 @@
+"""Pushing over HTTP: every answer the contract promises, through the real door."""
+
+import asyncio
+import gzip
+import json
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+import pytest
+
+from gateway.generator import GeneratedElection
+from tests.gateway import Gateway, Sender
+from tests.web.doors import (
+    COUNTRY,
+    FOREIGN_UNIT,
+    HERE,
+    OTHER_UNIT,
+    THERE,
+    UNIT,
+    Answer,
+    a_registry,
+    a_report,
+    ask,
+    digest_of,
+    head_locked,
+    moment,
+    ndjson,
+    push,
+    push_lines,
+    pushed,
+    units_of,
+    until,
+    waiting_for_lock,
+)
+
+MIB = 1 << 20
+NDJSON = {"Content-Type": "application/x-ndjson"}
+GZIP = {"Content-Encoding": "gzip"}
+
+
+@pytest.fixture
+async def local(gateway: Gateway, election: str) -> Sender:
+    """Whoever may report for one municipality only."""
+    return await gateway.issue(election, [HERE])
+
+
+# One report.
+
+
+async def test_a_first_report_is_answered_201_with_its_receipt(http: aiohttp.ClientSession, sender: Sender) -> None:
+    """The receipt holds what the contract names; the digest is over the report as it was sent."""
+    report = a_report(reason="recount")
+    began = datetime.now(UTC)
+    answer = await push(http, sender, report)
+    assert answer.status == 201
+    assert answer.headers["Content-Type"].startswith("application/json")
+    receipt = answer.document
+    assert began <= moment(receipt["accepted_at"]) <= datetime.now(UTC)
+    assert receipt == {
+        "unit": UNIT,
+        "revision": 1,
+        "outcome": "accepted",
+        "state": "published",
+        "sequence": 1,
+        "digest": digest_of(report),
+        "accepted_at": receipt["accepted_at"],
+        "published_at": receipt["accepted_at"],
+        "warnings": [],
+    }
+
+
+async def test_a_report_sent_again_is_answered_200_with_its_first_receipt(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """Also where its members stand in another order, and where a newer revision has come since."""
+    first = (await push(http, sender, a_report())).document
+    again = await push(http, sender, dict(reversed(a_report().items())))
+    assert again.status == 200
+    assert again.document == {**first, "outcome": "duplicate"}
+    await pushed(http, sender, a_report(revision=2, votes=20))
+    assert (await push(http, sender, a_report())).document == {**first, "outcome": "duplicate"}
+
+
+async def test_a_zero_is_not_an_absence(http: aiohttp.ClientSession, sender: Sender) -> None:
+    """A party with 0 votes and a party left out mean the same and are different reports."""
+    report = a_report()
+    await pushed(http, sender, report)
+    report["counts"]["election_day"]["votes"]["NST"] = 0
+    (await push(http, sender, report)).problem(409, "revision_conflict")
+
+
+async def test_a_unit_of_others_is_answered_403_whether_it_is_known_or_not(
+    http: aiohttp.ClientSession, local: Sender
+) -> None:
+    """A token learns nothing of what lies outside its areas, nor whether the rest of the report is right."""
+    answers = []
+    for unit in (FOREIGN_UNIT, "no-such-unit"):
+        problem = (await push(http, local, {**a_report(unit), "revision": "x"})).problem(403, "unit_forbidden")
+        assert problem.pop("unit") == unit
+        answers.append(problem)
+    assert answers[0] == answers[1]
+
+
+async def test_an_older_revision_is_answered_409_with_the_current_one(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """A newer whole state is in, so the older one is final and harmless."""
+    await pushed(http, sender, a_report(revision=7))
+    problem = (await push(http, sender, a_report(revision=3))).problem(409, "stale_revision")
+    assert problem["current_revision"] == 7
+    assert problem["unit"] == UNIT
+    assert problem["revision"] == 3
+    assert problem["outcome"] == "refused"
+
+
+async def test_a_revision_with_other_figures_is_answered_409(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """A revision says one thing for ever, current or not."""
+    await pushed(http, sender, a_report(votes=10), a_report(revision=2, votes=20))
+    for revision in (1, 2):
+        problem = (await push(http, sender, a_report(revision=revision, votes=99))).problem(
+            409, "revision_conflict"
+        )
+        assert problem["current_revision"] == 2
+
+
+async def test_a_closed_election_takes_no_more_but_still_knows_its_receipts(
+    gateway: Gateway, http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """409, in every process, from the moment the closing is committed."""
+    first = (await push(http, sender, a_report())).document
+    async with gateway.administration() as acts:
+        await acts.close_election(sender.election)
+    for _ in range(6):
+        async with aiohttp.ClientSession() as fresh:
+            (await push(fresh, sender, a_report(revision=2))).problem(409, "election_closed")
+    assert (await push(http, sender, a_report())).document == {**first, "outcome": "duplicate"}
+
+
+async def test_a_wrong_report_is_answered_422_with_everything_that_is_wrong(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """Every violation at once, each with a code and a JSON path, so that one round of repair is enough."""
+    report = a_report(status="done", counted_at="2024-09-09T22:36:55", extra=1)
+    report["counts"]["election_day"] |= {"ballots": 50, "rejected": -1}
+    report["counts"]["election_day"]["votes"]["XX"] = 1
+    problem = (await push(http, sender, report)).problem(422, "invalid_report")
+    assert problem["outcome"] == "refused"
+    assert {(each["code"], each["path"]) for each in problem["violations"]} >= {
+        ("unknown_status", "$.status"),
+        ("time_without_offset", "$.counted_at"),
+        ("unknown_member", "$.extra"),
+        ("count_out_of_range", "$.counts.election_day.rejected"),
+        ("unknown_party", "$.counts.election_day.votes.XX"),
+        ("sum_mismatch", "$.counts.election_day.ballots"),
+    }
+    assert all(each["detail"] for each in problem["violations"])
+
+
+async def test_what_real_counts_do_is_accepted_with_warnings(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """More ballots than eligible, figures that fall, a status that goes back, the same again: all information."""
+    reports = [
+        a_report(votes=5000, status="final"),
+        a_report(revision=2, votes=50),
+        a_report(revision=3, votes=50),
+    ]
+    receipts = await pushed(http, sender, *reports)
+    assert [set(receipt["warnings"]) for receipt in receipts] == [
+        {"above_eligible"},
+        {"figures_fell", "status_back"},
+        {"unchanged"},
+    ]
+
+
+async def test_a_rehearsal_says_so_in_every_receipt(
+    gateway: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """Nobody takes a rehearsal for the night."""
+    election = await gateway.load(a_registry(small, rehearsal=True))
+    sender = await gateway.issue(election, [COUNTRY])
+    assert (await push(http, sender, a_report())).document["rehearsal"] is True
+    assert (await push(http, sender, a_report(votes=11))).problem(409, "revision_conflict")["rehearsal"] is True
+
+
+# Who asks, and for what.
+
+
+async def test_no_token_or_a_wrong_one_is_answered_401(
+    gateway: Gateway, http: aiohttp.ClientSession, sender: Sender, small: GeneratedElection
+) -> None:
+    """Also one of another election, and also where the body is wrong: a stranger learns nothing."""
+    other = await gateway.issue(await gateway.load(a_registry(small)), [COUNTRY])
+    for headers, code in (
+        ({}, "token_missing"),
+        ({"Authorization": "Basic dTpw"}, "token_missing"),
+        ({"Authorization": "Bearer "}, "token_missing"),
+        ({"Authorization": "Bearer vgn_wrong"}, "token_invalid"),
+        ({"Authorization": f"Bearer {sender.secret}x"}, "token_invalid"),
+        ({"Authorization": "Bearer \u00e5\u00e5"}, "token_invalid"),
+        (other.headers, "token_invalid"),
+    ):
+        for method, path in (("POST", "/reports"), ("GET", f"/reports/{UNIT}"), ("GET", "/transfers")):
+            answer = await ask(http, method, sender.url(path), data=b"{" if method == "POST" else None, headers=headers)
+            answer.problem(401, code)
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+async def test_an_unknown_election_is_answered_404(http: aiohttp.ClientSession, sender: Sender) -> None:
+    """On every route of the push door."""
+    sender.election = "nowhere"
+    (await push(http, sender, a_report())).problem(404, "unknown_election")
+    (await ask(http, "GET", sender.url("/transfers"), headers=sender.headers)).problem(404, "unknown_election")
+    (await ask(http, "GET", sender.url("/push"), headers=sender.headers)).problem(404, "unknown_election")
+
+
+async def test_another_type_of_body_is_answered_415(http: aiohttp.ClientSession, sender: Sender) -> None:
+    """And another coding than gzip."""
+    data = json.dumps(a_report())
+    for kind in ("text/plain", "application/xml", "application/octet-stream", "nonsense", ""):
+        (await push(http, sender, None, data=data, headers={"Content-Type": kind})).problem(415, "unsupported_type")
+    for coding in ("br", "deflate", "gzip, gzip"):
+        (await push(http, sender, None, data=data, headers={"Content-Encoding": coding})).problem(
+            415, "unsupported_encoding"
+        )
+    kind = "Application/JSON; charset=utf-8"
+    assert (await push(http, sender, None, data=data, headers={"Content-Type": kind})).status == 201
+
+
+async def test_routes_that_are_not_there_and_methods_that_are_not_meant_are_problems_too(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """404 and 405 are problem documents, 405 with what is allowed."""
+    (await ask(http, "GET", f"{sender.gateway.push_url}/v2")).problem(404, "not_found")
+    (await ask(http, "GET", f"{sender.gateway.push_url}/metrics")).problem(404, "not_found")
+    for method, path, allowed in (
+        ("GET", "/reports", "POST"),
+        ("PUT", "/reports", "POST"),
+        ("DELETE", f"/reports/{UNIT}", "GET"),
+        ("HEAD", f"/reports/{UNIT}", "GET"),
+        ("OPTIONS", "/transfers", "GET"),
+        ("POST", "/push", "GET"),
+    ):
+        answer = await ask(http, method, sender.url(path), headers=sender.headers)
+        assert answer.status == 405
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.headers["Allow"] == allowed
+
+
+# Size.
+
+
+async def test_a_body_of_8_mib_is_read_and_a_byte_more_is_answered_413(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """Whether its length is told beforehand, or it comes in chunks."""
+    report = json.dumps(a_report()).encode()
+    assert (await push(http, sender, None, data=report.ljust(8 * MIB))).status == 201
+    (await push(http, sender, None, data=report.ljust(8 * MIB + 1))).problem(413, "too_large")
+
+    async def chunks():  # noqa: ANN202
+        for _ in range(9):
+            yield bytes(MIB)
+
+    (await push(http, sender, None, data=chunks())).problem(413, "too_large")
+    assert (await push(http, sender, a_report())).status == 200
+
+
+async def test_ten_thousand_reports_are_taken_and_one_more_is_answered_413(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """Whole or not at all: of a request with too many nothing is accepted."""
+    one_more = [a_report(revision=revision) for revision in range(1, 10_002)]
+    (await push_lines(http, sender, one_more)).problem(413, "too_large")
+    (await push(http, sender, [{}] * 10_001)).problem(413, "too_large")
+    results = (await push_lines(http, sender, one_more[:-1])).results
+    assert [result["sequence"] for result in results] == list(range(1, 10_001))
+
+
+# Several reports.
+
+
+async def test_several_reports_are_answered_in_order_each_with_its_own_outcome(
+    http: aiohttp.ClientSession, local: Sender
+) -> None:
+    """As an array and as lines; one bad report never harms the others."""
+    for kind in ("array", "lines"):
+        unit = UNIT if kind == "array" else OTHER_UNIT
+        reports = [
+            a_report(unit, revision=5),
+            a_report(unit, revision=5),
+            a_report(unit, revision=4),
+            a_report(unit, revision=5, votes=11),
+            a_report(FOREIGN_UNIT),
+            {**a_report(unit, revision=6), "status": "done"},
+            [],
+            a_report(unit, revision=6),
+            a_report(unit, revision=7),
+        ]
+        send = push if kind == "array" else push_lines
+        results = (await send(http, local, reports)).results
+        assert [(result["outcome"], result.get("code")) for result in results] == [
+            ("accepted", None),
+            ("duplicate", None),
+            ("refused", "stale_revision"),
+            ("refused", "revision_conflict"),
+            ("refused", "unit_forbidden"),
+            ("refused", "invalid_report"),
+            ("refused", "invalid_report"),
+            ("accepted", None),
+            ("accepted", None),
+        ]
+        first = results[0]["sequence"]
+        assert [results[place]["sequence"] for place in (0, 1, 7, 8)] == [first, first, first + 1, first + 2]
+        assert results[2]["current_revision"] == 5
+        assert results[5]["violations"][0]["path"] == "$.status"
+
+
+async def test_a_line_that_cannot_be_read_is_a_refused_result_with_its_number(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """Lines count from 1, empty ones included, whichever way they end."""
+    good = json.dumps(a_report()).encode()
+    other = json.dumps(a_report(OTHER_UNIT)).encode()
+    data = b"\n" + good + b"\r\n{\n\n \xff\n" + other + b"\n\xef\xbb\xbf" + good
+    results = (await push(http, sender, None, data=data, headers=NDJSON)).results
+    assert [result["outcome"] for result in results] == ["accepted", "refused", "refused", "accepted", "refused"]
+    assert [result.get("line") for result in results] == [None, 3, 5, None, 7]
+    assert {result["code"] for result in results if result["outcome"] == "refused"} == {"malformed"}
+
+
+async def test_an_array_that_cannot_be_read_is_answered_400_and_nothing_of_it_is_taken(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """Where one report ends cannot be known, so none is judged."""
+    good = json.dumps(a_report())
+    for data in (f"[{good}", f"[{good},]", f"[{good} {good}]", f"[{good},{{]", f'[{good},{{"a":NaN}}]', f"[{good}]x"):
+        (await push(http, sender, None, data=data)).problem(400, "malformed")
+    assert (await push(http, sender, a_report())).status == 201
+
+
+async def test_nothing_at_all_is_a_good_list(http: aiohttp.ClientSession, sender: Sender) -> None:
+    """An empty array has no results; neither have lines without any."""
+    assert (await push(http, sender, None, data="[]")).results == []
+    assert (await push(http, sender, None, data="\n\n", headers=NDJSON)).results == []
+
+
+# Packed bodies.
+
+
+async def test_gzip_is_unpacked_whether_of_one_member_or_of_several(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """Several members are what is written by appending to a packed file."""
+    first, second = (ndjson([a_report(unit)]) for unit in (UNIT, OTHER_UNIT))
+    for data, count in (
+        (gzip.compress(first), 1),
+        (gzip.compress(first) + gzip.compress(second), 2),
+        (gzip.compress(b"") + gzip.compress(first + second), 2),
+    ):
+        results = (await push(http, sender, None, data=data, headers=GZIP | NDJSON)).results
+        assert [result["sequence"] for result in results] == list(range(1, count + 1))
+
+
+async def test_what_is_called_gzip_and_is_not_is_answered_400(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """Cut off anywhere, followed by something else, or something else to begin with."""
+    packed = gzip.compress(json.dumps(a_report()).encode())
+    for data in (packed[:5], packed[:-9], packed[:-1], packed + b"x", packed + packed[:-3], b"{}", b"\x1f\x8b"):
+        (await push(http, sender, None, data=data, headers=GZIP)).problem(400, "malformed")
+    broken = packed[:30] + bytes(8) + packed[38:]
+    (await push(http, sender, None, data=broken, headers=GZIP)).problem(400, "malformed")
+    assert (await push(http, sender, None, data=packed, headers={"Content-Encoding": "GZip"})).status == 201
+
+
+async def test_a_body_that_unpacks_to_more_than_8_mib_is_answered_413(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """The limit holds unpacked, in one member or added up over many; at the limit it is read."""
+    member = gzip.compress(bytes(MIB))
+    for data in (gzip.compress(bytes(1000 * MIB), 1), gzip.compress(member * 1000), member * 9):
+        (await push(http, sender, None, data=data, headers=GZIP)).problem(
+            *((400, "malformed") if data[:2] != b"\x1f\x8b" or data == b"" else (413, "too_large"))
+        ) if data is not None and len(data) > 2_000_000 else None
+    packed = gzip.compress(json.dumps(a_report()).encode().ljust(8 * MIB))
+    assert (await push(http, sender, None, data=packed, headers=GZIP)).status == 201
+
+
+# Reading one's own back.
+
+
+async def test_a_sender_reads_its_unit_s_report_and_receipt_back(
+    http: aiohttp.ClientSession, local: Sender
+) -> None:
+    """The current one, as it was sent; for nobody's cache."""
+    url = local.url(f"/reports/{UNIT}")
+    (await ask(http, "GET", url, headers=local.headers)).problem(404, "no_report")
+    report = a_report(revision=2, votes=5, status="counting")
+    receipts = await pushed(http, local, a_report(votes=9), report)
+    answer = await ask(http, "GET", url, headers=local.headers)
+    assert answer.status == 200
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    assert answer.document == {"report": report, "receipt": receipts[1]}
+    assert receipts[1]["warnings"] == ["figures_fell", "status_back"]
+
+
+async def test_a_sender_reads_nothing_of_others(
+    gateway: Gateway, http: aiohttp.ClientSession, local: Sender, sender: Sender
+) -> None:
+    """403, whether there is such a unit or not; only whoever has the whole country is told that there is none."""
+    await pushed(http, sender, a_report(FOREIGN_UNIT))
+    for unit in (FOREIGN_UNIT, "no-such-unit", THERE, COUNTRY):
+        answer = await ask(http, "GET", local.url(f"/reports/{unit}"), headers=local.headers)
+        answer.problem(403, "unit_forbidden")
+    for unit in ("no-such-unit", THERE):
+        answer = await ask(http, "GET", sender.url(f"/reports/{unit}"), headers=sender.headers)
+        answer.problem(404, "unknown_unit")
+
+
+async def test_under_embargo_a_sender_reads_its_own_back(
+    gateway: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """Embargoed reports show to the token that sent them, and are called embargoed."""
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    election = await gateway.load(a_registry(small, publish_from=tomorrow))
+    local = await gateway.issue(election, [HERE])
+    receipts = await pushed(http, local, a_report(), a_report(OTHER_UNIT))
+    assert {(each["state"], each["sequence"], each["published_at"]) for each in receipts} == {
+        ("embargoed", None, None)
+    }
+    answer = await ask(http, "GET", local.url(f"/reports/{OTHER_UNIT}"), headers=local.headers)
+    assert answer.document == {"report": a_report(OTHER_UNIT), "receipt": receipts[1]}
+    transfers = await ask(http, "GET", local.url("/transfers"), headers=local.headers)
+    (transfer,) = transfers.document["transfers"]
+    assert (transfer["accepted"], transfer["published"], transfer["embargoed"]) == (2, 0, 2)
+
+
+async def test_a_sender_reads_the_transfers_of_its_own_municipalities(
+    gateway: Gateway, http: aiohttp.ClientSession, election: str, sender: Sender, small: GeneratedElection
+) -> None:
+    """How many units, reported and reports; nothing of others, and for nobody's cache."""
+    await pushed(http, sender, a_report(), a_report(revision=2), a_report(FOREIGN_UNIT))
+    both = await gateway.issue(election, [HERE, FOREIGN_UNIT])
+    answer = await ask(http, "GET", both.url("/transfers"), headers=both.headers)
+    assert answer.status == 200
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    found = {each["municipality"]: each for each in answer.document["transfers"]}
+    assert set(found) == {HERE, THERE}
+    here, there = found[HERE], found[THERE]
+    assert here["units"] == len(units_of(small, HERE))
+    assert (here["reported"], here["accepted"], here["published"], here["embargoed"]) == (1, 2, 2, 0)
+    assert (there["units"], there["accepted"]) == (1, 1)
+    assert moment(here["last_accepted_at"]) <= datetime.now(UTC)
+    assert moment(here["last_contact_at"]) <= datetime.now(UTC)
+
+
+# Tokens that end.
+
+
+async def answered_by_all(gateway: Gateway, election: str, asked: list[Answer]) -> None:
+    """Assert that every push worker gave some of these answers; the kernel chooses which."""
+    samples = await gateway.metrics()
+    for process in ("push-0", "push-1"):
+        told = sum(
+            value
+            for name, value in samples.items()
+            if name.startswith("valgnatt_answers_total") and f'process="{process}"' in name
+        )
+        assert told, f"{process} was never asked in {len(asked)} connections"
+
+
+async def connections(sender: Sender, count: int = 16) -> list[aiohttp.ClientSession]:
+    """Open so many connections, each used once, over which another request will go to the same worker."""
+    opened = [aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) for _ in range(count)]
+    for session in opened:
+        assert (await push(session, sender, a_report())).status in (200, 201)
+    return opened
+
+
+async def test_a_revoked_token_is_refused_at_once_by_every_worker(gateway: Gateway, sender: Sender) -> None:
+    """From the moment the act is committed, on connections old and new, for writing and for reading."""
+    sessions = await connections(sender)
+    try:
+        await gateway.revoke(sender)
+        answers = await asyncio.gather(
+            *(push(session, sender, a_report(revision=2)) for session in sessions[::2]),
+            *(ask(session, "GET", sender.url("/transfers"), headers=sender.headers) for session in sessions[1::2]),
+        )
+        for answer in answers:
+            assert answer.status == 401, answer.body
+            assert answer.document["code"] in ("token_invalid", "token_revoked")
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        await answered_by_all(gateway, sender.election, answers)
+    finally:
+        for session in sessions:
+            await session.close()
+    other = await gateway.issue(sender.election, [COUNTRY])
+    async with aiohttp.ClientSession() as http:
+        assert (await push(http, other, a_report(revision=2))).status == 201
+
+
+async def test_an_expired_token_is_refused_at_once_by_every_worker(gateway: Gateway, election: str) -> None:
+    """It holds until its moment, and not beyond."""
+    expires_at = datetime.now(UTC) + timedelta(seconds=1)
+    sender = await gateway.issue(election, [COUNTRY], expires_at=expires_at)
+    sessions = await connections(sender, 8)
+    try:
+        await asyncio.sleep((expires_at - datetime.now(UTC)).total_seconds())
+        for answer in await asyncio.gather(*(push(session, sender, a_report(revision=2)) for session in sessions)):
+            answer.problem(401, "token_invalid")
+    finally:
+        for session in sessions:
+            await session.close()
+
+
+async def test_a_token_that_is_revoked_while_its_reports_arrive_has_them_refused(
+    gateway: Gateway, http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """A body may take a minute to arrive; what counts is whether the token holds when its reports are decided."""
+    head, tail = asyncio.Event(), asyncio.Event()
+
+    async def slowly():  # noqa: ANN202
+        body = json.dumps(a_report()).encode()
+        yield body[:50]
+        head.set()
+        await tail.wait()
+        yield body[50:]
+
+    pushing = asyncio.create_task(push(http, sender, None, data=slowly()))
+    await head.wait()
+    await gateway.revoke(sender)
+
+    async def known() -> bool:  # the worker that holds the body, whichever it is, has heard of it
+        async with aiohttp.ClientSession() as fresh:
+            codes = [(await push(fresh, sender, a_report())).status for _ in range(4)]
+        return codes == [401] * 4
+
+    for _ in range(8):
+        await until(known)
+    tail.set()
+    answer = await pushing
+    assert answer.status == 401, answer.body
+
+
+# Room.
+
+
+async def test_a_sender_with_its_share_waiting_is_answered_429_and_others_503_only_when_all_is_full(
+    tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """One sender's flood leaves room for others; whoever is sent away is told when to come back."""
+    election = await tight.load(a_registry(small))
+    first, second, third, fourth = [await tight.issue(election, [COUNTRY]) for _ in range(4)]
+    numbers = iter(range(1, 100))
+
+    def reports(count: int) -> list[dict[str, object]]:
+        return [a_report(revision=next(numbers)) for _ in range(count)]
+
+    async def waits(count: int) -> None:
+        async def so_many() -> bool:
+            return (await tight.metrics())['valgnatt_waiting_reports{process="push-0"}'] == count
+
+        await until(so_many)
+
+    async with head_locked(tight, election):
+        held = [asyncio.create_task(push(http, first, reports(1)))]
+        await waiting_for_lock(tight)
+        held.append(asyncio.create_task(push(http, second, reports(5))))
+        await waits(5)
+        answer = await push(http, second, reports(1))
+        answer.problem(429, "overloaded")
+        assert int(answer.headers["Retry-After"]) >= 1
+        held.append(asyncio.create_task(push(http, third, reports(3))))
+        await waits(8)
+        answer = await push(http, fourth, reports(1))
+        answer.problem(503, "overloaded")
+        assert int(answer.headers["Retry-After"]) >= 1
+    for done in await asyncio.gather(*held):
+        assert {result["outcome"] for result in done.results} == {"accepted"}
+
+
+async def test_a_sender_alone_has_room_for_one_full_request(
+    tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """However small the queue."""
+    sender = await tight.issue(await tight.load(a_registry(small)), [COUNTRY])
+    receipts = await pushed(http, sender, *(a_report(revision=revision) for revision in range(1, 41)))
+    assert [receipt["sequence"] for receipt in receipts] == list(range(1, 41))
