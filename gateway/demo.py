@@ -77,7 +77,7 @@ class Board:
         try:
             while not working.done():
                 await asyncio.wait({working}, timeout=5.0)
-                self._console.print(self._headline(), highlight=False)
+                self._console.print(self._headline(), highlight=False, soft_wrap=True)
         finally:
             working.cancel()
         return working.result()

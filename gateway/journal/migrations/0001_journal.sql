@@ -27,7 +27,7 @@ CREATE TABLE valgnatt.head (
 ) WITH (fillfactor = 10);
 
 CREATE TABLE valgnatt.report (
-    election    integer NOT NULL REFERENCES valgnatt.election (key),
+    election    integer NOT NULL,       -- no foreign key: only append_v1 inserts, and it holds the head row's lock
     sequence    bigint NOT NULL,
     unit        text NOT NULL,
     revision    integer NOT NULL,
