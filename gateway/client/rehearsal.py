@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from gateway.client.judge import History, Stored, judge
 from gateway.client.replay import WAYS, Latency, Replay, Sending, Summary, prepare, rehearsal_of
 from gateway.client.schedule import Schedule
 from gateway.client.subscriber import Block, Subscriber
@@ -25,9 +26,33 @@ class Rehearsal(msgspec.Struct):
     dataset: DataSet
     tokens: dict[str, str]
 
+    database_url: str
+    author: str
+
     async def run(self) -> Summary:
-        """Run it; see `Replay.run`."""
-        return await self.replay.run(self.dataset, self.started, self.publish_at)
+        """Run it, see `Replay.run`, and let the judge look at all of its history."""
+        summary = await self.replay.run(self.dataset, self.started, self.publish_at)
+        async with administration(self.database_url, self.author) as administered:
+            held = await administered.held_reports(self.election)
+        history = History(
+            registry=self.dataset.registry,
+            publish_from=self.publish_at.timestamp(),
+            pushes=self.replay.pushes(),
+            readings=[self.replay.reading(self.dataset.registry)],
+            stored=[
+                Stored(
+                    each.sequence,
+                    each.unit,
+                    each.revision,
+                    each.digest,
+                    each.chain,
+                    each.body,
+                    each.published_at.timestamp() if each.published_at is not None else None,
+                )
+                for each in held
+            ],
+        )
+        return msgspec.structs.replace(summary, broken=judge(history))
 
 
 async def rehearse(
@@ -61,7 +86,7 @@ async def rehearse(
         push_url, feed_url, election, tokens, senders, ways=ways, on_block=on_block, on_answer=on_answer
     )
     publish_at = started + timedelta(seconds=schedule.publish_s)
-    return Rehearsal(election, started, publish_at, replay, dataset, tokens)
+    return Rehearsal(election, started, publish_at, replay, dataset, tokens, database_url, author)
 
 
 def told(summary: Summary) -> list[str]:
@@ -75,6 +100,10 @@ def told(summary: Summary) -> list[str]:
     ]
     if summary.release_s is not None:
         lines.append(f"release        public {1000 * summary.release_s:.0f} ms after the embargo's end")
+    if summary.broken:
+        lines += [f"BROKEN         {broken.promise}: {broken.example}" for broken in summary.broken]
+    else:
+        lines.append("judge          no promise was broken")
     if not summary.areas:
         lines.append("official       the data set has no official totals to compare with")
     elif summary.wrong:

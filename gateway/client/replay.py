@@ -6,7 +6,10 @@ rehearsal under an id of its own, its times shifted to now.
 
 import asyncio
 import copy
+import hashlib
+import time
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -17,6 +20,7 @@ import msgspec
 import orjson
 from hdrh.histogram import HdrHistogram
 
+from gateway.client.judge import Broken, Glimpse, Push, Reading, glimpse
 from gateway.client.publisher import Answer, Publisher, push_http
 from gateway.client.schedule import Schedule
 from gateway.client.subscriber import Block, Subscriber
@@ -29,6 +33,8 @@ HISTOGRAM_US = (1, 600_000_000, 3)
 """Range in microseconds and significant digits of the latency histograms."""
 LINES_MAX = 200
 """Reports in one NDJSON request."""
+UNREAD_MAX = 20_000
+"""Areas in blocks that are kept as they came until the end, when there is time to look into them; about 5 kB each."""
 
 
 class ReplayFailed(GatewayError):
@@ -46,6 +52,8 @@ class Sending(msgspec.Struct):
     revision: int
     sent_at: float = 0.0
     answered_at: float = 0.0
+    answered_wall: float = 0.0
+    """The same by the wall clock, in seconds since 1970."""
     answer: Answer | None = None
 
 
@@ -79,12 +87,14 @@ class Summary(msgspec.Struct, frozen=True):
     """Areas that the official totals name and the copy was compared with."""
     wrong: Sequence[str]
     """Areas that differ from the official totals."""
+    broken: Sequence[Broken] = ()
+    """Promises that the judge found broken."""
 
     @property
     def good(self) -> bool:
-        """Whether every report has a receipt, each is public, and every area equals the official totals."""
+        """Whether every report has a receipt, each is public, every area is as official, and no promise broken."""
         whole = self.receipts == self.reports == self.publications
-        return whole and self.areas > 0 and not self.wrong
+        return whole and self.areas > 0 and not self.wrong and not self.broken
 
 
 def rehearsal_of(registry: Mapping[str, Any], started: datetime, schedule: Schedule) -> dict[str, Any]:
@@ -140,6 +150,9 @@ class Replay:
         self._on_block = on_block
         self._on_answer = on_answer
         self._blocks: list[tuple[int, float]] = []
+        self._unread: deque[tuple[float, Block]] = deque()
+        self._unread_areas = 0
+        self._glimpses: list[Glimpse] = []
         self._moved = asyncio.Event()
         self._started = 0.0
 
@@ -193,9 +206,43 @@ class Replay:
         clock = asyncio.get_running_loop().time
         async for block in subscriber.blocks():
             self._blocks.append((block.sequence, clock()))
+            self._unread.append((time.time(), block))
+            self._unread_areas += len(block.areas)
+            self._look_into_blocks(UNREAD_MAX)
             self._on_block(subscriber, block)
             attached.set()
             self._moved.set()
+
+    def _look_into_blocks(self, left: int) -> None:
+        """Keep only what the judge needs of all blocks but the last `left` areas."""
+        while self._unread and self._unread_areas > left:
+            at, block = self._unread.popleft()
+            self._unread_areas -= len(block.areas)
+            self._glimpses.append(glimpse(block, at))
+
+    def reading(self, registry: Mapping[str, Any]) -> Reading:
+        """Return what the replay's own subscriber received, for the judge."""
+        self._look_into_blocks(-1)
+        parents = {area.get("parent") for area in registry["areas"]}
+        areas = frozenset(area["id"] for area in registry["areas"] if area["id"] in parents)
+        return Reading("subscriber", areas, self._glimpses)
+
+    def pushes(self) -> list[Push]:
+        """Return what the senders were answered, for the judge."""
+        return [
+            Push(
+                sending.unit,
+                sending.revision,
+                hashlib.sha256(
+                    orjson.dumps(orjson.loads(sending.body), option=orjson.OPT_SORT_KEYS)
+                ).hexdigest(),
+                sending.answered_wall,
+                sending.answer,
+            )
+            for sendings in self.senders.values()
+            for sending in sendings
+            if sending.answer is not None
+        ]
 
     async def _wait_published(self, subscriber: Subscriber) -> None:
         receipts = sum(
@@ -255,6 +302,7 @@ class Replay:
     def _settle(self, sending: Sending, answer: Answer) -> None:
         sending.answer = answer
         sending.answered_at = asyncio.get_running_loop().time()
+        sending.answered_wall = time.time()
         self._on_answer(sending)
 
     def _summary(self, subscriber: Subscriber, dataset: DataSet, publish_at: datetime) -> Summary:
