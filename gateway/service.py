@@ -5,11 +5,13 @@ starts another.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 
 import structlog
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from gateway import logs
 from gateway.control import Control, listen_socket, supervised
@@ -22,6 +24,18 @@ from gateway.web.feed_door import FeedDoor
 from gateway.web.push_door import PushDoor
 
 log = structlog.get_logger()
+
+
+class _OwnFaults(logging.Filter):
+    """Keeps what aiohttp logs of a request that is no HTTP out of the log: strangers knock on every open port."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is the gateway's own."""
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_requests = logging.getLogger("gateway.requests")
+_requests.addFilter(_OwnFaults())
 
 BACKLOG = 4096
 """Connections the kernel holds until they are taken; the kernel's own limit may be lower."""
@@ -81,7 +95,7 @@ async def feed_service(control: Control) -> None:
             await control.stop.wait()
             control.set_ready(False)
             await site.stop()
-            door.send_away(config.drain_s)
+            door.send_away()
         for task in background:
             task.cancel()
 
@@ -105,6 +119,7 @@ async def listening(application: web.Application, control: Control, port: int) -
     runner = web.AppRunner(
         application,
         access_log=None,
+        logger=_requests,
         handle_signals=False,
         shutdown_timeout=1.0,
         keepalive_timeout=KEEPALIVE_S,

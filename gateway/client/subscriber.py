@@ -61,9 +61,13 @@ class Subscriber:
         areas: str | None = None,
         every_s: int = 0,
         gzip: bool = True,
+        keep_copy: bool = True,
         session: aiohttp.ClientSession | None = None,
     ) -> None:
-        """Follow `levels` and `areas` (comma-separated; default: all areas that have children)."""
+        """Follow `levels` and `areas` (comma-separated; default: all areas that have children).
+
+        Without `keep_copy` areas are not even decoded: for many readers in a load test.
+        """
         self.copy: dict[str, Mapping[str, Any]] = {}
         self.cursor: str | None = None
         self.sequence = 0
@@ -74,6 +78,7 @@ class Subscriber:
         wanted = {"levels": levels, "areas": areas, "every_s": str(every_s)}
         self._query = {name: value for name, value in wanted.items() if value is not None}
         self._gzip = gzip
+        self._keep_copy = keep_copy
         self._own_session = session is None
         self._session = session
         self._response: aiohttp.ClientResponse | None = None
@@ -135,7 +140,7 @@ class Subscriber:
             while piece := await response.content.readany():
                 self.wire_bytes += len(piece)
                 for event in parser.feed(unpacker.decompress(piece) if unpacker else piece):
-                    if event.type == "area":
+                    if event.type == "area" and self._keep_copy:
                         area = orjson.loads(event.data)
                         pending[area["area"]] = area
                     elif event.type == "block":

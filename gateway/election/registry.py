@@ -7,7 +7,7 @@ with its JSON path. Knows nothing of reports.
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypeGuard
 
 import msgspec
 import orjson
@@ -19,8 +19,14 @@ COUNT_MAX = 2_147_483_647
 """The largest count in a report; sums go up to 2^53 - 1."""
 
 _ELECTION_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_AREA_ID = re.compile(r"[^\s,/?#%&\"'\\\x00-\x1f\x7f]{1,64}")
+_NAME = re.compile(r"[^\s,/?#%&\"'\\\x00-\x1f\x7f]{1,64}")
+_NAME_EXPECTED = "expected 1 to 64 characters without white space, commas or slashes"
+"""Of an area or a level: both are named in lists and addresses."""
 _CODE = re.compile(r"[^\s\"\\\x00-\x1f\x7f]{1,64}")
+_TIME_MAX = 64
+"""Characters of a time; RFC 3339 has no limit for the digits of a second."""
+_PROBLEMS_MAX = 100
+"""Mistakes told of one document; a count of the rest follows."""
 
 
 class Party(msgspec.Struct, frozen=True):
@@ -93,8 +99,8 @@ class Registry:
         return frozenset(found)
 
     def municipality(self, unit: Area) -> Area:
-        """Return the area that answers for a unit: the one of level `municipality` above it, else its parent."""
-        for index in unit.path:
+        """Return the area that answers for a unit: the one of level `municipality`, else its parent."""
+        for index in (unit.index, *unit.path):
             if self.areas[index].level == "municipality":
                 return self.areas[index]
         return self.areas[unit.path[0]] if unit.path else unit
@@ -104,19 +110,25 @@ class Registry:
         return orjson.dumps(self.document, option=orjson.OPT_SORT_KEYS)
 
 
-def read_time(text: str) -> datetime:
-    """Read an RFC 3339 time with an offset.
+class NoOffset(ValueError):
+    """A time that does not say how far it is from UTC."""
 
-    Raises ValueError when it is no such time. Source: RFC 3339, section 5.6.
+
+def read_time(text: str) -> datetime:
+    """Read an RFC 3339 time with an offset, of a year that is one everywhere (2 to 9998).
+
+    Raises ValueError when it is no such time, NoOffset when only its offset is missing. Source: RFC 3339, section 5.6.
     """
-    if len(text) < 20 or text[10] not in "Tt":
+    if not 19 <= len(text) <= _TIME_MAX or text[10] not in "Tt":
         raise ValueError(f"{text[:40]!r} is not an RFC 3339 time")
     try:
         time = msgspec.convert(text, datetime)
     except msgspec.ValidationError:
         raise ValueError(f"{text[:40]!r} is not an RFC 3339 time") from None
     if time.tzinfo is None:
-        raise ValueError(f"{text[:40]!r} has no offset")
+        raise NoOffset(f"{text[:40]!r} has no offset")
+    if (text[-1] not in "Zz" and text[-3] != ":") or not 1 < time.year < 9999:
+        raise ValueError(f"{text[:40]!r} is not an RFC 3339 time")
     return time
 
 
@@ -135,13 +147,20 @@ def differences(old: Registry, new: Registry, most: int = 10) -> list[str]:
         for key in sorted({*old.document["election"], *new.document["election"]})
         if old.document["election"].get(key) != new.document["election"].get(key)
     ]
-    for kind, before, after in (
-        ("area", _keyed(old, "areas", "id"), _keyed(new, "areas", "id")),
-        ("party", _keyed(old, "parties", "code"), _keyed(new, "parties", "code")),
+    found += [
+        f"$.{key}"
+        for key in sorted({*old.document, *new.document} - {"election", "areas", "parties"})
+        if old.document.get(key) != new.document.get(key)
+    ]
+    for kind, member, before, after in (
+        ("area", "areas", _keyed(old, "areas", "id"), _keyed(new, "areas", "id")),
+        ("party", "parties", _keyed(old, "parties", "code"), _keyed(new, "parties", "code")),
     ):
         found += [f"{kind} {key} is gone" for key in before if key not in after]
         found += [f"{kind} {key} is new" for key in after if key not in before]
         found += [f"{kind} {key} differs" for key in before if key in after and before[key] != after[key]]
+        if before.keys() == after.keys() and list(before) != list(after):
+            found.append(f"$.{member} is in another order")
     if len(found) > most:
         found = [*found[:most], f"and {len(found) - most} more"]
     return found
@@ -157,6 +176,7 @@ class _Reading:
     def __init__(self, document: object) -> None:
         self._document = document
         self._problems: list[str] = []
+        self._untold = 0
 
     def registry(self) -> Registry:
         document = self._document
@@ -168,13 +188,17 @@ class _Reading:
         parties = self._parties(self._part(document, "parties", list, []))
         entries = self._entries(self._part(document, "areas", list, []), {party.code for party in parties})
         ordered = self._tree(entries)
+        if self._untold:
+            self._problems.append(f"$: and {self._untold} more")
         if self._problems:
             raise MalformedRegistry(self._problems)
         return Registry(document, _areas(ordered, frozenset(party.code for party in parties)), parties)
 
     def _say(self, path: str, detail: str) -> None:
-        if len(self._problems) < 100:
+        if len(self._problems) < _PROBLEMS_MAX:
             self._problems.append(f"{path}: {detail}")
+        else:
+            self._untold += 1
 
     def _part(self, document: dict[str, Any], name: str, kind: type, default: Any) -> Any:
         value = document.get(name)
@@ -190,9 +214,7 @@ class _Reading:
             self._say("$.election.name", "expected a text")
         if not isinstance(header.get("rehearsal", False), bool):
             self._say("$.election.rehearsal", "expected true or false")
-        try:
-            read_time(cast("str", header.get("publish_from")))
-        except (ValueError, TypeError):
+        if not _is_time(header.get("publish_from")):
             self._say("$.election.publish_from", "expected an RFC 3339 time with an offset")
         categories = header.get("categories")
         if (
@@ -208,14 +230,18 @@ class _Reading:
         parties: dict[str, Party] = {}
         for number, entry in enumerate(entries):
             path = f"$.parties[{number}]"
-            if not isinstance(entry, dict) or not _is_code(entry.get("code")):
-                self._say(f"{path}.code", "expected a code")
-            elif not isinstance(entry.get("name"), str):
+            if not isinstance(entry, dict):
+                self._say(path, "expected an object")
+                continue
+            code, name = entry.get("code"), entry.get("name")
+            if not isinstance(name, str):
                 self._say(f"{path}.name", "expected a text")
-            elif entry["code"] in parties:
-                self._say(f"{path}.code", f"{entry['code']} is repeated")
+            if not _is_code(code):
+                self._say(f"{path}.code", "expected a code")
+            elif code in parties:
+                self._say(f"{path}.code", f"{code} is repeated")
             else:
-                parties[entry["code"]] = Party(entry["code"], entry["name"])
+                parties[code] = Party(code, str(name))
         return list(parties.values())
 
     def _entries(self, entries: list[Any], codes: set[str]) -> dict[str, dict[str, Any]]:
@@ -226,13 +252,12 @@ class _Reading:
                 self._say(path, "expected an object")
                 continue
             identifier = entry.get("id")
-            if not isinstance(identifier, str) or not _AREA_ID.fullmatch(identifier):
-                self._say(f"{path}.id", "expected 1 to 64 characters without white space, commas or slashes")
-                continue
-            if identifier in areas:
+            if not _is_name(identifier):
+                self._say(f"{path}.id", _NAME_EXPECTED)
+            elif identifier in areas:
                 self._say(f"{path}.id", f"{identifier} is repeated")
-                continue
-            areas[identifier] = entry
+            else:
+                areas[identifier] = entry
             for problem in _area_problems(entry, codes):
                 self._say(path + problem[0], problem[1])
         return areas
@@ -242,6 +267,8 @@ class _Reading:
         children: dict[str | None, list[str]] = {}
         for identifier, entry in entries.items():
             parent = entry.get("parent")
+            if not isinstance(parent, str | None):
+                continue  # told already
             if parent is not None and parent not in entries:
                 self._say(f"area {identifier}", f"its parent {parent!r} is not in the registry")
                 continue
@@ -254,21 +281,49 @@ class _Reading:
         while level:
             ordered += [(entries[identifier], children.get(identifier, [])) for identifier in level]
             level = [child for identifier in level for child in children.get(identifier, [])]
-        if len(roots) == 1 and len(ordered) < len(entries) and not self._problems:
-            reached = {entry["id"] for entry, _ in ordered}
-            lost = [identifier for identifier in entries if identifier not in reached]
-            self._say("$.areas", f"a circle of parents: {', '.join(lost[:5])}")
+        for circle in _circles(entries):
+            self._say("$.areas", f"a circle of parents: {', '.join(circle[:5])}")
         return ordered
 
 
-def _is_code(value: object) -> bool:
+def _circles(entries: dict[str, dict[str, Any]]) -> list[list[str]]:
+    """Return the areas of each circle of parents."""
+    circles: list[list[str]] = []
+    seen: set[str] = set()
+    for identifier in entries:
+        walked: dict[str, None] = {}
+        at: Any = identifier
+        while isinstance(at, str) and at in entries and at not in seen:
+            seen.add(at)
+            walked[at] = None
+            at = entries[at].get("parent")
+        if isinstance(at, str) and at in walked:
+            steps = list(walked)
+            circles.append(steps[steps.index(at) :])
+    return circles
+
+
+def _is_code(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and _CODE.fullmatch(value) is not None
 
 
+def _is_name(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
+def _is_time(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(read_time(value))
+    except ValueError:
+        return False
+
+
 def _area_problems(entry: dict[str, Any], codes: set[str]) -> list[tuple[str, str]]:
-    problems = [
-        (f".{name}", "expected a text") for name in ("name", "level") if not isinstance(entry.get(name), str)
-    ]
+    problems = []
+    if not isinstance(entry.get("name"), str):
+        problems.append((".name", "expected a text"))
+    if not _is_name(entry.get("level")):
+        problems.append((".level", _NAME_EXPECTED))
     eligible = entry.get("eligible")
     if eligible is not None and (type(eligible) is not int or not 0 <= eligible < 2**53):
         problems.append((".eligible", "expected a count or null"))
@@ -278,7 +333,11 @@ def _area_problems(entry: dict[str, Any], codes: set[str]) -> list[tuple[str, st
     if ballot is not None and not isinstance(ballot, list):
         problems.append((".parties", "expected an array of party codes"))
     elif ballot:
-        problems += [(".parties", f"{code!r} is not a party") for code in ballot if code not in codes]
+        problems += [
+            (".parties", f"{code!r} is not a party")
+            for code in ballot
+            if not isinstance(code, str) or code not in codes
+        ]
     return problems
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from gateway.election.registry import COUNT_MAX, Area, Registry, read_time
+from gateway.election.registry import COUNT_MAX, Area, NoOffset, Registry, read_time
 from gateway.election.report import REASONS, STATUSES, Report, canonical, decode_report, digest_of
 from gateway.errors import MalformedDocument
 
@@ -97,10 +97,13 @@ class Validator:
     def check(self, raw: bytes | memoryview, scope: Scope) -> ValidReport | Invalid:
         """Judge one report as sent, JSON in UTF-8.
 
-        Raises MalformedDocument when it is no JSON at all.
+        Raises MalformedDocument when it is no JSON at all, or nested beyond what can be written again.
         """
         document = read_json(raw)
-        body = canonical(document)
+        try:
+            body = canonical(document)
+        except orjson.JSONEncodeError:
+            raise MalformedDocument("nested too deeply") from None
         try:
             report = decode_report(body)
             unit = self.registry.units[report.unit]
@@ -179,6 +182,12 @@ class _Odd(str):
     __slots__ = ()
 
 
+class _Huge(_Odd):
+    """An integer that no count comes near."""
+
+    __slots__ = ()
+
+
 def _members(pairs: list[tuple[str, Any]]) -> _Members:
     members = _Members(pairs)
     if len(members) != len(pairs):
@@ -188,7 +197,9 @@ def _members(pairs: list[tuple[str, Any]]) -> _Members:
 
 
 def _integer(text: str) -> int | _Odd:
-    return _Odd(text[:40]) if len(text) > 18 or text == "-0" else int(text)
+    if text == "-0":
+        return _Odd(text)
+    return int(text) if len(text) <= 18 else _Huge(text if len(text) <= 40 else text[:40] + "…")
 
 
 def _read_exactly(raw: bytes | memoryview) -> object:
@@ -279,11 +290,11 @@ def _unit(value: object, registry: Registry) -> tuple[str, str] | None:
 
 
 def _revision(value: object) -> tuple[str, str] | None:
-    if type(value) is not int:
-        return "wrong_type", f"expected an integer, not {_shown(value)}"
-    if not 1 <= value <= COUNT_MAX:
+    if type(value) is int and 1 <= value <= COUNT_MAX:
+        return None
+    if type(value) is int or isinstance(value, _Huge):
         return "revision_out_of_range", f"expected 1 to {COUNT_MAX}, not {value}"
-    return None
+    return "wrong_type", f"expected an integer, not {_shown(value)}"
 
 
 def _time(value: object) -> tuple[str, str] | None:
@@ -292,7 +303,7 @@ def _time(value: object) -> tuple[str, str] | None:
     try:
         read_time(value)
     except ValueError as error:
-        code = "time_without_offset" if "offset" in str(error) else "not_a_time"
+        code = "time_without_offset" if isinstance(error, NoOffset) else "not_a_time"
         return code, f"expected an RFC 3339 time with an offset, not {_shown(value)}"
     return None
 
@@ -363,7 +374,7 @@ def _is_count(value: object) -> bool:
 def _count(value: object, path: str) -> Iterator[Violation]:
     if _is_count(value):
         return
-    if type(value) is int:
+    if type(value) is int or isinstance(value, _Huge):
         yield Violation("count_out_of_range", path, f"expected 0 to {COUNT_MAX}, not {value}")
         return
     code, detail = _null(value) or ("not_a_count", f"expected an integer, not {_shown(value)}")

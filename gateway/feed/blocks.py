@@ -87,6 +87,11 @@ class BlockMaker:
         self._held = 0
         self.position = Position(state)
 
+    @property
+    def settled(self) -> bool:
+        """Whether the state is the one that `position` speaks of; between two moments no block may be made."""
+        return self._state.sequence == self.position.sequence
+
     def advance(self) -> None:
         """Forget the blocks of the state before: it has moved on."""
         self._blocks.clear()

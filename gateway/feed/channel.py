@@ -119,14 +119,17 @@ class Channel:
         self._send(reader, block, now, head)
 
     def resume(self, reader: Reader) -> None:
-        """Bring a reader whose socket takes bytes again up to date, at its channel's pace."""
+        """Bring a reader whose socket takes bytes again up to date, at its channel's pace.
+
+        While a long run of publications is half applied it waits for the end of it, as everyone does.
+        """
         position = self._blocked.pop(reader, None)
         if position is None:
             return
         reader.block = None
         if position is self.position:
             self._in_step.add(reader)
-        elif self.every_s:
+        elif self.every_s or not self._maker.settled:
             self._late[reader] = position
         else:
             self._send(reader, self._maker.since_about(self.selection, position.sequence), _now())

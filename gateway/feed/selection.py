@@ -56,10 +56,10 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 def _select(registry: Registry, levels: tuple[str, ...] | None, areas: tuple[str, ...] | None) -> Selection:
     if areas is not None and registry.root.id in areas:
         areas = None
-    if levels is not None and set(levels) == set(registry.levels):
-        levels = ("*",)
-    key = f"{'' if levels is None else ','.join(levels)}|{'' if areas is None else ','.join(areas)}"
-    if levels == ("*",) and areas is None:
+    every = levels is not None and set(levels) == set(registry.levels)
+    # No name of a level or an area holds a comma or a slash.
+    key = f"{',' if every else ','.join(levels or ())}/{','.join(areas or ())}"
+    if every and areas is None:
         return Selection(key, range(len(registry.areas)), len(registry.areas))
     inside: Container[int] = range(len(registry.areas))
     if areas is not None:
@@ -68,6 +68,6 @@ def _select(registry: Registry, levels: tuple[str, ...] | None, areas: tuple[str
         area.index
         for area in registry.areas
         if area.index in inside
-        and (levels == ("*",) or (area.level in levels if levels is not None else not area.is_unit))
+        and (every or (area.level in levels if levels is not None else not area.is_unit))
     )
     return Selection(key, members, len(members))

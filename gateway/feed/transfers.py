@@ -13,7 +13,7 @@ from gateway.election.report import Publication
 _GROWTH = 1.25
 _FIRST_S = 0.0005
 _BUCKETS = 75
-"""0.5 ms to about 2.5 h in steps of a quarter: a percentile told is at most that much too high."""
+"""0.5 ms to about 2 h in steps of a quarter: a percentile told is at most that much too high."""
 
 _BOUNDS = tuple(_FIRST_S * _GROWTH**step for step in range(_BUCKETS))
 

@@ -123,10 +123,14 @@ class Administration:
                 held.key,
                 registry.canonical(),
             )
-            await connection.execute(
-                "UPDATE head SET publish_from = $2 WHERE election = $1", held.key, registry.publish_from
-            )
-            await self._record(held.key, "load", f"again: {', '.join(found)}")
+            # The same time as before leaves the embargo as it is: it may have been moved since.
+            if registry.publish_from != held.registry.publish_from:
+                if held.released_at is not None and registry.publish_from > held.now:
+                    raise Refused(f"the embargo of {registry.id} has ended and cannot begin again")
+                await connection.execute(
+                    "UPDATE head SET publish_from = $2 WHERE election = $1", held.key, registry.publish_from
+                )
+            await self._changed(held.key, "load", f"again: {', '.join(found)}")
         return registry.id
 
     async def move_embargo(self, election: str, until: datetime) -> None:
@@ -139,7 +143,7 @@ class Administration:
             await self._connection.execute(
                 "UPDATE head SET publish_from = $2 WHERE election = $1", held.key, until
             )
-            await self._record(
+            await self._changed(
                 held.key, "embargo", f"from {held.publish_from.isoformat()} to {until.isoformat()}"
             )
 
@@ -150,7 +154,7 @@ class Administration:
                 await self._connection.execute(
                     "UPDATE head SET closed_at = clock_timestamp() WHERE election = $1", held.key
                 )
-                await self._record(held.key, "close", f"after {held.accepted} reports")
+                await self._changed(held.key, "close", f"after {held.accepted} reports")
 
     async def issue_token(
         self,
@@ -194,7 +198,7 @@ class Administration:
                 )
                 issued.append(IssuedToken(key, secret))
             told = f"{len(issued)} for {', '.join(area for areas, _ in wanted[:5] for area in areas[:5])}"
-            await self._record(held.key, "token issue", told)
+            await self._changed(held.key, "token issue", told)
         return issued
 
     async def revoke_token(self, key: int) -> None:
@@ -206,10 +210,12 @@ class Administration:
         if election is None:
             raise Refused(f"there is no token {key}")
         async with self._act(election) as held:
-            await self._connection.execute(
-                "UPDATE token SET revoked_at = clock_timestamp() WHERE key = $1 AND revoked_at IS NULL", key
+            revoked = await self._connection.fetchval(
+                "UPDATE token SET revoked_at = clock_timestamp() WHERE key = $1 AND revoked_at IS NULL RETURNING key",
+                key,
             )
-            await self._record(held.key, "token revoke", str(key))
+            if revoked is not None:
+                await self._changed(held.key, "token revoke", str(key))
 
     async def elections(self) -> list[ElectionSummary]:
         """Return all elections, by name."""
@@ -250,7 +256,7 @@ class Administration:
 
     @asynccontextmanager
     async def _act(self, election: str) -> AsyncIterator[_Locked]:
-        """Hold the head lock of an election, and raise its version when the act is done."""
+        """Hold the head lock of an election while an act is done."""
         connection = self._connection
         with answering():
             async with connection.transaction():
@@ -266,10 +272,12 @@ class Administration:
                 )
                 now = await connection.fetchval("SELECT clock_timestamp()")
                 yield _Locked(registry=read_registry(orjson.loads(document)), now=now, **dict(row))
-                await connection.execute(
-                    "UPDATE head SET version = version + 1 WHERE election = $1", row["key"]
-                )
-                await connection.execute("SELECT pg_notify($1, '')", CHANNEL)
+
+    async def _changed(self, election: int, kind: str, detail: str) -> None:
+        """Record an act that changed something, raise the election's version and tell all processes."""
+        await self._record(election, kind, detail)
+        await self._connection.execute("UPDATE head SET version = version + 1 WHERE election = $1", election)
+        await self._connection.execute("SELECT pg_notify($1, '')", CHANNEL)
 
     async def _record(self, election: int, kind: str, detail: str) -> None:
         await self._connection.execute(

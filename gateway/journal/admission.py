@@ -81,7 +81,8 @@ class CreditBank:
     """How many reports each connection may leave unanswered. Invariants:
 
     * The sum of all credits never exceeds `total`.
-    * Every connection's fair credit is the same: a power of two, so that it changes rarely as connections come and go.
+    * Every connection's fair credit is the same: `most`, halved as often as needed, so that it changes rarely as
+      connections come and go.
     """
 
     def __init__(self, total: int, most: int) -> None:

@@ -32,6 +32,7 @@ _SESSION = {
     "application_name": "valgnatt",
     "search_path": "valgnatt",
     "timezone": "UTC",
+    "default_transaction_isolation": "read committed",  # each statement of an append sees all before its lock
     "jit": "off",  # compiling costs more than any statement here
     "statement_timeout": f"{STATEMENT_S * 1000:.0f}",
     "lock_timeout": f"{STATEMENT_S * 1000:.0f}",
@@ -79,9 +80,14 @@ def answering() -> Iterator[None]:
 
 
 async def _prepare_writer(connection: Connection) -> None:
-    """Hold every commit to its promise: flushed, here and on the synchronous standby where there is one."""
-    if await connection.fetchval("SHOW synchronous_commit") in ("off", "local"):
-        await connection.execute("SET synchronous_commit = on")
+    """Hold every commit to its promise: flushed, here and on the synchronous standby where there is one.
+
+    It is set in each session, so that no later change of the server's settings takes it back.
+    """
+    await connection.execute(
+        "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
+        " WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false)"
+    )
 
 
 async def _prepare_reader(connection: Connection) -> None:
@@ -134,7 +140,11 @@ async def connect(url: str, *, feed: bool = False, patience_s: float = STATEMENT
     options["server_settings"] = {**_SESSION, "statement_timeout": f"{patience_s * 1000:.0f}"}
     with answering():
         connection: Connection = await asyncpg.connect(url, **options)
-        await (_prepare_reader if feed else _prepare_writer)(connection)
+        try:
+            await (_prepare_reader if feed else _prepare_writer)(connection)
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
 
 

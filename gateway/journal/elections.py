@@ -96,7 +96,8 @@ class Standing:
 class Elections:
     """The elections of one push process. Invariants:
 
-    * A standing, once known, is replaced only by one of a higher version.
+    * A standing is replaced only by one that was read after it, at another version. That may be a lower one, where
+      the database is a restored or badly failed-over one.
     * For an unknown token or election Postgres is asked anew, so one just made is found; but once at a time and
       once in MISS_S for all, however many strangers knock.
     """
@@ -106,7 +107,9 @@ class Elections:
         self._on_renewed = on_renewed
         self._standings: dict[str, Standing] = {}
         self._looked_at = -1.0
-        self._lock = asyncio.Lock()
+        self._failed: JournalUnavailable | None = None
+        self._looking = asyncio.Lock()
+        self._renewing = asyncio.Lock()
         self._wanted = asyncio.Event()
         self._known = asyncio.Event()
 
@@ -131,27 +134,29 @@ class Elections:
         return self._standings[identifier]
 
     async def authenticate(self, identifier: str, secret: str) -> tuple[Standing, Token | None]:
-        """Return the election and the token; a token not known yet is looked for in Postgres."""
+        """Return the election and the token; a token not known yet is looked for in Postgres.
+
+        Raises ElectionUnknown, or JournalUnavailable where that cannot be told.
+        """
         standing = await self.standing(identifier)
         token = standing.token(secret, datetime.now(UTC))
         if token is None:
-            try:
-                await self._look_again()
-            except JournalUnavailable:
-                return standing, None
-            standing = self._standings[identifier]
+            await self._look_again()
+            standing = await self.standing(identifier)
             token = standing.token(secret, datetime.now(UTC))
         return standing, token
 
     async def renew(self, identifier: str) -> Standing:
-        """Return the election as Postgres has it now."""
-        standing = Standing(identifier, await self._journal.election(identifier))
-        known = self._standings.get(identifier)
-        if known is not None and known.version > standing.version:
-            return known
-        self._standings[identifier] = standing
-        self._on_renewed(standing)
-        return standing
+        """Return the election as Postgres has it now. Raises ElectionUnknown and JournalUnavailable."""
+        async with self._renewing:  # one read after another, so that the last one is the newest
+            row = await self._journal.election(identifier)
+            known = self._standings.get(identifier)
+            if known is not None and (known.key, known.version) == (row.key, row.version):
+                return known
+            standing = Standing(identifier, row)
+            self._standings[identifier] = standing
+            self._on_renewed(standing)
+            return standing
 
     async def look(self) -> None:
         """Ask for the versions of all elections and renew those that changed. Raises JournalUnavailable."""
@@ -167,12 +172,19 @@ class Elections:
     async def _look_again(self) -> None:
         clock = asyncio.get_running_loop().time
         asked_at = clock()
-        async with self._lock:
-            if self._looked_at >= asked_at:
-                return
-            await asyncio.sleep(max(0.0, self._looked_at + MISS_S - asked_at))
-            self._looked_at = clock()
-            await self.look()
+        async with self._looking:
+            if self._looked_at < asked_at:
+                await asyncio.sleep(max(0.0, self._looked_at + MISS_S - clock()))
+                began_at = clock()
+                try:
+                    await self.look()
+                except JournalUnavailable as error:
+                    self._failed = error
+                else:
+                    self._failed = None
+                self._looked_at = began_at
+            if self._failed is not None:
+                raise JournalUnavailable(str(self._failed))
 
     async def run(self) -> None:
         """Follow the versions until cancelled; while Postgres is away the last known stand."""

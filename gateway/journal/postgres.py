@@ -14,7 +14,7 @@ import orjson
 from gateway.election.registry import Registry, read_registry
 from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown
-from gateway.journal.connection import CHANNEL, Pool, answering
+from gateway.journal.connection import Pool, answering
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -190,24 +190,17 @@ class PostgresJournal:
             )
         return StoredReport(*row) if row is not None else None
 
-    async def transfers(self, election: int, units: Iterable[str]) -> list[TransferRow]:
-        """Return what the journal holds of each of these units, embargoed or not."""
+    async def transfers(self, election: int, units: Iterable[str]) -> tuple[bool, list[TransferRow]]:
+        """Return whether the election is released, and what the journal holds of each of these units."""
         with answering():
             rows = await self._pool.fetch(
-                "SELECT unit, count(*), max(accepted_at) FROM report WHERE election = $1 AND unit = ANY ($2)"
-                " GROUP BY unit",
+                "SELECT h.released_at IS NOT NULL, r.unit, r.accepted, r.last_accepted_at FROM head h LEFT JOIN ("
+                "   SELECT unit, count(*) AS accepted, max(accepted_at) AS last_accepted_at FROM report"
+                "   WHERE election = $1 AND unit = ANY ($2) GROUP BY unit) r ON true WHERE h.election = $1",
                 election,
                 list(units),
             )
-        return [TransferRow(*row) for row in rows]
-
-    async def released_at(self, election: int) -> datetime | None:
-        """Return when the election was released, None while it is under embargo."""
-        with answering():
-            found: datetime | None = await self._pool.fetchval(
-                "SELECT released_at FROM head WHERE election = $1", election
-            )
-        return found
+        return rows[0][0], [TransferRow(*tuple(row)[1:]) for row in rows if row[1] is not None]
 
     async def record_contacts(self, seen: dict[int, datetime]) -> None:
         """Keep when each token (by its key) was last used."""
@@ -221,13 +214,12 @@ class PostgresJournal:
                 list(seen.values()),
             )
 
-    async def contacts(self, tokens: Iterable[int]) -> datetime | None:
-        """Return when any of these tokens was last used."""
+    async def contacts(self, election: int) -> dict[str, datetime]:
+        """Return when a token of each area was last used."""
         with answering():
-            found: datetime | None = await self._pool.fetchval(
-                "SELECT max(last_at) FROM contact WHERE token = ANY ($1)", list(tokens)
+            rows = await self._pool.fetch(
+                "SELECT area, max(c.last_at) FROM contact c JOIN token t ON t.key = c.token"
+                " CROSS JOIN LATERAL unnest(t.areas) AS area WHERE t.election = $1 GROUP BY area",
+                election,
             )
-        return found
-
-
-__all__ = ["CHANNEL", "Appended", "ElectionRow", "Journal", "PostgresJournal", "StoredReport", "TokenRow"]
+        return {row[0]: row[1] for row in rows}

@@ -15,7 +15,7 @@ import structlog
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
 from gateway.election.report import Report, decode_report, warnings_of
 from gateway.election.validation import ValidReport
-from gateway.errors import Draining, GatewayError, JournalUnavailable
+from gateway.errors import Draining, ElectionUnknown, GatewayError, JournalUnavailable
 from gateway.journal.admission import WaitingRoom
 from gateway.journal.connection import Unstorable, VersionChanged
 from gateway.journal.elections import Standing
@@ -41,9 +41,14 @@ class Answers(Protocol):
 
 
 class Waiting:
-    """A valid report that waits for its commit. `sender` is the key of the token that sent it."""
+    """A valid report that waits for its commit. `sender` is the key of the token that sent it.
 
-    __slots__ = ("answers", "key", "received_at", "sender", "valid")
+    `standing` is the election by which it is valid; where the writer knows a later one, it is checked again.
+    """
+
+    __slots__ = ("answers", "key", "received_at", "sender", "standing", "valid")
+
+    standing: Standing  # set when it is submitted
 
     def __init__(
         self, sender: int, valid: ValidReport, received_at: datetime, answers: Answers, key: int
@@ -59,6 +64,7 @@ class BatchWriter:
     """Turns the submitted reports of one election into committed ones. Invariants:
 
     * A receipt exists only for a committed report.
+    * A report is committed only by the version of the election that it was checked against.
     * Reports of one sender commit in the order submitted; at most one commit is in flight.
     * At most the room's capacity waits; the next is refused with Overloaded, or was never given credit.
     * Everything submitted is answered once, whatever happens.
@@ -97,10 +103,11 @@ class BatchWriter:
     def submit(self, waiting: Waiting, *, credited: bool) -> None:
         """Let a report wait for the next batch; its place was admitted or is under credit.
 
-        Raises Draining once the writer is closed.
+        It was checked by the election as this process knows it now. Raises Draining once the writer is closed.
         """
         if self._closed:
             raise Draining("this process is about to end")
+        waiting.standing = self._standing
         self.room.put(waiting.sender, waiting, credited=credited)
         self._wanted.set()
 
@@ -132,16 +139,16 @@ class BatchWriter:
 
     def _answer_rest(self) -> None:
         while rest := self.room.take(1000):
-            self._answer_all(rest, "draining", 1.0)
+            self._answer_all(rest, Draining.code, 1.0)
 
     async def _commit(self, batch: list[Waiting]) -> None:
         try:
             outcomes = await self._append(batch)
-        except JournalUnavailable as error:
+        except (JournalUnavailable, ElectionUnknown) as error:
             await self._stand_off(batch, error)
             return
-        except asyncio.CancelledError:
-            self._answer_all(batch, "draining", 1.0)
+        except BaseException:  # cancelled, or a fault that ends the process
+            self._answer_all(batch, Draining.code, 1.0)
             raise
         self._set_available(True)
         for waiting, outcome in outcomes:
@@ -153,6 +160,7 @@ class BatchWriter:
         """Append a batch: checked again if the election has changed, and split where Postgres refuses some of it."""
         settled: list[tuple[Waiting, Outcome]] = []
         for _ in range(10):
+            batch = self._check_again(batch, settled)
             started = asyncio.get_running_loop().time()
             try:
                 appended = await self._journal.append(
@@ -161,8 +169,8 @@ class BatchWriter:
                     [waiting.valid for waiting in batch],
                     [waiting.received_at for waiting in batch],
                 )
-            except VersionChanged:
-                batch = await self._check_again(batch, settled)
+            except (VersionChanged, ElectionUnknown):
+                self._standing = await self._renew()
                 continue
             except Unstorable as error:
                 return settled + await self._split(batch, error)
@@ -171,19 +179,18 @@ class BatchWriter:
             return settled + await self._outcomes(batch, appended)
         raise JournalUnavailable("the election kept changing while reports were checked")
 
-    async def _check_again(
-        self, batch: list[Waiting], settled: list[tuple[Waiting, Outcome]]
-    ) -> list[Waiting]:
-        """Judge a batch by the election as it is now, and return what is still good."""
-        self._standing = await self._renew()
+    def _check_again(self, batch: list[Waiting], settled: list[tuple[Waiting, Outcome]]) -> list[Waiting]:
+        """Judge what was checked against an earlier standing of the election, and return what is still good."""
         good = []
         for waiting in batch:
-            judged = self._standing.check_again(waiting.sender, waiting.valid, datetime.now(UTC))
-            if isinstance(judged, Refusal):
-                settled.append((waiting, judged))
-            else:
+            if waiting.standing is not self._standing:
+                judged = self._standing.check_again(waiting.sender, waiting.valid, datetime.now(UTC))
+                if isinstance(judged, Refusal):
+                    settled.append((waiting, judged))
+                    continue
                 waiting.valid = judged
-                good.append(waiting)
+                waiting.standing = self._standing
+            good.append(waiting)
         return good
 
     async def _split(self, batch: list[Waiting], error: Unstorable) -> list[tuple[Waiting, Outcome]]:
@@ -280,8 +287,9 @@ class BatchWriter:
             while rest := self.room.take(1000):
                 self._answer_all(rest, JournalUnavailable.code, self.room.delay_s())
             try:
+                self._standing = await self._renew()
                 await self._journal.append(self._standing.key, self._standing.version, [], [])
-            except JournalUnavailable:
+            except (JournalUnavailable, ElectionUnknown):
                 continue
             except VersionChanged:
                 pass  # it answers; the next batch is checked again

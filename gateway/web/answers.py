@@ -8,9 +8,12 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
 from aiohttp import web
 
 from gateway.wire.events import to_json
+
+log = structlog.get_logger()
 
 PROBLEM = "application/problem+json"
 JSON = "application/json"
@@ -103,4 +106,9 @@ async def problems(request: web.Request, handler: Any) -> web.StreamResponse:
         )
         detail = f"{request.method} {request.path[:100]}: {error.reason}"
         return Problem(error.status, code, detail, headers=headers).response()
+    except Exception:
+        if request.writer.output_size:
+            raise  # part of another answer has left already
+        log.exception("request failed", method=request.method, path=request.path[:100])
+        return Problem(500, "internal_error", "this is a mistake of the gateway; it was noted").response()
     return response

@@ -65,11 +65,12 @@ class FeedDoor:
         self._metrics = metrics
         self._readers = 0
         self._retries = Retries(1500, 4500)
+        self._farewells = Retries(500, max(1000, int(1000 * config.drain_s)))
         self._ending = asyncio.Event()
 
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes."""
-        application = web.Application(middlewares=[problems, _for_any_origin])
+        application = web.Application(middlewares=[_for_any_origin, problems])
         router = application.router
         election = "/v1/elections/{election}"
         router.add_get("/v1/elections", self.get_elections)
@@ -83,14 +84,13 @@ class FeedDoor:
         add_health(application, ready)
         return application
 
-    def send_away(self, drain_s: float) -> None:
+    def send_away(self) -> None:
         """Tell every reader when to come back, spread over `drain_s`, and close them."""
         self._ending.set()
-        retries = Retries(500, max(1000, int(1000 * drain_s)))
         for feed in self._hub.feeds():
             for channel in feed.channels:
                 for reader in channel.readers():
-                    reader.end(retries.pick(gzip=channel.gzip))
+                    reader.end(self._farewells.pick(gzip=channel.gzip))
 
     async def _feed(self, request: web.Request) -> ElectionFeed:
         """Return the election asked for, when its state may be shown. Raises Problem."""
@@ -99,9 +99,13 @@ class FeedDoor:
             if not self._hub.looked:
                 raise Problem(503, "starting", "the record is being read", retry_after_s=2.0)
             raise Problem(404, "unknown_election", "no election of that name")
+        await self._wait_settled(feed)
+        return feed
+
+    async def _wait_settled(self, feed: ElectionFeed) -> None:
+        """Wait until the state may be shown. Raises Problem."""
         if not feed.settled and not await feed.wait_settled(SETTLE_S):
             raise Problem(503, "starting", "the record is being read", retry_after_s=2.0)
-        return feed
 
     # The stream.
 
@@ -141,7 +145,7 @@ class FeedDoor:
         """Wait for the place of a reader that another process brought farther; one that never comes is not ours."""
         if cursor is not None and cursor.sequence > feed.state.sequence:
             await feed.wait_reached(cursor.sequence, AHEAD_S)
-            await feed.wait_settled(SETTLE_S)
+            await self._wait_settled(feed)
 
     # Plain reading.
 
@@ -187,7 +191,7 @@ class FeedDoor:
         if feed.state.sequence < sequence and not await feed.wait_reached(sequence, AHEAD_S):
             detail = f"the record is at {feed.state.sequence} here"
             raise Problem(503, "not_yet", detail, retry_after_s=1.0)
-        await feed.wait_settled(SETTLE_S)
+        await self._wait_settled(feed)
 
     async def get_publications(self, request: web.Request) -> web.StreamResponse:
         """`GET …/publications`: every publication in order, as lines or as an event stream."""
@@ -217,6 +221,8 @@ class FeedDoor:
             await response.write(retry_event(2500))
             while feed.state is state and not self._ending.is_set():
                 after = await self._write_publications(response, feed, after)
+            if self._ending.is_set():
+                await response.write(self._farewells.pick(gzip=False))
         except (ConnectionError, TimeoutError, JournalUnavailable):
             if request.transport is not None:
                 request.transport.abort()
@@ -235,11 +241,25 @@ class FeedDoor:
             async with asyncio.timeout(STREAM_WRITE_S):
                 await response.write(b"".join(events))
             return after + len(lines)
-        if not await feed.wait_reached(after + 1, self._config.heartbeat_s - 1):
+        heartbeat_s = self._config.heartbeat_s
+        if not await self._reached(feed, after + 1, max(heartbeat_s - 1, heartbeat_s / 2)):
             async with asyncio.timeout(STREAM_WRITE_S):
                 await response.write(b": still here\n\n")
         await feed.wait_settled(SETTLE_S)
         return after
+
+    async def _reached(self, feed: ElectionFeed, sequence: int, timeout_s: float) -> bool:
+        """Wait for a publication, or for the end of this process; return whether either has come."""
+        waiting = {
+            asyncio.ensure_future(feed.wait_reached(sequence, timeout_s)),
+            asyncio.ensure_future(self._ending.wait()),
+        }
+        try:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waiting:
+                each.cancel()
+        return any(each.result() for each in done)
 
     async def get_range(self, request: web.Request) -> web.Response:
         """`GET …/publications/1-1000`: a whole range, once complete, the same for ever."""
@@ -247,7 +267,7 @@ class FeedDoor:
         first, last = _range(request.match_info["range"])
         if last > feed.state.sequence:
             detail = f"the record is at {feed.state.sequence}"
-            raise Problem(404, "not_complete", detail, headers={"Access-Control-Allow-Origin": "*"})
+            raise Problem(404, "not_complete", detail)
         lines = await _lines(feed, first, last)
         chain = orjson.loads(lines[-1])["chain"]
         lasting = request.query.get("chain") == chain
@@ -282,11 +302,9 @@ async def _for_any_origin(
     request: web.Request, handler: Callable[[web.Request], object]
 ) -> web.StreamResponse:
     """Let pages of any origin read errors too: there is nothing here that is not public."""
-    try:
-        return await handler(request)  # type: ignore[misc, no-any-return]
-    except Problem as problem:
-        problem.headers.setdefault("Access-Control-Allow-Origin", "*")
-        raise
+    response: web.StreamResponse = await handler(request)  # type: ignore[misc]
+    response.headers.setdefault("Access-Control-Allow-Origin", "*")
+    return response
 
 
 def _election_document(feed: ElectionFeed) -> dict[str, object]:

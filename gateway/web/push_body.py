@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterator
+from io import BytesIO
 
 import msgspec
 
@@ -11,6 +12,12 @@ BODY_MAX = 8 << 20
 """Bytes of a body, unpacked."""
 REPORTS_MAX = 10_000
 """Reports in a body."""
+MEMBERS_MAX = 10_000
+"""Members of a gzip body: more than one a report is no use but to keep this process busy."""
+LINES_MAX = 10 * REPORTS_MAX
+"""Lines in a body, empty ones with them."""
+_PIECE = 16 << 10
+"""Packed bytes unpacked at a time. What a member leaves of them is copied, so they are few."""
 
 _decoder = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -42,23 +49,31 @@ def unpack(chunks: Iterator[bytes]) -> bytes:
     """
     unpacked = bytearray()
     unpacker = zlib.decompressobj(31)
-    begun = False
+    members = 1
     try:
-        for chunk in chunks:
-            rest = chunk
+        for piece in _pieces(chunks):
+            rest = piece
             while rest:
-                begun = True
-                unpacked += unpacker.decompress(rest, BODY_MAX + 1 - len(unpacked))
-                if len(unpacked) > BODY_MAX or unpacker.unconsumed_tail:
-                    raise TooLarge(f"more than {BODY_MAX} bytes unpacked")
-                rest = unpacker.unused_data
-                if unpacker.eof and rest:
+                if unpacker.eof:
                     unpacker = zlib.decompressobj(31)
+                    members += 1
+                unpacked += unpacker.decompress(rest, BODY_MAX + 1 - len(unpacked))
+                if len(unpacked) > BODY_MAX:
+                    raise TooLarge(f"more than {BODY_MAX} bytes unpacked")
+                if members > MEMBERS_MAX:
+                    raise TooLarge(f"more than {MEMBERS_MAX} gzip members")
+                rest = unpacker.unused_data
     except zlib.error as error:
         raise MalformedBody(f"not gzip: {error}") from None
-    if not begun or not unpacker.eof:
+    if not unpacker.eof:
         raise MalformedBody("the gzip body ends too early")
     return bytes(unpacked)
+
+
+def _pieces(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        for start in range(0, len(chunk), _PIECE):
+            yield chunk[start : start + _PIECE]
 
 
 def read_body(body: bytes, *, ndjson: bool) -> Body:
@@ -68,19 +83,25 @@ def read_body(body: bytes, *, ndjson: bool) -> Body:
     not found here.
     """
     if ndjson:
-        lines = [(number, line) for number, line in enumerate(body.split(b"\n"), 1) if line.strip()]
-        _bound(len(lines))
-        return Body([line for _, line in lines], single=False, lines=[number for number, _ in lines])
+        return _read_lines(body)
     if body.lstrip()[:1] != b"[":
         return Body([body], single=True)
     try:
         found = _decoder.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise MalformedBody(str(error)) from None
-    _bound(len(found))
+    if len(found) > REPORTS_MAX:
+        raise TooLarge(f"{len(found)} reports, at most {REPORTS_MAX} in a request")
     return Body([bytes(report) for report in found], single=False)
 
 
-def _bound(reports: int) -> None:
-    if reports > REPORTS_MAX:
-        raise TooLarge(f"{reports} reports, at most {REPORTS_MAX} in a request")
+def _read_lines(body: bytes) -> Body:
+    reports: list[bytes] = []
+    numbers: list[int] = []
+    for number, line in enumerate(BytesIO(body), 1):
+        if line.strip():
+            reports.append(line.removesuffix(b"\n"))
+            numbers.append(number)
+        if len(reports) > REPORTS_MAX or number > LINES_MAX:
+            raise TooLarge(f"at most {REPORTS_MAX} reports in a request, in {LINES_MAX} lines")
+    return Body(reports, single=False, lines=numbers)

@@ -5,16 +5,14 @@ and answered, whatever happens behind.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
-import orjson
 from aiohttp import hdrs, web
 
 from gateway.config import Config
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry, outcome_document, refusal_of
-from gateway.election.report import decode_report, warnings_of
 from gateway.election.validation import Invalid, ValidReport
 from gateway.errors import Draining, ElectionUnknown, JournalUnavailable, MalformedDocument, Overloaded
 from gateway.journal.admission import CreditBank
@@ -25,6 +23,7 @@ from gateway.metrics import PushMetrics
 from gateway.web.answers import JSON, Problem, jittered_s, json_response, problems
 from gateway.web.health import add_health
 from gateway.web.push_body import BODY_MAX, Body, MalformedBody, TooLarge, read_body, unpack
+from gateway.web.push_reading import report_document, transfers_document
 from gateway.web.push_socket import PushSocket
 from gateway.wire.session import SUBPROTOCOL
 
@@ -35,6 +34,7 @@ ANSWER_S = 30.0
 CHECKS = 200
 """Reports checked before other requests have their turn."""
 
+_PRIVATE = {"Cache-Control": "private, no-store"}
 _STATUS = {
     "unit_forbidden": 403,
     "token_revoked": 401,
@@ -146,8 +146,11 @@ class PushDoor:
             held.standing = standing
             now = datetime.now(UTC)
             for socket in held.sockets:
-                if standing.holds(socket.token.key, now) is None:
+                token = standing.holds(socket.token.key, now)
+                if token is None:
                     socket.end(1008, "the token does not hold any more")
+                else:
+                    socket.token = token
             return
         bank = CreditBank(max(1, self._config.pending_max // 2), self._config.credit_max)
         writer = BatchWriter(
@@ -209,12 +212,15 @@ class PushDoor:
                         socket.end(1008, "the token has expired")
                     elif held.bank.held(socket) != fair:
                         socket.announce()
-            seen, self._contacts = self._contacts, {}
-            if seen:
-                try:
-                    await self._journal.record_contacts(seen)
-                except JournalUnavailable:
-                    self._contacts = seen | self._contacts
+            await self._keep_contacts()
+
+    async def _keep_contacts(self) -> None:
+        seen, self._contacts = self._contacts, {}
+        if seen:
+            try:
+                await self._journal.record_contacts(seen)
+            except JournalUnavailable:
+                self._contacts = seen | self._contacts
 
     def drain(self) -> None:
         """Refuse what is new; the writers answer what waits and end."""
@@ -253,32 +259,26 @@ class PushDoor:
         except JournalUnavailable as error:
             raise Problem(503, error.code, "Postgres does not answer", retry_after_s=1.0) from error
         if token is None:
-            headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-            raise Problem(401, "token_invalid", "not a token of this election now", headers=headers)
+            raise _token_invalid()
         self._contacts[token.key] = datetime.now(UTC)
         return self._open[standing.id], token
 
     async def _confirm(self, held: OpenElection, token: Token) -> Token:
         """Return the token as it stands in Postgres now; what is read back must not rest on a copy."""
-        try:
+        with _answering():
             await self.elections.look()
-        except JournalUnavailable as error:
-            raise Problem(503, error.code, "Postgres does not answer", retry_after_s=1.0) from error
-        found = held.standing.holds(token.key, datetime.now(UTC))
-        if found is None:
-            headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-            raise Problem(401, "token_invalid", "not a token of this election now", headers=headers)
-        return found
+        return _still_held(held.standing, token)
 
     # The routes.
 
     async def post_reports(self, request: web.Request) -> web.Response:
         """`POST /v1/elections/{election}/reports`: one report, an array, or a report a line."""
         held, token = await self._authenticate(request)
+        _require_sender(token)
         ndjson = _content_type(request)
         body = read_or_problem(await _read(request), ndjson=ndjson)
         received_at = datetime.now(UTC)
-        outcomes, valid = await self._check(held.standing, token, body)
+        outcomes, valid = await self._check(held, token, body)
         answers = _Request(outcomes)
         if valid:
             self._submit(held, token, valid, received_at, answers)
@@ -298,20 +298,17 @@ class PushDoor:
         return json_response({"results": documents})
 
     async def _check(
-        self, standing: Standing, token: Token, body: Body
+        self, held: OpenElection, token: Token, body: Body
     ) -> tuple[list[Outcome | None], dict[int, ValidReport]]:
-        outcomes: list[Outcome | None] = []
-        valid: dict[int, ValidReport] = {}
-        for place, raw in enumerate(body.reports):
-            if place % CHECKS == CHECKS - 1:
-                await asyncio.sleep(0)
-            judged = _judge(standing, token, body, place, raw)
-            if isinstance(judged, ValidReport):
-                valid[place] = judged
-                outcomes.append(None)
-            else:
-                outcomes.append(judged)
-        return outcomes, valid
+        """Judge every report by the election as it is now, and again if it changes meanwhile.
+
+        A body may have taken a minute to arrive, so its token is looked at anew. Raises Problem.
+        """
+        while True:
+            standing = held.standing
+            judged = await _judge_all(standing, _still_held(standing, token), body)
+            if held.standing is standing:
+                return judged
 
     def _submit(
         self,
@@ -338,85 +335,23 @@ class PushDoor:
         """`GET …/reports/{unit}`: the unit's current report and receipt, for its own token."""
         held, token = await self._authenticate(request)
         token = await self._confirm(held, token)
-        unit = request.match_info["unit"]
-        if unit not in token.scope:
-            raise Problem(403, "unit_forbidden", "this token may not report for this unit")
-        if unit not in held.standing.registry.units:
-            raise Problem(404, "unknown_unit", "not a unit of this election")
-        try:
-            stored = await self._journal.current_report(held.standing.key, unit)
-            if stored is None:
-                raise Problem(404, "no_report", "no report of this unit is accepted yet")
-            before = await self._journal.predecessors(held.standing.key, [(unit, stored.revision)])
-        except JournalUnavailable as error:
-            raise Problem(503, error.code, "Postgres does not answer", retry_after_s=1.0) from error
-        previous = decode_report(before[0]) if before[0] is not None else None
-        eligible = held.standing.registry.units[unit].eligible
-        released_at = stored.released_at
-        receipt = Receipt(
-            unit=unit,
-            revision=stored.revision,
-            duplicate=False,
-            sequence=stored.sequence if released_at is not None else None,
-            digest=stored.digest,
-            accepted_at=stored.accepted_at,
-            published_at=max(stored.accepted_at, released_at) if released_at is not None else None,
-            warnings=tuple(warnings_of(decode_report(stored.body), previous, eligible)),
-        )
-        document = outcome_document(receipt, rehearsal=held.standing.registry.rehearsal)
-        return json_response(
-            {"report": orjson.Fragment(stored.body), "receipt": document},
-            headers={"Cache-Control": "private, no-store"},
-        )
+        with _answering():
+            document = await report_document(self._journal, held.standing, token, request.match_info["unit"])
+        return json_response(document, headers=_PRIVATE)
 
     async def get_transfers(self, request: web.Request) -> web.Response:
         """`GET …/transfers`: where the counts of the token's own municipalities are, embargoed ones too."""
         held, token = await self._authenticate(request)
         token = await self._confirm(held, token)
-        registry = held.standing.registry
-        units = {unit: area for unit, area in registry.units.items() if unit in token.scope}
-        try:
-            rows = await self._journal.transfers(held.standing.key, units)
-            released = await self._journal.released_at(held.standing.key) is not None
-        except JournalUnavailable as error:
-            raise Problem(503, error.code, "Postgres does not answer", retry_after_s=1.0) from error
-        by_unit = {row.unit: row for row in rows}
-        found: dict[str, dict[str, Any]] = {}
-        for unit, area in units.items():
-            municipality = registry.municipality(area)
-            entry = found.setdefault(
-                municipality.id,
-                {
-                    "municipality": municipality.id,
-                    "name": municipality.name,
-                    "units": 0,
-                    "reported": 0,
-                    "accepted": 0,
-                    "published": 0,
-                    "embargoed": 0,
-                    "last_accepted_at": None,
-                },
-            )
-            entry["units"] += 1
-            if row := by_unit.get(unit):
-                entry["reported"] += 1
-                entry["accepted"] += row.accepted
-                entry["published" if released else "embargoed"] += row.accepted
-                entry["last_accepted_at"] = max(
-                    entry["last_accepted_at"] or row.last_accepted_at, row.last_accepted_at
-                )
-        for entry in found.values():
-            entry["last_contact_at"] = self._contacts.get(token.key) or datetime.now(UTC)
-        document = {
-            "election": registry.id,
-            "rehearsal": registry.rehearsal,
-            "transfers": list(found.values()),
-        }
-        return json_response(document, headers={"Cache-Control": "private, no-store"})
+        await self._keep_contacts()
+        with _answering():
+            document = await transfers_document(self._journal, held.standing, token)
+        return json_response(document, headers=_PRIVATE)
 
     async def get_push(self, request: web.Request) -> web.StreamResponse:
         """`GET …/push`: the WebSocket."""
         held, token = await self._authenticate(request)
+        _require_sender(token)
         if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
             raise Problem(426, "upgrade_required", "this is a WebSocket", headers={"Upgrade": "websocket"})
         offered = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "")
@@ -428,6 +363,21 @@ class PushDoor:
             return await socket.serve(request)
         finally:
             held.leave(socket)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Turn a journal that does not answer into a problem."""
+    try:
+        yield
+    except JournalUnavailable as error:
+        raise Problem(503, error.code, "Postgres does not answer", retry_after_s=1.0) from error
+
+
+def _require_sender(token: Token) -> None:
+    """Raise Problem for an operator's token: it is for looking on, and cannot put counts into the record."""
+    if token.role != "sender":
+        raise Problem(403, "role_forbidden", f"a token of role {token.role} may not report")
 
 
 def _content_type(request: web.Request) -> bool:
@@ -450,6 +400,8 @@ async def _read(request: web.Request) -> bytes:
             packed = await request.read()
     except TimeoutError:
         raise Problem(408, "too_slow", f"the body did not arrive within {BODY_S:.0f} s") from None
+    except ConnectionError:
+        raise Problem(400, MalformedBody.code, "the body was cut off") from None  # and nobody to read this
     except (web.RequestPayloadError, ValueError) as error:
         raise Problem(400, MalformedBody.code, f"the body cannot be read: {error}") from None
     if encoding == "identity":
@@ -470,6 +422,37 @@ def read_or_problem(body: bytes, *, ndjson: bool) -> Body:
         raise Problem(400, error.code, str(error)) from None
     except TooLarge as error:
         raise Problem(413, error.code, str(error)) from None
+
+
+def _token_invalid() -> Problem:
+    headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+    return Problem(401, "token_invalid", "not a token of this election now", headers=headers)
+
+
+def _still_held(standing: Standing, token: Token) -> Token:
+    """Return the token as it is in this standing. Raises Problem where it does not hold any more."""
+    found = standing.holds(token.key, datetime.now(UTC))
+    if found is None:
+        raise _token_invalid()
+    return found
+
+
+async def _judge_all(
+    standing: Standing, token: Token, body: Body
+) -> tuple[list[Outcome | None], dict[int, ValidReport]]:
+    """Return for each report its refusal or None, and the valid ones by their place. Raises Problem."""
+    outcomes: list[Outcome | None] = []
+    valid: dict[int, ValidReport] = {}
+    for place, raw in enumerate(body.reports):
+        if place % CHECKS == CHECKS - 1:
+            await asyncio.sleep(0)
+        judged = _judge(standing, token, body, place, raw)
+        if isinstance(judged, ValidReport):
+            valid[place] = judged
+            outcomes.append(None)
+        else:
+            outcomes.append(judged)
+    return outcomes, valid
 
 
 def _judge(standing: Standing, token: Token, body: Body, place: int, raw: bytes) -> ValidReport | Outcome:

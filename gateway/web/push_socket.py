@@ -29,6 +29,8 @@ PING_S = 20.0
 """How often a quiet peer is asked whether it lives."""
 SEND_S = 30.0
 """How long a peer may leave its answers unread before the connection is given up."""
+CLOSE_S = 2.0
+"""How long a peer may take to answer a close; until then what was sent before can still reach it."""
 RESULTS_MAX = 200
 """Results in a frame."""
 IMMEDIATE_MAX = 256
@@ -56,7 +58,11 @@ class PushSocket:
         self._bank = bank
         self._metrics = metrics
         self._socket = web.WebSocketResponse(
-            protocols=(SUBPROTOCOL,), max_msg_size=FRAME_MAX, heartbeat=PING_S, compress=False, timeout=5.0
+            protocols=(SUBPROTOCOL,),
+            max_msg_size=FRAME_MAX + 1,  # aiohttp refuses what has this size, not what exceeds it
+            heartbeat=PING_S,
+            compress=False,
+            timeout=CLOSE_S,
         )
         self._session = PushSession(0, rehearsal=standing().registry.rehearsal)
         self._names: dict[int, Identifier] = {}
@@ -85,8 +91,8 @@ class PushSocket:
         self._wanted.set()
 
     def end(self, code: int, reason: str) -> None:
-        """Close for a reason, at once."""
-        self._ending = (code, reason.encode())
+        """Close for a reason, at once; nothing more is taken. The first reason stands."""
+        self._ending = self._ending or (code, reason.encode())
         self._wanted.set()
 
     def say_goodbye(self, retry_after_s: float) -> None:
@@ -103,9 +109,13 @@ class PushSocket:
             async with asyncio.timeout(SEND_S):
                 await self._send(self._session.hello(datetime.now(UTC)))
             async with asyncio.TaskGroup() as parts:
-                sending = parts.create_task(self._answer(), name="answers")
-                await self._read()
-                sending.cancel()
+                reading = parts.create_task(self._read(), name="reports")
+                answering = parts.create_task(self._answer(), name="answers")
+                await asyncio.wait({reading, answering}, return_when=asyncio.FIRST_COMPLETED)
+                reading.cancel()
+                answering.cancel()
+            if not answering.cancelled():
+                await self._close(*answering.result())
         except* (ConnectionError, TimeoutError):
             pass  # the client is gone; it will send again what has no result
         finally:
@@ -117,6 +127,8 @@ class PushSocket:
         while True:
             await self._room.wait()
             message = await self._socket.receive()
+            if self._ending is not None and message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                continue  # read and thrown away, so that the close is not lost in a reset
             if message.type is WSMsgType.TEXT:
                 try:
                     self._take(message.data)
@@ -168,21 +180,23 @@ class PushSocket:
         if len(self._settled) > IMMEDIATE_MAX + self._session.ceiling:
             self._room.clear()
 
-    async def _answer(self) -> None:
-        """Send what is settled, as soon as it is, and end the connection when it is time."""
+    async def _close(self, code: int, reason: bytes) -> None:
+        """Close, and wait for the peer to do so: what was sent last is lost where the connection goes first."""
+        async with asyncio.timeout(2 * CLOSE_S):
+            await self._socket.close(code=code, message=reason[:120])
+
+    async def _answer(self) -> tuple[int, bytes]:
+        """Send what is settled, as soon as it is; return with which code and reason to close, when it is time."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()
             async with asyncio.timeout(SEND_S):
                 await self._send_settled()
                 if self._ending is not None:
-                    code, reason = self._ending
-                    await self._socket.close(code=code, message=reason[:120])
-                    return
+                    return self._ending
                 if self._farewell is not None and not self._names:
                     await self._send(self._session.goodbye(self._farewell))
-                    await self._socket.close(code=WSCloseCode.GOING_AWAY)
-                    return
+                    return WSCloseCode.GOING_AWAY, b""
 
     async def _send_settled(self) -> None:
         credit = self._bank.settle(self)

@@ -36,7 +36,7 @@ _CURSOR = re.compile(r"(0|[1-9][0-9]{0,17})-([0-9a-f]{8})")
 
 
 def to_json(value: object) -> bytes:
-    """Write JSON as it goes over the wire: UTF-8, times in UTC with `Z`."""
+    """Write JSON as it goes over the wire: UTF-8, UTC as `Z`."""
     return orjson.dumps(value, option=orjson.OPT_UTC_Z)
 
 
@@ -242,6 +242,6 @@ def _csv_row(cells: Iterable[object]) -> str:
 
 def _csv_cell(value: object) -> str:
     text = "" if value is None else str(value)
-    if isinstance(value, str) and text[:1] in ("=", "+", "-", "@", "\t"):
+    if isinstance(value, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n"):
         text = "'" + text  # a spreadsheet would run it as a formula
     return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text

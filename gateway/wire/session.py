@@ -21,6 +21,8 @@ FRAME_MAX = 64 << 10
 """Bytes of a text frame."""
 ID_MAX = 64
 """Characters of an `id` that is a text."""
+_ID_BITS = 63
+"""Of an `id` that is a number, beside its sign."""
 
 Identifier = int | str | None
 
@@ -85,10 +87,12 @@ class PushSession:
         """
         try:
             read = _decoder.decode(frame)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             return Unreadable(None, "malformed", str(error))
         if isinstance(read.id, str) and len(read.id) > ID_MAX:
             return Unreadable(None, "malformed", f"an id has at most {ID_MAX} characters")
+        if isinstance(read.id, int) and not -(1 << _ID_BITS) <= read.id < 1 << _ID_BITS:
+            return Unreadable(None, "malformed", "an id that is a number has at most 64 bits")
         if read.type != "report":
             return Unreadable(read.id, "unknown_message", f"no message of type {read.type[:40]!r}")
         if read.id is None:

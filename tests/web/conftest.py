@@ -27,9 +27,7 @@ def make_database(postgres: EmbeddedPostgres) -> Database:
         await connection.close()
 
     asyncio.run(make())
-    return Database(
-        *(url.replace("/valgnatt?", f"/{name}?") for url in (postgres.url, postgres.feed_url))
-    )
+    return Database(*(url.replace("/valgnatt?", f"/{name}?") for url in (postgres.url, postgres.feed_url)))
 
 
 @pytest.fixture(scope="session")
@@ -76,11 +74,10 @@ def healthy() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def told() -> Iterator[None]:
+def told() -> None:
     """Begin with empty logs, so that what is shown of a failed test is its own."""
     for gateway in still_running():
         gateway.log.clear()
-    yield
 
 
 @pytest.hookimpl(wrapper=True)

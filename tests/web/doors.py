@@ -4,12 +4,17 @@ The clients here are plain: they know HTTP, WebSocket, event streams and JSON, a
 """
 
 import asyncio
+import base64
 import hashlib
+import io
 import itertools
 import json
+import os
+import socket
+import struct
 import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -110,15 +115,20 @@ class Answer:
 
 
 async def ask(http: aiohttp.ClientSession, method: str, url: str, **options: Any) -> Answer:
-    """Make one request and read its answer."""
-    async with asyncio.timeout(PATIENCE_S), http.request(method, url, **options) as response:
+    """Make one request and read its answer, not packed unless the headers ask for it."""
+    headers = {"Accept-Encoding": "identity", **options.pop("headers", {})}
+    async with asyncio.timeout(PATIENCE_S), http.request(method, url, headers=headers, **options) as response:
         return Answer(response.status, response.headers, await response.read())
 
 
 async def push(http: aiohttp.ClientSession, sender: Sender, report: Any, **options: Any) -> Answer:
     """Push a report, or an array of them, as JSON; or `data` with `headers` as they are."""
     headers = {**sender.headers, "Content-Type": "application/json", **options.pop("headers", {})}
-    data = options.pop("data", None) or json.dumps(report)
+    data = options.pop("data", None)
+    if data is None:
+        data = json.dumps(report)
+    if isinstance(data, bytes):
+        data = io.BytesIO(data)  # how aiohttp wants to be given what is large
     return await ask(http, "POST", sender.url(), data=data, headers=headers, **options)
 
 
@@ -140,7 +150,7 @@ async def pushed(http: aiohttp.ClientSession, sender: Sender, *reports: Any) -> 
 async def until(fact: Any, patience_s: float = PATIENCE_S) -> None:
     """Wait for a fact that nobody announces; `fact` is a coroutine function that tells whether it is one."""
     async with asyncio.timeout(patience_s):
-        while not await fact():
+        while not await fact():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
@@ -190,6 +200,14 @@ async def waiting_for_lock(gateway: Gateway, sessions: int = 1) -> None:
         await connection.close()
 
 
+async def revocation(sender: Sender) -> datetime:
+    """When a token was revoked, by the clock of the journal."""
+    async with sender.gateway.administration() as acts:
+        (token,) = (each for each in await acts.tokens(sender.election) if each.key == sender.key)
+    assert token.revoked_at is not None
+    return token.revoked_at
+
+
 # The push socket.
 
 
@@ -199,6 +217,7 @@ class PushSocket:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
         self.hello: dict[str, Any] = {}
+        self.present_credit: int | None = None
 
     async def receive(self) -> aiohttp.WSMessage:
         async with asyncio.timeout(PATIENCE_S):
@@ -209,6 +228,7 @@ class PushSocket:
         message = await self.receive()
         assert message.type is aiohttp.WSMsgType.TEXT, (message, self.socket.close_code)
         frame: dict[str, Any] = json.loads(message.data)
+        self.present_credit = frame.get("credit", self.present_credit)
         return frame
 
     async def send(self, identifier: Any, report: Any) -> None:
@@ -224,9 +244,9 @@ class PushSocket:
         return found
 
     async def credit(self, wanted: int) -> None:
-        """Read until a frame announces this credit."""
-        while (await self.frame()).get("credit") != wanted:
-            pass
+        """Read until this credit is announced, unless it was the last one announced."""
+        while self.present_credit != wanted:
+            assert (await self.frame())["type"] != "goodbye"
 
     async def end(self) -> int | None:
         """Read to the end and return the close code."""
@@ -250,6 +270,89 @@ async def connected(http: aiohttp.ClientSession, sender: Sender) -> AsyncIterato
         opened.hello = await opened.frame()
         assert opened.hello["type"] == "hello"
         yield opened
+
+
+# The same, byte by byte.
+
+TEXT, CLOSE, PING = 1, 8, 9
+
+
+def framed(opcode: int, payload: bytes, *, last: bool = True, length: int | None = None) -> bytes:
+    """A frame as a client writes it, masked with zeros; `length` claims another length than it has."""
+    size = len(payload) if length is None else length
+    first = (0x80 if last else 0) | opcode
+    if size < 126:
+        head = struct.pack("!BB", first, 0x80 | size)
+    elif size < 1 << 16:
+        head = struct.pack("!BBH", first, 0x80 | 126, size)
+    else:
+        head = struct.pack("!BBQ", first, 0x80 | 127, size)
+    return head + bytes(4) + payload
+
+
+class RawSocket:
+    """A WebSocket whose bytes the test writes itself."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def connected(cls, sender: Sender, receive_buffer: int | None = None) -> "RawSocket":
+        opened = cls(*await open_connection(sender.gateway.push_url, receive_buffer))
+        key = base64.b64encode(os.urandom(16)).decode()
+        lines = [
+            f"GET /v1/elections/{sender.election}/push HTTP/1.1",
+            "Host: door",
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            f"Sec-WebSocket-Key: {key}",
+            "Sec-WebSocket-Version: 13",
+            f"Sec-WebSocket-Protocol: {SUBPROTOCOL}",
+            f"Authorization: Bearer {sender.secret}",
+        ]
+        opened.writer.write("\r\n".join([*lines, "", ""]).encode())
+        head = await opened.reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 "), head
+        assert json.loads((await opened.frame())[1])["type"] == "hello"
+        return opened
+
+    async def frame(self) -> tuple[int, bytes]:
+        first, size = await self.reader.readexactly(2)
+        if size == 126:
+            (size,) = struct.unpack("!H", await self.reader.readexactly(2))
+        return first & 15, await self.reader.readexactly(size)
+
+    async def close_code(self) -> int:
+        """Read up to the close frame."""
+        while (frame := await self.frame())[0] != CLOSE:
+            pass
+        return int.from_bytes(frame[1][:2])
+
+
+async def open_connection(
+    url: str, receive_buffer: int | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect; with a small receive buffer, the other side soon notices that nothing is read."""
+    host, port = url.removeprefix("http://").split(":")
+    raw = socket.socket()
+    if receive_buffer is not None:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    raw.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(raw, (host, int(port)))
+    return await asyncio.open_connection(sock=raw)
+
+
+async def disappear(writer: asyncio.StreamWriter, *, politely: bool) -> None:
+    """Close a connection, or cut it as a lost power line would show."""
+    await writer.drain()
+    if politely:
+        writer.close()
+        await writer.wait_closed()
+    else:
+        no_lingering = struct.pack("ii", 1, 0)  # the next close sends RST
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_lingering)
+        writer.transport.abort()
 
 
 # Event streams.
@@ -395,6 +498,33 @@ async def streaming(
         assert response.status == 200, await response.text()
         assert response.headers["Content-Type"].startswith("text/event-stream")
         yield EventStream(response)
+
+
+@asynccontextmanager
+async def streaming_from_every_worker(
+    gateway: Gateway,
+    http: aiohttp.ClientSession,
+    url: str,
+    headers: Mapping[str, str] | None = None,
+    **params: Any,
+) -> AsyncIterator[list[EventStream]]:
+    """Open as many event streams as it takes until every feed worker has one; the kernel chooses whose each is."""
+
+    async def readers() -> list[float]:
+        samples = await gateway.metrics()
+        return [value for name, value in samples.items() if name.startswith("valgnatt_readers{")]
+
+    async def none_left() -> bool:
+        return not any(await readers())
+
+    await until(none_left)
+    async with AsyncExitStack() as opened:
+        streams: list[EventStream] = []
+        while not all(await readers()):
+            assert len(streams) < 50
+            streams.append(await opened.enter_async_context(streaming(http, url, headers, **params)))
+            await streams[-1].block()
+        yield streams
 
 
 def feed_url(gateway: Gateway, election: str, path: str = "/feed") -> str:

@@ -28,6 +28,7 @@ from tests.web.doors import (
     push,
     push_lines,
     pushed,
+    revocation,
     units_of,
     until,
     waiting_for_lock,
@@ -47,7 +48,9 @@ async def local(gateway: Gateway, election: str) -> Sender:
 # One report.
 
 
-async def test_a_first_report_is_answered_201_with_its_receipt(http: aiohttp.ClientSession, sender: Sender) -> None:
+async def test_a_first_report_is_answered_201_with_its_receipt(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
     """The receipt holds what the contract names; the digest is over the report as it was sent."""
     report = a_report(reason="recount")
     began = datetime.now(UTC)
@@ -95,7 +98,9 @@ async def test_a_unit_of_others_is_answered_403_whether_it_is_known_or_not(
     """A token learns nothing of what lies outside its areas, nor whether the rest of the report is right."""
     answers = []
     for unit in (FOREIGN_UNIT, "no-such-unit"):
-        problem = (await push(http, local, {**a_report(unit), "revision": "x"})).problem(403, "unit_forbidden")
+        problem = (await push(http, local, {**a_report(unit), "revision": "x"})).problem(
+            403, "unit_forbidden"
+        )
         assert problem.pop("unit") == unit
         answers.append(problem)
     assert answers[0] == answers[1]
@@ -142,7 +147,7 @@ async def test_a_wrong_report_is_answered_422_with_everything_that_is_wrong(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
     """Every violation at once, each with a code and a JSON path, so that one round of repair is enough."""
-    report = a_report(status="done", counted_at="2024-09-09T22:36:55", extra=1)
+    report = a_report(status="done", counted_at="2024-09-09T22:36:55.000", extra=1)
     report["counts"]["election_day"] |= {"ballots": 50, "rejected": -1}
     report["counts"]["election_day"]["votes"]["XX"] = 1
     problem = (await push(http, sender, report)).problem(422, "invalid_report")
@@ -182,7 +187,9 @@ async def test_a_rehearsal_says_so_in_every_receipt(
     election = await gateway.load(a_registry(small, rehearsal=True))
     sender = await gateway.issue(election, [COUNTRY])
     assert (await push(http, sender, a_report())).document["rehearsal"] is True
-    assert (await push(http, sender, a_report(votes=11))).problem(409, "revision_conflict")["rehearsal"] is True
+    assert (await push(http, sender, a_report(votes=11))).problem(409, "revision_conflict")[
+        "rehearsal"
+    ] is True
 
 
 # Who asks, and for what.
@@ -203,7 +210,9 @@ async def test_no_token_or_a_wrong_one_is_answered_401(
         (other.headers, "token_invalid"),
     ):
         for method, path in (("POST", "/reports"), ("GET", f"/reports/{UNIT}"), ("GET", "/transfers")):
-            answer = await ask(http, method, sender.url(path), data=b"{" if method == "POST" else None, headers=headers)
+            answer = await ask(
+                http, method, sender.url(path), data=b"{" if method == "POST" else None, headers=headers
+            )
             answer.problem(401, code)
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
@@ -212,7 +221,9 @@ async def test_an_unknown_election_is_answered_404(http: aiohttp.ClientSession, 
     """On every route of the push door."""
     sender.election = "nowhere"
     (await push(http, sender, a_report())).problem(404, "unknown_election")
-    (await ask(http, "GET", sender.url("/transfers"), headers=sender.headers)).problem(404, "unknown_election")
+    (await ask(http, "GET", sender.url("/transfers"), headers=sender.headers)).problem(
+        404, "unknown_election"
+    )
     (await ask(http, "GET", sender.url("/push"), headers=sender.headers)).problem(404, "unknown_election")
 
 
@@ -220,7 +231,9 @@ async def test_another_type_of_body_is_answered_415(http: aiohttp.ClientSession,
     """And another coding than gzip."""
     data = json.dumps(a_report())
     for kind in ("text/plain", "application/xml", "application/octet-stream", "nonsense", ""):
-        (await push(http, sender, None, data=data, headers={"Content-Type": kind})).problem(415, "unsupported_type")
+        (await push(http, sender, None, data=data, headers={"Content-Type": kind})).problem(
+            415, "unsupported_type"
+        )
     for coding in ("br", "deflate", "gzip, gzip"):
         (await push(http, sender, None, data=data, headers={"Content-Encoding": coding})).problem(
             415, "unsupported_encoding"
@@ -260,7 +273,7 @@ async def test_a_body_of_8_mib_is_read_and_a_byte_more_is_answered_413(
     assert (await push(http, sender, None, data=report.ljust(8 * MIB))).status == 201
     (await push(http, sender, None, data=report.ljust(8 * MIB + 1))).problem(413, "too_large")
 
-    async def chunks():  # noqa: ANN202
+    async def chunks():
         for _ in range(9):
             yield bytes(MIB)
 
@@ -326,7 +339,13 @@ async def test_a_line_that_cannot_be_read_is_a_refused_result_with_its_number(
     other = json.dumps(a_report(OTHER_UNIT)).encode()
     data = b"\n" + good + b"\r\n{\n\n \xff\n" + other + b"\n\xef\xbb\xbf" + good
     results = (await push(http, sender, None, data=data, headers=NDJSON)).results
-    assert [result["outcome"] for result in results] == ["accepted", "refused", "refused", "accepted", "refused"]
+    assert [result["outcome"] for result in results] == [
+        "accepted",
+        "refused",
+        "refused",
+        "accepted",
+        "refused",
+    ]
     assert [result.get("line") for result in results] == [None, 3, 5, None, 7]
     assert {result["code"] for result in results if result["outcome"] == "refused"} == {"malformed"}
 
@@ -336,7 +355,14 @@ async def test_an_array_that_cannot_be_read_is_answered_400_and_nothing_of_it_is
 ) -> None:
     """Where one report ends cannot be known, so none is judged."""
     good = json.dumps(a_report())
-    for data in (f"[{good}", f"[{good},]", f"[{good} {good}]", f"[{good},{{]", f'[{good},{{"a":NaN}}]', f"[{good}]x"):
+    for data in (
+        f"[{good}",
+        f"[{good},]",
+        f"[{good} {good}]",
+        f"[{good},{{]",
+        f'[{good},{{"a":NaN}}]',
+        f"[{good}]x",
+    ):
         (await push(http, sender, None, data=data)).problem(400, "malformed")
     assert (await push(http, sender, a_report())).status == 201
 
@@ -369,7 +395,15 @@ async def test_what_is_called_gzip_and_is_not_is_answered_400(
 ) -> None:
     """Cut off anywhere, followed by something else, or something else to begin with."""
     packed = gzip.compress(json.dumps(a_report()).encode())
-    for data in (packed[:5], packed[:-9], packed[:-1], packed + b"x", packed + packed[:-3], b"{}", b"\x1f\x8b"):
+    for data in (
+        packed[:5],
+        packed[:-9],
+        packed[:-1],
+        packed + b"x",
+        packed + packed[:-3],
+        b"{}",
+        b"\x1f\x8b",
+    ):
         (await push(http, sender, None, data=data, headers=GZIP)).problem(400, "malformed")
     broken = packed[:30] + bytes(8) + packed[38:]
     (await push(http, sender, None, data=broken, headers=GZIP)).problem(400, "malformed")
@@ -381,10 +415,8 @@ async def test_a_body_that_unpacks_to_more_than_8_mib_is_answered_413(
 ) -> None:
     """The limit holds unpacked, in one member or added up over many; at the limit it is read."""
     member = gzip.compress(bytes(MIB))
-    for data in (gzip.compress(bytes(1000 * MIB), 1), gzip.compress(member * 1000), member * 9):
-        (await push(http, sender, None, data=data, headers=GZIP)).problem(
-            *((400, "malformed") if data[:2] != b"\x1f\x8b" or data == b"" else (413, "too_large"))
-        ) if data is not None and len(data) > 2_000_000 else None
+    for data in (gzip.compress(bytes(200 * MIB)), member * 9):
+        (await push(http, sender, None, data=data, headers=GZIP)).problem(413, "too_large")
     packed = gzip.compress(json.dumps(a_report()).encode().ljust(8 * MIB))
     assert (await push(http, sender, None, data=packed, headers=GZIP)).status == 201
 
@@ -487,7 +519,10 @@ async def test_a_revoked_token_is_refused_at_once_by_every_worker(gateway: Gatew
         await gateway.revoke(sender)
         answers = await asyncio.gather(
             *(push(session, sender, a_report(revision=2)) for session in sessions[::2]),
-            *(ask(session, "GET", sender.url("/transfers"), headers=sender.headers) for session in sessions[1::2]),
+            *(
+                ask(session, "GET", sender.url("/transfers"), headers=sender.headers)
+                for session in sessions[1::2]
+            ),
         )
         for answer in answers:
             assert answer.status == 401, answer.body
@@ -509,7 +544,9 @@ async def test_an_expired_token_is_refused_at_once_by_every_worker(gateway: Gate
     sessions = await connections(sender, 8)
     try:
         await asyncio.sleep((expires_at - datetime.now(UTC)).total_seconds())
-        for answer in await asyncio.gather(*(push(session, sender, a_report(revision=2)) for session in sessions)):
+        for answer in await asyncio.gather(
+            *(push(session, sender, a_report(revision=2)) for session in sessions)
+        ):
             answer.problem(401, "token_invalid")
     finally:
         for session in sessions:
@@ -522,7 +559,7 @@ async def test_a_token_that_is_revoked_while_its_reports_arrive_has_them_refused
     """A body may take a minute to arrive; what counts is whether the token holds when its reports are decided."""
     head, tail = asyncio.Event(), asyncio.Event()
 
-    async def slowly():  # noqa: ANN202
+    async def slowly():
         body = json.dumps(a_report()).encode()
         yield body[:50]
         head.set()
@@ -545,6 +582,27 @@ async def test_a_token_that_is_revoked_while_its_reports_arrive_has_them_refused
     assert answer.status == 401, answer.body
 
 
+async def test_reports_that_wait_when_their_token_is_revoked_are_judged_again(
+    tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """Not only those of the batch that meets the change: a long queue was checked under the old rules throughout."""
+    election = await tight.load(a_registry(small))
+    sender = await tight.issue(election, [COUNTRY])
+    async with head_locked(tight, election):
+        pushing = asyncio.create_task(push(http, sender, [a_report(unit) for unit in units_of(small)]))
+        await waiting_for_lock(tight)
+        revoking = asyncio.create_task(tight.revoke(sender))
+        await waiting_for_lock(tight, 2)
+    await revoking
+    results = (await pushing).results
+    revoked_at = await revocation(sender)
+    for result in results:
+        if result["outcome"] == "accepted":
+            assert moment(result["accepted_at"]) <= revoked_at
+        else:
+            assert result["code"] == "token_revoked"
+
+
 # Room.
 
 
@@ -554,10 +612,10 @@ async def test_a_sender_with_its_share_waiting_is_answered_429_and_others_503_on
     """One sender's flood leaves room for others; whoever is sent away is told when to come back."""
     election = await tight.load(a_registry(small))
     first, second, third, fourth = [await tight.issue(election, [COUNTRY]) for _ in range(4)]
-    numbers = iter(range(1, 100))
+    units = iter(units_of(small))
 
     def reports(count: int) -> list[dict[str, object]]:
-        return [a_report(revision=next(numbers)) for _ in range(count)]
+        return [a_report(next(units)) for _ in range(count)]
 
     async def waits(count: int) -> None:
         async def so_many() -> bool:

@@ -128,7 +128,10 @@ BEGIN
     v_accepted := head.accepted;
 
     IF sent > 0 THEN
-        SELECT array_agg(greatest(coalesce(stored.revision, 0), coalesce(batch.before, 0)) ORDER BY batch.place)
+        -- What stands before a report in its own batch will be accepted too, unless the election is closed.
+        SELECT array_agg(greatest(coalesce(stored.revision, 0),
+                                  CASE WHEN closed THEN 0 ELSE coalesce(batch.before, 0) END)
+                         ORDER BY batch.place)
         INTO revisions_before
         FROM (
             SELECT place, unit,
@@ -212,12 +215,13 @@ DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'valgnatt_feed') THEN
         CREATE ROLE valgnatt_feed NOLOGIN;
+        GRANT valgnatt_feed TO CURRENT_USER;  -- who made a role may not take it on by that alone (Postgres 16)
     END IF;
 EXCEPTION
     WHEN insufficient_privilege THEN
         RAISE EXCEPTION 'the role valgnatt_feed is missing and this user may not create it'
             USING HINT = 'as a database administrator: CREATE ROLE valgnatt_feed NOLOGIN; GRANT valgnatt_feed TO <this user>';
-    WHEN duplicate_object THEN
+    WHEN duplicate_object OR unique_violation THEN
         NULL;  -- another database of this cluster was migrated at the same moment
 END $$;
 

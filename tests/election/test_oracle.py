@@ -1,0 +1,138 @@
+"""Whole elections against their official totals: at every moment of the count, and at its end."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.dataset import DataSet
+from gateway.election.registry import Registry, read_registry
+from gateway.election.state import ElectionState
+from gateway.generator import GeneratedElection
+from gateway.wire.events import area_document
+from tests.election.makers import Record
+
+Line = dict[str, Any]
+
+
+class Count:
+    """A count being taken in, report by report."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.state = ElectionState(registry)
+        self._record = Record()
+
+    def report(self, report: Line) -> None:
+        self.state.apply(self._record.write(report))
+
+    def of(self, area: str) -> Line:
+        return area_document(self.state, self.registry.by_id[area].index)
+
+
+def moment(line: Line) -> datetime:
+    return datetime.fromisoformat(line["counted_at"])
+
+
+def ballots_and_votes(counts: Line) -> Line:
+    """The figures that a line of the count tells, a party with none left out."""
+    return {
+        category: (figures["ballots"], {party: votes for party, votes in figures["votes"].items() if votes})
+        for category, figures in counts.items()
+    }
+
+
+def every_figure(counts: Line) -> Line:
+    return {
+        category: {**figures, "votes": {party: votes for party, votes in figures["votes"].items() if votes}}
+        for category, figures in counts.items()
+    }
+
+
+def with_new_figures(lines: Iterable[Line]) -> set[int]:
+    """The lines (by number) that tell other figures than the line before of the same area."""
+    last: dict[str, Line] = {}
+    found = set()
+    for number, line in enumerate(lines):
+        if line["counts"] != last.get(line["area"]):
+            found.add(number)
+        last[line["area"]] = line["counts"]
+    return found
+
+
+def compare_moments(count: Count, reports: Iterable[Line], official: list[Line]) -> tuple[int, int]:
+    """Take in a whole count and hold every complete line of a municipality against the state at its moment.
+
+    Return how many lines were compared, and how many of these told new figures.
+    """
+    municipal = [line for line in official if line["level"] == "municipality"]
+    new = with_new_figures(municipal)
+    lines = [
+        (moment(line), number, line)
+        for number, line in enumerate(municipal)
+        if line.get("precincts_complete") and line["counts"]
+    ]
+    coming = iter(sorted(lines, key=lambda each: each[0]))
+    upcoming = next(coming, None)
+    compared = 0
+    for report in chain(reports, [None]):
+        while upcoming is not None and (report is None or moment(report) > upcoming[0]):
+            at, _, line = upcoming
+            present = count.of(line["area"])["counts"]
+            assert ballots_and_votes(present) == ballots_and_votes(line["counts"]), (line["area"], at)
+            compared += 1
+            upcoming = next(coming, None)
+        if report is not None:
+            count.report(report)
+    return compared, sum(number in new for _, number, _ in lines)
+
+
+def compare_finals(count: Count, finals: dict[str, Line]) -> None:
+    """Hold the end of a count against the last official line of every area above the units, figure by figure."""
+    assert finals.keys() == {area.id for area in count.registry.areas if not area.is_unit}
+    for area, line in finals.items():
+        document = count.of(area)
+        assert every_figure(document["counts"]) == every_figure(line["counts"]), area
+        assert document["eligible"] == line["eligible"], area
+
+
+@pytest.fixture(scope="module")
+def night(recorded: Path) -> tuple[Count, DataSet, tuple[int, int]]:
+    """The recorded election, taken in whole, with what was compared on the way."""
+    data = DataSet.open(recorded)
+    count = Count(read_registry(data.registry))
+    reports = [line.report for line in data.reports()]
+    assert len(reports) == 12_689
+    return count, data, compare_moments(count, reports, list(data.official()))
+
+
+def test_the_recorded_night_is_right_at_every_moment(night: tuple[Count, DataSet, tuple[int, int]]) -> None:
+    """Each municipality equals each of its official lines that is complete: 4 788, of which 2 559 brought news."""
+    _, _, compared = night
+    assert compared == (4_788, 2_559)
+
+
+def test_the_recorded_night_ends_with_the_official_result(
+    night: tuple[Count, DataSet, tuple[int, int]],
+) -> None:
+    """357 municipalities, 19 counties and the country, in every figure of every category."""
+    count, data, _ = night
+    compare_finals(count, data.official_finals())
+    country = count.of("no")
+    assert country["sequence"] == 12_689
+    assert sum(figures["ballots"] for figures in country["counts"].values()) == 3_246_318
+    assert country["units"]["reported"] == country["units"]["total"] == 3_486
+    assert country["corrections"] == 550
+
+
+def test_a_generated_election_is_right_at_every_moment(small: GeneratedElection) -> None:
+    """The made-up election is an oracle as the real one is."""
+    count = Count(read_registry(small.registry))
+    compared, new = compare_moments(count, [line["report"] for line in small.reports], small.official)
+    complete = [line for line in small.official if line["level"] == "municipality" and line["counts"]]
+    assert compared == sum(bool(line.get("precincts_complete")) for line in complete) > 50
+    assert new > 50
+    compare_finals(count, {line["area"]: line for line in small.official if line["final"]})

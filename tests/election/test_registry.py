@@ -1,0 +1,441 @@
+"""A registry is read whole or not at all, and every mistake in it is named at once."""
+
+import copy
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.dataset import DataSet
+from gateway.election.registry import NoOffset, Registry, differences, read_registry, read_time
+from gateway.errors import MalformedRegistry
+from tests.election.makers import BALLOTS, DOCUMENT, PARTIES, REGISTRY, above
+
+Edit = Callable[[dict[str, Any]], object]
+
+
+def edited(*edits: Edit) -> dict[str, Any]:
+    document = copy.deepcopy(DOCUMENT)
+    for edit in edits:
+        edit(document)
+    return document
+
+
+def problems_of(document: object) -> tuple[str, ...]:
+    with pytest.raises(MalformedRegistry) as caught:
+        read_registry(document)
+    return caught.value.problems
+
+
+def an_area(**members: Any) -> Edit:
+    entry = {"id": "new", "name": "New", "level": "precinct", "parent": "b", **members}
+    return lambda document: document["areas"].append(entry)
+
+
+def in_area(identifier: str, **members: Any) -> Edit:
+    def edit(document: dict[str, Any]) -> None:
+        next(entry for entry in document["areas"] if entry["id"] == identifier).update(members)
+
+    return edit
+
+
+def in_header(**members: Any) -> Edit:
+    return lambda document: document["election"].update(members)
+
+
+def a_party(**members: Any) -> Edit:
+    return lambda document: document["parties"].append(members)
+
+
+def without(*path: str) -> Edit:
+    def edit(document: dict[str, Any]) -> None:
+        for name in path[:-1]:
+            document = document[name]
+        del document[path[-1]]
+
+    return edit
+
+
+NEW = f"$.areas[{len(DOCUMENT['areas'])}]"
+NEW_PARTY = f"$.parties[{len(DOCUMENT['parties'])}]"
+_NAME = "expected 1 to 64 characters without white space, commas or slashes"
+_ID = "expected 1 to 64 of a-z, 0-9, '.', '_' and '-'"
+_TIME = "expected an RFC 3339 time with an offset"
+
+MISTAKES: list[tuple[Edit, list[str]]] = [
+    (in_header(id="Upper"), [f"$.election.id: {_ID}"]),
+    (in_header(id="-dash"), [f"$.election.id: {_ID}"]),
+    (in_header(id="x" * 65), [f"$.election.id: {_ID}"]),
+    (in_header(id=7), [f"$.election.id: {_ID}"]),
+    (in_header(name=None), ["$.election.name: expected a text"]),
+    (in_header(rehearsal="yes"), ["$.election.rehearsal: expected true or false"]),
+    (in_header(publish_from="2025-09-08T21:00:00"), [f"$.election.publish_from: {_TIME}"]),
+    (in_header(publish_from="2025-09-08 21:00:00Z"), [f"$.election.publish_from: {_TIME}"]),
+    (in_header(publish_from=1757358000), [f"$.election.publish_from: {_TIME}"]),
+    (in_header(publish_from={str(n): "T" for n in range(30)}), [f"$.election.publish_from: {_TIME}"]),
+    (in_header(publish_from=["T"] * 30), [f"$.election.publish_from: {_TIME}"]),
+    (without("election", "publish_from"), [f"$.election.publish_from: {_TIME}"]),
+    (in_header(categories=[]), ["$.election.categories: expected a non-empty array of names"]),
+    (in_header(categories="advance"), ["$.election.categories: expected a non-empty array of names"]),
+    (in_header(categories=["a b"]), ["$.election.categories: expected a non-empty array of names"]),
+    (in_header(categories=["a", ["b"]]), ["$.election.categories: expected a non-empty array of names"]),
+    (in_header(categories=["a", "a"]), ["$.election.categories: a name is repeated"]),
+    (without("format"), ["$.format: expected 'election-registry/1'"]),
+    (a_party(code="P", name="Again"), [f"{NEW_PARTY}.code: P is repeated"]),
+    (a_party(code="a b", name="Blank"), [f"{NEW_PARTY}.code: expected a code"]),
+    (a_party(code="", name="None"), [f"{NEW_PARTY}.code: expected a code"]),
+    (a_party(code=["P"], name="List"), [f"{NEW_PARTY}.code: expected a code"]),
+    (a_party(code="N"), [f"{NEW_PARTY}.name: expected a text"]),
+    (a_party(code=1, name=2), [f"{NEW_PARTY}.name: expected a text", f"{NEW_PARTY}.code: expected a code"]),
+    (lambda document: document["parties"].append("P"), [f"{NEW_PARTY}: expected an object"]),
+    (lambda document: document["areas"].append(["no"]), [f"{NEW}: expected an object"]),
+    (an_area(id="a-2"), [f"{NEW}.id: a-2 is repeated"]),
+    (an_area(id="a,b"), [f"{NEW}.id: {_NAME}"]),
+    (an_area(id="a/b"), [f"{NEW}.id: {_NAME}"]),
+    (an_area(id="a b"), [f"{NEW}.id: {_NAME}"]),
+    (an_area(id="a\x00b"), [f"{NEW}.id: {_NAME}"]),
+    (an_area(id=""), [f"{NEW}.id: {_NAME}"]),
+    (an_area(id="x" * 65), [f"{NEW}.id: {_NAME}"]),
+    (an_area(id=4601), [f"{NEW}.id: {_NAME}"]),
+    (an_area(name=None), [f"{NEW}.name: expected a text"]),
+    (an_area(level=None), [f"{NEW}.level: {_NAME}"]),
+    (an_area(level="a,b"), [f"{NEW}.level: {_NAME}"]),
+    (an_area(eligible=-1), [f"{NEW}.eligible: expected a count or null"]),
+    (an_area(eligible=1.5), [f"{NEW}.eligible: expected a count or null"]),
+    (an_area(eligible=True), [f"{NEW}.eligible: expected a count or null"]),
+    (an_area(eligible=2**53), [f"{NEW}.eligible: expected a count or null"]),
+    (an_area(parent="nowhere"), ["area new: its parent 'nowhere' is not in the registry"]),
+    (an_area(parent=7), [f"{NEW}.parent: expected an identifier or null"]),
+    (an_area(parent=["b"]), [f"{NEW}.parent: expected an identifier or null"]),
+    (an_area(parent=None), ["$.areas: expected one area without a parent, found 2"]),
+    (an_area(parties="P"), [f"{NEW}.parties: expected an array of party codes"]),
+    (an_area(parties=["P", "X", 3]), [f"{NEW}.parties: 'X' is not a party", f"{NEW}.parties: 3 is not a party"]),
+    (an_area(parties=[["P"]]), [f"{NEW}.parties: ['P'] is not a party"]),
+    (an_area(parent="new"), ["$.areas: a circle of parents: new"]),
+    (in_area("b-1", parent="b-1-x"), ["$.areas: a circle of parents: b-1-x, b-1"]),
+    (
+        in_area("no", parent="b"),
+        ["$.areas: expected one area without a parent, found 0", "$.areas: a circle of parents: b, no"],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("edit", "problems"), MISTAKES)
+def test_a_mistake_is_named_with_its_path(edit: Edit, problems: list[str]) -> None:
+    """Each rule of a registry, broken alone, gives its own sentence and nothing else."""
+    assert sorted(problems_of(edited(edit))) == sorted(problems)
+
+
+@pytest.mark.parametrize("document", [None, [], "registry", 7])
+def test_what_is_no_object_is_no_registry(document: object) -> None:
+    """A registry is an object."""
+    assert problems_of(document) == ("$: expected an object",)
+
+
+def test_an_empty_registry_lacks_everything_at_once() -> None:
+    """Every part that is missing is told in one go."""
+    told = "\n".join(problems_of({}))
+    for part in ("$.format:", "$.election:", "$.election.id:", "$.parties:", "$.areas:", "publish_from:"):
+        assert part in told
+
+
+def test_mistakes_in_every_part_are_named_at_once() -> None:
+    """Nobody mends a registry one mistake at a time: a circle is told beside a wrong name and an unknown party."""
+    problems = problems_of(
+        edited(
+            in_header(id="Ü", categories=["a", "a"]),
+            a_party(code="Q"),
+            an_area(id="a-2", name=3, eligible=-1, parties=["X"]),
+            an_area(id="lost", parent="nowhere"),
+            an_area(id="c-1", parent="c-2"),
+            an_area(id="c-2", parent="c-1", level=""),
+            an_area(id="d", parent="d"),
+        )
+    )
+    second = f"$.areas[{len(DOCUMENT['areas']) + 3}]"
+    assert sorted(problems) == sorted(
+        [
+            f"$.election.id: {_ID}",
+            "$.election.categories: a name is repeated",
+            f"{NEW_PARTY}.name: expected a text",
+            f"{NEW_PARTY}.code: Q is repeated",
+            f"{NEW}.id: a-2 is repeated",
+            f"{NEW}.name: expected a text",
+            f"{NEW}.eligible: expected a count or null",
+            f"{NEW}.parties: 'X' is not a party",
+            "area lost: its parent 'nowhere' is not in the registry",
+            f"{second}.level: {_NAME}",
+            "$.areas: a circle of parents: c-1, c-2",
+            "$.areas: a circle of parents: d",
+        ]
+    )
+
+
+def test_very_many_mistakes_are_counted_after_the_first_hundred() -> None:
+    """A file of nonsense gives a message of bounded length that says how much it leaves out."""
+    problems = problems_of(edited(*[an_area(id="a,b")] * 250))
+    assert len(problems) == 101
+    assert problems[-1] == "$: and 150 more"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data())
+def test_no_damage_raises_anything_else(data: st.DataObject) -> None:
+    """Whatever stands anywhere in a registry, it is read or its mistakes are named."""
+    document: Any = copy.deepcopy(DOCUMENT)
+    place: Any = document
+    for depth in range(data.draw(st.integers(0, 4))):
+        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+        inner = place[key]
+        if depth == 3 or not isinstance(inner, dict | list) or not inner:
+            place[key] = data.draw(json_values)
+            break
+        place = inner
+    try:
+        registry = read_registry(document)
+    except MalformedRegistry:
+        return
+    assert registry.units
+
+
+# What a registry answers ---------------------------------------------------------------------------------
+
+
+def check_tree(registry: Registry, document: dict[str, Any]) -> None:
+    """Every invariant of areas, against the document alone."""
+    entries = {entry["id"]: entry for entry in document["areas"]}
+    all_codes = frozenset(party["code"] for party in document["parties"])
+    with_children = {entry.get("parent") for entry in document["areas"]}
+    units = [identifier for identifier in entries if identifier not in with_children]
+    below: dict[str, set[str]] = {identifier: {identifier} for identifier in entries}
+    ballots: dict[str, frozenset[str]] = {}
+    own_units: dict[str, list[str]] = {identifier: [] for identifier in entries}
+    for identifier in entries:
+        for ancestor in above(identifier, document):
+            below[ancestor].add(identifier)
+    for unit in units:
+        own = [entries[each]["parties"] for each in above(unit, document) if entries[each].get("parties")]
+        ballots[unit] = frozenset(own[0]) if own else all_codes
+        for ancestor in above(unit, document):
+            own_units[ancestor].append(unit)
+
+    assert registry.root is registry.areas[0]
+    assert registry.by_id.keys() == entries.keys()
+    assert list(registry.units) == [area.id for area in registry.areas if area.id in set(units)]
+    for number, area in enumerate(registry.areas):
+        assert area.index == number
+        assert [registry.areas[index].id for index in area.path] == list(above(area.id, document))[1:]
+        assert all(index < number for index in area.path)
+        assert {registry.areas[index].id for index in registry.below(area)} == below[area.id]
+        assert {registry.areas[index].parent for index in area.children} <= {area.id}
+        assert area.is_unit == (area.id in ballots)
+        assert area.units == len(own_units[area.id])
+        assert area.ballot == frozenset().union(*(ballots[unit] for unit in own_units[area.id]))
+
+
+def test_a_ballot_comes_from_the_nearest_area_that_has_one() -> None:
+    """A county's ballot is valid for all below it but where a municipality has its own; else all parties stand."""
+    assert {unit: tuple(sorted(area.ballot)) for unit, area in REGISTRY.units.items()} == {
+        unit: tuple(sorted(ballot)) for unit, ballot in BALLOTS.items()
+    }
+    assert REGISTRY.by_id["a"].ballot == {*BALLOTS["a-1-1"], *BALLOTS["a-2"]}
+    assert REGISTRY.root.ballot == set(PARTIES)
+
+
+def test_the_small_tree_is_as_its_document_says() -> None:
+    """Areas that stand anywhere in the document come out parents first."""
+    check_tree(REGISTRY, DOCUMENT)
+    assert [area.id for area in REGISTRY.areas[:3]] == ["no", "a", "b"]
+    assert REGISTRY.levels[:3] == ("country", "county", "municipality")
+    assert {REGISTRY.areas[index].id for index in REGISTRY.below(REGISTRY.by_id["b-1"])} == {
+        "b-1", "b-1-x", "b-1-x-1", "b-1-x-2"
+    }  # fmt: skip
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> dict[str, Any]:
+    """Registries of any shape, their areas in any order."""
+    count = draw(st.integers(1, 14))
+    parents = [None, *(f"x{draw(st.integers(0, number - 1))}" for number in range(1, count))]
+    ballot = st.none() | st.lists(st.sampled_from(PARTIES), max_size=3)
+    areas = [
+        {"id": f"x{number}", "name": "", "level": "some", "parent": parent, "parties": draw(ballot)}
+        for number, parent in enumerate(parents)
+    ]
+    return {**DOCUMENT, "areas": draw(st.permutations(areas))}
+
+
+@settings(deadline=None, max_examples=100)
+@given(trees())
+def test_any_tree_is_as_its_document_says(document: dict[str, Any]) -> None:
+    """Paths, children, ballots and counts of units agree with the document, however deep or mixed up it is."""
+    check_tree(read_registry(document), document)
+
+
+@pytest.mark.parametrize(
+    ("unit", "municipality"),
+    [("a-1-1", "a-1"), ("a-2", "a-2"), ("b-1-x-1", "b-1"), ("b-2", "b")],
+)
+def test_a_municipality_answers_for_each_unit(unit: str, municipality: str) -> None:
+    """It is the area of that level, at or above the unit; where there is none, the unit's parent."""
+    assert REGISTRY.municipality(REGISTRY.units[unit]).id == municipality
+
+
+def test_a_country_of_one_unit_answers_for_itself() -> None:
+    """The smallest election there is has one area."""
+    registry = read_registry({**DOCUMENT, "areas": [{"id": "x", "name": "X", "level": "country"}]})
+    assert registry.units.keys() == {"x"}
+    assert registry.municipality(registry.root) is registry.root
+
+
+def test_the_header_is_as_loaded() -> None:
+    """What is said of the election as a whole."""
+    registry = read_registry(edited(in_header(rehearsal=True, seats=169)))
+    assert (registry.id, registry.name) == ("made-up-1", "Made-up election")
+    assert registry.publish_from == datetime(2025, 9, 8, 19, tzinfo=UTC)
+    assert registry.categories == ("advance", "election_day")
+    assert registry.party_codes == PARTIES
+    assert registry.rehearsal
+    assert not REGISTRY.rehearsal
+
+
+# Differences ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (lambda document: None, []),
+        (in_header(name="Other", seats=1), ["$.election.name", "$.election.seats"]),
+        (without("election", "date"), ["$.election.date"]),
+        (an_area(), ["area new is new"]),
+        (in_area("a-2", name="Other"), ["area a-2 differs"]),
+        (lambda document: document["areas"].pop(), ["area b-2 is gone"]),
+        (a_party(code="N", name="New"), ["party N is new"]),
+        (lambda document: document["parties"][0].update(name="Other"), ["party P differs"]),
+        (lambda document: document["areas"].reverse(), ["$.areas is in another order"]),
+        (lambda document: document["parties"].reverse(), ["$.parties is in another order"]),
+        (lambda document: document.update(source="elsewhere"), ["$.source"]),
+    ],
+)
+def test_differences_are_named(edit: Edit, told: list[str]) -> None:
+    """Whoever loads another registry learns what is other about it, also where only an order is."""
+    assert differences(REGISTRY, read_registry(edited(edit))) == told
+
+
+def test_many_differences_are_counted() -> None:
+    """The first are named, the rest is a number."""
+    other = read_registry(edited(*[an_area(id=f"new-{number}") for number in range(30)]))
+    told = differences(REGISTRY, other)
+    assert told == [*(f"area new-{number} is new" for number in range(10)), "and 20 more"]
+    assert differences(other, REGISTRY, most=1) == ["area new-0 is gone", "and 29 more"]
+
+
+@settings(deadline=None, max_examples=100)
+@given(trees(), trees())
+def test_there_is_a_difference_whenever_the_bytes_differ(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Two registries are the same to `differences` exactly where they are the same as documents."""
+    before, after = read_registry(one), read_registry(other)
+    assert bool(differences(before, after)) == (before.canonical() != after.canonical())
+
+
+def test_the_canonical_document_does_not_depend_on_the_order_of_members() -> None:
+    """A registry written by another tool is the same registry."""
+    turned = {name: DOCUMENT[name] for name in reversed(DOCUMENT)}
+    assert read_registry(turned).canonical() == REGISTRY.canonical()
+    assert orjson.loads(REGISTRY.canonical()) == DOCUMENT
+
+
+# Times ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2025-09-08T22:36:55+02:00", datetime(2025, 9, 8, 20, 36, 55, tzinfo=UTC)),
+        ("2025-09-08T22:36:55Z", datetime(2025, 9, 8, 22, 36, 55, tzinfo=UTC)),
+        ("2025-09-08t22:36:55z", datetime(2025, 9, 8, 22, 36, 55, tzinfo=UTC)),
+        ("2025-09-08T22:36:55-00:00", datetime(2025, 9, 8, 22, 36, 55, tzinfo=UTC)),
+        ("2024-02-29T00:00:00.5-03:30", datetime(2024, 2, 29, 3, 30, 0, 500000, tzinfo=UTC)),
+        ("2025-09-08T22:36:55.123456789Z", datetime(2025, 9, 8, 22, 36, 55, 123457, tzinfo=UTC)),
+    ],
+)
+def test_times_of_every_form_are_read(text: str, utc: datetime) -> None:
+    """RFC 3339 has more than one form."""
+    assert read_time(text) == utc
+
+
+@pytest.mark.parametrize("text", ["2025-09-08T22:36:55", "2025-09-08T22:36:55.25", "2025-09-08t00:00:00"])
+def test_a_time_without_offset_is_told_apart(text: str) -> None:
+    """It is the mistake most often made, so it has a name of its own."""
+    with pytest.raises(NoOffset, match="has no offset"):
+        read_time(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "yesterday",
+        "2025-09-08",
+        "2025-09-08T22:36Z",
+        "2025-09-08 22:36:55Z",
+        "20250908T223655Z",
+        "2025-09-08T22:36:55+0200",
+        "2025-09-08T22:36:55+02",
+        "2025-09-08T22:36:55 +02:00",
+        "2025-09-08T22:36:55,5Z",
+        "2025-09-08T24:00:00Z",
+        "2025-09-08T22:36:60Z",
+        "2025-02-30T22:36:55Z",
+        "2025-09-08T22:36:55+24:00",
+        "0001-01-01T00:00:00+23:00",
+        "9999-12-31T23:59:59-23:00",
+        "2025-09-08T22:36:55Z\n",
+        "２０２５-09-08T22:36:55Z",
+        f"2025-09-08T22:36:55.{'1' * 1000}Z",
+        "an offset, in any time T",
+    ],
+)
+def test_what_is_no_time_is_refused(text: str) -> None:
+    """Looser forms would be published as they are, and readers would stumble over them."""
+    with pytest.raises(ValueError, match="is not an RFC 3339 time") as caught:
+        read_time(text)
+    assert not isinstance(caught.value, NoOffset)
+
+
+# Whole elections -----------------------------------------------------------------------------------------
+
+
+def test_a_generated_registry_is_read(small: Any) -> None:
+    """The made-up election has the shape of the real one."""
+    registry = read_registry(small.registry)
+    check_tree(registry, small.registry)
+    assert {registry.municipality(unit).level for unit in registry.units.values()} == {"municipality"}
+
+
+def test_the_recorded_registry_is_read(recorded: Any) -> None:
+    """The real one: 357 municipalities, 3 486 units, ballots that differ from county to county."""
+    document = DataSet.open(recorded).registry
+    registry = read_registry(document)
+    levels = [area.level for area in registry.areas]
+    assert len(registry.units) == registry.root.units == 3_486
+    assert (levels.count("county"), levels.count("municipality")) == (19, 357)
+    assert len({registry.municipality(unit).id for unit in registry.units.values()}) == 357
+    for county in registry.root.children:
+        area = registry.areas[county]
+        (declared,) = (set(entry["parties"]) for entry in document["areas"] if entry["id"] == area.id)
+        assert {registry.areas[index].ballot for index in registry.below(area)} == {area.ballot}
+        assert area.ballot == declared
+    assert differences(registry, read_registry(copy.deepcopy(document))) == []

@@ -1,0 +1,232 @@
+"""A report's bytes, its digest and the chain, each beside another computation of the same; and its warnings."""
+
+import hashlib
+import json
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.dataset import DataSet
+from gateway.election.registry import read_registry
+from gateway.election.report import (
+    CHAIN_START,
+    REASONS,
+    STATUSES,
+    canonical,
+    decode_report,
+    digest_of,
+    figures_fell,
+    next_chain,
+    status_went_back,
+    warnings_of,
+)
+from tests.election import makers
+from tests.election.makers import BEYOND_BMP, PRIVATE_USE, a_report, compact, reports, some_counts
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+documents = st.recursive(
+    st.booleans() | st.integers(-(2**63), 2**64 - 1) | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=5),
+    max_leaves=20,
+)
+
+
+def read(**members: Any) -> Any:
+    return decode_report(compact(a_report(**members)))
+
+
+# Bytes, digest, chain ------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=200)
+@given(documents)
+def test_canonical_bytes_are_those_of_any_json_library(document: Any) -> None:
+    """Keys sorted by code point, no white space, UTF-8: whoever follows that gets the same bytes."""
+    assert canonical(document) == compact(document)
+
+
+def test_keys_beyond_the_bmp_are_sorted_by_code_point() -> None:
+    """Sorting by UTF-16 units, as some languages do, would put U+1D51B before U+E000."""
+    assert BEYOND_BMP.encode("utf-16-be") < PRIVATE_USE.encode("utf-16-be")
+    votes = {BEYOND_BMP: 1, PRIVATE_USE: 2, "é": 3, "z": 4, "Z": 5, "e\u0301": 6}
+    expected = '{"Z":5,"é":6,"z":4,"é":3,"\ue000":2,"\U0001d51b":1}'.replace('"é":6', '"e\u0301":6')
+    assert canonical(votes) == expected.encode()
+
+
+def test_nothing_is_escaped_that_needs_no_escape() -> None:
+    """Only the quote, the backslash and what is below U+0020 are escaped, by the short form where there is one."""
+    bare = "/é\x7f\u0080\u2028\u2029\ufeff\ufffd\uffff" + BEYOND_BMP
+    assert canonical([bare]) == f'["{bare}"]'.encode()
+    assert canonical(['"\\\b\f\n\r\t\x00\x0b\x1f']) == rb'["\"\\\b\f\n\r\t\u0000\u000b\u001f"]'
+
+
+def test_absent_is_not_zero() -> None:
+    """A party with 0 and a party left out are the same result, and yet not the same report."""
+    told, left_out = a_report(), a_report()
+    told["counts"]["advance"]["votes"][BEYOND_BMP] = 0
+    digests = {digest_of(canonical(report)) for report in (told, left_out, {**left_out, "reason": "other"})}
+    assert len(digests) == 3
+
+
+def test_texts_are_not_normalised() -> None:
+    """Two ways of writing one letter stay two texts."""
+    assert digest_of(canonical("é")) != digest_of(canonical("e\u0301"))
+
+
+@settings(deadline=None, max_examples=100)
+@given(reports())
+def test_a_digest_is_that_of_another_computation(report: dict[str, Any]) -> None:
+    """What the gateway tells is what anybody computes from the published report."""
+    text = json.dumps(report, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    assert digest_of(canonical(report)) == hashlib.sha256(text.encode()).digest()
+
+
+def test_one_digest_is_known_for_ever() -> None:
+    """A constant: should the bytes ever change, every record and every receipt of the past would be wrong."""
+    body = canonical({"z": 0, "å": "\u2028/", "a": {"b": [1, True]}})
+    assert body.decode() == '{"a":{"b":[1,true]},"z":0,"å":"\u2028/"}'
+    assert digest_of(body).hex() == "2315eea3c17e961704a04317fe0129f5b91e8d485a949d5b5dcb84fb91d4f302"
+    chain = next_chain(CHAIN_START, bytes.fromhex("aa" * 32))
+    assert chain.hex() == "9ef814b42fa0be12d197c44d3e8e03441a4b1118237658368ba1351090e556ed"
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=8), st.data())
+def test_a_chain_holds_every_digest_before_it(digests: list[bytes], data: st.DataObject) -> None:
+    """It is SHA-256 of the chain before and the digest; another digest anywhere changes it from there on."""
+    assert bytes(32) == CHAIN_START
+    chains = [CHAIN_START]
+    for digest in digests:
+        chains.append(next_chain(chains[-1], digest))
+        assert chains[-1] == hashlib.sha256(chains[-2] + digest).digest()
+    place = data.draw(st.integers(0, len(digests) - 1))
+    others = [*digests[:place], bytes(each ^ 1 for each in digests[place]), *digests[place + 1 :]]
+    for number in range(len(digests) + 1):
+        assert (makers.chained(CHAIN_START, *others[:number]) == chains[number]) == (number <= place)
+
+
+@settings(deadline=None, max_examples=100)
+@given(reports())
+def test_a_report_is_read_as_it_was_written(report: dict[str, Any]) -> None:
+    """No member is lost or invented between the bytes and the value."""
+    read = decode_report(canonical(report))
+    assert msgspec.to_builtins(read) == report
+    assert read.ballots == sum(counts["ballots"] for counts in report["counts"].values())
+
+
+def test_the_words_are_those_of_the_contract() -> None:
+    """Statuses and reasons are part of what strangers program against."""
+    assert STATUSES == makers.STATUSES
+    assert REASONS == makers.REASONS
+
+
+# Warnings ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fell"),
+    [
+        ({}, {}, False),
+        ({}, {"advance": some_counts(P=3)}, False),
+        ({"advance": some_counts(P=3)}, {"advance": some_counts(P=3)}, False),
+        ({"advance": some_counts(P=3)}, {"advance": some_counts(P=4)}, False),
+        ({"advance": some_counts(P=3)}, {"advance": some_counts(P=2)}, True),
+        ({"advance": some_counts(P=3)}, {"advance": some_counts(P=2, Q=1)}, True),
+        ({"advance": some_counts(P=3)}, {"advance": some_counts(Q=9)}, True),
+        ({"advance": some_counts(P=0)}, {"advance": some_counts(Q=9)}, False),
+        ({"advance": some_counts(blank=3)}, {"advance": some_counts(blank=2)}, True),
+        ({"advance": some_counts(blank=3)}, {"advance": some_counts(blank=2, P=1)}, False),
+        ({"advance": some_counts(rejected=3)}, {"advance": some_counts(rejected=0)}, False),
+        ({"advance": some_counts(P=3)}, {}, True),
+        ({"advance": some_counts(blank=0)}, {}, False),
+        ({"advance": some_counts(P=3)}, {"election_day": some_counts(P=9)}, True),
+    ],
+)
+def test_a_fall_is_fewer_ballots_or_votes_in_a_category(
+    before: dict[str, Any], after: dict[str, Any], fell: bool
+) -> None:
+    """Blank and rejected ballots may go down alone; a party or a category left out has nothing."""
+    assert figures_fell(read(counts=before), read(counts=after)) is fell
+
+
+FORWARD = ("counting", "preliminary", "final", "controlled", "settled")
+
+
+@pytest.mark.parametrize("before", STATUSES)
+@pytest.mark.parametrize("after", STATUSES)
+def test_a_status_goes_back_where_less_is_counted(before: str, after: str) -> None:
+    """Counting, preliminary, final, controlled, settled; all else stands before these, in no order."""
+    rank = {status: number for number, status in enumerate(FORWARD, 1)}
+    back = rank.get(after, 0) < rank.get(before, 0)
+    assert status_went_back(read(status=before), read(status=after)) is back
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "eligible", "warnings"),
+    [
+        (None, {}, None, []),
+        (None, {}, 8, []),
+        (None, {}, 7, ["above_eligible"]),
+        (None, {"counts": {}}, 0, []),
+        ({}, {}, None, ["unchanged"]),
+        ({}, {"reason": "recount", "counted_at": "2025-09-09T00:00:00Z"}, None, ["unchanged"]),
+        ({}, {"status": "final"}, None, []),
+        ({"status": "final"}, {"status": "counting"}, None, ["status_back"]),
+        ({}, {"counts": {"advance": some_counts(P=6)}}, None, ["figures_fell"]),
+        ({"status": "settled"}, {"status": "not_counted", "counts": {}}, 3, ["figures_fell", "status_back"]),
+        ({}, {"counts": {"advance": {**some_counts(P=7), "voters": 0}}}, None, []),
+    ],
+)
+def test_each_warning_names_what_real_counts_do(
+    before: dict[str, Any] | None, after: dict[str, Any], eligible: int | None, warnings: list[str]
+) -> None:
+    """None of it is an error: it is said in the receipt, and the report is taken."""
+    previous = None if before is None else read(**before)
+    assert warnings_of(read(**after), previous, eligible) == warnings
+
+
+def test_the_recorded_night_has_the_known_warnings(recorded: Path) -> None:
+    """550 revisions fall (ballots in 257, some party's votes in 530, to zero in 16), 84 go back in status."""
+    data = DataSet.open(recorded)
+    units = read_registry(data.registry).units
+    by_unit: dict[str, list[dict[str, Any]]] = {}
+    for line in data.reports():
+        by_unit.setdefault(line.report["unit"], []).append(line.report)
+    seen: Counter[str] = Counter()
+    for unit, history in by_unit.items():
+        decoded = [decode_report(compact(report)) for report in history]
+        seen.update(warnings_of(decoded[0], None, units[unit].eligible))
+        for (before, after), (old, new) in zip(pairwise(history), pairwise(decoded), strict=True):
+            warnings = warnings_of(new, old, units[unit].eligible)
+            seen.update(warnings)
+            ballots, votes = _falls(before, after)
+            assert ("figures_fell" in warnings) == (ballots or votes)
+            seen.update({"ballots": ballots, "votes": votes, "revisions": 1})
+            seen["to zero"] += new.ballots == 0 < old.ballots
+    assert +seen == {
+        "revisions": 9_203,
+        "figures_fell": 550,
+        "ballots": 257,
+        "votes": 530,
+        "to zero": 16,
+        "status_back": 84,
+        "above_eligible": 4_604,
+    }
+
+
+def _falls(before: dict[str, Any], after: dict[str, Any]) -> tuple[bool, bool]:
+    """Whether the unit's ballots fell, and whether some party's votes did in a category; told without the gateway."""
+
+    def votes(report: dict[str, Any]) -> dict[tuple[str, str], int]:
+        counts = report["counts"]
+        return {(name, party): n for name in counts for party, n in counts[name]["votes"].items()}
+
+    old, new = (sum(each["ballots"] for each in report["counts"].values()) for report in (before, after))
+    later = votes(after)
+    return new < old, any(later.get(key, 0) < count for key, count in votes(before).items())

@@ -1,0 +1,303 @@
+"""State is the fold of publications: held against a model that keeps every report and adds up from nothing."""
+
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from gateway.election.report import Publication
+from gateway.election.state import Cursor, ElectionState, HistoryChanged
+from gateway.wire.events import area_document
+from tests.election.makers import (
+    BALLOTS,
+    CATEGORIES,
+    DOCUMENT,
+    REASONS,
+    REGISTRY,
+    Record,
+    a_report,
+    above,
+    counts_of,
+    reports,
+    some_counts,
+)
+
+Figures = dict[str, dict[str, Any]]
+
+
+class Naive:
+    """An election told the slow way: every report kept, every sum made from nothing, out of the document alone."""
+
+    def __init__(self) -> None:
+        self.parents = {entry["id"]: entry["parent"] for entry in DOCUMENT["areas"]}
+        self.history: list[tuple[dict[str, Any], Any]] = []
+        """Each report with its moment, in the order published."""
+
+    def units(self, area: str) -> list[str]:
+        return [unit for unit in BALLOTS if area in above(unit)]
+
+    def present(self) -> dict[str, dict[str, Any]]:
+        return {report["unit"]: report for report, _ in self.history}
+
+    def sequence(self, area: str) -> int:
+        """Of the last publication at or below an area."""
+        places = [n for n, (report, _) in enumerate(self.history, 1) if area in above(report["unit"])]
+        return max(places, default=0)
+
+    def counts(self, area: str) -> Figures:
+        """The sums of an area: categories that some unit has counted, every party of a ballot below."""
+        present = self.present()
+        units = [present[unit] for unit in self.units(area) if unit in present]
+        ballot = {party for unit in self.units(area) for party in BALLOTS[unit]}
+        sums: Figures = {}
+        for category in CATEGORIES:
+            counted = [report["counts"][category] for report in units if category in report["counts"]]
+            if not counted:
+                continue
+            sums[category] = {
+                **{name: sum(each[name] for each in counted) for name in ("ballots", "blank", "rejected")},
+                "votes": {party: sum(each["votes"].get(party, 0) for each in counted) for party in ballot},
+            }
+            voters = [each["voters"] for each in counted if "voters" in each]
+            if voters:
+                sums[category]["voters"] = sum(voters)
+        return sums
+
+    def falls(self, area: str) -> list[dict[str, Any]]:
+        """Every fall of ballots or votes at or below an area."""
+        before: dict[str, dict[str, Any]] = {}
+        found = []
+        for place, (report, at) in enumerate(self.history, 1):
+            unit = report["unit"]
+            old, new = _votes(before.get(unit)), _votes(report)
+            if area in above(unit) and any(new.get(key, 0) < figure for key, figure in old.items()):
+                change = sum(_ballots(report)) - sum(_ballots(before[unit]))
+                found.append(
+                    {"sequence": place, "at": at, "unit": unit, "reason": report.get("reason")}
+                    | {"ballots": change, "before": before[unit]}
+                )
+            before[unit] = report
+        return found
+
+
+def _ballots(report: dict[str, Any]) -> list[int]:
+    return [counts["ballots"] for counts in report["counts"].values()]
+
+
+def _votes(report: dict[str, Any] | None) -> dict[tuple[str, str], int]:
+    """All figures whose fall is a correction."""
+    found: dict[tuple[str, str], int] = {}
+    for category, counts in report["counts"].items() if report is not None else ():
+        found[category, " ballots"] = counts["ballots"]
+        found |= {(category, party): votes for party, votes in counts["votes"].items()}
+    return found
+
+
+def check_area(state: ElectionState, naive: Naive, area: str) -> None:
+    """Hold one area's document against the model."""
+    document = area_document(state, REGISTRY.by_id[area].index)
+    entry = next(entry for entry in DOCUMENT["areas"] if entry["id"] == area)
+    sequence = naive.sequence(area)
+    assert document["area"] == area
+    assert document["parent"] == naive.parents[area]
+    assert (document["level"], document["name"]) == (entry["level"], entry["name"])
+    assert document["eligible"] == entry.get("eligible")
+    assert document["sequence"] == sequence
+    assert document["published_at"] == (naive.history[sequence - 1][1] if sequence else None)
+    assert document["counts"] == naive.counts(area)
+
+    present = naive.present()
+    statuses = [present[unit]["status"] if unit in present else "no_report" for unit in naive.units(area)]
+    by_status = {status: statuses.count(status) for status in statuses}
+    reported = len(statuses) - by_status.get("no_report", 0)
+    assert document["units"] == {"total": len(statuses), "reported": reported, "by_status": by_status}
+
+    falls = naive.falls(area)
+    if area in BALLOTS:
+        report = present.get(area, {})
+        assert [document[name] for name in ("revision", "counted_at", "status")] == [
+            report.get("revision"), report.get("counted_at"), report.get("status")
+        ]  # fmt: skip
+        assert document["correction"] == (_unit_correction(falls[-1], area) if falls else None)
+        assert "corrections" not in document
+    else:
+        last = falls[-1] if falls else None
+        assert document["corrections"] == len(falls)
+        assert document["last_correction"] == (
+            last and {name: last[name] for name in ("sequence", "unit", "reason", "ballots")}
+        )
+        assert "status" not in document
+
+
+def _unit_correction(fall: dict[str, Any], unit: str) -> dict[str, Any]:
+    previous = {
+        category: {
+            "ballots": counts["ballots"],
+            "votes": {party: counts["votes"].get(party, 0) for party in BALLOTS[unit]},
+        }
+        for category, counts in fall["before"]["counts"].items()
+    }
+    return {"sequence": fall["sequence"], "at": fall["at"], "reason": fall["reason"], "previous": previous}
+
+
+class StateMachine(RuleBasedStateMachine):
+    """Random reports of random units; after each, every area is held against the model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.record = Record()
+        self.state = ElectionState(REGISTRY)
+        self.naive = Naive()
+
+    def publish(self, report: dict[str, Any]) -> None:
+        publication = self.record.write(report)
+        self.state.apply(publication)
+        self.naive.history.append((report, publication.published_at))
+
+    def revision(self) -> int:
+        return len(self.naive.history) + 1
+
+    @rule(data=st.data())
+    def report(self, data: st.DataObject) -> None:
+        """Any unit tells any state, for the first time or again."""
+        self.publish(data.draw(reports(revision=self.revision())))
+
+    @precondition(lambda self: self.naive.history)
+    @rule(data=st.data())
+    def correct(self, data: st.DataObject) -> None:
+        """A unit that has reported takes votes back, or a category, or moves them, and may say why."""
+        unit, last = data.draw(st.sampled_from(sorted(self.naive.present().items())))
+        counts = dict(last["counts"])
+        if counts:
+            category = data.draw(st.sampled_from(sorted(counts)))
+            if data.draw(st.booleans()):
+                del counts[category]
+            else:
+                counts[category] = data.draw(counts_of(BALLOTS[unit]))
+        report = {**last, "revision": self.revision(), "counts": counts}
+        report.pop("reason", None)
+        if data.draw(st.booleans()):
+            report["reason"] = data.draw(st.sampled_from(REASONS))
+        self.publish(report)
+
+    @precondition(lambda self: self.naive.history)
+    @rule(data=st.data())
+    def report_again(self, data: st.DataObject) -> None:
+        """The same figures under a new revision are a publication like any other."""
+        last = data.draw(st.sampled_from([report for report, _ in self.naive.history]))
+        self.publish({**last, "revision": self.revision()})
+
+    @rule(data=st.data())
+    def hand_over_another_history(self, data: st.DataObject) -> None:
+        """A gap, a repetition or a broken chain is not applied, and leaves no trace."""
+        good = Record()
+        good.publications = list(self.record.publications)
+        good.chains = list(self.record.chains)
+        following = good.write(a_report(revision=self.revision()))
+        wrong: list[Publication] = [
+            _with(following, sequence=following.sequence + 1),
+            _with(following, sequence=0),
+            _with(following, chain=bytes(32)),
+            _with(following, digest=bytes(32)),
+            *self.record.publications[-2:],
+        ]
+        with pytest.raises(HistoryChanged):
+            self.state.apply(data.draw(st.sampled_from(wrong)))
+
+    @invariant()
+    def areas_are_the_sums_of_their_units(self) -> None:
+        for area in self.naive.parents:
+            check_area(self.state, self.naive, area)
+
+    @invariant()
+    def cursors_are_places_in_this_record(self) -> None:
+        here = len(self.naive.history)
+        prefixes = [int.from_bytes(chain[:4]) for chain in self.record.chains]
+        assert self.state.cursor() == Cursor(here, prefixes[here])
+        assert (self.state.sequence, self.state.chain) == (here, self.record.chains[-1])
+        for sequence, prefix in enumerate(prefixes):
+            assert self.state.holds(Cursor(sequence, prefix))
+            assert not self.state.holds(Cursor(sequence, prefix ^ 1))
+            assert self.state.prefix_at(sequence) == prefix
+        assert not self.state.holds(Cursor(here + 1, prefixes[here]))
+        assert self.state.prefix_at(here + 1) is None
+        assert self.state.prefix_at(-1) is None
+
+    @invariant()
+    def what_changed_is_known_since_every_cursor(self) -> None:
+        sequences = [self.naive.sequence(area.id) for area in REGISTRY.areas]
+        for cursor in range(len(self.naive.history) + 1):
+            changed = [index for index, sequence in enumerate(sequences) if sequence > cursor]
+            for within in (range(len(sequences)), {0, 3, 5}, frozenset[int]()):
+                assert self.state.changed_since(cursor, within) == [n for n in changed if n in within]
+
+
+def _with(publication: Publication, **members: Any) -> Publication:
+    values = {name: getattr(publication, name) for name in publication.__struct_fields__}
+    return Publication(**values | members)
+
+
+StateMachine.TestCase.settings = settings(deadline=None, max_examples=80, stateful_step_count=15)
+TestState = StateMachine.TestCase
+
+
+def a_state(*told: dict[str, Any]) -> ElectionState:
+    record, state = Record(), ElectionState(REGISTRY)
+    for report in told:
+        state.apply(record.write(report))
+    return state
+
+
+def document_of(state: ElectionState, area: str) -> dict[str, Any]:
+    return area_document(state, REGISTRY.by_id[area].index)
+
+
+def test_an_area_nobody_reported_has_no_figures() -> None:
+    """Before the night every unit is `no_report`, and nothing is counted."""
+    document = document_of(ElectionState(REGISTRY), "no")
+    assert document["units"] == {"total": 6, "reported": 0, "by_status": {"no_report": 6}}
+    assert (document["counts"], document["sequence"], document["published_at"]) == ({}, 0, None)
+    assert (document["corrections"], document["last_correction"]) == (0, None)
+
+
+def test_a_fall_is_explained_all_the_way_up() -> None:
+    """The unit tells what it was before, every area above which unit fell, by how much and why."""
+    first = a_report("a-2", 1, counts={"advance": some_counts(P=7, Q=2)})
+    state = a_state(
+        first,
+        a_report("a-2", 2, counts={"advance": some_counts(P=3, Q=2)}, reason="booking_error"),
+        a_report("a-2", 3, counts={"advance": some_counts(P=4, Q=2)}),
+    )
+    unit, country = document_of(state, "a-2"), document_of(state, "no")
+    assert unit["correction"]["sequence"] == 2
+    assert unit["correction"]["reason"] == "booking_error"
+    assert unit["correction"]["previous"] == {
+        "advance": {"ballots": 10, "votes": {"P": 7, "Q": 2, "RØDT": 0}}
+    }
+    assert country["corrections"] == 1
+    assert country["last_correction"] == {
+        "sequence": 2,
+        "unit": "a-2",
+        "reason": "booking_error",
+        "ballots": -4,
+    }
+
+
+def test_votes_that_move_are_a_fall_without_fewer_ballots() -> None:
+    """A party that loses what another gains is a correction by 0 ballots."""
+    state = a_state(
+        a_report("a-2", 1, counts={"advance": some_counts(P=7)}),
+        a_report("a-2", 2, counts={"advance": some_counts(P=5, Q=2)}),
+    )
+    correction = document_of(state, "a")["last_correction"]
+    assert correction == {"sequence": 2, "unit": "a-2", "reason": None, "ballots": 0}
+
+
+def test_a_record_that_breaks_off_is_not_taken_for_this_one() -> None:
+    """Another first publication gives another chain, and so cursors that this record does not hold."""
+    one, other = a_state(a_report("a-2")), a_state(a_report("b-2"))
+    assert one.cursor().sequence == other.cursor().sequence == 1
+    assert not one.holds(other.cursor())
+    assert one.holds(Cursor(0, 0))

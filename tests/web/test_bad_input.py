@@ -1,0 +1,338 @@
+"""What no sender should send: each has its documented error, and the gateway goes on as if nothing had been."""
+
+import asyncio
+import gzip
+import json
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.gateway import Sender
+from tests.web.doors import (
+    CLOSE,
+    PING,
+    TEXT,
+    UNIT,
+    RawSocket,
+    a_report,
+    connected,
+    disappear,
+    framed,
+    open_connection,
+    push,
+    pushed,
+    until,
+)
+
+GZIP = {"Content-Encoding": "gzip"}
+NDJSON = {"Content-Type": "application/x-ndjson"}
+MIB = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+async def goes_on(http: aiohttp.ClientSession, sender: Sender) -> AsyncIterator[None]:
+    """Whatever a test sent, nothing of it was accepted, and the next good reports are, over HTTP and WebSocket."""
+    yield
+    assert (await pushed(http, sender, a_report(revision=1000)))[0]["sequence"] == 1
+    async with connected(http, sender) as socket:
+        await socket.send(1, a_report(revision=1001))
+        assert (await socket.results(1))[0]["sequence"] == 2
+
+
+def text(**members: Any) -> str:
+    return json.dumps(a_report(**members))
+
+
+def with_votes(votes: str) -> str:
+    """A report whose votes are written like this."""
+    return text().replace('"votes": {"FL": 10}', f'"votes": {{{votes}}}')
+
+
+def deep(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+def replaced(old: str, new: str) -> str:
+    assert old in text()
+    return text().replace(old, new)
+
+
+COUNTS = "$.counts.election_day"
+FL = f"{COUNTS}.votes.FL"
+REFUSED: dict[str, tuple[str, str, str]] = {
+    "a number beyond 64 bits": (with_votes('"FL": 99999999999999999999999999'), "count_out_of_range", FL),
+    "a count above 2 147 483 647": (with_votes('"FL": 2147483648'), "count_out_of_range", FL),
+    "a negative count": (with_votes('"FL": -10'), "count_out_of_range", FL),
+    "minus nothing": (with_votes('"FL": 10, "NST": -0'), "not_a_count", f"{COUNTS}.votes.NST"),
+    "a fraction": (with_votes('"FL": 10.0'), "not_a_count", FL),
+    "an exponent": (with_votes('"FL": 1e1'), "not_a_count", FL),
+    "a truth": (with_votes('"FL": true'), "not_a_count", FL),
+    "a count as text": (with_votes('"FL": "10"'), "not_a_count", FL),
+    "a null": (with_votes('"FL": null'), "null_value", FL),
+    "a member twice": (replaced('"revision": 1', '"revision": 1, "revision": 1'), "repeated_member", "$.revision"),
+    "a party twice": (with_votes('"FL": 10, "FL": 10'), "repeated_member", FL),
+    "a party twice, once escaped": (with_votes('"FL": 10, "\\u0046L": 10'), "repeated_member", FL),
+    "a category twice": (replaced('"counts": {', '"counts": {"election_day": {}, '), "repeated_member", COUNTS),
+    "nothing but a number": ("5", "wrong_type", "$"),
+    "nothing but a null": ("null", "wrong_type", "$"),
+    "nothing but a text": ('"report"', "wrong_type", "$"),
+    "an empty object": ("{}", "missing_member", "$.unit"),
+    "U+0000": (replaced("preliminary", "prelim\\u0000"), "forbidden_character", "$.status"),
+    "a unit that is a number": (replaced(f'"{UNIT}"', "5"), "wrong_type", "$.unit"),
+    "a unit of 100 000 characters": (replaced(UNIT, "x" * 100_000), "unknown_unit", "$.unit"),
+    "a revision of 0": (replaced('"revision": 1', '"revision": 0'), "revision_out_of_range", "$.revision"),
+    "a revision of 2^31": (replaced('n": 1', 'n": 2147483648'), "revision_out_of_range", "$.revision"),
+    "votes nested 100 deep": (replaced('{"FL": 10}', deep(100)), "wrong_type", f"{COUNTS}.votes"),
+    "an area that has children": (replaced(UNIT, "0604"), "unknown_unit", "$.unit"),
+    "sums that overflow": (with_votes('"FL": 2147483647, "NST": 2147483647'), "sum_mismatch", f"{COUNTS}.ballots"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_a_report_that_is_json_and_wrong_is_answered_422(
+    http: aiohttp.ClientSession, sender: Sender, case: str
+) -> None:
+    """With the violation and its path, the same over HTTP, in lines, and over a WebSocket."""
+    body, code, path = REFUSED[case]
+    problem = (await push(http, sender, None, data=body)).problem(422, "invalid_report")
+    assert (code, path) in {(each["code"], each["path"]) for each in problem["violations"]}
+    assert all(len(each["detail"]) < 300 for each in problem["violations"])
+    (result,) = (await push(http, sender, None, data=body, headers=NDJSON)).results
+    assert result["violations"] == problem["violations"]
+    if len(body) < 60_000:
+        async with connected(http, sender) as socket:
+            await socket.socket.send_str(f'{{"type":"report","id":1,"report":{body}}}')
+            (result,) = await socket.results(1)
+            assert result["violations"] == problem["violations"]
+
+
+MALFORMED: dict[str, bytes] = {
+    "nothing": b"",
+    "white space": b" \n ",
+    "not a number": with_votes('"FL": NaN').encode(),
+    "infinity": with_votes('"FL": -Infinity').encode(),
+    "a number of 5 000 digits": with_votes(f'"FL": {"9" * 5000}').encode(),
+    "leading zeros": with_votes('"FL": 010').encode(),
+    "nested 1 000 deep": replaced('"votes": {"FL": 10}', f'"votes": {deep(1000)}').encode(),
+    "nested 100 000 deep": replaced('"votes": {"FL": 10}', f'"votes": {deep(100_000)}').encode(),
+    "a lone surrogate": replaced("preliminary", "\\ud800").encode(),
+    "UTF-16": text().encode("utf-16"),
+    "UTF-32": text().encode("utf-32"),
+    "Latin-1": replaced("preliminary", "foreløpig").encode("latin-1"),
+    "a byte order mark": b"\xef\xbb\xbf" + text().encode(),
+    "overlong UTF-8": replaced("preliminary", "§").encode().replace("§".encode(), b"\xc0\xaf"),
+    "a control character": replaced("preliminary", "a\tb").encode(),
+    "cut off": text().encode()[:-1],
+    "two of them": text().encode() * 2,
+    "with a comment": text().encode() + b"// final",
+    "single quotes": text().replace('"', "'").encode(),
+    "a trailing comma": text().encode()[:-1] + b",}",
+    "random bytes": os.urandom(1000),
+    "a form": b"unit=0604-0001&revision=1",
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+async def test_a_body_that_is_no_json_is_answered_400(
+    http: aiohttp.ClientSession, sender: Sender, case: str
+) -> None:
+    """Whatever it claims to be; as a packed body and in an array as well, and as a line it is a refused result."""
+    body = MALFORMED[case]
+    answers = [
+        await push(http, sender, None, data=data, headers=headers)
+        for data, headers in (
+            (body or b"", {}),
+            (gzip.compress(body), GZIP),
+            (b"[" + (body if body.strip() else b",") + b"]", {}),
+        )
+    ]
+    for answer in answers:
+        answer.problem(400, "malformed")
+    if body.strip() and b"\n" not in body:
+        (result,) = (await push(http, sender, None, data=body, headers=NDJSON)).results
+        assert (result["outcome"], result["code"], result["line"]) == ("refused", "malformed", 1)
+
+
+async def test_nine_mebibytes_are_answered_413_in_every_shape(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """Before they are read, where their length is told."""
+    for data, headers in (
+        (text().encode().ljust(9 * MIB), {}),
+        (text().encode().ljust(9 * MIB), NDJSON),
+        (os.urandom(9 * MIB), GZIP),
+        (gzip.compress(text().encode().ljust(9 * MIB)), GZIP),
+    ):
+        (await push(http, sender, None, data=data, headers=headers)).problem(413, "too_large")
+
+
+async def test_a_million_parties_are_answered_413_and_half_of_them_with_the_first_hundred(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """What is told of a report stays small, however much is wrong with it."""
+    million = with_votes(", ".join(f'"P{number}": 1' for number in range(1_000_000))).encode()
+    (await push(http, sender, None, data=million)).problem(413, "too_large")
+    (await push(http, sender, None, data=gzip.compress(million), headers=GZIP)).problem(413, "too_large")
+    half = with_votes(", ".join(f'"P{number}": 1' for number in range(500_000))).encode()
+    answer = await push(http, sender, None, data=half)
+    violations = answer.problem(422, "invalid_report")["violations"]
+    assert len(violations) == 101
+    assert violations[-1]["code"] == "more_violations"
+    assert len(answer.body) < 64_000
+
+
+# Frames.
+
+FRAMES: dict[str, tuple[str, str, Any]] = {
+    "not JSON": ("{", "malformed", None),
+    "empty": ("", "malformed", None),
+    "a number": ("5", "malformed", None),
+    "an array": ('[{"type":"report"}]', "malformed", None),
+    "without a type": ('{"id":1}', "malformed", None),
+    "an unknown type": ('{"type":"hello","id":4}', "unknown_message", 4),
+    "an unknown type with a long name": (json.dumps({"type": "x" * 5000, "id": "a"}), "unknown_message", "a"),
+    "without an id": ('{"type":"report","report":{}}', "malformed", None),
+    "with an id that is a fraction": ('{"type":"report","id":1.5,"report":{}}', "malformed", None),
+    "with an id that is too long": (json.dumps({"type": "report", "id": "x" * 65, "report": {}}), "malformed", None),
+    "without a report": ('{"type":"report","id":"a"}', "malformed", "a"),
+    "with not a number": ('{"type":"report","id":1,"report":{"a":NaN}}', "malformed", None),
+    "with a report that is a lone surrogate": ('{"type":"report","id":3,"report":"\\ud800"}', "malformed", None),
+    "nested 10 000 deep": (f'{{"type":"report","id":1,"report":{deep(10_000)}}}', "malformed", None),
+    "cut off": ('{"type":"report","id":1,"report":{"unit":', "malformed", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FRAMES)
+async def test_a_frame_that_is_no_report_is_a_refused_result(
+    http: aiohttp.ClientSession, sender: Sender, case: str
+) -> None:
+    """Under its id where it has one; the connection stays, and the next report is taken."""
+    frame, code, identifier = FRAMES[case]
+    async with connected(http, sender) as socket:
+        await socket.socket.send_str(frame)
+        (result,) = await socket.results(1)
+        assert (result["outcome"], result["code"]) == ("refused", code)
+        assert result["id"] in ({identifier, 1} if case.startswith("nested") else {identifier})
+        assert result["violations"][0]["detail"]
+        assert len(json.dumps(result)) < 1000
+        await socket.send(9, {})
+        assert (await socket.results(1))[0]["code"] == "invalid_report"
+
+
+async def test_a_frame_of_64_kib_is_read_and_a_larger_one_closes_with_1009(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """The limit is of the whole message, in one frame or in many."""
+    frame = '{"type":"report","id":1,"report":{}}'
+    async with connected(http, sender) as socket:
+        await socket.socket.send_str(frame.ljust(64 << 10))
+        assert (await socket.results(1))[0]["code"] == "invalid_report"
+        await socket.socket.send_str(frame.ljust((64 << 10) + 1))
+        assert await socket.end() == 1009
+    async with connected(http, sender) as socket:
+        await socket.socket.send_str(frame.ljust(1 << 20))
+        assert await socket.end() == 1009
+
+
+async def test_a_binary_frame_closes_with_1003(http: aiohttp.ClientSession, sender: Sender) -> None:
+    """Also one that holds good JSON."""
+    async with connected(http, sender) as socket:
+        await socket.socket.send_bytes(b'{"type":"report","id":1,"report":{}}')
+        assert await socket.end() == 1003
+
+
+NONSENSE: dict[str, tuple[bytes, int]] = {
+    "text that is no UTF-8": (framed(TEXT, b"\xff\xfe"), 1007),
+    "an opcode that there is not": (framed(3, b"{}"), 1002),
+    "a reserved bit": (b"\xc1" + framed(TEXT, b"{}")[1:], 1002),
+    "a ping of 126 bytes": (framed(PING, bytes(126)), 1002),
+    "a ping in parts": (framed(PING, b"", last=False), 1002),
+    "a continuation of nothing": (framed(0, b"{}"), 1002),
+    "a text within a text": (framed(TEXT, b"{", last=False) + framed(TEXT, b"}"), 1002),
+    "a close of one byte": (framed(CLOSE, b"\x00"), 1002),
+    "a length of 2^62": (framed(TEXT, b"", length=1 << 62), 1009),
+}
+
+
+@pytest.mark.parametrize("case", NONSENSE)
+async def test_what_is_no_websocket_protocol_closes_with_the_code_of_its_rfc(
+    sender: Sender, case: str
+) -> None:
+    """RFC 6455, section 7.4: 1002 for the protocol, 1007 for the encoding, 1009 for the size."""
+    data, code = NONSENSE[case]
+    socket = await RawSocket.connected(sender)
+    socket.writer.write(data)
+    async with asyncio.timeout(10):
+        assert await socket.close_code() == code
+    await disappear(socket.writer, politely=True)
+
+
+async def test_a_message_in_many_frames_is_one_message(sender: Sender) -> None:
+    """With a ping between its parts, as the protocol allows."""
+    socket = await RawSocket.connected(sender)
+    message = b'{"type":"report","id":1,"report":{}}'
+    for place in range(len(message)):
+        socket.writer.write(framed(0 if place else TEXT, message[place : place + 1], last=False))
+    socket.writer.write(framed(PING, b"still there?") + framed(0, b""))
+    async with asyncio.timeout(10):
+        frames = [await socket.frame() for _ in range(2)]
+    assert (10, b"still there?") in frames
+    (result,) = next(json.loads(payload)["results"] for kind, payload in frames if kind == TEXT)
+    assert result["code"] == "invalid_report"
+    await disappear(socket.writer, politely=True)
+
+
+async def test_who_sends_half_and_disappears_leaves_nothing_behind(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """Half a frame, half a body, half a request line, half a packed body: with and without a last word."""
+    report = json.dumps(a_report()).encode()
+    head = (
+        f"POST /v1/elections/{sender.election}/reports HTTP/1.1\r\nHost: door\r\n"
+        f"Authorization: Bearer {sender.secret}\r\nContent-Type: application/json\r\n"
+    ).encode()
+    told = b"Content-Length: %d\r\n\r\n" % len(report)
+    halves = [
+        head[:30],
+        head,
+        head + told,
+        head + told + report[:40],
+        head + b"Content-Encoding: gzip\r\n" + told + gzip.compress(report)[:40],
+        head + b"Transfer-Encoding: chunked\r\n\r\n28\r\n" + report[:40] + b"\r\n",
+        head + b"Transfer-Encoding: chunked\r\n\r\n28\r\n" + report[:10],
+    ]
+    for half in halves:
+        for politely in (True, False):
+            _, writer = await open_connection(sender.gateway.push_url)
+            writer.write(half)
+            await disappear(writer, politely=politely)
+    message = b'{"type":"report","id":1,"report":' + report + b"}"
+    frame = framed(TEXT, message)
+    for half in (frame[:1], frame[:5], frame[:40], framed(TEXT, message[:40], last=False)):
+        for politely in (True, False):
+            socket = await RawSocket.connected(sender)
+            socket.writer.write(half)
+            await disappear(socket.writer, politely=politely)
+
+    async def forgotten() -> bool:
+        samples = await sender.gateway.metrics()
+        return not sum(value for name, value in samples.items() if name.startswith("valgnatt_push_sockets"))
+
+    await until(forgotten)
+
+
+async def test_a_request_that_is_no_http_is_answered_400_and_closed(sender: Sender) -> None:
+    """And the worker goes on."""
+    for data in (
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + os.urandom(50),
+        b"GET\r\n\r\n",
+        b"\x00" * 100 + b"\r\n\r\n",
+    ):
+        reader, writer = await open_connection(sender.gateway.push_url)
+        writer.write(data + b"\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert (await reader.read())[8:].startswith(b" 400 ")
+        await disappear(writer, politely=True)

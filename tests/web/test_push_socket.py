@@ -1,0 +1,315 @@
+"""Pushing over a WebSocket: hello and credit, results, order, and how a connection ends."""
+
+import asyncio
+import itertools
+import json
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+import pytest
+
+from gateway.generator import GeneratedElection
+from tests.gateway import Gateway, Sender
+from tests.web.doors import (
+    COUNTRY,
+    FOREIGN_UNIT,
+    HERE,
+    SUBPROTOCOL,
+    TEXT,
+    UNIT,
+    PushSocket,
+    RawSocket,
+    a_registry,
+    a_report,
+    ask,
+    connected,
+    digest_of,
+    framed,
+    head_locked,
+    moment,
+    push,
+    pushed,
+    revocation,
+    units_of,
+    until,
+    waiting_for_lock,
+)
+
+UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket"}
+
+
+async def test_a_sender_is_greeted_with_its_credit(http: aiohttp.ClientSession, sender: Sender) -> None:
+    """The first frame says how many reports may be unanswered, and what time it is here."""
+    async with connected(http, sender) as socket:
+        assert socket.socket.protocol == SUBPROTOCOL
+        assert set(socket.hello) == {"type", "credit", "server_time"}
+        assert socket.hello["credit"] == 64
+        assert abs(datetime.now(UTC) - moment(socket.hello["server_time"])) < timedelta(seconds=10)
+
+
+async def test_every_report_gets_a_result_under_its_id(http: aiohttp.ClientSession, sender: Sender) -> None:
+    """The same receipts and refusals as over HTTP; an id is a number or a text, and the sender's own business."""
+    report = a_report()
+    async with connected(http, sender) as socket:
+        await socket.send("first", report)
+        (receipt,) = await socket.results(1)
+        assert receipt.pop("id") == "first"
+        assert receipt.pop("accepted_at") == receipt.pop("published_at")
+        assert receipt == {
+            "unit": UNIT,
+            "revision": 1,
+            "outcome": "accepted",
+            "state": "published",
+            "sequence": 1,
+            "digest": digest_of(report),
+            "warnings": [],
+        }
+        for identifier, (sent, code) in enumerate(
+            (
+                (a_report(votes=11), "revision_conflict"),
+                ({**a_report(), "revision": 0}, "invalid_report"),
+                (5, "invalid_report"),
+            ),
+            start=-1,
+        ):
+            await socket.send(identifier, sent)
+            (result,) = await socket.results(1)
+            assert (result["id"], result["outcome"], result["code"]) == (identifier, "refused", code)
+        await socket.send("first", report)
+        (again,) = await socket.results(1)
+        assert (again["outcome"], again["sequence"]) == ("duplicate", 1)
+    assert (await push(http, sender, report)).document["outcome"] == "duplicate"
+
+
+async def test_reports_of_a_connection_are_decided_in_the_order_sent(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """Several revisions of a unit in flight at once are all published, in order."""
+    async with connected(http, sender) as socket:
+        for revision in range(1, 61):
+            await socket.send(revision, a_report(revision=revision))
+        results = await socket.results(60)
+    assert [result["id"] for result in results] == list(range(1, 61))
+    assert [result["sequence"] for result in results] == list(range(1, 61))
+
+
+async def test_a_sender_keeps_its_credit_full_for_as_long_as_it_likes(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """Each result makes room for another report; who keeps to its credit is never told to retry."""
+    async with connected(http, sender) as socket:
+        for revision in range(1, 65):
+            await socket.send(revision, a_report(revision=revision))
+        answered = 0
+        while answered < 1000:
+            frame = await socket.frame()
+            assert frame["credit"] == 64
+            for result in frame["results"]:
+                answered += 1
+                assert (result["id"], result["outcome"]) == (answered, "accepted")
+                if answered + 64 <= 1000:
+                    await socket.send(answered + 64, a_report(revision=answered + 64))
+
+
+async def test_a_token_reports_only_for_its_own_units(
+    gateway: Gateway, http: aiohttp.ClientSession, election: str
+) -> None:
+    """`unit_forbidden`, and nothing else is told."""
+    local = await gateway.issue(election, [HERE])
+    async with connected(http, local) as socket:
+        for identifier, unit in enumerate((FOREIGN_UNIT, "no-such-unit")):
+            await socket.send(identifier, {**a_report(unit), "status": "done"})
+            (result,) = await socket.results(1)
+            assert (result["unit"], result["code"], len(result["violations"])) == (unit, "unit_forbidden", 1)
+
+
+# Credit.
+
+
+async def test_above_its_credit_a_report_is_answered_retry_and_far_above_the_connection_closes(
+    tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """A lower credit binds once it is read, so what crosses it is no fault; more than was ever announced is one."""
+    election = await tight.load(a_registry(small))
+    sender = await tight.issue(election, [COUNTRY])
+    revisions = iter(range(1, 100))
+    async with connected(http, sender) as first:
+        assert first.hello["credit"] == 4
+        async with head_locked(tight, election):
+            for identifier in range(2):
+                await first.send(identifier, a_report(revision=next(revisions)))
+            await waiting_for_lock(tight)
+            async with connected(http, sender) as second:
+                await first.credit(2)
+                await second.credit(2) if second.hello["credit"] < 2 else None
+                await first.send("above", a_report(revision=50))
+                (result,) = await first.results(1)
+                assert (result["id"], result["outcome"], result["code"]) == ("above", "retry", "overloaded")
+                assert result["retry_after_s"] > 0
+        assert [result["id"] for result in await first.results(2)] == [0, 1]
+        await first.credit(4)
+        async with head_locked(tight, election):
+            for identifier in range(50):
+                await first.send(identifier, a_report(revision=100 + identifier))
+            assert await first.end() == 1008
+
+
+async def test_all_credit_together_never_exceeds_the_queue(
+    tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """A new connection may start at 0; it gets its part when others have heard of theirs, and gives it back."""
+    sender = await tight.issue(await tight.load(a_registry(small)), [COUNTRY])
+    opened: list[PushSocket] = []
+    async with aiohttp.ClientSession() as session:
+        for _ in range(4):
+            socket = await session.ws_connect(
+                sender.url("/push"), protocols=[SUBPROTOCOL], headers=sender.headers
+            )
+            opened.append(PushSocket(socket))
+            opened[-1].hello = await opened[-1].frame()
+        for socket in opened:
+            if socket.hello["credit"] != 1:
+                await socket.credit(1)
+        for number, socket in enumerate(opened):
+            await socket.send(1, a_report(units_of(small)[number]))
+            (result,) = await socket.results(1)
+            assert result["outcome"] == "accepted"
+        for socket in opened[1:]:
+            await socket.socket.close()
+        await opened[0].credit(4)
+        await opened[0].socket.close()
+
+
+# How a connection begins and ends.
+
+
+async def test_what_is_no_websocket_is_answered_426_and_no_subprotocol_400(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """The token is asked for first: a stranger is told nothing of either."""
+    answer = await ask(http, "GET", sender.url("/push"), headers=sender.headers)
+    answer.problem(426, "upgrade_required")
+    assert answer.headers["Upgrade"] == "websocket"
+    for protocols in ([], ["valgnatt.push.v0"], ["chat", "valgnatt"]):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(sender.url("/push"), protocols=protocols, headers=sender.headers)
+        assert refused.value.status == 400
+    (await ask(http, "GET", sender.url("/push"), headers={**sender.headers, **UPGRADE})).problem(
+        400, "subprotocol_missing"
+    )
+    (await ask(http, "GET", sender.url("/push"), headers=UPGRADE)).problem(401, "token_missing")
+    async with http.ws_connect(
+        sender.url("/push"), protocols=["chat", SUBPROTOCOL], headers=sender.headers
+    ) as socket:
+        assert socket.protocol == SUBPROTOCOL
+
+
+async def test_a_revoked_token_s_connections_close_with_1008(
+    gateway: Gateway, http: aiohttp.ClientSession, election: str, sender: Sender
+) -> None:
+    """In every worker; those of other tokens stay."""
+    other = await gateway.issue(election, [COUNTRY])
+    async with connected(http, other) as staying:
+        opened = [
+            PushSocket(
+                await http.ws_connect(sender.url("/push"), protocols=[SUBPROTOCOL], headers=sender.headers)
+            )
+            for _ in range(8)
+        ]
+        await opened[0].send(1, a_report())
+        await opened[0].results(1)
+        await gateway.revoke(sender)
+        assert [await socket.end() for socket in opened] == [1008] * 8
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(sender.url("/push"), protocols=[SUBPROTOCOL], headers=sender.headers)
+        assert refused.value.status == 401
+        await staying.send(1, a_report(revision=2))
+        assert (await staying.results(1))[0]["outcome"] == "accepted"
+
+
+async def test_a_report_in_flight_when_its_token_is_revoked_is_not_accepted_afterwards(
+    gateway: Gateway, http: aiohttp.ClientSession, election: str, sender: Sender
+) -> None:
+    """What the journal takes after the act rests on the election as it then is."""
+    async with connected(http, sender) as socket:
+        async with head_locked(gateway, election):
+            await socket.send(1, a_report())
+            await waiting_for_lock(gateway)
+            revoking = asyncio.create_task(gateway.revoke(sender))
+            await waiting_for_lock(gateway, 2)
+            await socket.send(2, a_report(revision=2))
+        await revoking
+        outcomes = {}
+        while (message := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
+            outcomes |= {result["id"]: result for result in json.loads(message.data)["results"]}
+        assert socket.socket.close_code == 1008
+    assert outcomes[1]["outcome"] == "accepted"
+    revoked_at = await revocation(sender)
+    for result in outcomes.values():
+        assert result["outcome"] != "accepted" or moment(result["accepted_at"]) <= revoked_at
+
+
+async def test_an_expired_token_s_connection_closes_with_1008(
+    gateway: Gateway, http: aiohttp.ClientSession, election: str
+) -> None:
+    """Without waiting for it to send anything."""
+    expires_at = datetime.now(UTC) + timedelta(seconds=1)
+    sender = await gateway.issue(election, [COUNTRY], expires_at=expires_at)
+    async with connected(http, sender) as socket:
+        assert await socket.end() == 1008
+        assert datetime.now(UTC) >= expires_at
+
+
+async def test_who_reads_no_results_harms_nobody(
+    gateway: Gateway, http: aiohttp.ClientSession, election: str, sender: Sender
+) -> None:
+    """The door stops reading from it, so what is kept for it is bounded, and others are answered as ever."""
+    deaf = await gateway.issue(election, [COUNTRY])
+    raw = await RawSocket.connected(deaf, receive_buffer=4096)
+    raw.writer.transport.pause_reading()
+    raw.writer.transport.set_write_buffer_limits(high=1 << 16)
+    frame = framed(TEXT, json.dumps({"type": "x" * 1000, "id": "y" * 64}).encode())
+    taken = 0
+
+    async def flood() -> None:
+        nonlocal taken
+        while True:
+            raw.writer.write(frame)
+            await raw.writer.drain()
+            taken += len(frame)
+
+    flooding = asyncio.create_task(flood())
+    revisions = itertools.count(1)
+
+    async def stuck() -> bool:
+        before = taken
+        for revision in itertools.islice(revisions, 10):
+            assert (await push(http, sender, a_report(revision=revision))).status == 201
+        return taken == before
+
+    try:
+        await until(stuck)
+        assert taken < 64 << 20  # what the kernel holds for both, and little more
+        async with connected(http, sender) as socket:
+            await socket.send(1, a_report(revision=next(revisions)))
+            assert (await socket.results(1))[0]["outcome"] == "accepted"
+    finally:
+        flooding.cancel()
+        raw.writer.transport.abort()
+
+    async def forgotten() -> bool:
+        samples = await gateway.metrics()
+        return not sum(value for name, value in samples.items() if name.startswith("valgnatt_push_sockets"))
+
+    await until(forgotten)
+
+
+async def test_two_that_push_the_same_get_one_receipt(http: aiohttp.ClientSession, sender: Sender) -> None:
+    """Over two connections at once, and over HTTP at the same time: one is first, the others are duplicates."""
+    async with connected(http, sender) as first, connected(http, sender) as second:
+        await asyncio.gather(first.send(1, a_report()), second.send(1, a_report()))
+        answers = await asyncio.gather(first.results(1), second.results(1), push(http, sender, a_report()))
+    results = [answers[0][0], answers[1][0], answers[2].document]
+    assert sorted(result["outcome"] for result in results) == ["accepted", "duplicate", "duplicate"]
+    assert len({result["accepted_at"] for result in results}) == 1
+    assert await pushed(http, sender, a_report(revision=2))

@@ -1,0 +1,350 @@
+"""Areas, blocks, publications and cursors as bytes, read back by readers that know only the standards."""
+
+import csv
+import io
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from gateway.election.registry import Registry, read_registry
+from gateway.election.state import Cursor, ElectionState
+from gateway.errors import MalformedCursor
+from gateway.wire.events import (
+    area_document,
+    area_event,
+    block_event,
+    csv_table,
+    format_cursor,
+    parse_cursor,
+    publication_event,
+    publication_line,
+    retry_event,
+    to_json,
+)
+from tests.election.makers import (
+    BEYOND_BMP,
+    CATEGORIES,
+    DOCUMENT,
+    PARTIES,
+    REGISTRY,
+    Record,
+    a_report,
+    chained,
+    digest,
+    reports,
+    some_counts,
+)
+from tests.wire.sse import events_of
+
+AT = datetime(2025, 9, 8, 20, 36, 55, 250_000, tzinfo=UTC)
+
+
+def told(state: ElectionState, index: int) -> Any:
+    """An area's event, read back."""
+    (event,), retries, rest = events_of(area_event(state, index))
+    assert (event.type, event.id, retries, rest) == ("area", "", [], b"")
+    return event.document
+
+
+def a_state(*history: dict[str, Any], registry: Registry = REGISTRY) -> ElectionState:
+    record, state = Record(), ElectionState(registry)
+    for report in history:
+        state.apply(record.write(report))
+    return state
+
+
+# Area events ---------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(reports(), max_size=6))
+def test_an_area_event_reads_back_as_the_area(history: list[dict[str, Any]]) -> None:
+    """Every area at every state is one event of one line, and says what the document says."""
+    state = a_state(*history)
+    for index in range(len(REGISTRY.areas)):
+        document = area_document(state, index)
+        expected = json.dumps(document, default=lambda time: time.isoformat().replace("+00:00", "Z"))
+        assert told(state, index) == json.loads(expected)
+        assert area_event(state, index).count(b"\n") == 3
+
+
+def test_an_area_has_the_members_of_the_contract_in_their_order() -> None:
+    """Readers see first who and when, then how much."""
+    state = a_state(a_report("a-2", counts={"advance": {**some_counts(P=3), "voters": 4}}))
+    common = ["area", "parent", "level", "name", "sequence", "published_at", "eligible", "units", "counts"]
+    unit = told(state, REGISTRY.by_id["a-2"].index)
+    assert list(unit) == [*common, "revision", "counted_at", "status", "correction"]
+    assert list(told(state, 0)) == [*common, "corrections", "last_correction"]
+    assert list(unit["counts"]["advance"]) == ["ballots", "blank", "rejected", "voters", "votes"]
+    assert unit["counts"] == {
+        "advance": {
+            "ballots": 4,
+            "blank": 1,
+            "rejected": 2,
+            "voters": 4,
+            "votes": {"P": 3, "Q": 0, "RØDT": 0},
+        }
+    }
+
+
+def test_no_name_breaks_the_stream() -> None:
+    """Line ends, field names and controls within a name stay within the event's one line of data."""
+    name = 'x\n\nevent: block\r\ndata: {}\r\r\u2028\u2029\x85\x00"\\ ' + BEYOND_BMP
+    areas = [{**area, "name": name} for area in DOCUMENT["areas"]]
+    state = a_state(registry=read_registry({**DOCUMENT, "areas": areas}))
+    assert told(state, 0)["name"] == name
+
+
+# Blocks, cursors -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("published_at", [None, AT])
+@pytest.mark.parametrize(
+    ("snapshot", "rehearsal", "shown"),
+    [
+        (True, False, {}),
+        (True, True, {"rehearsal": True}),
+        (False, False, {}),
+        (False, True, {}),
+    ],
+)
+def test_a_block_event_carries_the_cursor_and_nothing_else_does(
+    published_at: datetime | None, snapshot: bool, rehearsal: bool, shown: dict[str, Any]
+) -> None:
+    """Its id is the place in the record; its data say of which moment it is, and a snapshot if it is no real one."""
+    chain = bytes.fromhex("5f3a9c21" + "00" * 28)
+    block = block_event(
+        Cursor(1907, 0x5F3A9C21),
+        chain,
+        published_at,
+        snapshot=snapshot,
+        rehearsal=rehearsal,
+        areas=377,
+        server_time=AT,
+    )
+    (event,), _, _ = events_of(block)
+    assert (event.type, event.id) == ("block", "1907-5f3a9c21")
+    assert event.document == {
+        "sequence": 1907,
+        "published_at": published_at and "2025-09-08T20:36:55.250000Z",
+        "chain": chain.hex(),
+        "snapshot": snapshot,
+        "areas": 377,
+        "server_time": "2025-09-08T20:36:55.250000Z",
+        **shown,
+    }
+
+
+def test_a_retry_field_stands_alone() -> None:
+    """It is no event, and does not begin one."""
+    assert events_of(retry_event(2412)) == ([], [2412], b"")
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(0, 10**18 - 1), st.integers(0, 2**32 - 1))
+def test_a_cursor_comes_back_as_it_was_given(sequence: int, prefix: int) -> None:
+    """What stands in an `id` is read from `Last-Event-ID`."""
+    cursor = Cursor(sequence, prefix)
+    assert parse_cursor(format_cursor(cursor)) == cursor
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "-",
+        "0",
+        "1907",
+        "1907-",
+        "-5f3a9c21",
+        "1907-5f3a9c2",
+        "1907-5f3a9c211",
+        "1907-5F3A9C21",
+        "1907_5f3a9c21",
+        "01907-5f3a9c21",
+        "00-00000000",
+        "-1-5f3a9c21",
+        "+1-5f3a9c21",
+        "1.0-5f3a9c21",
+        "1_0-5f3a9c21",
+        " 1907-5f3a9c21",
+        "1907-5f3a9c21\n",
+        "1907-5f3a9c21 ",
+        "1907-0x3a9c21",
+        "١-5f3a9c21",
+        "1000000000000000000-5f3a9c21",
+        "1" * 5000 + "-5f3a9c21",
+    ],
+)
+def test_what_is_no_cursor_is_told_apart(text: str) -> None:
+    """There is one way to write a cursor."""
+    with pytest.raises(MalformedCursor) as caught:
+        parse_cursor(text)
+    assert len(str(caught.value)) < 120
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.text(max_size=30) | st.from_regex(r"\A[0-9+_ ]{0,5}-?[0-9a-fA-F]{7,9}\n?\Z"))
+@example("0-00000000")
+def test_any_text_is_a_cursor_in_one_form_or_none(text: str) -> None:
+    """A header may hold anything; what is taken for a cursor is written back just so."""
+    try:
+        cursor = parse_cursor(text)
+    except MalformedCursor:
+        return
+    assert format_cursor(cursor) == text
+
+
+# Publications --------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(reports(), min_size=1, max_size=4))
+def test_a_publication_embeds_the_stored_bytes(history: list[dict[str, Any]]) -> None:
+    """Whoever reads the record can compute each digest and the chain from what is in it."""
+    record, chain = Record(), bytes(32)
+    for number, report in enumerate(history, 1):
+        publication = record.write(report)
+        line = publication_line(publication)
+        assert line.endswith(b',"report":' + publication.body + b"}\n")
+        assert line.count(b"\n") == 1
+        document = json.loads(line)
+        assert list(document) == ["sequence", "published_at", "digest", "chain", "report"]
+        chain = chained(chain, digest(document["report"]))
+        assert (document["sequence"], document["report"]) == (number, report)
+        assert (document["digest"], document["chain"]) == (digest(report).hex(), chain.hex())
+
+        cursor = Cursor(number, int.from_bytes(chain[:4]))
+        (event,), _, rest = events_of(publication_event(line, cursor))
+        assert (event.type, event.id, rest) == ("publication", f"{number}-{chain.hex()[:8]}", b"")
+        assert event.data.encode() + b"\n" == line
+
+
+def test_stored_bytes_are_not_written_anew() -> None:
+    """Not even where they are not what the gateway itself would write."""
+    publication = Record().write(a_report())
+    odd = type(publication)(
+        **{name: getattr(publication, name) for name in publication.__struct_fields__}
+        | {"body": b'{"z": 1.0, "a" :"\\u0041"}'}
+    )
+    assert publication_line(odd).endswith(b'"report":{"z": 1.0, "a" :"\\u0041"}}\n')
+
+
+def test_a_time_in_utc_is_written_with_a_z() -> None:
+    """The short form of RFC 3339; texts are UTF-8 and not escaped."""
+    assert to_json({"at": AT, "RØDT": 1}) == '{"at":"2025-09-08T20:36:55.250000Z","RØDT":1}'.encode()
+    assert to_json(datetime(2025, 9, 8, tzinfo=UTC)) == b'"2025-09-08T00:00:00Z"'
+
+
+# CSV -----------------------------------------------------------------------------------------------------
+
+
+def table(state: ElectionState) -> list[dict[str, str]]:
+    """The whole table, as a CSV reader reads it."""
+    raw = csv_table(state, range(len(state.areas)))
+    assert raw.endswith(b"\r\n")
+    return list(csv.DictReader(io.StringIO(raw.decode(), newline=""), strict=True))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(reports(), max_size=6))
+def test_a_table_says_what_the_areas_say(history: list[dict[str, Any]]) -> None:
+    """A row an area, a column a figure; what nobody counted, or is on no ballot there, is empty and not 0."""
+    state = a_state(*history)
+    rows = table(state)
+    assert len(rows) == len(REGISTRY.areas)
+    for index, row in enumerate(rows):
+        document = area_document(state, index)
+        assert row["area"] == document["area"]
+        assert row["sequence"] == str(document["sequence"])
+        assert (row["units"], row["reported"]) == (
+            str(document["units"]["total"]),
+            str(document["units"]["reported"]),
+        )
+        assert row["eligible"] == _cell(document["eligible"])
+        at = document["published_at"]
+        assert datetime.fromisoformat(row["published_at"]) == at if at else row["published_at"] == ""
+        for category in CATEGORIES:
+            counts = document["counts"].get(category, {})
+            for name in ("ballots", "blank", "rejected", "voters"):
+                assert row[f"{category}.{name}"] == _cell(counts.get(name))
+            for party in PARTIES:
+                assert row[f"{category}.votes.{party}"] == _cell(counts.get("votes", {}).get(party))
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("Øvre", "Øvre"),
+        ("A, 1", '"A, 1"'),
+        ('B "1"', '"B ""1"""'),
+        ("two\nlines", '"two\nlines"'),
+        ("two\r\nlines", '"two\r\nlines"'),
+        ("=1+1", "'=1+1"),
+        ('=HYPERLINK("x","y")', '"\'=HYPERLINK(""x"",""y"")"'),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", '"\'\r=1"'),
+        ("\n=1", '"\'\n=1"'),
+        ("a=1", "a=1"),
+        ("", ""),
+    ],
+)
+def test_a_name_is_quoted_and_never_a_formula(name: str, cell: str) -> None:
+    """A cell that a spreadsheet would run gets an apostrophe in front; a mark of CSV gets quotes around."""
+    areas = [{**area, "name": name} for area in DOCUMENT["areas"]]
+    state = a_state(registry=read_registry({**DOCUMENT, "areas": areas}))
+    raw = csv_table(state, [0]).decode()
+    header, row = raw.split("\r\n", maxsplit=1)
+    assert row == f"0,,no,,country,{cell},1000,6,0{',' * (header.count(',') - 8)}\r\n"
+    assert table(state)[0]["name"].removeprefix("'") == name
+
+
+def test_a_column_is_never_a_formula_either() -> None:
+    """Codes and categories are names as well."""
+    parties = [{"code": "=P,1", "name": "x"}]
+    areas = [{"id": "x", "name": "X", "level": "country"}]
+    header = {**DOCUMENT["election"], "categories": ["-c"]}
+    registry = read_registry({**DOCUMENT, "election": header, "parties": parties, "areas": areas})
+    columns = csv_table(ElectionState(registry), []).decode()
+    assert columns.endswith("reported,'-c.ballots,'-c.blank,'-c.rejected,'-c.voters,\"'-c.votes.=P,1\"\r\n")
+
+
+def test_a_count_is_never_taken_for_a_formula() -> None:
+    """Figures are figures, and no apostrophe makes a text of them."""
+    state = a_state(a_report("a-2", counts={"advance": some_counts(P=5)}))
+    assert "'" not in csv_table(state, [REGISTRY.by_id["a-2"].index]).decode()
+
+
+def test_the_cells_of_a_unit_are_right_in_every_column() -> None:
+    """One row written out."""
+    state = a_state(a_report("a-2", counts={"election_day": {**some_counts(P=5), "voters": 0}}))
+    (row,) = [row for row in table(state) if row["area"] == "a-2"]
+    assert {name: value for name, value in row.items() if value} == {
+        "sequence": "1",
+        "published_at": "2025-09-08T19:00:00+00:00",
+        "area": "a-2",
+        "parent": "a",
+        "level": "municipality",
+        "name": "A 2",
+        "eligible": "20",
+        "units": "1",
+        "reported": "1",
+        "election_day.ballots": "6",
+        "election_day.blank": "1",
+        "election_day.rejected": "2",
+        "election_day.voters": "0",
+        "election_day.votes.P": "5",
+        "election_day.votes.Q": "0",
+        "election_day.votes.RØDT": "0",
+    }
