@@ -43,7 +43,7 @@ _with_database = with_config_options(only=_DATABASE)
 def main() -> None:
     """Run the command line; what the gateway names is told as one line."""
     try:
-        app()
+        app(prog_name="valgnatt")
     except GatewayError as error:
         fail(str(error))
 

@@ -45,6 +45,7 @@ class Gateway:
     def __init__(self, database: Addressed, config: dict[str, Any]) -> None:
         self.database = database
         self.log: deque[str] = deque(maxlen=LINES_MAX)
+        self._told_to_end = False
         self._ports: Future[dict[str, int]] = Future()
         environ = {name: value for name, value in os.environ.items() if not name.startswith("VALGNATT_")}
         knobs = {
@@ -107,8 +108,10 @@ class Gateway:
         return [line for line in self.log if '"level":"error"' in line or '"level":"critical"' in line]
 
     def terminate(self) -> None:
-        """Tell it to end (SIGTERM); `wait_ended` sees that it did."""
-        self._process.send_signal(signal.SIGTERM)
+        """Tell it to end (SIGTERM), once: a second time would be an order to end at once."""
+        if not self._told_to_end:
+            self._told_to_end = True
+            self._process.send_signal(signal.SIGTERM)
 
     def wait_ended(self) -> int:
         """Block until it has ended and return its exit status; kill what is late."""
@@ -197,8 +200,7 @@ def served(database: Addressed, **config: Any) -> Iterator[Gateway]:
     try:
         gateway.wait_ready()
         yield gateway
-        if not gateway.ended:
-            gateway.terminate()
+        gateway.terminate()
         status = gateway.wait_ended()
         assert status == 0, f"the gateway ended with status {status}"
     except BaseException:

@@ -5,44 +5,28 @@ and answered, whatever happens behind.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from aiohttp import hdrs, web
 
 from gateway.config import Config
-from gateway.election.outcome import Outcome, Receipt, Refusal, Retry, outcome_document, refusal_of
-from gateway.election.validation import Invalid, ValidReport
-from gateway.errors import Draining, ElectionUnknown, JournalUnavailable, MalformedDocument, Overloaded
+from gateway.errors import Draining, ElectionUnknown, JournalUnavailable, Overloaded
 from gateway.journal.admission import CreditBank
 from gateway.journal.elections import Elections, Standing, Token
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.writer import BatchWriter, Waiting
 from gateway.metrics import PushMetrics
-from gateway.web.answers import JSON, Problem, jittered_s, json_response, problems
+from gateway.web.answers import Problem, jittered_s, json_response, problems
 from gateway.web.health import add_health
-from gateway.web.push_body import BODY_MAX, Body, MalformedBody, TooLarge, read_body, unpack
+from gateway.web.push_body import BODY_MAX, Body
 from gateway.web.push_reading import report_document, transfers_document
+from gateway.web.push_request import Gathering, judge_all, read_request, response
 from gateway.web.push_socket import PushSocket
 from gateway.wire.session import SUBPROTOCOL
 
-BODY_S = 60.0
-"""What a sender may take over the body of a request."""
-ANSWER_S = 30.0
-"""How long a request waits for its outcomes; what is undecided then is answered `retry`."""
-CHECKS = 200
-"""Reports checked before other requests have their turn."""
-
 _PRIVATE = {"Cache-Control": "private, no-store"}
-_STATUS = {
-    "unit_forbidden": 403,
-    "token_revoked": 401,
-    "stale_revision": 409,
-    "revision_conflict": 409,
-    "election_closed": 409,
-    "malformed": 400,
-}
 
 
 class OpenElection:
@@ -80,28 +64,6 @@ class OpenElection:
         """Have every socket told its credit."""
         for socket in self.sockets:
             socket.announce()
-
-
-class _Request:
-    """Gathers the outcomes of one request."""
-
-    def __init__(self, outcomes: list[Outcome | None]) -> None:
-        self.outcomes = outcomes
-        self._open = sum(outcome is None for outcome in outcomes)
-        self._done = asyncio.get_running_loop().create_future()
-
-    def settle(self, key: int, outcome: Outcome) -> None:
-        self.outcomes[key] = outcome
-        self._open -= 1
-
-    def flush(self) -> None:
-        if not self._open and not self._done.done():
-            self._done.set_result(None)
-
-    async def wait(self) -> None:
-        if self._open:
-            async with asyncio.timeout(ANSWER_S):
-                await self._done
 
 
 class PushDoor:
@@ -275,56 +237,36 @@ class PushDoor:
         """`POST /v1/elections/{election}/reports`: one report, an array, or a report a line."""
         held, token = await self._authenticate(request)
         _require_sender(token)
-        ndjson = _content_type(request)
-        body = read_or_problem(await _read(request), ndjson=ndjson)
+        body = await read_request(request)
         received_at = datetime.now(UTC)
-        outcomes, valid = await self._check(held, token, body)
-        answers = _Request(outcomes)
-        if valid:
-            self._submit(held, token, valid, received_at, answers)
-            try:
-                await answers.wait()
-            except TimeoutError:
-                pass
-        decided = [_decided(outcome, valid, place) for place, outcome in enumerate(outcomes)]
-        for outcome in decided:
+        gathering = await self._judge(held, token, body)
+        if gathering.valid:
+            self._submit(held, token, gathering, received_at)
+        outcomes = await gathering.decided()
+        for outcome in outcomes:
             self._metrics.answered(outcome)
-        rehearsal = held.standing.registry.rehearsal
-        if body.single:
-            return _single(decided[0], rehearsal)
-        if decided and all(isinstance(outcome, Retry) for outcome in decided):
-            return _undecided(decided[0])
-        documents = [outcome_document(outcome, rehearsal=rehearsal) for outcome in decided]
-        return json_response({"results": documents})
+        return response(outcomes, single=body.single, rehearsal=held.standing.registry.rehearsal)
 
-    async def _check(
-        self, held: OpenElection, token: Token, body: Body
-    ) -> tuple[list[Outcome | None], dict[int, ValidReport]]:
+    async def _judge(self, held: OpenElection, token: Token, body: Body) -> Gathering:
         """Judge every report by the election as it is now, and again if it changes meanwhile.
 
         A body may have taken a minute to arrive, so its token is looked at anew. Raises Problem.
         """
         while True:
             standing = held.standing
-            judged = await _judge_all(standing, _still_held(standing, token), body)
+            gathering = await judge_all(standing, _still_held(standing, token), body)
             if held.standing is standing:
-                return judged
+                return gathering
 
-    def _submit(
-        self,
-        held: OpenElection,
-        token: Token,
-        valid: dict[int, ValidReport],
-        received_at: datetime,
-        answers: _Request,
-    ) -> None:
+    def _submit(self, held: OpenElection, token: Token, gathering: Gathering, received_at: datetime) -> None:
+        """Hand the valid reports to the writer, all or none. Raises Problem."""
         writer = held.writer
         if not writer.available:
             raise Problem(503, JournalUnavailable.code, "Postgres does not answer", retry_after_s=2.0)
         try:
-            writer.room.admit(token.key, len(valid), held.bank.given)
-            for place, report in valid.items():
-                writer.submit(Waiting(token.key, report, received_at, answers, place), credited=False)
+            writer.room.admit(token.key, len(gathering.valid), held.bank.given)
+            for place, valid in gathering.valid.items():
+                writer.submit(Waiting(token.key, valid, received_at, gathering, place), credited=False)
         except Overloaded as error:
             status = 429 if error.share else 503
             raise Problem(status, error.code, str(error), retry_after_s=error.retry_after_s) from None
@@ -380,50 +322,6 @@ def _require_sender(token: Token) -> None:
         raise Problem(403, "role_forbidden", f"a token of role {token.role} may not report")
 
 
-def _content_type(request: web.Request) -> bool:
-    """Return whether the body is NDJSON. Raises Problem for what is neither JSON nor NDJSON."""
-    if request.content_type == "application/x-ndjson":
-        return True
-    if request.content_type == JSON:
-        return False
-    raise Problem(415, "unsupported_type", "send application/json or application/x-ndjson")
-
-
-async def _read(request: web.Request) -> bytes:
-    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
-    if encoding not in ("identity", "gzip"):
-        raise Problem(415, "unsupported_encoding", "Content-Encoding is gzip or nothing")
-    if request.content_length is not None and request.content_length > BODY_MAX:
-        raise Problem(413, TooLarge.code, f"at most {BODY_MAX} bytes")
-    try:
-        async with asyncio.timeout(BODY_S):
-            packed = await request.read()
-    except TimeoutError:
-        raise Problem(408, "too_slow", f"the body did not arrive within {BODY_S:.0f} s") from None
-    except ConnectionError:
-        raise Problem(400, MalformedBody.code, "the body was cut off") from None  # and nobody to read this
-    except (web.RequestPayloadError, ValueError) as error:
-        raise Problem(400, MalformedBody.code, f"the body cannot be read: {error}") from None
-    if encoding == "identity":
-        return packed
-    try:
-        return unpack(iter((packed,)))
-    except MalformedBody as error:
-        raise Problem(400, error.code, str(error)) from None
-    except TooLarge as error:
-        raise Problem(413, error.code, str(error)) from None
-
-
-def read_or_problem(body: bytes, *, ndjson: bool) -> Body:
-    """Take a body apart. Raises Problem."""
-    try:
-        return read_body(body, ndjson=ndjson)
-    except MalformedBody as error:
-        raise Problem(400, error.code, str(error)) from None
-    except TooLarge as error:
-        raise Problem(413, error.code, str(error)) from None
-
-
 def _token_invalid() -> Problem:
     headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
     return Problem(401, "token_invalid", "not a token of this election now", headers=headers)
@@ -435,70 +333,3 @@ def _still_held(standing: Standing, token: Token) -> Token:
     if found is None:
         raise _token_invalid()
     return found
-
-
-async def _judge_all(
-    standing: Standing, token: Token, body: Body
-) -> tuple[list[Outcome | None], dict[int, ValidReport]]:
-    """Return for each report its refusal or None, and the valid ones by their place. Raises Problem."""
-    outcomes: list[Outcome | None] = []
-    valid: dict[int, ValidReport] = {}
-    for place, raw in enumerate(body.reports):
-        if place % CHECKS == CHECKS - 1:
-            await asyncio.sleep(0)
-        judged = _judge(standing, token, body, place, raw)
-        if isinstance(judged, ValidReport):
-            valid[place] = judged
-            outcomes.append(None)
-        else:
-            outcomes.append(judged)
-    return outcomes, valid
-
-
-def _judge(standing: Standing, token: Token, body: Body, place: int, raw: bytes) -> ValidReport | Outcome:
-    try:
-        judged = standing.validator.check(raw, token.scope)
-    except MalformedDocument as error:
-        if body.lines is None:
-            raise Problem(400, error.code, str(error)) from None
-        invalid = Invalid.malformed(str(error))
-        refusal = refusal_of(invalid)
-        return Refusal(refusal.code, None, None, violations=refusal.violations, line=body.lines[place])
-    return judged if isinstance(judged, ValidReport) else refusal_of(judged)
-
-
-def _decided(outcome: Outcome | None, valid: dict[int, ValidReport], place: int) -> Outcome:
-    if outcome is not None:
-        return outcome
-    report = valid[place].report
-    return Retry(JournalUnavailable.code, jittered_s(1.0), report.unit, report.revision)
-
-
-def _single(outcome: Outcome, rehearsal: bool) -> web.Response:
-    match outcome:
-        case Receipt():
-            return json_response(
-                outcome_document(outcome, rehearsal=rehearsal), 200 if outcome.duplicate else 201
-            )
-        case Retry():
-            return _undecided(outcome)
-        case Refusal():
-            members = outcome_document(outcome, rehearsal=rehearsal)
-            headers = {"WWW-Authenticate": "Bearer"} if outcome.code == "token_revoked" else {}
-            status = _STATUS.get(outcome.code, 422)
-            detail = _detail(outcome)
-            return Problem(status, outcome.code, detail, headers=headers, members=members).response()
-
-
-def _detail(refusal: Refusal) -> str:
-    if refusal.violations:
-        return "; ".join(f"{each.path}: {each.detail}" for each in refusal.violations[:3])
-    if refusal.current_revision is not None:
-        return f"the unit is at revision {refusal.current_revision}"
-    return refusal.code.replace("_", " ")
-
-
-def _undecided(outcome: Outcome | Sequence[Outcome]) -> web.Response:
-    assert isinstance(outcome, Retry)
-    detail = "it may or may not be durable; send it again"
-    return Problem(503, outcome.code, detail, retry_after_s=outcome.retry_after_s).response()
