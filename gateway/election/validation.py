@@ -105,7 +105,7 @@ class Validator:
         except orjson.JSONEncodeError:
             raise MalformedDocument("nested too deeply") from None
         try:
-            report = decode_report(body)
+            report = msgspec.convert(document, Report)
             unit = self.registry.units[report.unit]
             read_time(report.counted_at)
         except (msgspec.ValidationError, KeyError, ValueError):
