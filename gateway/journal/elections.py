@@ -7,6 +7,7 @@ the copy is renewed.
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -170,7 +171,7 @@ class Elections:
         self._known.set()
 
     async def _look_again(self) -> None:
-        clock = asyncio.get_running_loop().time
+        clock = time.monotonic  # finer than the loop's: a look answers for those only who asked before it
         asked_at = clock()
         async with self._looking:
             if self._looked_at < asked_at:

@@ -35,6 +35,8 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
+from gateway.errors import GatewayError
+
 DATABASE = OWNER = "valgnatt"
 FEED, READER = "valgnatt_feed", "valgnatt_reader"
 
@@ -69,8 +71,10 @@ STOPPING = (
 )  # and seconds to wait for each
 
 
-class EmbeddedPostgresError(Exception):
+class EmbeddedPostgresError(GatewayError):
     """The embedded Postgres cannot be had; the text says why, and where it can, what to do."""
+
+    code = "embedded_postgres"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ async def migrate(url: str) -> list[str]:
     """Bring a database up to date and return the names of the migrations that were applied.
 
     Safe beside others that do the same, and beside an older process that still runs.
-    Raises Refused when a migration applied earlier is not the one this program knows, or the database is newer;
-    JournalUnavailable.
+    Raises Refused when a migration applied earlier is not the one this program knows, the database is newer, or a right
+    is missing; JournalUnavailable.
     """
     connection = await connect(url, patience_s=600.0)
     try:
@@ -35,7 +35,10 @@ async def migrate(url: str) -> list[str]:
         with answering():
             await connection.execute("SET lock_timeout = 0")
             await connection.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=120)
-            return await _apply(connection)
+            try:
+                return await _apply(connection)
+            except asyncpg.InsufficientPrivilegeError as error:
+                raise Refused(f"{error.args[0]}{f' ({error.hint})' if error.hint else ''}") from error
     finally:
         connection.terminate()
 
@@ -46,11 +49,12 @@ async def _require_supported(connection: Connection) -> None:
 
 
 async def _apply(connection: Connection) -> list[str]:
-    await connection.execute("CREATE SCHEMA IF NOT EXISTS valgnatt")
-    await connection.execute(
-        "CREATE TABLE IF NOT EXISTS valgnatt.migration (number integer PRIMARY KEY, name text NOT NULL,"
-        " digest text NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
-    )
+    if await connection.fetchval("SELECT to_regclass('valgnatt.migration')") is None:
+        await connection.execute("CREATE SCHEMA IF NOT EXISTS valgnatt")
+        await connection.execute(
+            "CREATE TABLE valgnatt.migration (number integer PRIMARY KEY, name text NOT NULL,"
+            " digest text NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
+        )
     rows = await connection.fetch("SELECT number, digest FROM valgnatt.migration")
     applied = {row["number"]: row["digest"] for row in rows}
     known = migrations()
@@ -63,16 +67,13 @@ async def _apply(connection: Connection) -> list[str]:
             if applied[number] != digest:
                 raise Refused(f"migration {name} was applied to this database with another content")
             continue
-        try:
-            async with connection.transaction():
-                await connection.execute(sql)
-                await connection.execute(
-                    "INSERT INTO valgnatt.migration (number, name, digest) VALUES ($1, $2, $3)",
-                    number,
-                    name,
-                    digest,
-                )
-        except asyncpg.InsufficientPrivilegeError as error:
-            raise Refused(f"{error}{f' ({error.hint})' if error.hint else ''}") from error
+        async with connection.transaction():
+            await connection.execute(sql)
+            await connection.execute(
+                "INSERT INTO valgnatt.migration (number, name, digest) VALUES ($1, $2, $3)",
+                number,
+                name,
+                digest,
+            )
         done.append(name)
     return done

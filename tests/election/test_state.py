@@ -239,7 +239,9 @@ def _with(publication: Publication, **members: Any) -> Publication:
     return Publication(**values | members)
 
 
-StateMachine.TestCase.settings = settings(deadline=None, max_examples=80, stateful_step_count=15)
+StateMachine.TestCase.settings = settings(
+    deadline=None, max_examples=80, stateful_step_count=15, report_multiple_bugs=False
+)
 TestState = StateMachine.TestCase
 
 

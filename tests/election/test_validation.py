@@ -142,6 +142,7 @@ REFUSED: list[tuple[str, str, list[tuple[str, str]]]] = [
     ("09-08", "09-31", [("not_a_time", "$.counted_at")]),
     ("2025-09-08T22:36:55+02:00", "yesterday", [("not_a_time", "$.counted_at")]),
     ("2025-09-08T22:36:55+02:00", "", [("not_a_time", "$.counted_at")]),
+    ("2025-09-08T22:36:55+02:00", "without any offset T", [("not_a_time", "$.counted_at")]),
     (":55+02:00", f":55.{'1' * 999}Z", [("not_a_time", "$.counted_at")]),
     (":55+02:00", ":55Z\\u0000", [("forbidden_character", "$.counted_at")]),
     ('"2025-09-08T22:36:55+02:00"', "1757363815", [("wrong_type", "$.counted_at")]),

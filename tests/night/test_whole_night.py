@@ -18,9 +18,9 @@ from gateway.client.subscriber import Subscriber
 from gateway.dataset import DataSet
 from gateway.generator import write_election
 from tests.conftest import Database
-from tests.gateway import Gateway, running
 from tests.night.proxy import CuttingProxy
 from tests.night.sums import children_of, wrong_sums
+from tests.running import Gateway, running
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 

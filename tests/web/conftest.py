@@ -11,7 +11,7 @@ import pytest
 from gateway.generator import GeneratedElection
 from gateway.journal.embedded import EmbeddedPostgres
 from tests.conftest import Database
-from tests.gateway import Gateway, Sender, served, still_running
+from tests.running import Gateway, Sender, served, still_running
 from tests.web.doors import COUNTRY, a_registry
 
 _numbers = itertools.count(1)

@@ -23,7 +23,7 @@ import aiohttp
 import asyncpg
 
 from gateway.generator import GeneratedElection
-from tests.gateway import Gateway, Sender
+from tests.running import Gateway, Sender
 
 PATIENCE_S = 20.0
 """How long a fact is waited for before the test fails; none of them takes a second."""
@@ -525,6 +525,23 @@ async def streaming_from_every_worker(
             streams.append(await opened.enter_async_context(streaming(http, url, headers, **params)))
             await streams[-1].block()
         yield streams
+
+
+async def room(gateway: Gateway, http: aiohttp.ClientSession, election: str, readers: int = 2) -> None:
+    """Wait until so many readers fit, where only few do: until nothing is left of those before."""
+    url = feed_url(gateway, election)
+
+    async def let_in() -> bool:
+        async with AsyncExitStack() as opened:
+            streams = [await opened.enter_async_context(streaming(http, url)) for _ in range(readers)]
+            first = [(await stream.event(), await stream.event()) for stream in streams]
+        return all(event is not None for _, event in first)
+
+    async def empty() -> bool:
+        return (await gateway.metrics()).get('valgnatt_readers{process="feed-0"}') == 0
+
+    await until(let_in)
+    await until(empty)
 
 
 def feed_url(gateway: Gateway, election: str, path: str = "/feed") -> str:

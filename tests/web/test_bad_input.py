@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.gateway import Sender
+from tests.running import Sender
 from tests.web.doors import (
     CLOSE,
     PING,
@@ -169,15 +169,15 @@ async def test_nine_mebibytes_are_answered_413_in_every_shape(
         (await push(http, sender, None, data=data, headers=headers)).problem(413, "too_large")
 
 
-async def test_a_million_parties_are_answered_413_and_half_of_them_with_the_first_hundred(
+async def test_a_million_parties_are_answered_413_and_fewer_with_the_first_hundred(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
     """What is told of a report stays small, however much is wrong with it."""
     million = with_votes(", ".join(f'"P{number}": 1' for number in range(1_000_000))).encode()
     (await push(http, sender, None, data=million)).problem(413, "too_large")
-    (await push(http, sender, None, data=gzip.compress(million), headers=GZIP)).problem(413, "too_large")
-    half = with_votes(", ".join(f'"P{number}": 1' for number in range(500_000))).encode()
-    answer = await push(http, sender, None, data=half)
+    (await push(http, sender, None, data=gzip.compress(million, 1), headers=GZIP)).problem(413, "too_large")
+    many = with_votes(", ".join(f'"P{number}": 1' for number in range(200_000))).encode()
+    answer = await push(http, sender, None, data=many)
     violations = answer.problem(422, "invalid_report")["violations"]
     assert len(violations) == 101
     assert violations[-1]["code"] == "more_violations"
@@ -283,6 +283,20 @@ async def test_a_message_in_many_frames_is_one_message(sender: Sender) -> None:
     (result,) = next(json.loads(payload)["results"] for kind, payload in frames if kind == TEXT)
     assert result["code"] == "invalid_report"
     await disappear(socket.writer, politely=True)
+
+
+async def test_chunks_that_are_none_are_answered_400(sender: Sender) -> None:
+    """Whether the first one is wrong or a later one, as soon as they are seen."""
+    head = (
+        f"POST /v1/elections/{sender.election}/reports HTTP/1.1\r\nHost: door\r\n"
+        f"Authorization: Bearer {sender.secret}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ).encode()
+    for chunks in (b"zz\r\n{}", b"-5\r\n{}", b"2\r\n{}\r\nzz\r\n", b"2\r\n{}0\r\n\r\n", b"f" * 40 + b"\r\n"):
+        reader, writer = await open_connection(sender.gateway.push_url)
+        writer.write(head + chunks)
+        async with asyncio.timeout(10):
+            assert (await reader.readline())[8:].startswith(b" 400 "), chunks
+        await disappear(writer, politely=False)
 
 
 async def test_who_sends_half_and_disappears_leaves_nothing_behind(

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from gateway.generator import GeneratedElection
-from tests.gateway import Gateway, Sender
+from tests.running import Gateway, Sender
 from tests.web.doors import (
     COUNTRY,
     FOREIGN_UNIT,
@@ -215,6 +215,19 @@ async def test_no_token_or_a_wrong_one_is_answered_401(
             )
             answer.problem(401, code)
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+async def test_an_operator_looks_on_and_reports_nothing(
+    gateway: Gateway, http: aiohttp.ClientSession, election: str, sender: Sender
+) -> None:
+    """Its token reads reports and transfers; what it pushes is answered 403, over HTTP and as a WebSocket."""
+    operator = await gateway.issue(election, [COUNTRY], role="operator")
+    (await push(http, operator, a_report())).problem(403, "role_forbidden")
+    (await ask(http, "GET", operator.url("/push"), headers=operator.headers)).problem(403, "role_forbidden")
+    await pushed(http, sender, a_report())
+    answer = await ask(http, "GET", operator.url(f"/reports/{UNIT}"), headers=operator.headers)
+    assert answer.document["report"] == a_report()
+    assert (await ask(http, "GET", operator.url("/transfers"), headers=operator.headers)).status == 200
 
 
 async def test_an_unknown_election_is_answered_404(http: aiohttp.ClientSession, sender: Sender) -> None:
@@ -619,7 +632,7 @@ async def test_a_sender_with_its_share_waiting_is_answered_429_and_others_503_on
 
     async def waits(count: int) -> None:
         async def so_many() -> bool:
-            return (await tight.metrics())['valgnatt_waiting_reports{process="push-0"}'] == count
+            return (await tight.metrics()).get('valgnatt_waiting_reports{process="push-0"}') == count
 
         await until(so_many)
 

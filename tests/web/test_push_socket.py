@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from gateway.generator import GeneratedElection
-from tests.gateway import Gateway, Sender
+from tests.running import Gateway, Sender
 from tests.web.doors import (
     COUNTRY,
     FOREIGN_UNIT,

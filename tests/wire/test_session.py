@@ -94,7 +94,9 @@ class Session(RuleBasedStateMachine):
         assert self.session.credit == self.announced[-1]
 
 
-Session.TestCase.settings = settings(deadline=None, max_examples=100, stateful_step_count=30)
+Session.TestCase.settings = settings(
+    deadline=None, max_examples=100, stateful_step_count=30, report_multiple_bugs=False
+)
 TestCredit = Session.TestCase
 
 

@@ -220,7 +220,8 @@ BEGIN
 EXCEPTION
     WHEN insufficient_privilege THEN
         RAISE EXCEPTION 'the role valgnatt_feed is missing and this user may not create it'
-            USING HINT = 'as a database administrator: CREATE ROLE valgnatt_feed NOLOGIN; GRANT valgnatt_feed TO <this user>';
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'as a database administrator: CREATE ROLE valgnatt_feed NOLOGIN; GRANT valgnatt_feed TO <this user>';
     WHEN duplicate_object OR unique_violation THEN
         NULL;  -- another database of this cluster was migrated at the same moment
 END $$;

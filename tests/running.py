@@ -145,11 +145,17 @@ class Gateway:
             return await acts.load_election(registry)
 
     async def issue(
-        self, election: str, areas: Sequence[str], *, expires_at: datetime | None = None
+        self,
+        election: str,
+        areas: Sequence[str],
+        *,
+        role: str = "sender",
+        expires_at: datetime | None = None,
     ) -> "Sender":
         """Make a token for some areas."""
         async with self.administration() as acts:
-            return Sender(self, election, await acts.issue_token(election, areas, expires_at=expires_at))
+            issued = await acts.issue_token(election, areas, role=role, expires_at=expires_at)
+            return Sender(self, election, issued)
 
     async def revoke(self, sender: "Sender") -> None:
         """End a token."""

@@ -1,0 +1,554 @@
+"""Readers of all kinds, among them some who take nothing for a while: each has the truth whenever it takes bytes."""
+
+import json
+from typing import Any
+from unittest.mock import patch
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from gateway.election.state import Cursor, ElectionState
+from gateway.feed import channel as channel_module
+from gateway.feed.blocks import GZIP_START, BlockMaker, deflate
+from gateway.feed.channel import SLOW_BYTES_S, SLOW_S, Channel, Reader
+from gateway.feed.selection import Selection, read_selection
+from gateway.metrics import FeedMetrics
+from gateway.wire.events import area_document, format_cursor, to_json
+from tests.election.makers import REGISTRY, UNITS, Record, a_report, reports, some_counts
+from tests.feed.reader import Client
+from tests.feed.transport import FakeTransport
+
+WISHES = [
+    (None, None),
+    (",".join(REGISTRY.levels), None),
+    ("county", None),
+    (None, "b-1"),
+    ("precinct", "a-1"),
+]
+SELECTIONS = [read_selection(REGISTRY, levels, areas) for levels, areas in WISHES]
+PACES = (0, 2, 5)
+HEARTBEAT_S = 10.0
+RETRY = b"retry: 2500\n\n"
+METRICS = FeedMetrics()
+
+Documents = dict[str, Any]
+
+
+class Wire:
+    """One reader with its socket, and the client behind it that reads what was written."""
+
+    def __init__(self, channel: Channel, start: Documents | None, now: float) -> None:
+        self.channel = channel
+        self.socket = FakeTransport()
+        self.gone = 0
+        self.reader = Reader(self.socket.as_transport(), self._forget)
+        self.socket.set_protocol(self.reader)
+        self.client = Client(gzip=channel.gzip, copy=start)
+        self.read = 0
+        self.joined_at = now
+        self.wrote_at = now
+        """When something was last written."""
+        self.last_write = 0
+        """Bytes of it."""
+        self.served_at = now
+        """Since when, at least, it has been taking bytes."""
+
+    def _forget(self) -> None:
+        self.gone += 1
+
+    def catch_up(self, now: float) -> None:
+        """Let the client read what was written since it was last asked."""
+        fresh = self.socket.written[self.read :]
+        if fresh:
+            self.read = len(self.socket.written)
+            self.wrote_at, self.last_write = now, len(fresh)
+            self.client.feed(fresh, now)
+        assert self.socket.written.startswith(self.socket.taken)
+
+    @property
+    def open(self) -> bool:
+        return not self.socket.is_closing()
+
+    @property
+    def up(self) -> bool:
+        """Whether it has taken everything that was written to it."""
+        return self.open and not self.socket.unsent
+
+
+class Feed:
+    """What a feed process does with its channels, by a clock of the test's own."""
+
+    def __init__(self) -> None:
+        self.record = Record()
+        self.state = ElectionState(REGISTRY)
+        self.maker = BlockMaker(self.state)
+        self.channels: dict[tuple[str, bool, int], Channel] = {}
+        self.now = 1000.0
+        self.moments: dict[int, Documents] = {}
+        """All areas at each sequence that readers may see."""
+        self._note_moment()
+
+    def _note_moment(self) -> None:
+        self.moments[self.state.sequence] = {
+            area.id: json.loads(to_json(area_document(self.state, area.index))) for area in REGISTRY.areas
+        }
+
+    def apply(self, report: dict[str, Any]) -> None:
+        self.state.apply(self.record.write(report))
+
+    def show(self) -> None:
+        """Show the state, and write to the readers of every change."""
+        self._note_moment()
+        self.maker.advance()
+        for channel in self.channels.values():
+            if not channel.every_s:
+                channel.write(self.now)
+
+    def beat(self) -> None:
+        for channel in list(self.channels.values()):
+            if channel.every_s and self.now % channel.every_s == 0:
+                channel.write(self.now)
+            if self.now - channel.wrote_at >= HEARTBEAT_S - 1.5:
+                channel.beat(self.now)
+
+    def join(
+        self, selection: Selection, gzip: bool, every_s: int, sequence: int | None, *, stalled: bool
+    ) -> Wire:
+        key = (selection.key, gzip, every_s)
+        if key not in self.channels:
+            self.channels[key] = Channel(selection, gzip, every_s, self.maker, METRICS)
+            self.channels[key].on_empty = lambda: self.drop(key)
+        start = None if sequence is None else within(self.moments[sequence], selection)
+        wire = Wire(self.channels[key], start, self.now)
+        if stalled:
+            wire.socket.stall()
+        head = GZIP_START + deflate(RETRY) if gzip else RETRY
+        self.channels[key].join(wire.reader, head, sequence, self.now)
+        return wire
+
+    def drop(self, key: tuple[str, bool, int]) -> None:
+        del self.channels[key]
+
+
+def within(documents: Documents, selection: Selection) -> Documents:
+    return {area.id: documents[area.id] for area in REGISTRY.areas if area.index in selection.members}
+
+
+class Readers(RuleBasedStateMachine):
+    """Reports are published while readers come, stall, take a little, take all, and go."""
+
+    wires = Bundle("wires")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.feed = Feed()
+        self.all: list[Wire] = []
+        self.moving = False
+        """Whether a long run of publications is half applied."""
+        self.clock = patch.object(channel_module, "_now", lambda: self.feed.now)
+        self.clock.start()
+
+    def revision(self) -> int:
+        return self.feed.state.sequence + 1
+
+    def settled(self) -> None:
+        """Let every client read, and every lost connection be told of."""
+        for wire in self.all:
+            wire.catch_up(self.feed.now)
+            if wire.up:
+                continue
+            wire.socket.turn()
+
+    @initialize(data=st.data(), count=st.integers(0, 6))
+    def begin(self, data: st.DataObject, count: int) -> None:
+        """The night may be under way."""
+        for _ in range(count):
+            self.feed.apply(data.draw(reports(revision=self.revision())))
+            self.feed.show()
+
+    @precondition(lambda self: not self.moving)
+    @rule(data=st.data(), count=st.integers(1, 3))
+    def publish(self, data: st.DataObject, count: int) -> None:
+        """Some reports become public in one moment."""
+        for _ in range(count):
+            self.feed.apply(data.draw(reports(revision=self.revision())))
+        self.feed.show()
+        self.settled()
+
+    @rule(unit=st.sampled_from(UNITS))
+    def begin_long_run(self, unit: str) -> None:
+        """A part of a long run is applied; nobody may see a state in the middle of it."""
+        self.feed.apply(a_report(unit, self.revision(), counts={"advance": some_counts(P=self.revision())}))
+        self.moving = True
+
+    @precondition(lambda self: self.moving)
+    @rule()
+    def end_long_run(self) -> None:
+        self.moving = False
+        self.feed.show()
+        for wire in self.all:
+            wire.served_at = self.feed.now
+        self.settled()
+
+    @precondition(lambda self: not self.moving)
+    @rule(
+        target=wires,
+        selection=st.sampled_from(SELECTIONS),
+        gzip=st.booleans(),
+        every_s=st.sampled_from(PACES),
+        resume=st.booleans(),
+        stalled=st.integers(0, 3),
+        data=st.data(),
+    )
+    def join(
+        self, selection: Selection, gzip: bool, every_s: int, resume: bool, stalled: int, data: st.DataObject
+    ) -> Wire:
+        """A reader comes, new or with the cursor of some moment there was; its socket may be slow from the start."""
+        known = [sequence for sequence in self.feed.moments if sequence > 0]
+        sequence = data.draw(st.sampled_from(known)) if resume and known else None
+        wire = self.feed.join(selection, gzip, every_s, sequence, stalled=not stalled)
+        self.all.append(wire)
+        wire.catch_up(self.feed.now)
+        assert wire.client.blocks[0].block["snapshot"] == (sequence is None)
+        return wire
+
+    @rule(wire=wires)
+    def stall(self, wire: Wire) -> None:
+        wire.socket.stall()
+
+    @rule(wire=wires, most=st.integers(1, 5_000))
+    def take_some(self, wire: Wire, most: int) -> None:
+        """A slow socket takes a few bytes, perhaps all of what waits."""
+        wire.socket.take(most)
+        self._took(wire)
+
+    @rule(wire=wires)
+    def take_all(self, wire: Wire) -> None:
+        wire.socket.take()
+        self._took(wire)
+
+    def _took(self, wire: Wire) -> None:
+        wire.served_at = self.feed.now
+        self.settled()
+
+    @rule(wire=consumes(wires), how=st.sampled_from(("hang up", "abort", "end")))
+    def leave(self, wire: Wire, how: str) -> None:
+        """A reader goes, or is closed."""
+        match how:
+            case "hang up":
+                wire.socket.hang_up()
+            case "abort":
+                wire.reader.abort()
+            case "end":
+                wire.reader.end()
+        wire.socket.take()
+        wire.socket.turn()
+
+    @rule(seconds=st.sampled_from((1, 1, 2, 5, 12, 61, 70)))
+    def wait(self, seconds: int) -> None:
+        """The clock goes on, second by second."""
+        for _ in range(seconds):
+            self.feed.now += 1
+            if not self.moving:
+                self.feed.beat()
+            for channel in self.feed.channels.values():
+                channel.close_overdue(self.feed.now)
+            self.settled()
+            self._check_pace_and_patience()
+
+    def _check_pace_and_patience(self) -> None:
+        now = self.feed.now
+        for wire in self.all:
+            blocked_s = now - wire.wrote_at
+            if wire.socket.lost:
+                continue
+            if self.moving:
+                wire.served_at = now
+            elif wire.up:
+                assert now - max(wire.client.blocks[-1].at, wire.served_at) < HEARTBEAT_S
+                if wire.channel.every_s and now % wire.channel.every_s == 0:
+                    self._assert_newest(wire)
+            if wire.open and not wire.up:
+                assert blocked_s < SLOW_S + wire.last_write / SLOW_BYTES_S
+
+    def _assert_newest(self, wire: Wire) -> None:
+        newest = self.feed.moments[max(self.feed.moments)]
+        assert wire.client.copy == within(newest, wire.channel.selection)
+
+    @invariant()
+    def every_block_is_of_one_moment(self) -> None:
+        """What a reader has after a block is what the record says of that sequence, and nothing goes back."""
+        for wire in self.all:
+            sequences = [applied.sequence for applied in wire.client.blocks]
+            assert sequences == sorted(sequences)
+            for number, applied in enumerate(wire.client.blocks):
+                moment = self.feed.moments[applied.sequence]
+                assert applied.copy == within(moment, wire.channel.selection)
+                assert applied.block["chain"] == self.feed.record.chains[applied.sequence].hex()
+                pace = wire.channel.every_s
+                if number:
+                    assert not applied.block["snapshot"]
+                    assert not applied.names or not pace or applied.at % pace == 0
+            chain = self.feed.record.chains[sequences[-1]]
+            assert wire.client.cursor == format_cursor(Cursor(sequences[-1], int.from_bytes(chain[:4])))
+            assert wire.client.retries == [2500]
+            del wire.client.blocks[:-1]
+
+    @invariant()
+    def whoever_takes_bytes_has_the_newest_state(self) -> None:
+        """At once, unless it asked for a slower pace; nothing it missed is made up for."""
+        for wire in self.all:
+            if wire.up and not wire.channel.every_s and not self.moving:
+                self._assert_newest(wire)
+
+    @invariant()
+    def no_second_block_waits_for_a_reader(self) -> None:
+        for wire in self.all:
+            assert wire.socket.overruns == 0
+            assert wire.gone == wire.socket.lost
+
+    @invariant()
+    def channels_know_their_readers(self) -> None:
+        held = {id(channel): channel for channel in self.feed.channels.values()}
+        assert all(len(channel) for channel in held.values())
+        for channel in {id(wire.channel): wire.channel for wire in self.all}.values():
+            mine = [wire for wire in self.all if wire.channel is channel and not wire.socket.lost]
+            assert (id(channel) in held) == bool(mine)
+            assert sorted(map(id, channel.readers())) == sorted(id(wire.reader) for wire in mine)
+            assert channel.blocked == sum(bool(wire.socket.unsent) for wire in mine)
+            pinned = [reader for _, readers in channel.pinned().values() for reader in readers]
+            assert {id(reader) for reader in pinned} == {
+                id(wire.reader) for wire in mine if wire.socket.unsent
+            }
+
+    def teardown(self) -> None:
+        """In the end every socket takes bytes, and within the slowest pace every copy is the newest state."""
+        try:
+            if self.moving:
+                self.end_long_run()
+            for wire in self.all:
+                wire.socket.take()
+            self.settled()
+            self.whoever_takes_bytes_has_the_newest_state()
+            self.wait(max(PACES))
+            for wire in self.all:
+                if wire.up:
+                    self._assert_newest(wire)
+        finally:
+            self.clock.stop()
+
+
+Readers.TestCase.settings = settings(
+    deadline=None, max_examples=80, stateful_step_count=30, report_multiple_bugs=False
+)
+TestReaders = Readers.TestCase
+
+
+# One reader at a time --------------------------------------------------------------------------------------
+
+
+def a_feed(*units: str) -> Feed:
+    feed = Feed()
+    for unit in units:
+        publish(feed, unit)
+    return feed
+
+
+def publish(feed: Feed, unit: str) -> None:
+    revision = feed.state.sequence + 1
+    feed.apply(a_report(unit, revision, counts={"advance": some_counts(P=revision)}))
+    feed.show()
+
+
+def a_reader(feed: Feed, levels: str | None = None, areas: str | None = None, **options: Any) -> Wire:
+    selection = read_selection(REGISTRY, levels, areas)
+    sequence = options.pop("sequence", None)
+    every_s, stalled = options.pop("every_s", 0), options.pop("stalled", False)
+    return feed.join(selection, options.pop("gzip", False), every_s, sequence, stalled=stalled)
+
+
+def last(wire: Wire) -> tuple[int, list[str]]:
+    """The sequence of a reader's last block, and the areas in it."""
+    wire.catch_up(0.0)
+    return wire.client.blocks[-1].sequence, wire.client.blocks[-1].names
+
+
+def take(feed: Feed, wire: Wire) -> None:
+    """Let a reader's socket take everything."""
+    with patch.object(channel_module, "_now", lambda: feed.now):
+        wire.socket.take()
+
+
+def beat(feed: Feed, seconds: float) -> None:
+    feed.now += seconds
+    for channel in feed.channels.values():
+        channel.beat(feed.now)
+
+
+def test_a_heartbeat_moves_the_cursor_of_a_reader_for_whom_nothing_changed() -> None:
+    """It may come back with that cursor, and gets nothing a second time."""
+    feed = a_feed("b-2")
+    wire = a_reader(feed, areas="a")
+    publish(feed, "b-2")
+    publish(feed, "b-1-x-1")
+    assert last(wire) == (1, ["a", "a-1"])
+    beat(feed, 10)
+    assert last(wire) == (3, [])
+
+
+def test_a_heartbeat_does_not_move_a_reader_past_what_it_has_not_seen() -> None:
+    """At a slow pace, what changed since the last turn is still to come."""
+    feed = a_feed("b-2")
+    wire = a_reader(feed, every_s=60)
+    publish(feed, "a-2")
+    newcomer = a_reader(feed, every_s=60)
+    publish(feed, "b-2")
+    beat(feed, 10)
+    assert last(wire) == (1, [])
+    assert last(newcomer) == (2, [])
+    feed.channels[wire.channel.selection.key, False, 60].write(feed.now)
+    assert last(wire) == (3, ["no", "a", "b"])
+    assert last(newcomer) == (3, ["no", "b"])
+
+
+def test_a_channel_knows_when_it_last_wrote_to_all() -> None:
+    """So that a heartbeat is sent only to who has heard nothing for a while."""
+    feed = a_feed("b-2")
+    channel = a_reader(feed, areas="b").channel
+    assert channel.wrote_at == feed.now
+    for unit, expected in (("a-2", 1000.0), ("b-2", 1010.0)):
+        feed.now = 1010.0
+        publish(feed, unit)
+        assert channel.wrote_at == expected
+    beat(feed, 5)
+    assert channel.wrote_at == 1015.0
+    a_reader(feed, areas="b")
+    assert channel.wrote_at == 1015.0
+
+
+def test_a_reader_that_returns_gets_what_it_missed_once() -> None:
+    """From its cursor, whether near or far; nothing missed is an empty block."""
+    feed = a_feed("a-1-1", "a-2", "b-2", "a-1-2")
+    assert last(a_reader(feed, sequence=2)) == (4, ["no", "a", "b", "a-1"])
+    assert last(a_reader(feed, sequence=3)) == (4, ["no", "a", "a-1"])
+    assert last(a_reader(feed, sequence=4)) == (4, [])
+    assert last(a_reader(feed, areas="b", sequence=3)) == (4, [])
+
+
+def test_a_reader_that_takes_nothing_gets_one_block_when_it_does() -> None:
+    """Not the blocks it missed: the newest values of what changed meanwhile."""
+    feed = a_feed("b-2")
+    wire = a_reader(feed, stalled=True)
+    for unit in ("a-2", "a-1-1", "a-2", "b-2"):
+        publish(feed, unit)
+    beat(feed, 10)
+    assert last(wire) == (1, ["no", "a", "b", "a-1", "b-1", "b-1-x"])
+    take(feed, wire)
+    assert last(wire) == (5, ["no", "a", "b", "a-1"])
+    assert len(wire.client.blocks) == 2
+
+
+def test_a_reader_that_has_all_of_it_falls_in_step() -> None:
+    """Where nothing was published while it was slow it gets nothing; where nothing of its own, its cursor moves."""
+    feed = a_feed("b-2")
+    wire = a_reader(feed, areas="a", stalled=True)
+    take(feed, wire)
+    wire.catch_up(0.0)
+    assert len(wire.client.blocks) == 1
+    wire.socket.stall()
+    publish(feed, "a-2")
+    publish(feed, "b-2")
+    take(feed, wire)
+    wire.catch_up(0.0)
+    assert [(each.sequence, each.names) for each in wire.client.blocks[1:]] == [(2, ["a"]), (3, [])]
+    publish(feed, "a-2")
+    assert last(wire) == (4, ["a"])
+
+
+def test_no_reader_sees_the_middle_of_a_long_run() -> None:
+    """One that takes bytes again just then waits for the end of it."""
+    feed = a_feed("b-2")
+    wire = a_reader(feed, stalled=True)
+    publish(feed, "a-2")
+    feed.apply(a_report("b-1-x-1", 3))
+    take(feed, wire)
+    assert last(wire) == (1, ["no", "a", "b", "a-1", "b-1", "b-1-x"])
+    feed.apply(a_report("b-1-x-2", 4))
+    feed.show()
+    assert last(wire) == (4, ["no", "a", "b", "b-1", "b-1-x"])
+
+
+def test_a_reader_is_closed_only_after_the_time_that_its_block_may_take() -> None:
+    """60 s and a second for each 8 kB, counted from when the block was written."""
+    feed = a_feed("b-2")
+    levels = ",".join(REGISTRY.levels)
+    slow, quick = a_reader(feed, levels, stalled=True), a_reader(feed, levels)
+    channel = slow.channel
+    slow.catch_up(feed.now)
+    allowed_s = SLOW_S + (slow.last_write - len(RETRY)) / SLOW_BYTES_S
+    assert 60.4 < allowed_s < 62
+    beat(feed, 30)
+    assert channel.close_overdue(feed.now - 30 + allowed_s - 0.001) == 0
+    assert channel.close_overdue(feed.now - 30 + allowed_s) == 1
+    slow.socket.turn()
+    assert (slow.gone, len(channel), channel.blocked) == (1, 1, 0)
+    assert quick.open
+
+
+def test_a_block_is_written_once_for_all_in_step() -> None:
+    """They are given the same bytes, and the metrics count each."""
+    feed = a_feed("b-2")
+    wires = [a_reader(feed, gzip=gzip) for gzip in (True, True, False)]
+    before = [wire.socket.written for wire in wires]
+    blocks = METRICS.blocks._value.get()
+    publish(feed, "a-2")
+    packed, same, plain = (
+        wire.socket.written.removeprefix(head) for wire, head in zip(wires, before, strict=True)
+    )
+    assert packed == same
+    assert packed != plain
+    assert METRICS.blocks._value.get() == blocks + 3
+
+
+def test_a_channel_that_is_left_by_all_is_given_up() -> None:
+    """The next reader of its kind gets a new one."""
+    feed = a_feed("b-2")
+    one, other = a_reader(feed), a_reader(feed)
+    assert len(feed.channels) == 1
+    for wire, left in ((one, 1), (other, 0)):
+        wire.socket.hang_up()
+        wire.socket.turn()
+        assert wire.reader.channel is None
+        assert len(feed.channels) == left
+    assert a_reader(feed).channel is not one.channel
+
+
+def test_a_last_word_is_said_only_to_who_takes_bytes() -> None:
+    """Behind a block that is not taken it would come too late, and the stream ends all the same."""
+    feed = a_feed("b-2")
+    quick, slow = a_reader(feed), a_reader(feed, stalled=True)
+    written = slow.socket.written
+    for wire in (quick, slow):
+        wire.reader.end(b"retry: 9\n\n")
+        assert wire.socket.is_closing()
+    assert quick.socket.taken.endswith(b"retry: 9\n\n")
+    assert slow.socket.written == written
+
+
+def test_a_reader_has_nothing_to_say() -> None:
+    """What it sends is ignored, and closing its side closes the stream."""
+    feed = a_feed("b-2")
+    wire = a_reader(feed)
+    before = wire.socket.written
+    wire.reader.data_received(b"GET / HTTP/1.1\r\n\r\n")
+    assert wire.socket.written == before
+    assert wire.reader.eof_received() is False

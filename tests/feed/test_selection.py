@@ -1,0 +1,141 @@
+"""Which areas a reader wants, by levels and areas."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.election.registry import read_registry
+from gateway.feed.selection import AREAS_MAX, BadSelection, Selection, read_selection
+from tests.election.makers import DOCUMENT, REGISTRY, above
+
+LEVELS = {entry["id"]: entry["level"] for entry in DOCUMENT["areas"]}
+UNITS = set(LEVELS) - {entry["parent"] for entry in DOCUMENT["areas"]}
+
+
+def selected(levels: str | None = None, areas: str | None = None) -> set[str]:
+    selection = read_selection(REGISTRY, levels, areas)
+    names = {area.id for area in REGISTRY.areas if area.index in selection.members}
+    assert selection.size == len(names)
+    return names
+
+
+def naive(levels: str | None, areas: str | None) -> set[str]:
+    """The same, told from the document alone."""
+    return {
+        area
+        for area, level in LEVELS.items()
+        if (area not in UNITS if levels is None else level in levels.split(","))
+        and (areas is None or set(areas.split(",")) & set(above(area)))
+    }
+
+
+lists_of_levels = st.none() | st.lists(
+    st.sampled_from(sorted(set(LEVELS.values()))), min_size=1, max_size=7
+).map(",".join)
+lists_of_areas = st.none() | st.lists(st.sampled_from(sorted(LEVELS)), min_size=1, max_size=5).map(",".join)
+
+
+@settings(deadline=None, max_examples=150)
+@given(lists_of_levels, lists_of_areas)
+def test_a_selection_is_the_areas_of_those_levels_at_or_below_those_areas(
+    levels: str | None, areas: str | None
+) -> None:
+    """By default all areas that have children, and everything."""
+    assert selected(levels, areas) == naive(levels, areas)
+
+
+@settings(deadline=None, max_examples=150)
+@given(lists_of_levels, lists_of_areas, lists_of_levels, lists_of_areas)
+def test_selections_with_one_key_have_the_same_members(
+    levels: str | None, areas: str | None, other_levels: str | None, other_areas: str | None
+) -> None:
+    """Blocks are shared by it."""
+    one = read_selection(REGISTRY, levels, areas)
+    other = read_selection(REGISTRY, other_levels, other_areas)
+    if one.key == other.key:
+        assert _members(one) == _members(other)
+
+
+def _members(selection: Selection) -> set[int]:
+    return {area.index for area in REGISTRY.areas if area.index in selection.members}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("county,municipality", None), ("municipality,county", None)),
+        (("county,county,", None), ("county", None)),
+        ((None, "a,b"), (None, "b,a,a,")),
+        ((None, "no"), (None, None)),
+        ((None, "no,a"), (None, None)),
+        (
+            (",".join(REGISTRY.levels), "b"),
+            (",".join(reversed(REGISTRY.levels)), ",b"),
+        ),
+    ],
+)
+def test_what_is_the_same_wish_has_the_same_key(
+    one: tuple[str | None, str | None], other: tuple[str | None, str | None]
+) -> None:
+    """However it is written, so that readers share blocks."""
+    assert read_selection(REGISTRY, *one).key == read_selection(REGISTRY, *other).key
+
+
+def test_no_names_make_two_wishes_one() -> None:
+    """Whatever marks the names of levels and areas may hold, other wishes have other keys."""
+    areas = [
+        {"id": "x", "name": "", "level": "*"},
+        {"id": "x|", "name": "", "level": "a", "parent": "x"},
+        {"id": "|", "name": "", "level": "a|x", "parent": "x|"},
+        {"id": "*", "name": "", "level": "a", "parent": "x|"},
+    ]
+    registry = read_registry({**DOCUMENT, "areas": areas})
+    wishes = [
+        (levels, area)
+        for levels in (None, "*", "a", "a|x", "*,a", "a,a|x", "*,a,a|x")
+        for area in (None, "x|", "|", "*", "x|,|")
+    ]
+    found = {wish: read_selection(registry, *wish) for wish in wishes}
+    assert len({selection.key for selection in found.values()}) == len(wishes)
+    assert {area.id for area in registry.areas if area.index in found["*", None].members} == {"x"}
+
+
+@pytest.mark.parametrize(
+    ("levels", "areas", "message"),
+    [
+        ("planet", None, "no level 'planet'; there are country, county"),
+        ("county,", None, ""),
+        ("county,planet", None, "no level 'planet'"),
+        ("County", None, "no level 'County'"),
+        (" county", None, "no level ' county'"),
+        ("", None, "an empty list selects nothing"),
+        (",", None, "an empty list selects nothing"),
+        (None, "", "an empty list selects nothing"),
+        (None, "nowhere", "no area 'nowhere'"),
+        (None, "a,nowhere", "no area 'nowhere'"),
+        (None, "x" * 9_000, "no area 'xxx"),
+        (None, ",".join(f"x{number}" for number in range(AREAS_MAX + 1)), "21 areas; at most 20"),
+    ],
+)
+def test_a_wish_for_what_is_not_there_is_named(levels: str | None, areas: str | None, message: str) -> None:
+    """A reader that mistypes an area must not wait all night for it."""
+    if not message:
+        assert read_selection(REGISTRY, levels, areas)
+        return
+    with pytest.raises(BadSelection, match=message) as caught:
+        read_selection(REGISTRY, levels, areas)
+    assert len(str(caught.value)) < 200
+
+
+def test_twenty_areas_may_be_named() -> None:
+    """Naming one twice does not count."""
+    document = {
+        **DOCUMENT,
+        "areas": [
+            *DOCUMENT["areas"],
+            *({"id": f"x{number}", "name": "", "level": "precinct", "parent": "b-2"} for number in range(AREAS_MAX)),
+        ],
+    }  # fmt: skip
+    registry = read_registry(document)
+    names = [f"x{number}" for number in range(AREAS_MAX)]
+    assert read_selection(registry, "precinct", ",".join(names * 2)).size == AREAS_MAX

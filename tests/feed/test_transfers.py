@@ -1,0 +1,121 @@
+"""Where every municipality's counts are: how many, how late, and what is on its way."""
+
+import math
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.feed.transfers import Beyond, LagHistogram, Transfers
+from tests.election.makers import REGISTRY, Record, a_report
+
+AT = datetime(2025, 9, 8, 19, 0, tzinfo=UTC)
+
+
+def histogram(*seconds: float) -> LagHistogram:
+    lags = LagHistogram()
+    for each in seconds:
+        lags.add(each)
+    return lags
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(st.floats(0.0005, 7_000), min_size=1, max_size=60), st.sampled_from([0.01, 0.5, 0.9, 0.99, 1.0])
+)
+def test_a_percentile_is_at_most_a_quarter_too_high(durations: list[float], part: float) -> None:
+    """It is never below the true one, but for rounding to a tenth of a millisecond."""
+    true = sorted(durations)[math.ceil(part * len(durations)) - 1]
+    told = histogram(*durations).percentile(part)
+    assert told is not None
+    assert true - 0.00006 <= told <= 1.25 * true + 0.00006
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=30))
+def test_percentiles_rise_and_any_duration_can_be_counted(durations: list[float]) -> None:
+    """Two clocks that disagree, or a night that never ends, are counted in the first and the last bucket."""
+    lags = histogram(*durations)
+    told = [lags.percentile(part) or 0.0 for part in (0.0, 0.1, 0.5, 0.9, 0.99, 1.0)]
+    assert told == sorted(told)
+    assert all(0.0005 <= each < 7_500 for each in told)
+
+
+@pytest.mark.parametrize(
+    ("durations", "half", "most"),
+    [
+        ([], None, None),
+        ([-3.0], 0.0005, 0.0005),
+        ([0.0], 0.0005, 0.0005),
+        ([0.0005], 0.0005, 0.0005),
+        ([0.0006, 0.0006], 0.0006, 0.0006),
+        ([0.001] * 98 + [5.0, 5.0], 0.0012, 5.8775),
+        ([1e9], 7418.4123, 7418.4123),
+    ],
+)
+def test_percentiles_of_known_durations(
+    durations: list[float], half: float | None, most: float | None
+) -> None:
+    """Of none there is none."""
+    lags = histogram(*durations)
+    assert (lags.percentile(0.5), lags.percentile(0.99)) == (half, most)
+
+
+def test_memory_does_not_grow_with_what_is_counted() -> None:
+    """There are some dozens of buckets, whatever comes."""
+    lags = LagHistogram()
+    for number in range(100_000):
+        lags.add(number / 10)
+    assert len(lags._counts) < 60
+
+
+def test_a_municipality_is_told_from_push_to_reader() -> None:
+    """What is published here, what the journal holds beyond it, who was last heard of, and each stage's lag."""
+    transfers, record = Transfers(REGISTRY), Record()
+    first, second = (record.write(a_report(unit)) for unit in ("a-1-1", "a-1-1"))
+    second = msgspec.structs.replace(second, received_at=AT - timedelta(seconds=2), accepted_at=AT)
+    for publication in (first, second):
+        transfers.applied(publication, publication.published_at + timedelta(seconds=1))
+    transfers.written([first, second], second.published_at + timedelta(seconds=3))
+    beyond = {"a-1": Beyond(3, AT + timedelta(seconds=5), AT + timedelta(seconds=8))}
+    (told,) = transfers.documents(beyond, {"a-1": AT}, AT + timedelta(seconds=9), only="a-1")
+    lags = told.pop("lag_s")
+    assert told == {
+        "municipality": "a-1",
+        "name": "A, 1",
+        "units": 2,
+        "reported": 1,
+        "accepted": 5,
+        "published": 2,
+        "embargoed": 0,
+        "oldest_unpublished_s": 4.0,
+        "last_accepted_at": AT + timedelta(seconds=8),
+        "last_contact_at": AT,
+    }
+    assert [lags[stage]["p99"] for stage in ("receipt", "applied", "written")] == [
+        pytest.approx(seconds, rel=0.25) for seconds in (2.25, 1.125, 4.5)
+    ]
+
+
+def test_every_unit_has_a_municipality_that_answers_for_it() -> None:
+    """Before the night all of them are told, in the order of the registry, with nothing on the way."""
+    transfers = Transfers(REGISTRY)
+    documents = transfers.documents({}, {}, AT)
+    assert {document["municipality"]: document["units"] for document in documents} == {
+        "a-1": 2, "a-2": 1, "b": 1, "b-1": 2
+    }  # fmt: skip
+    assert [document["municipality"] for document in documents] == ["a-2", "b", "a-1", "b-1"]
+    assert all(document["accepted"] == document["published"] == 0 for document in documents)
+    assert all(document["oldest_unpublished_s"] is None for document in documents)
+    assert transfers.municipality_of("b-1-x-1") == "b-1"
+    assert "b-1" in transfers
+    assert "b-1-x" not in transfers
+
+
+def test_clocks_that_disagree_give_no_negative_age() -> None:
+    """What is published in another machine's future is as old as nothing."""
+    beyond = {"b": Beyond(1, AT + timedelta(seconds=5), AT)}
+    (told,) = Transfers(REGISTRY).documents(beyond, {}, AT, only="b")
+    assert told["oldest_unpublished_s"] == 0.0

@@ -1,0 +1,200 @@
+"""The fake socket of these tests behaves as a real one does, wherever a reader depends on it."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.feed.transport import FakeTransport
+
+LARGE = bytes(range(256)) * 65_536
+"""16 MiB: more than the buffers of a kernel take."""
+
+
+class Listener(asyncio.Protocol):
+    """Notes what a transport tells it."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.changed = asyncio.Event()
+
+    def _note(self, what: str) -> None:
+        self.told.append(what)
+        self.changed.set()
+
+    def pause_writing(self) -> None:
+        self._note("pause")
+
+    def resume_writing(self) -> None:
+        self._note("resume")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._note("lost")
+
+    async def wait_told(self, what: str) -> None:
+        async with asyncio.timeout(20):
+            while what not in self.told:
+                self.changed.clear()
+                await self.changed.wait()
+
+
+class FakeWire:
+    """A fake transport, and the peer behind it, who reads only when asked."""
+
+    def __init__(self) -> None:
+        self.listener = Listener()
+        self.transport: Any = FakeTransport()
+        self.transport.set_protocol(self.listener)
+        self.transport.set_write_buffer_limits(high=0)
+        self.transport.stall()
+
+    async def read(self, count: int) -> bytes:
+        """Read exactly so many bytes that were written; whether more are taken meanwhile is the kernel's to say."""
+        before = len(self.transport.taken)
+        self.transport.take(count)
+        return bytes(self.transport.taken[before:])
+
+    async def read_all(self, count: int) -> bytes:
+        """Read so many bytes, which are all there are."""
+        read = await self.read(count)
+        self.transport.take()
+        self.transport.turn()
+        return read
+
+    async def turn(self) -> None:
+        self.transport.turn()
+
+
+class RealWire:
+    """A real pair of sockets."""
+
+    def __init__(self, transport: asyncio.Transport, listener: Listener, peer: socket.socket) -> None:
+        self.transport = transport
+        self.listener = listener
+        self._peer = peer
+
+    async def read(self, count: int) -> bytes:
+        loop = asyncio.get_running_loop()
+        read = b""
+        async with asyncio.timeout(20):
+            while len(read) < count:
+                piece = await loop.sock_recv(self._peer, min(1 << 20, count - len(read)))
+                assert piece
+                read += piece
+        return read
+
+    read_all = read
+
+    async def turn(self) -> None:
+        await asyncio.sleep(0)
+
+
+Wire = FakeWire | RealWire
+
+
+@asynccontextmanager
+async def _real() -> AsyncIterator[RealWire]:
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    listener = Listener()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_accepted_socket(lambda: listener, ours)
+    transport.set_write_buffer_limits(high=0)
+    try:
+        yield RealWire(transport, listener, theirs)
+    finally:
+        transport.abort()
+        await listener.wait_told("lost")
+        theirs.close()
+
+
+@asynccontextmanager
+async def _fake() -> AsyncIterator[FakeWire]:
+    yield FakeWire()
+
+
+@pytest.fixture(params=[_fake, _real], ids=["fake", "real"])
+async def wire(request: pytest.FixtureRequest) -> AsyncIterator[Wire]:
+    make: Callable[[], Any] = request.param
+    async with make() as wire:
+        yield wire
+
+
+async def test_a_socket_that_takes_all_says_nothing(wire: Wire) -> None:
+    """What goes out at once makes nobody pause."""
+    if isinstance(wire, FakeWire):
+        wire.transport.take()  # as a kernel's buffer does
+    wire.transport.write(b"a few bytes")
+    wire.transport.write(b" and some more")
+    assert wire.listener.told == []
+    if isinstance(wire, RealWire):
+        assert await wire.read(25) == b"a few bytes and some more"
+    else:
+        assert wire.transport.taken == b"a few bytes and some more"
+
+
+async def test_a_socket_that_takes_no_more_says_so_before_write_returns(wire: Wire) -> None:
+    """With a limit of 0 a writer knows after each write whether it all went out."""
+    wire.transport.write(LARGE)
+    assert wire.listener.told == ["pause"]
+    wire.transport.write(b"more")
+    assert wire.listener.told == ["pause"]
+
+
+async def test_writing_may_go_on_only_when_everything_is_taken(wire: Wire) -> None:
+    """Not when some of it is; and what arrives is what was written, in order."""
+    wire.transport.write(LARGE)
+    first = await wire.read(1 << 20)
+    await wire.turn()
+    assert wire.listener.told == ["pause"]
+    rest = await wire.read_all(len(LARGE) - len(first))
+    assert first + rest == LARGE
+    await wire.listener.wait_told("resume")
+    assert wire.listener.told == ["pause", "resume"]
+
+
+async def test_a_transport_that_is_aborted_drops_what_it_holds(wire: Wire) -> None:
+    """Its protocol is told later, not within the call, and is not asked to write on."""
+    wire.transport.write(LARGE)
+    wire.transport.abort()
+    assert wire.transport.is_closing()
+    wire.transport.write(b"to nobody")
+    assert wire.listener.told == ["pause"]
+    await wire.turn()
+    await wire.listener.wait_told("lost")
+    assert wire.listener.told == ["pause", "lost"]
+
+
+async def test_a_transport_that_is_closed_sends_what_it_holds(wire: Wire) -> None:
+    """Only then the connection is lost."""
+    wire.transport.write(LARGE)
+    wire.transport.close()
+    assert wire.transport.is_closing()
+    assert "lost" not in wire.listener.told
+    assert await wire.read_all(len(LARGE)) == LARGE
+    await wire.listener.wait_told("lost")
+
+
+async def test_a_peer_that_hangs_up_is_a_lost_connection(wire: Wire) -> None:
+    """However much was waiting for it."""
+    wire.transport.write(LARGE)
+    if isinstance(wire, RealWire):
+        wire._peer.shutdown(socket.SHUT_RDWR)
+        wire._peer.close()
+    else:
+        wire.transport.hang_up()
+        wire.transport.turn()
+    await wire.listener.wait_told("lost")
+    assert "resume" not in wire.listener.told
+
+
+async def test_nothing_can_be_written_to_a_lost_connection(wire: Wire) -> None:
+    """A writer has to have forgotten it by then."""
+    wire.transport.abort()
+    await wire.turn()
+    await wire.listener.wait_told("lost")
+    with pytest.raises(RuntimeError, match="handler is closed"):
+        wire.transport.write(b"to nobody")

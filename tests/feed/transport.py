@@ -1,0 +1,100 @@
+"""A socket that takes bytes when a test says so, and says so to its protocol as the real ones do.
+
+`test_transport.py` holds it against a real socket.
+"""
+
+import asyncio
+from typing import cast
+
+
+class FakeTransport:
+    """The writing side of a transport: what is written goes to the peer at once, or waits while it takes nothing."""
+
+    def __init__(self) -> None:
+        self.taken = b""
+        """What the peer has."""
+        self.unsent = b""
+        """What waits for it."""
+        self.written = b""
+        """Everything ever written."""
+        self.stalled = False
+        self.overruns = 0
+        """How often something was written behind what was not taken yet."""
+        self.protocol: asyncio.Protocol | None = None
+        self._high = 64 << 10
+        self._paused = False
+        self._closing = False
+        self._lost = False
+
+    def as_transport(self) -> asyncio.Transport:
+        return cast("asyncio.Transport", self)
+
+    # What a transport does.
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = cast("asyncio.Protocol", protocol)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._high = 64 << 10 if high is None else high
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def write(self, data: bytes) -> None:
+        if self._lost:
+            raise RuntimeError("the handler is closed")
+        if self._closing:
+            return
+        self.overruns += bool(self.unsent)
+        self.written += data
+        self.unsent += data
+        if not self.stalled:
+            self._give(len(self.unsent))
+        if len(self.unsent) > self._high and not self._paused:
+            self._paused = True
+            self._protocol.pause_writing()
+
+    def close(self) -> None:
+        self._closing = True
+
+    def abort(self) -> None:
+        self._closing = True
+        self.unsent = b""
+
+    # What a test does.
+
+    @property
+    def lost(self) -> bool:
+        """Whether its protocol has been told that the connection is lost."""
+        return self._lost
+
+    @property
+    def _protocol(self) -> asyncio.Protocol:
+        assert self.protocol is not None
+        return self.protocol
+
+    def _give(self, most: int) -> None:
+        self.taken += self.unsent[:most]
+        self.unsent = self.unsent[most:]
+
+    def stall(self) -> None:
+        """Let the peer take nothing from now on."""
+        self.stalled = True
+
+    def take(self, most: int | None = None) -> None:
+        """Let the peer take so many bytes of what waits, or, with None, all of it and everything to come."""
+        self.stalled = most is not None
+        self._give(len(self.unsent) if most is None else most)
+        if self._paused and not self.unsent and not self._lost:
+            self._paused = False
+            self._protocol.resume_writing()
+
+    def hang_up(self) -> None:
+        """Let the peer be gone."""
+        self.abort()
+
+    def turn(self) -> None:
+        """Let the loop come round: a connection that was closed and has nothing to send is lost."""
+        if self._closing and not self.unsent and not self._lost:
+            self._lost = True
+            self._protocol.connection_lost(None)

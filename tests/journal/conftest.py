@@ -1,0 +1,77 @@
+"""A journal in Postgres, as each part of the gateway opens it."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+
+from gateway.journal.administration import Administration, administration
+from gateway.journal.connection import Connection, Pool, open_pool
+from gateway.journal.embedded import EmbeddedPostgres
+from gateway.journal.postgres import PostgresJournal
+from gateway.journal.record import PublicRecord
+from tests.conftest import Database
+
+AUTHOR = "olga"
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def shared_database(postgres: EmbeddedPostgres) -> Iterator[Database]:
+    """One database for the tests of a module that only need elections of their own in it."""
+    name = f"shared_{next(_numbers)}"
+    asyncio.run(_execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE template_valgnatt"))
+    yield Database(*(url.replace("/valgnatt?", f"/{name}?") for url in (postgres.url, postgres.feed_url)))
+    asyncio.run(_execute(postgres.url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(statement)
+    await connection.close()
+
+
+@pytest.fixture
+async def pool(database: Database) -> AsyncIterator[Pool]:
+    """The pool of a push process."""
+    async with open_pool(database.url) as pool:
+        yield pool
+
+
+@pytest.fixture
+def journal(pool: Pool) -> PostgresJournal:
+    """The journal of a push process."""
+    return PostgresJournal(pool)
+
+
+@pytest.fixture
+async def record(database: Database) -> AsyncIterator[PublicRecord]:
+    """The record as a feed process reads it."""
+    async with open_pool(database.feed_url, feed=True) as pool:
+        yield PublicRecord(pool)
+
+
+@pytest.fixture
+async def acts(database: Database) -> AsyncIterator[Administration]:
+    """Administration by AUTHOR."""
+    async with administration(database.url, AUTHOR) as acts:
+        yield acts
+
+
+@pytest.fixture
+async def owner(database: Database) -> AsyncIterator[Connection]:
+    """A connection of the database's owner, as with psql."""
+    connection = await asyncpg.connect(database.url, server_settings={"search_path": "valgnatt"})
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def reader(database: Database) -> AsyncIterator[Connection]:
+    """A connection of the feed's login, as with psql: it has taken on no role."""
+    connection = await asyncpg.connect(database.feed_url, server_settings={"search_path": "valgnatt"})
+    yield connection
+    await connection.close()

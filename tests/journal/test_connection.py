@@ -1,0 +1,346 @@
+"""How connections to Postgres behave: what they promise, how long they wait, and what their errors mean."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import pytest
+
+from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable
+from gateway.journal import connection as connection_module
+from gateway.journal.administration import Administration
+from gateway.journal.connection import (
+    CHANNEL,
+    FEED_ROLE,
+    Connection,
+    Unstorable,
+    VersionChanged,
+    answering,
+    connect,
+    notifications,
+    open_pool,
+)
+from gateway.journal.embedded import EmbeddedPostgres
+from gateway.journal.postgres import PostgresJournal
+from gateway.journal.record import PublicRecord
+from tests.conftest import Database
+from tests.journal.makers import PATIENCE_S, a_registry, a_report, append, until, waiting_for_locks
+
+NOWHERE = "postgresql://nobody:nothing@/valgnatt?host=/nonexistent"
+
+
+@pytest.fixture
+def database(shared_database: Database) -> Database:
+    """What a test sets for the whole database it takes back."""
+    return shared_database
+
+
+@asynccontextmanager
+async def database_set(owner: Connection, name: str, value: str) -> AsyncIterator[None]:
+    """Set a parameter for all sessions of the database that begin from now on."""
+    database = await owner.fetchval("SELECT current_database()")
+    await owner.execute(f"ALTER DATABASE {database} SET {name} = '{value}'")
+    try:
+        yield
+    finally:
+        await owner.execute(f"ALTER DATABASE {database} RESET {name}")
+
+
+# A commit is flushed.
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("off", "on"),
+        ("local", "on"),
+        ("remote_write", "on"),
+        ("on", "on"),
+        ("remote_apply", "remote_apply"),
+    ],
+)
+async def test_a_writer_waits_for_the_flush_whatever_the_database_is_set_to(
+    database: Database, owner: Connection, given: str, kept: str
+) -> None:
+    """Its commits are `on` or stronger, in the pool and in a connection of its own."""
+    async with database_set(owner, "synchronous_commit", given):
+        async with open_pool(database.url) as pool:
+            assert await pool.fetchval("SHOW synchronous_commit") == kept
+        single = await connect(database.url)
+        assert await single.fetchval("SHOW synchronous_commit") == kept
+        single.terminate()
+
+
+async def test_a_writer_waits_for_the_flush_when_the_server_is_set_otherwise_later(
+    database: Database, postgres: EmbeddedPostgres
+) -> None:
+    """What a connection promised when it was opened it keeps."""
+    server = await asyncpg.connect(postgres.url)
+    async with open_pool(database.url, most=1) as pool:
+        await pool.fetchval("SELECT 1")
+        source = await pool.fetchval("SELECT source FROM pg_settings WHERE name = 'synchronous_commit'")
+        assert await pool.fetchval("SHOW synchronous_commit") == "on"
+    assert source == "session"
+    await server.close()
+
+
+# What a session is.
+
+
+async def test_a_feed_has_given_up_all_rights_but_its_own(database: Database) -> None:
+    """Whoever logged in, also the owner: the session is that of the feed's role."""
+    for url in (database.url, database.feed_url):
+        async with open_pool(url, feed=True) as pool:
+            assert await pool.fetchval("SELECT current_user") == FEED_ROLE
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await pool.fetch("SELECT * FROM report")
+        single = await connect(url, feed=True)
+        assert await single.fetchval("SELECT current_user") == FEED_ROLE
+        single.terminate()
+
+
+async def test_a_feed_may_not_write_as_a_writer(database: Database) -> None:
+    """A writer with the feed's login reaches nothing."""
+    async with open_pool(database.feed_url) as pool:
+        with pytest.raises(JournalUnavailable):
+            await append(PostgresJournal(pool), 1, 1, a_report())
+
+
+@pytest.mark.parametrize("feed", [False, True])
+async def test_every_session_is_bounded(database: Database, feed: bool) -> None:
+    """No statement, lock, idle transaction or dead peer holds anything for long, and no other schema is looked in."""
+    async with open_pool(database.url, feed=feed) as pool:
+        for name, shown in (
+            ("statement_timeout", "5s"),
+            ("lock_timeout", "5s"),
+            ("idle_in_transaction_session_timeout", "5s"),
+            ("client_connection_check_interval", "2s"),
+            ("search_path", "valgnatt"),
+            ("TimeZone", "UTC"),
+            ("default_transaction_isolation", "read committed"),
+        ):
+            assert await pool.fetchval("SELECT current_setting($1)", name) == shown
+
+
+async def test_patience_bounds_the_statements_of_one_connection(database: Database) -> None:
+    """Where a purpose takes longer, it says so."""
+    patient = await connect(database.url, patience_s=60.0)
+    assert await patient.fetchval("SHOW statement_timeout") == "1min"
+    patient.terminate()
+
+
+async def test_a_connection_that_cannot_be_prepared_is_not_left_open(
+    database: Database, owner: Connection
+) -> None:
+    """One whose login may not take on the feed's role is given up, and says why."""
+    await owner.execute("CREATE ROLE stranger LOGIN PASSWORD 'pw'")
+    login, _, rest = database.url.partition("@")
+    url = f"postgresql://stranger:pw@{rest}"
+    assert login
+    try:
+        with pytest.raises(JournalUnavailable, match="permission denied to set role"):
+            await connect(url, feed=True)
+        async with open_pool(url, feed=True) as pool:
+            with pytest.raises(JournalUnavailable, match="permission denied to set role"):
+                await PublicRecord(pool).heads()
+
+        async def gone() -> bool:
+            return not await owner.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE usename = 'stranger'"
+            )
+
+        await until(gone)
+    finally:
+        await owner.execute("DROP ROLE stranger")
+
+
+# Waiting has an end.
+
+
+class Blocked:
+    """An election whose head another connection holds."""
+
+    def __init__(self, key: int, owner: Connection) -> None:
+        self.key = key
+        self._owner = owner
+
+    async def waits(self) -> None:
+        """Wait until an append waits for the head."""
+        await until(lambda: waiting_for_locks(self._owner, 1))
+
+
+@asynccontextmanager
+async def blocked(
+    acts: Administration, journal: PostgresJournal, owner: Connection
+) -> AsyncIterator[Blocked]:
+    """Hold the head of a new election."""
+    key = (await journal.election(await acts.load_election(a_registry()))).key
+    async with owner.transaction():
+        await owner.execute("SELECT FROM head WHERE election = $1 FOR UPDATE", key)
+        yield Blocked(key, owner)
+
+
+@pytest.mark.parametrize("bound", ["statement_timeout", "lock_timeout", "the client"])
+async def test_an_append_that_waits_too_long_is_given_up(
+    database: Database,
+    acts: Administration,
+    journal: PostgresJournal,
+    owner: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    bound: str,
+) -> None:
+    """Its outcome is unknown; nothing of it is taken later, and the next append is answered."""
+    if bound == "the client":
+        monkeypatch.setattr(connection_module, "ANSWER_S", 0.3)
+    else:
+        monkeypatch.setitem(connection_module._SESSION, bound, "150")
+    async with open_pool(database.url) as pool:
+        impatient = PostgresJournal(pool)
+        async with blocked(acts, journal, owner) as held:
+            with pytest.raises(JournalUnavailable):
+                await append(impatient, held.key, 1, a_report())
+        answer = await append(impatient, held.key, 1, a_report(votes=11))
+        assert answer.sequences == [1]
+
+
+async def test_an_append_whose_connection_breaks_has_an_unknown_outcome(
+    acts: Administration, journal: PostgresJournal, owner: Connection
+) -> None:
+    """Sent again it is decided, over a new connection."""
+    async with blocked(acts, journal, owner) as held:
+        waiting = asyncio.create_task(append(journal, held.key, 1, a_report()))
+        await held.waits()
+        await owner.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        with pytest.raises(JournalUnavailable):
+            await waiting
+    assert (await append(journal, held.key, 1, a_report())).sequences == [1]
+
+
+async def test_a_cancelled_append_frees_its_place(
+    acts: Administration, journal: PostgresJournal, owner: Connection
+) -> None:
+    """The statement is cancelled on the server too, so it holds nobody up."""
+    async with blocked(acts, journal, owner) as held:
+        waiting = asyncio.create_task(append(journal, held.key, 1, a_report()))
+        await held.waits()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+        async def nobody_waits() -> bool:
+            return not await waiting_for_locks(owner, 1)
+
+        await until(nobody_waits)
+    assert (await append(journal, held.key, 1, a_report())).sequences == [1]
+
+
+async def test_a_pool_opens_while_postgres_is_away() -> None:
+    """Each call then says that Postgres does not answer."""
+    async with open_pool(NOWHERE) as pool:
+        with pytest.raises(JournalUnavailable):
+            await PostgresJournal(pool).versions()
+    with pytest.raises(JournalUnavailable):
+        await connect(NOWHERE)
+
+
+# What errors mean.
+
+
+@pytest.mark.parametrize(
+    ("raised", "meant"),
+    [
+        ("VG001", VersionChanged),
+        ("VG002", ElectionUnknown),
+        ("VG003", JournalUnavailable),
+        ("22001", Unstorable),  # a value too long
+        ("22021", Unstorable),  # a character that is none
+        ("23514", Unstorable),  # a check
+        ("54000", Unstorable),  # a limit of the program
+        ("53100", JournalUnavailable),  # disk full
+        ("53300", JournalUnavailable),  # too many connections
+        ("55P03", JournalUnavailable),  # lock not available
+        ("57014", JournalUnavailable),  # cancelled
+        ("57P01", JournalUnavailable),  # shutdown
+        ("25006", JournalUnavailable),  # read only: no longer the primary
+        ("40001", JournalUnavailable),  # could not serialize
+        ("42501", JournalUnavailable),  # not allowed
+        ("XX000", JournalUnavailable),  # internal
+    ],
+)
+async def test_an_error_of_postgres_becomes_one_of_the_gateway(
+    owner: Connection, raised: str, meant: type[GatewayError]
+) -> None:
+    """What blames the data is no outage, and what is an outage blames no data."""
+    with pytest.raises(meant), answering():
+        await owner.execute(f"DO $$ BEGIN RAISE EXCEPTION 'so' USING ERRCODE = '{raised}'; END $$")
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        ConnectionResetError(),
+        TimeoutError(),
+        asyncpg.InterfaceError("closed"),
+        asyncpg.exceptions.TargetServerAttributeNotMatched("none is writable"),
+    ],
+)
+def test_a_lost_connection_is_an_outage(raised: Exception) -> None:
+    """Whichever layer notices it."""
+    with pytest.raises(JournalUnavailable), answering():
+        raise raised
+
+
+def test_a_mistake_of_the_program_is_no_outage() -> None:
+    """It passes as it is."""
+    with pytest.raises(ZeroDivisionError), answering():
+        raise ZeroDivisionError
+
+
+# Notifications.
+
+
+@pytest.mark.parametrize("feed", [False, True])
+async def test_a_notification_wakes_and_so_does_each_connect(
+    database: Database, owner: Connection, feed: bool
+) -> None:
+    """After a lost connection the listener comes back, and wakes for what it may have missed."""
+    woken = asyncio.Semaphore(0)
+    url = database.feed_url if feed else database.url
+    listening = asyncio.create_task(notifications(url, woken.release, feed=feed))
+    async with asyncio.timeout(PATIENCE_S):
+        await woken.acquire()  # it has connected
+        await owner.execute("SELECT pg_notify($1, '')", CHANNEL)
+        await woken.acquire()
+        assert woken.locked()
+        assert await owner.fetchval(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+        )
+        await woken.acquire()  # it has connected again
+        await owner.execute("SELECT pg_notify($1, '')", CHANNEL)
+        await woken.acquire()
+    listening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listening
+
+
+async def test_a_listener_without_postgres_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It tries again at leisure, and wakes nobody until it is connected."""
+    tried = asyncio.Semaphore(0)
+
+    async def refused(url: str, *, feed: bool = False) -> Connection:
+        tried.release()
+        raise JournalUnavailable("away")
+
+    monkeypatch.setattr(connection_module, "connect", refused)
+    listening = asyncio.create_task(notifications(NOWHERE, lambda: pytest.fail("nothing was heard")))
+    async with asyncio.timeout(PATIENCE_S):
+        await tried.acquire()
+    assert not listening.done()
+    listening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listening

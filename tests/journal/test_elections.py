@@ -1,0 +1,347 @@
+"""What a push process knows of elections and tokens: found when new, turned back when old, asked for within bounds."""
+
+import asyncio
+import hashlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gateway.election.outcome import Refusal
+from gateway.election.registry import read_registry
+from gateway.errors import ElectionUnknown, JournalUnavailable
+from gateway.journal.administration import Administration
+from gateway.journal.connection import Connection, VersionChanged
+from gateway.journal.elections import MISS_S, Elections, Standing
+from gateway.journal.postgres import ElectionRow, PostgresJournal
+from tests.conftest import Database
+from tests.journal.makers import PATIENCE_S, a_registry, a_report, a_standing, a_token, append
+
+NOW = datetime(2025, 9, 8, 20, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def database(shared_database: Database) -> Database:
+    """Each test has elections of its own, and needs no more."""
+    return shared_database
+
+
+class Renewed(list[Standing]):
+    """The standings that were told, in order."""
+
+    def versions(self, election: str) -> list[int]:
+        return [each.version for each in self if each.id == election]
+
+
+@pytest.fixture
+def renewed() -> Renewed:
+    return Renewed()
+
+
+@pytest.fixture
+def elections(journal: PostgresJournal, renewed: Renewed) -> Elections:
+    return Elections(journal, renewed.append)
+
+
+class FakeJournal:
+    """Elections that are made up, and a count of how often they are asked for."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, ElectionRow] = {}
+        self.asked_at: list[float] = []
+        self.error: Exception | None = None
+        self.answering = asyncio.Event()
+        self.answering.set()
+
+    def put(self, key: int = 1, version: int = 1) -> str:
+        registry = read_registry(a_registry(id="made-up"))
+        self.rows[registry.id] = ElectionRow(
+            key, version, registry, registry.publish_from, True, False, [a_token(1)]
+        )
+        return registry.id
+
+    async def versions(self) -> dict[str, tuple[int, bool]]:
+        self.asked_at.append(asyncio.get_running_loop().time())
+        await self.answering.wait()
+        if self.error is not None:
+            raise self.error
+        return {identifier: (row.version, row.released) for identifier, row in self.rows.items()}
+
+    async def election(self, identifier: str) -> ElectionRow:
+        row = self.rows.get(identifier)
+        await self.answering.wait()
+        if row is None:
+            raise ElectionUnknown(identifier)
+        return row
+
+
+# Standing.
+
+
+def test_a_token_holds_until_it_expires() -> None:
+    """At the moment named it is over, for who shows it and for what waits by it."""
+    issued = a_token(1, digest=_digest("secret"), expires_at=NOW)
+    standing = a_standing(tokens=[issued])
+    before = NOW - timedelta(microseconds=1)
+    token = standing.token("secret", before)
+    assert token is not None
+    assert token.key == 1
+    assert standing.holds(1, before) is token
+    for late in (NOW, NOW + timedelta(days=1)):
+        assert standing.token("secret", late) is None
+        assert standing.holds(1, late) is None
+    assert standing.token("another", before) is None
+    assert standing.holds(2, before) is None
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def test_a_token_reaches_the_units_of_its_areas() -> None:
+    """All below them, and none beside; an area that the registry no longer has reaches nothing."""
+    standing = a_standing(tokens=[a_token(1, "a", "b-2"), a_token(2, "gone"), a_token(3)])
+    some, none, all_units = (standing.holds(key, NOW) for key in (1, 2, 3))
+    assert some is not None
+    assert none is not None
+    assert all_units is not None
+    assert "a-1" in some.scope
+    assert "b-2" in some.scope
+    assert "b-1" not in some.scope
+    assert "a-1" not in none.scope
+    assert "b-1" in all_units.scope
+    assert some.scope is some.scope
+
+
+def test_a_report_is_checked_again_by_token_and_registry() -> None:
+    """The token has to hold and to reach the unit, the registry to allow the report."""
+    standing = a_standing(tokens=[a_token(1, "a", expires_at=NOW), a_token(2, "a")])
+    valid = a_report("a-1")
+    again = standing.check_again(2, valid, NOW)
+    assert (again.body, again.digest) == (valid.body, valid.digest)
+    assert standing.check_again(1, valid, NOW) == Refusal("token_revoked", "a-1", 1)
+    assert standing.check_again(9, valid, NOW) == Refusal("token_revoked", "a-1", 1)
+    forbidden = standing.check_again(2, a_report("b-1"), NOW)
+    assert isinstance(forbidden, Refusal)
+    assert forbidden.code == "unit_forbidden"
+
+
+# Elections in Postgres.
+
+
+async def test_an_election_and_its_tokens_are_found_as_soon_as_they_are_made(
+    elections: Elections, acts: Administration, renewed: Renewed
+) -> None:
+    """Nobody who has just been given a token is told that it is none."""
+    await elections.look()
+    with pytest.raises(ElectionUnknown):
+        await elections.standing("not-there-yet")
+    election = await acts.load_election(a_registry())
+    assert (await elections.standing(election)).id == election
+    first = await acts.issue_token(election, ["a"])
+    standing, token = await elections.authenticate(election, first.secret)
+    assert token is not None
+    assert (token.key, token.areas) == (first.key, frozenset(["a"]))
+    second = await acts.issue_token(election, ["b"])
+    _, token = await elections.authenticate(election, second.secret)
+    assert token is not None
+    assert token.key == second.key
+    assert renewed.versions(election) == [1, 2, 3]
+    assert standing.token(second.secret, NOW) is None, "a standing is not changed, it is replaced"
+
+
+async def test_a_revoked_token_is_turned_back_by_the_append_and_then_unknown(
+    elections: Elections, acts: Administration, journal: PostgresJournal
+) -> None:
+    """A copy from before the act still knows it, but no append that rests on that copy is taken."""
+    election = await acts.load_election(a_registry())
+    issued = await acts.issue_token(election, ["a"])
+    standing, token = await elections.authenticate(election, issued.secret)
+    assert token is not None
+    await acts.revoke_token(issued.key)
+    with pytest.raises(VersionChanged):
+        await append(journal, standing.key, standing.version, a_report())
+    present = await elections.renew(election)
+    assert present.check_again(token.key, a_report(), NOW) == Refusal("token_revoked", "a-1", 1)
+    assert (await elections.authenticate(election, issued.secret))[1] is None
+
+
+async def test_a_token_of_one_election_is_none_of_another(elections: Elections, acts: Administration) -> None:
+    """Though it may name the same areas."""
+    one, other = [await acts.load_election(a_registry()) for _ in range(2)]
+    issued = await acts.issue_token(one, ["no"])
+    assert (await elections.authenticate(other, issued.secret))[1] is None
+    assert (await elections.authenticate(one, issued.secret))[1] is not None
+
+
+async def test_a_standing_follows_every_act(
+    elections: Elections, acts: Administration, renewed: Renewed
+) -> None:
+    """Registry, embargo, close: each is seen at the next look, and what has not changed is not read again."""
+    document = a_registry(publish_from=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
+    election = await acts.load_election(document)
+    await elections.look()
+    document["parties"].append({"code": "D", "name": "Party D"})
+    await acts.load_election(document)
+    await elections.look()
+    await elections.look()
+    later = datetime.now(UTC) + timedelta(hours=2)
+    await acts.move_embargo(election, later)
+    await elections.look()
+    await acts.close_election(election)
+    await elections.look()
+    assert renewed.versions(election) == [1, 2, 3, 4]
+    standing = await elections.standing(election)
+    assert "D" in standing.registry.party_codes
+    assert (standing.publish_from, standing.closed) == (later, True)
+
+
+async def test_a_standing_follows_a_database_that_lost_an_act(
+    elections: Elections, acts: Administration, journal: PostgresJournal, owner: Connection
+) -> None:
+    """After a failover that lost the last act its version is lower, and appends go on against that."""
+    election = await acts.load_election(a_registry())
+    await acts.issue_token(election, ["a"])
+    assert (await elections.standing(election)).version == 2
+    await owner.execute(
+        "UPDATE head SET version = 1 WHERE election = (SELECT key FROM election WHERE id = $1)", election
+    )
+    standing = await elections.renew(election)
+    assert (await append(journal, standing.key, standing.version, a_report())).sequences == [1]
+    assert (await elections.standing(election)).version == 1
+
+
+async def test_the_elections_are_followed_until_cancelled(
+    elections: Elections, acts: Administration, renewed: Renewed
+) -> None:
+    """What is wanted is looked at soon; the first look tells that the elections are known."""
+    election = await acts.load_election(a_registry())
+    following = asyncio.create_task(elections.run())
+    async with asyncio.timeout(PATIENCE_S):
+        await elections.wait_known()
+        assert election in [each.id for each in elections.known()]
+        await acts.close_election(election)
+        while renewed.versions(election) != [1, 2]:
+            elections.want()
+            await asyncio.sleep(0.005)
+    following.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await following
+
+
+# How often is asked.
+
+
+async def test_strangers_are_looked_for_together() -> None:
+    """However many knock at once, Postgres is asked once for all that came before it was."""
+    journal = FakeJournal()
+    elections = Elections(journal, lambda _: None)
+    election = journal.put()
+    await elections.look()
+    journal.asked_at.clear()
+    answers = await asyncio.gather(
+        *[elections.authenticate(election, f"guess {number}") for number in range(200)],
+        *[elections.standing(f"guess-{number}") for number in range(200)],
+        return_exceptions=True,
+    )
+    assert all(token is None for _, token in answers[:200])
+    assert all(isinstance(each, ElectionUnknown) for each in answers[200:])
+    assert len(journal.asked_at) <= 2
+
+
+async def test_strangers_are_looked_for_at_a_bounded_pace() -> None:
+    """One who knocks again and again waits for its turn."""
+    journal = FakeJournal()
+    elections = Elections(journal, lambda _: None)
+    election = journal.put()
+    for number in range(5):
+        assert (await elections.authenticate(election, f"guess {number}"))[1] is None
+    apart = [late - early for early, late in zip(journal.asked_at, journal.asked_at[1:], strict=False)]
+    assert len(apart) >= 4
+    assert min(apart) >= 0.9 * MISS_S
+
+
+async def test_a_token_that_is_known_is_not_looked_for() -> None:
+    """Nor its election: the hot path asks nothing."""
+    journal = FakeJournal()
+    journal.rows["made-up"] = _with_token("secret")
+    elections = Elections(journal, lambda _: None)
+    await elections.look()
+    for _ in range(10):
+        assert (await elections.authenticate("made-up", "secret"))[1] is not None
+    assert len(journal.asked_at) == 1
+
+
+def _with_token(secret: str, version: int = 1) -> ElectionRow:
+    registry = read_registry(a_registry(id="made-up"))
+    token = a_token(1, digest=_digest(secret))
+    return ElectionRow(1, version, registry, registry.publish_from, True, False, [token])
+
+
+async def test_while_postgres_is_away_nobody_is_told_that_a_token_is_none() -> None:
+    """What could not be looked for is not unknown: all who asked learn that Postgres does not answer."""
+    journal = FakeJournal()
+    elections = Elections(journal, lambda _: None)
+    election = journal.put()
+    await elections.look()
+    journal.error = JournalUnavailable("away")
+    answers = await asyncio.gather(
+        *[elections.authenticate(election, f"new {number}") for number in range(20)],
+        *[elections.standing(f"new-{number}") for number in range(20)],
+        return_exceptions=True,
+    )
+    assert [type(each) for each in answers] == [JournalUnavailable] * 40
+    assert len(journal.asked_at) <= 3
+    journal.error = None
+    assert (await elections.authenticate(election, "new"))[1] is None
+
+
+async def test_one_who_hangs_up_does_not_answer_for_others() -> None:
+    """A look that was cut short has found nothing; the next in turn looks itself."""
+    journal = FakeJournal()
+    elections = Elections(journal, lambda _: None)
+    election = journal.put()
+    await elections.look()
+    journal.rows[election] = _with_token("new", version=2)
+    journal.answering.clear()
+    hasty = asyncio.create_task(elections.authenticate(election, "other"))
+    await asyncio.sleep(0)
+    patient = asyncio.create_task(elections.authenticate(election, "new"))
+    while len(journal.asked_at) < 2:  # noqa: ASYNC110 - told by a call
+        await asyncio.sleep(0.001)
+    hasty.cancel()
+    journal.answering.set()
+    with pytest.raises(asyncio.CancelledError):
+        await hasty
+    assert (await patient)[1] is not None
+
+
+async def test_an_older_reading_never_replaces_a_newer_one() -> None:
+    """Readings follow one another, so that the last to be made is the last to be kept."""
+    journal = FakeJournal()
+    renewed = Renewed()
+    elections = Elections(journal, renewed.append)
+    election = journal.put(version=1)
+    journal.answering.clear()
+    slow = asyncio.create_task(elections.renew(election))
+    await asyncio.sleep(0)
+    journal.put(version=2)
+    quick = asyncio.create_task(elections.renew(election))
+    await asyncio.sleep(0)
+    journal.answering.set()
+    await asyncio.gather(slow, quick)
+    assert renewed.versions(election) == [1, 2]
+    assert (await elections.standing(election)).version == 2
+
+
+async def test_an_election_loaded_anew_is_another_one() -> None:
+    """Under another key it is renewed even where its version is the same; gone, it is unknown."""
+    journal = FakeJournal()
+    elections = Elections(journal, lambda _: None)
+    election = journal.put(key=1)
+    assert (await elections.standing(election)).key == 1
+    del journal.rows[election]
+    await elections.look()
+    with pytest.raises(ElectionUnknown):
+        await elections.standing(election)
+    journal.put(key=2)
+    assert (await elections.standing(election)).key == 2

@@ -1,0 +1,789 @@
+"""Group commit: what is submitted is committed in order, answered once, and only then; whatever befalls the journal."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
+from gateway.election.registry import read_registry
+from gateway.election.validation import ValidReport
+from gateway.errors import Draining, ElectionUnknown, JournalUnavailable
+from gateway.journal import writer as writer_module
+from gateway.journal.administration import Administration
+from gateway.journal.connection import Connection, VersionChanged
+from gateway.journal.elections import Elections, Standing
+from gateway.journal.postgres import Journal, PostgresJournal
+from gateway.journal.writer import BatchWriter, Waiting
+from gateway.metrics import PushMetrics
+from tests.conftest import Database
+from tests.journal.makers import (
+    ELIGIBLE,
+    FAR,
+    PATIENCE_S,
+    UNITS,
+    a_registry,
+    a_report,
+    a_standing,
+    a_token,
+    refuse_in_postgres,
+)
+from tests.journal.memory import MemoryJournal
+
+EVERYBODY = [a_token(sender) for sender in range(1, 5)]
+AWAY = JournalUnavailable("away")
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal that is away is tried again at once."""
+    monkeypatch.setattr(writer_module, "AWAY_FIRST_S", 0.001)
+    monkeypatch.setattr(writer_module, "AWAY_MOST_S", 0.002)
+
+
+@pytest.fixture
+def database(shared_database: Database) -> Database:
+    """Each test has an election of its own, and needs no more."""
+    return shared_database
+
+
+class Gathered:
+    """Where outcomes come in. No key may be settled twice, and no receipt come before its report is committed."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.outcomes: dict[int, Outcome] = {}
+        self.expected = 0
+        self.flushed: list[int] = []
+        """How many were settled, at each flush."""
+        self._journal = journal
+        self._complete = asyncio.Event()
+
+    def settle(self, key: int, outcome: Outcome) -> None:
+        """See `Answers.settle`."""
+        assert key not in self.outcomes, f"{key} is settled again"
+        if isinstance(outcome, Receipt) and isinstance(self._journal, MemoryJournal):
+            placed = self._journal.find(outcome.unit, outcome.revision)
+            assert placed is not None
+            assert placed.digest == outcome.digest
+        self.outcomes[key] = outcome
+        if len(self.outcomes) == self.expected:
+            self._complete.set()
+
+    def flush(self) -> None:
+        """See `Answers.flush`."""
+        self.flushed.append(len(self.outcomes))
+
+    def done(self) -> bool:
+        """Whether everything is answered."""
+        return len(self.outcomes) == self.expected
+
+    async def all(self) -> list[Any]:
+        """Wait until everything is answered, and return it in the order submitted."""
+        async with asyncio.timeout(PATIENCE_S):
+            await self._complete.wait()
+        assert self.flushed[-1:] == [self.expected]
+        return [self.outcomes[key] for key in range(self.expected)]
+
+
+class Desk:
+    """A writer at work, with its journal and the election it knows."""
+
+    def __init__(
+        self, journal: Journal, standing: Standing, *, batch_max: int = 1000, pending_max: int = 1000
+    ) -> None:
+        self.journal = journal
+        self.standing = standing
+        self.renewed = 0
+        self.renew_error: Exception | None = None
+        self.availability: list[bool] = []
+        self.metrics = PushMetrics()
+        self.writer = BatchWriter(
+            journal,
+            standing,
+            self._renew,
+            self.metrics,
+            pending_max=pending_max,
+            batch_max=batch_max,
+            on_availability=self.availability.append,
+        )
+
+    async def _renew(self) -> Standing:
+        self.renewed += 1
+        await asyncio.sleep(0)
+        if self.renew_error is not None:
+            raise self.renew_error
+        return self.standing
+
+    def change(self, **parts: Any) -> None:
+        """Make the election in memory another version, with other tokens or another registry."""
+        assert isinstance(self.journal, MemoryJournal)
+        self.journal.version += 1
+        known = {"registry": self.standing.registry, "tokens": EVERYBODY}
+        self.standing = a_standing(
+            version=self.journal.version, **{**known, "key": self.journal.key, **parts}
+        )
+
+    def submit(self, *reports: ValidReport, sender: int = 1, credited: bool = False) -> Gathered:
+        """Submit reports as one request of one sender."""
+        gathered = Gathered(self.journal)
+        gathered.expected = len(reports)
+        for key, valid in enumerate(reports):
+            waiting = Waiting(sender, valid, datetime.now(UTC), gathered, key)
+            self.writer.submit(waiting, credited=credited)
+        return gathered
+
+    async def push(self, *reports: ValidReport, sender: int = 1) -> list[Any]:
+        """Submit reports and wait for their outcomes."""
+        return await self.submit(*reports, sender=sender).all()
+
+    async def wait_available(self) -> None:
+        """Wait until the journal has answered after it was away."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self.availability[-1:] != [True]:  # noqa: ASYNC110 - told by a callback
+                await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def working(desk: Desk) -> AsyncIterator[asyncio.Task[None]]:
+    """Run the writer of a desk; leaving closes it and sees that it ends with nothing left."""
+    async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.TaskGroup() as parts:
+            task = parts.create_task(desk.writer.run())
+            yield task
+            desk.writer.close()
+    assert len(desk.writer.room) == 0
+
+
+@pytest.fixture
+def memory() -> MemoryJournal:
+    return MemoryJournal()
+
+
+@pytest.fixture
+async def desk(memory: MemoryJournal) -> AsyncIterator[Desk]:
+    """A writer on a journal in memory."""
+    desk = Desk(memory, a_standing(tokens=EVERYBODY))
+    async with working(desk):
+        yield desk
+
+
+def codes(outcomes: Sequence[Any]) -> list[str]:
+    """The outcomes in words."""
+    return [each.outcome if isinstance(each, Receipt) else each.code for each in outcomes]
+
+
+# Receipts and batches.
+
+
+async def test_a_receipt_waits_for_its_commit(desk: Desk, memory: MemoryJournal) -> None:
+    """A report that is queued but not yet committed has no receipt."""
+    with memory.held():
+        answer = desk.submit(a_report())
+        await memory.wait_append_started()
+        assert not answer.done()
+    (receipt,) = await answer.all()
+    assert receipt.sequence == 1
+
+
+async def test_reports_gather_while_a_batch_commits(desk: Desk, memory: MemoryJournal) -> None:
+    """What comes during one commit is one batch afterwards; no timer is involved."""
+    with memory.held():
+        first = desk.submit(a_report("a-1"))
+        await memory.wait_append_started()
+        others = [desk.submit(a_report(unit), sender=number) for number, unit in enumerate(UNITS[1:4], 1)]
+    for answer in (first, *others):
+        await answer.all()
+    assert memory.batches == [[("a-1", 1)], [("a-2", 1), ("a-3", 1), ("a-4", 1)]]
+
+
+async def test_a_batch_has_a_bound(memory: MemoryJournal) -> None:
+    """However many wait, one append takes no more than it may."""
+    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=4)
+    async with working(desk):
+        await desk.push(*[a_report(revision=revision) for revision in range(1, 11)])
+    assert [len(batch) for batch in memory.batches] == [4, 4, 2]
+
+
+async def test_reports_of_one_sender_are_decided_in_the_order_sent(memory: MemoryJournal) -> None:
+    """However batches fall and whoever else sends: of rising revisions none is ever stale."""
+    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=7)
+    async with working(desk):
+        answers = []
+        for step in range(5):
+            for sender in range(1, 5):
+                reports = [a_report(UNITS[sender], 10 * step + number) for number in range(1, 6)]
+                answers.append(desk.submit(*reports, sender=sender))
+            await asyncio.sleep(0)
+        for answer in answers:
+            assert codes(await answer.all()) == ["accepted"] * 5
+    for sender in range(1, 5):
+        revisions = [each.revision for each in memory.record if each.unit == UNITS[sender]]
+        assert revisions == sorted(revisions)
+
+
+async def test_outcomes_go_out_once_per_batch_and_request(desk: Desk, memory: MemoryJournal) -> None:
+    """A request whose reports are one batch is told once that they are settled."""
+    with memory.held():
+        desk.submit(a_report("b-6"))
+        await memory.wait_append_started()
+        answer = desk.submit(*[a_report(unit) for unit in UNITS[:5]])
+        other = desk.submit(a_report("b-1"), sender=2)
+    await answer.all()
+    await other.all()
+    assert (answer.flushed, other.flushed) == ([5], [1])
+
+
+async def test_every_outcome_says_what_the_contract_says(desk: Desk, memory: MemoryJournal) -> None:
+    """One batch with each row of the contract's table; no report harms another."""
+    (first,) = await desk.push(a_report("a-1", 5))
+    outcomes = await desk.push(
+        a_report("a-1", 4),
+        a_report("a-2", 1),
+        a_report("a-1", 5),
+        a_report("a-1", 5, votes=1),
+        a_report("a-1", 6, votes=11),
+    )
+    assert codes(outcomes) == ["stale_revision", "accepted", "duplicate", "revision_conflict", "accepted"]
+    stale, accepted, duplicate, conflict, newer = outcomes
+    assert stale == Refusal("stale_revision", "a-1", 4, current_revision=5)
+    assert conflict == Refusal("revision_conflict", "a-1", 5, current_revision=5)
+    assert duplicate == Receipt(
+        unit="a-1",
+        revision=5,
+        duplicate=True,
+        sequence=1,
+        digest=a_report("a-1", 5).digest,
+        accepted_at=first.accepted_at,
+        published_at=first.published_at,
+        warnings=(),
+    )
+    assert (accepted.sequence, newer.sequence) == (2, 3)
+    assert newer.accepted_at == newer.published_at == memory.record[2].accepted_at
+
+
+async def test_an_embargoed_receipt_tells_no_place() -> None:
+    """Under embargo it has no sequence and no time of publication; sent again after the release it has both."""
+    memory = MemoryJournal(publish_from=datetime.now(UTC) + FAR)
+    desk = Desk(memory, a_standing(tokens=EVERYBODY, released=False))
+    async with working(desk):
+        (first,) = await desk.push(a_report())
+        assert (first.sequence, first.published_at) == (None, None)
+        assert not desk.writer.released
+        memory.publish_from = datetime.now(UTC)
+        again, new = await desk.push(a_report(), a_report(revision=2, votes=11))
+    assert desk.writer.released
+    assert (again.duplicate, again.sequence, again.accepted_at) == (True, 1, first.accepted_at)
+    assert again.published_at == new.published_at == memory.released_at
+    assert new.sequence == 2
+
+
+async def test_a_nudge_lifts_an_embargo_without_a_report() -> None:
+    """The append that it makes is empty."""
+    memory = MemoryJournal()
+    desk = Desk(memory, a_standing(tokens=EVERYBODY, released=False))
+    async with working(desk):
+        desk.writer.nudge()
+        await memory.wait_append_started()
+    assert memory.batches == [[]]
+    assert memory.released_at is not None
+    assert desk.writer.released
+
+
+async def test_a_closed_election_is_told_to_each_report(desk: Desk, memory: MemoryJournal) -> None:
+    """New reports are refused with the unit's current revision, which was accepted; old ones have receipts."""
+    await desk.push(a_report("a-1", 3))
+    memory.closed = True
+    outcomes = await desk.push(
+        a_report("a-1", 9), a_report("a-1", 8), a_report("a-1", 3), a_report("a-1", 2), a_report("a-2", 1)
+    )
+    assert outcomes[:2] == [
+        Refusal("election_closed", "a-1", 9, current_revision=3),
+        Refusal("election_closed", "a-1", 8, current_revision=3),
+    ]
+    assert codes(outcomes[2:]) == ["duplicate", "stale_revision", "election_closed"]
+    assert outcomes[4].current_revision is None
+
+
+async def test_appends_are_counted(desk: Desk) -> None:
+    """Each commit and the number of its reports are in the metrics."""
+    await desk.push(a_report("a-1"), a_report("a-2"), a_report("a-3"))
+    await desk.push(a_report("a-4"))
+    assert desk.metrics.registry.get_sample_value("valgnatt_batch_reports_sum") == 4
+    assert desk.metrics.registry.get_sample_value("valgnatt_commit_seconds_count") == 2
+
+
+# What Postgres will not take.
+
+
+@pytest.mark.parametrize("bad", [{"a-3"}, {"a-1"}, {"b-6"}, {"a-2", "a-3", "b-5"}, set(UNITS)])
+async def test_a_report_that_cannot_be_stored_harms_no_other(
+    desk: Desk, memory: MemoryJournal, bad: set[str]
+) -> None:
+    """The batch is split until the one at fault stands alone; the others are accepted in the order sent."""
+    memory.unstorable = bad
+    outcomes = await desk.push(*[a_report(unit) for unit in UNITS])
+    for unit, outcome in zip(UNITS, outcomes, strict=True):
+        assert outcome.unit == unit
+        assert codes([outcome]) == ["unstorable" if unit in bad else "accepted"]
+    assert [each.unit for each in memory.record] == [unit for unit in UNITS if unit not in bad]
+
+
+async def test_a_split_that_is_cut_short_decides_nothing(desk: Desk, memory: MemoryJournal) -> None:
+    """Where the journal goes away between two halves, all of the batch is answered `retry`."""
+    memory.unstorable = {"a-1"}
+    reports = [a_report(unit) for unit in ("a-2", "a-1", "a-3", "a-4")]
+    for _ in range(4):
+        memory.fail_next(None)
+    memory.fail_next(AWAY)
+    assert codes(await desk.push(*reports)) == ["journal_unavailable"] * 4
+    assert memory.batches[:5] == [
+        [("a-2", 1), ("a-1", 1), ("a-3", 1), ("a-4", 1)],
+        [("a-2", 1), ("a-1", 1)],
+        [("a-2", 1)],
+        [("a-1", 1)],
+        [("a-3", 1), ("a-4", 1)],
+    ]
+    await desk.wait_available()
+    assert codes(await desk.push(*reports)) == ["duplicate", "unstorable", "accepted", "accepted"]
+
+
+# The journal goes away.
+
+
+async def test_a_journal_that_is_away_is_told_to_all_and_found_again(
+    desk: Desk, memory: MemoryJournal
+) -> None:
+    """The batch and all that waits are answered `retry`; the writer goes on by itself when it is back."""
+    with memory.held():
+        first = desk.submit(a_report("a-1"))
+        await memory.wait_append_started()
+        waiting = desk.submit(a_report("a-2"), a_report("a-3"), sender=2)
+        memory.fail_next(AWAY)
+        memory.fail_next(AWAY)
+    outcomes = await first.all() + await waiting.all()
+    assert codes(outcomes) == ["journal_unavailable"] * 3
+    assert all(isinstance(each, Retry) and each.retry_after_s > 0 for each in outcomes)
+    assert [each.unit for each in outcomes] == ["a-1", "a-2", "a-3"]
+    await desk.wait_available()
+    assert desk.availability == [False, True]
+    assert codes(await desk.push(a_report("a-1"), a_report("a-2"))) == ["accepted"] * 2
+
+
+async def test_what_is_submitted_while_the_journal_is_away_is_answered(
+    desk: Desk, memory: MemoryJournal
+) -> None:
+    """Nobody waits for Postgres to come back."""
+    for _ in range(50):
+        memory.fail_next(AWAY)
+    await desk.push(a_report("a-1"))
+    assert not desk.writer.available
+    assert codes(await desk.push(a_report("a-2"))) == ["journal_unavailable"]
+    await desk.wait_available()
+    assert memory.record == []
+
+
+async def test_a_lost_answer_is_repaired_by_sending_again(desk: Desk, memory: MemoryJournal) -> None:
+    """Where a commit took place unseen, its reports are answered `retry`, and then have their first receipts."""
+    memory.fail_next(AWAY, committed=True)
+    assert codes(await desk.push(a_report("a-1"), a_report("a-2"))) == ["journal_unavailable"] * 2
+    await desk.wait_available()
+    again = await desk.push(a_report("a-1"), a_report("a-2"), a_report("a-3"))
+    assert codes(again) == ["duplicate", "duplicate", "accepted"]
+    assert [each.sequence for each in again] == [1, 2, 3]
+    assert again[0].accepted_at == memory.record[0].accepted_at
+
+
+async def test_a_receipt_needs_its_predecessor(desk: Desk, memory: MemoryJournal) -> None:
+    """Where the journal goes away between commit and warnings, the answer is `retry` and not half a receipt."""
+    await desk.push(a_report(revision=1))
+    memory.predecessors_error = AWAY
+    assert codes(await desk.push(a_report(revision=1))) == ["journal_unavailable"]
+    memory.predecessors_error = None
+    await desk.wait_available()
+    assert codes(await desk.push(a_report(revision=1))) == ["duplicate"]
+
+
+async def test_an_election_that_has_vanished_is_waited_for(desk: Desk, memory: MemoryJournal) -> None:
+    """Its reports are answered `retry`; loaded again, under another key, it goes on."""
+    memory.key = 2
+    desk.renew_error = ElectionUnknown("gone")
+    assert codes(await desk.push(a_report())) == ["journal_unavailable"]
+    assert codes(await desk.push(a_report())) == ["journal_unavailable"]
+    desk.change()
+    desk.renew_error = None
+    await desk.wait_available()
+    assert codes(await desk.push(a_report())) == ["accepted"]
+
+
+# The end.
+
+
+async def test_closing_commits_what_waits(memory: MemoryJournal) -> None:
+    """The last batches are committed and answered, then the writer ends; nothing new is taken."""
+    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=2)
+    async with asyncio.TaskGroup() as parts:
+        with memory.held():
+            writing = parts.create_task(desk.writer.run())
+            answer = desk.submit(*[a_report(unit) for unit in UNITS])
+            await memory.wait_append_started()
+            desk.writer.close()
+            with pytest.raises(Draining):
+                desk.submit(a_report("b-6", 2))
+            assert not writing.done()
+    assert answer.done()
+    assert codes(await answer.all()) == ["accepted"] * len(UNITS)
+
+
+async def test_closing_while_the_journal_is_away_answers_and_ends(memory: MemoryJournal) -> None:
+    """A drain does not wait for a Postgres that is gone."""
+    desk = Desk(memory, a_standing(tokens=EVERYBODY))
+    for _ in range(10_000):
+        memory.fail_next(AWAY)
+    async with working(desk):
+        await desk.push(a_report("a-1"))
+        last = desk.submit(a_report("a-2"))
+    assert codes(await last.all()) == ["journal_unavailable"]
+
+
+async def test_a_writer_with_nothing_to_do_ends_when_closed(memory: MemoryJournal) -> None:
+    """No append is made for it."""
+    async with working(Desk(memory, a_standing())):
+        await asyncio.sleep(0)
+    assert memory.batches == []
+
+
+async def test_cancellation_answers_everything(memory: MemoryJournal) -> None:
+    """What is being committed may be durable or not, what waits is not: all of it is answered `retry`."""
+    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=2)
+    with memory.held():
+        writing = asyncio.create_task(desk.writer.run())
+        answer = desk.submit(a_report("a-1"), a_report("a-2"), a_report("a-3"))
+        other = desk.submit(a_report("b-1"), sender=2)
+        await memory.wait_append_started()
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+    assert codes(await answer.all() + await other.all()) == ["draining"] * 4
+
+
+async def test_cancellation_while_the_journal_is_away_answers_everything(memory: MemoryJournal) -> None:
+    """Also what came in after the batch that failed."""
+    desk = Desk(memory, a_standing(tokens=EVERYBODY))
+    writing = asyncio.create_task(desk.writer.run())
+    for _ in range(10_000):
+        memory.fail_next(AWAY)
+    await desk.push(a_report("a-1"))
+    last = desk.submit(a_report("a-2"))
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert codes(await last.all())[0] in ("draining", "journal_unavailable")
+
+
+async def test_a_fault_of_the_program_answers_everything_and_passes_upward(memory: MemoryJournal) -> None:
+    """The process will end by it; until then nobody is left without an answer."""
+    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=1)
+    memory.fail_next(ZeroDivisionError("a mistake"))
+    answer = desk.submit(a_report("a-1"), a_report("a-2"))
+    with pytest.raises(ZeroDivisionError):
+        await desk.writer.run()
+    assert codes(await answer.all()) == ["draining"] * 2
+
+
+# The election changes.
+
+
+async def test_a_revoked_token_stops_what_waits_and_nobody_else(desk: Desk, memory: MemoryJournal) -> None:
+    """Its report is refused with `token_revoked`, others of the same batch are accepted."""
+    with memory.held():
+        desk.submit(a_report("b-1"), sender=3)
+        await memory.wait_append_started()
+        revoked = desk.submit(a_report("a-1"), sender=1)
+        other = desk.submit(a_report("a-2"), sender=2)
+        desk.change(tokens=[a_token(2), a_token(3)])
+    assert await revoked.all() == [Refusal("token_revoked", "a-1", 1)]
+    assert codes(await other.all()) == ["accepted"]
+
+
+async def test_a_revoked_token_stops_what_waits_behind_the_batch_that_noticed(
+    memory: MemoryJournal,
+) -> None:
+    """A report is judged by the election as it is at its own commit, however long it waited in the room."""
+    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=2)
+    async with working(desk):
+        with memory.held():
+            noticing = desk.submit(a_report("b-1"), sender=2)
+            await memory.wait_append_started()
+            behind = desk.submit(*[a_report(unit) for unit in UNITS[:5]], sender=1)
+            desk.change(tokens=[a_token(2)])
+        assert codes(await noticing.all()) == ["accepted"]
+        assert codes(await behind.all()) == ["token_revoked"] * 5
+    assert [each.unit for each in memory.record] == ["b-1"]
+
+
+async def test_a_token_with_fewer_areas_stops_what_lies_outside(desk: Desk, memory: MemoryJournal) -> None:
+    """Checked again, a report has to be within the areas of its token as they are now."""
+    desk.change(tokens=[a_token(1, "a")])
+    outcomes = await desk.push(a_report("a-1"), a_report("b-1"))
+    assert codes(outcomes) == ["accepted", "unit_forbidden"]
+
+
+async def test_a_replaced_registry_has_reports_checked_again(desk: Desk, memory: MemoryJournal) -> None:
+    """What the new one does not allow is refused with every violation, the rest is accepted."""
+    document = a_registry()
+    document["areas"] = [each for each in document["areas"] if each["id"] != "a-2"]
+    document["parties"] = [{"code": code, "name": code} for code in "AC"]
+    desk.change(registry=read_registry(document))
+    outcomes = await desk.push(
+        a_report("a-1"),
+        a_report("a-2"),
+        a_report(
+            "a-3", counts={"advance": {"ballots": 3, "blank": 0, "rejected": 0, "votes": {"A": 1, "B": 2}}}
+        ),
+    )
+    assert codes(outcomes) == ["accepted", "invalid_report", "invalid_report"]
+    assert [each.path for each in outcomes[1].violations] == ["$.unit"]
+    assert [each.path for each in outcomes[2].violations] == ["$.counts.advance.votes.B"]
+
+
+async def test_a_batch_that_has_nothing_good_left_is_answered(desk: Desk, memory: MemoryJournal) -> None:
+    """Its append is an empty one."""
+    desk.change(tokens=[])
+    assert codes(await desk.push(a_report("a-1"), a_report("a-2"))) == ["token_revoked"] * 2
+    assert memory.batches == [[("a-1", 1), ("a-2", 1)], []]
+
+
+async def test_an_election_that_keeps_changing_is_tried_later(desk: Desk, memory: MemoryJournal) -> None:
+    """After some tries the reports are answered `retry`."""
+    for _ in range(11):
+        memory.fail_next(VersionChanged("again"))
+    assert codes(await desk.push(a_report())) == ["journal_unavailable"]
+    await desk.wait_available()
+    assert codes(await desk.push(a_report())) == ["accepted"]
+
+
+async def test_a_journal_away_while_checking_again_is_told_to_all(desk: Desk, memory: MemoryJournal) -> None:
+    """Also to reports that would be refused: nothing is decided."""
+    desk.change(tokens=[a_token(2)])
+    desk.renew_error = AWAY
+    assert codes(await desk.push(a_report("a-1"))) == ["journal_unavailable"]
+    desk.renew_error = None
+    await desk.wait_available()
+    assert codes(await desk.push(a_report("a-1"), sender=2)) == ["accepted"]
+
+
+# Warnings.
+
+
+def fuller(unit: str, revision: int, votes: int, status: str = "final") -> ValidReport:
+    return a_report(unit, revision, votes, status=status)
+
+
+STORY = [
+    (fuller("a-1", 1, 50), ()),
+    (fuller("a-1", 2, ELIGIBLE + 1), ("above_eligible",)),
+    (fuller("a-1", 4, 40, "counting"), ("figures_fell", "status_back")),
+    (fuller("a-1", 5, 40, "counting"), ("unchanged",)),
+    (fuller("a-2", 3, ELIGIBLE + 5), ("above_eligible",)),
+    (fuller("a-2", 4, ELIGIBLE + 5), ("above_eligible", "unchanged")),
+]
+"""Reports and what is unusual about each."""
+
+
+@pytest.mark.parametrize("kept", [20_000, 1, 0])
+@pytest.mark.parametrize("batched", [True, False])
+async def test_a_duplicate_has_the_warnings_of_its_first_receipt(
+    memory: MemoryJournal, monkeypatch: pytest.MonkeyPatch, kept: int, batched: bool
+) -> None:
+    """In one batch or in many, from memory or from the journal, by this writer or by one that has just begun."""
+    monkeypatch.setattr(writer_module, "PREDECESSORS_MAX", kept)
+    reports, expected = [each for each, _ in STORY], [warnings for _, warnings in STORY]
+    desk = Desk(memory, a_standing(tokens=EVERYBODY))
+    async with working(desk):
+        if batched:
+            first = await desk.push(*reports)
+        else:
+            first = [(await desk.push(each))[0] for each in reports]
+        again = await desk.push(*reports)
+    cold = Desk(memory, desk.standing)
+    async with working(cold):
+        in_a_new_process = await cold.push(*reversed(reports))
+    assert codes(first) == ["accepted"] * len(STORY)
+    assert [each.warnings for each in first] == expected
+    assert codes(again) == codes(in_a_new_process) == ["duplicate"] * len(STORY)
+    assert [each.warnings for each in again] == expected
+    assert [each.warnings for each in reversed(in_a_new_process)] == expected
+
+
+async def test_a_new_report_is_compared_with_what_another_process_accepted(memory: MemoryJournal) -> None:
+    """What this one remembers of a unit may be older."""
+    one, other = Desk(memory, a_standing(tokens=EVERYBODY)), Desk(memory, a_standing(tokens=EVERYBODY))
+    async with working(one), working(other):
+        await one.push(fuller("a-1", 1, 10))
+        await other.push(fuller("a-1", 2, 50))
+        (receipt,) = await one.push(fuller("a-1", 3, 30))
+    assert receipt.warnings == ("figures_fell",)
+
+
+# Every report is answered once.
+
+_reports = st.builds(a_report, st.sampled_from(UNITS[:4]), st.integers(1, 4), st.integers(1, 3))
+_steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("submit"), st.integers(1, 3), st.lists(_reports, min_size=1, max_size=5)),
+        st.tuples(
+            st.just("fail"),
+            st.sampled_from([AWAY, VersionChanged("now and then"), ElectionUnknown("gone")]),
+            st.booleans(),
+        ),
+        st.tuples(st.just("unstorable"), st.sampled_from([set(), {"a-1"}, {"a-2", "a-4"}]), st.none()),
+        st.tuples(st.just("revoke"), st.integers(1, 3), st.none()),
+        st.tuples(st.just("predecessors"), st.booleans(), st.none()),
+        st.tuples(st.just("let it work"), st.integers(1, 6), st.none()),
+    ),
+    max_size=25,
+)
+
+
+@given(steps=_steps, batch_max=st.integers(1, 6), cancelled=st.booleans())
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+async def test_everything_submitted_is_settled_exactly_once(
+    steps: list[tuple[Any, ...]], batch_max: int, cancelled: bool
+) -> None:
+    """Whatever fails and whenever it ends; and receipts are exactly for what the journal holds."""
+    memory = MemoryJournal()
+    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=batch_max)
+    writing = asyncio.create_task(desk.writer.run())
+    await asyncio.sleep(0)
+    answers: list[Gathered] = []
+    for kind, one, two in steps:
+        if kind == "submit":
+            answers.append(desk.submit(*two, sender=one))
+        elif kind == "fail":
+            memory.fail_next(one, committed=two)
+        elif kind == "unstorable":
+            memory.unstorable = one
+        elif kind == "revoke":
+            desk.change(tokens=[each for each in EVERYBODY if each.key != one])
+        elif kind == "predecessors":
+            memory.predecessors_error = AWAY if one else None
+        else:
+            for _ in range(one):
+                await asyncio.sleep(0)
+    if cancelled:
+        writing.cancel()
+    desk.writer.close()
+    async with asyncio.timeout(PATIENCE_S):
+        with contextlib.suppress(asyncio.CancelledError):
+            await writing
+    for answer in answers:
+        assert answer.done()
+        assert answer.flushed[-1] == answer.expected
+        for outcome in answer.outcomes.values():
+            if isinstance(outcome, Receipt) and outcome.duplicate:
+                placed = memory.find(outcome.unit, outcome.revision)
+                assert placed is not None
+                assert (placed.sequence, placed.accepted_at) == (outcome.sequence, outcome.accepted_at)
+    accepted = [
+        outcome.sequence
+        for answer in answers
+        for outcome in answer.outcomes.values()
+        if isinstance(outcome, Receipt) and not outcome.duplicate
+    ]
+    assert len(accepted) == len(set(accepted))
+    assert set(accepted) <= {each.sequence for each in memory.record}
+
+
+# On Postgres.
+
+
+class Real:
+    """A writer on Postgres, wired as the push door wires it."""
+
+    def __init__(self, desk: Desk, key: int, election: str) -> None:
+        self.desk = desk
+        self.key = key
+        self.election = election
+
+
+Open = Callable[[], contextlib.AbstractAsyncContextManager[Real]]
+
+
+@pytest.fixture
+def opened(journal: PostgresJournal, acts: Administration) -> Open:
+    """Open a writer for a new election with two tokens, of which the first is that of sender 1."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Real]:
+        election = await acts.load_election(a_registry())
+        await acts.issue_tokens(election, [(["no"], ""), (["no"], "")])
+        elections = Elections(journal, lambda _: None)
+        standing = await elections.standing(election)
+        desk = Desk(journal, standing)
+        desk.writer._renew = lambda: elections.renew(election)
+        async with working(desk):
+            yield Real(desk, standing.key, election)
+
+    return opened
+
+
+async def senders(acts: Administration, election: str) -> list[int]:
+    """The keys of an election's tokens."""
+    return [token.key for token in await acts.tokens(election)]
+
+
+async def test_a_report_that_postgres_refuses_harms_no_other(
+    opened: Open, acts: Administration, owner: Connection
+) -> None:
+    """An error of the database that blames one row costs that row only."""
+    async with opened() as real:
+        (sender, _) = await senders(acts, real.election)
+        await refuse_in_postgres(owner, real.key, "a-3")
+        outcomes = await real.desk.push(*[a_report(unit) for unit in UNITS], sender=sender)
+    assert codes(outcomes) == ["accepted", "accepted", "unstorable"] + ["accepted"] * (len(UNITS) - 3)
+    units = await owner.fetch("SELECT unit FROM report WHERE election = $1 ORDER BY sequence", real.key)
+    assert [row[0] for row in units] == [unit for unit in UNITS if unit != "a-3"]
+
+
+async def test_a_token_revoked_in_postgres_stops_its_waiting_reports(
+    opened: Open, acts: Administration, owner: Connection
+) -> None:
+    """The writer's copy of the tokens is older than the act, and yet nothing passes."""
+    async with opened() as real:
+        first, second = await senders(acts, real.election)
+        assert codes(await real.desk.push(a_report("a-1"), sender=first)) == ["accepted"]
+        await acts.revoke_token(first)
+        revoked = real.desk.submit(a_report("a-2"), sender=first)
+        other = real.desk.submit(a_report("a-3"), sender=second)
+        assert codes(await revoked.all() + await other.all()) == ["token_revoked", "accepted"]
+
+
+async def test_receipts_from_postgres_are_whole(opened: Open, acts: Administration) -> None:
+    """Warnings, places and times of first and repeated reports come out of the database as they went in."""
+    async with opened() as real:
+        (sender, _) = await senders(acts, real.election)
+        reports, expected = [each for each, _ in STORY], [warnings for _, warnings in STORY]
+        first = await real.desk.push(*reports, sender=sender)
+        again = await real.desk.push(*reports, sender=sender)
+    assert codes(first) == ["accepted"] * len(STORY)
+    assert codes(again) == ["duplicate"] * len(STORY)
+    for one, other in zip(first, again, strict=True):
+        assert (one.sequence, one.accepted_at, one.published_at, one.digest, one.warnings) == (
+            other.sequence,
+            other.accepted_at,
+            other.published_at,
+            other.digest,
+            other.warnings,
+        )
+    assert [each.warnings for each in first] == expected
+    assert [each.sequence for each in first] == list(range(1, len(STORY) + 1))

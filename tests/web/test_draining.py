@@ -1,0 +1,129 @@
+"""SIGTERM: everything in flight is answered, everyone is told when to come back, and it ends with status 0."""
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+
+import aiohttp
+
+from gateway.generator import GeneratedElection
+from tests.conftest import Database
+from tests.running import Gateway, running
+from tests.web.doors import (
+    COUNTRY,
+    a_registry,
+    a_report,
+    ask,
+    connected,
+    feed_url,
+    head_locked,
+    push,
+    pushed,
+    shown,
+    streaming,
+    units_of,
+    until,
+    waiting_for_lock,
+)
+
+DRAIN_S = 4.0
+
+
+async def test_a_gateway_that_is_told_to_end_answers_and_says_goodbye(
+    database: Database, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """Reports in flight get their receipts, sockets a goodbye, readers a time to return, and nothing new is taken."""
+    async with running(database, drain_s=DRAIN_S) as gateway, AsyncExitStack() as opened:
+        election = await gateway.load(a_registry(small))
+        sender = await gateway.issue(election, [COUNTRY])
+        units = units_of(small)
+        await pushed(http, sender, a_report(units[0]))
+        await shown(gateway, election, 1)
+        url = feed_url(gateway, election)
+        streams = [
+            await opened.enter_async_context(streaming(http, *options))
+            for options in (
+                (url,),
+                (url, {"Accept-Encoding": "gzip"}),
+                (feed_url(gateway, election, "/publications"),),
+            )
+        ]
+        for stream in streams[:2]:
+            await stream.block()
+        await streams[2].events("publication", 1)
+        socket = await opened.enter_async_context(connected(http, sender))
+        idle = await opened.enter_async_context(connected(http, sender))
+        kept = await opened.enter_async_context(
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))
+        )
+        assert (await push(kept, sender, a_report(units[0]))).status == 200
+
+        async with head_locked(gateway, election):
+            for place in range(1, 6):
+                await socket.send(place, a_report(units[place]))
+            in_flight = asyncio.create_task(push(http, sender, [a_report(unit) for unit in units[6:9]]))
+            await waiting_for_lock(gateway)
+            gateway.terminate()
+            await until(lambda: refuses(kept, gateway, sender.headers, election))
+            await socket.send("late", a_report(units[9]))
+            frame = await socket.frame()
+            while not frame.get("results"):
+                frame = await socket.frame()
+            (late,) = frame["results"]
+            assert (late["id"], late["outcome"], late["code"]) == ("late", "retry", "draining")
+        receipts = await socket.results(5) + (await in_flight).results
+        assert [receipt["outcome"] for receipt in receipts] == ["accepted"] * 8
+        assert {receipt["sequence"] for receipt in receipts} == set(range(2, 10))
+        for each in (socket, idle):
+            frame = await each.frame()
+            while frame["type"] != "goodbye":
+                frame = await each.frame()
+            assert 0 < frame["retry_after_s"] <= 1.5 * DRAIN_S
+            assert await each.end() == 1001
+        for stream in streams:
+            events = await stream.rest()
+            assert events[-1].retry_ms is not None, "a reader was not told when to return"
+            assert 500 <= events[-1].retry_ms <= 1000 * DRAIN_S
+        assert await asyncio.to_thread(gateway.wait_ended) == 0
+        assert not gateway.complaints()
+        assert not any("not everything was answered" in line for line in gateway.log)
+
+    async with running(database, role="push") as gateway:
+        sender.gateway = gateway
+        for receipt in receipts:
+            again = await push(http, sender, a_report(receipt["unit"]))
+            assert (again.status, again.document["sequence"]) == (200, receipt["sequence"])
+
+
+async def refuses(
+    kept: aiohttp.ClientSession, gateway: Gateway, headers: dict[str, str], election: str
+) -> bool:
+    """Whether the worker at the other end of a connection drains: on new ones nobody listens any more."""
+    url = f"{gateway.push_url}/v1/elections/{election}/transfers"
+    answer = await ask(kept, "GET", url, headers=headers)
+    if answer.status == 200:
+        return False
+    answer.problem(503, "draining")
+    assert int(answer.headers["Retry-After"]) >= 1
+    return True
+
+
+async def test_a_gateway_that_drains_is_not_ready(
+    database: Database, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """The admin port says so until the end, whoever balances load looks there, and nobody waits for who never reads."""
+    async with running(database, drain_s=0.3, role="push") as gateway:
+        election = await gateway.load(a_registry(small))
+        sender = await gateway.issue(election, [COUNTRY])
+        async with connected(http, sender) as socket, head_locked(gateway, election):
+            await socket.send(1, a_report())
+            await waiting_for_lock(gateway)
+            gateway.terminate()
+
+            async def draining() -> bool:
+                answer = await ask(http, "GET", f"{gateway.admin_url}/health/ready")
+                return answer.status == 503 and json.loads(answer.body)["status"] == "draining"
+
+            await until(draining)
+            assert (await ask(http, "GET", f"{gateway.admin_url}/health/live")).status == 200
+            await socket.end()  # the commit never comes, so it is cut when `drain_s` is over

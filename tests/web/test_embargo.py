@@ -1,0 +1,224 @@
+"""The embargo: until its moment nothing shows, then everything at once, and nothing overtakes."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from itertools import count, pairwise
+from typing import Any
+
+import aiohttp
+
+from gateway.generator import GeneratedElection
+from tests.running import Gateway
+from tests.web.doors import (
+    COUNTRY,
+    EVERYTHING,
+    FOREIGN_UNIT,
+    HERE,
+    THERE,
+    UNIT,
+    Block,
+    EventStream,
+    a_registry,
+    a_report,
+    ask,
+    connected,
+    feed_url,
+    moment,
+    push,
+    pushed,
+    shown,
+    streaming,
+    streaming_from_every_worker,
+    units_of,
+)
+
+AREAS = (COUNTRY, "06", HERE, UNIT)
+CONNECTIONS = 6
+"""Fresh ones each time, so that each worker answers some."""
+
+
+async def everything_shown(gateway: Gateway, election: str) -> list[dict[str, Any]]:
+    """All that the feed door shows of an election, over several connections: bodies, tags, sizes, statuses."""
+    seen = []
+    for _ in range(CONNECTIONS):
+        async with aiohttp.ClientSession(auto_decompress=False) as http:
+            seen.append(await _shown_over(http, gateway, election))
+    return seen
+
+
+async def _shown_over(http: aiohttp.ClientSession, gateway: Gateway, election: str) -> dict[str, Any]:
+    seen: dict[str, Any] = {}
+    paths = ["", "/publications", "/publications?limit=1000", "/publications/1-1000", f"/transfers/{HERE}"]
+    for area in AREAS:
+        paths += [f"/areas/{area}", f"/areas/{area}?format=csv", f"/areas/{area}?at_least=0"]
+    for path in paths:
+        for coding in ("identity", "gzip"):
+            answer = await ask(
+                http, "GET", feed_url(gateway, election, path), headers={"Accept-Encoding": coding}
+            )
+            headers = {name: answer.headers.get(name) for name in ("ETag", "Content-Length", "Cache-Control")}
+            seen[f"{path} {coding}"] = (answer.status, headers, answer.body)
+    transfers = (await ask(http, "GET", feed_url(gateway, election, "/transfers"))).document
+    seen["/transfers"] = {name: value for name, value in transfers.items() if name != "server_time"}
+    listed = (await ask(http, "GET", f"{gateway.feed_url}/v1/elections")).document["elections"]
+    seen["/v1/elections"] = [each for each in listed if each["id"] == election]
+    async with streaming(http, feed_url(gateway, election), levels=EVERYTHING) as stream:
+        block = await stream.block()
+        seen["/feed"] = (block.areas, block.id, {**block.end, "server_time": None})
+    return seen
+
+
+async def next_change(stream: EventStream) -> Block:
+    """The next block that is no heartbeat."""
+    while not (block := await stream.block()).areas:
+        pass
+    return block
+
+
+async def test_until_its_moment_nothing_of_an_election_shows_and_then_everything_at_once(
+    gateway: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """No figure, sequence, size, tag or transfer, in no representation of any worker; then one block with it all."""
+    publish_from = datetime.now(UTC) + timedelta(seconds=2.5)
+    election = await gateway.load(a_registry(small, publish_from=publish_from.isoformat()))
+    sender = await gateway.issue(election, [COUNTRY])
+    other = await gateway.issue(election, [THERE])
+    await shown(gateway, election)
+    units = [unit for unit in units_of(small) if unit != FOREIGN_UNIT]
+    url = feed_url(gateway, election)
+    async with (
+        streaming_from_every_worker(gateway, http, url, levels=EVERYTHING) as streams,
+        streaming(http, feed_url(gateway, election, "/publications")) as publications,
+    ):
+        before = await everything_shown(gateway, election)
+        assert all(each == before[0] for each in before)
+        receipts = await pushed(
+            http, sender, *(a_report(unit, votes=place) for place, unit in enumerate(units))
+        )
+        async with connected(http, other) as socket:
+            await socket.send(1, a_report(FOREIGN_UNIT))
+            receipts += await socket.results(1)
+        receipts += await pushed(http, sender, a_report(units[0], revision=2, votes=99))
+        for receipt in receipts:
+            assert (receipt["state"], receipt["sequence"], receipt["published_at"]) == (
+                "embargoed",
+                None,
+                None,
+            )
+        assert await everything_shown(gateway, election) == before
+        assert datetime.now(UTC) < publish_from, "this machine is too slow for this test"
+
+        blocks = [await next_change(stream) for stream in streams]
+        events = await publications.events("publication", len(receipts))
+        (late,) = await pushed(http, sender, a_report(units[0], revision=3, votes=100))
+        assert late["sequence"] == len(receipts) + 1
+        blocks_after = [await next_change(stream) for stream in streams]
+    for block, after in zip(blocks, blocks_after, strict=True):
+        assert block.sequence == len(receipts)
+        assert block.names == [area["id"] for area in small.registry["areas"]]
+        assert {area["published_at"] for area in block.areas} == {block.end["published_at"]}
+        assert after.sequence == late["sequence"]
+        assert after.names[-1] == units[0]
+    assert all(stream.copy == streams[0].copy for stream in streams)
+    order = [(each.document["report"]["unit"], each.document["report"]["revision"]) for each in events]
+    assert order == [(receipt["unit"], receipt["revision"]) for receipt in receipts]
+    times = {each.document["published_at"] for each in events}
+    assert len(times) == 1
+    assert moment(times.pop()) >= publish_from
+    again = await push(http, sender, a_report(units[3], votes=3))
+    assert (again.document["state"], again.document["sequence"]) == ("published", 4)
+
+
+async def test_reports_pushed_across_the_moment_never_overtake(
+    gateway: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """Whatever was accepted before the release stands before whatever was accepted after, through either worker."""
+    publish_from = datetime.now(UTC) + timedelta(seconds=1.5)
+    election = await gateway.load(a_registry(small, publish_from=publish_from.isoformat()))
+    sender = await gateway.issue(election, [COUNTRY])
+    await shown(gateway, election)
+    released = asyncio.Event()
+    receipts: list[dict[str, Any]] = []
+
+    async def keep_pushing(unit: str) -> None:
+        own = 0
+        async with aiohttp.ClientSession() as session:
+            for revision in count(1):
+                receipt = (await push(session, sender, a_report(unit, revision))).document
+                assert receipt["outcome"] == "accepted"
+                receipts.append(receipt)
+                if receipt["state"] == "published":
+                    released.set()
+                    own += 1
+                    if own == 10:
+                        return
+
+    await asyncio.gather(*(keep_pushing(unit) for unit in units_of(small)[:8]))
+    assert released.is_set()
+    embargoed = {(each["unit"], each["revision"]): each for each in receipts if each["state"] == "embargoed"}
+    published = {(each["unit"], each["revision"]): each for each in receipts if each["state"] == "published"}
+    assert embargoed
+    assert len(published) == 80
+    await shown(gateway, election, len(receipts))
+    lines: list[dict[str, Any]] = []
+    while len(lines) < len(receipts):
+        page = await ask(
+            http,
+            "GET",
+            feed_url(gateway, election, "/publications"),
+            params={"after": len(lines), "limit": 1000},
+        )
+        lines += [json.loads(line) for line in page.body.splitlines()]
+    order = [(line["report"]["unit"], line["report"]["revision"]) for line in lines]
+    assert len(set(order)) == len(receipts)
+    first = order[: len(embargoed)]
+    assert set(first) == set(embargoed), "something overtook"
+    assert [moment(embargoed[each]["accepted_at"]) for each in first] == sorted(
+        moment(each["accepted_at"]) for each in embargoed.values()
+    )
+    for place, each in enumerate(order[len(embargoed) :], len(embargoed) + 1):
+        assert published[each]["sequence"] == place
+        assert published[each]["published_at"] == lines[place - 1]["published_at"]
+    times = [moment(line["published_at"]) for line in lines]
+    assert all(before <= after for before, after in pairwise(times))
+    assert times[0] >= publish_from
+    assert len(set(times[: len(embargoed)])) == 1
+    for unit in {unit for unit, _ in order}:
+        revisions = [revision for each, revision in order if each == unit]
+        assert revisions == list(range(1, len(revisions) + 1))
+
+
+async def test_an_embargo_that_is_moved_holds_until_its_new_moment(
+    gateway: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """In every process; and it is lifted then, though nobody pushes anything any more."""
+    first = datetime.now(UTC) + timedelta(seconds=1)
+    until = first + timedelta(seconds=1)
+    election = await gateway.load(a_registry(small, publish_from=first.isoformat()))
+    sender = await gateway.issue(election, [COUNTRY])
+    async with gateway.administration() as acts:
+        await acts.move_embargo(election, until)
+    await shown(gateway, election)
+    async with AsyncExitStack() as opened:
+        stream = await opened.enter_async_context(streaming(http, feed_url(gateway, election)))
+        await stream.block()
+        await asyncio.sleep((first - datetime.now(UTC)).total_seconds())
+        for revision, session in _fresh(opened):
+            answer = await push(session, sender, a_report(revision=revision))
+            assert datetime.now(UTC) < until, "this machine is too slow for this test"
+            assert answer.document["state"] == "embargoed"
+        block = await next_change(stream)
+    assert block.sequence == CONNECTIONS
+    assert moment(block.end["published_at"]) >= until
+    answer = await ask(http, "GET", feed_url(gateway, election, ""))
+    assert moment(answer.document["publish_from"]) == until
+
+
+def _fresh(opened: AsyncExitStack) -> Iterator[tuple[int, aiohttp.ClientSession]]:
+    for revision in range(1, CONNECTIONS + 1):
+        session = aiohttp.ClientSession()
+        opened.push_async_callback(session.close)
+        yield revision, session

@@ -1,0 +1,534 @@
+"""The feed: snapshots, changes, resuming, selections, paces, and readers that do not keep up."""
+
+import asyncio
+import json
+import re
+
+import aiohttp
+import pytest
+
+from gateway.generator import GeneratedElection
+from tests.running import Gateway, Sender
+from tests.web.doors import (
+    COUNTRY,
+    EVERYTHING,
+    FOREIGN_UNIT,
+    HERE,
+    OTHER_UNIT,
+    THERE,
+    UNIT,
+    a_registry,
+    a_report,
+    ask,
+    digest_of,
+    feed_url,
+    moment,
+    next_chain,
+    open_connection,
+    pushed,
+    room,
+    shown,
+    streaming,
+    units_of,
+    until,
+)
+
+COUNTY = "06"
+START = "0-00000000"
+
+
+@pytest.fixture
+async def url(gateway: Gateway, sender: Sender) -> str:
+    """The feed of the test's election, which every worker knows."""
+    await shown(gateway, sender.election)
+    return feed_url(gateway, sender.election)
+
+
+async def test_a_new_reader_gets_every_area_of_its_selection_parents_first(
+    http: aiohttp.ClientSession, url: str, small: GeneratedElection
+) -> None:
+    """Reported or not, and after the time to wait before coming back; by default all areas that have children."""
+    above = [area for area in small.registry["areas"] if area["level"] != "precinct"]
+    async with streaming(http, url) as stream:
+        first = await stream.event()
+        assert first is not None
+        assert first.retry_ms is not None
+        block = await stream.block()
+    assert block.snapshot
+    assert block.names == [area["id"] for area in above]
+    assert (block.sequence, block.id, block.end["chain"]) == (0, START, "0" * 64)
+    country = block.areas[0]
+    assert country["units"] == {"total": 70, "reported": 0, "by_status": {"no_report": 70}}
+    assert country["counts"] == {}
+    assert (country["sequence"], country["published_at"], country["parent"]) == (0, None, None)
+    assert (country["corrections"], country["last_correction"]) == (0, None)
+    seen: set[str | None] = {None}
+    for area in block.areas:
+        assert area["parent"] in seen
+        seen.add(area["area"])
+
+
+async def test_the_answer_is_an_event_stream_for_any_origin_and_no_cache(
+    http: aiohttp.ClientSession, url: str
+) -> None:
+    """What proxies and browsers need to know to let it through as it comes."""
+    async with streaming(http, url) as stream:
+        headers = stream.response.headers
+    assert headers["Content-Type"] == "text/event-stream; charset=utf-8"
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Access-Control-Allow-Origin"] == "*"
+    assert headers["X-Accel-Buffering"] == "no"
+    assert headers["Vary"] == "Accept-Encoding"
+
+
+async def test_a_report_reaches_every_reader_as_a_block_of_the_areas_above_it(
+    http: aiohttp.ClientSession, url: str, sender: Sender
+) -> None:
+    """With absolute values, the place in the record, and the moment of its publication."""
+    async with streaming(http, url) as stream, streaming(http, url, levels=EVERYTHING) as units:
+        await stream.block()
+        await units.block()
+        report = a_report(votes=10, status="final")
+        (receipt,) = await pushed(http, sender, report)
+        block = await stream.block()
+        whole = await units.block()
+    assert not block.snapshot
+    assert block.names == [COUNTRY, COUNTY, HERE]
+    assert whole.names == [COUNTRY, COUNTY, HERE, UNIT]
+    chain = next_chain("0" * 64, digest_of(report))
+    assert block.end | {"server_time": None} == {
+        "sequence": 1,
+        "published_at": receipt["published_at"],
+        "chain": chain,
+        "snapshot": False,
+        "areas": 3,
+        "server_time": None,
+    }
+    assert block.id == f"1-{chain[:8]}"
+    for area in block.areas:
+        assert (area["sequence"], area["published_at"]) == (1, receipt["published_at"])
+        assert area["units"]["by_status"]["final"] == 1
+        counts = area["counts"]["election_day"]
+        assert (counts["ballots"], counts["blank"], counts["rejected"]) == (11, 1, 2)
+        assert counts["votes"]["FL"] == 10
+        assert set(counts["votes"].values()) == {0, 10}
+    unit = whole.areas[3]
+    assert (unit["revision"], unit["counted_at"], unit["status"]) == (1, report["counted_at"], "final")
+    assert unit["correction"] is None
+
+
+async def test_a_fall_is_told_until_the_next_one(
+    http: aiohttp.ClientSession, url: str, sender: Sender
+) -> None:
+    """Whoever skips values still sees why a figure went down."""
+    reports = [
+        a_report(votes=100),
+        a_report(revision=2, votes=40, reason="booking_error"),
+        a_report(OTHER_UNIT, votes=7),
+    ]
+    await pushed(http, sender, *reports)
+    await shown(sender.gateway, sender.election, 3)
+    async with streaming(http, url, levels=EVERYTHING) as stream:
+        await stream.block()
+    for above in (COUNTRY, COUNTY, HERE):
+        assert stream.copy[above]["corrections"] == 1
+        assert stream.copy[above]["last_correction"] == {
+            "sequence": 2,
+            "unit": UNIT,
+            "reason": "booking_error",
+            "ballots": -60,
+        }
+        assert stream.copy[above]["counts"]["election_day"]["ballots"] == 41 + 8
+    correction = stream.copy[UNIT]["correction"]
+    assert (correction["sequence"], correction["reason"]) == (2, "booking_error")
+    assert correction["previous"]["election_day"]["ballots"] == 101
+    assert stream.copy[OTHER_UNIT]["correction"] is None
+
+
+# Resuming.
+
+
+async def test_a_reader_that_returns_gets_what_changed_since_and_no_more(
+    http: aiohttp.ClientSession, url: str, sender: Sender
+) -> None:
+    """Each area once, with its newest value; by the header, or by the query where a header cannot be set."""
+    async with streaming(http, url, levels=EVERYTHING) as stream:
+        await stream.block()
+        await pushed(http, sender, a_report(FOREIGN_UNIT))
+        cursor = (await stream.block()).id
+    await pushed(http, sender, a_report(), a_report(revision=2, votes=20), a_report(OTHER_UNIT))
+    await shown(sender.gateway, sender.election, 4)
+    for headers, params in (
+        ({"Last-Event-ID": cursor}, {}),
+        ({}, {"last_event_id": cursor}),
+        ({"Last-Event-ID": cursor}, {"last_event_id": START}),
+    ):
+        async with streaming(http, url, headers, levels=EVERYTHING, **params) as stream:
+            block = await stream.block()
+        assert not block.snapshot
+        assert block.names == [COUNTRY, COUNTY, HERE, UNIT, OTHER_UNIT]
+        assert block.sequence == 4
+        assert block.areas[3]["counts"]["election_day"]["votes"]["FL"] == 20
+
+
+async def test_every_place_of_the_record_can_be_resumed_from(
+    http: aiohttp.ClientSession, url: str, sender: Sender
+) -> None:
+    """However old: a copy as of then, brought up to date, is the present state."""
+    units = [UNIT, OTHER_UNIT, FOREIGN_UNIT]
+    cursors: list[str] = []
+    copies = []
+    async with streaming(http, url, levels=EVERYTHING) as stream:
+        await stream.block()
+        for number in range(1, 13):
+            await pushed(http, sender, a_report(units[number % 3], revision=number, votes=number))
+            cursors.append((await stream.block()).id)
+            copies.append(dict(stream.copy))
+    await shown(sender.gateway, sender.election, 12)
+    for cursor, copy in zip(cursors, copies, strict=True):
+        async with streaming(http, url, {"Last-Event-ID": cursor}, levels=EVERYTHING) as stream:
+            stream.copy = copy
+            block = await stream.block()
+        assert not block.snapshot
+        assert stream.copy == copies[-1]
+
+
+async def test_nonsense_and_the_cursor_of_another_history_get_a_snapshot(
+    http: aiohttp.ClientSession, url: str, sender: Sender
+) -> None:
+    """Never an error: whatever a reader brings, it ends up with the present state."""
+    await pushed(http, sender, a_report())
+    await shown(sender.gateway, sender.election, 1)
+    for cursor in (
+        START,
+        "1-00000000",
+        "1-0000000",
+        "x",
+        "-1-00000000",
+        "1",
+        "01-00000000",
+        "1-" + "f" * 8,
+        "9" * 400,
+    ):
+        async with streaming(http, url, {"Last-Event-ID": cursor}) as stream:
+            assert (await stream.block()).snapshot, cursor
+
+
+async def test_a_reader_ahead_of_this_process_waits_for_it(
+    http: aiohttp.ClientSession, url: str, sender: Sender
+) -> None:
+    """Another process was quicker; what the reader has seen already is not sent again."""
+    (first,) = await pushed(http, sender, a_report())
+    await shown(sender.gateway, sender.election, 1)
+    second = a_report(revision=2)
+    chain = next_chain(next_chain("0" * 64, first["digest"]), digest_of(second))
+
+    async def resume() -> tuple[bool, int, list[str]]:
+        async with streaming(http, url, {"Last-Event-ID": f"2-{chain[:8]}"}) as stream:
+            block = await stream.block()
+            return block.snapshot, block.sequence, block.names
+
+    resuming = [asyncio.create_task(resume()) for _ in range(4)]
+    area = feed_url(sender.gateway, sender.election, f"/areas/{HERE}")
+    await asyncio.gather(*(ask(http, "GET", area) for _ in range(8)))
+    assert not any(each.done() for each in resuming)
+    await pushed(http, sender, second)
+    assert await asyncio.gather(*resuming) == [(False, 2, [])] * 4
+
+
+async def test_a_cursor_that_is_never_reached_gets_a_snapshot_in_the_end(
+    http: aiohttp.ClientSession, url: str, sender: Sender
+) -> None:
+    """After 5 s, as do all who wait for what does not come: a publication stream begins anew, `at_least` is 503."""
+    await pushed(http, sender, a_report())
+    await shown(sender.gateway, sender.election, 1)
+    ahead = {"Last-Event-ID": "7-12345678"}
+
+    async def on_the_feed() -> None:
+        async with streaming(http, url, ahead) as stream:
+            block = await stream.block()
+            assert (block.snapshot, block.sequence) == (True, 1)
+
+    async def of_publications() -> None:
+        async with streaming(
+            http, feed_url(sender.gateway, sender.election, "/publications"), ahead
+        ) as stream:
+            (event,) = await stream.events("publication", 1)
+            assert event.document["sequence"] == 1
+
+    async def of_an_area() -> None:
+        area = feed_url(sender.gateway, sender.election, f"/areas/{HERE}")
+        answer = await ask(http, "GET", area, params={"at_least": 7})
+        answer.problem(503, "not_yet")
+        assert int(answer.headers["Retry-After"]) >= 1
+
+    began = asyncio.get_running_loop().time()
+    await asyncio.gather(on_the_feed(), of_publications(), of_an_area())
+    assert asyncio.get_running_loop().time() - began > 4.5
+
+
+# What a reader wants.
+
+
+async def test_a_selection_is_of_levels_and_of_areas_with_all_below_them(
+    http: aiohttp.ClientSession, url: str, sender: Sender, small: GeneratedElection
+) -> None:
+    """And the two together; in the order of the registry, whatever order is asked for."""
+    below = [HERE, *units_of(small, HERE)]
+    for params, expected in (
+        ({"levels": "country"}, [COUNTRY]),
+        ({"levels": "county,country"}, [COUNTRY, "01", "02", "06"]),
+        ({"areas": HERE}, [HERE]),
+        ({"areas": HERE, "levels": EVERYTHING}, below),
+        ({"areas": f"{HERE},{THERE}", "levels": "municipality"}, [THERE, HERE]),
+        ({"areas": COUNTY}, ["06", "0602", "0603", "0604"]),
+        ({"areas": UNIT, "levels": "precinct"}, [UNIT]),
+        ({"areas": UNIT}, []),
+        ({"areas": f"{COUNTRY},{HERE}", "levels": "county"}, ["01", "02", "06"]),
+    ):
+        async with streaming(http, url, **params) as stream:
+            assert (await stream.block()).names == expected, params
+    async with streaming(http, url, areas=HERE, levels="municipality,precinct") as stream:
+        await stream.block()
+        await pushed(http, sender, a_report(FOREIGN_UNIT), a_report())
+        assert (await stream.block()).names == [HERE, UNIT]
+
+
+async def test_a_selection_that_names_what_is_not_there_is_answered_400(
+    http: aiohttp.ClientSession, url: str
+) -> None:
+    """Also to browsers, which then do not come back: it will not get better."""
+    for params, code in (
+        ({"levels": "street"}, "bad_selection"),
+        ({"levels": ""}, "bad_selection"),
+        ({"areas": "nowhere"}, "bad_selection"),
+        ({"areas": ","}, "bad_selection"),
+        ({"areas": ",".join(f"0604-{number:04}" for number in range(21))}, "bad_selection"),
+        ({"every_s": "3"}, "bad_query"),
+        ({"every_s": "-1"}, "bad_query"),
+        ({"every_s": "x"}, "bad_query"),
+        ({"every_s": "1.0"}, "bad_query"),
+        ({"every_s": "9" * 500}, "bad_query"),
+    ):
+        for accept in ("*/*", "text/event-stream"):
+            answer = await ask(http, "GET", url, params=params, headers={"Accept": accept})
+            problem = answer.problem(400, code)
+            assert len(problem["detail"]) < 300
+            assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+async def test_an_unknown_election_is_answered_404(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+    """There is nothing to wait for."""
+    for path in ("/feed", "/areas/vl", "/publications", "/publications/1-1000", "/transfers", ""):
+        (await ask(http, "GET", feed_url(gateway, "nowhere", path))).problem(404, "unknown_election")
+
+
+async def test_a_paced_reader_gets_at_most_one_block_in_its_time_with_the_newest_values(
+    http: aiohttp.ClientSession, url: str, sender: Sender
+) -> None:
+    """What happens in between is skipped, never the last value; others hear of each change."""
+    async with streaming(http, url, every_s=1) as paced, streaming(http, url) as quick:
+        blocks = [await paced.block()]
+        await quick.block()
+        revision = 0
+        while len(blocks) < 3:
+            reading = asyncio.ensure_future(paced.block())
+            while not reading.done():
+                revision += 1
+                await pushed(http, sender, a_report(revision=revision, votes=revision))
+            blocks.append(reading.result())
+            votes = paced.copy[COUNTRY]["counts"]["election_day"]["votes"]["FL"]
+            assert votes == blocks[-1].sequence
+        heard = await quick.blocks_until(revision)
+        if blocks[-1].sequence < revision:
+            blocks += await paced.blocks_until(revision)
+    times = [moment(block.end["server_time"]) for block in blocks[1:]]
+    assert len(times) <= (times[-1] - times[0]).total_seconds() + 2
+    assert len(heard) > len(blocks)
+    assert paced.copy == quick.copy
+
+
+# Compression.
+
+
+async def test_a_packed_stream_unpacks_to_the_plain_one(
+    http: aiohttp.ClientSession, url: str, sender: Sender
+) -> None:
+    """By any inflater, as it comes: whoever has read a block's bytes can read the block."""
+    packed = {"Accept-Encoding": "br, gzip"}
+    await pushed(http, sender, a_report(FOREIGN_UNIT))
+    await shown(sender.gateway, sender.election, 1)
+    async with streaming(http, url) as plain, streaming(http, url, packed) as stream:
+        assert stream.response.headers["Content-Encoding"] == "gzip"
+        await plain.block()
+        await stream.block()
+        for revision in range(1, 4):
+            await pushed(http, sender, a_report(revision=revision, votes=revision))
+            assert (await plain.block()).areas == (await stream.block()).areas
+        # Who joins later takes the same blocks as who was there before.
+        async with streaming(http, url, packed) as late:
+            await late.block()
+            await pushed(http, sender, a_report(revision=9))
+            assert (await late.block()).areas == (await stream.block()).areas == (await plain.block()).areas
+    without = [
+        re.sub(rb"retry: \d+\n\n|\"server_time\":\"[^\"]*\"", b"", each.text) for each in (plain, stream)
+    ]
+    assert without[0] == without[1]
+    async with streaming(http, url, {"Accept-Encoding": "gzip;q=0"}) as stream:
+        assert "Content-Encoding" not in stream.response.headers
+
+
+async def test_a_library_that_reads_gzip_by_itself_reads_the_stream(url: str) -> None:
+    """As the usual clients do, without knowing of this one's flushes and missing trailer."""
+    async with (
+        aiohttp.ClientSession() as usual,
+        usual.get(url, headers={"Accept-Encoding": "gzip"}) as response,
+    ):
+        text = b""
+        while b"event: block" not in text:
+            text += await response.content.readany()
+    assert text.startswith(b"retry: ")
+
+
+# The heartbeat.
+
+
+async def test_a_silent_stream_beats_and_moves_the_cursor(
+    tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """A reader for whom nothing changes hears an empty block, and need not hear of the rest when it returns."""
+    election = await tight.load(a_registry(small))
+    sender = await tight.issue(election, [COUNTRY])
+    await shown(tight, election)
+    await room(tight, http, election)
+    async with streaming(http, feed_url(tight, election), areas=THERE) as stream:
+        await stream.block()
+        await pushed(http, sender, a_report())
+        block = await stream.block()
+        while block.sequence == 0:
+            block = await stream.block()
+        assert (block.areas, block.snapshot, block.sequence) == ([], False, 1)
+    resumed = {"Last-Event-ID": block.id}
+    async with streaming(http, feed_url(tight, election), resumed, areas=THERE) as stream:
+        assert (await stream.block()).areas == []
+
+
+async def test_a_paced_and_a_packed_stream_beat_too(
+    tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """Also where the pace is slower than the heart."""
+    election = await tight.load(a_registry(small))
+    await shown(tight, election)
+    packed = {"Accept-Encoding": "gzip"}
+    url = feed_url(tight, election)
+    await room(tight, http, election)
+    async with streaming(http, url, packed, every_s=60) as slow, streaming(http, url, packed) as usual:
+        for stream in (slow, usual):
+            await stream.block()
+            assert [(await stream.block()).areas for _ in range(2)] == [[], []]
+
+
+# Readers that do not keep up, and too many of them.
+
+
+class SlowReader:
+    """A reader whose socket takes next to nothing until it is asked to read."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def connected(cls, url: str, query: str) -> "SlowReader":
+        origin, _, path = url.removeprefix("http://").partition("/")
+        slow = cls(*await open_connection(f"http://{origin}", receive_buffer=4096))
+        slow.writer.write(f"GET /{path}?{query} HTTP/1.1\r\nHost: door\r\n\r\n".encode())
+        head = await slow.reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        slow.writer.transport.pause_reading()
+        return slow
+
+    async def blocks_until(self, sequence: int) -> list[tuple[list[dict[str, object]], dict[str, object]]]:
+        """Read again, up to the block that reaches a sequence: the areas and the end of each."""
+        self.writer.transport.resume_reading()
+        blocks = []
+        areas: list[dict[str, object]] = []
+        async with asyncio.timeout(20):
+            while True:
+                entry = (await self.reader.readuntil(b"\n\n")).decode()
+                _, _, data = entry.partition("data: ")
+                if entry.startswith("event: area"):
+                    areas.append(json.loads(data))
+                elif entry.startswith("event: block"):
+                    blocks.append((areas, json.loads(data)))
+                    areas = []
+                    if blocks[-1][1]["sequence"] == sequence:
+                        return blocks
+
+
+async def test_a_reader_that_does_not_read_later_gets_the_newest_values_at_once(
+    gateway: Gateway, http: aiohttp.ClientSession, url: str, sender: Sender, small: GeneratedElection
+) -> None:
+    """It is not queued for: it skips what was in between, and its neighbours never wait for it."""
+    units = units_of(small)
+    slow = await SlowReader.connected(url, f"levels={EVERYTHING}")
+
+    async def blocked() -> bool:
+        samples = await gateway.metrics()
+        return sum(value for name, value in samples.items() if name.startswith("valgnatt_slow_readers")) == 1
+
+    try:
+        async with streaming(http, url, levels=EVERYTHING) as quick:
+            await quick.block()
+            revision = 0
+            while not await blocked():
+                assert revision < 300, "the reader is never blocked"
+                revision += 1
+                await pushed(http, sender, *(a_report(unit, revision, votes=revision) for unit in units))
+                await quick.blocks_until(revision * len(units))
+            for _ in range(20):
+                revision += 1
+                await pushed(http, sender, *(a_report(unit, revision, votes=revision) for unit in units))
+                await quick.blocks_until(revision * len(units))
+            for _ in range(6):  # some of them where it is
+                async with streaming(http, url) as neighbour:
+                    assert (await neighbour.block()).sequence == revision * len(units)
+            await until(blocked)
+            blocks = await slow.blocks_until(revision * len(units))
+    finally:
+        slow.writer.transport.abort()
+    sequences = [int(str(end["sequence"])) for _, end in blocks]
+    assert sequences == sorted(set(sequences))
+    assert sequences[-1] - sequences[-2] >= 19 * len(units), "what was in between came too"
+    copy = {area["area"]: area for areas, _ in blocks for area in areas}
+    assert copy == quick.copy
+    assert len(blocks[-1][0]) == len(quick.copy)
+
+
+async def test_readers_above_the_limit_are_told_when_to_come_back(
+    tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """A browser with 200 and an end, as it gives up for good on anything else; others with 503."""
+    election = await tight.load(a_registry(small))
+    await shown(tight, election)
+    await room(tight, http, election)
+    url, publications = feed_url(tight, election), feed_url(tight, election, "/publications")
+    async with streaming(http, url) as first, streaming(http, publications):
+        await first.block()
+        for address in (url, publications):
+            async with streaming(http, address) as refused:
+                (event,) = await refused.rest()
+                assert event.retry_ms is not None
+                assert 10_000 <= event.retry_ms <= 30_000
+        answer = await ask(http, "GET", url, headers={"Accept": "*/*"})
+        answer.problem(503, "full")
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert (await tight.metrics())['valgnatt_readers_turned_away_total{process="feed-0"}'] >= 2
+        assert (await ask(http, "GET", feed_url(tight, election, f"/areas/{HERE}"))).status == 200
+
+    async def let_in() -> bool:
+        async with streaming(http, url) as stream:
+            event = await stream.event()
+            return event is not None and await stream.event() is not None
+
+    await until(let_in)

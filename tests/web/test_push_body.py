@@ -1,0 +1,252 @@
+"""Bodies of push requests: what is in them comes out unchanged, and nothing in them takes long or much memory."""
+
+import gzip
+import json
+import time
+import zlib
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.web.push_body import (
+    BODY_MAX,
+    LINES_MAX,
+    MEMBERS_MAX,
+    REPORTS_MAX,
+    MalformedBody,
+    TooLarge,
+    read_body,
+    unpack,
+)
+
+REPORT = b'{"unit":"a-1-1","revision":1}'
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def unpacked(*chunks: bytes) -> bytes:
+    return unpack(iter(chunks))
+
+
+# Reports in a body ---------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=100)
+@given(values, st.sampled_from([b"", b" ", b"\r\n\t"]))
+def test_what_is_no_array_is_one_report(value: Any, space: bytes) -> None:
+    """Just as it was sent: whether it is a report is found elsewhere."""
+    raw = space + json.dumps(value).encode() + space
+    if isinstance(value, list):
+        return
+    body = read_body(raw, ndjson=False)
+    assert (body.reports, body.single, body.lines) == ([raw], True, None)
+
+
+@pytest.mark.parametrize("raw", [b"", b" ", b"{", b"\xef\xbb\xbf[]", b"\xff", b"nothing", b'{"a":1}]'])
+def test_one_report_is_not_read_here(raw: bytes) -> None:
+    """Bytes that are no JSON are handed on for the validator to name."""
+    assert read_body(raw, ndjson=False).reports == [raw]
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(values, max_size=6), st.sampled_from([b"", b" ", b"\n\t "]))
+def test_an_array_holds_its_reports_in_order(reports: list[Any], space: bytes) -> None:
+    """Each as its own bytes, and an empty array none."""
+    parts = [json.dumps(report, ensure_ascii=index % 2 == 0).encode() for index, report in enumerate(reports)]
+    raw = space + b"[" + b",".join(space + part + space for part in parts) + space + b"]" + space
+    body = read_body(raw, ndjson=False)
+    assert body.reports == parts
+    assert (body.single, body.lines) == (False, None)
+
+
+def test_an_array_keeps_what_only_the_validator_may_judge() -> None:
+    """Repeated members, odd numbers, bytes that are no UTF-8: one bad report never harms the others."""
+    parts = [b'{"a":1,"a":-0}', b"1e999", b'"\xff"', b"null", REPORT]
+    assert read_body(b"[" + b",".join(parts) + b"]", ndjson=False).reports == parts
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"[",
+        b"[]]",
+        b"[" + REPORT,
+        b"[" + REPORT + b",]",
+        b"[" + REPORT + REPORT + b"]",
+        b"[" + REPORT + b"],",
+        b"[" + REPORT + b"][]",
+        b"[NaN]",
+        b"[01]",
+        b"[" * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        b"\x0b[]",
+    ],
+)
+def test_an_array_that_cannot_be_parsed_is_refused_whole(raw: bytes) -> None:
+    """Where one report ends is then not known."""
+    with pytest.raises(MalformedBody):
+        read_body(raw, ndjson=False)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(
+        st.sampled_from([REPORT, b"1", b"nonsense", b" {} ", b"[", b"", b" ", b"\t", b"\xff"]), max_size=12
+    )
+)
+def test_lines_are_reports_with_their_numbers(lines: list[bytes]) -> None:
+    """Empty lines are none; a line that cannot be read is found by its number, counted from 1."""
+    body = read_body(b"\n".join(lines), ndjson=True)
+    expected = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    assert list(zip(body.lines or [], body.reports, strict=True)) == expected
+    assert not body.single
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\r\n"])
+def test_lines_may_end_in_any_way(end: bytes) -> None:
+    """With or without a last line feed, or with those of another system."""
+    body = read_body(REPORT + b"\r\n" + REPORT + end, ndjson=True)
+    assert [json.loads(report) for report in body.reports] == [json.loads(REPORT)] * 2
+    assert body.lines == [1, 2]
+
+
+def test_no_lines_are_no_reports() -> None:
+    """An empty body of lines is an empty request."""
+    assert read_body(b"", ndjson=True).reports == []
+    assert read_body(b"\n \n", ndjson=True).reports == []
+
+
+@pytest.mark.parametrize("ndjson", [True, False])
+def test_ten_thousand_reports_are_the_most(ndjson: bool) -> None:
+    """One more is too large, told before any of them is judged."""
+    good, bad = ([REPORT] * count for count in (REPORTS_MAX, REPORTS_MAX + 1))
+
+    def body(reports: list[bytes]) -> bytes:
+        return b"\n".join(reports) if ndjson else b"[" + b",".join(reports) + b"]"
+
+    assert len(read_body(body(good), ndjson=ndjson).reports) == REPORTS_MAX == 10_000
+    with pytest.raises(TooLarge):
+        read_body(body(bad), ndjson=ndjson)
+
+
+@pytest.mark.parametrize("line", [b"\n", b" \n", b"x\n"])
+def test_a_body_of_lines_alone_is_soon_given_up(line: bytes) -> None:
+    """Millions of them, empty or not, are not gathered first."""
+    started = time.process_time()
+    with pytest.raises(TooLarge):
+        read_body(line * (BODY_MAX // len(line)), ndjson=True)
+    assert time.process_time() - started < 0.5
+    assert len(read_body(b"\n" * (LINES_MAX - 1) + REPORT, ndjson=True).reports) == 1
+
+
+# Packed --------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.binary(max_size=200), min_size=1, max_size=5), st.lists(st.integers(0, 1_000), max_size=6))
+def test_members_of_gzip_are_unpacked_one_after_the_other(parts: list[bytes], cuts: list[int]) -> None:
+    """However many members there are, and in whatever pieces the bytes arrive."""
+    packed = b"".join(gzip.compress(part, compresslevel=n) for n, part in enumerate(parts, 1))
+    edges = [0, *sorted(min(cut, len(packed)) for cut in cuts), len(packed)]
+    chunks = [packed[start:end] for start, end in pairwise(edges)]
+    assert unpacked(*chunks) == unpacked(packed) == b"".join(parts)
+
+
+def test_a_body_larger_than_a_piece_is_unpacked_whole() -> None:
+    """Members begin and end anywhere in what is unpacked at a time."""
+    noise = bytes(value * value % 251 for value in range(100_000))
+    packed = b"".join(gzip.compress(noise[start : start + 999], 0) for start in range(0, len(noise), 999))
+    assert len(packed) > 100_000
+    assert unpacked(packed) == noise
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.binary(max_size=300), st.data())
+def test_a_body_that_breaks_off_is_never_taken_for_whole(content: bytes, data: st.DataObject) -> None:
+    """Not even where only the check value at the end is missing, or within a second member."""
+    first = gzip.compress(content)
+    packed = first + gzip.compress(content)
+    end = data.draw(st.integers(0, len(packed) - 1))
+    if end == len(first):
+        assert unpacked(packed[:end]) == content
+        return
+    with pytest.raises(MalformedBody):
+        unpacked(packed[:end])
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        b"",
+        b"\n",
+        REPORT,
+        zlib.compress(REPORT),
+        zlib.compress(REPORT)[2:-4],
+        gzip.compress(REPORT) + b"\x00",
+        gzip.compress(REPORT) + REPORT,
+        gzip.compress(REPORT)[:-8] + bytes(8),
+        gzip.compress(REPORT)[:-4] + b"\x00\x00\x00\x01",
+        b"\x1f\x8b\x08\xe0" + gzip.compress(REPORT)[4:],
+    ],
+)
+def test_what_is_not_gzip_is_named(packed: bytes) -> None:
+    """Nothing, plain text, another wrapping, something behind the end, a wrong check value."""
+    with pytest.raises(MalformedBody):
+        unpacked(packed)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=100), st.data())
+def test_no_bytes_raise_anything_else(noise: bytes, data: st.DataObject) -> None:
+    """Damage anywhere is a malformed body, or by chance a good one."""
+    packed = bytearray(gzip.compress(b'[{"unit":"a-1-1"}]' * 3))
+    at = data.draw(st.integers(0, len(packed)))
+    packed[at : at + data.draw(st.integers(0, 10))] = noise
+    for body in (bytes(packed), noise):
+        try:
+            content = unpacked(body)
+            for ndjson in (True, False):
+                read_body(content, ndjson=ndjson)
+        except (MalformedBody, TooLarge):
+            pass
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_the_limit_holds_unpacked(members: int) -> None:
+    """A body of the limit is let in, a byte more is not, in one member or several."""
+    part = b" " * (BODY_MAX // members)
+    packed = gzip.compress(part) * (members - 1)
+    last = BODY_MAX - len(part) * (members - 1)
+    assert len(unpacked(packed + gzip.compress(b" " * last))) == BODY_MAX == 8 << 20
+    with pytest.raises(TooLarge):
+        unpacked(packed + gzip.compress(b" " * (last + 1)))
+    with pytest.raises(TooLarge):
+        unpacked(packed + gzip.compress(b" " * last) + gzip.compress(b" "))
+
+
+def test_a_bomb_is_not_unpacked_further_than_the_limit() -> None:
+    """200 MiB packed into a thousandth of it cost no more than the limit does."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, 31)
+    zeros = bytes(1 << 20)
+    bomb = b"".join(compressor.compress(zeros) for _ in range(200)) + compressor.flush()
+    assert len(bomb) < 300_000
+    started = time.process_time()
+    with pytest.raises(TooLarge):
+        unpacked(bomb)
+    assert time.process_time() - started < 1
+
+
+def test_a_flood_of_empty_members_is_given_up() -> None:
+    """Each takes as long as a full one; as many as there may be reports are enough, and they are quickly read."""
+    empty = gzip.compress(b"")
+    started = time.process_time()
+    assert unpacked(empty * MEMBERS_MAX) == b""
+    with pytest.raises(TooLarge, match="gzip members"):
+        unpacked(empty * (BODY_MAX // len(empty)))
+    assert time.process_time() - started < 2
