@@ -105,10 +105,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     credit_max: Annotated[
         int, _knob("reports that may be unanswered on one WebSocket", "reports", ge=1, le=10_000)
     ] = 64
-    connections_max: Annotated[
-        int,
-        _knob("connections to a push process; senders are few, so more are a mistake", "connections", ge=1),
-    ] = 10_000
     readers_max: Annotated[
         int, _knob("streams of a feed process, at some 11 kB of memory each", "connections", ge=1)
     ] = 20_000

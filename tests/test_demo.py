@@ -35,6 +35,8 @@ def _start(data: Path, scratch: Path, seconds: float) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # Ctrl-C means something even where the tests run in the background of a shell that has it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

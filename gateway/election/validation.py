@@ -20,6 +20,8 @@ from gateway.election.registry import COUNT_MAX, Area, NoOffset, Registry, read_
 from gateway.election.report import REASONS, STATUSES, Report, canonical, decode_report, digest_of
 from gateway.errors import MalformedDocument
 
+REPORT_MAX = 64 << 10
+"""Bytes of one report; real ones have less than a hundredth. What is wrong with a larger one is not looked for."""
 VIOLATIONS_MAX = 100
 """Violations told of one report; a count of the rest follows."""
 
@@ -133,6 +135,11 @@ class Validator:
         numbered = revision if type(revision) is int and 1 <= revision <= COUNT_MAX else None
         if isinstance(unit, str) and unit not in scope:
             return _forbidden(named, numbered)
+        if len(raw) > REPORT_MAX:
+            too_large = Violation(
+                "report_too_large", "$", f"{len(raw)} bytes; a report has at most {REPORT_MAX}"
+            )
+            return Invalid("invalid_report", named, numbered, (too_large,))
         exact = _read_exactly(raw)
         found = _told(_violations(exact, self.registry))
         if found:

@@ -109,6 +109,7 @@ class Administration:
                     await self._record(
                         key, "load", f"{len(registry.areas)} areas, {len(registry.units)} units"
                     )
+                    await connection.execute("SELECT pg_notify($1, '')", CHANNEL)
                     return registry.id
         async with self._act(registry.id) as held:
             found = differences(held.registry, registry)

@@ -143,10 +143,10 @@ def _judge(standing: Standing, token: Token, body: Body, place: int, raw: bytes)
     try:
         judged = standing.validator.check(raw, token.scope)
     except MalformedDocument as error:
+        refusal = refusal_of(Invalid.malformed(str(error)))
         if body.lines is None:
-            raise Problem(400, error.code, str(error)) from None
-        invalid = Invalid.malformed(str(error))
-        refusal = refusal_of(invalid)
+            members = outcome_document(refusal, rehearsal=standing.registry.rehearsal)
+            raise Problem(400, error.code, str(error), members=members) from None
         return Refusal(refusal.code, None, None, violations=refusal.violations, line=body.lines[place])
     return judged if isinstance(judged, ValidReport) else refusal_of(judged)
 

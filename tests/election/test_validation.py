@@ -1,5 +1,6 @@
 """What is refused, with which code and at which path; what is not; and that two readings of the rules agree."""
 
+import copy
 import json
 import time
 from collections.abc import Callable
@@ -449,7 +450,7 @@ ugly = st.sampled_from(
         Members([("P", Token("1")), ("P", Token("1"))]),
         [],
     ]
-)  # fmt: skip
+).map(copy.deepcopy)  # fmt: skip
 names = st.sampled_from(
     [
         *("unit", "revision", "counted_at", "status", "counts", "reason"),
@@ -478,7 +479,9 @@ def spoilt(draw: st.DrawFn) -> Any:
             case "delete":
                 del place[number]
             case "repeat":
-                place.insert(draw(st.integers(0, len(place))), (name, draw(st.just(value) | ugly)))
+                place.insert(
+                    draw(st.integers(0, len(place))), (name, draw(st.just(copy.deepcopy(value)) | ugly))
+                )
             case "rename":
                 place[number] = (draw(names), value)
             case "nudge" if isinstance(value, Token) and value.isdigit():

@@ -337,6 +337,7 @@ class Readers(RuleBasedStateMachine):
                 self.end_long_run()
             for wire in self.all:
                 wire.socket.take()
+                wire.served_at = self.feed.now
             self.settled()
             self.whoever_takes_bytes_has_the_newest_state()
             self.wait(max(PACES))

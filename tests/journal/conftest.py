@@ -66,7 +66,7 @@ async def owner(database: Database) -> AsyncIterator[Connection]:
     """A connection of the database's owner, as with psql."""
     connection = await asyncpg.connect(database.url, server_settings={"search_path": "valgnatt"})
     yield connection
-    await connection.close()
+    connection.terminate()
 
 
 @pytest.fixture
@@ -74,4 +74,4 @@ async def reader(database: Database) -> AsyncIterator[Connection]:
     """A connection of the feed's login, as with psql: it has taken on no role."""
     connection = await asyncpg.connect(database.feed_url, server_settings={"search_path": "valgnatt"})
     yield connection
-    await connection.close()
+    connection.terminate()

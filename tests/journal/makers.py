@@ -2,14 +2,15 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gateway.election.registry import Registry, read_registry
 from gateway.election.report import CHAIN_START, canonical, decode_report, digest_of, next_chain
 from gateway.election.validation import ValidReport
-from gateway.journal.connection import Connection
+from gateway.journal.connection import Connection, connect
 from gateway.journal.elections import Standing
 from gateway.journal.postgres import Appended, ElectionRow, Journal, TokenRow
 
@@ -81,6 +82,16 @@ def a_standing(
 def a_token(key: int, *areas: str, digest: bytes = b"", expires_at: datetime | None = None) -> TokenRow:
     """A token for some areas, the whole country where none are given."""
     return TokenRow(key, digest or bytes([key]) * 32, frozenset(areas or ("no",)), "sender", expires_at)
+
+
+@asynccontextmanager
+async def connected(url: str, *, feed: bool = False, patience_s: float = 5.0) -> AsyncIterator[Connection]:
+    """A connection as the gateway opens one for a purpose of its own."""
+    connection = await connect(url, feed=feed, patience_s=patience_s)
+    try:
+        yield connection
+    finally:
+        connection.terminate()
 
 
 async def append(

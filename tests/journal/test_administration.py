@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -209,7 +210,7 @@ async def test_a_load_and_an_append_come_one_after_the_other(
         await owner.execute("SELECT FROM head WHERE election = $1 FOR UPDATE", key)
         for number, name in enumerate(sorted(starts, key=lambda name: name != first), 1):
             racing[name] = asyncio.create_task(starts[name]())
-            await until(lambda number=number: waiting_for_locks(owner, number))
+            await until(partial(waiting_for_locks, owner, number))
     await asyncio.wait(racing.values())
     row = await journal.election(election)
     if first == "append":

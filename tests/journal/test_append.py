@@ -211,19 +211,29 @@ async def test_an_append_decides_rightly_whatever_the_database_is_set_to(
 # The end of an embargo.
 
 
+async def end_soon(owner: Connection, election: int) -> datetime:
+    """Have an embargo end in half a second, and return when."""
+    end = datetime.now(UTC) + timedelta(seconds=0.5)
+    await owner.execute("UPDATE head SET publish_from = $2 WHERE election = $1", election, end)
+    return end
+
+
 async def test_at_the_end_of_an_embargo_all_is_published_and_nobody_overtakes(
     journals: list[PostgresJournal], acts: Administration, record: PublicRecord, owner: Connection
 ) -> None:
     """Several processes append across the moment: before it nothing shows, then everything, in its order."""
-    end = datetime.now(UTC) + timedelta(seconds=0.7)
-    election = await load(acts, journals[0], end)
-    released, before, after = asyncio.Event(), [], []
+    election = await load(acts, journals[0], datetime.now(UTC) + FAR)
+    end = await end_soon(owner, election)
+    released = asyncio.Event()
+    before: list[tuple[datetime, int]] = []
+    after: list[tuple[datetime, int]] = []
 
     async def push(journal: PostgresJournal, unit: str) -> None:
         revision = 0
         while not released.is_set() or len(after) < 100:
             revision += 1
             appended = await append(journal, election, 1, a_report(unit, revision))
+            assert appended.sequences[0] is not None
             (before if appended.released_at is None else after).append((appended.at, appended.sequences[0]))
             if appended.released_at is not None:
                 released.set()
@@ -267,12 +277,12 @@ async def test_at_the_end_of_an_embargo_all_is_published_and_nobody_overtakes(
 
 
 async def test_empty_appends_at_the_end_of_an_embargo_release_it_once(
-    journals: list[PostgresJournal], acts: Administration, record: PublicRecord
+    journals: list[PostgresJournal], acts: Administration, record: PublicRecord, owner: Connection
 ) -> None:
     """Where no report comes, the processes' own appends open the record, all naming the same moment."""
-    end = datetime.now(UTC) + timedelta(seconds=0.3)
-    election = await load(acts, journals[0], end)
+    election = await load(acts, journals[0], datetime.now(UTC) + FAR)
     await append(journals[0], election, 1, a_report("a-1"), a_report("a-2"))
+    end = await end_soon(owner, election)
 
     async def nudge(journal: PostgresJournal) -> Appended:
         while (appended := await append(journal, election, 1)).released_at is None:
@@ -288,13 +298,13 @@ async def test_empty_appends_at_the_end_of_an_embargo_release_it_once(
 
 
 async def test_an_embargo_moved_later_holds_what_waits_for_it(
-    journals: list[PostgresJournal], acts: Administration, record: PublicRecord
+    journals: list[PostgresJournal], acts: Administration, record: PublicRecord, owner: Connection
 ) -> None:
-    """Appends made at the old moment, with the election as it was or as it is, do not release it."""
-    end = datetime.now(UTC) + timedelta(seconds=0.4)
-    identifier = await acts.load_election(a_registry(publish_from=end.isoformat()))
+    """Appends made after the old moment do not release it."""
+    identifier = await acts.load_election(a_registry(publish_from=(datetime.now(UTC) + FAR).isoformat()))
     election = (await journals[0].election(identifier)).key
     await append(journals[0], election, 1, a_report("a-1"))
+    end = await end_soon(owner, election)
     await acts.move_embargo(identifier, end + FAR)
     appended = await append(journals[1], election, 2, a_report("a-2"))
     async with asyncio.timeout(PATIENCE_S):

@@ -21,11 +21,10 @@ from gateway.journal.connection import (
     notifications,
     open_pool,
 )
-from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from tests.conftest import Database
-from tests.journal.makers import PATIENCE_S, a_registry, a_report, append, until, waiting_for_locks
+from tests.journal.makers import PATIENCE_S, a_registry, a_report, append, connected, until, waiting_for_locks
 
 NOWHERE = "postgresql://nobody:nothing@/valgnatt?host=/nonexistent"
 
@@ -67,22 +66,18 @@ async def test_a_writer_waits_for_the_flush_whatever_the_database_is_set_to(
     async with database_set(owner, "synchronous_commit", given):
         async with open_pool(database.url) as pool:
             assert await pool.fetchval("SHOW synchronous_commit") == kept
-        single = await connect(database.url)
-        assert await single.fetchval("SHOW synchronous_commit") == kept
-        single.terminate()
+        async with connected(database.url) as single:
+            assert await single.fetchval("SHOW synchronous_commit") == kept
 
 
-async def test_a_writer_waits_for_the_flush_when_the_server_is_set_otherwise_later(
-    database: Database, postgres: EmbeddedPostgres
-) -> None:
-    """What a connection promised when it was opened it keeps."""
-    server = await asyncpg.connect(postgres.url)
-    async with open_pool(database.url, most=1) as pool:
-        await pool.fetchval("SELECT 1")
-        source = await pool.fetchval("SELECT source FROM pg_settings WHERE name = 'synchronous_commit'")
-        assert await pool.fetchval("SHOW synchronous_commit") == "on"
-    assert source == "session"
-    await server.close()
+async def test_a_later_setting_of_the_server_does_not_take_the_flush_back(database: Database) -> None:
+    """A connection holds to it as a setting of its own session, which no other goes above."""
+    async with open_pool(database.url) as pool:
+        setting = await pool.fetchrow(
+            "SELECT setting, source FROM pg_settings WHERE name = 'synchronous_commit'"
+        )
+    assert setting is not None
+    assert tuple(setting) == ("on", "session")
 
 
 # What a session is.
@@ -95,9 +90,8 @@ async def test_a_feed_has_given_up_all_rights_but_its_own(database: Database) ->
             assert await pool.fetchval("SELECT current_user") == FEED_ROLE
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await pool.fetch("SELECT * FROM report")
-        single = await connect(url, feed=True)
-        assert await single.fetchval("SELECT current_user") == FEED_ROLE
-        single.terminate()
+        async with connected(url, feed=True) as single:
+            assert await single.fetchval("SELECT current_user") == FEED_ROLE
 
 
 async def test_a_feed_may_not_write_as_a_writer(database: Database) -> None:
@@ -125,9 +119,8 @@ async def test_every_session_is_bounded(database: Database, feed: bool) -> None:
 
 async def test_patience_bounds_the_statements_of_one_connection(database: Database) -> None:
     """Where a purpose takes longer, it says so."""
-    patient = await connect(database.url, patience_s=60.0)
-    assert await patient.fetchval("SHOW statement_timeout") == "1min"
-    patient.terminate()
+    async with connected(database.url, patience_s=60.0) as patient:
+        assert await patient.fetchval("SHOW statement_timeout") == "1min"
 
 
 async def test_a_connection_that_cannot_be_prepared_is_not_left_open(
@@ -135,9 +128,7 @@ async def test_a_connection_that_cannot_be_prepared_is_not_left_open(
 ) -> None:
     """One whose login may not take on the feed's role is given up, and says why."""
     await owner.execute("CREATE ROLE stranger LOGIN PASSWORD 'pw'")
-    login, _, rest = database.url.partition("@")
-    url = f"postgresql://stranger:pw@{rest}"
-    assert login
+    url = "postgresql://stranger:pw@" + database.url.partition("@")[2]
     try:
         with pytest.raises(JournalUnavailable, match="permission denied to set role"):
             await connect(url, feed=True)

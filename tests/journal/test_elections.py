@@ -8,6 +8,7 @@ import pytest
 
 from gateway.election.outcome import Refusal
 from gateway.election.registry import read_registry
+from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown, JournalUnavailable
 from gateway.journal.administration import Administration
 from gateway.journal.connection import Connection, VersionChanged
@@ -42,7 +43,7 @@ def elections(journal: PostgresJournal, renewed: Renewed) -> Elections:
     return Elections(journal, renewed.append)
 
 
-class FakeJournal:
+class FakeJournal(PostgresJournal):
     """Elections that are made up, and a count of how often they are asked for."""
 
     def __init__(self) -> None:
@@ -117,6 +118,7 @@ def test_a_report_is_checked_again_by_token_and_registry() -> None:
     standing = a_standing(tokens=[a_token(1, "a", expires_at=NOW), a_token(2, "a")])
     valid = a_report("a-1")
     again = standing.check_again(2, valid, NOW)
+    assert isinstance(again, ValidReport)
     assert (again.body, again.digest) == (valid.body, valid.digest)
     assert standing.check_again(1, valid, NOW) == Refusal("token_revoked", "a-1", 1)
     assert standing.check_again(9, valid, NOW) == Refusal("token_revoked", "a-1", 1)
@@ -238,13 +240,14 @@ async def test_strangers_are_looked_for_together() -> None:
     election = journal.put()
     await elections.look()
     journal.asked_at.clear()
-    answers = await asyncio.gather(
-        *[elections.authenticate(election, f"guess {number}") for number in range(200)],
-        *[elections.standing(f"guess-{number}") for number in range(200)],
-        return_exceptions=True,
+    guessed, named = await asyncio.gather(
+        asyncio.gather(*[elections.authenticate(election, f"guess {number}") for number in range(200)]),
+        asyncio.gather(
+            *[elections.standing(f"guess-{number}") for number in range(200)], return_exceptions=True
+        ),
     )
-    assert all(token is None for _, token in answers[:200])
-    assert all(isinstance(each, ElectionUnknown) for each in answers[200:])
+    assert all(token is None for _, token in guessed)
+    assert all(isinstance(each, ElectionUnknown) for each in named)
     assert len(journal.asked_at) <= 2
 
 

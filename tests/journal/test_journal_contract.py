@@ -34,9 +34,12 @@ Row = tuple[int, str, int, bytes, bytes, datetime]
 class Subject(Protocol):
     """An election of a journal, and the acts that befall it."""
 
-    journal: Journal
     key: int
     version: int
+
+    @property
+    def journal(self) -> Journal:
+        """Where it is kept."""
 
     async def close(self) -> None:
         """Close the election, which makes it another version the first time."""

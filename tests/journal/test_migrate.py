@@ -10,12 +10,12 @@ import pytest
 
 from gateway.errors import Refused
 from gateway.journal.administration import administration
-from gateway.journal.connection import FEED_ROLE, connect, open_pool
+from gateway.journal.connection import FEED_ROLE, open_pool
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import _require_supported, migrate, migrations
 from gateway.journal.record import PublicRecord
 from tests.conftest import Database
-from tests.journal.makers import a_registry
+from tests.journal.makers import a_registry, connected
 
 NAMES = [name for _, name, _ in migrations()]
 TOGETHER = 5
@@ -37,10 +37,9 @@ class Bare:
 
     async def execute(self, *statements: str) -> None:
         """Do what an administrator would."""
-        connection = await asyncpg.connect(self._url)
-        for statement in statements:
-            await connection.execute(statement)
-        await connection.close()
+        async with connected(self._url) as connection:
+            for statement in statements:
+                await connection.execute(statement)
 
     async def make_owned(self, rights: str = "") -> str:
         """Make a user with a database that it owns; the name is that of both."""
@@ -52,15 +51,14 @@ class Bare:
 
     async def drop(self) -> None:
         """Take back what tests made."""
-        connection = await asyncpg.connect(self._url)
-        for row in await connection.fetch("SELECT datname FROM pg_database WHERE datname LIKE 'owner_%'"):
-            await connection.execute(f"DROP DATABASE {row[0]} WITH (FORCE)")
-        for row in await connection.fetch(
-            "SELECT rolname FROM pg_roles WHERE rolname LIKE 'owner_%' OR rolname LIKE 'valgnatt_%' ORDER BY 1 DESC"
-        ):
-            await connection.execute(f"DROP OWNED BY {row[0]}")
-            await connection.execute(f"DROP ROLE {row[0]}")
-        await connection.close()
+        async with connected(self._url) as connection:
+            for row in await connection.fetch("SELECT datname FROM pg_database WHERE datname LIKE 'owner_%'"):
+                await connection.execute(f"DROP DATABASE {row[0]} WITH (FORCE)")
+            for row in await connection.fetch(
+                "SELECT rolname FROM pg_roles WHERE rolname ~ '^(owner|valgnatt)_' ORDER BY 1 DESC"
+            ):
+                await connection.execute(f"DROP OWNED BY {row[0]}")
+                await connection.execute(f"DROP ROLE {row[0]}")
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +80,8 @@ async def bare(private: EmbeddedPostgres) -> Bare:
 
 async def applied(url: str) -> list[str]:
     """Names of the migrations in a database."""
-    connection = await connect(url)
-    rows = await connection.fetch("SELECT name FROM migration ORDER BY number")
-    connection.terminate()
+    async with connected(url) as connection:
+        rows = await connection.fetch("SELECT name FROM migration ORDER BY number")
     return [row[0] for row in rows]
 
 
@@ -104,20 +101,20 @@ async def test_a_migrated_database_is_left_alone(database: Database) -> None:
 
 async def test_a_migration_with_another_content_is_refused(database: Database) -> None:
     """A file that was changed after it was applied would leave databases that differ."""
-    connection = await connect(database.url)
-    await connection.execute("UPDATE migration SET digest = 'another' WHERE number = 1")
+    async with connected(database.url) as connection:
+        await connection.execute("UPDATE migration SET digest = 'another' WHERE number = 1")
     with pytest.raises(Refused, match=NAMES[0]):
         await migrate(database.url)
-    connection.terminate()
 
 
 async def test_a_newer_database_is_refused(database: Database) -> None:
     """An older program does not touch what it does not know."""
-    connection = await connect(database.url)
-    await connection.execute("INSERT INTO migration (number, name, digest) VALUES (9999, '9999_x.sql', '')")
+    async with connected(database.url) as connection:
+        await connection.execute(
+            "INSERT INTO migration (number, name, digest) VALUES (9999, '9999_x.sql', '')"
+        )
     with pytest.raises(Refused, match="newer"):
         await migrate(database.url)
-    connection.terminate()
 
 
 async def test_an_old_server_is_refused() -> None:
@@ -189,8 +186,7 @@ async def test_a_migrated_database_needs_no_right_to_change_it(bare: Bare) -> No
     """A login that may only use it can start a gateway that is as old as the database."""
     name, other = await bare.make_owned(), await bare.make_owned()
     await migrate(bare.url(name))
-    connection = await asyncpg.connect(bare.url(name))
-    await connection.execute(f"GRANT USAGE ON SCHEMA valgnatt TO {other}")
-    await connection.execute(f"GRANT SELECT ON valgnatt.migration TO {other}")
-    await connection.close()
+    async with connected(bare.url(name)) as connection:
+        await connection.execute(f"GRANT USAGE ON SCHEMA valgnatt TO {other}")
+        await connection.execute(f"GRANT SELECT ON valgnatt.migration TO {other}")
     assert await migrate(bare.url(name, other)) == []
