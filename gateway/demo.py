@@ -216,12 +216,19 @@ async def _on_stage(dataset: DataSet, data_dir: Path, seconds: float, author: st
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({playing, stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        if not playing.done():
-            playing.cancel()
-            await asyncio.wait({playing})
-            console.print("Interrupted; ending everything …", highlight=False)
-            return 130
-        return 0 if playing.result().good else 1
+        if playing.done():
+            return 0 if playing.result().good else 1
+        playing.cancel()
+        await asyncio.wait({playing})
+        if serving.done():
+            return await serving or 1
+        console.print("Interrupted; ending everything …", highlight=False)
+        return 130
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait({serving})
+        serving.exception()  # what an interrupted start complains of is of no interest
+        raise
     finally:
         stop.set()
         if not serving.done():

@@ -91,7 +91,7 @@ class PushSocket:
         self._wanted.set()
 
     def end(self, code: int, reason: str) -> None:
-        """Close for a reason, at once; nothing more is taken. The first reason stands."""
+        """Close for a reason once all handed on is answered; nothing more is taken. The first reason stands."""
         self._ending = self._ending or (code, reason.encode())
         self._wanted.set()
 
@@ -192,9 +192,11 @@ class PushSocket:
             self._wanted.clear()
             async with asyncio.timeout(SEND_S):
                 await self._send_settled()
+                if self._names:
+                    continue  # whatever was handed on is answered first; the writer sees to that within seconds
                 if self._ending is not None:
                     return self._ending
-                if self._farewell is not None and not self._names:
+                if self._farewell is not None:
                     await self._send(self._session.goodbye(self._farewell))
                     return WSCloseCode.GOING_AWAY, b""
 

@@ -35,7 +35,7 @@ WISHES = [
     ("precinct", "a-1"),
 ]
 SELECTIONS = [read_selection(REGISTRY, levels, areas) for levels, areas in WISHES]
-PACES = (0, 2, 5)
+PACES = (0, 2, 30)
 HEARTBEAT_S = 10.0
 RETRY = b"retry: 2500\n\n"
 METRICS = FeedMetrics()
@@ -416,7 +416,24 @@ def test_a_heartbeat_does_not_move_a_reader_past_what_it_has_not_seen() -> None:
     beat(feed, 10)
     assert last(wire) == (1, [])
     assert last(newcomer) == (2, [])
-    feed.channels[wire.channel.selection.key, False, 60].write(feed.now)
+    wire.channel.write(feed.now)
+    assert last(wire) == (3, ["no", "a", "b"])
+    assert last(newcomer) == (3, ["no", "b"])
+
+
+def test_a_reader_that_stalls_over_a_heartbeat_still_gets_what_was_to_come() -> None:
+    """A heartbeat that is not taken moves nobody either."""
+    feed = a_feed("b-2")
+    wire = a_reader(feed, every_s=60)
+    publish(feed, "a-2")
+    newcomer = a_reader(feed, every_s=60)
+    publish(feed, "b-2")
+    for each in (wire, newcomer):
+        each.socket.stall()
+    beat(feed, 10)
+    for each in (wire, newcomer):
+        take(feed, each)
+    wire.channel.write(feed.now)
     assert last(wire) == (3, ["no", "a", "b"])
     assert last(newcomer) == (3, ["no", "b"])
 

@@ -312,3 +312,20 @@ async def test_an_embargo_moved_later_holds_what_waits_for_it(
             appended = await append(journals[2], election, 2)
     assert appended.released_at is None
     assert await record.publications(election, 0, 10) == []
+
+
+async def test_an_append_that_waited_across_the_end_of_an_embargo_releases(
+    journals: list[PostgresJournal], acts: Administration, owner: Connection
+) -> None:
+    """The clock is read when the head is held, and not when the wait for it began."""
+    election = await load(acts, journals[0], datetime.now(UTC) + FAR)
+    async with owner.transaction():
+        await owner.execute("SELECT FROM head WHERE election = $1 FOR UPDATE", election)
+        waiting = asyncio.create_task(append(journals[0], election, 1, a_report()))
+        await until(lambda: waiting_for_locks(owner, 1))
+        end = await owner.fetchval(
+            "UPDATE head SET publish_from = clock_timestamp() WHERE election = $1 RETURNING publish_from",
+            election,
+        )
+    appended = await waiting
+    assert appended.released_at == appended.at >= end

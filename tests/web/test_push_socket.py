@@ -232,6 +232,8 @@ async def test_a_report_in_flight_when_its_token_is_revoked_is_not_accepted_afte
 ) -> None:
     """What the journal takes after the act rests on the election as it then is."""
     async with connected(http, sender) as socket:
+        await socket.send(0, a_report("0604-0002"))
+        await socket.receive()  # the election is released: nothing but what is sent below waits for its head
         async with head_locked(gateway, election):
             await socket.send(1, a_report())
             await waiting_for_lock(gateway)

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass
 class Event:
-    """One event as a browser would give it."""
+    """One event. `id` is what it gives itself, "" if nothing; a browser would keep the last one."""
 
     type: str
     data: str
@@ -23,20 +23,18 @@ def events_of(stream: bytes) -> tuple[list[Event], list[int], bytes]:
     """Read a stream from its start: its events, its `retry` fields, and the bytes of what is not whole yet."""
     events: list[Event] = []
     retries: list[int] = []
-    last_id = ""
     fields: dict[str, list[str]] = {}
     whole, end, rest = stream.rpartition(b"\n\n")
     for line in re.split(r"\r\n|\r|\n", (whole + end).decode())[:-1]:
         if not line:
             if "data" in fields:
-                events.append(Event(fields.get("event", ["message"])[-1], "\n".join(fields["data"]), last_id))
+                kind, given = fields.get("event", ["message"])[-1], fields.get("id", [""])[-1]
+                events.append(Event(kind, "\n".join(fields["data"]), given))
             fields = {}
             continue
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         fields.setdefault(name, []).append(value)
-        if name == "id" and "\0" not in value:
-            last_id = value
         if name == "retry" and re.fullmatch("[0-9]+", value):
             retries.append(int(value))
     return events, retries, rest
