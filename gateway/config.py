@@ -12,6 +12,7 @@ import functools
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
@@ -39,6 +40,7 @@ def _knob(about: str, unit: str = "", **limits: Any) -> Meta:
     return Meta(description=about, extra={"unit": unit}, **limits)
 
 
+_Most = Annotated[int, Meta(ge=1)]
 _Port = Annotated[int, Meta(ge=0, le=65535)]
 _PostgresUrl = Annotated[str, Meta(pattern="^postgres(ql)?://")]
 
@@ -108,6 +110,56 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     readers_max: Annotated[
         int, _knob("streams of a feed process, at some 11 kB of memory each", "connections", ge=1)
     ] = 20_000
+    readers_per_address: Annotated[
+        _Most | None,
+        _knob(
+            "streams of one address, per feed process; behind one there may be a whole company",
+            "connections",
+        ),
+    ] = 2_000
+    connections_max: Annotated[
+        int, _knob("connections of a process besides streams, also idle ones", "connections", ge=1)
+    ] = 10_000
+    connections_per_address: Annotated[
+        _Most | None,
+        _knob(
+            "connections of one address, per process, besides streams; not of trusted proxies",
+            "connections",
+        ),
+    ] = 1_000
+    sockets_per_sender: Annotated[
+        int, _knob("WebSockets of one token, per push process", "connections", ge=1, le=10_000)
+    ] = 16
+    requests_per_sender: Annotated[
+        int,
+        _knob("push requests of one token under way at once, per push process", "requests", ge=1, le=10_000),
+    ] = 64
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        _knob("proxies whose word on a client's address is taken, separated by commas", "networks"),
+    ] = ()
+    proxy_header: Annotated[
+        Literal["x-forwarded-for", "forwarded"],
+        _knob("where trusted proxies write that address; they must not pass on what a client writes there"),
+    ] = "x-forwarded-for"
+    push_tls_certificate: Annotated[
+        Path | None,
+        _knob(
+            "certificate and chain of the push door, PEM; with it the door speaks TLS; read again on SIGHUP",
+            "file",
+        ),
+    ] = None
+    push_tls_key: Annotated[
+        Path | None, _knob("its key, PEM, without a password; without it the key is in the same file", "file")
+    ] = None
+    push_client_ca: Annotated[
+        Path | None,
+        _knob("authority, PEM, whose certificates senders have to show besides their token", "file"),
+    ] = None
+    feed_tls_certificate: Annotated[
+        Path | None, _knob("certificate and chain of the feed door, PEM; as for the push door", "file")
+    ] = None
+    feed_tls_key: Annotated[Path | None, _knob("its key, PEM, as for the push door", "file")] = None
     heartbeat_s: Annotated[
         float,
         _knob(
@@ -159,7 +211,7 @@ class Knob(NamedTuple):
         """Description, unit and default, for `--help` and tables in the documentation."""
         default = f"{self.default:g}" if isinstance(self.default, float) else self.default
         unit = f", in {self.unit}" if self.unit == "s" else ""
-        return f"{self.about}{unit} (default: {'none' if default is None else default})"
+        return f"{self.about}{unit} (default: {'none' if default in (None, ()) else default})"
 
     @property
     def secret(self) -> bool:
@@ -219,7 +271,9 @@ def load(
                 values[knob.name] = _converted(knob, value)
             except (msgspec.ValidationError, ValueError) as error:
                 mistakes.append(f"{origin}: {_reason(knob, value, error)}")
-    mistakes += _shared_ports({knob.name: values.get(knob.name, knob.default) for knob in knobs()}, given)
+    counting = {knob.name: values.get(knob.name, knob.default) for knob in knobs()}
+    mistakes += _shared_ports(counting, given)
+    mistakes += _lone_tls(counting, given)
     if mistakes:
         raise ConfigError(mistakes)
     return Config(**values)
@@ -275,7 +329,15 @@ def _did_you_mean(name: str, names: Collection[str], prefix: str = "") -> str:
 def _converted(knob: Knob, value: object) -> Any:
     if isinstance(value, str) and value.lower() == "none" and type(None) in get_args(get_args(knob.type)[0]):
         return None
+    if knob.unit == "networks":
+        return tuple(str(ip_network(text)) for text in _texts(value))
     return msgspec.convert(value, knob.type, strict=False, dec_hook=decode_path)
+
+
+def _texts(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [text.strip() for text in value.split(",") if text.strip()]
+    return msgspec.convert(value, list[str])
 
 
 def _reason(knob: Knob, value: object, error: Exception) -> str:
@@ -299,6 +361,14 @@ def _shared_ports(values: Mapping[str, Any], given: _Given) -> Iterator[str]:
             yield f"{origin}: {door} and {taken[port]} are both {port}"
         elif port:
             taken[port] = door
+
+
+def _lone_tls(values: Mapping[str, Any], given: _Given) -> Iterator[str]:
+    """A key, or an authority of clients, for a door that has no certificate."""
+    for name in ("push_tls_key", "push_client_ca", "feed_tls_key"):
+        certificate = f"{name[:4]}_tls_certificate"
+        if values[name] is not None and values[certificate] is None:
+            yield f"{given[name][0]}: needs {certificate} too"
 
 
 def decode_path(kind: type, value: object) -> object:

@@ -6,7 +6,7 @@ a command line or in an environment, and a worker knows that its supervisor is g
 the end of the line. Knows nothing of what a worker does.
 
     supervisor → worker   {"role":"push","index":0,"config":{…}}, first of all
-                          {"door_ready":true}, {"metrics?":7}, {"drain":true}
+                          {"door_ready":true}, {"metrics?":7}, {"renew":true}, {"drain":true}
     worker → supervisor   {"listening":{"port":8081}}, {"ready":true}, {"metrics":"…","id":7}
 """
 
@@ -53,6 +53,7 @@ class ToWorker(msgspec.Struct, frozen=True, omit_defaults=True):
     """Every other line to a worker, with one member each."""
 
     drain: bool = False
+    renew: bool = False
     door_ready: bool | None = None
     metrics: int | None = msgspec.field(default=None, name="metrics?")
 
@@ -134,6 +135,8 @@ class Control:
         self.door_ready = False
         self.metrics: Callable[[], bytes] | None = None
         """What is counted, in Prometheus' text format; asked for every few seconds."""
+        self.renew: Callable[[], None] | None = None
+        """Reads certificates again; raises GatewayError."""
         self._channel = channel
         self._ready = False
 
@@ -160,10 +163,20 @@ class Control:
                     self.drain()
                 if said.door_ready is not None:
                     self.door_ready = said.door_ready and not self.stop.is_set()
+                if said.renew and self.renew is not None:
+                    self._renew(self.renew)
                 if said.metrics is not None:
                     self._channel.send(FromWorker(metrics=self._counted(), id=said.metrics))
         finally:
             self.drain()
+
+    def _renew(self, renew: Callable[[], None]) -> None:
+        try:
+            renew()
+        except GatewayError as error:
+            log.error("certificate not renewed; the old one stays", error=str(error))
+        else:
+            log.info("certificate renewed")
 
     def _counted(self) -> str:
         text = self.metrics().decode() if self.metrics else ""

@@ -9,6 +9,7 @@ from gateway.config import Config
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import migrate
 from gateway.supervisor import Ports, supervise
+from gateway.web.tls import check_certificates
 
 
 async def serve(
@@ -23,6 +24,7 @@ async def serve(
     `durable=False` is for tests of logic: an embedded database then does without fsync.
     Raises GatewayError where something needed cannot be had.
     """
+    check_certificates(config)
     if config.database_url is not None:
         await migrate(config.database_url)
         return await supervise(config, on_started=on_started, stop=stop)

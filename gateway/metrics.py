@@ -13,11 +13,26 @@ LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 
 _OUTCOMES = ("accepted", "duplicate", "refused", "retry")
 
 
-class PushMetrics:
-    """Of one push process."""
+class DoorMetrics:
+    """Of one process of either door."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.connections = Gauge(
+            "valgnatt_connections", "Open connections, streams not counted", registry=self.registry
+        )
+        refused = Counter(
+            "valgnatt_connections_refused", "Connections closed before a request", ["reason"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.refused_connections = {reason: refused.labels(reason) for reason in ("full", "address", "head")}
+
+
+class PushMetrics(DoorMetrics):
+    """Of one push process."""
+
+    def __init__(self) -> None:
+        super().__init__()
         answers = Counter(
             "valgnatt_answers", "Reports answered, by outcome", ["outcome"], registry=self.registry
         )
@@ -61,11 +76,11 @@ class PushMetrics:
         self.commit.observe(seconds)
 
 
-class FeedMetrics:
+class FeedMetrics(DoorMetrics):
     """Of one feed process."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        super().__init__()
         self.readers = Gauge("valgnatt_readers", "Open event streams", registry=self.registry)
         self.slow = Gauge(
             "valgnatt_slow_readers", "Readers whose socket takes no bytes now", registry=self.registry

@@ -9,6 +9,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -21,8 +22,10 @@ from gateway.journal.connection import notifications, open_pool
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from gateway.metrics import FeedMetrics, PushMetrics, exposition
+from gateway.web.connections import HEAD_S, KEEPALIVE_S, Connections
 from gateway.web.feed_door import FeedDoor
 from gateway.web.push_door import PushDoor
+from gateway.web.tls import Certificate, feed_certificate, push_certificate
 
 log = structlog.get_logger()
 
@@ -40,12 +43,19 @@ _requests.addFilter(_OwnFaults())
 
 BACKLOG = 4096
 """Connections the kernel holds until they are taken; the kernel's own limit may be lower."""
-KEEPALIVE_S = 75.0
+_PROTOCOL = {
+    "access_log": None,
+    "logger": _requests,
+    "keepalive_timeout": KEEPALIVE_S,
+    "auto_decompress": False,
+}
+"""How aiohttp serves a connection."""
 
 
 async def push_service(control: Control) -> None:
     """Take reports until told to stop, then answer everything that was taken."""
     config, metrics = control.config, PushMetrics()
+    connections = Connections(config, metrics)
     assert config.database_url is not None
     async with open_pool(config.database_url) as pool, asyncio.TaskGroup() as parts:
         writing: list[asyncio.Task[None]] = []
@@ -53,21 +63,23 @@ async def push_service(control: Control) -> None:
             config,
             PostgresJournal(pool),
             metrics,
+            connections,
             lambda writer: writing.append(parts.create_task(writer.run(), name="writer")),
         )
         control.metrics = lambda: exposition(metrics.registry, door.refresh_gauges)
         background = [
             parts.create_task(door.run(), name="push door"),
+            parts.create_task(connections.run(), name="connections"),
             parts.create_task(notifications(config.database_url, door.elections.want), name="notifications"),
         ]
         application = door.application(lambda: control.door_ready)
-        async with listening(application, control, config.push_port) as site:
+        async with listening(application, control, connections, push_certificate(config)) as server:
             await _until_ready(control, door.elections.wait_known())
             await control.stop.wait()
             control.set_ready(False)
             try:
                 async with asyncio.timeout(config.drain_s):
-                    await site.stop()
+                    server.close()
                     door.drain()
                     await asyncio.gather(*writing)
                     await door.say_goodbye()
@@ -80,22 +92,24 @@ async def push_service(control: Control) -> None:
 async def feed_service(control: Control) -> None:
     """Show the record until told to stop, then send the readers away, spread over `drain_s`."""
     config, metrics = control.config, FeedMetrics()
+    connections = Connections(config, metrics)
     url = config.feed_database_url or config.database_url
     assert url is not None
     async with open_pool(url, feed=True) as pool, asyncio.TaskGroup() as parts:
         hub = Hub(PublicRecord(pool), metrics, heartbeat_s=config.heartbeat_s)
-        door = FeedDoor(config, hub, metrics)
+        door = FeedDoor(config, hub, metrics, connections)
         control.metrics = lambda: exposition(metrics.registry, hub.refresh_gauges)
         background = [
             parts.create_task(hub.run(), name="hub"),
+            parts.create_task(connections.run(), name="connections"),
             parts.create_task(notifications(url, hub.wake, feed=True), name="notifications"),
         ]
         application = door.application(lambda: control.door_ready and hub.ready)
-        async with listening(application, control, config.feed_port) as site:
+        async with listening(application, control, connections, feed_certificate(config)) as server:
             await _until_ready(control, hub.wait_ready())
             await control.stop.wait()
             control.set_ready(False)
-            await site.stop()
+            server.close()
             door.send_away()
         for task in background:
             task.cancel()
@@ -114,24 +128,32 @@ async def _until_ready(control: Control, ready: Coroutine[None, None, None]) -> 
 
 
 @asynccontextmanager
-async def listening(application: web.Application, control: Control, port: int) -> AsyncIterator[web.BaseSite]:
+async def listening(
+    application: web.Application,
+    control: Control,
+    connections: Connections,
+    certificate: Certificate | None,
+) -> AsyncIterator[asyncio.Server]:
     """Take connections on the door's port, shared with the other workers of the door."""
     config = control.config
-    runner = web.AppRunner(
-        application,
-        access_log=None,
-        logger=_requests,
-        handle_signals=False,
-        shutdown_timeout=1.0,
-        keepalive_timeout=KEEPALIVE_S,
-        auto_decompress=False,
-    )
+    port = config.push_port if control.role == "push" else config.feed_port
+    runner = web.AppRunner(application, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
+    assert runner.server is not None
+    tls = certificate.context() if certificate is not None else None
+    if certificate is not None and tls is not None:
+        control.renew = partial(certificate.renew, tls)
     try:
-        site = web.SockSite(runner, listen_socket(config.host, port), backlog=BACKLOG)
-        await site.start()
+        server = await asyncio.get_running_loop().create_server(
+            partial(connections.handler, runner.server, _PROTOCOL),
+            sock=listen_socket(config.host, port),
+            backlog=BACKLOG,
+            ssl=tls,
+            ssl_handshake_timeout=None if tls is None else HEAD_S,
+        )
         control.listening(port)
-        yield site
+        yield server
+        server.close()
     finally:
         await runner.cleanup()
 

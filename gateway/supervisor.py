@@ -70,7 +70,7 @@ async def supervise(
     with ExitStack() as held:
         config, ports, admin = _take_ports(config, held)
         machine = Supervisor(config, worker_command)
-        held.enter_context(_signals(stop, machine.end_at_once))
+        held.enter_context(_signals(stop, machine.end_at_once, machine.renew))
         async with AsyncExitStack() as doors, asyncio.TaskGroup() as parts:
             if admin is not None:
                 await doors.enter_async_context(admin_port(admin, machine.health, machine.metrics))
@@ -166,6 +166,11 @@ class Supervisor:
             await asyncio.wait(kept)
         log.info("drained", status=self.status)
 
+    def renew(self) -> None:
+        """Have every worker read its certificate again."""
+        for worker in self.workers:
+            worker.tell(ToWorker(renew=True))
+
     def end_at_once(self) -> None:
         """End all workers by force."""
         self.status = 1
@@ -249,8 +254,13 @@ def _take_ports(config: Config, held: ExitStack) -> tuple[Config, Ports, socket.
 
 
 @contextmanager
-def _signals(stop: asyncio.Event, end_at_once: Callable[[], None]) -> Iterator[None]:
-    """Take the first SIGTERM or SIGINT as a wish to drain, the second as an order to end; ignore SIGHUP."""
+def _signals(
+    stop: asyncio.Event, end_at_once: Callable[[], None], renew: Callable[[], None]
+) -> Iterator[None]:
+    """Take the first SIGTERM or SIGINT as a wish to drain, the second as an order to end.
+
+    SIGHUP renews the certificates.
+    """
     asked = 0
 
     def ask() -> None:
@@ -262,7 +272,7 @@ def _signals(stop: asyncio.Event, end_at_once: Callable[[], None]) -> Iterator[N
             end_at_once()
 
     loop = asyncio.get_running_loop()
-    meanings = {signal.SIGTERM: ask, signal.SIGINT: ask, signal.SIGHUP: lambda: None}
+    meanings = {signal.SIGTERM: ask, signal.SIGINT: ask, signal.SIGHUP: renew}
     for number, meaning in meanings.items():
         loop.add_signal_handler(number, meaning)
     try:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 import orjson
@@ -19,7 +20,8 @@ from gateway.feed.hub import Hub
 from gateway.feed.selection import PACES_S, BadSelection, Selection, read_selection
 from gateway.feed.stream import ElectionFeed
 from gateway.metrics import FeedMetrics
-from gateway.web.answers import Problem, json_response, problems
+from gateway.web.answers import Problem, harden, json_response, problems
+from gateway.web.connections import Connections, Tally
 from gateway.web.health import add_health
 from gateway.web.takeover import stream_head, take_over
 from gateway.wire.events import (
@@ -44,6 +46,14 @@ STREAM_WRITE_S = 60.0
 
 _PUBLIC = {"Cache-Control": "public, max-age=1", "Access-Control-Allow-Origin": "*"}
 _NO_STORE = {"Cache-Control": "no-store", "Access-Control-Allow-Origin": "*"}
+_PREFLIGHT = {
+    "Allow": "GET, HEAD, OPTIONS",
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, HEAD",
+    "Access-Control-Allow-Headers": "Last-Event-ID, If-None-Match, Accept, Cache-Control",
+    "Access-Control-Max-Age": "86400",
+}
+"""Source: WHATWG Fetch, CORS protocol."""
 _EVENT_STREAM = "text/event-stream"
 
 
@@ -59,11 +69,13 @@ class _Wish(NamedTuple):
 class FeedDoor:
     """The routes of the feed door. Invariant: what is shown is a settled state, of one moment."""
 
-    def __init__(self, config: Config, hub: Hub, metrics: FeedMetrics) -> None:
+    def __init__(self, config: Config, hub: Hub, metrics: FeedMetrics, connections: Connections) -> None:
         self._config = config
         self._hub = hub
         self._metrics = metrics
+        self._connections = connections
         self._readers = 0
+        self._readers_of = Tally(config.readers_per_address)
         self._retries = Retries(1500, 4500)
         self._farewells = Retries(500, max(1000, int(1000 * config.drain_s)))
         self._ending = asyncio.Event()
@@ -71,6 +83,7 @@ class FeedDoor:
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes."""
         application = web.Application(middlewares=[_for_any_origin, problems])
+        application.on_response_prepare.append(harden)
         router = application.router
         election = "/v1/elections/{election}"
         router.add_get("/v1/elections", self.get_elections)
@@ -112,26 +125,40 @@ class FeedDoor:
     async def get_feed(self, request: web.Request) -> web.StreamResponse:
         """`GET …/feed`: whole state, then changes; see the contract, section 6."""
         browser = _EVENT_STREAM in request.headers.get(hdrs.ACCEPT, "")
+        client = self._connections.client(request)
         try:
-            if self._ending.is_set() or self._readers >= self._config.readers_max:
-                raise Problem(503, "full", "no more readers can be taken here", retry_after_s=10.0)
+            self._require_room(client)
             feed = await self._feed(request)
             wish = _read_wish(request, feed)
             await self._wait_for(feed, wish.cursor)
+            self._require_room(client)
         except Problem as problem:
-            if browser and problem.status == 503:
+            if browser and problem.status in (429, 503):
                 return self._turn_away()
             raise
-        reader = take_over(request, Reader, self._forget)
+        reader = take_over(request, Reader, partial(self._forget, client))
         if reader is not None:
-            self._readers += 1
+            self._count(client)
             head = stream_head(gzip=wish.gzip)
             head += (GZIP_START if wish.gzip else b"") + self._retries.pick(gzip=wish.gzip)
             feed.join(reader, wish.selection, wish.cursor, gzip=wish.gzip, every_s=wish.every_s, head=head)
         return web.Response()  # goes nowhere: the connection is the reader's, or gone
 
-    def _forget(self) -> None:
+    def _require_room(self, client: str) -> None:
+        """Raise Problem where no reader more can be taken, at all or of this address."""
+        if self._ending.is_set() or self._readers >= self._config.readers_max:
+            raise Problem(503, "full", "no more readers can be taken here", retry_after_s=10.0)
+        if self._readers_of.full(client):
+            detail = f"{self._config.readers_per_address} streams are open from this address"
+            raise Problem(429, "too_many_streams", detail, retry_after_s=10.0)
+
+    def _count(self, client: str) -> None:
+        self._readers += 1
+        self._readers_of.enter(client)
+
+    def _forget(self, client: str) -> None:
         self._readers -= 1
+        self._readers_of.leave(client)
 
     def _turn_away(self) -> web.Response:
         """Send a browser away so that it comes back: on any status but 200 an EventSource gives up for good."""
@@ -205,7 +232,10 @@ class FeedDoor:
 
     async def _stream(self, request: web.Request, feed: ElectionFeed, after: int) -> web.StreamResponse:
         """Send each publication, none skipped; a reader that does not keep up is waited for, not queued for."""
-        if self._ending.is_set() or self._readers >= self._config.readers_max:
+        client = self._connections.client(request)
+        try:
+            self._require_room(client)
+        except Problem:
             return self._turn_away()
         cursor = _cursor(request)
         if cursor is not None:
@@ -215,7 +245,7 @@ class FeedDoor:
         response = web.StreamResponse(headers={**_NO_STORE, "X-Accel-Buffering": "no"})
         response.content_type = _EVENT_STREAM
         state = feed.state
-        self._readers += 1
+        self._count(client)
         try:
             await response.prepare(request)
             await response.write(retry_event(2500))
@@ -227,7 +257,7 @@ class FeedDoor:
             if request.transport is not None:
                 request.transport.abort()
         finally:
-            self._readers -= 1
+            self._forget(client)
         return response
 
     async def _write_publications(self, response: web.StreamResponse, feed: ElectionFeed, after: int) -> int:
@@ -301,9 +331,12 @@ class FeedDoor:
 async def _for_any_origin(
     request: web.Request, handler: Callable[[web.Request], object]
 ) -> web.StreamResponse:
-    """Let pages of any origin read errors too: there is nothing here that is not public."""
+    """Let pages of any origin read everything, errors too: there is nothing here that is not public."""
+    if request.method == hdrs.METH_OPTIONS:
+        return web.Response(status=204, headers=_PREFLIGHT)
     response: web.StreamResponse = await handler(request)  # type: ignore[misc]
     response.headers.setdefault("Access-Control-Allow-Origin", "*")
+    response.headers.setdefault("Access-Control-Expose-Headers", "ETag, Retry-After")
     return response
 
 

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
@@ -18,11 +19,12 @@ from gateway.journal.elections import Elections, Standing, Token
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.writer import BatchWriter, Waiting
 from gateway.metrics import PushMetrics
-from gateway.web.answers import Problem, jittered_s, json_response, problems
+from gateway.web.answers import Problem, harden, jittered_s, json_response, problems
+from gateway.web.connections import Connections, Tally
 from gateway.web.health import add_health
 from gateway.web.push_body import BODY_MAX, Body
 from gateway.web.push_reading import report_document, transfers_document
-from gateway.web.push_request import Gathering, judge_all, read_request, response
+from gateway.web.push_request import Bodies, Gathering, judge_all, read_request, response
 from gateway.web.push_socket import PushSocket
 from gateway.wire.session import SUBPROTOCOL
 
@@ -78,12 +80,17 @@ class PushDoor:
         config: Config,
         journal: PostgresJournal,
         metrics: PushMetrics,
+        connections: Connections,
         start_writer: Callable[[BatchWriter], None],
     ) -> None:
         self._config = config
         self._journal = journal
         self._metrics = metrics
+        self._connections = connections
         self._start_writer = start_writer
+        self._sockets_of = Tally(config.sockets_per_sender)
+        self._requests_of = Tally(config.requests_per_sender)
+        self._bodies = Bodies()
         self._open: dict[str, OpenElection] = {}
         self._contacts: dict[int, datetime] = {}
         self._draining = False
@@ -92,6 +99,7 @@ class PushDoor:
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes."""
         application = web.Application(middlewares=[problems], client_max_size=BODY_MAX)
+        application.on_response_prepare.append(harden)
         reports = "/v1/elections/{election}/reports"
         application.router.add_post(reports, self.post_reports)
         application.router.add_get(reports + "/{unit}", self.get_report, allow_head=False)
@@ -137,6 +145,7 @@ class PushDoor:
 
     def refresh_gauges(self) -> None:
         """Set the metrics that are counted only when asked for."""
+        self._metrics.connections.set(len(self._connections))
         self._metrics.sockets.set(sum(len(held.sockets) for held in self._open.values()))
         self._metrics.waiting.set(sum(len(held.writer.room) for held in self._open.values()))
         self._metrics.available.set(all(held.writer.available for held in self._open.values()))
@@ -237,15 +246,32 @@ class PushDoor:
         """`POST /v1/elections/{election}/reports`: one report, an array, or a report a line."""
         held, token = await self._authenticate(request)
         _require_sender(token)
-        body = await read_request(request)
-        received_at = datetime.now(UTC)
-        gathering = await self._judge(held, token, body)
-        if gathering.valid:
-            self._submit(held, token, gathering, received_at)
-        outcomes = await gathering.decided()
+        with self._underway(held, token), self._bodies.room() as room:
+            body = await read_request(request, room)
+            received_at = datetime.now(UTC)
+            gathering = await self._judge(held, token, body)
+            if gathering.valid:
+                self._submit(held, token, gathering, received_at)
+            outcomes = await gathering.decided()
         for outcome in outcomes:
             self._metrics.answered(outcome)
         return response(outcomes, single=body.single, rehearsal=held.standing.registry.rehearsal)
+
+    @contextmanager
+    def _underway(self, held: OpenElection, token: Token) -> Iterator[None]:
+        """Count a request of a sender; raise Problem, before its body is read, where it could not be taken."""
+        _require_available(held)
+        with _admitting():
+            held.writer.room.admit(token.key, 1, held.bank.given)
+        name = str(token.key)
+        if self._requests_of.full(name):
+            detail = f"{self._config.requests_per_sender} requests of this token are under way already"
+            raise Problem(429, Overloaded.code, detail, retry_after_s=held.writer.room.delay_s())
+        self._requests_of.enter(name)
+        try:
+            yield
+        finally:
+            self._requests_of.leave(name)
 
     async def _judge(self, held: OpenElection, token: Token, body: Body) -> Gathering:
         """Judge every report by the election as it is now, and again if it changes meanwhile.
@@ -260,18 +286,12 @@ class PushDoor:
 
     def _submit(self, held: OpenElection, token: Token, gathering: Gathering, received_at: datetime) -> None:
         """Hand the valid reports to the writer, all or none. Raises Problem."""
-        writer = held.writer
-        if not writer.available:
-            raise Problem(503, JournalUnavailable.code, "Postgres does not answer", retry_after_s=2.0)
-        try:
-            writer.room.admit(token.key, len(gathering.valid), held.bank.given)
+        _require_available(held)
+        with _admitting():
+            held.writer.room.admit(token.key, len(gathering.valid), held.bank.given)
             for place, valid in gathering.valid.items():
-                writer.submit(Waiting(token.key, valid, received_at, gathering, place), credited=False)
-        except Overloaded as error:
-            status = 429 if error.share else 503
-            raise Problem(status, error.code, str(error), retry_after_s=error.retry_after_s) from None
-        except Draining as error:
-            raise Problem(503, error.code, str(error), retry_after_s=1.0) from None
+                waiting = Waiting(token.key, valid, received_at, gathering, place)
+                held.writer.submit(waiting, credited=False)
 
     async def get_report(self, request: web.Request) -> web.Response:
         """`GET …/reports/{unit}`: the unit's current report and receipt, for its own token."""
@@ -299,12 +319,22 @@ class PushDoor:
         offered = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "")
         if SUBPROTOCOL not in [name.strip() for name in offered.split(",")]:
             raise Problem(400, "subprotocol_missing", f"offer the subprotocol {SUBPROTOCOL}")
+        if (origin := request.headers.get(hdrs.ORIGIN)) is not None and urlsplit(
+            origin
+        ).netloc != request.host:
+            raise Problem(403, "origin_forbidden", f"pages of {origin[:100]} may not push")
+        name = str(token.key)
+        if self._sockets_of.full(name):
+            detail = f"this token has {self._config.sockets_per_sender} WebSockets open already"
+            raise Problem(429, "too_many_connections", detail, retry_after_s=5.0)
         socket = PushSocket(lambda: held.standing, token, held.writer, held.bank, self._metrics)
         held.enter(socket)
+        self._sockets_of.enter(name)
         try:
             return await socket.serve(request)
         finally:
             held.leave(socket)
+            self._sockets_of.leave(name)
 
 
 @contextmanager
@@ -314,6 +344,24 @@ def _answering() -> Iterator[None]:
         yield
     except JournalUnavailable as error:
         raise Problem(503, error.code, "Postgres does not answer", retry_after_s=1.0) from error
+
+
+@contextmanager
+def _admitting() -> Iterator[None]:
+    """Turn what is not let in into a problem."""
+    try:
+        yield
+    except Overloaded as error:
+        status = 429 if error.share else 503
+        raise Problem(status, error.code, str(error), retry_after_s=error.retry_after_s) from None
+    except Draining as error:
+        raise Problem(503, error.code, str(error), retry_after_s=1.0) from None
+
+
+def _require_available(held: OpenElection) -> None:
+    """Raise Problem while Postgres is away."""
+    if not held.writer.available:
+        raise Problem(503, JournalUnavailable.code, "Postgres does not answer", retry_after_s=2.0)
 
 
 def _require_sender(token: Token) -> None:

@@ -1,13 +1,14 @@
 """One push request: its body read within bounds, its reports judged, their outcomes gathered and told."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from aiohttp import hdrs, web
 
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry, outcome_document, refusal_of
 from gateway.election.validation import Invalid, ValidReport
-from gateway.errors import JournalUnavailable, MalformedDocument
+from gateway.errors import JournalUnavailable, MalformedDocument, Overloaded
 from gateway.journal.elections import Standing, Token
 from gateway.web.answers import JSON, Problem, jittered_s, json_response
 from gateway.web.push_body import BODY_MAX, Body, MalformedBody, TooLarge, read_body, unpack
@@ -16,6 +17,8 @@ BODY_S = 60.0
 """What a sender may take over the body of a request."""
 ANSWER_S = 30.0
 """How long a request waits for its outcomes; what is undecided then is answered `retry`."""
+BODIES_MAX = 256 << 20
+"""Bytes of bodies that a process holds at once."""
 CHECKS = 200
 """Reports checked before other requests have their turn."""
 
@@ -29,10 +32,35 @@ _STATUS = {
 }
 
 
-async def read_request(request: web.Request) -> Body:
-    """Read a request's body and take it apart. Raises Problem."""
+class Bodies:
+    """The bodies that a process holds. Invariant: at most BODIES_MAX bytes, and one body more."""
+
+    def __init__(self) -> None:
+        self._held = 0
+
+    @contextmanager
+    def room(self) -> Iterator[Callable[[int], None]]:
+        """Give room to one body: what is called with its size as it grows, and raises Problem where there is none."""
+        size = 0
+
+        def grow(to: int) -> None:
+            nonlocal size
+            if to > size and self._held + to - size > BODIES_MAX and self._held > size:
+                detail = "too many bytes of others are being read"
+                raise Problem(503, Overloaded.code, detail, retry_after_s=2.0)
+            self._held += to - size
+            size = to
+
+        try:
+            yield grow
+        finally:
+            self._held -= size
+
+
+async def read_request(request: web.Request, room: Callable[[int], None]) -> Body:
+    """Read a request's body and take it apart; `room` is told how large it is. Raises Problem."""
     ndjson = _is_ndjson(request)
-    return _take_apart(await _packed(request), ndjson=ndjson)
+    return _take_apart(await _unpacked(request, room), ndjson=ndjson)
 
 
 class Gathering:
@@ -89,7 +117,7 @@ def _is_ndjson(request: web.Request) -> bool:
     raise Problem(415, "unsupported_type", "send application/json or application/x-ndjson")
 
 
-async def _packed(request: web.Request) -> bytes:
+async def _unpacked(request: web.Request, room: Callable[[int], None]) -> bytes:
     encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
     if encoding not in ("identity", "gzip"):
         raise Problem(415, "unsupported_encoding", "Content-Encoding is gzip or nothing")
@@ -97,7 +125,7 @@ async def _packed(request: web.Request) -> bytes:
         raise Problem(413, TooLarge.code, f"at most {BODY_MAX} bytes")
     try:
         async with asyncio.timeout(BODY_S):
-            packed = await request.read()
+            packed = await _packed(request, room)
     except TimeoutError:
         raise Problem(408, "too_slow", f"the body did not arrive within {BODY_S:.0f} s") from None
     except ConnectionError:
@@ -107,11 +135,26 @@ async def _packed(request: web.Request) -> bytes:
     if encoding == "identity":
         return packed
     try:
-        return unpack(iter((packed,)))
+        unpacked = unpack(iter((packed,)))
     except MalformedBody as error:
         raise Problem(400, error.code, str(error)) from None
     except TooLarge as error:
         raise Problem(413, error.code, str(error)) from None
+    room(len(packed) + len(unpacked))
+    return unpacked
+
+
+async def _packed(request: web.Request, room: Callable[[int], None]) -> bytes:
+    room(request.content_length or 0)
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.content.iter_any():
+        size += len(part)
+        if size > BODY_MAX:
+            raise Problem(413, TooLarge.code, f"at most {BODY_MAX} bytes")
+        room(max(size, request.content_length or 0))
+        parts.append(part)
+    return b"".join(parts)
 
 
 def _take_apart(body: bytes, *, ndjson: bool) -> Body:

@@ -21,6 +21,8 @@ _HEAD = (
     b"Access-Control-Allow-Origin: *\r\n"
     b"Vary: Accept-Encoding\r\n"
     b"X-Accel-Buffering: no\r\n"
+    b"X-Content-Type-Options: nosniff\r\n"
+    b"Server: valgnatt\r\n"
     b"Connection: close\r\n"
 )
 

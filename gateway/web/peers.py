@@ -1,0 +1,71 @@
+"""PURE: whose request it is: the address behind the proxies that are trusted, and nobody else's word for it.
+
+Source: RFC 7239 (Forwarded); X-Forwarded-For as nginx, HAProxy and the load balancers of clouds write it.
+"""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
+
+IPV6_PREFIX = 64
+"""Bits of an IPv6 address that belong to one customer; the rest is theirs to choose."""
+
+
+class Proxies:
+    """The proxies whose word is taken. `networks` are theirs; Raises ValueError for what is no network."""
+
+    def __init__(self, networks: Sequence[str]) -> None:
+        self._networks: list[Network] = [ip_network(text) for text in networks]
+
+    def __contains__(self, address: str) -> bool:
+        parsed = _address(address)
+        return parsed is not None and any(parsed in network for network in self._networks)
+
+    def client(self, peer: str, hops: Sequence[str]) -> str:
+        """Return who asks: the last of `hops` that is not a trusted proxy, where `peer` is one.
+
+        `hops` are the addresses that the proxies wrote down, the farthest first. Whatever stands before an address
+        that is not trusted may be made up, so it is not looked at; nor is anything beyond a hop that is no address.
+        """
+        client = peer
+        for hop in reversed(hops):
+            if client not in self:
+                break
+            if _address(hop) is None:
+                break
+            client = hop
+        return client
+
+
+def forwarded_for(value: str) -> list[str]:
+    """Return the addresses of an X-Forwarded-For header, the farthest first, without ports."""
+    return [without_port(part.strip()) for part in value.split(",")]
+
+
+def without_port(node: str) -> str:
+    """Return the address of a node, which may have a port and, for IPv6, brackets (RFC 7239, section 6)."""
+    if node.startswith("["):
+        return node[1:].partition("]")[0]
+    if node.count(":") == 1:
+        return node.partition(":")[0]
+    return node
+
+
+def group(address: str) -> str:
+    """Return what is counted as one: an IPv4 address, or the network of an IPv6 address."""
+    parsed = _address(address)
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, IPV6_PREFIX), strict=False))
+    return str(parsed) if parsed is not None else address
+
+
+def _address(text: str) -> Address | None:
+    try:
+        parsed = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        return parsed.ipv4_mapped
+    return parsed
