@@ -113,6 +113,10 @@ class Gateway:
             self._told_to_end = True
             self._process.send_signal(signal.SIGTERM)
 
+    def signal(self, number: int) -> None:
+        """Send the supervisor a signal."""
+        self._process.send_signal(number)
+
     def wait_ended(self) -> int:
         """Block until it has ended and return its exit status; kill what is late."""
         try:

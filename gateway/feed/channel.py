@@ -32,7 +32,10 @@ class Reader(asyncio.Protocol):
         """When a reader whose socket takes nothing is closed, by the loop's clock."""
         self.block: Block | None = None
         """The block it could not take yet."""
-        transport.set_write_buffer_limits(high=0)
+        # At 0, TLS would pause for ever: it does so at the limit, and not beyond it.
+        transport.set_write_buffer_limits(
+            high=0 if transport.get_extra_info("sslcontext") is None else 1, low=0
+        )
 
     def send(self, data: bytes) -> None:
         """Write without waiting; `paused` tells afterwards whether the socket took it all."""

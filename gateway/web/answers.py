@@ -91,7 +91,6 @@ def json_response(
 
 
 _HARD = {
-    "Server": "valgnatt",
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
@@ -103,6 +102,7 @@ async def harden(_: web.Request, response: web.StreamResponse) -> None:
 
     Source: WHATWG Fetch (nosniff), W3C Content Security Policy Level 3.
     """
+    response.headers["Server"] = "valgnatt"  # and not aiohttp with its version
     for name, value in _HARD.items():
         response.headers.setdefault(name, value)
 

@@ -149,7 +149,7 @@ class Handler(web.RequestHandler):
 
     def cut(self) -> None:
         """Close at once."""
-        if isinstance(self.transport, asyncio.Transport):
+        if self.transport is not None:
             self.transport.abort()
 
 

@@ -34,6 +34,9 @@ class FakeTransport:
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self.protocol = cast("asyncio.Protocol", protocol)
 
+    def get_extra_info(self, name: str, default: object = None) -> object:  # noqa: ARG002
+        return default
+
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._high = 64 << 10 if high is None else high
 

@@ -1,0 +1,293 @@
+"""Limits of a door: each of them reached, and whoever keeps within them served as ever."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, suppress
+
+import aiohttp
+import pytest
+
+from gateway.generator import GeneratedElection
+from gateway.journal.embedded import EmbeddedPostgres
+from tests.running import Gateway, served
+from tests.web.conftest import make_database
+from tests.web.doors import COUNTRY, a_registry, a_report, connected, head_locked, until, waiting_for_lock
+
+ELSEWHERE = "127.0.0.2"
+FAR = "127.0.0.3"
+PROXY = "127.0.0.9"
+KNOBS = {
+    "connections_max": 12,
+    "connections_per_address": 4,
+    "readers_per_address": 2,
+    "readers_max": 100,
+    "sockets_per_sender": 2,
+    "requests_per_sender": 2,
+    "trusted_proxies": PROXY,
+}
+
+
+@pytest.fixture(scope="module")
+def narrow(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
+    """One worker a door, with a few connections for everybody."""
+    with served(make_database(postgres), **KNOBS) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def election(narrow: Gateway, small: GeneratedElection) -> str:
+    """An election of the test's own, open."""
+    return await narrow.load(a_registry(small))
+
+
+@pytest.fixture
+async def clients() -> AsyncIterator["Clients"]:
+    """Clients at addresses of their own."""
+    async with AsyncExitStack() as stack:
+        yield Clients(stack)
+
+
+class Clients:
+    """HTTP clients that come from any address of this machine."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+
+    async def at(self, address: str) -> aiohttp.ClientSession:
+        """A client at an address; each request on a connection of its own."""
+        connector = aiohttp.TCPConnector(local_addr=(address, 0), limit=0, force_close=True)
+        return await self._stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+
+    async def silent(self, url: str, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection that says nothing."""
+        port = int(url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+        self._stack.push_async_callback(_closed, writer)
+        return reader, writer
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+async def is_live(client: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with client.get(f"{url}/health/live") as answer:
+            return answer.status == 200
+    except aiohttp.ClientConnectionError:
+        return False
+
+
+async def test_one_address_cannot_take_all_connections(narrow: Gateway, clients: Clients) -> None:
+    """What it opens beyond its share is closed; others are served; and so is it, once it has let go."""
+    here, elsewhere = await clients.at(FAR), await clients.at(ELSEWHERE)
+    for url in (narrow.push_url, narrow.feed_url):
+        held = [await clients.silent(url, FAR) for _ in range(4)]
+        fifth, _ = await clients.silent(url, FAR)
+        assert await fifth.read() == b""
+        assert not await is_live(here, url)
+        assert await is_live(elsewhere, url)
+        for _, writer in held:
+            writer.close()
+        await until(lambda url=url: is_live(here, url))
+    metrics = await narrow.metrics()
+    assert metrics['valgnatt_connections_refused_total{process="push-0",reason="address"}'] >= 2
+
+
+async def test_all_addresses_together_cannot_take_more_than_there_is(
+    narrow: Gateway, clients: Clients
+) -> None:
+    """The one more is closed, and taken again once there is room."""
+    here = await clients.at("127.0.1.1")
+    held = [await clients.silent(narrow.feed_url, f"127.0.2.{number}") for number in range(1, 13)]
+    await until(lambda: not_live(here, narrow.feed_url))
+    held.pop()[1].close()
+    await until(lambda: is_live(here, narrow.feed_url))
+
+
+async def not_live(client: aiohttp.ClientSession, url: str) -> bool:
+    return not await is_live(client, url)
+
+
+@pytest.mark.long
+async def test_who_does_not_finish_the_head_of_a_request_is_cut(narrow: Gateway, clients: Clients) -> None:
+    """Silent or a byte a second, after HEAD_S."""
+    start = asyncio.get_running_loop().time()
+    ends = []
+    for url in (narrow.push_url, narrow.feed_url):
+        for first in (b"", b"GET /health/live HTTP/1.1\r\nX-Slow: "):
+            reader, writer = await clients.silent(url, ELSEWHERE)
+            writer.write(first)
+            ends.append(asyncio.create_task(_trickle(reader, writer, bool(first))))
+    assert await asyncio.gather(*ends) == [b""] * 4
+    assert 9 < asyncio.get_running_loop().time() - start < 30
+
+
+async def _trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, talks: bool) -> bytes:
+    reading = asyncio.create_task(reader.read())
+    while not (await asyncio.wait({reading}, timeout=1.0))[0]:
+        if talks:
+            writer.write(b"x")
+    try:
+        return await reading
+    except ConnectionResetError:
+        return b""
+
+
+async def test_one_address_has_a_share_of_the_streams(
+    narrow: Gateway, election: str, clients: Clients
+) -> None:
+    """A program is told; a browser is sent away so that it comes back; another address is let in."""
+    here, elsewhere = await clients.at(FAR), await clients.at(ELSEWHERE)
+    feed = f"{narrow.feed_url}/v1/elections/{election}/feed"
+    async with AsyncExitStack() as streams:
+        for _ in range(2):
+            answer = await streams.enter_async_context(here.get(feed))
+            assert answer.status == 200
+        async with here.get(feed) as answer:
+            assert answer.status == 429
+            assert (await answer.json())["code"] == "too_many_streams"
+            assert int(answer.headers["Retry-After"]) >= 1
+        for path in ("feed", "publications"):
+            address = f"{narrow.feed_url}/v1/elections/{election}/{path}"
+            async with here.get(address, headers={"Accept": "text/event-stream"}) as answer:
+                assert answer.status == 200
+                text = await answer.text()
+                assert text.startswith("retry: ")
+                assert int(text.split()[1]) >= 10_000
+        async with elsewhere.get(feed) as answer:
+            assert answer.status == 200
+    await until(lambda: _lets_in(here, feed))
+
+
+async def _lets_in(client: aiohttp.ClientSession, feed: str) -> bool:
+    async with client.get(feed) as answer:
+        return answer.status == 200
+
+
+async def test_behind_a_trusted_proxy_its_clients_count(
+    narrow: Gateway, election: str, clients: Clients
+) -> None:
+    """And a stranger's word on its address counts for nothing."""
+    proxy, stranger = await clients.at(PROXY), await clients.at(FAR)
+    feed = f"{narrow.feed_url}/v1/elections/{election}/feed"
+    async with AsyncExitStack() as streams:
+
+        async def status(client: aiohttp.ClientSession, header: str) -> int:
+            answer = await streams.enter_async_context(client.get(feed, headers={"X-Forwarded-For": header}))
+            return answer.status
+
+        assert [await status(proxy, "192.0.2.1") for _ in range(3)] == [200, 200, 429]
+        assert await status(proxy, "192.0.2.1, 192.0.2.2") == 200
+        assert await status(proxy, "192.0.2.2, 192.0.2.1") == 429
+        made_up = [await status(stranger, f"192.0.2.{number}") for number in range(3, 6)]
+        assert made_up == [200, 200, 429]
+
+
+async def test_one_token_has_a_share_of_the_websockets(
+    narrow: Gateway, election: str, clients: Clients
+) -> None:
+    """The third is refused with 429; another token's is not, nor the third once one has closed."""
+    client = await clients.at(ELSEWHERE)
+    sender, other = [await narrow.issue(election, [COUNTRY]) for _ in range(2)]
+    async with connected(client, sender):
+        async with connected(client, sender):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await client.ws_connect(
+                    sender.url("/push"), headers=sender.headers, protocols=("valgnatt.push.v1",)
+                )
+            assert refused.value.status == 429
+            assert refused.value.headers is not None
+            assert int(refused.value.headers["Retry-After"]) >= 1
+            async with connected(client, other) as socket:
+                await socket.send(1, a_report())
+                assert [result["outcome"] for result in await socket.results(1)] == ["accepted"]
+        await until(lambda: _connects(client, sender))
+
+
+async def _connects(client: aiohttp.ClientSession, sender: object) -> bool:
+    try:
+        async with connected(client, sender):  # type: ignore[arg-type]
+            return True
+    except aiohttp.WSServerHandshakeError:
+        return False
+
+
+async def test_one_token_has_a_share_of_the_requests(
+    narrow: Gateway, election: str, clients: Clients
+) -> None:
+    """What comes while two are under way is refused with 429; another token's is taken."""
+    client = await clients.at(ELSEWHERE)
+    sender, other = [await narrow.issue(election, [COUNTRY]) for _ in range(2)]
+
+    async def push(who: object, revision: int) -> tuple[int, str]:
+        headers = {**who.headers, "Content-Type": "application/json"}  # type: ignore[attr-defined]
+        body = json.dumps(a_report(revision=revision))
+        async with client.post(who.url(), data=body, headers=headers) as answer:  # type: ignore[attr-defined]
+            return answer.status, (await answer.json()).get("code", "")
+
+    async with head_locked(narrow, election):
+        under_way = [asyncio.create_task(push(sender, revision)) for revision in (1, 2)]
+        await waiting_for_lock(narrow)
+        await until(lambda: _refused(push, sender))
+        third = asyncio.create_task(push(other, 3))
+    assert 201 in [status for status, _ in await asyncio.gather(*under_way)]
+    assert (await third)[0] == 201
+
+
+async def _refused(push: object, sender: object) -> bool:
+    status, code = await asyncio.wait_for(push(sender, 9), 5)  # type: ignore[operator]
+    return (status, code) == (429, "overloaded")
+
+
+async def test_a_page_of_another_origin_cannot_push(narrow: Gateway, election: str, clients: Clients) -> None:
+    """Even one that came by a token."""
+    client = await clients.at(ELSEWHERE)
+    sender = await narrow.issue(election, [COUNTRY])
+
+    async def connect(origin: str) -> None:
+        headers = {**sender.headers, "Origin": origin}
+        async with client.ws_connect(sender.url("/push"), headers=headers, protocols=("valgnatt.push.v1",)):
+            pass
+
+    for origin in ("https://evil.example", "null"):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await connect(origin)
+        assert refused.value.status == 403
+    await connect(narrow.push_url)
+
+
+async def test_every_answer_is_hardened(narrow: Gateway, election: str, clients: Clients) -> None:
+    """Streams and errors too; none says with what it was made."""
+    client = await clients.at(ELSEWHERE)
+    for url in (
+        f"{narrow.feed_url}/v1/elections",
+        f"{narrow.feed_url}/v1/elections/{election}/feed",
+        f"{narrow.feed_url}/nothing",
+        f"{narrow.push_url}/v1/elections/{election}/transfers",
+        f"{narrow.push_url}/health/ready",
+    ):
+        async with client.get(url) as answer:
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert answer.headers["Server"] == "valgnatt"
+            if not url.endswith("/feed"):
+                assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+async def test_a_preflight_lets_pages_resume(narrow: Gateway, election: str, clients: Clients) -> None:
+    """A page that follows by `fetch` asks first whether it may send Last-Event-ID."""
+    client = await clients.at(ELSEWHERE)
+    headers = {
+        "Origin": "https://newspaper.example",
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "last-event-id",
+    }
+    feed = f"{narrow.feed_url}/v1/elections/{election}/feed"
+    async with client.options(feed, headers=headers) as answer:
+        assert answer.status == 204
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert "last-event-id" in answer.headers["Access-Control-Allow-Headers"].lower()
+        assert "GET" in answer.headers["Access-Control-Allow-Methods"]

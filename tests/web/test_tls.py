@@ -1,0 +1,198 @@
+"""TLS on both doors: certificates that are renewed, and clients that have to show one."""
+
+import asyncio
+import signal
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import trustme
+
+from gateway.config import Config
+from gateway.generator import GeneratedElection
+from gateway.journal.embedded import EmbeddedPostgres
+from gateway.web.tls import BadCertificate, check_certificates
+from tests.running import Gateway, served
+from tests.web.conftest import make_database
+from tests.web.doors import COUNTRY, a_registry, a_report, until
+
+HOST = "127.0.0.1"
+
+
+class Files:
+    """A directory with the files of both doors."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.authority = trustme.CA()
+        self.senders = trustme.CA()
+        self.push = directory / "push.pem"
+        self.feed = directory / "feed.pem"
+        self.feed_key = directory / "feed.key"
+        self.client_ca = directory / "senders.pem"
+        self.issue()
+        self.senders.cert_pem.write_to_path(str(self.client_ca))
+
+    def issue(self) -> None:
+        """Write certificates that nobody has seen."""
+        push, feed = (self.authority.issue_cert(HOST) for _ in range(2))
+        push.private_key_and_cert_chain_pem.write_to_path(str(self.push))
+        feed.cert_chain_pems[0].write_to_path(str(self.feed))
+        feed.private_key_pem.write_to_path(str(self.feed_key))
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """What the gateway is told."""
+        return {
+            "push_tls_certificate": self.push,
+            "push_client_ca": self.client_ca,
+            "feed_tls_certificate": self.feed,
+            "feed_tls_key": self.feed_key,
+        }
+
+    def client(self, shown: trustme.CA | None = None) -> ssl.SSLContext:
+        """What a client trusts, and a certificate that it shows, made by an authority."""
+        context = ssl.create_default_context()
+        self.authority.configure_trust(context)
+        if shown is not None:
+            shown.issue_cert("sender@kommune.example").configure_cert(context)
+        return context
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return Files(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module")
+def gateway(postgres: EmbeddedPostgres, files: Files) -> Iterator[Gateway]:
+    """A gateway that speaks TLS on both doors."""
+    with served(make_database(postgres), **files.knobs) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def election(gateway: Gateway, small: GeneratedElection) -> str:
+    return await gateway.load(a_registry(small))
+
+
+@asynccontextmanager
+async def http(context: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSession]:
+    connector = aiohttp.TCPConnector(ssl=context, force_close=True)
+    async with aiohttp.ClientSession(connector=connector) as client:
+        yield client
+
+
+def secure(url: str) -> str:
+    return url.replace("http://", "https://")
+
+
+async def read_up_to(stream: aiohttp.ClientResponse, mark: bytes) -> None:
+    """Read a stream until something has come; an end before is a failure."""
+    seen = b""
+    async with asyncio.timeout(10):
+        while mark not in seen:
+            assert not stream.content.at_eof(), seen
+            seen += await stream.content.readany()
+
+
+async def serial(url: str, context: ssl.SSLContext) -> int:
+    """The number of the certificate that a door shows now."""
+    port = int(url.rpartition(":")[2])
+    _, writer = await asyncio.open_connection(HOST, port, ssl=context)
+    try:
+        return int(writer.get_extra_info("peercert")["serialNumber"], 16)
+    finally:
+        writer.transport.abort()
+
+
+async def test_a_report_goes_in_and_comes_out_over_tls(gateway: Gateway, files: Files, election: str) -> None:
+    """By HTTP and WebSocket, and as a stream that was taken over."""
+    sender = await gateway.issue(election, [COUNTRY])
+    async with http(files.client(files.senders)) as client:
+        feed = f"{secure(gateway.feed_url)}/v1/elections/{election}/feed?levels=country"
+        async with client.get(feed, headers={"Accept-Encoding": "identity"}) as stream:
+            async with client.post(secure(sender.url()), json=a_report(), headers=sender.headers) as answer:
+                assert answer.status == 201
+            async with client.ws_connect(
+                secure(sender.url("/push")), headers=sender.headers, protocols=("valgnatt.push.v1",)
+            ) as socket:
+                await socket.receive_json()
+                await socket.send_json({"type": "report", "id": 1, "report": a_report(revision=2)})
+                results = await socket.receive_json()
+                assert results["results"][0]["sequence"] == 2
+            await read_up_to(stream, b"\nid: 2-")
+
+
+async def test_a_sender_without_a_certificate_is_refused_in_the_handshake(
+    gateway: Gateway, files: Files, election: str
+) -> None:
+    """Or with one of another authority; readers need none."""
+    for shown in (None, files.authority):
+        async with http(files.client(shown)) as client:
+            with pytest.raises(aiohttp.ClientError):
+                await client.get(f"{secure(gateway.push_url)}/health/live")
+            async with client.get(f"{secure(gateway.feed_url)}/v1/elections/{election}") as answer:
+                assert answer.status == 200
+
+
+async def test_plain_http_is_not_spoken_beside_it(gateway: Gateway, election: str) -> None:
+    """A reader that forgot the s is closed, not served."""
+    async with aiohttp.ClientSession() as client:
+        with pytest.raises(aiohttp.ClientError):
+            await client.get(f"{gateway.feed_url}/v1/elections/{election}")
+
+
+async def test_a_renewed_certificate_is_shown_after_sighup_and_no_connection_is_lost(
+    gateway: Gateway, files: Files, election: str
+) -> None:
+    """A file that is half written is complained of, and the old one stays."""
+    context = files.client(files.senders)
+    before = [await serial(url, context) for url in (gateway.push_url, gateway.feed_url)]
+    sender = await gateway.issue(election, [COUNTRY])
+    async with (
+        http(context) as client,
+        client.get(f"{secure(gateway.feed_url)}/v1/elections/{election}/feed") as stream,
+    ):
+        whole = files.push.read_bytes()
+        files.push.write_bytes(whole[: len(whole) // 2])
+        gateway.signal(signal.SIGHUP)
+        await until(lambda: said(gateway, "certificate not renewed"))
+        assert await serial(gateway.push_url, context) == before[0]
+        gateway.log.clear()  # that complaint was wanted
+        files.issue()
+        gateway.signal(signal.SIGHUP)
+        for url, number in zip((gateway.push_url, gateway.feed_url), before, strict=True):
+            await until(lambda url=url, number=number: changed(url, context, number))
+        async with client.post(secure(sender.url()), json=a_report(), headers=sender.headers) as answer:
+            assert answer.status == 201
+        await read_up_to(stream, b"\nid: 1-")
+
+
+async def said(gateway: Gateway, text: str) -> bool:
+    return any(text in line for line in gateway.log)
+
+
+async def changed(url: str, context: ssl.SSLContext, before: int) -> bool:
+    return await serial(url, context) != before
+
+
+def test_files_that_cannot_serve_are_named_before_anything_starts(tmp_path: Path) -> None:
+    """Each with its reason."""
+    good, other = Files(tmp_path), trustme.CA().issue_cert(HOST)
+    missing, empty, foreign = tmp_path / "none.pem", tmp_path / "empty.pem", tmp_path / "other.key"
+    empty.write_text("")
+    other.private_key_pem.write_to_path(str(foreign))
+    for knobs, words in (
+        ({"push_tls_certificate": missing}, ("none.pem", "No such file")),
+        ({"feed_tls_certificate": empty}, ("empty.pem",)),
+        ({"feed_tls_certificate": good.feed, "feed_tls_key": foreign}, ("other.key", "not that of")),
+        ({"push_tls_certificate": good.push, "push_client_ca": empty}, ("empty.pem", "no certificate")),
+    ):
+        with pytest.raises(BadCertificate) as told:
+            check_certificates(Config(**knobs))
+        assert all(word in str(told.value) for word in words), str(told.value)
