@@ -45,13 +45,13 @@ types: $(VENV)/.dev  ## static types
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev  ## the measurements of docs/performance.md
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench measure
 
 lock: $(BIN)/python  ## choose dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	  --extra embedded pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
-	  --extra embedded --group dev pyproject.toml -c requirements.lock -o requirements-dev.lock
+	  --extra embedded --extra bench --group dev pyproject.toml -c requirements.lock -o requirements-dev.lock
 
 clean:  ## remove what the other words made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

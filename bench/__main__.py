@@ -1,35 +1,193 @@
-"""`python -m bench [NAME ...]`: run measurements and print a table; all of them take about a minute."""
+"""`python -m bench`, also `valgnatt-bench`: rehearse an installation, or measure this one.
+
+python -m bench run steady flood --rate 500 --slo receipt.p99=250ms     scenarios, each with a report and a verdict
+python -m bench capacity                                                how much it can take
+python -m bench compare before/steady.json after/steady.json            two runs side by side
+python -m bench measure                                                 the figures of docs/performance.md
+"""
 
 import asyncio
 import sys
-from types import ModuleType
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
-import uvloop
+import typer
 
-from bench import decode, latency, night, readers, requests
-from bench.table import machine, markdown
+from gateway.errors import GatewayError
 
-MEASUREMENTS: dict[str, ModuleType] = {
-    "decode": decode,
-    "night": night,
-    "latency": latency,
-    "requests": requests,
-    "readers": readers,
-}
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="valgnatt-bench",
+    help="Rehearse an installation before the night, or measure this one.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+NO_GO, INVALID = 1, 3
+
+_Slo = Annotated[
+    list[str] | None,
+    typer.Option("--slo", help="a service level, as receipt.p99=250ms or lost=0; may be repeated"),
+]
+_Readers = Annotated[int, typer.Option(help="readers of the feed")]
+_Rate = Annotated[float, typer.Option(help="reports a second")]
+_Seconds = Annotated[float, typer.Option(help="how long the load lasts, in s")]
+_Data = Annotated[
+    Path | None, typer.Option(help="data set to play (default: the recorded election, else a made-up one)")
+]
+_Push = Annotated[
+    str | None, typer.Option("--push", help="push door of a gateway that runs (default: one of our own)")
+]
+_Feed = Annotated[str | None, typer.Option("--feed", help="its feed door")]
+_Election = Annotated[str | None, typer.Option(help="its election, which has to be a rehearsal")]
+_Tokens = Annotated[Path | None, typer.Option(help="its tokens, JSON: municipality → token")]
 
 
-def main() -> int:
-    names = sys.argv[1:] or list(MEASUREMENTS)
-    if unknown := [name for name in names if name not in MEASUREMENTS]:
-        print(f"no measurement {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}", file=sys.stderr)
-        return 2
-    rows = []
-    for name in names:
-        print(f"measuring {name} …", file=sys.stderr)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            rows += runner.run(MEASUREMENTS[name].measure())
-    print(f"\n{machine()}\n\n{markdown(rows)}")
-    return 0
+@app.command("list")
+def list_() -> None:
+    """Say which scenarios there are."""
+    from bench.scenarios import names, scenario
+
+    for name in names():
+        typer.echo(f"{name:18} {(scenario(name).__doc__ or '').strip().splitlines()[0].partition(': ')[2]}")
 
 
-sys.exit(main())
+@app.command()
+def run(
+    scenarios: Annotated[list[str], typer.Argument(help="their names, see `list`; or `all`")],
+    readers: _Readers = 1000,
+    rate: _Rate = 200.0,
+    seconds: _Seconds = 20.0,
+    speed: Annotated[
+        float, typer.Option(help="for `night`: how many times as fast; 0 is as fast as possible")
+    ] = 0.0,
+    gzip: Annotated[bool, typer.Option(help="readers ask for gzip")] = False,
+    slo: _Slo = None,
+    out: Annotated[Path, typer.Option(help="directory of the reports")] = Path("bench-results"),
+    data: _Data = None,
+    push: _Push = None,
+    feed: _Feed = None,
+    election: _Election = None,
+    tokens: _Tokens = None,
+) -> None:
+    """Play scenarios: a report of each, a verdict, and as exit status 0 for GO, 1 for NO GO, 3 for INVALID."""
+    from bench.play import play_all
+    from bench.report import told
+    from bench.scenarios import names
+    from bench.stage import Options
+
+    wanted = names() if scenarios == ["all"] else scenarios
+    if unknown := [name for name in wanted if name not in names()]:
+        _mistake(f"no scenario {', '.join(unknown)}; there are {', '.join(names())}")
+    options = Options(readers=readers, rate=rate, seconds=seconds, speed=speed, gzip=gzip)
+    where = _where(push, feed, election, tokens)
+    levels = _levels(slo)
+    status = 0
+    for name in wanted:
+        typer.echo(f"playing {name} …", err=True)
+        (found,) = _run(play_all([name], options, levels, out, data=data, where=where))
+        typer.echo("\n".join(told(found)))
+        typer.echo(f"  {'report':20} {out / name}.html")
+        status = max(status, 0 if found.go else INVALID if found.invalid else NO_GO)
+    sys.exit(status)
+
+
+@app.command()
+def capacity(
+    seconds: _Seconds = 8.0,
+    rate_max: Annotated[float, typer.Option(help="not tried beyond, in reports a second")] = 32_000.0,
+    readers_max: Annotated[int, typer.Option(help="not tried beyond")] = 10_000,
+    slo: _Slo = None,
+    data: _Data = None,
+) -> None:
+    """Find the highest rate and the most readers that hold the service levels here, and what gave out first."""
+    from bench.capacity import capacity as measure_capacity
+    from bench.stage import Options
+
+    def say(text: str) -> None:
+        typer.echo(f"  {text}", err=True)
+
+    found = _run(
+        measure_capacity(Options(seconds=seconds), _levels(slo), rate_max, readers_max, say, data=data)
+    )
+    for each in found:
+        beyond = f"not {each.fails:,.0f}: {each.gave_out}" if each.fails is not None else each.gave_out
+        typer.echo(f"{each.holds:,.0f} {each.what} hold; {beyond}")
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="JSON of a run")],
+    second: Annotated[Path, typer.Argument(help="JSON of another")],
+    out: Annotated[Path | None, typer.Option(help="page to write")] = None,
+) -> None:
+    """Show two runs side by side."""
+    from bench.report import compare as side_by_side
+    from bench.report import comparison_page, read
+
+    one, other = read(first), read(second)
+    for row in side_by_side(one, other):
+        typer.echo(f"{row[0]:28} {row[1]:>14} {row[2]:>14} {row[3]:>10}")
+    if out is not None:
+        out.write_text(comparison_page(one, other), encoding="utf-8")
+
+
+@app.command()
+def measure(
+    names: Annotated[list[str] | None, typer.Argument(help="which (default: all)")] = None,
+) -> None:
+    """Measure this gateway beside what this machine can do at most; about a minute."""
+    from bench.measure import MEASUREMENTS, measure_all
+
+    wanted = names or list(MEASUREMENTS)
+    if unknown := [name for name in wanted if name not in MEASUREMENTS]:
+        _mistake(f"no measurement {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}")
+    typer.echo(measure_all(wanted))
+
+
+def _levels(texts: list[str] | None) -> dict[str, float]:
+    from bench.run import read_level
+
+    try:
+        return dict(read_level(text) for text in texts or ())
+    except ValueError as error:
+        _mistake(str(error))
+        raise AssertionError from None
+
+
+def _where(push: str | None, feed: str | None, election: str | None, tokens: Path | None) -> Any:
+    from bench.play import Where
+
+    if push is None and feed is None and election is None and tokens is None:
+        return None
+    if push is None or feed is None or election is None or tokens is None:
+        _mistake("a gateway that runs is named by --push, --feed, --election and --tokens together")
+        raise AssertionError
+    return Where(push, feed, election, tokens)
+
+
+def _mistake(text: str) -> None:
+    typer.echo(f"valgnatt-bench: {text}", err=True)
+    sys.exit(2)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def main() -> None:
+    """Run the command line; what the gateway names is told as one line."""
+    try:
+        app(prog_name="valgnatt-bench")
+    except GatewayError as error:
+        typer.echo(f"valgnatt-bench: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
 """A gateway of a measurement's own: real processes on an embedded, durable Postgres, gone afterwards."""
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -8,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import asyncpg
 import msgspec
 
 from gateway import logs
@@ -22,26 +24,80 @@ RECORDED = Path(__file__).resolve().parents[2] / "shared" / "elections" / "no-st
 
 
 class Local(msgspec.Struct, frozen=True):
+    """A gateway of our own: where it is, and a look at its processes."""
+
     push_url: str
     feed_url: str
     admin_url: str
     database_url: str
+    postmaster: int
+    """Its process; pausing or ending it is what a scenario does to the database."""
+    postgres_settings: dict[str, str] = {}
 
-    async def memory_kb(self) -> dict[str, int]:
-        """Return the resident memory of each worker."""
+    async def pids(self) -> dict[str, int]:
+        """Return the process of each worker that runs."""
         async with (
             aiohttp.ClientSession() as session,
             session.get(f"{self.admin_url}/health/ready") as response,
         ):
             workers = (await response.json())["workers"]
-        return {name: resident_kb(worker["pid"]) for name, worker in workers.items()}
+        return {name: worker["pid"] for name, worker in workers.items() if worker["pid"] is not None}
+
+    async def memory_kb(self) -> dict[str, int]:
+        """Return the resident memory of each worker."""
+        return {name: resident_kb(pid) for name, pid in (await self.pids()).items()}
+
+    def postgres_pids(self) -> list[int]:
+        """The server and all its processes."""
+        found, below = [], [self.postmaster]
+        while below:
+            pid = below.pop()
+            found.append(pid)
+            try:
+                below += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+            except OSError:
+                pass  # gone meanwhile
+        return found
+
+    def postgres_usage(self) -> tuple[float, float]:
+        """CPU seconds of the processes of Postgres there are now, and 0.0: shared memory would count many times."""
+        return sum(cpu_s(pid) for pid in self.postgres_pids()), 0.0
 
 
 def resident_kb(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    raise RuntimeError(f"no process {pid}")
+    """Resident memory of a process; 0 if it is gone."""
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return 0
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds that a process took, in user space and kernel; 0 if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def _settings(database_url: str) -> dict[str, str]:
+    connection = await asyncpg.connect(database_url)
+    try:
+        names = (
+            "server_version",
+            "shared_buffers",
+            "wal_sync_method",
+            "fsync",
+            "synchronous_commit",
+            "max_wal_size",
+        )
+        return {name: await connection.fetchval("SELECT current_setting($1)", name) for name in names}
+    finally:
+        await connection.close()
 
 
 @asynccontextmanager
@@ -52,6 +108,8 @@ async def gateway(**knobs: object) -> AsyncIterator[Local]:
         "feed_port": 0,
         "admin_port": 0,
         "drain_s": 1.0,
+        "readers_per_address": None,
+        "connections_per_address": None,
         "log_level": "warning",
         **knobs,
     }
@@ -70,7 +128,7 @@ async def gateway(**knobs: object) -> AsyncIterator[Local]:
         push_url, feed_url, admin_url = (
             f"http://127.0.0.1:{port}" for port in (ports.push, ports.feed, ports.admin)
         )
-        yield Local(push_url, feed_url, admin_url, running.url)
+        yield Local(push_url, feed_url, admin_url, running.url, running.pid, await _settings(running.url))
     finally:
         stop.set()
         await asyncio.wait({serving})
@@ -78,8 +136,11 @@ async def gateway(**knobs: object) -> AsyncIterator[Local]:
 
 
 @asynccontextmanager
-async def election() -> AsyncIterator[DataSet]:
-    """The recorded election where it is at hand, else a made-up one of the same shape."""
+async def election(data: Path | None = None) -> AsyncIterator[DataSet]:
+    """The data set given, else the recorded election where it is at hand, else a made-up one of the same shape."""
+    if data is not None:
+        yield DataSet.open(data)
+        return
     if RECORDED.is_dir():
         yield DataSet.open(RECORDED)
         return

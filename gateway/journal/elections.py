@@ -77,7 +77,7 @@ class Standing:
 
         It is looked up by its SHA-256, so the time it takes tells nothing of any token.
         """
-        token = self._tokens.get(hashlib.sha256(secret.encode()).digest())
+        token = self._tokens.get(hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest())
         return None if token is None or token.expired(now) else token
 
     def holds(self, token: int, now: datetime) -> Token | None:

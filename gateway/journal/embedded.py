@@ -160,7 +160,7 @@ class EmbeddedPostgres:
         if self._server is not None and self._server.poll() is None:
             return
         self.stop()
-        self._bin = _find_binaries(self._binaries)
+        self._bin = find_binaries(self._binaries)
         self._prefix, self._uid = _as_permitted_user()
         with ExitStack() as undo:
             undo.enter_context(self._owning())
@@ -379,7 +379,7 @@ class EmbeddedPostgres:
         return EmbeddedPostgresError(f"{what}; {self._log} ends with:\n{said}")
 
 
-def _find_binaries(given: Path | None) -> Path:
+def find_binaries(given: Path | None) -> Path:
     """Return the directory of `postgres` and `initdb`: the one given, or the newest in the wheel."""
     if given is not None:
         places = [given]

@@ -319,10 +319,9 @@ class PushDoor:
         offered = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "")
         if SUBPROTOCOL not in [name.strip() for name in offered.split(",")]:
             raise Problem(400, "subprotocol_missing", f"offer the subprotocol {SUBPROTOCOL}")
-        if (origin := request.headers.get(hdrs.ORIGIN)) is not None and urlsplit(
-            origin
-        ).netloc != request.host:
-            raise Problem(403, "origin_forbidden", f"pages of {origin[:100]} may not push")
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is not None and not _is_of(request.host, origin):
+            raise Problem(403, "origin_forbidden", f"pages of {origin[:100]!r} may not push")
         name = str(token.key)
         if self._sockets_of.full(name):
             detail = f"this token has {self._config.sockets_per_sender} WebSockets open already"
@@ -362,6 +361,14 @@ def _require_available(held: OpenElection) -> None:
     """Raise Problem while Postgres is away."""
     if not held.writer.available:
         raise Problem(503, JournalUnavailable.code, "Postgres does not answer", retry_after_s=2.0)
+
+
+def _is_of(host: str, origin: str) -> bool:
+    """Whether pages of `origin` come from `host`; not where it is no address at all."""
+    try:
+        return urlsplit(origin).netloc == host
+    except ValueError:
+        return False
 
 
 def _require_sender(token: Token) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import orjson
 
-from bench.ceilings import bare_handler
 from bench.local import election, gateway
-from bench.table import Row
+from bench.measure.ceilings import bare_handler
+from bench.measure.table import Row
 from gateway.client.rehearsal import rehearse
 from gateway.client.schedule import as_fast_as_possible
 

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from bench.ceilings import postgres_rows_s
 from bench.local import Local, election, gateway
-from bench.table import Row
+from bench.measure.ceilings import postgres_rows_s
+from bench.measure.table import Row
 from gateway.client.rehearsal import rehearse
 from gateway.client.replay import Summary
 from gateway.client.schedule import as_fast_as_possible

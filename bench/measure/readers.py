@@ -3,10 +3,10 @@
 import asyncio
 import socket
 
-from bench.ceilings import sends_s
 from bench.local import election, gateway
-from bench.night import push_all
-from bench.table import Row
+from bench.measure.ceilings import sends_s
+from bench.measure.night import push_all
+from bench.measure.table import Row
 
 READERS = 2000
 LEVELS = "country,county,municipality,precinct"

@@ -5,9 +5,9 @@ import time
 
 import orjson
 
-from bench.ceilings import orjson_us
 from bench.local import election
-from bench.table import Row
+from bench.measure.ceilings import orjson_us
+from bench.measure.table import Row
 from gateway.election.registry import read_registry
 from gateway.election.validation import Scope, Validator, ValidReport
 

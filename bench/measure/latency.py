@@ -1,7 +1,7 @@
 """Time from push to subscriber at a steady 200 reports a second, from the moment each was due (open model)."""
 
 from bench.local import election, gateway
-from bench.table import Row
+from bench.measure.table import Row
 from gateway.client.rehearsal import rehearse
 from gateway.client.replay import Sending
 from gateway.client.schedule import as_fast_as_possible

@@ -1,0 +1,32 @@
+"""Overload: 1, 2, 5 and 10 times what the database can take, which is slowed to --rate; nothing collapses.
+
+The capacity is set by a commit that waits so long for each report, so that the figures are about the gateway and not
+about this machine. Only on a gateway of our own.
+"""
+
+import asyncio
+
+from bench.stage import Stage
+
+FACTORS = (1, 2, 5, 10)
+
+
+async def play(stage: Stage) -> None:
+    options = stage.options
+    stage.levels |= {"kept": 1 / 0.9, "worst_p99": 1.0}
+    stage.levels["receipt.p99"] = stage.levels["subscriber.p99"] = (
+        3600.0  # of what was turned away and came again
+    )
+    async with stage.slow_commits(options.rate):
+        rates, latencies = [], []
+        for factor in FACTORS:
+            stage.mark(f"{factor} x")
+            found = await stage.offer(factor * options.rate, options.seconds)
+            rates.append(found.accepted_per_s)
+            latencies.append(found.p99_s)
+            stage.run.figures[f"accepted_per_s_at_{factor}x"] = found.accepted_per_s
+            stage.run.figures[f"p99_s_at_{factor}x"] = found.p99_s
+            stage.run.figures[f"turned_away_per_s_at_{factor}x"] = found.turned_away_per_s
+            await asyncio.sleep(2.0)
+        stage.run.figures["kept"] = max(rates) / min(rates)
+        stage.run.figures["worst_p99"] = max(latencies)

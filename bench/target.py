@@ -1,0 +1,114 @@
+"""The gateway under load: one that runs already, known by its addresses, or one of our own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from bench.local import Local
+from gateway.client.replay import rehearsal_of
+from gateway.client.schedule import as_fast_as_possible
+from gateway.dataset import DataSet
+from gateway.errors import GatewayError
+from gateway.journal.administration import administration
+
+
+class Target(msgspec.Struct, frozen=True):
+    """An election at a gateway, and the tokens of its senders."""
+
+    push_url: str
+    feed_url: str
+    election: str
+    registry: Mapping[str, Any]
+    tokens: Mapping[str, str]
+    """By municipality."""
+    publish_from: datetime
+    local: Local | None = None
+    """The gateway's processes and database, where they are our own."""
+
+
+class NoTarget(GatewayError):
+    """A gateway that cannot be put under load; the text says why."""
+
+    code = "no_target"
+
+
+async def rehearsal(local: Local, dataset: DataSet, publish_in_s: float) -> Target:
+    """Make an election of its own of a data set at our own gateway, whose embargo ends in so many seconds."""
+    started = datetime.now(UTC)
+    publish_from = started + timedelta(seconds=publish_in_s)
+    reports = list(dataset.reports())
+    document = rehearsal_of(
+        dataset.registry, started, as_fast_as_possible([each.counted_at for each in reports], publish_in_s)
+    )
+    document["election"]["publish_from"] = publish_from.isoformat()
+    senders = list(dict.fromkeys(each.municipality for each in reports))
+    async with administration(local.database_url, "bench") as acts:
+        election = await acts.load_election(document)
+        issued = await acts.issue_tokens(election, [([sender], "bench") for sender in senders])
+    tokens = {sender: token.secret for sender, token in zip(senders, issued, strict=True)}
+    target = Target(local.push_url, local.feed_url, election, document, tokens, publish_from, local)
+    await _shown(target)
+    return target
+
+
+async def _shown(target: Target) -> None:
+    async with asyncio.timeout(30), aiohttp.ClientSession() as http:
+        while True:
+            async with http.get(f"{target.feed_url}/v1/elections/{target.election}") as answer:
+                if answer.status == 200:
+                    return
+            await asyncio.sleep(0.05)
+
+
+async def running(push_url: str, feed_url: str, election: str, tokens: Path) -> Target:
+    """Find an election at a gateway that runs; `tokens` is a JSON file, municipality → token. Raises NoTarget."""
+    held = _tokens(tokens)
+    try:
+        async with (
+            asyncio.timeout(20),
+            aiohttp.ClientSession() as http,
+            http.get(f"{feed_url.rstrip('/')}/v1/elections/{election}") as answer,
+        ):
+            document = await answer.json()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise NoTarget(f"{feed_url}: {str(error) or type(error).__name__}") from None
+    if answer.status != 200:
+        raise NoTarget(f"{feed_url}: {document.get('detail', answer.status)}")
+    if not document["registry"]["election"].get("rehearsal"):
+        raise NoTarget(f"{election} is no rehearsal; load goes into no real election")
+    publish_from = datetime.fromisoformat(document["publish_from"])
+    return Target(push_url, feed_url, election, document["registry"], held, publish_from)
+
+
+def _tokens(path: Path) -> dict[str, str]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.DecodeError) as error:
+        raise NoTarget(f"{path}: {error}") from None
+
+
+@asynccontextmanager
+async def publications(target: Target) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Read the whole record, a line a publication, as anybody can."""
+    url = f"{target.feed_url.rstrip('/')}/v1/elections/{target.election}/publications"
+
+    async def lines(http: aiohttp.ClientSession) -> AsyncIterator[bytes]:
+        after = 0
+        while True:
+            async with http.get(url, params={"after": str(after), "limit": "1000"}) as answer:
+                answer.raise_for_status()
+                found = [line for line in (await answer.read()).split(b"\n") if line]
+            if not found:
+                return
+            for line in found:
+                yield line
+            after += len(found)
+
+    async with aiohttp.ClientSession() as http:
+        yield lines(http)
