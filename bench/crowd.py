@@ -168,7 +168,7 @@ class Reader(asyncio.Protocol):
             return
         start = text.rfind(b"event: block\nid: ", 0, end_at)
         if start >= 0:
-            self._take(text[start + 17 : end_at])
+            self._take(text[start + 17 : text.index(b"\n\n", start)])
         self.tail = text[end_at:][-TAIL:]
 
     def _take(self, event: bytes) -> None:

@@ -151,7 +151,9 @@ def plot(
     import matplotlib as mpl
 
     mpl.use("svg")
-    mpl.rcParams.update({"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10})
+    mpl.rcParams.update(
+        {"svg.fonttype": "none", "svg.hashsalt": title, "font.family": "sans-serif", "font.size": 10}
+    )
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(9.0, 3.2), layout="constrained")

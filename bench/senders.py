@@ -61,8 +61,9 @@ class Senders:
         for sender in new:
             self._publishers[sender] = await self._stack.enter_async_context(self._publisher(sender))
         ends = time.monotonic() + OPEN_S
-        while any(not self._publishers[sender].connections for sender in new) and time.monotonic() < ends:
-            await asyncio.sleep(0.01)
+        for sender in new:
+            while not self._publishers[sender].connections and time.monotonic() < ends:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
     def _publisher(self, sender: str) -> Publisher:
         assert self._session is not None

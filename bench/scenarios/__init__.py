@@ -1,7 +1,7 @@
 """Scenarios: what a night can do to a gateway. Each is a small file to read, to copy and to change.
 
 A module here is a scenario, named as the file with dashes. Its docstring says what it is; `play(stage)` does it; and
-`PUBLISH_IN_S` is when, after its beginning, the embargo ends (before it, unless it says otherwise).
+`publish_in_s(options)`, where there is one, says how long after its beginning the embargo ends. Else it has passed.
 """
 
 import importlib

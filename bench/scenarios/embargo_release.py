@@ -6,11 +6,17 @@ Readers ask for gzip, as browsers do; one in a hundred unpacks what it gets, the
 import asyncio
 from datetime import UTC, datetime
 
-from bench.stage import Stage
+from bench.stage import Options, Stage
 
-PUBLISH_IN_S = 45.0
+ARRIVING_S = 600
+"""Readers that come in a second."""
 BEFORE_S = 5.0
 """Between the last reader's arrival and the release, at least."""
+
+
+def publish_in_s(options: Options) -> float:
+    """Time for the counts, then for the readers."""
+    return 20.0 + 1.5 * options.readers / ARRIVING_S
 
 
 async def play(stage: Stage) -> None:
@@ -18,7 +24,7 @@ async def play(stage: Stage) -> None:
     units = stage.planner.units
     await stage.push(stage.planner.whole(within_s=5.0, units=units[: round(0.535 * len(units))]))
     await stage.answered()
-    await stage.readers(options.readers, over_s=options.readers / 600, gzip=True)
+    await stage.readers(options.readers, over_s=options.readers / ARRIVING_S, gzip=True)
     await stage.arm()
     left_s = (stage.target.publish_from - datetime.now(UTC)).total_seconds()
     if left_s < BEFORE_S:

@@ -1,0 +1,119 @@
+"""Figures, service levels, verdicts, reports."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.capacity import search
+from bench.crowd import rounded_us
+from bench.report import compare, page_of, read, told, verdict_of, write
+from bench.run import Histogram, Level, Run, judge_levels, over_time, per_second, read_level
+from gateway.client.judge import Broken
+
+
+def a_run(**members: object) -> Run:
+    return Run(
+        scenario="steady",
+        about="About <it>",
+        started_at="2025-09-08T21:00:00+00:00",
+        environment={"cores": 2},
+        options={"readers": 10},
+        **members,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("receipt.p99=250ms", ("receipt.p99", 0.25)),
+        ("subscriber.p99=1s", ("subscriber.p99", 1.0)),
+        ("lost=0", ("lost", 0.0)),
+    ],
+)
+def test_a_service_level_is_read(text: str, level: tuple[str, float]) -> None:
+    assert read_level(text) == level
+
+
+@pytest.mark.parametrize("text", ["", "lost", "lost=", "=1", "receipt.p99=fast", "lost=-1", "lost=1 min"])
+def test_what_is_no_service_level_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no service level"):
+        read_level(text)
+
+
+def test_a_missed_level_a_broken_promise_and_a_slow_load_are_no_go() -> None:
+    """And a level of which nothing was measured is none."""
+    good = a_run(latencies={"receipt": {"p99": 0.1}}, figures={"lost": 0.0})
+    good.verdict = judge_levels(good, {"receipt.p99": 0.2, "lost": 0.0, "reader.p99": 1.0})
+    assert good.go
+    assert verdict_of(good) == "GO"
+    late = a_run(latencies={"receipt": {"p99": 0.3}})
+    late.verdict = judge_levels(late, {"receipt.p99": 0.2})
+    assert verdict_of(late) == "NO GO"
+    assert verdict_of(a_run(broken=[Broken("receipt means durable", "x")])) == "NO GO"
+    assert verdict_of(a_run(invalid=["too slow"])) == "INVALID"
+
+
+@given(st.lists(st.floats(1e-5, 100), min_size=1, max_size=200))
+def test_percentiles_are_those_of_what_was_added(values: list[float]) -> None:
+    """To three digits; a merged histogram is that of both parts."""
+    histogram = Histogram().add_all(values)
+    assert len(histogram) == len(values)
+    assert histogram.summary()["max"] == pytest.approx(max(values), rel=2e-3, abs=2e-6)
+    assert histogram.at(50) >= min(values) * 0.99
+
+
+@given(st.floats(1e-6, 1000))
+def test_rounding_for_counting_changes_little(seconds: float) -> None:
+    assert rounded_us(seconds) == pytest.approx(max(1, int(seconds * 1e6)), rel=0.1)
+    assert rounded_us(seconds) <= max(1, int(seconds * 1e6))
+
+
+def test_curves_are_by_the_second() -> None:
+    assert per_second([0.1, 0.2, 2.5]) == [(0.0, 2.0), (1.0, 0.0), (2.0, 1.0)]
+    lines = over_time([(0.1, 1.0), (0.2, 3.0), (1.0, 2.0)], (50.0, 99.0))
+    assert lines == {"p50": [(0.0, 3.0), (1.0, 2.0)], "p99": [(0.0, 3.0), (1.0, 2.0)]}
+
+
+def test_a_report_is_whole_in_itself_and_can_be_read_again(tmp_path: Path) -> None:
+    """No address of elsewhere, nothing unescaped; the data are those of the run."""
+    run = a_run(
+        latencies={"receipt": {"p50": 0.01, "p99": 0.3, "max": 0.4, "count": 10}},
+        figures={"lost": 0.0},
+        curves={"rate": {"offered": [(0.0, 1.0), (1.0, 2.0)]}},
+        marks=[(0.5, "<cut>")],
+        verdict=[Level("receipt.p99", 0.2, 0.3)],
+    )
+    page, data = write(run, tmp_path)
+    text = page.read_text()
+    assert "<svg" in text
+    assert "NO GO" in text
+    assert "About &lt;it&gt;" in text
+    assert "<cut>" not in text
+    assert 'src="http' not in text
+    assert 'href="http' not in text
+    assert page_of(read(data)) == text
+    assert any("MISSED" in line and "receipt.p99" in line for line in told(run))
+
+
+def test_two_runs_side_by_side() -> None:
+    one, other = (a_run(latencies={"receipt": {"p50": 0.01, "p99": p99, "max": 1.0}}) for p99 in (0.1, 0.2))
+    rows = {name: (first, second, ratio) for name, first, second, ratio in compare(one, other)}
+    assert rows["receipt.p99"] == ("100 ms", "200 ms", "2.00 ×")
+
+
+async def test_a_capacity_is_found_within_a_fifth() -> None:
+    """And what gave out first is said."""
+
+    async def attempt(value: float) -> Run:
+        run = a_run(figures={"lost": float(value > 3000)})
+        run.curves = {"cpu": {"push-0": [(0.0, 0.9)], "feed-0": [(0.0, 0.2)]}}
+        run.verdict = judge_levels(run, {"lost": 0.0})
+        return run
+
+    found = await search("reports a second", 250.0, 32_000.0, attempt)
+    assert found.holds <= 3000 < (found.fails or 0) <= 1.2 * found.holds
+    assert "lost" in found.gave_out
+    assert "push-0" in found.gave_out
+    assert (await search("readers", 250.0, 1000.0, attempt)).holds == 1000.0
