@@ -38,7 +38,7 @@ def pg_test_fsync() -> str:
     if not tool.exists():
         return "not there"
     with tempfile.TemporaryDirectory() as directory:
-        command = [tool, "-s", str(FSYNC_TEST_S), "-f", str(Path(directory) / "probe")]
+        command = [str(tool), "-s", str(FSYNC_TEST_S), "-f", str(Path(directory) / "probe")]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as process:

@@ -289,6 +289,108 @@ def demo_command(
         sys.exit(130)
 
 
+@app.command("push")
+def push_command(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="counts as .json, .ndjson or .csv, see --template")
+    ] = None,
+    election: Annotated[str, typer.Option(help="the election's identifier")] = "",
+    push_url: Annotated[str, typer.Option(envvar="VALGNATT_PUSH_URL")] = "http://127.0.0.1:8081",
+    feed_url: Annotated[
+        str,
+        typer.Option(
+            envvar="VALGNATT_FEED_URL", help="whose registry counts are checked by before they leave"
+        ),
+    ] = "http://127.0.0.1:8080",
+    token_file: Annotated[
+        Path | None, typer.Option(help="file with the token (default: the variable VALGNATT_TOKEN)")
+    ] = None,
+    outbox: Annotated[
+        Path | None,
+        typer.Option(help="where counts wait until they have a receipt (default: beside your other data)"),
+    ] = None,
+    receipts: Annotated[Path | None, typer.Option(help="CSV file to write every answer to")] = None,
+    watch: Annotated[
+        Path | None,
+        typer.Option(help="directory whose new files are sent too, until Ctrl-C", file_okay=False),
+    ] = None,
+    template: Annotated[
+        bool, typer.Option("--template", help="print an empty table to fill in, and send nothing")
+    ] = False,
+    areas: Annotated[
+        str, typer.Option(help="for --template: areas whose units it is for (default: all)")
+    ] = "",
+    unchecked: Annotated[bool, typer.Option("--unchecked", help="leave the checking to the gateway")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask before sending")] = False,
+) -> None:
+    """Hand in counts from files, for a municipality without a system of its own.
+
+    Everything is checked before anything is sent. What was once taken waits in an outbox on disk, and is sent even if
+    the network, the gateway or this machine goes down in between: then run the command again, with or without files.
+    Status 0: all have receipts; 1: something was refused or failed; 2: a mistake in a file, and nothing was sent.
+    """
+    if not election:
+        fail("which election? give --election", 2)
+    if template:
+        typer.echo(run(_template(feed_url, election, _areas(areas))), nl=False)
+        return
+    from gateway.client.handing_in import Mistakes
+    from gateway.client.push_command import Wish, push
+
+    wish = Wish(
+        push_url,
+        None if unchecked else feed_url,
+        election,
+        _token(token_file),
+        outbox or _outbox(),
+        receipts,
+        yes,
+    )
+    try:
+        sys.exit(run(push(wish, files or [], watch)))
+    except Mistakes as error:
+        for mistake in error.mistakes:
+            typer.echo(mistake, err=True)
+        fail("nothing was sent", 2)
+    except KeyboardInterrupt:
+        typer.echo("valgnatt: interrupted; what has no receipt waits in the outbox", err=True)
+        sys.exit(130)
+
+
+async def _template(feed_url: str, election: str, areas: list[str]) -> str:
+    from gateway.client.count_files import template
+    from gateway.client.handing_in import registry_of
+
+    registry = await registry_of(feed_url, election)
+    if unknown := [area for area in areas if area not in registry.by_id]:
+        fail(f"no area {', '.join(unknown)} in {election}", 2)
+    return template(registry, areas or [registry.root.id])
+
+
+def _token(file: Path | None) -> str:
+    import os
+
+    try:
+        token = (
+            file.read_text(encoding="utf-8").strip()
+            if file is not None
+            else os.environ.get("VALGNATT_TOKEN", "")
+        )
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"{file}: {error}", 2)
+        raise
+    if not token:
+        fail("no token: set VALGNATT_TOKEN, or name a file with --token-file", 2)
+    return token
+
+
+def _outbox() -> Path:
+    import os
+
+    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(base) / "valgnatt" / "outbox.db"
+
+
 @app.command("replay")
 @_with_database
 def replay_command(

@@ -33,6 +33,7 @@ PROMISED = {
     "generate",
     "replay",
     "db migrate",
+    "push",
 }
 SLOW = ("aiohttp", "asyncpg", "uvloop", "rich", "structlog", "orjson")
 """What `--help` has no use for; each takes a while to import."""

@@ -1,0 +1,247 @@
+"""Handing counts in from files: read, checked, put into the outbox, sent, until each has its answer."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+
+from gateway.client.count_files import BadCountFile, as_body, read_counts
+from gateway.client.outbox import Item, Outbox
+from gateway.client.publisher import Answer, Publisher
+from gateway.election.registry import Registry, read_registry
+from gateway.election.validation import Invalid, Scope, Validator
+from gateway.errors import GatewayError, MalformedDocument
+
+REQUEST_S = 20.0
+OPEN_MAX = 500
+"""Reports handed to the connection at once; the rest waits in the outbox."""
+LOOK_S = 1.0
+"""How often a watched directory is looked at; a file is taken once it has not changed from one look to the next."""
+ENDINGS = (".json", ".ndjson", ".jsonl", ".csv")
+
+
+class Mistakes(GatewayError):
+    """Files that are not handed in, with every mistake in them; nothing was sent."""
+
+    code = "mistakes"
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = tuple(mistakes)
+
+
+class Count(msgspec.Struct, frozen=True):
+    """A report that is ready to be sent, and the file that it is from."""
+
+    file: str
+    unit: str
+    revision: int
+    status: str
+    ballots: int
+    body: bytes
+
+
+async def registry_of(feed_url: str, election: str) -> Registry:
+    """Read an election's registry from a feed door, as anybody can. Raises GatewayError."""
+    url = f"{feed_url.rstrip('/')}/v1/elections/{election}"
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S)) as http,
+            http.get(url) as answer,
+        ):
+            document = await answer.json(content_type=None)
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise GatewayError(f"{url}: {str(error) or type(error).__name__}") from None
+    if answer.status != 200:
+        raise GatewayError(f"{url}: {document.get('detail', answer.status)}")
+    return read_registry(document["registry"])
+
+
+async def current_revisions(push_url: str, election: str, token: str, units: Sequence[str]) -> dict[str, int]:
+    """Ask the push door at which revision units are; 0 where there is no report. Raises GatewayError."""
+    found: dict[str, int] = {}
+    headers = {"Authorization": f"Bearer {token}"}
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S), headers=headers) as http:
+        for unit in units:
+            url = f"{push_url.rstrip('/')}/v1/elections/{election}/reports/{quote(unit, safe='')}"
+            try:
+                async with http.get(url) as answer:
+                    document = await answer.json(content_type=None)
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                raise GatewayError(f"{url}: {str(error) or type(error).__name__}") from None
+            if answer.status == 200:
+                found[unit] = document["report"]["revision"]
+            elif answer.status == 404:
+                found[unit] = 0
+            else:
+                raise GatewayError(f"{url}: {document.get('detail', answer.status)}")
+    return found
+
+
+def without_revision(files: Mapping[str, bytes]) -> list[str]:
+    """Return the units of which files hold a report that leaves its revision to us."""
+    found: dict[str, None] = {}
+    for name, content in files.items():
+        try:
+            reports = read_counts(name, content)
+        except BadCountFile:
+            continue  # told when it is read for sending
+        for report in reports:
+            if "revision" not in report and isinstance(report.get("unit"), str):
+                found[report["unit"]] = None
+    return list(found)
+
+
+def ready(
+    files: Mapping[str, bytes], registry: Registry | None, last_revision: Callable[[str], int]
+) -> list[Count]:
+    """Read files and check every report, by the registry where there is one; number those without a revision.
+
+    Raises Mistakes, with all of them.
+    """
+    mistakes: list[str] = []
+    counts: list[Count] = []
+    validator = Validator(registry) if registry is not None else None
+    scope = Scope(registry, frozenset({registry.root.id})) if registry is not None else None
+    given: dict[str, int] = {}
+    for name, content in files.items():
+        try:
+            reports = read_counts(name, content)
+        except BadCountFile as error:
+            mistakes.append(str(error))
+            continue
+        for place, read in enumerate(reports, 1):
+            unit, report = read.get("unit"), dict(read)
+            if "revision" not in report and isinstance(unit, str):
+                report["revision"] = max(last_revision(unit), given.get(unit, 0)) + 1
+            body = as_body(report)
+            where = f"{name}, unit {unit}" if isinstance(unit, str) else f"{name}, report {place}"
+            if validator is not None and scope is not None:
+                mistakes += [f"{where}: {text}" for text in _mistakes(validator, scope, body)]
+            if isinstance(unit, str) and isinstance(report.get("revision"), int):
+                given[unit] = max(given.get(unit, 0), report["revision"])
+                counts.append(_count(name, report, body))
+            elif validator is None:
+                mistakes.append(f"{where}: no unit, or no revision")
+    if mistakes:
+        raise Mistakes(mistakes)
+    return counts
+
+
+def _mistakes(validator: Validator, scope: Scope, body: bytes) -> list[str]:
+    try:
+        judged = validator.check(body, scope)
+    except MalformedDocument as error:
+        return [str(error)]
+    if not isinstance(judged, Invalid):
+        return []
+    return [f"{violation.path}: {violation.detail}" for violation in judged.violations]
+
+
+def _count(name: str, report: Mapping[str, Any], body: bytes) -> Count:
+    counts = report.get("counts")
+    ballots = 0
+    if isinstance(counts, dict):
+        ballots = sum(
+            each["ballots"]
+            for each in counts.values()
+            if isinstance(each, dict) and isinstance(each.get("ballots"), int)
+        )
+    return Count(name, report["unit"], report["revision"], str(report.get("status", "")), ballots, body)
+
+
+async def send(
+    outbox: Outbox,
+    election: str,
+    push_url: str,
+    token: str,
+    on_answer: Callable[[Item, Answer], None] = lambda *_: None,
+) -> list[tuple[Item, Answer]]:
+    """Send what waits in the outbox until each report has its answer, however long that takes.
+
+    Cut off at any moment, the rest waits for the next time. Raises PushRefused where the token is not taken.
+    """
+    answered: list[tuple[Item, Answer]] = []
+    room = asyncio.Semaphore(OPEN_MAX)
+
+    async def one(publisher: Publisher, item: Item) -> None:
+        try:
+            answer = await publisher.push(item.body)
+            outbox.answered(item.key, answer)
+            answered.append((item, answer))
+            on_answer(item, answer)
+        finally:
+            room.release()
+
+    async with Publisher(push_url, election, token) as publisher, _first_error() as parts:
+        for item in outbox.waiting(election):
+            await room.acquire()
+            parts.create_task(one(publisher, item))
+    return answered
+
+
+class _first_error:  # noqa: N801 - reads as a word
+    """A TaskGroup whose only error, where it is one of ours, comes out as itself."""
+
+    def __init__(self) -> None:
+        self._group = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> asyncio.TaskGroup:
+        return await self._group.__aenter__()
+
+    async def __aexit__(self, *error: Any) -> None:
+        try:
+            await self._group.__aexit__(*error)
+        except BaseExceptionGroup as group:
+            own, other = group.split(GatewayError)
+            if own is not None and other is None:
+                raise own.exceptions[0] from None
+            raise
+
+
+class Directory:
+    """A directory whose count files are taken once each, when they have stopped changing."""
+
+    def __init__(self, path: Path, outbox: Outbox, election: str) -> None:
+        self.path = path
+        self._outbox = outbox
+        self._election = election
+        self._seen: dict[str, tuple[int, int]] = {}
+        self._complained: set[bytes] = set()
+
+    def new(self) -> dict[str, bytes]:
+        """Return the files that are new, whole, and not yet taken or complained of. Raises GatewayError."""
+        try:
+            return self._new()
+        except OSError as error:
+            raise GatewayError(f"{self.path}: {error.strerror}") from None
+
+    def _new(self) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        for path in sorted(self.path.iterdir()):
+            if path.suffix.lower() not in ENDINGS or path.name.startswith(".") or not path.is_file():
+                continue
+            state = path.stat()
+            stamp = (state.st_mtime_ns, state.st_size)
+            before, self._seen[path.name] = self._seen.get(path.name), stamp
+            if before != stamp:
+                continue
+            content = path.read_bytes()
+            digest = file_digest(content)
+            if digest not in self._complained and not self._outbox.knows(self._election, path.name, digest):
+                found[path.name] = content
+        return found
+
+    def complained(self, content: bytes) -> None:
+        """Leave a file alone until it is changed."""
+        self._complained.add(file_digest(content))
+
+
+def file_digest(content: bytes) -> bytes:
+    """Return by what the content of a file is known."""
+    return hashlib.sha256(content).digest()

@@ -1,0 +1,184 @@
+"""What `valgnatt push` says to a person: what will be sent, how far it is, what came of it."""
+
+import asyncio
+import csv
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from gateway.client.handing_in import (
+    LOOK_S,
+    Count,
+    Directory,
+    Mistakes,
+    current_revisions,
+    file_digest,
+    ready,
+    registry_of,
+    send,
+    without_revision,
+)
+from gateway.client.outbox import Item, Outbox
+from gateway.client.publisher import Answer
+from gateway.election.registry import Registry
+from gateway.errors import GatewayError
+
+SHOWN_MAX = 20
+"""Lines of what will be sent."""
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What was asked for."""
+
+    push_url: str
+    feed_url: str | None
+    """Whose registry reports are checked by; None to leave that to the gateway."""
+    election: str
+    token: str
+    outbox: Path
+    receipts: Path | None
+    yes: bool
+
+
+async def push(wish: Wish, files: Sequence[Path], watched: Path | None) -> int:
+    """Hand in files, and what appears in a directory; return the exit status.
+
+    0: every report has a receipt; 1: some were refused; 2: something is wrong with a file, and nothing was sent.
+    """
+    console = Console(stderr=True, soft_wrap=True)
+    registry = await registry_of(wish.feed_url, wish.election) if wish.feed_url is not None else None
+    outbox = Outbox(wish.outbox)
+    try:
+        left = len(list(outbox.waiting(wish.election)))
+        if left:
+            console.print(f"{left} reports wait from before; they are sent first.", highlight=False)
+        contents = {str(path): _read(path) for path in files}
+        if contents:
+            counts = await _ready(wish, contents, registry, outbox)
+            _show(console, counts, registry)
+            if not wish.yes and sys.stdin.isatty() and not _agreed():
+                return 1
+            _take(outbox, wish.election, counts, contents)
+        status = await _send(wish, outbox, console)
+        if watched is not None:
+            await _watch(wish, watched, registry, outbox, console)
+        return status
+    finally:
+        outbox.close()
+
+
+async def _ready(
+    wish: Wish, contents: Mapping[str, bytes], registry: Registry | None, outbox: Outbox
+) -> list[Count]:
+    unknown = [unit for unit in without_revision(contents) if not outbox.last_revision(wish.election, unit)]
+    known = await current_revisions(wish.push_url, wish.election, wish.token, unknown) if unknown else {}
+    return ready(
+        contents, registry, lambda unit: max(outbox.last_revision(wish.election, unit), known.get(unit, 0))
+    )
+
+
+def _take(outbox: Outbox, election: str, counts: Sequence[Count], contents: Mapping[str, bytes]) -> None:
+    for name, content in contents.items():
+        reports = [(each.unit, each.revision, each.body) for each in counts if each.file == name]
+        outbox.add(election, reports, (name, file_digest(content)))
+
+
+async def _send(wish: Wish, outbox: Outbox, console: Console) -> int:
+    waiting = len(list(outbox.waiting(wish.election)))
+    columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("sending", total=waiting)
+        answered = await send(
+            outbox, wish.election, wish.push_url, wish.token, lambda *_: progress.advance(bar)
+        )
+    if wish.receipts is not None:
+        write_receipts(wish.receipts, outbox, wish.election)
+    return _conclude(console, answered)
+
+
+def _conclude(console: Console, answered: Sequence[tuple[Item, Answer]]) -> int:
+    receipts = [answer for _, answer in answered if answer.has_receipt]
+    embargoed = sum(answer.state == "embargoed" for answer in receipts)
+    console.print(
+        f"{len(receipts)} receipts" + (f", {embargoed} of them under embargo" if embargoed else ""),
+        highlight=False,
+    )
+    for item, answer in answered:
+        which = f"unit {item.unit}, revision {item.revision}"
+        if answer.outcome == "refused" and answer.code != "stale_revision":
+            reasons = "; ".join(f"{each['path']}: {each['detail']}" for each in answer.violations)
+            console.print(f"refused: {which}: {reasons or answer.code}", style="red", highlight=False)
+        elif answer.outcome == "refused":
+            console.print(f"{which}: a newer one, {answer.current_revision}, is in already", highlight=False)
+        for warning in answer.warnings:
+            console.print(f"note: {which}: {warning.replace('_', ' ')}", style="yellow", highlight=False)
+    refused = any(answer.outcome == "refused" and answer.code != "stale_revision" for _, answer in answered)
+    return 1 if refused else 0
+
+
+async def _watch(
+    wish: Wish, watched: Path, registry: Registry | None, outbox: Outbox, console: Console
+) -> None:
+    """Send what appears in a directory, until interrupted; a file with mistakes is told once and left alone."""
+    directory = Directory(watched, outbox, wish.election)
+    console.print(f"watching {watched}; Ctrl-C ends it", highlight=False)
+    while True:
+        for name, content in directory.new().items():
+            try:
+                counts = await _ready(wish, {name: content}, registry, outbox)
+                _take(outbox, wish.election, counts, {name: content})
+            except Mistakes as error:
+                directory.complained(content)
+                console.print(f"{name} is not sent:\n{error}", style="red", highlight=False)
+            except GatewayError as error:
+                console.print(f"{name}: {error}", style="red", highlight=False)
+            else:
+                console.print(f"{name}: {len(counts)} reports", highlight=False)
+                await _send(wish, outbox, console)
+        await asyncio.sleep(LOOK_S)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Mistakes([f"{path}: {error.strerror}"]) from None
+
+
+def _show(console: Console, counts: Sequence[Count], registry: Registry | None) -> None:
+    table = Table("unit", "name", "revision", "status", "ballots", box=None, pad_edge=False)
+    for count in counts[:SHOWN_MAX]:
+        area = registry.by_id.get(count.unit) if registry is not None else None
+        name = area.name if area is not None else ""
+        table.add_row(count.unit, name, str(count.revision), count.status, f"{count.ballots}")
+    console.print(table, highlight=False)
+    if len(counts) > SHOWN_MAX:
+        console.print(f"… and {len(counts) - SHOWN_MAX} more", highlight=False)
+
+
+def _agreed() -> bool:
+    return input("Send? [y/N] ").strip().lower() in ("y", "yes", "j", "ja")
+
+
+def write_receipts(path: Path, outbox: Outbox, election: str) -> None:
+    """Write what every report was answered, as a table; the whole of the outbox, each time anew."""
+    part = path.with_name(path.name + ".part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["unit", "revision", "outcome", "code", "state", "sequence", "digest", "accepted_at"])
+        for item in outbox.answers(election):
+            answer = item.answer
+            assert answer is not None
+            accepted_at = answer.accepted_at.isoformat() if answer.accepted_at is not None else ""
+            table.writerow(
+                [
+                    item.unit, item.revision, answer.outcome, answer.code or "", answer.state or "",
+                    answer.sequence if answer.sequence is not None else "", answer.digest or "", accepted_at,
+                ]
+            )  # fmt: skip
+    part.replace(path)

@@ -1,0 +1,107 @@
+"""Counts in files: what people write, and what they get wrong."""
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.client.count_files import BadCountFile, read_counts, template
+from gateway.election.registry import read_registry
+from gateway.generator import GeneratedElection
+
+HEAD = "unit,revision,counted_at,status,reason,category,ballots,blank,rejected,voters,A,H"
+TIME = "2025-09-08T22:36:55+02:00"
+
+
+def table(*lines: str) -> bytes:
+    return "\n".join([HEAD, *lines]).encode()
+
+
+def test_a_table_becomes_reports() -> None:
+    """A line for each category; an empty cell is absent, and 0 is 0."""
+    content = table(
+        f"1-1,2,{TIME},final,recount,advance,30,1,0,,20,9",
+        f"1-1,2,{TIME},final,recount,election_day,5,0,0,6,5,",
+        f"1-2,,{TIME},counting,,advance,0,0,0,,0,0",
+    )
+    assert read_counts("night.CSV", content) == [
+        {
+            "unit": "1-1", "revision": 2, "counted_at": TIME, "status": "final", "reason": "recount",
+            "counts": {
+                "advance": {"ballots": 30, "blank": 1, "rejected": 0, "votes": {"A": 20, "H": 9}},
+                "election_day": {"ballots": 5, "blank": 0, "rejected": 0, "voters": 6, "votes": {"A": 5}},
+            },
+        },
+        {
+            "unit": "1-2", "counted_at": TIME, "status": "counting",
+            "counts": {"advance": {"ballots": 0, "blank": 0, "rejected": 0, "votes": {"A": 0, "H": 0}}},
+        },
+    ]  # fmt: skip
+
+
+def test_what_spreadsheets_do_to_a_table_does_no_harm() -> None:
+    """A byte order mark, line ends of another system, quotes, spaces in numbers, empty lines at the end."""
+    content = b"\xef\xbb\xbf" + table(
+        f'"1-1",1,{TIME},final,,advance,"1 030",0,0,,1\xa0030,0', ",,,,,,,,,,,", ""
+    ).replace(b"\n", b"\r\n")
+    (report,) = read_counts("a.csv", content)
+    assert report["counts"]["advance"]["votes"]["A"] == 1030
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.csv", b"", ("line 1", "no column 'unit'")),
+        ("a.csv", b"unit;revision;status", ("semicolons",)),
+        ("a.csv", (HEAD + ",A").encode(), ("'A' stands twice",)),
+        ("a.csv", table(f"1-1,x,{TIME},final,,advance,1,0,0,,1,0"), ("line 2", "revision", "'x'")),
+        ("a.csv", table(f"1-1,1,{TIME},final,,advance,1.5,0,0,,1,0"), ("line 2", "ballots", "'1.5'")),
+        ("a.csv", table(f"1-1,1,{TIME},final,,,1,0,0,,1,0"), ("line 2", "no category")),
+        ("a.csv", table(f",1,{TIME},final,,advance,1,0,0,,1,0"), ("line 2", "no unit")),
+        ("a.csv", table(*2 * [f"1-1,1,{TIME},final,,advance,1,0,0,,1,0"]), ("line 3", "stands twice")),
+        (
+            "a.csv",
+            table(f"1-1,1,{TIME},final,,advance,1,0,0,,1,0", f"1-1,1,{TIME},counting,,x,1,0,0,,1,0"),
+            ("line 3", "'counting'", "'final'"),
+        ),
+        ("a.csv", table("1-1,1,a,b,c,d,1,0,0,,1,0,7,8"), ("line 2", "14 cells, but 12 columns")),
+        ("a.ndjson", b'{"unit":"1"}\n{"unit"', ("a.ndjson, line 2",)),
+        ("a.json", b"[1]", ("element 0", "int")),
+        ("a.json", b"{", ("a.json",)),
+        ("a.txt", b"", ("'txt'",)),
+        ("a.csv", b"unit\n\xff", ("line 2", "UTF-8")),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(name: str, content: bytes, words: tuple[str, ...]) -> None:
+    with pytest.raises(BadCountFile) as told:
+        read_counts(name, content)
+    assert all(word in str(told.value) for word in (name, *words)), str(told.value)
+
+
+@given(st.sampled_from(["a.csv", "a.json", "a.ndjson"]), st.binary() | st.text().map(str.encode))
+def test_no_file_makes_it_fall(name: str, content: bytes) -> None:
+    """It is read, or complained of."""
+    with suppress(BadCountFile):
+        assert all(isinstance(report, dict) for report in read_counts(name, content))
+
+
+def test_json_may_be_one_report_an_array_or_lines() -> None:
+    one = {"unit": "1-1", "revision": 1}
+    assert read_counts("a.json", json.dumps(one).encode()) == [one]
+    assert read_counts("a.json", json.dumps([one, one]).encode()) == [one, one]
+    assert read_counts("a.jsonl", (json.dumps(one) + "\n\n").encode() * 2) == [one, one]
+
+
+def test_a_template_that_is_filled_in_can_be_read(small: GeneratedElection) -> None:
+    """A line for each unit and category, a column for each party; what stays empty is no report of a category."""
+    registry = read_registry(small.registry)
+    municipality = next(
+        area for area in registry.areas if area.children and registry.areas[area.children[0]].is_unit
+    )
+    text = template(registry, [municipality.id])
+    head, *lines = text.splitlines()
+    assert len(lines) == municipality.units * len(registry.categories)
+    assert set(head.split(",")) >= {"unit", "ballots", *municipality.ballot}
+    assert all(report["counts"] == {} for report in read_counts("a.csv", text.encode()))

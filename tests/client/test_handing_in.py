@@ -1,0 +1,215 @@
+"""`valgnatt push`: from a file on a desk to a receipt, through mistakes, interruptions and outages."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.client.outbox import Outbox
+from gateway.generator import GeneratedElection
+from gateway.journal.embedded import EmbeddedPostgres
+from tests.running import Gateway, Sender, served
+from tests.web.conftest import make_database
+from tests.web.doors import COUNTRY, a_registry, a_report
+
+PATIENCE_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def gateway(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
+    with served(make_database(postgres)) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def sender(gateway: Gateway, small: GeneratedElection) -> Sender:
+    election = await gateway.load(a_registry(small))
+    return await gateway.issue(election, [COUNTRY])
+
+
+class Desk:
+    """A municipality's desk: a directory, and the command."""
+
+    def __init__(self, directory: Path, gateway: Gateway, sender: Sender) -> None:
+        self.directory = directory
+        self.outbox = directory / "outbox.db"
+        self.receipts = directory / "receipts.csv"
+        self._election = sender.election
+        self._environ = {
+            **os.environ,
+            "VALGNATT_TOKEN": sender.secret,
+            "VALGNATT_PUSH_URL": gateway.push_url,
+            "VALGNATT_FEED_URL": gateway.feed_url,
+        }
+
+    def file(self, name: str, *reports: dict[str, Any]) -> Path:
+        path = self.directory / name
+        path.write_text("\n".join(json.dumps(report) for report in reports))
+        return path
+
+    def command(self, *arguments: object, **environ: str) -> subprocess.Popen[str]:
+        whole = [
+            "push",
+            "--election",
+            self._election,
+            "--outbox",
+            self.outbox,
+            "--receipts",
+            self.receipts,
+            *arguments,
+        ]
+        return subprocess.Popen(
+            [sys.executable, "-m", "gateway", *map(str, whole)],
+            env={**self._environ, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def push(self, *arguments: object, **environ: str) -> tuple[int, str]:
+        with self.command(*arguments, **environ) as process:
+            _, said = process.communicate(timeout=PATIENCE_S)
+        assert "Traceback" not in said
+        return process.returncode, said
+
+    def answers(self) -> list[dict[str, str]]:
+        with self.receipts.open() as file:
+            return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def desk(tmp_path: Path, gateway: Gateway, sender: Sender) -> Desk:
+    return Desk(tmp_path, gateway, sender)
+
+
+def until(fact: Any) -> None:
+    ends = time.monotonic() + PATIENCE_S
+    while not fact():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+def test_counts_in_a_file_get_receipts(desk: Desk) -> None:
+    """Handing the file in again sends nothing; a revision that is left out is the next one."""
+    file = desk.file("night.ndjson", a_report(), a_report("0604-0002"))
+    status, said = desk.push(file)
+    assert (status, "2 receipts" in said) == (0, True), said
+    assert [answer["outcome"] for answer in desk.answers()] == ["accepted", "accepted"]
+    assert desk.push(file)[0] == 0
+    assert len(desk.answers()) == 2
+    following = a_report(votes=11)
+    del following["revision"]
+    assert desk.push(desk.file("later.json", following))[0] == 0
+    assert desk.answers()[-1]["revision"] == "2"
+
+
+def test_on_another_machine_the_next_revision_is_asked_for(desk: Desk) -> None:
+    assert desk.push(desk.file("a.json", a_report(revision=7)))[0] == 0
+    desk.outbox = desk.directory / "another.db"
+    following = a_report(votes=11)
+    del following["revision"]
+    assert desk.push(desk.file("b.json", following))[0] == 0
+    assert desk.answers()[-1]["revision"] == "8"
+
+
+def test_a_mistake_in_a_file_is_named_and_nothing_is_sent(desk: Desk) -> None:
+    """Not of this file, nor of the good one beside it."""
+    wrong = a_report("0604-0002", party_x=1)
+    status, said = desk.push(desk.file("good.json", a_report()), desk.file("wrong.json", wrong))
+    assert status == 2
+    assert "wrong.json, unit 0604-0002: $.party_x" in said
+    assert "nothing was sent" in said
+    assert not desk.receipts.exists()
+    for arguments, words in (
+        ((desk.directory / "none.csv",), "none.csv: No such file"),
+        ((desk.file("a.csv"),), "a.csv, line 1"),
+    ):
+        status, said = desk.push(*arguments)
+        assert status == 2
+        assert words in said
+
+
+def test_a_refused_report_ends_with_status_1(desk: Desk) -> None:
+    """Other figures under a revision that is in already, from another outbox."""
+    assert desk.push(desk.file("a.json", a_report()))[0] == 0
+    desk.outbox = desk.directory / "another.db"
+    status, said = desk.push(desk.file("b.json", a_report(votes=99)))
+    assert status == 1
+    assert "revision_conflict" in said
+    assert [answer["code"] for answer in desk.answers()] == ["revision_conflict"]
+
+
+def test_a_wrong_token_is_said_and_the_counts_wait(desk: Desk) -> None:
+    file = desk.file("a.json", a_report())
+    status, said = desk.push(file, VALGNATT_TOKEN="x" * 43)
+    assert status == 1
+    assert "401" in said
+    assert "x" * 43 not in said
+    assert desk.push()[0] == 0
+    assert [answer["outcome"] for answer in desk.answers()] == ["accepted"]
+
+
+def test_what_was_taken_is_sent_although_the_gateway_was_away_and_the_command_killed(desk: Desk) -> None:
+    """The next run needs no file."""
+    file = desk.file("a.ndjson", a_report(), a_report("0604-0002"))
+    with desk.command(file, "--unchecked", VALGNATT_PUSH_URL="http://127.0.0.1:9") as process:
+        until(lambda: desk.outbox.exists() and waiting(desk) == 2)
+        process.send_signal(signal.SIGKILL)
+    status, said = desk.push()
+    assert status == 0
+    assert "2 reports wait from before" in said
+    assert [answer["outcome"] for answer in desk.answers()] == ["accepted", "accepted"]
+
+
+def waiting(desk: Desk) -> int:
+    outbox = Outbox(desk.outbox)
+    try:
+        return len(list(outbox.waiting(desk._election)))
+    finally:
+        outbox.close()
+
+
+def test_what_appears_in_a_watched_directory_is_sent(desk: Desk) -> None:
+    """Once each; a file with a mistake is left alone until it is changed."""
+    watched = desk.directory / "outgoing"
+    watched.mkdir()
+    with desk.command("--watch", watched) as process:
+        (watched / "a.json").write_text(json.dumps(a_report()))
+        until(lambda: desk.receipts.exists() and len(desk.answers()) == 1)
+        (watched / "b.json").write_text("{")
+        (watched / "c.json").write_text(json.dumps(a_report("0604-0002")))
+        until(lambda: len(desk.answers()) == 2)
+        (watched / "b.json").write_text(json.dumps(a_report(revision=2)))
+        until(lambda: len(desk.answers()) == 3)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert said.count("b.json is not sent") == 1
+
+
+def test_a_template_can_be_filled_in_and_handed_in(desk: Desk, sender: Sender) -> None:
+    with desk.command("--template", "--areas", "0604") as process:
+        table, said = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, said
+    rows = list(csv.DictReader(table.splitlines()))
+    assert {row["unit"].partition("-")[0] for row in rows} == {"0604"}
+    path = desk.directory / "filled.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        first = rows[0] | {
+            "counted_at": "2024-09-09T22:36:55+02:00", "status": "final", "ballots": "3", "blank": "3", "rejected": "0",
+        }  # fmt: skip
+        writer.writerow(first)
+    assert desk.push(path)[0] == 0
+    assert desk.answers()[0]["unit"] == first["unit"]
