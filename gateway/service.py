@@ -7,7 +7,7 @@ starts another.
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -18,7 +18,7 @@ from aiohttp.http import HttpProcessingError
 from gateway import logs
 from gateway.control import Control, listen_socket, supervised
 from gateway.feed.hub import Hub
-from gateway.journal.connection import notifications, open_pool
+from gateway.journal.connection import Pool, notifications, open_pool
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from gateway.metrics import FeedMetrics, PushMetrics, exposition
@@ -41,6 +41,8 @@ class _OwnFaults(logging.Filter):
 _requests = logging.getLogger("gateway.requests")
 _requests.addFilter(_OwnFaults())
 
+GOODBYE_S = 1.0
+"""Of `drain_s`, what is left for saying goodbye, or a quarter of it where that is less."""
 BACKLOG = 4096
 """Connections the kernel holds until they are taken; the kernel's own limit may be lower."""
 _PROTOCOL = {
@@ -77,16 +79,36 @@ async def push_service(control: Control) -> None:
             await _until_ready(control, door.elections.wait_known())
             await control.stop.wait()
             control.set_ready(False)
-            try:
-                async with asyncio.timeout(config.drain_s):
-                    server.close()
-                    door.drain()
-                    await asyncio.gather(*writing)
-                    await door.say_goodbye()
-            except TimeoutError:
-                log.warning("not everything was answered in time", drain_s=config.drain_s)
+            server.close()
+            await _drain(door, writing, pool, config.drain_s)
         for task in [*background, *writing]:
             task.cancel()
+        pool.terminate()  # who is cancelled waits for an answer of Postgres, which may never come
+
+
+async def _drain(door: PushDoor, writing: Sequence[asyncio.Task[None]], pool: Pool, drain_s: float) -> None:
+    """Have everything that was taken answered, then say goodbye; the writers leave time for that."""
+    until = asyncio.get_running_loop().time() + drain_s
+    reserve_s = min(GOODBYE_S, drain_s / 4)
+    door.drain()
+    if late := await _not_ended(writing, drain_s - reserve_s):
+        log.warning("not everything was committed in time", drain_s=drain_s)
+        for task in late:
+            task.cancel()
+        pool.terminate()
+        await _not_ended(late, GOODBYE_S)  # they end at once, and have everything answered `retry`
+    try:
+        async with asyncio.timeout_at(until):
+            await door.say_goodbye()
+    except TimeoutError:
+        log.warning("not everyone took the goodbye in time", drain_s=drain_s)
+
+
+async def _not_ended(
+    tasks: Collection[asyncio.Task[None]], timeout_s: float
+) -> Collection[asyncio.Task[None]]:
+    """Wait for tasks, and return those that have not ended in time."""
+    return (await asyncio.wait(tasks, timeout=timeout_s))[1] if tasks else ()
 
 
 async def feed_service(control: Control) -> None:

@@ -5,7 +5,7 @@
 """
 
 from collections import OrderedDict, deque
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from gateway.errors import Overloaded
 
@@ -15,43 +15,71 @@ T = TypeVar("T")
 class WaitingRoom(Generic[T]):
     """Items waiting for a commit. Invariants:
 
-    * At most `capacity` wait, and a whole request more: what is under credit, counted by the bank, is always let in,
-      the rest is admitted as long as there is room beside all credit given.
+    * At most `capacity` wait, and one request more: the one that went in beyond the room, if any.
+    * What is under credit, counted by the bank, has its place; the rest is admitted as long as there is room beside
+      all credit, and a request that might never find room so goes in beyond it, one at a time.
     * Items of one lane leave in the order they came; lanes are served in turn. A sender has one lane, and another for
       what it sends under credit.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, batch: int) -> None:
         self.capacity = capacity
+        self.batch = batch
         self._lanes: OrderedDict[tuple[object, bool], deque[T]] = OrderedDict()
         self._length = 0
         self._admitted = 0
+        self._beyond: tuple[object, bool] | None = None
+        self._beyond_left = 0
 
     def __len__(self) -> int:
         return self._length
 
-    def admit(self, sender: object, count: int, credit: int) -> None:
-        """Check that `count` more of one sender may wait, all or none, while `credit` is given to others.
+    def check(self, sender: object, count: int, credit: int, *, at_most: int = 0) -> None:
+        """Check that `count` more of one sender may wait, all or none, while `credit` is promised to others.
 
-        Where nothing admitted waits, any one request is. A sender with something waiting may have no more than its
-        share of half of the room.
+        Where it is not known yet how many there are, any number from `count` to `at_most` that may wait is enough.
+
+        Where nothing admitted waits, any one request may. A sender with something waiting may have no more than its
+        share of half of the room. One with nothing waiting may go beyond the room, unless another has, with what is
+        more than a batch: as each batch leaves there is room for less than that, and perhaps never for more.
         Raises Overloaded, whose `share` says whose fault it is.
         """
         if not self._admitted:
             return
-        room = max(0, self.capacity - credit)
+        room = self.left(credit)
         lane = self._lanes.get((sender, False))
-        if lane is not None and len(lane) + count > room // (2 * len(self._lanes)):
-            raise Overloaded(f"{len(lane)} of your reports are waiting already", self.delay_s(), share=True)
-        if self._admitted + count > room:
+        if lane is not None:
+            share = max(0, self.capacity - credit) // (2 * len(self._lanes))
+            if len(lane) + count > share:
+                raise Overloaded(
+                    f"{len(lane)} of your reports are waiting already", self.delay_s(), share=True
+                )
+        elif max(count, at_most) > self.batch and not self._beyond_left:
+            return
+        if count > room:
             raise Overloaded(f"{self._length} reports are waiting", self.delay_s())
+
+    def admit(self, sender: object, count: int, credit: int) -> None:
+        """Let in a request of `count`, which is put next. Raises Overloaded, see `check`."""
+        self.check(sender, count, credit)
+        if count > self.left(credit):
+            self._beyond, self._beyond_left = (sender, False), count
+
+    def left(self, credit: int) -> int:
+        """Return how many more there is room for while `credit` is promised, besides the request beyond the room."""
+        return max(0, self.capacity - credit - (self._admitted - self._beyond_left))
 
     def delay_s(self) -> float:
         """Return after how many seconds to come back: 1 s, up to 5 s as the room fills. The caller spreads it."""
         return 1.0 + 4.0 * min(1.0, self._length / self.capacity)
 
     def put(self, sender: object, item: T, *, credited: bool) -> None:
-        """Let one item wait, which was admitted or is under credit."""
+        """Let one item wait, which was admitted or is under credit.
+
+        Raises Overloaded where credit would fill more than the room: a last resort, the bank sees to it before.
+        """
+        if credited and self._length - self._beyond_left >= self.capacity:
+            raise Overloaded(f"{self._length} reports are waiting", self.delay_s())
         lane = self._lanes.get((sender, credited))
         if lane is None:
             lane = self._lanes[sender, credited] = deque()
@@ -70,6 +98,8 @@ class WaitingRoom(Generic[T]):
                 taken.extend(lane.popleft() for _ in range(count))
                 self._length -= count
                 self._admitted -= 0 if key[1] else count
+                if key == self._beyond:  # its lane was empty before it, so it leaves first
+                    self._beyond_left = max(0, self._beyond_left - count) if lane else 0
                 if lane:
                     self._lanes.move_to_end(key)
                 else:
@@ -80,15 +110,18 @@ class WaitingRoom(Generic[T]):
 class CreditBank:
     """How many reports each connection may leave unanswered. Invariants:
 
-    * The sum of all credits never exceeds `total`.
+    * The sum of all credits never exceeds `total`, nor, with what was admitted to the room, the room.
+    * What a connection handed on is under credit until it is answered, also after the connection has left.
     * Every connection's fair credit is the same: `most`, halved as often as needed, so that it changes rarely as
       connections come and go.
     """
 
-    def __init__(self, total: int, most: int) -> None:
+    def __init__(self, total: int, most: int, room: WaitingRoom[Any]) -> None:
         self.total = total
         self.most = most
+        self._room = room
         self._held: dict[object, int] = {}
+        self._unanswered: dict[object, int] = {}
         self._free = total
         self._open = True
 
@@ -105,15 +138,29 @@ class CreditBank:
             fair //= 2
         return fair
 
+    @property
+    def given(self) -> int:
+        """The sum of all credits, and of what those who left have unanswered."""
+        return self.total - self._free
+
+    @property
+    def promised(self) -> int:
+        """What is given, or would be if every connection held its fair credit: requests leave room for it."""
+        return max(self.given, min(self.total, self.fair * len(self._held)))
+
     def enter(self, holder: object) -> int:
         """Take in a connection and return its first credit, 0 where none is free."""
         self._held[holder] = 0
         return self.settle(holder)
 
     def settle(self, holder: object) -> int:
-        """Bring a connection's credit to the fair one, as far as free credit allows, and return it."""
+        """Bring a connection's credit to the fair one and return it.
+
+        It rises as far as there is free credit and room for it, and falls no lower than what is unanswered.
+        """
         held = self._held[holder]
-        credit = min(self.fair, held + self._free)
+        free = min(self._free, self._room.left(self.given))
+        credit = max(min(self.fair, held + free), self._unanswered.get(holder, 0))
         self._free -= credit - held
         self._held[holder] = credit
         return credit
@@ -122,14 +169,24 @@ class CreditBank:
         """Return a connection's present credit."""
         return self._held.get(holder, 0)
 
-    @property
-    def given(self) -> int:
-        """The sum of all credits."""
-        return self.total - self._free
+    def hand_on(self, holder: object) -> None:
+        """Count one report of a connection as handed on and not answered."""
+        unanswered = self._unanswered.get(holder, 0)
+        assert unanswered < self._held[holder]
+        self._unanswered[holder] = unanswered + 1
+
+    def answered(self, holder: object) -> None:
+        """Count one of them as answered; of a connection that has left, its credit is free with that."""
+        unanswered = self._unanswered.pop(holder) - 1
+        if unanswered:
+            self._unanswered[holder] = unanswered
+        if holder not in self._held:
+            self._free += 1
 
     def leave(self, holder: object) -> None:
-        """Give a connection's credit back."""
-        self._free += self._held.pop(holder, 0)
+        """Give back a connection's credit, but for what is unanswered."""
+        if holder in self._held:
+            self._free += self._held.pop(holder) - self._unanswered.get(holder, 0)
 
     def close(self) -> None:
         """Make every fair credit 0: the journal is away."""

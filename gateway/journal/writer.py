@@ -66,7 +66,7 @@ class BatchWriter:
     * A receipt exists only for a committed report.
     * A report is committed only by the version of the election that it was checked against.
     * Reports of one sender commit in the order submitted; at most one commit is in flight.
-    * At most the room's capacity waits; the next is refused with Overloaded, or was never given credit.
+    * What waits is bounded by the room; the next is refused with Overloaded, or was never given credit.
     * Everything submitted is answered once, whatever happens.
     """
 
@@ -81,7 +81,7 @@ class BatchWriter:
         batch_max: int,
         on_availability: Callable[[bool], None],
     ) -> None:
-        self.room: WaitingRoom[Waiting] = WaitingRoom(pending_max)
+        self.room: WaitingRoom[Waiting] = WaitingRoom(pending_max, batch_max)
         self.released = standing.released
         self._journal = journal
         self._standing = standing
@@ -103,13 +103,18 @@ class BatchWriter:
     def submit(self, waiting: Waiting, *, credited: bool) -> None:
         """Let a report wait for the next batch; its place was admitted or is under credit.
 
-        It was checked by the election as this process knows it now. Raises Draining once the writer is closed.
+        It was checked by the election as this process knows it now. Raises Draining once the writer is closed, and
+        Overloaded for credit that the room has no place for.
         """
         if self._closed:
             raise Draining("this process is about to end")
         waiting.standing = self._standing
         self.room.put(waiting.sender, waiting, credited=credited)
         self._wanted.set()
+
+    def follow(self, standing: Standing) -> None:
+        """Take from a renewed standing whether the election is released; a failover may have lost the release."""
+        self.released = standing.released
 
     def nudge(self) -> None:
         """Make an append even if nothing waits, so that an embargo that has passed is lifted."""
@@ -122,10 +127,15 @@ class BatchWriter:
         self._wanted.set()
 
     async def run(self) -> None:
-        """Commit until closed and empty. If cancelled, what waits is answered `retry`: it may be pushed again."""
+        """Commit until closed and empty, or closed while Postgres is away.
+
+        What waits then, or when it is cancelled, is answered `retry`: it may be pushed again.
+        """
         try:
             while True:
                 await self._wanted.wait()
+                if self._closed and not self._available:
+                    return  # each batch would wait in vain for as long as a statement may take
                 batch = self.room.take(self._batch_max)
                 if not batch and not self._nudged:
                     if self._closed:

@@ -1,7 +1,8 @@
 """The connections of a door before and between requests: how many, how many of one address, how long without a request.
 
 aiohttp looks after a request once its head is read. Until then a connection costs a socket and a task and says nothing
-of who it is; so they are counted here, and whoever takes too long over a head is cut.
+of who it is; so they are counted here, and whoever takes too long over a head is cut. So is whoever does not take its
+answer, which aiohttp would keep for ever.
 """
 
 import asyncio
@@ -17,6 +18,10 @@ HEAD_S = 10.0
 """What a client may take over the head of its first request; over later ones, KEEPALIVE_S."""
 KEEPALIVE_S = 75.0
 """How long a connection is kept between requests: longer than proxies keep theirs, so that they close first."""
+TAKE_S, TAKE_RATE = 30.0, 8 << 10
+"""What a client may take over an answer: so many seconds, and one more for each TAKE_RATE bytes."""
+STALLED_S = 60.0
+"""How long a connection may have bytes to send of which its client takes none."""
 
 
 class Tally:
@@ -48,6 +53,8 @@ class Connections:
 
     * At most `connections_max`, and `connections_per_address` from one address that is not a trusted proxy's.
     * One that has not sent the head of a request in HEAD_S is cut, within a second.
+    * An answer is kept for no longer than TAKE_S and TAKE_RATE allow, and one of which nothing is taken no longer than
+      STALLED_S. What its buffers hold below their high-water mark (64 KiB) counts as taken before.
     """
 
     def __init__(self, config: Config, metrics: DoorMetrics) -> None:
@@ -58,6 +65,8 @@ class Connections:
         self._open: dict[Handler, str | None] = {}
         self._of_address = Tally(config.connections_per_address)
         self._headless: dict[Handler, float] = {}
+        self._unsent: dict[Handler, tuple[int, float]] = {}
+        """Bytes that a connection has to send, and since when so many."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -105,21 +114,37 @@ class Connections:
         return Handler(self, server, loop=asyncio.get_running_loop(), **options)
 
     async def run(self) -> None:
-        """Cut, each second, who is too long over a head."""
+        """Cut, each second, who is too long over a head, and who takes nothing of what it is sent."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(1.0)
-            now = loop.time()
-            late = []
-            for handler, until in self._headless.items():  # the oldest first
-                if until > now:
-                    break
-                late.append(handler)
-            for handler in late:
-                del self._headless[handler]
-                if not handler.asked:
-                    self._metrics.refused_connections["head"].inc()
+            self._cut_headless(loop.time())
+            self._cut_stalled(loop.time())
+
+    def _cut_headless(self, now: float) -> None:
+        late = []
+        for handler, until in self._headless.items():  # the oldest first
+            if until > now:
+                break
+            late.append(handler)
+        for handler in late:
+            del self._headless[handler]
+            if not handler.asked:
+                self._metrics.refused_connections["head"].inc()
+                handler.cut()
+
+    def _cut_stalled(self, now: float) -> None:
+        unsent: dict[Handler, tuple[int, float]] = {}
+        for handler in tuple(self._open):
+            if size := handler.unsent:
+                before, since = self._unsent.get(handler, (0, now))
+                if size != before:
+                    since = now
+                if now - since < STALLED_S:
+                    unsent[handler] = size, since
+                else:
                     handler.cut()
+        self._unsent = unsent
 
 
 class Handler(web.RequestHandler):
@@ -136,6 +161,11 @@ class Handler(web.RequestHandler):
         """Whether the head of a request was ever read."""
         return self._request_count > 0
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for the client to take what was sent before."""
+        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Serve, or close at once: an EventSource comes back after that, and after any status but 200 it never does."""
         super().connection_made(transport)
@@ -147,10 +177,43 @@ class Handler(web.RequestHandler):
         self._connections.leave(self)
         super().connection_lost(exc)
 
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write an answer, or cut the connection of who does not take it; then nobody is left for another one."""
+        try:
+            async with asyncio.timeout(_take_s(resp)):
+                return await super().finish_response(request, resp, start_time)
+        except TimeoutError:
+            self.cut()
+            return resp, True
+
     def cut(self) -> None:
         """Close at once."""
         if self.transport is not None:
             self.transport.abort()
+
+
+async def deliver(request: web.Request, answer: web.Response) -> web.Response:
+    """Write an answer now, while whoever asked still counts, or cut its connection; return it for aiohttp to find done.
+
+    One below the high-water mark of the connection (64 KiB) is written without waiting: it is kept in its buffer, and
+    no other request of the connection is answered while that is full.
+    """
+    try:
+        async with asyncio.timeout(_take_s(answer)):
+            await answer.prepare(request)
+            await answer.write_eof()
+    except (TimeoutError, ConnectionError):
+        if request.transport is not None:
+            request.transport.abort()
+    return answer
+
+
+def _take_s(answer: web.StreamResponse) -> float:
+    """Return what a client may take over an answer, in seconds."""
+    body = answer.body if isinstance(answer, web.Response) else None
+    return TAKE_S + (len(body) if isinstance(body, bytes | bytearray) else 0) / TAKE_RATE
 
 
 def _peer(transport: asyncio.BaseTransport) -> str | None:

@@ -20,14 +20,20 @@ from gateway.journal.postgres import PostgresJournal
 from gateway.journal.writer import BatchWriter, Waiting
 from gateway.metrics import PushMetrics
 from gateway.web.answers import Problem, harden, jittered_s, json_response, problems
-from gateway.web.connections import Connections, Tally
+from gateway.web.connections import Connections, Tally, deliver
 from gateway.web.health import add_health
-from gateway.web.push_body import BODY_MAX, Body
+from gateway.web.push_body import BODY_MAX, REPORTS_MAX, Body
 from gateway.web.push_reading import report_document, transfers_document
 from gateway.web.push_request import Bodies, Gathering, judge_all, read_request, response
 from gateway.web.push_socket import PushSocket
 from gateway.wire.session import SUBPROTOCOL
 
+READS_MAX = 4
+"""Reports that one token may be reading back at once, per push process."""
+TRANSFERS_MAX = 1
+"""Documents of all its transfers, likewise: each may take some hundredths of a second of this process."""
+SMALL_BODY = 32 << 10
+"""Bytes of a body that is taken for less than a batch until it is read."""
 _PRIVATE = {"Cache-Control": "private, no-store"}
 
 
@@ -52,7 +58,7 @@ class OpenElection:
             self.announce()
 
     def leave(self, socket: PushSocket) -> None:
-        """Count a socket out."""
+        """Count a socket out; what it handed on stays under credit until it is answered."""
         self.bank.leave(socket)
         self.sockets.discard(socket)
         if not self.sockets:
@@ -73,6 +79,7 @@ class PushDoor:
 
     * A request is handed to the writer whole or not at all, and its reports in the order sent.
     * After `drain` nothing new is handed on.
+    * What one sender has under way at once is bounded, from the head of a request until its answer is taken.
     """
 
     def __init__(
@@ -90,6 +97,8 @@ class PushDoor:
         self._start_writer = start_writer
         self._sockets_of = Tally(config.sockets_per_sender)
         self._requests_of = Tally(config.requests_per_sender)
+        self._reads_of = Tally(READS_MAX)
+        self._transfers_of = Tally(TRANSFERS_MAX)
         self._bodies = Bodies()
         self._open: dict[str, OpenElection] = {}
         self._contacts: dict[int, datetime] = {}
@@ -114,6 +123,7 @@ class PushDoor:
         held = self._open.get(standing.id)
         if held is not None:
             held.standing = standing
+            held.writer.follow(standing)
             now = datetime.now(UTC)
             for socket in held.sockets:
                 token = standing.holds(socket.token.key, now)
@@ -122,7 +132,6 @@ class PushDoor:
                 else:
                     socket.token = token
             return
-        bank = CreditBank(max(1, self._config.pending_max // 2), self._config.credit_max)
         writer = BatchWriter(
             self._journal,
             standing,
@@ -132,6 +141,7 @@ class PushDoor:
             batch_max=self._config.batch_max,
             on_availability=lambda available: self._available(standing.id, available),
         )
+        bank = CreditBank(max(1, self._config.pending_max // 2), self._config.credit_max, writer.room)
         self._open[standing.id] = OpenElection(standing, writer, bank)
         self._start_writer(writer)
 
@@ -210,9 +220,11 @@ class PushDoor:
     # Who asks.
 
     async def _authenticate(self, request: web.Request) -> tuple[OpenElection, Token]:
-        """Return the election and the sender's token. Raises Problem."""
-        if self._draining:
-            raise Problem(503, Draining.code, "this process is about to end", retry_after_s=1.0)
+        """Return the election and the sender's token. Raises Problem.
+
+        Whoever is let in is let in before `say_goodbye`, or it would not hear it.
+        """
+        self._require_open()
         election = request.match_info["election"]
         kind, _, secret = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         try:
@@ -231,8 +243,14 @@ class PushDoor:
             raise Problem(503, error.code, "Postgres does not answer", retry_after_s=1.0) from error
         if token is None:
             raise _token_invalid()
+        self._require_open()
         self._contacts[token.key] = datetime.now(UTC)
         return self._open[standing.id], token
+
+    def _require_open(self) -> None:
+        """Raise Problem once the door drains."""
+        if self._draining:
+            raise Problem(503, Draining.code, "this process is about to end", retry_after_s=1.0)
 
     async def _confirm(self, held: OpenElection, token: Token) -> Token:
         """Return the token as it stands in Postgres now; what is read back must not rest on a copy."""
@@ -246,7 +264,12 @@ class PushDoor:
         """`POST /v1/elections/{election}/reports`: one report, an array, or a report a line."""
         held, token = await self._authenticate(request)
         _require_sender(token)
-        with self._underway(held, token), self._bodies.room() as room:
+        with self._underway(held, token, request.content_length):
+            return await deliver(request, await self._decided(held, token, request))
+
+    async def _decided(self, held: OpenElection, token: Token, request: web.Request) -> web.Response:
+        """Read a request, have its reports decided and return the answer. Raises Problem."""
+        with self._bodies.room() as room:
             body = await read_request(request, room)
             received_at = datetime.now(UTC)
             gathering = await self._judge(held, token, body)
@@ -258,20 +281,16 @@ class PushDoor:
         return response(outcomes, single=body.single, rehearsal=held.standing.registry.rehearsal)
 
     @contextmanager
-    def _underway(self, held: OpenElection, token: Token) -> Iterator[None]:
+    def _underway(self, held: OpenElection, token: Token, size: int | None) -> Iterator[None]:
         """Count a request of a sender; raise Problem, before its body is read, where it could not be taken."""
         _require_available(held)
+        room = held.writer.room
+        at_most = 1 if size is not None and size <= SMALL_BODY else REPORTS_MAX
         with _admitting():
-            held.writer.room.admit(token.key, 1, held.bank.given)
-        name = str(token.key)
-        if self._requests_of.full(name):
-            detail = f"{self._config.requests_per_sender} requests of this token are under way already"
-            raise Problem(429, Overloaded.code, detail, retry_after_s=held.writer.room.delay_s())
-        self._requests_of.enter(name)
-        try:
+            room.check(token.key, 1, held.bank.promised, at_most=at_most)
+        detail = f"{self._config.requests_per_sender} requests of this token are under way already"
+        with _counted(self._requests_of, token, detail, room.delay_s()):
             yield
-        finally:
-            self._requests_of.leave(name)
 
     async def _judge(self, held: OpenElection, token: Token, body: Body) -> Gathering:
         """Judge every report by the election as it is now, and again if it changes meanwhile.
@@ -288,7 +307,7 @@ class PushDoor:
         """Hand the valid reports to the writer, all or none. Raises Problem."""
         _require_available(held)
         with _admitting():
-            held.writer.room.admit(token.key, len(gathering.valid), held.bank.given)
+            held.writer.room.admit(token.key, len(gathering.valid), held.bank.promised)
             for place, valid in gathering.valid.items():
                 waiting = Waiting(token.key, valid, received_at, gathering, place)
                 held.writer.submit(waiting, credited=False)
@@ -296,19 +315,22 @@ class PushDoor:
     async def get_report(self, request: web.Request) -> web.Response:
         """`GET …/reports/{unit}`: the unit's current report and receipt, for its own token."""
         held, token = await self._authenticate(request)
-        token = await self._confirm(held, token)
-        with _answering():
-            document = await report_document(self._journal, held.standing, token, request.match_info["unit"])
-        return json_response(document, headers=_PRIVATE)
+        with _counted(self._reads_of, token, "this token reads back enough at once"):
+            token = await self._confirm(held, token)
+            unit = request.match_info["unit"]
+            with _answering():
+                document = await report_document(self._journal, held.standing, token, unit)
+            return await deliver(request, json_response(document, headers=_PRIVATE))
 
     async def get_transfers(self, request: web.Request) -> web.Response:
         """`GET …/transfers`: where the counts of the token's own municipalities are, embargoed ones too."""
         held, token = await self._authenticate(request)
-        token = await self._confirm(held, token)
-        await self._keep_contacts()
-        with _answering():
-            document = await transfers_document(self._journal, held.standing, token)
-        return json_response(document, headers=_PRIVATE)
+        with _counted(self._transfers_of, token, "this token reads its transfers already"):
+            token = await self._confirm(held, token)
+            await self._keep_contacts()
+            with _answering():
+                document = await transfers_document(self._journal, held.standing, token)
+            return await deliver(request, json_response(document, headers=_PRIVATE))
 
     async def get_push(self, request: web.Request) -> web.StreamResponse:
         """`GET …/push`: the WebSocket."""
@@ -334,6 +356,19 @@ class PushDoor:
         finally:
             held.leave(socket)
             self._sockets_of.leave(name)
+
+
+@contextmanager
+def _counted(tally: Tally, token: Token, detail: str, retry_after_s: float = 1.0) -> Iterator[None]:
+    """Count what a sender has under way; raise Problem where it is as much as may be."""
+    name = str(token.key)
+    if tally.full(name):
+        raise Problem(429, Overloaded.code, detail, retry_after_s=retry_after_s)
+    tally.enter(name)
+    try:
+        yield
+    finally:
+        tally.leave(name)
 
 
 @contextmanager

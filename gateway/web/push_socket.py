@@ -77,7 +77,8 @@ class PushSocket:
     # What the writer calls.
 
     def settle(self, key: int, outcome: Outcome) -> None:
-        """Take the outcome of a report that was handed on."""
+        """Take the outcome of a report that was handed on, perhaps after the client has left."""
+        self._bank.answered(self)
         self._settled.append((self._names.pop(key), outcome, True))
 
     def flush(self) -> None:
@@ -169,10 +170,12 @@ class PushSocket:
         waiting = Waiting(self.token.key, valid, datetime.now(UTC), self, key)
         try:
             self._writer.submit(waiting, credited=True)
-        except Draining as error:
+        except (Draining, Overloaded) as error:
             del self._names[key]
             retry = Retry(error.code, jittered_s(1.0), report.unit, report.revision)
             self._reply(identifier, retry, counted=True)
+        else:
+            self._bank.hand_on(self)
 
     def _reply(self, identifier: Identifier, outcome: Outcome | Unreadable, *, counted: bool) -> None:
         self._settled.append((identifier, outcome, counted))

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gateway.errors import Overloaded
 from gateway.journal.admission import CreditBank, WaitingRoom
 
-CAPACITY = 20
+CAPACITY, BATCH = 20, 5
 
 Lane = tuple[str, bool]
 
@@ -21,10 +21,12 @@ class Room(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.room: WaitingRoom[tuple[Lane, int]] = WaitingRoom(CAPACITY)
+        self.room: WaitingRoom[tuple[Lane, int]] = WaitingRoom(CAPACITY, BATCH)
         self.lanes: dict[Lane, list[int]] = {}
         """Lanes that are not empty, the one that waited longest for a turn first."""
         self.next = 0
+        self.beyond: set[int] = set()
+        """What waits of the request that went in beyond the room."""
 
     def put(self, lane: Lane, count: int) -> None:
         for _ in range(count):
@@ -38,8 +40,13 @@ class Room(RuleBasedStateMachine):
 
     @rule(sender=st.sampled_from("abcdef"), count=st.integers(1, 3))
     def report_under_credit(self, sender: str, count: int) -> None:
-        """What the bank counts is always let in."""
-        self.put((sender, True), count)
+        """It is always let in, until the room is full of it: then the bank has not done its work."""
+        for _ in range(count):
+            if len(self.room) - len(self.beyond) < CAPACITY:
+                self.put((sender, True), 1)
+            else:
+                with pytest.raises(Overloaded):
+                    self.room.put(sender, ((sender, True), 0), credited=True)
 
     @rule(
         sender=st.sampled_from("abc"),
@@ -47,15 +54,22 @@ class Room(RuleBasedStateMachine):
         credit=st.just(0) | st.integers(0, 25),
     )
     def request(self, sender: str, count: int, credit: int) -> None:
-        """A whole request is let in or none of it, by the room that credit leaves and the share of its sender."""
-        room = max(0, CAPACITY - credit)
+        """A whole request is let in or none of it, by the room that credit leaves and the share of its sender.
+
+        One at a time goes in beyond the room, if it is more than a batch and its sender has nothing waiting.
+        """
         own = len(self.lanes.get((sender, False), []))
-        share_full = own > 0 and own + count > room // (2 * len(self.lanes))
-        room_full = self.admitted + count > room
+        share_full = own > 0 and own + count > max(0, CAPACITY - credit) // (2 * max(1, len(self.lanes)))
+        fits = count <= CAPACITY - credit - (self.admitted - len(self.beyond))
+        may_go_beyond = self.admitted == 0 or (own == 0 and count > BATCH and not self.beyond)
         before = len(self.room)
-        if self.admitted == 0 or not (share_full or room_full):
+        if may_go_beyond or (fits and not share_full):
+            self.room.check(sender, count, credit)
+            self.room.check(sender, 1, credit, at_most=count)
             self.room.admit(sender, count, credit)
             self.put((sender, False), count)
+            if not fits:
+                self.beyond = set(range(self.next - count + 1, self.next + 1))
             return
         with pytest.raises(Overloaded) as caught:
             self.room.admit(sender, count, credit)
@@ -67,6 +81,7 @@ class Room(RuleBasedStateMachine):
     def take(self, most: int) -> None:
         """A batch is as full as it can be, in the order of each lane, fair to all, the longest waiting first."""
         taken = self.room.take(most)
+        self.beyond -= {item for _, item in taken}
         assert len(taken) == min(most, sum(map(len, self.lanes.values())))
         by_lane: dict[Lane, list[int]] = {}
         for lane, item in taken:
@@ -89,7 +104,11 @@ class Room(RuleBasedStateMachine):
         assert self.room.take(0) == []
 
     @invariant()
-    def what_waits_is_counted(self) -> None:
+    def what_waits_is_counted_and_bounded(self) -> None:
+        for credit in (0, 3, CAPACITY, 2 * CAPACITY):
+            left = CAPACITY - credit - (self.admitted - len(self.beyond))
+            assert self.room.left(credit) == max(0, left)
+        assert len(self.room) - len(self.beyond) <= 2 * CAPACITY
         assert len(self.room) == sum(map(len, self.lanes.values()))
         full = min(1.0, len(self.room) / CAPACITY)
         assert self.room.delay_s() == pytest.approx(1.0 + 4.0 * full)
@@ -102,7 +121,7 @@ TestWaitingRoom = Room.TestCase
 
 
 def filled(**lanes: int) -> WaitingRoom[Any]:
-    room: WaitingRoom[Any] = WaitingRoom(100_000)
+    room: WaitingRoom[Any] = WaitingRoom(100_000, 500)
     for sender, count in lanes.items():
         for number in range(count):
             room.put(sender, (sender, number), credited=False)
@@ -145,22 +164,23 @@ def test_everything_leaves_in_the_end_in_order(lanes: dict[str, int], most: int)
 
 def test_a_single_request_is_never_too_large() -> None:
     """Where nothing admitted waits, one full request is let in, even into a room smaller than it."""
-    room: WaitingRoom[int] = WaitingRoom(10)
+    room: WaitingRoom[int] = WaitingRoom(10, 500)
     for number in range(10):
         room.put("socket", number, credited=True)
     room.admit("a", 10_000, credit=10)
-    room.put("a", 0, credited=False)
+    for number in range(10_000):
+        room.put("a", number, credited=False)
     with pytest.raises(Overloaded) as caught:
         room.admit("b", 1, credit=10)
     assert not caught.value.share
-    room.take(11)
+    room.take(10_010)
     room.admit("b", 10_000, credit=10)
 
 
 @pytest.mark.parametrize(("others", "share"), [(0, 50), (1, 25), (4, 10)])
 def test_a_sender_may_fill_its_share_of_half_the_room(others: int, share: int) -> None:
     """The more senders wait, the smaller it is; whoever has nothing waiting is let in as long as there is room."""
-    room: WaitingRoom[Any] = WaitingRoom(100)
+    room: WaitingRoom[Any] = WaitingRoom(100, 100)
     for number in range(others):
         room.put(f"other {number}", None, credited=False)
     for _ in range(5):
@@ -177,18 +197,49 @@ def test_a_sender_may_fill_its_share_of_half_the_room(others: int, share: int) -
         room.admit("new", 96 - others - 10, credit=10)
 
 
+def test_a_large_request_goes_in_beside_steady_small_ones() -> None:
+    """It never finds the room as empty as it needs it, so it goes in beyond it; the next waits until it has left."""
+    room: WaitingRoom[Any] = WaitingRoom(100, 10)
+
+    def request(sender: str, count: int) -> None:
+        room.admit(sender, count, credit=50)
+        for number in range(count):
+            room.put(sender, (sender, number), credited=False)
+
+    request("small", 1)
+    request("large", 50)
+    request("other", 49)
+    for sender, count in (("late", 1), ("another large", 50)):
+        with pytest.raises(Overloaded) as caught:
+            request(sender, count)
+        assert not caught.value.share
+    with pytest.raises(Overloaded) as caught:
+        request("large", 1)
+    assert caught.value.share
+    assert len(room) == 100
+    while ("large", 49) not in room.take(10):
+        with pytest.raises(Overloaded):
+            request("another large", 60)
+    request("another large", 60)
+
+
 # Credit --------------------------------------------------------------------------------------------------
 
 
 class Bank(RuleBasedStateMachine):
-    """Connections that come and go, and a journal that goes away and comes back."""
+    """Connections that come, send and go, requests beside them, and a journal that goes away and comes back."""
 
-    TOTAL, MOST = 20, 8
+    TOTAL, MOST, CAPACITY, BATCH = 20, 8, 40, 10
 
     def __init__(self) -> None:
         super().__init__()
-        self.bank = CreditBank(self.TOTAL, self.MOST)
+        self.room: WaitingRoom[int | None] = WaitingRoom(self.CAPACITY, self.BATCH)
+        self.bank = CreditBank(self.TOTAL, self.MOST, self.room)
         self.held: dict[int, int] = {}
+        self.unanswered: Counter[int] = Counter()
+        """Of connections, also of those that have left."""
+        self.requested = 0
+        self.beyond = 0
         self.open = True
         self.next = 0
 
@@ -198,11 +249,19 @@ class Bank(RuleBasedStateMachine):
             return 0
         return next((each for each in (8, 4, 2) if each * len(self.held) <= self.TOTAL), 1)
 
+    def free(self) -> int:
+        """What can be given: of the total, and of the room beside requests."""
+        return min(self.TOTAL, self.CAPACITY - self.requested + self.beyond) - self.given()
+
+    def given(self) -> int:
+        gone = sum(count for holder, count in self.unanswered.items() if holder not in self.held)
+        return sum(self.held.values()) + gone
+
     @rule()
     def enter(self) -> None:
         """A connection starts with what is free of its fair credit, which may be nothing."""
         self.next += 1
-        free = self.TOTAL - sum(self.held.values())
+        free = self.free()
         self.held[self.next] = 0
         self.held[self.next] = self.bank.enter(self.next)
         assert self.held[self.next] == min(free, self.fair())
@@ -210,21 +269,55 @@ class Bank(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def settle(self, data: st.DataObject) -> None:
-        """A connection's credit goes to the fair one, down at once, up as far as there is any free."""
+        """A connection's credit goes to the fair one, up as far as there is any free, down to what is unanswered."""
         holder = data.draw(st.sampled_from(sorted(self.held)))
-        free = self.TOTAL - sum(self.held.values())
-        expected = min(self.fair(), self.held[holder] + free)
+        expected = max(min(self.fair(), self.held[holder] + self.free()), self.unanswered[holder])
         self.held[holder] = self.bank.settle(holder)
         assert self.held[holder] == expected
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
-        """What a connection held comes back; leaving twice gives nothing back twice."""
+        """What a connection held comes back, but for what is unanswered; leaving twice gives nothing back twice."""
         holder = data.draw(st.sampled_from(sorted(self.held)))
         self.bank.leave(holder)
         del self.held[holder]
         self.bank.leave(holder)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), count=st.integers(1, 8))
+    def send(self, data: st.DataObject, count: int) -> None:
+        """A connection hands on what its credit allows, and there is always a place for it."""
+        holder = data.draw(st.sampled_from(sorted(self.held)))
+        for _ in range(min(count, self.held[holder] - self.unanswered[holder])):
+            self.room.put("sender", holder, credited=True)
+            self.bank.hand_on(holder)
+            self.unanswered[holder] += 1
+
+    @rule(sender=st.sampled_from("abc"), count=st.integers(1, 8) | st.integers(9, 60))
+    def request(self, sender: str, count: int) -> None:
+        """Requests leave room for what is promised."""
+        try:
+            self.room.admit(sender, count, self.bank.promised)
+        except Overloaded:
+            return
+        if count > self.CAPACITY - self.bank.promised - self.requested + self.beyond:
+            assert not self.beyond
+            self.beyond = count
+        for _ in range(count):
+            self.room.put(sender, None, credited=False)
+        self.requested += count
+
+    @rule(most=st.integers(1, 30))
+    def commit(self, most: int) -> None:
+        """What is taken from the room is answered, also of connections that have left: their credit is free then."""
+        for holder in self.room.take(most):
+            if holder is None:
+                self.requested -= 1
+            else:
+                self.bank.answered(holder)
+                self.unanswered[holder] -= 1
+        self.beyond = self.room.left(0) - (self.CAPACITY - self.requested)
 
     @rule()
     def lose_the_journal(self) -> None:
@@ -239,6 +332,8 @@ class Bank(RuleBasedStateMachine):
     @rule()
     def settle_all(self) -> None:
         """Once everyone has settled after everyone has, all hold the same, as long as there is one for each."""
+        while self.room:
+            self.commit(30)
         for _ in range(2):
             for holder in self.held:
                 self.held[holder] = self.bank.settle(holder)
@@ -257,7 +352,10 @@ class Bank(RuleBasedStateMachine):
     @invariant()
     def no_more_is_given_than_there_is(self) -> None:
         assert {holder: self.bank.held(holder) for holder in self.held} == self.held
-        assert self.bank.given == sum(self.held.values()) <= self.TOTAL
+        assert self.bank.given == self.given() <= self.bank.promised <= self.TOTAL
+        assert all(self.unanswered[holder] <= credit for holder, credit in self.held.items())
+        assert self.given() + self.requested - self.beyond <= self.CAPACITY
+        assert len(self.room) - self.beyond <= self.CAPACITY
         assert all(0 <= credit <= self.MOST for credit in self.held.values())
         assert len(self.bank) == len(self.held)
         assert self.bank.fair == self.fair()
@@ -272,10 +370,57 @@ TestCreditBank = Bank.TestCase
 
 def test_credit_that_is_given_up_lifts_those_who_have_none() -> None:
     """A connection that came too late gets its part as soon as the others have settled."""
-    bank = CreditBank(8, 8)
+    bank = CreditBank(8, 8, WaitingRoom(16, 1))
     assert bank.enter("first") == 8
     assert bank.enter("second") == 0
     assert bank.settle("first") == 4
     assert bank.settle("second") == 4
     bank.leave("first")
     assert bank.settle("second") == 8
+
+
+def test_credit_of_who_has_left_is_free_when_what_it_sent_is_answered() -> None:
+    """So connecting, sending and leaving again and again fills no more of the room than staying does."""
+    room: WaitingRoom[Any] = WaitingRoom(16, 4)
+    bank = CreditBank(8, 8, room)
+    waiting = []
+    for holder in range(100):
+        for _ in range(bank.enter(holder)):
+            room.put("sender", holder, credited=True)
+            bank.hand_on(holder)
+            waiting.append(holder)
+        bank.leave(holder)
+    assert waiting == [0] * 8
+    assert bank.enter("patient") == 0
+    for holder in room.take(4):
+        bank.answered(holder)
+    assert bank.settle("patient") == 4
+
+
+def test_credit_does_not_fall_below_what_is_unanswered() -> None:
+    """Others wait for it until then."""
+    bank = CreditBank(8, 8, WaitingRoom(16, 4))
+    assert bank.enter("first") == 8
+    for _ in range(8):
+        bank.hand_on("first")
+    assert bank.enter("second") == 0
+    assert bank.settle("first") == 8
+    assert bank.settle("second") == 0
+    for _ in range(3):
+        bank.answered("first")
+    assert bank.settle("first") == 5
+    assert bank.settle("second") == 3
+
+
+def test_requests_leave_room_for_the_credit_that_connections_are_to_have() -> None:
+    """Credit waits while requests fill the room, and they let it in as they leave."""
+    room: WaitingRoom[Any] = WaitingRoom(16, 16)
+    bank = CreditBank(8, 8, room)
+    room.admit("a", 14, bank.promised)
+    for _ in range(14):
+        room.put("a", None, credited=False)
+    assert bank.enter("socket") == 2
+    room.take(6)
+    with pytest.raises(Overloaded):
+        room.admit("b", 1, bank.promised)
+    assert bank.settle("socket") == 8

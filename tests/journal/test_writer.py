@@ -295,6 +295,21 @@ async def test_a_nudge_lifts_an_embargo_without_a_report() -> None:
     assert desk.writer.released
 
 
+async def test_a_release_that_was_lost_is_made_again() -> None:
+    """Where a standing says so after a failover: the writer wants a nudge again, and the nudge lifts the embargo."""
+    memory = MemoryJournal()
+    desk = Desk(memory, a_standing(tokens=EVERYBODY))
+    async with working(desk):
+        await desk.push(a_report())
+        assert desk.writer.released
+        memory.released_at = None
+        desk.writer.follow(a_standing(version=2, tokens=EVERYBODY, released=False))
+        assert not desk.writer.released
+        desk.writer.nudge()
+    assert memory.released_at is not None
+    assert desk.writer.released
+
+
 async def test_a_closed_election_is_told_to_each_report(desk: Desk, memory: MemoryJournal) -> None:
     """New reports are refused with the unit's current revision, which was accepted; old ones have receipts."""
     await desk.push(a_report("a-1", 3))
@@ -449,6 +464,19 @@ async def test_closing_while_the_journal_is_away_answers_and_ends(memory: Memory
         await desk.push(a_report("a-1"))
         last = desk.submit(a_report("a-2"))
     assert codes(await last.all()) == ["journal_unavailable"]
+
+
+async def test_closing_while_an_append_is_in_vain_tries_no_other(memory: MemoryJournal) -> None:
+    """Once Postgres is known to be away, what waits is answered `retry` without a try: each might take seconds."""
+    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=1)
+    async with working(desk):
+        with memory.held():
+            answer = desk.submit(*[a_report(unit) for unit in UNITS])
+            await memory.wait_append_started()
+            desk.writer.close()
+            memory.fail_next(AWAY)
+    assert codes(await answer.all()) == ["journal_unavailable"] + ["draining"] * (len(UNITS) - 1)
+    assert len(memory.batches) == 1
 
 
 async def test_a_writer_with_nothing_to_do_ends_when_closed(memory: MemoryJournal) -> None:

@@ -2,9 +2,14 @@
 
 import asyncio
 import json
-from contextlib import AsyncExitStack
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
+import asyncpg
+import pytest
 
 from gateway.generator import GeneratedElection
 from tests.conftest import Database
@@ -106,6 +111,57 @@ async def refuses(
     answer.problem(503, "draining")
     assert int(answer.headers["Retry-After"]) >= 1
     return True
+
+
+@asynccontextmanager
+async def postgres_deaf(gateway: Gateway) -> AsyncIterator[None]:
+    """Stop the session that waits for a lock: it does not even hear that it is to give up."""
+    connection = await asyncpg.connect(gateway.database.url)
+    found = await connection.fetch(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    await connection.close()
+    try:
+        for row in found:
+            os.kill(row["pid"], signal.SIGSTOP)
+        yield
+    finally:
+        for row in found:
+            os.kill(row["pid"], signal.SIGCONT)
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+async def test_a_gateway_says_goodbye_also_while_postgres_is_stuck(
+    database: Database, http: aiohttp.ClientSession, small: GeneratedElection, deaf: bool
+) -> None:
+    """What is in flight is answered `retry` while there is time, over HTTP too; then everyone hears the goodbye."""
+    async with running(database, drain_s=2, batch_max=2, role="push") as gateway:
+        election = await gateway.load(a_registry(small))
+        sender = await gateway.issue(election, [COUNTRY])
+        units = units_of(small)
+        async with (
+            connected(http, sender) as socket,
+            connected(http, sender) as idle,
+            head_locked(gateway, election),
+            AsyncExitStack() as opened,
+        ):
+            for place in range(5):
+                await socket.send(place, a_report(units[place]))
+            in_flight = asyncio.create_task(push(http, sender, [a_report(unit) for unit in units[5:8]]))
+            await waiting_for_lock(gateway)
+            if deaf:
+                await opened.enter_async_context(postgres_deaf(gateway))
+            gateway.terminate()
+            results = await socket.results(5)
+            assert [result["outcome"] for result in results] == ["retry"] * 5
+            (await in_flight).problem(503, "draining")
+            for each in (socket, idle):
+                frame = await each.frame()
+                while frame["type"] != "goodbye":
+                    frame = await each.frame()
+                assert await each.end() == 1001
+            assert await asyncio.to_thread(gateway.wait_ended) == 0
+        assert not gateway.complaints()
 
 
 async def test_a_gateway_that_drains_is_not_ready(

@@ -9,9 +9,11 @@ from itertools import count, pairwise
 from typing import Any
 
 import aiohttp
+import asyncpg
 
 from gateway.generator import GeneratedElection
-from tests.running import Gateway
+from tests.conftest import Database
+from tests.running import Gateway, running
 from tests.web.doors import (
     COUNTRY,
     EVERYTHING,
@@ -33,6 +35,7 @@ from tests.web.doors import (
     streaming,
     streaming_from_every_worker,
     units_of,
+    until,
 )
 
 AREAS = (COUNTRY, "06", HERE, UNIT)
@@ -222,3 +225,24 @@ def _fresh(opened: AsyncExitStack) -> Iterator[tuple[int, aiohttp.ClientSession]
         session = aiohttp.ClientSession()
         opened.push_async_callback(session.close)
         yield revision, session
+
+
+async def test_a_release_that_a_failover_lost_is_made_again(
+    database: Database, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """Without a report, by a process that had released the election itself before."""
+    async with running(database, role="push") as gateway:
+        election = await gateway.load(a_registry(small))
+        sender = await gateway.issue(election, [COUNTRY])
+        await pushed(http, sender, a_report())
+        connection = await asyncpg.connect(database.url)
+
+        async def released() -> bool:
+            return bool(await connection.fetchval("SELECT released_at IS NOT NULL FROM valgnatt.head"))
+
+        try:
+            await until(released)
+            await connection.execute("UPDATE valgnatt.head SET released_at = NULL, version = version + 1")
+            await until(released)
+        finally:
+            await connection.close()

@@ -2,21 +2,35 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import aiohttp
+import asyncpg
 import pytest
 
 from gateway.generator import GeneratedElection
 from gateway.journal.embedded import EmbeddedPostgres
-from tests.running import Gateway, served
+from tests.running import Gateway, Sender, served
 from tests.web.conftest import make_database
-from tests.web.doors import COUNTRY, a_registry, a_report, connected, head_locked, until, waiting_for_lock
+from tests.web.doors import (
+    COUNTRY,
+    PATIENCE_S,
+    a_registry,
+    a_report,
+    connected,
+    disappear,
+    head_locked,
+    open_connection,
+    shown,
+    until,
+    waiting_for_lock,
+)
 
 ELSEWHERE = "127.0.0.2"
 FAR = "127.0.0.3"
 PROXY = "127.0.0.9"
+JSON = "application/json"
 KNOBS = {
     "connections_max": 12,
     "connections_per_address": 4,
@@ -38,7 +52,9 @@ def narrow(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
 @pytest.fixture
 async def election(narrow: Gateway, small: GeneratedElection) -> str:
     """An election of the test's own, open."""
-    return await narrow.load(a_registry(small))
+    election = await narrow.load(a_registry(small))
+    await shown(narrow, election)
+    return election
 
 
 @pytest.fixture
@@ -241,6 +257,97 @@ async def test_one_token_has_a_share_of_the_requests(
 async def _refused(push: object, sender: object) -> bool:
     status, code = await asyncio.wait_for(push(sender, 9), 5)  # type: ignore[operator]
     return (status, code) == (429, "overloaded")
+
+
+@pytest.mark.parametrize(("path", "most"), [("/transfers", 1), ("/reports/0604-0001", 4)])
+async def test_one_token_has_a_share_of_the_reading_back(
+    narrow: Gateway, election: str, clients: Clients, path: str, most: int
+) -> None:
+    """What it asks for beyond that is refused with 429; another token's is answered, and so is it afterwards."""
+    addresses = [await clients.at(address) for address in (ELSEWHERE, FAR)]
+    sender, other = [await narrow.issue(election, [COUNTRY]) for _ in range(2)]
+
+    async def get(number: int, who: Sender = sender) -> tuple[int, str]:
+        async with addresses[number % 2].get(who.url(path), headers=who.headers) as answer:
+            return answer.status, (await answer.json()).get("code", "")
+
+    async with addresses[0].post(
+        sender.url(), data=json.dumps(a_report()), headers={**sender.headers, "Content-Type": JSON}
+    ) as answer:
+        assert answer.status == 201
+    async with reports_locked(narrow):
+        asking = {asyncio.create_task(get(number)) for number in range(most + 1)}
+        refused, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        assert [task.result() for task in refused] == [(429, "overloaded")]
+        await until(lambda: _refused_reading(get))
+        others = asyncio.create_task(get(0, other))
+    assert {(await task)[0] for task in (*asking, others)} == {200}
+    assert (await get(1))[0] == 200
+
+
+async def _refused_reading(get: Callable[[int], Awaitable[tuple[int, str]]]) -> bool:
+    return await get(1) == (429, "overloaded")
+
+
+@asynccontextmanager
+async def reports_locked(gateway: Gateway) -> AsyncIterator[None]:
+    """Have nobody read or write a report."""
+    connection = await asyncpg.connect(gateway.database.url)
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE valgnatt.report IN ACCESS EXCLUSIVE MODE")
+            yield
+    finally:
+        await connection.close()
+
+
+async def test_a_request_counts_until_its_answer_is_taken(
+    narrow: Gateway, election: str, clients: Clients
+) -> None:
+    """Who leaves two large answers unread has no third request taken, until it has read one."""
+    client = await clients.at(ELSEWHERE)
+    sender = await narrow.issue(election, [COUNTRY])
+    body = b"{}\n" * 9999  # each is answered with all that it lacks: more than a kernel keeps
+
+    async def push_small() -> int:
+        headers = {**sender.headers, "Content-Type": JSON}
+        async with client.post(sender.url(), data=json.dumps(a_report()), headers=headers) as answer:
+            return answer.status
+
+    before = await _refusals(narrow)
+    deaf = [await open_connection(narrow.push_url, 4096) for _ in range(2)]
+    try:
+        for _, writer in deaf:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(
+                f"POST /v1/elections/{election}/reports HTTP/1.1\r\nHost: door\r\nConnection: close\r\n"
+                f"Authorization: Bearer {sender.secret}\r\nContent-Type: application/x-ndjson\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n".encode()
+                + body
+            )
+        await until(lambda: _refused_reports(narrow, before + 2 * 9999))
+        assert {await push_small() for _ in range(50)} == {429}
+        reader, writer = deaf[0]
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await reader.read()).endswith(b"}]}")
+        await until(lambda: _is(push_small, 201, 200))
+    finally:
+        for _, writer in deaf:
+            await disappear(writer, politely=False)
+
+
+async def _refusals(gateway: Gateway) -> float:
+    """How many reports were answered with a refusal."""
+    return (await gateway.metrics()).get('valgnatt_answers_total{process="push-0",outcome="refused"}', 0)
+
+
+async def _refused_reports(gateway: Gateway, count: float) -> bool:
+    return await _refusals(gateway) == count
+
+
+async def _is(push: Callable[[], Awaitable[int]], *statuses: int) -> bool:
+    return await push() in statuses
 
 
 async def test_a_page_of_another_origin_cannot_push(narrow: Gateway, election: str, clients: Clients) -> None:

@@ -180,6 +180,27 @@ async def test_all_credit_together_never_exceeds_the_queue(
         await opened[0].socket.close()
 
 
+async def test_credit_of_a_connection_that_has_closed_is_not_given_anew_while_its_reports_wait(
+    tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """However often a sender connects, sends its whole credit and closes: what waits is no more than all credit."""
+    election = await tight.load(a_registry(small))
+    sender = await tight.issue(election, [COUNTRY])
+    units = iter(units_of(small))
+    given = []
+    async with head_locked(tight, election):
+        for _ in range(10):
+            async with connected(http, sender) as socket:
+                given.append(socket.hello["credit"])
+                for identifier in range(socket.hello["credit"]):
+                    await socket.send(identifier, a_report(next(units)))
+        assert given == [4] + [0] * 9
+        await waiting_for_lock(tight)
+        assert (await tight.metrics())['valgnatt_waiting_reports{process="push-0"}'] == 3
+    async with connected(http, sender) as socket:
+        await socket.credit(4)
+
+
 # How a connection begins and ends.
 
 

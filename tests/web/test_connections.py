@@ -1,0 +1,129 @@
+"""Answers that nobody takes: whoever leaves one unread is cut, and holds nothing up until then."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from functools import partial
+
+import pytest
+from aiohttp import web
+
+from gateway.config import Config
+from gateway.metrics import DoorMetrics
+from gateway.web import connections as connections_module
+from gateway.web.connections import Connections, deliver
+from tests.web.doors import PATIENCE_S, open_connection, until
+
+LARGE = bytes(16 << 20)
+"""More than a kernel keeps for a connection."""
+REQUEST = b"GET %s HTTP/1.1\r\nHost: door\r\n\r\n"
+
+
+class Server:
+    """A server of large answers, and whose requests are under way there."""
+
+    def __init__(self, url: str, connections: Connections) -> None:
+        self.url = url
+        self.connections = connections
+        self.under_way = 0
+
+    async def get_later(self, _: web.Request) -> web.Response:
+        """Leave the writing to aiohttp."""
+        return web.Response(body=LARGE)
+
+    async def get_now(self, request: web.Request) -> web.Response:
+        """Count until the answer is taken."""
+        self.under_way += 1
+        try:
+            return await deliver(request, web.Response(body=LARGE))
+        finally:
+            self.under_way -= 1
+
+    async def ask(self, path: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Ask for an answer and read none of it."""
+        reader, writer = await open_connection(self.url, 4096)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(REQUEST % path)
+        return reader, writer
+
+    async def is_left(self) -> bool:
+        return not len(self.connections)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    """Both ways to answer, at `/later` and `/now`."""
+    connections = Connections(Config(), DoorMetrics())
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = Server(f"http://127.0.0.1:{listener.getsockname()[1]}", connections)
+    application = web.Application()
+    application.router.add_get("/later", server.get_later)
+    application.router.add_get("/now", server.get_now)
+    runner = web.AppRunner(application, handle_signals=False, shutdown_timeout=0.1)
+    await runner.setup()
+    assert runner.server is not None
+    make = partial(connections.handler, runner.server, {"access_log": None})
+    sweeping = asyncio.create_task(connections.run())
+    async with await asyncio.get_running_loop().create_server(make, sock=listener):
+        yield server
+        sweeping.cancel()
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("path", [b"/later", b"/now"])
+async def test_who_does_not_take_its_answer_is_cut(
+    server: Server, monkeypatch: pytest.MonkeyPatch, path: bytes
+) -> None:
+    """When the time that its size allows is over; then nothing of it is kept and nothing counts any more."""
+    monkeypatch.setattr(connections_module, "TAKE_S", 0.05)
+    monkeypatch.setattr(connections_module, "TAKE_RATE", 1 << 30)
+    _, writer = await server.ask(path)
+    await until(lambda: _has(server, 1))
+    await until(server.is_left)
+    assert server.under_way == 0
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize("path", [b"/later", b"/now"])
+async def test_who_takes_nothing_is_cut_long_before_its_time_is_over(
+    server: Server, monkeypatch: pytest.MonkeyPatch, path: bytes
+) -> None:
+    """What it was sent stays as it is, from one look to the next."""
+    monkeypatch.setattr(connections_module, "STALLED_S", 0.5)
+    _, writer = await server.ask(path)
+    await until(lambda: _has(server, 1))
+    await until(server.is_left)
+    assert server.under_way == 0
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize("path", [b"/later", b"/now"])
+async def test_who_takes_its_answer_in_time_gets_it_whole_and_may_ask_again(
+    server: Server, path: bytes
+) -> None:
+    """However late it begins; a request whose answer is delivered counts until it is taken."""
+    reader, writer = await server.ask(path)
+    await until(lambda: _has(server, 1))
+    for _ in range(2):
+        if path == b"/now":
+            await until(lambda: _counts(server))
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        async with asyncio.timeout(PATIENCE_S):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 ")
+            assert await reader.readexactly(len(LARGE)) == LARGE
+        await until(lambda: _idle(server))
+        writer.write(REQUEST % path)
+    writer.transport.abort()
+
+
+async def _has(server: Server, count: int) -> bool:
+    return len(server.connections) == count
+
+
+async def _counts(server: Server) -> bool:
+    return server.under_way == 1
+
+
+async def _idle(server: Server) -> bool:
+    return server.under_way == 0

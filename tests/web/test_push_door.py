@@ -1,0 +1,70 @@
+"""The push door within one process: what two of its doings at once may not do to each other."""
+
+import asyncio
+import hashlib
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestServer
+
+from gateway.config import Config
+from gateway.election.registry import read_registry
+from gateway.journal.postgres import ElectionRow, PostgresJournal, TokenRow
+from gateway.metrics import PushMetrics
+from gateway.web.connections import Connections
+from gateway.web.push_door import PushDoor
+from tests.journal.makers import a_registry, a_token
+from tests.web.doors import PATIENCE_S, SUBPROTOCOL
+
+SECRET = "of a sender"
+
+
+class HeldJournal(PostgresJournal):
+    """A journal of one election, whose answers about elections can be held back."""
+
+    def __init__(self) -> None:
+        self.registry = read_registry(a_registry())
+        self.tokens: list[TokenRow] = []
+        self.answering = asyncio.Event()
+        self.answering.set()
+        self.asked = asyncio.Event()
+
+    async def versions(self) -> dict[str, tuple[int, bool]]:
+        """See `PostgresJournal`."""
+        self.asked.set()
+        await self.answering.wait()
+        return {self.registry.id: (len(self.tokens), True)}
+
+    async def election(self, identifier: str) -> ElectionRow:
+        """See `PostgresJournal`."""
+        version = len(self.tokens)
+        return ElectionRow(1, version, self.registry, self.registry.publish_from, True, False, self.tokens)
+
+
+async def test_a_socket_whose_token_is_looked_for_while_the_door_drains_is_not_let_in() -> None:
+    """It would not hear the goodbye."""
+    journal, metrics, config = HeldJournal(), PushMetrics(), Config()
+    door = PushDoor(config, journal, metrics, Connections(config, metrics), lambda _: None)
+    await door.elections.look()
+    journal.asked.clear()
+    journal.answering.clear()
+    journal.tokens.append(a_token(1, digest=hashlib.sha256(SECRET.encode()).digest()))
+
+    async def connect(http: aiohttp.ClientSession, server: TestServer) -> int:
+        url = server.make_url(f"/v1/elections/{journal.registry.id}/push")
+        headers = {"Authorization": f"Bearer {SECRET}"}
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(url, protocols=[SUBPROTOCOL], headers=headers)
+        return refused.value.status
+
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        TestServer(door.application(lambda: True)) as server,
+        aiohttp.ClientSession() as http,
+    ):
+        connecting = asyncio.create_task(connect(http, server))
+        await journal.asked.wait()
+        door.drain()
+        await door.say_goodbye()
+        journal.answering.set()
+        assert await connecting == 503
