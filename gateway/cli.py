@@ -357,6 +357,41 @@ def push_command(
         sys.exit(130)
 
 
+_FeedUrl = Annotated[str, typer.Option(envvar="VALGNATT_FEED_URL", help="the feed door")]
+_Election = Annotated[
+    str | None, typer.Option(help="the election's identifier (default: the only one there is)")
+]
+_AsJson = Annotated[bool, typer.Option("--json", help="lines of JSON, for pipes")]
+
+
+@app.command("watch")
+def watch_command(
+    area: Annotated[
+        str | None, typer.Argument(help="with what is right below it (default: the country)")
+    ] = None,
+    election: _Election = None,
+    feed_url: _FeedUrl = "http://127.0.0.1:8080",
+    as_json: _AsJson = False,
+) -> None:
+    """Follow the result live in the terminal, until Ctrl-C."""
+    from gateway.client.watch_command import watch
+
+    try:
+        run(watch(feed_url, election, area, as_json=as_json))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@app.command("status")
+def status_command(
+    election: _Election = None, feed_url: _FeedUrl = "http://127.0.0.1:8080", as_json: _AsJson = False
+) -> None:
+    """Show where every municipality's counts are; status 1 if any of them waits too long to become public."""
+    from gateway.client.watch_command import status
+
+    sys.exit(run(status(feed_url, election, as_json=as_json)))
+
+
 async def _template(feed_url: str, election: str, areas: list[str]) -> str:
     from gateway.client.count_files import template
     from gateway.client.handing_in import registry_of

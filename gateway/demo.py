@@ -21,6 +21,7 @@ from gateway.client.rehearsal import Rehearsal, rehearse, told
 from gateway.client.replay import WAYS, Sending, Summary
 from gateway.client.schedule import Schedule, within
 from gateway.client.subscriber import Block, Subscriber
+from gateway.client.tables import area_table, ballots
 from gateway.config import Config
 from gateway.dataset import DataSet
 from gateway.errors import GatewayError
@@ -93,50 +94,15 @@ class Board:
         told = ""
         if country is not None:
             units = country["units"]
-            told = f"  {units['reported']} of {units['total']} units, {_ballots(country):,} ballots".replace(
+            told = f"  {units['reported']} of {units['total']} units, {ballots(country):,} ballots".replace(
                 ",", " "
             )
         return Text(f"{self._title}  {state}  {done:.0f} receipts{told}", style="bold")
 
     def _table(self) -> Table:
-        table = Table(expand=True, box=None, header_style="dim")
-        table.add_column("area")
-        for name in ("units", "ballots", "largest parties", "late", "falls"):
-            table.add_column(name, justify="left" if name == "largest parties" else "right")
-        rows = [area for area in self._copy.values() if area["parent"] is None]
-        roots = {area["area"] for area in rows}
-        rows += sorted(
-            (area for area in self._copy.values() if area["parent"] in roots), key=lambda area: area["name"]
-        )[:ROWS_MAX]
-        for area in rows:
-            units = area["units"]
-            late = self._late_s.get(area["area"])
-            table.add_row(
-                area["name"],
-                f"{units['reported']}/{units['total']}",
-                f"{_ballots(area):,}".replace(",", " "),
-                _largest(area),
-                f"{1000 * late:.0f} ms" if late is not None else "",
-                str(area.get("corrections") or ""),
-                style="bold" if area["parent"] is None else "",
-            )
-        return table
-
-
-def _ballots(area: dict[str, Any]) -> int:
-    return sum(counts["ballots"] for counts in area["counts"].values())
-
-
-def _largest(area: dict[str, Any]) -> str:
-    votes: dict[str, int] = {}
-    for counts in area["counts"].values():
-        for party, count in counts["votes"].items():
-            votes[party] = votes.get(party, 0) + count
-    total = sum(votes.values())
-    if not total:
-        return ""
-    first = sorted(votes, key=lambda party: -votes[party])[:4]
-    return "  ".join(f"{party} {100 * votes[party] / total:.1f} %" for party in first)
+        roots = [area for area in self._copy.values() if area["parent"] is None]
+        below = [area for area in self._copy.values() if area["parent"] in {root["area"] for root in roots}]
+        return area_table(roots, below, self._late_s, ROWS_MAX)
 
 
 async def replay(

@@ -34,6 +34,8 @@ PROMISED = {
     "replay",
     "db migrate",
     "push",
+    "watch",
+    "status",
 }
 SLOW = ("aiohttp", "asyncpg", "uvloop", "rich", "structlog", "orjson")
 """What `--help` has no use for; each takes a while to import."""

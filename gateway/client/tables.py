@@ -1,0 +1,111 @@
+"""PURE: areas of the feed, and transfers, as tables in a terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+Area = Mapping[str, Any]
+
+LARGEST = 4
+"""Parties named of an area."""
+
+
+def area_table(above: Sequence[Area], below: Sequence[Area], late_s: Mapping[str, float], most: int) -> Table:
+    """Return some areas in bold, and those below them by name: units, ballots, largest parties, how late, falls."""
+    table = Table(expand=True, box=None, header_style="dim")
+    table.add_column("area")
+    for name in ("units", "ballots", "largest parties", "late", "falls"):
+        table.add_column(name, justify="left" if name == "largest parties" else "right")
+    shown = sorted(below, key=lambda area: str(area["name"]))
+    for area, style in [*((each, "bold") for each in above), *((each, "") for each in shown[:most])]:
+        units = area["units"]
+        late = late_s.get(area["area"])
+        table.add_row(
+            area["name"],
+            f"{units['reported']}/{units['total']}",
+            spaced(ballots(area)),
+            largest(area),
+            milliseconds(late),
+            str(area.get("corrections") or ""),
+            style=style,
+        )
+    if len(shown) > most:
+        table.add_row(f"… and {len(shown) - most} more", style="dim")
+    return table
+
+
+def transfers_table(transfers: Sequence[Mapping[str, Any]], most: int) -> Table:
+    """Return municipalities with their reports on the way, the ones that wait longest first."""
+    table = Table(expand=True, box=None, header_style="dim")
+    table.add_column("municipality")
+    for name in ("units", "accepted", "published", "embargoed", "waits", "lag p99", "last contact"):
+        table.add_column(name, justify="right")
+    for each in by_waiting(transfers)[:most]:
+        waits = each["oldest_unpublished_s"]
+        table.add_row(
+            str(each["name"]),
+            f"{each['reported']}/{each['units']}",
+            spaced(each["accepted"]),
+            spaced(each["published"]),
+            spaced(each["embargoed"]),
+            f"{waits:.1f} s" if waits is not None else "",
+            milliseconds((each["lag_s"] or {}).get("p99")),
+            str(each["last_contact_at"] or "never")[:19].replace("T", " "),
+            style="bold red" if waits is not None and waits > LATE_S else "",
+        )
+    return table
+
+
+LATE_S = 5.0
+"""An accepted count that is not public after so long is late."""
+
+
+def by_waiting(transfers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return transfers, first the one whose oldest count waits longest, then by name."""
+    return sorted(transfers, key=lambda each: (-(each["oldest_unpublished_s"] or 0.0), str(each["name"])))
+
+
+def state_of(transfers: Sequence[Mapping[str, Any]]) -> str:
+    """Say in one sentence how the night stands."""
+    late = [each for each in by_waiting(transfers) if (each["oldest_unpublished_s"] or 0.0) > LATE_S]
+    embargoed = sum(each["embargoed"] for each in transfers)
+    reported = sum(each["reported"] for each in transfers)
+    units = sum(each["units"] for each in transfers)
+    if late:
+        first = late[0]
+        return (
+            f"{len(late)} of {len(transfers)} municipalities wait; longest {first['name']},"
+            f" {first['oldest_unpublished_s']:.0f} s."
+        )
+    if embargoed:
+        return f"{spaced(embargoed)} reports wait for the end of the embargo."
+    return f"Everything that came in is through: {spaced(reported)} of {spaced(units)} units have reported."
+
+
+def ballots(area: Area) -> int:
+    """Return the ballots of an area."""
+    return sum(counts["ballots"] for counts in area["counts"].values())
+
+
+def largest(area: Area) -> str:
+    """Return the largest parties of an area with their shares of the votes."""
+    votes: dict[str, int] = {}
+    for counts in area["counts"].values():
+        for party, count in counts["votes"].items():
+            votes[party] = votes.get(party, 0) + count
+    total = sum(votes.values())
+    if not total:
+        return ""
+    first = sorted(votes, key=lambda party: -votes[party])[:LARGEST]
+    return "  ".join(f"{party} {100 * votes[party] / total:.1f} %" for party in first)
+
+
+def spaced(number: int) -> str:
+    """A number as a person reads it."""
+    return f"{number:,}".replace(",", " ")
+
+
+def milliseconds(seconds: float | None) -> str:
+    """A short time as a person reads it."""
+    return f"{1000 * seconds:.0f} ms" if seconds is not None else ""

@@ -1,0 +1,103 @@
+"""`valgnatt watch` and `valgnatt status`, against a real gateway."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gateway.client.tables import state_of
+from gateway.generator import GeneratedElection
+from gateway.journal.embedded import EmbeddedPostgres
+from tests.running import Gateway, served
+from tests.web.conftest import make_database
+from tests.web.doors import COUNTRY, a_registry, a_report, shown
+
+PATIENCE_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def gateway(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
+    with served(make_database(postgres)) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def election(gateway: Gateway, small: GeneratedElection) -> str:
+    election = await gateway.load(a_registry(small))
+    sender = await gateway.issue(election, [COUNTRY])
+    async with aiohttp.ClientSession() as http:
+        for unit in ("0604-0001", "0604-0002"):
+            async with http.post(sender.url(), json=a_report(unit), headers=sender.headers) as answer:
+                assert answer.status == 201
+    await shown(gateway, election, 2)
+    return election
+
+
+def command(gateway: Gateway, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "gateway", *arguments],
+        env={**os.environ, "VALGNATT_FEED_URL": gateway.feed_url, "COLUMNS": "120"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_watch_gives_lines_of_json_to_a_pipe(gateway: Gateway, election: str) -> None:
+    """The area and what is right below it, as in the feed; Ctrl-C ends it quietly."""
+    with command(gateway, "watch", "0604", "--election", election, "--json") as process:
+        assert process.stdout is not None
+        lines = [json.loads(process.stdout.readline()) for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, said) == (130, "")
+    assert lines[0]["area"] == "0604"
+    assert lines[0]["cursor"].startswith("2-")
+    assert {line["parent"] for line in lines[1:]} == {"0604"}
+
+
+def test_status_says_where_every_count_is(gateway: Gateway, election: str) -> None:
+    with command(gateway, "status", "--election", election) as process:
+        said, complaint = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, complaint
+    assert "Everything that came in is through: 2 of" in said
+    assert "municipality" in said
+    with command(gateway, "status", "--election", election, "--json") as process:
+        said, _ = process.communicate(timeout=PATIENCE_S)
+    assert json.loads(said)["election"] == election
+
+
+def test_what_is_not_there_is_said_in_a_line(gateway: Gateway, election: str) -> None:
+    for arguments, words in (
+        (("watch", "nowhere", "--election", election), "no area nowhere"),
+        (("watch", "--election", "none"), "no election of that name"),
+        (("status", "--feed-url", "http://127.0.0.1:9"), "127.0.0.1:9"),
+    ):
+        with command(gateway, *arguments) as process:
+            said, complaint = process.communicate(timeout=PATIENCE_S)
+        assert (process.returncode, said) == (1, "")
+        assert words in complaint
+        assert len(complaint.splitlines()) == 1
+
+
+def a_transfer(name: str, **members: Any) -> dict[str, Any]:
+    return {
+        "name": name, "units": 10, "reported": 4, "accepted": 4, "published": 4, "embargoed": 0,
+        "oldest_unpublished_s": None, **members,
+    }  # fmt: skip
+
+
+def test_the_night_is_told_in_a_sentence() -> None:
+    """What waits too long comes first, then what waits for its time."""
+    good = a_transfer("Bergen")
+    assert state_of([good, good]) == "Everything that came in is through: 8 of 20 units have reported."
+    assert state_of([good, a_transfer("Oslo", embargoed=3)]) == "3 reports wait for the end of the embargo."
+    late = a_transfer("Oslo", oldest_unpublished_s=34.2, embargoed=3)
+    assert state_of([good, late]) == "1 of 2 municipalities wait; longest Oslo, 34 s."
