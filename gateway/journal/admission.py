@@ -1,7 +1,9 @@
 """PURE: who may wait for a commit, how many, and in whose turn.
 
 `WaitingRoom` holds reports in a lane a sender, taken in turn, so that no flood of one delays another.
-`CreditBank` shares out how many reports the WebSockets may leave unanswered. Neither reads a clock.
+`CreditBank` shares out how many reports the WebSockets may leave unanswered. `Pace` tells what a commit takes, so that
+the room can be as small as a slow database makes it: who is let in is served soon, the others are told so at once.
+None of them reads a clock.
 """
 
 from collections import OrderedDict, deque
@@ -11,19 +13,59 @@ from gateway.errors import Overloaded
 
 T = TypeVar("T")
 
+WAIT_S = 0.4
+"""What those let in may have to wait for; whoever would wait longer is better told to come back."""
+BATCH_S = 0.2
+"""What one commit may take: the next one waits for it."""
+ROOM_MIN, BATCH_MIN = 64, 16
+"""However slow the commits are."""
+NEW_WEIGHT = 0.3
+"""Of the newest commit in the average."""
+
+
+class Pace:
+    """What a report costs, by the commits seen. Invariant: it is told only by commits that were full, or cheaper.
+
+    A commit of few reports has costs that more would share, so it says only how cheap a report may be, and never how
+    dear. Source of the idea: J. D. C. Little, "A Proof for the Queuing Formula L = λW" (1961): a room for λ × W
+    reports is one in which nobody waits longer than W.
+    """
+
+    def __init__(self) -> None:
+        self.cost_s = 0.0
+        """Seconds a report; 0 while nothing is known."""
+
+    def committed(self, reports: int, seconds: float, *, full: bool) -> None:
+        """Note a commit; it was full where more waited than it took."""
+        if not reports:
+            return
+        cost_s = seconds / reports
+        if full:
+            self.cost_s += (cost_s - self.cost_s) * (NEW_WEIGHT if self.cost_s else 1.0)
+        elif cost_s < self.cost_s:
+            self.cost_s = cost_s
+
+    def within(self, seconds: float, least: int, most: int) -> int:
+        """Return how many reports are committed in so many seconds, within bounds."""
+        if self.cost_s * most <= seconds:
+            return most
+        return max(min(least, most), int(seconds / self.cost_s))
+
 
 class WaitingRoom(Generic[T]):
     """Items waiting for a commit. Invariants:
 
-    * At most `capacity` wait, and one request more: the one that went in beyond the room, if any.
+    * At most `most` wait, and one request more: the one that went in beyond the room, if any. New ones are let in
+      while fewer than `capacity` wait, which follows the pace of the commits and is never above `most`.
     * What is under credit, counted by the bank, has its place; the rest is admitted as long as there is room beside
       all credit, and a request that might never find room so goes in beyond it, one at a time.
     * Items of one lane leave in the order they came; lanes are served in turn. A sender has one lane, and another for
       what it sends under credit.
     """
 
-    def __init__(self, capacity: int, batch: int) -> None:
-        self.capacity = capacity
+    def __init__(self, most: int, batch: int) -> None:
+        self.most = most
+        self.capacity = most
         self.batch = batch
         self._lanes: OrderedDict[tuple[object, bool], deque[T]] = OrderedDict()
         self._length = 0
@@ -59,6 +101,11 @@ class WaitingRoom(Generic[T]):
         if count > room:
             raise Overloaded(f"{self._length} reports are waiting", self.delay_s())
 
+    @property
+    def beyond(self) -> int:
+        """Return how much of the request beyond the room still waits."""
+        return self._beyond_left
+
     def admit(self, sender: object, count: int, credit: int) -> None:
         """Let in a request of `count`, which is put next. Raises Overloaded, see `check`."""
         self.check(sender, count, credit)
@@ -78,7 +125,7 @@ class WaitingRoom(Generic[T]):
 
         Raises Overloaded where credit would fill more than the room: a last resort, the bank sees to it before.
         """
-        if credited and self._length - self._beyond_left >= self.capacity:
+        if credited and self._length - self._beyond_left >= self.most:
             raise Overloaded(f"{self._length} reports are waiting", self.delay_s())
         lane = self._lanes.get((sender, credited))
         if lane is None:
@@ -86,6 +133,10 @@ class WaitingRoom(Generic[T]):
         lane.append(item)
         self._length += 1
         self._admitted += not credited
+
+    def follow(self, pace: Pace) -> None:
+        """Let in as many as are served within WAIT_S."""
+        self.capacity = pace.within(WAIT_S, ROOM_MIN, self.most)
 
     def take(self, most: int) -> list[T]:
         """Take up to `most` items, an equal part from each lane, first from the one that waited longest for a turn."""
@@ -110,23 +161,29 @@ class WaitingRoom(Generic[T]):
 class CreditBank:
     """How many reports each connection may leave unanswered. Invariants:
 
-    * The sum of all credits never exceeds `total`, nor, with what was admitted to the room, the room.
+    * No credit is given beyond `total`, a half of the room, nor, with what was admitted to the room, beyond the room.
+      Where the room shrinks, credit that was given is taken back as it is answered.
     * What a connection handed on is under credit until it is answered, also after the connection has left.
     * Every connection's fair credit is the same: `most`, halved as often as needed, so that it changes rarely as
       connections come and go.
     """
 
-    def __init__(self, total: int, most: int, room: WaitingRoom[Any]) -> None:
-        self.total = total
+    def __init__(self, most: int, room: WaitingRoom[Any]) -> None:
         self.most = most
+        self.given = 0
+        """The sum of all credits, and of what those who left have unanswered."""
         self._room = room
         self._held: dict[object, int] = {}
         self._unanswered: dict[object, int] = {}
-        self._free = total
         self._open = True
 
     def __len__(self) -> int:
         return len(self._held)
+
+    @property
+    def total(self) -> int:
+        """Return how much credit there is."""
+        return max(1, self._room.capacity // 2)
 
     @property
     def fair(self) -> int:
@@ -137,11 +194,6 @@ class CreditBank:
         while fair > 1 and fair * len(self._held) > self.total:
             fair //= 2
         return fair
-
-    @property
-    def given(self) -> int:
-        """The sum of all credits, and of what those who left have unanswered."""
-        return self.total - self._free
 
     @property
     def promised(self) -> int:
@@ -159,9 +211,9 @@ class CreditBank:
         It rises as far as there is free credit and room for it, and falls no lower than what is unanswered.
         """
         held = self._held[holder]
-        free = min(self._free, self._room.left(self.given))
+        free = max(0, min(self.total - self.given, self._room.left(self.given)))
         credit = max(min(self.fair, held + free), self._unanswered.get(holder, 0))
-        self._free -= credit - held
+        self.given += credit - held
         self._held[holder] = credit
         return credit
 
@@ -181,12 +233,12 @@ class CreditBank:
         if unanswered:
             self._unanswered[holder] = unanswered
         if holder not in self._held:
-            self._free += 1
+            self.given -= 1
 
     def leave(self, holder: object) -> None:
         """Give back a connection's credit, but for what is unanswered."""
         if holder in self._held:
-            self._free += self._held.pop(holder) - self._unanswered.get(holder, 0)
+            self.given -= self._held.pop(holder) - self._unanswered.get(holder, 0)
 
     def close(self) -> None:
         """Make every fair credit 0: the journal is away."""

@@ -16,7 +16,7 @@ from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
 from gateway.election.report import Report, decode_report, warnings_of
 from gateway.election.validation import ValidReport
 from gateway.errors import Draining, ElectionUnknown, GatewayError, JournalUnavailable
-from gateway.journal.admission import WaitingRoom
+from gateway.journal.admission import BATCH_MIN, BATCH_S, Pace, WaitingRoom
 from gateway.journal.connection import Unstorable, VersionChanged
 from gateway.journal.elections import Standing
 from gateway.journal.postgres import Appended, Journal
@@ -83,6 +83,7 @@ class BatchWriter:
     ) -> None:
         self.room: WaitingRoom[Waiting] = WaitingRoom(pending_max, batch_max)
         self.released = standing.released
+        self._pace = Pace()
         self._journal = journal
         self._standing = standing
         self._renew = renew
@@ -136,7 +137,7 @@ class BatchWriter:
                 await self._wanted.wait()
                 if self._closed and not self._available:
                     return  # each batch would wait in vain for as long as a statement may take
-                batch = self.room.take(self._batch_max)
+                batch = self.room.take(self._pace.within(BATCH_S, BATCH_MIN, self._batch_max))
                 if not batch and not self._nudged:
                     if self._closed:
                         return
@@ -184,10 +185,16 @@ class BatchWriter:
                 continue
             except Unstorable as error:
                 return settled + await self._split(batch, error)
-            self._metrics.committed(len(batch), asyncio.get_running_loop().time() - started)
+            self._committed(len(batch), asyncio.get_running_loop().time() - started)
             self.released = appended.released_at is not None
             return settled + await self._outcomes(batch, appended)
         raise JournalUnavailable("the election kept changing while reports were checked")
+
+    def _committed(self, reports: int, seconds: float) -> None:
+        """Note how long a commit took, and let in as many as that allows."""
+        self._metrics.committed(reports, seconds)
+        self._pace.committed(reports, seconds, full=len(self.room) > 0)
+        self.room.follow(self._pace)
 
     def _check_again(self, batch: list[Waiting], settled: list[tuple[Waiting, Outcome]]) -> list[Waiting]:
         """Judge what was checked against an earlier standing of the election, and return what is still good."""

@@ -141,7 +141,7 @@ class PushDoor:
             batch_max=self._config.batch_max,
             on_availability=lambda available: self._available(standing.id, available),
         )
-        bank = CreditBank(max(1, self._config.pending_max // 2), self._config.credit_max, writer.room)
+        bank = CreditBank(self._config.credit_max, writer.room)
         self._open[standing.id] = OpenElection(standing, writer, bank)
         self._start_writer(writer)
 

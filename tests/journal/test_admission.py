@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gateway.errors import Overloaded
-from gateway.journal.admission import CreditBank, WaitingRoom
+from gateway.journal.admission import ROOM_MIN, WAIT_S, CreditBank, Pace, WaitingRoom
 
 CAPACITY, BATCH = 20, 5
 
@@ -226,15 +226,27 @@ def test_a_large_request_goes_in_beside_steady_small_ones() -> None:
 # Credit --------------------------------------------------------------------------------------------------
 
 
+class Fixed(Pace):
+    """A pace that makes a room of a certain size."""
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__()
+        self._capacity = capacity
+
+    def within(self, seconds: float, least: int, most: int) -> int:
+        return self._capacity
+
+
 class Bank(RuleBasedStateMachine):
     """Connections that come, send and go, requests beside them, and a journal that goes away and comes back."""
 
-    TOTAL, MOST, CAPACITY, BATCH = 20, 8, 40, 10
+    MOST, ROOM, BATCH = 8, 40, 10
 
     def __init__(self) -> None:
         super().__init__()
-        self.room: WaitingRoom[int | None] = WaitingRoom(self.CAPACITY, self.BATCH)
-        self.bank = CreditBank(self.TOTAL, self.MOST, self.room)
+        self.room: WaitingRoom[int | None] = WaitingRoom(self.ROOM, self.BATCH)
+        self.capacity = self.ROOM
+        self.bank = CreditBank(self.MOST, self.room)
         self.held: dict[int, int] = {}
         self.unanswered: Counter[int] = Counter()
         """Of connections, also of those that have left."""
@@ -247,11 +259,15 @@ class Bank(RuleBasedStateMachine):
         """The largest of 8, 4, 2 and 1 that all connections can have; at least 1."""
         if not self.open:
             return 0
-        return next((each for each in (8, 4, 2) if each * len(self.held) <= self.TOTAL), 1)
+        return next((each for each in (8, 4, 2) if each * len(self.held) <= self.total()), 1)
 
     def free(self) -> int:
         """What can be given: of the total, and of the room beside requests."""
-        return min(self.TOTAL, self.CAPACITY - self.requested + self.beyond) - self.given()
+        return max(0, min(self.total(), self.capacity - self.requested + self.beyond) - self.given())
+
+    def total(self) -> int:
+        """A half of the room."""
+        return max(1, self.capacity // 2)
 
     def given(self) -> int:
         gone = sum(count for holder, count in self.unanswered.items() if holder not in self.held)
@@ -301,7 +317,7 @@ class Bank(RuleBasedStateMachine):
             self.room.admit(sender, count, self.bank.promised)
         except Overloaded:
             return
-        if count > self.CAPACITY - self.bank.promised - self.requested + self.beyond:
+        if count > self.capacity - self.bank.promised - self.requested + self.beyond:
             assert not self.beyond
             self.beyond = count
         for _ in range(count):
@@ -317,7 +333,13 @@ class Bank(RuleBasedStateMachine):
             else:
                 self.bank.answered(holder)
                 self.unanswered[holder] -= 1
-        self.beyond = self.room.left(0) - (self.CAPACITY - self.requested)
+        self.beyond = self.room.beyond
+
+    @rule(capacity=st.integers(1, ROOM))
+    def follow(self, capacity: int) -> None:
+        """The room follows the pace of the commits; what waits already stays, and what is given is taken back later."""
+        self.room.follow(Fixed(capacity))
+        self.capacity = capacity
 
     @rule()
     def lose_the_journal(self) -> None:
@@ -338,10 +360,11 @@ class Bank(RuleBasedStateMachine):
             for holder in self.held:
                 self.held[holder] = self.bank.settle(holder)
         held = sorted(self.held.values(), reverse=True)
-        if not self.open or len(held) <= self.TOTAL:
+        if not self.open or len(held) <= self.total():
             assert held == [self.fair()] * len(held)
         else:
-            assert held == [1] * self.TOTAL + [0] * (len(held) - self.TOTAL)
+            assert set(held) <= {0, 1}
+            assert sum(held) >= self.total()
 
     @rule(count=st.integers(1, 12))
     def crowd(self, count: int) -> None:
@@ -352,10 +375,10 @@ class Bank(RuleBasedStateMachine):
     @invariant()
     def no_more_is_given_than_there_is(self) -> None:
         assert {holder: self.bank.held(holder) for holder in self.held} == self.held
-        assert self.bank.given == self.given() <= self.bank.promised <= self.TOTAL
+        assert self.bank.given == self.given() <= self.bank.promised <= self.ROOM // 2
         assert all(self.unanswered[holder] <= credit for holder, credit in self.held.items())
-        assert self.given() + self.requested - self.beyond <= self.CAPACITY
-        assert len(self.room) - self.beyond <= self.CAPACITY
+        assert self.given() + self.requested - self.beyond <= self.ROOM
+        assert len(self.room) - self.beyond <= self.ROOM
         assert all(0 <= credit <= self.MOST for credit in self.held.values())
         assert len(self.bank) == len(self.held)
         assert self.bank.fair == self.fair()
@@ -370,7 +393,7 @@ TestCreditBank = Bank.TestCase
 
 def test_credit_that_is_given_up_lifts_those_who_have_none() -> None:
     """A connection that came too late gets its part as soon as the others have settled."""
-    bank = CreditBank(8, 8, WaitingRoom(16, 1))
+    bank = CreditBank(8, WaitingRoom(16, 1))
     assert bank.enter("first") == 8
     assert bank.enter("second") == 0
     assert bank.settle("first") == 4
@@ -382,7 +405,7 @@ def test_credit_that_is_given_up_lifts_those_who_have_none() -> None:
 def test_credit_of_who_has_left_is_free_when_what_it_sent_is_answered() -> None:
     """So connecting, sending and leaving again and again fills no more of the room than staying does."""
     room: WaitingRoom[Any] = WaitingRoom(16, 4)
-    bank = CreditBank(8, 8, room)
+    bank = CreditBank(8, room)
     waiting = []
     for holder in range(100):
         for _ in range(bank.enter(holder)):
@@ -399,7 +422,7 @@ def test_credit_of_who_has_left_is_free_when_what_it_sent_is_answered() -> None:
 
 def test_credit_does_not_fall_below_what_is_unanswered() -> None:
     """Others wait for it until then."""
-    bank = CreditBank(8, 8, WaitingRoom(16, 4))
+    bank = CreditBank(8, WaitingRoom(16, 4))
     assert bank.enter("first") == 8
     for _ in range(8):
         bank.hand_on("first")
@@ -415,7 +438,7 @@ def test_credit_does_not_fall_below_what_is_unanswered() -> None:
 def test_requests_leave_room_for_the_credit_that_connections_are_to_have() -> None:
     """Credit waits while requests fill the room, and they let it in as they leave."""
     room: WaitingRoom[Any] = WaitingRoom(16, 16)
-    bank = CreditBank(8, 8, room)
+    bank = CreditBank(8, room)
     room.admit("a", 14, bank.promised)
     for _ in range(14):
         room.put("a", None, credited=False)
@@ -424,3 +447,45 @@ def test_requests_leave_room_for_the_credit_that_connections_are_to_have() -> No
     with pytest.raises(Overloaded):
         room.admit("b", 1, bank.promised)
     assert bank.settle("socket") == 8
+
+
+# Pace ----------------------------------------------------------------------------------------------------
+
+
+def test_a_room_is_as_large_as_is_served_in_time() -> None:
+    """2 000 reports a second: 800 may wait; and never fewer than some, nor more than there is room for."""
+    room: WaitingRoom[int] = WaitingRoom(20_000, 500)
+    pace = Pace()
+    for seconds, expected in ((0.25, 2000 * WAIT_S), (0.001, 20_000), (50.0, ROOM_MIN)):
+        for _ in range(60):
+            pace.committed(500, seconds, full=True)
+        room.follow(pace)
+        assert room.capacity == pytest.approx(expected, rel=0.01)
+
+
+def test_small_commits_do_not_make_the_room_small() -> None:
+    """They take long for what is in them, and say nothing of what more would take; of how little, they may."""
+    pace = Pace()
+    pace.committed(1, 0.01, full=False)
+    assert pace.within(WAIT_S, 1, 20_000) == 20_000
+    pace.committed(100, 0.1, full=True)
+    pace.committed(1, 0.01, full=False)
+    assert pace.cost_s == pytest.approx(0.001)
+    pace.committed(100, 0.01, full=False)
+    assert pace.cost_s == pytest.approx(0.0001)
+    pace.committed(0, 5.0, full=True)
+    assert pace.cost_s == pytest.approx(0.0001)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1000), st.floats(0, 100), st.booleans())),
+    st.integers(1, 50),
+    st.integers(1, 1000),
+)
+def test_whatever_the_pace_what_is_let_in_stays_within_bounds(
+    commits: list[tuple[int, float, bool]], least: int, most: int
+) -> None:
+    pace = Pace()
+    for reports, seconds, full in commits:
+        pace.committed(reports, seconds, full=full)
+        assert min(least, most) <= pace.within(WAIT_S, least, most) <= most
