@@ -92,6 +92,7 @@ class Publisher:
         self._unsent: deque[_Push] = deque()
         self._sent: dict[int, _Push] = {}
         self._credit = 0
+        self._resume_at = 0.0  # by the loop's clock; nothing is sent before
         self._wanted = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -147,7 +148,7 @@ class Publisher:
                 except (aiohttp.ClientError, TimeoutError, ConnectionError):
                     wait_s = pause_s
                     pause_s = min(2 * pause_s, RETRY_MOST_S)
-                self._unsent.extendleft(reversed(self._sent.values()))
+                self._unsent = deque(sorted((*self._sent.values(), *self._unsent), key=lambda push: push.key))
                 self._sent.clear()
                 await asyncio.sleep(random.uniform(0.5, 1.0) * wait_s)  # noqa: S311 - jitter
         except PushRefused as error:
@@ -175,9 +176,12 @@ class Publisher:
                 await asyncio.wait({sending})
 
     async def _send(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        clock = asyncio.get_running_loop().time
         while True:
             self._wanted.clear()
-            while self._unsent and len(self._sent) < self._credit:
+            while (wait_s := self._resume_at - clock()) > 0:  # noqa: ASYNC110 - it is a time, and may be put off
+                await asyncio.sleep(wait_s)
+            while self._unsent and len(self._sent) < self._credit and self._resume_at <= clock():
                 push = self._unsent.popleft()
                 self._sent[push.key] = push
                 frame = b'{"type":"report","id":%d,"report":%s}' % (push.key, push.body)
@@ -208,17 +212,18 @@ class Publisher:
         if push is None:
             return
         if answer.outcome == "retry":
-            loop = asyncio.get_running_loop()
-            loop.call_later(answer.retry_after_s or RETRY_FIRST_S, self._again, push)
+            self._again(push, answer.retry_after_s or RETRY_FIRST_S)
             return
         if not push.answer.done():
             push.answer.set_result(answer)
         if not self._sent and not self._unsent:
             self._empty.set()
 
-    def _again(self, push: _Push) -> None:
-        self._unsent.append(push)
-        self._wanted.set()
+    def _again(self, push: _Push, wait_s: float) -> None:
+        """Put a report back in its place and send nothing meanwhile: a later one of its unit would make it stale."""
+        later = (place for place, other in enumerate(self._unsent) if other.key > push.key)
+        self._unsent.insert(next(later, len(self._unsent)), push)
+        self._resume_at = max(self._resume_at, asyncio.get_running_loop().time() + wait_s)
 
     def _fail(self, error: PushRefused) -> None:
         for push in (*self._sent.values(), *self._unsent):
@@ -252,7 +257,7 @@ async def push_http(
             async with session.post(url, data=body, headers=headers) as response:
                 status, answer = response.status, await response.read()
                 after_s = float(response.headers.get("Retry-After", "0.5"))
-        except (aiohttp.ClientConnectionError, TimeoutError):
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError):
             await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311
             continue
         if status in (429, 503):
