@@ -8,10 +8,13 @@ workers have ended. Knows nothing of what the workers do.
 
 import asyncio
 import os
+import queue
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Container, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from typing import Any, Protocol
 
@@ -28,8 +31,8 @@ WORKER_COMMAND = (sys.executable, "-m", "gateway", "worker")
 """Is given two more words: the worker's name, for whoever lists processes, and the descriptor of its line."""
 METRICS_S = 2.0
 """Seconds a worker has to say what it counts."""
-GIVE_UP_AFTER = 5
-"""Failed attempts in a row to bring Postgres up again."""
+GIVE_UP_S = 120.0
+"""Seconds of failed attempts to bring Postgres up again; after a crash much may have to be read once more."""
 
 log = structlog.get_logger()
 
@@ -42,8 +45,49 @@ class Ports(msgspec.Struct, frozen=True):
     admin: int | None = None
 
 
+class LongLivedThread:
+    """A thread that calls one thing after another, and lives as long as the process.
+
+    Some system calls tie a child to the thread that forked it; a pool's thread may end, and the child with it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[tuple[Callable[[], object], Future[None]]] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    async def call(self, function: Callable[[], object]) -> None:
+        """Call it there and wait until it has ended, also where who waits is cancelled; raise what it raises."""
+        called: Future[None] = Future()
+        self._calls.put((function, called))
+        ending = asyncio.wrap_future(called)
+        cancelled: asyncio.CancelledError | None = None
+        while not ending.done():
+            try:
+                await asyncio.wait((ending,))
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            ending.exception()  # nobody is there to hear of it
+            raise cancelled
+        ending.result()
+
+    def _run(self) -> None:
+        while True:
+            function, called = self._calls.get()
+            try:
+                function()
+            except BaseException as error:
+                called.set_exception(error)
+            else:
+                called.set_result(None)
+
+
 class Restartable(Protocol):
-    """A database that lives with this machine. `restart` may block: nothing here is in more of a hurry."""
+    """A database that lives with this machine.
+
+    `restart` may block for long, and what it starts may end with the thread that started it. So it is called in one
+    thread that lives as long as the process.
+    """
 
     async def wait_ended(self) -> object:
         """Wait until it is down, wanted or not."""
@@ -116,14 +160,16 @@ class Supervisor:
             self._fail(reason, stop)
 
     async def keep_database(self, database: Restartable, stop: asyncio.Event) -> None:
-        """Restart Postgres whenever it ends; if that is in vain, drain everything."""
-        backoff, failures, clock = Backoff(), 0, asyncio.get_running_loop().time
-        while failures < GIVE_UP_AFTER:
+        """Restart Postgres whenever it ends; if that is in vain for GIVE_UP_S, drain everything."""
+        backoff, clock, failing_since = Backoff(), asyncio.get_running_loop().time, None
+        thread: LongLivedThread | None = None
+        while True:
             since = clock()
             await database.wait_ended()
             if stop.is_set():  # it ends with everything, and the caller sees to that
                 return
-            if clock() - since >= STEADY_S:
+            ended_at = clock()
+            if ended_at - since >= STEADY_S:
                 backoff.reset()
             delay_s = backoff.next()
             log.error("database ended unasked", restart_in_s=delay_s)
@@ -132,13 +178,17 @@ class Supervisor:
                 return
             self._database_restarts += 1
             try:
-                database.restart()
-                failures = 0
+                thread = thread or LongLivedThread("database")
+                await thread.call(database.restart)
+                failing_since = None
                 log.info("database restarted")
             except Exception as error:  # whatever it is, a night is not given up for it at once
-                failures += 1
-                log.exception("database could not be restarted", error=error, attempt=failures)
-        self._fail(f"the database could not be restarted {failures} times", stop)
+                failing_since = ended_at if failing_since is None else failing_since
+                failing_s = clock() - failing_since
+                log.exception("database could not be restarted", error=error, failing_s=round(failing_s, 1))
+                if failing_s >= GIVE_UP_S:
+                    self._fail(f"the database could not be restarted for {failing_s:.0f} s", stop)
+                    return
 
     def _fail(self, reason: str, stop: asyncio.Event) -> None:
         log.critical("giving up", reason=reason)

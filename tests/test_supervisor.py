@@ -6,6 +6,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
@@ -374,13 +375,75 @@ async def test_a_database_that_ends_is_restarted_until_it_is_up() -> None:
     assert not stop.is_set()
 
 
-async def test_a_database_that_cannot_be_restarted_ends_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After some failures in a row all is drained, with status 1."""
-    monkeypatch.setattr(supervisor, "GIVE_UP_AFTER", 2)
+async def test_a_database_that_cannot_be_restarted_for_long_ends_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is given up by time, however quickly the attempts fail; then all is drained, with status 1."""
+    monkeypatch.setattr(supervisor, "GIVE_UP_S", 0.5)
     machine, stop = Supervisor(a_config(), ["false"]), asyncio.Event()
-    await machine.keep_database(Database(attempts=9), stop)
+    await machine.keep_database(Database(attempts=99), stop)
     assert stop.is_set()
     assert machine.status == 1
+
+
+async def test_a_database_that_has_long_been_up_is_not_given_up_at_its_first_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The time in vain begins when it ends, and many quick failures are no reason by themselves."""
+    monkeypatch.setattr(workers.Backoff, "next", lambda _: 0.0)
+    database, stop = Database(attempts=50), asyncio.Event()
+    keeping = asyncio.create_task(Supervisor(a_config(), ["false"]).keep_database(database, stop))
+    await database.up.wait()
+    keeping.cancel()
+    assert not stop.is_set()
+
+
+class SlowDatabase:
+    """A database that ends again and again, and takes as long to come up as it is held."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.held = threading.Event()
+        self.threads: list[threading.Thread] = []
+        self._loop = asyncio.get_running_loop()
+
+    async def wait_ended(self) -> None:
+        if len(self.threads) == 2:
+            await asyncio.Event().wait()
+
+    def restart(self) -> None:
+        self.threads.append(threading.current_thread())
+        self._loop.call_soon_threadsafe(self.asked.set)
+        self.held.wait()
+
+
+async def test_while_a_database_comes_up_everything_else_goes_on() -> None:
+    """It is brought up in a thread of its own, always the same, which lives on."""
+    database, stop = SlowDatabase(), asyncio.Event()
+    keeping = asyncio.create_task(Supervisor(a_config(), ["false"]).keep_database(database, stop))
+    await database.asked.wait()  # this loop still runs
+    assert threading.main_thread() not in database.threads
+    database.held.set()
+    while len(database.threads) < 2:  # noqa: ASYNC110 - told by a thread
+        await asyncio.sleep(0.01)
+    keeping.cancel()
+    await asyncio.wait((keeping,))
+    assert database.threads[0] is database.threads[1]
+    assert database.threads[0].is_alive()
+
+
+async def test_a_restart_that_is_under_way_is_waited_for_also_when_supervising_ends() -> None:
+    """What it starts is there by then, so whoever closes the database after that finds all of it."""
+    database, stop = SlowDatabase(), asyncio.Event()
+    keeping = asyncio.create_task(Supervisor(a_config(), ["false"]).keep_database(database, stop))
+    await database.asked.wait()
+    keeping.cancel()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not keeping.done()
+    database.held.set()
+    await asyncio.wait((keeping,))
+    assert keeping.cancelled()
 
 
 def test_backoff_doubles_up_to_ten_seconds() -> None:

@@ -153,6 +153,8 @@ class Publisher:
                 await asyncio.sleep(random.uniform(0.5, 1.0) * wait_s)  # noqa: S311 - jitter
         except PushRefused as error:
             self._fail(error)
+        finally:
+            self._fail(PushRefused("the publisher has ended"))  # whatever it was: nobody waits for ever
 
     async def _connection(self) -> float:
         """Serve one connection to its end; return after how many seconds to come back."""

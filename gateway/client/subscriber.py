@@ -82,6 +82,8 @@ class Subscriber:
         self._own_session = session is None
         self._session = session
         self._response: aiohttp.ClientResponse | None = None
+        self._told_s = 0.0
+        """When to come back, if that was the last that the gateway said; it is spread there."""
 
     async def __aenter__(self) -> Self:
         if self._session is None:
@@ -120,7 +122,8 @@ class Subscriber:
                     yield block
             except (aiohttp.ClientError, TimeoutError, ConnectionError, zlib.error):
                 pass
-            await asyncio.sleep(random.uniform(0.5, 1.0) * pause_s)  # noqa: S311 - jitter
+            told_s, self._told_s = self._told_s, 0.0
+            await asyncio.sleep(max(told_s, random.uniform(0.5, 1.0) * pause_s))  # noqa: S311 - jitter
             pause_s = min(2 * pause_s, RETRY_MOST_S)
 
     async def _connection(self) -> AsyncIterator[Block]:
@@ -144,8 +147,10 @@ class Subscriber:
                         area = orjson.loads(event.data)
                         pending[area["area"]] = area
                     elif event.type == "block":
+                        parser.retry_ms = None
                         yield self._apply(event, pending)
                         pending = {}
+            self._told_s = (parser.retry_ms or 0) / 1000
 
     def _apply(self, event: Event, areas: dict[str, Mapping[str, Any]]) -> Block:
         told = msgspec.json.decode(event.data, type=_Told)

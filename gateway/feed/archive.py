@@ -8,6 +8,7 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 
 from gateway.election.report import Publication
+from gateway.errors import JournalUnavailable
 from gateway.wire.events import publication_line
 
 RANGE = 1000
@@ -39,7 +40,8 @@ class Archive:
     async def lines(self, first: int, last: int) -> list[bytes]:
         """Return the publications `first` to `last`, fewer where fewer are applied, a JSON line each.
 
-        Raises what the reading of an older range raises.
+        Raises what the reading of an older range raises, and JournalUnavailable where that range is not whole: from
+        a replica that is behind, or was restored.
         """
         last = min(last, self._last)
         found: list[bytes] = []
@@ -62,6 +64,10 @@ class Archive:
             async with self._one_at_a_time:
                 if number not in self._ranges:
                     read = await self._read(number * RANGE, RANGE)
+                    if len(read) < RANGE:
+                        raise JournalUnavailable(
+                            f"{len(read)} publications after {number * RANGE}: not all there"
+                        )
                     self._ranges[number] = [publication_line(publication) for publication in read]
                     while len(self._ranges) > RANGES_MAX:
                         self._ranges.popitem(last=False)

@@ -5,6 +5,7 @@ flush, so any connection can take any block. The stream ends without a trailer (
 """
 
 import random
+import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ GZIP_START = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 BLOCKS_MAX = 256
 """Blocks kept of one state; whoever needs another evicts the one used longest ago."""
 BLOCK_BYTES_MAX = 64 << 20
+SHARED_S = 1.0
+"""How long a block is shared: it says what time it is, and that has to be so."""
 
 
 def deflate(data: bytes) -> bytes:
@@ -30,12 +33,12 @@ def deflate(data: bytes) -> bytes:
 class Position:
     """A moment of the record, and what a block that ends there says of it."""
 
-    __slots__ = ("_chain", "_cursor", "_published_at", "_rehearsal", "sequence")
+    __slots__ = ("_cursor", "_published_at", "_rehearsal", "chain", "sequence")
 
     def __init__(self, state: ElectionState) -> None:
         self.sequence = state.sequence
         self._cursor = state.cursor()
-        self._chain = state.chain
+        self.chain = state.chain
         self._published_at = state.published_at
         self._rehearsal = state.registry.rehearsal
 
@@ -43,7 +46,7 @@ class Position:
         """Return these `area` events as a block that ends here, without any as a heartbeat."""
         end = block_event(
             self._cursor,
-            self._chain,
+            self.chain,
             self._published_at,
             snapshot=snapshot,
             areas=len(events),
@@ -56,12 +59,13 @@ class Position:
 class Block:
     """Bytes that bring a reader to a position."""
 
-    __slots__ = ("_deflated", "areas", "plain", "position")
+    __slots__ = ("_deflated", "areas", "made_at", "plain", "position")
 
     def __init__(self, plain: bytes, areas: int, position: Position) -> None:
         self.plain = plain
         self.areas = areas
         self.position = position
+        self.made_at = time.monotonic()
         self._deflated: bytes | None = None
 
     def bytes(self, *, gzip: bool) -> bytes:
@@ -115,11 +119,14 @@ class BlockMaker:
     def _shared(self, selection: Selection, sequence: int) -> Block:
         key = (selection.key, sequence)
         block = self._blocks.get(key)
-        if block is not None:
+        if block is not None and time.monotonic() - block.made_at < SHARED_S:
             self._blocks.move_to_end(key)
             return block
+        if block is not None:
+            self._held -= len(block.plain)
         block = self._make(selection, sequence)
         self._blocks[key] = block
+        self._blocks.move_to_end(key)
         self._held += len(block.plain)
         while len(self._blocks) > BLOCKS_MAX or (self._held > BLOCK_BYTES_MAX and len(self._blocks) > 1):
             self._held -= len(self._blocks.popitem(last=False)[1].plain)

@@ -27,7 +27,6 @@ class Reader(asyncio.Protocol):
         self._transport = transport
         self._gone = gone
         self.channel: Channel | None = None
-        self.paused = False
         self.overdue_at = 0.0
         """When a reader whose socket takes nothing is closed, by the loop's clock."""
         self.block: Block | None = None
@@ -36,10 +35,18 @@ class Reader(asyncio.Protocol):
         transport.set_write_buffer_limits(
             high=0 if transport.get_extra_info("sslcontext") is None else 1, low=0
         )
+        # An answer before may not be taken yet, and then it was not this that was told to pause.
+        self.paused = transport.get_write_buffer_size() > 0
 
-    def send(self, data: bytes) -> None:
-        """Write without waiting; `paused` tells afterwards whether the socket took it all."""
-        self._transport.write(data)
+    def send(self, *data: bytes) -> None:
+        """Write without waiting; `paused` tells afterwards whether the socket took it all.
+
+        Several pieces stay several, so that a socket that takes nothing holds on to what is shared, and to no copy.
+        """
+        if len(data) == 1:
+            self._transport.write(data[0])
+        else:
+            self._transport.writelines(data)
 
     def data_received(self, data: bytes) -> None:
         """Ignore what a reader says: it has nothing to say."""
@@ -159,8 +166,12 @@ class Channel:
             self._send(reader, self._maker.since(self.selection, position.sequence), now)
 
     def beat(self, now: float) -> None:
-        """Send an empty block, so that everyone knows the stream lives."""
-        self._skip_unchanged()
+        """Send an empty block, so that everyone knows the stream lives.
+
+        While a long run of publications is half applied nobody is moved by it.
+        """
+        if self._maker.settled:
+            self._skip_unchanged()
         self._broadcast(self.position.block(), now)
         for reader, position in list(self._late.items()):
             block = position.block()
@@ -198,9 +209,9 @@ class Channel:
         self._count(len(data), len(self._in_step) + len(stuck))
 
     def _send(self, reader: Reader, block: Block, now: float, head: bytes = b"") -> None:
-        data = head + block.bytes(gzip=self.gzip)
-        reader.send(data)
-        self._count(len(data), 1)
+        data = block.bytes(gzip=self.gzip)
+        reader.send(head, data)
+        self._count(len(head) + len(data), 1)
         if reader.paused:
             self._block(reader, block, now)
         elif block.position is self.position:

@@ -31,6 +31,7 @@ class Hub:
         self._metrics = metrics
         self._heartbeat_s = heartbeat_s
         self._feeds: dict[str, ElectionFeed] = {}
+        self._following: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._looked = asyncio.Event()
 
@@ -90,12 +91,17 @@ class Hub:
 
     async def _look(self, parts: asyncio.TaskGroup) -> bool:
         moved = False
-        for head in await self._record.heads():
+        heads = await self._record.heads()
+        for gone in self._feeds.keys() - {head.id for head in heads}:
+            log.error("an election is gone from the record", election=gone)
+            self._following.pop(gone).cancel()
+            self._feeds.pop(gone).close()
+        for head in heads:
             feed = self._feeds.get(head.id)
             if feed is None:
                 document = await self._record.registry(head.key)
                 feed = self._feeds[head.id] = ElectionFeed(self._record, head, document, self._metrics)
-                parts.create_task(feed.run(), name=f"feed {head.id}")
+                self._following[head.id] = parts.create_task(feed.run(), name=f"feed {head.id}")
                 moved = True
             elif head.version != feed.head.version and not feed.state.sequence:
                 document = await self._record.registry(head.key)
@@ -122,10 +128,11 @@ class Hub:
             self._close_greediest()
 
     def _close_greediest(self) -> None:
-        pinned: dict[int, tuple[int, list[Reader]]] = {}
+        pinned: dict[tuple[int, bool], tuple[int, list[Reader]]] = {}
         for feed in self.feeds():
             for channel in feed.channels:
-                pinned |= channel.pinned()
+                for block, (size, readers) in channel.pinned().items():
+                    pinned.setdefault((block, channel.gzip), (size, []))[1].extend(readers)
         held = sum(size for size, _ in pinned.values())
         for size, readers in sorted(pinned.values(), key=lambda each: -each[0]):
             if held <= PINNED_MAX:

@@ -218,7 +218,7 @@ class ElectionFeed:
             except HistoryChanged as error:
                 log.error("the record is another one; starting over", election=self.id, reason=str(error))
                 self._metrics.rebuilt.inc()
-                self._start_over()
+                await self._start_over_with_another_record()
             except JournalUnavailable as error:
                 log.warning("record not read", election=self.id, error=str(error))
                 await asyncio.sleep(0.5)
@@ -230,20 +230,44 @@ class ElectionFeed:
         self.document = document
         self._start_over()
 
+    async def _start_over_with_another_record(self) -> None:
+        """Begin again with the registry that is in the record now: it may be another one too."""
+        self._settled.clear()
+        while True:
+            try:
+                self.document = await self._record.registry(self.head.key)
+                break
+            except JournalUnavailable as error:
+                log.warning("registry not read", election=self.id, error=str(error))
+                await asyncio.sleep(0.5)
+        self._start_over()
+
+    def close(self) -> None:
+        """Close every reader: the election is not in the record any more."""
+        self._close(self.channels)
+
     def _start_over(self) -> None:
         """Begin again from nothing; readers are closed and come back for a snapshot."""
-        readers = [reader for channel in self.channels for reader in channel.readers()]
+        channels = self.channels
         self.begin(self.document)
         self._wanted.set()
-        for reader in readers:
+        self._close(channels)
+
+    def _close(self, channels: Sequence[Channel]) -> None:
+        for reader in [reader for channel in channels for reader in channel.readers()]:
             reader.channel = None
-            reader.end()
+            if reader.paused:
+                reader.abort()  # it might never take what is unsent, and nobody would call it overdue any more
+            else:
+                reader.end()
 
     async def _follow(self) -> None:
         head = self.head
         await self._require_same_history(head)
         applied: list[Publication] = []
         while self.state.sequence < head.sequence:
+            if applied:
+                self._settled.clear()
             page = await self._record.publications(head.key, self.state.sequence, PAGE)
             if not page:
                 raise JournalUnavailable(
@@ -286,7 +310,7 @@ class ElectionFeed:
     def _publish(self, applied: Sequence[Publication]) -> None:
         """Show the state: wake whoever waits for it, and write to the readers of every change."""
         self._settled.set()
-        if not applied:
+        if not applied and self.maker.settled:
             return
         self.maker.advance()
         sequence = self.state.sequence
@@ -305,10 +329,8 @@ class ElectionFeed:
 
     def beat(self, now: float, tick: int, heartbeat_s: float) -> None:
         """Serve the paces whose turn it is, and whoever has heard nothing for a while. Called once a second."""
-        if not self.settled:
-            return
         for channel in self.channels:
-            if channel.every_s and tick % channel.every_s == 0:
+            if self.settled and channel.every_s and tick % channel.every_s == 0:
                 channel.write(now)
             if now - channel.wrote_at >= heartbeat_s - 1.5:
                 channel.beat(now)
@@ -318,11 +340,12 @@ class ElectionFeed:
         if self.head.released_at is None:
             return
         found: dict[str, Beyond] = {}
+        published = self.transfers.published()
         for each in await self._record.beyond(self.head.key, self.state.sequence):
             municipality = self.transfers.municipality_of(each.unit)
             held = found.get(municipality)
             found[municipality] = Beyond(
-                each.accepted + (held.accepted if held else 0),
+                each.accepted + (held.accepted if held else published[municipality]),
                 min(each.oldest_published_at, held.oldest_published_at) if held else each.oldest_published_at,
                 max(each.last_accepted_at, held.last_accepted_at) if held else each.last_accepted_at,
             )

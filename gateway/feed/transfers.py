@@ -50,9 +50,10 @@ class LagHistogram:
 
 
 class Beyond(NamedTuple):
-    """What the journal holds of a municipality past what is applied."""
+    """What the journal was seen to hold of a municipality, where that was more than was applied then."""
 
     accepted: int
+    """In all, also what was applied."""
     oldest_published_at: datetime
     last_accepted_at: datetime
 
@@ -89,6 +90,10 @@ class Transfers:
         """Return the municipality that answers for a unit."""
         return self._of_unit[unit]
 
+    def published(self) -> dict[str, int]:
+        """Return how many publications of each municipality are applied."""
+        return {municipality: transfer.published for municipality, transfer in self._by_area.items()}
+
     def applied(self, publication: Publication, now: datetime) -> None:
         """Note that a publication is part of the state here."""
         transfer = self._by_area[self._of_unit[publication.unit]]
@@ -119,6 +124,8 @@ class Transfers:
         self, municipality: str, beyond: Beyond | None, contacts: Mapping[str, datetime], now: datetime
     ) -> dict[str, Any]:
         transfer = self._by_area[municipality]
+        if beyond is not None and beyond.accepted <= transfer.published:
+            beyond = None  # applied meanwhile
         last_accepted_at = beyond.last_accepted_at if beyond is not None else transfer.last_accepted_at
         waited = max(0.0, (now - beyond.oldest_published_at).total_seconds()) if beyond is not None else None
         return {
@@ -126,7 +133,7 @@ class Transfers:
             "name": self._registry.by_id[municipality].name,
             "units": transfer.units,
             "reported": len(transfer.reported),
-            "accepted": transfer.published + (beyond.accepted if beyond is not None else 0),
+            "accepted": beyond.accepted if beyond is not None else transfer.published,
             "published": transfer.published,
             "embargoed": 0,
             "oldest_unpublished_s": waited,

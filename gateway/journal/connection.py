@@ -1,12 +1,16 @@
 """Connections to Postgres: how they are opened, bounded and given up, and what their errors mean.
 
+The promise: every wait has an end. A host that says nothing costs HOST_S and not the turn of the next one, and a
+connection on which an answer is outstanding is closed and never waited for.
+
 asyncpg's errors stop at this package: `answering` turns them into the gateway's own.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
@@ -27,6 +31,15 @@ STATEMENT_S = 5.0
 ANSWER_S = 8.0
 """How long an answer is waited for; longer than STATEMENT_S, so that the server's own word comes first."""
 CONNECT_S = 5.0
+"""What a connection may take to be had: opened, or free in a pool."""
+HOST_S = 2.0
+"""What one of several hosts may take to let us in, before the next is tried; less than half of CONNECT_S."""
+PROBE_S = 30.0
+"""How often a listener that hears nothing asks whether the other end is still there."""
+LISTEN_AGAIN_S = 1.0
+"""How long a listener waits before it connects again."""
+NO_LISTEN_S = 5.0
+"""Likewise where LISTEN is refused: it is a standby."""
 
 _SESSION = {
     "application_name": "valgnatt",
@@ -44,8 +57,25 @@ _SESSION = {
     "tcp_user_timeout": "8000",
 }
 
-_REPORTS_AT_FAULT = ("22", "23", "54")
-"""SQLSTATE classes that blame what was sent: data exception, integrity constraint, program limit."""
+VERSION_CHANGED = "VG001"
+"""The SQLSTATE by which an append is turned back that rests on another version."""
+_REPORTS_AT_FAULT = ("22", "23")
+"""SQLSTATE classes that blame what was sent: data exception, integrity constraint."""
+_PLACE_TAKEN = "23505"
+"""A place or a revision was given twice: the head has fallen behind its reports, for which no report can be blamed."""
+_LIMIT = "54"
+"""The class of limits. A report hits one only with what an index cannot take, and then the error names the index; a
+full queue of notifications is in this class too."""
+_OUTAGES = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+"""What a database call raises, where nothing more is known of it."""
+_LOCAL_COMMIT = ("01000", "57P01")
+"""What a commit says that was told not to wait for the standby any more: a warning, or that the session ends."""
 
 
 class VersionChanged(GatewayError):
@@ -68,15 +98,58 @@ def answering() -> Iterator[None]:
         yield
     except asyncpg.PostgresError as error:
         state = error.sqlstate or ""
-        if state == "VG001":
+        if state == VERSION_CHANGED:
             raise VersionChanged(str(error)) from error
         if state == "VG002":
             raise ElectionUnknown(str(error)) from error
-        if state[:2] in _REPORTS_AT_FAULT:
+        if _blames_report(error, state):
             raise Unstorable(f"{type(error).__name__} ({state})") from error
         raise JournalUnavailable(f"{type(error).__name__} ({state}): {error}") from error
-    except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError) as error:
+    except _OUTAGES as error:
         raise JournalUnavailable(f"{type(error).__name__}: {error}") from error
+
+
+def _blames_report(error: asyncpg.PostgresError, state: str) -> bool:
+    if state[:2] == _LIMIT:
+        return getattr(error, "constraint_name", None) is not None
+    return state[:2] in _REPORTS_AT_FAULT and state != _PLACE_TAKEN
+
+
+class LocalCommit:
+    """Whether a commit on this connection was cut short while it waited for the synchronous standby.
+
+    Whoever cancels such a wait makes Postgres report success, with a warning: the transaction is committed here and
+    perhaps nowhere else. Used around a statement, as a context.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._heard = False
+
+    def __enter__(self) -> "LocalCommit":
+        self._connection.add_log_listener(self._hear)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(asyncpg.InterfaceError):  # the connection is gone, and its listeners with it
+            self._connection.remove_log_listener(self._hear)
+
+    async def rule_out(self) -> None:
+        """Raise JournalUnavailable if it was."""
+        await asyncio.sleep(0)  # listeners are called by the loop, before whatever comes after this
+        if self._heard:
+            raise JournalUnavailable("committed locally, but perhaps not on the synchronous standby")
+
+    def _hear(self, _: object, message: asyncpg.PostgresLogMessage) -> None:
+        self._heard = self._heard or tells_local_commit(message)
+
+
+def tells_local_commit(message: asyncpg.PostgresLogMessage) -> bool:
+    """Whether this says that a commit did not wait for the standby; the server's language does not matter."""
+    if message.sqlstate not in _LOCAL_COMMIT:
+        return False
+    where = getattr(message, "server_source_function", None)
+    return where == "SyncRepWaitForLSN" or "synchronous replication" in (message.message or "")
 
 
 async def _prepare_writer(connection: Connection) -> None:
@@ -99,13 +172,89 @@ async def _keep(_: Connection) -> None:
     """Leave a returned connection as it is; the statements here leave nothing behind to reset."""
 
 
-def _session(*, writable: bool) -> dict[str, Any]:
-    return {
-        "server_settings": _SESSION,
-        "timeout": CONNECT_S,
-        "command_timeout": ANSWER_S,
-        "target_session_attrs": "read-write" if writable else "any",
-    }
+class Host(NamedTuple):
+    """One of the places that a URL names: a name, an address or the directory of a socket. None: asyncpg's default."""
+
+    name: str | None
+    port: int | None
+
+
+def hosts_of(url: str) -> list[Host]:
+    """Return the places that a URL names, in its order: `//one:1,[::1]:2/` or `?host=one,/path&port=1,2`.
+
+    Raises ValueError for what is none.
+    """
+    parts = urlsplit(url)
+    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    named = [_host(each, quoted=True) for each in parts.netloc.rpartition("@")[2].split(",") if each]
+    if not named:
+        named = [_host(each, quoted=False) for each in query.get("host", "").split(",") if each]
+    ports = [int(port) for port in query.get("port", "").split(",") if port]
+    if len(ports) == 1:
+        ports *= max(1, len(named))
+    if not named:
+        return [Host(None, None)]
+    if ports and len(ports) != len(named):
+        raise ValueError(f"{len(ports)} ports for {len(named)} hosts")
+    if not ports:
+        return named
+    return [Host(host.name, host.port or port) for host, port in zip(named, ports, strict=True)]
+
+
+def _host(text: str, *, quoted: bool) -> Host:
+    if text.startswith("/"):
+        return Host(text, None)
+    if text.startswith("["):
+        name, _, port = text[1:].partition("]")
+        port = port.removeprefix(":")
+    else:
+        name, _, port = text.partition(":")
+    return Host(unquote(name) if quoted else name, int(port) if port else None)
+
+
+class Hosts:
+    """The hosts of a URL, and how a connection to one of them is had. Invariants:
+
+    * Each host is tried with a time of its own, so none takes the turn of another.
+    * One that was tried in vain comes last from then on, so the last good one comes first; and who is patient for
+      HOST_S and a little more comes further with each attempt.
+    """
+
+    def __init__(self, url: str, *, feed: bool) -> None:
+        self._url = url
+        self._feed = feed
+        self._wanted = "any" if feed else "read-write"
+        self._hosts = hosts_of(url)
+
+    async def connect(self, **options: Any) -> Connection:
+        """Open a connection: to a writable host, or, for a feed, to any. Raises what asyncpg raises, or OSError."""
+        hosts = list(self._hosts)
+        if len(hosts) == 1:
+            return await self._open(hosts[0], CONNECT_S, options)
+        in_vain: list[str] = []
+        for host in hosts:
+            try:
+                return await self._open(host, HOST_S, options)
+            except _OUTAGES as error:
+                in_vain.append(f"{host.name}: {type(error).__name__} {error}".strip())
+                self._hosts.remove(host)
+                self._hosts.append(host)
+        raise ConnectionError("; ".join(in_vain))
+
+    async def _open(self, host: Host, patience_s: float, options: dict[str, Any]) -> Connection:
+        async with asyncio.timeout(patience_s):
+            connection: Connection = await asyncpg.connect(
+                self._url,
+                host=host.name,
+                port=host.port,
+                **{**options, "timeout": patience_s, "target_session_attrs": self._wanted},
+            )
+            try:
+                await (_prepare_reader if self._feed else _prepare_writer)(connection)
+            except BaseException:
+                connection.terminate()
+                raise
+        return connection
 
 
 @asynccontextmanager
@@ -114,14 +263,20 @@ async def open_pool(url: str, *, feed: bool = False, most: int = 8) -> AsyncIter
 
     It opens even while Postgres is away: connections are made when they are asked for.
     """
+    hosts = Hosts(url, feed=feed)
+
+    async def connect_one(_: object, **options: Any) -> Connection:
+        return await hosts.connect(**options)
+
+    options: dict[str, Any] = {"connect": connect_one, "server_settings": _SESSION}
     pool = asyncpg.create_pool(
         url,
         min_size=0,
         max_size=most,
         max_inactive_connection_lifetime=60.0,
-        init=_prepare_reader if feed else _prepare_writer,
         reset=_keep,
-        **_session(writable=not feed),
+        command_timeout=ANSWER_S,
+        **options,
     )
     await pool
     try:
@@ -130,22 +285,44 @@ async def open_pool(url: str, *, feed: bool = False, most: int = 8) -> AsyncIter
         pool.terminate()
 
 
+@asynccontextmanager
+async def acquired(pool: Pool) -> AsyncIterator[Connection]:
+    """Have a connection of a pool; raise TimeoutError where none is to be had in CONNECT_S.
+
+    One on which an answer is outstanding is closed, and no cancel is sent: who it would reach is unknown, and a
+    commit that waits for the standby would be cut short. The server sees that nobody is there any more. Where the
+    host has become read-only, all connections are to be opened anew, to the one that is writable then.
+    """
+    taken = await pool.acquire(timeout=CONNECT_S)
+    connection = cast("Connection", taken)
+    try:
+        yield connection
+    except (TimeoutError, asyncio.CancelledError):
+        _terminate(connection)
+        raise
+    except asyncpg.ReadOnlySQLTransactionError:
+        await pool.expire_connections()
+        _terminate(connection)
+        raise
+    finally:
+        await pool.release(taken)  # does nothing for one that is closed
+
+
+def _terminate(connection: Connection) -> None:
+    with suppress(asyncpg.InterfaceError):  # the pool has let go of one that broke
+        connection.terminate()
+
+
 async def connect(url: str, *, feed: bool = False, patience_s: float = STATEMENT_S) -> Connection:
     """Open one connection for a purpose of its own (listening, migrating, administration).
 
     `patience_s` bounds its statements. Raises JournalUnavailable.
     """
-    options = _session(writable=not feed)
-    options["command_timeout"] = patience_s + ANSWER_S - STATEMENT_S
-    options["server_settings"] = {**_SESSION, "statement_timeout": f"{patience_s * 1000:.0f}"}
     with answering():
-        connection: Connection = await asyncpg.connect(url, **options)
-        try:
-            await (_prepare_reader if feed else _prepare_writer)(connection)
-        except BaseException:
-            connection.terminate()
-            raise
-        return connection
+        return await Hosts(url, feed=feed).connect(
+            command_timeout=patience_s + ANSWER_S - STATEMENT_S,
+            server_settings={**_SESSION, "statement_timeout": f"{patience_s * 1000:.0f}"},
+        )
 
 
 async def notifications(url: str, wake: Callable[[], None], *, feed: bool = False) -> None:
@@ -155,19 +332,33 @@ async def notifications(url: str, wake: Callable[[], None], *, feed: bool = Fals
     and on a standby, where LISTEN does not work, nothing is ever heard.
     """
     while True:
+        pause_s = LISTEN_AGAIN_S
         try:
             connection = await connect(url, feed=feed)
         except JournalUnavailable:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(pause_s)
             continue
         ended = asyncio.Event()
         connection.add_termination_listener(lambda _, ended=ended: ended.set())
         try:
             with answering():
+                pause_s = NO_LISTEN_S
                 await connection.add_listener(CHANNEL, lambda *_: wake())
-            wake()
-            await ended.wait()
+                pause_s = LISTEN_AGAIN_S
+                wake()
+                await _see_through(connection, ended)
         except JournalUnavailable:
-            await asyncio.sleep(5.0)
+            pass  # it is opened again, as one that ended by itself
         finally:
             connection.terminate()
+        await asyncio.sleep(pause_s)
+
+
+async def _see_through(connection: Connection, ended: asyncio.Event) -> None:
+    """Wait until a connection has ended; ask now and then, as a silent network ends none."""
+    while not ended.is_set():
+        try:
+            async with asyncio.timeout(PROBE_S):
+                await ended.wait()
+        except TimeoutError:
+            await connection.execute("SELECT 1", timeout=ANSWER_S)

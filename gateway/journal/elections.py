@@ -97,8 +97,9 @@ class Standing:
 class Elections:
     """The elections of one push process. Invariants:
 
-    * A standing is replaced only by one that was read after it, at another version. That may be a lower one, where
-      the database is a restored or badly failed-over one.
+    * A standing is replaced only by one that was read after it, at another version or released otherwise. That may
+      be a lower version, and a release taken back, where the database is a restored or badly failed-over one.
+    * A standing goes only where a look that began after it was made does not find it.
     * For an unknown token or election Postgres is asked anew, so one just made is found; but once at a time and
       once in MISS_S for all, however many strangers knock.
     """
@@ -152,7 +153,11 @@ class Elections:
         async with self._renewing:  # one read after another, so that the last one is the newest
             row = await self._journal.election(identifier)
             known = self._standings.get(identifier)
-            if known is not None and (known.key, known.version) == (row.key, row.version):
+            if known is not None and (known.key, known.version, known.released) == (
+                row.key,
+                row.version,
+                row.released,
+            ):
                 return known
             standing = Standing(identifier, row)
             self._standings[identifier] = standing
@@ -160,25 +165,27 @@ class Elections:
             return standing
 
     async def look(self) -> None:
-        """Ask for the versions of all elections and renew those that changed. Raises JournalUnavailable."""
-        versions = await self._journal.versions()
-        for identifier, (version, _) in versions.items():
-            known = self._standings.get(identifier)
-            if known is None or known.version != version:
-                await self.renew(identifier)
-        for identifier in set(self._standings) - set(versions):
-            del self._standings[identifier]
-        self._known.set()
+        """Ask for the versions of all elections and renew those that changed. Raises JournalUnavailable.
+
+        Who asks while another looks shares the next look.
+        """
+        await self._look(0.0)
 
     async def _look_again(self) -> None:
+        await self._look(MISS_S)
+
+    async def _look(self, apart_s: float) -> None:
+        """Look, at least so long after the last look began."""
         clock = time.monotonic  # finer than the loop's: a look answers for those only who asked before it
         asked_at = clock()
         async with self._looking:
             if self._looked_at < asked_at:
-                await asyncio.sleep(max(0.0, self._looked_at + MISS_S - clock()))
+                pause_s = self._looked_at + apart_s - clock()
+                if pause_s > 0.0:
+                    await asyncio.sleep(pause_s)
                 began_at = clock()
                 try:
-                    await self.look()
+                    await self._compare()
                 except JournalUnavailable as error:
                     self._failed = error
                 else:
@@ -186,6 +193,18 @@ class Elections:
                 self._looked_at = began_at
             if self._failed is not None:
                 raise JournalUnavailable(str(self._failed))
+
+    async def _compare(self) -> None:
+        before = dict(self._standings)
+        versions = await self._journal.versions()
+        for identifier, (version, released) in versions.items():
+            known = self._standings.get(identifier)
+            if known is None or (known.version, known.released) != (version, released):
+                await self.renew(identifier)
+        for identifier in set(before) - set(versions):
+            if self._standings.get(identifier) is before[identifier]:
+                del self._standings[identifier]
+        self._known.set()
 
     async def run(self) -> None:
         """Follow the versions until cancelled; while Postgres is away the last known stand."""

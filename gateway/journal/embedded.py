@@ -26,7 +26,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -154,8 +153,9 @@ class EmbeddedPostgres:
     def start(self) -> None:
         """Own the directory, make the cluster if there is none, return when the server takes connections.
 
-        Blocks for 0.05 s, the first time for most of a second. Does nothing if the server is running. For the
-        main thread only. Raises EmbeddedPostgresError, and then nothing runs and nothing is owned.
+        Blocks for 0.05 s, the first time for most of a second. Does nothing if the server is running. The server ends
+        with the thread that starts it, so that has to be one that lasts as long as the process.
+        Raises EmbeddedPostgresError, and then nothing runs and nothing is owned.
         """
         if self._server is not None and self._server.poll() is None:
             return
@@ -293,9 +293,7 @@ class EmbeddedPostgres:
     def _spawn(
         self, program: str, *arguments: str, stdin: int = subprocess.DEVNULL
     ) -> subprocess.Popen[bytes]:
-        """Start a program that ends with us, away from our terminal, its Ctrl-C and our environment."""
-        if threading.current_thread() is not threading.main_thread():  # the kernel watches the thread, not us
-            raise EmbeddedPostgresError("start Postgres in the main thread: it ends with its thread")
+        """Start a program that ends with this thread, away from our terminal, its Ctrl-C and our environment."""
         with open(self._log, "ab", opener=_private) as log:
             self._log_from = log.tell()
             return subprocess.Popen(  # noqa: S603 - no shell, and every word is ours

@@ -4,17 +4,33 @@ One append is one call of one function in the database, which takes the election
 `migrations/0001_journal.sql`. Feeds read the record elsewhere, under a role of their own: see `record.py`.
 """
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Protocol
 
+import asyncpg
 import msgspec
 import orjson
 
 from gateway.election.registry import Registry, read_registry
 from gateway.election.validation import ValidReport
-from gateway.errors import ElectionUnknown
-from gateway.journal.connection import Pool, answering
+from gateway.errors import ElectionUnknown, JournalUnavailable
+from gateway.journal.connection import (
+    CONNECT_S,
+    VERSION_CHANGED,
+    Connection,
+    LocalCommit,
+    Pool,
+    acquired,
+    answering,
+)
+
+WRITERS_FREE = 3
+"""Connections of a pool that readers leave free, at least, where it has so many: the writers' own."""
+READ_AGAIN_MAX = 10
+"""How often what belongs to one version is read while the election keeps changing."""
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -65,6 +81,8 @@ class StoredReport(msgspec.Struct, frozen=True):
     revision: int
     accepted_at: datetime
     released_at: datetime | None
+    previous: bytes | None
+    """The body of the report with the next lower revision; None: it is the first."""
 
 
 class TransferRow(msgspec.Struct, frozen=True):
@@ -91,78 +109,66 @@ class Journal(Protocol):
 
 
 class PostgresJournal:
-    """The journal of the push door. Every method raises JournalUnavailable when Postgres does not answer."""
+    """The journal of the push door. Every method raises JournalUnavailable when Postgres does not answer. Invariants:
+
+    * What an append returns, and what a receipt can be made of, is committed on the synchronous standby too, where
+      there is one.
+    * Whoever reads back leaves WRITERS_FREE connections to those who write; among themselves they wait in turn.
+    """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._readers = asyncio.Semaphore(max(1, pool.get_max_size() - WRITERS_FREE))
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[Connection]:
+        """Have a connection for one who reads back; raise TimeoutError where it is not his turn in CONNECT_S."""
+        async with asyncio.timeout(CONNECT_S):
+            await self._readers.acquire()
+        try:
+            async with acquired(self._pool) as connection:
+                yield connection
+        finally:
+            self._readers.release()
 
     async def append(
         self, election: int, version: int, reports: Sequence[ValidReport], received: Sequence[datetime]
     ) -> Appended:
         """See `Journal.append`."""
         with answering():
-            row = await self._pool.fetchrow(
-                "SELECT * FROM append_v1($1, $2, $3, $4, $5, $6, $7)",
-                election,
-                version,
-                [valid.report.unit for valid in reports],
-                [valid.report.revision for valid in reports],
-                [valid.digest for valid in reports],
-                [valid.body for valid in reports],
-                received,
-            )
-        assert row is not None
-        return Appended(
-            row["at"],
-            row["released_at"],
-            row["closed"],
-            row["sequences"] or (),
-            row["revisions_before"] or (),
-            row["found_sequences"],
-            row["found_at"],
-            row["found_same"],
-        )
+            async with acquired(self._pool) as connection:
+                return await _append(connection, election, version, reports, received)
 
     async def predecessors(self, election: int, reports: Sequence[tuple[str, int]]) -> Sequence[bytes | None]:
         """See `Journal.predecessors`."""
         with answering():
-            rows = await self._pool.fetch(
-                "SELECT (SELECT r.body FROM report r WHERE r.election = $1 AND r.unit = s.unit"
-                "   AND r.revision < s.revision ORDER BY r.revision DESC LIMIT 1)"
-                " FROM unnest($2::text[], $3::integer[]) WITH ORDINALITY AS s (unit, revision, place) ORDER BY place",
-                election,
-                [unit for unit, _ in reports],
-                [revision for _, revision in reports],
-            )
+            async with acquired(self._pool) as connection:
+                rows = await connection.fetch(
+                    "SELECT (SELECT r.body FROM report r WHERE r.election = $1 AND r.unit = s.unit"
+                    "   AND r.revision < s.revision ORDER BY r.revision DESC LIMIT 1)"
+                    " FROM unnest($2::text[], $3::integer[]) WITH ORDINALITY AS s (unit, revision, place)"
+                    " ORDER BY place",
+                    election,
+                    [unit for unit, _ in reports],
+                    [revision for _, revision in reports],
+                )
         return [row[0] for row in rows]
 
     async def versions(self) -> dict[str, tuple[int, bool]]:
         """Return of every election its version and whether it is released."""
         with answering():
-            rows = await self._pool.fetch(
-                "SELECT e.id, h.version, h.released_at IS NOT NULL FROM election e JOIN head h ON h.election = e.key"
-            )
+            async with self._reading() as connection:
+                rows = await connection.fetch(
+                    "SELECT e.id, h.version, h.released_at IS NOT NULL"
+                    " FROM election e JOIN head h ON h.election = e.key"
+                )
         return {row[0]: (row[1], row[2]) for row in rows}
 
     async def election(self, identifier: str) -> ElectionRow:
-        """Return an election as it is now, in one snapshot. Raises ElectionUnknown."""
+        """Return an election as it is now, all of one version. Raises ElectionUnknown."""
         with answering():
-            async with (
-                self._pool.acquire() as connection,
-                connection.transaction(isolation="repeatable_read"),
-            ):
-                row = await connection.fetchrow(
-                    "SELECT e.key, e.registry, h.version, h.publish_from, h.released_at, h.closed_at"
-                    " FROM election e JOIN head h ON h.election = e.key WHERE e.id = $1",
-                    identifier,
-                )
-                if row is None:
-                    raise ElectionUnknown(f"no election {identifier!r}")
-                tokens = await connection.fetch(
-                    "SELECT key, digest, areas, role, expires_at FROM token"
-                    " WHERE election = $1 AND revoked_at IS NULL",
-                    row["key"],
-                )
+            async with acquired(self._pool) as connection:
+                row, tokens = await _election(connection, identifier)
         return ElectionRow(
             key=row["key"],
             version=row["version"],
@@ -179,47 +185,122 @@ class PostgresJournal:
         )
 
     async def current_report(self, election: int, unit: str) -> StoredReport | None:
-        """Return the unit's current report, None before its first."""
+        """Return the unit's current report, None before its first.
+
+        A receipt is made of it, so an empty append follows on the same connection: its commit waits for all before
+        it, and what was read may have been waiting for the standby still.
+        """
         with answering():
-            row = await self._pool.fetchrow(
-                "SELECT r.body, r.digest, r.sequence, r.revision, r.accepted_at, h.released_at"
-                " FROM report r JOIN head h ON h.election = r.election"
-                " WHERE r.election = $1 AND r.unit = $2 ORDER BY r.revision DESC LIMIT 1",
-                election,
-                unit,
-            )
-        return StoredReport(*row) if row is not None else None
+            async with self._reading() as connection:
+                for _ in range(READ_AGAIN_MAX):
+                    row = await connection.fetchrow(
+                        "SELECT h.version, r.body, r.digest, r.sequence, r.revision, r.accepted_at, h.released_at,"
+                        "   (SELECT p.body FROM report p WHERE p.election = r.election AND p.unit = r.unit"
+                        "    AND p.revision < r.revision ORDER BY p.revision DESC LIMIT 1)"
+                        " FROM report r JOIN head h ON h.election = r.election"
+                        " WHERE r.election = $1 AND r.unit = $2 ORDER BY r.revision DESC LIMIT 1",
+                        election,
+                        unit,
+                    )
+                    if row is None:
+                        return None
+                    version, *stored = row
+                    try:
+                        await _append(connection, election, version, (), ())
+                        return StoredReport(*stored)
+                    except asyncpg.PostgresError as error:
+                        if error.sqlstate != VERSION_CHANGED:
+                            raise
+        raise JournalUnavailable("the election kept changing while a report was read")
 
     async def transfers(self, election: int, units: Iterable[str]) -> tuple[bool, list[TransferRow]]:
         """Return whether the election is released, and what the journal holds of each of these units."""
         with answering():
-            rows = await self._pool.fetch(
-                "SELECT h.released_at IS NOT NULL, r.unit, r.accepted, r.last_accepted_at FROM head h LEFT JOIN ("
-                "   SELECT unit, count(*) AS accepted, max(accepted_at) AS last_accepted_at FROM report"
-                "   WHERE election = $1 AND unit = ANY ($2) GROUP BY unit) r ON true WHERE h.election = $1",
-                election,
-                list(units),
-            )
+            async with self._reading() as connection:
+                rows = await connection.fetch(
+                    "SELECT h.released_at IS NOT NULL, r.unit, r.accepted, r.last_accepted_at FROM head h LEFT JOIN ("
+                    "   SELECT unit, count(*) AS accepted, max(accepted_at) AS last_accepted_at FROM report"
+                    "   WHERE election = $1 AND unit = ANY ($2) GROUP BY unit) r ON true WHERE h.election = $1",
+                    election,
+                    list(units),
+                )
         return rows[0][0], [TransferRow(*tuple(row)[1:]) for row in rows if row[1] is not None]
 
     async def record_contacts(self, seen: dict[int, datetime]) -> None:
         """Keep when each token (by its key) was last used."""
         with answering():
-            await self._pool.execute(
-                "INSERT INTO contact AS c (token, last_at)"
-                " SELECT s.token, s.last_at FROM unnest($1::bigint[], $2::timestamptz[]) AS s (token, last_at)"
-                " JOIN token t ON t.key = s.token ORDER BY s.token"
-                " ON CONFLICT (token) DO UPDATE SET last_at = greatest(c.last_at, excluded.last_at)",
-                list(seen),
-                list(seen.values()),
-            )
+            async with self._reading() as connection:
+                await connection.execute(
+                    "INSERT INTO contact AS c (token, last_at)"
+                    " SELECT s.token, s.last_at FROM unnest($1::bigint[], $2::timestamptz[]) AS s (token, last_at)"
+                    " JOIN token t ON t.key = s.token ORDER BY s.token"
+                    " ON CONFLICT (token) DO UPDATE SET last_at = greatest(c.last_at, excluded.last_at)",
+                    list(seen),
+                    list(seen.values()),
+                )
 
     async def contacts(self, election: int) -> dict[str, datetime]:
         """Return when a token of each area was last used."""
         with answering():
-            rows = await self._pool.fetch(
-                "SELECT area, max(c.last_at) FROM contact c JOIN token t ON t.key = c.token"
-                " CROSS JOIN LATERAL unnest(t.areas) AS area WHERE t.election = $1 GROUP BY area",
-                election,
-            )
+            async with self._reading() as connection:
+                rows = await connection.fetch(
+                    "SELECT area, max(c.last_at) FROM contact c JOIN token t ON t.key = c.token"
+                    " CROSS JOIN LATERAL unnest(t.areas) AS area WHERE t.election = $1 GROUP BY area",
+                    election,
+                )
         return {row[0]: row[1] for row in rows}
+
+
+async def _election(connection: Connection, identifier: str) -> tuple[asyncpg.Record, list[asyncpg.Record]]:
+    """Read an election and its tokens: two statements, again where the version changed between them.
+
+    A transaction would have to be ended, and who gives up a connection that says nothing does not wait for that.
+    """
+    for _ in range(READ_AGAIN_MAX):
+        row = await connection.fetchrow(
+            "SELECT e.key, e.registry, h.version, h.publish_from, h.released_at, h.closed_at"
+            " FROM election e JOIN head h ON h.election = e.key WHERE e.id = $1",
+            identifier,
+        )
+        if row is None:
+            raise ElectionUnknown(f"no election {identifier!r}")
+        rows = await connection.fetch(
+            "SELECT h.version, t.key, t.digest, t.areas, t.role, t.expires_at FROM head h"
+            " LEFT JOIN token t ON t.election = h.election AND t.revoked_at IS NULL WHERE h.election = $1",
+            row["key"],
+        )
+        if rows and rows[0]["version"] == row["version"]:
+            return row, [each for each in rows if each["key"] is not None]
+    raise JournalUnavailable("the election kept changing while it was read")
+
+
+async def _append(
+    connection: Connection,
+    election: int,
+    version: int,
+    reports: Sequence[ValidReport],
+    received: Sequence[datetime],
+) -> Appended:
+    with LocalCommit(connection) as local:
+        row = await connection.fetchrow(
+            "SELECT * FROM append_v1($1, $2, $3, $4, $5, $6, $7)",
+            election,
+            version,
+            [valid.report.unit for valid in reports],
+            [valid.report.revision for valid in reports],
+            [valid.digest for valid in reports],
+            [valid.body for valid in reports],
+            received,
+        )
+        await local.rule_out()
+    assert row is not None
+    return Appended(
+        row["at"],
+        row["released_at"],
+        row["closed"],
+        row["sequences"] or (),
+        row["revisions_before"] or (),
+        row["found_sequences"],
+        row["found_at"],
+        row["found_same"],
+    )

@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from gateway.election.report import Publication
-from gateway.journal.connection import Pool, answering
+from gateway.journal.connection import Pool, acquired, answering
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -39,51 +39,58 @@ class PublicRecord:
     async def heads(self) -> list[Head]:
         """Return the head of every election."""
         with answering():
-            rows = await self._pool.fetch(
-                "SELECT key, id, version, publish_from, released_at, closed_at, sequence, chain FROM public_election"
-            )
+            async with acquired(self._pool) as connection:
+                rows = await connection.fetch(
+                    "SELECT key, id, version, publish_from, released_at, closed_at, sequence, chain"
+                    " FROM public_election"
+                )
         return [Head(*row) for row in rows]
 
     async def registry(self, election: int) -> bytes:
         """Return the registry document of an election as JSON."""
         with answering():
-            document: bytes = await self._pool.fetchval(
-                "SELECT registry FROM public_election WHERE key = $1", election
-            )
+            async with acquired(self._pool) as connection:
+                document: bytes = await connection.fetchval(
+                    "SELECT registry FROM public_election WHERE key = $1", election
+                )
         return document
 
     async def publications(self, election: int, after: int, most: int) -> list[Publication]:
         """Return up to `most` publications after a sequence, in order."""
         with answering():
-            rows = await self._pool.fetch(
-                "SELECT sequence, published_at, unit, revision, digest, chain, body, received_at, accepted_at"
-                " FROM publication WHERE election = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
-                election,
-                after,
-                most,
-            )
+            async with acquired(self._pool) as connection:
+                rows = await connection.fetch(
+                    "SELECT sequence, published_at, unit, revision, digest, chain, body, received_at, accepted_at"
+                    " FROM publication WHERE election = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
+                    election,
+                    after,
+                    most,
+                )
         return [Publication(*row) for row in rows]
 
     async def beyond(self, election: int, sequence: int) -> list[Beyond]:
         """Return, by unit, what the journal holds past a sequence: published, but not applied by who asks."""
         with answering():
-            rows = await self._pool.fetch(
-                "SELECT unit, count(*), min(published_at), max(accepted_at) FROM publication"
-                " WHERE election = $1 AND sequence > $2 GROUP BY unit",
-                election,
-                sequence,
-            )
+            async with acquired(self._pool) as connection:
+                rows = await connection.fetch(
+                    "SELECT unit, count(*), min(published_at), max(accepted_at) FROM publication"
+                    " WHERE election = $1 AND sequence > $2 GROUP BY unit",
+                    election,
+                    sequence,
+                )
         return [Beyond(*row) for row in rows]
 
     async def contacts(self, election: int) -> dict[str, datetime]:
         """Return when a token of each area was last used; empty before the release."""
         with answering():
-            rows = await self._pool.fetch(
-                "SELECT area, last_at FROM public_contact WHERE election = $1", election
-            )
+            async with acquired(self._pool) as connection:
+                rows = await connection.fetch(
+                    "SELECT area, last_at FROM public_contact WHERE election = $1", election
+                )
         return {row[0]: row[1] for row in rows}
 
     async def is_standby(self) -> bool:
         """Whether this is a replica, which may lag behind the record rather than lack a part of it."""
         with answering():
-            return bool(await self._pool.fetchval("SELECT pg_is_in_recovery()"))
+            async with acquired(self._pool) as connection:
+                return bool(await connection.fetchval("SELECT pg_is_in_recovery()"))

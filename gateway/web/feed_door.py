@@ -47,9 +47,8 @@ STREAM_WRITE_S = 60.0
 _PUBLIC = {"Cache-Control": "public, max-age=1", "Access-Control-Allow-Origin": "*"}
 _NO_STORE = {"Cache-Control": "no-store", "Access-Control-Allow-Origin": "*"}
 _PREFLIGHT = {
-    "Allow": "GET, HEAD, OPTIONS",
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "GET, HEAD",
+    "Access-Control-Allow-Methods": "GET",
     "Access-Control-Allow-Headers": "Last-Event-ID, If-None-Match, Accept, Cache-Control",
     "Access-Control-Max-Age": "86400",
 }
@@ -124,13 +123,13 @@ class FeedDoor:
 
     async def get_feed(self, request: web.Request) -> web.StreamResponse:
         """`GET …/feed`: whole state, then changes; see the contract, section 6."""
-        browser = _EVENT_STREAM in request.headers.get(hdrs.ACCEPT, "")
+        browser = _wants(request, _EVENT_STREAM, "application/json")
         client = self._connections.client(request)
         try:
             self._require_room(client)
             feed = await self._feed(request)
-            wish = _read_wish(request, feed)
-            await self._wait_for(feed, wish.cursor)
+            await self._wait_for(feed, _read_wish(request, feed).cursor)
+            wish = _read_wish(request, feed)  # again: the registry may be another one by now
             self._require_room(client)
         except Problem as problem:
             if browser and problem.status in (429, 503):
@@ -222,24 +221,30 @@ class FeedDoor:
 
     async def get_publications(self, request: web.Request) -> web.StreamResponse:
         """`GET …/publications`: every publication in order, as lines or as an event stream."""
+        if _wants(request, _EVENT_STREAM, "application/x-ndjson"):
+            return await self._stream(request)
         feed = await self._feed(request)
         after = _number("after", request.query.get("after", "0"), 0, 2**53)
-        if _EVENT_STREAM in request.headers.get(hdrs.ACCEPT, ""):
-            return await self._stream(request, feed, after)
         limit = _number("limit", request.query.get("limit", str(LIMIT_DEFAULT)), 1, LIMIT_MAX)
         lines = await _lines(feed, after + 1, after + limit)
-        return web.Response(body=b"".join(lines), content_type="application/x-ndjson", headers=_PUBLIC)
+        headers = {**_PUBLIC, "Vary": "Accept"}
+        return web.Response(body=b"".join(lines), content_type="application/x-ndjson", headers=headers)
 
-    async def _stream(self, request: web.Request, feed: ElectionFeed, after: int) -> web.StreamResponse:
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
         """Send each publication, none skipped; a reader that does not keep up is waited for, not queued for."""
         client = self._connections.client(request)
+        after = _number("after", request.query.get("after", "0"), 0, 2**53)
+        cursor = _cursor(request)
         try:
             self._require_room(client)
-        except Problem:
-            return self._turn_away()
-        cursor = _cursor(request)
-        if cursor is not None:
+            feed = await self._feed(request)
             await self._wait_for(feed, cursor)
+            self._require_room(client)
+        except Problem as problem:
+            if problem.status in (429, 503):
+                return self._turn_away()
+            raise
+        if cursor is not None:
             # A cursor of another history: from the start, so that nothing of this one is missed.
             after = cursor.sequence if feed.state.holds(cursor) else 0
         response = web.StreamResponse(headers={**_NO_STORE, "X-Accel-Buffering": "no"})
@@ -350,8 +355,8 @@ def _election_document(feed: ElectionFeed) -> dict[str, object]:
         "publish_from": head.publish_from,
         "released_at": head.released_at,
         "closed_at": head.closed_at if head.released_at is not None else None,
-        "sequence": feed.state.sequence,
-        "chain": feed.state.chain.hex(),
+        "sequence": feed.maker.position.sequence,
+        "chain": feed.maker.position.chain.hex(),
         "levels": list(registry.levels),
         "units": len(registry.units),
     }
@@ -383,7 +388,7 @@ def _accepts_gzip(request: web.Request) -> bool:
     for offer in request.headers.get(hdrs.ACCEPT_ENCODING, "").split(","):
         name, _, parameter = offer.partition(";")
         if name.strip().lower() == "gzip":
-            return parameter.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+            return parameter.replace(" ", "").lower() not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
     return False
 
 
@@ -414,10 +419,31 @@ async def _lines(feed: ElectionFeed, first: int, last: int) -> list[bytes]:
 def _wants_csv(request: web.Request) -> bool:
     wanted = request.query.get("format")
     if wanted is None:
-        return "text/csv" in request.headers.get(hdrs.ACCEPT, "")
+        return _wants(request, "text/csv", "application/json")
     if wanted not in ("json", "csv"):
         raise Problem(400, "bad_query", "format is json or csv")
     return wanted == "csv"
+
+
+def _wants(request: web.Request, kind: str, other: str) -> bool:
+    """Whether a client wants one kind of answer more than another. Source: RFC 9110, section 12.5.1."""
+    accept = request.headers.get(hdrs.ACCEPT, "")
+    return _quality(accept, kind) > _quality(accept, other)
+
+
+def _quality(accept: str, kind: str) -> float:
+    found = {}
+    for offer in accept.split(","):
+        name, *parameters = (part.strip().lower() for part in offer.split(";"))
+        weight = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+        try:
+            found[name] = float(weight)
+        except ValueError:
+            found[name] = 0.0
+    for name in (kind, kind.partition("/")[0] + "/*", "*/*"):
+        if name in found:
+            return found[name]
+    return 0.0
 
 
 def _matches(request: web.Request, etag: str) -> bool:

@@ -79,7 +79,7 @@ def test_a_municipality_is_told_from_push_to_reader() -> None:
     for publication in (first, second):
         transfers.applied(publication, publication.published_at + timedelta(seconds=1))
     transfers.written([first, second], second.published_at + timedelta(seconds=3))
-    beyond = {"a-1": Beyond(3, AT + timedelta(seconds=5), AT + timedelta(seconds=8))}
+    beyond = {"a-1": Beyond(5, AT + timedelta(seconds=5), AT + timedelta(seconds=8))}
     (told,) = transfers.documents(beyond, {"a-1": AT}, AT + timedelta(seconds=9), only="a-1")
     lags = told.pop("lag_s")
     assert told == {

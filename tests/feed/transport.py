@@ -4,6 +4,7 @@
 """
 
 import asyncio
+from collections.abc import Iterable
 from typing import cast
 
 
@@ -34,11 +35,17 @@ class FakeTransport:
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self.protocol = cast("asyncio.Protocol", protocol)
 
-    def get_extra_info(self, name: str, default: object = None) -> object:  # noqa: ARG002
+    def get_extra_info(self, name: str, default: object = None) -> object:
         return default
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._high = 64 << 10 if high is None else high
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.unsent)
+
+    def writelines(self, lines: Iterable[bytes]) -> None:
+        self.write(b"".join(lines))
 
     def is_closing(self) -> bool:
         return self._closing

@@ -172,7 +172,7 @@ async def blocked(
         yield Blocked(key, owner)
 
 
-@pytest.mark.parametrize("bound", ["statement_timeout", "lock_timeout", "the client"])
+@pytest.mark.parametrize("bound", ["statement_timeout", "lock_timeout"])
 async def test_an_append_that_waits_too_long_is_given_up(
     database: Database,
     acts: Administration,
@@ -182,10 +182,7 @@ async def test_an_append_that_waits_too_long_is_given_up(
     bound: str,
 ) -> None:
     """Its outcome is unknown; nothing of it is taken later, and the next append is answered."""
-    if bound == "the client":
-        monkeypatch.setattr(connection_module, "ANSWER_S", 0.3)
-    else:
-        monkeypatch.setitem(connection_module._SESSION, bound, "150")
+    monkeypatch.setitem(connection_module._SESSION, bound, "150")
     async with open_pool(database.url) as pool:
         impatient = PostgresJournal(pool)
         async with blocked(acts, journal, owner) as held:
@@ -193,6 +190,24 @@ async def test_an_append_that_waits_too_long_is_given_up(
                 await append(impatient, held.key, 1, a_report())
         answer = await append(impatient, held.key, 1, a_report(votes=11))
         assert answer.sequences == [1]
+
+
+async def test_an_append_that_is_not_answered_is_given_up_and_what_follows_is_decided_after_it(
+    database: Database,
+    acts: Administration,
+    journal: PostgresJournal,
+    owner: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its connection is closed without a cancel, so it may be taken yet: sent again it gets one place and no other."""
+    monkeypatch.setattr(connection_module, "ANSWER_S", 0.3)
+    async with open_pool(database.url) as pool:
+        async with blocked(acts, journal, owner) as held:
+            with pytest.raises(JournalUnavailable):
+                await append(PostgresJournal(pool), held.key, 1, a_report())
+            assert pool.get_size() == 0
+        again = await append(journal, held.key, 1, a_report())
+        assert (again.sequences, again.found_sequences) in (([1], None), ([None], [1]))
 
 
 async def test_an_append_whose_connection_breaks_has_an_unknown_outcome(
@@ -250,7 +265,10 @@ async def test_a_pool_opens_while_postgres_is_away() -> None:
         ("22001", Unstorable),  # a value too long
         ("22021", Unstorable),  # a character that is none
         ("23514", Unstorable),  # a check
-        ("54000", Unstorable),  # a limit of the program
+        ("23505", JournalUnavailable),  # a place given twice: the head is behind its reports
+        ("54000", JournalUnavailable),  # a limit of the program, as a full queue of notifications
+        ("54001", JournalUnavailable),  # the stack
+        ("54023", JournalUnavailable),  # too many arguments
         ("53100", JournalUnavailable),  # disk full
         ("53300", JournalUnavailable),  # too many connections
         ("55P03", JournalUnavailable),  # lock not available

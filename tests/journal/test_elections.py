@@ -348,3 +348,64 @@ async def test_an_election_loaded_anew_is_another_one() -> None:
         await elections.standing(election)
     journal.put(key=2)
     assert (await elections.standing(election)).key == 2
+
+
+async def test_a_release_that_a_failover_lost_is_noticed(
+    elections: Elections, acts: Administration, journal: PostgresJournal, owner: Connection, renewed: Renewed
+) -> None:
+    """The standing says so, without any report and at the same version: the embargo can be lifted anew."""
+    election = await acts.load_election(a_registry())
+    standing = await elections.standing(election)
+    assert not standing.released
+    await append(journal, standing.key, standing.version)
+    await elections.look()
+    assert (await elections.standing(election)).released
+    await owner.execute("UPDATE head SET released_at = NULL WHERE election = $1", standing.key)
+    await elections.look()
+    await elections.look()
+    told = [(each.version, each.released) for each in renewed if each.id == election]
+    assert told == [(1, False), (1, True), (1, False)]
+
+
+async def test_an_older_look_takes_nothing_back_that_a_newer_one_found() -> None:
+    """Looks follow one another, so what one of them has not seen yet stays."""
+    journal = SlowFirstLook()
+    elections = Elections(journal, lambda _: None)
+    slow = asyncio.create_task(elections.look())
+    await journal.reached.wait()
+    election = journal.put()
+    quick = asyncio.create_task(elections.look())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    journal.held.set()
+    await asyncio.gather(slow, quick)
+    assert [each.id for each in elections.known()] == [election]
+
+
+async def test_a_look_takes_nothing_back_that_was_renewed_after_it_began() -> None:
+    """It only knows what was there before."""
+    journal = SlowFirstLook()
+    elections = Elections(journal, lambda _: None)
+    slow = asyncio.create_task(elections.look())
+    await journal.reached.wait()
+    election = journal.put()
+    await elections.renew(election)
+    journal.held.set()
+    await slow
+    assert [each.id for each in elections.known()] == [election]
+
+
+class SlowFirstLook(FakeJournal):
+    """One whose first answer is old by the time it comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = asyncio.Event()
+        self.held = asyncio.Event()
+
+    async def versions(self) -> dict[str, tuple[int, bool]]:
+        found = await super().versions()
+        if len(self.asked_at) == 1:
+            self.reached.set()
+            await self.held.wait()
+        return found

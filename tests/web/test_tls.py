@@ -4,7 +4,7 @@ import asyncio
 import signal
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,7 @@ async def http(context: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSession]:
     connector = aiohttp.TCPConnector(ssl=context, force_close=True)
     async with aiohttp.ClientSession(connector=connector) as client:
         yield client
+    await asyncio.sleep(0.05)  # aiohttp aborts TLS connections and does not wait for their end
 
 
 def secure(url: str) -> str:
@@ -108,6 +109,8 @@ async def serial(url: str, context: ssl.SSLContext) -> int:
         return int(writer.get_extra_info("peercert")["serialNumber"], 16)
     finally:
         writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
 
 
 async def test_a_report_goes_in_and_comes_out_over_tls(gateway: Gateway, files: Files, election: str) -> None:
