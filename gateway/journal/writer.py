@@ -84,6 +84,7 @@ class BatchWriter:
         self.room: WaitingRoom[Waiting] = WaitingRoom(pending_max, batch_max)
         self.released = standing.released
         self._pace = Pace()
+        self._full = False  # whether the present batch left others waiting
         self._journal = journal
         self._standing = standing
         self._renew = renew
@@ -138,6 +139,7 @@ class BatchWriter:
                 if self._closed and not self._available:
                     return  # each batch would wait in vain for as long as a statement may take
                 batch = self.room.take(self._pace.within(BATCH_S, BATCH_MIN, self._batch_max))
+                self._full = len(self.room) > 0
                 if not batch and not self._nudged:
                     if self._closed:
                         return
@@ -193,7 +195,7 @@ class BatchWriter:
     def _committed(self, reports: int, seconds: float) -> None:
         """Note how long a commit took, and let in as many as that allows."""
         self._metrics.committed(reports, seconds)
-        self._pace.committed(reports, seconds, full=len(self.room) > 0)
+        self._pace.committed(reports, seconds, full=self._full)
         self.room.follow(self._pace)
 
     def _check_again(self, batch: list[Waiting], settled: list[tuple[Waiting, Outcome]]) -> list[Waiting]:
