@@ -243,8 +243,14 @@ class ElectionFeed:
         self._start_over()
 
     def close(self) -> None:
-        """Close every reader: the election is not in the record any more."""
-        self._close(self.channels)
+        """Let everyone go: the election is not in the record any more, and what was shown of it is not either."""
+        channels = self.channels
+        self.begin(self.document)
+        waiting, self._waiting = self._waiting, []
+        for _, reached in waiting:
+            if not reached.done():
+                reached.set_result(None)
+        self._close(channels)
 
     def _start_over(self) -> None:
         """Begin again from nothing; readers are closed and come back for a snapshot."""
@@ -339,15 +345,21 @@ class ElectionFeed:
         """Ask what the journal holds that is not applied here, and when senders were last heard of."""
         if self.head.released_at is None:
             return
+        transfers = self.transfers
+        published = transfers.published()
+        unapplied = await self._record.beyond(self.head.key, self.state.sequence)
+        contacts = await self._record.contacts(self.head.key)
+        if self.transfers is not transfers:
+            return  # it was a look at another record
         found: dict[str, Beyond] = {}
-        published = self.transfers.published()
-        for each in await self._record.beyond(self.head.key, self.state.sequence):
-            municipality = self.transfers.municipality_of(each.unit)
+        for each in unapplied:
+            if each.unit not in self.registry.units:
+                continue  # of a record put in the place of this one, as the next look at its head will tell
+            municipality = transfers.municipality_of(each.unit)
             held = found.get(municipality)
             found[municipality] = Beyond(
                 each.accepted + (held.accepted if held else published[municipality]),
                 min(each.oldest_published_at, held.oldest_published_at) if held else each.oldest_published_at,
                 max(each.last_accepted_at, held.last_accepted_at) if held else each.last_accepted_at,
             )
-        self.beyond = found
-        self.contacts = await self._record.contacts(self.head.key)
+        self.beyond, self.contacts = found, contacts

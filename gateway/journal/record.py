@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 
 from gateway.election.report import Publication
+from gateway.errors import JournalUnavailable
 from gateway.journal.connection import Pool, acquired, answering
 
 
@@ -50,9 +51,11 @@ class PublicRecord:
         """Return the registry document of an election as JSON."""
         with answering():
             async with acquired(self._pool) as connection:
-                document: bytes = await connection.fetchval(
+                document: bytes | None = await connection.fetchval(
                     "SELECT registry FROM public_election WHERE key = $1", election
                 )
+        if document is None:
+            raise JournalUnavailable(f"election {election} is gone from the record")
         return document
 
     async def publications(self, election: int, after: int, most: int) -> list[Publication]:

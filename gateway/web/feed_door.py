@@ -426,13 +426,16 @@ def _wants_csv(request: web.Request) -> bool:
 
 
 def _wants(request: web.Request, kind: str, other: str) -> bool:
-    """Whether a client wants one kind of answer more than another. Source: RFC 9110, section 12.5.1."""
+    """Whether a client wants one kind of answer more than another; one that it names, more than one of any kind.
+
+    Source: RFC 9110, section 12.5.1.
+    """
     accept = request.headers.get(hdrs.ACCEPT, "")
     return _quality(accept, kind) > _quality(accept, other)
 
 
-def _quality(accept: str, kind: str) -> float:
-    found = {}
+def _quality(accept: str, kind: str) -> tuple[float, bool]:
+    found: dict[str, float] = {}
     for offer in accept.split(","):
         name, *parameters = (part.strip().lower() for part in offer.split(";"))
         weight = next((each[2:] for each in parameters if each.startswith("q=")), "1")
@@ -442,8 +445,8 @@ def _quality(accept: str, kind: str) -> float:
             found[name] = 0.0
     for name in (kind, kind.partition("/")[0] + "/*", "*/*"):
         if name in found:
-            return found[name]
-    return 0.0
+            return found[name], name == kind
+    return 0.0, False
 
 
 def _matches(request: web.Request, etag: str) -> bool:

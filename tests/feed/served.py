@@ -1,0 +1,224 @@
+"""A feed door in this process, on a record that a test writes and breaks at will: real sockets, no database.
+
+The record answers as the database does; what it holds, what it says it holds and what can be read of it may differ.
+"""
+
+import asyncio
+import json
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+
+from gateway.config import Config
+from gateway.election.registry import read_registry
+from gateway.election.report import Publication
+from gateway.errors import JournalUnavailable
+from gateway.feed.channel import Channel, Reader
+from gateway.feed.hub import Hub
+from gateway.feed.stream import ElectionFeed
+from gateway.journal.record import Beyond, Head
+from gateway.metrics import FeedMetrics
+from gateway.web.connections import Connections
+from gateway.web.feed_door import FeedDoor
+from tests.election.makers import Record as Written
+from tests.election.makers import some_counts
+
+KEY = 1
+AT = datetime(2025, 9, 8, 19, tzinfo=UTC)
+PATIENCE_S = 20.0
+"""How long a fact is waited for before the test fails; none of them takes a second."""
+
+
+def a_night(document: dict[str, Any], count: int, *, votes: int = 1) -> list[Publication]:
+    """So many publications, unit by unit and round after round; other `votes` make it another history."""
+    registry = read_registry(document)
+    units = list(registry.units)
+    written = Written()
+    for number in range(count):
+        unit = units[number % len(units)]
+        party = min(registry.by_id[unit].ballot)
+        written.write(
+            {
+                "unit": unit,
+                "revision": number // len(units) + 1,
+                "counted_at": "2025-09-08T22:36:55+02:00",
+                "status": "final",
+                "counts": {registry.categories[0]: some_counts(**{party: votes + number})},
+            }
+        )
+    return written.publications
+
+
+class FakeRecord:
+    """The record of one election, of which the first `rows` publications can be read and `head` are spoken of."""
+
+    def __init__(self, document: dict[str, Any], night: list[Publication], shown: int = 0) -> None:
+        self.id: str = document["election"]["id"]
+        self.night = night
+        self.present = True
+        """Whether the record has the election at all."""
+        self.fails_after: int | None = None
+        """A place after which nothing can be read, as the database is away by then."""
+        self.reads = 0
+        self.beyond_held: asyncio.Event | None = None
+        """What has to come before an answer of `beyond` does."""
+        self.version = 0
+        self.replace(document)
+        self.show(shown)
+
+    # What a test does.
+
+    def replace(self, document: dict[str, Any]) -> None:
+        """Hold another registry."""
+        self.document = json.dumps(document).encode()
+        self.version += 1
+
+    def show(self, count: int) -> None:
+        """Hold so many publications, and say so."""
+        self.rows = self.head = count
+
+    def cursor(self, sequence: int) -> str:
+        """A place of this record as a reader would name it."""
+        return f"{sequence}-{self.night[sequence - 1].chain.hex()[:8]}"
+
+    # What a feed asks.
+
+    async def heads(self) -> list[Head]:
+        await asyncio.sleep(0)
+        chain = self.night[self.head - 1].chain if self.head else bytes(32)
+        head = Head(KEY, self.id, self.version, AT, AT, None, self.head, chain)
+        return [head] if self.present else []
+
+    async def registry(self, election: int) -> bytes:
+        await asyncio.sleep(0)
+        return self.document
+
+    async def publications(self, election: int, after: int, most: int) -> list[Publication]:
+        self.reads += 1
+        await asyncio.sleep(0)
+        if self.fails_after is not None and after >= self.fails_after:
+            raise JournalUnavailable("away")
+        return self.night[after : min(after + most, self.rows)]
+
+    async def beyond(self, election: int, sequence: int) -> list[Beyond]:
+        found = Counter(publication.unit for publication in self.night[sequence : self.rows])
+        if self.beyond_held is not None:
+            await self.beyond_held.wait()
+        return [Beyond(unit, count, AT, AT) for unit, count in found.items()]
+
+    async def contacts(self, election: int) -> dict[str, datetime]:
+        return {}
+
+    async def is_standby(self) -> bool:
+        return False
+
+
+class Served:
+    """A door that is open."""
+
+    def __init__(self, record: FakeRecord, config: Config) -> None:
+        self.record = record
+        self.metrics = FeedMetrics()
+        self.connections = Connections(config, self.metrics)
+        self.hub = Hub(record, self.metrics, heartbeat_s=config.heartbeat_s)
+        self.door = FeedDoor(config, self.hub, self.metrics, self.connections)
+        self.port = 0
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def path(self, rest: str = "/feed") -> str:
+        return f"/v1/elections/{self.record.id}{rest}"
+
+    def url(self, rest: str = "/feed") -> str:
+        return self.origin + self.path(rest)
+
+    @property
+    def feed(self) -> ElectionFeed:
+        feed = self.hub.feed(self.record.id)
+        assert feed is not None
+        return feed
+
+    @property
+    def streams(self) -> int:
+        """How many streams are open, as the door counts them."""
+        return self.door._readers
+
+    @property
+    def channel(self) -> Channel:
+        """The only channel there is."""
+        (channel,) = self.feed.channels
+        return channel
+
+    @property
+    def readers(self) -> list[Reader]:
+        return [reader for channel in self.feed.channels for reader in channel.readers()]
+
+    async def show(self, count: int) -> None:
+        """Let the record hold so many publications, and wait until the feed shows them."""
+        self.record.show(count)
+        self.hub.wake()
+        await until(lambda: self.feed.settled and self.feed.state.sequence == count)
+
+    async def half_apply(self, count: int, readable: int) -> None:
+        """Let the record hold so many, of which only some can be read, and wait until these are applied."""
+        self.record.show(count)
+        self.record.fails_after = readable
+        self.hub.wake()
+        await until(lambda: self.feed.state.sequence == readable and not self.feed.settled)
+
+
+async def until(fact: Callable[[], bool]) -> None:
+    """Wait for a fact that nobody announces."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not fact():  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def served(
+    record: FakeRecord, *, send_buffer: int | None = None, **knobs: Any
+) -> AsyncIterator[Served]:
+    """Open a door; with a small send buffer it soon notices that a client reads nothing."""
+    served = Served(record, Config(**knobs))
+    runner = web.AppRunner(
+        served.door.application(lambda: served.hub.ready), handle_signals=False, shutdown_timeout=0.1
+    )
+    await runner.setup()
+    assert runner.server is not None
+    listening = socket.socket()
+    if send_buffer is not None:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+    listening.bind(("127.0.0.1", 0))
+    served.port = listening.getsockname()[1]
+    try:
+        async with asyncio.TaskGroup() as parts:
+            background = [parts.create_task(each.run()) for each in (served.hub, served.connections)]
+            server = await asyncio.get_running_loop().create_server(
+                partial(served.connections.handler, runner.server, {"access_log": None}), sock=listening
+            )
+            await served.hub.wait_ready()
+            try:
+                yield served
+            finally:
+                server.close()
+                served.door.send_away()
+                _abort(served.hub.feeds())
+                for task in background:
+                    task.cancel()
+    finally:
+        await runner.cleanup()
+
+
+def _abort(feeds: Iterable[ElectionFeed]) -> None:
+    for feed in feeds:
+        for channel in feed.channels:
+            for reader in channel.readers():
+                reader.abort()

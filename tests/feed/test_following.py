@@ -1,0 +1,616 @@
+"""The feed door on a record that breaks off, changes, is read short or vanishes; and clients that take nothing."""
+
+import asyncio
+import copy
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gateway.feed import archive, blocks, stream
+from gateway.feed.selection import read_selection
+from gateway.generator import GeneratedElection
+from gateway.web import feed_door
+from tests.feed.reader import Client
+from tests.feed.served import FakeRecord, Served, a_night, served, until
+from tests.web.doors import EVERYTHING, ask, open_connection, streaming
+
+NIGHT = 280
+"""Publications of most of these nights: four rounds of all units."""
+SMALL_BUFFER = 4096
+"""Bytes a socket holds, give or take what the kernel adds."""
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def document(small: GeneratedElection) -> dict[str, Any]:
+    """The registry that the record has, where a test has no other."""
+    return small.registry
+
+
+@pytest.fixture(scope="module")
+def another_document(document: dict[str, Any]) -> dict[str, Any]:
+    """The same election with another name, and with a county in front of all others."""
+    another = copy.deepcopy(document)
+    another["election"]["name"] = "Another election"
+    root = another["areas"][0]
+    another["areas"][1:1] = [
+        {"id": "new", "name": "New", "level": "county", "parent": root["id"]},
+        {"id": "new-1", "name": "New, 1", "level": "municipality", "parent": "new"},
+        {"id": "new-1-1", "name": "New, 1, 1", "level": "precinct", "parent": "new-1", "eligible": 5},
+    ]
+    return another
+
+
+@pytest.fixture
+def record(document: dict[str, Any]) -> FakeRecord:
+    """A record of which nothing is published yet."""
+    return FakeRecord(document, a_night(document, NIGHT))
+
+
+def names_above_units(document: dict[str, Any]) -> set[str]:
+    return {area["id"] for area in document["areas"] if area["level"] != "precinct"}
+
+
+# Clients that take nothing.
+
+
+class Silent:
+    """A client that reads nothing until it is asked to."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    def ask(self, *paths: str) -> None:
+        """Send requests in one piece."""
+        self.writer.write(b"".join(f"GET {path} HTTP/1.1\r\nHost: door\r\n\r\n".encode() for path in paths))
+
+    async def answer(self) -> bytes:
+        """Read one answer that says how long it is."""
+        self.writer.transport.resume_reading()
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 "), head
+        fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
+        return await self.reader.readexactly(int(fields[b"content-length"]))
+
+    async def follow(self, sequence: int) -> Client:
+        """Read an event stream from its head until a block reaches a sequence."""
+        self.writer.transport.resume_reading()
+        async with asyncio.timeout(20):
+            assert (await self.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+            client = Client(gzip=False)
+            while not client.blocks or client.blocks[-1].sequence < sequence:
+                piece = await self.reader.read(1 << 16)
+                assert piece, "the stream ended"
+                client.feed(piece)
+        return client
+
+
+@asynccontextmanager
+async def silent(served: Served) -> AsyncIterator[Silent]:
+    client = Silent(*await open_connection(served.origin, SMALL_BUFFER))
+    client.writer.transport.pause_reading()
+    try:
+        yield client
+    finally:
+        client.writer.transport.abort()
+
+
+async def stall(served: Served, opened: AsyncExitStack, count: int, path: str | None = None) -> list[Silent]:
+    """Open so many feeds, one after the other, of which none takes its snapshot."""
+    clients = []
+    for _ in range(count):
+        clients.append(await opened.enter_async_context(silent(served)))
+        before = sum(channel.blocked for channel in served.feed.channels)
+        clients[-1].ask(served.path(path or f"/feed?levels={EVERYTHING}"))
+        await until(lambda before=before: sum(each.blocked for each in served.feed.channels) > before)
+    return clients
+
+
+def unsent(served: Served) -> list[int]:
+    """Bytes that wait for each reader."""
+    return [reader._transport.get_write_buffer_size() for reader in served.readers]
+
+
+async def test_a_reader_whose_socket_was_full_before_it_asked_is_blocked_from_its_start(
+    record: FakeRecord,
+) -> None:
+    """It is not queued for: one block waits for it, however much is published, and then the newest comes."""
+    async with served(record, send_buffer=SMALL_BUFFER) as door, silent(door) as client:
+        await door.show(70)
+        answers = await fill(door, client)
+        client.ask(door.path(f"/feed?levels={EVERYTHING}"))
+        await until(lambda: bool(door.readers))
+        (reader,) = door.readers
+        assert (reader.paused, door.channel.blocked) == (True, 1)
+        before = unsent(door)
+        for count in range(80, NIGHT + 1, 10):
+            await door.show(count)
+        assert (reader.paused, door.channel.blocked) == (True, 1)
+        assert unsent(door) == before
+        for _ in range(answers):
+            await client.answer()
+        read = await client.follow(NIGHT)
+        assert [block.sequence for block in read.blocks] == [70, NIGHT]
+        assert read.copy[door.feed.registry.root.id]["sequence"] == NIGHT
+        await until(lambda: not door.channel.blocked)
+
+
+async def fill(door: Served, client: Silent) -> int:
+    """Ask until an answer is not taken any more; return how many there are."""
+    await until(lambda: len(door.connections) == 1)
+    (handler,) = door.connections._open
+    for answers in range(1, 200):
+        client.ask(door.path(f"/areas/{door.feed.registry.root.id}"))
+        await until(lambda wanted=answers: handler._request_count == wanted)
+        await until(lambda: handler._current_request is None)
+        if handler.unsent:
+            return answers
+    raise AssertionError("the socket is never full")
+
+
+async def test_a_feed_asked_for_right_behind_another_answer_follows_as_any_other(record: FakeRecord) -> None:
+    """Both requests come in one piece, so that the answer is not sent yet when the connection is taken over."""
+    async with served(record) as door, silent(door) as client:
+        client.ask(door.path(f"/areas/{door.feed.registry.root.id}"), door.path())
+        await until(lambda: bool(door.readers))
+        await client.answer()
+        following = asyncio.create_task(client.follow(30))
+        for count in (10, 20, 30):
+            await door.show(count)
+        read = await following
+        assert read.copy[door.feed.registry.root.id]["sequence"] == 30
+        await until(lambda: not door.channel.blocked)
+
+
+async def test_newcomers_that_take_nothing_hold_one_block_between_them(
+    record: FakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits for the very bytes that all share, and for no copy of them; they are counted once."""
+    monkeypatch.setattr(blocks, "SHARED_S", 60.0, raising=False)
+    record.show(70)
+    async with served(record, send_buffer=SMALL_BUFFER) as door, AsyncExitStack() as opened:
+        await stall(door, opened, 1)
+        plain = door.readers[0].block.plain
+        assert len(plain) > 30_000
+        alone = sys.getrefcount(plain)
+        await stall(door, opened, 7)
+        assert {id(reader.block) for reader in door.readers} == {id(door.readers[0].block)}
+        assert sys.getrefcount(plain) >= alone + 7
+        ((size, readers),) = door.channel.pinned().values()
+        assert (size, len(readers)) == (len(plain), 8)
+
+
+async def test_readers_that_take_nothing_are_gone_after_a_change_of_history(
+    record: FakeRecord, document: dict[str, Any], http: aiohttp.ClientSession
+) -> None:
+    """As are those that read: each is told to come back by the end of its stream, and none is counted any more."""
+    record.show(70)
+    async with served(record, send_buffer=SMALL_BUFFER) as door, AsyncExitStack() as opened:
+        await stall(door, opened, 5)
+        reading = await opened.enter_async_context(streaming(http, door.url()))
+        await reading.block()
+        assert door.streams == 6
+        record.night = a_night(document, 50, votes=5)
+        await door.show(50)
+        await until(lambda: door.streams == 0)
+        assert await reading.rest() == []
+
+
+# A record that breaks off.
+
+
+async def test_a_catch_up_that_breaks_off_between_heads_ends_where_the_record_does(
+    record: FakeRecord, http: aiohttp.ClientSession
+) -> None:
+    """The head that was spoken of never comes; who was there gets the rest, who comes gets a whole snapshot."""
+    record.show(10)
+    async with served(record) as door, streaming(http, door.url()) as early:
+        await early.block()
+        record.head, record.rows = 15, 13
+        door.hub.wake()
+        await until(lambda: door.feed.state.sequence == 13)
+        assert not door.feed.settled
+        await door.show(13)
+        block = (await early.blocks_until(13))[-1]
+        assert (block.sequence, block.id) == (13, record.cursor(13))
+        assert early.copy[door.feed.registry.root.id]["sequence"] == 13
+        async with streaming(http, door.url()) as late:
+            snapshot = await late.block()
+        assert (snapshot.snapshot, snapshot.id) == (True, record.cursor(13))
+        assert snapshot.areas[0]["sequence"] == 13
+        assert late.copy == early.copy
+
+
+async def test_readers_get_no_heartbeat_less_while_a_long_run_is_half_applied(
+    record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor are they moved by it: what they hold is what they were sent, until all of it is applied."""
+    monkeypatch.setattr(stream, "PAGE", 5)
+    record.show(10)
+    async with (
+        served(record, heartbeat_s=1) as door,
+        streaming(http, door.url()) as usual,
+        streaming(http, door.url(), {"Accept-Encoding": "gzip"}, every_s=60) as paced,
+    ):
+        for reader in (usual, paced):
+            await reader.block()
+        await door.half_apply(40, readable=20)
+        for reader in (usual, paced):
+            beat = await reader.block()
+            assert (beat.areas, beat.snapshot, beat.id) == ([], False, record.cursor(10))
+        assert not door.feed.settled
+        record.fails_after = None
+        block = (await usual.blocks_until(40))[-1]
+        assert (block.names[0], block.areas[0]["sequence"]) == (door.feed.registry.root.id, 40)
+
+
+async def test_the_list_of_elections_shows_no_sequence_between_two_heads(
+    record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor a chain from there."""
+    monkeypatch.setattr(stream, "PAGE", 5)
+    record.show(10)
+
+    async def told() -> tuple[int, str]:
+        (election,) = (await ask(http, "GET", f"{door.origin}/v1/elections")).document["elections"]
+        return election["sequence"], election["chain"]
+
+    async with served(record) as door:
+        await door.half_apply(40, readable=20)
+        assert await told() == (10, record.night[9].chain.hex())
+        record.fails_after = None
+        await door.show(40)
+        assert await told() == (40, record.night[39].chain.hex())
+
+
+async def test_a_browser_that_asks_for_publications_meanwhile_is_told_when_to_come_back(
+    record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 200, as it gives up for good on anything else; others with 503."""
+    monkeypatch.setattr(stream, "PAGE", 5)
+    monkeypatch.setattr(feed_door, "SETTLE_S", 0.05)
+    record.show(10)
+    async with served(record) as door:
+        await door.half_apply(40, readable=20)
+        for path in ("/publications", "/feed"):
+            async with streaming(http, door.url(path)) as refused:
+                (event,) = await refused.rest()
+            assert event.retry_ms is not None
+            assert 10_000 <= event.retry_ms <= 30_000
+            (await ask(http, "GET", door.url(path))).problem(503, "starting")
+        assert door.streams == 0
+
+
+# Another record, or none.
+
+
+async def test_after_a_restore_the_feed_begins_with_the_registry_that_the_record_has_then(
+    record: FakeRecord, another_document: dict[str, Any], http: aiohttp.ClientSession
+) -> None:
+    """As another one may have been in force; also where the new record is the longer one."""
+    record.show(10)
+    async with served(record) as door:
+        for restored, count in ((another_document, 5), (json.loads(record.document), 30)):
+            async with streaming(http, door.url()) as before:
+                await before.block()
+                record.replace(restored)
+                record.night = a_night(restored, count, votes=count)
+                await door.show(count)
+                assert await before.rest() == []
+            async with streaming(http, door.url()) as after:
+                block = await after.block()
+            assert (block.id, set(block.names)) == (record.cursor(count), names_above_units(restored))
+            answer = await ask(http, "GET", door.url(""))
+            assert answer.document["name"] == restored["election"]["name"]
+            assert answer.document["registry"] == restored
+
+
+async def test_a_registry_replaced_while_a_reader_waits_is_the_one_it_gets(
+    record: FakeRecord, another_document: dict[str, Any], http: aiohttp.ClientSession
+) -> None:
+    """And it leaves nobody else with a selection of the one before."""
+    async with served(record) as door, AsyncExitStack() as opened:
+        ahead = {"Last-Event-ID": "2-12345678"}
+        waiting = asyncio.create_task(opened.enter_async_context(streaming(http, door.url(), ahead)))
+        await until(lambda: len(door.feed._waiting) == 1)
+        record.replace(another_document)
+        record.night = a_night(another_document, 2)
+        door.hub.wake()
+        await until(lambda: door.feed.document == record.document)
+        await door.show(2)
+        first = await waiting
+        second = await opened.enter_async_context(streaming(http, door.url()))
+        for reader in (first, second):
+            block = await reader.block()
+            assert (block.snapshot, block.id) == (True, record.cursor(2))
+            assert set(block.names) == names_above_units(another_document)
+
+
+async def test_an_election_that_vanishes_is_gone_for_everyone(
+    record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads it, takes nothing of it or waits for it is let go; it is 404 until it is there again."""
+    monkeypatch.setattr(feed_door, "SETTLE_S", 0.05)
+    record.show(70)
+    async with served(record, send_buffer=SMALL_BUFFER, heartbeat_s=1) as door, AsyncExitStack() as opened:
+        await stall(door, opened, 2)
+        reading = await opened.enter_async_context(streaming(http, door.url()))
+        await reading.block()
+        publications = await opened.enter_async_context(
+            streaming(http, door.url("/publications"), {"Last-Event-ID": record.cursor(69)})
+        )
+        await publications.events("publication", 1)
+        ahead = {"Last-Event-ID": "71-12345678"}
+        waiting = asyncio.create_task(opened.enter_async_context(streaming(http, door.url(), ahead)))
+        await until(lambda: len(door.feed._waiting) == 2)
+        record.present = False
+        door.hub.wake()
+        for each in (reading, publications):
+            assert [event for event in await each.rest() if event.type] == []
+        await until(lambda: door.streams == 0)
+        assert [event.retry_ms is not None for event in await (await waiting).rest()] == [True]
+        for path in ("/feed", "/publications", ""):
+            (await ask(http, "GET", door.url(path))).problem(404, "unknown_election")
+        assert (await ask(http, "GET", f"{door.origin}/v1/elections")).document["elections"] == []
+        record.present = True
+        door.hub.wake()
+        await until(lambda: bool(door.hub.feeds()))
+        async with streaming(http, door.url()) as again:
+            assert (await again.block()).id == record.cursor(70)
+
+
+# Publications, and a record that is read short.
+
+
+async def test_readers_max_holds_for_publications_that_are_waited_for(
+    record: FakeRecord, http: aiohttp.ClientSession
+) -> None:
+    """However many had room when they came: when their place is reached, two are let in and the rest sent away."""
+    record.show(10)
+    ahead = {"Last-Event-ID": record.cursor(11)}
+    async with served(record, readers_max=2) as door, AsyncExitStack() as opened:
+        waiting = [
+            asyncio.create_task(opened.enter_async_context(streaming(http, door.url("/publications"), ahead)))
+            for _ in range(12)
+        ]
+        await until(lambda: len(door.feed._waiting) == 12)
+        await door.show(12)
+        first = [await (await each).event() for each in waiting]
+        assert door.streams == 2
+        delays = sorted(event.retry_ms or 0 for event in first if event is not None)
+        assert [delay >= 10_000 for delay in delays] == [False] * 2 + [True] * 10
+        await until(lambda: len(door.feed._waiting) == 2)
+
+
+@pytest.fixture
+def long_record(document: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> FakeRecord:
+    """A record of which all but the newest is read from the database."""
+    monkeypatch.setattr(archive, "TAIL_MAX", archive.RANGE)
+    return FakeRecord(document, a_night(document, 2100), shown=2100)
+
+
+async def test_a_range_that_is_read_short_is_not_kept(
+    long_record: FakeRecord, http: aiohttp.ClientSession
+) -> None:
+    """It is 503 for as long as the record is not whole, and then as it always was; nor is half of it shown."""
+    record = long_record
+    async with served(record) as door:
+        record.rows = 400
+        for path in ("/publications/1-1000", "/publications?after=300&limit=200"):
+            answer = await ask(http, "GET", door.url(path))
+            answer.problem(503, "journal_unavailable")
+            assert int(answer.headers["Retry-After"]) >= 1
+        record.rows = 2100
+        for path, sequences in (
+            ("/publications/1-1000", range(1, 1001)),
+            ("/publications?after=300&limit=200", range(301, 501)),
+        ):
+            answer = await ask(http, "GET", door.url(path))
+            assert sequences_of(answer.body) == [*sequences]
+
+
+def sequences_of(lines: bytes) -> list[int]:
+    return [json.loads(line)["sequence"] for line in lines.splitlines()]
+
+
+async def test_a_stream_of_publications_over_a_record_read_short_ends_and_goes_on_where_it_was(
+    long_record: FakeRecord, http: aiohttp.ClientSession
+) -> None:
+    """It neither skips one nor asks for them over and over."""
+    record = long_record
+    got: list[int] = []
+    async with served(record) as door:
+        record.rows = 400
+        reads = record.reads
+        for headers in ({}, {"Last-Event-ID": record.cursor(300)}):
+            async with streaming(http, door.url("/publications"), headers) as reader:
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await reader.rest()
+        assert record.reads <= reads + 2
+        assert door.streams == 0
+        record.rows = 2100
+        async with streaming(http, door.url("/publications")) as reader:
+            got = [event.document["sequence"] for event in await reader.events("publication", 2100)]
+        assert got == [*range(1, 2101)]
+
+
+# What is shown.
+
+
+@pytest.mark.parametrize("shared_s", [0.0, 60.0])
+async def test_a_snapshot_tells_what_time_it_is(
+    record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, shared_s: float
+) -> None:
+    """One is shared for a while and no longer, so that the time in it is not of long ago."""
+    monkeypatch.setattr(blocks, "SHARED_S", shared_s, raising=False)
+    record.show(10)
+    async with served(record) as door:
+        times = []
+        for _ in range(2):
+            async with streaming(http, door.url()) as reader:
+                block = await reader.block()
+            assert set(block.names) == names_above_units(json.loads(record.document))
+            times.append(block.end["server_time"])
+    assert (times[0] == times[1]) == bool(shared_s)
+
+
+async def test_blocks_that_are_made_anew_are_counted_once(
+    record: FakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a maker holds is what its blocks add up to, whoever asked for them and when."""
+    monkeypatch.setattr(blocks, "SHARED_S", 0.0, raising=False)
+    record.show(20)
+    async with served(record) as door:
+        maker = door.feed.maker
+        for levels in (None, EVERYTHING, "country", None, EVERYTHING):
+            selection = read_selection(door.feed.registry, levels, None)
+            for sequence in (10, 15):
+                maker.since(selection, sequence)
+            maker.snapshot(selection)
+        assert maker._held == sum(len(block.plain) for block in maker._blocks.values())
+
+
+async def test_no_more_counts_as_accepted_than_the_journal_holds(
+    record: FakeRecord, http: aiohttp.ClientSession
+) -> None:
+    """Whatever is applied between a look at the journal and the reading of what it found."""
+    record.show(10)
+
+    async def told(name: str) -> int:
+        document = (await ask(http, "GET", door.url("/transfers"))).document
+        return sum(each[name] for each in document["transfers"])
+
+    async with served(record) as door:
+        record.rows = 15
+        await door.feed.watch()
+        assert (await told("accepted"), await told("published")) == (15, 10)
+        await door.show(15)
+        assert (await told("accepted"), await told("published")) == (15, 15)
+        record.rows = 20
+        record.beyond_held = asyncio.Event()
+        looking = asyncio.create_task(door.feed.watch())
+        await asyncio.sleep(0)
+        await door.show(20)
+        record.beyond_held.set()
+        await looking
+        assert (await told("accepted"), await told("published")) == (20, 20)
+
+
+async def test_a_look_at_the_transfers_while_the_record_becomes_another_one_does_no_harm(
+    record: FakeRecord, another_document: dict[str, Any], http: aiohttp.ClientSession
+) -> None:
+    """What it finds is of units that may not be there any more, or not yet."""
+    root = another_document["areas"][0]["id"]
+    other = {
+        **another_document,
+        "areas": [
+            each for each in another_document["areas"] if each["id"] in (root, "new", "new-1", "new-1-1")
+        ],
+    }
+    record.show(10)
+    async with served(record) as door:
+        record.rows = 20
+        record.beyond_held = asyncio.Event()
+        looking = asyncio.create_task(door.feed.watch())
+        await asyncio.sleep(0)
+        record.replace(other)
+        record.night, record.rows = a_night(other, 30), 30
+        record.beyond_held, held = None, record.beyond_held
+        await door.feed.watch()
+        await door.show(5)
+        held.set()
+        await looking
+        assert door.feed.beyond == {}
+        record.rows = 15
+        await door.feed.watch()
+        (transfer,) = (await ask(http, "GET", door.url("/transfers"))).document["transfers"]
+        assert (transfer["municipality"], transfer["accepted"], transfer["published"]) == ("new-1", 15, 5)
+
+
+# What a client wants.
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        (None, "application/json"),
+        ("*/*", "application/json"),
+        ("text/html", "application/json"),
+        ("application/json, text/csv;q=0", "application/json"),
+        ("application/json, text/csv;q=0.1", "application/json"),
+        ("text/csv;q=nonsense", "application/json"),
+        ("text/csv", "text/csv"),
+        ("TEXT/CSV", "text/csv"),
+        ("text/*", "text/csv"),
+        ("text/csv, */*;q=0.1", "text/csv"),
+        ("application/json;q=0.2, text/csv; Q=0.9", "text/csv"),
+    ],
+)
+async def test_an_area_comes_as_the_client_wants_it_most(
+    record: FakeRecord, http: aiohttp.ClientSession, accept: str | None, kind: str
+) -> None:
+    """And as JSON where it does not care."""
+    async with served(record) as door:
+        url = door.url(f"/areas/{door.feed.registry.root.id}")
+        skipped = ["Accept"] if accept is None else []
+        headers = {} if accept is None else {"Accept": accept}
+        answer = await ask(http, "GET", url, headers=headers, skip_auto_headers=skipped)
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == f"{kind}; charset=utf-8"
+    assert answer.headers["Vary"] == "Accept, Accept-Encoding"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [("gzip", True), ("br, GZIP", True), ("gzip;Q=0", False), ("gzip; q=0.0", False), ("br", False)],
+)
+async def test_only_who_takes_gzip_gets_it(
+    record: FakeRecord, http: aiohttp.ClientSession, accepted: str, packed: bool
+) -> None:
+    """In whatever case it says so; of areas and of the feed."""
+    async with served(record) as door:
+        headers = {"Accept-Encoding": accepted}
+        answer = await ask(http, "GET", door.url(f"/areas/{door.feed.registry.root.id}"), headers=headers)
+        async with streaming(http, door.url(), headers) as reader:
+            assert (await reader.block()).snapshot
+            assert ("Content-Encoding" in reader.response.headers) == packed
+    assert ("Content-Encoding" in answer.headers) == packed
+
+
+@pytest.mark.parametrize(
+    ("accept", "streamed"),
+    [
+        ("text/event-stream", True),
+        ("text/event-stream, */*;q=0.1", True),
+        ("text/event-stream, */*", True),
+        ("*/*", False),
+        ("application/x-ndjson, text/event-stream;q=0", False),
+    ],
+)
+async def test_publications_come_as_lines_or_as_a_stream(
+    record: FakeRecord, http: aiohttp.ClientSession, accept: str, streamed: bool
+) -> None:
+    """As the client wants them most; a cache is told that it depends on that."""
+    record.show(3)
+    async with served(record) as door:
+        if streamed:
+            async with streaming(http, door.url("/publications"), {"Accept": accept}) as reader:
+                events = await reader.events("publication", 3)
+            assert [event.id for event in events] == [record.cursor(number) for number in (1, 2, 3)]
+        else:
+            answer = await ask(http, "GET", door.url("/publications"), headers={"Accept": accept})
+            assert answer.headers["Content-Type"].startswith("application/x-ndjson")
+            assert answer.headers["Vary"] == "Accept"
+            assert sequences_of(answer.body) == [1, 2, 3]
