@@ -431,7 +431,8 @@ def _wants(request: web.Request, kind: str, other: str) -> bool:
     Source: RFC 9110, section 12.5.1.
     """
     accept = request.headers.get(hdrs.ACCEPT, "")
-    return _quality(accept, kind) > _quality(accept, other)
+    wanted = _quality(accept, kind)
+    return wanted[0] > 0 and wanted > _quality(accept, other)
 
 
 def _quality(accept: str, kind: str) -> tuple[float, bool]:
