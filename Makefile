@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint format types bench audit lock clean
+.PHONY: help demo test quick lint format types bench pictures audit lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -46,6 +46,9 @@ types: $(VENV)/.dev  ## static types
 
 bench: $(VENV)/.dev  ## the measurements of docs/performance.md
 	$(BIN)/python -m bench measure
+
+pictures: $(VENV)/.dev  ## the pictures of the pages in docs/ (needs Chromium)
+	$(BIN)/python -m tests.web.screenshots docs
 
 audit: $(VENV)/.dev  ## known vulnerabilities of what is depended on, where the index tells them
 	$(BIN)/pip-audit --disable-pip --progress-spinner off --requirement requirements.lock

@@ -23,6 +23,7 @@ from gateway.metrics import FeedMetrics
 from gateway.web.answers import Problem, harden, json_response, problems
 from gateway.web.connections import Connections, Tally
 from gateway.web.health import add_health
+from gateway.web.pages import add_pages
 from gateway.web.takeover import stream_head, take_over
 from gateway.wire.events import (
     area_document,
@@ -93,6 +94,7 @@ class FeedDoor:
         router.add_get(election + "/publications/{range}", self.get_range)
         router.add_get(election + "/transfers", self.get_transfers)
         router.add_get(election + "/transfers/{municipality}", self.get_transfers)
+        add_pages(application)
         add_health(application, ready)
         return application
 

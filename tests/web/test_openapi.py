@@ -305,6 +305,12 @@ async def test_answers_to_readers_are_as_described(asker: Asker, http: aiohttp.C
         await asker.feed_door(path, 400, method, names={"range": "1-10"})
         await asker.feed_door("/health/live", 200, method)
         await asker.feed_door("/health/ready", 200, method)
+        for path in ("/", "/transfers", "/docs", "/openapi.yaml"):
+            tagged = await asker.feed_door(path, 200, method)
+            await asker.feed_door(path, 304, method, headers={"If-None-Match": tagged.headers["ETag"]})
+        file = {"version": "1", "name": "app.css"}
+        await asker.feed_door("/static/{version}/{name}", 200, method, names=file)
+        await asker.feed_door("/static/{version}/{name}", 404, method, names={**file, "name": "index.html"})
     await asker.feed_door(f"{ELECTION}/publications", 200, params={"after": 990, "limit": 1000})
     await asker.feed_door(f"{ELECTION}/publications", 400, params={"limit": 1001})
     await asker.feed_door(f"{ELECTION}/feed", 400, params={"levels": "none"})
@@ -363,8 +369,10 @@ async def test_streams_are_as_described(http: aiohttp.ClientSession, sender: Sen
 async def test_what_is_not_described_is_404_or_405(http: aiohttp.ClientSession, sender: Sender) -> None:
     """On either door, as the document says of all that it leaves out."""
     for url in (sender.gateway.push_url, sender.gateway.feed_url):
-        for path in ("/", "/v1", "/v1/elections/", "/openapi.yaml", "/metrics", "/v2/elections"):
+        for path in ("/v1", "/v1/elections/", "/static", "/metrics", "/v2/elections"):
             (await ask(http, "GET", url + path)).problem(404, "not_found")
+    for path in ("/", "/transfers", "/docs", "/openapi.yaml", "/static/1/app.css"):
+        (await ask(http, "GET", sender.gateway.push_url + path)).problem(404, "not_found")
     for path, item in DOCUMENT["paths"].items():
         for method in METHODS:
             if method in item or method == "options":

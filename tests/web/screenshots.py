@@ -1,0 +1,129 @@
+"""`python -m tests.web.screenshots [DIRECTORY]`: pictures of the pages on a made-up night, into docs/ unless told.
+
+The night is pushed through the front doors of a gateway of its own, up to some hours after the release.
+"""
+
+import asyncio
+import os
+import sys
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from playwright.async_api import Browser, expect
+
+from gateway.generator import GeneratedElection, generate
+from gateway.journal.embedded import EmbeddedPostgres
+from gateway.journal.migrate import migrate
+from tests.conftest import Database
+from tests.running import Gateway, Sender, running
+from tests.web.browsing import browsing, visiting
+from tests.web.doors import COUNTRY, pushed, shown
+
+SEED, SCALE = 1, 0.35
+FOLLOWED_S = 14.0
+"""How long the page of transfers is open before it is taken."""
+LARGEST = 300_000
+"""Bytes of a picture."""
+DESKTOP, TALL, PHONE = (
+    {"width": width, "height": height} for width, height in ((1280, 1120), (1280, 1500), (390, 844))
+)
+
+
+async def take(
+    browser: Browser, url: str, path: Path, ready: str, seconds: float = 0.6, **options: Any
+) -> None:
+    """Take a picture of a page once something is there, and some time has passed for it to settle."""
+    async with visiting(browser, **options) as visitor:
+        page = await visitor.open(url)
+        await expect(page.locator(ready).first).to_be_visible(timeout=20_000)
+        await page.wait_for_timeout(1000 * seconds)
+        await page.screenshot(path=path)
+        assert not visitor.complaints, visitor.complaints
+    _tell(path)
+
+
+def _tell(path: Path) -> None:
+    size = path.stat().st_size
+    assert size < LARGEST, f"{path} is of {size} bytes"
+    sys.stdout.write(f"{path}  {size // 1000} kB\n")
+
+
+async def _night(gateway: Gateway, made: GeneratedElection, identifier: str, opens: datetime) -> Sender:
+    header = {**made.registry["election"], "id": identifier, "name": "Kommunestyrevalget i Valland"}
+    header |= {"publish_from": opens.isoformat(), "polls_close": opens.isoformat()}
+    await gateway.load({**made.registry, "election": header})
+    return await gateway.issue(identifier, [COUNTRY])
+
+
+async def _push_on(http: aiohttp.ClientSession, sender: Sender, reports: list[Any]) -> None:
+    """Push one report after the other, some a second, until cancelled."""
+    for report in reports:
+        await pushed(http, sender, report)
+        await asyncio.sleep(0.15)
+
+
+async def _pictures(gateway: Gateway, directory: Path) -> None:
+    made = generate(SEED, SCALE)
+    reports = [line["report"] for line in made.reports]
+    now = datetime.now(UTC)
+    night = await _night(gateway, made, "night", now - timedelta(seconds=1))
+    before = await _night(gateway, made, "before", now + timedelta(minutes=42))
+    done = len(reports) // 5
+    async with aiohttp.ClientSession() as http, browsing() as browser:
+        for start in range(0, done, 120):
+            await pushed(http, night, *reports[start : min(done, start + 120)])
+            await asyncio.sleep(0.4)
+        await pushed(http, before, *reports[:50])
+        await shown(gateway, night.election, done)
+        largest = max(
+            (area for area in made.registry["areas"] if area["level"] == "municipality"),
+            key=lambda area: sum(each["parent"] == area["id"] for each in made.registry["areas"]),
+        )["id"]
+        results, area = f"{gateway.feed_url}/?election=night", f"/?election=night#/area/{largest}"
+        pushing = asyncio.create_task(_push_on(http, night, reports[done:]))
+        try:
+            ready = "#areas tbody tr"
+            await take(browser, results, directory / "results.png", ready, viewport=TALL)
+            await take(
+                browser, results, directory / "results-dark.png", ready, viewport=DESKTOP, color_scheme="dark",
+                locale="nb-NO",
+            )  # fmt: skip
+            await take(
+                browser, results, directory / "results-phone.png", ready, viewport=PHONE, locale="nb-NO"
+            )
+            await take(browser, gateway.feed_url + area, directory / "area.png", "#plot svg", viewport=TALL)
+            await take(
+                browser, f"{gateway.feed_url}/transfers?election=night", directory / "transfers.png",
+                "#list tbody tr", FOLLOWED_S, viewport=DESKTOP,
+            )  # fmt: skip
+            await take(
+                browser,
+                f"{gateway.feed_url}/?election=before",
+                directory / "embargo.png",
+                ready,
+                viewport=DESKTOP,
+            )
+            await take(
+                browser, f"{gateway.feed_url}/docs", directory / "docs.png", "#document h1", viewport=DESKTOP
+            )
+        finally:
+            pushing.cancel()
+            await asyncio.wait({pushing})
+
+
+async def _main(directory: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="valgnatt-pictures-") as scratch:
+        os.chmod(scratch, 0o755)
+        with EmbeddedPostgres(Path(scratch) / "postgres", durable=False) as server:
+            await migrate(server.url)
+            async with running(Database(server.url, server.feed_url)) as gateway:
+                await _pictures(gateway, directory)
+
+
+if __name__ == "__main__":
+    into = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
+    into.mkdir(parents=True, exist_ok=True)
+    asyncio.run(_main(into))

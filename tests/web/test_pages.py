@@ -1,0 +1,514 @@
+"""The pages in a real browser: what they show is what is official, they heal by themselves, and anyone can use them."""
+
+import gzip
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+from playwright.async_api import Browser, Locator, Page, expect
+
+from gateway.generator import GeneratedElection
+from gateway.web.pages import DIRECTORY, OPENAPI, PLACES, POLICY
+from tests.running import Gateway, Sender
+from tests.web.browsing import CHROMIUM, Visitor, browsing, line_to, visiting
+from tests.web.doors import COUNTRY, HERE, UNIT, a_registry, a_report, ask, pushed, shown
+
+PATIENCE_MS = 20_000
+MUNICIPALITIES = ("0101", "0201", "0604")
+
+needs_chromium = pytest.mark.skipif(
+    not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM} to look at pages with"
+)
+pytestmark = pytest.mark.long
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """A browser of the test's own."""
+    async with browsing() as browser:
+        yield browser
+
+
+@pytest.fixture
+async def visitor(browser: Browser, gateway: Gateway) -> AsyncIterator[Visitor]:
+    """Someone who reads English. Afterwards: the console is clean, and nothing was asked of anyone else."""
+    async with visiting(browser) as visitor:
+        yield visitor
+        assert visitor.complaints == []
+        assert visitor.asked
+        assert visitor.elsewhere(gateway.feed_url) == []
+
+
+def place(gateway: Gateway, election: str, path: str = "/", query: str = "") -> str:
+    """Return the address of a page about an election; `path` may end with `#…`."""
+    path, mark, fragment = path.partition("#")
+    return f"{gateway.feed_url}{path}?election={election}{query}{mark}{fragment}"
+
+
+def figure(page: Page, name: str) -> Locator:
+    return page.locator(f"#country [data-figure={name}]")
+
+
+def english(count: int) -> str:
+    return f"{count:,}"
+
+
+def official(small: GeneratedElection) -> dict[str, dict[str, Any]]:
+    """The last official line of each area."""
+    return {line["area"]: line for line in small.official if line.get("final")}
+
+
+def total(areas: list[Mapping[str, Any]]) -> tuple[int, dict[str, int]]:
+    """Ballots and votes by party of areas, all categories."""
+    ballots, votes = 0, dict[str, int]()
+    for area in areas:
+        for counts in area["counts"].values():
+            ballots += counts["ballots"]
+            for party, count in counts["votes"].items():
+                votes[party] = votes.get(party, 0) + count
+    return ballots, votes
+
+
+# A night.
+
+
+@needs_chromium
+async def test_the_night_opens_on_the_page_and_ends_with_the_official_figures(
+    gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession, visitor: Visitor
+) -> None:
+    """Zero and a countdown while counts come in; the release by itself; at the end every figure is the official one."""
+    opens = datetime.now(UTC) + timedelta(seconds=6)
+    election = await gateway.load(a_registry(small, publish_from=opens.isoformat()))
+    sender = await gateway.issue(election, [COUNTRY])
+    reports = [line["report"] for line in small.reports]
+    page = await visitor.open(place(gateway, election))
+    await expect(page.locator("#countdown")).to_have_text(re.compile(r"00:00:0\d"))
+    await expect(figure(page, "units")).to_have_text("0")
+    receipts = await pushed(http, sender, *reports[:120])
+    assert {receipt["state"] for receipt in receipts} == {"embargoed"}
+    await expect(page.locator("#embargo")).to_be_visible()
+    await expect(figure(page, "votes")).to_have_text("0")
+
+    await expect(page.locator("#embargo")).to_be_hidden()
+    await expect(figure(page, "units")).not_to_have_text("0")
+    await pushed(http, sender, *reports[120:])
+
+    finals = official(small)
+    leaves = [finals[area["id"]] for area in small.registry["areas"] if area["level"] == "municipality"]
+    ballots, votes = total(leaves)
+    eligible = next(area["eligible"] for area in small.registry["areas"] if area["id"] == COUNTRY)
+    told = page.locator("#country [data-of=turnout]")
+    await expect(told).to_have_text(f"{english(ballots)} ballots · {english(eligible)} eligible")
+    await expect(figure(page, "votes")).to_have_text(english(sum(votes.values())))
+    await page.get_by_role("button", name="Show all parties").click()
+    for party, count in votes.items():
+        row = page.locator(f'#country [data-party-row="{party}"]')
+        if count:
+            await expect(row.locator(".votes")).to_have_text(english(count))
+            await expect(row.locator(".share")).to_have_text(f"{100 * count / sum(votes.values()):.1f}%")
+    for municipality in MUNICIPALITIES:
+        ballots, _ = total([finals[municipality]])
+        row = page.locator(f'#areas tr[data-id="{municipality}"]')
+        await expect(row.locator("td").nth(1)).to_have_text(english(ballots))
+    await expect(page.locator("#link")).to_have_text("Live")
+
+
+@needs_chromium
+async def test_a_line_that_is_cut_is_told_of_and_heals(
+    gateway: Gateway, sender: Sender, http: aiohttp.ClientSession, browser: Browser
+) -> None:
+    """It says so and since when, keeps what it has, and shows what came meanwhile when it is back."""
+    await pushed(http, sender, a_report(votes=10))
+    await shown(gateway, sender.election, 1)
+    async with line_to(gateway.feed_url) as line, visiting(browser) as visitor:
+        page = await visitor.open(f"{line.url}/?election={sender.election}")
+        await expect(figure(page, "votes")).to_have_text("10")
+        await line.cut()
+        await expect(page.locator("#status.lost #link")).to_have_text(
+            re.compile(r"Connection lost since \d\d:\d\d:\d\d \(\d+ s\)")
+        )
+        await expect(page.locator("#said")).to_have_text(re.compile("connection is lost"))
+        await pushed(http, sender, a_report(revision=2, votes=20))
+        await expect(figure(page, "votes")).to_have_text("10")
+        await line.mend()
+        await expect(page.locator("#status.live #link")).to_have_text("Live")
+        await expect(figure(page, "votes")).to_have_text("20")
+        await expect(page.locator("#said")).to_have_text("The connection is back.")
+        assert [each for each in visitor.complaints if "net::ERR_" not in each] == []
+        assert visitor.elsewhere(line.url) == []
+
+
+@needs_chromium
+async def test_a_correction_is_marked_and_explained(
+    gateway: Gateway, sender: Sender, http: aiohttp.ClientSession, visitor: Visitor
+) -> None:
+    """On the page of all, of its municipality and of its unit, with a history that shows the fall."""
+    await pushed(http, sender, a_report(votes=5000), a_report(revision=2, votes=239, reason="booking_error"))
+    page = await visitor.open(place(gateway, sender.election))
+    explained = "Ballots fell by 4,761: booking error"
+    await expect(page.locator("#corrections-list li")).to_contain_text([explained])
+    await page.locator("#corrections-list a").click()
+    await expect(page.locator("#area-title")).to_be_focused()
+    await expect(page.locator("#area-corrections li")).to_contain_text([explained])
+    await expect(page.locator(f'#children tr[data-id="{UNIT}"]')).to_contain_text(explained)
+    await expect(page.locator("#history-state")).to_have_text(re.compile("^2 publications from"))
+    await expect(page.locator("#plot svg")).to_have_attribute(
+        "aria-label", re.compile("now 240; fell 1 times")
+    )
+    await expect(page.locator("#plot .fall")).to_have_count(1)
+    await pushed(http, sender, a_report(revision=3, votes=300))
+    await expect(page.locator("#area-summary [data-figure=votes]")).to_have_text("300")
+    await expect(page.locator("#history-state")).to_have_text(re.compile("^3 publications from"))
+    await page.locator("#history-details summary").click()
+    await expect(page.locator("#history tbody tr")).to_have_count(3)
+    await page.locator(f'#children tr[data-id="{UNIT}"] a').click()
+    await expect(page.locator("#area-corrections li")).to_contain_text(
+        ["5,001 ballots before: booking error"]
+    )
+    await page.locator("#crumbs a").first.click()
+    await expect(page.locator("#overview")).to_be_visible()
+
+
+@needs_chromium
+async def test_a_history_of_whole_ranges_is_read_to_its_end(
+    gateway: Gateway, sender: Sender, http: aiohttp.ClientSession, visitor: Visitor
+) -> None:
+    """Ranges under their chain, then the rest."""
+    await pushed(http, sender, *(a_report(revision=each, votes=each) for each in range(1, 1204)))
+    await shown(gateway, sender.election, 1203)
+    page = await visitor.open(place(gateway, sender.election, f"/#/area/{HERE}"))
+    await expect(page.locator("#history-state")).to_have_text(re.compile("^1,203 publications"))
+    asked = [url for url in visitor.asked if "/publications" in url]
+    assert any(re.search(r"/publications/1-1000\?chain=[0-9a-f]{64}$", url) for url in asked)
+    assert any("/publications?after=1000&" in url for url in asked)
+
+
+@needs_chromium
+@pytest.mark.parametrize("path", ["/", "/transfers"])
+async def test_a_rehearsal_is_told_to_be_one(
+    gateway: Gateway, small: GeneratedElection, visitor: Visitor, path: str
+) -> None:
+    """Above everything."""
+    election = await gateway.load(a_registry(small, rehearsal=True))
+    page = await visitor.open(place(gateway, election, path))
+    await expect(page.locator("#rehearsal")).to_have_text(re.compile("^REHEARSAL"))
+
+
+# Transfers.
+
+
+@needs_chromium
+async def test_the_page_of_transfers_tells_the_state_of_the_night(
+    gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession, visitor: Visitor
+) -> None:
+    """In a sentence, in sums and by municipality, up to what was delivered to the page itself."""
+    election = await gateway.load(a_registry(small))
+    sender = await gateway.issue(election, [COUNTRY])
+    page = await visitor.open(place(gateway, election, "/transfers"))
+    sentence = page.locator("#sentence")
+    await expect(sentence).to_have_text("No count has been received yet.")
+    await pushed(http, sender, a_report())
+    await expect(sentence).to_have_text(
+        re.compile(
+            r"^Every count received from 1 of 7 municipalities is through\. Slowest .*: Drøvheim, .* m?s\.$"
+        )
+    )
+    await pushed(http, sender, *(line["report"] for line in small.reports if line["report"]["unit"] != UNIT))
+    await expect(sentence).to_have_text(
+        re.compile(r"^All 7 municipalities are through; slowest in the last 10 minutes: .*, .* m?s\.$")
+    )
+    await expect(sentence).to_have_class("sentence good")
+    reports = english(1 + sum(line["report"]["unit"] != UNIT for line in small.reports))
+    for name in ("accepted", "published"):
+        await expect(page.locator(f"#totals [data-figure={name}]")).to_have_text(reports)
+    delivered = await page.locator("#totals [data-of=delivered]").inner_text()
+    await expect(page.locator("#totals [data-figure=delivered]")).to_have_text(
+        delivered.removeprefix("of ").removesuffix(" units")
+    )
+    await page.get_by_role("searchbox").fill("drøvheim")
+    await expect(page.locator("#list tbody tr")).to_have_count(1)
+
+
+@needs_chromium
+async def test_counts_that_wait_are_named_with_their_age(
+    gateway: Gateway, sender: Sender, http: aiohttp.ClientSession, visitor: Visitor
+) -> None:
+    """In both languages, and marked in the table; when they are through, that is said again."""
+    await pushed(http, sender, a_report())
+    await shown(gateway, sender.election, 1)
+    page = await visitor.open(place(gateway, sender.election, "/transfers"))
+    sentence = page.locator("#sentence")
+    await expect(sentence).to_have_class("sentence good")
+
+    async def held_up(route: Any) -> None:
+        response = await route.fetch()
+        document = await response.json()
+        for transfer in document["transfers"]:
+            if transfer["municipality"] == HERE:
+                transfer |= {"accepted": transfer["published"] + 12, "oldest_unpublished_s": 34.2}
+        await route.fulfill(response=response, json=document)
+
+    pattern = re.compile(r"/v1/elections/[^/]+/transfers$")
+    await page.route(pattern, held_up)
+    await expect(sentence).to_have_text("12 counts of Drøvheim have waited for 34 s.")
+    await expect(sentence).to_have_class("sentence bad")
+    await expect(page.locator("#list tbody tr").first.locator(".late")).to_have_text("34 s")
+    await page.get_by_role("button", name="Norsk").click()
+    await expect(sentence).to_have_text("12 tellinger fra Drøvheim har ventet i 34 s.")
+    await page.unroute(pattern)
+    await expect(sentence).to_have_class("sentence good")
+
+
+@needs_chromium
+async def test_a_token_shows_its_own_before_the_release_and_is_kept_nowhere(
+    gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession, visitor: Visitor
+) -> None:
+    """It goes to the push door alone, as `Authorization`, and is forgotten when asked to."""
+    opens = datetime.now(UTC) + timedelta(hours=1)
+    election = await gateway.load(a_registry(small, publish_from=opens.isoformat()))
+    sender = await gateway.issue(election, [HERE])
+    await pushed(http, sender, a_report(), a_report(revision=2, votes=11))
+    page = await visitor.open(place(gateway, election, "/transfers", "&push=/push"))
+    shown_to: list[str] = []
+
+    async def push_door(route: Any) -> None:
+        shown_to.append(route.request.headers.get("authorization", ""))
+        onward = gateway.push_url + route.request.url.partition("/push")[2]
+        await route.fulfill(response=await route.fetch(url=onward))
+
+    await page.route("**/push/v1/**", push_door)
+    sentence = page.locator("#sentence")
+    await expect(sentence).to_have_text(re.compile("^The embargo lasts 00:59:.. more"))
+    await page.get_by_label("Token").fill(sender.secret)
+    await page.get_by_role("button", name="Show mine").click()
+    await expect(page.locator("#own tbody tr")).to_have_count(1)
+    await expect(sentence).to_have_text(
+        "1 municipality waits for the end of the embargo, with 2 counts received."
+    )
+    assert set(shown_to) == {f"Bearer {sender.secret}"}
+    kept = await page.evaluate(
+        "JSON.stringify([localStorage, sessionStorage, document.cookie, location.href])"
+    )
+    assert sender.secret not in kept
+    assert sender.secret not in await page.content()
+    assert not [url for url in visitor.asked if sender.secret in url]
+    await page.get_by_role("button", name="Forget the token").click()
+    await expect(page.locator("#own")).to_be_hidden()
+    await expect(sentence).to_have_text(re.compile("^The embargo lasts"))
+
+
+@needs_chromium
+async def test_a_push_door_elsewhere_is_explained_and_sent_nothing(
+    gateway: Gateway, election: str, visitor: Visitor
+) -> None:
+    """The page may read from its own address only."""
+    elsewhere = gateway.push_url
+    page = await visitor.open(place(gateway, election, "/transfers", f"&push={elsewhere}"))
+    await page.get_by_label("Token").fill("secret")
+    await page.get_by_role("button", name="Show mine").click()
+    await expect(page.locator("#own-told")).to_have_text(re.compile("own address only"))
+
+
+# For everyone.
+
+
+@needs_chromium
+async def test_the_language_follows_the_browser_and_a_choice_is_remembered(
+    gateway: Gateway, sender: Sender, http: aiohttp.ClientSession, browser: Browser
+) -> None:
+    """Texts, numbers and the language that the document says it is in."""
+    await pushed(http, sender, a_report(votes=12_345))
+    async with visiting(browser, locale="nb-NO") as visitor:
+        page = await visitor.open(place(gateway, sender.election))
+        await expect(page.locator("html")).to_have_attribute("lang", "nb")
+        await expect(figure(page, "votes")).to_have_text(re.compile(r"^12\s345$"))
+        await expect(page.get_by_role("heading", name="Kommunene")).to_be_visible()
+        await page.get_by_role("button", name="English").click()
+        await expect(page.locator("html")).to_have_attribute("lang", "en")
+        await expect(figure(page, "votes")).to_have_text("12,345")
+        await expect(page.get_by_role("columnheader", name="Turnout")).to_be_visible()
+        await page.goto(place(gateway, sender.election, "/transfers"))
+        await expect(page.get_by_role("heading", name="Is every count through?")).to_be_visible()
+        keys = await page.evaluate(
+            """async () => {
+                const { src } = document.querySelector("script");
+                const { TEXTS } = await import(src.replace("transfers.js", "texts.js"));
+                const kind = (text) => typeof text === "object" ? Object.keys(text) : text.length * !text.at;
+                const shape = (texts) => Object.entries(texts).map(([key, text]) => [key, kind(text)]);
+                return [shape(TEXTS.nb), shape(TEXTS.en)];
+            }"""
+        )
+        assert keys[0] == keys[1]
+        assert visitor.complaints == []
+
+
+@needs_chromium
+async def test_the_table_is_searched_and_sorted_by_keyboard(
+    gateway: Gateway, sender: Sender, http: aiohttp.ClientSession, visitor: Visitor
+) -> None:
+    """And tiles are one stop, with arrows from one to the next."""
+    await pushed(http, sender, a_report(votes=10), a_report("0602-0001", votes=500))
+    page = await visitor.open(place(gateway, sender.election))
+    await expect(figure(page, "votes")).to_have_text("510")
+    names = page.locator("#areas tbody tr")
+    await page.get_by_role("combobox", name="Show").select_option("municipality")
+    await expect(names).to_have_count(7)
+
+    await page.get_by_role("button", name="Ballots").focus()
+    await page.keyboard.press("Enter")
+    heading = page.get_by_role("columnheader", name="Ballots")
+    await expect(heading).to_have_attribute("aria-sort", "descending")
+    await expect(names.first).to_have_attribute("data-id", "0602")
+    await page.keyboard.press("Space")
+    await expect(heading).to_have_attribute("aria-sort", "ascending")
+    await expect(names.last).to_have_attribute("data-id", "0602")
+
+    await page.get_by_role("searchbox").focus()
+    await page.keyboard.type("DRØV")
+    await expect(names).to_have_count(1)
+    await page.keyboard.press("Tab")
+    await page.get_by_role("link", name="Drøvheim").last.focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#area-title")).to_have_text("Drøvheim")
+    await page.go_back()
+
+    tiles = page.locator(".tile")
+    await expect(page.locator('.tile[tabindex="0"]')).to_have_count(1)
+    await page.locator('.tile[tabindex="0"]').focus()
+    await page.keyboard.press("ArrowRight")
+    await expect(tiles.nth(1)).to_be_focused()
+    await expect(page.locator("#tile-told")).to_have_text(re.compile(r"^\S.+ · "))
+
+
+@needs_chromium
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_on_a_phone_no_page_scrolls_sideways_and_text_stands_out(
+    gateway: Gateway,
+    sender: Sender,
+    http: aiohttp.ClientSession,
+    small: GeneratedElection,
+    browser: Browser,
+    scheme: Any,
+) -> None:
+    """320 px wide, in both languages; light on dark where that is asked for, with a contrast of at least 4.5."""
+    await pushed(http, sender, *(line["report"] for line in small.reports))
+    await shown(gateway, sender.election, len(small.reports))
+    viewport = {"width": 320, "height": 700}
+    async with visiting(browser, viewport=viewport, color_scheme=scheme, locale="nb-NO") as visitor:
+        for path in ("/", f"/#/area/{HERE}", f"/#/area/{UNIT}", "/transfers", "/docs"):
+            page = await visitor.open(place(gateway, sender.election, path))
+            ready = {"/docs": "#document h1", "/transfers": "#list tbody tr", "/": "#areas tbody tr"}
+            await expect(page.locator(ready.get(path, "#plot svg")).first).to_be_visible()
+            for _ in range(2):
+                assert await page.evaluate("document.documentElement.scrollWidth") == 320, path
+                await page.locator("#language").click()
+            ground, ink, soft = await page.evaluate(
+                """() => {
+                    const probe = (name) => {
+                        const element = document.body.appendChild(document.createElement("i"));
+                        element.style.setProperty("color", `var(--${name})`);
+                        return getComputedStyle(element).color.match(/\\d+/g).map(Number);
+                    };
+                    return [probe("ground"), probe("ink"), probe("soft")];
+                }"""
+            )
+            assert (sum(ground) < 3 * 64) == (scheme == "dark")
+            assert contrast(ground, ink) >= 7
+            assert contrast(ground, soft) >= 4.5
+            await page.close()
+        assert visitor.complaints == []
+
+
+def contrast(one: list[int], other: list[int]) -> float:
+    """Source: WCAG 2.2, contrast ratio."""
+
+    def luminance(colour: list[int]) -> float:
+        parts = [part / 255 for part in colour]
+        red, green, blue = (
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+        )
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@needs_chromium
+async def test_the_description_is_shown_whole_and_read_as_others_read_it(
+    gateway: Gateway, visitor: Visitor
+) -> None:
+    """Every operation, status and schema; and the page's YAML is everybody's YAML."""
+    page = await visitor.open(f"{gateway.feed_url}/docs")
+    await expect(page.locator("#contents a").first).to_be_visible()
+    document = yaml.safe_load(OPENAPI.read_text())
+    read = await page.evaluate(
+        """async () => {
+            const { parse } = await import(document.querySelector("script").src.replace("docs.js", "yaml.js"));
+            return JSON.stringify(parse(await (await fetch("/openapi.yaml")).text()));
+        }"""
+    )
+    assert json.loads(read) == json.loads(json.dumps(document))
+    for item in document["paths"].values():
+        for method in ("get", "post"):
+            if method in item:
+                article = page.locator(f"#{item[method]['operationId']}")
+                await expect(article.locator("h3")).to_have_text(item[method]["summary"])
+                for status in item[method]["responses"]:
+                    await expect(article.get_by_text(status, exact=True).first).to_be_attached()
+    await expect(page.locator(".schema")).to_have_count(len(document["components"]["schemas"]))
+
+
+# The files.
+
+
+async def test_every_file_is_sent_with_its_policy_and_tag(
+    gateway: Gateway, http: aiohttp.ClientSession
+) -> None:
+    """Packed where that is accepted, 304 where it is held; those that pages name are kept for good."""
+    url = gateway.feed_url
+    texts = {path: (await ask(http, "GET", url + path)).body.decode() for path in (*PLACES, "/openapi.yaml")}
+    (version,) = {found for text in texts.values() for found in re.findall(r'"/static/(\w+)/', text)}
+    names = sorted(path.name for path in DIRECTORY.iterdir() if path.suffix != ".html")
+    assert len(names) > 10
+    for path in (*texts, *(f"/static/{version}/{name}" for name in names)):
+        plain = await ask(http, "GET", url + path)
+        assert plain.status == 200
+        assert plain.headers["Content-Security-Policy"] == POLICY
+        assert plain.headers["X-Content-Type-Options"] == "nosniff"
+        lasting = "immutable" in plain.headers["Cache-Control"]
+        assert lasting == path.startswith("/static/")
+        packed = await ask(http, "GET", url + path, headers={"Accept-Encoding": "br, gzip;q=0.8"})
+        if packed.headers.get("Content-Encoding") == "gzip":
+            assert packed.headers["ETag"] != plain.headers["ETag"]
+            assert gzip.decompress(packed.body) == plain.body
+        else:
+            assert len(plain.body) < 1000
+        none = await ask(http, "GET", url + path, headers={"Accept-Encoding": "gzip;q=0"})
+        assert none.body == plain.body
+        for answer in (plain, packed):
+            encoding = answer.headers.get("Content-Encoding", "identity")
+            held = {"If-None-Match": answer.headers["ETag"], "Accept-Encoding": encoding}
+            unchanged = await ask(http, "GET", url + path, headers=held)
+            assert (unchanged.status, unchanged.body) == (304, b"")
+            assert unchanged.headers["ETag"] == answer.headers["ETag"]
+            assert unchanged.headers["Content-Security-Policy"] == POLICY
+    other = await ask(http, "GET", f"{url}/static/0/app.css")
+    assert other.headers["Cache-Control"] == "no-cache"
+    for path in ("/static/0/none.js", "/static/0/index.html", "/static/0/%2e%2e", "/static/0/..%2fpages.py"):
+        (await ask(http, "GET", url + path)).problem(404, "not_found")
+
+
+def test_no_page_names_anything_elsewhere_or_writes_script_or_style_into_a_page() -> None:
+    """So that the policy can be as strict as it is; the name spaces of SVG are no addresses."""
+    for path in DIRECTORY.iterdir():
+        text = path.read_text().replace("http://www.w3.org/2000/svg", "")
+        assert not re.search(
+            r"https?://|url\(|@import|<script>|<style|\sstyle=|\son\w+=\"|innerHTML|eval\(", text
+        ), path
