@@ -19,6 +19,8 @@ BUSY_S, IDLE_S = 0.02, 0.2
 """How long after a look the next one follows: while heads move, and while they do not."""
 BUSY_LOOKS = 50
 """Looks without anything new after which it is taken for quiet."""
+GONE_S = 30.0
+"""How long an election may be missing from the record before it is gone."""
 PINNED_MAX = 256 << 20
 """Bytes that slow readers' sockets may hold on to; beyond it those with the largest blocks are closed."""
 
@@ -32,6 +34,7 @@ class Hub:
         self._heartbeat_s = heartbeat_s
         self._feeds: dict[str, ElectionFeed] = {}
         self._following: dict[str, asyncio.Task[None]] = {}
+        self._missing: dict[str, float] = {}
         self._wake = asyncio.Event()
         self._looked = asyncio.Event()
 
@@ -92,10 +95,7 @@ class Hub:
     async def _look(self, parts: asyncio.TaskGroup) -> bool:
         moved = False
         heads = await self._record.heads()
-        for gone in self._feeds.keys() - {head.id for head in heads}:
-            log.error("an election is gone from the record", election=gone)
-            self._following.pop(gone).cancel()
-            self._feeds.pop(gone).close()
+        self._let_go({head.id for head in heads})
         for head in heads:
             feed = self._feeds.get(head.id)
             if feed is None:
@@ -112,6 +112,18 @@ class Hub:
             feed.look(head)
         self._looked.set()
         return moved
+
+    def _let_go(self, present: set[str]) -> None:
+        """Let go of elections that are gone from the record, and not only from a replica that is behind."""
+        now = asyncio.get_running_loop().time()
+        self._missing = {
+            election: self._missing.get(election, now) for election in self._feeds if election not in present
+        }
+        for election, since in self._missing.items():
+            if now - since >= GONE_S:
+                log.error("an election is gone from the record", election=election)
+                self._following.pop(election).cancel()
+                self._feeds.pop(election).close()
 
     async def _beat(self) -> None:
         """Keep the one timer: paces, heartbeats, slow readers."""

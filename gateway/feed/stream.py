@@ -64,6 +64,10 @@ class Head(Protocol):
     def chain(self) -> bytes:
         """The chain there."""
 
+    @property
+    def standby(self) -> bool:
+        """Whether a replica said so."""
+
 
 class Unapplied(Protocol):
     """What the journal holds of one unit past a sequence."""
@@ -102,9 +106,6 @@ class Record(Protocol):
 
     async def contacts(self, election: int) -> dict[str, datetime]:
         """Return when a token of each area was last used."""
-
-    async def is_standby(self) -> bool:
-        """Whether the record is read from a replica."""
 
 
 class ElectionFeed:
@@ -269,7 +270,7 @@ class ElectionFeed:
 
     async def _follow(self) -> None:
         head = self.head
-        await self._require_same_history(head)
+        self._require_same_history(head)
         applied: list[Publication] = []
         while self.state.sequence < head.sequence:
             if applied:
@@ -289,7 +290,7 @@ class ElectionFeed:
             applied = (applied + page)[-PAGE:]
         self._publish(applied)
 
-    async def _require_same_history(self, head: Head) -> None:
+    def _require_same_history(self, head: Head) -> None:
         """Raise HistoryChanged where the record ends before what was applied, and will not come to hold it."""
         mine = self.state.prefix_at(head.sequence)
         if mine is not None and mine != int.from_bytes(head.chain[:4]):
@@ -300,7 +301,7 @@ class ElectionFeed:
         now = asyncio.get_running_loop().time()
         if self._behind_since is None:
             self._behind_since = now
-        if now - self._behind_since > BEHIND_S or not await self._record.is_standby():
+        if now - self._behind_since > BEHIND_S or not head.standby:
             raise HistoryChanged(f"it ends at {head.sequence}, {self.state.sequence} was applied")
 
     def _apply(self, publications: Sequence[Publication]) -> None:

@@ -297,7 +297,11 @@ async def acquired(pool: Pool) -> AsyncIterator[Connection]:
     connection = cast("Connection", taken)
     try:
         yield connection
-    except (TimeoutError, asyncio.CancelledError):
+    except TimeoutError:
+        await pool.expire_connections()  # the others may be as dead, and would be tried before a new one
+        _terminate(connection)
+        raise
+    except asyncio.CancelledError:
         _terminate(connection)
         raise
     except asyncpg.ReadOnlySQLTransactionError:

@@ -20,6 +20,8 @@ class Head(msgspec.Struct, frozen=True):
     closed_at: datetime | None
     sequence: int
     chain: bytes
+    standby: bool
+    """Whether a replica said so, which may lag behind the record rather than lack a part of it."""
 
 
 class Beyond(msgspec.Struct, frozen=True):
@@ -42,8 +44,8 @@ class PublicRecord:
         with answering():
             async with acquired(self._pool) as connection:
                 rows = await connection.fetch(
-                    "SELECT key, id, version, publish_from, released_at, closed_at, sequence, chain"
-                    " FROM public_election"
+                    "SELECT key, id, version, publish_from, released_at, closed_at, sequence, chain,"
+                    " pg_is_in_recovery() FROM public_election"
                 )
         return [Head(*row) for row in rows]
 
@@ -91,9 +93,3 @@ class PublicRecord:
                     "SELECT area, last_at FROM public_contact WHERE election = $1", election
                 )
         return {row[0]: row[1] for row in rows}
-
-    async def is_standby(self) -> bool:
-        """Whether this is a replica, which may lag behind the record rather than lack a part of it."""
-        with answering():
-            async with acquired(self._pool) as connection:
-                return bool(await connection.fetchval("SELECT pg_is_in_recovery()"))

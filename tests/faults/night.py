@@ -54,6 +54,8 @@ ANSWER_S = 12.0
 """No answer may take longer, unless the test says so."""
 GIVE_UP_S = 45.0
 """What a client takes for lost, so that a hanging request is told as such."""
+SILENCE_S = 15.0
+"""What a reader hears nothing for before it takes the connection for dead; the gateway speaks every `heartbeat_s`."""
 UNITS = 8
 """Of a municipality."""
 OPEN_MAX = 64
@@ -744,7 +746,7 @@ class _Reader(_Client):
             self._place,
             "feed",
             auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=15.0),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=SILENCE_S),
         )
         async with (
             session,
@@ -800,7 +802,7 @@ class _Stream(_Client):
 
     async def run(self) -> None:
         cursor = ""
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=15.0)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=SILENCE_S)
         url = f"{FEED}/v1/elections/{self._night.election}/publications"
         async with self._night.seen.session(
             self._night.addresses, self._place, "publications", timeout=timeout

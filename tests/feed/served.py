@@ -92,7 +92,7 @@ class FakeRecord:
     async def heads(self) -> list[Head]:
         await asyncio.sleep(0)
         chain = self.night[self.head - 1].chain if self.head else bytes(32)
-        head = Head(KEY, self.id, self.version, AT, AT, None, self.head, chain)
+        head = Head(KEY, self.id, self.version, AT, AT, None, self.head, chain, False)
         return [head] if self.present else []
 
     async def registry(self, election: int) -> bytes:
@@ -114,9 +114,6 @@ class FakeRecord:
 
     async def contacts(self, election: int) -> dict[str, datetime]:
         return {}
-
-    async def is_standby(self) -> bool:
-        return False
 
 
 class Served:

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway.feed import archive, blocks, stream
+from gateway.feed import archive, blocks, hub, stream
 from gateway.feed.selection import read_selection
 from gateway.generator import GeneratedElection
 from gateway.web import feed_door
@@ -343,6 +343,7 @@ async def test_an_election_that_vanishes_is_gone_for_everyone(
 ) -> None:
     """Whoever reads it, takes nothing of it or waits for it is let go; it is 404 until it is there again."""
     monkeypatch.setattr(feed_door, "SETTLE_S", 0.05)
+    monkeypatch.setattr(hub, "GONE_S", 0.0)
     record.show(70)
     async with served(record, send_buffer=SMALL_BUFFER, heartbeat_s=1) as door, AsyncExitStack() as opened:
         await stall(door, opened, 2)

@@ -111,7 +111,7 @@ async def test_the_record_is_read_in_parts(released: Election, record: PublicRec
 async def test_a_registry_is_public_before_the_release(embargoed: Election, record: PublicRecord) -> None:
     """It is known before the night."""
     assert embargoed.id.encode() in await record.registry(embargoed.key)
-    assert not await record.is_standby()
+    assert not any(head.standby for head in await record.heads())
 
 
 async def test_a_release_of_one_election_shows_nothing_of_another(
