@@ -9,6 +9,7 @@ asyncpg's errors stop at this package: `answering` turns them into the gateway's
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -212,12 +213,18 @@ def _host(text: str, *, quoted: bool) -> Host:
     return Host(unquote(name) if quoted else name, int(port) if port else None)
 
 
+class _Pooled(asyncpg.Connection):
+    """A connection that knows how to put its host behind the others."""
+
+    blame: Callable[[], None] = staticmethod(lambda: None)
+
+
 class Hosts:
     """The hosts of a URL, and how a connection to one of them is had. Invariants:
 
     * Each host is tried with a time of its own, so none takes the turn of another.
-    * One that was tried in vain comes last from then on, so the last good one comes first; and who is patient for
-      HOST_S and a little more comes further with each attempt.
+    * One that was tried in vain, or that left a question unanswered, comes last from then on, so the last good one
+      comes first; and who is patient for HOST_S and a little more comes further with each attempt.
     """
 
     def __init__(self, url: str, *, feed: bool) -> None:
@@ -237,9 +244,12 @@ class Hosts:
                 return await self._open(host, HOST_S, options)
             except _OUTAGES as error:
                 in_vain.append(f"{host.name}: {type(error).__name__} {error}".strip())
-                self._hosts.remove(host)
-                self._hosts.append(host)
+                self._put_last(host)
         raise ConnectionError("; ".join(in_vain))
+
+    def _put_last(self, host: Host) -> None:
+        self._hosts.remove(host)
+        self._hosts.append(host)
 
     async def _open(self, host: Host, patience_s: float, options: dict[str, Any]) -> Connection:
         async with asyncio.timeout(patience_s):
@@ -247,8 +257,14 @@ class Hosts:
                 self._url,
                 host=host.name,
                 port=host.port,
-                **{**options, "timeout": patience_s, "target_session_attrs": self._wanted},
+                **{
+                    **options,
+                    "connection_class": _Pooled,
+                    "timeout": patience_s,
+                    "target_session_attrs": self._wanted,
+                },
             )
+            vars(connection)["blame"] = partial(self._put_last, host)
             try:
                 await (_prepare_reader if self._feed else _prepare_writer)(connection)
             except BaseException:
@@ -276,6 +292,7 @@ async def open_pool(url: str, *, feed: bool = False, most: int = 8) -> AsyncIter
         max_inactive_connection_lifetime=60.0,
         reset=_keep,
         command_timeout=ANSWER_S,
+        connection_class=_Pooled,
         **options,
     )
     await pool
@@ -298,6 +315,7 @@ async def acquired(pool: Pool) -> AsyncIterator[Connection]:
     try:
         yield connection
     except TimeoutError:
+        cast("_Pooled", taken).blame()
         await pool.expire_connections()  # the others may be as dead, and would be tried before a new one
         _terminate(connection)
         raise
