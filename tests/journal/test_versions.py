@@ -1,0 +1,44 @@
+"""The oldest Postgres that is promised, where this machine has it: schema, append, release, and what a feed may read."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from gateway.journal.administration import administration
+from gateway.journal.connection import open_pool
+from gateway.journal.embedded import EmbeddedPostgres
+from gateway.journal.migrate import migrate
+from gateway.journal.postgres import PostgresJournal
+from gateway.journal.record import PublicRecord
+from tests.journal.makers import a_registry, a_report, append
+
+OLDEST = Path("/usr/lib/postgresql/15/bin")
+
+
+@pytest.fixture
+def oldest(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    """A server of that version."""
+    if not (OLDEST / "postgres").exists():
+        pytest.skip(f"no Postgres 15 in {OLDEST}")
+    with EmbeddedPostgres(tmp_path / "data", durable=False, binaries=OLDEST) as postgres:
+        yield postgres
+
+
+async def test_the_oldest_postgres_takes_the_schema_and_reports(oldest: EmbeddedPostgres) -> None:
+    """Migrated twice, an embargo held and released, duplicates known; the feed's role sees it only then."""
+    assert await migrate(oldest.url)
+    assert await migrate(oldest.url) == []
+    async with administration(oldest.url, "olga") as acts, open_pool(oldest.url) as pool:
+        await acts.load_election(a_registry(publish_from=(datetime.now(UTC) + timedelta(hours=1)).isoformat()))
+        journal = PostgresJournal(pool)
+        (found,) = await journal.versions()
+        election = (await journal.election(found)).key
+        assert (await append(journal, election, 1, a_report(), a_report())).sequences == [1, None]
+        async with open_pool(oldest.feed_url, feed=True) as feed:
+            record = PublicRecord(feed)
+            assert await record.publications(election, 0, 9) == []
+            await pool.execute("UPDATE head SET publish_from = clock_timestamp()")
+            assert (await append(journal, election, 1)).released_at is not None
+            assert [each.sequence for each in await record.publications(election, 0, 9)] == [1]
