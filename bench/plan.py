@@ -80,6 +80,10 @@ class Planner:
         """The units of one sender."""
         return [unit for unit, municipality in self._senders.items() if municipality == sender]
 
+    def present(self, units: Sequence[str]) -> list[dict[str, Any]]:
+        """The reports of some units as they stand, for a sender who goes on from there."""
+        return [{**self._last[unit], "revision": self._revisions.get(unit, 0)} for unit in units]
+
     def endless(self, units: Sequence[str]) -> Iterator[Planned]:
         """Reports of some units in turn, due at once, for as long as they are asked for."""
         while True:

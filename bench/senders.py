@@ -2,15 +2,19 @@
 
 import asyncio
 import hashlib
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from asyncio.subprocess import PIPE
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from typing import Any
 
 import aiohttp
 import msgspec
 import orjson
 
+from bench.flooder import Order
 from bench.plan import Planned
 from bench.target import Target
 from gateway.client.judge import Push
@@ -18,8 +22,7 @@ from gateway.client.publisher import Answer, Publisher
 
 OPEN_S = 20.0
 """How long connecting may take before the load begins all the same."""
-FLOOD_OPEN = 256
-"""Reports that a flooding connection keeps open."""
+FLOODER = (sys.executable, "-m", "bench.flooder")
 
 
 class Sent(msgspec.Struct):
@@ -37,7 +40,7 @@ class Senders:
 
     def __init__(self, target: Target) -> None:
         self.sent: list[Sent] = []
-        self.flooded: list[Sent] = []
+        self.flooded: list[Push] = []
         self.offered: list[Sent] = []
         """Sent once, by HTTP, and not again if turned away."""
         self.late_s: list[float] = []
@@ -87,32 +90,25 @@ class Senders:
         self.sent += played
         return played
 
-    async def flood(self, reports: Iterator[Planned], connections: int, seconds: float) -> int:
-        """Push as fast as one token can over some connections at once; return how many were decided."""
-        sender, ends = None, time.monotonic() + seconds
-
-        async def one(publisher: Publisher) -> None:
-            open_: set[asyncio.Future[Answer]] = set()
-            while time.monotonic() < ends:
-                while len(open_) < FLOOD_OPEN:
-                    each = next(reports)
-                    sent = Sent(each, time.monotonic())
-                    self.flooded.append(sent)
-                    answer = publisher.submit(each.body)
-                    answer.add_done_callback(partial(_take, sent))
-                    open_.add(answer)
-                _, open_ = await asyncio.wait(open_, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
-            if open_:
-                await asyncio.wait(open_, timeout=60.0)
-
-        first = next(reports)
-        sender = first.sender
-        async with AsyncExitStack() as stack:
-            publishers = [
-                await stack.enter_async_context(self._publisher(sender)) for _ in range(connections)
-            ]
-            await asyncio.gather(*(one(publisher) for publisher in publishers))
-        return sum(sent.answer is not None for sent in self.flooded)
+    async def flood(
+        self, sender: str, reports: Sequence[Mapping[str, Any]], connections: int, seconds: float
+    ) -> int:
+        """Have one sender push as fast as it is taken, see `bench.flooder`; return how many reports were decided."""
+        target = self._target
+        order = Order(
+            target.push_url,
+            target.election,
+            target.tokens[sender],
+            connections,
+            seconds,
+            [dict(each) for each in reports],
+        )
+        process = await asyncio.create_subprocess_exec(*FLOODER, stdin=PIPE, stdout=PIPE)
+        told, _ = await process.communicate(msgspec.json.encode(order) + b"\n")
+        if process.returncode:
+            raise RuntimeError(f"the flood ended with status {process.returncode}")
+        self.flooded += [msgspec.json.decode(line, type=Push) for line in told.splitlines()]
+        return len(self.flooded)
 
     async def answered(self, most_s: float) -> bool:
         """Wait until everything sent is answered; return whether it was in time."""
@@ -125,14 +121,15 @@ class Senders:
 
     def pushes(self) -> list[Push]:
         """What was answered, for the judge."""
-        return [
+        own = [
             Push(sent.planned.unit, sent.planned.revision, _digest(sent.planned.body), sent.wall, sent.answer)
-            for sent in (*self.sent, *self.flooded, *self.offered)
+            for sent in (*self.sent, *self.offered)
             if sent.answer is not None
         ]
+        return own + self.flooded
 
 
-def outcomes(sent: Sequence[Sent]) -> Mapping[str, int]:
+def outcomes(sent: Sequence[Sent | Push]) -> Mapping[str, int]:
     """How many reports had which outcome; `none` for those without."""
     found: dict[str, int] = {}
     for each in sent:

@@ -19,7 +19,7 @@ async def play(stage: Stage) -> None:
     await stage.answered()
     stage.mark("flood")
     flood = asyncio.create_task(
-        stage.senders.flood(planner.endless(planner.of(flooding)), CONNECTIONS, options.seconds)
+        stage.senders.flood(flooding, planner.present(planner.of(flooding)), CONNECTIONS, options.seconds)
     )
     during = await stage.push(planner.steady(options.rate, options.seconds, quiet))
     decided = await flood

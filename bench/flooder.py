@@ -1,0 +1,86 @@
+"""A sender that floods, in a process of its own, so that it is the gateway that is flooded and not the load generator.
+
+It is told on standard input, as one JSON line, where to push, with which token, over how many connections, for how
+long, and which reports; it says at the end, a JSON line each, what every report was answered.
+"""
+
+import asyncio
+import hashlib
+import itertools
+import sys
+import time
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aiohttp
+import msgspec
+import orjson
+import uvloop
+
+from gateway.client.judge import Push
+from gateway.client.publisher import Answer, Publisher
+
+OPEN = 128
+"""Reports that a connection keeps open: more than it ever has credit for."""
+DRAIN_S = 60.0
+
+
+class Order(msgspec.Struct):
+    """What to do."""
+
+    push_url: str
+    election: str
+    token: str
+    connections: int
+    seconds: float
+    reports: list[dict[str, Any]]
+    """The present report of each unit; the next revisions of them are sent in turn."""
+
+
+class Flood:
+    """The reports of one sender, as fast as they are taken."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._next = itertools.cycle(range(len(order.reports)))
+        self._ends = time.monotonic() + order.seconds
+        self.pushes: list[Push] = []
+
+    async def run(self) -> None:
+        """Flood until it is time, then wait for the last answers."""
+        order = self._order
+        async with AsyncExitStack() as stack:
+            connector = aiohttp.TCPConnector(limit=0)
+            session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+            publishers = [
+                await stack.enter_async_context(
+                    Publisher(order.push_url, order.election, order.token, session=session)
+                )
+                for _ in range(order.connections)
+            ]
+            await asyncio.gather(*(self._one(publisher) for publisher in publishers for _ in range(OPEN)))
+
+    async def _one(self, publisher: Publisher) -> None:
+        while time.monotonic() < self._ends:
+            report = self._order.reports[next(self._next)]
+            report["revision"] += 1
+            unit, revision, body = report["unit"], report["revision"], orjson.dumps(report)
+            answer: Answer = await asyncio.wait_for(publisher.push(body), self._order.seconds + DRAIN_S)
+            self.pushes.append(Push(unit, revision, _digest(body), time.time(), answer))
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def main() -> None:
+    """Flood as told."""
+    flood = Flood(msgspec.json.decode(sys.stdin.buffer.readline(), type=Order))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(flood.run())
+    for push in flood.pushes:
+        sys.stdout.buffer.write(msgspec.json.encode(push) + b"\n")
+
+
+if __name__ == "__main__":
+    main()
