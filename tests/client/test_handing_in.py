@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ class Desk:
         path.write_text("\n".join(json.dumps(report) for report in reports))
         return path
 
-    def command(self, *arguments: object, **environ: str) -> subprocess.Popen[str]:
+    @contextmanager
+    def command(self, *arguments: object, **environ: str) -> Iterator[subprocess.Popen[str]]:
         whole = [
             "push",
             "--election",
@@ -66,14 +68,21 @@ class Desk:
             self.receipts,
             *arguments,
         ]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "gateway", *map(str, whole)],
             env={**self._environ, **environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # Ctrl-C means something even where the tests run in the background of a shell that has it ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
+        with process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def push(self, *arguments: object, **environ: str) -> tuple[int, str]:
         with self.command(*arguments, **environ) as process:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
@@ -39,15 +40,23 @@ async def election(gateway: Gateway, small: GeneratedElection) -> str:
     return election
 
 
-def command(gateway: Gateway, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def command(gateway: Gateway, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
         [sys.executable, "-m", "gateway", *arguments],
         env={**os.environ, "VALGNATT_FEED_URL": gateway.feed_url, "COLUMNS": "120"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Ctrl-C means something even where the tests run in the background of a shell that has it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_watch_gives_lines_of_json_to_a_pipe(gateway: Gateway, election: str) -> None:
