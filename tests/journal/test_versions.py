@@ -1,4 +1,4 @@
-"""The oldest Postgres that is promised, where this machine has it: schema, append, release, and what a feed may read."""
+"""The oldest Postgres that is promised, where this machine has it: schema, append, release, a feed's rights."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,9 @@ async def test_the_oldest_postgres_takes_the_schema_and_reports(oldest: Embedded
     assert await migrate(oldest.url)
     assert await migrate(oldest.url) == []
     async with administration(oldest.url, "olga") as acts, open_pool(oldest.url) as pool:
-        await acts.load_election(a_registry(publish_from=(datetime.now(UTC) + timedelta(hours=1)).isoformat()))
+        await acts.load_election(
+            a_registry(publish_from=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
+        )
         journal = PostgresJournal(pool)
         (found,) = await journal.versions()
         election = (await journal.election(found)).key
