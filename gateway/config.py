@@ -105,7 +105,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 500
     credit_max: Annotated[
-        int, _knob("reports that may be unanswered on one WebSocket", "reports", ge=1, le=10_000)
+        int,
+        _knob("reports that may be unanswered on the WebSockets of one token", "reports", ge=1, le=10_000),
     ] = 64
     readers_max: Annotated[
         int, _knob("streams of a feed process, at some 11 kB of memory each", "connections", ge=1)

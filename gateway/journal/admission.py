@@ -6,7 +6,7 @@ the room can be as small as a slow database makes it: who is let in is served so
 None of them reads a clock.
 """
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from typing import Any, Generic, TypeVar
 
 from gateway.errors import Overloaded
@@ -164,8 +164,8 @@ class CreditBank:
     * No credit is given beyond `total`, a half of the room, nor, with what was admitted to the room, beyond the room.
       Where the room shrinks, credit that was given is taken back as it is answered.
     * What a connection handed on is under credit until it is answered, also after the connection has left.
-    * Every connection's fair credit is the same: `most`, halved as often as needed, so that it changes rarely as
-      connections come and go.
+    * Every sender's fair credit is the same, however many connections it has: `most`, halved as often as needed, so
+      that it changes rarely as senders come and go. Its connections share it alike, with one for each at least.
     """
 
     def __init__(self, most: int, room: WaitingRoom[Any]) -> None:
@@ -174,6 +174,9 @@ class CreditBank:
         """The sum of all credits, and of what those who left have unanswered."""
         self._room = room
         self._held: dict[object, int] = {}
+        self._sender: dict[object, object] = {}
+        self._connections: Counter[object] = Counter()
+        """Of each sender."""
         self._unanswered: dict[object, int] = {}
         self._open = True
 
@@ -187,22 +190,30 @@ class CreditBank:
 
     @property
     def fair(self) -> int:
-        """Return the credit that every connection would hold now; 0 while the bank is closed."""
+        """Return the credit that every sender would hold now; 0 while the bank is closed."""
         if not self._open:
             return 0
         fair = self.most
-        while fair > 1 and fair * len(self._held) > self.total:
+        while fair > 1 and fair * len(self._connections) > self.total:
             fair //= 2
         return fair
+
+    def fair_of(self, holder: object) -> int:
+        """Return the credit that a connection would hold now."""
+        fair = self.fair
+        return fair and max(1, fair // self._connections[self._sender[holder]])
 
     @property
     def promised(self) -> int:
         """What is given, or would be if every connection held its fair credit: requests leave room for it."""
-        return max(self.given, min(self.total, self.fair * len(self._held)))
+        fair = self.fair
+        return max(self.given, min(self.total, fair and max(len(self._held), fair * len(self._connections))))
 
-    def enter(self, holder: object) -> int:
-        """Take in a connection and return its first credit, 0 where none is free."""
+    def enter(self, holder: object, sender: object) -> int:
+        """Take in a connection of a sender and return its first credit, 0 where none is free."""
         self._held[holder] = 0
+        self._sender[holder] = sender
+        self._connections[sender] += 1
         return self.settle(holder)
 
     def settle(self, holder: object) -> int:
@@ -212,7 +223,7 @@ class CreditBank:
         """
         held = self._held[holder]
         free = max(0, min(self.total - self.given, self._room.left(self.given)))
-        credit = max(min(self.fair, held + free), self._unanswered.get(holder, 0))
+        credit = max(min(self.fair_of(holder), held + free), self._unanswered.get(holder, 0))
         self.given += credit - held
         self._held[holder] = credit
         return credit
@@ -237,8 +248,13 @@ class CreditBank:
 
     def leave(self, holder: object) -> None:
         """Give back a connection's credit, but for what is unanswered."""
-        if holder in self._held:
-            self.given -= self._held.pop(holder) - self._unanswered.get(holder, 0)
+        if holder not in self._held:
+            return
+        self.given -= self._held.pop(holder) - self._unanswered.get(holder, 0)
+        sender = self._sender.pop(holder)
+        self._connections[sender] -= 1
+        if not self._connections[sender]:
+            del self._connections[sender]
 
     def close(self) -> None:
         """Make every fair credit 0: the journal is away."""

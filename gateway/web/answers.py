@@ -54,6 +54,7 @@ class Problem(Exception):
         self.status = status
         self.code = code
         self.detail = detail
+        self.retry_after_s = retry_after_s
         self.headers = dict(headers or {})
         self.members = dict(members or {})
         if retry_after_s is not None:

@@ -40,6 +40,10 @@ SETTLE_S = 5.0
 """How long a request waits while a large step of the record is being applied."""
 LIMIT_DEFAULT, LIMIT_MAX = 100, 1000
 """Publications in an answer."""
+FULL_S = 10.0
+"""After how long a reader may find room again, at the earliest: others have to leave first."""
+RETURNS_PER_S = 1000
+"""How many readers are told to come back each second when this process ends: a fraction of what another takes."""
 STREAM_CHUNK = 500
 """Publications in one write of a publication stream."""
 STREAM_WRITE_S = 60.0
@@ -77,7 +81,7 @@ class FeedDoor:
         self._readers = 0
         self._readers_of = Tally(config.readers_per_address)
         self._retries = Retries(1500, 4500)
-        self._farewells = Retries(500, max(1000, int(1000 * config.drain_s)))
+        self._farewells = Retries(500, 1000)
         self._ending = asyncio.Event()
 
     def application(self, ready: Callable[[], bool]) -> web.Application:
@@ -99,7 +103,9 @@ class FeedDoor:
         return application
 
     def send_away(self) -> None:
-        """Tell every reader when to come back, spread over `drain_s`, and close them."""
+        """Tell every reader when to come back, the more of them the more spread, and close them."""
+        most_s = min(self._config.drain_s, self._readers / RETURNS_PER_S)
+        self._farewells = Retries(500, 1000 + int(1000 * most_s))
         self._ending.set()
         for feed in self._hub.feeds():
             for channel in feed.channels:
@@ -135,7 +141,7 @@ class FeedDoor:
             self._require_room(client)
         except Problem as problem:
             if browser and problem.status in (429, 503):
-                return self._turn_away()
+                return self._turn_away(problem)
             raise
         reader = take_over(request, Reader, partial(self._forget, client))
         if reader is not None:
@@ -147,11 +153,13 @@ class FeedDoor:
 
     def _require_room(self, client: str) -> None:
         """Raise Problem where no reader more can be taken, at all or of this address."""
-        if self._ending.is_set() or self._readers >= self._config.readers_max:
-            raise Problem(503, "full", "no more readers can be taken here", retry_after_s=10.0)
+        if self._ending.is_set():
+            raise Problem(503, "draining", "this process is about to end", retry_after_s=1.0)
+        if self._readers >= self._config.readers_max:
+            raise Problem(503, "full", "no more readers can be taken here", retry_after_s=FULL_S)
         if self._readers_of.full(client):
             detail = f"{self._config.readers_per_address} streams are open from this address"
-            raise Problem(429, "too_many_streams", detail, retry_after_s=10.0)
+            raise Problem(429, "too_many_streams", detail, retry_after_s=FULL_S)
 
     def _count(self, client: str) -> None:
         self._readers += 1
@@ -161,10 +169,11 @@ class FeedDoor:
         self._readers -= 1
         self._readers_of.leave(client)
 
-    def _turn_away(self) -> web.Response:
+    def _turn_away(self, problem: Problem) -> web.Response:
         """Send a browser away so that it comes back: on any status but 200 an EventSource gives up for good."""
         self._metrics.turned_away.inc()
-        body = Retries(10_000, 30_000, kinds=1).pick(gzip=False)
+        least_ms = int(1000 * (problem.retry_after_s or FULL_S))
+        body = Retries(least_ms, 3 * least_ms, kinds=1).pick(gzip=False)
         return web.Response(
             body=body, content_type=_EVENT_STREAM, headers={**_NO_STORE, "Connection": "close"}
         )
@@ -244,7 +253,7 @@ class FeedDoor:
             self._require_room(client)
         except Problem as problem:
             if problem.status in (429, 503):
-                return self._turn_away()
+                return self._turn_away(problem)
             raise
         if cursor is not None:
             # A cursor of another history: from the start, so that nothing of this one is missed.

@@ -51,11 +51,13 @@ class OpenElection:
     def enter(self, socket: PushSocket) -> None:
         """Count a socket in; the others hear of it where their credit shrinks."""
         fair = self.bank.fair
-        self.bank.enter(socket)
+        self.bank.enter(socket, socket.token.key)
+        all_less = self.bank.fair != fair
+        for other in self.sockets:
+            if all_less or other.token.key == socket.token.key:
+                other.announce()
         self.sockets.add(socket)
         self._empty.clear()
-        if self.bank.fair != fair:
-            self.announce()
 
     def leave(self, socket: PushSocket) -> None:
         """Count a socket out; what it handed on stays under credit until it is answered."""
@@ -187,11 +189,10 @@ class PushDoor:
             await asyncio.sleep(1.0)
             now = datetime.now(UTC)
             for held in self._open.values():
-                fair = held.bank.fair
                 for socket in list(held.sockets):
                     if socket.token.expired(now):
                         socket.end(1008, "the token has expired")
-                    elif held.bank.held(socket) != fair:
+                    elif held.bank.held(socket) != held.bank.fair_of(socket):
                         socket.announce()
             await self._keep_contacts()
 

@@ -248,6 +248,7 @@ class Bank(RuleBasedStateMachine):
         self.capacity = self.ROOM
         self.bank = CreditBank(self.MOST, self.room)
         self.held: dict[int, int] = {}
+        self.sender: dict[int, str] = {}
         self.unanswered: Counter[int] = Counter()
         """Of connections, also of those that have left."""
         self.requested = 0
@@ -256,10 +257,16 @@ class Bank(RuleBasedStateMachine):
         self.next = 0
 
     def fair(self) -> int:
-        """The largest of 8, 4, 2 and 1 that all connections can have; at least 1."""
+        """The largest of 8, 4, 2 and 1 that all senders can have; at least 1."""
         if not self.open:
             return 0
-        return next((each for each in (8, 4, 2) if each * len(self.held) <= self.total()), 1)
+        senders = len({self.sender[holder] for holder in self.held})
+        return next((each for each in (8, 4, 2) if each * senders <= self.total()), 1)
+
+    def fair_of(self, holder: int) -> int:
+        """An equal part of it for each connection of a sender; at least 1."""
+        siblings = sum(self.sender[other] == self.sender[holder] for other in self.held)
+        return max(1, self.fair() // siblings) if self.open else 0
 
     def free(self) -> int:
         """What can be given: of the total, and of the room beside requests."""
@@ -273,21 +280,22 @@ class Bank(RuleBasedStateMachine):
         gone = sum(count for holder, count in self.unanswered.items() if holder not in self.held)
         return sum(self.held.values()) + gone
 
-    @rule()
-    def enter(self) -> None:
+    @rule(sender=st.sampled_from("abcdef"))
+    def enter(self, sender: str) -> None:
         """A connection starts with what is free of its fair credit, which may be nothing."""
         self.next += 1
         free = self.free()
         self.held[self.next] = 0
-        self.held[self.next] = self.bank.enter(self.next)
-        assert self.held[self.next] == min(free, self.fair())
+        self.sender[self.next] = sender
+        self.held[self.next] = self.bank.enter(self.next, sender)
+        assert self.held[self.next] == min(free, self.fair_of(self.next))
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def settle(self, data: st.DataObject) -> None:
         """A connection's credit goes to the fair one, up as far as there is any free, down to what is unanswered."""
         holder = data.draw(st.sampled_from(sorted(self.held)))
-        expected = max(min(self.fair(), self.held[holder] + self.free()), self.unanswered[holder])
+        expected = max(min(self.fair_of(holder), self.held[holder] + self.free()), self.unanswered[holder])
         self.held[holder] = self.bank.settle(holder)
         assert self.held[holder] == expected
 
@@ -353,24 +361,24 @@ class Bank(RuleBasedStateMachine):
 
     @rule()
     def settle_all(self) -> None:
-        """Once everyone has settled after everyone has, all hold the same, as long as there is one for each."""
+        """Once everyone has settled after everyone has, all hold what is fair, as long as there is enough."""
         while self.room:
             self.commit(30)
         for _ in range(2):
             for holder in self.held:
                 self.held[holder] = self.bank.settle(holder)
-        held = sorted(self.held.values(), reverse=True)
-        if not self.open or len(held) <= self.total():
-            assert held == [self.fair()] * len(held)
+        fair = {holder: self.fair_of(holder) for holder in self.held}
+        if sum(fair.values()) <= self.total():
+            assert self.held == fair
         else:
-            assert set(held) <= {0, 1}
-            assert sum(held) >= self.total()
+            assert all(credit <= fair[holder] for holder, credit in self.held.items())
+            assert sum(self.held.values()) >= self.total()
 
-    @rule(count=st.integers(1, 12))
-    def crowd(self, count: int) -> None:
+    @rule(senders=st.lists(st.sampled_from("abcdefghijklmnop"), max_size=12))
+    def crowd(self, senders: list[str]) -> None:
         """Many come at once."""
-        for _ in range(count):
-            self.enter()
+        for sender in senders:
+            self.enter(sender)
 
     @invariant()
     def no_more_is_given_than_there_is(self) -> None:
@@ -382,6 +390,7 @@ class Bank(RuleBasedStateMachine):
         assert all(0 <= credit <= self.MOST for credit in self.held.values())
         assert len(self.bank) == len(self.held)
         assert self.bank.fair == self.fair()
+        assert all(self.bank.fair_of(holder) == self.fair_of(holder) for holder in self.held)
         assert self.bank.held("nobody") == 0
 
 
@@ -394,12 +403,26 @@ TestCreditBank = Bank.TestCase
 def test_credit_that_is_given_up_lifts_those_who_have_none() -> None:
     """A connection that came too late gets its part as soon as the others have settled."""
     bank = CreditBank(8, WaitingRoom(16, 1))
-    assert bank.enter("first") == 8
-    assert bank.enter("second") == 0
+    assert bank.enter("first", 1) == 8
+    assert bank.enter("second", 2) == 0
     assert bank.settle("first") == 4
     assert bank.settle("second") == 4
     bank.leave("first")
     assert bank.settle("second") == 8
+
+
+def test_more_connections_of_a_sender_bring_it_no_more_credit() -> None:
+    """Its connections share what one would have; whoever has one only keeps its own."""
+    bank = CreditBank(8, WaitingRoom(64, 1))
+    assert bank.enter("quiet", "quiet") == 8
+    flood = range(4)
+    for holder in flood:
+        bank.enter(holder, "flood")
+    assert [bank.settle(holder) for holder in flood] == [2] * 4
+    assert bank.settle("quiet") == 8
+    bank.leave(0)
+    bank.leave(1)
+    assert [bank.settle(holder) for holder in flood[2:]] == [4] * 2
 
 
 def test_credit_of_who_has_left_is_free_when_what_it_sent_is_answered() -> None:
@@ -408,13 +431,13 @@ def test_credit_of_who_has_left_is_free_when_what_it_sent_is_answered() -> None:
     bank = CreditBank(8, room)
     waiting = []
     for holder in range(100):
-        for _ in range(bank.enter(holder)):
+        for _ in range(bank.enter(holder, holder)):
             room.put("sender", holder, credited=True)
             bank.hand_on(holder)
             waiting.append(holder)
         bank.leave(holder)
     assert waiting == [0] * 8
-    assert bank.enter("patient") == 0
+    assert bank.enter("patient", "patient") == 0
     for holder in room.take(4):
         bank.answered(holder)
     assert bank.settle("patient") == 4
@@ -423,10 +446,10 @@ def test_credit_of_who_has_left_is_free_when_what_it_sent_is_answered() -> None:
 def test_credit_does_not_fall_below_what_is_unanswered() -> None:
     """Others wait for it until then."""
     bank = CreditBank(8, WaitingRoom(16, 4))
-    assert bank.enter("first") == 8
+    assert bank.enter("first", 1) == 8
     for _ in range(8):
         bank.hand_on("first")
-    assert bank.enter("second") == 0
+    assert bank.enter("second", 2) == 0
     assert bank.settle("first") == 8
     assert bank.settle("second") == 0
     for _ in range(3):
@@ -442,7 +465,7 @@ def test_requests_leave_room_for_the_credit_that_connections_are_to_have() -> No
     room.admit("a", 14, bank.promised)
     for _ in range(14):
         room.put("a", None, credited=False)
-    assert bank.enter("socket") == 2
+    assert bank.enter("socket", "sender") == 2
     room.take(6)
     with pytest.raises(Overloaded):
         room.admit("b", 1, bank.promised)
