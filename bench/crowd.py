@@ -161,6 +161,9 @@ class Reader(asyncio.Protocol):
             if not self.current and data:
                 self._is_current()
             return
+        if not self.tail and data == crowd.same:
+            self._take(crowd.same_event)
+            return
         text = self.tail + data
         end_at = text.rfind(b"\n\n")
         if end_at < 0:
@@ -168,8 +171,11 @@ class Reader(asyncio.Protocol):
             return
         start = text.rfind(b"event: block\nid: ", 0, end_at)
         if start >= 0:
-            self._take(text[start + 17 : text.index(b"\n\n", start)])
-        self.tail = text[end_at:][-TAIL:]
+            event = text[start + 17 : text.index(b"\n\n", start)]
+            self._take(event)
+            if not self.tail and end_at == len(text) - 2:
+                crowd.same, crowd.same_event = text, event
+        self.tail = text[end_at + 2 :][-TAIL:]
 
     def _take(self, event: bytes) -> None:
         line, _, rest = event.partition(b"\n")
@@ -213,6 +219,9 @@ class Crowd:
         self.told = Told(0.0, 0)
         self.connected = 0
         self.slow: list[Reader] = []
+        self.same = b""
+        """What the last reader got in one piece, if it was whole events; the next ones most likely get the same."""
+        self.same_event = b""
         self.stopping = False
         self.first_size: int | None = None
         self.first_crc = 0

@@ -7,6 +7,7 @@ starts another.
 import asyncio
 import gc
 import logging
+import os
 from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -43,6 +44,8 @@ _requests.addFilter(_OwnFaults())
 
 GOODBYE_S = 1.0
 """Of `drain_s`, what is left for saying goodbye, or a quarter of it where that is less."""
+FEED_NICE = 5
+"""How much a feed process gives way to the others of its machine: readers never cost senders."""
 BACKLOG = 4096
 """Connections the kernel holds until they are taken; the kernel's own limit may be lower."""
 _PROTOCOL = {
@@ -113,6 +116,7 @@ async def _not_ended(
 
 async def feed_service(control: Control) -> None:
     """Show the record until told to stop, then send the readers away, spread over `drain_s`."""
+    os.nice(FEED_NICE)
     config, metrics = control.config, FeedMetrics()
     connections = Connections(config, metrics)
     url = config.feed_database_url or config.database_url
