@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache, partial
 from typing import Protocol
 
 import orjson
@@ -15,12 +16,14 @@ from gateway.errors import JournalUnavailable
 from gateway.feed.archive import Archive
 from gateway.feed.blocks import BlockMaker
 from gateway.feed.channel import Channel, Reader
-from gateway.feed.selection import Selection
+from gateway.feed.selection import Selection, read_selection
 from gateway.feed.transfers import Beyond, Transfers
 from gateway.metrics import FeedMetrics
 
 log = structlog.get_logger()
 
+SELECTIONS_MAX = 256
+"""Selections kept ready: making one looks at every area, which a thousand readers who return need not wait for."""
 PAGE = 2000
 """Publications read at once."""
 SLICE = 500
@@ -137,6 +140,7 @@ class ElectionFeed:
         """Start from nothing with a registry."""
         self.document = document
         self.registry: Registry = read_registry(orjson.loads(document))
+        self.select = lru_cache(SELECTIONS_MAX)(partial(read_selection, self.registry))
         self.state = ElectionState(self.registry)
         self.maker = BlockMaker(self.state)
         self.transfers = Transfers(self.registry)

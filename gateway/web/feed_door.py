@@ -17,7 +17,7 @@ from gateway.feed.archive import RANGE
 from gateway.feed.blocks import GZIP_START, Retries
 from gateway.feed.channel import Reader
 from gateway.feed.hub import Hub
-from gateway.feed.selection import PACES_S, BadSelection, Selection, read_selection
+from gateway.feed.selection import PACES_S, BadSelection, Selection
 from gateway.feed.stream import ElectionFeed
 from gateway.metrics import FeedMetrics
 from gateway.web.answers import Problem, harden, json_response, problems
@@ -136,8 +136,8 @@ class FeedDoor:
         try:
             self._require_room(client)
             feed = await self._feed(request)
-            await self._wait_for(feed, _read_wish(request, feed).cursor)
-            wish = _read_wish(request, feed)  # again: the registry may be another one by now
+            await self._wait_for(feed, _cursor(request))
+            wish = _read_wish(request, feed)
             self._require_room(client)
         except Problem as problem:
             if browser and problem.status in (429, 503):
@@ -375,7 +375,7 @@ def _election_document(feed: ElectionFeed) -> dict[str, object]:
 
 def _read_wish(request: web.Request, feed: ElectionFeed) -> _Wish:
     try:
-        selection = read_selection(feed.registry, request.query.get("levels"), request.query.get("areas"))
+        selection = feed.select(request.query.get("levels"), request.query.get("areas"))
     except BadSelection as error:
         raise Problem(400, "bad_selection", str(error)) from None
     every_s = _number("every_s", request.query.get("every_s", "0"), 0, 60)
