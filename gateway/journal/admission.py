@@ -13,12 +13,15 @@ from gateway.errors import Overloaded
 
 T = TypeVar("T")
 
-WAIT_S = 0.4
+WAIT_S = 0.25
 """What those let in may have to wait for; whoever would wait longer is better told to come back."""
-BATCH_S = 0.2
+BATCH_S = 0.15
 """What one commit may take: the next one waits for it."""
 ROOM_MIN, BATCH_MIN = 64, 16
 """However slow the commits are."""
+TURN = 4
+"""Reports that a lane may leave with in its turn even where others then wait for the next batch: their answers share
+a frame. A report waits for no more than TURN - 1 others of each lane before it."""
 NEW_WEIGHT = 0.3
 """Of the newest commit in the average."""
 
@@ -139,13 +142,18 @@ class WaitingRoom(Generic[T]):
         self.capacity = pace.within(WAIT_S, ROOM_MIN, self.most)
 
     def take(self, most: int) -> list[T]:
-        """Take up to `most` items, an equal part from each lane, first from the one that waited longest for a turn."""
+        """Take up to `most` items, an equal part from each lane, first from the one that waited longest for a turn.
+
+        Where an equal part would be less than TURN, those served first get as much, and the others the next turn.
+        """
         taken: list[T] = []
         while self._lanes and len(taken) < most:
-            part = max(1, (most - len(taken)) // len(self._lanes))
-            for key in list(self._lanes)[: most - len(taken)]:
+            part = max(TURN, (most - len(taken)) // len(self._lanes))
+            for key in list(self._lanes):
                 lane = self._lanes[key]
                 count = min(part, len(lane), most - len(taken))
+                if not count:
+                    break
                 taken.extend(lane.popleft() for _ in range(count))
                 self._length -= count
                 self._admitted -= 0 if key[1] else count

@@ -20,6 +20,8 @@ KEEPALIVE_S = 75.0
 """How long a connection is kept between requests: longer than proxies keep theirs, so that they close first."""
 TAKE_S, TAKE_RATE = 30.0, 8 << 10
 """What a client may take over an answer: so many seconds, and one more for each TAKE_RATE bytes."""
+AT_ONCE = 32 << 10
+"""Bytes of an answer that needs no watch: with its head it stays below the high-water mark."""
 STALLED_S = 60.0
 """How long a connection may have bytes to send of which its client takes none."""
 
@@ -181,12 +183,19 @@ class Handler(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Write an answer, or cut the connection of who does not take it; then nobody is left for another one."""
+        if self.takes(resp):
+            return await super().finish_response(request, resp, start_time)
         try:
             async with asyncio.timeout(_take_s(resp)):
                 return await super().finish_response(request, resp, start_time)
         except TimeoutError:
             self.cut()
             return resp, True
+
+    def takes(self, answer: web.StreamResponse) -> bool:
+        """Whether an answer is written without waiting: all before was taken, and it fits below the high-water mark."""
+        body = answer.body if isinstance(answer, web.Response) else None
+        return isinstance(body, bytes) and len(body) < AT_ONCE and not self.unsent
 
     def cut(self) -> None:
         """Close at once."""
@@ -201,9 +210,13 @@ async def deliver(request: web.Request, answer: web.Response) -> web.Response:
     no other request of the connection is answered while that is full.
     """
     try:
-        async with asyncio.timeout(_take_s(answer)):
+        if isinstance(request.protocol, Handler) and request.protocol.takes(answer):
             await answer.prepare(request)
             await answer.write_eof()
+        else:
+            async with asyncio.timeout(_take_s(answer)):
+                await answer.prepare(request)
+                await answer.write_eof()
     except (TimeoutError, ConnectionError):
         if request.transport is not None:
             request.transport.abort()

@@ -190,6 +190,7 @@ class PushDoor:
             now = datetime.now(UTC)
             for held in self._open.values():
                 for socket in list(held.sockets):
+                    socket.cut_if_stuck(asyncio.get_running_loop().time())
                     if socket.token.expired(now):
                         socket.end(1008, "the token has expired")
                     elif held.bank.held(socket) != held.bank.fair_of(socket):
@@ -287,8 +288,10 @@ class PushDoor:
         _require_available(held)
         room = held.writer.room
         at_most = 1 if size is not None and size <= SMALL_BODY else REPORTS_MAX
-        with _admitting():
+        try:
             room.check(token.key, 1, held.bank.promised, at_most=at_most)
+        except Overloaded as error:
+            raise _overloaded(error) from None
         detail = f"{self._config.requests_per_sender} requests of this token are under way already"
         with _counted(self._requests_of, token, detail, room.delay_s()):
             yield
@@ -307,11 +310,15 @@ class PushDoor:
     def _submit(self, held: OpenElection, token: Token, gathering: Gathering, received_at: datetime) -> None:
         """Hand the valid reports to the writer, all or none. Raises Problem."""
         _require_available(held)
-        with _admitting():
+        try:
             held.writer.room.admit(token.key, len(gathering.valid), held.bank.promised)
             for place, valid in gathering.valid.items():
                 waiting = Waiting(token.key, valid, received_at, gathering, place)
                 held.writer.submit(waiting, credited=False)
+        except Overloaded as error:
+            raise _overloaded(error) from None
+        except Draining as error:
+            raise Problem(503, error.code, str(error), retry_after_s=1.0) from None
 
     async def get_report(self, request: web.Request) -> web.Response:
         """`GET …/reports/{unit}`: the unit's current report and receipt, for its own token."""
@@ -381,16 +388,9 @@ def _answering() -> Iterator[None]:
         raise Problem(503, error.code, "Postgres does not answer", retry_after_s=1.0) from error
 
 
-@contextmanager
-def _admitting() -> Iterator[None]:
-    """Turn what is not let in into a problem."""
-    try:
-        yield
-    except Overloaded as error:
-        status = 429 if error.share else 503
-        raise Problem(status, error.code, str(error), retry_after_s=error.retry_after_s) from None
-    except Draining as error:
-        raise Problem(503, error.code, str(error), retry_after_s=1.0) from None
+def _overloaded(error: Overloaded) -> Problem:
+    status = 429 if error.share else 503
+    return Problem(status, error.code, str(error), retry_after_s=error.retry_after_s)
 
 
 def _require_available(held: OpenElection) -> None:

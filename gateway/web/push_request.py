@@ -1,8 +1,8 @@
 """One push request: its body read within bounds, its reports judged, their outcomes gathered and told."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from typing import Self
 
 from aiohttp import hdrs, web
 
@@ -38,23 +38,37 @@ class Bodies:
     def __init__(self) -> None:
         self._held = 0
 
-    @contextmanager
-    def room(self) -> Iterator[Callable[[int], None]]:
-        """Give room to one body: what is called with its size as it grows, and raises Problem where there is none."""
-        size = 0
+    def room(self) -> "Room":
+        """Give room to one body, for as long as it is entered."""
+        return Room(self)
 
-        def grow(to: int) -> None:
-            nonlocal size
-            if to > size and self._held + to - size > BODIES_MAX and self._held > size:
-                detail = "too many bytes of others are being read"
-                raise Problem(503, Overloaded.code, detail, retry_after_s=2.0)
-            self._held += to - size
-            size = to
+    def grow(self, size: int, to: int) -> None:
+        """Let a body grow. Raises Problem where there is no room."""
+        if to > size and self._held + to - size > BODIES_MAX and self._held > size:
+            detail = "too many bytes of others are being read"
+            raise Problem(503, Overloaded.code, detail, retry_after_s=2.0)
+        self._held += to - size
 
-        try:
-            yield grow
-        finally:
-            self._held -= size
+
+class Room:
+    """The room of one body. A class and no generator: a request goes through it every 100 µs."""
+
+    __slots__ = ("_bodies", "_size")
+
+    def __init__(self, bodies: Bodies) -> None:
+        self._bodies = bodies
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self(0)
+
+    def __call__(self, to: int) -> None:
+        """Be told how large the body is now. Raises Problem where there is no room."""
+        self._bodies.grow(self._size, to)
+        self._size = to
 
 
 async def read_request(request: web.Request, room: Callable[[int], None]) -> Body:
@@ -85,12 +99,16 @@ class Gathering:
     async def decided(self) -> list[Outcome]:
         """Wait for the outcomes and return all; what is undecided after ANSWER_S is `retry`."""
         if self._open:
+            giving_up = asyncio.get_running_loop().call_later(ANSWER_S, self._give_up)
             try:
-                async with asyncio.timeout(ANSWER_S):
-                    await self._done
-            except TimeoutError:
-                pass
+                await self._done
+            finally:
+                giving_up.cancel()
         return [self._or_retry(place, outcome) for place, outcome in enumerate(self._outcomes)]
+
+    def _give_up(self) -> None:
+        if not self._done.done():
+            self._done.set_result(None)
 
     def _or_retry(self, place: int, outcome: Outcome | None) -> Outcome:
         if outcome is not None:
@@ -124,8 +142,11 @@ async def _unpacked(request: web.Request, room: Callable[[int], None]) -> bytes:
     if request.content_length is not None and request.content_length > BODY_MAX:
         raise Problem(413, TooLarge.code, f"at most {BODY_MAX} bytes")
     try:
-        async with asyncio.timeout(BODY_S):
+        if request.content.is_eof():  # it is here already, as it mostly is: nothing to wait for
             packed = await _packed(request, room)
+        else:
+            async with asyncio.timeout(BODY_S):
+                packed = await _packed(request, room)
     except TimeoutError:
         raise Problem(408, "too_slow", f"the body did not arrive within {BODY_S:.0f} s") from None
     except ConnectionError:

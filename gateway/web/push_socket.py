@@ -73,6 +73,8 @@ class PushSocket:
         self._room.set()
         self._ending: tuple[int, bytes] | None = None
         self._farewell: float | None = None
+        self._sending_since: float | None = None
+        self._transport: asyncio.Transport | None = None
 
     # What the writer calls.
 
@@ -101,8 +103,18 @@ class PushSocket:
         self._farewell = retry_after_s
         self._wanted.set()
 
+    def cut_if_stuck(self, now: float) -> None:
+        """Give up a client that has not taken its answers in time, by the loop's clock."""
+        if (
+            self._sending_since is not None
+            and now - self._sending_since > SEND_S
+            and self._transport is not None
+        ):
+            self._transport.abort()
+
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Speak with one client until either side ends it."""
+        self._transport = request.transport
         await self._socket.prepare(request)
         credit = self._bank.settle(self)
         try:
@@ -190,18 +202,23 @@ class PushSocket:
 
     async def _answer(self) -> tuple[int, bytes]:
         """Send what is settled, as soon as it is; return with which code and reason to close, when it is time."""
+        clock = asyncio.get_running_loop().time
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            async with asyncio.timeout(SEND_S):
-                await self._send_settled()
-                if self._names:
-                    continue  # whatever was handed on is answered first; the writer sees to that within seconds
-                if self._ending is not None:
-                    return self._ending
-                if self._farewell is not None:
+            self._sending_since = (
+                clock()
+            )  # an asyncio.timeout here cost 4 % of the process at 20 000 reports/s
+            await self._send_settled()
+            self._sending_since = None
+            if self._names:
+                continue  # whatever was handed on is answered first; the writer sees to that within seconds
+            if self._ending is not None:
+                return self._ending
+            if self._farewell is not None:
+                async with asyncio.timeout(SEND_S):
                     await self._send(self._session.goodbye(self._farewell))
-                    return WSCloseCode.GOING_AWAY, b""
+                return WSCloseCode.GOING_AWAY, b""
 
     async def _send_settled(self) -> None:
         credit = self._bank.settle(self)
