@@ -4,6 +4,7 @@ python -m bench run steady flood --rate 500 --slo receipt.p99=250ms     scenario
 python -m bench capacity                                                how much it can take
 python -m bench compare before/steady.json after/steady.json            two runs side by side
 python -m bench measure                                                 the figures of docs/performance.md
+python -m bench peers ingest                                            beside others in the same run
 """
 
 import asyncio
@@ -47,11 +48,14 @@ _Tokens = Annotated[Path | None, typer.Option(help="its tokens, JSON: municipali
 
 @app.command("list")
 def list_() -> None:
-    """Say which scenarios there are."""
+    """Say which scenarios there are, and which pairs of `peers`."""
+    from bench.peers import PAIRS, about
     from bench.scenarios import names, scenario
 
     for name in names():
         typer.echo(f"{name:18} {(scenario(name).__doc__ or '').strip().splitlines()[0].partition(': ')[2]}")
+    for name in PAIRS:
+        typer.echo(f"{f'peers {name}':18} {about(name)}")
 
 
 @app.command()
@@ -145,6 +149,36 @@ def measure(
     if unknown := [name for name in wanted if name not in MEASUREMENTS]:
         _mistake(f"no measurement {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}")
     typer.echo(measure_all(wanted))
+
+
+@app.command()
+def peers(
+    names: Annotated[list[str] | None, typer.Argument(help="which pairs, see `list` (default: all)")] = None,
+    rounds: Annotated[int, typer.Option(help="turns of each side")] = 3,
+    seconds: Annotated[float, typer.Option(help="how long a turn takes that is bounded by time, in s")] = 4.0,
+    reports: Annotated[int, typer.Option(help="reports of a turn that is bounded by their number")] = 40_000,
+    readers: Annotated[
+        int | None, typer.Option(help="readers of each side (default: as many as each pair is about)")
+    ] = None,
+    burst: Annotated[int, typer.Option(help="frames a write, where several are; 1 leaves that out")] = 8,
+    rate: Annotated[float, typer.Option(help="changes a second that readers follow")] = 200.0,
+    feed: Annotated[bool, typer.Option(help="a feed process follows while reports are taken in")] = False,
+    out: Annotated[Path, typer.Option(help="directory of the results")] = Path("bench-results"),
+    data: _Data = None,
+) -> None:
+    """Measure this gateway beside its peers, in turn, in one run; what is not here is left out by name."""
+    from bench.measure.table import machine
+    from bench.peers import PAIRS, RESULTS, measure_pairs
+    from bench.peers.figures import table
+    from bench.peers.options import Options
+
+    wanted = names or list(PAIRS)
+    if unknown := [name for name in wanted if name not in PAIRS]:
+        _mistake(f"no pair {', '.join(unknown)}; there are {', '.join(PAIRS)}")
+    options = Options(rounds, seconds, reports, readers, burst, rate, feed, data, out)
+    found = measure_pairs(wanted, options)
+    typer.echo(f"\n{machine()}\n\n{table(found)}\n\n{out / RESULTS}")
+    sys.exit(INVALID if any(pair.invalid for pair in found) else 0)
 
 
 def _levels(texts: list[str] | None) -> dict[str, float]:

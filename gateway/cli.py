@@ -27,6 +27,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
+    epilog="Exit status: 0 done; 1 it could not be done, or something is not as it should be; 2 a mistake in how it was"
+    " asked, and nothing was done; 130 after Ctrl-C.",
     rich_markup_mode=None,
 )
 election_app = typer.Typer(help="Load and manage elections.", no_args_is_help=True)
@@ -35,6 +37,31 @@ db_app = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(election_app, name="election")
 app.add_typer(token_app, name="token")
 app.add_typer(db_app, name="db")
+
+
+def _door(url: str | None) -> str | None:
+    """Return an address of a door as it was given; what is none ends the command with status 2."""
+    from urllib.parse import urlsplit
+
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise typer.BadParameter(f"{url!r} is not http://host:port or https://host:port")
+    return url
+
+
+_ElectionName = Annotated[str, typer.Argument(help="the election's identifier")]
+_PushUrl = Annotated[
+    str, typer.Option(envvar="VALGNATT_PUSH_URL", callback=_door, help="the push door, http:// or https://")
+]
+_FeedUrl = Annotated[
+    str, typer.Option(envvar="VALGNATT_FEED_URL", callback=_door, help="the feed door, http:// or https://")
+]
 
 _DATABASE = ("database_url", "data_dir")
 _with_database = with_config_options(only=_DATABASE)
@@ -80,7 +107,13 @@ def database_url(config: Config) -> str:
 
 def author() -> str:
     """Return who does an administrative act: user and machine."""
-    return f"{getpass.getuser()}@{sockets.gethostname()}"
+    import os
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user needs no name
+        user = str(os.getuid())
+    return f"{user}@{sockets.gethostname()}"
 
 
 @app.command()
@@ -147,7 +180,7 @@ def election_list(config: Config) -> None:
 @election_app.command("embargo")
 @_with_database
 def election_embargo(
-    election: str,
+    election: _ElectionName,
     until: Annotated[str, typer.Option(help="the later end, an RFC 3339 time with an offset")],
     config: Config,
 ) -> None:
@@ -165,7 +198,7 @@ def election_embargo(
 
 @election_app.command("close")
 @_with_database
-def election_close(election: str, config: Config) -> None:
+def election_close(election: _ElectionName, config: Config) -> None:
     """End the taking of reports."""
 
     async def act() -> None:
@@ -187,7 +220,7 @@ def token_issue(
     expires: Annotated[
         str | None, typer.Option(help="an RFC 3339 time with an offset (default: never)")
     ] = None,
-    note: Annotated[str, typer.Option(help="whose it is")] = "",
+    note: Annotated[str, typer.Option(help="whose it is (default: nothing)")] = "",
 ) -> None:
     """Make a token and print it alone on standard output, this once."""
     if role not in ("sender", "operator"):
@@ -210,7 +243,8 @@ def token_issue(
 @token_app.command("list")
 @_with_database
 def token_list(
-    config: Config, election: Annotated[str | None, typer.Option(help="only of this election")] = None
+    config: Config,
+    election: Annotated[str | None, typer.Option(help="only of this election (default: of all)")] = None,
 ) -> None:
     """List tokens, never the secrets: they are not kept."""
 
@@ -244,6 +278,42 @@ def token_revoke(
     run(act())
 
 
+@app.command("doctor")
+@with_config_options
+def doctor_command(
+    config: Config,
+    push_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="VALGNATT_PUSH_URL",
+            callback=_door,
+            help="the push door (default: as --host and --push-port say)",
+        ),
+    ] = None,
+    feed_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="VALGNATT_FEED_URL",
+            callback=_door,
+            help="the feed door (default: as --host and --feed-port say)",
+        ),
+    ] = None,
+    admin_url: Annotated[
+        str | None,
+        typer.Option(callback=_door, help="the admin port (default: as --admin-host and --admin-port say)"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON document, for programs")] = False,
+) -> None:
+    """Check an installation and say what to do: give it the options and the environment that `serve` has.
+
+    It changes nothing. Status 0: no error, perhaps warnings; 1: something promised will not hold.
+    """
+    from gateway.doctor.command import doctor
+    from gateway.doctor.gather import Addresses
+
+    sys.exit(run(doctor(config, Addresses(push_url, feed_url, admin_url), as_json=as_json)))
+
+
 @db_app.command("migrate")
 @_with_database
 def db_migrate(config: Config) -> None:
@@ -257,8 +327,8 @@ def db_migrate(config: Config) -> None:
 @app.command()
 def generate(
     directory: Annotated[Path, typer.Argument(help="where the data set goes")],
-    seed: Annotated[int, typer.Option(help="the same seed makes the same election")] = 1,
-    scale: Annotated[float, typer.Option(help="1: about 3 500 units; 10: ten times as many")] = 1.0,
+    seed: Annotated[int, typer.Option(help="a number; the same one makes the same election")] = 1,
+    scale: Annotated[float, typer.Option(help="times as large as about 3 500 units")] = 1.0,
 ) -> None:
     """Make up an election: registry, reports of a whole night, and the official totals."""
     from gateway.generator import write_election
@@ -294,12 +364,16 @@ def push_command(
     files: Annotated[
         list[Path] | None, typer.Argument(help="counts as .json, .ndjson or .csv, see --template")
     ] = None,
-    election: Annotated[str, typer.Option(help="the election's identifier")] = "",
-    push_url: Annotated[str, typer.Option(envvar="VALGNATT_PUSH_URL")] = "http://127.0.0.1:8081",
+    election: Annotated[
+        str, typer.Option(help="the election's identifier (default: none, it has to be named)")
+    ] = "",
+    push_url: _PushUrl = "http://127.0.0.1:8081",
     feed_url: Annotated[
         str,
         typer.Option(
-            envvar="VALGNATT_FEED_URL", help="whose registry counts are checked by before they leave"
+            envvar="VALGNATT_FEED_URL",
+            callback=_door,
+            help="the feed door, whose registry counts are checked by before they leave",
         ),
     ] = "http://127.0.0.1:8080",
     token_file: Annotated[
@@ -309,10 +383,14 @@ def push_command(
         Path | None,
         typer.Option(help="where counts wait until they have a receipt (default: beside your other data)"),
     ] = None,
-    receipts: Annotated[Path | None, typer.Option(help="CSV file to write every answer to")] = None,
+    receipts: Annotated[
+        Path | None, typer.Option(help="CSV file to write every answer to (default: none)")
+    ] = None,
     watch: Annotated[
         Path | None,
-        typer.Option(help="directory whose new files are sent too, until Ctrl-C", file_okay=False),
+        typer.Option(
+            help="directory whose new files are sent too, until Ctrl-C (default: none)", file_okay=False
+        ),
     ] = None,
     template: Annotated[
         bool, typer.Option("--template", help="print an empty table to fill in, and send nothing")
@@ -321,6 +399,12 @@ def push_command(
         str, typer.Option(help="for --template: areas whose units it is for (default: all)")
     ] = "",
     unchecked: Annotated[bool, typer.Option("--unchecked", help="leave the checking to the gateway")] = False,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again", help="send once more what has its receipt: the gateway's database was restored"
+        ),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask before sending")] = False,
 ) -> None:
     """Hand in counts from files, for a municipality without a system of its own.
@@ -334,6 +418,8 @@ def push_command(
     if template:
         typer.echo(run(_template(feed_url, election, _areas(areas))), nl=False)
         return
+    if receipts is not None and not receipts.absolute().parent.is_dir():
+        fail(f"--receipts {receipts}: no such directory", 2)
     from gateway.client.handing_in import Mistakes
     from gateway.client.push_command import Wish, push
 
@@ -345,6 +431,7 @@ def push_command(
         outbox or _outbox(),
         receipts,
         yes,
+        again,
     )
     try:
         sys.exit(run(push(wish, files or [], watch)))
@@ -357,7 +444,6 @@ def push_command(
         sys.exit(130)
 
 
-_FeedUrl = Annotated[str, typer.Option(envvar="VALGNATT_FEED_URL", help="the feed door")]
 _Election = Annotated[
     str | None, typer.Option(help="the election's identifier (default: the only one there is)")
 ]
@@ -412,7 +498,7 @@ def _token(file: Path | None) -> str:
             else os.environ.get("VALGNATT_TOKEN", "")
         )
     except (OSError, UnicodeDecodeError) as error:
-        fail(f"{file}: {error}", 2)
+        fail(f"token file {file}: {getattr(error, 'strerror', None) or error}", 2)
         raise
     if not token:
         fail("no token: set VALGNATT_TOKEN, or name a file with --token-file", 2)
@@ -435,10 +521,13 @@ def replay_command(
         float | None, typer.Option(help="times as fast as it was (default: as fast as possible)", min=0.01)
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(help="instead of a speed: put everything on a stage of so many seconds")
+        float | None,
+        typer.Option(
+            help="instead of a speed: put everything on a stage of so many seconds (default: none)", min=0.1
+        ),
     ] = None,
-    push_url: Annotated[str, typer.Option(envvar="VALGNATT_PUSH_URL")] = "http://127.0.0.1:8081",
-    feed_url: Annotated[str, typer.Option(envvar="VALGNATT_FEED_URL")] = "http://127.0.0.1:8080",
+    push_url: _PushUrl = "http://127.0.0.1:8081",
+    feed_url: _FeedUrl = "http://127.0.0.1:8080",
 ) -> None:
     """Rehearse a night through the doors of a running gateway; status 1 if anything came out wrong.
 

@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.errors import GatewayError
+from gateway.journal.hosts import hosts_of
 
 PREFIX = "VALGNATT_"
 OTHER_VARIABLES = frozenset({"VALGNATT_CONFIG", "VALGNATT_TOKEN", "VALGNATT_PUSH_URL", "VALGNATT_FEED_URL"})
@@ -161,6 +162,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Path | None, _knob("certificate and chain of the feed door, PEM; as for the push door", "file")
     ] = None
     feed_tls_key: Annotated[Path | None, _knob("its key, PEM, as for the push door", "file")] = None
+    map: Annotated[
+        Path | None,
+        _knob(
+            "GeoJSON of the municipalities, up to 16 MiB, that the results page draws; without it, tiles",
+            "file",
+        ),
+    ] = None
     heartbeat_s: Annotated[
         float,
         _knob(
@@ -332,6 +340,8 @@ def _converted(knob: Knob, value: object) -> Any:
         return None
     if knob.unit == "networks":
         return tuple(str(ip_network(text)) for text in _texts(value))
+    if knob.secret and isinstance(value, str):
+        hosts_of(value)
     return msgspec.convert(value, knob.type, strict=False, dec_hook=decode_path)
 
 
@@ -343,7 +353,7 @@ def _texts(value: object) -> list[str]:
 
 def _reason(knob: Knob, value: object, error: Exception) -> str:
     if knob.secret:
-        return "expected postgresql://user:password@host:port/database"
+        return "expected postgresql://user:password@host:port/database (in a password, / is written %2F)"
     if knob.choices:
         return f"{without_passwords(repr(value))} is none of {', '.join(knob.choices)}"
     if isinstance(value, str) and value.startswith("tcp://"):

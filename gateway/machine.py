@@ -4,12 +4,20 @@ import asyncio
 from collections.abc import Callable
 
 import msgspec
+import structlog
 
 from gateway.config import Config
+from gateway.journal.administration import administration
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import migrate
 from gateway.supervisor import Ports, supervise
+from gateway.web.map_file import NO_MAP, Map, read_map
 from gateway.web.tls import check_certificates
+
+log = structlog.get_logger()
+
+TOLD_MAX = 50
+"""Areas in a line of the log."""
 
 
 async def serve(
@@ -25,12 +33,27 @@ async def serve(
     Raises GatewayError where something needed cannot be had.
     """
     check_certificates(config)
+    drawn = read_map(config.map) if config.map is not None else NO_MAP
+    if config.role == "feed" and config.database_url is None and config.feed_database_url is not None:
+        return await supervise(config, on_started=on_started, stop=stop)  # it may read, and nothing else
     if config.database_url is not None:
         await migrate(config.database_url)
+        await _tell_unknown(drawn, config.database_url)
         return await supervise(config, on_started=on_started, stop=stop)
     with EmbeddedPostgres(config.data_dir, durable=durable) as postgres:
         await migrate(postgres.url)
+        await _tell_unknown(drawn, postgres.url)
         config = msgspec.structs.replace(
             config, database_url=postgres.url, feed_database_url=config.feed_database_url or postgres.feed_url
         )
         return await supervise(config, database=postgres, on_started=on_started, stop=stop)
+
+
+async def _tell_unknown(drawn: Map, url: str) -> None:
+    """Log the shapes of a map that are no area of any election; they are not drawn. No reason to stay down."""
+    if not drawn.shapes:
+        return
+    async with administration(url, "serve") as acts:
+        areas = {area for registry in (await acts.registries()).values() for area in registry.by_id}
+    if areas and (unknown := drawn.unknown(areas)):
+        log.warning("no election has these areas of the map", areas=unknown[:TOLD_MAX], count=len(unknown))

@@ -139,6 +139,20 @@ class Outbox:
         for key, unit, revision, body, answer in self._db.execute(query, (election,)):
             yield Item(key, unit, revision, body, msgspec.json.decode(answer, type=Answer))
 
+    def again(self, election: str) -> int:
+        """Have all that is in the record, or was overtaken there, wait once more; return how much.
+
+        For a gateway whose database was restored: what it has still is answered as a duplicate.
+        """
+        held = [
+            (item.key,)
+            for item in self.answers(election)
+            if item.answer is not None and (item.answer.has_receipt or item.answer.code == "stale_revision")
+        ]
+        with self._transaction():
+            self._db.executemany("UPDATE item SET answer = NULL, answered_at = NULL WHERE key = ?", held)
+        return len(held)
+
     def last_revision(self, election: str, unit: str) -> int:
         """Return the highest revision of a unit that was handed over; 0 for none."""
         query = "SELECT max(revision) FROM item WHERE election = ? AND unit = ?"

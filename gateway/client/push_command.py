@@ -43,6 +43,8 @@ class Wish(msgspec.Struct, frozen=True):
     outbox: Path
     receipts: Path | None
     yes: bool
+    again: bool = False
+    """Whether to send once more what has its receipt."""
 
 
 async def push(wish: Wish, files: Sequence[Path], watched: Path | None) -> int:
@@ -54,6 +56,8 @@ async def push(wish: Wish, files: Sequence[Path], watched: Path | None) -> int:
     registry = await registry_of(wish.feed_url, wish.election) if wish.feed_url is not None else None
     outbox = Outbox(wish.outbox)
     try:
+        if wish.again:
+            console.print(f"{outbox.again(wish.election)} reports are sent once more.", highlight=False)
         left = len(list(outbox.waiting(wish.election)))
         if left:
             console.print(f"{left} reports wait from before; they are sent first.", highlight=False)

@@ -49,6 +49,8 @@ class Subscriber:
             async for block in subscriber.blocks():
                 print(block.sequence, subscriber.copy["no"]["counts"])
 
+    Whoever keeps `cursor` and `copy` somewhere gives them to the next one, which goes on from there.
+
     Invariants: `copy` holds what the blocks applied so far add up to; `cursor` names the last of them.
     """
 
@@ -62,15 +64,19 @@ class Subscriber:
         every_s: int = 0,
         gzip: bool = True,
         keep_copy: bool = True,
+        cursor: str | None = None,
+        copy: Mapping[str, Mapping[str, Any]] | None = None,
         session: aiohttp.ClientSession | None = None,
     ) -> None:
         """Follow `levels` and `areas` (comma-separated; default: all areas that have children).
 
+        At most one block comes in `every_s` seconds: 0, 1, 2, 5, 10, 30 or 60. With `cursor`, and the `copy` that was
+        held at it, only what changed since is read; if the gateway does not know the cursor, everything is.
         Without `keep_copy` areas are not even decoded: for many readers in a load test.
         """
-        self.copy: dict[str, Mapping[str, Any]] = {}
-        self.cursor: str | None = None
-        self.sequence = 0
+        self.copy: dict[str, Mapping[str, Any]] = dict(copy or {})
+        self.cursor = cursor
+        self.sequence = int(cursor.partition("-")[0]) if cursor is not None else 0
         self.connections = 0
         self.wire_bytes = 0
         """Bytes read, as they came over the wire."""
@@ -103,7 +109,12 @@ class Subscriber:
             self._response.close()
 
     async def wait_for(self, reached: Callable[[Self], bool]) -> Block:
-        """Follow until `reached` holds after some block, and return that block."""
+        """Follow until `reached(self)` holds after some block, and return that block.
+
+            block = await subscriber.wait_for(lambda it: it.sequence >= receipt.sequence)
+
+        Waits as long as it takes; `asyncio.timeout` bounds it. Raises FeedRefused.
+        """
         async for block in self.blocks():
             if reached(self):
                 return block

@@ -30,6 +30,7 @@ class ElectionSummary(msgspec.Struct, frozen=True):
     released_at: datetime | None
     closed_at: datetime | None
     accepted: int
+    loaded_at: datetime
 
 
 class TokenSummary(msgspec.Struct, frozen=True):
@@ -222,8 +223,8 @@ class Administration:
         """Return all elections, by name."""
         with answering():
             rows = await self._connection.fetch(
-                "SELECT e.id, e.registry, h.publish_from, h.released_at, h.closed_at, h.accepted"
-                " FROM election e JOIN head h ON h.election = e.key ORDER BY e.id"
+                "SELECT e.id, e.registry, h.publish_from, h.released_at, h.closed_at, h.accepted,"
+                " e.loaded_at FROM election e JOIN head h ON h.election = e.key ORDER BY e.id"
             )
         summaries = []
         for row in rows:
@@ -231,6 +232,12 @@ class Administration:
             rehearsal = header.get("rehearsal", False)
             summaries.append(ElectionSummary(row["id"], header["name"], rehearsal, *tuple(row)[2:]))
         return summaries
+
+    async def registries(self) -> dict[str, Registry]:
+        """Return the registry of each election, by its identifier."""
+        with answering():
+            rows = await self._connection.fetch("SELECT id, registry FROM election ORDER BY id")
+        return {row["id"]: read_registry(orjson.loads(row["registry"])) for row in rows}
 
     async def held_reports(self, election: str) -> list[HeldReport]:
         """Return every report of an election, in order, for whoever checks the record. Of some size: 1 kB each."""

@@ -206,9 +206,13 @@ class EmbeddedPostgres:
     @contextmanager
     def _owning(self) -> Iterator[None]:
         """Hold the directory by a lock on a file that is never removed; if we die, the kernel frees it."""
-        if not self._dir.exists():
-            self._dir.mkdir(mode=0o700, parents=True)
-            os.chown(self._dir, self._uid, -1)
+        try:
+            if not self._dir.exists():
+                self._dir.mkdir(mode=0o700, parents=True)
+                os.chown(self._dir, self._uid, -1)
+            (self._dir / "owner.lock").touch(mode=0o600)
+        except OSError as error:
+            raise EmbeddedPostgresError(f"data directory {self._dir}: {error.strerror}") from None
         with open(self._dir / "owner.lock", "a+", opener=_private) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

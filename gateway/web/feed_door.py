@@ -23,7 +23,8 @@ from gateway.metrics import FeedMetrics
 from gateway.web.answers import Problem, harden, json_response, problems
 from gateway.web.connections import Connections, Tally
 from gateway.web.health import add_health
-from gateway.web.pages import add_pages
+from gateway.web.map_file import NO_MAP, read_map
+from gateway.web.pages import ASK_AGAIN, StaticFile, add_pages
 from gateway.web.takeover import stream_head, take_over
 from gateway.wire.events import (
     area_document,
@@ -83,6 +84,8 @@ class FeedDoor:
         self._retries = Retries(1500, 4500)
         self._farewells = Retries(500, 1000)
         self._ending = asyncio.Event()
+        drawn = read_map(config.map) if config.map is not None else NO_MAP
+        self._map = StaticFile("map.geojson", drawn.body)
 
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes."""
@@ -98,6 +101,7 @@ class FeedDoor:
         router.add_get(election + "/publications/{range}", self.get_range)
         router.add_get(election + "/transfers", self.get_transfers)
         router.add_get(election + "/transfers/{municipality}", self.get_transfers)
+        router.add_get("/map.geojson", self.get_map)
         add_pages(application)
         add_health(application, ready)
         return application
@@ -322,6 +326,10 @@ class FeedDoor:
         if _matches(request, headers["ETag"]):
             return web.Response(status=304, headers=headers)
         return web.Response(body=b"".join(lines), content_type="application/x-ndjson", headers=headers)
+
+    async def get_map(self, request: web.Request) -> web.Response:
+        """`GET /map.geojson`: the shapes that the results page draws; none, where tiles are to be drawn."""
+        return self._map.answer(request, ASK_AGAIN)
 
     async def get_transfers(self, request: web.Request) -> web.Response:
         """`GET …/transfers[/{municipality}]`: where every count is, and how late."""

@@ -17,6 +17,7 @@ from gateway.web.answers import Problem
 
 DIRECTORY = Path(__file__).with_name("pages")
 OPENAPI = Path(__file__).with_name("openapi.yaml")
+ASYNCAPI = Path(__file__).with_name("asyncapi.yaml")
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -33,9 +34,10 @@ _KINDS = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
     ".yaml": "application/yaml",
+    ".geojson": "application/geo+json",
 }
 _LASTING = "public, max-age=31536000, immutable"
-_ASK_AGAIN = "no-cache"
+ASK_AGAIN = "no-cache"
 _LEAST_PACKED = 1000
 """Bytes from which packing is worth its while."""
 
@@ -86,17 +88,20 @@ def add_pages(application: web.Application) -> None:
         if name not in files or name.endswith(".html"):
             raise Problem(404, "not_found", "no such file")
         lasting = request.match_info["version"] == version
-        return files[name].answer(request, _LASTING if lasting else _ASK_AGAIN)
+        return files[name].answer(request, _LASTING if lasting else ASK_AGAIN)
 
     for place, name in PLACES.items():
         application.router.add_get(place, _whole(files[name]))
     application.router.add_get("/static/{version}/{name}", get_static)
-    application.router.add_get("/openapi.yaml", _whole(StaticFile(OPENAPI.name, OPENAPI.read_bytes())))
+    for described in (OPENAPI, ASYNCAPI):
+        application.router.add_get(
+            f"/{described.name}", _whole(StaticFile(described.name, described.read_bytes()))
+        )
 
 
 def _whole(file: StaticFile) -> Handler:
     async def get(request: web.Request) -> web.StreamResponse:
-        return file.answer(request, _ASK_AGAIN)
+        return file.answer(request, ASK_AGAIN)
 
     return get
 

@@ -121,6 +121,16 @@ def test_counts_in_a_file_get_receipts(desk: Desk) -> None:
     assert desk.answers()[-1]["revision"] == "2"
 
 
+def test_all_that_has_a_receipt_is_sent_once_more_when_that_is_asked_for(desk: Desk) -> None:
+    """As it has to be where the gateway's database was restored; here nothing was lost, so all is known."""
+    assert desk.push(desk.file("night.ndjson", a_report(), a_report("0604-0002")))[0] == 0
+    first = desk.answers()
+    status, said = desk.push("--again")
+    assert (status, "2 reports are sent once more" in said) == (0, True), said
+    assert [answer["outcome"] for answer in desk.answers()] == ["duplicate", "duplicate"]
+    assert [answer["accepted_at"] for answer in desk.answers()] == [each["accepted_at"] for each in first]
+
+
 def test_on_another_machine_the_next_revision_is_asked_for(desk: Desk) -> None:
     assert desk.push(desk.file("a.json", a_report(revision=7)))[0] == 0
     desk.outbox = desk.directory / "another.db"

@@ -61,6 +61,28 @@ def test_a_file_is_known_by_name_and_content(path: Path) -> None:
     outbox.close()
 
 
+def test_what_the_gateway_had_waits_once_more_in_its_order(path: Path) -> None:
+    """What has a receipt, and what was overtaken; a report that was refused for its figures stays refused."""
+    outbox = Outbox(path)
+    outbox.add("e", [("1-1", 1, b"{}"), ("1-1", 2, b"{}"), ("1-2", 1, b"{}"), ("1-3", 1, b"{}")])
+    answers = [
+        Answer("accepted", sequence=1),
+        Answer("refused", code="stale_revision"),
+        Answer("refused", code="invalid_report"),
+    ]
+    for item, answer in zip(list(outbox.waiting("e")), answers, strict=False):
+        outbox.answered(item.key, answer)
+    assert outbox.again("other") == 0
+    assert outbox.again("e") == 2
+    assert [(each.unit, each.revision) for each in outbox.waiting("e")] == [
+        ("1-1", 1),
+        ("1-1", 2),
+        ("1-3", 1),
+    ]
+    assert [each.unit for each in outbox.answers("e")] == ["1-2"]
+    outbox.close()
+
+
 def test_only_its_owner_may_read_it(path: Path) -> None:
     Outbox(path).close()
     assert path.stat().st_mode & 0o077 == 0

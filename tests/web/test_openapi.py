@@ -20,7 +20,7 @@ from gateway.generator import GeneratedElection
 from gateway.web.feed_door import FeedDoor
 from gateway.web.push_door import PushDoor
 from tests.running import Gateway, Sender
-from tests.web.described import DOCUMENT, METHODS, mistakes, operations, resolved, undescribed
+from tests.web.described import DOCUMENT, METHODS, items, mistakes, operations, resolved, undescribed
 from tests.web.doors import (
     COUNTRY,
     EVERYTHING,
@@ -78,16 +78,42 @@ def test_every_example_is_as_its_schema_says() -> None:
     """Of parameters, bodies and answers; and there is one of most of what there is."""
     checked = 0
     for path, node in nodes(DOCUMENT):
-        schema = node.get("schema") if isinstance(node, dict) else None
-        if not isinstance(schema, dict):
+        if not isinstance(node, dict) or not isinstance(node.get("schema", node.get("itemSchema")), dict):
             continue
-        examples = {name: each["value"] for name, each in node.get("examples", {}).items()}
+        examples = {name: resolved(each) for name, each in node.get("examples", {}).items()}
+        values = {name: each["value"] for name, each in examples.items() if "value" in each}
         if "example" in node:
-            examples["example"] = node["example"]
-        for name, value in examples.items():
-            assert not mistakes(schema, value), f"{path}.{name}"
+            values["example"] = node["example"]
+        for name, value in values.items():
+            assert not mistakes(node["schema"], value), f"{path}.{name}"
             checked += 1
-    assert checked >= 20
+        for name, each in examples.items():
+            if "serializedValue" in each:
+                kind = path.rpartition(".content.")[2]
+                found = items(kind, each["serializedValue"].encode())
+                assert found, f"{path}.{name}"
+                assert not [text for item in found for text in mistakes(node["itemSchema"], item)], (
+                    f"{path}.{name}"
+                )
+                checked += 1
+    assert checked >= 80
+
+
+def test_every_body_has_an_example() -> None:
+    """Of each kind that a door takes or answers, but for files; a problem has one for each code that may be told."""
+    for path, method, operation, _ in operations():
+        answers = [resolved(response) for response in operation["responses"].values()]
+        for body in (*answers, operation.get("requestBody", {})):
+            for kind, media in body.get("content", {}).items():
+                if kind in ("text/html", "text/css", "text/javascript", "application/yaml"):
+                    continue
+                assert media.get("examples"), (path, method, kind)
+                if kind == "application/problem+json":
+                    told = {resolved(each)["value"]["code"] for each in media["examples"].values()}
+                    named = set(re.findall(r"`(\w+)`", body["description"])) & set(
+                        SCHEMAS["ProblemCode"]["enum"]
+                    )
+                    assert told == named, (path, method, body["description"])
 
 
 def test_every_operation_has_a_name_a_tag_a_summary_and_all_parameters_of_its_path() -> None:
@@ -305,7 +331,7 @@ async def test_answers_to_readers_are_as_described(asker: Asker, http: aiohttp.C
         await asker.feed_door(path, 400, method, names={"range": "1-10"})
         await asker.feed_door("/health/live", 200, method)
         await asker.feed_door("/health/ready", 200, method)
-        for path in ("/", "/transfers", "/docs", "/openapi.yaml"):
+        for path in ("/", "/transfers", "/docs", "/openapi.yaml", "/asyncapi.yaml", "/map.geojson"):
             tagged = await asker.feed_door(path, 200, method)
             await asker.feed_door(path, 304, method, headers={"If-None-Match": tagged.headers["ETag"]})
         file = {"version": "1", "name": "app.css"}

@@ -26,7 +26,7 @@ class Description {
       h("h1", null, `${info.title} API ${info.version}`),
       h("p", { class: "lead quiet" }, info.summary),
       ...prose(info.description),
-      h("p", null, h("a", { href: "/openapi.yaml" }, "openapi.yaml")),
+      h("p", null, h("a", { href: "/openapi.yaml" }, "openapi.yaml"), " · ", h("a", { href: "/asyncapi.yaml" }, "asyncapi.yaml"), " (the push WebSocket and the event streams, frame by frame)"),
       ...tags.map((tag) => h("section", { class: "door", "aria-labelledby": `tag-${tag.name}` },
         h("h2", { id: `tag-${tag.name}` }, title(tag.name)),
         h("p", { class: "quiet" }, tag.summary),
@@ -89,7 +89,7 @@ class Description {
   }
 
   examples(media) {
-    const found = Object.entries(media.examples ?? {}).map(([name, each]) => [each.summary ?? name, this.resolve(each).value]);
+    const found = Object.entries(media.examples ?? {}).map(([name, each]) => [each.summary ?? name, this.resolve(each).value ?? this.resolve(each).serializedValue]);
     return "example" in media ? [["one", media.example], ...found] : found;
   }
 

@@ -10,6 +10,7 @@ import { Record } from "./history.js";
 import { Parties, sums } from "./parties.js";
 import { Places } from "./places.js";
 import { address, ask, election, rehearsal, say, translate } from "./shell.js";
+import { readShapes } from "./shapes.js";
 import { drawStatus } from "./status.js";
 import { Summary } from "./summary.js";
 import { LiveTable } from "./table.js";
@@ -247,6 +248,13 @@ class Results {
     document.title = this.area.id === null ? name : `${this.places.name(this.area.id)} · ${name}`;
   }
 
+  /** Draw a map from here on. */
+  map(shapes) {
+    this.tiles.shapes = shapes;
+    this.#built = false;
+    this.#soon();
+  }
+
   /** Everything, in the language of now. */
   redraw() {
     rehearsal(this.election.rehearsal);
@@ -268,3 +276,5 @@ const found = await election();
 page = new Results(found);
 page.route(false);
 page.redraw();
+const shapes = await readShapes(page.places.has);
+if (shapes.size) page.map(shapes);

@@ -1,11 +1,14 @@
 // A tile a municipality, laid out by county: coloured by the leading party or by the share of units counted.
 // With the keyboard it is one stop; arrows go from tile to tile. The table below tells the same in words.
 //
-// A map of areas would be another class with these three methods: build, draw, told.
+// Where there is a map, municipalities that it has are shapes on it, and only the others are tiles. All else is the same.
 
-import { h, text } from "./dom.js";
+import { h, svg, text } from "./dom.js";
 import { compare, number, share, t } from "./format.js";
 import { sums } from "./parties.js";
+import { layOut } from "./shapes.js";
+
+const ROOM = 34;
 
 export class Tiles {
   #tiles = new Map();
@@ -13,6 +16,7 @@ export class Tiles {
   #order = [];
   #at = 0;
   #by = "leader";
+  #shapes = new Map();
 
   constructor(container, told, legend, parties, link) {
     this.container = container;
@@ -30,48 +34,80 @@ export class Tiles {
     this.#by = by;
   }
 
+  /** What is drawn on a map: geometries by municipality. Takes effect when they are laid out. */
+  set shapes(shapes) {
+    this.#shapes = shapes;
+  }
+
   /** Lay the tiles out: `counties` is a list of {area, municipalities}. */
   build(counties) {
     this.#tiles.clear();
     this.#counties.clear();
     this.#order = [];
+    const map = this.#map(counties);
     const groups = counties.map(({ area, municipalities }) => {
-      const sorted = municipalities.toSorted((a, b) => compare(a.name, b.name));
+      const sorted = municipalities.filter((each) => !this.#tiles.has(each.area)).toSorted((a, b) => compare(a.name, b.name));
+      if (!sorted.length) return null;
       const grid = h("div", null, ...sorted.map((each) => this.#make(each, area)));
       grid.style.setProperty("--columns", Math.min(8, Math.max(1, Math.ceil(Math.sqrt(sorted.length * 1.6)))));
       const heading = h("a", { href: this.link(area.area), tabindex: "-1" }, area.name);
       this.#counties.set(area.area, heading);
       return h("section", { class: "county", "aria-label": area.name }, h("h3", null, heading), grid);
     });
-    this.container.replaceChildren(...groups);
+    this.container.replaceChildren(...[map, ...groups].filter((each) => each !== null));
     if (this.#order.length) this.#order[0].tabIndex = 0;
     this.#at = 0;
   }
 
+  /** The municipalities that have a shape, as links in one picture; null where none has. */
+  #map(counties) {
+    const found = counties.flatMap(({ area, municipalities }) =>
+      municipalities.filter((each) => this.#shapes.has(each.area)).toSorted((a, b) => compare(a.name, b.name)).map((each) => ({ area: each, county: area })));
+    if (!found.length) return null;
+    const { width, height, places } = layOut(found.map(({ area }) => this.#shapes.get(area.area)));
+    const shapes = found.map(({ area, county }, index) => this.#shape(area, county, places[index]));
+    const labels = shapes.map(({ label }) => label);
+    return svg("svg", { class: "map", viewBox: `0 0 ${width} ${height}`, role: "presentation" },
+      ...shapes.map(({ element }) => element), svg("g", { "aria-hidden": "true", class: "labels" }, ...labels));
+  }
+
+  #shape(area, county, { path, x, y, room }) {
+    const label = svg("text", { x, y, class: room < ROOM ? "small" : "" });
+    const element = svg("a", { class: "shape", href: this.link(area.area), tabindex: "-1", "data-tile": area.area }, svg("path", { d: path }));
+    this.#keep(element, label, area, county);
+    return { element, label };
+  }
+
   #make(area, county) {
     const tile = h("a", { class: "tile", href: this.link(area.area), tabindex: "-1", "data-tile": area.area });
-    this.#tiles.set(area.area, { element: tile, county: county.name, place: this.#order.push(tile) - 1, area });
+    this.#keep(tile, tile, area, county);
     return tile;
+  }
+
+  #keep(element, label, area, county) {
+    this.#tiles.set(area.area, { element, label, county: county.name, place: this.#order.push(element) - 1, area });
   }
 
   draw(area) {
     const tile = this.#tiles.get(area.area);
     if (!tile) return;
     tile.area = area;
-    const { element } = tile;
+    const { element, label: place } = tile;
     const part = area.units.reported / (area.units.total || 1);
     const [leader] = sums(area).ranked;
     const led = this.#by === "leader" && leader !== undefined;
     let label = part ? `${Math.floor(100 * part)}` : "";
     if (this.#by === "leader") label = leader ? leader[0] : "";
-    text(element, label);
-    element.classList.toggle("led", led);
-    element.classList.toggle("partly", led && part < 1);
-    element.classList.toggle("counted", this.#by === "counted" && part > 0);
-    element.classList.toggle("deep", this.#by === "counted" && part > 0.55);
-    element.classList.toggle("long", label.length > 3);
-    element.style.setProperty("--part", part.toFixed(3));
-    if (led) this.parties.colour(element, leader[0]);
+    text(place, label);
+    for (const each of new Set([element, place])) {
+      each.classList.toggle("led", led);
+      each.classList.toggle("partly", led && part < 1);
+      each.classList.toggle("counted", this.#by === "counted" && part > 0);
+      each.classList.toggle("deep", this.#by === "counted" && part > 0.55);
+      each.classList.toggle("long", label.length > 3);
+      each.style.setProperty("--part", part.toFixed(3));
+      if (led) this.parties.colour(each, leader[0]);
+    }
     element.setAttribute("aria-label", this.#words(tile));
   }
 
@@ -105,8 +141,8 @@ export class Tiles {
   }
 
   #tell(element) {
-    const tile = element && this.#tiles.get(element.dataset?.tile);
-    text(this.told, tile ? this.#words(tile) : t("tileHint"));
+    const tile = element && this.#tiles.get(element.closest("[data-tile]")?.dataset.tile);
+    text(this.told, tile ? this.#words(tile) : t(this.container.querySelector(".map") ? "mapHint" : "tileHint"));
   }
 
   hint() {

@@ -127,9 +127,10 @@ class Reader {
       if (!blank) depth ??= line.indent;
       found.push(blank ? "" : line.raw.slice(depth));
     }
-    while (found.length && !found.at(-1)) found.pop();
+    let trailing = 0;
+    for (; found.length && !found.at(-1); trailing++) found.pop();
     const joined = head[0] === "|" ? found.join("\n") : found.join("\n").replace(/([^\n])\n(?=[^\n ])/g, "$1 ");
-    return head[1] === "-" ? joined : `${joined}\n`;
+    return head[1] === "-" ? joined : joined + "\n".repeat(head[1] === "+" ? 1 + trailing : 1);
   }
 }
 

@@ -1,0 +1,33 @@
+# mypy: disable-error-code="import-not-found,untyped-decorator"
+"""What most people would write: FastAPI and sse-starlette, a queue a subscriber."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI, Request
+from sse_starlette.sse import EventSourceResponse
+
+app = FastAPI()
+subscribers: set[asyncio.Queue[str]] = set()
+
+
+@app.post("/changes", status_code=202)
+async def publish(request: Request) -> None:
+    change = (await request.body()).decode()
+    for queue in subscribers:
+        queue.put_nowait(change)
+
+
+@app.get("/changes")
+async def follow() -> EventSourceResponse:
+    queue: asyncio.Queue[str] = asyncio.Queue()
+
+    async def events() -> AsyncIterator[dict[str, str]]:
+        subscribers.add(queue)
+        try:
+            while True:
+                yield {"data": await queue.get()}
+        finally:
+            subscribers.discard(queue)
+
+    return EventSourceResponse(events(), sep="\n")

@@ -1,0 +1,63 @@
+"""FastAPI on uvicorn with uvloop and httptools, in a virtual environment of its own, made at first use."""
+
+import asyncio
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bench.peers.figures import Absent
+from bench.peers.processes import end, free_port, running
+
+WANTED = ("fastapi", "uvicorn", "uvloop", "httptools", "asyncpg", "sse-starlette")
+APPS = Path(__file__).parent / "apps"
+INSTALL_S = 240.0
+MADE = "complete"
+"""A file of the environment that is there once all is installed."""
+
+
+async def python_of(scratch: Path) -> Path:
+    """Return the Python that has FastAPI, installed now if it is not yet. Raises Absent."""
+    environment = (scratch / "fastapi").resolve()
+    python = environment / "bin" / "python"
+    if not (environment / MADE).exists():
+        await _run(sys.executable, "-m", "venv", "--clear", str(environment))
+        await _run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *WANTED)
+        (environment / MADE).touch()
+    return python
+
+
+async def _run(*command: str) -> None:
+    process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
+    try:
+        _, said = await asyncio.wait_for(process.communicate(), INSTALL_S)
+    except TimeoutError:
+        said = b"it took too long"
+    finally:
+        await end(process)
+    if process.returncode:
+        words = said.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+        raise Absent("FastAPI", f"cannot be installed: {words[0]}", f"pip install {' '.join(WANTED)}")
+
+
+class Served:
+    """An app that runs."""
+
+    def __init__(self, url: str, pid: int) -> None:
+        self.url = url
+        self.pid = pid
+
+
+@asynccontextmanager
+async def served(app: str, scratch: Path, **variables: str) -> AsyncIterator[Served]:
+    """Have an app of `apps/` run in one process. Raises Absent."""
+    python = await python_of(scratch)
+    port = free_port()
+    command = [
+        str(python), "-m", "uvicorn", f"{app}:app", "--app-dir", str(APPS), "--host", "127.0.0.1", "--port", str(port),
+        "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning", "--backlog", "4096",
+    ]  # fmt: skip
+    log = scratch / f"{app}.log"
+    async with running("FastAPI", command, port, log, variables=variables) as process:
+        yield Served(f"http://127.0.0.1:{port}", process.pid)

@@ -1,0 +1,50 @@
+"""The ceiling of fan-out: `socket.send` in a loop, in a process of its own, to all who have connected.
+
+It says on which port it listens. Told `accept N`, it takes so many connections; told `send`, it sends each of them
+the next event, and answers with its CPU seconds since it began.
+"""
+
+import resource
+import socket
+import sys
+import time
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+ACCEPT_S = 60.0
+
+
+def event(number: int, size: int) -> bytes:
+    """Return an event of a size in bytes."""
+    text = b'data: {"sequence":%d,"published_at":%.6f,"counts":"' % (number, time.time())
+    return text + b"0" * (size - len(text) - 4) + b'"}\n\n'
+
+
+def main() -> None:
+    """Send as told; the size of an event is the argument."""
+    size = int(sys.argv[1])
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    server = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    server.settimeout(ACCEPT_S)
+    print(server.getsockname()[1], flush=True)
+    readers: list[socket.socket] = []
+    number = 0
+    for line in sys.stdin:
+        word, _, argument = line.strip().partition(" ")
+        if word == "accept":
+            for _ in range(int(argument)):
+                reader = server.accept()[0]
+                reader.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                reader.recv(4096)
+                reader.send(HEAD)
+                readers.append(reader)
+        else:
+            number += 1
+            data = event(number, size)
+            for reader in readers:
+                reader.send(data)
+        print(time.process_time(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

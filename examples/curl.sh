@@ -1,0 +1,32 @@
+#!/bin/sh
+# Each thing that can be asked of a gateway, with curl. Needs ELECTION, UNIT and VALGNATT_TOKEN; AREA is an area above it.
+set -eu
+PUSH=${VALGNATT_PUSH_URL:-http://127.0.0.1:8081}/v1/elections/$ELECTION
+FEED=${VALGNATT_FEED_URL:-http://127.0.0.1:8080}/v1/elections/$ELECTION
+ask() { curl --silent --show-error --fail-with-body --max-time 20 "$@"; }
+
+echo "# push a count: 201 and its receipt; again: 200 and the same receipt"
+for _ in 1 2; do
+  ask --header "Authorization: Bearer $VALGNATT_TOKEN" --header 'Content-Type: application/json' --write-out ' %{http_code}\n' \
+    --data '{"unit": "'"$UNIT"'", "revision": 1, "counted_at": "2025-09-08T22:36:55+02:00", "status": "preliminary", "counts": {}}' \
+    "$PUSH/reports"
+done
+
+echo "# read it back, with its receipt"
+ask --header "Authorization: Bearer $VALGNATT_TOKEN" "$PUSH/reports/$UNIT"; echo
+
+echo "# an area and its children, as JSON and as a table"
+ask "$FEED/areas/$AREA" | head -c 300; echo
+ask --header 'Accept: text/csv' "$FEED/areas/$AREA" | head -3
+
+echo "# every publication in order, a line each"
+ask "$FEED/publications?after=0&limit=2"
+
+echo "# where every count is, and how late"
+ask "$FEED/transfers" | head -c 300; echo
+
+echo "# follow: whole state, then changes, until the connection is ended (here after 3 s)"
+curl --silent --no-buffer --max-time 3 "$FEED/feed?areas=$AREA" | cut -c 1-200 || test $? -eq 28
+
+echo "# likewise every publication, none skipped"
+curl --silent --no-buffer --max-time 3 --header 'Accept: text/event-stream' "$FEED/publications" | cut -c 1-200 || test $? -eq 28

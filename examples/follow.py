@@ -1,0 +1,35 @@
+"""Wait until a share of the units of an area is counted, showing it as it changes.
+
+    python examples/follow.py ELECTION AREA 100
+
+Exits once 100 % of the units have reported; a copy of the area is exact at every block.
+"""
+
+import asyncio
+import os
+import sys
+
+from gateway.client import Subscriber
+
+FEED = os.environ.get("VALGNATT_FEED_URL", "http://127.0.0.1:8080")
+
+
+async def main(election: str, area: str, percent: str) -> int:
+    async with Subscriber(FEED, election, areas=area) as subscriber:
+
+        def reached(it: Subscriber) -> bool:
+            now = it.copy[area]
+            units = now["units"]
+            ballots = sum(counts["ballots"] for counts in now["counts"].values())
+            print(
+                f"{it.sequence}\t{units['reported']} of {units['total']} units\t{ballots} ballots", flush=True
+            )
+            return bool(units["reported"] * 100 >= units["total"] * float(percent))
+
+        block = await subscriber.wait_for(reached)
+    print(f"reached at {block.cursor}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(*sys.argv[1:])))

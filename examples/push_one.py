@@ -1,0 +1,34 @@
+"""Push one count and show its receipt.
+
+    VALGNATT_TOKEN=… python examples/push_one.py ELECTION report.json
+
+The doors are VALGNATT_PUSH_URL and VALGNATT_FEED_URL, else those of this machine.
+"""
+
+import asyncio
+import json
+import os
+import sys
+
+from gateway.client import Publisher
+
+PUSH = os.environ.get("VALGNATT_PUSH_URL", "http://127.0.0.1:8081")
+
+
+async def main(election: str, file: str) -> int:
+    with open(file, encoding="utf-8") as opened:
+        report = json.load(opened)
+    # Sent again for as long as the gateway says `retry` or the line is down, so the wait is ours to end.
+    async with asyncio.timeout(30), Publisher(PUSH, election, os.environ["VALGNATT_TOKEN"]) as publisher:
+        answer = await publisher.push(report)
+    if answer.has_receipt:
+        print(f"{answer.outcome}, {answer.state}, sequence {answer.sequence}, digest {answer.digest}")
+        return 0
+    for violation in answer.violations:
+        print(f"{violation['path']}: {violation['detail']} ({violation['code']})")
+    print(f"{answer.outcome}: {answer.code}")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(*sys.argv[1:])))

@@ -1,0 +1,24 @@
+"""PURE: facts in, findings out."""
+
+from collections.abc import Callable, Iterable
+
+from gateway.doctor.database import check_database
+from gateway.doctor.elections import check_elections
+from gateway.doctor.facts import Facts
+from gateway.doctor.findings import Finding
+from gateway.doctor.machine import check_certificates, check_doors, check_knobs, check_machine, check_map
+
+CHECKS: tuple[Callable[[Facts], Iterable[Finding]], ...] = (
+    check_database,
+    check_machine,
+    check_certificates,
+    check_elections,
+    check_map,
+    check_doors,
+    check_knobs,
+)
+
+
+def findings_of(facts: Facts) -> list[Finding]:
+    """Return what there is to say, in the order in which one would look."""
+    return [finding for check in CHECKS for finding in check(facts)]

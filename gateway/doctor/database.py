@@ -1,0 +1,251 @@
+"""PURE: is Postgres fit to hold the record?"""
+
+import hashlib
+from collections.abc import Iterator
+
+from gateway.config import Config
+from gateway.doctor.facts import Database, Facts, FeedAccess
+from gateway.doctor.findings import Finding, duration, error, ok, size, some, warning
+from gateway.journal.migrate import migrations
+
+VERSION_LEAST = 15
+CONNECTIONS_A_PROCESS = 9
+"""A pool of at most 8, and one that listens."""
+CONNECTIONS_FOR_PEOPLE = 3
+"""For commands, and a person with psql."""
+CLOCK_WARNING_S, CLOCK_ERROR_S = 1.0, 10.0
+"""How far two clocks may be apart: times that people see differ, then releases and expiries come at the wrong time."""
+DISK_WARNING, DISK_ERROR = 5 << 30, 1 << 30
+"""Bytes left: 2 GiB of WAL, a night, and room; less than that is gone in a night."""
+
+
+def check_database(facts: Facts) -> Iterator[Finding]:
+    """All about Postgres."""
+    if facts.database is None:
+        yield error(
+            "database",
+            facts.database_mistake,
+            "name a Postgres in VALGNATT_DATABASE_URL, or start `valgnatt serve` for an embedded one",
+        )
+        return
+    database = facts.database
+    yield _version(database)
+    yield _writable(database)
+    yield _migrations(database)
+    yield from _durability(database)
+    yield _standbys(database)
+    yield _connections(database, facts.config)
+    yield from _feed(facts)
+    yield _archive(database)
+    yield from _room(facts, database)
+    yield _clock(database)
+
+
+def _version(database: Database) -> Finding:
+    answered = f"Postgres {database.version} answers in {1000 * database.answered_s:.0f} ms"
+    if database.version < VERSION_LEAST:
+        return error("database", answered, f"upgrade to Postgres {VERSION_LEAST} or newer")
+    return ok("database", answered)
+
+
+def _writable(database: Database) -> Finding:
+    if database.writable:
+        return ok("writable", "the database takes writes")
+    return error(
+        "writable",
+        "the database takes no writes: it is a standby, or set to read only",
+        "name the primary in VALGNATT_DATABASE_URL, or promote this one",
+    )
+
+
+def _migrations(database: Database) -> Finding:
+    known = {number: (name, hashlib.sha256(sql.encode()).hexdigest()) for number, name, sql in migrations()}
+    missing = [name for number, (name, _) in known.items() if number not in database.applied]
+    newer = sorted(set(database.applied) - set(known))
+    changed = [
+        name for number, (name, digest) in known.items() if database.applied.get(number, digest) != digest
+    ]
+    if newer:
+        seen = f"the database has migration {newer[-1]}, which this program does not know"
+        return error("migrations", seen, "run the version of the gateway that made it, or a newer one")
+    if changed:
+        return error(
+            "migrations",
+            f"applied with another content: {some(changed)}",
+            "this database belongs to another build of the gateway: use that, or another database",
+        )
+    if missing:
+        return error("migrations", f"not applied: {some(missing)}", "run `valgnatt db migrate`")
+    return ok("migrations", f"all {len(known)} applied")
+
+
+def _durability(database: Database) -> Iterator[Finding]:
+    for name in ("fsync", "full_page_writes"):
+        if database.settings.get(name) == "off":
+            yield error(
+                name,
+                f"{name} is off: a power cut may cost the whole record, receipts or not",
+                f"set {name} = on in postgresql.conf and reload",
+            )
+        else:
+            yield ok(name, f"{name} is on")
+    commit = database.settings.get("synchronous_commit", "on")
+    if commit in ("off", "local", "remote_write"):
+        yield warning(
+            "synchronous_commit",
+            f"synchronous_commit is {commit}; the gateway's own sessions set it to on, others do not",
+            "set synchronous_commit = on in postgresql.conf, and for the role and the database",
+        )
+    else:
+        yield ok("synchronous_commit", f"synchronous_commit is {commit}")
+
+
+def _standbys(database: Database) -> Finding:
+    wanted = database.settings.get("synchronous_standby_names", "")
+    attached = [f"{each.name} ({each.sync_state or 'state not shown'})" for each in database.standbys]
+    waited_for = [each for each in database.standbys if each.sync_state in ("sync", "quorum", None)]
+    if not wanted:
+        seen = f"no synchronous standby (attached: {some(attached) or 'none'})"
+        return warning(
+            "standby",
+            f"{seen}: a receipt lasts as long as this disk",
+            "set synchronous_standby_names, so that a receipt also survives the loss of the disk",
+        )
+    if not waited_for:
+        seen = (
+            f"synchronous_standby_names is {wanted!r}, and no such standby is attached: commits wait for ever"
+        )
+        return error("standby", seen, "start the standby, or empty synchronous_standby_names and reload")
+    if len(waited_for) == 1:
+        return warning(
+            "standby",
+            f"commits wait for {some(attached)}, the only one there is",
+            "attach a second standby, or all pushing stops with the first",
+        )
+    return ok("standby", f"commits wait for {wanted!r}; attached: {some(attached)}")
+
+
+def connections_wanted(config: Config) -> int:
+    """Return how many connections the processes of this machine may open to the writable Postgres."""
+    processes = config.push_workers if config.role in ("all", "push") else 0
+    if config.role in ("all", "feed") and config.feed_database_url is None:
+        processes += config.feed_workers
+    return processes * CONNECTIONS_A_PROCESS + CONNECTIONS_FOR_PEOPLE
+
+
+def _connections(database: Database, config: Config) -> Finding:
+    most = int(database.settings.get("max_connections", "0"))
+    kept = int(database.settings.get("superuser_reserved_connections", "0"))
+    kept += int(database.settings.get("reserved_connections", "0"))
+    wanted = connections_wanted(config)
+    seen = f"{database.connections} connections now; this machine may open {wanted}; {most - kept} may be"
+    if wanted > most - kept:
+        do = f"set max_connections to {wanted + kept} or more, for each machine, and restart Postgres"
+        return error("connections", seen, do)
+    if database.connections > 0.8 * (most - kept):
+        return warning("connections", seen, "see who holds them (pg_stat_activity), or raise max_connections")
+    return ok("connections", seen)
+
+
+def _feed(facts: Facts) -> Iterator[Finding]:
+    access = facts.feed_access
+    if facts.config.role == "push" or facts.database is None or not facts.database.applied:
+        return
+    if access is None:
+        yield error(
+            "feed role",
+            f"the feeds' address is of no use: {facts.feed_access_mistake}",
+            "put VALGNATT_FEED_DATABASE_URL right; its user has to be a member of the role valgnatt_feed",
+        )
+        return
+    yield _feed_rights(access)
+
+
+def _feed_rights(access: FeedAccess) -> Finding:
+    if access.role_readable:
+        return error(
+            "feed role",
+            f"the role valgnatt_feed can read {some(access.role_readable)}: what is under embargo could leak",
+            "revoke what was granted to it besides the three views that the migrations name",
+        )
+    if access.own_address and (access.superuser or access.readable):
+        what = "is a superuser" if access.superuser else f"could read {some(access.readable)}"
+        return warning(
+            "feed role",
+            f"feeds lay down their rights, but their user {access.user} {what}",
+            "give the feeds a user that is a member of valgnatt_feed and of nothing else",
+        )
+    if access.superuser or access.readable:
+        return warning(
+            "feed role",
+            f"feeds lay down their rights, but log in as {access.user}, who may read everything",
+            "give them a user of their own, a member of valgnatt_feed, in VALGNATT_FEED_DATABASE_URL",
+        )
+    return ok("feed role", f"feeds log in as {access.user}, who cannot read unpublished reports or tokens")
+
+
+def _archive(database: Database) -> Finding:
+    mode = database.settings.get("archive_mode", "off")
+    if mode == "off":
+        return warning(
+            "archive",
+            "archive_mode is off: a restored backup lacks whatever came after it",
+            "set archive_mode and archive_command, or keep a standby, and try a restore before the night",
+        )
+    failed, archived = database.last_archive_failed_at, database.last_archived_at
+    if failed is not None and (archived is None or failed > archived):
+        since = f"the last one that worked was at {archived.isoformat()}" if archived else "none ever worked"
+        return error(
+            "archive",
+            f"archiving WAL failed at {failed.isoformat()}; {since}",
+            "look for archive_command in the server's log: WAL piles up until the disk is full",
+        )
+    when = f"last at {archived.isoformat()}" if archived else "nothing to archive yet"
+    return ok("archive", f"archive_mode is {mode}, {when}")
+
+
+def _room(facts: Facts, database: Database) -> Iterator[Finding]:
+    seen = f"the database has {size(database.size)}"
+    if facts.disk_free is None:
+        yield ok("disk", f"{seen}; how much its disk has left only its own machine can tell")
+    else:
+        assert facts.disk_total is not None
+        seen += f", its disk {size(facts.disk_free)} left of {size(facts.disk_total)}"
+        do = f"make room below {facts.config.data_dir}: a full disk stops all pushing"
+        if facts.disk_free < DISK_ERROR:
+            yield error("disk", seen, do)
+        elif facts.disk_free < DISK_WARNING:
+            yield warning("disk", seen, do)
+        else:
+            yield ok("disk", seen)
+    most = int(database.settings.get("max_wal_size", "0")) << 20  # the server tells it in MB
+    if database.idle_slots:
+        yield warning(
+            "wal",
+            f"nobody reads these replication slots, and WAL is kept for them: {some(database.idle_slots)}",
+            "start their standby, or drop them with pg_drop_replication_slot",
+        )
+    elif database.wal_size is None:
+        yield ok("wal", "this user may not see how much WAL there is (pg_monitor may)")
+    elif most and database.wal_size > 2 * most:
+        yield warning(
+            "wal",
+            f"WAL has {size(database.wal_size)}, more than twice max_wal_size",
+            "see what keeps it: a slot, archiving that fails, or a checkpoint that cannot keep up",
+        )
+    else:
+        yield ok("wal", f"WAL has {size(database.wal_size)}")
+
+
+def _clock(database: Database) -> Finding:
+    ahead, within = database.clock_ahead_s, database.clock_known_within_s
+    where = "ahead of" if ahead > 0 else "behind"
+    seen = f"the database's clock is {duration(ahead)} {where} this machine's (known within {1000 * within:.0f} ms)"
+    do = "let both follow the same time servers (chrony or systemd-timesyncd)"
+    if abs(ahead) - within > CLOCK_ERROR_S:
+        return error("clock", f"{seen}: releases and expiries come at the wrong time", do)
+    if abs(ahead) - within > CLOCK_WARNING_S:
+        return warning("clock", seen, do)
+    return ok(
+        "clock", f"the clocks of this machine and the database agree within {duration(abs(ahead) + within)}"
+    )

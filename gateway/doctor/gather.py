@@ -1,0 +1,429 @@
+"""Gathers the facts: asks Postgres, reads files, knocks at the doors. Judges nothing, changes nothing.
+
+Every question has an end, and one that finds no answer becomes a fact too.
+"""
+
+import os
+import resource
+import shutil
+import ssl
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+
+from gateway.config import Config
+from gateway.doctor.facts import (
+    CertificateFile,
+    Database,
+    Door,
+    Drawn,
+    Election,
+    Facts,
+    FeedAccess,
+    Process,
+    Standby,
+)
+from gateway.errors import GatewayError
+from gateway.journal.administration import administration
+from gateway.journal.connection import FEED_ROLE, Connection, answering, connect
+from gateway.journal.embedded import find
+from gateway.web.map_file import BadMap, read_map
+from gateway.web.tls import BadCertificate, Certificate, feed_certificate, push_certificate
+
+KNOCK_S = 5.0
+"""How long a door may take to answer."""
+ROUNDS = 5
+"""How often the database is asked for the time; the quickest answer tells most."""
+_NO_CHECK_TIME = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME: an expired certificate is to be read, not refused. Source: OpenSSL, x509_vfy.h."""
+
+_SECRET_TABLES = ("report", "token", "head", "contact", "act", "election")
+"""Tables of which feeds see views alone."""
+_SETTINGS = (
+    "fsync", "full_page_writes", "synchronous_commit", "synchronous_standby_names", "max_connections",
+    "superuser_reserved_connections", "reserved_connections", "archive_mode", "max_wal_size",
+)  # fmt: skip
+
+
+class Addresses(msgspec.Struct, frozen=True):
+    """Where doors are to be knocked at, where that is not what the knobs say."""
+
+    push: str | None = None
+    feed: str | None = None
+    admin: str | None = None
+
+
+async def gather(config: Config, addresses: Addresses) -> Facts:
+    """Return everything there is to know."""
+    url, feed_url, mistake = _database_urls(config)
+    database: Database | None = None
+    access: FeedAccess | None = None
+    access_mistake = ""
+    elections: list[Election] = []
+    if url is not None:
+        try:
+            database = await _database(url)
+            elections = await _elections(url) if database.applied else []
+        except GatewayError as error:
+            mistake = str(error)
+    if database is not None and feed_url is not None and database.applied:
+        try:
+            access = await _feed_access(feed_url, own_address=feed_url != url)
+        except GatewayError as error:
+            access_mistake = str(error)
+    doors, processes = await _doors(config, addresses)
+    free = _disk(config) if config.database_url is None else None
+    return Facts(
+        now=datetime.now(UTC),
+        config=config,
+        database=database,
+        database_mistake=mistake,
+        feed_access=access,
+        feed_access_mistake=access_mistake,
+        elections=elections,
+        certificates=[*_certificates(config)],
+        doors=doors,
+        processes=processes,
+        open_files_max=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        backlog_max=_backlog(),
+        processors=len(os.sched_getaffinity(0)),
+        disk_free=free[0] if free else None,
+        disk_total=free[1] if free else None,
+        map=_map(config.map),
+    )
+
+
+# Postgres.
+
+
+def _database_urls(config: Config) -> tuple[str | None, str | None, str]:
+    """Return where the record is written, where feeds read it, and why that is not known."""
+    if config.database_url is not None:
+        return config.database_url, config.feed_database_url or config.database_url, ""
+    try:
+        running = find(config.data_dir)
+    except (OSError, KeyError, ValueError) as error:
+        return None, None, f"the embedded Postgres cannot be looked for in {config.data_dir}: {error}"
+    if running is None:
+        return None, None, f"no database is named, and no embedded one runs in {config.data_dir}"
+    return running.url, config.feed_database_url or running.feed_url, ""
+
+
+async def _database(url: str) -> Database:
+    """Ask Postgres about itself. Raises JournalUnavailable."""
+    started = time.perf_counter()
+    connection = await connect(url)
+    try:
+        with answering():
+            await connection.execute("SELECT 1")
+            answered_s = time.perf_counter() - started
+            ahead_s, within_s = await _clock(connection)
+            archiver = await connection.fetchrow(
+                "SELECT last_archived_time, last_failed_time FROM pg_stat_archiver"
+            )
+            standbys = await connection.fetch("SELECT application_name, sync_state FROM pg_stat_replication")
+            return Database(
+                version=connection.get_server_version().major,
+                answered_s=answered_s,
+                writable=await connection.fetchval("SHOW transaction_read_only") == "off",
+                settings=await _settings(connection),
+                applied=await _applied(connection),
+                connections=await connection.fetchval(
+                    "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+                ),
+                standbys=[Standby(row["application_name"] or "one", row["sync_state"]) for row in standbys],
+                size=await connection.fetchval("SELECT pg_database_size(current_database())"),
+                wal_size=await _wal_size(connection),
+                idle_slots=await _idle_slots(connection),
+                last_archived_at=archiver["last_archived_time"] if archiver else None,
+                last_archive_failed_at=archiver["last_failed_time"] if archiver else None,
+                clock_ahead_s=ahead_s,
+                clock_known_within_s=within_s,
+            )
+    finally:
+        connection.terminate()
+
+
+async def _settings(connection: Connection) -> Mapping[str, str]:
+    rows = await connection.fetch(
+        "SELECT name, reset_val FROM pg_settings WHERE name = ANY ($1)", list(_SETTINGS)
+    )
+    return {row["name"]: row["reset_val"] for row in rows}
+
+
+async def _applied(connection: Connection) -> Mapping[int, str]:
+    if await connection.fetchval("SELECT to_regclass('valgnatt.migration')") is None:
+        return {}
+    rows = await connection.fetch("SELECT number, digest FROM valgnatt.migration")
+    return {row["number"]: row["digest"] for row in rows}
+
+
+async def _wal_size(connection: Connection) -> int | None:
+    allowed = await connection.fetchval("SELECT has_function_privilege('pg_ls_waldir()', 'EXECUTE')")
+    if not allowed:
+        return None
+    return int(await connection.fetchval("SELECT coalesce(sum(size), 0) FROM pg_ls_waldir()"))
+
+
+async def _idle_slots(connection: Connection) -> Sequence[str]:
+    rows = await connection.fetch("SELECT slot_name FROM pg_replication_slots WHERE NOT active")
+    return [row["slot_name"] for row in rows]
+
+
+async def _clock(connection: Connection) -> tuple[float, float]:
+    """Return by how much the database's clock is ahead, and how far off that may be: half of a question's time."""
+    best = (0.0, float("inf"))
+    for _ in range(ROUNDS):
+        before = time.time()
+        there: datetime = await connection.fetchval("SELECT clock_timestamp()")
+        after = time.time()
+        if (after - before) / 2 < best[1]:
+            best = (there.timestamp() - (before + after) / 2, (after - before) / 2)
+    return best
+
+
+async def _feed_access(url: str, *, own_address: bool) -> FeedAccess:
+    """Log in as a feed does. Raises JournalUnavailable."""
+    connection = await connect(url, feed=True)
+    try:
+        with answering():
+            user: str = await connection.fetchval("SELECT session_user")
+            readable: dict[str, list[str]] = {}
+            for role in (user, FEED_ROLE):
+                rows = await connection.fetch(
+                    "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+                    " WHERE n.nspname = 'valgnatt' AND c.relname = ANY ($2)"
+                    " AND has_any_column_privilege($1, c.oid, 'SELECT') ORDER BY 1",
+                    role,
+                    list(_SECRET_TABLES),
+                )
+                readable[role] = [row["relname"] for row in rows]
+            superuser = await connection.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = $1", user)
+            return FeedAccess(
+                user=user,
+                own_address=own_address,
+                superuser=bool(superuser),
+                readable=readable[user],
+                role_readable=readable[FEED_ROLE],
+            )
+    finally:
+        connection.terminate()
+
+
+async def _elections(url: str) -> list[Election]:
+    async with administration(url, "doctor") as acts:
+        registries = await acts.registries()
+        return [
+            Election(
+                registry=registries[summary.id],
+                publish_from=summary.publish_from,
+                released_at=summary.released_at,
+                closed_at=summary.closed_at,
+                loaded_at=summary.loaded_at,
+                accepted=summary.accepted,
+                tokens=await acts.tokens(summary.id),
+            )
+            for summary in await acts.elections()
+        ]
+
+
+# Files and the machine.
+
+
+def _disk(config: Config) -> tuple[int, int] | None:
+    """Return free and all bytes where the embedded database lives, or would."""
+    place = config.data_dir
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    with suppress(OSError):
+        usage = shutil.disk_usage(place)
+        return usage.free, usage.total
+    return None
+
+
+def _backlog() -> int | None:
+    with suppress(OSError, ValueError):
+        return int(Path("/proc/sys/net/core/somaxconn").read_text())
+    return None
+
+
+def _map(path: Path | None) -> Drawn | None:
+    if path is None:
+        return None
+    try:
+        return Drawn(path, None, read_map(path).shapes)
+    except BadMap as error:
+        return Drawn(path, str(error))
+
+
+def _certificates(config: Config) -> list[CertificateFile]:
+    held = {"push": push_certificate(config), "feed": feed_certificate(config)}
+    roles = ("push", "feed") if config.role == "all" else (config.role,)
+    return [read_certificate(door, each) for door, each in held.items() if each is not None and door in roles]
+
+
+def read_certificate(door: str, certificate: Certificate) -> CertificateFile:
+    """Have a server show a certificate to a client, both in memory, and note what the client sees."""
+    try:
+        certificate.context()
+        shown = _shown(certificate)
+    except (BadCertificate, OSError, ValueError) as error:
+        return CertificateFile(door=door, chain=certificate.chain, mistake=str(error))
+    names = [value for kind, value in shown.get("subjectAltName", ()) if kind in ("DNS", "IP Address")]
+    return CertificateFile(
+        door=door,
+        chain=certificate.chain,
+        names=names,
+        not_after=_time(shown["notAfter"]),
+        known_authority=_authority_known(certificate),
+        client_authorities=_authorities(certificate.client_ca) if certificate.client_ca is not None else None,
+    )
+
+
+def _shown(certificate: Certificate) -> dict[str, Any]:
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.load_verify_locations(certificate.chain)  # the certificate itself is trusted, so that it is read
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
+    shown = _handshake(certificate, client).getpeercert()
+    assert shown is not None
+    return shown
+
+
+def _authority_known(certificate: Certificate) -> bool | None:
+    client = ssl.create_default_context()
+    client.check_hostname = False
+    client.verify_flags |= _NO_CHECK_TIME
+    try:
+        _handshake(certificate, client)
+    except ssl.SSLCertVerificationError:
+        return False
+    return True
+
+
+def _handshake(certificate: Certificate, client: ssl.SSLContext) -> ssl.SSLObject:
+    """Let a client meet the certificate's server. Raises ssl.SSLError where it does not take it."""
+    server = Certificate(certificate.chain, certificate.key).context()
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [client.wrap_bio(back, there), server.wrap_bio(there, back, server_side=True)]
+    for _ in range(10):
+        waiting = []
+        for end in ends:
+            try:
+                end.do_handshake()
+            except ssl.SSLWantReadError:
+                waiting.append(end)
+        if not waiting:
+            break
+    return ends[0]
+
+
+def _authorities(path: Path) -> Mapping[str, datetime]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_verify_locations(path)
+    found = {}
+    authorities: list[dict[str, Any]] = context.get_ca_certs()
+    for authority in authorities:
+        subject = {name: value for part in authority["subject"] for name, value in part}
+        name = subject.get("commonName") or subject.get("organizationName") or "an authority"
+        found[name] = _time(authority["notAfter"])
+    return found
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(text), UTC)
+
+
+# The doors.
+
+
+async def _doors(config: Config, addresses: Addresses) -> tuple[list[Door], list[Process]]:
+    wanted: dict[str, str | None] = {}
+    for role in ("push", "feed"):
+        if config.role in ("all", role):
+            tls = getattr(config, f"{role}_tls_certificate") is not None
+            given = getattr(addresses, role)
+            wanted[role] = given or _url(
+                "https" if tls else "http", config.host, getattr(config, f"{role}_port")
+            )
+    if config.admin_port is not None:
+        wanted["admin"] = addresses.admin or _url("http", config.admin_host, config.admin_port)
+    doors, processes = [], []
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=KNOCK_S)) as http:
+        for name, url in wanted.items():
+            asks = name == "push" and config.push_client_ca is not None
+            door, workers = await _knock(http, name, url, asks_clients=asks)
+            doors.append(door)
+            processes += [
+                Process(worker, limit) for worker, pid in workers.items() if (limit := _limit_of(pid))
+            ]
+    return doors, processes
+
+
+def _url(scheme: str, host: str, port: int) -> str | None:
+    if port == 0:
+        return None
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - to knock at
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+async def _knock(
+    http: aiohttp.ClientSession, name: str, url: str | None, *, asks_clients: bool
+) -> tuple[Door, Mapping[str, int]]:
+    """Ask a door for its health; return that, and the processes that the admin port tells of."""
+    if url is None:
+        return Door(name=name, url=None), {}
+    url, host = url.rstrip("/"), urlsplit(url).hostname or ""
+    workers: Mapping[str, Any] = {}
+    try:
+        async with http.get(f"{url}/health/ready", ssl=_trusting()) as answer:
+            document = await answer.json(content_type=None)
+            ready = answer.status == 200
+            told = document.get("status", answer.status) if isinstance(document, dict) else answer.status
+            seen = (
+                f"is {told}".replace("_", " ")
+                if ready
+                else f"answers {answer.status}, {told}".replace("_", " ")
+            )
+            if isinstance(document, dict) and isinstance(document.get("workers"), dict):
+                workers = document["workers"]
+    except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
+        if asks_clients and "CERTIFICATE_REQUIRED" in str(error).upper().replace(" ", "_"):
+            return Door(name=name, url=url, host=host, ready=True, seen="asks for a client's certificate"), {}
+        seen = _reason(error)
+        return Door(name=name, url=url, host=host, seen=seen), {}
+    restarts = {worker: int(about.get("restarts", 0)) for worker, about in workers.items()}
+    here = host in ("127.0.0.1", "::1", "localhost")  # else these are processes of another machine
+    pids = {worker: about["pid"] for worker, about in workers.items() if here and about.get("pid")}
+    return Door(name=name, url=url, host=host, ready=ready, seen=seen, restarts=restarts), pids
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer in {KNOCK_S:.0f} s"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        reason = error.os_error
+        return os.strerror(reason.errno) if reason.errno else str(reason)
+    return str(error) or type(error).__name__
+
+
+def _trusting() -> ssl.SSLContext:
+    """What a door shows is looked at in its files; here it only has to answer, so whatever it shows will do."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _limit_of(pid: int) -> int | None:
+    """Return how many files a process may open, where it is one of this machine that we may look at."""
+    with suppress(OSError, ValueError, ProcessLookupError):
+        return resource.prlimit(pid, resource.RLIMIT_NOFILE)[0]
+    return None

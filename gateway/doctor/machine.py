@@ -1,0 +1,299 @@
+"""PURE: do this machine, its certificates, its doors and its map do what is asked of them?"""
+
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from ipaddress import ip_address
+
+from gateway.config import Config
+from gateway.doctor.facts import CertificateFile, Door, Facts
+from gateway.doctor.findings import Finding, duration, error, ok, some, warning
+
+CERTIFICATE_DAYS = 14
+"""Days before its end from which a certificate is complained of: time for a renewal that goes wrong."""
+FILES_BESIDES = 200
+"""Files that a process has open besides connections of clients: its own, and those to Postgres."""
+
+
+def check_machine(facts: Facts) -> Iterator[Finding]:
+    """All about this machine."""
+    yield from _open_files(facts)
+    if facts.backlog_max is not None and facts.backlog_max < BACKLOG:
+        yield warning(
+            "backlog",
+            f"net.core.somaxconn is {facts.backlog_max}: a crowd that arrives in one moment is partly dropped",
+            f"sysctl -w net.core.somaxconn={BACKLOG}, and in /etc/sysctl.d",
+        )
+    elif facts.backlog_max is not None:
+        yield ok("backlog", f"net.core.somaxconn is {facts.backlog_max}")
+    yield _processors(facts)
+
+
+BACKLOG = 4096
+"""Connections that a door has the kernel hold until they are taken."""
+
+
+def _open_files(facts: Facts) -> Iterator[Finding]:
+    """What the workers that run may open; where none runs, what this shell would hand on to them."""
+    wanted = {role: files_wanted(facts.config, role) for role in _roles(facts.config)}
+    limits = [
+        (each.name, each.open_files_max, wanted.get(each.name.partition("-")[0])) for each in facts.processes
+    ]
+    if not limits and facts.open_files_max is not None:
+        limits = [
+            (f"a {role} process started from here", facts.open_files_max, most)
+            for role, most in wanted.items()
+        ]
+    short = [(name, limit, most) for name, limit, most in limits if most is not None and limit < most]
+    if short:
+        name, limit, most = short[0]
+        yield warning(
+            "open files",
+            f"{name} may open {limit} files, and its knobs promise room for {most}"
+            + (f"; {len(short) - 1} more like it" if len(short) > 1 else ""),
+            f"`ulimit -n {most}` before `valgnatt serve` (systemd: LimitNOFILE={most}),"
+            " or lower --readers-max and --connections-max",
+        )
+    elif limits:
+        yield ok("open files", f"{min(limit for _, limit, _ in limits)} a process, enough for its knobs")
+
+
+def _roles(config: Config) -> tuple[str, ...]:
+    return ("push", "feed") if config.role == "all" else (config.role,)
+
+
+def files_wanted(config: Config, role: str) -> int:
+    """Return how many files a process of a role may have open at most."""
+    return config.connections_max + FILES_BESIDES + (config.readers_max if role == "feed" else 0)
+
+
+def _processors(facts: Facts) -> Finding:
+    config = facts.config
+    workers = (config.push_workers if "push" in _roles(config) else 0) + (
+        config.feed_workers if "feed" in _roles(config) else 0
+    )
+    seen = f"{workers} workers on {facts.processors} processors"
+    if workers > facts.processors:
+        return warning("processors", seen, "run fewer workers, or a machine with more: they take turns")
+    return ok("processors", seen)
+
+
+# Certificates.
+
+
+def check_certificates(facts: Facts) -> Iterator[Finding]:
+    """What each door shows of itself, and asks of its clients."""
+    hosts = {door.name: door.host for door in facts.doors}
+    for certificate in facts.certificates:
+        yield from _certificate(facts, certificate, hosts.get(certificate.door, ""))
+
+
+def _certificate(facts: Facts, certificate: CertificateFile, host: str) -> Iterator[Finding]:
+    check = f"TLS of {certificate.door}"
+    if certificate.mistake is not None:
+        yield error(check, certificate.mistake, "put the files right, then send SIGHUP to `valgnatt serve`")
+        return
+    assert certificate.not_after is not None
+    left_s = (certificate.not_after - facts.now).total_seconds()
+    seen = f"{certificate.chain} for {some(certificate.names) or 'no name'}"
+    renew = "renew it, then send SIGHUP to `valgnatt serve`"
+    if left_s <= 0:
+        yield error(check, f"{seen} expired {duration(left_s)} ago", renew)
+    elif left_s < CERTIFICATE_DAYS * 86_400:
+        yield warning(check, f"{seen} expires in {duration(left_s)}", renew)
+    else:
+        yield ok(check, f"{seen}, for {duration(left_s)} more; its key fits")
+    if host and not _is_local(host) and not names_host(certificate.names, host):
+        yield error(f"{check}: name", f"it is not for {host}", "have one issued that names it")
+    if certificate.known_authority is False and left_s > 0:
+        yield warning(
+            f"{check}: authority",
+            "no authority that this machine knows leads to it",
+            "add the intermediate certificates to the file, or give every client your authority",
+        )
+    yield from _client_authorities(facts, certificate)
+
+
+def _client_authorities(facts: Facts, certificate: CertificateFile) -> Iterator[Finding]:
+    authorities = certificate.client_authorities
+    if authorities is None:
+        return
+    check = f"TLS of {certificate.door}: clients"
+    if not authorities:
+        yield error(
+            check,
+            "there is no authority in the file, so no sender is let in",
+            "name the authority's own file",
+        )
+        return
+    ended = [name for name, until in authorities.items() if until <= facts.now]
+    if ended:
+        yield error(
+            check, f"expired: {some(ended)}", "have the authority renewed, or name the new one, and restart"
+        )
+    else:
+        least = min((until - facts.now).total_seconds() for until in authorities.values())
+        yield ok(
+            check, f"certificates of {some(list(authorities))} are asked for, for {duration(least)} more"
+        )
+
+
+def names_host(names: Sequence[str], host: str) -> bool:
+    """Whether a certificate of these names is for a host. Source: RFC 9525, section 6.3 (a star is one label)."""
+    for name in names:
+        if name.startswith("*."):
+            if host.count(".") == name.count(".") and fnmatchcase(host.lower(), name.lower()):
+                return True
+        elif name.lower() == host.lower():
+            return True
+    return False
+
+
+def _is_local(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+# Doors.
+
+
+def check_doors(facts: Facts) -> Iterator[Finding]:
+    """Whether each door that this machine has answers, and is ready."""
+    for door in facts.doors:
+        yield _door(door)
+        again = [f"{name} {count} times" for name, count in door.restarts.items() if count]
+        if again:
+            yield warning(
+                "restarts", f"workers ended unasked: {some(again)}", "look for the reason in the log"
+            )
+
+
+def _door(door: Door) -> Finding:
+    check = f"{door.name} door" if door.name != "admin" else "admin port"
+    if door.url is None:
+        return ok(
+            check,
+            "it takes any free port, so where it is is not known; --push-url, --feed-url, --admin-url say so",
+        )
+    if door.ready:
+        return ok(check, f"{door.url} {door.seen}")
+    return error(
+        check, f"{door.url}: {door.seen}", "start `valgnatt serve`, or see in its log what it waits for"
+    )
+
+
+# The map.
+
+
+def check_map(facts: Facts) -> Iterator[Finding]:
+    """Whether the map can be drawn, and is one of the areas there are."""
+    drawn = facts.map
+    if drawn is None:
+        return
+    if drawn.mistake is not None:
+        yield error("map", drawn.mistake, "put the file right, or serve without --map")
+        return
+    known = {area for election in facts.elections for area in election.registry.by_id}
+    unknown = [shape[0] for shape in drawn.shapes if not known.intersection(shape)]
+    if known and unknown:
+        yield warning(
+            "map",
+            f"{drawn.path}: no election has these areas: {some(unknown)}",
+            "give each feature the identifier that the registry has",
+        )
+    else:
+        yield ok("map", f"{drawn.path}: {len(drawn.shapes)} shapes")
+
+
+# Knobs.
+
+
+def check_knobs(facts: Facts) -> Iterator[Finding]:
+    """Knobs that are each right and do not go together."""
+    found = [*_limits(facts.config), *_addresses(facts.config), *_places(facts.config)]
+    yield from found
+    if not found:
+        yield ok("knobs", "none contradicts another")
+
+
+def _limits(config: Config) -> Iterator[Finding]:
+    for low, high in (
+        ("readers_per_address", "readers_max"),
+        ("connections_per_address", "connections_max"),
+        ("credit_max", "pending_max"),
+        ("batch_max", "pending_max"),
+    ):
+        least, most = getattr(config, low), getattr(config, high)
+        if least is not None and least > most:
+            yield warning(
+                "knobs", f"{low} is {least} and {high} only {most}", f"{low} is never reached: lower it"
+            )
+    if config.drain_s < 1:
+        yield warning(
+            "knobs",
+            f"drain_s is {config.drain_s:g}: at the end, what is in flight gets no answer",
+            "leave it a few seconds",
+        )
+
+
+def _addresses(config: Config) -> Iterator[Finding]:
+    if any(network.endswith("/0") for network in config.trusted_proxies):
+        yield error(
+            "trusted proxies",
+            f"trusted_proxies is {', '.join(config.trusted_proxies)}: whoever connects may claim any address",
+            "name the networks of your proxies alone",
+        )
+    if _is_local(config.host) and not config.trusted_proxies:
+        yield warning(
+            "trusted proxies",
+            f"the doors listen on {config.host}, so others come through a proxy, and none is trusted:"
+            " all readers are one address to the limits",
+            "name its network in VALGNATT_TRUSTED_PROXIES, or listen on an address of this machine",
+        )
+    if config.proxy_header != "x-forwarded-for" and not config.trusted_proxies:
+        yield warning(
+            "trusted proxies",
+            f"proxy_header is {config.proxy_header}, and no proxy is trusted",
+            "name your proxies in VALGNATT_TRUSTED_PROXIES, or the header is not read",
+        )
+    in_clear = config.push_tls_certificate is None and "push" in _roles(config)
+    if in_clear and not _is_local(config.host) and not config.trusted_proxies:
+        yield warning(
+            "knobs",
+            f"the push door listens on {config.host} without TLS: tokens go over the network for all to read",
+            "name a certificate in VALGNATT_PUSH_TLS_CERTIFICATE, or put a proxy in front that speaks TLS",
+        )
+    if config.admin_port is not None and not _is_local(config.admin_host):
+        yield warning(
+            "knobs",
+            f"the admin port listens on {config.admin_host}: metrics tell more than the public need know",
+            "keep it on 127.0.0.1, or behind a firewall",
+        )
+
+
+def _places(config: Config) -> Iterator[Finding]:
+    roles = _roles(config)
+    unused = [
+        name
+        for name in ("push_tls_certificate", "feed_tls_certificate", "map")
+        if getattr(config, name) is not None and ("push" if name.startswith("push") else "feed") not in roles
+    ]
+    if unused:
+        yield warning(
+            "knobs", f"role is {config.role}, and {some(unused)} has no effect", "leave it out, or mend role"
+        )
+    if config.database_url is None and config.role != "all":
+        yield warning(
+            "knobs",
+            f"role is {config.role} on an embedded Postgres, which no other machine can reach",
+            "name one that all machines share in VALGNATT_DATABASE_URL",
+        )
+    if config.database_url is None and config.feed_database_url is not None and "feed" in roles:
+        yield warning(
+            "knobs",
+            "reports go to the embedded Postgres, and feeds read another one",
+            "name both in VALGNATT_DATABASE_URL and VALGNATT_FEED_DATABASE_URL, or neither",
+        )

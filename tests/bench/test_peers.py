@@ -1,0 +1,399 @@
+"""Comparisons with peers: ratios and tables, what wrk prints, frames; and pairs, tiny, where their tools are."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import WSMsgType, web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.peers import PAIRS, about, nats
+from bench.peers.figures import Absent, Finding, Pair, Series, Skipped, Target, document, ratio, table
+from bench.peers.frames import (
+    PING,
+    TEXT,
+    accepted_alone,
+    credit_of,
+    decode_results,
+    masked,
+    report_frame,
+    split,
+)
+from bench.peers.processes import cpu_s, program
+from bench.peers.rounds import Rounds, take_turns
+from bench.peers.supply import Supply
+from bench.peers.wrk import Load, read_output, request, write_requests
+from gateway.dataset import DataSet
+from gateway.election.registry import read_registry
+from gateway.election.validation import Scope, Validator, ValidReport
+from gateway.generator import write_election
+
+SMOKE_S = 60
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small made-up election."""
+    directory = tmp_path_factory.mktemp("night")
+    write_election(directory, 1, 0.1)
+    return directory
+
+
+# Figures.
+
+
+def test_a_ratio_is_that_of_the_medians_and_spreads_over_the_rounds() -> None:
+    found = ratio(Series("a", "/s", (10.0, 20.0, 30.0)), Series("b", "/s", (5.0, 40.0, 10.0)))
+    assert (found.times, found.least, found.most) == (2.0, 0.5, 3.0)
+
+
+def test_a_target_is_held_against_the_ratio_where_there_is_a_peer() -> None:
+    ours, peer = Series("a", "/s", (30.0,)), Series("b", "/s", (100.0,))
+    assert Finding("x", ours, peer, Target(0.25)).held
+    assert not Finding("x", ours, peer, Target(0.35)).held
+    assert Finding("x", ours, None, Target(25)).held
+    assert not Finding("x", ours, None, Target(25, most=True)).held
+    assert Finding("x", ours, peer).held is None
+
+
+def test_a_peer_that_showed_nothing_is_not_beaten() -> None:
+    finding = Finding("x", Series("a", "/s", (30.0,)), Series("b", "/s", (0.0,)), Target(2))
+    assert finding.held is False
+    json.dumps(document(Pair("p", [finding])))
+
+
+def test_a_table_shows_every_finding_and_says_what_was_left_out() -> None:
+    ours, peer = Series("a", "/s", (21_000.0, 20_000.0)), Series("Postgres", "/s", (80_000.0, 80_000.0))
+    pair = Pair(
+        "ingest",
+        [Finding("reports/s", ours, peer, Target(0.25, 0.35)), Finding("alone", ours)],
+        skipped=[Skipped.of(Absent("Nchan", "not found", "apt-get install it"))],
+        invalid=["lost one"],
+    )
+    text = table([pair])
+    assert "| 20 500 (20 000-21 000) /s |" in text
+    assert "Postgres: 80 000" in text
+    assert "0.256 × (0.25-0.263) | ≥ 0.25 ×, aim 0.35 × | yes |" in text
+    assert "without Nchan: not found; apt-get install it" in text
+    assert "INVALID: lost one" in text
+    kept = document(pair)["findings"]
+    assert kept[0]["ratio"]["times"] == pytest.approx(0.25625)  # type: ignore[index]
+    assert kept[0]["reached"] is True  # type: ignore[index]
+
+
+async def test_sides_take_turns() -> None:
+    order: list[str] = []
+    rounds = Rounds()
+
+    async def one() -> None:
+        order.append("a")
+        rounds.add("a", "/s", len(order))
+
+    async def other() -> None:
+        order.append("b")
+
+    await take_turns(2, {"a": one, "b": other})
+    assert order == ["a", "b", "a", "b"]
+    assert rounds["a"].rounds == (1, 3)
+
+
+# wrk.
+
+PRINTED = """Running 3s test @ http://127.0.0.1:18080/
+  1 threads and 64 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     1.93ms    1.05ms  25.33ms   92.51%
+    Req/Sec    34.22k     2.79k   39.10k    73.33%
+  Latency Distribution
+     50%  812.00us
+     75%    2.10ms
+     90%    2.95ms
+     99%    1.02s 
+  102345 requests in 3.01s, 18.06MB read
+  Socket errors: connect 0, read 1, write 2, timeout 3
+  Non-2xx or 3xx responses: 45
+Requests/sec:  33998.23
+Transfer/sec:      6.00MB
+"""  # noqa: W291 - as it is printed
+
+
+def test_what_wrk_prints_is_read() -> None:
+    load = read_output(PRINTED)
+    assert load == Load(102345, 3.01, bad_statuses=45, socket_errors=6, p50_s=812e-6, p99_s=1.02)
+    assert load.requests_s == pytest.approx((102345 - 45) / 3.01)
+
+
+def test_a_quiet_run_of_wrk_has_no_errors() -> None:
+    load = read_output("  12 requests in 400.00ms, 1.00KB read\n")
+    assert load == Load(12, 0.4)
+
+
+def test_what_wrk_does_not_print_is_refused() -> None:
+    with pytest.raises(ValueError, match="unable to connect"):
+        read_output("unable to connect to 127.0.0.1:1 Connection refused")
+
+
+def test_requests_are_written_with_their_size(tmp_path: Path) -> None:
+    file = tmp_path / "requests"
+    first, second = request("h", "/", b"{}"), request("h", "/x", b'{"a":\n1}', "token")
+    write_requests([first, second], file)
+    content = file.read_bytes()
+    assert content == b"%d\n%s%d\n%s" % (len(first), first, len(second), second)
+    assert b"Content-Length: 8\r\n\r\n" in second
+    assert b"Authorization: Bearer token\r\n" in second
+
+
+# Frames.
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
+async def test_a_masked_frame_is_what_a_server_reads(size: int) -> None:
+    """A server of another make: aiohttp's."""
+    payload = b"x" * size
+    heard: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def serve(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        message = await socket.receive()
+        heard.set_result(message.data.encode() if message.type is WSMsgType.TEXT else b"?")
+        await socket.send_bytes(payload)
+        return socket
+
+    async with _serving(serve) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            + masked(payload)
+        )
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        assert await asyncio.wait_for(heard, 5) == payload
+        frames: list[tuple[int, bytes]] = []
+        data = b""
+        while not frames:
+            data += await asyncio.wait_for(reader.read(1 << 16), 5)
+            frames, data = split(data)
+        assert frames[0] == (2, payload)
+        writer.close()
+
+
+class _serving:  # noqa: N801 - read as a verb
+    def __init__(self, handler: object) -> None:
+        application = web.Application()
+        application.router.add_get("/", handler)  # type: ignore[arg-type]
+        self._runner = web.AppRunner(application, shutdown_timeout=0.1)
+
+    async def __aenter__(self) -> int:
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        return self._runner.addresses[0][1]  # type: ignore[no-any-return]
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._runner.cleanup()
+
+
+def of_server(payload: bytes, opcode: int = TEXT) -> bytes:
+    """A server's frame is not masked."""
+    frame = masked(payload, opcode)
+    head = len(frame) - len(payload) - 4
+    return bytes([frame[0], frame[1] & 0x7F]) + frame[2:head] + payload
+
+
+@given(st.lists(st.binary(max_size=300), max_size=5), st.data())
+def test_frames_are_found_however_the_bytes_are_cut(payloads: list[bytes], draw: st.DataObject) -> None:
+    data = b"".join(of_server(payload) for payload in payloads)
+    cut = draw.draw(st.integers(0, len(data)))
+    first, rest = split(data[:cut])
+    second, left = split(rest + data[cut:])
+    assert [payload for _, payload in first + second] == payloads
+    assert left == b""
+
+
+def test_a_ping_is_told_from_a_text() -> None:
+    frames, _ = split(of_server(b"are you there", PING) + of_server(b"x"))
+    assert frames == [(PING, b"are you there"), (TEXT, b"x")]
+
+
+def test_answers_are_counted_in_the_bytes() -> None:
+    good = b'{"type":"results","credit":12,"results":[{"id":1,"outcome":"accepted"},{"id":2,"outcome":"accepted"}]}'
+    mixed = (
+        b'{"type":"results","credit":0,"results":[{"id":1,"outcome":"accepted"},{"id":2,"outcome":"retry"}]}'
+    )
+    assert accepted_alone(good) == 2
+    assert accepted_alone(mixed) is None
+    assert [each.outcome for each in decode_results(mixed).results] == ["accepted", "retry"]
+    assert (credit_of(good), credit_of(mixed), credit_of(b'{"type":"goodbye"}')) == (12, 0, None)
+    assert b'{"type":"report","id":7,"report":{}}' in report_frame(7, b"{}")
+
+
+# What is sent.
+
+
+def test_the_supply_never_ends_and_every_report_of_it_is_good(data: Path) -> None:
+    """In the order of the senders, each unit's revisions rising."""
+    supply = Supply(DataSet.open(data))
+    registry = read_registry(supply.registry)
+    validator = Validator(registry)
+    last: dict[str, int] = {}
+    for number in range(6 * len(supply.senders)):
+        sender = supply.senders[number % len(supply.senders)]
+        valid = validator.check(supply.body(number), Scope(registry, frozenset({sender})))
+        assert isinstance(valid, ValidReport), valid
+        assert valid.report.revision == last.get(valid.report.unit, 0) + 1
+        last[valid.report.unit] = valid.report.revision
+    assert max(last.values()) > 1
+    assert supply.whole_turns(1) == len(supply.senders)
+
+
+# Readers.
+
+
+async def test_an_audience_covers_what_a_hub_sends_however_it_is_cut() -> None:
+    """Two events in one piece count as two; half an event as none until it is whole."""
+    from bench.peers.hubs import stand
+
+    told_port: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        told_port.set_result(writer)
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, stand(port, "/", marker='data: {"sequence":') as audience:
+        assert (await audience.connect(1)).readers == 1
+        writer = await told_port
+        await audience.mark()
+        writer.write(
+            b'data: {"sequence":1,"published_at":1.5}\n\ndata: {"sequence":2,"published_at":2.5}\n\ndata: {"se'
+        )
+        told = await audience.wait(2, 5.0)
+        assert (told.covered, told.behind) == (2, 0)
+        assert (await audience.wait(3, 0.05)).behind == 1
+        writer.write(b'quence":3,"published_at":"2025-09-08T20:00:00Z"}\n\n')
+        told = await audience.wait(3, 5.0)
+        assert (told.covered, told.behind, told.lost) == (3, 0, 0)
+        assert (await audience.mark()).covered == 0
+        writer.close()
+        await writer.wait_closed()
+        assert (await audience.wait(4, 5.0)).lost == 1
+
+
+def test_a_process_that_worked_has_taken_time() -> None:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        while cpu_s(process.pid) < 0.1:
+            assert process.poll() is None
+        process.kill()
+    assert cpu_s(process.pid) == 0.0
+
+
+# Pairs.
+
+
+def test_every_pair_is_listed_with_what_it_is() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "bench", "list"], capture_output=True, text=True, timeout=SMOKE_S, check=True
+    ).stdout
+    for name in PAIRS:
+        assert about(name)
+        assert f"peers {name}" in said
+
+
+def test_a_peer_that_is_not_here_is_named_with_how_to_have_it() -> None:
+    with pytest.raises(Absent, match=r"no-such-program.*not found.*apt-get install it"):
+        program("no-such-program", "apt-get install it")
+
+
+def peers(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bench", "peers", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=SMOKE_S,
+        check=False,
+    )
+
+
+def test_a_pair_that_is_none_is_said_in_a_line() -> None:
+    said = peers("nothing")
+    assert said.returncode == 2
+    assert "no pair nothing" in said.stderr
+
+
+@pytest.mark.long
+def test_http_is_compared_and_nothing_is_lost(data: Path, tmp_path: Path) -> None:
+    """The journal has what wrk was answered, else the figures are called invalid."""
+    if shutil.which("wrk") is None:
+        pytest.skip("no wrk here")
+    said = peers("http", "--rounds", 1, "--seconds", 1, "--data", data, "--out", tmp_path)
+    assert said.returncode == 0, said.stdout + said.stderr
+    (pair,) = json.loads((tmp_path / "peers.json").read_text())["pairs"]
+    assert pair["invalid"] == pair["skipped"] == []
+    (finding,) = pair["findings"]
+    assert finding["ours"]["rounds"][0] > 0
+    assert finding["ratio"]["times"] > 0
+
+
+@pytest.mark.long
+async def test_reports_pushed_by_the_lean_generator_all_reach_the_journal(data: Path, tmp_path: Path) -> None:
+    """One frame a write, several, and each when it is due."""
+    from bench.local import gateway
+    from bench.peers.ingest import pushing
+    from bench.peers.pusher import Order
+    from bench.peers.supply import faults_of, ground
+
+    async with gateway(role="push") as local:
+        held = await ground(local, Supply(DataSet.open(data)))
+        receipts = 0
+        for burst, rate in ((1, 0.0), (8, 0.0), (1, 500.0)):
+            file = tmp_path / "reports"
+            reports = held.write(400, file)
+            order = Order(local.push_url, held.election, list(held.tokens), str(file), burst, rate)
+            async with pushing(order) as go:
+                told = await go()
+            assert told.outcomes == {"accepted": reports}
+            assert told.unanswered == 0
+            receipts += reports
+            assert (told.p99_s > 0) == bool(rate)
+        assert await faults_of(held, receipts) == []
+        assert await faults_of(held, receipts + 1)
+
+
+@pytest.mark.long
+async def test_a_hub_of_ours_and_nchan_deliver_every_change(tmp_path: Path) -> None:
+    from bench.local import gateway
+    from bench.peers.delivery import at_rate, one_at_a_time
+    from bench.peers.hubs import nchan, valgnatt
+
+    async def deliver(hub: object) -> AsyncIterator[str]:
+        await hub.stand.connect(20)  # type: ignore[attr-defined]
+        await hub.stand.wait(await hub.publish())  # type: ignore[attr-defined]
+        yield (await one_at_a_time(hub, 0.3)).shortfall("one at a time")  # type: ignore[arg-type]
+        yield (await at_rate(hub, 100.0, 0.3)).shortfall("at a rate")  # type: ignore[arg-type]
+
+    async with gateway() as local, valgnatt(local) as hub:
+        assert [shortfall async for shortfall in deliver(hub)] == ["", ""]
+    try:
+        async with nchan(tmp_path, 100) as hub:
+            assert [shortfall async for shortfall in deliver(hub)] == ["", ""]
+    except Absent as absent:
+        pytest.skip(str(absent))
+
+
+async def test_messages_to_nats_are_all_acknowledged(tmp_path: Path) -> None:
+    """By a server that need not flush each: this is about the publisher."""
+    try:
+        async with nats.served(tmp_path, durable=False) as server:
+            found = await asyncio.to_thread(nats.publish, server.port, [b"{}"] * 500, 5)
+    except Absent as absent:
+        pytest.skip(str(absent))
+    assert found.seconds > 0

@@ -1,0 +1,300 @@
+"""Backup and restore under load, by the very commands that docs/backup.md shows; see `night`.
+
+The document's blocks are run by a shell as the user of Postgres; what it leaves to whoever runs Postgres, to stop
+and to start it, is done here.
+"""
+
+import asyncio
+import os
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.client.handing_in import send
+from gateway.client.judge import Push
+from gateway.client.outbox import Outbox
+from gateway.journal.administration import administration
+from gateway.journal.embedded import find_binaries
+from tests.faults.night import Addresses, Night, a_night, told
+from tests.faults.servers import PATIENCE_S, Server, a_server, reached, require_binaries
+from tests.faults.test_postgres import begun_anew, forget_what_was_lost
+from tests.running import Gateway, running
+from tests.shown import commands
+from tests.web.doors import until
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
+
+LOAD: dict[str, Any] = {"senders": 12, "rate": 120.0}
+TOOLS = ("psql", "pg_basebackup")
+OLDEST = Path("/usr/lib/postgresql/15/bin")
+
+NAMES, ARCHIVE, LOOK, BASE, VERIFY = (
+    "Three names",
+    "Switch the archive on",
+    "See that it arrives",
+    "Take a base backup",
+    "Verify it",
+)
+POINT, ASIDE, IN_PLACE, OWN_LOG, STARTED = (
+    "1. Choose the point",
+    "3. Stop Postgres, and put it aside",
+    "4. Put the base backup in its place",
+    "5. Only where Postgres died and its disk can be read",
+    "6. Start Postgres, and look",
+)
+
+
+class Page:
+    """The commands of the document, for one server. The names that it begins with are those of the test."""
+
+    def __init__(self, server: Server, backups: Path) -> None:
+        self.server = server
+        self.backups = backups
+        backups.mkdir(mode=0o700)
+        os.chown(backups, server.data_dir.stat().st_uid, -1)
+        self._blocks = commands("backup.md")
+        self._names = {"CLUSTER": str(server.cluster), "BACKUPS": str(backups), "POINT": ""}
+
+    async def type(self, heading: str) -> str:
+        """Run the block under a heading, and return what it says; it has to succeed."""
+        server = self.server
+        process = await asyncio.create_subprocess_exec(
+            *server._prefix,
+            *("bash", "-eu", "-c", self._blocks[heading]),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd="/",
+            env={
+                "PATH": f"{server._bin}:{os.defpath}",
+                "HOME": str(server.data_dir),
+                "LC_ALL": "C",
+                "TZ": "UTC",
+                "DATABASE": server.url,
+                **self._names,
+            },
+        )
+        async with asyncio.timeout(PATIENCE_S):
+            said, _ = await process.communicate()
+        assert process.returncode == 0, f"{heading}: {said.decode()}"
+        return said.decode()
+
+    def to(self, point: str) -> None:
+        """Choose the point."""
+        self._names["POINT"] = point
+
+    async def begin(self) -> None:
+        """Do all that stands under "Before the night"; a backup is verified where the tool for it starts."""
+        await self.type(ARCHIVE)
+        self.server.restart()
+        assert "000000010000" in await self.type(LOOK)
+        await self.type(BASE)
+        if starts(self.server._bin / "pg_verifybackup"):
+            assert "successfully verified" in await self.type(VERIFY)
+
+    async def restore(self, *, own_log: bool = False) -> None:
+        """Bring the base backup to the point; Postgres has ended."""
+        await self.type(ASIDE)
+        await self.type(IN_PLACE)
+        if own_log:
+            await self.type(OWN_LOG)
+        self.server.start_again()
+        assert "token issue" in await self.type(STARTED)
+        assert await self.server.ask("SELECT NOT pg_is_in_recovery()")
+
+
+def starts(program: Path) -> bool:
+    """Whether a program is there, and runs."""
+    return (
+        program.exists()
+        and subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0
+    )
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
+    """The page for a server of the Postgres that comes with the gateway; or of the oldest that is promised."""
+    require_binaries()
+    binaries = OLDEST if getattr(request, "param", "newest") == "oldest" else find_binaries(None)
+    if missing := [tool for tool in TOOLS if not (binaries / tool).exists()]:
+        pytest.skip(f"no {', '.join(missing)} in {binaries}")
+    with a_server(tmp_path, binaries=binaries) as server:
+        yield Page(server, tmp_path / "backups")
+
+
+def test_every_command_of_the_page_is_run_here() -> None:
+    assert set(commands("backup.md")) == {
+        *(NAMES, ARCHIVE, LOOK, BASE, VERIFY),
+        *(POINT, ASIDE, IN_PLACE, OWN_LOG, STARTED),
+    }
+    assert {line.split("=")[0] for line in commands("backup.md")[NAMES].splitlines()} == {
+        "export DATABASE",
+        "export CLUSTER",
+        "export BACKUPS",
+    }
+
+
+@pytest.mark.parametrize(("page", "kind"), [("newest", "time"), ("oldest", "lsn")], indirect=["page"])
+async def test_a_restore_to_a_point_in_time_loses_nothing_once_outboxes_send_again(
+    page: Page, tmp_path: Path, kind: str
+) -> None:
+    """Harm is done under load. The push door is stopped, the feed door stays; Postgres is brought back to before.
+
+    What has a receipt from after the point is gone, and a token revoked after it holds again, as the page says.
+    Readers begin anew, once. When the outboxes were sent again, every receipt that was ever given is in the record.
+    """
+    server = page.server
+    database = reached(server)
+    async with running(database, role="feed", heartbeat_s=2) as feed, AsyncExitStack() as before:
+        push = await before.enter_async_context(running(database, role="push"))
+        addresses = Addresses([push.push_url], [feed.feed_url], database.url)
+        async with a_night(addresses, **LOAD) as night:
+            token = await a_token(night)
+            await page.begin()
+            await night.goes_on()
+            last_before = night.sequence
+            page.to(await the_point(server, kind))
+            await night.goes_on()
+            await revoke(night, token)
+            await before.aclose()
+            receipts = {(each.unit, each.revision): each.digest for each in with_receipt(night)}
+            began = time.monotonic()
+            server.shut_down()
+            await page.restore()
+            took_s = time.monotonic() - began
+            kept = await server.ask("SELECT accepted FROM valgnatt.head")
+            assert last_before <= kept < night.sequence
+            assert not await revoked(night, token)
+            await revoke(night, token)
+            lost = night.sequence - kept
+            mine = outboxes(night, tmp_path)
+            forget_what_was_lost(night, kept)
+            await all_begin_anew(night)
+            async with running(database, role="push") as second:
+                again = await send_again(night, mine, second)
+                assert again["accepted"] == lost
+                night.addresses.push = [second.push_url]
+                await night.goes_on()
+                assert await revoked(night, token)
+                history = await night.settle()
+        stored = {(each.unit, each.revision): each.digest.hex() for each in history.stored}
+        assert receipts.items() <= stored.items()
+        assert [line for line in feed.complaints() if "the record is another one" not in line] == []
+        told.append(
+            f"restore to a {kind}: in {took_s:.1f} s, {kept} reports kept; {lost} receipts void, sent again"
+        )
+
+
+async def test_a_postgres_that_died_is_rebuilt_from_backup_archive_and_its_own_log_and_loses_nothing(
+    page: Page,
+) -> None:
+    """Killed in the middle of a night, with receipts that no archive has yet; the gateway is not even restarted."""
+    server = page.server
+    async with running(reached(server)) as gateway, a_night(gateway, **LOAD) as night:
+        await page.begin()
+        await night.goes_on()
+        segment = await server.ask("SELECT pg_walfile_name(pg_current_wal_lsn())")
+        last = night.sequence
+        server.die()
+        assert not (page.backups / "wal" / segment).exists(), "what came last is archived already"
+        await page.restore(own_log=True)
+        assert await server.ask("SELECT accepted FROM valgnatt.head") >= last
+        await night.goes_on()
+        await night.settle()
+        assert gateway.complaints() == []
+
+
+async def the_point(server: Server, kind: str) -> str:
+    """Return the present moment as the setting that the page has one choose."""
+    if kind == "time":
+        return f"recovery_target_time = '{await server.ask('SELECT clock_timestamp()::text')}'"
+    return f"recovery_target_lsn = '{await server.ask('SELECT pg_current_wal_flush_lsn()::text')}'"
+
+
+def with_receipt(night: Night) -> list[Push]:
+    """Return what has a receipt, of all senders."""
+    return [push for sender in night.senders for push in sender.pushes if push.answer.has_receipt]
+
+
+async def all_begin_anew(night: Night) -> None:
+    """Wait until every reader has the restored record, and leave out of the history what it had before."""
+    await night.until(
+        lambda: [each.name for each in night.readers if not begun_anew(each.glimpses)],
+        "a snapshot of the restored record",
+    )
+    night.may_reset = True
+    for reader in night.readers:
+        (anew,) = begun_anew(reader.glimpses)
+        del reader.glimpses[:anew]
+    for stream in night.streams:
+        seen = stream.seen
+        await until(lambda seen=seen: _again(seen), PATIENCE_S)
+        (anew,) = [place for place, (_, sequence, __) in enumerate(seen) if sequence == 1][1:]
+        del seen[:anew]
+
+
+async def _again(seen: Sequence[tuple[float, int, str]]) -> bool:
+    return any(sequence == 1 for _, sequence, __ in seen[1:])
+
+
+def outboxes(night: Night, directory: Path) -> list[Outbox]:
+    """Return an outbox of each sender, as it would have kept what has a receipt, in the order in which it was sent."""
+    found = []
+    for sender in night.senders:
+        outbox = Outbox(directory / f"{sender.municipality}.db")
+        held = [push for push in sender.pushes if push.answer.has_receipt]
+        bodies = [
+            (push.unit, push.revision, sender._known[push.unit, push.revision].body)
+            for push in sorted(held, key=lambda push: push.answer.sequence or 0)
+        ]
+        outbox.add(night.election, bodies)
+        answers = {(push.unit, push.revision): push.answer for push in held}
+        for item in list(outbox.waiting(night.election)):
+            outbox.answered(item.key, answers[item.unit, item.revision])
+        found.append(outbox)
+    return found
+
+
+async def send_again(night: Night, mine: Sequence[Outbox], gateway: Gateway) -> Counter[str]:
+    """Have every sender send its whole outbox again, as `valgnatt push --again` does; return what became of it."""
+
+    async def one(sender: Any, outbox: Outbox) -> Counter[str]:
+        held = len(list(outbox.answers(night.election)))
+        assert outbox.again(night.election) == held
+        answered = await send(outbox, night.election, gateway.push_url, sender.secret)
+        assert len(answered) == held
+        for item, answer in answered:
+            digest = sender._known[item.unit, item.revision].digest
+            sender.pushes.append(Push(item.unit, item.revision, digest, time.time(), answer))
+            sender.sequence = max(sender.sequence, answer.sequence or 0)
+        outbox.close()
+        return Counter(answer.outcome for _, answer in answered)
+
+    async with asyncio.timeout(PATIENCE_S):
+        outcomes = await asyncio.gather(*map(one, night.senders, mine))
+    return sum(outcomes, Counter())
+
+
+async def a_token(night: Night) -> int:
+    """Issue a token that nobody uses, and return its number."""
+    async with administration(night.addresses.database_url, "test") as acts:
+        return (await acts.issue_token(night.election, ["land"])).key
+
+
+async def revoke(night: Night, token: int) -> None:
+    """End a token."""
+    async with administration(night.addresses.database_url, "test") as acts:
+        await acts.revoke_token(token)
+
+
+async def revoked(night: Night, token: int) -> bool:
+    """Whether a token has ended."""
+    async with administration(night.addresses.database_url, "test") as acts:
+        tokens = {each.key: each for each in await acts.tokens(night.election)}
+    return tokens[token].revoked_at is not None

@@ -1,0 +1,669 @@
+"""`valgnatt doctor`: each check by facts made up for it, then whole installations, sound and really broken."""
+
+import asyncio
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import msgspec
+import orjson
+import pytest
+import trustme
+
+from gateway.config import Config
+from gateway.doctor.checks import findings_of
+from gateway.doctor.database import CLOCK_ERROR_S, DISK_ERROR, DISK_WARNING, connections_wanted
+from gateway.doctor.facts import (
+    CertificateFile,
+    Database,
+    Door,
+    Drawn,
+    Election,
+    Facts,
+    FeedAccess,
+    Process,
+    Standby,
+)
+from gateway.doctor.findings import Finding
+from gateway.doctor.gather import read_certificate
+from gateway.doctor.machine import files_wanted, names_host
+from gateway.election.registry import read_registry
+from gateway.generator import GeneratedElection
+from gateway.journal.administration import TokenSummary, administration
+from gateway.journal.embedded import EmbeddedPostgres
+from gateway.journal.migrate import migrate, migrations
+from gateway.web.tls import Certificate
+from tests.conftest import Database as Addresses
+from tests.running import Gateway, served
+
+NOW = datetime(2025, 9, 8, 18, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def digests() -> dict[int, str]:
+    import hashlib
+
+    return {number: hashlib.sha256(sql.encode()).hexdigest() for number, _, sql in migrations()}
+
+
+def a_database(**members: Any) -> Database:
+    """A sound one, with a standby and an archive."""
+    settings = {
+        "fsync": "on",
+        "full_page_writes": "on",
+        "synchronous_commit": "on",
+        "synchronous_standby_names": "ANY 1 (one, two)",
+        "max_connections": "100",
+        "superuser_reserved_connections": "3",
+        "archive_mode": "on",
+        "max_wal_size": "2048",
+    }
+    sound: dict[str, Any] = {
+        "version": 16,
+        "answered_s": 0.003,
+        "writable": True,
+        "settings": {**settings, **members.pop("settings", {})},
+        "applied": digests(),
+        "connections": 12,
+        "standbys": [Standby("one", "quorum"), Standby("two", "quorum")],
+        "size": 1 << 28,
+        "wal_size": 1 << 28,
+        "idle_slots": [],
+        "last_archived_at": NOW - HOUR,
+        "last_archive_failed_at": NOW - 2 * HOUR,
+        "clock_ahead_s": 0.01,
+        "clock_known_within_s": 0.002,
+    }
+    return Database(**{**sound, **members})
+
+
+def a_token(key: int, areas: list[str], **members: Any) -> TokenSummary:
+    given: dict[str, Any] = {
+        "role": "sender",
+        "note": f"token {key}",
+        "issued_at": NOW - HOUR,
+        "expires_at": None,
+        "revoked_at": None,
+        "last_contact_at": NOW - HOUR,
+    }
+    return TokenSummary(key=key, election="e", areas=areas, **{**given, **members})
+
+
+MUNICIPALITIES = ("0101", "0201", "0202", "0603", "0604", "0602", "0605")
+
+
+@pytest.fixture
+def registry(small: GeneratedElection) -> dict[str, Any]:
+    return small.registry
+
+
+def an_election(document: dict[str, Any], **members: Any) -> Election:
+    registry = read_registry(document)
+    given: dict[str, Any] = {
+        "publish_from": NOW + 3 * HOUR,
+        "released_at": None,
+        "closed_at": None,
+        "loaded_at": NOW - 100 * HOUR,
+        "accepted": 0,
+        "tokens": [a_token(1, [registry.root.id])],
+    }
+    return Election(registry=registry, **{**given, **members})
+
+
+@pytest.fixture
+def facts(registry: dict[str, Any]) -> Facts:
+    """Of an installation in which nothing is wrong at all."""
+    certificate = CertificateFile(
+        door="feed",
+        chain=Path("/etc/feed.pem"),
+        names=["valg.example.no"],
+        not_after=NOW + timedelta(days=60),
+        known_authority=True,
+    )
+    config = Config(
+        host="0.0.0.0",
+        database_url="postgresql://gateway@db/valgnatt",
+        feed_database_url="postgresql://reader@db/valgnatt",
+        trusted_proxies=("10.0.0.0/8",),
+        feed_tls_certificate=Path("/etc/feed.pem"),
+    )
+    return Facts(
+        now=NOW,
+        config=config,
+        database=a_database(),
+        feed_access=FeedAccess(
+            user="reader", own_address=True, superuser=False, readable=[], role_readable=[]
+        ),
+        elections=[an_election(registry)],
+        certificates=[certificate],
+        doors=[
+            Door(
+                name=name,
+                url=f"https://valg.example.no:{port}",
+                host="valg.example.no",
+                ready=True,
+                seen="is ready",
+            )
+            for name, port in (("push", 8081), ("feed", 8080), ("admin", 8082))
+        ],
+        processes=[Process("push-0", 65_536), Process("feed-0", 65_536)],
+        backlog_max=4096,
+        processors=4,
+        disk_free=100 << 30,
+        disk_total=200 << 30,
+    )
+
+
+def changed(facts: Facts, **members: Any) -> Facts:
+    """The same but for something; `database__size=1` is the database's size, `config__…` a knob."""
+    for name, value in members.items():
+        part, _, member = name.partition("__")
+        if member:
+            value = msgspec.structs.replace(getattr(facts, part), **{member: value})
+        facts = msgspec.structs.replace(facts, **{part: value})
+    return facts
+
+
+def worse(facts: Facts) -> list[Finding]:
+    """What is complained of; each complaint says what to do."""
+    found = findings_of(facts)
+    assert all(bool(each.do) == (each.level != "ok") for each in found)
+    assert not any("\n" in each.seen + each.do for each in found)
+    return [each for each in found if each.level != "ok"]
+
+
+def the_one(facts: Facts, level: str, check: str, *words: str) -> Finding:
+    """Assert that there is one complaint, and which."""
+    (found,) = worse(facts)
+    assert (found.level, found.check) == (level, check), found
+    for word in words:
+        assert word in f"{found.seen} {found.do}", found
+    return found
+
+
+def with_settings(facts: Facts, **settings: str) -> Facts:
+    return changed(facts, database=a_database(settings=settings))
+
+
+# Facts made up.
+
+
+def test_a_sound_installation_has_nothing_to_complain_of(facts: Facts) -> None:
+    """And every check has something to say."""
+    assert worse(facts) == []
+    checks = {each.check for each in findings_of(facts)}
+    assert checks >= {
+        "database", "writable", "migrations", "fsync", "full_page_writes", "synchronous_commit", "standby",
+        "connections", "feed role", "archive", "disk", "wal", "clock", "open files", "backlog", "processors",
+        "TLS of feed", "election generated-7", "push door", "feed door", "admin port", "knobs",
+    }  # fmt: skip
+
+
+def test_a_database_that_is_away_is_one_error_and_the_rest_is_looked_at(facts: Facts) -> None:
+    """What hangs on it is left out, not guessed."""
+    away = changed(
+        facts, database=None, database_mistake="db: ConnectionRefusedError", feed_access=None, elections=[]
+    )
+    the_one(away, "error", "database", "ConnectionRefusedError", "VALGNATT_DATABASE_URL")
+    assert {"push door", "knobs"} <= {each.check for each in findings_of(away)}
+
+
+@pytest.mark.parametrize(
+    ("members", "level", "check", "word"),
+    [
+        ({"version": 14}, "error", "database", "15"),
+        ({"writable": False}, "error", "writable", "primary"),
+        ({"applied": {}}, "error", "migrations", "db migrate"),
+        ({"applied": {**digests(), 999: "x"}}, "error", "migrations", "999"),
+        ({"applied": {**digests(), 1: "x"}}, "error", "migrations", "another content"),
+        ({"settings": {"fsync": "off"}}, "error", "fsync", "fsync = on"),
+        ({"settings": {"full_page_writes": "off"}}, "error", "full_page_writes", "full_page_writes = on"),
+        ({"settings": {"synchronous_commit": "off"}}, "warning", "synchronous_commit", "on"),
+        ({"settings": {"synchronous_commit": "local"}}, "warning", "synchronous_commit", "local"),
+        ({"settings": {"synchronous_standby_names": ""}}, "warning", "standby", "disk"),
+        ({"standbys": []}, "error", "standby", "wait for ever"),
+        ({"standbys": [Standby("one", "async")]}, "error", "standby", "wait for ever"),
+        ({"standbys": [Standby("one", "sync")]}, "warning", "standby", "second"),
+        ({"settings": {"max_connections": "10"}}, "error", "connections", "max_connections"),
+        ({"connections": 90}, "warning", "connections", "pg_stat_activity"),
+        ({"settings": {"archive_mode": "off"}}, "warning", "archive", "archive_mode"),
+        ({"last_archive_failed_at": NOW}, "error", "archive", "archive_command"),
+        ({"last_archived_at": None}, "error", "archive", "none ever worked"),
+        ({"wal_size": 5 << 30}, "warning", "wal", "max_wal_size"),
+        ({"idle_slots": ["old"]}, "warning", "wal", "pg_drop_replication_slot"),
+        ({"clock_ahead_s": -2.0}, "warning", "clock", "behind"),
+        ({"clock_ahead_s": CLOCK_ERROR_S + 1}, "error", "clock", "ahead of"),
+    ],
+)  # fmt: skip
+def test_each_thing_that_may_be_wrong_with_postgres_is_told(
+    facts: Facts, members: dict[str, Any], level: str, check: str, word: str
+) -> None:
+    """Alone, with what to do."""
+    the_one(changed(facts, database=a_database(**members)), level, check, word)
+
+
+def test_a_clock_that_is_not_known_well_is_not_blamed(facts: Facts) -> None:
+    """A slow answer says little of the time."""
+    assert worse(changed(facts, database__clock_ahead_s=1.5, database__clock_known_within_s=0.8)) == []
+
+
+def test_room_is_measured_where_it_can_be(facts: Facts) -> None:
+    """On another machine only that one knows."""
+    the_one(changed(facts, disk_free=DISK_WARNING - 1), "warning", "disk", "make room")
+    the_one(changed(facts, disk_free=DISK_ERROR - 1), "error", "disk", "make room")
+    elsewhere = findings_of(changed(facts, disk_free=None))
+    assert "its own machine" in next(each.seen for each in elsewhere if each.check == "disk")
+
+
+def test_connections_are_counted_as_processes_open_them() -> None:
+    """Those of feeds with an address of their own go there."""
+    assert connections_wanted(Config(push_workers=2, feed_workers=3)) == 5 * 9 + 3
+    assert connections_wanted(Config(role="push", push_workers=2)) == 2 * 9 + 3
+    assert connections_wanted(Config(feed_database_url="postgresql://x")) == 9 + 3
+
+
+def test_what_feeds_may_read_is_told(facts: Facts) -> None:
+    """Worst where the role itself may, which would show it to everyone."""
+    leaking = changed(facts, feed_access__role_readable=["report"], feed_access__readable=["report"])
+    the_one(leaking, "error", "feed role", "report", "embargo")
+    the_one(changed(facts, feed_access__readable=["token"]), "warning", "feed role", "reader", "token")
+    same = changed(facts, feed_access__own_address=False, feed_access__superuser=True)
+    the_one(same, "warning", "feed role", "VALGNATT_FEED_DATABASE_URL")
+    the_one(changed(facts, feed_access=None, feed_access_mistake="denied"), "error", "feed role", "denied")
+
+
+def test_tokens_are_judged_by_what_they_leave_uncovered(facts: Facts, registry: dict[str, Any]) -> None:
+    """Revoked and expired ones cover nothing, operators neither; a rehearsal is not the night."""
+    most = [a_token(1, ["0101"]), a_token(2, ["02", "06"])]
+
+    def judged(*tokens: TokenSummary, **header: Any) -> Facts:
+        document = {**registry, "election": {**registry["election"], **header}}
+        return changed(facts, elections=[an_election(document, tokens=[*most, *tokens])])
+
+    assert worse(judged()) == []
+    most = [a_token(2, ["02", "06"])]
+    check = "election generated-7: tokens"
+    the_one(judged(), "error", check, "1 municipalities", "0101", "token issue")
+    the_one(judged(rehearsal=True), "warning", check, "0101")
+    the_one(judged(a_token(3, ["0101"], revoked_at=NOW)), "error", check, "0101")
+    the_one(judged(a_token(3, ["0101"], role="operator")), "error", check, "0101")
+    the_one(judged(a_token(3, ["0101-0001"])), "error", check, "0101")
+    gone, expired = worse(judged(a_token(3, ["0101"], expires_at=NOW - HOUR)))
+    assert (gone.level, expired.level) == ("error", "warning")
+    assert "expired: 3 (token 3)" in expired.seen
+
+
+def test_tokens_that_end_in_the_night_or_were_never_used_are_named(
+    facts: Facts, registry: dict[str, Any]
+) -> None:
+    """By their number and whose they are; of many, the first."""
+    check = "election generated-7: tokens"
+    ending = an_election(registry, tokens=[a_token(1, ["vl"], expires_at=NOW + 4 * HOUR)])
+    the_one(changed(facts, elections=[ending]), "warning", check, "1 (token 1)", "last longer")
+    unused = [a_token(key, ["vl"], last_contact_at=None) for key in range(1, 13)]
+    found = the_one(changed(facts, elections=[an_election(registry, tokens=unused)]), "warning", check)
+    assert found.seen.startswith("12 of 12 were never used: 1 (token 1), ")
+    assert found.seen.endswith(" and 4 more")
+
+
+def test_an_election_is_judged_by_where_its_night_is(facts: Facts, registry: dict[str, Any]) -> None:
+    """Before, at, and long after its release; a closed one is left alone."""
+    name = "election generated-7"
+
+    def at(**members: Any) -> Facts:
+        return changed(facts, elections=[an_election(registry, **members)])
+
+    assert worse(at(publish_from=NOW - timedelta(seconds=2))) == []
+    assert worse(at(publish_from=NOW - HOUR, loaded_at=NOW - timedelta(seconds=1))) == []
+    the_one(at(publish_from=NOW - HOUR), "error", name, "not released", "valgnatt serve")
+    assert worse(at(publish_from=NOW - HOUR, released_at=NOW - HOUR)) == []
+    past = {"publish_from": NOW - 400 * HOUR, "released_at": NOW - 400 * HOUR, "tokens": []}
+    the_one(at(**past), "warning", name, "election close generated-7")
+    assert worse(at(**past, closed_at=NOW)) == []
+    the_one(changed(facts, elections=[]), "warning", "elections", "election load")
+
+
+def test_a_municipality_without_units_is_told(facts: Facts, registry: dict[str, Any]) -> None:
+    """It would have to report itself, which nobody had in mind; so is a country without eligible voters."""
+    areas = [area for area in registry["areas"] if area["parent"] != "0604"]
+    areas[0] = {**areas[0], "eligible": None}
+    registry_part, eligible = worse(changed(facts, elections=[an_election({**registry, "areas": areas})]))
+    assert "0604" in registry_part.seen
+    assert "municipality" in registry_part.seen
+    assert "vl" in eligible.seen
+
+
+@pytest.mark.parametrize(
+    ("members", "level", "word"),
+    [
+        ({"mistake": "the key is not that of the certificate"}, "error", "the key is not"),
+        ({"not_after": NOW - HOUR}, "error", "expired 60 min ago"),
+        ({"not_after": NOW + timedelta(days=5)}, "warning", "expires in 5 days"),
+        ({"names": ["other.example.no"]}, "error", "valg.example.no"),
+        ({"known_authority": False}, "warning", "intermediate"),
+        ({"client_authorities": {}}, "error", "no authority"),
+        ({"client_authorities": {"Kommunene": NOW - HOUR}}, "error", "expired: Kommunene"),
+    ],
+)
+def test_each_thing_that_may_be_wrong_with_a_certificate_is_told(
+    facts: Facts, members: dict[str, Any], level: str, word: str
+) -> None:
+    """With the door that it is of."""
+    certificate = msgspec.structs.replace(facts.certificates[0], **members)
+    (found,) = worse(changed(facts, certificates=[certificate]))
+    assert found.level == level
+    assert found.check.startswith("TLS of feed")
+    assert word in f"{found.seen} {found.do}"
+
+
+def test_names_of_certificates_are_compared_as_clients_do() -> None:
+    """A star is one label, and case does not matter."""
+    assert names_host(["valg.no", "*.example.no"], "Push.example.no")
+    assert not names_host(["*.example.no"], "a.push.example.no")
+    assert not names_host(["*.example.no"], "example.no")
+    assert names_host(["10.0.0.1"], "10.0.0.1")
+
+
+def test_doors_that_do_not_answer_are_errors_and_restarts_are_told(facts: Facts) -> None:
+    """One whose port is chosen at its start cannot be knocked at."""
+    push, feed, admin = facts.doors
+    down = msgspec.structs.replace(feed, ready=False, seen="Connection refused")
+    the_one(changed(facts, doors=[push, down, admin]), "error", "feed door", "Connection refused", "serve")
+    again = msgspec.structs.replace(admin, restarts={"push-0": 3, "feed-0": 0})
+    the_one(changed(facts, doors=[push, feed, again]), "warning", "restarts", "push-0 3 times")
+    assert worse(changed(facts, doors=[msgspec.structs.replace(push, url=None, ready=False)])) == []
+
+
+def test_what_the_machine_lacks_is_told(facts: Facts) -> None:
+    """Files of the workers that run, else of this shell; the backlog; processors."""
+    wanted = files_wanted(facts.config, "feed")
+    short = [Process("push-0", 65_536), Process("feed-0", 1024), Process("feed-1", 1024)]
+    found = the_one(changed(facts, processes=short), "warning", "open files", "feed-0", f"ulimit -n {wanted}")
+    assert "1 more like it" in found.seen
+    the_one(changed(facts, processes=[], open_files_max=1024), "warning", "open files", "started from here")
+    pushing = msgspec.structs.replace(facts.config, role="push", feed_tls_certificate=None)
+    assert worse(changed(facts, config=pushing, processes=[Process("push-0", 11_000)])) == []
+    the_one(changed(facts, backlog_max=128), "warning", "backlog", "somaxconn")
+    the_one(changed(facts, processors=1), "warning", "processors", "2 workers")
+
+
+@pytest.mark.parametrize(
+    ("knobs", "level", "word"),
+    [
+        ({"readers_max": 100}, "warning", "readers_per_address is 2000"),
+        ({"connections_max": 100}, "warning", "connections_per_address is 1000"),
+        ({"pending_max": 50, "batch_max": 10}, "warning", "credit_max is 64"),
+        ({"batch_max": 10_000, "pending_max": 9_999}, "warning", "batch_max is 10000"),
+        ({"drain_s": 0.0}, "warning", "drain_s is 0"),
+        ({"trusted_proxies": ("0.0.0.0/0",)}, "error", "any address"),
+        ({"host": "127.0.0.1", "trusted_proxies": ()}, "warning", "all readers are one address"),
+        ({"host": "127.0.0.1", "trusted_proxies": (), "proxy_header": "forwarded"}, "warning", "forwarded"),
+        ({"trusted_proxies": ()}, "warning", "without TLS"),
+        ({"admin_host": "0.0.0.0"}, "warning", "metrics"),
+        ({"role": "push"}, "warning", "feed_tls_certificate has no effect"),
+        ({"database_url": None}, "warning", "feeds read another"),
+        ({"database_url": None, "feed_database_url": None, "role": "feed"}, "warning", "no other machine"),
+    ],
+)
+def test_knobs_that_do_not_go_together_are_told(
+    facts: Facts, knobs: dict[str, Any], level: str, word: str
+) -> None:
+    """Each with both its sides."""
+    config = msgspec.structs.replace(facts.config, **knobs)
+    found = [
+        each for each in worse(changed(facts, config=config)) if each.check in ("knobs", "trusted proxies")
+    ]
+    assert [each.level for each in found if word in each.seen] == [level]
+
+
+def test_no_default_contradicts_another(facts: Facts) -> None:
+    """But for what only the operator can know: which proxy there is."""
+    found = [each for each in worse(changed(facts, config=Config())) if each.check == "knobs"]
+    assert found == []
+
+
+def test_a_map_is_held_against_the_elections(facts: Facts) -> None:
+    """Shapes that nobody knows are named; one that cannot be drawn is an error."""
+    path = Path("/etc/map.geojson")
+    drawn = Drawn(path, None, (("0604",), ("1", "0101"), ("9999", "x")))
+    the_one(changed(facts, map=drawn), "warning", "map", "9999")
+    the_one(changed(facts, map=Drawn(path, "not JSON")), "error", "map", "not JSON", "--map")
+
+
+# Certificates as files.
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def test_a_certificate_is_read_as_a_client_sees_it(authority: trustme.CA, tmp_path: Path) -> None:
+    """Names and end, also of one that is over; and why one cannot serve."""
+    end = datetime.now(UTC).replace(microsecond=0) - timedelta(days=3)
+    chain, other = tmp_path / "chain.pem", tmp_path / "other.key"
+    authority.issue_cert(
+        "valg.example.no", "10.0.0.1", not_after=end
+    ).private_key_and_cert_chain_pem.write_to_path(str(chain))
+    authority.issue_cert("x").private_key_pem.write_to_path(str(other))
+    senders = tmp_path / "senders.pem"
+    authority.cert_pem.write_to_path(str(senders))
+    read = read_certificate("push", Certificate(chain, None, senders))
+    assert (read.mistake, sorted(read.names), read.not_after) == (None, ["10.0.0.1", "valg.example.no"], end)
+    assert read.known_authority is False
+    assert read.client_authorities is not None
+    assert min(read.client_authorities.values()) > datetime.now(UTC)
+    assert "not that of" in (read_certificate("push", Certificate(chain, other)).mistake or "")
+    assert read_certificate("push", Certificate(tmp_path / "none.pem", None)).mistake
+
+
+# Installations.
+
+
+class Doctored:
+    """What `doctor --json` said."""
+
+    def __init__(self, status: int, document: dict[str, Any]) -> None:
+        self.status = status
+        self.findings = [msgspec.convert(each, Finding) for each in document["findings"]]
+        assert document["errors"] == sum(each.level == "error" for each in self.findings)
+        assert status == (1 if document["errors"] else 0)
+
+    def of(self, check: str) -> Finding:
+        return next(each for each in self.findings if each.check == check)
+
+    @property
+    def errors(self) -> set[str]:
+        return {each.check for each in self.findings if each.level == "error"}
+
+
+def run_doctor(*arguments: str, **environ: object) -> "subprocess.CompletedProcess[bytes]":
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("VALGNATT_")}
+    told = {f"VALGNATT_{name.upper()}": str(value) for name, value in environ.items()}
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", "doctor", *arguments],
+        env={**inherited, **told},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def doctor(database: Addresses, gateway: Gateway | None = None, **environ: object) -> Doctored:
+    """Run it on a database, and on the doors of a gateway or on ports where nobody is."""
+    urls: tuple[str, ...] = ()
+    if gateway is not None:
+        urls = (
+            "--push-url",
+            gateway.push_url,
+            "--feed-url",
+            gateway.feed_url,
+            "--admin-url",
+            gateway.admin_url,
+        )
+    knobs = {
+        "database_url": database.url,
+        "feed_database_url": database.feed_url,
+        "host": "127.0.0.1",
+        **environ,
+    }
+    ended = run_doctor("--json", *urls, **knobs)
+    assert not ended.stderr, ended.stderr.decode()
+    return Doctored(ended.returncode, orjson.loads(ended.stdout))
+
+
+@pytest.fixture(scope="module")
+def durable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+    """A Postgres that keeps what it says, migrated."""
+    directory = tmp_path_factory.mktemp("doctor")
+    os.chmod(directory, 0o755)
+    with EmbeddedPostgres(directory / "data") as server:
+        asyncio.run(migrate(server.url))
+        yield Addresses(server.url, server.feed_url)
+
+
+@pytest.fixture(scope="module")
+def gateway(durable: Addresses) -> Iterator[Gateway]:
+    with served(durable) as gateway:
+        yield gateway
+
+
+def load(addresses: Addresses, small: GeneratedElection, name: str, areas: list[str]) -> None:
+    async def act() -> None:
+        election = {**small.registry["election"], "id": name, "publish_from": "2099-01-01T00:00:00Z"}
+        async with administration(addresses.url, "test") as acts:
+            await acts.load_election({**small.registry, "election": election})
+            for area in areas:
+                await acts.issue_token(name, [area], note=f"of {area}")
+
+    asyncio.run(act())
+
+
+def execute(url: str, *statements: str) -> None:
+    async def act() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(act())
+
+
+def test_a_real_installation_that_is_sound_has_no_error(
+    durable: Addresses, gateway: Gateway, small: GeneratedElection
+) -> None:
+    """Postgres, doors, workers, elections and tokens are really looked at; a token that nobody used is named."""
+    load(durable, small, "sound", ["vl"])
+    found = doctor(durable, gateway)
+    assert found.errors == set(), found.findings
+    assert re.match(r"Postgres \d+ answers in", found.of("database").seen)
+    for door in ("push door", "feed door", "admin port"):
+        assert found.of(door).seen.endswith(" is ready")
+    assert found.of("feed role").level == "ok"
+    assert found.of("clock").level == "ok"
+    unused = [each for each in found.findings if "never used" in each.seen]
+    assert "(of vl)" in unused[0].seen
+
+
+def test_it_is_told_in_lines_for_people_too(durable: Addresses, gateway: Gateway) -> None:
+    """The same, with an arrow before what to do; no password, and no colour where nobody can see one."""
+    ended = run_doctor(
+        "--push-url", gateway.push_url, "--feed-url", gateway.feed_url, "--admin-url", gateway.admin_url,
+        database_url=durable.url,
+    )  # fmt: skip
+    lines = ended.stdout.decode().splitlines()
+    assert ended.returncode == 0, ended
+    assert lines[0].startswith("ok      database: ")
+    assert any(line.startswith("         → ") for line in lines)
+    assert re.fullmatch(r"0 errors, \d+ warnings", lines[-1])
+    assert "\x1b" not in ended.stdout.decode()
+    password = durable.url.split(":")[2].split("@")[0]
+    assert password not in ended.stdout.decode()
+
+
+def test_a_municipality_without_a_token_is_an_error(
+    durable: Addresses, gateway: Gateway, small: GeneratedElection
+) -> None:
+    """With the words of the command that makes one; closing the election ends the complaint."""
+    load(durable, small, "uncovered", ["0101", "02", "0602", "0603"])
+    found = doctor(durable, gateway)
+    assert found.errors == {"election uncovered: tokens"}
+    told = found.of("election uncovered: tokens")
+    assert "0604" in told.seen
+    assert "0101" not in told.seen
+    assert "valgnatt token issue --election uncovered --areas 0604" in told.do
+    execute(durable.url, "UPDATE valgnatt.head SET closed_at = now() WHERE election = "
+            "(SELECT key FROM valgnatt.election WHERE id = 'uncovered')")  # fmt: skip
+    assert doctor(durable, gateway).errors == set()
+
+
+def test_doors_that_are_down_are_errors(durable: Addresses) -> None:
+    """Each by itself, where it was looked for."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        free = taken.getsockname()[1]
+    found = doctor(durable, push_port=free, feed_port=0, admin_port="none")
+    assert found.errors == {"push door"}
+    assert str(free) in found.of("push door").seen
+    assert "refused" in found.of("push door").seen
+
+
+def test_a_database_that_is_not_durable_or_not_migrated_is_an_error(
+    postgres: EmbeddedPostgres, database: Addresses, gateway: Gateway
+) -> None:
+    """Switched off is what the server says, whatever our own session was told."""
+    execute(database.url, "DROP SCHEMA valgnatt CASCADE")
+    found = doctor(database, gateway)
+    assert found.errors == {"fsync", "full_page_writes", "migrations"}
+    assert found.of("migrations").do == "run `valgnatt db migrate`"
+    assert not [each for each in found.findings if each.check.startswith("election")]
+
+
+def test_a_feed_role_that_may_read_too_much_is_an_error(durable: Addresses, gateway: Gateway) -> None:
+    """As Postgres itself says it, also where it is one column."""
+    execute(durable.url, "GRANT SELECT (unit) ON valgnatt.report TO valgnatt_feed")
+    try:
+        assert doctor(durable, gateway).errors == {"feed role"}
+    finally:
+        execute(durable.url, "REVOKE SELECT (unit) ON valgnatt.report FROM valgnatt_feed")
+    owners = doctor(Addresses(durable.url, durable.url), gateway)
+    assert owners.of("feed role").level == "warning"
+
+
+def test_an_expired_certificate_is_an_error(
+    durable: Addresses, gateway: Gateway, authority: trustme.CA, tmp_path: Path
+) -> None:
+    """Before anyone is turned away by it; so is a key that does not fit."""
+    over, key = tmp_path / "over.pem", tmp_path / "other.key"
+    end = datetime.now(UTC) - timedelta(days=3)
+    issued = authority.issue_cert("127.0.0.1", not_after=end)
+    issued.private_key_and_cert_chain_pem.write_to_path(str(over))
+    authority.issue_cert("127.0.0.1").private_key_pem.write_to_path(str(key))
+    found = doctor(durable, gateway, feed_tls_certificate=over, push_tls_certificate=over, push_tls_key=key)
+    assert found.errors == {"TLS of feed", "TLS of push"}
+    assert "expired 3 days ago" in found.of("TLS of feed").seen
+    assert "not that of the certificate" in found.of("TLS of push").seen
+
+
+def test_no_database_at_all_is_an_error_in_a_line(tmp_path: Path) -> None:
+    """None named and none running; one named that is not there; never with its password."""
+    ended = run_doctor("--json", data_dir=tmp_path, admin_port="none", role="push", push_port=0)
+    found = Doctored(ended.returncode, orjson.loads(ended.stdout))
+    assert found.errors == {"database"}
+    assert str(tmp_path) in found.of("database").seen
+    ended = run_doctor(
+        "--json",
+        database_url="postgresql://user:s3cret@127.0.0.1:1/none",
+        admin_port="none", role="push", push_port=0,
+    )  # fmt: skip
+    assert Doctored(ended.returncode, orjson.loads(ended.stdout)).errors == {"database"}
+    assert b"s3cret" not in ended.stdout
+    assert run_doctor(push_port="x").returncode == 2

@@ -1,0 +1,315 @@
+"""Every example runs against a real gateway, and does what it says."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from playwright.async_api import expect
+
+from gateway import client
+from gateway.client import Answer, Block, FeedRefused, Publisher, PushRefused, Subscriber
+from gateway.generator import GeneratedElection
+from gateway.journal.embedded import EmbeddedPostgres
+from tests.running import Gateway, Sender, served
+from tests.web.browsing import CHROMIUM, browsing, visiting
+from tests.web.conftest import make_database
+from tests.web.doors import COUNTRY, HERE, UNIT, a_registry, a_report, pushed, shown
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def gateway(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
+    with served(make_database(postgres), heartbeat_s=1) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+async def sender(gateway: Gateway, small: GeneratedElection) -> Sender:
+    """Whoever may report for the whole country, in an election of the test's own."""
+    return await gateway.issue(await gateway.load(a_registry(small)), [COUNTRY])
+
+
+class Example:
+    """An example that runs, line by line."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    async def line(self) -> str:
+        assert self.process.stdout is not None
+        async with asyncio.timeout(PATIENCE_S):
+            return (await self.process.stdout.readline()).decode().rstrip("\n")
+
+    async def until(self, pattern: str) -> str:
+        """Read up to a line that has a pattern."""
+        while line := await self.line():
+            if re.search(pattern, line):
+                return line
+        assert self.process.stderr is not None
+        raise AssertionError((await self.process.stderr.read()).decode())
+
+    async def end(self) -> tuple[int, str]:
+        """Wait for its end; return its status, and what else it said."""
+        async with asyncio.timeout(PATIENCE_S):
+            out, err = await self.process.communicate()
+        assert "Traceback" not in err.decode()
+        assert self.process.returncode is not None
+        return self.process.returncode, out.decode() + err.decode()
+
+
+@asynccontextmanager
+async def running(sender: Sender, *command: str, **environ: str) -> AsyncIterator[Example]:
+    told = {
+        "VALGNATT_PUSH_URL": sender.gateway.push_url,
+        "VALGNATT_FEED_URL": sender.gateway.feed_url,
+        "VALGNATT_TOKEN": sender.secret,
+        **environ,
+    }
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=ROOT,
+        env={**os.environ, **told},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        yield Example(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def python(sender: Sender, name: str, *arguments: str) -> AbstractAsyncContextManager[Example]:
+    return running(sender, sys.executable, str(EXAMPLES / name), *arguments)
+
+
+@asynccontextmanager
+async def newsroom(file: Path) -> AsyncIterator[str]:
+    """A server of another origin, with a file."""
+    application = web.Application()
+
+    async def get(_: web.Request) -> web.FileResponse:
+        return web.FileResponse(file)
+
+    async def nothing(_: web.Request) -> web.Response:
+        return web.Response(status=204)
+
+    application.router.add_get("/" + file.name, get)
+    application.router.add_get("/favicon.ico", nothing)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+def test_every_example_is_listed_and_tested() -> None:
+    """In its README, and here."""
+    names = {path.name for path in EXAMPLES.iterdir() if path.is_file()} - {"README.md"}
+    assert set(re.findall(r"\]\((\w+\.\w+)\)", (EXAMPLES / "README.md").read_text())) == names
+    tested = Path(__file__).read_text()
+    assert not [name for name in names if f'"{name}"' not in tested]
+
+
+async def test_one_count_is_pushed_and_its_receipt_shown(sender: Sender, tmp_path: Path) -> None:
+    """Twice is a duplicate; a wrong one is told with what is wrong."""
+    file = tmp_path / "report.json"
+    file.write_text(json.dumps(a_report()))
+    for outcome in ("accepted", "duplicate"):
+        async with python(sender, "push_one.py", sender.election, str(file)) as example:
+            status, said = await example.end()
+        assert status == 0
+        assert re.match(rf"{outcome}, published, sequence 1, digest [0-9a-f]{{64}}$", said.strip())
+    wrong = a_report(revision=2)
+    wrong["counts"]["election_day"]["ballots"] += 1
+    file.write_text(json.dumps(wrong))
+    async with python(sender, "push_one.py", sender.election, str(file)) as example:
+        status, said = await example.end()
+    assert status == 1
+    assert "$.counts.election_day.ballots" in said
+    assert "(sum_mismatch)" in said
+
+
+async def test_a_night_is_pushed_followed_and_copied(
+    sender: Sender, small: GeneratedElection, tmp_path: Path
+) -> None:
+    """Three examples beside each other: at the end the copy in SQLite has the official figures."""
+    night, results = tmp_path / "reports.ndjson", tmp_path / "results.db"
+    night.write_text("".join(json.dumps(line) + "\n" for line in small.reports))
+    async with (
+        python(sender, "newsroom_copy.py", sender.election, str(results)) as copying,
+        python(sender, "follow.py", sender.election, HERE, "100") as following,
+    ):
+        assert (await copying.line()).endswith("everything")
+        await following.until("^0\t0 of")
+        async with python(sender, "push_night.py", sender.election, str(night)) as pushing:
+            assert await pushing.end() == (0, f"{len(small.reports)}\taccepted\n")
+        status, said = await following.end()
+        assert status == 0
+        assert "reached at " in said
+        await copying.until(f"^{len(small.reports)}-")
+        copying.process.send_signal(signal.SIGINT)
+        assert (await copying.end())[0] == 130
+    official = {line["area"]: line for line in small.official if line.get("final")}
+    kept = sqlite3.connect(results)
+    for area in (HERE, "0101"):
+        wanted = {
+            (category, party): votes
+            for category, counts in official[area]["counts"].items()
+            for party, votes in counts["votes"].items()
+        }
+        found = kept.execute("SELECT category, party, votes FROM votes WHERE area = ? AND votes > 0", (area,))
+        assert {(category, party): votes for category, party, votes in found} == {
+            name: votes for name, votes in wanted.items() if votes
+        }
+    kept.close()
+
+    async with python(sender, "newsroom_copy.py", sender.election, str(results)) as copying:
+        assert not (await copying.line()).endswith("everything")  # it goes on where it was
+
+
+@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM} to look at pages with")
+@pytest.mark.parametrize("origin", ["file", "http"])
+async def test_the_page_runs_from_a_file_and_from_another_origin(
+    sender: Sender, http: aiohttp.ClientSession, origin: str
+) -> None:
+    """It shows what is there, and what comes."""
+    await pushed(http, sender, a_report(votes=10))
+    query = f"?feed={sender.gateway.feed_url}&election={sender.election}&area={HERE}"
+    page_file = EXAMPLES / "feed.html"
+    script = page_file.read_text().partition("<script>\n")[2].partition("</script>")[0]
+    assert len(script.splitlines()) <= 20
+    async with newsroom(page_file) as elsewhere, browsing() as browser, visiting(browser) as visitor:
+        url = page_file.as_uri() if origin == "file" else f"{elsewhere}/feed.html"
+        page = await visitor.open(url + query)
+        await expect(page.locator("#state")).to_have_text(
+            re.compile(r"^Drøvheim: 1 of \d+ units, sequence 1$")
+        )
+        await expect(page.locator("tr").first).to_have_text("FL10")
+        await pushed(http, sender, a_report(revision=2, votes=33))
+        await expect(page.locator("tr").first).to_have_text("FL33")
+        assert visitor.complaints == []
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+async def test_the_lines_of_curl_are_all_answered(sender: Sender) -> None:
+    """In order, each with what it promises."""
+    names = {"ELECTION": sender.election, "UNIT": UNIT, "AREA": HERE}
+    async with running(sender, "sh", str(EXAMPLES / "curl.sh"), **names) as example:
+        status, said = await example.end()
+    assert status == 0, said
+    parts = [part.partition("\n")[2].strip() for part in ("\n" + said).split("\n# ")[1:]]
+    first, again = parts[0].splitlines()
+    assert first.endswith(" 201")
+    assert again.endswith(" 200")
+    assert json.loads(parts[1])["receipt"]["unit"] == UNIT
+    assert json.loads(first.rpartition(" ")[0])["outcome"] == "accepted"
+    assert parts[2].splitlines()[-3].startswith("sequence,published_at,area,")
+    assert json.loads(parts[3])["report"]["unit"] == UNIT
+    assert '"transfers"' in parts[4]
+    assert "event: block" in parts[5]
+    assert "event: publication" in parts[6]
+
+
+# The library.
+
+
+def test_the_library_names_what_it_has() -> None:
+    """At its top, with a word about each, and typed for who uses it."""
+    assert set(client.__all__) >= {"Publisher", "Subscriber", "Answer", "Block"}
+    for name in client.__all__:
+        assert getattr(client, name).__doc__
+    for kind in (Publisher, Subscriber):
+        public = [name for name in vars(kind) if not name.startswith("_") and callable(getattr(kind, name))]
+        assert all(getattr(kind, name).__doc__ for name in public)
+    assert (ROOT / "gateway" / "py.typed").exists()
+
+
+async def test_a_subscriber_waits_for_what_a_receipt_names(
+    gateway: Gateway, sender: Sender, http: aiohttp.ClientSession
+) -> None:
+    """`wait_for` gives the block by which it is there; what never comes is the caller's to bound."""
+    async with (
+        Publisher(gateway.push_url, sender.election, sender.secret) as publisher,
+        Subscriber(gateway.feed_url, sender.election) as subscriber,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        answer = await publisher.push(a_report(votes=21))
+        assert isinstance(answer, Answer)
+        wanted = answer.sequence
+        assert wanted is not None
+        block = await subscriber.wait_for(lambda it: it.sequence >= wanted)
+        assert isinstance(block, Block)
+        assert (block.sequence, subscriber.cursor) == (wanted, block.cursor)
+        assert subscriber.copy[COUNTRY]["counts"]["election_day"]["votes"]["FL"] == 21
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await subscriber.wait_for(lambda it: it.sequence > 10)
+
+
+async def test_a_subscriber_goes_on_from_a_kept_copy(
+    gateway: Gateway, sender: Sender, http: aiohttp.ClientSession
+) -> None:
+    """Only what changed is read; from a cursor of another history, everything."""
+    await pushed(http, sender, a_report(), a_report("0602-0001"))
+    await shown(gateway, sender.election, 2)
+    async with asyncio.timeout(PATIENCE_S), Subscriber(gateway.feed_url, sender.election) as first:
+        await first.wait_for(lambda it: it.sequence == 2)
+    await pushed(http, sender, a_report(revision=2, votes=77))
+    await shown(gateway, sender.election, 3)
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        Subscriber(gateway.feed_url, sender.election, cursor=first.cursor, copy=first.copy) as second,
+    ):
+        assert second.sequence == 2
+        block = await second.wait_for(lambda it: it.sequence == 3)
+        assert not block.snapshot
+        assert "0602" not in block.areas
+        assert second.copy["0602"] == first.copy["0602"]
+        assert second.copy[HERE]["counts"]["election_day"]["votes"]["FL"] == 77
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        Subscriber(gateway.feed_url, sender.election, cursor="2-00000000", copy={"gone": {}}) as third,
+    ):
+        assert (await third.wait_for(lambda it: it.sequence == 3)).snapshot
+        assert "gone" not in third.copy
+
+
+async def test_what_cannot_be_served_is_said_by_name(gateway: Gateway, sender: Sender) -> None:
+    """And not tried for ever."""
+    async with asyncio.timeout(PATIENCE_S), Subscriber(gateway.feed_url, "none") as subscriber:
+        with pytest.raises(FeedRefused):
+            await subscriber.wait_for(lambda _: True)
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        Publisher(gateway.push_url, sender.election, "no token") as publisher,
+    ):
+        with pytest.raises(PushRefused):
+            await publisher.push(a_report())
