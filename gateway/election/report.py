@@ -110,10 +110,13 @@ def figures_fell(previous: Report, report: Report) -> bool:
         if after is None:
             if before.ballots or any(before.votes.values()):
                 return True
-        elif after.ballots < before.ballots or any(
-            after.votes.get(party, 0) < votes for party, votes in before.votes.items()
-        ):
+        elif after.ballots < before.ballots:
             return True
+        else:
+            votes_now = after.votes
+            for party, votes in before.votes.items():
+                if votes_now.get(party, 0) < votes:
+                    return True
     return False
 
 

@@ -1,7 +1,7 @@
 """One push WebSocket: frames to the session, answers back, several to a frame."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -23,6 +23,7 @@ from gateway.wire.session import (
     PushSession,
     Sent,
     Unreadable,
+    text_frame,
 )
 
 PING_S = 20.0
@@ -75,6 +76,7 @@ class PushSocket:
         self._farewell: float | None = None
         self._sending_since: float | None = None
         self._transport: asyncio.Transport | None = None
+        self._greeted = False
 
     # What the writer calls.
 
@@ -84,8 +86,21 @@ class PushSocket:
         self._settled.append((self._names.pop(key), outcome, True))
 
     def flush(self) -> None:
-        """Have what was settled sent."""
-        self._wanted.set()
+        """Have what was settled sent: now, where the client has taken all before; else when it does.
+
+        Now costs no turn of a task.
+        """
+        transport = self._transport
+        if transport is not None and self._takes_all(transport):
+            for frame in self._result_frames():
+                transport.write(text_frame(frame))
+        if self._settled or self._ending is not None or self._farewell is not None:
+            self._wanted.set()
+
+    def _takes_all(self, transport: asyncio.Transport) -> bool:
+        """Whether what is written now leaves at once, and nothing may come before it."""
+        closed = self._socket.closed or transport.is_closing()
+        return self._greeted and not closed and not transport.get_write_buffer_size()
 
     # What the door calls.
 
@@ -121,6 +136,7 @@ class PushSocket:
             self._session = PushSession(credit, rehearsal=self._standing().registry.rehearsal)
             async with asyncio.timeout(SEND_S):
                 await self._send(self._session.hello(datetime.now(UTC)))
+            self._greeted = True
             async with asyncio.TaskGroup() as parts:
                 reading = parts.create_task(self._read(), name="reports")
                 answering = parts.create_task(self._answer(), name="answers")
@@ -221,15 +237,22 @@ class PushSocket:
                 return WSCloseCode.GOING_AWAY, b""
 
     async def _send_settled(self) -> None:
-        credit = self._bank.settle(self)
         if not self._settled:
+            credit = self._bank.settle(self)
             if credit != self._session.credit:
                 await self._send(self._session.grant(credit))
+        for frame in self._result_frames():
+            await self._send(frame)
+
+    def _result_frames(self) -> Iterator[bytes]:
+        """Give the frames that answer what is settled; what a frame answers is open until the next is asked for."""
+        if not self._settled:
             return
+        credit = self._bank.settle(self)
         while self._settled:
             part = self._settled[:RESULTS_MAX]
             del self._settled[:RESULTS_MAX]
-            await self._send(self._session.results([(name, outcome) for name, outcome, _ in part], credit))
+            yield self._session.results([(name, outcome) for name, outcome, _ in part], credit)
             self._session.answered(sum(counted for _, _, counted in part))
             for _, outcome, _ in part:
                 self._metrics.answered(outcome)

@@ -27,6 +27,16 @@ _ID_BITS = 63
 Identifier = int | str | None
 
 
+def text_frame(payload: bytes) -> bytes:
+    """Return a text as one frame from a server: whole, unmasked (RFC 6455, section 5.2)."""
+    size = len(payload)
+    if size < 126:
+        return b"\x81%c%b" % (size, payload)
+    if size < 1 << 16:
+        return b"\x81\x7e%b%b" % (size.to_bytes(2), payload)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8), payload)
+
+
 class _Frame(msgspec.Struct, frozen=True, gc=False):
     """A frame from a client. Members it does not know are ignored, as the contract has it for readers."""
 

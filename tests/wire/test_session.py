@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -17,6 +19,7 @@ from gateway.wire.session import (
     PushSession,
     Sent,
     Unreadable,
+    text_frame,
 )
 from tests.election.makers import BEYOND_BMP
 
@@ -260,3 +263,25 @@ def test_results_carry_each_outcome_beside_its_id(rehearsal: bool) -> None:
     assert [result["outcome"] for result in results] == ["accepted", "refused", "retry", "refused"]
     assert results[0]["accepted_at"] == "2025-09-08T20:36:55Z"
     assert [result.get("rehearsal", False) for result in results[:3]] == [rehearsal] * 3
+
+
+async def test_a_text_frame_is_read_by_others() -> None:
+    """At every length of its head (RFC 6455, section 5.2)."""
+    texts = ["x" * size for size in (0, 1, 125, 126, 127, 65_535, 65_536, 70_000)]
+
+    async def serve(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        assert request.transport is not None
+        request.transport.write(b"".join(text_frame(text.encode()) for text in texts))
+        await socket.receive()
+        return socket
+
+    application = web.Application()
+    application.router.add_get("/", serve)
+    async with (
+        TestServer(application) as server,
+        TestClient(server) as client,
+        client.ws_connect("/", max_msg_size=0) as socket,
+    ):
+        assert [await socket.receive_str(timeout=10) for _ in texts] == texts
