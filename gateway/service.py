@@ -8,6 +8,8 @@ import asyncio
 import gc
 import logging
 import os
+import resource
+import ssl
 from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -16,13 +18,15 @@ import structlog
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-from gateway import logs
+from gateway import logs, tracing
 from gateway.control import Control, listen_socket, supervised
+from gateway.errors import GatewayError
 from gateway.feed.hub import Hub
+from gateway.journal.condition import Watch
 from gateway.journal.connection import Pool, notifications, open_pool
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
-from gateway.metrics import FeedMetrics, PushMetrics, exposition
+from gateway.metrics import DoorMetrics, FeedMetrics, PushMetrics, exposition, feel_loop
 from gateway.web.connections import HEAD_S, KEEPALIVE_S, Connections
 from gateway.web.feed_door import FeedDoor
 from gateway.web.push_door import PushDoor
@@ -62,7 +66,12 @@ async def push_service(control: Control) -> None:
     config, metrics = control.config, PushMetrics()
     connections = Connections(config, metrics)
     assert config.database_url is not None
-    async with open_pool(config.database_url) as pool, asyncio.TaskGroup() as parts:
+    async with (
+        open_pool(config.database_url) as pool,
+        open_pool(config.database_url, most=1) as watched,
+        asyncio.TaskGroup() as parts,
+    ):
+        watch = Watch(watched, metrics.database, held_back=True)
         writing: list[asyncio.Task[None]] = []
         door = PushDoor(
             config,
@@ -71,14 +80,26 @@ async def push_service(control: Control) -> None:
             connections,
             lambda writer: writing.append(parts.create_task(writer.run(), name="writer")),
         )
-        control.metrics = lambda: exposition(metrics.registry, door.refresh_gauges)
+
+        def refresh() -> None:
+            door.refresh_gauges()
+            _tell_pool(metrics, pool)
+            _tell_held_back(metrics, watch, door.released())
+
+        def heard() -> None:
+            metrics.database.notified.inc()
+            door.elections.want()
+
+        control.metrics = lambda: exposition(metrics.registry, refresh)
         background = [
             parts.create_task(door.run(), name="push door"),
             parts.create_task(connections.run(), name="connections"),
-            parts.create_task(notifications(config.database_url, door.elections.want), name="notifications"),
+            parts.create_task(notifications(config.database_url, heard), name="notifications"),
+            parts.create_task(watch.run(), name="watch"),
+            parts.create_task(feel_loop(metrics.loop_lag), name="loop"),
         ]
         application = door.application(lambda: control.door_ready)
-        async with listening(application, control, connections, push_certificate(config)) as server:
+        async with listening(application, control, connections, push_certificate(config), metrics) as server:
             await _until_ready(control, door.elections.wait_known())
             await control.stop.wait()
             control.set_ready(False)
@@ -121,17 +142,33 @@ async def feed_service(control: Control) -> None:
     connections = Connections(config, metrics)
     url = config.feed_database_url or config.database_url
     assert url is not None
-    async with open_pool(url, feed=True) as pool, asyncio.TaskGroup() as parts:
+    async with (
+        open_pool(url, feed=True) as pool,
+        open_pool(url, feed=True, most=1) as watched,
+        asyncio.TaskGroup() as parts,
+    ):
+        watch = Watch(watched, metrics.database, held_back=False)
         hub = Hub(PublicRecord(pool), metrics, heartbeat_s=config.heartbeat_s)
         door = FeedDoor(config, hub, metrics, connections)
-        control.metrics = lambda: exposition(metrics.registry, hub.refresh_gauges)
+
+        def refresh() -> None:
+            door.refresh_gauges()
+            _tell_pool(metrics, pool)
+
+        def heard() -> None:
+            metrics.database.notified.inc()
+            hub.wake()
+
+        control.metrics = lambda: exposition(metrics.registry, refresh)
         background = [
             parts.create_task(hub.run(), name="hub"),
             parts.create_task(connections.run(), name="connections"),
-            parts.create_task(notifications(url, hub.wake, feed=True), name="notifications"),
+            parts.create_task(notifications(url, heard, feed=True), name="notifications"),
+            parts.create_task(watch.run(), name="watch"),
+            parts.create_task(feel_loop(metrics.loop_lag), name="loop"),
         ]
         application = door.application(lambda: control.door_ready and hub.ready)
-        async with listening(application, control, connections, feed_certificate(config)) as server:
+        async with listening(application, control, connections, feed_certificate(config), metrics) as server:
             await _until_ready(control, hub.wait_ready())
             await control.stop.wait()
             control.set_ready(False)
@@ -139,6 +176,20 @@ async def feed_service(control: Control) -> None:
             door.send_away()
         for task in background:
             task.cancel()
+
+
+def _tell_pool(metrics: DoorMetrics, pool: Pool) -> None:
+    metrics.database.pool(pool.get_size(), pool.get_idle_size(), pool.get_max_size())
+
+
+def _tell_held_back(metrics: PushMetrics, watch: Watch, released: Collection[str]) -> None:
+    """Set what embargoes hold back, and apart from it what should be public and is not released."""
+    now = watch.now()
+    held = {election: each for election, each in watch.held_back.items() if election not in released}
+    embargoed = {election: each for election, each in held.items() if now < each.publish_from}
+    metrics.embargoed.set({election: each.accepted for election, each in embargoed.items()})
+    metrics.embargoed_oldest.set({election: each.embargoed_s(now) for election, each in embargoed.items()})
+    metrics.unpublished_oldest.set({election: each.overdue_s(now) for election, each in held.items()})
 
 
 async def _until_ready(control: Control, ready: Coroutine[None, None, None]) -> None:
@@ -159,6 +210,7 @@ async def listening(
     control: Control,
     connections: Connections,
     certificate: Certificate | None,
+    metrics: DoorMetrics,
 ) -> AsyncIterator[asyncio.Server]:
     """Take connections on the door's port, shared with the other workers of the door."""
     config = control.config
@@ -168,7 +220,8 @@ async def listening(
     assert runner.server is not None
     tls = certificate.context() if certificate is not None else None
     if certificate is not None and tls is not None:
-        control.renew = partial(certificate.renew, tls)
+        _tell_end(certificate, control.role, metrics)
+        control.renew = partial(_renew, certificate, tls, control.role, metrics)
     try:
         server = await asyncio.get_running_loop().create_server(
             partial(connections.handler, runner.server, _PROTOCOL),
@@ -184,14 +237,36 @@ async def listening(
         await runner.cleanup()
 
 
+def _renew(certificate: Certificate, tls: ssl.SSLContext, door: str, metrics: DoorMetrics) -> None:
+    certificate.renew(tls)
+    _tell_end(certificate, door, metrics)
+
+
+def _tell_end(certificate: Certificate, door: str, metrics: DoorMetrics) -> None:
+    """Note when a certificate ends; one that can be served and not be read is served all the same."""
+    try:
+        metrics.certificate(door, certificate.ends_at())
+    except (GatewayError, OSError, ValueError) as error:
+        log.warning("the end of the certificate is not known", error=str(error))
+
+
 async def work(fd: int) -> int:
     """Be the worker at the other end of a supervisor's channel; return the exit status."""
+    open_as_many_as_may_be()
     async with supervised(fd) as control:
         config = control.config
         logs.configure(control.name, format=config.log_format, level=config.log_level)
+        tracing.begin(control.name)
         _collect_rarely()
         await {"push": push_service, "feed": feed_service}[control.role](control)
+    tracing.end()
     return 0
+
+
+def open_as_many_as_may_be() -> None:
+    """Raise the limit of open files as far as this process may: each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _collect_rarely() -> None:

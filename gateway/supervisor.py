@@ -15,16 +15,20 @@ import sys
 import threading
 from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 import structlog
 
+from gateway import __version__
 from gateway.admin import admin_port
 from gateway.config import PREFIX, Config
 from gateway.control import OVERDUE_S, Assignment, Role, ToWorker, listen_socket
+from gateway.metrics import ProcessMetrics, exposition, feel_loop, sample_lines
 from gateway.metrics_merge import merge_metrics
+from gateway.systemd import ServiceManager
 from gateway.workers import STEADY_S, Backoff, Worker
 
 WORKER_COMMAND = (sys.executable, "-m", "gateway", "worker")
@@ -113,7 +117,10 @@ async def supervise(
     stop = stop or asyncio.Event()
     with ExitStack() as held:
         config, ports, admin = _take_ports(config, held)
+        manager = ServiceManager.of(os.environ)
         machine = Supervisor(config, worker_command)
+        if database is not None:
+            machine.data_dir = config.data_dir
         held.enter_context(_signals(stop, machine.end_at_once, machine.renew))
         async with AsyncExitStack() as doors, asyncio.TaskGroup() as parts:
             if admin is not None:
@@ -121,10 +128,15 @@ async def supervise(
             kept = [
                 parts.create_task(machine.keep(worker, stop), name=worker.name) for worker in machine.workers
             ]
-            others = [parts.create_task(machine.announce(ports, on_started), name="announce")]
+            others = [
+                parts.create_task(machine.announce(ports, manager, on_started), name="announce"),
+                parts.create_task(manager.keep_informed(machine.answers), name="service manager"),
+                parts.create_task(feel_loop(machine.own.loop_lag), name="loop"),
+            ]
             if database is not None:
                 others.append(parts.create_task(machine.keep_database(database, stop), name="database"))
             await stop.wait()
+            manager.stopping()
             await machine.drain(kept)
             for task in others:
                 task.cancel()
@@ -148,6 +160,9 @@ class Supervisor:
             for index in range(count)
         ]
         self.status = 0
+        self.own = ProcessMetrics()
+        self.data_dir: Path | None = None
+        """Where the database lives that lives with this machine."""
         self._drain_max_s = config.drain_s + OVERDUE_S
         self._draining = False
         self._doors_ready: dict[Role, bool] = {worker.role: False for worker in self.workers}
@@ -195,9 +210,12 @@ class Supervisor:
         self.status = 1
         stop.set()
 
-    async def announce(self, ports: Ports, on_started: Callable[[Ports], None] | None) -> None:
+    async def announce(
+        self, ports: Ports, manager: ServiceManager, on_started: Callable[[Ports], None] | None
+    ) -> None:
         """Tell once that all workers are ready."""
         await self._all_ready.wait()
+        manager.ready()
         log.info("started", push=ports.push, feed=ports.feed, admin=ports.admin)
         if on_started is not None:
             on_started(ports)
@@ -242,13 +260,22 @@ class Supervisor:
         status = "draining" if self._draining else "ready" if ready else "not_ready"
         return ready, {"status": status, "workers": workers}
 
+    async def answers(self, patience_s: float) -> bool:
+        """Whether every worker is there and says something when asked; a drain has a bound of its own."""
+        if self._draining:
+            return True
+        asked = [worker.ask_metrics() for worker in self.workers]
+        await asyncio.wait(asked, timeout=patience_s)
+        return all(answer.done() and answer.result() is not None for answer in asked)
+
     async def metrics(self) -> str:
         """What all processes count; a worker that does not say so in METRICS_S is down."""
         asked = {worker.name: worker.ask_metrics() for worker in self.workers}
         await asyncio.wait(asked.values(), timeout=METRICS_S)
         texts = {name: answer.result() for name, answer in asked.items() if answer.done()}
         told = {name: text for name, text in texts.items() if text is not None}
-        return merge_metrics([*told.items(), (None, self._own_metrics(set(told)))])
+        own = exposition(self.own.registry).decode()
+        return merge_metrics([*told.items(), ("supervisor", own), (None, self._own_metrics(set(told)))])
 
     def _own_metrics(self, up: Container[str]) -> str:
         figures: list[tuple[str, str, str, Callable[[Worker], int]]] = [
@@ -258,16 +285,41 @@ class Supervisor:
         ]
         lines = []
         for name, kind, about, figure in figures:
-            lines += [f"# HELP valgnatt_{name} {about}", f"# TYPE valgnatt_{name} {kind}"]
-            lines += [
-                f'valgnatt_{name}{{process="{worker.name}"}} {int(figure(worker))}' for worker in self.workers
+            samples = [(f'process="{worker.name}"', int(figure(worker))) for worker in self.workers]
+            lines += sample_lines(f"valgnatt_{name}", kind, about, samples)
+        doors = [(f'door="{role}"', int(ready)) for role, ready in self._doors_ready.items()]
+        lines += sample_lines(
+            "valgnatt_door_ready", "gauge", "Whether all workers of a door are ready.", doors
+        )
+        about = "Restarts of the embedded Postgres."
+        lines += sample_lines(
+            "valgnatt_database_restarts_total", "counter", about, [("", self._database_restarts)]
+        )
+        version = f'version="{__version__}"'
+        lines += sample_lines("valgnatt_build_info", "gauge", "Which program this is.", [(version, 1)])
+        return "\n".join(lines + self._disk_lines())
+
+    def _disk_lines(self) -> list[str]:
+        """What the disk of a database of this machine has left; of another one nothing is known here."""
+        if self.data_dir is None:
+            return []
+        with suppress(OSError):
+            disk = os.statvfs(self.data_dir)
+            return [
+                *sample_lines(
+                    "valgnatt_disk_free_bytes",
+                    "gauge",
+                    "What the embedded Postgres can still write.",
+                    [("", disk.f_bavail * disk.f_frsize)],
+                ),
+                *sample_lines(
+                    "valgnatt_disk_size_bytes",
+                    "gauge",
+                    "Size of that disk.",
+                    [("", disk.f_blocks * disk.f_frsize)],
+                ),
             ]
-        lines += [
-            "# HELP valgnatt_database_restarts_total Restarts of the embedded Postgres.",
-            "# TYPE valgnatt_database_restarts_total counter",
-            f"valgnatt_database_restarts_total {self._database_restarts}",
-        ]
-        return "\n".join(lines)
+        return []
 
     def _changed(self) -> None:
         """Tell the workers of each door what has changed for it."""

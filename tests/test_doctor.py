@@ -264,9 +264,9 @@ def test_room_is_measured_where_it_can_be(facts: Facts) -> None:
 
 def test_connections_are_counted_as_processes_open_them() -> None:
     """Those of feeds with an address of their own go there."""
-    assert connections_wanted(Config(push_workers=2, feed_workers=3)) == 5 * 9 + 3
-    assert connections_wanted(Config(role="push", push_workers=2)) == 2 * 9 + 3
-    assert connections_wanted(Config(feed_database_url="postgresql://x")) == 9 + 3
+    assert connections_wanted(Config(push_workers=2, feed_workers=3)) == 5 * 10 + 3
+    assert connections_wanted(Config(role="push", push_workers=2)) == 2 * 10 + 3
+    assert connections_wanted(Config(feed_database_url="postgresql://x")) == 10 + 3
 
 
 def test_what_feeds_may_read_is_told(facts: Facts) -> None:

@@ -35,14 +35,12 @@ from gateway.journal.administration import administration
 from gateway.journal.connection import FEED_ROLE, Connection, answering, connect
 from gateway.journal.embedded import find
 from gateway.web.map_file import BadMap, read_map
-from gateway.web.tls import BadCertificate, Certificate, feed_certificate, push_certificate
+from gateway.web.tls import NO_CHECK_TIME, BadCertificate, Certificate, feed_certificate, push_certificate
 
 KNOCK_S = 5.0
 """How long a door may take to answer."""
 ROUNDS = 5
 """How often the database is asked for the time; the quickest answer tells most."""
-_NO_CHECK_TIME = 0x200000
-"""X509_V_FLAG_NO_CHECK_TIME: an expired certificate is to be read, not refused. Source: OpenSSL, x509_vfy.h."""
 
 _SECRET_TABLES = ("report", "token", "head", "contact", "act", "election")
 """Tables of which feeds see views alone."""
@@ -273,7 +271,7 @@ def read_certificate(door: str, certificate: Certificate) -> CertificateFile:
     """Have a server show a certificate to a client, both in memory, and note what the client sees."""
     try:
         certificate.context()
-        shown = _shown(certificate)
+        shown = certificate.shown()
     except (BadCertificate, OSError, ValueError) as error:
         return CertificateFile(door=door, chain=certificate.chain, mistake=str(error))
     names = [value for kind, value in shown.get("subjectAltName", ()) if kind in ("DNS", "IP Address")]
@@ -287,42 +285,15 @@ def read_certificate(door: str, certificate: Certificate) -> CertificateFile:
     )
 
 
-def _shown(certificate: Certificate) -> dict[str, Any]:
-    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname = False
-    client.load_verify_locations(certificate.chain)  # the certificate itself is trusted, so that it is read
-    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
-    shown = _handshake(certificate, client).getpeercert()
-    assert shown is not None
-    return shown
-
-
 def _authority_known(certificate: Certificate) -> bool | None:
     client = ssl.create_default_context()
     client.check_hostname = False
-    client.verify_flags |= _NO_CHECK_TIME
+    client.verify_flags |= NO_CHECK_TIME
     try:
-        _handshake(certificate, client)
+        certificate.meet(client)
     except ssl.SSLCertVerificationError:
         return False
     return True
-
-
-def _handshake(certificate: Certificate, client: ssl.SSLContext) -> ssl.SSLObject:
-    """Let a client meet the certificate's server. Raises ssl.SSLError where it does not take it."""
-    server = Certificate(certificate.chain, certificate.key).context()
-    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ends = [client.wrap_bio(back, there), server.wrap_bio(there, back, server_side=True)]
-    for _ in range(10):
-        waiting = []
-        for end in ends:
-            try:
-                end.do_handshake()
-            except ssl.SSLWantReadError:
-                waiting.append(end)
-        if not waiting:
-            break
-    return ends[0]
 
 
 def _authorities(path: Path) -> Mapping[str, datetime]:

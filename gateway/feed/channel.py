@@ -153,17 +153,19 @@ class Channel:
         if not len(self):
             self.on_empty()
 
-    def write(self, now: float) -> None:
-        """Send every reader that takes bytes what changed since it was last sent something."""
+    def write(self, now: float) -> int:
+        """Send every reader that takes bytes what changed since it was last sent something; return how many got it."""
         self._skip_unchanged()
         present = self._maker.position
         late, self._late = self._late, {}
+        written = len(late)
         if self.position is not present:
             block = self._maker.since(self.selection, self.position.sequence)
             self.position = present
-            self._broadcast(block, now)
+            written += self._broadcast(block, now)
         for reader, position in late.items():
             self._send(reader, self._maker.since(self.selection, position.sequence), now)
+        return written
 
     def beat(self, now: float) -> None:
         """Send an empty block, so that everyone knows the stream lives.
@@ -195,7 +197,7 @@ class Channel:
             if not block.areas:
                 self.position = present
 
-    def _broadcast(self, block: Block, now: float) -> None:
+    def _broadcast(self, block: Block, now: float) -> int:
         data = block.bytes(gzip=self.gzip)
         self.wrote_at = now
         stuck = []
@@ -206,7 +208,9 @@ class Channel:
         for reader in stuck:
             self._in_step.discard(reader)
             self._block(reader, block, now)
-        self._count(len(data), len(self._in_step) + len(stuck))
+        readers = len(self._in_step) + len(stuck)
+        self._count(len(data), readers)
+        return readers
 
     def _send(self, reader: Reader, block: Block, now: float, head: bytes = b"") -> None:
         data = block.bytes(gzip=self.gzip)

@@ -5,6 +5,7 @@ so a lost one costs nothing, and a replica, which has none, serves as well.
 """
 
 import asyncio
+from datetime import UTC, datetime
 
 import structlog
 
@@ -72,6 +73,12 @@ class Hub:
         channels = [channel for feed in self._feeds.values() for channel in feed.channels]
         self._metrics.readers.set(sum(len(channel) for channel in channels))
         self._metrics.slow.set(sum(channel.blocked for channel in channels))
+        self._metrics.channels.set(len(channels))
+        self._metrics.standby.set(any(feed.head.standby for feed in self._feeds.values()))
+        now = datetime.now(UTC)
+        late = {name: feed.transfers.unpublished(feed.beyond, now) for name, feed in self._feeds.items()}
+        self._metrics.unpublished.set({name: count for name, (count, _) in late.items()})
+        self._metrics.unpublished_oldest.set({name: age_s for name, (_, age_s) in late.items()})
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -95,6 +102,7 @@ class Hub:
     async def _look(self, parts: asyncio.TaskGroup) -> bool:
         moved = False
         heads = await self._record.heads()
+        self._metrics.record_read.now()
         self._let_go({head.id for head in heads})
         for head in heads:
             feed = self._feeds.get(head.id)

@@ -9,6 +9,7 @@ from typing import Protocol
 import orjson
 import structlog
 
+from gateway import tracing
 from gateway.election.registry import Registry, read_registry
 from gateway.election.report import Publication
 from gateway.election.state import Cursor, ElectionState, HistoryChanged
@@ -149,6 +150,7 @@ class ElectionFeed:
         self.beyond: dict[str, Beyond] = {}
         self.contacts: dict[str, datetime] = {}
         self._channels: dict[tuple[str, bool, int], Channel] = {}
+        self._since = datetime.now(UTC)  # what was published before is read as history: it is not late
         self._settled.clear()
 
     @property
@@ -224,7 +226,10 @@ class ElectionFeed:
             await self._wanted.wait()
             self._wanted.clear()
             try:
-                await self._follow()
+                with tracing.span(
+                    "apply", election=self.id, after=self.state.sequence, to=self.head.sequence
+                ):
+                    await self._follow()
                 await asyncio.sleep(min(REST * self._pass_s, REST_MOST_S))
             except HistoryChanged as error:
                 log.error("the record is another one; starting over", election=self.id, reason=str(error))
@@ -255,6 +260,7 @@ class ElectionFeed:
 
     def close(self) -> None:
         """Let everyone go: the election is not in the record any more, and what was shown of it is not either."""
+        self._metrics.sequence.remove(self.id)
         channels = self.channels
         self.begin(self.document)
         waiting, self._waiting = self._waiting, []
@@ -320,7 +326,8 @@ class ElectionFeed:
             self.state.apply(publication)
             self.archive.append(publication)
             self.transfers.applied(publication, now)
-            self._metrics.apply_lag.observe((now - publication.published_at).total_seconds())
+            if publication.published_at >= self._since:
+                self._metrics.apply_lag.observe((now - publication.published_at).total_seconds())
         self._metrics.applied.inc(len(publications))
         self._sequence_gauge.set(self.state.sequence)
 
@@ -329,6 +336,7 @@ class ElectionFeed:
         self._settled.set()
         if not applied and self.maker.settled:
             return
+        before = self.maker.position.sequence
         self.maker.advance()
         sequence = self.state.sequence
         for entry in [entry for entry in self._waiting if entry[0] <= sequence]:
@@ -336,14 +344,17 @@ class ElectionFeed:
             if not entry[1].done():
                 entry[1].set_result(None)
         now = asyncio.get_running_loop().time()
-        for channel in self.channels:
-            if not channel.every_s:
-                channel.write(now)
+        written = sum(channel.write(now) for channel in self.channels if not channel.every_s)
         self._pass_s = asyncio.get_running_loop().time() - now
         written_at = datetime.now(UTC)
         self.transfers.written(applied, written_at)
+        if written:
+            self._metrics.delivered.inc(sequence - before)
         for publication in applied:
-            self._metrics.write_lag.observe((written_at - publication.published_at).total_seconds())
+            if publication.published_at >= self._since:
+                self._metrics.write_lag.observe((written_at - publication.published_at).total_seconds())
+                if publication.accepted_at == publication.published_at:
+                    self._metrics.through_lag.observe((written_at - publication.received_at).total_seconds())
 
     def beat(self, now: float, tick: int, heartbeat_s: float) -> None:
         """Serve the paces whose turn it is, and whoever has heard nothing for a while. Called once a second."""

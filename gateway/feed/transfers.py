@@ -109,6 +109,18 @@ class Transfers:
             transfer = self._by_area[self._of_unit[publication.unit]]
             transfer.lags["written"].add((now - publication.published_at).total_seconds())
 
+    def unpublished(self, beyond: Mapping[str, Beyond], now: datetime) -> tuple[int, float]:
+        """Return how many reports are public and not applied here, and the age of the oldest in seconds."""
+        late = [
+            (each.accepted - self._by_area[municipality].published, each.oldest_published_at)
+            for municipality, each in beyond.items()
+            if each.accepted > self._by_area[municipality].published
+        ]
+        if not late:
+            return 0, 0.0
+        oldest_at = min(published_at for _, published_at in late)
+        return sum(count for count, _ in late), max(0.0, (now - oldest_at).total_seconds())
+
     def documents(
         self,
         beyond: Mapping[str, Beyond],

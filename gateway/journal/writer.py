@@ -12,6 +12,7 @@ from typing import Protocol
 
 import structlog
 
+from gateway import tracing
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
 from gateway.election.report import Report, decode_report, warnings_of
 from gateway.election.validation import ValidReport
@@ -46,7 +47,7 @@ class Waiting:
     `standing` is the election by which it is valid; where the writer knows a later one, it is checked again.
     """
 
-    __slots__ = ("answers", "key", "received_at", "sender", "standing", "valid")
+    __slots__ = ("answers", "key", "received_at", "sender", "standing", "trace", "valid")
 
     standing: Standing  # set when it is submitted
 
@@ -58,6 +59,7 @@ class Waiting:
         self.received_at = received_at
         self.answers = answers
         self.key = key
+        self.trace = tracing.present()
 
 
 class BatchWriter:
@@ -96,6 +98,12 @@ class BatchWriter:
         self._closed = False
         self._available = True
         self._recent: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+        self._unanswered: dict[Waiting, None] = {}  # in the order submitted
+
+    @property
+    def oldest_at(self) -> datetime | None:
+        """When the oldest report was read that was submitted and is not answered; None: there is none."""
+        return next((waiting.received_at for waiting in self._unanswered), None)
 
     @property
     def available(self) -> bool:
@@ -112,6 +120,7 @@ class BatchWriter:
             raise Draining("this process is about to end")
         waiting.standing = self._standing
         self.room.put(waiting.sender, waiting, credited=credited)
+        self._unanswered[waiting] = None
         self._wanted.set()
 
     def follow(self, standing: Standing) -> None:
@@ -164,8 +173,14 @@ class BatchWriter:
             self._answer_all(batch, Draining.code, 1.0)
             raise
         self._set_available(True)
+        now, accepted = datetime.now(UTC), 0
         for waiting, outcome in outcomes:
+            if isinstance(outcome, Receipt):
+                accepted += not outcome.duplicate
+                self._metrics.receipt.observe((now - waiting.received_at).total_seconds())
+            self._unanswered.pop(waiting, None)
             waiting.answers.settle(waiting.key, outcome)
+        self._metrics.accepted.inc(accepted)
         for answers in {id(waiting.answers): waiting.answers for waiting, _ in outcomes}.values():
             answers.flush()
 
@@ -176,12 +191,13 @@ class BatchWriter:
             batch = self._check_again(batch, settled)
             started = asyncio.get_running_loop().time()
             try:
-                appended = await self._journal.append(
-                    self._standing.key,
-                    self._standing.version,
-                    [waiting.valid for waiting in batch],
-                    [waiting.received_at for waiting in batch],
-                )
+                with tracing.span("append", (waiting.trace for waiting in batch), reports=len(batch)):
+                    appended = await self._journal.append(
+                        self._standing.key,
+                        self._standing.version,
+                        [waiting.valid for waiting in batch],
+                        [waiting.received_at for waiting in batch],
+                    )
             except (VersionChanged, ElectionUnknown):
                 self._standing = await self._renew()
                 continue
@@ -220,7 +236,10 @@ class BatchWriter:
         if not batch:
             raise JournalUnavailable(str(error)) from error
         report = batch[0].valid.report
-        log.error("report refused by Postgres", unit=report.unit, revision=report.revision, error=str(error))
+        with tracing.within(batch[0].trace):
+            log.error(
+                "report refused by Postgres", unit=report.unit, revision=report.revision, error=str(error)
+            )
         return [(batch[0], Refusal(error.code, report.unit, report.revision))]
 
     async def _outcomes(self, batch: list[Waiting], appended: Appended) -> list[tuple[Waiting, Outcome]]:
@@ -297,6 +316,7 @@ class BatchWriter:
     async def _stand_off(self, batch: Sequence[Waiting], error: GatewayError) -> None:
         """Answer a batch whose outcome is unknown and wait until Postgres answers again, refusing what waits."""
         log.warning("journal unavailable", error=str(error), waiting=len(batch) + len(self.room))
+        self._metrics.failed.inc()
         self._set_available(False)
         self._answer_all(batch, JournalUnavailable.code, self.room.delay_s())
         pause_s = AWAY_FIRST_S
@@ -324,6 +344,7 @@ class BatchWriter:
     def _answer_all(self, batch: Sequence[Waiting], code: str, retry_after_s: float) -> None:
         for waiting in batch:
             report = waiting.valid.report
+            self._unanswered.pop(waiting, None)
             waiting.answers.settle(waiting.key, Retry(code, retry_after_s, report.unit, report.revision))
         for answers in {id(waiting.answers): waiting.answers for waiting in batch}.values():
             answers.flush()

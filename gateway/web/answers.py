@@ -5,12 +5,14 @@ Source: RFC 9457 (problem details), RFC 9110 section 10.2.3 (Retry-After).
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
+from gateway import tracing
 from gateway.wire.events import to_json
 
 log = structlog.get_logger()
@@ -108,12 +110,30 @@ async def harden(_: web.Request, response: web.StreamResponse) -> None:
         response.headers.setdefault(name, value)
 
 
-@web.middleware
-async def problems(request: web.Request, handler: Any) -> web.StreamResponse:
-    """Turn what goes wrong into problem documents, also what aiohttp itself refuses."""
+def problems(note: Callable[[str], None]) -> Middleware:
+    """Return a middleware that turns what goes wrong into problem documents, and notes the code of each.
+
+    A request with a valid `traceparent` is answered within that trace.
+    """
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Any) -> web.StreamResponse:
+        if tracing.HEADER not in request.headers:
+            return await _answered(request, handler, note)
+        with tracing.within(tracing.parse_traceparent(request.headers.getall(tracing.HEADER))):
+            answer = await _answered(request, handler, note)
+            log.debug("answered", method=request.method, path=request.path[:100], status=answer.status)
+            return answer
+
+    return middleware
+
+
+async def _answered(request: web.Request, handler: Any, note: Callable[[str], None]) -> web.StreamResponse:
+    """Answer a request, also where aiohttp itself refuses it."""
     try:
         response: web.StreamResponse = await handler(request)
     except Problem as problem:
+        note(problem.code)
         return problem.response()
     except web.HTTPException as error:
         if error.status < 400:
@@ -122,11 +142,13 @@ async def problems(request: web.Request, handler: Any) -> web.StreamResponse:
         code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(
             error.status, "bad_request"
         )
+        note(code)
         detail = f"{request.method} {request.path[:100]}: {error.reason}"
         return Problem(error.status, code, detail, headers=headers).response()
     except Exception:
         if request.writer.output_size:
             raise  # part of another answer has left already
         log.exception("request failed", method=request.method, path=request.path[:100])
+        note("internal_error")
         return Problem(500, "internal_error", "this is a mistake of the gateway; it was noted").response()
     return response

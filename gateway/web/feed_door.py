@@ -80,6 +80,7 @@ class FeedDoor:
         self._metrics = metrics
         self._connections = connections
         self._readers = 0
+        metrics.readers_max.set(config.readers_max)
         self._readers_of = Tally(config.readers_per_address)
         self._retries = Retries(1500, 4500)
         self._farewells = Retries(500, 1000)
@@ -89,7 +90,7 @@ class FeedDoor:
 
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes."""
-        application = web.Application(middlewares=[_for_any_origin, problems])
+        application = web.Application(middlewares=[_for_any_origin, problems(self._metrics.problems.note)])
         application.on_response_prepare.append(harden)
         router = application.router
         election = "/v1/elections/{election}"
@@ -105,6 +106,13 @@ class FeedDoor:
         add_pages(application)
         add_health(application, ready)
         return application
+
+    def refresh_gauges(self) -> None:
+        """Set the metrics that are counted only when asked for."""
+        self._hub.refresh_gauges()
+        self._metrics.connections.set(len(self._connections))
+        streams = sum(len(channel) for feed in self._hub.feeds() for channel in feed.channels)
+        self._metrics.publication_readers.set(max(0, self._readers - streams))
 
     def send_away(self) -> None:
         """Tell every reader when to come back, the more of them the more spread, and close them."""
@@ -144,8 +152,10 @@ class FeedDoor:
             wish = _read_wish(request, feed)
             self._require_room(client)
         except Problem as problem:
-            if browser and problem.status in (429, 503):
-                return self._turn_away(problem)
+            if problem.status in (429, 503):
+                self._metrics.turned_away.inc()
+                if browser:
+                    return self._turn_away(problem)
             raise
         reader = take_over(request, Reader, partial(self._forget, client))
         if reader is not None:
@@ -175,7 +185,6 @@ class FeedDoor:
 
     def _turn_away(self, problem: Problem) -> web.Response:
         """Send a browser away so that it comes back: on any status but 200 an EventSource gives up for good."""
-        self._metrics.turned_away.inc()
         least_ms = int(1000 * (problem.retry_after_s or FULL_S))
         body = Retries(least_ms, 3 * least_ms, kinds=1).pick(gzip=False)
         return web.Response(
@@ -257,6 +266,7 @@ class FeedDoor:
             self._require_room(client)
         except Problem as problem:
             if problem.status in (429, 503):
+                self._metrics.turned_away.inc()
                 return self._turn_away(problem)
             raise
         if cursor is not None:

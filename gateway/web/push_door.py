@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
+from gateway import tracing
 from gateway.config import Config
 from gateway.errors import Draining, ElectionUnknown, JournalUnavailable, Overloaded
 from gateway.journal.admission import CreditBank
@@ -109,7 +110,8 @@ class PushDoor:
 
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes."""
-        application = web.Application(middlewares=[problems], client_max_size=BODY_MAX)
+        noting = problems(self._metrics.problems.note)
+        application = web.Application(middlewares=[noting], client_max_size=BODY_MAX)
         application.on_response_prepare.append(harden)
         reports = "/v1/elections/{election}/reports"
         application.router.add_post(reports, self.post_reports)
@@ -160,7 +162,17 @@ class PushDoor:
         self._metrics.connections.set(len(self._connections))
         self._metrics.sockets.set(sum(len(held.sockets) for held in self._open.values()))
         self._metrics.waiting.set(sum(len(held.writer.room) for held in self._open.values()))
+        self._metrics.room.set(sum(held.writer.room.capacity for held in self._open.values()))
+        oldest = [held.writer.oldest_at for held in self._open.values()]
+        waiting_since = min((each for each in oldest if each is not None), default=None)
+        self._metrics.oldest_waiting.set(
+            (datetime.now(UTC) - waiting_since).total_seconds() if waiting_since is not None else 0.0
+        )
         self._metrics.available.set(all(held.writer.available for held in self._open.values()))
+
+    def released(self) -> set[str]:
+        """Return the elections that are known to be released."""
+        return {election for election, held in self._open.items() if held.writer.released}
 
     async def run(self) -> None:
         """Do the door's chores until cancelled: embargoes that pass, credit, expired tokens, contacts."""
@@ -266,7 +278,10 @@ class PushDoor:
         """`POST /v1/elections/{election}/reports`: one report, an array, or a report a line."""
         held, token = await self._authenticate(request)
         _require_sender(token)
-        with self._underway(held, token, request.content_length):
+        with (
+            self._underway(held, token, request.content_length),
+            tracing.span("push", election=held.standing.id),
+        ):
             return await deliver(request, await self._decided(held, token, request))
 
     async def _decided(self, held: OpenElection, token: Token, request: web.Request) -> web.Response:

@@ -2,9 +2,13 @@
 
 import ssl
 from pathlib import Path
+from typing import Any
 
 from gateway.config import Config
 from gateway.errors import GatewayError
+
+NO_CHECK_TIME = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME: an expired certificate is to be read, not refused. Source: OpenSSL, x509_vfy.h."""
 
 
 class BadCertificate(GatewayError):
@@ -42,6 +46,39 @@ class Certificate:
         """
         self.context()
         self._read_into(context)
+
+    def shown(self) -> dict[str, Any]:
+        """Return what a client sees of the certificate. Raises BadCertificate, or ssl.SSLError."""
+        client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        client.check_hostname = False
+        client.load_verify_locations(self.chain)  # the certificate itself is trusted, so that it is read
+        client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | NO_CHECK_TIME
+        shown = self.meet(client).getpeercert()
+        assert shown is not None
+        return shown
+
+    def meet(self, client: ssl.SSLContext) -> ssl.SSLObject:
+        """Have a server show the certificate to a client, both in memory; return the client's end.
+
+        Raises BadCertificate, or ssl.SSLError where the client does not take it.
+        """
+        server = Certificate(self.chain, self.key).context()
+        there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+        ends = [client.wrap_bio(back, there), server.wrap_bio(there, back, server_side=True)]
+        for _ in range(10):
+            waiting = []
+            for end in ends:
+                try:
+                    end.do_handshake()
+                except ssl.SSLWantReadError:
+                    waiting.append(end)
+            if not waiting:
+                break
+        return ends[0]
+
+    def ends_at(self) -> float:
+        """Return when the certificate ends, in Unix time. Raises BadCertificate, or ssl.SSLError."""
+        return ssl.cert_time_to_seconds(self.shown()["notAfter"])
 
     def _read_into(self, context: ssl.SSLContext) -> None:
         try:

@@ -80,7 +80,7 @@ async def test_who_does_not_take_its_answer_is_cut(
     _, writer = await server.ask(path)
     await until(lambda: _has(server, 1))
     await until(server.is_left)
-    assert server.under_way == 0
+    await until(lambda: _idle(server))
     writer.transport.abort()
 
 
@@ -93,7 +93,7 @@ async def test_who_takes_nothing_is_cut_long_before_its_time_is_over(
     _, writer = await server.ask(path)
     await until(lambda: _has(server, 1))
     await until(server.is_left)
-    assert server.under_way == 0
+    await until(lambda: _idle(server))
     writer.transport.abort()
 
 

@@ -1,0 +1,169 @@
+"""Real proxies before a real gateway, started from the files that are shipped.
+
+    async with a_proxy("nginx", gateway) as proxy:
+        sender = proxy.sender(await gateway.issue(election, ["0301"]))
+        proxy.asked                      # request lines that reached the feed door
+
+HAProxy reads the shipped file itself and gets its places by the variables that stand at the head of it. nginx reads the
+shipped nginx.conf; of site.conf and listen-*.conf, which are there to be changed, only the places are replaced.
+Between proxy and gateway are lines that know what was asked.
+"""
+
+import asyncio
+import os
+import pwd
+import re
+import shutil
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+
+from tests.faults.servers import Connection, a_line
+from tests.running import Gateway, Sender
+from tests.web.doors import until
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+KINDS = ("haproxy", "nginx")
+_REQUEST = re.compile(rb"^([A-Z]+ \S+) HTTP/1\.1\r$", re.MULTILINE)
+
+
+class Proxied:
+    """A gateway as it is seen through a proxy; whatever is not an address of a door is the gateway's own."""
+
+    def __init__(self, gateway: Gateway, push_port: int, feed_port: int, asked: list[str]) -> None:
+        self._gateway = gateway
+        self.push_url = f"http://127.0.0.1:{push_port}"
+        self.feed_url = f"http://127.0.0.1:{feed_port}"
+        self.asked = asked
+        """What was asked of the feed door, as `GET /v1/elections`, except for health."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._gateway, name)
+
+    def sender(self, direct: Sender) -> Sender:
+        """The same token, through the proxy."""
+        through = object.__new__(Sender)
+        vars(through).update({**vars(direct), "gateway": self})
+        return through
+
+    def times_asked(self, path: str) -> int:
+        """So many requests for what begins so reached the feed door."""
+        return sum(each.startswith(f"GET {path}") for each in self.asked)
+
+
+@asynccontextmanager
+async def a_proxy(kind: str, gateway: Gateway) -> AsyncIterator[Proxied]:
+    """Start a proxy before both doors; skips where there is none."""
+    program = shutil.which(kind) or shutil.which(kind, path="/usr/sbin:/usr/local/sbin")
+    if program is None:
+        pytest.skip(f"no {kind} here")
+    asked: list[str] = []
+    async with AsyncExitStack() as opened:
+        ports = [urlsplit(url).port or 0 for url in (gateway.push_url, gateway.feed_url)]
+        push, feed = [await opened.enter_async_context(a_line(port)) for port in ports]
+
+        def said(_: Connection, data: bytes) -> bool:
+            asked.extend(found.decode() for found in _REQUEST.findall(data) if b"/health/" not in found)
+            return True
+
+        feed.said = said  # type: ignore[method-assign]
+        directory = opened.enter_context(_directory())
+        ports = free_ports(2)
+        command, environ = {"haproxy": _haproxy, "nginx": _nginx}[kind](
+            directory, ports, [push.host, feed.host]
+        )
+        process = await asyncio.create_subprocess_exec(
+            program,
+            *command,
+            env=os.environ | environ,
+            stdin=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        said_by_it = asyncio.create_task(process.communicate())
+        proxied = Proxied(gateway, *ports, asked)
+        try:
+            await _wait_serving(proxied, said_by_it)
+            yield proxied
+        except BaseException as error:
+            _end(process)
+            error.add_note(f"{kind} said: {(await said_by_it)[1].decode()}")
+            raise
+        finally:
+            _end(process)
+            await said_by_it
+
+
+@contextmanager
+def _directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="valgnatt-proxy-") as name:
+        os.chmod(name, 0o755)  # a proxy may give up being root
+        yield Path(name)
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+
+
+def _haproxy(_: Path, ports: list[int], doors: list[str]) -> tuple[list[str], dict[str, str]]:
+    environ = {
+        "PUSH_BIND": f"127.0.0.1:{ports[0]}",
+        "FEED_BIND": f"127.0.0.1:{ports[1]}",
+        "PUSH_SERVER": doors[0],
+        "FEED_SERVER": doors[1],
+        "PROXY_MAXCONN": "200",
+    }
+    if os.getuid() != 0:
+        environ["PROXY_USER"] = pwd.getpwuid(os.getuid()).pw_name
+    return ["-db", "-f", str(DEPLOY / "haproxy" / "haproxy.cfg")], environ
+
+
+def _nginx(directory: Path, ports: list[int], doors: list[str]) -> tuple[list[str], dict[str, str]]:
+    shipped = DEPLOY / "nginx"
+    (directory / "cache").mkdir()
+    site = (shipped / "site.conf").read_text()
+    places = {"127.0.0.1:8081": doors[0], "127.0.0.1:8080": doors[1]}
+    for place, door in places.items():
+        assert site.count(place) == 1
+        site = site.replace(place, door)
+    (directory / "site.conf").write_text(site.replace("/var/cache/nginx", str(directory / "cache")))
+    for name, listens, port in (("push", "listen 9081;", ports[0]), ("feed", "listen 9080;", ports[1])):
+        text = (shipped / f"listen-{name}.conf").read_text()
+        assert text.count(listens) == 1
+        (directory / f"listen-{name}.conf").write_text(text.replace(listens, f"listen 127.0.0.1:{port};"))
+    shutil.copy(shipped / "nginx.conf", directory)
+    options = f"daemon off; pid {directory}/nginx.pid; error_log stderr warn;"
+    return ["-p", str(directory), "-c", str(directory / "nginx.conf"), "-e", "stderr", "-g", options], {}
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody has now."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in held]
+    for each in held:
+        each.close()
+    return ports
+
+
+async def _wait_serving(proxied: Proxied, said: "asyncio.Task[tuple[bytes, bytes]]") -> None:
+    async with aiohttp.ClientSession() as http:
+
+        async def serving() -> bool:
+            assert not said.done(), f"it ended: {said.result()[1].decode()}"
+            try:
+                for url in (proxied.push_url, proxied.feed_url):
+                    async with http.get(f"{url}/health/ready") as response:
+                        if response.status != 200:
+                            return False
+            except aiohttp.ClientError:
+                return False
+            return True
+
+        await until(serving)

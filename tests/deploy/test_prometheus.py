@@ -1,0 +1,263 @@
+"""The alarms and the dashboard that are shipped: sound, about metrics that there are, and of use to who is woken."""
+
+import asyncio
+import json
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+
+from gateway.generator import GeneratedElection
+from tests.small_night import SmallNight, a_small_night
+from tests.web.doors import until
+
+pytestmark = pytest.mark.timeout(180)
+
+ROOT = Path(__file__).parents[2]
+PROMETHEUS = ROOT / "deploy" / "prometheus"
+DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "valgnatt.json").read_text())
+RULES = yaml.safe_load((PROMETHEUS / "rules.yml").read_text())
+ALERTS = [rule for group in RULES["groups"] for rule in group["rules"]]
+DOCUMENT = (ROOT / "docs" / "monitoring.md").read_text()
+
+_NAME = re.compile(r"\b(?:valgnatt|process)_\w+")
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory, small: GeneratedElection) -> Iterator[SmallNight]:
+    with a_small_night(tmp_path_factory.mktemp("watched"), small) as night:
+        yield night
+
+
+def queries() -> list[str]:
+    """What the dashboard asks, as Grafana does with everything chosen."""
+    targets = [target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", ())]
+    words = {"$__rate_interval": "1m", "$instance": ".*", "$election": ".*"}
+    for word, value in words.items():
+        targets = [each.replace(word, value) for each in targets]
+    return targets
+
+
+def program(name: str) -> str:
+    """A program of Prometheus; skips where there is none."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"no {name} here")
+    return found
+
+
+def checked(*words: str | Path) -> None:
+    done = subprocess.run([program("promtool"), *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_promtool_finds_no_fault_with_the_rules_and_the_configuration() -> None:
+    checked("check", "rules", PROMETHEUS / "rules.yml")
+    checked("check", "config", PROMETHEUS / "prometheus.yml")
+
+
+def test_alarms_fire_when_they_should_and_are_silent_else() -> None:
+    """As `rules_test.yml` has it: an embargo wakes nobody, a count that is not public does."""
+    checked("test", "rules", PROMETHEUS / "rules_test.yml")
+    tests = yaml.safe_load((PROMETHEUS / "rules_test.yml").read_text())["tests"]
+    tried = {check["alertname"] for test in tests for check in test["alert_rule_test"] if check["exp_alerts"]}
+    known = {rule["alert"] for rule in ALERTS}
+    assert tried <= known
+    assert {rule["alert"] for rule in ALERTS if rule["labels"]["severity"] == "page"} - tried <= {
+        "ValgnattReceiptsSlow",
+        "ValgnattDatabaseRestarted",
+        "ValgnattWorkerDown",
+        "ValgnattCertificateEnds",
+    }
+
+
+def test_whatever_the_dashboard_asks_is_understood(tmp_path: Path) -> None:
+    rules = [{"record": f"query_{number}", "expr": query} for number, query in enumerate(queries())]
+    (tmp_path / "queries.yml").write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+    checked("check", "rules", tmp_path / "queries.yml")
+
+
+def test_alarms_and_dashboard_are_about_metrics_that_there_are(night: SmallNight) -> None:
+    """Else an alarm is silent for ever, and a panel empty."""
+    told = {sample.name for sample in night.samples}
+    asked = {name for rule in ALERTS for name in _NAME.findall(rule["expr"])}
+    drawn = {name for query in queries() for name in _NAME.findall(query)}
+    assert not (asked | drawn) - told
+    assert len(asked) > 30
+    assert len(drawn) > 40
+
+
+def test_an_alarm_says_what_is_wrong_and_what_to_do() -> None:
+    """In words that are there, to whoever is woken, and with a place to read on."""
+    headings = {heading.lower() for heading in re.findall(r"^### (\w+)$", DOCUMENT, re.MULTILINE)}
+    names = [rule["alert"] for rule in ALERTS]
+    assert len(names) == len(set(names))
+    for rule in ALERTS:
+        assert rule["labels"] == {"severity": rule["labels"]["severity"]}
+        assert rule["labels"]["severity"] in ("page", "ticket")
+        notes = rule["annotations"]
+        assert set(notes) == {"summary", "description", "action", "runbook_url"}
+        assert notes["action"].endswith(".")
+        path, _, anchor = notes["runbook_url"].partition("#")
+        assert path == "docs/monitoring.md"
+        assert anchor == rule["alert"].lower()
+        assert anchor in headings, anchor
+    assert headings & {each for each in headings if each.startswith("valgnatt")} == {
+        each.lower() for each in names
+    }
+
+
+def test_who_is_woken_is_told_which_panel_to_look_at() -> None:
+    """One that there is, for every alarm."""
+    panels = re.findall(r"^- First look: the panel \*(.+)\*\.$", DOCUMENT, re.MULTILINE)
+    assert len(panels) == len(ALERTS)
+    assert set(panels) <= {panel["title"] for panel in DASHBOARD["panels"]}
+
+
+def test_every_metric_is_told_of_in_the_document_and_no_other(night: SmallNight) -> None:
+    """By the name that a query needs; of a histogram, by the one that its samples have in common."""
+    told = {re.sub(r"_(bucket|count|sum)$", "", sample.name) for sample in night.samples}
+    described = set(re.findall(r"^\| `(\w+)`", DOCUMENT, re.MULTILINE))
+    assert {name for name in told if name.startswith("valgnatt")} == {
+        name for name in described if name.startswith("valgnatt")
+    }
+    assert {name for name in told if name.startswith("process")} >= {
+        name for name in described if name.startswith("process")
+    }
+
+
+def test_the_dashboard_is_laid_out_for_one_look() -> None:
+    """Six figures on top, in one row; then what comes in, through, out, and the machine; nothing over another."""
+    panels = DASHBOARD["panels"]
+    assert DASHBOARD["uid"] == "valgnatt-night"
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    top = [panel["title"] for panel in panels if panel["gridPos"]["y"] == 0]
+    assert top == [
+        "Oldest count not public",
+        "Receipts a second",
+        "Receipt, p99",
+        "Push to socket, p99",
+        "Readers",
+        "Journal",
+    ]
+    assert [panel["title"] for panel in panels if panel["type"] == "row"] == [
+        "In",
+        "Through",
+        "Out",
+        "Machine",
+    ]
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
+
+
+def test_the_dashboard_asks_whichever_prometheus_is_chosen() -> None:
+    """By a variable, so that it is of use in any Grafana."""
+    variables = {each["name"]: each["type"] for each in DASHBOARD["templating"]["list"]}
+    assert variables["datasource"] == "datasource"
+    for panel in DASHBOARD["panels"]:
+        for target in panel.get("targets", ()):
+            assert target["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+            assert set(re.findall(r"\$(\w+)", target["expr"])) <= {
+                *variables,
+                "__rate_interval",
+            }
+        if panel["type"] != "row":
+            assert panel["description"]
+
+
+# A real Prometheus.
+
+
+@asynccontextmanager
+async def a_prometheus(night: SmallNight, directory: Path) -> AsyncIterator[str]:
+    """Run one with what is shipped, on that gateway; skips where there is none. Yields its address."""
+    config = (PROMETHEUS / "prometheus.yml").read_text()
+    admin = night.gateway.admin_url.removeprefix("http://")
+    found = re.search(r"targets: (\[.*\])\n\Z", config)
+    assert found is not None
+    (directory / "prometheus.yml").write_text(
+        config.replace(found[1], json.dumps([admin])).replace("5s", "1s")
+    )
+    shutil.copy(PROMETHEUS / "rules.yml", directory)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    options = [
+        f"--config.file={directory}/prometheus.yml",
+        f"--storage.tsdb.path={directory}/tsdb",
+        f"--web.listen-address={address}",
+        "--log.level=warn",
+    ]
+    config_text = (directory / "prometheus.yml").read_text()
+    assert "scrape_timeout: 4s" in config_text
+    (directory / "prometheus.yml").write_text(config_text.replace("scrape_timeout: 4s", "scrape_timeout: 1s"))
+    process = await asyncio.create_subprocess_exec(
+        program("prometheus"), *options, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+    )
+    said = asyncio.create_task(process.communicate())
+    try:
+        yield f"http://{address}"
+    except BaseException as error:
+        _end(process)
+        error.add_note(f"prometheus said: {(await said)[1].decode()[-3000:]}")
+        raise
+    finally:
+        _end(process)
+        await said
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+
+
+async def test_a_real_prometheus_scrapes_a_gateway_and_no_alarm_but_the_certificate_is_due(
+    night: SmallNight, tmp_path: Path
+) -> None:
+    """Every question of the dashboard is answered, and a healthy night is silent."""
+    async with a_prometheus(night, tmp_path) as url, aiohttp.ClientSession() as http:
+
+        async def ask(path: str, **params: str) -> Any:
+            async with http.get(f"{url}/api/v1/{path}", params=params) as response:
+                return (await response.json())["data"]
+
+        async def result(query: str) -> list[Any]:
+            found: list[Any] = (await ask("query", query=query))["result"]
+            return found
+
+        async def scraped() -> bool:
+            try:
+                return len(await result("count_over_time(valgnatt_worker_up[1m]) > 3")) == 2
+            except aiohttp.ClientError:
+                return False
+
+        async def evaluated() -> bool:
+            groups = (await ask("rules"))["groups"]
+            return all(rule["health"] == "ok" for group in groups for rule in group["rules"])
+
+        await until(scraped, 60.0)
+        await until(evaluated, 60.0)
+        for query in queries():
+            async with http.get(f"{url}/api/v1/query", params={"query": query}) as response:
+                assert response.status == 200, (query, await response.text())
+        for query in queries()[:2]:
+            assert await result(query), query
+        due = {alert["labels"]["alertname"] for alert in (await ask("alerts"))["alerts"]}
+        assert due <= {"ValgnattCertificateEndsSoon", "ValgnattDiskLow", "ValgnattDiskNearlyFull"}
+        assert "ValgnattCertificateEndsSoon" in due

@@ -1,0 +1,399 @@
+"""HAProxy and nginx before both doors, from the files that are shipped: nothing that is promised is lost on the way."""
+
+import asyncio
+import gzip
+import json
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gateway.generator import GeneratedElection
+from tests.conftest import Database
+from tests.deploy.conftest import READERS_PER_ADDRESS
+from tests.deploy.proxies import KINDS, Proxied, a_proxy
+from tests.running import Gateway, Sender, running
+from tests.web.doors import (
+    COUNTRY,
+    EVERYTHING,
+    HERE,
+    SUBPROTOCOL,
+    UNIT,
+    Answer,
+    Block,
+    EventStream,
+    PushSocket,
+    a_registry,
+    a_report,
+    ask,
+    connected,
+    feed_url,
+    moment,
+    ndjson,
+    push,
+    pushed,
+    shown,
+    streaming,
+    units_of,
+    until,
+)
+
+FRESH_S = 1.0
+"""What the gateway lets a cache keep an area for."""
+TAKEN_S = 0.25
+"""What an answer may take on its way in these tests, on top of that."""
+
+
+def hit(answer: Answer) -> bool:
+    """Whether a cache answered."""
+    return answer.headers.get("X-Cache") == "HIT"
+
+
+async def next_change(stream: EventStream) -> Block:
+    """The next block that is no heartbeat."""
+    while not (block := await stream.block()).areas:
+        pass
+    return block
+
+
+async def test_a_report_over_http_gets_its_receipt(
+    http: aiohttp.ClientSession, sender: Sender, small: GeneratedElection
+) -> None:
+    """One alone, the same again, a wrong one, and many in a packed body that no buffer of a proxy holds."""
+    accepted = await push(http, sender, a_report())
+    assert (accepted.status, accepted.document["sequence"]) == (201, 1)
+    again = await push(http, sender, a_report())
+    assert (again.status, again.document["digest"]) == (200, accepted.document["digest"])
+    (await push(http, sender, a_report(votes=-1, revision=2))).problem(422, "invalid_report")
+    units = units_of(small)
+    many = [a_report(unit, revision) for revision in range(2, 2 + 4000 // len(units)) for unit in units]
+    body = gzip.compress(ndjson(many), 1)
+    headers = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
+    results = (await push(http, sender, None, data=body, headers=headers)).results
+    assert [each["sequence"] for each in results] == list(range(2, len(many) + 2))
+
+
+async def test_a_body_that_is_too_large_is_refused_by_the_gateway_and_not_by_the_proxy(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """So whoever sent it learns what is wrong."""
+    body = b" " * ((8 << 20) + 1)
+    (await push(http, sender, None, data=body)).problem(413, "too_large")
+
+
+async def test_a_report_over_a_websocket_gets_its_receipt(
+    http: aiohttp.ClientSession, proxy: Proxied, sender: Sender
+) -> None:
+    """The upgrade passes, and the door knows its own pages by the name they know it by."""
+    async with connected(http, sender) as socket:
+        await socket.send(1, a_report())
+        (result,) = await socket.results(1)
+    assert (result["outcome"], result["sequence"]) == ("accepted", 1)
+    own, other = {"Origin": proxy.push_url}, {"Origin": "http://elsewhere.example"}
+    async with http.ws_connect(
+        sender.url("/push"), protocols=[SUBPROTOCOL], headers=sender.headers | own
+    ) as page:
+        assert (await page.receive_json())["type"] == "hello"
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await http.ws_connect(sender.url("/push"), protocols=[SUBPROTOCOL], headers=sender.headers | other)
+    assert refused.value.status == 403
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+async def test_a_block_arrives_within_a_second_of_its_publication(
+    http: aiohttp.ClientSession, proxy: Proxied, sender: Sender, election: str, coding: str
+) -> None:
+    """Nothing holds events back, packed or not, and between them comes the heartbeat."""
+    async with streaming(
+        http, feed_url(proxy, election), {"Accept-Encoding": coding}, levels=EVERYTHING
+    ) as stream:
+        assert stream.response.headers.get("Content-Encoding", "identity") == coding
+        assert (await stream.block()).snapshot
+        for revision in range(1, 6):
+            (receipt,) = await pushed(http, sender, a_report(revision=revision))
+            received = time.monotonic()
+            block = await next_change(stream)
+            assert time.monotonic() - received < 1.0
+            assert (block.sequence, block.names[-1]) == (receipt["sequence"], UNIT)
+        heard = time.monotonic()
+        assert not (await stream.block()).areas
+        assert time.monotonic() - heard < 2.0
+
+
+async def test_publications_arrive_one_by_one_as_a_stream(
+    http: aiohttp.ClientSession, proxy: Proxied, sender: Sender, election: str
+) -> None:
+    """The other stream is on a path that also has plain answers."""
+    async with streaming(http, feed_url(proxy, election, "/publications")) as stream:
+        for revision in range(1, 4):
+            (receipt,) = await pushed(http, sender, a_report(revision=revision))
+            received = time.monotonic()
+            (event,) = await stream.events("publication", 1)
+            assert time.monotonic() - received < 1.0
+            assert event.document["sequence"] == receipt["sequence"]
+    lines = await ask(http, "GET", feed_url(proxy, election, "/publications?limit=2"))
+    assert [json.loads(line)["sequence"] for line in lines.body.splitlines()] == [1, 2]
+
+
+async def test_a_reader_that_comes_back_gets_what_changed(
+    http: aiohttp.ClientSession, proxy: Proxied, sender: Sender, election: str
+) -> None:
+    """`Last-Event-ID` passes, and so does the query."""
+    url = feed_url(proxy, election)
+    await pushed(http, sender, a_report())
+    await shown(proxy, election, 1)
+    async with streaming(http, url, levels=EVERYTHING) as stream:
+        place = (await stream.block()).id
+    await pushed(http, sender, a_report(revision=2))
+    await shown(proxy, election, 2)
+    async with streaming(http, url, {"Last-Event-ID": place}, levels=EVERYTHING) as stream:
+        by_header = await stream.block()
+    async with streaming(http, url, levels=EVERYTHING, last_event_id=place) as stream:
+        by_query = await stream.block()
+    for block in (by_header, by_query):
+        assert not block.snapshot
+        assert block.names == [COUNTRY, "06", HERE, UNIT]
+
+
+async def test_a_range_is_asked_for_once_and_then_comes_from_the_cache(
+    http: aiohttp.ClientSession, proxy: Proxied, sender: Sender, election: str, small: GeneratedElection
+) -> None:
+    """Under its chain it is kept for good, and who holds it already hears so without the gateway being asked."""
+    units = units_of(small)
+    reports = [a_report(units[n % len(units)], 1 + n // len(units)) for n in range(1000)]
+    await pushed(http, sender, *reports)
+    await shown(proxy, election, 1000)
+    path = f"/v1/elections/{election}/publications/1-1000"
+    first = await ask(http, "GET", proxy.feed_url + path)
+    chain = first.headers["ETag"].strip('"')
+    before = proxy.times_asked(path)
+    lasting = [await ask(http, "GET", f"{proxy.feed_url}{path}?chain={chain}") for _ in range(2)]
+    await asyncio.sleep(2.1)  # longer than anything is kept that is kept for a second
+    lasting.append(await ask(http, "GET", f"{proxy.feed_url}{path}?chain={chain}"))
+    assert {each.body for each in lasting} == {first.body}
+    assert [hit(each) for each in lasting] == [False, True, True]
+    assert all("immutable" in each.headers["Cache-Control"] for each in lasting)
+    held = await ask(
+        http, "GET", f"{proxy.feed_url}{path}?chain={chain}", headers={"If-None-Match": first.headers["ETag"]}
+    )
+    assert (held.status, held.body) == (304, b"")
+    assert proxy.times_asked(path) == before + 1
+    not_its_own = [await ask(http, "GET", f"{proxy.feed_url}{path}?chain={'0' * 64}") for _ in range(2)]
+    assert {each.headers["Cache-Control"] for each in not_its_own} == {"public, max-age=1"}
+    missing = await ask(http, "GET", proxy.feed_url + path.replace("1-1000", "1001-2000"))
+    missing.problem(404, "not_complete")
+
+
+async def test_a_changed_area_is_never_served_beyond_the_second_it_may_be_kept(
+    http: aiohttp.ClientSession, gateway: Gateway, proxy: Proxied, sender: Sender, election: str
+) -> None:
+    """However the changes fall between the seconds; and a crowd costs the gateway next to nothing."""
+    path = f"/v1/elections/{election}/areas/{HERE}"
+    published: list[tuple[float, int]] = []
+    answers: list[tuple[float, Answer]] = []
+    over = asyncio.Event()
+
+    async def read() -> None:
+        while not over.is_set():
+            asked_at = time.monotonic()
+            answers.append((asked_at, await ask(http, "GET", proxy.feed_url + path)))
+            await asyncio.sleep(0.01)
+
+    async with asyncio.TaskGroup() as parts:
+        for _ in range(4):
+            parts.create_task(read())
+        for revision in range(1, 15):
+            (receipt,) = await pushed(http, sender, a_report(revision=revision, votes=revision))
+            await shown(gateway, election, receipt["sequence"])
+            published.append((time.monotonic(), receipt["sequence"]))
+            await asyncio.sleep(0.31)
+        over.set()
+    for asked_at, answer in answers:
+        due = max((number for at, number in published if at < asked_at - FRESH_S - TAKEN_S), default=0)
+        assert answer.document["sequence"] >= due, (asked_at, answer.headers)
+    assert any(hit(answer) for _, answer in answers)
+    assert proxy.times_asked(path) < len(answers) / 4
+
+
+async def test_a_crowd_that_asks_for_different_kinds_gets_each_its_own(
+    http: aiohttp.ClientSession, proxy: Proxied, sender: Sender, election: str
+) -> None:
+    """JSON, a table and packed bytes of one address are never taken for each other, and nothing is packed twice."""
+    await pushed(http, sender, a_report())
+    await shown(proxy, election, 1)
+    url = feed_url(proxy, election, f"/areas/{COUNTRY}")
+    wishes = [
+        ({"Accept": accept, "Accept-Encoding": coding}, kind)
+        for coding in ("identity", "gzip", "gzip, deflate, br", "br", "gzip;q=0")
+        for accept, kind in (
+            ("*/*", "application/json"),
+            ("application/json", "application/json"),
+            ("text/csv", "text/csv"),
+            ("text/csv, application/json;q=0.5", "text/csv"),
+            ("application/json;q=0.1, */*", "text/csv"),
+            ("text/html,*/*;q=0.8", "application/json"),
+        )
+    ]
+    tags: dict[tuple[str, str], set[str]] = {}
+    for headers, kind in wishes * 3:
+        answer = await ask(http, "GET", url, headers=headers)
+        coding = answer.headers.get("Content-Encoding", "identity")
+        assert answer.headers["Content-Type"].startswith(kind), headers
+        assert coding == (
+            "gzip" if headers["Accept-Encoding"] in ("gzip", "gzip, deflate, br") else "identity"
+        )
+        assert {"Accept", "Accept-Encoding"} <= {each.strip() for each in answer.headers["Vary"].split(",")}
+        body = gzip.decompress(answer.body) if coding == "gzip" else answer.body
+        if kind == "application/json":
+            assert json.loads(body)["area"] == COUNTRY
+        else:
+            assert body.decode().splitlines()[0].startswith("sequence,published_at,area,")
+        tags.setdefault((kind, coding), set()).add(answer.headers["ETag"])
+    assert all(len(found) == 1 for found in tags.values()), tags
+    assert len({tag for found in tags.values() for tag in found}) == len(tags)
+
+
+async def test_before_its_moment_nothing_of_an_election_shows_and_then_it_does_promptly(
+    http: aiohttp.ClientSession, gateway: Gateway, proxy: Proxied, small: GeneratedElection
+) -> None:
+    """Nothing that a cache kept keeps the release back for longer than it may."""
+    publish_from = datetime.now(UTC) + timedelta(seconds=3)
+    election = await gateway.load(a_registry(small, publish_from=publish_from.isoformat()))
+    sender = proxy.sender(await gateway.issue(election, [COUNTRY]))
+    await shown(gateway, election)
+    async with streaming(http, feed_url(proxy, election), levels=EVERYTHING) as stream:
+        await stream.block()
+        before = await everything_shown(http, proxy, election)
+        receipts = await pushed(http, sender, *(a_report(unit) for unit in units_of(small)))
+        assert {each["state"] for each in receipts} == {"embargoed"}
+        own = await ask(http, "GET", sender.url(f"/reports/{UNIT}"), headers=sender.headers)
+        assert own.document["receipt"]["state"] == "embargoed"
+        while datetime.now(UTC) < publish_from - timedelta(seconds=0.7):
+            assert await everything_shown(http, proxy, election) == before
+        assert datetime.now(UTC) < publish_from, "this machine is too slow for this test"
+        block = await next_change(stream)
+        released = time.monotonic()
+        assert datetime.now(UTC) - publish_from < timedelta(seconds=2)
+        assert moment(block.end["published_at"]) >= publish_from
+        assert block.sequence == len(receipts)
+
+    async def told() -> bool:
+        answer = await ask(http, "GET", feed_url(proxy, election, f"/areas/{COUNTRY}"))
+        return bool(answer.document["record"]["sequence"] == len(receipts))
+
+    await until(told)
+    assert time.monotonic() - released < FRESH_S + TAKEN_S
+
+
+async def everything_shown(http: aiohttp.ClientSession, proxy: Proxied, election: str) -> dict[str, Any]:
+    """What the feed door shows of an election, as it comes out of the proxy."""
+    seen: dict[str, Any] = {}
+    paths = ["", "/publications", "/publications/1-1000", f"/transfers/{HERE}"]
+    paths += [f"/areas/{area}{query}" for area in (COUNTRY, HERE, UNIT) for query in ("", "?format=csv")]
+    for path in paths:
+        for coding in ("identity", "gzip"):
+            headers = {"Accept-Encoding": coding}
+            answer = await ask(http, "GET", feed_url(proxy, election, path), headers=headers)
+            seen[f"{path} {coding}"] = (answer.status, answer.headers.get("ETag"), answer.body)
+    return seen
+
+
+async def test_the_gateway_counts_clients_and_not_the_proxy(
+    http: aiohttp.ClientSession, proxy: Proxied, election: str
+) -> None:
+    """One address that has its share leaves room for the next, and what it writes of itself does not help it."""
+    url = feed_url(proxy, election)
+    async with AsyncExitStack() as opened:
+        crowd = await opened.enter_async_context(a_client("127.0.0.2"))
+        for _ in range(READERS_PER_ADDRESS):
+            await opened.enter_async_context(streaming(crowd, url))
+        (await ask(crowd, "GET", url)).problem(429, "too_many_streams")
+        for name in ("X-Forwarded-For", "Forwarded"):
+            for made_up in ("127.0.0.9", "for=127.0.0.9"):
+                (await ask(crowd, "GET", url, headers={name: made_up})).problem(429, "too_many_streams")
+        other = await opened.enter_async_context(a_client("127.0.0.3"))
+        stream = await opened.enter_async_context(streaming(other, url))
+        assert (await stream.block()).snapshot
+
+
+@asynccontextmanager
+async def a_client(address: str) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client that comes from another address of this machine."""
+    connector = aiohttp.TCPConnector(limit=0, local_addr=(address, 0))
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+        yield session
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_gateway_that_ends_says_goodbye_through_the_proxy(
+    kind: str, database: Database, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """The drain reaches senders and readers; then the proxy answers for it, and takes it up again when it is back."""
+    async with running(database) as gateway, a_proxy(kind, gateway) as proxy:
+        election = await gateway.load(a_registry(small))
+        sender = proxy.sender(await gateway.issue(election, [COUNTRY]))
+        await shown(gateway, election)
+        async with connected(http, sender) as socket, streaming(http, feed_url(proxy, election)) as stream:
+            await stream.block()
+            await socket.send(1, a_report())
+            assert len(await socket.results(1)) == 1
+            gateway.terminate()
+            assert await socket.end() == 1001
+            assert (await stream.rest())[-1].retry_ms is not None
+        assert (await push(http, sender, a_report())).status in (502, 503)
+        for path in ("/feed", "/publications"):
+            url = feed_url(proxy, election, path)
+            while True:
+                turned_away = await ask(http, "GET", url, headers={"Accept": "text/event-stream"})
+                assert turned_away.status == 200
+                assert turned_away.headers["Content-Type"].startswith("text/event-stream")
+                assert turned_away.headers["Cache-Control"] == "no-store"
+                assert re.fullmatch(rb"retry: [2-8]\d{3}\n\n", turned_away.body)
+                if turned_away.headers.get("Connection") != "close" or kind == "nginx":
+                    break  # HAProxy knows now that no server is left
+            assert (await ask(http, "GET", url)).status in (502, 503)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(180)
+async def test_what_is_idle_is_not_cut(
+    database: Database, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """Longer than every timeout of both proxies: a stream of nothing but heartbeats, a socket of nothing but pings."""
+    idle_s = 70
+    async with running(database) as gateway, AsyncExitStack() as opened:
+        election = await gateway.load(a_registry(small))
+        await shown(gateway, election)
+
+        async def outlast(kind: str) -> None:
+            proxy = await opened.enter_async_context(a_proxy(kind, gateway))
+            sender = proxy.sender(await gateway.issue(election, [COUNTRY]))
+            async with (
+                connected(http, sender) as socket,
+                streaming(http, feed_url(proxy, election)) as stream,
+            ):
+                since, blocks, hearing = time.monotonic(), 0, asyncio.create_task(heard(socket))
+                while time.monotonic() - since < idle_s:
+                    await stream.block()
+                    blocks += 1
+                assert blocks > idle_s // 10
+                assert not hearing.done()
+                await socket.send(1, a_report(revision=1 + KINDS.index(kind)))
+                assert (await hearing)["outcome"] in ("accepted", "refused")
+                await next_change(stream)
+
+        async def heard(socket: PushSocket) -> dict[str, Any]:
+            """The first result, however long nothing but credit and pings comes."""
+            while True:
+                frame = json.loads((await socket.socket.receive()).data)
+                if "results" in frame:
+                    return dict(frame["results"][0])
+
+        async with asyncio.TaskGroup() as both:
+            for kind in KINDS:
+                both.create_task(outlast(kind))

@@ -1,0 +1,189 @@
+"""Push and feed on machines of their own, with database users as compose and Kubernetes make them."""
+
+import asyncio
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+import asyncpg
+import pytest
+import yaml
+
+from gateway.generator import GeneratedElection
+from gateway.journal.embedded import EmbeddedPostgresError, find_binaries
+from tests.deploy.proxies import DEPLOY, free_ports
+from tests.faults.servers import require_binaries
+from tests.running import running
+from tests.web.doors import COUNTRY, UNIT, a_registry, a_report, feed_url, pushed, shown, streaming, until
+
+OWNER, READER = "ownerpassword1", "readerpassword1"
+
+
+class Cluster(NamedTuple):
+    """A Postgres as it comes, with nothing of the gateway in it."""
+
+    port: int
+    sockets: Path
+
+    @property
+    def admin_url(self) -> str:
+        return f"postgresql://postgres@/postgres?host={self.sockets}&port={self.port}"
+
+    def url_of(self, role: str, password: str) -> str:
+        return f"postgresql://{role}:{password}@127.0.0.1:{self.port}/valgnatt"
+
+
+class Reached(NamedTuple):
+    url: str
+    feed_url: str
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """Of a user other than root, as Postgres wants it; passwords are asked for over TCP."""
+    require_binaries()
+    with a_cluster() as made:
+        yield made
+
+
+@contextmanager
+def a_cluster() -> Iterator[Cluster]:
+    try:
+        programs = find_binaries(None)
+    except EmbeddedPostgresError as error:
+        pytest.skip(str(error))
+    user = {} if os.getuid() else {"user": pwd.getpwnam("nobody").pw_uid, "extra_groups": []}
+    with tempfile.TemporaryDirectory(prefix="valgnatt-cluster-") as name:
+        directory = Path(name)
+        if user:
+            os.chown(directory, pwd.getpwnam("nobody").pw_uid, -1)
+        environ = {"PATH": os.defpath, "LC_ALL": "C", "HOME": name}
+        data = directory / "data"
+        options = ["--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync"]
+        subprocess.run(
+            [programs / "initdb", "-D", data, *options],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            env=environ,
+            cwd="/",
+            **user,
+        )
+        (port,) = free_ports(1)
+        settings = {
+            "port": port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": name,
+            "fsync": "off",
+        }
+        server = subprocess.Popen(
+            [programs / "postgres", "-D", data, *(f"--{key}={value}" for key, value in settings.items())],
+            stderr=subprocess.DEVNULL,
+            env=environ,
+            cwd="/",
+            **user,
+        )
+        try:
+            yield Cluster(port, directory)
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+async def up(cluster: Cluster) -> None:
+    async def answers() -> bool:
+        try:
+            connection = await asyncpg.connect(cluster.admin_url)
+        except (OSError, asyncpg.CannotConnectNowError):
+            return False
+        await connection.close()
+        return True
+
+    await until(answers)
+
+
+async def prepared_by_compose(cluster: Cluster) -> None:
+    """As the image of Postgres runs what it finds in docker-entrypoint-initdb.d."""
+    path = f"{os.environ['PATH']}:{find_binaries(None)}"
+    if shutil.which("psql", path=path) is None:
+        pytest.skip("no psql here")
+    done = await asyncio.create_subprocess_exec(
+        str(DEPLOY / "compose" / "postgres" / "roles.sh"),
+        env={
+            "PATH": path,
+            "PGHOST": str(cluster.sockets),
+            "PGPORT": str(cluster.port),
+            "POSTGRES_USER": "postgres",
+            "OWNER_PASSWORD": OWNER,
+            "READER_PASSWORD": READER,
+        },
+    )
+    assert await done.wait() == 0
+
+
+async def prepared_by_the_operator(cluster: Cluster) -> None:
+    """As CloudNativePG makes a cluster: the owner, the queries of the manifest, the database, the managed roles."""
+    spec = yaml.safe_load((DEPLOY / "kubernetes" / "postgres.yaml").read_text())["spec"]
+    initdb, (role,) = spec["bootstrap"]["initdb"], spec["managed"]["roles"]
+    connection = await asyncpg.connect(cluster.admin_url)
+    await connection.execute(f"CREATE ROLE {initdb['owner']} LOGIN PASSWORD '{OWNER}'")
+    for query in initdb["postInitSQL"]:
+        await connection.execute(query)
+    await connection.execute(f"CREATE DATABASE {initdb['database']} OWNER {initdb['owner']}")
+    assert role["login"]
+    await connection.execute(
+        f"CREATE ROLE {role['name']} LOGIN PASSWORD '{READER}' IN ROLE {', '.join(role['inRoles'])}"
+    )
+    await connection.close()
+
+
+@pytest.mark.parametrize("prepare", [prepared_by_compose, prepared_by_the_operator])
+async def test_a_feed_that_may_only_read_follows_a_push_door_elsewhere(
+    prepare: object, cluster: Cluster, small: GeneratedElection
+) -> None:
+    """The feed starts first, on an empty database, and knows no password but its own; the owner is no superuser."""
+    await up(cluster)
+    await prepare(cluster)  # type: ignore[operator]
+    owner, reader = cluster.url_of("valgnatt", OWNER), cluster.url_of("valgnatt_reader", READER)
+    async with aiohttp.ClientSession() as http:
+        await follow(owner, reader, http, small)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await ask_for(reader, "SELECT count(*) FROM valgnatt.report")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await ask_for(reader, "SELECT count(*) FROM valgnatt.token")
+    assert (
+        await ask_for(owner, "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user")
+        is False
+    )
+
+
+async def follow(owner: str, reader: str, http: aiohttp.ClientSession, small: GeneratedElection) -> None:
+    feeding = running(Reached(owner, reader), role="feed", database_url="")
+    feed_starts = asyncio.create_task(feeding.__aenter__())
+    async with running(Reached(owner, reader), role="push", feed_database_url="") as push:
+        feed = await feed_starts
+        try:
+            election = await push.load(a_registry(small))
+            sender = await push.issue(election, [COUNTRY])
+            await shown(feed, election)
+            async with streaming(http, feed_url(feed, election), levels="precinct") as stream:
+                await stream.block()
+                (receipt,) = await pushed(http, sender, a_report())
+                (block,) = await stream.blocks_until(receipt["sequence"])
+                assert block.names == [UNIT]
+        finally:
+            await feeding.__aexit__(None, None, None)
+
+
+async def ask_for(url: str, query: str) -> object:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()

@@ -1,0 +1,176 @@
+"""A small night that is known to the last report, played through a real gateway, and what monitoring saw of it.
+
+The machine has all there is to be seen: an embedded Postgres, whose disk it knows, and TLS on the feed door.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import trustme
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from gateway.generator import GeneratedElection
+from gateway.journal.embedded import find
+from tests.running import Gateway, Sender, served
+from tests.web.doors import (
+    COUNTRY,
+    EVERYTHING,
+    FOREIGN_UNIT,
+    HERE,
+    UNIT,
+    a_registry,
+    a_report,
+    ask,
+    connected,
+    push,
+    push_lines,
+    pushed,
+    streaming,
+    until,
+)
+
+LATER = datetime.now(UTC) + timedelta(hours=2)
+
+
+class Embedded:
+    """The database of a gateway that has its own, as it is found while that runs."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+
+    @property
+    def url(self) -> str:
+        running = find(self._data_dir)
+        return running.url if running is not None else ""
+
+    @property
+    def feed_url(self) -> str:
+        running = find(self._data_dir)
+        return running.feed_url if running is not None else ""
+
+
+@dataclass
+class SmallNight:
+    """What was done, and the scrape after it."""
+
+    gateway: Gateway
+    open: str
+    embargoed: str
+    secrets: list[str]
+    text: str
+
+    ACCEPTED = 42
+    """Of the open election: 1 alone, 40 in lines, 1 over a WebSocket."""
+    DUPLICATES = 3
+    HELD_BACK = 5
+    """Of the election under embargo."""
+
+    @property
+    def samples(self) -> list[Sample]:
+        return [each for family in text_string_to_metric_families(self.text) for each in family.samples]
+
+    def value(self, name: str, **labels: str) -> float:
+        """The one sample of a name that has these labels, and perhaps others."""
+        found = [
+            each.value
+            for each in self.samples
+            if each.name == name and all(each.labels.get(key) == value for key, value in labels.items())
+        ]
+        assert len(found) == 1, (name, labels, found)
+        return found[0]
+
+
+@contextmanager
+def a_watched_gateway(directory: Path) -> Iterator[tuple[Gateway, ssl.SSLContext]]:
+    """Run it; with what a client of the feed door trusts."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1", not_after=datetime.now(UTC) + timedelta(days=5))
+    chain = directory / "feed.pem"
+    issued.private_key_and_cert_chain_pem.write_to_path(str(chain))
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    data_dir = directory / "data"
+    with served(
+        Embedded(data_dir), data_dir=data_dir, feed_tls_certificate=chain, log_level="debug"
+    ) as gateway:
+        yield gateway, trusting
+
+
+async def play(gateway: Gateway, trusting: ssl.SSLContext, small: GeneratedElection) -> SmallNight:
+    """Push, refuse, hold back, read; return once everything is where it belongs."""
+    registry = a_registry(small)
+    election = await gateway.load(registry)
+    later = a_registry(small, publish_from=LATER.isoformat())
+    embargoed = await gateway.load(later)
+    everyone = await gateway.issue(election, [COUNTRY])
+    few = await gateway.issue(election, [HERE])
+    under_embargo = await gateway.issue(embargoed, [COUNTRY])
+    connector = aiohttp.TCPConnector(ssl=trusting)
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as http:
+
+        async def known() -> bool:
+            answer = await ask(http, "GET", f"{_feed(gateway)}/v1/elections/{election}/areas/{HERE}")
+            return answer.status == 200
+
+        await until(known)
+        url = f"{_feed(gateway)}/v1/elections/{election}/feed"
+        async with streaming(http, url, levels=EVERYTHING) as stream:
+            await stream.block()
+            await _push_all(http, everyone, few)
+            await pushed(http, under_embargo, *(a_report(revision=number) for number in range(1, 6)))
+            await stream.blocks_until(SmallNight.ACCEPTED)
+
+            async def watched() -> bool:
+                name = f'valgnatt_embargoed_reports{{process="push-0",election="{embargoed}"}}'
+                return (await gateway.metrics()).get(name) == SmallNight.HELD_BACK
+
+            await until(watched)
+            text = (await ask(http, "GET", f"{gateway.admin_url}/metrics")).body.decode()
+
+    async def left() -> bool:
+        return (await gateway.metrics())['valgnatt_readers{process="feed-0"}'] == 0
+
+    await until(left)
+    secrets = [everyone.secret, few.secret, under_embargo.secret]
+    return SmallNight(gateway, election, embargoed, secrets, text)
+
+
+def _feed(gateway: Gateway) -> str:
+    return gateway.feed_url.replace("http:", "https:")
+
+
+async def _push_all(http: aiohttp.ClientSession, everyone: Sender, few: Sender) -> None:
+    """Over every way in, and every kind of answer."""
+    assert (await push(http, everyone, a_report(revision=1))).status == 201
+    await pushed(http, everyone, *(a_report(revision=number) for number in range(2, 42)))
+    async with connected(http, everyone) as socket:
+        await socket.send(1, a_report(revision=42))
+        (result,) = await socket.results(1)
+        assert result["outcome"] == "accepted"
+    again = await push_lines(http, everyone, [a_report(revision=number) for number in (1, 2, 42)])
+    assert {each["outcome"] for each in again.results} == {"duplicate"}
+    wrong: list[tuple[Sender, Any, int]] = [
+        (everyone, a_report(revision=43, votes=-1), 422),
+        (everyone, a_report(revision=42, votes=11), 409),
+        (few, a_report(FOREIGN_UNIT), 403),
+    ]
+    for sender, report, status in wrong:
+        assert (await push(http, sender, report)).status == status
+    stranger = {"Authorization": "Bearer vg_nobody"}
+    assert (await push(http, everyone, a_report(UNIT), headers=stranger)).status == 401
+
+
+@contextmanager
+def a_small_night(directory: Path, small: GeneratedElection) -> Iterator[SmallNight]:
+    """Play one, for the tests that share it; the gateway goes on running."""
+    directory.chmod(0o755)
+    with a_watched_gateway(directory) as (gateway, trusting):
+        yield asyncio.run(play(gateway, trusting, small))
