@@ -7,6 +7,8 @@ None of them reads a clock.
 """
 
 from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from gateway.errors import Overloaded
@@ -141,6 +143,10 @@ class WaitingRoom(Generic[T]):
         """Let in as many as are served within WAIT_S."""
         self.capacity = pace.within(WAIT_S, ROOM_MIN, self.most)
 
+    def heads(self) -> Iterator[T]:
+        """Give the first item of each lane, which has waited longest of it."""
+        return (lane[0] for lane in self._lanes.values())
+
     def take(self, most: int) -> list[T]:
         """Take up to `most` items, an equal part from each lane, first from the one that waited longest for a turn.
 
@@ -149,7 +155,7 @@ class WaitingRoom(Generic[T]):
         taken: list[T] = []
         while self._lanes and len(taken) < most:
             part = max(TURN, (most - len(taken)) // len(self._lanes))
-            for key in list(self._lanes):
+            for key in list(islice(self._lanes, most - len(taken))):
                 lane = self._lanes[key]
                 count = min(part, len(lane), most - len(taken))
                 if not count:

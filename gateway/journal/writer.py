@@ -1,20 +1,23 @@
 """Group commit: many waiting reports, one transaction.
 
 While one batch commits, new reports gather and form the next, so batches grow exactly when Postgres is slow; no
-timer is involved. Knows nothing of sockets, or of who is watching.
+timer is involved. A batch is answered once the next one is on its way, so that Postgres does not wait for that. Knows
+nothing of sockets, or of who is watching.
 """
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from gateway import tracing
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
-from gateway.election.report import Report, decode_report, warnings_of
+from gateway.election.report import decode_report, warnings_of
 from gateway.election.validation import ValidReport
 from gateway.errors import Draining, ElectionUnknown, GatewayError, JournalUnavailable
 from gateway.journal.admission import BATCH_MIN, BATCH_S, Pace, WaitingRoom
@@ -62,6 +65,23 @@ class Waiting:
         self.trace = tracing.present()
 
 
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """A report that did not come into the journal."""
+
+    waiting: Waiting
+    refusal: Refusal
+
+
+class Committed(msgspec.Struct, frozen=True, gc=False):
+    """Reports that were appended together, each valid by its `standing`, and what became of them."""
+
+    batch: list[Waiting]
+    appended: Appended
+
+
+Decided = Refused | Committed
+
+
 class BatchWriter:
     """Turns the submitted reports of one election into committed ones. Invariants:
 
@@ -98,12 +118,14 @@ class BatchWriter:
         self._closed = False
         self._available = True
         self._recent: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
-        self._unanswered: dict[Waiting, None] = {}  # in the order submitted
+        self._underway: list[list[Waiting]] = []
+        """Batches that were taken and are not answered: one in flight, and one before it."""
 
     @property
     def oldest_at(self) -> datetime | None:
         """When the oldest report was read that was submitted and is not answered; None: there is none."""
-        return next((waiting.received_at for waiting in self._unanswered), None)
+        waiting = chain(self.room.heads(), *self._underway)
+        return min((each.received_at for each in waiting), default=None)
 
     @property
     def available(self) -> bool:
@@ -120,7 +142,6 @@ class BatchWriter:
             raise Draining("this process is about to end")
         waiting.standing = self._standing
         self.room.put(waiting.sender, waiting, credited=credited)
-        self._unanswered[waiting] = None
         self._wanted.set()
 
     def follow(self, standing: Standing) -> None:
@@ -143,52 +164,53 @@ class BatchWriter:
         What waits then, or when it is cancelled, is answered `retry`: it may be pushed again.
         """
         try:
-            while True:
-                await self._wanted.wait()
-                if self._closed and not self._available:
-                    return  # each batch would wait in vain for as long as a statement may take
-                batch = self.room.take(self._pace.within(BATCH_S, BATCH_MIN, self._batch_max))
-                self._full = len(self.room) > 0
-                if not batch and not self._nudged:
-                    if self._closed:
-                        return
-                    self._wanted.clear()
-                    continue
-                self._nudged = False
-                await self._commit(batch)
+            async with asyncio.TaskGroup() as answering:
+                await self._work(answering)
         finally:
             self._answer_rest()
 
+    async def _work(self, answering: asyncio.TaskGroup) -> None:
+        """Commit one batch after the other; one is answered while the next is in flight."""
+        before: asyncio.Task[None] | None = None
+        while True:
+            await self._wanted.wait()
+            if self._closed and not self._available:
+                return  # each batch would wait in vain for as long as a statement may take
+            batch = self.room.take(self._pace.within(BATCH_S, BATCH_MIN, self._batch_max))
+            self._full = len(self.room) > 0
+            if not batch and not self._nudged:
+                if self._closed:
+                    return
+                self._wanted.clear()
+                continue
+            self._nudged = False
+            self._underway.append(batch)
+            decided = await self._commit(batch)
+            if before is not None:
+                await before
+            before = answering.create_task(self._answer(batch, decided), name="answers") if decided else None
+
     def _answer_rest(self) -> None:
+        for batch in list(self._underway):
+            self._give_up(batch, Draining.code, 1.0)
         while rest := self.room.take(1000):
             self._answer_all(rest, Draining.code, 1.0)
 
-    async def _commit(self, batch: list[Waiting]) -> None:
+    async def _commit(self, batch: list[Waiting]) -> list[Decided]:
+        """Commit a batch and return what was decided; nothing where Postgres went away and it is answered."""
         try:
-            outcomes = await self._append(batch)
+            decided = await self._append(batch)
         except (JournalUnavailable, ElectionUnknown) as error:
             await self._stand_off(batch, error)
-            return
-        except BaseException:  # cancelled, or a fault that ends the process
-            self._answer_all(batch, Draining.code, 1.0)
-            raise
+            return []
         self._set_available(True)
-        now, accepted = datetime.now(UTC), 0
-        for waiting, outcome in outcomes:
-            if isinstance(outcome, Receipt):
-                accepted += not outcome.duplicate
-                self._metrics.receipt.observe((now - waiting.received_at).total_seconds())
-            self._unanswered.pop(waiting, None)
-            waiting.answers.settle(waiting.key, outcome)
-        self._metrics.accepted.inc(accepted)
-        for answers in {id(waiting.answers): waiting.answers for waiting, _ in outcomes}.values():
-            answers.flush()
+        return decided
 
-    async def _append(self, batch: list[Waiting]) -> list[tuple[Waiting, Outcome]]:
+    async def _append(self, batch: list[Waiting]) -> list[Decided]:
         """Append a batch: checked again if the election has changed, and split where Postgres refuses some of it."""
-        settled: list[tuple[Waiting, Outcome]] = []
+        refused: list[Decided] = []
         for _ in range(10):
-            batch = self._check_again(batch, settled)
+            batch = self._check_again(batch, refused)
             started = asyncio.get_running_loop().time()
             try:
                 with tracing.span("append", (waiting.trace for waiting in batch), reports=len(batch)):
@@ -202,10 +224,10 @@ class BatchWriter:
                 self._standing = await self._renew()
                 continue
             except Unstorable as error:
-                return settled + await self._split(batch, error)
+                return refused + await self._split(batch, error)
             self._committed(len(batch), asyncio.get_running_loop().time() - started)
             self.released = appended.released_at is not None
-            return settled + await self._outcomes(batch, appended)
+            return [*refused, Committed(batch, appended)]
         raise JournalUnavailable("the election kept changing while reports were checked")
 
     def _committed(self, reports: int, seconds: float) -> None:
@@ -214,21 +236,21 @@ class BatchWriter:
         self._pace.committed(reports, seconds, full=self._full)
         self.room.follow(self._pace)
 
-    def _check_again(self, batch: list[Waiting], settled: list[tuple[Waiting, Outcome]]) -> list[Waiting]:
+    def _check_again(self, batch: list[Waiting], refused: list[Decided]) -> list[Waiting]:
         """Judge what was checked against an earlier standing of the election, and return what is still good."""
         good = []
         for waiting in batch:
             if waiting.standing is not self._standing:
                 judged = self._standing.check_again(waiting.sender, waiting.valid, datetime.now(UTC))
                 if isinstance(judged, Refusal):
-                    settled.append((waiting, judged))
+                    refused.append(Refused(waiting, judged))
                     continue
                 waiting.valid = judged
                 waiting.standing = self._standing
             good.append(waiting)
         return good
 
-    async def _split(self, batch: list[Waiting], error: Unstorable) -> list[tuple[Waiting, Outcome]]:
+    async def _split(self, batch: list[Waiting], error: Unstorable) -> list[Decided]:
         """Append two halves one after the other, until the report that Postgres refuses stands alone."""
         if len(batch) > 1:
             middle = len(batch) // 2
@@ -240,17 +262,41 @@ class BatchWriter:
             log.error(
                 "report refused by Postgres", unit=report.unit, revision=report.revision, error=str(error)
             )
-        return [(batch[0], Refusal(error.code, report.unit, report.revision))]
+        return [Refused(batch[0], Refusal(error.code, report.unit, report.revision))]
+
+    async def _answer(self, batch: list[Waiting], decided: list[Decided]) -> None:
+        """Tell the outcomes of a batch; where Postgres goes away before its receipts are whole, `retry`."""
+        outcomes: list[tuple[Waiting, Outcome]] = []
+        try:
+            for part in decided:
+                if isinstance(part, Refused):
+                    outcomes.append((part.waiting, part.refusal))
+                else:
+                    outcomes += await self._outcomes(part.batch, part.appended)
+        except JournalUnavailable as error:
+            log.warning("receipts not made", error=str(error), reports=len(batch))
+            self._give_up(batch, error.code, self.room.delay_s())
+            return
+        self._underway.remove(batch)
+        now, accepted = datetime.now(UTC), 0
+        for waiting, outcome in outcomes:
+            if isinstance(outcome, Receipt):
+                accepted += not outcome.duplicate
+                self._metrics.receipt.observe((now - waiting.received_at).total_seconds())
+            waiting.answers.settle(waiting.key, outcome)
+        self._metrics.accepted.inc(accepted)
+        for answers in {id(waiting.answers): waiting.answers for waiting, _ in outcomes}.values():
+            answers.flush()
 
     async def _outcomes(self, batch: list[Waiting], appended: Appended) -> list[tuple[Waiting, Outcome]]:
         previous = await self._previous(batch, appended)
         return [
-            (waiting, self._outcome(waiting.valid, place, appended, before))
+            (waiting, self._outcome(waiting, place, appended, before))
             for place, (waiting, before) in enumerate(zip(batch, previous, strict=True))
         ]
 
-    def _outcome(self, valid: ValidReport, place: int, appended: Appended, before: bytes | None) -> Outcome:
-        report = valid.report
+    def _outcome(self, waiting: Waiting, place: int, appended: Appended, before: bytes | None) -> Outcome:
+        report = waiting.valid.report
         sequence, accepted_at, duplicate = appended.sequences[place], appended.at, False
         if sequence is None:
             found = appended.found_sequences[place] if appended.found_sequences else None
@@ -274,15 +320,11 @@ class BatchWriter:
             revision=report.revision,
             duplicate=duplicate,
             sequence=sequence if released_at is not None else None,
-            digest=valid.digest,
+            digest=waiting.valid.digest,
             accepted_at=accepted_at,
             published_at=max(accepted_at, released_at) if released_at is not None else None,
-            warnings=self._warnings(report, before),
+            warnings=_warnings(waiting, before),
         )
-
-    def _warnings(self, report: Report, before: bytes | None) -> tuple[str, ...]:
-        eligible = self._standing.registry.units[report.unit].eligible
-        return tuple(warnings_of(report, decode_report(before) if before else None, eligible))
 
     async def _previous(self, batch: list[Waiting], appended: Appended) -> list[bytes | None]:
         """Find the report before each new or repeated one; accepted reports never change, so any copy will do."""
@@ -308,17 +350,17 @@ class BatchWriter:
             wanted = [
                 (batch[place].valid.report.unit, batch[place].valid.report.revision) for place in missing
             ]
-            bodies = await self._journal.predecessors(self._standing.key, wanted)
+            bodies = await self._journal.predecessors(batch[0].standing.key, wanted)
             for place, body in zip(missing, bodies, strict=True):
                 previous[place] = body
         return previous
 
-    async def _stand_off(self, batch: Sequence[Waiting], error: GatewayError) -> None:
+    async def _stand_off(self, batch: list[Waiting], error: GatewayError) -> None:
         """Answer a batch whose outcome is unknown and wait until Postgres answers again, refusing what waits."""
         log.warning("journal unavailable", error=str(error), waiting=len(batch) + len(self.room))
         self._metrics.failed.inc()
         self._set_available(False)
-        self._answer_all(batch, JournalUnavailable.code, self.room.delay_s())
+        self._give_up(batch, JournalUnavailable.code, self.room.delay_s())
         pause_s = AWAY_FIRST_S
         while not self._closed:
             await asyncio.sleep(pause_s)
@@ -341,10 +383,20 @@ class BatchWriter:
             self._available = available
             self._on_availability(available)
 
+    def _give_up(self, batch: list[Waiting], code: str, retry_after_s: float) -> None:
+        """Answer a batch that was taken `retry`."""
+        self._underway.remove(batch)
+        self._answer_all(batch, code, retry_after_s)
+
     def _answer_all(self, batch: Sequence[Waiting], code: str, retry_after_s: float) -> None:
         for waiting in batch:
             report = waiting.valid.report
-            self._unanswered.pop(waiting, None)
             waiting.answers.settle(waiting.key, Retry(code, retry_after_s, report.unit, report.revision))
         for answers in {id(waiting.answers): waiting.answers for waiting in batch}.values():
             answers.flush()
+
+
+def _warnings(waiting: Waiting, before: bytes | None) -> tuple[str, ...]:
+    report = waiting.valid.report
+    eligible = waiting.standing.registry.units[report.unit].eligible
+    return tuple(warnings_of(report, decode_report(before) if before else None, eligible))

@@ -49,6 +49,9 @@ class MemoryJournal:
         self._going_on = asyncio.Event()
         self._going_on.set()
         self._begun = asyncio.Event()
+        self._looking_back = asyncio.Event()
+        self._looking_back.set()
+        self._asked = asyncio.Event()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -58,6 +61,23 @@ class MemoryJournal:
             yield
         finally:
             self._going_on.set()
+
+    @contextmanager
+    def predecessors_held(self) -> Iterator[None]:
+        """Make every call of `predecessors` wait."""
+        self._looking_back.clear()
+        try:
+            yield
+        finally:
+            self._looking_back.set()
+
+    def let_predecessors_go(self) -> None:
+        """End the waiting before that."""
+        self._looking_back.set()
+
+    async def wait_predecessors_asked(self) -> None:
+        """Wait until `predecessors` was called."""
+        await self._asked.wait()
 
     def fail_next(self, error: Exception | None, *, committed: bool = False) -> None:
         """Have the next append of which nothing is told yet raise `error` (None: go well).
@@ -96,7 +116,9 @@ class MemoryJournal:
 
     async def predecessors(self, election: int, reports: Sequence[tuple[str, int]]) -> Sequence[bytes | None]:
         """See `Journal.predecessors`."""
+        self._asked.set()
         await asyncio.sleep(0)
+        await self._looking_back.wait()
         if self.predecessors_error is not None:
             raise self.predecessors_error
         return [self._before(unit, revision) for unit, revision in reports]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
 from gateway.election.registry import read_registry
+from gateway.election.report import CHAIN_START
 from gateway.election.validation import ValidReport
 from gateway.errors import Draining, ElectionUnknown, JournalUnavailable
 from gateway.journal import writer as writer_module
@@ -26,6 +27,7 @@ from tests.conftest import Database
 from tests.journal.makers import (
     ELIGIBLE,
     FAR,
+    PASSED,
     PATIENCE_S,
     UNITS,
     a_registry,
@@ -34,7 +36,7 @@ from tests.journal.makers import (
     a_token,
     refuse_in_postgres,
 )
-from tests.journal.memory import MemoryJournal
+from tests.journal.memory import MemoryJournal, Placed
 
 EVERYBODY = [a_token(sender) for sender in range(1, 5)]
 AWAY = JournalUnavailable("away")
@@ -200,6 +202,25 @@ async def test_reports_gather_while_a_batch_commits(desk: Desk, memory: MemoryJo
     for answer in (first, *others):
         await answer.all()
     assert memory.batches == [[("a-1", 1)], [("a-2", 1), ("a-3", 1), ("a-4", 1)]]
+
+
+async def test_a_batch_is_answered_while_the_next_one_commits(memory: MemoryJournal) -> None:
+    """Postgres does not wait for answers, and nobody waits for the commit after his own."""
+    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=1)
+    memory.record.append(Placed(1, a_report("a-1"), CHAIN_START, PASSED))
+    with memory.predecessors_held():
+        first = desk.submit(a_report("a-1"))
+        async with working(desk):
+            await memory.wait_predecessors_asked()
+            second, third = desk.submit(a_report("a-2")), desk.submit(a_report("a-3"))
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert not first.done()
+            assert not second.done(), "batches are answered in the order in which they were committed"
+            assert len(memory.record) == 2, "no more than one batch waits for its answers"
+            memory.let_predecessors_go()
+            outcomes = [*await first.all(), *await second.all(), *await third.all()]
+    assert codes(outcomes) == ["duplicate", "accepted", "accepted"]
 
 
 async def test_a_batch_has_a_bound(memory: MemoryJournal) -> None:
@@ -420,7 +441,6 @@ async def test_a_receipt_needs_its_predecessor(desk: Desk, memory: MemoryJournal
     memory.predecessors_error = AWAY
     assert codes(await desk.push(a_report(revision=1))) == ["journal_unavailable"]
     memory.predecessors_error = None
-    await desk.wait_available()
     assert codes(await desk.push(a_report(revision=1))) == ["duplicate"]
 
 
@@ -519,9 +539,38 @@ async def test_a_fault_of_the_program_answers_everything_and_passes_upward(memor
     desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=1)
     memory.fail_next(ZeroDivisionError("a mistake"))
     answer = desk.submit(a_report("a-1"), a_report("a-2"))
-    with pytest.raises(ZeroDivisionError):
+    with pytest.RaisesGroup(ZeroDivisionError):
         await desk.writer.run()
     assert codes(await answer.all()) == ["draining"] * 2
+
+
+async def test_a_fault_while_a_batch_is_answered_leaves_nobody_without_an_answer(
+    memory: MemoryJournal,
+) -> None:
+    """Of two batches one is committed and the other in flight: both are answered `retry`, and the writer ends."""
+    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=1)
+    memory.record.append(Placed(1, a_report("a-1"), CHAIN_START, PASSED))
+    memory.predecessors_error = ZeroDivisionError("a mistake")
+    answer = desk.submit(a_report("a-1"), a_report("a-2"), a_report("a-3"))
+    with pytest.RaisesGroup(ZeroDivisionError):
+        await desk.writer.run()
+    assert codes(await answer.all()) == ["draining"] * 3
+
+
+async def test_cancellation_while_a_batch_is_answered_answers_it(memory: MemoryJournal) -> None:
+    """It is committed; sent again, its reports have their receipts."""
+    desk = Desk(memory, a_standing(tokens=EVERYBODY))
+    memory.record.append(Placed(1, a_report("a-1"), CHAIN_START, PASSED))
+    answer = desk.submit(a_report("a-1"))
+    with memory.predecessors_held():
+        writing = asyncio.create_task(desk.writer.run())
+        await memory.wait_predecessors_asked()
+        assert desk.writer.oldest_at is not None
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+    assert codes(await answer.all()) == ["draining"]
+    assert desk.writer.oldest_at is None
 
 
 # The election changes.
