@@ -17,7 +17,7 @@ import structlog
 
 from gateway import tracing
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
-from gateway.election.report import decode_report, warnings_of
+from gateway.election.report import Report, decode_report, warnings_of
 from gateway.election.validation import ValidReport
 from gateway.errors import Draining, ElectionUnknown, GatewayError, JournalUnavailable
 from gateway.journal.admission import BATCH_MIN, BATCH_S, Pace, WaitingRoom
@@ -29,7 +29,7 @@ from gateway.metrics import PushMetrics
 log = structlog.get_logger()
 
 PREDECESSORS_MAX = 20_000
-"""Reports kept to compare the next revision with; about 0.6 kB each. What is not here is asked of Postgres."""
+"""Reports kept to compare the next revision with; about 1.3 kB each. What is not here is asked of Postgres."""
 AWAY_FIRST_S, AWAY_MOST_S = 0.05, 1.0
 """How long to wait before Postgres is tried again: doubling from the first to the most."""
 
@@ -117,7 +117,7 @@ class BatchWriter:
         self._nudged = False
         self._closed = False
         self._available = True
-        self._recent: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+        self._recent: OrderedDict[str, Report] = OrderedDict()
         self._underway: list[list[Waiting]] = []
         """Batches that were taken and are not answered: one in flight, and one before it."""
 
@@ -295,7 +295,7 @@ class BatchWriter:
             for place, (waiting, before) in enumerate(zip(batch, previous, strict=True))
         ]
 
-    def _outcome(self, waiting: Waiting, place: int, appended: Appended, before: bytes | None) -> Outcome:
+    def _outcome(self, waiting: Waiting, place: int, appended: Appended, before: Report | None) -> Outcome:
         report = waiting.valid.report
         sequence, accepted_at, duplicate = appended.sequences[place], appended.at, False
         if sequence is None:
@@ -326,9 +326,9 @@ class BatchWriter:
             warnings=_warnings(waiting, before),
         )
 
-    async def _previous(self, batch: list[Waiting], appended: Appended) -> list[bytes | None]:
+    async def _previous(self, batch: list[Waiting], appended: Appended) -> list[Report | None]:
         """Find the report before each new or repeated one; accepted reports never change, so any copy will do."""
-        previous: list[bytes | None] = [None] * len(batch)
+        previous: list[Report | None] = [None] * len(batch)
         missing: list[int] = []
         for place, waiting in enumerate(batch):
             report = waiting.valid.report
@@ -338,11 +338,11 @@ class BatchWriter:
                 continue
             if before := appended.revisions_before[place]:
                 held = self._recent.get(report.unit)
-                if held is not None and held[0] == before:
-                    previous[place] = held[1]
+                if held is not None and held.revision == before:
+                    previous[place] = held
                 else:
                     missing.append(place)
-            self._recent[report.unit] = (report.revision, waiting.valid.body)
+            self._recent[report.unit] = report
             self._recent.move_to_end(report.unit)
         while len(self._recent) > PREDECESSORS_MAX:
             self._recent.popitem(last=False)
@@ -352,7 +352,7 @@ class BatchWriter:
             ]
             bodies = await self._journal.predecessors(batch[0].standing.key, wanted)
             for place, body in zip(missing, bodies, strict=True):
-                previous[place] = body
+                previous[place] = decode_report(body) if body is not None else None
         return previous
 
     async def _stand_off(self, batch: list[Waiting], error: GatewayError) -> None:
@@ -396,7 +396,6 @@ class BatchWriter:
             answers.flush()
 
 
-def _warnings(waiting: Waiting, before: bytes | None) -> tuple[str, ...]:
+def _warnings(waiting: Waiting, before: Report | None) -> tuple[str, ...]:
     report = waiting.valid.report
-    eligible = waiting.standing.registry.units[report.unit].eligible
-    return tuple(warnings_of(report, decode_report(before) if before else None, eligible))
+    return tuple(warnings_of(report, before, waiting.standing.registry.units[report.unit].eligible))
