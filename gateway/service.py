@@ -94,7 +94,7 @@ async def push_service(control: Control) -> None:
         background = [
             parts.create_task(door.run(), name="push door"),
             parts.create_task(connections.run(), name="connections"),
-            parts.create_task(notifications(config.database_url, heard), name="notifications"),
+            parts.create_task(notifications(config.database_url, heard, acts=True), name="notifications"),
             parts.create_task(watch.run(), name="watch"),
             parts.create_task(feel_loop(metrics.loop_lag), name="loop"),
         ]

@@ -15,7 +15,7 @@ import orjson
 
 from gateway.election.registry import Registry, differences, read_registry
 from gateway.errors import ElectionStarted, ElectionUnknown, Refused
-from gateway.journal.connection import CHANNEL, Connection, answering, connect
+from gateway.journal.connection import ACT, CHANNEL, Connection, answering, connect
 
 TOKEN_PREFIX = "vgn_"  # noqa: S105 - a mark by which scanners for secrets know one, not a secret
 
@@ -110,7 +110,7 @@ class Administration:
                     await self._record(
                         key, "load", f"{len(registry.areas)} areas, {len(registry.units)} units"
                     )
-                    await connection.execute("SELECT pg_notify($1, '')", CHANNEL)
+                    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, ACT)
                     return registry.id
         async with self._act(registry.id) as held:
             found = differences(held.registry, registry)
@@ -285,7 +285,7 @@ class Administration:
         """Record an act that changed something, raise the election's version and tell all processes."""
         await self._record(election, kind, detail)
         await self._connection.execute("UPDATE head SET version = version + 1 WHERE election = $1", election)
-        await self._connection.execute("SELECT pg_notify($1, '')", CHANNEL)
+        await self._connection.execute("SELECT pg_notify($1, $2)", CHANNEL, ACT)
 
     async def _record(self, election: int, kind: str, detail: str) -> None:
         await self._connection.execute(

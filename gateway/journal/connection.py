@@ -26,6 +26,8 @@ else:
 
 FEED_ROLE = "valgnatt_feed"
 CHANNEL = "valgnatt"
+ACT = "act"
+"""What a NOTIFY says of an administrative act; of publications it says nothing."""
 
 STATEMENT_S = 5.0
 """What a statement may take on the server; the longest append takes some hundredths."""
@@ -307,12 +309,19 @@ async def connect(url: str, *, feed: bool = False, patience_s: float = STATEMENT
         )
 
 
-async def notifications(url: str, wake: Callable[[], None], *, feed: bool = False) -> None:
-    """Call `wake` upon each NOTIFY, and once after each connect, until cancelled.
+async def notifications(
+    url: str, wake: Callable[[], None], *, feed: bool = False, acts: bool = False
+) -> None:
+    """Call `wake` upon each NOTIFY, and once after each connect, until cancelled; `acts`: only of administrative acts.
 
     A hint only: whoever uses it also looks by itself now and then. So a lost connection is opened again at leisure,
     and on a standby, where LISTEN does not work, nothing is ever heard.
     """
+
+    def hear(*heard: object) -> None:
+        if not acts or heard[-1] == ACT:
+            wake()
+
     while True:
         pause_s = LISTEN_AGAIN_S
         try:
@@ -325,7 +334,7 @@ async def notifications(url: str, wake: Callable[[], None], *, feed: bool = Fals
         try:
             with answering():
                 pause_s = NO_LISTEN_S
-                await connection.add_listener(CHANNEL, lambda *_: wake())
+                await connection.add_listener(CHANNEL, hear)
                 pause_s = LISTEN_AGAIN_S
                 wake()
                 await _see_through(connection, ended)

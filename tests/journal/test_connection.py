@@ -11,6 +11,7 @@ from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable
 from gateway.journal import connection as connection_module
 from gateway.journal.administration import Administration
 from gateway.journal.connection import (
+    ACT,
     CHANNEL,
     FEED_ROLE,
     Connection,
@@ -335,6 +336,31 @@ async def test_a_notification_wakes_and_so_does_each_connect(
     listening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await listening
+
+
+async def test_a_push_process_is_woken_by_acts_and_not_by_each_commit(
+    database: Database, owner: Connection
+) -> None:
+    """It would ask for the versions of all elections after each of its own commits."""
+    woken: asyncio.Queue[None] = asyncio.Queue()
+    heard = asyncio.Semaphore(0)
+    listeners = [
+        asyncio.create_task(notifications(database.url, lambda: woken.put_nowait(None), acts=True)),
+        asyncio.create_task(notifications(database.url, heard.release)),
+    ]
+    async with asyncio.timeout(PATIENCE_S):
+        await woken.get()
+        await heard.acquire()  # both have connected
+        for payload in ("", ACT):
+            await owner.execute("SELECT pg_notify($1, $2)", CHANNEL, payload)
+            await heard.acquire()
+        await woken.get()
+        await owner.execute("SELECT pg_notify($1, '')", CHANNEL)
+        await heard.acquire()
+    assert woken.empty()
+    for listening in listeners:
+        listening.cancel()
+    await asyncio.wait(listeners)
 
 
 async def test_a_listener_without_postgres_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
