@@ -11,16 +11,27 @@ from bench.run import Level, Run
 
 Lines = Mapping[str, Sequence[tuple[float, float]]]
 
+
+class Plot(msgspec.Struct, frozen=True):
+    """How a group of curves is drawn. `scale` is by what values are multiplied to be in `unit`."""
+
+    name: str
+    title: str
+    unit: str
+    scale: float = 1.0
+    logarithmic: bool = False
+
+
 PLOTS = (
-    ("rate", "Reports a second", "reports/s", False),
-    ("latency", "Latency, from when a report was due", "seconds", True),
-    ("delivered", "Publications covered at readers, a second", "deliveries/s", False),
-    ("readers", "Readers connected", "readers", False),
-    ("queue", "Reports waiting for a commit", "reports", False),
-    ("cpu", "CPU", "cores", False),
-    ("memory", "Memory, resident", "MB", False),
+    Plot("rate", "Reports a second", "reports/s"),
+    Plot("latency", "Latency, from when a report was due", "ms", 1000.0, logarithmic=True),
+    Plot("delivered", "Publications covered at readers, a second", "deliveries/s"),
+    Plot("readers", "Readers connected", "readers"),
+    Plot("queue", "Reports waiting for a commit", "reports"),
+    Plot("age", "Age of the oldest report without an answer", "ms", 1000.0),
+    Plot("cpu", "CPU", "cores"),
+    Plot("memory", "Memory, resident", "MB"),
 )
-"""Name, title, unit, and whether the axis is logarithmic."""
 
 _STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
 
@@ -94,11 +105,13 @@ def page_of(run: Run) -> str:
         _levels(run.verdict),
         _latencies(run),
     ]
-    for name, title, unit, logarithmic in PLOTS:
-        if any(run.curves.get(name, {}).values()):
-            parts.append(
-                f"<figure>{plot(title, unit, run.curves[name], run.marks, logarithmic=logarithmic)}</figure>"
-            )
+    ends = [points[-1][0] for lines in run.curves.values() for points in lines.values() if points]
+    until = 1.02 * max([*ends, *(at for at, _ in run.marks)], default=0.0)
+    parts += [
+        f"<figure>{draw(plot, run.curves[plot.name], run.marks, until)}</figure>"
+        for plot in PLOTS
+        if any(run.curves.get(plot.name, {}).values())
+    ]
     parts += [
         _table("Figures", {name: f"{value:,.6g}".replace(",", " ") for name, value in run.figures.items()}),
         _table("Outcomes", {name: str(count) for name, count in sorted(run.outcomes.items())}),
@@ -133,46 +146,54 @@ def comparison_page(first: Run, second: Run) -> str:
         ),
         f"<table><tr><th></th><th>first</th><th>second</th><th>second / first</th></tr>{rows}</table>",
     ]
-    for name, title, unit, logarithmic in PLOTS:
+    for plot in PLOTS:
         lines = {
             f"{which}: {line}": points
             for which, run in (("first", first), ("second", second))
-            for line, points in run.curves.get(name, {}).items()
+            for line, points in run.curves.get(plot.name, {}).items()
         }
-        if any(lines.values()) and name in ("rate", "latency", "cpu"):
-            parts.append(f"<figure>{plot(title, unit, lines, [], logarithmic=logarithmic)}</figure>")
+        if any(lines.values()) and plot.name in ("rate", "latency", "cpu"):
+            parts.append(f"<figure>{draw(plot, lines, [])}</figure>")
     return _page("Comparison", parts)
 
 
-def plot(
-    title: str, unit: str, lines: Lines, marks: Sequence[tuple[float, str]], *, logarithmic: bool
-) -> str:
-    """Return a plot as SVG to stand in a page."""
+def draw(plot: Plot, lines: Lines, marks: Sequence[tuple[float, str]], until: float | None = None) -> str:
+    """Return a plot as SVG to stand in a page; `until`: where the axis of time ends, in s."""
     import matplotlib as mpl
 
     mpl.use("svg")
     mpl.rcParams.update(
-        {"svg.fonttype": "none", "svg.hashsalt": title, "font.family": "sans-serif", "font.size": 10}
+        {"svg.fonttype": "none", "svg.hashsalt": plot.title, "font.family": "sans-serif", "font.size": 10}
     )
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     figure, axes = plt.subplots(figsize=(9.0, 3.2), layout="constrained")
     for name, points in lines.items():
         if points:
-            axes.plot([at for at, _ in points], [value for _, value in points], label=name, linewidth=1.6)
-    if logarithmic:
+            axes.plot(
+                [at for at, _ in points],
+                [plot.scale * value for _, value in points],
+                label=name,
+                linewidth=1.6,
+            )
+    if plot.logarithmic:
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     else:
         axes.set_ylim(bottom=0)
+    axes.set_xlim(left=0, right=until)
     for at, text in marks:
         axes.axvline(at, color="#888", linewidth=0.8, linestyle="--")
         axes.annotate(text, (at, 1.0), xycoords=("data", "axes fraction"), fontsize=8, color="#555", rotation=90,
                       xytext=(2, -4), textcoords="offset points", va="top")  # fmt: skip
-    axes.set(title=title, ylabel=unit, xlabel="seconds")
+    axes.set(title=plot.title, ylabel=plot.unit, xlabel="seconds")
     axes.grid(visible=True, color="#e3e6ea", linewidth=0.7)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.legend(fontsize=8, frameon=False, ncols=2)
+    axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     written = io.StringIO()
     figure.savefig(written, format="svg", metadata={"Date": None})
     plt.close(figure)
@@ -188,11 +209,17 @@ def _all_figures(run: Run) -> list[str]:
 def _levels(levels: Sequence[Level]) -> str:
     rows = "".join(
         f"<tr><td>{_e(level.name)}</td>"
-        f"<td class='figure {'held' if level.held else 'missed'}'>{shown(level.name, level.found)}</td>"
+        f"<td class='figure {_colour(level)}'>{shown(level.name, level.found)}</td>"
         f"<td class=figure>{shown(level.name, level.limit)}</td></tr>"
         for level in levels
     )
     return f"<h2>Service levels</h2><table><tr><th></th><th>found</th><th>at most</th></tr>{rows}</table>"
+
+
+def _colour(level: Level) -> str:
+    if level.found is None:
+        return "about"
+    return "held" if level.held else "missed"
 
 
 def _latencies(run: Run) -> str:

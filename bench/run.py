@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from hdrh.histogram import HdrHistogram
+from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.client.judge import Broken
 
@@ -162,3 +163,12 @@ def per_second(times: Iterable[float]) -> list[tuple[float, float]]:
     if not counts:
         return []
     return [(float(second), float(counts.get(second, 0))) for second in range(min(counts), max(counts) + 1)]
+
+
+def queue_of(exposition: str) -> tuple[float, float]:
+    """Return from a gateway's metrics how many reports wait in all its processes, and the oldest one's age in s."""
+    found: dict[str, list[float]] = {}
+    for family in text_string_to_metric_families(exposition):
+        found[family.name] = [sample.value for sample in family.samples]
+    oldest_s = max(found.get("valgnatt_waiting_oldest_seconds", ()), default=0.0)
+    return sum(found.get("valgnatt_waiting_reports", ())), oldest_s

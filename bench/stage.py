@@ -31,7 +31,7 @@ from bench.environment import environment
 from bench.local import Local, cpu_s, resident_kb
 from bench.offer import Offered, offer
 from bench.plan import Planned, Planner
-from bench.run import BUSY_MAX, LAG_MAX_S, Histogram, Run, over_time, per_second
+from bench.run import BUSY_MAX, LAG_MAX_S, Histogram, Run, over_time, per_second, queue_of
 from bench.senders import Senders, Sent, outcomes
 from bench.target import NoTarget, Target, publications
 from gateway.client.judge import Broken, Glimpse, History, Reading, Stored, glimpse, judge
@@ -261,11 +261,9 @@ class Stage:
             self._line("memory", name, at, megabytes)
 
     def _note_metrics(self, at: float, text: str) -> None:
-        waiting = 0.0
-        for line in text.splitlines():
-            if line.startswith("valgnatt_waiting_reports"):
-                waiting += float(line.rpartition(" ")[2])
+        waiting, oldest_s = queue_of(text)
         self._line("queue", "reports waiting", at, waiting)
+        self._line("age", "oldest", at, oldest_s)
 
     def _line(self, plot: str, name: str, at: float, value: float) -> None:
         self.run.curves.setdefault(plot, {}).setdefault(name, []).append((round(at, 2), round(value, 4)))

@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import generate_latest
 
 from bench.capacity import search
 from bench.crowd import rounded_us
 from bench.report import compare, page_of, read, told, verdict_of, write
-from bench.run import Histogram, Level, Run, judge_levels, over_time, per_second, read_level
+from bench.run import Histogram, Level, Run, judge_levels, over_time, per_second, queue_of, read_level
 from gateway.client.judge import Broken
+from gateway.metrics import PushMetrics
 
 
 def a_run(**members: object) -> Run:
@@ -74,6 +76,16 @@ def test_curves_are_by_the_second() -> None:
     assert per_second([0.1, 0.2, 2.5]) == [(0.0, 2.0), (1.0, 0.0), (2.0, 1.0)]
     lines = over_time([(0.1, 1.0), (0.2, 3.0), (1.0, 2.0)], (50.0, 99.0))
     assert lines == {"p50": [(0.0, 3.0), (1.0, 2.0)], "p99": [(0.0, 3.0), (1.0, 2.0)]}
+
+
+def test_the_queue_is_read_from_the_metrics_of_the_gateway() -> None:
+    """By their names, of which some begin alike."""
+    metrics = PushMetrics()
+    metrics.waiting.set(7)
+    metrics.room.set(20_000)
+    metrics.oldest_waiting.set(0.25)
+    assert queue_of(generate_latest(metrics.registry).decode()) == (7.0, 0.25)
+    assert queue_of("") == (0.0, 0.0)
 
 
 def test_a_report_is_whole_in_itself_and_can_be_read_again(tmp_path: Path) -> None:
