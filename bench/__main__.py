@@ -167,7 +167,7 @@ def peers(
     data: _Data = None,
 ) -> None:
     """Measure this gateway beside its peers, in turn, in one run; what is not here is left out by name."""
-    from bench.measure.table import machine
+    from bench.environment import machine
     from bench.peers import PAIRS, RESULTS, measure_pairs
     from bench.peers.figures import table
     from bench.peers.options import Options

@@ -5,12 +5,12 @@ import platform
 import re
 import subprocess
 import tempfile
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from bench.local import Local
-from bench.measure.table import machine
 from gateway import __version__
 from gateway.journal.embedded import find_binaries
 
@@ -51,3 +51,21 @@ def pg_test_fsync() -> str:
             finally:
                 process.kill()  # the other ways to flush, a second each, are not ours
     return "said nothing"
+
+
+def machine() -> str:
+    """Say on what was measured."""
+    model = next(
+        (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
+        "?",
+    )
+    when = datetime.now(UTC).strftime("%Y-%m-%d")
+    return f"{os.cpu_count()} cores ({model}), CPython {platform.python_version()}, {when}"
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path) as file:
+            return file.read().splitlines()
+    except OSError:
+        return []

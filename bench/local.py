@@ -3,7 +3,9 @@
 import asyncio
 import os
 import shutil
+import ssl
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,8 +33,20 @@ class Local(msgspec.Struct, frozen=True):
     admin_url: str
     database_url: str
     postmaster: int
-    """Its process; pausing or ending it is what a scenario does to the database."""
+    """Its process; pausing or ending it is what a scenario does to the database. 0: it is another's."""
+    feed_database_url: str = ""
     postgres_settings: dict[str, str] = {}
+    certificate: Path | None = None
+    """Of both doors, where they speak TLS; it is to be trusted."""
+    ready_at: float = 0.0
+    """When all its processes were ready, in seconds since this machine began."""
+
+    def session(self, *, streams: bool = False) -> aiohttp.ClientSession:
+        """Return a session of a client that trusts the doors; what reads `streams` unpacks them by itself."""
+        tls = ssl.create_default_context(cafile=self.certificate) if self.certificate is not None else True
+        connector = aiohttp.TCPConnector(limit=0, ssl=tls)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=30.0)
+        return aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=not streams)
 
     async def pids(self) -> dict[str, int]:
         """Return the process of each worker that runs."""
@@ -102,6 +116,7 @@ async def _settings(database_url: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def gateway(**knobs: object) -> AsyncIterator[Local]:
+    """Have a gateway run, on a Postgres of its own where no other is named; knobs are those of its configuration."""
     directory = Path(tempfile.mkdtemp(prefix="valgnatt-bench-"))
     wanted = {
         "push_port": 0,
@@ -117,18 +132,33 @@ async def gateway(**knobs: object) -> AsyncIterator[Local]:
     logs.configure("bench", level="warning")
     stop = asyncio.Event()
     started: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(serve(config, on_started=started.set_result, stop=stop))
+    ready_at = 0.0
+
+    def note(ports: Ports) -> None:
+        nonlocal ready_at
+        ready_at = time.clock_gettime(time.CLOCK_BOOTTIME)
+        started.set_result(ports)
+
+    serving = asyncio.create_task(serve(config, on_started=note, stop=stop))
     try:
         await asyncio.wait((serving, asyncio.ensure_future(started)), return_when=asyncio.FIRST_COMPLETED)
         if not started.done():
             serving.result()
             raise RuntimeError("the gateway did not start")
         ports, running = started.result(), find(config.data_dir)
-        assert running is not None
-        push_url, feed_url, admin_url = (
-            f"http://127.0.0.1:{port}" for port in (ports.push, ports.feed, ports.admin)
+        url = config.database_url or (running.url if running is not None else "")
+        scheme = "http" if config.feed_tls_certificate is None else "https"
+        yield Local(
+            f"{scheme}://127.0.0.1:{ports.push}",
+            f"{scheme}://127.0.0.1:{ports.feed}",
+            f"http://127.0.0.1:{ports.admin}",
+            url,
+            running.pid if running is not None else 0,
+            config.feed_database_url or (running.feed_url if running is not None else url),
+            await _settings(url),
+            config.feed_tls_certificate,
+            ready_at,
         )
-        yield Local(push_url, feed_url, admin_url, running.url, running.pid, await _settings(running.url))
     finally:
         stop.set()
         await asyncio.wait({serving})

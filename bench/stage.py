@@ -28,13 +28,14 @@ import orjson
 
 from bench.crowd import Told
 from bench.environment import environment
+from bench.history import judged, stored_reports
 from bench.local import Local, cpu_s, resident_kb
 from bench.offer import Offered, offer
 from bench.plan import Planned, Planner
 from bench.run import BUSY_MAX, LAG_MAX_S, Histogram, Run, over_time, per_second, queue_of
 from bench.senders import Senders, Sent, outcomes
-from bench.target import NoTarget, Target, publications
-from gateway.client.judge import Broken, Glimpse, History, Reading, Stored, glimpse, judge
+from bench.target import NoTarget, Target
+from gateway.client.judge import Glimpse, glimpse
 from gateway.client.subscriber import Subscriber
 
 CROWD = (sys.executable, "-m", "bench.crowd")
@@ -331,12 +332,12 @@ class Stage:
         self._latency("subscriber", self._to_subscriber(held))
         self._offered(held)
         self._collect_crowd()
-        stored = await self._record()
+        stored = await stored_reports(self.target)
         run.figures["reports"] = len(self.senders.sent)
         run.figures["unanswered"] = sum(each.answer is None for each in self.senders.sent)
         accepted = {(each.unit, each.revision) for each in stored}
         run.figures["lost"] = sum((each.planned.unit, each.planned.revision) not in accepted for each in held)
-        run.broken = self._judged(stored)
+        run.broken = judged(self.target, self.senders.pushes(), self._glimpses, stored)
         self._look_at_self()
 
     def _latency(self, name: str, points: Sequence[tuple[float, float]]) -> None:
@@ -408,36 +409,6 @@ class Stage:
         if last.last_byte_at:
             run.figures["release_s"] = last.last_byte_at - self.target.publish_from.timestamp()
 
-    async def _record(self) -> list[Stored]:
-        """Read what is public, as anybody can."""
-        found = []
-        async with publications(self.target) as lines:
-            async for line in lines:
-                each = msgspec.json.decode(line, type=_Publication)
-                body = bytes(each.report)
-                report = orjson.loads(body)
-                found.append(
-                    Stored(
-                        each.sequence, report["unit"], report["revision"], bytes.fromhex(each.digest),
-                        bytes.fromhex(each.chain), body, each.published_at.timestamp(),
-                    )
-                )  # fmt: skip
-        return found
-
-    def _judged(self, stored: Sequence[Stored]) -> list[Broken]:
-        registry = self.target.registry
-        parents = {area.get("parent") for area in registry["areas"]}
-        areas = frozenset(area["id"] for area in registry["areas"] if area["id"] in parents)
-        return judge(
-            History(
-                registry=registry,
-                publish_from=self.target.publish_from.timestamp(),
-                pushes=self.senders.pushes(),
-                readings=[Reading("subscriber", areas, self._glimpses)],
-                stored=stored,
-            )
-        )
-
     def _look_at_self(self) -> None:
         """Say whether it was the load generator that was slow, and not the gateway."""
         run = self.run
@@ -460,14 +431,6 @@ class Stage:
                 run.invalid.append(
                     f"{name.removeprefix('load: ')} took {statistics.median(busy):.0%} of a core"
                 )
-
-
-class _Publication(msgspec.Struct):
-    sequence: int
-    published_at: datetime
-    digest: str
-    chain: str
-    report: msgspec.Raw
 
 
 def new_run(scenario: str, about: str, target: Target, options: Options) -> Run:

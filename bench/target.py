@@ -1,11 +1,11 @@
 """The gateway under load: one that runs already, known by its addresses, or one of our own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from bench.local import Local
 from gateway.client.replay import rehearsal_of
 from gateway.client.schedule import as_fast_as_possible
-from gateway.dataset import DataSet
+from gateway.dataset import RecordedReport
 from gateway.errors import GatewayError
 from gateway.journal.administration import administration
 
@@ -38,8 +38,24 @@ class NoTarget(GatewayError):
     code = "no_target"
 
 
-async def rehearsal(local: Local, dataset: DataSet, publish_in_s: float) -> Target:
-    """Make an election of its own of a data set at our own gateway, whose embargo ends in so many seconds."""
+class Election(Protocol):
+    """A data set, or what is as good as one."""
+
+    @property
+    def registry(self) -> dict[str, Any]:
+        """Election, areas, parties."""
+
+    def reports(self) -> Iterable[RecordedReport]:
+        """What each municipality pushed, in order."""
+
+
+async def rehearsal(
+    local: Local, dataset: Election, publish_in_s: float, tokens_max: int | None = None
+) -> Target:
+    """Make an election of its own of a data set at our own gateway, whose embargo ends in so many seconds.
+
+    Each municipality has a token of its own, or shares one with others where there may be only so many.
+    """
     started = datetime.now(UTC)
     publish_from = started + timedelta(seconds=publish_in_s)
     reports = list(dataset.reports())
@@ -50,17 +66,21 @@ async def rehearsal(local: Local, dataset: DataSet, publish_in_s: float) -> Targ
     senders = list(dict.fromkeys(each.municipality for each in reports))
     async with administration(local.database_url, "bench") as acts:
         election = await acts.load_election(document)
-        issued = await acts.issue_tokens(election, [([sender], "bench") for sender in senders])
-    tokens = {sender: token.secret for sender, token in zip(senders, issued, strict=True)}
+        count = min(len(senders), tokens_max or len(senders))
+        issued = await acts.issue_tokens(
+            election, [(senders[place::count], "bench") for place in range(count)]
+        )
+    tokens = {sender: issued[place % count].secret for place, sender in enumerate(senders)}
     target = Target(local.push_url, local.feed_url, election, document, tokens, publish_from, local)
-    await _shown(target)
+    await shown(local, election)
     return target
 
 
-async def _shown(target: Target) -> None:
-    async with asyncio.timeout(30), aiohttp.ClientSession() as http:
+async def shown(local: Local, election: str) -> None:
+    """Wait until the feed door of our own gateway knows an election."""
+    async with asyncio.timeout(30), local.session() as http:
         while True:
-            async with http.get(f"{target.feed_url}/v1/elections/{target.election}") as answer:
+            async with http.get(f"{local.feed_url}/v1/elections/{election}") as answer:
                 if answer.status == 200:
                     return
             await asyncio.sleep(0.05)
@@ -110,5 +130,5 @@ async def publications(target: Target) -> AsyncIterator[AsyncIterator[bytes]]:
                 yield line
             after += len(found)
 
-    async with aiohttp.ClientSession() as http:
+    async with target.local.session() if target.local is not None else aiohttp.ClientSession() as http:
         yield lines(http)

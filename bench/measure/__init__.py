@@ -1,23 +1,76 @@
-"""Measurements of the gateway by itself, each beside the ceiling that this machine sets."""
+"""Measurements of the gateway by itself: every figure that something is wanted of, in a few minutes."""
 
 import asyncio
 import importlib
 import sys
+import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
+import msgspec
 import uvloop
 
-from bench.measure.table import machine, markdown
+from bench.environment import machine
+from bench.measure.options import Options
+from bench.measure.table import Measured, document, markdown
+from bench.peers.figures import Absent, Skipped
 
-MEASUREMENTS = ("decode", "night", "latency", "requests", "readers")
+MEASUREMENTS = (
+    "decode",
+    "night",
+    "latency",
+    "release",
+    "reconnect",
+    "wire",
+    "memory",
+    "start",
+    "tls",
+    "growth",
+    "peers",
+)
+TABLE, RESULTS = "measured.md", "measured.json"
 
 
-def measure_all(names: Sequence[str]) -> str:
-    """Measure, and return a table."""
-    rows = []
+def measure_all(names: Sequence[str], options: Options) -> list[Measured]:
+    """Measure, one after the other; what is found is on disk after each."""
+    found = []
     for name in names:
-        print(f"measuring {name} …", file=sys.stderr)
-        measurement = importlib.import_module(f"{__name__}.{name}")
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            rows += runner.run(measurement.measure())
-    return f"\n{machine()}\n\n{markdown(rows)}"
+        print(f"measuring {name} …", end=" ", file=sys.stderr, flush=True)
+        found.append(_measure(name, options))
+        print(f"{found[-1].seconds:.1f} s", file=sys.stderr)
+        write(found, options)
+    return found
+
+
+def _measure(name: str, options: Options) -> Measured:
+    measurement = importlib.import_module(f"{__name__}.{name}")
+    started = time.monotonic()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            measured: Measured = runner.run(measurement.measure(options))
+        except Absent as absent:
+            measured = Measured(name, skipped=[Skipped.of(absent)])
+    measured.seconds = time.monotonic() - started
+    measured.command = measured.command or f"python -m bench measure {name}"
+    return measured
+
+
+def table(found: Sequence[Measured]) -> str:
+    """Return what was found, and on what."""
+    return f"{machine()}\n\n{markdown(found)}\n"
+
+
+def write(found: Sequence[Measured], options: Options) -> Path:
+    """Write what was found into the directory of results, as a table and as data; return the table's file."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    kept = {
+        "machine": machine(),
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "options": msgspec.to_builtins(options, enc_hook=str),
+        "measurements": [document(each) for each in found],
+    }
+    (options.out / RESULTS).write_bytes(msgspec.json.format(msgspec.json.encode(kept)))
+    path = options.out / TABLE
+    path.write_text(table(found), encoding="utf-8")
+    return path

@@ -1,4 +1,4 @@
-"""What this machine can do at most: Postgres, sockets, HTTP and JSON by themselves, in the same run."""
+"""What this machine can do at most: JSON by itself, and HTTP by a bare handler in a process of its own."""
 
 import asyncio
 import os
@@ -7,32 +7,8 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import asyncpg
 import orjson
 from aiohttp import web
-
-ROWS_BATCH = 500
-
-
-async def postgres_rows_s(database_url: str, bodies: Sequence[bytes]) -> float:
-    """Rows a second that Postgres takes by unnest in batches of ROWS_BATCH, one connection, same durability."""
-    connection = await asyncpg.connect(database_url)
-    try:
-        await connection.execute("CREATE UNLOGGED TABLE IF NOT EXISTS warm (n bigint)")
-        await connection.execute("CREATE TABLE ceiling (n bigint PRIMARY KEY, digest bytea, body bytea)")
-        started = time.perf_counter()
-        for first in range(0, len(bodies), ROWS_BATCH):
-            part = bodies[first : first + ROWS_BATCH]
-            await connection.execute(
-                "INSERT INTO ceiling SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bytea[])",
-                list(range(first, first + len(part))),
-                [bytes(32)] * len(part),
-                part,
-            )
-        return len(bodies) / (time.perf_counter() - started)
-    finally:
-        await connection.execute("DROP TABLE IF EXISTS ceiling, warm")
-        await connection.close()
 
 
 def orjson_us(bodies: Sequence[bytes]) -> float:
@@ -41,39 +17,6 @@ def orjson_us(bodies: Sequence[bytes]) -> float:
     for body in bodies:
         orjson.loads(body)
     return 1e6 * (time.perf_counter() - started) / len(bodies)
-
-
-def sends_s(sockets: int = 500, rounds: int = 100, size: int = 400) -> float:
-    """Calls of `socket.send` a second to many sockets whose other ends a second process reads."""
-    pairs = [socket.socketpair() for _ in range(sockets)]
-    if (child := os.fork()) == 0:
-        for near, far in pairs:
-            near.close()
-            far.setblocking(False)
-        asyncio.run(_swallow([far for _, far in pairs]))
-        os._exit(0)
-    for _, far in pairs:
-        far.close()
-    data = bytes(size)
-    started = time.perf_counter()
-    for _ in range(rounds):
-        for near, _ in pairs:
-            near.send(data)
-    rate = sockets * rounds / (time.perf_counter() - started)
-    for near, _ in pairs:
-        near.close()
-    os.waitpid(child, 0)
-    return rate
-
-
-async def _swallow(sockets: Sequence[socket.socket]) -> None:
-    loop = asyncio.get_running_loop()
-
-    async def read(far: socket.socket) -> None:
-        while await loop.sock_recv(far, 1 << 16):
-            pass
-
-    await asyncio.gather(*(read(far) for far in sockets))
 
 
 @asynccontextmanager

@@ -1,52 +1,99 @@
-"""Time from push to subscriber at a steady 200 reports a second, from the moment each was due (open model)."""
+"""Commit to socket: 50 reports a second to crowds that follow the default selection under gzip, as browsers do.
 
-from bench.local import election, gateway
-from bench.measure.table import Row
-from gateway.client.rehearsal import rehearse
-from gateway.client.replay import Sending
-from gateway.client.schedule import as_fast_as_possible
+Open model: reports leave when they are due. Measured is how long after `published_at`, the time of the commit, a
+reader's process had read a block: of the newest publication in it, which is what a block tells, and then of every one,
+which is longer where several came while the readers of the block before were still being written to.
+"""
 
-RATE_S = 200.0
-REPORTS = 3000
+from collections.abc import Sequence
+
+import msgspec
+
+from bench.local import Local, election, gateway
+from bench.measure.load import Cpu, playing
+from bench.measure.options import Options
+from bench.measure.table import Measured, Row
+from bench.peers.audience import Told
+from bench.peers.figures import Target
+from bench.peers.hubs import feed_stand
+from gateway.dataset import DataSet
+
+RATE = 50.0
+CROWDS = (1_000, 10_000)
+TARGETS_MS = {1_000: (10.0, 50.0), 10_000: (150.0, 350.0)}
+"""Of each crowd: p50 and p99."""
 
 
-def _spread(senders: dict[str, list[Sending]]) -> None:
-    """Keep some reports of every sender, due one after the other at RATE_S."""
-    part = REPORTS / sum(map(len, senders.values()))
-    kept = {name: sendings[: round(part * len(sendings)) or 1] for name, sendings in senders.items()}
-    in_turn = [
-        sendings[place]
-        for place in range(max(map(len, kept.values())))
-        for sendings in kept.values()
-        if place < len(sendings)
-    ]
-    for place, sending in enumerate(in_turn):
-        sending.due_s = place / RATE_S
-    senders.update(kept)
+class Followed(msgspec.Struct, frozen=True):
+    """What one crowd showed."""
+
+    told: Told
+    weighed: Told
+    """The same, with latencies of every publication."""
+    note: str
 
 
-async def measure() -> list[Row]:
-    async with election() as dataset, gateway() as local:
-        rehearsal = await rehearse(
-            dataset,
-            lambda times, _: as_fast_as_possible(times, -60.0),
-            database_url=local.database_url,
-            push_url=local.push_url,
-            feed_url=local.feed_url,
-            author="bench",
-        )
-        _spread(rehearsal.replay.senders)
-        summary = await rehearsal.run()
-        assert summary.receipts == summary.reports == summary.publications
-    receipt, subscriber = summary.to_receipt, summary.to_subscriber
+async def follow(
+    local: Local, dataset: DataSet, crowds: Sequence[int], seconds: float, faults: list[str]
+) -> list[Followed]:
+    """Push at RATE before each crowd, the larger ones on top of the smaller; note in `faults` what was not right."""
+    found = []
+    async with playing(local, dataset) as play, feed_stand(local, play.target.election) as readers:
+        await play.push(play.planner.whole(within_s=0.0))
+        last, present = len(play.planner.units), 0
+        await play.reached(last)
+        for crowd in crowds:
+            await readers.connect(crowd - present)
+            first, present = last, crowd
+            plan = play.planner.steady(RATE, seconds)
+            last += len(plan)
+            await readers.mark(each=True)
+            before = await play.cpu()
+            generator = await play.push(plan, RATE)
+            told = await readers.wait(last)
+            cpu = (await play.cpu()).since(before)
+            published = [
+                (each.sequence, each.published_at)
+                for each in await play.stored(after=first)
+                if each.published_at is not None
+            ]
+            weighed = await readers.weigh(published)
+            if told.behind or told.lost or weighed.weighed != crowd * len(plan):
+                faults.append(f"{crowd} readers: {told.behind} are behind, {told.lost} were cut off")
+            found.append(Followed(told, weighed, _note(told, cpu, generator.late_p99_s)))
+        await play.judge()
+        faults += play.faults
+    return found
+
+
+def _note(told: Told, cpu: Cpu, late_s: float) -> str:
+    blocks, size = told.receives / told.readers, told.size / max(1, told.receives)
+    return (
+        f"{told.readers} readers: CPU s: {cpu.told}, readers {told.cpu_s:.2f}; {blocks:.0f} blocks a reader of"
+        f" {size / 1000:.1f} kB; reports left {1000 * late_s:.1f} ms late (p99)"
+    )
+
+
+def rows(each: Followed) -> list[Row]:
+    """Return the figures of a crowd."""
+    crowd = each.told.readers
+    limits = TARGETS_MS.get(crowd)
+    what = f"commit → subscriber's socket, {RATE:g} reports/s, {crowd} readers"
+    targets = [Target(limit, most=True) for limit in limits] if limits is not None else [None, None]
     return [
-        Row(
-            f"push → receipt at {RATE_S:.0f} reports/s",
-            f"p50 {1e3 * receipt.p50:.1f} ms, p99 {1e3 * receipt.p99:.1f} ms",
-        ),
-        Row(
-            f"push → subscriber at {RATE_S:.0f} reports/s",
-            f"p50 {1e3 * subscriber.p50:.1f} ms, p99 {1e3 * subscriber.p99:.1f} ms",
-            "p99 < 100 ms",
-        ),
+        Row(f"{what}: newest of each block, p50", 1000 * each.told.p50_s, "ms", targets[0]),
+        Row(f"{what}: newest of each block, p99", 1000 * each.told.p99_s, "ms", targets[1]),
+        Row(f"{what}: every publication, p50", 1000 * each.weighed.p50_s, "ms"),
+        Row(f"{what}: every publication, p99", 1000 * each.weighed.p99_s, "ms"),
     ]
+
+
+async def measure(options: Options) -> Measured:
+    """Measure each crowd."""
+    found = Measured("latency")
+    async with election(options.data) as dataset, gateway(readers_max=100_000) as local:
+        crowds = options.readers or CROWDS
+        for each in await follow(local, dataset, crowds, options.seconds, found.invalid):
+            found.rows += rows(each)
+            found.notes.append(each.note)
+    return found

@@ -1,69 +1,90 @@
-"""A whole election at once: every sender pushes as fast as it can, until the last of ten subscribers has it all."""
+"""The night at once: every sender pushes all it has, until the last of ten subscribers has it all."""
 
-import asyncio
+import time
+
+import msgspec
 
 from bench.local import Local, election, gateway
-from bench.measure.ceilings import postgres_rows_s
-from bench.measure.table import Row
-from gateway.client.rehearsal import rehearse
-from gateway.client.replay import Summary
-from gateway.client.schedule import as_fast_as_possible
-from gateway.client.subscriber import Subscriber
+from bench.measure.filled import postgres_alone
+from bench.measure.load import Cpu, playing
+from bench.measure.options import Options
+from bench.measure.table import Beside, Measured, Row
+from bench.peers.figures import Target
+from bench.peers.hubs import feed_stand
+from bench.peers.pusher import Told
 from gateway.dataset import DataSet
 
 SUBSCRIBERS = 10
-PASSED_S = -60.0
-"""The embargo has passed, so that every report becomes public at once."""
 
 
-async def push_all(
-    local: Local, dataset: DataSet, ways: tuple[str, ...], subscribers: int
-) -> tuple[Summary, float]:
-    """Return the replay's summary, and the seconds from the first push to the last subscriber complete.
+class Night(msgspec.Struct, frozen=True):
+    """What a night showed."""
 
-    One subscriber keeps a copy, which the judge looks at; the others only see that every block arrives.
+    reports: int
+    senders: int
+    seconds: float
+    """From the first write of the first sender to the last subscriber complete."""
+    blocks: int
+    cpu: Cpu
+    generator: Told
+    subscribers_cpu_s: float
+    faults: list[str]
+
+    @property
+    def told(self) -> str:
+        """Where the time went."""
+        return (
+            f"CPU s: {self.cpu.told}, generator {self.generator.cpu_s:.2f}, subscribers"
+            f" {self.subscribers_cpu_s:.2f}; last receipt after {self.generator.seconds:.2f} s, {self.blocks} blocks"
+        )
+
+
+async def push_all(local: Local, dataset: DataSet) -> Night:
+    """Push a whole election at once.
+
+    One subscriber keeps a copy, which is compared with the official totals; the others only see that every block comes.
     """
-    rehearsal = await rehearse(
-        dataset,
-        lambda times, _: as_fast_as_possible(times, PASSED_S),
-        database_url=local.database_url,
-        push_url=local.push_url,
-        feed_url=local.feed_url,
-        author="bench",
-        ways=ways,
+    async with (
+        playing(local, dataset) as play,
+        feed_stand(local, play.target.election) as others,
+    ):
+        await others.connect(SUBSCRIBERS - 1)
+        plan = play.planner.night()
+        await others.mark()
+        before, mine, blocks = await play.cpu(), time.process_time(), play.blocks
+        generator = await play.push(plan)
+        last_at = await play.reached(len(plan))
+        told = await others.wait(len(plan))
+        cpu, mine = (await play.cpu()).since(before), time.process_time() - mine
+        blocks = play.blocks - blocks
+        if told.behind or told.lost:
+            play.faults.append(f"{told.behind} subscribers are behind, {told.lost} were cut off")
+        play.compare(dataset)
+        await play.judge()
+    seconds = max(last_at, told.last_at) - generator.started_at
+    return Night(
+        len(plan), len(play.target.tokens), seconds, blocks, cpu, generator, told.cpu_s + mine, play.faults
     )
-    reports = rehearsal.replay.reports
-    clock = asyncio.get_running_loop().time
-    ends: list[float] = []
-
-    async def follow() -> None:
-        async with Subscriber(local.feed_url, rehearsal.election, keep_copy=False) as subscriber:
-            await subscriber.wait_for(lambda each: each.sequence >= reports)
-            ends.append(clock())
-
-    async with asyncio.TaskGroup() as parts:
-        for _ in range(subscribers - 1):
-            parts.create_task(follow())
-        playing = parts.create_task(rehearsal.run())
-    summary = playing.result()
-    assert summary.good, f"a fast wrong answer is a failure: {summary}"
-    started = rehearsal.replay.began
-    return summary, max((*ends, started + summary.seconds)) - started
 
 
-async def measure() -> list[Row]:
-    async with election() as dataset, gateway() as local:
-        bodies = [str(each.report).encode() for each in dataset.reports()]
-        rows_s = await postgres_rows_s(local.database_url, bodies)
-        rows = []
-        for ways, name, target in (
-            (("websocket",), "WebSocket", "≤ 3 s"),
-            (("websocket", "http", "ndjson"), "a third by single HTTP requests in turn", ""),
-        ):
-            summary, seconds = await push_all(local, dataset, ways, SUBSCRIBERS)
-            rate = summary.reports / seconds
-            told = f"{seconds:.2f} s, {rate:,.0f} reports/s".replace(",", " ")
-            beside = f"Postgres alone {rows_s:,.0f} rows/s ({100 * rate / rows_s:.0f} %)".replace(",", " ")
-            what = f"{summary.reports} reports at once, {name}, {SUBSCRIBERS} subscribers complete"
-            rows.append(Row(what, told, target, beside))
-        return rows
+async def measure(options: Options) -> Measured:
+    """Measure it once, beside Postgres alone."""
+    async with election(options.data) as dataset, gateway() as local:
+        night = await push_all(local, dataset)
+        alone = await postgres_alone(local, dataset)
+    what = f"{night.reports} reports at once over {night.senders} WebSockets"
+    beside = Beside("Postgres alone, batches of 1000", alone, "reports/s")
+    return Measured(
+        "night",
+        [
+            Row(
+                f"{what}: last of {SUBSCRIBERS} subscribers complete",
+                night.seconds,
+                "s",
+                Target(1.5, 1.0, most=True),
+            ),
+            Row(f"{what}: the rate of that", night.reports / night.seconds, "reports/s", None, beside),
+        ],
+        [night.told],
+        invalid=night.faults,
+    )

@@ -11,7 +11,7 @@ from types import ModuleType
 import msgspec
 import uvloop
 
-from bench.measure.table import machine
+from bench.environment import machine
 from bench.peers.figures import Pair, document
 from bench.peers.options import Options
 
@@ -21,7 +21,7 @@ RESULTS = "peers.json"
 
 def about(name: str) -> str:
     """Return in a line what a pair measures."""
-    return (_module(name).__doc__ or "").strip().splitlines()[0].partition(": ")[2]
+    return (module(name).__doc__ or "").strip().splitlines()[0].partition(": ")[2]
 
 
 def measure_pairs(names: Sequence[str], options: Options) -> list[Pair]:
@@ -30,7 +30,7 @@ def measure_pairs(names: Sequence[str], options: Options) -> list[Pair]:
     for name in names:
         print(f"measuring {name} …", file=sys.stderr)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            found.append(runner.run(_module(name).measure(options)))
+            found.append(runner.run(module(name).measure(options)))
         write(found, options)
     return found
 
@@ -49,7 +49,8 @@ def write(pairs: Sequence[Pair], options: Options) -> Path:
     return path
 
 
-def _module(name: str) -> ModuleType:
+def module(name: str) -> ModuleType:
+    """Return the module of a pair."""
     return importlib.import_module(f"{__name__}.{MODULES.get(name, name)}")
 
 

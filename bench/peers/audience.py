@@ -1,7 +1,8 @@
 """Readers of event streams in a process of its own, as cheap as Python holds them: one thread, one poll, raw sockets.
 
 What a reader gets is only looked at for the number of the newest change in it: the same bytes are looked at once,
-however many readers get them. It is told on standard input, a line of JSON each, what to do, and answers each line.
+however many readers get them, and unpacked once where they ask for gzip; whoever gets other bytes has them unpacked and
+looked at. It is told on standard input, a line of JSON each, what to do, and answers each line.
 """
 
 import os
@@ -10,13 +11,23 @@ import select
 import socket
 import sys
 import time
+import zlib
 from array import array
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import msgspec
 
+from bench.peers.streams import opened, received
+
 CONNECT_S = 30.0
+SILENT_MAX = 1000
+"""Readers that are connected and have heard nothing: beyond it those come first, as a kernel holds only so many."""
+GZIP_HEAD = 10
+"""Bytes of the head of a gzip stream (RFC 1952), where it names nothing."""
+FLUSHED = "\0\0\xff\xff"
+"""What ends a block of ours under gzip: a full flush, after which nothing before is needed to unpack (RFC 1951)."""
 PIECE = 1 << 17
 SEEN_MAX = 64
 """Pieces of bytes that are known, with what is in them."""
@@ -25,7 +36,10 @@ TOLD_MAX = 100_000
 
 
 class Command(msgspec.Struct):
-    """What to do: `connect` more, `mark` a beginning, or `wait` until all have a change; each is answered by a Told."""
+    """What to do: `connect` more, `mark` a beginning, `wait` until all have a change, `weigh`; a Told answers.
+
+    To weigh is to look at every change by itself: how long after it was published each reader had it, or a newer one.
+    """
 
     do: str
     host: str = "127.0.0.1"
@@ -34,12 +48,20 @@ class Command(msgspec.Struct):
     marker: str = ""
     """What stands before the number of a change."""
     end: str = "\n\n"
-    """What ends an event on the wire."""
+    """What ends an event on the wire, a byte a character."""
+    certificate: str = ""
+    """What to trust, where it is TLS."""
+    gzip: bool = False
+    """Whether readers ask for it."""
     count: int = 0
     greeted: bool = False
     """Whether each hears an event at once, which is waited for."""
     number: int = 0
     limit_s: float = 60.0
+    each: bool = False
+    """With `mark`: what came to whom when is kept, to be weighed."""
+    published: list[tuple[int, float]] = []
+    """To be weighed: changes, and when each was published, in seconds since 1970."""
 
 
 class Told(msgspec.Struct):
@@ -56,8 +78,16 @@ class Told(msgspec.Struct):
     lost: int
     p50_s: float
     p99_s: float
-    """From when a change was published to when a reader had it, or a newer one."""
+    """From when a change was published to when a reader had it; of changes that came together, the newest.
+
+    After `weigh`: of each change, to when a reader had it or a newer one.
+    """
     cpu_s: float
+    last_at: float = 0.0
+    """When a reader last had something new, in seconds since 1970."""
+    weighed: int = 0
+    looked_at: int = 0
+    """Pieces of bytes that were not as the ones before."""
 
 
 class Reader:
@@ -81,10 +111,17 @@ class Audience:
         self._poll.register(sys.stdin.fileno(), select.EPOLLIN)
         self._readers: dict[int, Reader] = {}
         self._marker, self._end = b"", b"\n\n"
+        self._gzip = False
         self._seen: dict[bytes, int] = {}
+        self._last, self._last_number = b"", -1
         self._published: dict[int, float] = {}
         self._latencies = array("d")
-        self._receives = self._size = self._lost = self._behind = self._wanted = 0
+        self._arrivals: dict[tuple[int, int], array[float]] | None = None
+        """By the newest change that a reader had before and has now: when."""
+        self._receives = self._size = self._lost = self._behind = self._wanted = self._looked_at = (
+            self._silent
+        ) = 0
+        self._last_at = 0.0
         self._cpu_s = time.process_time()
 
     def run(self) -> None:
@@ -102,38 +139,46 @@ class Audience:
                 return
             *lines, told = (told + piece).split(b"\n")
             for line in lines:
-                self._obey(msgspec.json.decode(line, type=Command))
-                sys.stdout.buffer.write(msgspec.json.encode(self._told()) + b"\n")
+                told_back = self._obey(msgspec.json.decode(line, type=Command))
+                sys.stdout.buffer.write(msgspec.json.encode(told_back) + b"\n")
                 sys.stdout.buffer.flush()
 
-    def _obey(self, command: Command) -> None:
+    def _obey(self, command: Command) -> Told:
         if command.do == "connect":
             self._connect(command)
         elif command.do == "mark":
-            self._mark()
+            self._mark(command.each)
         elif command.do == "wait":
             self._wanted = command.number
             self._behind = sum(reader.number < command.number for reader in self._readers.values())
             self._serve_until(lambda: not self._behind, command.limit_s)
+        elif command.do == "weigh":
+            return self._weighed(command.published)
+        return self._told()
 
-    def _mark(self) -> None:
+    def _mark(self, each: bool) -> None:
         newest = max((reader.number for reader in self._readers.values()), default=0)
         for reader in self._readers.values():
             reader.base = reader.number if reader.number >= 0 else max(0, newest)  # it has come since
         self._latencies = array("d")
-        self._receives = self._size = 0
+        self._arrivals = {} if each else None
+        self._receives = self._size = self._looked_at = 0
         self._cpu_s = time.process_time()
 
     def _connect(self, command: Command) -> None:
-        self._marker, self._end = command.marker.encode(), command.end.encode()
+        self._marker, self._end = command.marker.encode(), command.end.encode("latin-1")
+        self._gzip = command.gzip
         new = []
         for _ in range(command.count):
-            stream = socket.create_connection((command.host, command.port), timeout=CONNECT_S)
+            stream = opened(command.host, command.port, command.certificate, CONNECT_S)
             stream.sendall(command.request.encode())
             stream.setblocking(False)
             new.append(Reader(stream))
             self._readers[stream.fileno()] = new[-1]
             self._poll.register(stream.fileno(), select.EPOLLIN)
+            self._silent += 1
+            if self._silent >= SILENT_MAX:
+                self._serve_until(lambda: self._silent < SILENT_MAX // 2, CONNECT_S)
         waiting = iter(new)
         reader = next(waiting, None)
 
@@ -158,7 +203,7 @@ class Audience:
     def _hear(self, fd: int) -> None:
         reader = self._readers[fd]
         try:
-            data = reader.socket.recv(PIECE)
+            data = received(reader.socket, PIECE)
         except BlockingIOError:
             return
         except OSError:
@@ -172,14 +217,20 @@ class Audience:
             data = self._whole(reader, data)
             if not data:
                 return
-        number = self._seen.get(data)
-        if number is None:
-            number = self._look(data)
+        if data == self._last:
+            number = self._last_number
+        else:
+            found = self._seen.get(data)
+            number = self._look(data) if found is None else found
+            self._last, self._last_number = data, number
         if number > reader.number:
+            now = self._last_at = time.time()
             if reader.number < self._wanted <= number:
                 self._behind -= 1
+            if self._arrivals is not None:
+                self._arrivals.setdefault((reader.number, number), array("d")).append(now)
             reader.number = number
-            self._latencies.append(time.time() - self._published[number])
+            self._latencies.append(now - self._published[number])
 
     def _whole(self, reader: Reader, data: bytes) -> bytes:
         """Return the events that are complete, and keep the rest."""
@@ -191,22 +242,28 @@ class Audience:
                 return b""
             if b" 200 " not in head[:16]:
                 raise RuntimeError(f"a reader was not let in: {head[:60].decode(errors='replace')}")
-            reader.head, data = False, rest
+            if self._gzip and len(rest) < GZIP_HEAD:
+                reader.tail = data
+                return b""
+            reader.head, data = False, rest[GZIP_HEAD:] if self._gzip else rest
+            self._silent -= 1
         events, found, reader.tail = data.rpartition(self._end)
         return events + found
 
     def _look(self, data: bytes) -> int:
         """Return the number of the newest change in some events; -1: none."""
-        start = data.rfind(self._marker)
+        self._looked_at += 1
+        text = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data) if self._gzip else data
+        start = text.rfind(self._marker)
         number = -1
         if start >= 0:
             start += len(self._marker)
-            number = int(_digits(data, start))
+            number = int(_digits(text, start))
             if number not in self._published:
                 if len(self._published) > TOLD_MAX:
                     self._published.clear()
                     self._seen.clear()
-                self._published[number] = _published_at(data, start)
+                self._published[number] = _published_at(text, start)
         if len(self._seen) >= SEEN_MAX:
             self._seen.clear()
         self._seen[data] = number
@@ -217,6 +274,7 @@ class Audience:
         reader = self._readers.pop(fd)
         reader.socket.close()
         self._lost += 1
+        self._silent -= reader.head
         self._behind -= reader.number < self._wanted
 
     def _told(self) -> Told:
@@ -231,7 +289,24 @@ class Audience:
             p50_s=_at(ordered, 0.5),
             p99_s=_at(ordered, 0.99),
             cpu_s=time.process_time() - self._cpu_s,
+            last_at=self._last_at,
+            looked_at=self._looked_at,
         )
+
+    def _weighed(self, published: Sequence[tuple[int, float]]) -> Told:
+        """Return what was seen, with the latencies of each of these changes to each reader; in steps of 0.1 ms."""
+        steps: Counter[int] = Counter()
+        for (before, after), times in (self._arrivals or {}).items():
+            counted = Counter(int(at * 1e4) for at in times)
+            for number, published_at in published:
+                if before < number <= after:
+                    base = int(published_at * 1e4)
+                    for at, readers in counted.items():
+                        steps[at - base] += readers
+        told = self._told()
+        told.weighed = steps.total()
+        told.p50_s, told.p99_s = (_of_steps(steps, part) / 1e4 for part in (0.5, 0.99))
+        return told
 
 
 def _digits(data: bytes, start: int) -> bytes:
@@ -252,6 +327,15 @@ def _published_at(data: bytes, start: int) -> float:
 
 def _at(ordered: Sequence[float], part: float) -> float:
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0
+
+
+def _of_steps(steps: Counter[int], part: float) -> int:
+    left = int(part * steps.total())
+    for step in sorted(steps):
+        left -= steps[step]
+        if left < 0:
+            return step
+    return 0
 
 
 def main() -> None:

@@ -43,8 +43,8 @@ class Series(msgspec.Struct, frozen=True):
 
     def told(self) -> str:
         """Return median, spread and unit."""
-        spread = f" ({_number(min(self.rounds))}-{_number(max(self.rounds))})" if len(self.rounds) > 1 else ""
-        return f"{_number(self.median)}{spread} {self.unit}"
+        spread = f" ({number(min(self.rounds))}-{number(max(self.rounds))})" if len(self.rounds) > 1 else ""
+        return f"{number(self.median)}{spread} {self.unit}"
 
 
 class Ratio(msgspec.Struct, frozen=True):
@@ -167,10 +167,11 @@ def _line(finding: Finding) -> str:
 
 
 def _shown(value: float, as_ratio: bool) -> str:
-    return f"{value:g} ×" if as_ratio else _number(value)
+    return f"{value:g} ×" if as_ratio else number(value)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Return a figure as a person reads it."""
     if abs(value) >= 100:
         return f"{value:,.0f}".replace(",", " ")
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

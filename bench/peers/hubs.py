@@ -3,10 +3,9 @@
 import asyncio
 import resource
 import sys
-import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ import orjson
 
 from bench.local import Local
 from bench.peers import fastapi
-from bench.peers.audience import Command, Told
+from bench.peers.audience import FLUSHED, Command, Told
 from bench.peers.figures import Absent
 from bench.peers.loop_sender import event
 from bench.peers.processes import children, cpu_s, end, free_port, program, pss_kb, running
+from bench.target import shown
 from gateway.client.publisher import Publisher
 from gateway.client.replay import rehearsal_of
 from gateway.client.schedule import as_fast_as_possible
@@ -62,13 +62,17 @@ class Stand:
         command = msgspec.structs.replace(self._template, do="connect", count=count)
         return await self._ask(command, 120.0)
 
-    async def mark(self) -> Told:
-        """Begin to count."""
-        return await self._ask(Command("mark"), 30.0)
+    async def mark(self, *, each: bool = False) -> Told:
+        """Begin to count; `each`: so that changes can be weighed one by one."""
+        return await self._ask(Command("mark", each=each), 30.0)
 
     async def wait(self, number: int, limit_s: float = 60.0) -> Told:
         """Wait until all have a change, or it has taken too long; return what was seen since the mark."""
         return await self._ask(Command("wait", number=number, limit_s=limit_s), limit_s + 30.0)
+
+    async def weigh(self, published: Sequence[tuple[int, float]]) -> Told:
+        """Return what was seen since the mark, with latencies of each of these changes, published when it says."""
+        return await self._ask(Command("weigh", published=list(published)), 120.0)
 
     async def _ask(self, command: Command, most_s: float) -> Told:
         assert self._process.stdin is not None
@@ -95,21 +99,46 @@ class Hub(msgspec.Struct):
 
 @asynccontextmanager
 async def stand(
-    port: int, path: str, *, marker: str, end_of_event: str = "\n\n", greeted: bool = False
+    port: int,
+    path: str,
+    *,
+    marker: str,
+    end_of_event: str = "\n\n",
+    greeted: bool = False,
+    gzip: bool = False,
+    header: str = "",
+    certificate: Path | None = None,
 ) -> AsyncIterator[Stand]:
     """Have an audience ready; nobody is connected yet."""
     request = (
         f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: text/event-stream\r\n"
-        "Accept-Encoding: identity\r\n\r\n"
+        f"Accept-Encoding: {'gzip' if gzip else 'identity'}\r\n{header}\r\n"
     )
     template = Command(
-        "connect", port=port, request=request, marker=marker, end=end_of_event, greeted=greeted
-    )
+        "connect", port=port, request=request, marker=marker, end=end_of_event, greeted=greeted, gzip=gzip,
+        certificate=str(certificate or ""),
+    )  # fmt: skip
     process = await asyncio.create_subprocess_exec(*AUDIENCE, stdin=PIPE, stdout=PIPE, limit=LINE_MAX)
     try:
         yield Stand(process, template)
     finally:
         await end(process)
+
+
+def feed_stand(
+    local: Local, election: str, *, query: str = "", gzip: bool = True, cursor: str | None = None
+) -> AbstractAsyncContextManager[Stand]:
+    """Have an audience of our own feed door ready, that begins at a cursor, or with everything."""
+    return stand(
+        int(local.feed_url.rpartition(":")[2]),
+        f"/v1/elections/{election}/feed?{query}",
+        marker="event: block\nid: ",
+        end_of_event=FLUSHED if gzip else "\n\n",
+        greeted=True,
+        gzip=gzip,
+        header=f"Last-Event-ID: {cursor}\r\n" if cursor else "",
+        certificate=local.certificate,
+    )
 
 
 @asynccontextmanager
@@ -125,14 +154,13 @@ async def valgnatt(local: Local) -> AsyncIterator[Hub]:
         election = await acts.load_election(document)
         (token,) = await acts.issue_tokens(election, [(["no"], "bench")])
     feed = (await local.pids())["feed-0"]
-    port = int(local.feed_url.rpartition(":")[2])
-    await _shown(port, election)
-    path = f"/v1/elections/{election}/feed?levels=municipality"
     number = 0
     async with (
-        Publisher(local.push_url, election, token.secret) as publisher,
-        stand(port, path, marker="event: block\nid: ", greeted=True) as readers,
+        local.session() as session,
+        Publisher(local.push_url, election, token.secret, session=session) as publisher,
+        feed_stand(local, election, query="levels=municipality", gzip=False) as readers,
     ):
+        await shown(local, election)
 
         async def publish() -> int:
             nonlocal number
@@ -272,19 +300,3 @@ def _report(number: int) -> bytes:
             "counts": {"all": counts},
         }
     )
-
-
-async def _shown(port: int, election: str) -> None:
-    """Wait until the feed door knows an election."""
-    ends = time.monotonic() + 30.0
-    while time.monotonic() < ends:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(
-            f"GET /v1/elections/{election} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
-        )
-        head = await asyncio.wait_for(reader.readline(), 10.0)
-        writer.close()
-        if b" 200 " in head:
-            return
-        await asyncio.sleep(0.05)
-    raise RuntimeError("the feed door does not show the election")

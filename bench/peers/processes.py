@@ -117,3 +117,10 @@ def socket_memory_kb() -> int:
             words = rest.split()
             return int(words[words.index("mem") + 1]) * os.sysconf("SC_PAGE_SIZE") // 1024
     return 0
+
+
+def kernel_socket_kb() -> int:
+    """What the kernel holds for sockets, as far as it tells: their buffers, and all its small objects."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    slab = next((int(line.split()[1]) for line in lines if line.startswith("Slab:")), 0)
+    return socket_memory_kb() + slab

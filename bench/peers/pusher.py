@@ -1,10 +1,10 @@
 """A lean generator of reports, in a process of its own, so that it is the gateway that is measured.
 
 It is told by a line of JSON on standard input what to do, and reads the reports, one a line, from a file: the first
-is the first sender's, the next the next one's, and so on in turn. Frames are made and connections opened before it
-says `ready`; at the word `go` it sends, and says at the end what it saw. One thread, no event loop: a write a report,
-or a write for several, is all that is done for it. It keeps to its credit and counts the answers in the bytes; only
-an answer that does not accept is looked into.
+is the first sender's, the next the next one's, and so on in turn, where it is not told whose each is. Frames are made
+and connections opened before it says `ready`; at the word `go` it sends, and says at the end what it saw. One thread,
+no event loop: a write a report, or a write for several, is all that is done for it. It keeps to its credit and counts
+the answers in the bytes; only an answer that does not accept is looked into.
 """
 
 import gc
@@ -30,11 +30,11 @@ from bench.peers.frames import (
     report_frame,
     split,
 )
+from bench.peers.streams import opened, received, taken
 
 TICK_S = 0.0005
 """In open load: how finely reports are sent. What it delays them by counts, as it is from when they were due."""
 CONNECT_S = 20.0
-PIECE = 1 << 18
 
 
 class Order(msgspec.Struct):
@@ -48,6 +48,12 @@ class Order(msgspec.Struct):
     rate: float = 0.0
     """Reports a second in all, each sent when it is due; 0: as fast as the credit allows."""
     limit_s: float = 60.0
+    senders: list[int] = []
+    """Whose each report is, by the place of its token; empty: they take turns."""
+    answers: str = ""
+    """A file into which each answer is written at the end, as an Answered a line."""
+    certificate: str = ""
+    """What to trust, for a door that speaks TLS."""
 
 
 class Told(msgspec.Struct):
@@ -64,6 +70,17 @@ class Told(msgspec.Struct):
     late_p99_s: float = 0.0
     """By how much this process itself was late with reports for which there was credit."""
     unanswered: int = 0
+    started_at: float = 0.0
+    """The first write, in seconds since 1970."""
+
+
+class Answered(msgspec.Struct):
+    """A frame of text as it came to one sender; `id` in it is the place of a report among the sender's own."""
+
+    sender: int
+    at: float
+    """In seconds since 1970."""
+    frame: msgspec.Raw
 
 
 class Refused(Exception):
@@ -74,10 +91,11 @@ class Line:
     """One sender's connection."""
 
     __slots__ = (
-        "again_at", "credit", "due_at", "frames", "open", "read", "rest", "socket", "unsent", "waiting"
+        "again_at", "credit", "due_at", "frames", "open", "place", "read", "rest", "socket", "unsent", "waiting"
     )  # fmt: skip
 
-    def __init__(self, order: Order, token: str, bodies: Sequence[bytes]) -> None:
+    def __init__(self, order: Order, place: int, bodies: Sequence[bytes]) -> None:
+        self.place = place
         self.frames = [report_frame(number, body) for number, body in enumerate(bodies)]
         self.unsent: deque[int] = deque()
         self.open = 0
@@ -87,7 +105,7 @@ class Line:
         self.again_at = 0.0
         self.rest = b""
         self.credit = 0
-        self.socket, self.read = _connected(order, token)
+        self.socket, self.read = _connected(order, order.tokens[place])
 
     def send(self, burst: int) -> None:
         """Write what there is credit for, `burst` frames a write; what the socket does not take waits."""
@@ -95,7 +113,7 @@ class Line:
         if most <= 0 or self.rest or (self.again_at and self.again_at > time.monotonic()):
             return
         self.again_at = 0.0
-        frames, take, write = self.frames, self.unsent.popleft, self.socket.send
+        frames, take, stream = self.frames, self.unsent.popleft, self.socket
         while most > 0 and not self.rest:
             if burst == 1:
                 data, part = frames[take()], 1
@@ -104,23 +122,20 @@ class Line:
                 data = b"".join([frames[take()] for _ in range(part)])
             self.open += part
             most -= part
-            try:
-                written = write(data)
-            except BlockingIOError:
-                written = 0
+            written = taken(stream, data)
             if written < len(data):
                 self.rest = data[written:]
 
     def write_rest(self) -> None:
         """Write what the socket did not take."""
-        try:
-            self.rest = self.rest[self.socket.send(self.rest) :]
-        except BlockingIOError:
-            pass
+        self.rest = self.rest[taken(self.socket, self.rest) :]
 
     def hear(self) -> list[bytes]:
         """Read what is there: the frames of text."""
-        data = self.socket.recv(PIECE)
+        try:
+            data = received(self.socket)
+        except BlockingIOError:
+            return []
         if not data:
             raise Refused("the gateway closed a connection")
         frames, self.read = split(self.read + data if self.read else data)
@@ -142,7 +157,14 @@ class Pusher:
     def __init__(self, order: Order, bodies: Sequence[bytes]) -> None:
         self._order = order
         count = len(order.tokens)
-        self._lines = [Line(order, token, bodies[place::count]) for place, token in enumerate(order.tokens)]
+        own: list[list[bytes]] = [[] for _ in order.tokens]
+        self._turns: list[tuple[int, int]] = []
+        """Of each report, its sender and its place among the sender's own."""
+        for place, body in enumerate(bodies):
+            sender = order.senders[place] if order.senders else place % count
+            self._turns.append((sender, len(own[sender])))
+            own[sender].append(body)
+        self._lines = [Line(order, place, each) for place, each in enumerate(own)]
         self._by_fd = {line.socket.fileno(): line for line in self._lines}
         self._poll = select.epoll()
         for fd in self._by_fd:
@@ -151,6 +173,7 @@ class Pusher:
         self._outcomes: Counter[str] = Counter()
         self._latencies: list[float] = []
         self._late: list[float] = []
+        self._kept: list[tuple[int, float, bytes]] = []
         self._retried = 0
         self._last_at = 0.0
 
@@ -175,7 +198,7 @@ class Pusher:
     def run(self) -> Told:
         """Send all, and return when all is answered, or it has taken too long."""
         cpu, started = time.process_time(), time.monotonic()
-        ends = started + self._order.limit_s
+        ends, started_at = started + self._order.limit_s, time.time()
         if self._order.rate:
             self._send_when_due(started, ends)
         else:
@@ -192,7 +215,16 @@ class Pusher:
             p99_s=_at(self._latencies, 0.99),
             late_p99_s=_at(self._late, 0.99),
             unanswered=self._missing,
+            started_at=started_at,
         )
+
+    def write_answers(self) -> None:
+        """Write what was kept of the answers."""
+        encode = msgspec.json.encode
+        with open(self._order.answers, "wb") as file:
+            file.writelines(
+                encode(Answered(sender, at, msgspec.Raw(frame))) + b"\n" for sender, at, frame in self._kept
+            )
 
     def _send_as_taken(self, ends: float) -> None:
         for line in self._lines:
@@ -202,14 +234,15 @@ class Pusher:
             self._serve(self._poll.poll(0.05))
 
     def _send_when_due(self, started: float, ends: float) -> None:
-        lines, rate, count = self._lines, self._order.rate, len(self._lines)
+        lines, turns, rate = self._lines, self._turns, self._order.rate
         sent, now = 0, time.monotonic()
         waiting = [self._poll.fileno()]
         while self._missing and now < ends:
             due = min(self._reports, int((now - started) * rate) + 1)
             touched = set()
             while sent < due:
-                line, number = lines[sent % count], sent // count
+                sender, number = turns[sent]
+                line = lines[sender]
                 at = started + sent / rate
                 line.due_at[number] = at
                 line.unsent.append(number)
@@ -253,6 +286,8 @@ class Pusher:
         if not accepted and accepted is not None:
             return
         self._last_at = time.monotonic()
+        if self._order.answers:
+            self._kept.append((line.place, time.time(), payload))
         if accepted is not None and not self._order.rate:
             self._outcomes["accepted"] += accepted
             self._done(line, accepted)
@@ -286,7 +321,7 @@ def _connected(order: Order, token: str) -> tuple[socket.socket, bytes]:
         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         f"Sec-WebSocket-Protocol: valgnatt.push.v1\r\nAuthorization: Bearer {token}\r\n\r\n"
     )
-    found = socket.create_connection((where.hostname, where.port or 80), timeout=CONNECT_S)
+    found = opened(where.hostname, where.port or 80, order.certificate, CONNECT_S)
     found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     found.sendall(request.encode())
     data = b""
@@ -323,6 +358,8 @@ def main() -> None:
         if sys.stdin.readline().strip() != "go":
             return
         told = pusher.run()
+        if order.answers:
+            pusher.write_answers()
     except (Refused, OSError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bench.local import Local, election, gateway
 from bench.measure.ceilings import bare_handler
 from bench.peers.figures import Absent, Finding, Pair, Skipped, Target
 from bench.peers.options import Options
 from bench.peers.processes import cpu_s, program
-from bench.peers.rounds import Rounds, take_turns
+from bench.peers.rounds import Rounds, Turn, take_turns
 from bench.peers.supply import Ground, Supply, faults_of, ground
 from bench.peers.wrk import HOW, Load, request, write_requests, wrk
 
@@ -52,15 +53,21 @@ class Requests:
         self._rounds = Rounds()
         self._receipts = 0
 
-    async def measure(self, bare_url: str) -> None:
-        """Let both have their turns, with the same requests, and look at the journal."""
-        await take_turns(self._options.rounds, {OURS: self._push, BARE: partial(self._bare, bare_url)})
+    async def measure(self, bare_url: str | None) -> None:
+        """Let both have their turns, with the same requests, or ours alone; and look at the journal."""
+        sides: dict[str, Turn] = {OURS: self._push}
+        if bare_url is not None:
+            sides[BARE] = partial(self._bare, bare_url)
+        await take_turns(self._options.rounds, sides)
         under_way = self._options.rounds * CONNECTIONS
         self._pair.invalid += await faults_of(self._ours, self._receipts, self._receipts + under_way)
         rounds = self._rounds
         what = f"durable reports/s, HTTP, one report a request, {CONNECTIONS} connections, one push process"
-        self._pair.findings.append(Finding(what, rounds[OURS], rounds[BARE], Target(0.45)))
-        self._pair.figures = rounds.rest(rounds[OURS], rounds[BARE])
+        bare = rounds[BARE] if BARE in rounds else None
+        self._pair.findings.append(
+            Finding(what, rounds[OURS], bare, Target(0.45) if bare is not None else None)
+        )
+        self._pair.figures = rounds.rest(rounds[OURS], *([bare] if bare is not None else []))
 
     async def _push(self) -> None:
         local = self._local
@@ -81,7 +88,7 @@ class Requests:
         await self._load(BARE, url, self._bare_file)
 
     def _write(self, file: Path, url: str, path: str, bodies: Sequence[bytes]) -> None:
-        host, tokens = url.removeprefix("http://"), self._ours.tokens
+        host, tokens = urlsplit(url).netloc, self._ours.tokens
         senders = len(tokens)
         write_requests(
             (request(host, path, body, tokens[place % senders]) for place, body in enumerate(bodies)), file

@@ -1,0 +1,227 @@
+"""An election at a gateway of our own under load: lean generators around it, and one subscriber who keeps a copy.
+
+Reports are pushed by `bench.peers.pusher`, in a process of its own; a crowd of readers is `bench.peers.audience`. The
+subscriber is the gateway's own client, in this process, which does little else; the judge looks at what it saw, at what
+senders were answered and at the public record.
+"""
+
+import asyncio
+import hashlib
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import orjson
+
+from bench.history import judged, stored_reports
+from bench.local import Local
+from bench.peers.ingest import pushing
+from bench.peers.processes import cpu_s
+from bench.peers.pusher import Answered, Order, Told
+from bench.plan import Planned, Planner
+from bench.target import Election, Target, rehearsal
+from gateway.client.judge import Glimpse, Push, Stored, glimpse
+from gateway.client.publisher import Answer
+from gateway.client.replay import same_figures
+from gateway.client.subscriber import Block, Subscriber
+from gateway.dataset import DataSet, RecordedReport
+from gateway.generator import generate
+
+PASSED_S = -60.0
+"""The embargo has passed, so that every report becomes public at once."""
+SHOWN_S = 60.0
+"""How long the last report may take to reach the subscriber."""
+
+
+class Cpu(msgspec.Struct, frozen=True):
+    """CPU seconds of the gateway's processes so far, or between two looks."""
+
+    push: float
+    feed: float
+    postgres: float
+
+    def since(self, before: "Cpu") -> "Cpu":
+        """Return what was taken since another look."""
+        return Cpu(
+            self.push - before.push,
+            self.feed - before.feed,
+            self.postgres - before.postgres,
+        )
+
+    @property
+    def told(self) -> str:
+        """As a person reads it."""
+        return f"push process {self.push:.2f}, feed process {self.feed:.2f}, Postgres {self.postgres:.2f}"
+
+
+class _Results(msgspec.Struct):
+    type: str
+    results: list[Answer] = []
+
+
+class Play:
+    """One election under load."""
+
+    def __init__(
+        self, local: Local, target: Target, planner: Planner, subscriber: Subscriber, scratch: Path
+    ) -> None:
+        self.local = local
+        self.target = target
+        self.planner = planner
+        self.subscriber = subscriber
+        self.faults: list[str] = []
+        """Why figures say nothing."""
+        self._scratch = scratch
+        self._secrets = list(dict.fromkeys(target.tokens.values()))
+        self._pushes: list[Push] = []
+        self._blocks: list[tuple[float, Block]] = []
+        self._moved = asyncio.Event()
+        self._pids: dict[str, int] = {}
+
+    async def follow(self) -> None:
+        """Keep every block as it came; it is looked into at the end, when there is time."""
+        async for block in self.subscriber.blocks():
+            self._blocks.append((time.time(), block))
+            self._moved.set()
+
+    async def push(self, plan: Sequence[Planned], rate: float = 0.0) -> Told:
+        """Push reports over one WebSocket a sender, open before; `rate` a second, or as fast as they are taken."""
+        place = {secret: number for number, secret in enumerate(self._secrets)}
+        senders = [place[self.target.tokens[each.sender]] for each in plan]
+        file, answers = self._scratch / "reports", self._scratch / "answers"
+        file.write_bytes(b"\n".join(each.body for each in plan) + b"\n")
+        order = Order(
+            self.local.push_url,
+            self.target.election,
+            self._secrets,
+            str(file),
+            rate=rate,
+            limit_s=SHOWN_S + len(plan) / (rate or 1000),
+            senders=senders,
+            answers=str(answers),
+            certificate=str(self.local.certificate or ""),
+        )
+        async with pushing(order) as go:
+            told = await go()
+        if told.outcomes != {"accepted": len(plan)}:
+            self.faults.append(f"of {len(plan)} reports {told.outcomes}, {told.unanswered} unanswered")
+        self._keep(plan, senders, answers)
+        return told
+
+    def _keep(self, plan: Sequence[Planned], senders: Sequence[int], answers: Path) -> None:
+        own: list[list[Planned]] = [[] for _ in self._secrets]
+        for each, sender in zip(plan, senders, strict=True):
+            own[sender].append(each)
+        for line in answers.read_bytes().splitlines():
+            answered = msgspec.json.decode(line, type=Answered)
+            for answer in msgspec.json.decode(answered.frame, type=_Results).results:
+                if answer.outcome == "retry":
+                    continue
+                assert isinstance(answer.id, int)
+                each = own[answered.sender][answer.id]
+                self._pushes.append(Push(each.unit, each.revision, _digest(each.body), answered.at, answer))
+
+    async def reached(self, sequence: int, most_s: float = SHOWN_S) -> float:
+        """Wait until the subscriber has a publication; return when it had it, in seconds since 1970."""
+        ends = time.monotonic() + most_s
+        place = 0
+        while True:
+            for at, block in self._blocks[place:]:
+                if block.sequence >= sequence:
+                    return at
+            place = len(self._blocks)
+            self._moved.clear()
+            async with asyncio.timeout(max(0.0, ends - time.monotonic())):
+                await self._moved.wait()
+
+    @property
+    def blocks(self) -> int:
+        """How many the subscriber was sent."""
+        return len(self._blocks)
+
+    async def cpu(self) -> Cpu:
+        """Return what the gateway's processes took so far."""
+        self._pids = self._pids or await self.local.pids()
+        push, feed = self._pids["push-0"], self._pids["feed-0"]
+        return Cpu(cpu_s(push), cpu_s(feed), cpu_s(self.local.postmaster))
+
+    async def stored(self, after: int) -> list[Stored]:
+        """Return the public record past a sequence."""
+        return (await stored_reports(self.target))[after:]
+
+    async def judge(self) -> list[Stored]:
+        """Have the judge look at the whole history, note what it finds, and return the public record."""
+        stored = await stored_reports(self.target)
+        glimpses: list[Glimpse] = [glimpse(block, at) for at, block in self._blocks]
+        for broken in judged(self.target, self._pushes, glimpses, stored):
+            self.faults.append(f"{broken.promise}: {broken.example}")
+        return stored
+
+    def compare(self, dataset: DataSet) -> None:
+        """Note which areas of the subscriber's copy differ from the official totals."""
+        finals = dataset.official_finals()
+        wrong = [
+            area for area, line in finals.items() if not same_figures(self.subscriber.copy.get(area), line)
+        ]
+        if wrong or not finals:
+            self.faults.append(f"{len(wrong)} of {len(finals)} areas differ from the official totals")
+
+
+@asynccontextmanager
+async def playing(
+    local: Local, dataset: Election, publish_in_s: float = PASSED_S, tokens_max: int | None = None
+) -> AsyncIterator[Play]:
+    """Make an election of its own, and follow it."""
+    target = await rehearsal(local, dataset, publish_in_s, tokens_max)
+    with tempfile.TemporaryDirectory(prefix="valgnatt-measure-") as scratch:
+        async with (
+            local.session(streams=True) as session,
+            Subscriber(local.feed_url, target.election, session=session) as subscriber,
+        ):
+            play = Play(local, target, Planner(dataset.reports()), subscriber, Path(scratch))
+            following = asyncio.create_task(play.follow(), name="subscriber")
+            try:
+                await play.reached(0)
+                yield play
+            finally:
+                following.cancel()
+                await asyncio.wait({following})
+
+
+class Made:
+    """A made-up election that is on no disk."""
+
+    def __init__(self, scale: float) -> None:
+        election = generate(1, scale)
+        self.registry = election.registry
+        self._lines = [(each["municipality"], orjson.dumps(each["report"])) for each in election.reports]
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def bodies(self) -> list[bytes]:
+        """Return every report as it is pushed."""
+        return [body for _, body in self._lines]
+
+    def reports(self) -> list[RecordedReport]:
+        """Return every report, in order."""
+        found = []
+        for municipality, body in self._lines:
+            report = orjson.loads(body)
+            found.append(RecordedReport(municipality, report, datetime.fromisoformat(report["counted_at"])))
+        return found
+
+
+@cache
+def made(scale: float) -> Made:
+    """Return the made-up election of a scale; it is made once."""
+    return Made(scale)
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)).hexdigest()

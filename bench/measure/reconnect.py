@@ -1,0 +1,161 @@
+"""Reconnect: a crowd that was cut off comes back with Last-Event-ID, as fast as it is let in.
+
+That none of it costs a look at the database is shown twice: by the transactions that Postgres counts meanwhile, and by
+a crowd that comes back while every process of Postgres is stopped.
+"""
+
+import asyncio
+import os
+import signal
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import asyncpg
+import msgspec
+
+from bench.local import Local, election, gateway
+from bench.measure.load import Play, playing
+from bench.measure.options import Options
+from bench.measure.table import Beside, Measured, Row
+from bench.peers.figures import Target
+from bench.peers.hubs import feed_stand
+
+READERS = 5_000
+MISSED = 50
+"""Reports that are published while they are away."""
+TURNS = 2
+COUNTED_S = 1.2
+"""After so long Postgres has counted the transactions of every process that goes on working: it does once a second."""
+QUIET_S = 0.3
+MOST_S = 10.0
+TICK_S = 0.01
+
+
+class Return(msgspec.Struct, frozen=True):
+    """What one return showed."""
+
+    cpu_s: float
+    """Of the feed process."""
+    seconds: float
+    transactions: int
+    """That Postgres counted."""
+    usual: float
+    """That it counts in as long when nobody comes."""
+
+
+class Crowd:
+    """Those who come back, again and again."""
+
+    def __init__(self, local: Local, play: Play, readers: int) -> None:
+        self._local = local
+        self._play = play
+        self._readers = readers
+        self._last = 0
+
+    async def begin(self) -> None:
+        """Have something to come back to."""
+        plan = self._play.planner.whole(within_s=0.0)
+        await self._play.push(plan)
+        await self._play.reached(len(plan))
+        self._last = len(plan)
+
+    async def come_back(self, *, postgres: bool = True) -> Return:
+        """Miss some publications, and come back from before them; without `postgres`, while it is stopped."""
+        play, local = self._play, self._local
+        cursor = play.subscriber.cursor
+        plan = play.planner.steady(MISSED, 1.0)
+        await play.push(plan)
+        self._last += len(plan)
+        await play.reached(self._last)
+        await self._quiet()
+        async with feed_stand(local, play.target.election, cursor=cursor) as stand:
+            idle = await _transactions(local)
+            await asyncio.sleep(COUNTED_S)
+            busy = await _transactions(local)
+            before, started = await play.cpu(), time.perf_counter()
+            with _stopped([] if postgres else local.postgres_pids()):
+                await stand.connect(self._readers)
+                told = await stand.wait(self._last, MOST_S)
+                seconds = time.perf_counter() - started
+                cpu = (await play.cpu()).since(before)
+            await asyncio.sleep(COUNTED_S)
+            counted = await _transactions(local) - busy
+            usual = (busy - idle) * (seconds + COUNTED_S) / COUNTED_S
+        if told.behind or told.lost or told.readers != self._readers:
+            play.faults.append(f"{told.behind} of {told.readers} are behind, {told.lost} were cut off")
+        return Return(cpu.feed, seconds, counted, usual)
+
+    async def _quiet(self) -> None:
+        """Wait until the feed process has forgotten those who are gone."""
+        before = await self._play.cpu()
+        while True:
+            await asyncio.sleep(QUIET_S)
+            now = await self._play.cpu()
+            if now.since(before).feed <= QUIET_S / 10:
+                return
+            before = now
+
+
+@contextmanager
+def _stopped(pids: list[int]) -> Iterator[None]:
+    """Have processes stand still for a while."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in reversed(pids):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+async def _transactions(local: Local) -> int:
+    """Return how many transactions Postgres has counted in our database."""
+    connection = await asyncpg.connect(local.database_url)
+    try:
+        found: int = await connection.fetchval(
+            "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+        )
+    finally:
+        await connection.close()
+    return found
+
+
+async def measure(options: Options) -> Measured:
+    """Have a crowd come back some times, and once more while Postgres is stopped."""
+    readers = options.readers[-1] if options.readers else READERS
+    async with (
+        election(options.data) as dataset,
+        gateway(readers_max=100_000) as local,
+        playing(local, dataset) as play,
+    ):
+        crowd = Crowd(local, play, readers)
+        await crowd.begin()
+        turns = [await crowd.come_back() for _ in range(TURNS)]
+        alone = await crowd.come_back(postgres=False)
+        await play.judge()
+    rate = statistics.median(readers / max(turn.cpu_s, TICK_S) for turn in turns)
+    wall = statistics.median(readers / turn.seconds for turn in turns)
+    counted = statistics.median(turn.transactions for turn in turns)
+    usual = statistics.median(turn.usual for turn in turns)
+    what = f"{readers} readers back with Last-Event-ID"
+    return Measured(
+        "reconnect",
+        [
+            Row(f"{what}, a CPU second of the feed process", rate, "/s", Target(4_000)),
+            Row(f"{what}, a second of the clock, their own process included", wall, "/s"),
+            Row(
+                f"{what}: transactions of the database meanwhile, a reader",
+                max(0.0, counted - usual) / readers,
+                "",
+                Target(0.01, most=True),
+                Beside("as long with nobody coming", usual / readers, ""),
+            ),
+        ],
+        [
+            f"with Postgres stopped all {readers} came back in {alone.seconds:.2f} s, each up to the last publication"
+        ],
+        invalid=play.faults,
+    )

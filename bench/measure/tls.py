@@ -1,0 +1,123 @@
+"""TLS: the night, latency, requests and deliveries once more, with TLS on both doors, beside the same in the clear."""
+
+import asyncio
+import tempfile
+from asyncio.subprocess import DEVNULL, PIPE
+from pathlib import Path
+
+from bench.local import Local, election, gateway
+from bench.measure.latency import RATE, follow
+from bench.measure.night import SUBSCRIBERS, push_all
+from bench.measure.options import Options
+from bench.measure.table import Beside, Measured, Row
+from bench.peers import requests
+from bench.peers.delivery import one_at_a_time
+from bench.peers.figures import Absent, Pair, Skipped
+from bench.peers.hubs import valgnatt
+from bench.peers.options import Options as PeerOptions
+from bench.peers.processes import program
+from bench.peers.supply import Supply, ground
+from bench.peers.wrk import HOW
+from gateway.dataset import DataSet
+
+CROWD = 1_000
+CLEAR, TLS = "in the clear", "TLS"
+OPENSSL_S = 20.0
+
+
+async def certificate(directory: Path) -> Path:
+    """Make a key and a certificate for this machine, in one file. Raises Absent."""
+    key, shown, both = (directory / name for name in ("key.pem", "certificate.pem", "both.pem"))
+    process = await asyncio.create_subprocess_exec(
+        program("openssl", "apt-get install openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt",
+        "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+        "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(shown),
+        stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE,
+    )  # fmt: skip
+    _, said = await asyncio.wait_for(process.communicate(), OPENSSL_S)
+    if process.returncode:
+        raise Absent("TLS", f"openssl made no certificate: {said.decode().strip()[-200:]}", "a newer openssl")
+    both.write_bytes(shown.read_bytes() + key.read_bytes())
+    return both
+
+
+class Sides:
+    """The figures of both sides, by what they are about."""
+
+    def __init__(self, options: Options, dataset: DataSet, scratch: Path) -> None:
+        self._options = options
+        self._dataset = dataset
+        self._scratch = scratch
+        self._crowd = options.readers[0] if options.readers else CROWD
+        self.found = Measured("tls")
+        self._figures: dict[tuple[str, str], dict[str, float]] = {}
+
+    async def measure(self, side: str, local: Local) -> None:
+        """Measure one side."""
+        seconds = self._options.seconds / 2
+        night = await push_all(local, self._dataset)
+        self._add(
+            f"{night.reports} reports at once: last of {SUBSCRIBERS} subscribers complete",
+            "s",
+            side,
+            night.seconds,
+        )
+        self.found.notes.append(f"{side}: the night: {night.told}")
+        self.found.invalid += night.faults
+        (followed,) = await follow(local, self._dataset, [self._crowd], seconds, self.found.invalid)
+        what = (
+            f"commit → subscriber's socket, {RATE:g} reports/s, {self._crowd} readers: newest of each block"
+        )
+        self._add(f"{what}, p50", "ms", side, 1000 * followed.told.p50_s)
+        self._add(f"{what}, p99", "ms", side, 1000 * followed.told.p99_s)
+        await self._requests(side, local, seconds)
+        async with valgnatt(local) as hub:
+            await hub.stand.connect(self._crowd)
+            await hub.stand.wait(await hub.publish())
+            turn = await one_at_a_time(hub, seconds / 2)
+        if shortfall := turn.shortfall(side):
+            self.found.invalid.append(shortfall)
+        what = f"deliveries, one change at a time, {self._crowd} readers"
+        self._add(what, "per CPU s of the feed process", side, turn.per_cpu_s)
+
+    async def _requests(self, side: str, local: Local, seconds: float) -> None:
+        try:
+            program("wrk", HOW)
+        except Absent as absent:
+            if side == TLS:
+                self.found.skipped.append(Skipped.of(absent))
+            return
+        pair = Pair("http")
+        ours = await ground(local, Supply(self._dataset))
+        options = PeerOptions(rounds=1, seconds=max(1.0, seconds / 2))
+        await requests.Requests(options, local, ours, self._scratch, pair).measure(None)
+        self.found.invalid += pair.invalid
+        (finding,) = pair.findings
+        self._add(finding.what, finding.ours.unit, side, finding.ours.median)
+
+    def _add(self, what: str, unit: str, side: str, value: float) -> None:
+        self._figures.setdefault((what, unit), {})[side] = value
+
+    def tell(self) -> Measured:
+        """Return what was found."""
+        self.found.rows = [
+            Row(f"{TLS}: {what}", sides[TLS], unit, None, Beside(CLEAR, sides[CLEAR], unit))
+            for (what, unit), sides in self._figures.items()
+        ]
+        return self.found
+
+
+async def measure(options: Options) -> Measured:
+    """Measure both sides, one after the other."""
+    with tempfile.TemporaryDirectory(prefix="valgnatt-measure-") as directory:
+        scratch = Path(directory)
+        shown = await certificate(scratch)
+        async with election(options.data) as dataset:
+            sides = Sides(options, dataset, scratch)
+            for side, knobs in (
+                (CLEAR, {}),
+                (TLS, {"push_tls_certificate": shown, "feed_tls_certificate": shown}),
+            ):
+                async with gateway(readers_max=100_000, **knobs) as local:
+                    await sides.measure(side, local)
+    return sides.tell()
