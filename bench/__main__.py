@@ -3,7 +3,7 @@
 python -m bench run steady flood --rate 500 --slo receipt.p99=250ms     scenarios, each with a report and a verdict
 python -m bench capacity                                                how much it can take
 python -m bench compare before/steady.json after/steady.json            two runs side by side
-python -m bench measure                                                 the figures of docs/performance.md
+python -m bench measure                                                 every target, as in docs/performance.md
 python -m bench peers ingest                                            beside others in the same run
 """
 
@@ -48,12 +48,16 @@ _Tokens = Annotated[Path | None, typer.Option(help="its tokens, JSON: municipali
 
 @app.command("list")
 def list_() -> None:
-    """Say which scenarios there are, and which pairs of `peers`."""
+    """Say which scenarios there are, which measurements, and which pairs of `peers`."""
+    from bench.measure import MEASUREMENTS
+    from bench.measure import about as about_measurement
     from bench.peers import PAIRS, about
     from bench.scenarios import names, scenario
 
     for name in names():
         typer.echo(f"{name:18} {(scenario(name).__doc__ or '').strip().splitlines()[0].partition(': ')[2]}")
+    for name in MEASUREMENTS:
+        typer.echo(f"{f'measure {name}':18} {about_measurement(name)}")
     for name in PAIRS:
         typer.echo(f"{f'peers {name}':18} {about(name)}")
 
@@ -140,15 +144,25 @@ def compare(
 
 @app.command()
 def measure(
-    names: Annotated[list[str] | None, typer.Argument(help="which (default: all)")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="which, see `list` (default: all)")] = None,
+    readers: Annotated[
+        int | None, typer.Option(help="readers of each crowd (default: those that each measurement is about)")
+    ] = None,
+    long: Annotated[bool, typer.Option("--long", help="growth up to 100 times the election too")] = False,
+    out: Annotated[Path, typer.Option(help="directory of the results")] = Path("bench-results"),
+    data: _Data = None,
 ) -> None:
-    """Measure this gateway beside what this machine can do at most; about a minute."""
-    from bench.measure import MEASUREMENTS, measure_all
+    """Measure this gateway, and write the table of all targets; everything takes some minutes."""
+    from bench.measure import MEASUREMENTS, TABLE, measure_all, table
+    from bench.measure.options import Options, long_one
 
     wanted = names or list(MEASUREMENTS)
     if unknown := [name for name in wanted if name not in MEASUREMENTS]:
         _mistake(f"no measurement {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}")
-    typer.echo(measure_all(wanted))
+    options = Options(data=data, out=out, readers=(readers,) if readers is not None else ())
+    found = measure_all(wanted, long_one(options) if long else options)
+    typer.echo(f"\n{table(found)}\n{out / TABLE}")
+    sys.exit(INVALID if any(each.invalid for each in found) else 0)
 
 
 @app.command()

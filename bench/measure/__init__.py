@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 
 import msgspec
 import uvloop
@@ -43,12 +44,20 @@ def measure_all(names: Sequence[str], options: Options) -> list[Measured]:
     return found
 
 
+def about(name: str) -> str:
+    """Return in a line what a measurement is about."""
+    return (_module(name).__doc__ or "").strip().splitlines()[0].partition(": ")[2]
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{name}")
+
+
 def _measure(name: str, options: Options) -> Measured:
-    measurement = importlib.import_module(f"{__name__}.{name}")
     started = time.monotonic()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            measured: Measured = runner.run(measurement.measure(options))
+            measured: Measured = runner.run(_module(name).measure(options))
         except Absent as absent:
             measured = Measured(name, skipped=[Skipped.of(absent)])
     measured.seconds = time.monotonic() - started

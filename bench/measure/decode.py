@@ -1,4 +1,4 @@
-"""Decode, validate and digest a report, beside orjson alone."""
+"""Decode: a report decoded, validated and digested, beside orjson alone."""
 
 import gc
 import time

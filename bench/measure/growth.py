@@ -16,6 +16,8 @@ from bench.peers.hubs import feed_stand, valgnatt
 CROWDS = (100, 1_000, 10_000)
 SENDERS = 357
 SHOWN_S = 600.0
+FLAT = 1.5
+"""What costs no more than so many times what the smallest does is flat."""
 JUDGED_MAX = 20_000
 """Reports of a history that the judge looks at, who takes his time."""
 
@@ -28,9 +30,9 @@ async def measure(options: Options) -> Measured:
         for process, cost_us in (await _report_us(scale, found)).items():
             by_process.setdefault(process, []).append((scale, cost_us))
     for process, costs in by_process.items():
-        found.rows += _rows(f"CPU of {process} for a report, election × {{:g}}", costs)
-    what = "CPU of the feed process for a reader and change, one change at a time, {:g} readers"
-    found.rows += _rows(what, await _delivery_us(options, found))
+        _tell(found, f"CPU of {process} for a report", "election × {:g}", costs)
+    costs = await _delivery_us(options, found)
+    _tell(found, "CPU of the feed process for a reader and change, one at a time", "{:g} readers", costs)
     return found
 
 
@@ -44,13 +46,14 @@ async def _report_us(scale: float, found: Measured) -> dict[str, float]:
         await others.connect(1)
         plan = play.planner.night()
         before = await play.cpu()
-        await play.push(plan)
+        judged = len(plan) <= JUDGED_MAX
+        await play.push(plan, judged=judged)
         await play.reached(len(plan), SHOWN_S)
         told = await others.wait(len(plan), SHOWN_S)
         cpu = (await play.cpu()).since(before)
         if told.behind or told.lost:
             play.faults.append(f"election × {scale:g}: a subscriber is behind or was cut off")
-        if len(plan) <= JUDGED_MAX:
+        if judged:
             await play.judge()
     found.invalid += play.faults
     found.notes.append(f"election × {scale:g}: {len(plan)} reports; CPU s: {cpu.told}; {play.blocks} blocks")
@@ -67,17 +70,21 @@ async def _delivery_us(options: Options, found: Measured) -> list[tuple[float, f
             await hub.stand.connect(crowd - present)
             present = crowd
             await hub.stand.wait(await hub.publish())
-            turn = await one_at_a_time(hub, options.seconds / 4)
+            turn = await one_at_a_time(hub, options.seconds / 6)
             if shortfall := turn.shortfall(f"{crowd} readers"):
                 found.invalid.append(shortfall)
             costs.append((crowd, 1e6 * turn.cpu_s / max(1, turn.delivered)))
     return costs
 
 
-def _rows(what: str, costs: Sequence[tuple[float, float]]) -> list[Row]:
-    """Return a row for each size, beside the smallest."""
+def _tell(found: Measured, what: str, size: str, costs: Sequence[tuple[float, float]]) -> None:
+    """Add a row for each size, beside the smallest, and say whether it is flat."""
     smallest, least_us = costs[0]
-    return [
-        Row(what.format(size), cost_us, "µs", None, Beside(f"{smallest:g}", least_us, "µs"))
-        for size, cost_us in costs
+    beside = Beside(size.format(smallest), least_us, "µs")
+    rows = [
+        Row(f"{what}, {size.format(each)}", cost_us, "µs", None, beside if each != smallest else None)
+        for each, cost_us in costs
     ]
+    found.rows += rows
+    most = max((row.ratio for row in rows if row.ratio is not None), default=1.0)
+    found.notes.append(f"{what}: {'flat' if most <= FLAT else 'NOT flat'} within {FLAT:g} × ({most:.2f} ×)")

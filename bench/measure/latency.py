@@ -1,8 +1,8 @@
-"""Commit to socket: 50 reports a second to crowds that follow the default selection under gzip, as browsers do.
+"""Latency: from commit to socket, 50 reports a second to crowds who follow the default selection.
 
-Open model: reports leave when they are due. Measured is how long after `published_at`, the time of the commit, a
-reader's process had read a block: of the newest publication in it, which is what a block tells, and then of every one,
-which is longer where several came while the readers of the block before were still being written to.
+They ask for gzip, as browsers do. Open model: reports leave when they are due. Measured is how long after
+`published_at`, the time of the commit, a reader's process had read a block: of the newest publication in it, which is
+what a block tells, and then of every one, which is longer where several came while readers were still being written to.
 """
 
 from collections.abc import Sequence

@@ -89,8 +89,11 @@ class Play:
             self._blocks.append((time.time(), block))
             self._moved.set()
 
-    async def push(self, plan: Sequence[Planned], rate: float = 0.0) -> Told:
-        """Push reports over one WebSocket a sender, open before; `rate` a second, or as fast as they are taken."""
+    async def push(self, plan: Sequence[Planned], rate: float = 0.0, *, judged: bool = True) -> Told:
+        """Push reports over one WebSocket a sender, open before; `rate` a second, or as fast as they are taken.
+
+        What is not to be `judged` is counted, and its answers are not kept.
+        """
         place = {secret: number for number, secret in enumerate(self._secrets)}
         senders = [place[self.target.tokens[each.sender]] for each in plan]
         file, answers = self._scratch / "reports", self._scratch / "answers"
@@ -103,14 +106,15 @@ class Play:
             rate=rate,
             limit_s=SHOWN_S + len(plan) / (rate or 1000),
             senders=senders,
-            answers=str(answers),
+            answers=str(answers) if judged else "",
             certificate=str(self.local.certificate or ""),
         )
         async with pushing(order) as go:
             told = await go()
         if told.outcomes != {"accepted": len(plan)}:
             self.faults.append(f"of {len(plan)} reports {told.outcomes}, {told.unanswered} unanswered")
-        self._keep(plan, senders, answers)
+        if judged:
+            self._keep(plan, senders, answers)
         return told
 
     def _keep(self, plan: Sequence[Planned], senders: Sequence[int], answers: Path) -> None:

@@ -1,4 +1,4 @@
-"""The night at once: every sender pushes all it has, until the last of ten subscribers has it all."""
+"""Night: at once, every sender pushes all it has, until the last of ten subscribers has it all."""
 
 import time
 

@@ -12,11 +12,16 @@ class Options(msgspec.Struct, frozen=True):
     out: Path = Path("bench-results")
     readers: tuple[int, ...] = ()
     """Crowds, each larger than the one before; none: those that each measurement is about."""
-    seconds: float = 8.0
+    seconds: float = 6.0
     """How long a load lasts that is bounded by time."""
     publications: int = 100_000
     """Of the election that a feed process starts with."""
     scales: tuple[float, ...] = (1.0, 10.0)
     """Sizes of the elections that show how cost grows, in times Norway's."""
-    few: int = 2000
-    """Reports of a turn of peers that is bounded by their number, in tens."""
+    reports: int = 20_000
+    """Of a turn of peers that is bounded by their number."""
+
+
+def long_one(options: Options) -> Options:
+    """Return options with a still larger election, which takes minutes and gigabytes."""
+    return msgspec.structs.replace(options, scales=(*options.scales, 100.0))

@@ -12,8 +12,8 @@ async def measure(options: Options) -> Measured:
     found = Measured("peers")
     short = PeerOptions(
         rounds=1,
-        seconds=options.seconds / 4,
-        reports=10 * options.few,
+        seconds=options.seconds / 3,
+        reports=options.reports,
         readers=options.readers[0] if options.readers else None,
         burst=1,
         data=options.data,

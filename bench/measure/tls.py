@@ -74,7 +74,7 @@ class Sides:
         async with valgnatt(local) as hub:
             await hub.stand.connect(self._crowd)
             await hub.stand.wait(await hub.publish())
-            turn = await one_at_a_time(hub, seconds / 2)
+            turn = await one_at_a_time(hub, seconds / 3)
         if shortfall := turn.shortfall(side):
             self.found.invalid.append(shortfall)
         what = f"deliveries, one change at a time, {self._crowd} readers"
@@ -89,7 +89,7 @@ class Sides:
             return
         pair = Pair("http")
         ours = await ground(local, Supply(self._dataset))
-        options = PeerOptions(rounds=1, seconds=max(1.0, seconds / 2))
+        options = PeerOptions(rounds=1, seconds=max(1.0, 2 * seconds / 3))
         await requests.Requests(options, local, ours, self._scratch, pair).measure(None)
         self.found.invalid += pair.invalid
         (finding,) = pair.findings

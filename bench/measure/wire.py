@@ -1,4 +1,4 @@
-"""Bytes on the wire: the night in the order and at the times it was published, to readers in the clear and under gzip.
+"""Wire: bytes of the night as it was published, to readers in the clear and under gzip.
 
 The state, the blocks and the channels are those of a feed process; the sockets only count, and the clock is that of the
 recording. So these are facts, not times: the same on every machine.

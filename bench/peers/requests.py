@@ -63,11 +63,10 @@ class Requests:
         self._pair.invalid += await faults_of(self._ours, self._receipts, self._receipts + under_way)
         rounds = self._rounds
         what = f"durable reports/s, HTTP, one report a request, {CONNECTIONS} connections, one push process"
-        bare = rounds[BARE] if BARE in rounds else None
-        self._pair.findings.append(
-            Finding(what, rounds[OURS], bare, Target(0.45) if bare is not None else None)
-        )
-        self._pair.figures = rounds.rest(rounds[OURS], *([bare] if bare is not None else []))
+        shown = [rounds[side] for side in sides]
+        beside = (shown[1], Target(0.45)) if bare_url is not None else (None, None)
+        self._pair.findings.append(Finding(what, shown[0], *beside))
+        self._pair.figures = rounds.rest(*shown)
 
     async def _push(self) -> None:
         local = self._local
