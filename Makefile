@@ -44,7 +44,7 @@ format: $(VENV)/.dev  ## put the style right
 types: $(VENV)/.dev  ## static types
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev  ## the measurements of docs/performance.md
+bench: $(VENV)/.dev  ## every target measured, as in docs/performance.md; some 5 minutes
 	$(BIN)/python -m bench measure
 
 pictures: $(VENV)/.dev  ## the pictures of the pages in docs/ (needs Chromium)

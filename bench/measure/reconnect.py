@@ -153,11 +153,11 @@ async def measure(options: Options) -> Measured:
             Row(f"{what}, a CPU second of the feed process", rate, "/s", Target(4_000)),
             Row(f"{what}, a second of the clock, their own process included", wall, "/s"),
             Row(
-                f"{what}: transactions of the database meanwhile, a reader",
+                f"{what}: transactions of the database meanwhile",
                 max(0.0, counted - usual) / readers,
-                "",
+                "a reader",
                 Target(0.1, most=True),
-                Beside("as long with nobody coming", usual / readers, ""),
+                Beside("as long with nobody coming", usual / readers, "a reader"),
             ),
         ],
         [

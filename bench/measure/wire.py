@@ -1,7 +1,7 @@
 """Wire: bytes of the night as it was published, to readers in the clear and under gzip.
 
 The state, the blocks and the channels are those of a feed process; the sockets only count, and the clock is that of the
-recording. So these are facts, not times: the same on every machine.
+recording. So these are sizes, not times: but for the time of day that a block tells, the same on every machine.
 """
 
 import asyncio
