@@ -6,18 +6,32 @@ large the election is, and an area is at every moment exactly the sum of its uni
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections import OrderedDict
-from collections.abc import Container
+from collections.abc import Container, Iterator, Sequence
 from datetime import datetime
+from operator import sub
 from typing import NamedTuple
 
 from gateway.election.registry import Area, Registry
-from gateway.election.report import CHAIN_START, STATUSES, Publication, Report, decode_report, next_chain
+from gateway.election.report import (
+    CHAIN_START,
+    STATUSES,
+    Publication,
+    Report,
+    decode_report,
+    figures_fell,
+    next_chain,
+)
 
 COUNTED, COUNTED_VOTERS, BALLOTS, BLANK, REJECTED, VOTERS, PARTIES = range(7)
 """Places within one category of a figures array: how many units have the category, how many of these told voters,
 then the sums; from PARTIES on, the votes of each party in the registry's order."""
+
+
+STEP = 1000
+"""Areas that are changed in a step of `CatchUp.finish`."""
 
 
 class HistoryChanged(Exception):
@@ -145,11 +159,7 @@ class ElectionState:
         fallible = self.layout.fallible
         correction = None
         if any(change < 0 and place in fallible for place, change in changes):
-            ballots = self.layout.ballots(after) - self.layout.ballots(before)
-            reason = report.reason if isinstance(report.reason, str) else None
-            correction = Correction(
-                publication.sequence, publication.published_at, report.unit, reason, ballots, before
-            )
+            correction = self._correction(publication, report, before, after)
         unit.figures = after
         unit.report = (report.revision, report.counted_at, report.status)
         self._touch(unit, publication, correction)
@@ -163,6 +173,15 @@ class ElectionState:
         self.chain = publication.chain
         self.published_at = publication.published_at
         self._prefixes.append(int.from_bytes(publication.chain[:4]))
+
+    def _correction(
+        self, publication: Publication, report: Report, before: array[int], after: array[int]
+    ) -> Correction:
+        ballots = self.layout.ballots(after) - self.layout.ballots(before)
+        reason = report.reason if isinstance(report.reason, str) else None
+        return Correction(
+            publication.sequence, publication.published_at, report.unit, reason, ballots, before
+        )
 
     def _touch(self, area: AreaState, publication: Publication, correction: Correction | None) -> None:
         area.sequence = publication.sequence
@@ -198,3 +217,116 @@ class ElectionState:
                 changed.append(index)
         changed.sort()
         return changed
+
+
+class CatchUp:
+    """Applies many publications to a state, once. It ends as if `apply` had been called for each, and costs less.
+
+    Areas above units are added up once, and only a unit's last report is laid out as figures. The state is as it was
+    until `finish` begins, and is nobody's to look at until that has ended.
+    """
+
+    def __init__(self, state: ElectionState) -> None:
+        self._state = state
+        self._sequence = state.sequence
+        self._chain = state.chain
+        self._published_at = state.published_at
+        self._prefixes = bytearray()
+        self._last: dict[int, tuple[Report, int, datetime]] = {}
+        """By unit, the one that reported last at the end: its last report, when and where published."""
+        self._corrections: list[tuple[int, Correction]] = []
+
+    @property
+    def sequence(self) -> int:
+        """Of the last publication that was added."""
+        return self._sequence
+
+    def add(self, publications: Sequence[Publication]) -> None:
+        """Add the next publications. Raises HistoryChanged, as `ElectionState.apply`."""
+        units, last = self._state.registry.units, self._last
+        for publication in publications:
+            if publication.sequence != self._sequence + 1:
+                raise HistoryChanged(f"expected sequence {self._sequence + 1}, got {publication.sequence}")
+            if publication.chain != next_chain(self._chain, publication.digest):
+                raise HistoryChanged(f"the chain breaks at sequence {publication.sequence}")
+            self._sequence, self._chain = publication.sequence, publication.chain
+            self._published_at = publication.published_at
+            self._prefixes += publication.chain[:4]
+            report = decode_report(publication.body)
+            index = units[publication.unit].index
+            before = last.pop(index, None)
+            if before is not None:
+                if figures_fell(before[0], report):
+                    self._correct(index, publication, report, self._state.layout.figures(before[0]))
+            elif self._state.areas[index].report is not None:
+                self._compare(index, publication, report)
+            last[index] = report, publication.sequence, publication.published_at
+
+    def _compare(self, index: int, publication: Publication, report: Report) -> None:
+        """Look for a fall against what the unit held before all this."""
+        before, after = self._state.areas[index].figures, self._state.layout.figures(report)
+        if any(after[place] < before[place] for place in self._state.layout.fallible):
+            self._correct(index, publication, report, before)
+
+    def _correct(self, index: int, publication: Publication, report: Report, before: array[int]) -> None:
+        after = self._state.layout.figures(report)
+        correction = self._state._correction(publication, report, before, after)
+        self._corrections.append((index, correction))
+
+    def finish(self) -> Iterator[None]:
+        """Change the state, in steps of some milliseconds."""
+        yield from self._add_up()
+        state = self._state
+        for index, correction in self._corrections:
+            for place in (index, *state.areas[index].area.path):
+                state.areas[place].correction = correction
+                state.areas[place].corrections += 1
+        yield from self._touch()
+        state.sequence, state.chain, state.published_at = self._sequence, self._chain, self._published_at
+        prefixes = array("I", bytes(self._prefixes))
+        if sys.byteorder == "little":
+            prefixes.byteswap()
+        state._prefixes += prefixes
+
+    def _add_up(self) -> Iterator[None]:
+        """Replace figures, from units upward: what lies below is known before it is added above."""
+        state = self._state
+        touched = {*self._last}.union(*(state.areas[index].area.path for index in self._last))
+        gained: dict[int, list[array[int]]] = {index: [] for index in touched}
+        lost: dict[int, list[array[int]]] = {index: [] for index in touched}
+        for number, index in enumerate(sorted(touched, reverse=True)):
+            if number % STEP == STEP - 1:
+                yield
+            area = state.areas[index]
+            before = area.figures
+            if index in self._last:
+                report = self._last[index][0]
+                area.figures = state.layout.figures(report)
+                area.report = (report.revision, report.counted_at, report.status)
+            else:
+                area.figures = _moved(before, gained.pop(index), lost.pop(index))
+            for above in area.area.path[:1]:
+                gained[above].append(area.figures)
+                if area.sequence:
+                    lost[above].append(before)
+
+    def _touch(self) -> Iterator[None]:
+        """Note where each area changed last, the last of all at the end."""
+        state = self._state
+        changed: dict[int, tuple[int, datetime]] = {}
+        for number, (index, (_, sequence, published_at)) in enumerate(reversed(self._last.items())):
+            if number % STEP == STEP - 1:
+                yield
+            for place in reversed((index, *state.areas[index].area.path)):
+                changed.setdefault(place, (sequence, published_at))
+        for index, (sequence, published_at) in reversed(changed.items()):
+            area = state.areas[index]
+            area.sequence, area.published_at = sequence, published_at
+            state._recent[index] = None
+            state._recent.move_to_end(index)
+
+
+def _moved(figures: array[int], gained: Sequence[array[int]], lost: Sequence[array[int]]) -> array[int]:
+    """Return sums that lose some summands and gain others."""
+    total = map(sum, zip(figures, *gained, strict=True))
+    return array("q", map(sub, total, map(sum, zip(*lost, strict=True))) if lost else total)

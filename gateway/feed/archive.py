@@ -33,7 +33,9 @@ class Archive:
         self._one_at_a_time = asyncio.Lock()
 
     def append(self, publication: Publication) -> None:
-        """Add the next publication that was applied."""
+        """Add a publication that was applied: the next one, or where many are applied at once, a later one."""
+        if publication.sequence != self._last + 1:
+            self._tail.clear()
         self._tail.append(publication_line(publication))
         self._last = publication.sequence
 

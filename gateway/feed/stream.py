@@ -1,6 +1,7 @@
 """One election as a feed process holds it: the state, what is made of it, and who reads it."""
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -12,9 +13,9 @@ import structlog
 from gateway import tracing
 from gateway.election.registry import Registry, read_registry
 from gateway.election.report import Publication
-from gateway.election.state import Cursor, ElectionState, HistoryChanged
+from gateway.election.state import CatchUp, Cursor, ElectionState, HistoryChanged
 from gateway.errors import JournalUnavailable
-from gateway.feed.archive import Archive
+from gateway.feed.archive import TAIL_MAX, Archive
 from gateway.feed.blocks import BlockMaker
 from gateway.feed.channel import Channel, Reader
 from gateway.feed.selection import Selection, read_selection
@@ -28,7 +29,7 @@ SELECTIONS_MAX = 256
 PAGE = 2000
 """Publications read at once."""
 SLICE = 500
-"""Publications applied before other work has its turn, about 10 ms."""
+"""Publications applied before other work has its turn, about 10 ms one by one; more are applied all at once."""
 REST = 1.0
 """How long nothing is written after a pass over the readers, as a part of what the pass took: with thousands of them
 changes gather into fewer blocks, and the process has time for those who come and for others on its machine."""
@@ -134,7 +135,6 @@ class ElectionFeed:
         self._settled = asyncio.Event()
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._behind_since: float | None = None
-        self._pass_s = 0.0
         self.begin(document)
 
     def begin(self, document: bytes) -> None:
@@ -151,6 +151,7 @@ class ElectionFeed:
         self.contacts: dict[str, datetime] = {}
         self._channels: dict[tuple[str, bool, int], Channel] = {}
         self._since = datetime.now(UTC)  # what was published before is read as history: it is not late
+        self._shown = False
         self._settled.clear()
 
     @property
@@ -229,8 +230,8 @@ class ElectionFeed:
                 with tracing.span(
                     "apply", election=self.id, after=self.state.sequence, to=self.head.sequence
                 ):
-                    await self._follow()
-                await asyncio.sleep(min(REST * self._pass_s, REST_MOST_S))
+                    pass_s = await self._follow()
+                await asyncio.sleep(min(REST * pass_s, REST_MOST_S))
             except HistoryChanged as error:
                 log.error("the record is another one; starting over", election=self.id, reason=str(error))
                 self._metrics.rebuilt.inc()
@@ -284,27 +285,55 @@ class ElectionFeed:
             else:
                 reader.end()
 
-    async def _follow(self) -> None:
+    async def _follow(self) -> float:
+        """Apply the record up to the head as it is now; return what a pass over the readers took, in seconds."""
         head = self.head
         self._require_same_history(head)
+        if head.sequence - self.state.sequence > SLICE:
+            return self._publish(await self._catch_up(head))
         applied: list[Publication] = []
         while self.state.sequence < head.sequence:
-            if applied:
+            if applied:  # it was read in parts: nobody may see a state between two heads
                 self._settled.clear()
-            page = await self._record.publications(head.key, self.state.sequence, PAGE)
-            if not page:
-                raise JournalUnavailable(
-                    f"no publications after {self.state.sequence}, the head is {head.sequence}"
-                )
-            page = [publication for publication in page if publication.sequence <= head.sequence]
-            for start in range(0, len(page), SLICE):
-                if start or applied:
-                    # More than one slice: nobody may see a state between two heads.
-                    self._settled.clear()
+            page = await self._page(head, self.state.sequence)
+            for publication in page:
+                self.state.apply(publication)
+            self._note(page)
+            applied += page
+        return self._publish(applied)
+
+    async def _catch_up(self, head: Head) -> Sequence[Publication]:
+        """Apply many at once; return the newest. Nobody may see a state between two heads.
+
+        The next page is read while one is applied, by the other side of the socket.
+        """
+        self._settled.clear()
+        many = CatchUp(self.state)
+        newest: deque[Publication] = deque(maxlen=PAGE)
+        reading = asyncio.ensure_future(self._page(head, many.sequence))
+        try:
+            while many.sequence < head.sequence:
+                page = await reading
+                if page[-1].sequence < head.sequence:
+                    reading = asyncio.ensure_future(self._page(head, page[-1].sequence))
+                for start in range(0, len(page), SLICE):
                     await asyncio.sleep(0)
-                self._apply(page[start : start + SLICE])
-            applied = (applied + page)[-PAGE:]
-        self._publish(applied)
+                    part = page[start : start + SLICE]
+                    many.add(part)
+                    self._note(part, archive=head.sequence - part[0].sequence < TAIL_MAX)
+                newest.extend(page)
+        finally:
+            reading.cancel()
+            for _ in many.finish():
+                await asyncio.sleep(0)
+        return newest
+
+    async def _page(self, head: Head, after: int) -> list[Publication]:
+        """Read the next publications up to a head. Raises JournalUnavailable where there is none."""
+        page = await self._record.publications(head.key, after, min(PAGE, head.sequence - after))
+        if not page:
+            raise JournalUnavailable(f"no publications after {after}, the head is {head.sequence}")
+        return page
 
     def _require_same_history(self, head: Head) -> None:
         """Raise HistoryChanged where the record ends before what was applied, and will not come to hold it."""
@@ -320,22 +349,28 @@ class ElectionFeed:
         if now - self._behind_since > BEHIND_S or not head.standby:
             raise HistoryChanged(f"it ends at {head.sequence}, {self.state.sequence} was applied")
 
-    def _apply(self, publications: Sequence[Publication]) -> None:
+    def _note(self, publications: Sequence[Publication], *, archive: bool = True) -> None:
+        """Note what was applied wherever that is told."""
         now = datetime.now(UTC)
         for publication in publications:
-            self.state.apply(publication)
-            self.archive.append(publication)
-            self.transfers.applied(publication, now)
-            if publication.published_at >= self._since:
+            late = publication.published_at >= self._since
+            self.transfers.applied(publication, now if late else None)
+            if archive:
+                self.archive.append(publication)
+            if late:
                 self._metrics.apply_lag.observe((now - publication.published_at).total_seconds())
         self._metrics.applied.inc(len(publications))
-        self._sequence_gauge.set(self.state.sequence)
+        self._sequence_gauge.set(publications[-1].sequence)
 
-    def _publish(self, applied: Sequence[Publication]) -> None:
-        """Show the state: wake whoever waits for it, and write to the readers of every change."""
+    def _publish(self, applied: Sequence[Publication]) -> float:
+        """Show the state: wake whoever waits for it, and write to the readers of every change.
+
+        Returns what the pass over them took, in seconds.
+        """
         self._settled.set()
+        self._shown = True
         if not applied and self.maker.settled:
-            return
+            return 0.0
         before = self.maker.position.sequence
         self.maker.advance()
         sequence = self.state.sequence
@@ -345,16 +380,17 @@ class ElectionFeed:
                 entry[1].set_result(None)
         now = asyncio.get_running_loop().time()
         written = sum(channel.write(now) for channel in self.channels if not channel.every_s)
-        self._pass_s = asyncio.get_running_loop().time() - now
+        pass_s = asyncio.get_running_loop().time() - now
         written_at = datetime.now(UTC)
-        self.transfers.written(applied, written_at)
+        late = [publication for publication in applied if publication.published_at >= self._since]
+        self.transfers.written(late, written_at)
         if written:
             self._metrics.delivered.inc(sequence - before)
-        for publication in applied:
-            if publication.published_at >= self._since:
-                self._metrics.write_lag.observe((written_at - publication.published_at).total_seconds())
-                if publication.accepted_at == publication.published_at:
-                    self._metrics.through_lag.observe((written_at - publication.received_at).total_seconds())
+        for publication in late:
+            self._metrics.write_lag.observe((written_at - publication.published_at).total_seconds())
+            if publication.accepted_at == publication.published_at:
+                self._metrics.through_lag.observe((written_at - publication.received_at).total_seconds())
+        return pass_s
 
     def beat(self, now: float, tick: int, heartbeat_s: float) -> None:
         """Serve the paces whose turn it is, and whoever has heard nothing for a while. Called once a second."""
@@ -365,8 +401,11 @@ class ElectionFeed:
                 channel.beat(now)
 
     async def watch(self) -> None:
-        """Ask what the journal holds that is not applied here, and when senders were last heard of."""
-        if self.head.released_at is None:
+        """Ask what the journal holds that is not applied here, and when senders were last heard of.
+
+        Not while the record is read for the first time: all of it is still beyond, and nothing is shown of it.
+        """
+        if self.head.released_at is None or not self._shown:
             return
         transfers = self.transfers
         published = transfers.published()

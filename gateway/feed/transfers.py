@@ -3,6 +3,7 @@
 Accepted, published, delivered; the age of the oldest that is not through; when the sender was last heard of.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -28,14 +29,8 @@ class LagHistogram:
 
     def add(self, seconds: float) -> None:
         """Count one duration; one below the first bound, also a negative one (two clocks), as that."""
-        low, high = 0, _BUCKETS - 1
-        while low < high:
-            middle = (low + high) // 2
-            if seconds <= _BOUNDS[middle]:
-                high = middle
-            else:
-                low = middle + 1
-        self._counts[low] = self._counts.get(low, 0) + 1
+        bucket = min(bisect_left(_BOUNDS, seconds), _BUCKETS - 1)
+        self._counts[bucket] = self._counts.get(bucket, 0) + 1
 
     def percentile(self, part: float) -> float | None:
         """Return the duration in seconds that `part` of those counted do not exceed; None if none is."""
@@ -94,14 +89,15 @@ class Transfers:
         """Return how many publications of each municipality are applied."""
         return {municipality: transfer.published for municipality, transfer in self._by_area.items()}
 
-    def applied(self, publication: Publication, now: datetime) -> None:
-        """Note that a publication is part of the state here."""
+    def applied(self, publication: Publication, now: datetime | None) -> None:
+        """Note that a publication is part of the state here since `now`; None: it is history, and late for nobody."""
         transfer = self._by_area[self._of_unit[publication.unit]]
         transfer.published += 1
         transfer.reported.add(publication.unit)
         transfer.last_accepted_at = publication.accepted_at
         transfer.lags["receipt"].add((publication.accepted_at - publication.received_at).total_seconds())
-        transfer.lags["applied"].add((now - publication.published_at).total_seconds())
+        if now is not None:
+            transfer.lags["applied"].add((now - publication.published_at).total_seconds())
 
     def written(self, publications: Iterable[Publication], now: datetime) -> None:
         """Note that the readers in step were sent these."""

@@ -1,14 +1,15 @@
 """State is the fold of publications: held against a model that keeps every report and adds up from nothing."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gateway.election.report import Publication
-from gateway.election.state import Cursor, ElectionState, HistoryChanged
+from gateway.election.state import CatchUp, Cursor, ElectionState, HistoryChanged
 from gateway.wire.events import area_document
 from tests.election.makers import (
     BALLOTS,
@@ -303,3 +304,68 @@ def test_a_record_that_breaks_off_is_not_taken_for_this_one() -> None:
     assert one.cursor().sequence == other.cursor().sequence == 1
     assert not one.holds(other.cursor())
     assert one.holds(Cursor(0, 0))
+
+
+# Many at once.
+
+
+def whole(state: ElectionState) -> list[Any]:
+    """Everything that a state is."""
+    areas = [[getattr(area, name) for name in area.__slots__] for area in state.areas]
+    return [areas, state.sequence, state.chain, state.published_at, list(state._recent), state._prefixes]
+
+
+def catch_up(state: ElectionState, *parts: Sequence[Publication]) -> None:
+    many = CatchUp(state)
+    for part in parts:
+        many.add(part)
+    for _ in many.finish():
+        pass
+
+
+@given(data=st.data())
+@settings(deadline=None, max_examples=200)
+def test_many_at_once_are_as_each_by_itself(data: st.DataObject) -> None:
+    """Wherever one begins and ends to take many at once, and in whatever parts they come."""
+    record, one_by_one, at_once = Record(), ElectionState(REGISTRY), ElectionState(REGISTRY)
+    size = data.draw(st.integers(0, 25))
+    for revision in range(1, size + 1):
+        record.write(data.draw(reports(revision=revision)))
+    cuts = sorted(data.draw(st.lists(st.integers(0, size), max_size=4)))
+    several = data.draw(st.lists(st.booleans(), min_size=len(cuts) + 1, max_size=len(cuts) + 1))
+    for first, last, many in zip([0, *cuts], [*cuts, size], several, strict=True):
+        part = record.publications[first:last]
+        for publication in part:
+            one_by_one.apply(publication)
+        if many:
+            middle = data.draw(st.integers(0, len(part)))
+            catch_up(at_once, part[:middle], part[middle:])
+        else:
+            for publication in part:
+                at_once.apply(publication)
+        assert whole(at_once) == whole(one_by_one)
+
+
+@given(data=st.data())
+@settings(deadline=None, max_examples=30)
+def test_another_history_among_many_leaves_no_trace(data: st.DataObject) -> None:
+    """What came before it can be taken all the same."""
+    record = Record()
+    for revision in range(1, 6):
+        record.write(data.draw(reports(revision=revision)))
+    state, expected = a_state(), a_state()
+    many = CatchUp(state)
+    good = data.draw(st.integers(0, 3))
+    many.add(record.publications[:good])
+    wrong = data.draw(
+        st.sampled_from([_with(record.publications[good], chain=bytes(32)), record.publications[good + 1]])
+    )
+    with pytest.raises(HistoryChanged):
+        many.add([wrong])
+    assert whole(state) == whole(expected)
+    assert many.sequence == good
+    for _ in many.finish():
+        pass
+    for publication in record.publications[:good]:
+        expected.apply(publication)
+    assert whole(state) == whole(expected)
