@@ -1,6 +1,6 @@
 """Whole elections against their official totals: at every moment of the count, and at its end."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -10,7 +10,8 @@ import pytest
 
 from gateway.dataset import DataSet
 from gateway.election.registry import Registry, read_registry
-from gateway.election.state import ElectionState
+from gateway.election.report import Publication
+from gateway.election.state import CatchUp, ElectionState
 from gateway.generator import GeneratedElection
 from gateway.wire.events import area_document
 from tests.election.makers import Record
@@ -28,6 +29,10 @@ class Count:
 
     def report(self, report: Line) -> None:
         self.state.apply(self._record.write(report))
+
+    @property
+    def published(self) -> Sequence[Publication]:
+        return self._record.publications
 
     def of(self, area: str) -> Line:
         return area_document(self.state, self.registry.by_id[area].index)
@@ -126,6 +131,23 @@ def test_the_recorded_night_ends_with_the_official_result(
     assert sum(figures["ballots"] for figures in country["counts"].values()) == 3_246_318
     assert country["units"]["reported"] == country["units"]["total"] == 3_486
     assert country["corrections"] == 550
+
+
+def test_the_recorded_night_taken_at_once_is_the_same(night: tuple[Count, DataSet, tuple[int, int]]) -> None:
+    """Every area as a reader sees it, and in which order they changed."""
+    count, _, _ = night
+    at_once = ElectionState(count.registry)
+    many = CatchUp(at_once)
+    for start in range(0, len(count.published), 500):
+        many.add(count.published[start : start + 500])
+    for _ in many.finish():
+        pass
+    assert at_once.cursor() == count.state.cursor()
+    for area in count.registry.areas:
+        assert area_document(at_once, area.index) == area_document(count.state, area.index)
+    for sequence in range(0, at_once.sequence, 97):
+        areas = range(len(count.registry.areas))
+        assert at_once.changed_since(sequence, areas) == count.state.changed_since(sequence, areas)
 
 
 def test_a_generated_election_is_right_at_every_moment(small: GeneratedElection) -> None:

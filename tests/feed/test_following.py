@@ -26,6 +26,12 @@ SMALL_BUFFER = 4096
 """Bytes a socket holds, give or take what the kernel adds."""
 
 
+@pytest.fixture(autouse=True, params=[stream.SLICE, 3], ids=["one by one", "many at once"])
+def _slice(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies between two heads may be few publications or many."""
+    monkeypatch.setattr(stream, "SLICE", request.param)
+
+
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     connector = aiohttp.TCPConnector(limit=0)

@@ -99,6 +99,18 @@ def test_a_municipality_is_told_from_push_to_reader() -> None:
     ]
 
 
+def test_history_is_late_for_nobody() -> None:
+    """What was published before a feed began is a part of its state, and not of its lag; what acceptance took stays."""
+    transfers, record = Transfers(REGISTRY), Record()
+    publication = record.write(a_report("a-1-1"))
+    publication = msgspec.structs.replace(publication, received_at=AT - timedelta(seconds=2), accepted_at=AT)
+    transfers.applied(publication, None)
+    (told,) = transfers.documents({}, {}, AT + timedelta(hours=9), only="a-1")
+    assert told["published"] == 1
+    assert told["lag_s"]["applied"] == told["lag_s"]["written"] == {"p50": None, "p99": None}
+    assert told["lag_s"]["receipt"]["p50"] == pytest.approx(2.25, rel=0.25)
+
+
 def test_every_unit_has_a_municipality_that_answers_for_it() -> None:
     """Before the night all of them are told, in the order of the registry, with nothing on the way."""
     transfers = Transfers(REGISTRY)
