@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import lru_cache
 from typing import Protocol
 
 import asyncpg
@@ -29,6 +30,8 @@ from gateway.journal.connection import (
 
 WRITERS_FREE = 3
 """Connections of a pool that readers leave free, at least, where it has so many: the writers' own."""
+REGISTRIES_MAX = 8
+"""Registries kept as they were read; one of Norway's size takes some 25 ms, and 4 MB."""
 READ_AGAIN_MAX = 10
 """How often what belongs to one version is read while the election keeps changing."""
 
@@ -172,7 +175,7 @@ class PostgresJournal:
         return ElectionRow(
             key=row["key"],
             version=row["version"],
-            registry=read_registry(orjson.loads(row["registry"])),
+            registry=_registry(row["registry"]),
             publish_from=row["publish_from"],
             released=row["released_at"] is not None,
             closed=row["closed_at"] is not None,
@@ -249,6 +252,12 @@ class PostgresJournal:
                     election,
                 )
         return {row[0]: row[1] for row in rows}
+
+
+@lru_cache(REGISTRIES_MAX)
+def _registry(document: bytes) -> Registry:
+    """Read a registry document; the same one is read once, as each act and each release has elections read again."""
+    return read_registry(orjson.loads(document))
 
 
 async def _election(connection: Connection, identifier: str) -> tuple[asyncpg.Record, list[asyncpg.Record]]:
