@@ -25,6 +25,7 @@ MEASUREMENTS = (
     "reconnect",
     "wire",
     "memory",
+    "space",
     "start",
     "tls",
     "growth",
