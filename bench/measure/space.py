@@ -1,4 +1,4 @@
-"""Space: bytes of the log and of the disk of a database that a report takes, and what a feed process needs to hold it."""
+"""Space: bytes of a database's log and of its disk that a report takes, and what a feed process needs to hold it."""
 
 import asyncpg
 
