@@ -10,6 +10,7 @@ import logging
 import os
 import select
 import sys
+import time
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from types import TracebackType
@@ -61,6 +62,27 @@ def configure(
     logging.captureWarnings(True)
     logging.getLogger("aiohttp.access").disabled = True  # a line a request is a metric, not an event
     sys.excepthook = _last_words
+
+
+class Outage:
+    """Something that may be away for a while: told once when it goes and once when it is back, however often tried."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._log = structlog.get_logger()
+        self._since: float | None = None
+
+    def away(self, error: Exception) -> None:
+        """It failed."""
+        if self._since is None:
+            self._since = time.monotonic()
+            self._log.warning(f"{self._what}: away", error=str(error))
+
+    def back(self) -> None:
+        """It went well."""
+        if self._since is not None:
+            self._log.info(f"{self._what}: back", after_s=round(time.monotonic() - self._since, 1))
+            self._since = None
 
 
 class _Lines:

@@ -81,6 +81,20 @@ def test_a_line_is_one_write(output: Output, monkeypatch: pytest.MonkeyPatch) ->
     assert all(len(line) > 100_000 and line.endswith(b"\n") for line in written)
 
 
+def test_what_is_away_is_told_once_and_once_more_when_it_is_back(output: Output) -> None:
+    """However often it is tried meanwhile; and again at the next time."""
+    logs.configure("feed-0", fd=output.fd)
+    heads = logs.Outage("heads")
+    heads.back()
+    for _ in range(2):
+        for _ in range(5):
+            heads.away(ConnectionError("nobody there"))
+        for _ in range(5):
+            heads.back()
+    told = [(event["level"], event["event"]) for event in output.events()]
+    assert told == 2 * [("warning", "heads: away"), ("info", "heads: back")]
+
+
 def test_events_below_the_level_are_not_told(output: Output) -> None:
     """Neither ours nor those of others."""
     logs.configure("push-0", level="warning", fd=output.fd)

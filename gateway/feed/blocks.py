@@ -20,6 +20,8 @@ GZIP_START = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 BLOCKS_MAX = 256
 """Blocks kept of one state; whoever needs another evicts the one used longest ago."""
 BLOCK_BYTES_MAX = 64 << 20
+KINDS = 64
+"""Different delays that readers are told, made once."""
 SHARED_S = 1.0
 """How long a block is shared: it says what time it is, and that has to be so."""
 
@@ -161,8 +163,8 @@ def _rounded(sequence: int, head: int) -> int:
 class Retries:
     """`retry:` fields with delays spread at random, plain and deflated, made once."""
 
-    def __init__(self, least_ms: int, most_ms: int, kinds: int = 64) -> None:
-        delays = [random.randint(least_ms, most_ms) for _ in range(kinds)]  # noqa: S311 - jitter, no secret
+    def __init__(self, least_ms: int, most_ms: int) -> None:
+        delays = [random.randint(least_ms, most_ms) for _ in range(KINDS)]  # noqa: S311 - jitter, no secret
         self._plain = [retry_event(delay) for delay in delays]
         self._deflated = [deflate(field) for field in self._plain]
 

@@ -12,6 +12,7 @@ import structlog
 from gateway.errors import JournalUnavailable
 from gateway.feed.channel import Reader
 from gateway.feed.stream import ElectionFeed, Record
+from gateway.logs import Outage
 from gateway.metrics import FeedMetrics
 
 log = structlog.get_logger()
@@ -88,14 +89,16 @@ class Hub:
             parts.create_task(self._watch(), name="transfers")
 
     async def _look_out(self, parts: asyncio.TaskGroup) -> None:
-        quiet = 0
+        quiet, heads = 0, Outage("heads")
         while True:
             self._wake.clear()
             try:
                 moved = await self._look(parts)
             except JournalUnavailable as error:
-                log.warning("heads not read", error=str(error))
+                heads.away(error)
                 moved = False
+            else:
+                heads.back()
             quiet = 0 if moved else quiet + 1
             await _either(self._wake, BUSY_S if quiet < BUSY_LOOKS else IDLE_S)
 

@@ -11,15 +11,12 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-import structlog
-
 from gateway.election.outcome import Refusal, refusal_of
 from gateway.election.registry import Registry
 from gateway.election.validation import Scope, Validator, ValidReport
 from gateway.errors import ElectionUnknown, JournalUnavailable
 from gateway.journal.postgres import ElectionRow, PostgresJournal
-
-log = structlog.get_logger()
+from gateway.logs import Outage
 
 RENEW_S = 1.0
 """How often versions are asked for; a NOTIFY hastens it."""
@@ -208,14 +205,17 @@ class Elections:
 
     async def run(self) -> None:
         """Follow the versions until cancelled; while Postgres is away the last known stand."""
+        versions = Outage("versions of elections")
         while True:
             self._wanted.clear()
             try:
                 await self.look()
             except JournalUnavailable as error:
-                log.warning("elections not renewed", error=str(error))
+                versions.away(error)
             except ElectionUnknown:
                 pass  # gone between two statements; the next look tells
+            else:
+                versions.back()
             await _first(self._wanted, RENEW_S)
 
 

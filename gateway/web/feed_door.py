@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -83,7 +84,7 @@ class FeedDoor:
         metrics.readers_max.set(config.readers_max)
         self._readers_of = Tally(config.readers_per_address)
         self._retries = Retries(1500, 4500)
-        self._farewells = Retries(500, 1000)
+        self._farewells = self._retries  # until it is known how many leave
         self._ending = asyncio.Event()
         drawn = read_map(config.map) if config.map is not None else NO_MAP
         self._map = StaticFile("map.geojson", drawn.body)
@@ -186,7 +187,7 @@ class FeedDoor:
     def _turn_away(self, problem: Problem) -> web.Response:
         """Send a browser away so that it comes back: on any status but 200 an EventSource gives up for good."""
         least_ms = int(1000 * (problem.retry_after_s or FULL_S))
-        body = Retries(least_ms, 3 * least_ms, kinds=1).pick(gzip=False)
+        body = retry_event(random.randint(least_ms, 3 * least_ms))  # noqa: S311 - jitter, no secret
         return web.Response(
             body=body, content_type=_EVENT_STREAM, headers={**_NO_STORE, "Connection": "close"}
         )
