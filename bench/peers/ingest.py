@@ -34,7 +34,9 @@ PER = 10_000
 READY_S = 60.0
 BUSY_MAX = 0.95
 """A generator that takes more of a core than this measures itself."""
-OURS, BURST = "WebSocket", "WebSocket, several frames a write"
+PROCESSES = 2
+"""Push processes of the side that shows what they do together: as many as this kind of machine has cores."""
+OURS, BURST, SEVERAL = "WebSocket", "WebSocket, several frames a write", "WebSocket, several push processes"
 ALONE, FASTAPI, NATS = "Postgres alone", "FastAPI", "NATS"
 
 FASTAPI_MOST_S = 8_000
@@ -59,17 +61,24 @@ async def measure(options: Options) -> Pair:
     async with AsyncExitStack() as stack:
         supply = Supply(await stack.enter_async_context(election(options.data)))
         local = await stack.enter_async_context(gateway(role="all" if options.feed else "push"))
+        several = await stack.enter_async_context(
+            gateway(role="push", push_workers=PROCESSES, database_url=local.database_url)
+        )
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="valgnatt-peers-")))
-        ingest = Ingest(options, local, await ground(local, supply), await ground(local, supply), scratch)
-        return await ingest.measure()
+        grounds = await ground(local, supply), await ground(local, supply)
+        return await Ingest(options, local, several, *grounds, scratch).measure()
 
 
 class Ingest:
     """The pair while it is measured."""
 
-    def __init__(self, options: Options, local: Local, ours: Ground, alone: Ground, scratch: Path) -> None:
+    def __init__(
+        self, options: Options, local: Local, several: Local, ours: Ground, alone: Ground, scratch: Path
+    ) -> None:
         self._options = options
         self._local = local
+        self._several = several
+        """Others that push into the same journal."""
         self._ours = ours
         self._alone = alone
         self._scratch = scratch
@@ -82,7 +91,10 @@ class Ingest:
         """Give every side its turns, then look at latency, then at what is in the journal."""
         options, pair = self._options, self._pair
         async with AsyncExitStack() as stack:
-            sides: dict[str, Turn] = {OURS: partial(self._push, OURS, 1)}
+            sides: dict[str, Turn] = {
+                OURS: partial(self._push, OURS, 1),
+                SEVERAL: partial(self._push, SEVERAL, 1, doors=self._several),
+            }
             if options.burst > 1:
                 sides[BURST] = partial(self._push, BURST, options.burst)
             sides[ALONE] = await stack.enter_async_context(self._postgres())
@@ -102,11 +114,14 @@ class Ingest:
         rounds, pair, senders = self._rounds, self._pair, len(self._ours.tokens)
         ours, alone = rounds[OURS], rounds.best(ALONE + ", batches")
         what = f"durable reports/s, WebSocket, one report a frame, {senders} senders"
+        together = f"{what}, {PROCESSES} push processes"
         pair.findings = [
+            Finding(together, rounds[SEVERAL], None, Target(20_000, 27_000)),
+            Finding(together, rounds[SEVERAL], alone, Target(0.25, 0.35)),
             Finding(what, ours, None, Target(20_000, 27_000)),
             Finding(what, ours, alone, Target(0.25, 0.35)),
         ]
-        shown = [ours, alone]
+        shown = [ours, rounds[SEVERAL], alone]
         if FASTAPI in rounds:
             pair.findings.append(Finding(what, ours, rounds[FASTAPI], Target(10)))
             shown.append(rounds[FASTAPI])
@@ -123,9 +138,9 @@ class Ingest:
             shown.append(series)
         pair.figures = rounds.rest(*shown)
 
-    async def _push(self, side: str, burst: int, rate: float = 0.0) -> None:
-        """Have the generator push what is next in the supply."""
-        options, local = self._options, self._local
+    async def _push(self, side: str, burst: int, rate: float = 0.0, doors: Local | None = None) -> None:
+        """Have the generator push what is next in the supply, through other `doors` than the usual ones if named."""
+        options, local, postmaster = self._options, doors or self._local, self._local.postmaster
         reports = round(rate * options.seconds) if rate else options.reports
         file = self._scratch / "reports"
         self._ours.write(reports, file)
@@ -133,11 +148,11 @@ class Ingest:
         order = Order(
             local.push_url, self._ours.election, list(self._ours.tokens), str(file), burst, rate, limit_s
         )
-        gateway_pid = (await local.pids())["push-0"]
+        doing = [pid for name, pid in (await local.pids()).items() if name.startswith("push-")]
         async with pushing(order) as go:
-            before = cpu_s(gateway_pid), cpu_s(local.postmaster)
+            before = sum(map(cpu_s, doing)), cpu_s(postmaster)
             told = await go()
-            after = cpu_s(gateway_pid), cpu_s(local.postmaster)
+            after = sum(map(cpu_s, doing)), cpu_s(postmaster)
         self._receipts += told.outcomes.get("accepted", 0)
         self._look_at(side, told)
         if rate:
@@ -149,7 +164,7 @@ class Ingest:
             self._rounds.add(side, "reports/s", told.reports / told.seconds)
         self._rounds.add_cpu(
             side,
-            {"push process": after[0] - before[0], "Postgres": after[1] - before[1], "generator": told.cpu_s},
+            {"push processes": after[0] - before[0], "Postgres": after[1] - before[1], "generator": told.cpu_s},
             told.reports, PER, "reports",
         )  # fmt: skip
 
