@@ -183,6 +183,8 @@ class Handler(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Write an answer, or cut the connection of who does not take it; then nobody is left for another one."""
+        if self.transport is None:  # it was taken over as a stream, or is gone: there is nobody to answer
+            return resp, True
         if self.takes(resp):
             return await super().finish_response(request, resp, start_time)
         try:

@@ -4,11 +4,14 @@ Source: RFC 7239 (Forwarded); X-Forwarded-For as nginx, HAProxy and the load bal
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
+ADDRESSES_MAX = 4096
+"""Addresses kept as they were read: each is asked about several times while its connection begins."""
 IPV6_PREFIX = 64
 """Bits of an IPv6 address that belong to one customer; the rest is theirs to choose."""
 
@@ -61,6 +64,7 @@ def group(address: str) -> str:
     return str(parsed) if parsed is not None else address
 
 
+@lru_cache(ADDRESSES_MAX)
 def _address(text: str) -> Address | None:
     try:
         parsed = ip_address(text)
