@@ -32,6 +32,8 @@ RELEASE = Target(0.20, most=True)
 NIGHT = timedelta(hours=6)
 """From the end of the embargo."""
 HEARTBEAT_S = 10.0
+LEVELS = ("country", "country,county", None)
+"""What snapshots are of; None: the default selection."""
 
 
 class Counting(asyncio.Transport):
@@ -143,6 +145,11 @@ class Night:
         (side,) = (side for side in self.sides if (side.every_s, side.gzip) == (every_s, gzip))
         return side.size - side.began, side.beats
 
+    def snapshot(self, levels: str | None, gzip: bool) -> int:
+        """Return the bytes of what a reader of some levels is sent who comes now."""
+        selection = read_selection(self._registry, levels, None)
+        return len(self._maker.snapshot(selection).bytes(gzip=gzip))
+
 
 def _publications(dataset: DataSet, registry: Registry) -> Iterator[Publication]:
     """Give every report at its place in the record; what was counted before the release is published by it."""
@@ -174,10 +181,14 @@ async def measure(options: Options) -> Measured:
         )
         found.rows.append(_row(f"{shown}, every_s={every_s}", plain, packed, TARGETS[every_s]))
     found.rows.append(_row("a release, gzip", night.release[0, False], night.release[0, True], RELEASE))
+    for levels in LEVELS:
+        plain, packed = (night.snapshot(levels, gzip) for gzip in (False, True))
+        found.rows.append(
+            _row(f"a snapshot at the end, {levels or 'default selection'}, gzip", plain, packed)
+        )
     return found
 
 
-def _row(what: str, plain: int, packed: int, target: Target) -> Row:
-    return Row(
-        f"bytes a reader: {what}", packed / 1000, "kB", target, Beside("plain", plain / 1000, "kB"), True
-    )
+def _row(what: str, plain: int, packed: int, target: Target | None = None) -> Row:
+    beside = Beside("plain", plain / 1000, "kB")
+    return Row(f"bytes a reader: {what}", packed / 1000, "kB", target, beside, target is not None)
