@@ -3,11 +3,12 @@
 import asyncio
 import os
 import shutil
+import signal
 import ssl
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -72,6 +73,19 @@ class Local(msgspec.Struct, frozen=True):
             except OSError:
                 pass  # gone meanwhile
         return found
+
+    @contextmanager
+    def postgres_stopped(self) -> Iterator[None]:
+        """Have every process of it stand still for a while (SIGSTOP), as a machine that hangs does."""
+        pids = self.postgres_pids()
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in reversed(pids):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def postgres_usage(self) -> tuple[float, float]:
         """CPU seconds of the processes of Postgres there are now, and 0.0: shared memory would count many times."""

@@ -9,14 +9,13 @@ A stage opens everything, leaves a record of all that happened, and lets the jud
 
 import asyncio
 import os
-import signal
 import statistics
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -170,15 +169,8 @@ class Stage:
     @asynccontextmanager
     async def postgres_paused(self) -> AsyncIterator[None]:
         """Stop every process of our own Postgres for a while, as a machine that hangs does."""
-        pids = self._own().postgres_pids()
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        with self._own().postgres_stopped():
             yield
-        finally:
-            for pid in reversed(pids):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
 
     @asynccontextmanager
     async def slow_commits(self, capacity: float) -> AsyncIterator[None]:

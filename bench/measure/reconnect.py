@@ -5,12 +5,9 @@ a crowd that comes back while every process of Postgres is stopped.
 """
 
 import asyncio
-import os
-import signal
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext
 
 import asyncpg
 import msgspec
@@ -67,7 +64,7 @@ class Crowd:
         async with feed_stand(local, play.target.election, cursor=cursor) as stand:
             counted = await _transactions(local) if postgres else 0
             before, started = await play.cpu(), time.perf_counter()
-            with _stopped([] if postgres else local.postgres_pids()):
+            with nullcontext() if postgres else local.postgres_stopped():
                 await stand.connect(self._readers)
                 told = await stand.wait(self._last, MOST_S)
                 seconds = time.perf_counter() - started
@@ -102,19 +99,6 @@ class Crowd:
             if now.since(before).feed <= QUIET_S / 10:
                 return
             before = now
-
-
-@contextmanager
-def _stopped(pids: list[int]) -> Iterator[None]:
-    """Have processes stand still for a while."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in reversed(pids):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 async def _transactions(local: Local) -> int:

@@ -15,17 +15,8 @@ from bench.measure.load import Play
 from bench.measure.options import Options
 from bench.measure.table import Beside, Measured, Row, document, markdown
 from bench.peers.figures import Finding, Series, Skipped, Target
-from gateway.generator import write_election
 
 SMOKE_S = 60
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small made-up election."""
-    directory = tmp_path_factory.mktemp("night")
-    write_election(directory, 1, 0.1)
-    return directory
 
 
 @pytest.fixture

@@ -32,17 +32,8 @@ from bench.peers.wrk import Load, read_output, request, write_requests
 from gateway.dataset import DataSet
 from gateway.election.registry import read_registry
 from gateway.election.validation import Scope, Validator, ValidReport
-from gateway.generator import write_election
 
 SMOKE_S = 60
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small made-up election."""
-    directory = tmp_path_factory.mktemp("night")
-    write_election(directory, 1, 0.1)
-    return directory
 
 
 # Figures.

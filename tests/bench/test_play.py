@@ -9,17 +9,8 @@ import pytest
 
 from bench.report import read
 from bench.scenarios import names, scenario
-from gateway.generator import write_election
 
 SMOKE_S = 150
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small made-up election."""
-    directory = tmp_path_factory.mktemp("night")
-    write_election(directory, 1, 0.1)
-    return directory
 
 
 def bench(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,15 @@
+"""What tests of rehearsals and measurements share."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.generator import write_election
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small made-up election."""
+    directory = tmp_path_factory.mktemp("night")
+    write_election(directory, 1, 0.1)
+    return directory
