@@ -16,6 +16,7 @@ import orjson
 from gateway.election.registry import Registry, differences, read_registry
 from gateway.errors import ElectionStarted, ElectionUnknown, Refused
 from gateway.journal.connection import ACT, CHANNEL, Connection, answering, connect
+from gateway.journal.postgres import registry_of
 
 TOKEN_PREFIX = "vgn_"  # noqa: S105 - a mark by which scanners for secrets know one, not a secret
 
@@ -264,9 +265,15 @@ class Administration:
 
     @asynccontextmanager
     async def _act(self, election: str) -> AsyncIterator[_Locked]:
-        """Hold the head lock of an election while an act is done."""
+        """Hold the head lock of an election while an act is done.
+
+        Its registry is read before: nobody can commit under the lock, and a large one takes seconds.
+        """
         connection = self._connection
         with answering():
+            document = await connection.fetchval("SELECT registry FROM election WHERE id = $1", election)
+            if document is not None:
+                registry_of(document)
             async with connection.transaction():
                 row = await connection.fetchrow(
                     "SELECT e.key, h.publish_from, h.released_at, h.closed_at, h.accepted"
@@ -279,7 +286,7 @@ class Administration:
                     "SELECT registry FROM election WHERE key = $1", row["key"]
                 )
                 now = await connection.fetchval("SELECT clock_timestamp()")
-                yield _Locked(registry=read_registry(orjson.loads(document)), now=now, **dict(row))
+                yield _Locked(registry=registry_of(document), now=now, **dict(row))
 
     async def _changed(self, election: int, kind: str, detail: str) -> None:
         """Record an act that changed something, raise the election's version and tell all processes."""

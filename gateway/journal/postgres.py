@@ -175,7 +175,7 @@ class PostgresJournal:
         return ElectionRow(
             key=row["key"],
             version=row["version"],
-            registry=_registry(row["registry"]),
+            registry=registry_of(row["registry"]),
             publish_from=row["publish_from"],
             released=row["released_at"] is not None,
             closed=row["closed_at"] is not None,
@@ -255,7 +255,7 @@ class PostgresJournal:
 
 
 @lru_cache(REGISTRIES_MAX)
-def _registry(document: bytes) -> Registry:
+def registry_of(document: bytes) -> Registry:
     """Read a registry document; the same one is read once, as each act and each release has elections read again."""
     return read_registry(orjson.loads(document))
 
