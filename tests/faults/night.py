@@ -141,6 +141,7 @@ async def a_night(
     async with administration(addresses.database_url, "test") as acts:
         election = await acts.load_election(document)
         issued = await acts.issue_tokens(election, [([each], "night") for each in municipalities])
+    await _known(addresses.feed, election)
     night = Night(addresses, document, election, answer_s)
     async with AsyncExitStack() as opened:
         for place, (municipality, token) in enumerate(zip(municipalities, issued, strict=True)):
@@ -159,6 +160,17 @@ async def a_night(
             error.add_note(night.so_far())
             raise
         await night.settle()
+
+
+async def _known(feeds: Sequence[str], election: str) -> None:
+    """Wait until every feed tells of an election that is in the journal: a replica hears of it a little later."""
+    async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession() as session:
+        for url in feeds:
+            status = 404
+            while status == 404:
+                async with session.get(f"{url}/v1/elections/{election}") as answer:
+                    status = answer.status
+                await asyncio.sleep(0.005)
 
 
 def a_country(municipalities: int, **header: Any) -> dict[str, Any]:

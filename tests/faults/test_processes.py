@@ -156,12 +156,23 @@ async def test_workers_drain_when_their_supervisor_is_killed_and_another_takes_t
         assert night.seen.answers["goodbye 1001"] == len(night.senders) / 3
 
 
+async def listens_again(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Wait until the push and the feed process have a session each that listens."""
+
+    async def both() -> bool:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+        return bool(await connection.fetchval(query) == 2)
+
+    await until(both)
+
+
 async def test_terminated_database_sessions_are_replaced(database: Database) -> None:
     """`pg_terminate_backend` of every session of both doors, several times, in the midst of appends."""
     async with running(database) as gateway, a_night(gateway) as night:
         for held in (False, True):
             async with AsyncExitStack() as locked, session(database) as administrator:
-                if held:  # so that an append is certainly under way
+                if held:  # so that an append is certainly under way, and both doors listen again
+                    await listens_again(administrator)
                     await locked.enter_async_context(head_locked(gateway, night.election))
                     await waiting_for_lock(gateway)
                 ended = await administrator.fetchval(
@@ -170,7 +181,7 @@ async def test_terminated_database_sessions_are_replaced(database: Database) -> 
                     " AND query LIKE ANY ($1)",
                     ["%append_v1%", "LISTEN%"] if held else ["%"],
                 )
-                assert ended >= 2
+                assert ended >= 3
             await night.goes_on()
         await night.settle()
         assert any("journal_unavailable" in answer for answer in night.seen.answers)
