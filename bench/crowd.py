@@ -8,7 +8,8 @@ It is told what to do by JSON lines on standard input, and says each second what
     {"do":"stop"}
 
 A reader looks only for the cursors of blocks. Of gzip readers one in DECODE_EVERY unpacks what it gets; the others
-have to receive the same bytes, whatever their pieces.
+have to receive the same bytes as one of these, whatever their pieces: those who came late may get others, see
+`gateway.feed.compression`, and are left out where none that unpacks is among them.
 """
 
 import asyncio
@@ -75,10 +76,11 @@ class Told(msgspec.Struct):
     last_sequences: dict[int, int] = {}
     """At the end: last sequence, and how many readers are there."""
     differing: int = 0
-    """Readers whose compressed bytes were not those that were decoded."""
+    """Readers whose compressed bytes were as many as those that were decoded, and others, or fewer than any."""
     last_byte_at: float = 0.0
     """Of the first block after `arm`: when the last reader had it, in seconds since 1970."""
     compared: int = 0
+    """Readers whose compressed bytes were those that were decoded."""
 
 
 class Reader(asyncio.Protocol):
@@ -89,6 +91,7 @@ class Reader(asyncio.Protocol):
         "crowd",
         "current",
         "cursor",
+        "decoded",
         "decoder",
         "gzip",
         "head",
@@ -121,6 +124,7 @@ class Reader(asyncio.Protocol):
         self.tail = b""
         self.current = False
         self.decoder = zlib.decompressobj(31) if self.gzip and self.number % DECODE_EVERY == 0 else None
+        self.decoded = False
         self.pieces: list[tuple[float, int, int]] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -187,8 +191,10 @@ class Reader(asyncio.Protocol):
             self._is_current()
         elif sequence > self.sequence:
             crowd.arrived(sequence, sequence - self.sequence, rest)
-            if self.pieces is not None and self.decoder is not None and crowd.first_size is None:
-                _, crowd.first_size, crowd.first_crc = self.pieces[-1]
+            if self.pieces is not None and self.decoder is not None and not self.decoded:
+                self.decoded = True
+                _, size, crc = self.pieces[-1]
+                crowd.decoded.setdefault(size, set()).add(crc)
         self.sequence = sequence
 
     def _is_current(self) -> None:
@@ -223,8 +229,8 @@ class Crowd:
         """What the last reader got in one piece, if it was whole events; the next ones most likely get the same."""
         self.same_event = b""
         self.stopping = False
-        self.first_size: int | None = None
-        self.first_crc = 0
+        self.decoded: dict[int, set[int]] = {}
+        """What decoding readers had got with the first block after `arm`: by its size, the checksums."""
         self._readers: list[Reader] = []
         self._published: dict[int, float] = {}
         self._latencies = array("d")
@@ -259,8 +265,8 @@ class Crowd:
                     self._cut(command.within_s)
                 case "arm":
                     for reader in self._readers:
-                        reader.pieces = [(0.0, 0, 0)]
-                    self.first_size = None
+                        reader.pieces, reader.decoded = [(0.0, 0, 0)], False
+                    self.decoded = {}
                     self._say("arm")
                 case "stop":
                     break
@@ -361,21 +367,18 @@ class Crowd:
         told = self.told
         followed = [reader for reader in self._readers if not reader.gzip or reader.decoder is not None]
         told.last_sequences = dict(Counter(reader.sequence for reader in followed if not reader.slow))
-        if self.first_size is None:
+        if not self.decoded:
             return
         for reader in self._readers:
             if reader.pieces is None or reader.slow:
                 continue
-            found = next(
-                ((at, size, crc) for at, size, crc in reader.pieces if size >= self.first_size), None
-            )
-            if found is None:
-                told.differing += 1
-            elif found[1] == self.first_size:
+            pieces = [piece for piece in reader.pieces if piece[1] in self.decoded]
+            same = next((piece for piece in pieces if piece[2] in self.decoded[piece[1]]), None)
+            if same is not None:
                 told.compared += 1
-                told.differing += found[2] != self.first_crc
-            if found is not None:
-                told.last_byte_at = max(told.last_byte_at, found[0])
+                told.last_byte_at = max(told.last_byte_at, same[0])
+            elif pieces or reader.pieces[-1][1] < min(self.decoded):
+                told.differing += 1
 
 
 def rounded_us(seconds: float) -> int:

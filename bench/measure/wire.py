@@ -20,8 +20,9 @@ from gateway.election.registry import Registry, read_registry
 from gateway.election.report import CHAIN_START, Publication, next_chain
 from gateway.election.state import ElectionState
 from gateway.election.validation import Scope, Validator, ValidReport
-from gateway.feed.blocks import GZIP_START, BlockMaker
-from gateway.feed.channel import Channel, Reader
+from gateway.feed.blocks import BlockMaker
+from gateway.feed.channel import SHARING_MIN, Channel, Reader
+from gateway.feed.compression import GZIP_START
 from gateway.feed.selection import read_selection
 from gateway.metrics import FeedMetrics
 
@@ -60,7 +61,7 @@ class Counting(asyncio.Transport):
 
 
 class Side:
-    """One reader of the default selection, from before the release on."""
+    """Readers of the default selection, from before the release on: as many as share a window, and one is counted."""
 
     def __init__(self, maker: BlockMaker, registry: Registry, every_s: int, gzip: bool, now: float) -> None:
         self._maker = maker
@@ -68,8 +69,8 @@ class Side:
         self.every_s = every_s
         self.gzip = gzip
         self._channel = Channel(read_selection(registry, None, None), gzip, every_s, maker, FeedMetrics())
-        reader = Reader(self._socket, lambda: None)
-        self._channel.join(reader, GZIP_START if gzip else b"", None, now)
+        for socket in (self._socket, *(Counting() for _ in range(SHARING_MIN - 1))):
+            self._channel.join(Reader(socket, lambda: None), GZIP_START if gzip else b"", None, now)
         self.began = self._socket.size
         self.beats = 0
         """Bytes of heartbeats."""

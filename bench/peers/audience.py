@@ -1,8 +1,8 @@
 """Readers of event streams in a process of its own, as cheap as Python holds them: one thread, one poll, raw sockets.
 
 What a reader gets is only looked at for the number of the newest change in it: the same bytes are looked at once,
-however many readers get them, and unpacked once where they ask for gzip; whoever gets other bytes has them unpacked and
-looked at. It is told on standard input, a line of JSON each, what to do, and answers each line.
+however many readers get them, and under gzip unpacked once for all who got the same text before; whoever gets other
+bytes has them unpacked and looked at. It is told on standard input, a line of JSON each, what to do, and answers each.
 """
 
 import os
@@ -27,10 +27,12 @@ SILENT_MAX = 1000
 GZIP_HEAD = 10
 """Bytes of the head of a gzip stream (RFC 1952), where it names nothing."""
 FLUSHED = "\0\0\xff\xff"
-"""What ends a block of ours under gzip: a full flush, after which nothing before is needed to unpack (RFC 1951)."""
+"""What ends a block of ours under gzip: a flush, so that all of it is there (RFC 1951)."""
+REACH = 32 << 10
+"""Bytes of text that what comes next may refer to (RFC 1951)."""
 PIECE = 1 << 17
-SEEN_MAX = 64
-"""Pieces of bytes that are known, with what is in them."""
+SEEN_MAX = 256
+"""Pieces of bytes that are known, with what is in them; and texts of up to REACH."""
 TOLD_MAX = 100_000
 """Times of changes that are kept."""
 
@@ -91,9 +93,9 @@ class Told(msgspec.Struct):
 
 
 class Reader:
-    """One stream: the newest change that it has, and bytes that end no event yet."""
+    """One stream: the newest change that it has, the text it got last, and bytes that end no event yet."""
 
-    __slots__ = ("base", "head", "number", "socket", "tail")
+    __slots__ = ("base", "head", "number", "socket", "tail", "text")
 
     def __init__(self, stream: socket.socket) -> None:
         self.socket = stream
@@ -101,6 +103,12 @@ class Reader:
         self.number = -1
         self.base = 0
         self.tail = b""
+        self.text = b""
+        """The last REACH bytes, under gzip."""
+
+
+_Seen = dict[bytes, tuple[int, bytes]]
+"""Of some bytes, by the text before them: the newest change in them, and the text after them."""
 
 
 class Audience:
@@ -112,8 +120,9 @@ class Audience:
         self._readers: dict[int, Reader] = {}
         self._marker, self._end = b"", b"\n\n"
         self._gzip = False
-        self._seen: dict[bytes, int] = {}
-        self._last, self._last_number = b"", -1
+        self._seen: dict[bytes, _Seen] = {}
+        self._last: tuple[bytes, _Seen] = b"", {}
+        self._texts: dict[bytes, bytes] = {}
         self._published: dict[int, float] = {}
         self._latencies = array("d")
         self._arrivals: dict[tuple[int, int], array[float]] | None = None
@@ -217,12 +226,10 @@ class Audience:
             data = self._whole(reader, data)
             if not data:
                 return
-        if data == self._last:
-            number = self._last_number
-        else:
-            found = self._seen.get(data)
-            number = self._look(data) if found is None else found
-            self._last, self._last_number = data, number
+        if data != self._last[0]:
+            self._last = data, self._seen_of(data)
+        seen = self._last[1]
+        number, reader.text = seen.get(reader.text) or self._look(data, reader.text, seen)
         if number > reader.number:
             now = self._last_at = time.time()
             if reader.number < self._wanted <= number:
@@ -250,10 +257,20 @@ class Audience:
         events, found, reader.tail = data.rpartition(self._end)
         return events + found
 
-    def _look(self, data: bytes) -> int:
-        """Return the number of the newest change in some events; -1: none."""
+    def _seen_of(self, data: bytes) -> _Seen:
+        if data not in self._seen and len(self._seen) >= SEEN_MAX:
+            self._seen.clear()
+            self._texts.clear()
+        return self._seen.setdefault(data, {})
+
+    def _look(self, data: bytes, before: bytes, seen: _Seen) -> tuple[int, bytes]:
+        """Look for the newest change in some events; -1: there is none."""
         self._looked_at += 1
-        text = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data) if self._gzip else data
+        text, after = data, b""
+        if self._gzip:
+            text = zlib.decompressobj(-zlib.MAX_WBITS, zdict=before).decompress(data)
+            after = (before + text)[-REACH:]
+            after = self._texts.setdefault(after, after)  # one for all, so that it is compared by what it is
         start = text.rfind(self._marker)
         number = -1
         if start >= 0:
@@ -264,10 +281,8 @@ class Audience:
                     self._published.clear()
                     self._seen.clear()
                 self._published[number] = _published_at(text, start)
-        if len(self._seen) >= SEEN_MAX:
-            self._seen.clear()
-        self._seen[data] = number
-        return number
+        seen[before] = number, after
+        return number, after
 
     def _lose(self, fd: int) -> None:
         self._poll.unregister(fd)

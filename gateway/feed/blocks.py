@@ -1,22 +1,16 @@
-"""One block of bytes per selection and cursor, encoded and compressed once, shared by all who read it.
-
-Compression: each connection starts with a gzip header, then takes blocks of raw deflate that each end in a full
-flush, so any connection can take any block. The stream ends without a trailer (RFC 1952; zlib, Z_FULL_FLUSH).
-"""
+"""One block of bytes per selection and cursor, encoded and compressed once, shared by all who read it."""
 
 import random
 import time
-import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from gateway.election.state import ElectionState
+from gateway.feed.compression import deflate
 from gateway.feed.selection import Selection
 from gateway.wire.events import area_event, block_event, retry_event
 
-GZIP_START = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-"""A gzip header without name and time (RFC 1952, section 2.3)."""
 BLOCKS_MAX = 256
 """Blocks kept of one state; whoever needs another evicts the one used longest ago."""
 BLOCK_BYTES_MAX = 64 << 20
@@ -24,12 +18,6 @@ KINDS = 64
 """Different delays that readers are told, made once."""
 SHARED_S = 1.0
 """How long a block is shared: it says what time it is, and that has to be so."""
-
-
-def deflate(data: bytes) -> bytes:
-    """Compress one piece of a shared stream."""
-    compressor = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return compressor.compress(data) + compressor.flush(zlib.Z_FULL_FLUSH)
 
 
 class Position:
@@ -71,7 +59,7 @@ class Block:
         self._deflated: bytes | None = None
 
     def bytes(self, *, gzip: bool) -> bytes:
-        """Return the block as it goes to a socket; compressed once, when first asked for."""
+        """Return the block as it may go to any socket: compressed by itself, once, when first asked for."""
         if not gzip:
             return self.plain
         if self._deflated is None:

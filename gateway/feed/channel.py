@@ -7,12 +7,17 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.feed.blocks import Block, BlockMaker, Position
+from gateway.feed.compression import Window
 from gateway.feed.selection import Selection
 from gateway.metrics import FeedMetrics
 
 SLOW_S = 60.0
 SLOW_BYTES_S = 8_000.0
 """A reader may take SLOW_S and a second for each SLOW_BYTES_S bytes over one block; then it is closed."""
+SHARING_MIN = 8
+"""Readers for whom a channel keeps a window, of up to 32 kB, so that it is at most 4 kB for each of them."""
+LARGE = 16 << 10
+"""Bytes of a block that compresses as well by itself: 42.6 kB of a release of 261 kB either way."""
 
 
 class Reader(asyncio.Protocol):
@@ -21,7 +26,7 @@ class Reader(asyncio.Protocol):
     Takes over a connection whose request was read elsewhere, so nothing but this object is kept for it.
     """
 
-    __slots__ = ("_gone", "_transport", "block", "channel", "overdue_at", "paused")
+    __slots__ = ("_gone", "_transport", "channel", "overdue_at", "paused", "unsent")
 
     def __init__(self, transport: asyncio.Transport, gone: Callable[[], None]) -> None:
         self._transport = transport
@@ -29,8 +34,8 @@ class Reader(asyncio.Protocol):
         self.channel: Channel | None = None
         self.overdue_at = 0.0
         """When a reader whose socket takes nothing is closed, by the loop's clock."""
-        self.block: Block | None = None
-        """The block it could not take yet."""
+        self.unsent = b""
+        """The block it could not take yet, as it goes to its socket."""
         # At 0, TLS would pause for ever: it does so at the limit, and not beyond it.
         transport.set_write_buffer_limits(
             high=0 if transport.get_extra_info("sslcontext") is None else 1, low=0
@@ -85,7 +90,8 @@ class Reader(asyncio.Protocol):
 class Channel:
     """The readers of one selection, encoding and pace. Invariants:
 
-    * Readers in step have been sent all of the selection up to `position`.
+    * Readers in step have been sent all of the selection up to `position`. Under gzip they also share a window: they
+      were sent the same text last, and the next block refers to it. Readers who enter are in step but for that.
     * Others have a position of their own: `late` ones take bytes and wait for the next turn, `blocked` ones take none.
     * At most one block is unsent to any reader.
     """
@@ -101,12 +107,16 @@ class Channel:
         self._maker = maker
         self._metrics = metrics
         self._in_step: set[Reader] = set()
+        self._entering: set[Reader] = set()
+        self._window = Window()
+        self._alone = 0
+        """Blocks compressed by themselves for those who entered, each reader counted, since the window began."""
         self._late: dict[Reader, Position] = {}
         self._blocked: dict[Reader, Position] = {}
         self.on_empty: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
-        return len(self._in_step) + len(self._late) + len(self._blocked)
+        return len(self._in_step) + len(self._entering) + len(self._late) + len(self._blocked)
 
     @property
     def blocked(self) -> int:
@@ -115,7 +125,7 @@ class Channel:
 
     def readers(self) -> list[Reader]:
         """Return all of them."""
-        return [*self._in_step, *self._late, *self._blocked]
+        return [*self._in_step, *self._entering, *self._late, *self._blocked]
 
     def join(self, reader: Reader, head: bytes, sequence: int | None, now: float) -> None:
         """Let a reader in: send `head`, then what changed after `sequence`, or a snapshot for None."""
@@ -136,9 +146,9 @@ class Channel:
         position = self._blocked.pop(reader, None)
         if position is None:
             return
-        reader.block = None
+        reader.unsent = b""
         if position is self.position:
-            self._in_step.add(reader)
+            self._let_in(reader)
         elif self.every_s or not self._maker.settled:
             self._late[reader] = position
         else:
@@ -148,6 +158,7 @@ class Channel:
         """Forget a reader."""
         reader.channel = None
         self._in_step.discard(reader)
+        self._entering.discard(reader)
         self._late.pop(reader, None)
         self._blocked.pop(reader, None)
         if not len(self):
@@ -176,11 +187,11 @@ class Channel:
             self._skip_unchanged()
         self._broadcast(self.position.block(), now)
         for reader, position in list(self._late.items()):
-            block = position.block()
-            reader.send(block.bytes(gzip=self.gzip))
+            data = position.block().bytes(gzip=self.gzip)
+            reader.send(data)
             if reader.paused:
                 del self._late[reader]
-                self._block(reader, block, now)
+                self._block(reader, data, position, now)
 
     def close_overdue(self, now: float) -> int:
         """Close the readers that have not taken a block in the time allowed, and return how many."""
@@ -198,47 +209,83 @@ class Channel:
                 self.position = present
 
     def _broadcast(self, block: Block, now: float) -> int:
-        data = block.bytes(gzip=self.gzip)
         self.wrote_at = now
+        if self.gzip:
+            self._choose_window(block)
+        readers = 0
+        if self._entering:
+            readers += self._write(self._entering, block.bytes(gzip=self.gzip), block.position, now)
+        if self._in_step:
+            readers += self._write(self._in_step, self._for_those_in_step(block), block.position, now)
+        return readers
+
+    def _choose_window(self, block: Block) -> None:
+        """Decide who shares the window; where it begins anew, the block is compressed by itself and is for all.
+
+        That is when it costs no more than those who entered have cost by blocks of their own, or nothing.
+        """
+        entering, in_step = self._entering, self._in_step
+        self._alone += len(entering)
+        if len(entering) + len(in_step) < SHARING_MIN:
+            entering |= in_step
+            in_step.clear()
+        elif self._alone >= len(in_step) or len(block.plain) >= LARGE:
+            in_step |= entering
+            entering.clear()
+        else:
+            return
+        self._window.clear()
+        self._alone = 0
+
+    def _for_those_in_step(self, block: Block) -> bytes:
+        if self.gzip and self._window:
+            return self._window.deflate(block.plain)
+        if self.gzip:
+            self._window.take(block.plain)
+        return block.bytes(gzip=self.gzip)
+
+    def _write(self, readers: set[Reader], data: bytes, position: Position, now: float) -> int:
+        """Send the same to all of them; take out whose socket does not take it. Return how many it was sent to."""
+        written = len(readers)
         stuck = []
-        for reader in tuple(self._in_step):
+        for reader in tuple(readers):
             reader.send(data)
             if reader.paused:
                 stuck.append(reader)
         for reader in stuck:
-            self._in_step.discard(reader)
-            self._block(reader, block, now)
-        readers = len(self._in_step) + len(stuck)
-        self._count(len(data), readers)
-        return readers
+            readers.discard(reader)
+            self._block(reader, data, position, now)
+        self._count(len(data), written)
+        return written
 
     def _send(self, reader: Reader, block: Block, now: float, head: bytes = b"") -> None:
         data = block.bytes(gzip=self.gzip)
         reader.send(head, data)
         self._count(len(head) + len(data), 1)
         if reader.paused:
-            self._block(reader, block, now)
+            self._block(reader, data, block.position, now)
         elif block.position is self.position:
-            self._in_step.add(reader)
+            self._let_in(reader)
         else:
             self._late[reader] = block.position
 
-    def _block(self, reader: Reader, block: Block, now: float) -> None:
-        reader.block = block
-        reader.overdue_at = now + SLOW_S + len(block.bytes(gzip=self.gzip)) / SLOW_BYTES_S
-        self._blocked[reader] = block.position
+    def _let_in(self, reader: Reader) -> None:
+        (self._entering if self.gzip else self._in_step).add(reader)
+
+    def _block(self, reader: Reader, data: bytes, position: Position, now: float) -> None:
+        reader.unsent = data
+        reader.overdue_at = now + SLOW_S + len(data) / SLOW_BYTES_S
+        self._blocked[reader] = position
 
     def _count(self, size: int, readers: int) -> None:
         self._metrics.blocks.inc(readers)
         self._metrics.bytes.inc(size * readers)
 
     def pinned(self) -> dict[int, tuple[int, list[Reader]]]:
-        """Return, by block, the bytes it holds and the readers that hold it."""
+        """Return, by the identity of what could not be sent, how many bytes it is and the readers that hold it."""
         held: dict[int, tuple[int, list[Reader]]] = {}
         for reader in self._blocked:
-            if reader.block is not None:
-                size = len(reader.block.bytes(gzip=self.gzip))
-                held.setdefault(id(reader.block), (size, []))[1].append(reader)
+            held.setdefault(id(reader.unsent), (len(reader.unsent), []))[1].append(reader)
         return held
 
 

@@ -151,11 +151,11 @@ class Hub:
             self._close_greediest()
 
     def _close_greediest(self) -> None:
-        pinned: dict[tuple[int, bool], tuple[int, list[Reader]]] = {}
+        pinned: dict[int, tuple[int, list[Reader]]] = {}
         for feed in self.feeds():
             for channel in feed.channels:
                 for block, (size, readers) in channel.pinned().items():
-                    pinned.setdefault((block, channel.gzip), (size, []))[1].extend(readers)
+                    pinned.setdefault(block, (size, []))[1].extend(readers)
         held = sum(size for size, _ in pinned.values())
         for size, readers in sorted(pinned.values(), key=lambda each: -each[0]):
             if held <= PINNED_MAX:

@@ -15,8 +15,9 @@ from gateway.config import Config
 from gateway.election.state import Cursor
 from gateway.errors import JournalUnavailable, MalformedCursor
 from gateway.feed.archive import RANGE
-from gateway.feed.blocks import GZIP_START, Retries
+from gateway.feed.blocks import Retries
 from gateway.feed.channel import Reader
+from gateway.feed.compression import GZIP_START
 from gateway.feed.hub import Hub
 from gateway.feed.selection import PACES_S, BadSelection, Selection
 from gateway.feed.stream import ElectionFeed

@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from gateway.feed.channel import SHARING_MIN
 from gateway.generator import GeneratedElection
 from tests.conftest import Database
 from tests.deploy.conftest import READERS_PER_ADDRESS
@@ -108,10 +109,14 @@ async def test_a_report_over_a_websocket_gets_its_receipt(
 async def test_a_block_arrives_within_a_second_of_its_publication(
     http: aiohttp.ClientSession, proxy: Proxied, sender: Sender, election: str, coding: str
 ) -> None:
-    """Nothing holds events back, packed or not, and between them comes the heartbeat."""
-    async with streaming(
-        http, feed_url(proxy, election), {"Accept-Encoding": coding}, levels=EVERYTHING
-    ) as stream:
+    """Nothing holds events back, packed or not, and between them comes the heartbeat.
+
+    There are readers enough for packed blocks to refer to those before.
+    """
+    url, wanted = feed_url(proxy, election), {"Accept-Encoding": coding}
+    async with AsyncExitStack() as opened:
+        for _ in range(SHARING_MIN):
+            stream = await opened.enter_async_context(streaming(http, url, wanted, levels=EVERYTHING))
         assert stream.response.headers.get("Content-Encoding", "identity") == coding
         assert (await stream.block()).snapshot
         for revision in range(1, 6):

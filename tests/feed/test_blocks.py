@@ -5,7 +5,6 @@ import re
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,7 +14,8 @@ from hypothesis import strategies as st
 from gateway.election.registry import read_registry
 from gateway.election.state import ElectionState
 from gateway.feed import blocks
-from gateway.feed.blocks import BLOCKS_MAX, GZIP_START, Block, BlockMaker, Retries, deflate
+from gateway.feed.blocks import BLOCKS_MAX, Block, BlockMaker, Retries
+from gateway.feed.compression import GZIP_START
 from gateway.feed.selection import Selection, read_selection
 from gateway.generator import GeneratedElection
 from gateway.wire.events import area_document, format_cursor, to_json
@@ -238,20 +238,6 @@ def test_a_rehearsal_shows_in_every_snapshot(rehearsal: bool) -> None:
 
 
 # Compressed ----------------------------------------------------------------------------------------------
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.lists(st.binary(max_size=300), max_size=8), st.lists(st.integers(0, 500), max_size=5))
-def test_pieces_from_anywhere_make_one_stream(parts: list[bytes], cuts: list[int]) -> None:
-    """After a gzip header any deflated pieces unpack to the plain text, each as soon as it has arrived."""
-    unpacker = zlib.decompressobj(31)
-    assert unpacker.decompress(GZIP_START) == b""
-    for part in parts:
-        piece = deflate(part)
-        edges = sorted({0, len(piece), *(min(cut, len(piece)) for cut in cuts)})
-        assert b"".join(unpacker.decompress(piece[start:end]) for start, end in pairwise(edges)) == part
-    assert not unpacker.eof
-    assert not unpacker.unused_data
 
 
 @pytest.mark.parametrize("gzip", [True, False])

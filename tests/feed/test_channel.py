@@ -1,9 +1,11 @@
 """Readers of all kinds, among them some who take nothing for a while: each has the truth whenever it takes bytes."""
 
 import json
+import zlib
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -18,8 +20,9 @@ from hypothesis.stateful import (
 
 from gateway.election.state import Cursor, ElectionState
 from gateway.feed import channel as channel_module
-from gateway.feed.blocks import GZIP_START, BlockMaker, deflate
-from gateway.feed.channel import SLOW_BYTES_S, SLOW_S, Channel, Reader
+from gateway.feed.blocks import BlockMaker
+from gateway.feed.channel import SHARING_MIN, SLOW_BYTES_S, SLOW_S, Channel, Reader
+from gateway.feed.compression import GZIP_START, deflate
 from gateway.feed.selection import Selection, read_selection
 from gateway.metrics import FeedMetrics
 from gateway.wire.events import area_document, format_cursor, to_json
@@ -147,6 +150,9 @@ class Readers(RuleBasedStateMachine):
     """Reports are published while readers come, stall, take a little, take all, and go."""
 
     wires = Bundle("wires")
+    selections = st.sampled_from(SELECTIONS)
+    codings = st.booleans()
+    paces = st.sampled_from(PACES)
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,8 +160,15 @@ class Readers(RuleBasedStateMachine):
         self.all: list[Wire] = []
         self.moving = False
         """Whether a long run of publications is half applied."""
-        self.clock = patch.object(channel_module, "_now", lambda: self.feed.now)
-        self.clock.start()
+        self.patches = [
+            patch.object(channel_module, "_now", lambda: self.feed.now),
+            patch.object(
+                channel_module, "SHARING_MIN", 2
+            ),  # so that windows are shared by few readers already,
+            patch.object(channel_module, "LARGE", 3000),  # and some blocks are large
+        ]
+        for each in self.patches:
+            each.start()
 
     def revision(self) -> int:
         return self.feed.state.sequence + 1
@@ -202,17 +215,14 @@ class Readers(RuleBasedStateMachine):
     @precondition(lambda self: not self.moving)
     @rule(
         target=wires,
-        selection=st.sampled_from(SELECTIONS),
-        gzip=st.booleans(),
-        every_s=st.sampled_from(PACES),
         resume=st.booleans(),
         stalled=st.integers(0, 3),
         data=st.data(),
     )
-    def join(
-        self, selection: Selection, gzip: bool, every_s: int, resume: bool, stalled: int, data: st.DataObject
-    ) -> Wire:
+    def join(self, resume: bool, stalled: int, data: st.DataObject) -> Wire:
         """A reader comes, new or with the cursor of some moment there was; its socket may be slow from the start."""
+        selection, gzip = data.draw(self.selections), data.draw(self.codings)
+        every_s = data.draw(self.paces)
         known = [sequence for sequence in self.feed.moments if sequence > 0]
         sequence = data.draw(st.sampled_from(known)) if resume and known else None
         wire = self.feed.join(selection, gzip, every_s, sequence, stalled=not stalled)
@@ -345,13 +355,28 @@ class Readers(RuleBasedStateMachine):
                 if wire.up:
                     self._assert_newest(wire)
         finally:
-            self.clock.stop()
+            for each in self.patches:
+                each.stop()
 
 
 Readers.TestCase.settings = settings(
     deadline=None, max_examples=80, stateful_step_count=30, report_multiple_bugs=False
 )
 TestReaders = Readers.TestCase
+
+
+class ReadersUnderGzip(Readers):
+    """All in one or two channels, so that most blocks refer to others, which some readers were not sent."""
+
+    selections = st.just(SELECTIONS[0])
+    codings = st.just(True)
+    paces = st.sampled_from((0, 0, 2))
+
+
+ReadersUnderGzip.TestCase.settings = settings(
+    deadline=None, max_examples=80, stateful_step_count=30, report_multiple_bugs=False
+)
+TestReadersUnderGzip = ReadersUnderGzip.TestCase
 
 
 # One reader at a time --------------------------------------------------------------------------------------
@@ -535,6 +560,56 @@ def test_a_block_is_written_once_for_all_in_step() -> None:
     assert packed == same
     assert packed != plain
     assert METRICS.blocks._value.get() == blocks + 3
+
+
+def written_since(wires: list[Wire], before: list[bytes]) -> list[bytes]:
+    return [wire.socket.written.removeprefix(had) for wire, had in zip(wires, before, strict=True)]
+
+
+def test_under_gzip_blocks_refer_to_what_all_in_step_were_sent_before() -> None:
+    """Who came later gets others, of the same text, until enough was spent on that or a large one comes for all."""
+    feed = a_feed("b-2")
+    wires = [a_reader(feed, gzip=True) for _ in range(3 * SHARING_MIN)]
+    publish(feed, "a-2")  # the first block that all get
+    late = a_reader(feed, gzip=True)
+    sizes = []
+    for number in range(1, len(wires) + 2):
+        before = [wire.socket.written for wire in (wires[0], wires[-1], late)]
+        publish(feed, "a-2")
+        one, other, alone = written_since([wires[0], wires[-1], late], before)
+        assert one == other
+        assert (alone == one) == (number >= len(wires))
+        if number < len(wires):
+            sizes.append((len(one), len(alone)))
+            assert zlib.decompressobj(-zlib.MAX_WBITS).decompress(alone)
+    assert all(2 * together < alone for together, alone in sizes)
+    newest = feed.state.sequence
+    assert {last(wire)[0] for wire in (*wires, late)} == {newest}
+    with patch.object(channel_module, "LARGE", 100):
+        late = a_reader(feed, gzip=True)
+        before = [wires[0].socket.written, late.socket.written]
+        publish(feed, "a-2")
+        assert len(set(written_since([wires[0], late], before))) == 1
+
+
+def test_few_readers_share_no_window() -> None:
+    """It may be 32 kB, which few are not worth; as readers leave it is given up."""
+    feed = a_feed("b-2")
+    wires = [a_reader(feed, gzip=True) for _ in range(SHARING_MIN)]
+    publish(feed, "a-2")
+    for wire in wires[:1], wires[1:]:
+        before = wires[-1].socket.written
+        publish(feed, "a-2")
+        (data,) = written_since([wires[-1]], [before])
+        refers = wire == wires[:1]
+        if refers:
+            with pytest.raises(zlib.error, match="too far back"):
+                zlib.decompressobj(-zlib.MAX_WBITS).decompress(data)
+        else:
+            assert zlib.decompressobj(-zlib.MAX_WBITS).decompress(data)
+        wires[0].socket.hang_up()
+        wires[0].socket.turn()
+    assert last(wires[-1])[0] == feed.state.sequence
 
 
 def test_a_channel_that_is_left_by_all_is_given_up() -> None:

@@ -189,11 +189,11 @@ async def test_newcomers_that_take_nothing_hold_one_block_between_them(
     record.show(70)
     async with served(record, send_buffer=SMALL_BUFFER) as door, AsyncExitStack() as opened:
         await stall(door, opened, 1)
-        plain = door.readers[0].block.plain
+        plain = door.readers[0].unsent
         assert len(plain) > 30_000
         alone = sys.getrefcount(plain)
         await stall(door, opened, 7)
-        assert {id(reader.block) for reader in door.readers} == {id(door.readers[0].block)}
+        assert {id(reader.unsent) for reader in door.readers} == {id(plain)}
         assert sys.getrefcount(plain) >= alone + 7
         ((size, readers),) = door.channel.pinned().values()
         assert (size, len(readers)) == (len(plain), 8)

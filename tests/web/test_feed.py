@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
@@ -17,6 +18,7 @@ from tests.web.doors import (
     OTHER_UNIT,
     THERE,
     UNIT,
+    EventStream,
     a_registry,
     a_report,
     ask,
@@ -388,6 +390,25 @@ async def test_a_library_that_reads_gzip_by_itself_reads_the_stream(url: str) ->
         while b"event: block" not in text:
             text += await response.content.readany()
     assert text.startswith(b"retry: ")
+
+
+async def test_blocks_that_refer_to_earlier_ones_are_read_by_all_who_get_them(
+    http: aiohttp.ClientSession, url: str, sender: Sender
+) -> None:
+    """Readers enough for every process to have many who are sent the same; some come when others share a window."""
+    packed = {"Accept-Encoding": "gzip"}
+    async with AsyncExitStack() as opened, streaming(http, url) as plain:
+        await plain.block()
+        streams: list[EventStream] = []
+        for revision in range(1, 9):
+            for _ in range(6):
+                streams.append(await opened.enter_async_context(streaming(http, url, packed)))
+                await streams[-1].block()
+            await pushed(http, sender, a_report(revision=revision, votes=revision))
+            areas = (await plain.block()).areas
+            assert areas
+            assert all([(await stream.block()).areas == areas for stream in streams])
+    assert all(stream.copy == plain.copy for stream in streams)
 
 
 # The heartbeat.
