@@ -30,10 +30,16 @@ class Planner:
 
     def __init__(self, reports: Iterable[RecordedReport], begins: datetime | None = None) -> None:
         self._begins = begins or datetime.now(UTC)
-        self._recorded = list(reports)
-        self._senders = {each.report["unit"]: each.municipality for each in self._recorded}
-        self._last = {each.report["unit"]: each.report for each in self._recorded}
+        self._senders: dict[str, str] = {}
+        self._recorded: list[tuple[datetime, bytes]] = []
+        """When each was counted, and its report as JSON, which takes a tenth of what it does as objects."""
+        self._last: dict[str, bytes] = {}
         self._revisions: dict[str, int] = {}
+        for each in reports:
+            unit, report = each.report["unit"], orjson.dumps(each.report)
+            self._senders[unit] = each.municipality
+            self._recorded.append((each.counted_at, report))
+            self._last[unit] = report
 
     @property
     def senders(self) -> list[str]:
@@ -43,7 +49,7 @@ class Planner:
     @property
     def times(self) -> list[datetime]:
         """When each report was counted."""
-        return [each.counted_at for each in self._recorded]
+        return [counted_at for counted_at, _ in self._recorded]
 
     @property
     def units(self) -> list[str]:
@@ -53,8 +59,8 @@ class Planner:
     def night(self, offset_s: Mapping[datetime, float] | None = None) -> list[Planned]:
         """Every report of the recording, due when `offset_s` says of its moment; without it, at once."""
         planned = [
-            self._planned(0.0 if offset_s is None else offset_s[each.counted_at], each.report)
-            for each in self._recorded
+            self._planned(0.0 if offset_s is None else offset_s[counted_at], report)
+            for counted_at, report in self._recorded
         ]
         return sorted(planned, key=lambda each: each.due_s)
 
@@ -82,7 +88,9 @@ class Planner:
 
     def present(self, units: Sequence[str]) -> list[dict[str, Any]]:
         """The reports of some units as they stand, for a sender who goes on from there."""
-        return [{**self._last[unit], "revision": self._revisions.get(unit, 0)} for unit in units]
+        return [
+            {**orjson.loads(self._last[unit]), "revision": self._revisions.get(unit, 0)} for unit in units
+        ]
 
     def endless(self, units: Sequence[str]) -> Iterator[Planned]:
         """Reports of some units in turn, due at once, for as long as they are asked for."""
@@ -90,7 +98,8 @@ class Planner:
             for unit in units:
                 yield self._planned(0.0, self._last[unit])
 
-    def _planned(self, due_s: float, report: Mapping[str, Any], reason: str | None = None) -> Planned:
+    def _planned(self, due_s: float, recorded: bytes, reason: str | None = None) -> Planned:
+        report = orjson.loads(recorded)
         unit = report["unit"]
         revision = self._revisions[unit] = self._revisions.get(unit, 0) + 1
         counted_at = (self._begins + timedelta(seconds=due_s)).isoformat(timespec="milliseconds")

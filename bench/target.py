@@ -58,17 +58,18 @@ async def rehearsal(
     """
     started = datetime.now(UTC)
     publish_from = started + timedelta(seconds=publish_in_s)
-    reports = list(dataset.reports())
-    document = rehearsal_of(
-        dataset.registry, started, as_fast_as_possible([each.counted_at for each in reports], publish_in_s)
-    )
+    counted_at: list[datetime] = []
+    senders: dict[str, None] = {}
+    for each in dataset.reports():  # which may be many, so none is kept
+        counted_at.append(each.counted_at)
+        senders[each.municipality] = None
+    document = rehearsal_of(dataset.registry, started, as_fast_as_possible(counted_at, publish_in_s))
     document["election"]["publish_from"] = publish_from.isoformat()
-    senders = list(dict.fromkeys(each.municipality for each in reports))
     async with administration(local.database_url, "bench") as acts:
         election = await acts.load_election(document)
         count = min(len(senders), tokens_max or len(senders))
         issued = await acts.issue_tokens(
-            election, [(senders[place::count], "bench") for place in range(count)]
+            election, [(list(senders)[place::count], "bench") for place in range(count)]
         )
     tokens = {sender: issued[place % count].secret for place, sender in enumerate(senders)}
     target = Target(local.push_url, local.feed_url, election, document, tokens, publish_from, local)

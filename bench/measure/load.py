@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import cache
@@ -212,13 +212,11 @@ class Made:
         """Return every report as it is pushed."""
         return [body for _, body in self._lines]
 
-    def reports(self) -> list[RecordedReport]:
-        """Return every report, in order."""
-        found = []
+    def reports(self) -> Iterator[RecordedReport]:
+        """Give every report, in order."""
         for municipality, body in self._lines:
             report = orjson.loads(body)
-            found.append(RecordedReport(municipality, report, datetime.fromisoformat(report["counted_at"])))
-        return found
+            yield RecordedReport(municipality, report, datetime.fromisoformat(report["counted_at"]))
 
 
 @cache
