@@ -81,7 +81,7 @@ class PushDoor:
     """The routes of the push door, and what they share. Invariants:
 
     * A request is handed to the writer whole or not at all, and its reports in the order sent.
-    * After `drain` nothing new is handed on.
+    * After `drain` nothing new is handed on, and no writer is started: nobody would end it.
     * What one sender has under way at once is bounded, from the head of a request until its answer is taken.
     """
 
@@ -136,6 +136,8 @@ class PushDoor:
                     socket.end(1008, "the token does not hold any more")
                 else:
                     socket.token = token
+            return
+        if self._draining:
             return
         writer = BatchWriter(
             self._journal,

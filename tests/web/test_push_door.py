@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 
 import aiohttp
 import pytest
@@ -10,6 +11,7 @@ from aiohttp.test_utils import TestServer
 from gateway.config import Config
 from gateway.election.registry import read_registry
 from gateway.journal.postgres import ElectionRow, PostgresJournal, TokenRow
+from gateway.journal.writer import BatchWriter
 from gateway.metrics import PushMetrics
 from gateway.web.connections import Connections
 from gateway.web.push_door import PushDoor
@@ -17,6 +19,14 @@ from tests.journal.makers import a_registry, a_token
 from tests.web.doors import PATIENCE_S, SUBPROTOCOL
 
 SECRET = "of a sender"
+
+
+def a_door(
+    journal: PostgresJournal, start_writer: Callable[[BatchWriter], None] = lambda _: None
+) -> PushDoor:
+    """A door whose writers are started by the test, or not at all."""
+    metrics, config = PushMetrics(), Config()
+    return PushDoor(config, journal, metrics, Connections(config, metrics), start_writer)
 
 
 class HeldJournal(PostgresJournal):
@@ -43,8 +53,8 @@ class HeldJournal(PostgresJournal):
 
 async def test_a_socket_whose_token_is_looked_for_while_the_door_drains_is_not_let_in() -> None:
     """It would not hear the goodbye."""
-    journal, metrics, config = HeldJournal(), PushMetrics(), Config()
-    door = PushDoor(config, journal, metrics, Connections(config, metrics), lambda _: None)
+    journal = HeldJournal()
+    door = a_door(journal)
     await door.elections.look()
     journal.asked.clear()
     journal.answering.clear()
@@ -68,3 +78,18 @@ async def test_a_socket_whose_token_is_looked_for_while_the_door_drains_is_not_l
         await door.say_goodbye()
         journal.answering.set()
         assert await connecting == 503
+
+
+async def test_no_writer_is_started_for_an_election_that_is_found_while_the_door_drains() -> None:
+    """It would be closed by nobody, and the process would not end before its supervisor ends it by force."""
+    journal, started = HeldJournal(), list[BatchWriter]()
+    door = a_door(journal, started.append)
+    journal.answering.clear()
+    async with asyncio.timeout(PATIENCE_S):
+        looking = asyncio.create_task(door.elections.look())
+        await journal.asked.wait()
+        door.drain()
+        journal.answering.set()
+        await looking
+    assert [standing.id for standing in door.elections.known()] == [journal.registry.id]
+    assert started == []
