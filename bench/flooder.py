@@ -5,7 +5,6 @@ long, and which reports; it says at the end, a JSON line each, what every report
 """
 
 import asyncio
-import hashlib
 import itertools
 import sys
 import time
@@ -14,11 +13,11 @@ from typing import Any
 
 import aiohttp
 import msgspec
-import orjson
 import uvloop
 
-from gateway.client.judge import Push
+from gateway.client.judge import Push, expected_digest
 from gateway.client.publisher import Answer, Publisher
+from gateway.kept_json import kept_json
 
 OPEN = 128
 """Reports that a connection keeps open: more than it ever has credit for."""
@@ -64,13 +63,9 @@ class Flood:
         while time.monotonic() < self._ends:
             report = self._order.reports[next(self._next)]
             report["revision"] += 1
-            unit, revision, body = report["unit"], report["revision"], orjson.dumps(report)
+            unit, revision, body = report["unit"], report["revision"], kept_json(report)
             answer: Answer = await asyncio.wait_for(publisher.push(body), self._order.seconds + DRAIN_S)
-            self.pushes.append(Push(unit, revision, _digest(body), time.time(), answer))
-
-
-def _digest(body: bytes) -> str:
-    return hashlib.sha256(orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)).hexdigest()
+            self.pushes.append(Push(unit, revision, expected_digest(body), time.time(), answer))
 
 
 def main() -> None:

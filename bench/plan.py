@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from gateway.dataset import RecordedReport
+from gateway.kept_json import kept_json
 
 
 class Planned(msgspec.Struct, frozen=True):
@@ -36,7 +37,7 @@ class Planner:
         self._last: dict[str, bytes] = {}
         self._revisions: dict[str, int] = {}
         for each in reports:
-            unit, report = each.report["unit"], orjson.dumps(each.report)
+            unit, report = each.report["unit"], kept_json(each.report)
             self._senders[unit] = each.municipality
             self._recorded.append((each.counted_at, report))
             self._last[unit] = report
@@ -106,7 +107,7 @@ class Planner:
         members = {**report, "revision": revision, "counted_at": counted_at}
         if reason is not None:
             members["reason"] = reason
-        return Planned(due_s, self._senders[unit], unit, revision, orjson.dumps(members))
+        return Planned(due_s, self._senders[unit], unit, revision, kept_json(members))
 
 
 def _mixed(units: Sequence[str]) -> list[str]:

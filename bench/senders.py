@@ -1,7 +1,6 @@
 """The senders of a load: each municipality's reports leave when they are due, whatever became of those before."""
 
 import asyncio
-import hashlib
 import sys
 import time
 from asyncio.subprocess import PIPE
@@ -12,12 +11,11 @@ from typing import Any
 
 import aiohttp
 import msgspec
-import orjson
 
 from bench.flooder import Order
 from bench.plan import Planned
 from bench.target import Target
-from gateway.client.judge import Push
+from gateway.client.judge import Push, expected_digest
 from gateway.client.publisher import Answer, Publisher
 
 OPEN_S = 20.0
@@ -122,7 +120,13 @@ class Senders:
     def pushes(self) -> list[Push]:
         """What was answered, for the judge."""
         own = [
-            Push(sent.planned.unit, sent.planned.revision, _digest(sent.planned.body), sent.wall, sent.answer)
+            Push(
+                sent.planned.unit,
+                sent.planned.revision,
+                expected_digest(sent.planned.body),
+                sent.wall,
+                sent.answer,
+            )
             for sent in (*self.sent, *self.offered)
             if sent.answer is not None
         ]
@@ -141,7 +145,3 @@ def outcomes(sent: Sequence[Sent | Push]) -> Mapping[str, int]:
 def _take(sent: Sent, answer: asyncio.Future[Answer]) -> None:
     if not answer.cancelled() and answer.exception() is None:
         sent.answer, sent.answered_at, sent.wall = answer.result(), time.monotonic(), time.time()
-
-
-def _digest(body: bytes) -> str:
-    return hashlib.sha256(orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -4,8 +4,6 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import orjson
-
 from bench.local import Local
 from bench.target import Election
 from gateway.client.replay import rehearsal_of
@@ -15,6 +13,7 @@ from gateway.election.validation import Scope, Validator, ValidReport
 from gateway.journal.administration import administration
 from gateway.journal.connection import open_pool
 from gateway.journal.postgres import PostgresJournal
+from gateway.kept_json import kept_json
 
 BATCH = 1000
 PASSED_S = -60.0
@@ -45,6 +44,6 @@ async def fill(local: Local, document: dict[str, object], bodies: Sequence[bytes
 
 async def postgres_alone(local: Local, dataset: Election) -> float:
     """Return how many reports a second Postgres takes from one connection."""
-    bodies = [orjson.dumps(each.report) for each in dataset.reports()]
+    bodies = [kept_json(each.report) for each in dataset.reports()]
     _, seconds = await fill(local, dataset.registry, bodies)
     return len(bodies) / seconds

@@ -38,16 +38,17 @@ async def measure(options: Options) -> Measured:
 
 async def _report_us(scale: float, found: Measured) -> dict[str, float]:
     """Push a made-up election at once to a subscriber who keeps a copy and one who does not."""
+    election = made(scale)
+    judged = len(election) <= JUDGED_MAX
     async with (
         gateway() as local,
-        playing(local, made(scale), tokens_max=SENDERS) as play,
+        playing(local, election, tokens_max=SENDERS, judged=judged) as play,
         feed_stand(local, play.target.election) as others,
     ):
         await others.connect(1)
         plan = play.planner.night()
         before = await play.cpu()
-        judged = len(plan) <= JUDGED_MAX
-        await play.push(plan, judged=judged)
+        await play.push(plan)
         await play.reached(len(plan), SHOWN_S)
         told = await others.wait(len(plan), SHOWN_S)
         cpu = (await play.cpu()).since(before)

@@ -6,7 +6,6 @@ senders were answered and at the public record.
 """
 
 import asyncio
-import hashlib
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -25,12 +24,13 @@ from bench.peers.processes import cpu_s
 from bench.peers.pusher import Answered, Order, Told
 from bench.plan import Planned, Planner
 from bench.target import Election, Target, rehearsal
-from gateway.client.judge import Glimpse, Push, Stored, glimpse
+from gateway.client.judge import Glimpse, Push, Stored, expected_digest, glimpse
 from gateway.client.publisher import Answer
 from gateway.client.replay import same_figures
 from gateway.client.subscriber import Block, Subscriber
 from gateway.dataset import DataSet, RecordedReport
 from gateway.generator import generate
+from gateway.kept_json import kept_json
 
 PASSED_S = -60.0
 """The embargo has passed, so that every report becomes public at once."""
@@ -65,10 +65,17 @@ class _Results(msgspec.Struct):
 
 
 class Play:
-    """One election under load."""
+    """One election under load. Where it is not to be judged, answers are counted and nothing is kept for the judge."""
 
     def __init__(
-        self, local: Local, target: Target, planner: Planner, subscriber: Subscriber, scratch: Path
+        self,
+        local: Local,
+        target: Target,
+        planner: Planner,
+        subscriber: Subscriber,
+        scratch: Path,
+        *,
+        judged: bool,
     ) -> None:
         self.local = local
         self.target = target
@@ -77,27 +84,32 @@ class Play:
         self.faults: list[str] = []
         """Why figures say nothing."""
         self._scratch = scratch
+        self._judged = judged
         self._secrets = list(dict.fromkeys(target.tokens.values()))
         self._pushes: list[Push] = []
-        self._blocks: list[tuple[float, Block]] = []
+        self._blocks: list[tuple[float, int]] = []
+        """When the subscriber had a block, and how far it went."""
+        self._seen: list[tuple[float, Block]] = []
+        """The blocks themselves, where there will be a judge."""
         self._moved = asyncio.Event()
         self._pids: dict[str, int] = {}
 
     async def follow(self) -> None:
-        """Keep every block as it came; it is looked into at the end, when there is time."""
+        """Take every block as it comes; what is in it is looked into at the end, when there is time."""
         async for block in self.subscriber.blocks():
-            self._blocks.append((time.time(), block))
+            now = time.time()
+            self._blocks.append((now, block.sequence))
+            if self._judged:
+                self._seen.append((now, block))
             self._moved.set()
 
-    async def push(self, plan: Sequence[Planned], rate: float = 0.0, *, judged: bool = True) -> Told:
-        """Push reports over one WebSocket a sender, open before; `rate` a second, or as fast as they are taken.
-
-        What is not to be `judged` is counted, and its answers are not kept.
-        """
+    async def push(self, plan: Sequence[Planned], rate: float = 0.0) -> Told:
+        """Push reports over one WebSocket a sender, open before; `rate` a second, or as fast as they are taken."""
         place = {secret: number for number, secret in enumerate(self._secrets)}
         senders = [place[self.target.tokens[each.sender]] for each in plan]
         file, answers = self._scratch / "reports", self._scratch / "answers"
-        file.write_bytes(b"\n".join(each.body for each in plan) + b"\n")
+        with file.open("wb") as lines:
+            lines.writelines(each.body + b"\n" for each in plan)
         order = Order(
             self.local.push_url,
             self.target.election,
@@ -106,14 +118,14 @@ class Play:
             rate=rate,
             limit_s=SHOWN_S + len(plan) / (rate or 1000),
             senders=senders,
-            answers=str(answers) if judged else "",
+            answers=str(answers) if self._judged else "",
             certificate=str(self.local.certificate or ""),
         )
         async with pushing(order) as go:
             told = await go()
         if told.outcomes != {"accepted": len(plan)}:
             self.faults.append(f"of {len(plan)} reports {told.outcomes}, {told.unanswered} unanswered")
-        if judged:
+        if self._judged:
             self._keep(plan, senders, answers)
         return told
 
@@ -128,15 +140,17 @@ class Play:
                     continue
                 assert isinstance(answer.id, int)
                 each = own[answered.sender][answer.id]
-                self._pushes.append(Push(each.unit, each.revision, _digest(each.body), answered.at, answer))
+                self._pushes.append(
+                    Push(each.unit, each.revision, expected_digest(each.body), answered.at, answer)
+                )
 
     async def reached(self, sequence: int, most_s: float = SHOWN_S) -> float:
         """Wait until the subscriber has a publication; return when it had it, in seconds since 1970."""
         ends = time.monotonic() + most_s
         place = 0
         while True:
-            for at, block in self._blocks[place:]:
-                if block.sequence >= sequence:
+            for at, shown in self._blocks[place:]:
+                if shown >= sequence:
                     return at
             place = len(self._blocks)
             self._moved.clear()
@@ -161,7 +175,7 @@ class Play:
     async def judge(self) -> list[Stored]:
         """Have the judge look at the whole history, note what it finds, and return the public record."""
         stored = await stored_reports(self.target)
-        glimpses: list[Glimpse] = [glimpse(block, at) for at, block in self._blocks]
+        glimpses: list[Glimpse] = [glimpse(block, at) for at, block in self._seen]
         for broken in judged(self.target, self._pushes, glimpses, stored):
             self.faults.append(f"{broken.promise}: {broken.example}")
         return stored
@@ -178,7 +192,12 @@ class Play:
 
 @asynccontextmanager
 async def playing(
-    local: Local, dataset: Election, publish_in_s: float = PASSED_S, tokens_max: int | None = None
+    local: Local,
+    dataset: Election,
+    publish_in_s: float = PASSED_S,
+    tokens_max: int | None = None,
+    *,
+    judged: bool = True,
 ) -> AsyncIterator[Play]:
     """Make an election of its own, and follow it."""
     target = await rehearsal(local, dataset, publish_in_s, tokens_max)
@@ -187,7 +206,8 @@ async def playing(
             local.session(streams=True) as session,
             Subscriber(local.feed_url, target.election, session=session) as subscriber,
         ):
-            play = Play(local, target, Planner(dataset.reports()), subscriber, Path(scratch))
+            planner = Planner(dataset.reports())
+            play = Play(local, target, planner, subscriber, Path(scratch), judged=judged)
             following = asyncio.create_task(play.follow(), name="subscriber")
             try:
                 await play.reached(0)
@@ -203,7 +223,7 @@ class Made:
     def __init__(self, scale: float) -> None:
         election = generate(1, scale)
         self.registry = election.registry
-        self._lines = [(each["municipality"], orjson.dumps(each["report"])) for each in election.reports]
+        self._lines = [(each["municipality"], kept_json(each["report"])) for each in election.reports]
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -223,7 +243,3 @@ class Made:
 def made(scale: float) -> Made:
     """Return the made-up election of a scale; it is made once."""
     return Made(scale)
-
-
-def _digest(body: bytes) -> str:
-    return hashlib.sha256(orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -11,10 +11,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from gateway.election.registry import Registry
 from gateway.errors import GatewayError
+from gateway.kept_json import kept_json
 
 COLUMNS = (
     "unit",
@@ -165,4 +164,4 @@ def _number(where: str, column: str, text: str) -> int:
 
 def as_body(report: Mapping[str, Any]) -> bytes:
     """Return a report as it is sent."""
-    return orjson.dumps(report)
+    return kept_json(report)

@@ -35,6 +35,11 @@ class Push(msgspec.Struct, frozen=True):
     answer: Answer
 
 
+def expected_digest(body: bytes) -> str:
+    """Return the digest (hex) that the record must show for a report sent as `body` (contract, section 3)."""
+    return hashlib.sha256(orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
 class Glimpse(msgspec.Struct, frozen=True):
     """A block as a reader had it: what it named, each area by the fingerprint of its figures."""
 

@@ -14,9 +14,9 @@ from typing import Any, Self
 
 import aiohttp
 import msgspec
-import orjson
 
 from gateway.errors import GatewayError
+from gateway.kept_json import kept_json
 
 SUBPROTOCOL = "valgnatt.push.v1"
 CONNECT_S = 10.0
@@ -130,7 +130,7 @@ class Publisher:
         """Have one report sent, without waiting; the caller bounds how many are open."""
         if self._running is None or self._running.done():
             raise PushRefused("the publisher is closed")
-        body = report if isinstance(report, bytes) else orjson.dumps(report)
+        body = report if isinstance(report, bytes) else kept_json(report)
         push = _Push(self._next_key, body, asyncio.get_running_loop().create_future())
         self._next_key += 1
         self._unsent.append(push)

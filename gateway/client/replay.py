@@ -6,7 +6,6 @@ rehearsal under an id of its own, its times shifted to now.
 
 import asyncio
 import copy
-import hashlib
 import time
 from bisect import bisect_left
 from collections import deque
@@ -17,15 +16,15 @@ from typing import Any
 
 import aiohttp
 import msgspec
-import orjson
 from hdrh.histogram import HdrHistogram
 
-from gateway.client.judge import Broken, Glimpse, Push, Reading, glimpse
+from gateway.client.judge import Broken, Glimpse, Push, Reading, expected_digest, glimpse
 from gateway.client.publisher import Answer, Publisher, push_http
 from gateway.client.schedule import Schedule
 from gateway.client.subscriber import Block, Subscriber
 from gateway.dataset import DataSet, RecordedReport
 from gateway.errors import GatewayError
+from gateway.kept_json import kept_json
 
 WAYS = ("websocket", "http", "ndjson")
 """How municipalities push: in turn by these, or all by one of them."""
@@ -118,7 +117,7 @@ def prepare(
     for recorded in reports:
         due_s = schedule.offset_s(recorded.counted_at)
         counted_at = (started + timedelta(seconds=due_s)).isoformat(timespec="milliseconds")
-        body = orjson.dumps({**recorded.report, "counted_at": counted_at})
+        body = kept_json({**recorded.report, "counted_at": counted_at})
         sending = Sending(body, due_s, recorded.report["unit"], recorded.report["revision"])
         senders.setdefault(recorded.municipality, []).append(sending)
     for sendings in senders.values():
@@ -233,9 +232,7 @@ class Replay:
             Push(
                 sending.unit,
                 sending.revision,
-                hashlib.sha256(
-                    orjson.dumps(orjson.loads(sending.body), option=orjson.OPT_SORT_KEYS)
-                ).hexdigest(),
+                expected_digest(sending.body),
                 sending.answered_wall,
                 sending.answer,
             )

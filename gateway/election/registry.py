@@ -13,6 +13,7 @@ import msgspec
 import orjson
 
 from gateway.errors import MalformedRegistry
+from gateway.kept_json import kept_json
 
 FORMAT = "election-registry/1"
 COUNT_MAX = 2_147_483_647
@@ -107,7 +108,7 @@ class Registry:
 
     def canonical(self) -> bytes:
         """Return the document as JSON with sorted keys, the bytes by which two registries are compared."""
-        return orjson.dumps(self.document, option=orjson.OPT_SORT_KEYS)
+        return kept_json(self.document, orjson.OPT_SORT_KEYS)
 
 
 class NoOffset(ValueError):

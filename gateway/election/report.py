@@ -11,6 +11,7 @@ import msgspec
 import orjson
 
 from gateway.election.registry import COUNT_MAX
+from gateway.kept_json import kept_json
 
 Status = Literal[
     "not_counted",
@@ -90,7 +91,7 @@ def canonical(document: object) -> bytes:
 
     Keys sorted by code point, no white space, UTF-8, nothing escaped that needs no escape (RFC 8259, section 7).
     """
-    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    return kept_json(document, orjson.OPT_SORT_KEYS)
 
 
 def digest_of(body: bytes) -> bytes:

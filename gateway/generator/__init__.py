@@ -14,6 +14,7 @@ from typing import Any
 
 from gateway import dataset
 from gateway.generator import geography
+from gateway.generator.lines import Lines
 from gateway.generator.official import official_lines
 from gateway.generator.reports import report_lines
 
@@ -23,10 +24,10 @@ SCALES = (0.001, 100.0)
 
 @dataclass(frozen=True, slots=True)
 class GeneratedElection:
-    """An election, in the terms of a data set. Lines share objects: they are to be read, not changed."""
+    """An election, in the terms of a data set."""
 
     registry: dict[str, Any]
-    reports: list[dict[str, Any]]
+    reports: Lines
     """The lines of `reports.ndjson.gz`, in the order of `counted_at`."""
     official: list[dict[str, Any]]
     """The lines of `official.ndjson.gz`, in the order of `generated_at`."""

@@ -1,11 +1,12 @@
 """The official totals: what a correct gateway must come to, by plain addition and nothing else."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, NamedTuple
 
 from gateway.generator.geography import CATEGORIES, Country
+from gateway.generator.lines import Lines
 
 LINES = 5000
 """About how many states of municipalities during the count are kept (recorded: 4 790)."""
@@ -26,7 +27,7 @@ class _Place(NamedTuple):
     units: int
 
 
-def official_lines(rng: Random, country: Country, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def official_lines(rng: Random, country: Country, lines: Lines) -> list[dict[str, Any]]:
     """The lines of `official.ndjson.gz`, in the order of `generated_at`; `lines` are those of all reports.
 
     While the count goes on, some states of municipalities: each equals the sum of the last reports of its
@@ -55,38 +56,40 @@ def add(reports: Iterable[Report], parties: Iterable[str]) -> dict[str, Any]:
     return {category: total[category] for category in CATEGORIES if category in total}
 
 
-def _during_the_count(rng: Random, country: Country, lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _during_the_count(rng: Random, country: Country, lines: Lines) -> Iterator[dict[str, Any]]:
     places = {place.id: place for place in _municipalities(country)}
     last_of_second = {
         (line["municipality"], line["report"]["counted_at"]): number for number, line in enumerate(lines)
     }
-    current: dict[str, dict[str, Report]] = {id_: {} for id_ in places}
+    current: dict[str, dict[str, int]] = {id_: {} for id_ in places}
     for number, line in enumerate(lines):
         id_, report = line["municipality"], line["report"]
-        current[id_][report["unit"]] = report
+        current[id_][report["unit"]] = number
         complete = last_of_second[id_, report["counted_at"]] == number
         if complete and rng.random() < LINES / len(lines):
-            shown = _line(places[id_], current[id_].values(), line["generated_at"], final=False)
+            present = lines.chosen(current[id_].values())
+            shown = _line(places[id_], present, line["generated_at"], final=False)
             yield shown | {"precincts_complete": True}
 
 
-def _finals(country: Country, lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    by_municipality: dict[str, dict[str, Report]] = {}
-    for line in lines:
-        by_municipality.setdefault(line["municipality"], {})[line["report"]["unit"]] = line["report"]
+def _finals(country: Country, lines: Lines) -> Iterator[dict[str, Any]]:
+    last: dict[str, dict[str, int]] = {}
+    for number, line in enumerate(lines):
+        last.setdefault(line["municipality"], {})[line["report"]["unit"]] = number
     at = (datetime.fromisoformat(lines[-1]["report"]["counted_at"]) + FINALS_AFTER).isoformat()
     for place in _municipalities(country):
-        shown = _line(place, by_municipality[place.id].values(), at, final=True)
+        shown = _line(place, lines.chosen(last[place.id].values()), at, final=True)
         yield shown | {"precincts_complete": True}
-    everything: list[Report] = []
+    everything: list[int] = []
     for county in country.counties:
-        below = [report for place in county.municipalities for report in by_municipality[place.id].values()]
+        below = [number for place in county.municipalities for number in last[place.id].values()]
         parties = [party.code for party in county.ballot]
-        yield _line(_Place(county.id, "county", county.eligible, parties, len(below)), below, at, final=True)
+        area = _Place(county.id, "county", county.eligible, parties, len(below))
+        yield _line(area, lines.chosen(below), at, final=True)
         everything += below
     parties = _national_ballot(country)
     whole = _Place(country.id, "country", country.eligible, parties, len(everything))
-    yield _line(whole, everything, at, final=True)
+    yield _line(whole, lines.chosen(everything), at, final=True)
 
 
 def _municipalities(country: Country) -> Iterator[_Place]:
@@ -101,21 +104,21 @@ def _national_ballot(country: Country) -> list[str]:
     return list(dict.fromkeys(party.code for county in country.counties for party in county.ballot))
 
 
-def _line(place: _Place, reports: Collection[Report], generated_at: str, *, final: bool) -> dict[str, Any]:
+def _line(place: _Place, lines: Lines, generated_at: str, *, final: bool) -> dict[str, Any]:
     return {
         "area": place.id,
         "level": place.level,
-        "counted_at": max(report["counted_at"] for report in reports),  # all have the same offset
+        "counted_at": max(line["report"]["counted_at"] for line in lines),  # all have the same offset
         "generated_at": generated_at,
         "final": final,
-        "status": _status(reports, place.units),
+        "status": _status(lines, place.units),
         "eligible": place.eligible,
-        "counts": add(reports, place.parties),
+        "counts": add((line["report"] for line in lines), place.parties),
     }
 
 
-def _status(reports: Collection[Report], units: int) -> str:
-    statuses = {report["status"] for report in reports} - {"counted_elsewhere", "unstated"}
-    if len(reports) < units or "not_counted" in statuses:
+def _status(lines: Lines, units: int) -> str:
+    statuses = {line["report"]["status"] for line in lines} - {"counted_elsewhere", "unstated"}
+    if len(lines) < units or "not_counted" in statuses:
         return "counting"
     return min(statuses, key=ORDER.index, default="settled")

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 from gateway.generator.corrections import Change, corrected, emptied, misbooked, part_of
 from gateway.generator.counting import NOTHING, Counts, count_municipality
 from gateway.generator.geography import POLLS_CLOSE, Country, Municipality, Unit
+from gateway.generator.lines import Lines
 from gateway.generator.lives import STATUSES, USUAL_LIFE, Plan, Step, first_moment, life, next_moment, plans
 from gateway.generator.parties import TYPICAL_ELECTORATE, Lean, county_lean, municipality_lean
+from gateway.kept_json import kept_json
 
 PART_COUNTED = {"k": (0.2, 0.6), "u": (0.955, 0.96)}
 """How much of the pile the first such report of a unit has counted."""
@@ -24,7 +26,7 @@ class _Made(NamedTuple):
     """A report, with the moment it was made: seconds after the polls closed."""
 
     at: int
-    line: dict[str, Any]
+    line: bytes
 
 
 class _Course(NamedTuple):
@@ -35,11 +37,8 @@ class _Course(NamedTuple):
     plan: Plan
 
 
-def report_lines(rng: Random, country: Country) -> list[dict[str, Any]]:
-    """The lines of `reports.ndjson.gz`: all reports of all units, in the order of `counted_at`.
-
-    Reports of a unit that repeat its figures share one object, so the lines are to be read, not changed.
-    """
+def report_lines(rng: Random, country: Country) -> Lines:
+    """The lines of `reports.ndjson.gz`: all reports of all units, in the order of `counted_at`."""
     made: list[_Made] = []
     for number, county in enumerate(country.counties):
         lean = county_lean(rng, county.ballot)
@@ -48,7 +47,7 @@ def report_lines(rng: Random, country: Country) -> list[dict[str, Any]]:
             course = _Course(place, municipality_lean(rng, lean, size), plan)
             made.extend(_of_municipality(rng, course, capital=number == 0))
     made.sort(key=lambda report: report.at)  # stable: what is made in one second stays in its order
-    return [report.line for report in made]
+    return Lines([report.line for report in made])
 
 
 def timestamp(seconds: int) -> str:
@@ -85,7 +84,8 @@ def _of_unit(rng: Random, course: _Course, unit: Unit, letters: str, whole: Coun
             shown, told = {category: tally.as_json() for category, tally in counts.items()}, counts
         if before and letter not in UNSOUND:
             sound = counts
-        yield _Made(at, _line(rng, course.place, unit, revision, at, letter, shown, reason))
+        line = _line(rng, course.place, unit, revision, at, letter, shown, reason)
+        yield _Made(at, kept_json(line))
         before = letter
 
 
