@@ -23,5 +23,5 @@ class Options(msgspec.Struct, frozen=True):
 
 
 def long_one(options: Options) -> Options:
-    """Return options with a still larger election, which takes minutes, and ten times the memory."""
+    """Return options with a still larger election, which takes minutes, and some 7 GB."""
     return msgspec.structs.replace(options, scales=(*options.scales, 100.0))
