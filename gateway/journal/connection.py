@@ -1,19 +1,21 @@
 """Connections to Postgres: how they are opened, bounded and given up, and what their errors mean.
 
 The promise: every wait has an end. A host that says nothing costs HOST_S and not the turn of the next one, and a
-connection on which an answer is outstanding is closed and never waited for.
+connection on which an answer is outstanding is closed and never waited for. Each of these waits is a `Deadline`, which
+counts only time in which the event loop ran: a busy process does not mistake its own stall for an outage of Postgres.
 
 asyncpg's errors stop at this package: `answering` turns them into the gateway's own.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 
+from gateway.deadline import Deadline
 from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable
 from gateway.journal.hosts import Host, hosts_of
 
@@ -176,9 +178,38 @@ async def _keep(_: Connection) -> None:
 
 
 class _Pooled(asyncpg.Connection):
-    """A connection that knows how to put its host behind the others."""
+    """A connection that knows how to put its host behind the others, and bounds its statements by a Deadline.
+
+    asyncpg's own `command_timeout` goes by the clock, and expires while the loop is busy.
+    """
 
     blame: Callable[[], None] = staticmethod(lambda: None)
+    answer_s: float | None = None
+    """What an answer to one statement may take, where the call does not say; None: any time."""
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+        """See asyncpg. Raises TimeoutError."""
+        async with self._answered_in(timeout):
+            return await super().execute(query, *args)
+
+    async def fetch(self, query: str, *args: Any, timeout: float | None = None, **options: Any) -> Any:
+        """See asyncpg. Raises TimeoutError."""
+        async with self._answered_in(timeout):
+            return await super().fetch(query, *args, **options)
+
+    async def fetchrow(self, query: str, *args: Any, timeout: float | None = None, **options: Any) -> Any:
+        """See asyncpg. Raises TimeoutError."""
+        async with self._answered_in(timeout):
+            return await super().fetchrow(query, *args, **options)
+
+    async def fetchval(self, query: str, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
+        """See asyncpg. Raises TimeoutError."""
+        async with self._answered_in(timeout):
+            return await super().fetchval(query, *args, column=column)
+
+    def _answered_in(self, timeout: float | None) -> AbstractAsyncContextManager[object]:
+        seconds = self.answer_s if timeout is None else timeout
+        return nullcontext() if seconds is None else Deadline(seconds)
 
 
 class Hosts:
@@ -214,7 +245,8 @@ class Hosts:
         self._hosts.append(host)
 
     async def _open(self, host: Host, patience_s: float, options: dict[str, Any]) -> Connection:
-        async with asyncio.timeout(patience_s):
+        answer_s = options.get("command_timeout")
+        async with Deadline(patience_s):
             connection: Connection = await asyncpg.connect(
                 self._url,
                 host=host.name,
@@ -222,11 +254,12 @@ class Hosts:
                 **{
                     **options,
                     "connection_class": _Pooled,
-                    "timeout": patience_s,
+                    "timeout": None,
+                    "command_timeout": None,
                     "target_session_attrs": self._wanted,
                 },
             )
-            vars(connection)["blame"] = partial(self._put_last, host)
+            vars(connection).update(blame=partial(self._put_last, host), answer_s=answer_s)
             try:
                 await (_prepare_reader if self._feed else _prepare_writer)(connection)
             except BaseException:
@@ -272,7 +305,8 @@ async def acquired(pool: Pool) -> AsyncIterator[Connection]:
     commit that waits for the standby would be cut short. The server sees that nobody is there any more. Where the
     host has become read-only, all connections are to be opened anew, to the one that is writable then.
     """
-    taken = await pool.acquire(timeout=CONNECT_S)
+    async with Deadline(CONNECT_S):
+        taken = await pool.acquire()
     connection = cast("Connection", taken)
     try:
         yield connection
@@ -289,7 +323,7 @@ async def acquired(pool: Pool) -> AsyncIterator[Connection]:
         _terminate(connection)
         raise
     finally:
-        await pool.release(taken)  # does nothing for one that is closed
+        await pool.release(taken, timeout=ANSWER_S)  # does nothing for one that is closed
 
 
 def _terminate(connection: Connection) -> None:

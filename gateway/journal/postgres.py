@@ -15,6 +15,7 @@ import asyncpg
 import msgspec
 import orjson
 
+from gateway.deadline import Deadline
 from gateway.election.registry import Registry, read_registry
 from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown, JournalUnavailable
@@ -126,7 +127,7 @@ class PostgresJournal:
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[Connection]:
         """Have a connection for one who reads back; raise TimeoutError where it is not his turn in CONNECT_S."""
-        async with asyncio.timeout(CONNECT_S):
+        async with Deadline(CONNECT_S):
             await self._readers.acquire()
         try:
             async with acquired(self._pool) as connection:

@@ -1,6 +1,7 @@
 """How connections to Postgres behave: what they promise, how long they wait, and what their errors mean."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -243,6 +244,34 @@ async def test_a_cancelled_append_frees_its_place(
 
         await until(nobody_waits)
     assert (await append(journal, held.key, 1, a_report())).sequences == [1]
+
+
+async def test_a_stalled_loop_is_not_taken_for_an_outage(
+    database: Database, acts: Administration, journal: PostgresJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While each turn of the loop takes longer than any wait may, connections open and appends are answered."""
+    key = (await journal.election(await acts.load_election(a_registry()))).key
+    stalled, turns = True, 0
+    loop = asyncio.get_running_loop()
+
+    def stall() -> None:
+        nonlocal turns
+        if stalled:
+            turns += 1
+            time.sleep(0.15)
+            loop.call_soon(stall)
+
+    monkeypatch.setattr(connection_module, "ANSWER_S", 0.1)
+    monkeypatch.setattr(connection_module, "CONNECT_S", 0.1)
+    async with open_pool(database.url) as pool:
+        loop.call_soon(stall)
+        try:
+            for revision in (1, 2):
+                answer = await append(PostgresJournal(pool), key, 1, a_report(revision=revision))
+                assert answer.sequences == [revision]
+        finally:
+            stalled = False
+    assert turns > 2
 
 
 async def test_a_pool_opens_while_postgres_is_away() -> None:
