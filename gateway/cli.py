@@ -405,13 +405,21 @@ def push_command(
             "--again", help="send once more what has its receipt: the gateway's database was restored"
         ),
     ] = False,
+    moved_from: Annotated[
+        str | None,
+        typer.Option(
+            callback=_door,
+            help="the gateway's former push door: what the outbox keeps for it is taken over (default: none)",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask before sending")] = False,
 ) -> None:
     """Hand in counts from files, for a municipality without a system of its own.
 
     Everything is checked before anything is sent. What was once taken waits in an outbox on disk, and is sent even if
     the network, the gateway or this machine goes down in between: then run the command again, with or without files.
-    Status 0: all have receipts; 1: something was refused or failed; 2: a mistake in a file, and nothing was sent.
+    The outbox is kept by gateway: a report counts as done once the gateway that is named has confirmed it in this run.
+    Status 0: all have receipts from this gateway; 1: some have none; 2: a mistake in a file, and nothing was sent.
     """
     if not election:
         fail("which election? give --election", 2)
@@ -432,6 +440,7 @@ def push_command(
         receipts,
         yes,
         again,
+        moved_from,
     )
     try:
         sys.exit(run(push(wish, files or [], watch)))

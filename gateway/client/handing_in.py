@@ -5,13 +5,13 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 import msgspec
 
 from gateway.client.count_files import BadCountFile, as_body, read_counts
-from gateway.client.outbox import Item, Outbox
+from gateway.client.outbox import Destination, Item, Outbox
 from gateway.client.publisher import Answer, Publisher
 from gateway.election.registry import Registry, read_registry
 from gateway.election.validation import Invalid, Scope, Validator
@@ -44,6 +44,21 @@ class Count(msgspec.Struct, frozen=True):
     status: str
     ballots: int
     body: bytes
+
+
+def destination(push_url: str, election: str) -> Destination:
+    """Return under which key the outbox keeps reports for a push door.
+
+    Spellings of one address are one gateway (case, default port, slash at the end; a user's name is left out). Two
+    addresses of one gateway are two, which costs nothing but duplicates.
+    """
+    parts = urlsplit(push_url)
+    host = (parts.hostname or "").rstrip(".")
+    if ":" in host:
+        host = f"[{host}]"
+    if parts.port not in (None, {"http": 80, "https": 443}.get(parts.scheme)):
+        host = f"{host}:{parts.port}"
+    return Destination(f"{parts.scheme}://{host}{parts.path.rstrip('/')}", election)
 
 
 async def registry_of(feed_url: str, election: str) -> Registry:
@@ -98,11 +113,15 @@ def without_revision(files: Mapping[str, bytes]) -> list[str]:
 
 
 def ready(
-    files: Mapping[str, bytes], registry: Registry | None, last_revision: Callable[[str], int]
+    files: Mapping[str, bytes],
+    registry: Registry | None,
+    last_revision: Callable[[str], int],
+    numbered: Callable[[bytes], Sequence[tuple[str, int]]] = lambda _: (),
 ) -> list[Count]:
     """Read files and check every report, by the registry where there is one; number those without a revision.
 
-    Raises Mistakes, with all of them.
+    `numbered` returns unit and revision of each report of a file that was handed in before: those numbers are used
+    again, so that the same file does not become new revisions. Raises Mistakes, with all of them.
     """
     mistakes: list[str] = []
     counts: list[Count] = []
@@ -115,10 +134,14 @@ def ready(
         except BadCountFile as error:
             mistakes.append(str(error))
             continue
+        before = dict(enumerate(numbered(content), 1))
         for place, read in enumerate(reports, 1):
             unit, report = read.get("unit"), dict(read)
             if "revision" not in report and isinstance(unit, str):
-                report["revision"] = max(last_revision(unit), given.get(unit, 0)) + 1
+                known_unit, known_revision = before.get(place, (None, 0))
+                if known_unit != unit:
+                    known_revision = max(last_revision(unit), given.get(unit, 0)) + 1
+                report["revision"] = known_revision
             body = as_body(report)
             where = f"{name}, unit {unit}" if isinstance(unit, str) else f"{name}, report {place}"
             if validator is not None and scope is not None:
@@ -157,7 +180,7 @@ def _count(name: str, report: Mapping[str, Any], body: bytes) -> Count:
 
 async def send(
     outbox: Outbox,
-    election: str,
+    to: Destination,
     push_url: str,
     token: str,
     on_answer: Callable[[Item, Answer], None] = lambda *_: None,
@@ -178,8 +201,8 @@ async def send(
         finally:
             room.release()
 
-    async with Publisher(push_url, election, token) as publisher, _first_error() as parts:
-        for item in outbox.waiting(election):
+    async with Publisher(push_url, to.election, token) as publisher, _first_error() as parts:
+        for item in outbox.waiting(to):
             await room.acquire()
             parts.create_task(one(publisher, item))
     return answered
@@ -205,17 +228,15 @@ class _first_error:  # noqa: N801 - reads as a word
 
 
 class Directory:
-    """A directory whose count files are taken once each, when they have stopped changing."""
+    """A directory whose count files are taken once each in a run, when they have stopped changing."""
 
-    def __init__(self, path: Path, outbox: Outbox, election: str) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._outbox = outbox
-        self._election = election
         self._seen: dict[str, tuple[int, int]] = {}
-        self._complained: set[bytes] = set()
+        self._done: set[tuple[str, bytes]] = set()
 
     def new(self) -> dict[str, bytes]:
-        """Return the files that are new, whole, and not yet taken or complained of. Raises GatewayError."""
+        """Return the files that are whole and not `done`. Raises GatewayError."""
         try:
             return self._new()
         except OSError as error:
@@ -232,14 +253,13 @@ class Directory:
             if before != stamp:
                 continue
             content = path.read_bytes()
-            digest = file_digest(content)
-            if digest not in self._complained and not self._outbox.knows(self._election, path.name, digest):
+            if (path.name, file_digest(content)) not in self._done:
                 found[path.name] = content
         return found
 
-    def complained(self, content: bytes) -> None:
+    def done(self, name: str, content: bytes) -> None:
         """Leave a file alone until it is changed."""
-        self._complained.add(file_digest(content))
+        self._done.add((name, file_digest(content)))
 
 
 def file_digest(content: bytes) -> bytes:

@@ -18,23 +18,35 @@ from gateway.errors import GatewayError
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS item (
     key INTEGER PRIMARY KEY,
+    gateway TEXT NOT NULL,
     election TEXT NOT NULL,
     unit TEXT NOT NULL,
     revision INTEGER NOT NULL,
     body BLOB NOT NULL,
     added_at REAL NOT NULL,
+    waits INTEGER NOT NULL DEFAULT 1,
     answered_at REAL,
     answer BLOB,
-    UNIQUE (election, unit, revision)
+    UNIQUE (gateway, election, unit, revision)
 ) STRICT;
-CREATE INDEX IF NOT EXISTS item_waiting ON item (election, key) WHERE answer IS NULL;
-CREATE TABLE IF NOT EXISTS file (
+CREATE INDEX IF NOT EXISTS item_waits ON item (election, key) WHERE waits;
+CREATE TABLE IF NOT EXISTS handed_in (
+    gateway TEXT NOT NULL,
     election TEXT NOT NULL,
-    name TEXT NOT NULL,
     digest BLOB NOT NULL,
-    PRIMARY KEY (election, name, digest)
+    reports TEXT NOT NULL,
+    PRIMARY KEY (gateway, election, digest)
 ) STRICT;
 """
+_FROM_BEFORE_GATEWAYS = """
+ALTER TABLE item RENAME TO item_without_gateway;
+INSERT INTO item (key, gateway, election, unit, revision, body, added_at, waits, answered_at, answer)
+    SELECT key, '', election, unit, revision, body, added_at, answer IS NULL, answered_at, answer
+    FROM item_without_gateway;
+DROP TABLE item_without_gateway;
+DROP TABLE file;
+"""
+"""Converts a file whose items name no gateway; the first gateway that is used for their election takes them over."""
 BUSY_S = 10.0
 """How long another process that holds the file is waited for."""
 
@@ -45,8 +57,16 @@ class OutboxConflict(GatewayError):
     code = "outbox_conflict"
 
 
+class Destination(msgspec.Struct, frozen=True):
+    """An election at one gateway. Receipts of another gateway say nothing about this one."""
+
+    gateway: str
+    """The push door's address, normalised; see `destination` in handing_in.py."""
+    election: str
+
+
 class Item(msgspec.Struct, frozen=True):
-    """One report in the outbox; `answer` is None while it waits."""
+    """One report in the outbox; `answer` is the latest answer, also while it waits to be sent again."""
 
     key: int
     unit: str
@@ -56,10 +76,12 @@ class Item(msgspec.Struct, frozen=True):
 
 
 class Outbox:
-    """The reports of one sender. Invariants:
+    """The reports of one sender, for each destination separately. Invariants:
 
     * What `add` has returned from is on disk (`synchronous = FULL`, write-ahead log), and waits until it is answered.
-    * A unit's revision is there once, with the figures it was first handed over with.
+    * For one destination a unit's revision is there once; its figures change only after the gateway refused them.
+    * A receipt from an earlier run is never a reason not to send: the gateway's database may have been restored or
+      replaced since.
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,7 +93,7 @@ class Outbox:
             self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
-            self._db.executescript(_SCHEMA)
+            self._make_tables()
         except (OSError, sqlite3.Error) as error:
             raise GatewayError(f"outbox {path}: {error}") from None
 
@@ -79,84 +101,144 @@ class Outbox:
         """Close the file."""
         self._db.close()
 
-    def add(
-        self, election: str, reports: Sequence[tuple[str, int, bytes]], file: tuple[str, bytes] | None = None
-    ) -> int:
-        """Take reports (unit, revision, body), all or none, and note of which file they are; return how many are new.
+    def _make_tables(self) -> None:
+        columns = [row[1] for row in self._db.execute("PRAGMA table_info(item)")]
+        if columns and "gateway" not in columns:
+            rename, *rest = _FROM_BEFORE_GATEWAYS.strip().splitlines(keepends=True)
+            self._db.executescript(f"BEGIN IMMEDIATE; {rename} {_SCHEMA} {''.join(rest)} COMMIT;")
+        else:
+            self._db.executescript(_SCHEMA)
 
-        Raises OutboxConflict.
+    def add(
+        self, to: Destination, reports: Sequence[tuple[str, int, bytes]], digest: bytes | None = None
+    ) -> int:
+        """Take reports (unit, revision, body), all or none; return how many are new. All of them wait afterwards.
+
+        `digest` identifies the file that they are from, see `numbers`. Raises OutboxConflict.
         """
-        new = 0
         with self._transaction():
-            for unit, revision, body in reports:
-                held = self._db.execute(
-                    "SELECT body FROM item WHERE election = ? AND unit = ? AND revision = ?",
-                    (election, unit, revision),
-                ).fetchone()
-                if held is None:
-                    self._db.execute(
-                        "INSERT INTO item (election, unit, revision, body, added_at) VALUES (?, ?, ?, ?, ?)",
-                        (election, unit, revision, body, time.time()),
-                    )
-                    new += 1
-                elif orjson.loads(held[0]) != orjson.loads(body):
-                    raise OutboxConflict(
-                        f"unit {unit}, revision {revision} was handed over before with other figures;"
-                        " a correction needs a higher revision"
-                    )
-            if file is not None:
-                self._db.execute("INSERT OR IGNORE INTO file VALUES (?, ?, ?)", (election, *file))
+            new = sum(self._add(to, *report) for report in reports)
+            if digest is not None:
+                given = orjson.dumps([(unit, revision) for unit, revision, _ in reports]).decode()
+                self._db.execute(
+                    "INSERT OR REPLACE INTO handed_in VALUES (?, ?, ?, ?)",
+                    (to.gateway, to.election, digest, given),
+                )
         return new
 
-    def knows(self, election: str, name: str, digest: bytes) -> bool:
-        """Whether a file of that name and content was taken."""
-        query = "SELECT 1 FROM file WHERE election = ? AND name = ? AND digest = ?"
-        return self._db.execute(query, (election, name, digest)).fetchone() is not None
-
-    def waiting(self, election: str) -> Iterator[Item]:
-        """Return what has no answer, in the order handed over."""
-        query = (
-            "SELECT key, unit, revision, body FROM item WHERE election = ? AND answer IS NULL ORDER BY key"
+    def _add(self, to: Destination, unit: str, revision: int, body: bytes) -> bool:
+        held = self._db.execute(
+            "SELECT key, body, waits, answer FROM item"
+            " WHERE gateway = ? AND election = ? AND unit = ? AND revision = ?",
+            (to.gateway, to.election, unit, revision),
+        ).fetchone()
+        if held is None:
+            self._db.execute(
+                "INSERT INTO item (gateway, election, unit, revision, body, added_at) VALUES (?, ?, ?, ?, ?, ?)",
+                (to.gateway, to.election, unit, revision, body, time.time()),
+            )
+            return True
+        key, known, waits, encoded = held
+        if orjson.loads(known) == orjson.loads(body):
+            self._db.execute("UPDATE item SET waits = 1 WHERE key = ?", (key,))
+            return False
+        if waits or _decoded(encoded).has_receipt:
+            raise OutboxConflict(
+                f"unit {unit}, revision {revision} was handed over before with other figures;"
+                " a correction needs a higher revision"
+            )
+        self._db.execute(
+            "UPDATE item SET body = ?, added_at = ?, waits = 1, answer = NULL, answered_at = NULL WHERE key = ?",
+            (body, time.time(), key),
         )
-        for row in self._db.execute(query, (election,)).fetchall():
-            key, unit, revision, body = row
-            yield Item(key, unit, revision, body, None)
+        return True
+
+    def numbers(self, to: Destination, digest: bytes) -> list[tuple[str, int]] | None:
+        """Return unit and revision of each report of a file, as they were handed over before; None if it was not."""
+        query = "SELECT reports FROM handed_in WHERE gateway = ? AND election = ? AND digest = ?"
+        row = self._db.execute(query, (to.gateway, to.election, digest)).fetchone()
+        return [(unit, revision) for unit, revision in orjson.loads(row[0])] if row is not None else None
+
+    def waiting(self, to: Destination) -> Iterator[Item]:
+        """Return what is to be sent, in the order handed over."""
+        query = (
+            "SELECT key, unit, revision, body, answer FROM item"
+            " WHERE gateway = ? AND election = ? AND waits ORDER BY key"
+        )
+        for row in self._db.execute(query, (to.gateway, to.election)).fetchall():
+            yield _item(row)
+
+    def elsewhere(self, to: Destination, *, answered: bool) -> dict[str, int]:
+        """Return how many reports of the election wait for other gateways, by gateway; also those `answered`."""
+        query = "SELECT gateway, count(*) FROM item WHERE election = ? AND gateway <> ? AND (waits OR ?) GROUP BY 1"
+        return dict(self._db.execute(query, (to.election, to.gateway, answered)).fetchall())
+
+    def move(self, origin: Destination, to: Destination) -> int:
+        """Take over all that is kept for a gateway's former address; return how much. Raises OutboxConflict."""
+        query = (
+            "SELECT key, unit, revision, body, waits, answered_at, answer FROM item"
+            " WHERE gateway = ? AND election = ? ORDER BY key"
+        )
+        with self._transaction():
+            found = self._db.execute(query, (origin.gateway, origin.election)).fetchall()
+            for key, unit, revision, body, waits, answered_at, answer in found:
+                self._db.execute("DELETE FROM item WHERE key = ?", (key,))
+                if self._add(to, unit, revision, body):
+                    self._db.execute(
+                        "UPDATE item SET waits = ?, answered_at = ?, answer = ?"
+                        " WHERE gateway = ? AND election = ? AND unit = ? AND revision = ?",
+                        (waits, answered_at, answer, to.gateway, to.election, unit, revision),
+                    )
+            self._db.execute(
+                "UPDATE OR IGNORE handed_in SET gateway = ? WHERE gateway = ? AND election = ?",
+                (to.gateway, origin.gateway, origin.election),
+            )
+        return len(found)
+
+    def adopt_unnamed(self, to: Destination) -> None:
+        """Take over what an older version kept for this election without noting for which gateway."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE OR IGNORE item SET gateway = ? WHERE election = ? AND gateway = ''",
+                (to.gateway, to.election),
+            )
 
     def answered(self, key: int, answer: Answer) -> None:
         """Keep the answer to an item; it does not wait any more."""
         encoded = msgspec.json.encode(answer)
         with self._transaction():
             self._db.execute(
-                "UPDATE item SET answer = ?, answered_at = ? WHERE key = ?", (encoded, time.time(), key)
+                "UPDATE item SET waits = 0, answer = ?, answered_at = ? WHERE key = ?",
+                (encoded, time.time(), key),
             )
 
-    def answers(self, election: str) -> Iterator[Item]:
+    def answers(self, to: Destination) -> Iterator[Item]:
         """Return all that has an answer, in the order handed over."""
         query = (
             "SELECT key, unit, revision, body, answer FROM item"
-            " WHERE election = ? AND answer IS NOT NULL ORDER BY key"
+            " WHERE gateway = ? AND election = ? AND answer IS NOT NULL ORDER BY key"
         )
-        for key, unit, revision, body, answer in self._db.execute(query, (election,)):
-            yield Item(key, unit, revision, body, msgspec.json.decode(answer, type=Answer))
+        for row in self._db.execute(query, (to.gateway, to.election)):
+            yield _item(row)
 
-    def again(self, election: str) -> int:
-        """Have all that is in the record, or was overtaken there, wait once more; return how much.
+    def again(self, to: Destination) -> int:
+        """Have all that had a receipt, or was overtaken, wait once more; return how much.
 
-        For a gateway whose database was restored: what it has still is answered as a duplicate.
+        For a gateway whose database was restored: what it still has is answered as a duplicate.
         """
         held = [
             (item.key,)
-            for item in self.answers(election)
+            for item in self.answers(to)
             if item.answer is not None and (item.answer.has_receipt or item.answer.code == "stale_revision")
         ]
         with self._transaction():
-            self._db.executemany("UPDATE item SET answer = NULL, answered_at = NULL WHERE key = ?", held)
+            self._db.executemany("UPDATE item SET waits = 1 WHERE key = ?", held)
         return len(held)
 
-    def last_revision(self, election: str, unit: str) -> int:
+    def last_revision(self, to: Destination, unit: str) -> int:
         """Return the highest revision of a unit that was handed over; 0 for none."""
-        query = "SELECT max(revision) FROM item WHERE election = ? AND unit = ?"
-        return self._db.execute(query, (election, unit)).fetchone()[0] or 0
+        query = "SELECT max(revision) FROM item WHERE gateway = ? AND election = ? AND unit = ?"
+        return self._db.execute(query, (to.gateway, to.election, unit)).fetchone()[0] or 0
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -167,3 +249,12 @@ class Outbox:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+
+def _decoded(answer: bytes) -> Answer:
+    return msgspec.json.decode(answer, type=Answer)
+
+
+def _item(row: tuple[int, str, int, bytes, bytes | None]) -> Item:
+    key, unit, revision, body, answer = row
+    return Item(key, unit, revision, body, _decoded(answer) if answer is not None else None)

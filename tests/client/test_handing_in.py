@@ -1,5 +1,6 @@
 """`valgnatt push`: from a file on a desk to a receipt, through mistakes, interruptions and outages."""
 
+import asyncio
 import csv
 import json
 import os
@@ -14,9 +15,11 @@ from typing import Any
 
 import pytest
 
+from gateway.client.handing_in import destination
 from gateway.client.outbox import Outbox
 from gateway.generator import GeneratedElection
 from gateway.journal.embedded import EmbeddedPostgres
+from tests.deploy.proxies import free_ports
 from tests.running import Gateway, Sender, served
 from tests.web.conftest import make_database
 from tests.web.doors import COUNTRY, a_registry, a_report
@@ -44,6 +47,7 @@ class Desk:
         self.outbox = directory / "outbox.db"
         self.receipts = directory / "receipts.csv"
         self._election = sender.election
+        self.to = destination(gateway.push_url, sender.election)
         self._environ = {
             **os.environ,
             "VALGNATT_TOKEN": sender.secret,
@@ -108,17 +112,113 @@ def until(fact: Any) -> None:
 
 
 def test_counts_in_a_file_get_receipts(desk: Desk) -> None:
-    """Handing the file in again sends nothing; a revision that is left out is the next one."""
+    """Handing the file in again changes nothing; a revision that is left out is the next one."""
     file = desk.file("night.ndjson", a_report(), a_report("0604-0002"))
     status, said = desk.push(file)
-    assert (status, "2 receipts" in said) == (0, True), said
-    assert [answer["outcome"] for answer in desk.answers()] == ["accepted", "accepted"]
-    assert desk.push(file)[0] == 0
-    assert len(desk.answers()) == 2
+    assert (status, "2 receipts\n" in said) == (0, True), said
+    first = desk.answers()
+    assert [answer["outcome"] for answer in first] == ["accepted", "accepted"]
+    status, said = desk.push(file)
+    assert (status, "2 receipts (0 new, 2 that the gateway had already)" in said) == (0, True), said
+    assert [answer["accepted_at"] for answer in desk.answers()] == [each["accepted_at"] for each in first]
     following = a_report(votes=11)
     del following["revision"]
-    assert desk.push(desk.file("later.json", following))[0] == 0
-    assert desk.answers()[-1]["revision"] == "2"
+    for _ in range(2):
+        assert desk.push(desk.file("later.json", following))[0] == 0
+        assert (len(desk.answers()), desk.answers()[-1]["revision"]) == (3, "2")
+
+
+def test_an_old_file_without_revisions_counts_again_when_a_person_hands_it_in_again(desk: Desk) -> None:
+    """After a newer count of the same unit it is the newest once more."""
+    first, second = (a_report(votes=votes) for votes in (10, 11))
+    del first["revision"], second["revision"]
+    for name, report, revision in (("a.json", first, "1"), ("b.json", second, "2"), ("a.json", first, "3")):
+        assert desk.push(desk.file(name, report))[0] == 0
+        assert desk.answers()[-1]["revision"] == revision
+
+
+def sender_at(gateway: Gateway, small: GeneratedElection, election: str) -> Sender:
+    """A token for an election of that name."""
+
+    async def made() -> Sender:
+        await gateway.load(a_registry(small, id=election))
+        return await gateway.issue(election, [COUNTRY])
+
+    return asyncio.run(made())
+
+
+def at(gateway: Gateway, sender: Sender) -> dict[str, str]:
+    """The environment of a command that is to use a gateway."""
+    return {
+        "VALGNATT_TOKEN": sender.secret,
+        "VALGNATT_PUSH_URL": gateway.push_url,
+        "VALGNATT_FEED_URL": gateway.feed_url,
+    }
+
+
+def test_a_second_gateway_gets_all_of_a_file_and_gives_its_own_receipts(
+    desk: Desk, gateway: Gateway, sender: Sender, small: GeneratedElection, postgres: EmbeddedPostgres
+) -> None:
+    """As from a rehearsal to the night itself: the same file, election and outbox, another gateway.
+
+    What waits for one of them is not sent to the other, and status 0 is not given while it waits.
+    """
+    file = desk.file("night.ndjson", a_report(), a_report("0604-0002"))
+    assert desk.push(file)[0] == 0
+    with served(make_database(postgres)) as second:
+        there = at(second, sender_at(second, small, sender.election))
+        status, said = desk.push(file, **there)
+        assert (status, "2 receipts\n" in said) == (0, True), said
+        assert [answer["outcome"] for answer in desk.answers()] == ["accepted", "accepted"]
+        more = desk.file("more.ndjson", a_report(revision=2))
+        status, _ = desk.push(more, **there | {"VALGNATT_TOKEN": "x" * 43})
+        assert status == 1
+        status, said = desk.push()
+        assert (status, "0 receipts" in said) == (1, True), said
+        assert f"1 reports are kept for {second.push_url} and are not sent to {gateway.push_url}" in said
+        status, said = desk.push("--moved-from", second.push_url)
+        assert (status, "3 reports are taken over" in said) == (0, True), said
+        assert [answer["revision"] for answer in desk.answers()] == ["1", "1", "2"]
+
+
+def test_a_gateway_whose_record_was_replaced_gets_all_of_a_file_again(
+    desk: Desk, small: GeneratedElection, postgres: EmbeddedPostgres
+) -> None:
+    """Behind the same address another database answers: receipts from before are no reason not to send.
+
+    Of a watched directory likewise, whose files keep the numbers that they were given.
+    """
+    watched = desk.directory / "outgoing"
+    watched.mkdir()
+    unnumbered = a_report("0604-0002")
+    del unnumbered["revision"]
+    (watched / "a.json").write_text(json.dumps(unnumbered))
+    push_port, feed_port = free_ports(2)
+    knobs = {"push_port": push_port, "feed_port": feed_port}
+    file = desk.file("night.ndjson", a_report())
+    for gone in ("", ", 1 reports had receipts from before that this gateway no longer knows"):
+        with served(make_database(postgres), **knobs) as gateway:
+            environ = at(gateway, sender_at(gateway, small, desk.to.election))
+            status, said = desk.push(file, **environ)
+            assert (status, f"1 receipts{gone}\n" in said) == (0, True), said
+            with desk.command("--watch", watched, **environ) as process:
+                assert process.stderr is not None
+                while f"1 receipts{gone}\n" not in (line := process.stderr.readline()):
+                    assert line
+                process.send_signal(signal.SIGINT)
+            answers = [(each["unit"], each["revision"], each["outcome"]) for each in desk.answers()]
+            assert answers == [("0604-0001", "1", "accepted"), ("0604-0002", "1", "accepted")]
+
+
+def test_spellings_of_an_address_are_one_gateway() -> None:
+    for url, gateway in (
+        ("http://Door.example:80/", "http://door.example"),
+        ("https://user:secret@door.example:443", "https://door.example"),
+        ("https://door.example:80", "https://door.example:80"),
+        ("http://[::1]:8081/", "http://[::1]:8081"),
+        ("http://door.example./push/", "http://door.example/push"),
+    ):
+        assert destination(url, "e").gateway == gateway
 
 
 def test_all_that_has_a_receipt_is_sent_once_more_when_that_is_asked_for(desk: Desk) -> None:
@@ -167,6 +267,16 @@ def test_a_refused_report_ends_with_status_1(desk: Desk) -> None:
     assert [answer["code"] for answer in desk.answers()] == ["revision_conflict"]
 
 
+def test_a_report_that_a_newer_one_overtook_has_no_receipt(desk: Desk) -> None:
+    """Nothing is lost, but status 0 stays reserved for receipts."""
+    assert desk.push(desk.file("a.json", a_report(revision=5)))[0] == 0
+    desk.outbox = desk.directory / "another.db"
+    status, said = desk.push(desk.file("b.json", a_report(revision=3)))
+    assert status == 1
+    assert "0 receipts" in said
+    assert "no receipt: unit 0604-0001, revision 3: a newer one, 5, is in already" in said
+
+
 def test_a_wrong_token_is_said_and_the_counts_wait(desk: Desk) -> None:
     file = desk.file("a.json", a_report())
     status, said = desk.push(file, VALGNATT_TOKEN="x" * 43)
@@ -177,22 +287,28 @@ def test_a_wrong_token_is_said_and_the_counts_wait(desk: Desk) -> None:
     assert [answer["outcome"] for answer in desk.answers()] == ["accepted"]
 
 
-def test_what_was_taken_is_sent_although_the_gateway_was_away_and_the_command_killed(desk: Desk) -> None:
+def test_what_was_taken_is_sent_although_the_gateway_was_away_and_the_command_killed(
+    desk: Desk, small: GeneratedElection, postgres: EmbeddedPostgres
+) -> None:
     """The next run needs no file."""
     file = desk.file("a.ndjson", a_report(), a_report("0604-0002"))
-    with desk.command(file, "--unchecked", VALGNATT_PUSH_URL="http://127.0.0.1:9") as process:
+    push_port, feed_port = free_ports(2)
+    url = f"http://127.0.0.1:{push_port}"
+    desk.to = destination(url, desk.to.election)
+    with desk.command(file, "--unchecked", VALGNATT_PUSH_URL=url) as process:
         until(lambda: desk.outbox.exists() and waiting(desk) == 2)
         process.send_signal(signal.SIGKILL)
-    status, said = desk.push()
-    assert status == 0
-    assert "2 reports wait from before" in said
-    assert [answer["outcome"] for answer in desk.answers()] == ["accepted", "accepted"]
+    with served(make_database(postgres), push_port=push_port, feed_port=feed_port) as gateway:
+        status, said = desk.push(**at(gateway, sender_at(gateway, small, desk.to.election)))
+        assert status == 0, said
+        assert "2 reports wait from before" in said
+        assert [answer["outcome"] for answer in desk.answers()] == ["accepted", "accepted"]
 
 
 def waiting(desk: Desk) -> int:
     outbox = Outbox(desk.outbox)
     try:
-        return len(list(outbox.waiting(desk._election)))
+        return len(list(outbox.waiting(desk.to)))
     finally:
         outbox.close()
 

@@ -2,15 +2,19 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from gateway.client.outbox import Outbox, OutboxConflict
+from gateway.client.outbox import Destination, Outbox, OutboxConflict
 from gateway.client.publisher import Answer
 from gateway.errors import GatewayError
+
+HERE, THERE = Destination("http://here", "e"), Destination("http://there", "e")
+OTHER = Destination("http://here", "other")
 
 
 @pytest.fixture
@@ -20,66 +24,154 @@ def path(tmp_path: Path) -> Path:
 
 def test_what_was_handed_over_waits_in_its_order_until_it_is_answered(path: Path) -> None:
     outbox = Outbox(path)
-    assert outbox.add("e", [("1-2", 1, b'{"a":1}'), ("1-1", 1, b'{"a":2}')]) == 2
-    assert outbox.add("e", [("1-1", 2, b'{"a":3}')]) == 1
-    assert [(each.unit, each.revision) for each in outbox.waiting("e")] == [
+    assert outbox.add(HERE, [("1-2", 1, b'{"a":1}'), ("1-1", 1, b'{"a":2}')]) == 2
+    assert outbox.add(HERE, [("1-1", 2, b'{"a":3}')]) == 1
+    assert [(each.unit, each.revision) for each in outbox.waiting(HERE)] == [
         ("1-2", 1),
         ("1-1", 1),
         ("1-1", 2),
     ]
-    assert list(outbox.waiting("other")) == []
-    first = next(outbox.waiting("e"))
+    assert list(outbox.waiting(OTHER)) == []
+    first = next(outbox.waiting(HERE))
     outbox.answered(first.key, Answer("accepted", sequence=7))
     outbox.close()
     again = Outbox(path)
-    assert [(each.unit, each.revision) for each in again.waiting("e")] == [("1-1", 1), ("1-1", 2)]
-    (answered,) = again.answers("e")
+    assert [(each.unit, each.revision) for each in again.waiting(HERE)] == [("1-1", 1), ("1-1", 2)]
+    (answered,) = again.answers(HERE)
     assert answered.answer == Answer("accepted", sequence=7)
-    assert again.last_revision("e", "1-1") == 2
-    assert again.last_revision("e", "9-9") == 0
+    assert again.last_revision(HERE, "1-1") == 2
+    assert again.last_revision(HERE, "9-9") == 0
     again.close()
 
 
 def test_handing_over_again_changes_nothing(path: Path) -> None:
     """Whatever the white space; other figures under a revision are refused, with all of the same call."""
     outbox = Outbox(path)
-    outbox.add("e", [("1-1", 1, b'{"a":1,"b":2}')])
-    assert outbox.add("e", [("1-1", 1, b'{"b": 2, "a": 1}')]) == 0
+    outbox.add(HERE, [("1-1", 1, b'{"a":1,"b":2}')])
+    assert outbox.add(HERE, [("1-1", 1, b'{"b": 2, "a": 1}')]) == 0
     with pytest.raises(OutboxConflict, match="unit 1-1, revision 1"):
-        outbox.add("e", [("1-2", 1, b"{}"), ("1-1", 1, b'{"a":2}')], ("f.csv", b"x"))
-    assert len(list(outbox.waiting("e"))) == 1
-    assert not outbox.knows("e", "f.csv", b"x")
+        outbox.add(HERE, [("1-2", 1, b"{}"), ("1-1", 1, b'{"a":2}')], b"x")
+    assert len(list(outbox.waiting(HERE))) == 1
+    assert outbox.numbers(HERE, b"x") is None
     outbox.close()
 
 
-def test_a_file_is_known_by_name_and_content(path: Path) -> None:
+def test_figures_that_were_refused_may_be_replaced_under_the_same_revision(path: Path) -> None:
+    """Unless an answer is outstanding: then the gateway may have accepted the first ones."""
     outbox = Outbox(path)
-    outbox.add("e", [], ("f.csv", b"x"))
-    assert outbox.knows("e", "f.csv", b"x")
-    assert not outbox.knows("e", "f.csv", b"y")
-    assert not outbox.knows("other", "f.csv", b"x")
+    outbox.add(HERE, [("1-1", 1, b'{"a":1}')])
+    (item,) = outbox.waiting(HERE)
+    outbox.answered(item.key, Answer("refused", code="invalid_report"))
+    assert outbox.add(HERE, [("1-1", 1, b'{"a":2}')]) == 1
+    assert [(each.body, each.answer) for each in outbox.waiting(HERE)] == [(b'{"a":2}', None)]
+    with pytest.raises(OutboxConflict):
+        outbox.add(HERE, [("1-1", 1, b'{"a":3}')])
     outbox.close()
+
+
+def test_the_numbers_that_a_file_was_given_are_kept_by_its_content(path: Path) -> None:
+    outbox = Outbox(path)
+    outbox.add(HERE, [("1-1", 3, b"{}"), ("1-2", 1, b"{}")], b"x")
+    assert outbox.numbers(HERE, b"x") == [("1-1", 3), ("1-2", 1)]
+    assert outbox.numbers(HERE, b"y") is None
+    assert outbox.numbers(THERE, b"x") is None
+    assert outbox.numbers(OTHER, b"x") is None
+    outbox.close()
+
+
+def test_a_receipt_of_one_gateway_says_nothing_about_another(path: Path) -> None:
+    """Each has its own reports, numbers and answers."""
+    outbox = Outbox(path)
+    outbox.add(HERE, [("1-1", 7, b"{}")])
+    (item,) = outbox.waiting(HERE)
+    outbox.answered(item.key, Answer("accepted"))
+    assert outbox.last_revision(THERE, "1-1") == 0
+    assert outbox.add(THERE, [("1-1", 7, b'{"other": "figures"}')]) == 1
+    assert [each.unit for each in outbox.waiting(THERE)] == ["1-1"]
+    assert list(outbox.answers(THERE)) == []
+    assert list(outbox.waiting(HERE)) == []
+    assert outbox.elsewhere(HERE, answered=False) == {"http://there": 1}
+    assert outbox.elsewhere(THERE, answered=False) == {}
+    assert outbox.elsewhere(THERE, answered=True) == {"http://here": 1}
+    outbox.close()
+
+
+def test_a_receipt_from_before_does_not_keep_a_report_from_being_sent(path: Path) -> None:
+    """Handed over again, it waits until the gateway has answered again; the first answer is kept meanwhile."""
+    outbox = Outbox(path)
+    outbox.add(HERE, [("1-1", 1, b"{}"), ("1-2", 1, b"{}")])
+    for item in list(outbox.waiting(HERE)):
+        outbox.answered(item.key, Answer("accepted", sequence=4))
+    assert outbox.add(HERE, [("1-1", 1, b"{}")]) == 0
+    assert [(each.unit, each.answer) for each in outbox.waiting(HERE)] == [
+        ("1-1", Answer("accepted", sequence=4))
+    ]
+    assert len(list(outbox.answers(HERE))) == 2
+    outbox.close()
+
+
+def test_what_is_kept_for_a_former_address_can_be_taken_over(path: Path) -> None:
+    """With its answers and numbers, and in its order; what is kept for other addresses is left alone."""
+    outbox = Outbox(path)
+    third = Destination("http://third", "e")
+    outbox.add(HERE, [("1-1", 1, b"{}"), ("1-1", 2, b"{}")], b"x")
+    outbox.add(third, [("1-3", 1, b"{}")])
+    first = next(outbox.waiting(HERE))
+    outbox.answered(first.key, Answer("accepted", sequence=4))
+    assert outbox.move(HERE, THERE) == 2
+    assert [(each.unit, each.revision) for each in outbox.waiting(THERE)] == [("1-1", 2)]
+    assert [each.answer for each in outbox.answers(THERE)] == [Answer("accepted", sequence=4)]
+    assert outbox.numbers(THERE, b"x") == [("1-1", 1), ("1-1", 2)]
+    assert outbox.elsewhere(THERE, answered=True) == {"http://third": 1}
+    outbox.add(HERE, [("1-1", 2, b'{"other": "figures"}')])
+    with pytest.raises(OutboxConflict):
+        outbox.move(HERE, THERE)
+    assert len(list(outbox.waiting(HERE))) == 1
+    outbox.close()
+
+
+def test_a_file_of_an_older_version_is_taken_over_by_the_first_gateway_that_is_used(path: Path) -> None:
+    """It noted no gateway; what waited in it still waits, and what had an answer still has it."""
+    path.parent.mkdir()
+    with sqlite3.connect(path) as old:
+        old.executescript(
+            "CREATE TABLE item (key INTEGER PRIMARY KEY, election TEXT NOT NULL, unit TEXT NOT NULL,"
+            " revision INTEGER NOT NULL, body BLOB NOT NULL, added_at REAL NOT NULL, answered_at REAL, answer BLOB,"
+            " UNIQUE (election, unit, revision)) STRICT;"
+            "CREATE INDEX item_waiting ON item (election, key) WHERE answer IS NULL;"
+            "CREATE TABLE file (election TEXT, name TEXT, digest BLOB, PRIMARY KEY (election, name, digest)) STRICT;"
+            """INSERT INTO item VALUES (1, 'e', '1-1', 1, CAST('{}' AS BLOB), 0.0, 1.0,"""
+            """ CAST('{"outcome":"accepted"}' AS BLOB)), (2, 'e', '1-2', 1, CAST('{}' AS BLOB), 0.0, NULL, NULL)"""
+        )
+    for _ in range(2):
+        outbox = Outbox(path)
+        outbox.adopt_unnamed(HERE)
+        assert [each.unit for each in outbox.waiting(HERE)] == ["1-2"]
+        assert [each.unit for each in outbox.answers(HERE)] == ["1-1"]
+        outbox.adopt_unnamed(THERE)
+        assert list(outbox.waiting(THERE)) == []
+        outbox.close()
 
 
 def test_what_the_gateway_had_waits_once_more_in_its_order(path: Path) -> None:
     """What has a receipt, and what was overtaken; a report that was refused for its figures stays refused."""
     outbox = Outbox(path)
-    outbox.add("e", [("1-1", 1, b"{}"), ("1-1", 2, b"{}"), ("1-2", 1, b"{}"), ("1-3", 1, b"{}")])
+    outbox.add(HERE, [("1-1", 1, b"{}"), ("1-1", 2, b"{}"), ("1-2", 1, b"{}"), ("1-3", 1, b"{}")])
     answers = [
         Answer("accepted", sequence=1),
         Answer("refused", code="stale_revision"),
         Answer("refused", code="invalid_report"),
     ]
-    for item, answer in zip(list(outbox.waiting("e")), answers, strict=False):
+    for item, answer in zip(list(outbox.waiting(HERE)), answers, strict=False):
         outbox.answered(item.key, answer)
-    assert outbox.again("other") == 0
-    assert outbox.again("e") == 2
-    assert [(each.unit, each.revision) for each in outbox.waiting("e")] == [
+    assert outbox.again(OTHER) == 0
+    assert outbox.again(HERE) == 2
+    assert [(each.unit, each.revision) for each in outbox.waiting(HERE)] == [
         ("1-1", 1),
         ("1-1", 2),
         ("1-3", 1),
     ]
-    assert [each.unit for each in outbox.answers("e")] == ["1-2"]
+    assert outbox.again(THERE) == 0
     outbox.close()
 
 
@@ -97,9 +189,10 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_what_was_taken_survives_a_kill_in_the_next_moment(path: Path) -> None:
     """The process is ended with SIGKILL as soon as it has said how much it took."""
     code = (
-        "import sys\nfrom pathlib import Path\nfrom gateway.client.outbox import Outbox\n"
+        "import sys\nfrom pathlib import Path\nfrom gateway.client.outbox import Destination, Outbox\n"
+        "to = Destination('http://here', 'e')\n"
         "outbox = Outbox(Path(sys.argv[1]))\n"
-        "for n in range(1, 100000):\n    outbox.add('e', [('1-1', n, b'{}')])\n    print(n, flush=True)\n"
+        "for n in range(1, 100000):\n    outbox.add(to, [('1-1', n, b'{}')])\n    print(n, flush=True)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -109,5 +202,5 @@ def test_what_was_taken_survives_a_kill_in_the_next_moment(path: Path) -> None:
         os.kill(process.pid, signal.SIGKILL)
         said = max([said, *map(int, process.stdout.read().split())])
     outbox = Outbox(path)
-    assert outbox.last_revision("e", "1-1") >= said
+    assert outbox.last_revision(HERE, "1-1") >= said
     outbox.close()

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from gateway.client.handing_in import send
+from gateway.client.handing_in import destination, send
 from gateway.client.judge import Push
 from gateway.client.outbox import Outbox
 from gateway.journal.administration import administration
@@ -173,11 +173,11 @@ async def test_a_restore_to_a_point_in_time_loses_nothing_once_outboxes_send_aga
             assert not await revoked(night, token)
             await revoke(night, token)
             lost = night.sequence - kept
-            mine = outboxes(night, tmp_path)
+            mine = outboxes(night, tmp_path, push)
             forget_what_was_lost(night, kept)
             await all_begin_anew(night)
             async with running(database, role="push") as second:
-                again = await send_again(night, mine, second)
+                again = await send_again(night, mine, push, second)
                 assert again["accepted"] == lost
                 night.addresses.push = [second.push_url]
                 await night.goes_on()
@@ -243,9 +243,10 @@ async def _again(seen: Sequence[tuple[float, int, str]]) -> bool:
     return any(sequence == 1 for _, sequence, __ in seen[1:])
 
 
-def outboxes(night: Night, directory: Path) -> list[Outbox]:
+def outboxes(night: Night, directory: Path, gateway: Gateway) -> list[Outbox]:
     """Return an outbox of each sender, as it would have kept what has a receipt, in the order in which it was sent."""
     found = []
+    to = destination(gateway.push_url, night.election)
     for sender in night.senders:
         outbox = Outbox(directory / f"{sender.municipality}.db")
         held = [push for push in sender.pushes if push.answer.has_receipt]
@@ -253,21 +254,26 @@ def outboxes(night: Night, directory: Path) -> list[Outbox]:
             (push.unit, push.revision, sender._known[push.unit, push.revision].body)
             for push in sorted(held, key=lambda push: push.answer.sequence or 0)
         ]
-        outbox.add(night.election, bodies)
+        outbox.add(to, bodies)
         answers = {(push.unit, push.revision): push.answer for push in held}
-        for item in list(outbox.waiting(night.election)):
+        for item in list(outbox.waiting(to)):
             outbox.answered(item.key, answers[item.unit, item.revision])
         found.append(outbox)
     return found
 
 
-async def send_again(night: Night, mine: Sequence[Outbox], gateway: Gateway) -> Counter[str]:
-    """Have every sender send its whole outbox again, as `valgnatt push --again` does; return what became of it."""
+async def send_again(night: Night, mine: Sequence[Outbox], before: Gateway, gateway: Gateway) -> Counter[str]:
+    """Have every sender send its whole outbox again; return what became of it.
+
+    As `valgnatt push --again --moved-from` does: the restored gateway has another address.
+    """
+    former = destination(before.push_url, night.election)
+    to = destination(gateway.push_url, night.election)
 
     async def one(sender: Any, outbox: Outbox) -> Counter[str]:
-        held = len(list(outbox.answers(night.election)))
-        assert outbox.again(night.election) == held
-        answered = await send(outbox, night.election, gateway.push_url, sender.secret)
+        held = len(list(outbox.answers(former)))
+        assert outbox.move(former, to) == outbox.again(to) == held
+        answered = await send(outbox, to, gateway.push_url, sender.secret)
         assert len(answered) == held
         for item, answer in answered:
             digest = sender._known[item.unit, item.revision].digest
