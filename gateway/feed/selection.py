@@ -1,5 +1,6 @@
 """PURE: levels x areas -> which areas a reader wants."""
 
+import re
 from collections.abc import Container
 
 import msgspec
@@ -10,6 +11,9 @@ AREAS_MAX = 20
 """Areas that one selection may name."""
 PACES_S = (0, 1, 2, 5, 10, 30, 60)
 """What `every_s` may be. Few, so that readers share blocks."""
+
+
+_PLAIN = re.compile(r"[\w.|-]{1,64}")
 
 
 class BadSelection(Exception):
@@ -34,14 +38,20 @@ def read_selection(registry: Registry, levels: str | None, areas: str | None) ->
     if wanted_levels is not None:
         for level in wanted_levels:
             if level not in registry.levels:
-                raise BadSelection(f"no level {level[:64]!r}; there are {', '.join(registry.levels)}")
+                raise BadSelection(f"no level {_shown(level)}; there are {', '.join(registry.levels)}")
     if wanted_areas is not None:
         if len(wanted_areas) > AREAS_MAX:
             raise BadSelection(f"{len(wanted_areas)} areas; at most {AREAS_MAX} may be named")
         for area in wanted_areas:
             if area not in registry.by_id:
-                raise BadSelection(f"no area {area[:64]!r}")
+                raise BadSelection(f"no area {_shown(area)}")
     return _select(registry, wanted_levels, wanted_areas)
+
+
+def _shown(name: str) -> str:
+    """Return a name that somebody asked for as an error may show it: only what could be one, and cut."""
+    name = name[:64]
+    return repr(name) if _PLAIN.fullmatch(name) else "of that name"
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

@@ -20,6 +20,7 @@ from gateway.feed.blocks import BlockMaker
 from gateway.feed.channel import Channel, Reader
 from gateway.feed.selection import Selection, read_selection
 from gateway.feed.transfers import Beyond, Transfers
+from gateway.feed.waits import Waits
 from gateway.metrics import FeedMetrics
 
 log = structlog.get_logger()
@@ -132,8 +133,9 @@ class ElectionFeed:
         self._sequence_gauge = metrics.sequence.labels(head.id)
         self._wanted = asyncio.Event()
         self._wanted.set()
-        self._settled = asyncio.Event()
-        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._settled = False
+        self._settling = Waits()
+        self._waiting = Waits()
         self._behind_since: float | None = None
         self.begin(document)
 
@@ -152,12 +154,12 @@ class ElectionFeed:
         self._channels: dict[tuple[str, bool, int], Channel] = {}
         self._since = datetime.now(UTC)  # what was published before is read as history: it is not late
         self._shown = False
-        self._settled.clear()
+        self._settled = False
 
     @property
     def settled(self) -> bool:
         """Whether all up to some head is applied, so that the state may be shown."""
-        return self._settled.is_set()
+        return self._settled
 
     @property
     def channels(self) -> list[Channel]:
@@ -166,27 +168,18 @@ class ElectionFeed:
 
     async def wait_settled(self, timeout_s: float) -> bool:
         """Wait until the state may be shown; return whether it may."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._settled.wait()
-        except TimeoutError:
-            pass
+        clock = asyncio.get_running_loop().time
+        until = clock() + timeout_s
+        while (
+            not self.settled and (left_s := until - clock()) > 0
+        ):  # it may be on its way again before the last wakes
+            await self._settling.wait(0, left_s)
         return self.settled
 
     async def wait_reached(self, sequence: int, timeout_s: float) -> bool:
         """Wait until the publications up to `sequence` are applied; return whether they are."""
         if self.state.sequence < sequence:
-            reached = asyncio.get_running_loop().create_future()
-            entry = (sequence, reached)
-            self._waiting.append(entry)
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await reached
-            except TimeoutError:
-                pass
-            finally:
-                if entry in self._waiting:
-                    self._waiting.remove(entry)
+            await self._waiting.wait(sequence, timeout_s)
         return self.state.sequence >= sequence
 
     def join(
@@ -249,7 +242,7 @@ class ElectionFeed:
 
     async def _start_over_with_another_record(self) -> None:
         """Begin again with the registry that is in the record now: it may be another one too."""
-        self._settled.clear()
+        self._settled = False
         while True:
             try:
                 self.document = await self._record.registry(self.head.key)
@@ -264,10 +257,7 @@ class ElectionFeed:
         self._metrics.sequence.remove(self.id)
         channels = self.channels
         self.begin(self.document)
-        waiting, self._waiting = self._waiting, []
-        for _, reached in waiting:
-            if not reached.done():
-                reached.set_result(None)
+        self._waiting.release()
         self._close(channels)
 
     def _start_over(self) -> None:
@@ -294,7 +284,7 @@ class ElectionFeed:
         applied: list[Publication] = []
         while self.state.sequence < head.sequence:
             if applied:  # it was read in parts: nobody may see a state between two heads
-                self._settled.clear()
+                self._settled = False
             page = await self._page(head, self.state.sequence)
             for publication in page:
                 self.state.apply(publication)
@@ -307,7 +297,7 @@ class ElectionFeed:
 
         The next page is read while one is applied, by the other side of the socket.
         """
-        self._settled.clear()
+        self._settled = False
         many = CatchUp(self.state)
         newest: deque[Publication] = deque(maxlen=PAGE)
         reading = asyncio.ensure_future(self._page(head, many.sequence))
@@ -367,17 +357,15 @@ class ElectionFeed:
 
         Returns what the pass over them took, in seconds.
         """
-        self._settled.set()
+        self._settled = True
+        self._settling.reached(0)
         self._shown = True
         if not applied and self.maker.settled:
             return 0.0
         before = self.maker.position.sequence
         self.maker.advance()
         sequence = self.state.sequence
-        for entry in [entry for entry in self._waiting if entry[0] <= sequence]:
-            self._waiting.remove(entry)
-            if not entry[1].done():
-                entry[1].set_result(None)
+        self._waiting.reached(sequence)
         now = asyncio.get_running_loop().time()
         written = sum(channel.write(now) for channel in self.channels if not channel.every_s)
         pass_s = asyncio.get_running_loop().time() - now

@@ -27,6 +27,7 @@ from gateway.web.connections import Connections, Tally
 from gateway.web.health import add_health
 from gateway.web.map_file import NO_MAP, read_map
 from gateway.web.pages import ASK_AGAIN, StaticFile, add_pages
+from gateway.web.queries import known_queries
 from gateway.web.takeover import stream_head, take_over
 from gateway.wire.events import (
     area_document,
@@ -84,6 +85,8 @@ class FeedDoor:
         self._readers = 0
         metrics.readers_max.set(config.readers_max)
         self._readers_of = Tally(config.readers_per_address)
+        self._waits_of = Tally(config.readers_per_address)
+        """Requests that wait for a place in the record; they are connections too, so all of them have a bound."""
         self._retries = Retries(1500, 4500)
         self._farewells = self._retries  # until it is known how many leave
         self._ending = asyncio.Event()
@@ -92,7 +95,8 @@ class FeedDoor:
 
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes."""
-        application = web.Application(middlewares=[_for_any_origin, problems(self._metrics.problems.note)])
+        noting = problems(self._metrics.problems.note)
+        application = web.Application(middlewares=[_for_any_origin, noting, known_queries])
         application.on_response_prepare.append(harden)
         router = application.router
         election = "/v1/elections/{election}"
@@ -150,7 +154,7 @@ class FeedDoor:
         try:
             self._require_room(client)
             feed = await self._feed(request)
-            await self._wait_for(feed, _cursor(request))
+            await self._wait_for(feed, _cursor(request), client)
             wish = _read_wish(request, feed)
             self._require_room(client)
         except Problem as problem:
@@ -193,11 +197,22 @@ class FeedDoor:
             body=body, content_type=_EVENT_STREAM, headers={**_NO_STORE, "Connection": "close"}
         )
 
-    async def _wait_for(self, feed: ElectionFeed, cursor: Cursor | None) -> None:
-        """Wait for the place of a reader that another process brought farther; one that never comes is not ours."""
-        if cursor is not None and cursor.sequence > feed.state.sequence:
-            await feed.wait_reached(cursor.sequence, AHEAD_S)
-            await self._wait_settled(feed)
+    async def _wait_for(self, feed: ElectionFeed, cursor: Cursor | None, client: str) -> None:
+        """Wait for the place of a reader that another process brought farther; one that never comes is not ours.
+
+        Where too many of its address wait already it is not waited for.
+        """
+        if cursor is None or cursor.sequence <= feed.state.sequence or self._waits_of.full(client):
+            return
+        await self._wait_counted(feed, cursor.sequence, client)
+        await self._wait_settled(feed)
+
+    async def _wait_counted(self, feed: ElectionFeed, sequence: int, client: str) -> bool:
+        self._waits_of.enter(client)
+        try:
+            return await feed.wait_reached(sequence, AHEAD_S)
+        finally:
+            self._waits_of.leave(client)
 
     # Plain reading.
 
@@ -218,7 +233,7 @@ class FeedDoor:
         """`GET …/areas/{area}`: an area and its children, as JSON or CSV."""
         feed = await self._feed(request)
         if (text := request.query.get("at_least")) is not None:
-            await self._wait_at_least(feed, text)
+            await self._wait_at_least(feed, text, self._connections.client(request))
         registry = feed.registry
         area = registry.by_id.get(request.match_info["area"])
         if area is None:
@@ -238,11 +253,15 @@ class FeedDoor:
         }
         return _tagged(request, to_json(document), "application/json")
 
-    async def _wait_at_least(self, feed: ElectionFeed, text: str) -> None:
+    async def _wait_at_least(self, feed: ElectionFeed, text: str, client: str) -> None:
         sequence = _number("at_least", text, 0, 2**53)
-        if feed.state.sequence < sequence and not await feed.wait_reached(sequence, AHEAD_S):
-            detail = f"the record is at {feed.state.sequence} here"
-            raise Problem(503, "not_yet", detail, retry_after_s=1.0)
+        if feed.state.sequence < sequence:
+            if self._waits_of.full(client):
+                detail = "as many requests of this address wait for a place in the record as may"
+                raise Problem(429, "overloaded", detail, retry_after_s=AHEAD_S)
+            if not await self._wait_counted(feed, sequence, client):
+                detail = f"the record is at {feed.state.sequence} here"
+                raise Problem(503, "not_yet", detail, retry_after_s=1.0)
         await self._wait_settled(feed)
 
     async def get_publications(self, request: web.Request) -> web.StreamResponse:
@@ -264,7 +283,7 @@ class FeedDoor:
         try:
             self._require_room(client)
             feed = await self._feed(request)
-            await self._wait_for(feed, cursor)
+            await self._wait_for(feed, cursor, client)
             self._require_room(client)
         except Problem as problem:
             if problem.status in (429, 503):
@@ -405,8 +424,13 @@ def _read_wish(request: web.Request, feed: ElectionFeed) -> _Wish:
 
 
 def _cursor(request: web.Request) -> Cursor | None:
-    """Return where a reader was: `Last-Event-ID`, else `last_event_id`; None for none and for nonsense."""
-    text = request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
+    """Return where a reader was; None for none and for nonsense.
+
+    A header comes first, then `lastEventId`, which clients that cannot set headers append when they come back, so it is
+    newer than a `last_event_id` that was in the address from the start.
+    """
+    query = request.query
+    text = request.headers.get("Last-Event-ID") or query.get("lastEventId") or query.get("last_event_id")
     if not text:
         return None
     try:
@@ -425,7 +449,7 @@ def _accepts_gzip(request: web.Request) -> bool:
 
 def _number(name: str, text: str, least: int, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):
-        raise Problem(400, "bad_query", f"{name} is a number from {least} to {most}, not {text[:40]!r}")
+        raise Problem(400, "bad_query", f"{name} is a number from {least} to {most}")
     return int(text)
 
 
@@ -435,9 +459,7 @@ def _range(text: str) -> tuple[int, int]:
         begin, end = int(first), int(last)
         if begin % RANGE == 1 and end == begin + RANGE - 1 and text == f"{begin}-{end}":
             return begin, end
-    raise Problem(
-        400, "bad_range", f"ranges are 1-{RANGE}, {RANGE + 1}-{2 * RANGE} and so on, not {text[:40]!r}"
-    )
+    raise Problem(400, "bad_range", f"ranges are 1-{RANGE}, {RANGE + 1}-{2 * RANGE} and so on")
 
 
 async def _lines(feed: ElectionFeed, first: int, last: int) -> list[bytes]:

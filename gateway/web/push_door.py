@@ -27,6 +27,7 @@ from gateway.web.push_body import BODY_MAX, REPORTS_MAX, Body
 from gateway.web.push_reading import report_document, transfers_document
 from gateway.web.push_request import Bodies, Gathering, Patience, judge_all, read_request, response
 from gateway.web.push_socket import PushSocket
+from gateway.web.queries import known_queries
 from gateway.wire.session import SUBPROTOCOL
 
 READS_MAX = 4
@@ -112,7 +113,7 @@ class PushDoor:
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes."""
         noting = problems(self._metrics.problems.note)
-        application = web.Application(middlewares=[noting], client_max_size=BODY_MAX)
+        application = web.Application(middlewares=[noting, known_queries], client_max_size=BODY_MAX)
         application.on_response_prepare.append(harden)
         reports = "/v1/elections/{election}/reports"
         application.router.add_post(reports, self.post_reports)

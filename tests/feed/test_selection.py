@@ -107,7 +107,7 @@ def test_no_names_make_two_wishes_one() -> None:
         ("county,", None, ""),
         ("county,planet", None, "no level 'planet'"),
         ("County", None, "no level 'County'"),
-        (" county", None, "no level ' county'"),
+        (" county", None, "no level of that name"),
         ("", None, "an empty list selects nothing"),
         (",", None, "an empty list selects nothing"),
         (None, "", "an empty list selects nothing"),

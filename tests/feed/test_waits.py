@@ -1,0 +1,135 @@
+"""Many who wait for places in the record: each is woken when it is reached, none holds up the others."""
+
+import asyncio
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.feed import waits as waits_module
+from gateway.feed.waits import SLICE, STALE_MIN, Waits
+
+LONG_S = 3600.0
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def begun(waits: Waits, sequences: list[int]) -> list[asyncio.Task[None]]:
+    """Let so many wait."""
+    tasks = [asyncio.ensure_future(waits.wait(sequence, LONG_S)) for sequence in sequences]
+    await turns(1)
+    assert len(waits) == len(sequences)
+    return tasks
+
+
+def each_turn(woken: list[int]) -> Counter[int]:
+    return Counter(woken)
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("wait"), st.integers(0, 20)),
+        st.tuples(st.just("reach"), st.integers(0, 20)),
+        st.tuples(st.just("give up"), st.integers(0, 30)),
+    ),
+    max_size=60,
+)
+
+
+@settings(deadline=None)
+@given(steps)
+def test_who_waits_is_woken_when_the_place_is_reached_and_not_before(steps: list[tuple[str, int]]) -> None:
+    """Whoever came or gave up meanwhile."""
+
+    async def play() -> None:
+        waits = Waits()
+        waiting: list[tuple[int, asyncio.Task[None]]] = []
+        for what, number in steps:
+            if what == "wait":
+                waiting.append((number, asyncio.ensure_future(waits.wait(number, LONG_S))))
+            elif what == "reach":
+                waits.reached(number)
+                await turns(3)
+                assert all(task.done() == (sequence <= number) for sequence, task in waiting)
+                waiting = [(sequence, task) for sequence, task in waiting if not task.done()]
+            elif waiting:
+                waiting.pop(number % len(waiting))[1].cancel()
+            await turns(3)
+            assert len(waits) == len(waiting)
+            assert len(waits._sequences) <= 2 * len(waits._at) + STALE_MIN
+        waits.release()
+        await turns(3)
+        assert all(task.done() and not task.cancelled() for _, task in waiting)
+        assert (len(waits), len(waits._sequences)) == (0, 0)
+
+    asyncio.run(play())
+
+
+async def test_a_wait_has_an_end() -> None:
+    """After its time it returns, and is forgotten."""
+    waits = Waits()
+    await waits.wait(5, 0.001)
+    assert (len(waits), waits._at) == (0, {})
+
+
+async def test_nine_thousand_are_woken_in_slices() -> None:
+    """Between two slices everyone else has a turn, so nobody waits for more than one of them."""
+    waits = Waits()
+    turn = 0
+    woken: list[int] = []
+
+    async def one() -> None:
+        await waits.wait(7, LONG_S)
+        woken.append(turn)
+
+    tasks = [asyncio.ensure_future(one()) for _ in range(9_000)]
+    await turns(1)
+    waits.reached(7)
+    while len(woken) < len(tasks):
+        turn += 1
+        await asyncio.sleep(0)
+    assert max(each_turn(woken).values()) <= SLICE
+
+
+@pytest.mark.parametrize("order", ["first", "last", "random"])
+async def test_the_work_for_a_wait_does_not_grow_with_how_many_there_are(
+    order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in comparisons of sequences, which is what a search through those who wait would cost."""
+
+    class Counted(int):
+        comparisons = 0
+
+        def __lt__(self, other: object) -> bool:
+            Counted.comparisons += 1
+            return int.__lt__(self, other)  # type: ignore[operator]
+
+        def __eq__(self, other: object) -> bool:
+            Counted.comparisons += 1
+            return int.__eq__(self, other)
+
+        __hash__ = int.__hash__
+
+    monkeypatch.setattr(waits_module, "SLICE", 10**6)
+    each: dict[int, float] = {}
+    for count in (300, 9_000):
+        Counted.comparisons = 0
+        waits = Waits()
+        sequences: list[Any] = [Counted(number) for number in range(count)]
+        tasks = await begun(waits, sequences)
+        if order != "first":
+            (random.Random(1).shuffle if order == "random" else list.reverse)(tasks)
+        for task in tasks[: count // 2]:
+            task.cancel()
+        await turns(2)
+        waits.reached(count)
+        await turns(2)
+        assert len(waits) == 0
+        each[count] = Counted.comparisons / count
+    assert each[9_000] < 3 * each[300]
