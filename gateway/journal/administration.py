@@ -4,6 +4,7 @@ Each takes the head lock of its election, as an append does, raises the election
 and author. So no report is ever accepted by rules that had already changed.
 """
 
+import asyncio
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Sequence
@@ -14,11 +15,31 @@ import msgspec
 import orjson
 
 from gateway.election.registry import Registry, differences, read_registry
-from gateway.errors import ElectionStarted, ElectionUnknown, Refused
-from gateway.journal.connection import ACT, CHANNEL, Connection, answering, connect
+from gateway.errors import ElectionStarted, ElectionUnknown, JournalUnavailable, Refused
+from gateway.journal.connection import (
+    ACT,
+    CHANNEL,
+    COMMIT_SETTINGS,
+    CommittedLocally,
+    Connection,
+    LocalCommit,
+    answering,
+    connect,
+)
 from gateway.journal.postgres import registry_of
 
 TOKEN_PREFIX = "vgn_"  # noqa: S105 - a mark by which scanners for secrets know one, not a secret
+
+
+_LOCALLY = (
+    "committed on the primary, but its wait for the synchronous standby was cut short: a failover can still lose it."
+    " Repeat the command once the standby is back; it changes nothing twice, and then ends without this message"
+)
+
+_UNKNOWN = (
+    "Postgres did not answer in time, perhaps because a commit waits for a synchronous standby that is away: the act"
+    " may have happened or not. See whether it did, and repeat the command"
+)
 
 
 class ElectionSummary(msgspec.Struct, frozen=True):
@@ -95,7 +116,7 @@ class Administration:
         registry = read_registry(document)
         connection = self._connection
         with answering():
-            async with connection.transaction():
+            async with self._transaction():
                 # The insert decides who is first; whoever loses waits here for the winner and then sees its row.
                 key = await connection.fetchval(
                     "INSERT INTO election (id, registry) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING RETURNING key",
@@ -137,11 +158,13 @@ class Administration:
         return registry.id
 
     async def move_embargo(self, election: str, until: datetime) -> None:
-        """Move the embargo's end to a later time, while it has not passed."""
+        """Move the embargo's end to a later time, while it has not passed. The same time again changes nothing."""
         async with self._act(election) as held:
             if held.released_at is not None or held.now >= held.publish_from:
                 raise Refused(f"the embargo of {election} ended at {held.publish_from.isoformat()}")
-            if until <= held.publish_from:
+            if until == held.publish_from:
+                return
+            if until < held.publish_from:
                 raise Refused(f"the embargo can only be moved to later than {held.publish_from.isoformat()}")
             await self._connection.execute(
                 "UPDATE head SET publish_from = $2 WHERE election = $1", held.key, until
@@ -179,8 +202,31 @@ class Administration:
         role: str = "sender",
         expires_at: datetime | None = None,
     ) -> list[IssuedToken]:
-        """Make a token for each (areas, note) in one act."""
+        """Make a token for each (areas, note) in one act.
+
+        Raises CommittedLocally, naming the tokens by their keys; their secrets are lost then, so that nobody relies on
+        what a failover can lose.
+        """
         issued: list[IssuedToken] = []
+        try:
+            await self._issue(election, wanted, role, expires_at, issued)
+        except CommittedLocally as error:
+            keys = ", ".join(str(each.key) for each in issued)
+            raise CommittedLocally(
+                "committed on the primary, but the wait for the synchronous standby was cut short: a failover can still"
+                f" lose the tokens with number {keys}. Their secrets are not shown: revoke them and issue others, once"
+                " the standby is back"
+            ) from error
+        return issued
+
+    async def _issue(
+        self,
+        election: str,
+        wanted: Sequence[tuple[Sequence[str], str]],
+        role: str,
+        expires_at: datetime | None,
+        issued: list[IssuedToken],
+    ) -> None:
         async with self._act(election) as held:
             unknown = [area for areas, _ in wanted for area in areas if area not in held.registry.by_id]
             if unknown:
@@ -202,7 +248,6 @@ class Administration:
                 issued.append(IssuedToken(key, secret))
             told = f"{len(issued)} for {', '.join(area for areas, _ in wanted[:5] for area in areas[:5])}"
             await self._changed(held.key, "token issue", told)
-        return issued
 
     async def revoke_token(self, key: int) -> None:
         """End a token now, in every process. Revoking again changes nothing."""
@@ -264,8 +309,33 @@ class Administration:
         return [TokenSummary(*row) for row in rows]
 
     @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[None]:
+        """Run a transaction whose commit is on the synchronous standby too, where there is one.
+
+        Raises CommittedLocally where that is not certain, because the wait for the standby was cut short.
+        """
+        with LocalCommit(self._connection) as local:
+            try:
+                async with self._connection.transaction():
+                    await self._connection.execute(f"SELECT {COMMIT_SETTINGS}")
+                    yield
+            except TimeoutError as error:
+                self._connection.terminate()  # at once, before asyncpg sends a cancel that could cut the wait short
+                raise JournalUnavailable(_UNKNOWN) from error
+            except asyncio.CancelledError:
+                self._connection.terminate()
+                raise
+            except Exception:
+                await local.rule_out(_LOCALLY)
+                raise
+            await local.rule_out(_LOCALLY)
+
+    @asynccontextmanager
     async def _act(self, election: str) -> AsyncIterator[_Locked]:
         """Hold the head lock of an election while an act is done.
+
+        The lock is written to the row, so the commit of an act that changes nothing waits for the standby too: it then
+        has all that was committed before. So an act that was committed locally is made certain by repeating it.
 
         Its registry is read before: nobody can commit under the lock, and a large one takes seconds.
         """
@@ -274,7 +344,7 @@ class Administration:
             document = await connection.fetchval("SELECT registry FROM election WHERE id = $1", election)
             if document is not None:
                 registry_of(document)
-            async with connection.transaction():
+            async with self._transaction():
                 row = await connection.fetchrow(
                     "SELECT e.key, h.publish_from, h.released_at, h.closed_at, h.accepted"
                     " FROM election e JOIN head h ON h.election = e.key WHERE e.id = $1 FOR UPDATE OF h",

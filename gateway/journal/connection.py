@@ -8,7 +8,7 @@ asyncpg's errors stop at this package: `answering` turns them into the gateway's
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -49,18 +49,42 @@ NO_LISTEN_S = 5.0
 _SESSION = {
     "application_name": "valgnatt",
     "search_path": "valgnatt",
-    "timezone": "UTC",
+    "TimeZone": "UTC",
+    "client_min_messages": "warning",  # a commit that did not wait for the standby says so in a warning only
     "default_transaction_isolation": "read committed",  # each statement of an append sees all before its lock
+    "row_security": "off",  # a policy that somebody adds raises an error, rather than hide rows from an append
+    "plan_cache_mode": "auto",  # statements that are repeated are not planned each time
     "jit": "off",  # compiling costs more than any statement here
     "statement_timeout": f"{STATEMENT_S * 1000:.0f}",
     "lock_timeout": f"{STATEMENT_S * 1000:.0f}",
     "idle_in_transaction_session_timeout": "5000",  # a cut network must not hold the head lock
+    "idle_session_timeout": "0",  # a listener is idle all the time
     "client_connection_check_interval": "2000",
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "8000",
 }
+"""Startup parameters of every session, in the units of `pg_settings`. They override what is set for the role, the
+database or the server. `default_transaction_read_only` is absent on purpose: a host on which an operator or a
+provider has switched it on is not to be written to, and is passed over like a standby."""
+_UNVERIFIED = ("application_name", "jit", "plan_cache_mode")
+"""Startup parameters that only cost time where they are not in force; those of TCP also depend on the socket."""
+_REQUIRED = {"session_replication_role": "origin"}
+"""Parameters that are verified too, but that only a superuser may set. Another value would switch off the trigger that
+keeps accepted reports from being changed."""
+_FLUSHED = ("on", "remote_apply")
+"""Values of `synchronous_commit` by which a commit waits for the flush here and on the synchronous standby."""
+
+_SYNCHRONOUS_COMMIT = (
+    "CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END"
+)
+COMMIT_SETTINGS = (
+    f"set_config('synchronous_commit', {_SYNCHRONOUS_COMMIT}, true),"
+    " set_config('client_min_messages', 'warning', true)"
+)
+"""Columns for a SELECT in the transaction that they concern: its commit waits for the flush and for the standby, and
+warns if it did not. They apply until the commit has ended, whatever session a pooler has given the transaction."""
 
 VERSION_CHANGED = "VG001"
 """The SQLSTATE by which an append is turned back that rests on another version."""
@@ -88,6 +112,14 @@ class VersionChanged(GatewayError):
 
     code = "version_changed"
     retryable = True
+
+
+class CommittedLocally(JournalUnavailable):
+    """A commit's wait for the synchronous standby was cut short: it may be on the primary only."""
+
+
+class SessionUnfit(JournalUnavailable):
+    """A new session lacks something that a promise rests on; the message names it."""
 
 
 class Unstorable(GatewayError):
@@ -121,10 +153,11 @@ def _blames_report(error: asyncpg.PostgresError, state: str) -> bool:
 
 
 class LocalCommit:
-    """Whether a commit on this connection was cut short while it waited for the synchronous standby.
+    """Detect a commit on this connection that did not wait for the synchronous standby to the end.
 
-    Whoever cancels such a wait makes Postgres report success, with a warning: the transaction is committed here and
-    perhaps nowhere else. Used around a statement, as a context.
+    When such a wait is cancelled, Postgres reports success, with a warning: the transaction is committed on the
+    primary and perhaps nowhere else. Use it as a context around a statement or a transaction. The connection has to
+    show warnings: see COMMIT_SETTINGS, and `_require_messages`.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -139,11 +172,13 @@ class LocalCommit:
         with suppress(asyncpg.InterfaceError):  # the connection is gone, and its listeners with it
             self._connection.remove_log_listener(self._hear)
 
-    async def rule_out(self) -> None:
-        """Raise JournalUnavailable if it was."""
+    async def rule_out(
+        self, text: str = "committed locally, but perhaps not on the synchronous standby"
+    ) -> None:
+        """Raise CommittedLocally, with a text, if the wait was cut short."""
         await asyncio.sleep(0)  # listeners are called by the loop, before whatever comes after this
         if self._heard:
-            raise JournalUnavailable("committed locally, but perhaps not on the synchronous standby")
+            raise CommittedLocally(text)
 
     def _hear(self, _: object, message: asyncpg.PostgresLogMessage) -> None:
         self._heard = self._heard or tells_local_commit(message)
@@ -157,20 +192,77 @@ def tells_local_commit(message: asyncpg.PostgresLogMessage) -> bool:
     return where == "SyncRepWaitForLSN" or "synchronous replication" in (message.message or "")
 
 
-async def _prepare_writer(connection: Connection) -> None:
-    """Hold every commit to its promise: flushed, here and on the synchronous standby where there is one.
+async def _prepare(connection: Connection, settings: Mapping[str, str], *, feed: bool) -> None:
+    """Bring a new session into the state that the promises rest on, and verify it.
 
-    It is set in each session, so that no later change of the server's settings takes it back.
+    Raises SessionUnfit, and what asyncpg raises.
     """
+    if feed:
+        await connection.execute(f"SET ROLE {FEED_ROLE}")
     await connection.execute(
-        "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
-        " WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false)"
+        "SELECT CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL"  # since Postgres 17
+        " THEN set_config('transaction_timeout', '0', false) END"
     )
+    if feed:
+        await _require_settings(connection, settings)
+    else:
+        await _prepare_commits(connection, settings)
 
 
-async def _prepare_reader(connection: Connection) -> None:
-    """Give up every right but those of the feed's role, whoever logged in."""
-    await connection.execute(f"SET ROLE {FEED_ROLE}")
+async def _prepare_commits(connection: Connection, settings: Mapping[str, str]) -> None:
+    """Have every commit flushed, here and on the synchronous standby, and require that its warnings would arrive.
+
+    `synchronous_commit` is set in the session, so that no later change of the server's settings takes it back. A
+    message is sent through everything between the server and this process, as the warning would be.
+    """
+    heard: list[str | None] = []
+
+    def hear(_: object, message: asyncpg.PostgresLogMessage) -> None:
+        heard.append(message.message)
+
+    connection.add_log_listener(hear)
+    await connection.execute(
+        f"DO $$ BEGIN PERFORM set_config('synchronous_commit', {_SYNCHRONOUS_COMMIT}, false);"
+        f" PERFORM set_config('client_min_messages', 'notice', true); RAISE NOTICE '{_MESSAGE}'; END $$"
+    )
+    await _require_settings(connection, settings, synchronous_commit=_FLUSHED)
+    connection.remove_log_listener(hear)
+    if _MESSAGE not in heard:
+        raise SessionUnfit(
+            "messages of the server do not arrive, so a commit that skips the standby would go unnoticed;"
+            " connect to Postgres directly, or by a pooler in session mode that passes them on"
+        )
+
+
+_MESSAGE = "valgnatt: messages arrive"
+
+
+async def _require_settings(
+    connection: Connection, settings: Mapping[str, str], **also: tuple[str, ...]
+) -> None:
+    """Require that parameters are in force, as `settings` asked for and with one of the values that `also` names.
+
+    Raises SessionUnfit, naming those that are not.
+    """
+    wanted = {name: (value,) for name, value in {**settings, **_REQUIRED}.items() if _verified(name)} | also
+    rows = await connection.fetch(
+        "SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY ($1)", list(wanted)
+    )
+    found: dict[str, str] = {row["name"]: row["setting"] for row in rows}
+    wrong = [
+        f"{name} is {found.get(name)!r}, not {values[0]!r}"
+        for name, values in wanted.items()
+        if found.get(name) not in values
+    ]
+    if wrong:
+        raise SessionUnfit(
+            f"the session lacks parameters that were asked for: {', '.join(wrong)}; a pooler in between may ignore"
+            " startup parameters, and session_replication_role is set for the role or database by a superuser"
+        )
+
+
+def _verified(name: str) -> bool:
+    return name not in _UNVERIFIED and not name.startswith("tcp_")
 
 
 async def _keep(_: Connection) -> None:
@@ -235,7 +327,7 @@ class Hosts:
         for host in hosts:
             try:
                 return await self._open(host, HOST_S, options)
-            except _OUTAGES as error:
+            except (*_OUTAGES, SessionUnfit) as error:
                 in_vain.append(f"{host.name}: {type(error).__name__} {error}".strip())
                 self._put_last(host)
         raise ConnectionError("; ".join(in_vain))
@@ -261,7 +353,7 @@ class Hosts:
             )
             vars(connection).update(blame=partial(self._put_last, host), answer_s=answer_s)
             try:
-                await (_prepare_reader if self._feed else _prepare_writer)(connection)
+                await _prepare(connection, options["server_settings"], feed=self._feed)
             except BaseException:
                 connection.terminate()
                 raise

@@ -20,6 +20,7 @@ from gateway.election.registry import Registry, read_registry
 from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown, JournalUnavailable
 from gateway.journal.connection import (
+    COMMIT_SETTINGS,
     CONNECT_S,
     VERSION_CHANGED,
     Connection,
@@ -293,7 +294,7 @@ async def _append(
 ) -> Appended:
     with LocalCommit(connection) as local:
         row = await connection.fetchrow(
-            "SELECT * FROM append_v1($1, $2, $3, $4, $5, $6, $7)",
+            f"SELECT a.*, {COMMIT_SETTINGS} FROM append_v1($1, $2, $3, $4, $5, $6, $7) AS a",  # noqa: S608
             election,
             version,
             [valid.report.unit for valid in reports],

@@ -102,6 +102,17 @@ async def append(
     return await journal.append(election, version, reports, times)
 
 
+@asynccontextmanager
+async def database_set(owner: Connection, name: str, value: str) -> AsyncIterator[None]:
+    """Set a parameter for all sessions of the database that begin from now on."""
+    database = await owner.fetchval("SELECT current_database()")
+    await owner.execute(f"ALTER DATABASE {database} SET {name} = '{value}'")
+    try:
+        yield
+    finally:
+        await owner.execute(f"ALTER DATABASE {database} RESET {name}")
+
+
 def chain_of(digests: Sequence[bytes], start: bytes = CHAIN_START) -> list[bytes]:
     """The chain through some digests."""
     chains = [start]

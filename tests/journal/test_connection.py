@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import asyncpg
 import pytest
@@ -26,7 +27,16 @@ from gateway.journal.connection import (
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from tests.conftest import Database
-from tests.journal.makers import PATIENCE_S, a_registry, a_report, append, connected, until, waiting_for_locks
+from tests.journal.makers import (
+    PATIENCE_S,
+    a_registry,
+    a_report,
+    append,
+    connected,
+    database_set,
+    until,
+    waiting_for_locks,
+)
 
 NOWHERE = "postgresql://nobody:nothing@/valgnatt?host=/nonexistent"
 
@@ -35,17 +45,6 @@ NOWHERE = "postgresql://nobody:nothing@/valgnatt?host=/nonexistent"
 def database(shared_database: Database) -> Database:
     """What a test sets for the whole database it takes back."""
     return shared_database
-
-
-@asynccontextmanager
-async def database_set(owner: Connection, name: str, value: str) -> AsyncIterator[None]:
-    """Set a parameter for all sessions of the database that begin from now on."""
-    database = await owner.fetchval("SELECT current_database()")
-    await owner.execute(f"ALTER DATABASE {database} SET {name} = '{value}'")
-    try:
-        yield
-    finally:
-        await owner.execute(f"ALTER DATABASE {database} RESET {name}")
 
 
 # A commit is flushed.
@@ -117,6 +116,98 @@ async def test_every_session_is_bounded(database: Database, feed: bool) -> None:
             ("default_transaction_isolation", "read committed"),
         ):
             assert await pool.fetchval("SELECT current_setting($1)", name) == shown
+
+
+@pytest.mark.parametrize("feed", [False, True])
+async def test_a_session_overrides_what_is_set_for_the_database(
+    database: Database, owner: Connection, feed: bool
+) -> None:
+    """Every parameter that a promise rests on, also those of newer versions of Postgres."""
+    hostile = {
+        "client_min_messages": "error",
+        "search_path": "public",
+        "TimeZone": "Europe/Oslo",
+        "default_transaction_isolation": "serializable",
+        "statement_timeout": "0",
+        "lock_timeout": "0",
+        "idle_in_transaction_session_timeout": "0",
+        "idle_session_timeout": "1d",
+        "client_connection_check_interval": "0",
+        "plan_cache_mode": "force_custom_plan",
+        "jit": "on",
+    }
+    if owner.get_server_version().major >= 17:
+        hostile["transaction_timeout"] = "1d"
+    async with AsyncExitStack() as stack:
+        for name, value in hostile.items():
+            await stack.enter_async_context(database_set(owner, name, value))
+        session = await stack.enter_async_context(connected(database.url, feed=feed))
+        rows = await session.fetch(
+            "SELECT name, setting FROM pg_settings WHERE name = ANY ($1)", list(hostile)
+        )
+    assert {row["name"]: row["setting"] for row in rows} == {
+        "client_min_messages": "warning",
+        "search_path": "valgnatt",
+        "TimeZone": "UTC",
+        "default_transaction_isolation": "read committed",
+        "statement_timeout": "5000",
+        "lock_timeout": "5000",
+        "idle_in_transaction_session_timeout": "5000",
+        "idle_session_timeout": "0",
+        "client_connection_check_interval": "2000",
+        "plan_cache_mode": "auto",
+        "jit": "off",
+        **({"transaction_timeout": "0"} if "transaction_timeout" in hostile else {}),
+    }
+
+
+async def test_a_session_that_switches_triggers_off_is_refused(database: Database, owner: Connection) -> None:
+    """The one that keeps accepted reports as they are is among them; the error names the parameter."""
+    async with database_set(owner, "session_replication_role", "replica"):
+        with pytest.raises(JournalUnavailable, match="session_replication_role is 'replica', not 'origin'"):
+            await connect(database.url)
+        async with open_pool(database.url) as pool:
+            with pytest.raises(JournalUnavailable, match="session_replication_role"):
+                await PostgresJournal(pool).versions()
+
+
+@pytest.mark.parametrize("feed", [False, True])
+async def test_a_session_whose_startup_parameters_were_ignored_is_refused(
+    database: Database, monkeypatch: pytest.MonkeyPatch, feed: bool
+) -> None:
+    """A pooler may do so; the error names each parameter that is not in force."""
+    async with ignoring_startup(monkeypatch, "search_path", "client_min_messages"):
+        with pytest.raises(
+            JournalUnavailable,
+            match=r"search_path is '\"\$user\", public', not 'valgnatt', client_min_messages is 'notice'",
+        ):
+            await connect(database.url, feed=feed)
+
+
+@asynccontextmanager
+async def ignoring_startup(monkeypatch: pytest.MonkeyPatch, *names: str) -> AsyncIterator[None]:
+    """Let sessions begin without some of the parameters that were asked for, as some poolers do."""
+    opened = asyncpg.connect
+
+    async def connect_without(*args: Any, server_settings: dict[str, str], **options: Any) -> Connection:
+        kept = {name: value for name, value in server_settings.items() if name not in names}
+        connection: Connection = await opened(*args, server_settings=kept, **options)
+        return connection
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncpg, "connect", connect_without)
+        yield
+
+
+async def test_a_session_in_which_messages_do_not_arrive_is_refused(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever swallows them: a commit that skipped the standby would go unnoticed. A feed commits nothing."""
+    monkeypatch.setattr(asyncpg.Connection, "_process_log_message", lambda *_: None)
+    with pytest.raises(JournalUnavailable, match="messages of the server do not arrive"):
+        await connect(database.url)
+    async with connected(database.url, feed=True) as feed:
+        assert await feed.fetchval("SELECT 1") == 1
 
 
 async def test_patience_bounds_the_statements_of_one_connection(database: Database) -> None:

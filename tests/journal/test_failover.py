@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -11,9 +12,10 @@ import pytest
 
 from gateway.errors import JournalUnavailable
 from gateway.journal import connection as connection_module
-from gateway.journal.administration import administration
+from gateway.journal.administration import Administration, administration
 from gateway.journal.connection import (
     CHANNEL,
+    CommittedLocally,
     Connection,
     Host,
     Unstorable,
@@ -32,6 +34,7 @@ from tests.journal.makers import (
     a_report,
     append,
     connected,
+    database_set,
     until,
     waiting_for_locks,
 )
@@ -367,6 +370,7 @@ async def standby_missing(url: str, owner: Connection) -> AsyncIterator[None]:
     """Have every commit wait for a standby that does not exist."""
     await owner.execute("CREATE TABLE IF NOT EXISTS probe (n integer)")
     async with server_set(url, "synchronous_standby_names", "nobody"), connected_as_owner(url) as other:
+        await other.execute("SET synchronous_commit = on")
         while True:  # until commits do wait
             trying = asyncio.create_task(other.execute("INSERT INTO valgnatt.probe VALUES (1)"))
 
@@ -410,6 +414,113 @@ async def test_an_append_whose_wait_for_the_standby_is_cancelled_has_no_receipt(
             with pytest.raises(JournalUnavailable, match="locally"):
                 await appending
         assert (await append(journal, key, 1, a_report())).found_sequences == [1]
+
+
+@asynccontextmanager
+async def role_set(owner: Connection, name: str, value: str) -> AsyncIterator[None]:
+    """Set a parameter for the sessions of the role that begin from now on."""
+    await owner.execute(f"ALTER ROLE CURRENT_USER SET {name} = '{value}'")
+    try:
+        yield
+    finally:
+        await owner.execute(f"ALTER ROLE CURRENT_USER RESET {name}")
+
+
+@pytest.mark.parametrize("setting", ["client_min_messages", "synchronous_commit"])
+@pytest.mark.parametrize("where", ["role", "database", "session"])
+async def test_no_setting_makes_an_append_without_the_standby_look_like_one_with_it(
+    first: str, owner: Connection, setting: str, where: str
+) -> None:
+    """Neither of the role or database, nor of a session that a pooler hands over: no receipt is given."""
+    value = {"client_min_messages": "error", "synchronous_commit": "local"}[setting]
+    key = await an_election(first)
+    async with AsyncExitStack() as stack:
+        if where == "role":
+            await stack.enter_async_context(role_set(owner, setting, value))
+        elif where == "database":
+            await stack.enter_async_context(database_set(owner, setting, value))
+        pool = await stack.enter_async_context(open_pool(first, most=1))
+        if where == "session":
+            await pool.execute(f"SET {setting} = {value}")
+        await stack.enter_async_context(standby_missing(first, owner))
+        appending = asyncio.create_task(append(PostgresJournal(pool), key, 1, a_report()))
+        await cancel_wait(owner)
+        with pytest.raises(JournalUnavailable, match="locally"):
+            await appending
+
+
+ACTS: dict[str, Callable[[Administration, str, str], Awaitable[object]]] = {
+    "load": lambda acts, election, _: acts.load_election(a_registry(id=f"{election}-new")),
+    "load the same again": lambda acts, election, _: acts.load_election(
+        a_registry(id=election, publish_from=FAR_AHEAD)
+    ),
+    "embargo": lambda acts, election, _: acts.move_embargo(election, MOVED_TO),
+    "close": lambda acts, election, _: acts.close_election(election),
+    "token revoke": lambda acts, _, token: acts.revoke_token(int(token)),
+}
+FAR_AHEAD = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+MOVED_TO = datetime.now(UTC) + timedelta(hours=2)
+
+
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+async def test_an_act_whose_wait_for_the_standby_is_cancelled_is_an_error(
+    first: str, owner: Connection, act: Callable[[Administration, str, str], Awaitable[object]]
+) -> None:
+    """It is committed on the primary only. Repeated, it waits as well, and is done once the standby is there."""
+    async with administration(first, "test") as acts:
+        election = await acts.load_election(a_registry(publish_from=FAR_AHEAD))
+        token = str((await acts.issue_token(election, ["no"])).key)
+        async with role_set(owner, "client_min_messages", "error"), administration(first, "test") as waiting:
+            async with standby_missing(first, owner):
+                for _ in range(2):
+                    acting = asyncio.ensure_future(act(waiting, election, token))
+                    await cancel_wait(owner)
+                    with pytest.raises(CommittedLocally, match="Repeat the command"):
+                        await acting
+            await act(waiting, election, token)
+
+
+async def test_a_token_that_a_failover_could_lose_is_not_told(first: str, owner: Connection) -> None:
+    """The error names it by its number, so that it can be revoked."""
+    async with administration(first, "test") as acts:
+        election = await acts.load_election(a_registry())
+        async with standby_missing(first, owner):
+            issuing = asyncio.create_task(acts.issue_token(election, ["no"]))
+            await cancel_wait(owner)
+            with pytest.raises(CommittedLocally, match=r"number \d+.*revoke") as told:
+                await issuing
+        (token,) = await acts.tokens(election)
+        assert f"number {token.key}." in str(told.value)
+
+
+async def test_an_act_whose_session_is_ended_while_it_waits_for_the_standby_is_an_error(
+    first: str, owner: Connection
+) -> None:
+    """It says that the act is committed on the primary."""
+    async with administration(first, "test") as acts:
+        election = await acts.load_election(a_registry())
+        async with standby_missing(first, owner):
+            closing = asyncio.create_task(acts.close_election(election))
+            pid = await until(lambda: waiting_for_standby(owner))
+            await owner.execute("SELECT pg_terminate_backend($1)", pid)
+            with pytest.raises(CommittedLocally, match="Repeat the command"):
+                await closing
+
+
+async def test_an_act_that_is_given_up_leaves_the_wait_for_the_standby_alone(
+    first: str, owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says that the act may have happened, and no cancel follows."""
+    monkeypatch.setattr(connection_module, "ANSWER_S", -54.5)
+    async with administration(first, "test") as acts:
+        election = await acts.load_election(a_registry())
+        async with standby_missing(first, owner):
+            with pytest.raises(JournalUnavailable, match="may have happened or not"):
+                await acts.close_election(election)
+            assert await waiting_for_standby(owner)
+            async with administration(first, "test") as others:
+                (summary,) = [each for each in await others.elections() if each.id == election]
+                assert summary.closed_at is None
 
 
 async def test_an_append_that_is_given_up_leaves_the_wait_for_the_standby_alone(
