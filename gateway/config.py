@@ -119,6 +119,29 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "connections",
         ),
     ] = 2_000
+    selections_max: Annotated[
+        int,
+        _knob(
+            "selections with areas or units that a feed process follows at once, some 0.1 ms each at a change",
+            "selections",
+            ge=1,
+        ),
+    ] = 4_000
+    selections_per_address: Annotated[
+        _Most | None,
+        _knob(
+            "of these, those that one address opened: more than a country has municipalities, for whoever shows each",
+            "selections",
+        ),
+    ] = 500
+    unshared_per_address: Annotated[
+        _Most | None,
+        _knob(
+            "what is put together for one address alone, after 16 s of it at once, per feed process; for all together"
+            " it is 16 times as much",
+            "MiB/s",
+        ),
+    ] = 4
     connections_max: Annotated[
         int, _knob("connections of a process besides streams, also idle ones", "connections", ge=1)
     ] = 10_000

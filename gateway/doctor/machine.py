@@ -223,6 +223,7 @@ def _limits(config: Config) -> Iterator[Finding]:
     for low, high in (
         ("readers_per_address", "readers_max"),
         ("connections_per_address", "connections_max"),
+        ("selections_per_address", "selections_max"),
         ("credit_max", "pending_max"),
         ("batch_max", "pending_max"),
     ):

@@ -218,6 +218,15 @@ class ElectionState:
         changed.sort()
         return changed
 
+    def has_changed_since(self, sequence: int, within: Container[int]) -> bool:
+        """Whether an area of `within` has a publication after `sequence`; looks at the newest changes first."""
+        for index in reversed(self._recent):
+            if self.areas[index].sequence <= sequence:
+                return False
+            if index in within:
+                return True
+        return False
+
 
 class CatchUp:
     """Applies many publications to a state, once. It ends as if `apply` had been called for each, and costs less.

@@ -203,10 +203,8 @@ class Channel:
     def _skip_unchanged(self) -> None:
         """Move on to the present where nothing of the selection has changed since."""
         present = self._maker.position
-        if self.position is not present:
-            block = self._maker.since(self.selection, self.position.sequence)
-            if not block.areas:
-                self.position = present
+        if self.position is not present and not self._maker.changed(self.selection, self.position.sequence):
+            self.position = present
 
     def _broadcast(self, block: Block, now: float) -> int:
         self.wrote_at = now
@@ -214,7 +212,8 @@ class Channel:
             self._choose_window(block)
         readers = 0
         if self._entering:
-            readers += self._write(self._entering, block.bytes(gzip=self.gzip), block.position, now)
+            data = block.bytes(gzip=self.gzip, readers=len(self._entering))
+            readers += self._write(self._entering, data, block.position, now)
         if self._in_step:
             readers += self._write(self._in_step, self._for_those_in_step(block), block.position, now)
         return readers
@@ -229,7 +228,7 @@ class Channel:
         if len(entering) + len(in_step) < SHARING_MIN:
             entering |= in_step
             in_step.clear()
-        elif self._alone >= len(in_step) or len(block.plain) >= LARGE:
+        elif self._alone >= len(in_step) or block.size >= LARGE:
             in_step |= entering
             entering.clear()
         else:
@@ -242,7 +241,7 @@ class Channel:
             return self._window.deflate(block.plain)
         if self.gzip:
             self._window.take(block.plain)
-        return block.bytes(gzip=self.gzip)
+        return block.bytes(gzip=self.gzip, readers=len(self._in_step))
 
     def _write(self, readers: set[Reader], data: bytes, position: Position, now: float) -> int:
         """Send the same to all of them; take out whose socket does not take it. Return how many it was sent to."""

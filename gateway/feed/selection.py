@@ -1,17 +1,20 @@
-"""PURE: levels x areas -> which areas a reader wants."""
+"""PURE: levels x areas -> which areas a reader wants.
+
+A selection costs the same few microseconds to make however many areas it has: it says which they are when it is asked.
+"""
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterator, Sequence
+from weakref import WeakKeyDictionary
 
-import msgspec
-
-from gateway.election.registry import Registry
+from gateway.election.registry import Area, Registry
 
 AREAS_MAX = 20
 """Areas that one selection may name."""
 PACES_S = (0, 1, 2, 5, 10, 30, 60)
 """What `every_s` may be. Few, so that readers share blocks."""
-
+RUN_MAX = 16
+"""Areas in a run: enough to compress well together, few to encode again where one of them changes."""
 
 _PLAIN = re.compile(r"[\w.|-]{1,64}")
 
@@ -20,12 +23,108 @@ class BadSelection(Exception):
     """A selection that names what is not there; the message says what."""
 
 
-class Selection(msgspec.Struct, frozen=True):
-    """The areas of one kind of reader. Equal keys, equal members."""
+class Runs:
+    """The areas of a registry in runs: of one parent, level and kind, one after the other in the registry.
 
-    key: str
-    members: Container[int]
-    size: int
+    A selection has nearly every run whole or not at all, so what is made of a run serves many selections.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self.areas = registry.areas
+        self.all: list[range] = []
+        self.of_area: list[int] = []
+        """By index of an area, the number of its run."""
+        self._below: dict[int, list[int]] = {}
+        start = 0
+        for index in range(1, len(self.areas) + 1):
+            if index < len(self.areas) and index - start < RUN_MAX and self._alike(start, index):
+                continue
+            self.of_area += [len(self.all)] * (index - start)
+            for above in self.areas[start].path[:1]:
+                self._below.setdefault(above, []).append(len(self.all))
+            self.all.append(range(start, index))
+            start = index
+
+    def _alike(self, one: int, other: int) -> bool:
+        a, b = self.areas[one], self.areas[other]
+        return a.path == b.path and a.level == b.level and a.is_unit == b.is_unit
+
+    def below(self, index: int) -> Iterator[int]:
+        """Return the numbers of the runs of everything below an area, in no order."""
+        waiting = [index]
+        while waiting:
+            for number in self._below.get(waiting.pop(), ()):
+                yield number
+                run = self.all[number]
+                if not self.areas[run.start].is_unit:
+                    waiting.extend(run)
+
+
+_RUNS: WeakKeyDictionary[Registry, Runs] = WeakKeyDictionary()
+
+
+def runs_of(registry: Registry) -> Runs:
+    """Return the runs of a registry, made once."""
+    runs = _RUNS.get(registry)
+    if runs is None:
+        runs = _RUNS[registry] = Runs(registry)
+    return runs
+
+
+class Selection:
+    """The areas of one kind of reader. Equal keys, equal members.
+
+    `levels` None is all areas that have children, `areas` None everything.
+    """
+
+    __slots__ = ("_areas", "_levels", "_runs", "common", "key")
+
+    def __init__(
+        self, key: str, runs: Runs, levels: frozenset[str] | None, areas: frozenset[int] | None
+    ) -> None:
+        self.key = key
+        self._runs = runs
+        self._levels = levels
+        self._areas = areas
+        self.common = areas is None and (
+            levels is None or levels.isdisjoint(area.level for area in runs.areas if area.is_unit)
+        )
+        """Whether it is one of the few that name no areas and no level of units: everyone may share it."""
+
+    @property
+    def members(self) -> Container[int]:
+        """The indexes of its areas."""
+        return self
+
+    def __contains__(self, index: object) -> bool:
+        if not isinstance(index, int):
+            return False
+        area = self._runs.areas[index]
+        if not self._of_level(area):
+            return False
+        chosen = self._areas
+        return chosen is None or index in chosen or not chosen.isdisjoint(area.path)
+
+    def _of_level(self, area: Area) -> bool:
+        return not area.is_unit if self._levels is None else area.level in self._levels
+
+    def runs(self) -> Iterator[tuple[int, Sequence[int]]]:
+        """Return, in the order of the registry, each run of which it has areas, by number, and which it has."""
+        all_runs, areas, chosen = self._runs.all, self._runs.areas, self._areas
+        numbers: Sequence[int] = range(len(all_runs))
+        named: dict[int, list[int]] = {}
+        if chosen is not None:
+            whole: set[int] = set()
+            for index in sorted(chosen):
+                if chosen.isdisjoint(areas[index].path):
+                    whole.update(self._runs.below(index))
+                    named.setdefault(self._runs.of_area[index], []).append(index)
+            numbers = sorted(whole.union(named))
+        for number in numbers:
+            run = all_runs[number]
+            if self._of_level(areas[run.start]):
+                found = named.get(number, run)
+                yield number, run if len(found) == len(run) else found
 
 
 def read_selection(registry: Registry, levels: str | None, areas: str | None) -> Selection:
@@ -35,16 +134,13 @@ def read_selection(registry: Registry, levels: str | None, areas: str | None) ->
     """
     wanted_levels = _names(levels)
     wanted_areas = _names(areas)
-    if wanted_levels is not None:
-        for level in wanted_levels:
-            if level not in registry.levels:
-                raise BadSelection(f"no level {_shown(level)}; there are {', '.join(registry.levels)}")
+    if wanted_levels is not None and (others := wanted_levels.difference(registry.levels)):
+        raise BadSelection(f"no level {_shown(min(others))}; there are {', '.join(registry.levels)}")
     if wanted_areas is not None:
         if len(wanted_areas) > AREAS_MAX:
             raise BadSelection(f"{len(wanted_areas)} areas; at most {AREAS_MAX} may be named")
-        for area in wanted_areas:
-            if area not in registry.by_id:
-                raise BadSelection(f"no area {_shown(area)}")
+        if unknown := {area for area in wanted_areas if area not in registry.by_id}:
+            raise BadSelection(f"no area {_shown(min(unknown))}")
     return _select(registry, wanted_levels, wanted_areas)
 
 
@@ -54,30 +150,20 @@ def _shown(name: str) -> str:
     return repr(name) if _PLAIN.fullmatch(name) else "of that name"
 
 
-def _names(text: str | None) -> tuple[str, ...] | None:
+def _names(text: str | None) -> frozenset[str] | None:
     if text is None:
         return None
-    names = tuple(sorted({name for name in text.split(",") if name}))
+    names = frozenset(name for name in text.split(",") if name)
     if not names:
         raise BadSelection("an empty list selects nothing; leave it out to select everything")
     return names
 
 
-def _select(registry: Registry, levels: tuple[str, ...] | None, areas: tuple[str, ...] | None) -> Selection:
+def _select(registry: Registry, levels: frozenset[str] | None, areas: frozenset[str] | None) -> Selection:
     if areas is not None and registry.root.id in areas:
         areas = None
-    every = levels is not None and set(levels) == set(registry.levels)
+    every = levels is not None and levels.issuperset(registry.levels)
     # No name of a level or an area holds a comma or a slash.
-    key = f"{',' if every else ','.join(levels or ())}/{','.join(areas or ())}"
-    if every and areas is None:
-        return Selection(key, range(len(registry.areas)), len(registry.areas))
-    inside: Container[int] = range(len(registry.areas))
-    if areas is not None:
-        inside = frozenset().union(*(registry.below(registry.by_id[area]) for area in areas))
-    members = frozenset(
-        area.index
-        for area in registry.areas
-        if area.index in inside
-        and (every or (area.level in levels if levels is not None else not area.is_unit))
-    )
-    return Selection(key, members, len(members))
+    key = f"{',' if every else ','.join(sorted(levels or ()))}/{','.join(sorted(areas or ()))}"
+    chosen = None if areas is None else frozenset(registry.by_id[area].index for area in areas)
+    return Selection(key, runs_of(registry), levels, chosen)

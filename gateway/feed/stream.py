@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import partial
 from typing import Protocol
 
 import orjson
@@ -25,8 +25,6 @@ from gateway.metrics import FeedMetrics
 
 log = structlog.get_logger()
 
-SELECTIONS_MAX = 256
-"""Selections kept ready: making one looks at every area, which a thousand readers who return need not wait for."""
 PAGE = 2000
 """Publications read at once."""
 SLICE = 500
@@ -35,6 +33,10 @@ REST = 1.0
 """How long nothing is written after a pass over the readers, as a part of what the pass took: with thousands of them
 changes gather into fewer blocks, and the process has time for those who come and for others on its machine."""
 REST_MOST_S = 0.25
+WIDE = 64
+"""Readers of a channel that is served before smaller ones."""
+PASS_S = 0.025
+"""What one pass over channels of unusual selections may take, in seconds; the others come in the passes after it."""
 BEHIND_S = 30.0
 """How long a replica may be behind what was applied here before its record is taken for another."""
 
@@ -118,6 +120,10 @@ class Record(Protocol):
         """Return when a token of each area was last used."""
 
 
+_Key = tuple[str, bool, int]
+"""Of a channel: its selection, whether under gzip, and its pace in seconds."""
+
+
 class ElectionFeed:
     """Follows one election. Invariants:
 
@@ -143,7 +149,7 @@ class ElectionFeed:
         """Start from nothing with a registry."""
         self.document = document
         self.registry: Registry = read_registry(orjson.loads(document))
-        self.select = lru_cache(SELECTIONS_MAX)(partial(read_selection, self.registry))
+        self.select = partial(read_selection, self.registry)
         self.state = ElectionState(self.registry)
         self.maker = BlockMaker(self.state)
         self.transfers = Transfers(self.registry)
@@ -151,7 +157,9 @@ class ElectionFeed:
         self.archive = Archive(lambda after, most: self._record.publications(key, after, most))
         self.beyond: dict[str, Beyond] = {}
         self.contacts: dict[str, datetime] = {}
-        self._channels: dict[tuple[str, bool, int], Channel] = {}
+        self._channels: dict[_Key, Channel] = {}
+        self._due: dict[_Key, Channel] = {}
+        """Channels that have not been written to since the last change, those that wait longest first."""
         self._since = datetime.now(UTC)  # what was published before is read as history: it is not late
         self._shown = False
         self._settled = False
@@ -191,21 +199,43 @@ class ElectionFeed:
         gzip: bool,
         every_s: int,
         head: bytes,
+        closed: Callable[[], None] = lambda: None,
     ) -> None:
-        """Let a reader in, from its cursor if that is a place in this record, else with a snapshot."""
+        """Let a reader in, from its cursor if that is a place in this record, else with a snapshot.
+
+        Where that opens a channel, `closed` is called when the channel is given up.
+        """
         key = (selection.key, gzip, every_s)
         channel = self._channels.get(key)
         if channel is None:
             channel = Channel(selection, gzip, every_s, self.maker, self._metrics)
-            channel.on_empty = lambda: self._drop(key, channel)
+            channel.on_empty = partial(self._drop, key, channel, closed)
             self._channels[key] = channel
-        known = cursor is not None and cursor.sequence > 0 and self.state.holds(cursor)
-        now = asyncio.get_running_loop().time()
-        channel.join(reader, head, cursor.sequence if cursor is not None and known else None, now)
+        channel.join(reader, head, self._known(cursor), asyncio.get_running_loop().time())
 
-    def _drop(self, key: tuple[str, bool, int], channel: Channel) -> None:
+    def readers(self, selection: Selection, *, gzip: bool, every_s: int) -> int:
+        """Return how many read this selection in this way; 0 where it is not followed."""
+        channel = self._channels.get((selection.key, gzip, every_s))
+        return 0 if channel is None else len(channel)
+
+    def shares(self, selection: Selection, cursor: Cursor | None) -> bool:
+        """Whether what a reader begins with is there already."""
+        return self.maker.shares(selection, self._known(cursor))
+
+    def _known(self, cursor: Cursor | None) -> int | None:
+        """Return the sequence of a cursor, None where it is no place of this record."""
+        return (
+            cursor.sequence
+            if cursor is not None and cursor.sequence > 0 and self.state.holds(cursor)
+            else None
+        )
+
+    def _drop(self, key: _Key, channel: Channel, closed: Callable[[], None]) -> None:
+        channel.on_empty = lambda: None
         if self._channels.get(key) is channel:
             del self._channels[key]
+            self._due.pop(key, None)
+        closed()
 
     def look(self, head: Head) -> None:
         """Take note of a newer head."""
@@ -274,6 +304,8 @@ class ElectionFeed:
                 reader.abort()  # it might never take what is unsent, and nobody would call it overdue any more
             else:
                 reader.end()
+        for channel in channels:
+            channel.on_empty()
 
     async def _follow(self) -> float:
         """Apply the record up to the head as it is now; return what a pass over the readers took, in seconds."""
@@ -361,14 +393,15 @@ class ElectionFeed:
         self._settling.reached(0)
         self._shown = True
         if not applied and self.maker.settled:
-            return 0.0
+            return self._write_due()[1]
         before = self.maker.position.sequence
         self.maker.advance()
         sequence = self.state.sequence
         self._waiting.reached(sequence)
-        now = asyncio.get_running_loop().time()
-        written = sum(channel.write(now) for channel in self.channels if not channel.every_s)
-        pass_s = asyncio.get_running_loop().time() - now
+        for key, channel in self._channels.items():
+            if not channel.every_s:
+                self._due.setdefault(key, channel)
+        written, pass_s = self._write_due()
         written_at = datetime.now(UTC)
         late = [publication for publication in applied if publication.published_at >= self._since]
         self.transfers.written(late, written_at)
@@ -380,11 +413,35 @@ class ElectionFeed:
                 self._metrics.through_lag.observe((written_at - publication.received_at).total_seconds())
         return pass_s
 
+    def _write_due(self) -> tuple[int, float]:
+        """Write to the channels that are due; return how many readers got something, and what it took in seconds.
+
+        Those of common selections are served at once, then wide ones and the others, at least one and as far as PASS_S
+        goes; a next pass follows for the rest, when others have had their turn.
+        """
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        due, self._due = self._due, {}
+        common = [channel for channel in due.values() if channel.selection.common]
+        written = sum(channel.write(began) for channel in common)
+        others = [(key, channel) for key, channel in due.items() if not channel.selection.common]
+        others.sort(key=lambda each: len(each[1]) < WIDE)
+        for place, (_, channel) in enumerate(others):
+            if place and clock() - began > PASS_S:
+                self._due = dict(others[place:])
+                self._wanted.set()
+                break
+            written += channel.write(began)
+        return written, clock() - began
+
     def beat(self, now: float, tick: int, heartbeat_s: float) -> None:
         """Serve the paces whose turn it is, and whoever has heard nothing for a while. Called once a second."""
+        if self.settled:
+            for key, channel in self._channels.items():
+                if channel.every_s and tick % channel.every_s == 0:
+                    self._due.setdefault(key, channel)
+            self._write_due()
         for channel in self.channels:
-            if self.settled and channel.every_s and tick % channel.every_s == 0:
-                channel.write(now)
             if now - channel.wrote_at >= heartbeat_s - 1.5:
                 channel.beat(now)
 

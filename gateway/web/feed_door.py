@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import random
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -22,6 +23,7 @@ from gateway.feed.hub import Hub
 from gateway.feed.selection import PACES_S, BadSelection, Selection
 from gateway.feed.stream import ElectionFeed
 from gateway.metrics import FeedMetrics
+from gateway.web.allowance import Allowance
 from gateway.web.answers import Problem, harden, json_response, problems
 from gateway.web.connections import Connections, Tally
 from gateway.web.health import add_health
@@ -46,6 +48,8 @@ LIMIT_DEFAULT, LIMIT_MAX = 100, 1000
 """Publications in an answer."""
 FULL_S = 10.0
 """After how long a reader may find room again, at the earliest: others have to leave first."""
+SHARED_BY = 8
+"""Readers of a selection, in one way, from which what is made for one of them is made for many."""
 RETURNS_PER_S = 1000
 """How many readers are told to come back each second when this process ends: a fraction of what another takes."""
 STREAM_CHUNK = 500
@@ -87,6 +91,11 @@ class FeedDoor:
         self._readers_of = Tally(config.readers_per_address)
         self._waits_of = Tally(config.readers_per_address)
         """Requests that wait for a place in the record; they are connections too, so all of them have a bound."""
+        self._selections = 0
+        self._selections_of = Tally(config.selections_per_address)
+        """Channels of selections that are not common, by who opened them."""
+        rate = config.unshared_per_address
+        self._allowance = Allowance(None if rate is None else rate << 20, time.monotonic)
         self._retries = Retries(1500, 4500)
         self._farewells = self._retries  # until it is known how many leave
         self._ending = asyncio.Event()
@@ -157,6 +166,7 @@ class FeedDoor:
             await self._wait_for(feed, _cursor(request), client)
             wish = _read_wish(request, feed)
             self._require_room(client)
+            opens = self._require_selection(feed, wish, client)
         except Problem as problem:
             if problem.status in (429, 503):
                 self._metrics.turned_away.inc()
@@ -168,7 +178,20 @@ class FeedDoor:
             self._count(client)
             head = stream_head(gzip=wish.gzip)
             head += (GZIP_START if wish.gzip else b"") + self._retries.pick(gzip=wish.gzip)
-            feed.join(reader, wish.selection, wish.cursor, gzip=wish.gzip, every_s=wish.every_s, head=head)
+            closed = self._selection_opened(client) if opens else _nothing
+            readers = feed.readers(wish.selection, gzip=wish.gzip, every_s=wish.every_s)
+            before = feed.maker.work
+            feed.join(
+                reader,
+                wish.selection,
+                wish.cursor,
+                gzip=wish.gzip,
+                every_s=wish.every_s,
+                head=head,
+                closed=closed,
+            )
+            if not wish.selection.common and readers < SHARED_BY:
+                self._allowance.use(client, feed.maker.work - before)
         return web.Response()  # goes nowhere: the connection is the reader's, or gone
 
     def _require_room(self, client: str) -> None:
@@ -180,6 +203,44 @@ class FeedDoor:
         if self._readers_of.full(client):
             detail = f"{self._config.readers_per_address} streams are open from this address"
             raise Problem(429, "too_many_streams", detail, retry_after_s=FULL_S)
+
+    def _require_selection(self, feed: ElectionFeed, wish: _Wish, client: str) -> bool:
+        """Raise Problem where an unusual selection is one too many, or needs work that is not to be done for it now.
+
+        Return whether it has to be followed for this reader first. The common selections are always served.
+        """
+        if wish.selection.common:
+            return False
+        readers = feed.readers(wish.selection, gzip=wish.gzip, every_s=wish.every_s)
+        if readers < SHARED_BY and not feed.shares(wish.selection, wish.cursor):
+            self._require_allowance(client)
+        if readers:
+            return False
+        if self._selections_of.full(client):
+            detail = f"{self._config.selections_per_address} selections are followed for this address"
+            raise Problem(429, "too_many_selections", detail, retry_after_s=FULL_S)
+        if self._selections >= self._config.selections_max:
+            raise Problem(503, "full", "no more selections can be followed here", retry_after_s=FULL_S)
+        return True
+
+    def _require_allowance(self, client: str) -> None:
+        """Raise Problem where as much was made for one address, or for all, as may be: what is shared is served."""
+        if (wait_s := self._allowance.wait_s(client)) > 0:
+            detail = "much was made for this address alone; what others read too is served at once"
+            raise Problem(429, "overloaded", detail, retry_after_s=max(1.0, wait_s))
+        if (wait_s := self._allowance.wait_all_s()) > 0:
+            detail = "much was made for single readers; what many read is served at once"
+            raise Problem(503, "overloaded", detail, retry_after_s=max(1.0, wait_s))
+
+    def _selection_opened(self, client: str) -> Callable[[], None]:
+        """Count a selection in; return what counts it out."""
+        self._selections += 1
+        self._selections_of.enter(client)
+        return partial(self._selection_closed, client)
+
+    def _selection_closed(self, client: str) -> None:
+        self._selections -= 1
+        self._selections_of.leave(client)
 
     def _count(self, client: str) -> None:
         self._readers += 1
@@ -380,6 +441,10 @@ class FeedDoor:
             "transfers": found,
         }
         return json_response(document, headers=_PUBLIC)
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 @web.middleware

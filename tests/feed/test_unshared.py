@@ -1,0 +1,410 @@
+"""What readers ask for alone costs little, and is bounded; what they share costs nobody anything."""
+
+import asyncio
+import random
+import time
+import zlib
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack
+from itertools import combinations
+from typing import Any
+
+import aiohttp
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.election.registry import read_registry
+from gateway.election.state import ElectionState
+from gateway.feed import blocks, stream
+from gateway.feed.blocks import FEW, LARGE, BlockMaker
+from gateway.feed.compression import GZIP_START, deflate
+from gateway.feed.selection import AREAS_MAX, read_selection, runs_of
+from gateway.generator import GeneratedElection, generate
+from tests.election.makers import REGISTRY
+from tests.feed.served import FakeRecord, Served, a_night, served, until
+from tests.web.doors import EVERYTHING, ask, streaming
+
+PACKED = {"Accept-Encoding": "gzip"}
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+        yield session
+
+
+@pytest.fixture
+def record(small: GeneratedElection) -> FakeRecord:
+    return FakeRecord(small.registry, a_night(small.registry, 140), shown=70)
+
+
+class Night:
+    """A state that moves on, and its blocks."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.registry = read_registry(document)
+        self.state = ElectionState(self.registry)
+        self.maker = BlockMaker(self.state)
+        self._publications = iter(a_night(document, 300))
+
+    def publish(self, count: int) -> None:
+        for _ in range(count):
+            self.state.apply(next(self._publications))
+        self.maker.advance()
+
+
+def unpacked(piece: bytes) -> bytes:
+    return zlib.decompressobj(31).decompress(GZIP_START + piece)
+
+
+# What a block is made of.
+
+
+def test_a_registry_is_runs_of_siblings() -> None:
+    """Every area is in one run, in the order of the registry, and what is below an area is the runs below it."""
+    runs = runs_of(REGISTRY)
+    assert [index for run in runs.all for index in run] == list(range(len(REGISTRY.areas)))
+    assert all(index in runs.all[runs.of_area[index]] for index in range(len(REGISTRY.areas)))
+    for area in REGISTRY.areas:
+        below = {index for number in runs.below(area.index) for index in runs.all[number]}
+        assert below == REGISTRY.below(area) - {area.index}
+    for run in runs.all:
+        alike = {(area.parent, area.level, area.is_unit) for area in REGISTRY.areas[run.start : run.stop]}
+        assert len(alike) == 1
+
+
+def lists_of(names: Iterable[str]) -> st.SearchStrategy[str | None]:
+    return st.none() | st.lists(st.sampled_from(sorted(names)), min_size=1, max_size=6).map(",".join)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.data())
+def test_compressed_in_parts_or_as_a_whole_it_is_the_same_text(
+    small: GeneratedElection, data: st.DataObject
+) -> None:
+    """Of any selection, as a snapshot or from any cursor, at any time, for the first reader and for the last."""
+    night = Night(small.registry)
+    levels = data.draw(lists_of(night.registry.levels), label="levels")
+    areas = data.draw(lists_of(night.registry.by_id), label="areas")
+    selection = read_selection(night.registry, levels, areas)
+    for count in data.draw(st.lists(st.integers(0, 60), min_size=1, max_size=4)):
+        before = data.draw(st.integers(0, night.state.sequence))
+        night.publish(count)
+        for block in (night.maker.snapshot(selection), night.maker.since(selection, before)):
+            plain = b"".join(night.maker._event(index) for index in members(night, selection, block, before))
+            assert block.plain.startswith(plain + b"event: block\n")
+            forms = [block.bytes(gzip=True), block.bytes(gzip=True, readers=FEW), block.bytes(gzip=True)]
+            assert [unpacked(each) for each in forms] == [block.plain] * 3
+            assert forms[1] is forms[2]
+        assert night.maker._parts_held == sum(part.held for part in night.maker._parts.values())
+
+
+def members(night: Night, selection: Any, block: Any, before: int) -> list[int]:
+    """Indexes of the areas that a block has to hold, told one by one."""
+    snapshot = b'"snapshot":true' in block.plain
+    return [
+        area.index
+        for area in night.registry.areas
+        if area.index in selection and (snapshot or night.state.areas[area.index].sequence > before)
+    ]
+
+
+@pytest.fixture(scope="module")
+def larger() -> dict[str, Any]:
+    """The registry of an election of some hundreds of units."""
+    return generate(seed=7, scale=0.15).registry
+
+
+def test_snapshots_of_unusual_selections_are_put_together_from_what_is_compressed_once(
+    larger: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, the runs are compressed once, and beside them a little of each."""
+    packed: list[int] = []
+
+    def counted(text: bytes, **options: Any) -> bytes:
+        packed.append(len(text))
+        return deflate(text, **options)
+
+    monkeypatch.setattr(blocks, "deflate", counted)
+    night = Night(larger)
+    night.publish(200)
+    municipalities = [area.id for area in night.registry.areas if area.level == "municipality"]
+    sent = 0
+    for seed in range(100):
+        named = random.Random(seed).sample(municipalities, AREAS_MAX)
+        block = night.maker.snapshot(read_selection(night.registry, EVERYTHING, ",".join(named)))
+        assert unpacked(block.bytes(gzip=True)) == block.plain
+        sent += block.size
+    assert sum(packed) < sent / 3
+    assert night.maker.work < 4 * sent, "what is charged is near to what was done"
+    assert len(packed) < 30 * 100
+
+
+def test_what_has_changed_is_put_together_anew_and_nothing_else(small: GeneratedElection) -> None:
+    """A publication touches the runs of its unit and of the areas above."""
+    night = Night(small.registry)
+    everything = read_selection(night.registry, EVERYTHING, None)
+    night.maker.snapshot(everything)
+    before = dict(night.maker._parts)
+    night.publish(1)
+    night.maker.snapshot(everything)
+    after = night.maker._parts
+    changed = {number for number in before if after[number] is not before[number]}
+    (publication,) = a_night(small.registry, 1)
+    unit = night.registry.by_id[publication.unit]
+    touched = {runs_of(night.registry).of_area[index] for index in (unit.index, *unit.path)}
+    assert changed == touched & set(before)
+
+
+def test_parts_are_kept_within_bounds(small: GeneratedElection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that do not fit are made again."""
+    monkeypatch.setattr(blocks, "PARTS_BYTES_MAX", 20_000)
+    night = Night(small.registry)
+    everything = read_selection(night.registry, EVERYTHING, None)
+    for _ in range(5):
+        night.publish(10)
+        block = night.maker.snapshot(everything)
+        assert unpacked(block.bytes(gzip=True)) == block.plain
+        assert night.maker._parts_held <= 20_000
+        assert night.maker._parts_held == sum(part.held for part in night.maker._parts.values())
+
+
+def test_a_block_that_many_ask_for_is_compressed_as_a_whole(small: GeneratedElection) -> None:
+    """The larger it is, the more of them; as soon as enough ask at once. From then on all get that."""
+    night = Night(small.registry)
+    night.publish(70)
+    block = night.maker.snapshot(read_selection(night.registry, EVERYTHING, None))
+    first = block.bytes(gzip=True)
+    enough = FEW * (1 + block.size // LARGE)
+    assert {id(block.bytes(gzip=True)) for _ in range(enough - 1)} == {id(first)}
+    whole = block.bytes(gzip=True)
+    assert len(whole) < len(first)
+    assert block.bytes(gzip=True) is whole
+    assert block.bytes(gzip=False) is block.plain
+    other = night.maker.snapshot(read_selection(night.registry, "precinct", None))
+    assert other.bytes(gzip=True, readers=FEW) == deflate(other.plain)
+
+
+def test_a_selection_is_made_without_looking_at_all_areas(small: GeneratedElection) -> None:
+    """Whatever it names: what it has is found when it is asked for."""
+    registry = read_registry(small.registry)
+    runs_of(registry)
+
+    class Untouched(tuple[Any, ...]):
+        def __iter__(self) -> Any:
+            raise AssertionError("all areas were looked at")
+
+    looked_at = registry.areas
+    registry.areas = Untouched(looked_at)
+    names = [area.id for area in looked_at if area.level == "county"]
+    assert read_selection(registry, EVERYTHING, ",".join(names)).key
+
+
+# The door.
+
+
+def unusual(door: Served) -> list[str]:
+    """Selections that nobody else asks for, the largest first."""
+    names = [area.id for area in door.feed.registry.areas if area.level in ("county", "municipality")]
+    found = [",".join(choice) for count in (3, 2) for choice in combinations(names, count)]
+    return [f"/feed?levels={EVERYTHING}&areas={choice}" for choice in found]
+
+
+async def snapshot(http: aiohttp.ClientSession, url: str, **headers: str) -> int:
+    """Ask for a feed, read its first block, and leave; return the status, or 0 where it was turned away with 200."""
+    async with http.get(url, headers={**PACKED, **headers}) as response:
+        if response.status != 200:
+            return response.status
+        packed = "Content-Encoding" in response.headers
+        unpacker = zlib.decompressobj(31)
+        text = b""
+        async for piece in response.content.iter_any():
+            text += unpacker.decompress(piece) if packed else piece
+            if b"event: block" in text:
+                return 200
+        return 0
+
+
+async def test_who_asks_for_more_than_its_share_of_unusual_selections_is_put_off(
+    record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And gets what others read too, as everybody does; a browser is told when to come back."""
+    async with served(record, unshared_per_address=1) as door:
+        now = time.monotonic()
+        monkeypatch.setattr(door.door._allowance, "_clock", lambda: now)
+        monkeypatch.setattr(door.door._allowance, "_rate", 20_000.0)
+        found = []
+        for path in unusual(door):
+            found.append(await snapshot(http, door.url(path)))
+            if found[-1] != 200:
+                break
+        assert found[-1] == 429
+        answer = await ask(http, "GET", door.url(path))
+        assert answer.problem(429, "overloaded")
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert await snapshot(http, door.url(path), Accept="text/event-stream") == 0
+        for query in ("", "?levels=county", "?every_s=10"):
+            assert await snapshot(http, door.url("/feed" + query)) == 200
+        now += 60.0
+        assert await snapshot(http, door.url(path)) == 200
+
+
+async def test_a_crowd_that_returns_at_once_with_cursors_of_its_own_is_let_in_by_one_address(
+    record: FakeRecord, http: aiohttp.ClientSession
+) -> None:
+    """It reads what everybody reads, so nothing is charged, however many they are."""
+    async with served(record, unshared_per_address=1) as door, AsyncExitStack() as opened:
+        cursors = [record.cursor(number) for number in range(1, 71)] * 3
+        streams = [
+            await opened.enter_async_context(streaming(http, door.url(), {"Last-Event-ID": cursor}))
+            for cursor in cursors
+        ]
+        blocks = [await each.block() for each in streams]
+        assert all(not block.snapshot for block in blocks)
+        assert door.streams == len(cursors)
+        assert door.door._allowance._used == {}
+
+
+async def test_a_selection_that_many_read_is_charged_to_nobody(
+    record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unusual as it is: the first few paid for it."""
+    monkeypatch.setattr(blocks, "SHARED_S", 0.0)
+    async with served(record) as door, AsyncExitStack() as opened:
+        path = unusual(door)[0]
+        used = []
+        for _ in range(12):
+            stream = await opened.enter_async_context(streaming(http, door.url(path)))
+            await stream.block()
+            used.append(sum(amount for amount, _ in door.door._allowance._used.values()))
+        assert used[0] > 0
+        assert len(door.feed.channels) == 1
+        monkeypatch.setattr(door.door._allowance, "_used", {})
+        stream = await opened.enter_async_context(streaming(http, door.url(path)))
+        await stream.block()
+        assert door.door._allowance._used == {}
+
+
+async def test_selections_of_one_address_have_a_bound(
+    record: FakeRecord, http: aiohttp.ClientSession
+) -> None:
+    """More readers of those there are let in, and of common ones; one that is given up makes room for another."""
+    async with served(record, selections_per_address=3) as door, AsyncExitStack() as opened:
+        paths = unusual(door)[:4]
+        streams = [await opened.enter_async_context(streaming(http, door.url(path))) for path in paths[:3]]
+        for stream in streams:
+            await stream.block()
+        (await ask(http, "GET", door.url(paths[3]))).problem(429, "too_many_selections")
+        for path in (paths[0], "/feed", "/feed?levels=county"):
+            other = await opened.enter_async_context(streaming(http, door.url(path)))
+            await other.block()
+        for reader in door.readers:
+            reader.abort()
+        await until(lambda: not door.feed.channels)
+        assert door.door._selections == 0
+        assert door.door._selections_of._counts == {}
+        again = await opened.enter_async_context(streaming(http, door.url(paths[3])))
+        await again.block()
+
+
+async def test_selections_of_all_addresses_have_a_bound(
+    record: FakeRecord, http: aiohttp.ClientSession
+) -> None:
+    """Common ones do not count."""
+    async with served(record, selections_max=2) as door, AsyncExitStack() as opened:
+        paths = unusual(door)[:3]
+        for path in (*paths[:2], "/feed"):
+            await (await opened.enter_async_context(streaming(http, door.url(path)))).block()
+        (await ask(http, "GET", door.url(paths[2]))).problem(503, "full")
+
+
+async def test_selections_are_counted_out_when_the_record_is_another_one(
+    record: FakeRecord, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """All readers are closed then, and come back."""
+    async with served(record) as door, AsyncExitStack() as opened:
+        for path in unusual(door)[:2]:
+            await (await opened.enter_async_context(streaming(http, door.url(path)))).block()
+        assert door.door._selections == 2
+        record.night = a_night(small.registry, 140, votes=2)
+        record.show(71)
+        door.hub.wake()
+        await until(lambda: door.feed.settled and door.feed.state.sequence == 71)
+        await until(lambda: door.streams == 0)
+        assert door.door._selections == 0
+
+
+async def test_a_pass_serves_common_selections_and_as_many_others_as_it_has_time_for(
+    record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest follow pass by pass, in turn, and all of them get the newest."""
+    monkeypatch.setattr(stream, "PASS_S", -1.0)  # so that one is as many as it has time for
+    written: list[list[str]] = []
+    async with served(record) as door, AsyncExitStack() as opened:
+        paths = [*unusual(door)[:6], "/feed", "/feed?levels=county"]
+        streams = [await opened.enter_async_context(streaming(http, door.url(path))) for path in paths]
+        for each in streams:
+            await each.block()
+        passes = door.feed._write_due
+
+        def watched() -> tuple[int, float]:
+            before = {key: channel.position for key, channel in door.feed._channels.items()}
+            result = passes()
+            after = door.feed._channels
+            written.append(
+                [key[0] for key, position in before.items() if after[key].position is not position]
+            )
+            return result
+
+        monkeypatch.setattr(door.feed, "_write_due", watched)
+        await door.show(140)
+        for each in streams:
+            await each.blocks_until(140)
+        unusual_ones = [len([key for key in each if not key.endswith("/")]) for each in written]
+        assert max(unusual_ones) == 1
+        assert sum(unusual_ones) == 6
+        assert {"/", "county/"} <= set(written[0])
+        assert not door.feed._due
+
+
+async def test_wide_selections_come_before_narrow_ones(
+    record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever came first: many wait there."""
+    monkeypatch.setattr(stream, "PASS_S", -1.0)
+    monkeypatch.setattr(stream, "WIDE", 3)
+    async with served(record) as door, AsyncExitStack() as opened:
+        narrow, wide = unusual(door)[:2]
+        for path in (narrow, wide, wide, wide):
+            await (await opened.enter_async_context(streaming(http, door.url(path)))).block()
+        positions: list[list[bool]] = []
+        passes = door.feed._write_due
+
+        def watched() -> tuple[int, float]:
+            result = passes()
+            positions.append([channel.position.sequence == 140 for channel in door.feed.channels])
+            return result
+
+        monkeypatch.setattr(door.feed, "_write_due", watched)
+        await door.show(140)
+        await until(lambda: len(positions) > 1)
+        assert positions[:2] == [[False, True], [True, True]]
+
+
+async def test_waits_for_a_place_in_the_record_have_a_bound_for_each_address(
+    record: FakeRecord, http: aiohttp.ClientSession
+) -> None:
+    """Beyond it `at_least` is refused, and a feed begins at once with a snapshot."""
+    async with served(record, readers_per_address=3) as door, asyncio.TaskGroup() as parts:
+        root = door.url(f"/areas/{door.feed.registry.root.id}")
+        waiting = [parts.create_task(ask(http, "GET", root, params={"at_least": 71})) for _ in range(3)]
+        await until(lambda: len(door.feed._waiting) == 3)
+        (await ask(http, "GET", root, params={"at_least": 71})).problem(429, "overloaded")
+        assert (await ask(http, "GET", root, params={"at_least": 70})).status == 200
+        async with streaming(http, door.url(), {"Last-Event-ID": record.cursor(71)}) as ahead:
+            assert (await ahead.block()).snapshot
+        await door.show(71)
+        assert [(await each).document["record"]["sequence"] for each in waiting] == [71] * 3
+        assert door.door._waits_of._counts == {}
