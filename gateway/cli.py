@@ -63,7 +63,7 @@ _FeedUrl = Annotated[
     str, typer.Option(envvar="VALGNATT_FEED_URL", callback=_door, help="the feed door, http:// or https://")
 ]
 
-_DATABASE = ("database_url", "data_dir")
+_DATABASE = ("database_url", "database_password_file", "data_dir")
 _with_database = with_config_options(only=_DATABASE)
 
 

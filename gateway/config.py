@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
+from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -79,6 +80,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     feed_database_url: Annotated[
         _PostgresUrl | None,
         _knob("where feeds read the journal, perhaps a replica; without it the same Postgres"),
+    ] = None
+    database_password_file: Annotated[
+        Path | None,
+        _knob("file that holds the password for database_url, one line, read once at start", "file"),
+    ] = None
+    feed_database_password_file: Annotated[
+        Path | None, _knob("file that holds the password for feed_database_url, likewise", "file")
     ] = None
     data_dir: Annotated[
         Path, _knob("where the embedded Postgres lives, and the other commands find it", "directory")
@@ -213,6 +221,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return [(knob.name, knob.shown(getattr(self, knob.name))) for knob in knobs()]
 
 
+Process = Literal["every", "push", "feed", "supervisor"]
+"""Which processes use a knob; the supervisor knows all of them."""
+_USED_BY: Mapping[str, Process] = {
+    **dict.fromkeys(("database_url", "push_port", "pending_max", "batch_max", "credit_max"), "push"),
+    **dict.fromkeys(("sockets_per_sender", "requests_per_sender"), "push"),
+    **dict.fromkeys(("push_tls_certificate", "push_tls_key", "push_client_ca"), "push"),
+    **dict.fromkeys(("feed_database_url", "feed_port", "readers_max", "readers_per_address"), "feed"),
+    **dict.fromkeys(("feed_tls_certificate", "feed_tls_key", "map", "heartbeat_s"), "feed"),
+    **dict.fromkeys(("database_password_file", "feed_database_password_file", "data_dir"), "supervisor"),
+    **dict.fromkeys(("role", "push_workers", "feed_workers", "admin_host", "admin_port"), "supervisor"),
+}
+"""Knobs that not every process uses. A knob with a secret has to be here."""
+
+
 class Knob(NamedTuple):
     """What is known about one member of Config."""
 
@@ -244,6 +266,11 @@ class Knob(NamedTuple):
         default = f"{self.default:g}" if isinstance(self.default, float) else self.default
         unit = f", in {self.unit}" if self.unit == "s" else ""
         return f"{self.about}{unit} (default: {'none' if default in (None, ()) else default})"
+
+    @property
+    def process(self) -> Process:
+        """Which processes use it."""
+        return _USED_BY.get(self.name, "every")
 
     @property
     def secret(self) -> bool:
@@ -306,9 +333,23 @@ def load(
     counting = {knob.name: values.get(knob.name, knob.default) for knob in knobs()}
     mistakes += _shared_ports(counting, given)
     mistakes += _lone_tls(counting, given)
+    _add_passwords(values, given, mistakes)
+    _add_password_of_libpq(values, environ)
     if mistakes:
         raise ConfigError(mistakes)
     return Config(**values)
+
+
+def config_for(config: Config, role: Literal["push", "feed"]) -> Config:
+    """Return what a process of one role needs; each knob that it does not use has its default.
+
+    So a push process has no login of the feeds, and a feed no login of the owner. The exception: where the feeds have
+    no login of their own, they get the owner's as `feed_database_url`; `serve` and `doctor` warn of that.
+    """
+    unused = {knob.name: knob.default for knob in knobs() if knob.process not in ("every", role)}
+    if role == "feed":
+        unused["feed_database_url"] = config.feed_database_url or config.database_url
+    return msgspec.structs.replace(config, **unused)
 
 
 def _from_file(file: Path | None, mistakes: list[str]) -> _Given:
@@ -403,6 +444,67 @@ def _lone_tls(values: Mapping[str, Any], given: _Given) -> Iterator[str]:
         certificate = f"{name[:4]}_tls_certificate"
         if values[name] is not None and values[certificate] is None:
             yield f"{given[name][0]}: needs {certificate} too"
+
+
+PASSWORD_MAX = 4096
+"""Bytes of a file with a password."""
+
+
+def _add_passwords(values: dict[str, Any], given: _Given, mistakes: list[str]) -> None:
+    """Put the passwords that are in files of their own into their URLs."""
+    for name in ("database", "feed_database"):
+        file, url = f"{name}_password_file", f"{name}_url"
+        if values.get(file) is None:
+            continue
+        origin = given[file][0]
+        if url not in given or values.get(url, "wrong") is None:
+            mistakes.append(f"{origin}: needs {url} too")
+        elif url in values:
+            try:
+                values[url] = _with_password(values[url], _read_password(values[file]))
+            except (OSError, ValueError) as error:
+                mistakes.append(f"{origin}: {values[file]}: {getattr(error, 'strerror', None) or error}")
+
+
+def _read_password(file: Path) -> str:
+    """Return the only line of a file. Raises OSError, or ValueError, whose text quotes nothing of the file."""
+    with file.open("rb") as opened:
+        content = opened.read(PASSWORD_MAX + 1)
+    if len(content) > PASSWORD_MAX:
+        raise ValueError(f"longer than {PASSWORD_MAX} bytes")
+    try:
+        password = content.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8") from None
+    if not password:
+        raise ValueError("empty")
+    if any(mark in password for mark in "\n\r\0"):
+        raise ValueError("more than one line")
+    return password
+
+
+def _has_password(url: str) -> bool:
+    parts = urlsplit(url)
+    return ":" in parts.netloc.rpartition("@")[0] or "password" in parse_qs(parts.query)
+
+
+def _with_password(url: str, password: str) -> str:
+    """Return a URL with a password, in whatever way it names its user. Raises ValueError if it has one already."""
+    if _has_password(url):
+        raise ValueError("the URL names a password already")
+    url = url.partition("#")[0]
+    return f"{url}{'&' if '?' in url else '?'}password={quote(password, safe='')}"
+
+
+def _add_password_of_libpq(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Put PGPASSWORD into the owner's URL, or, where that is not named, into the feeds'.
+
+    Every process of the machine would inherit it otherwise, and use it for every login without a password.
+    """
+    password = environ.get("PGPASSWORD")
+    name = "database_url" if values.get("database_url") is not None else "feed_database_url"
+    if password and values.get(name) is not None and not _has_password(values[name]):
+        values[name] = _with_password(values[name], password)
 
 
 def decode_path(kind: type, value: object) -> object:

@@ -1,9 +1,9 @@
 """The line between a supervisor and one of its workers, and what a worker needs to be one.
 
 A worker inherits one end of a socket pair and is told by it, as JSON lines, who it is, with which
-configuration, and when to drain; it tells back when it is ready, and what it counts. So no secret stands on
-a command line or in an environment, and a worker knows that its supervisor is gone, however that died, from
-the end of the line. Knows nothing of what a worker does.
+configuration, and when to drain; it tells back when it is ready, and what it counts. So no secret is on a
+command line or in an environment, a worker gets only what its role needs (`config_for`), and it knows that
+its supervisor is gone, however that died, from the end of the line. Knows nothing of what a worker does.
 
     supervisor → worker   {"role":"push","index":0,"config":{…}}, first of all
                           {"door_ready":true}, {"metrics?":7}, {"renew":true}, {"drain":true}
@@ -11,6 +11,7 @@ the end of the line. Knows nothing of what a worker does.
 """
 
 import asyncio
+import ctypes
 import os
 import signal
 import socket
@@ -47,6 +48,21 @@ class Assignment(msgspec.Struct, frozen=True):
     def name(self) -> str:
         """As it stands in logs and metrics: `push-0`."""
         return f"{self.role}-{self.index}"
+
+
+PR_SET_DUMPABLE = 4
+
+
+def forbid_inspection() -> None:
+    """Keep other processes of the same user from reading the memory and the environment of this one.
+
+    Afterwards /proc/PID/environ, /proc/PID/mem and ptrace need CAP_SYS_PTRACE, and no core is dumped. A program that
+    this process executes is not affected. Raises OSError. Source: prctl(2), PR_SET_DUMPABLE; ptrace(2), "Ptrace access
+    mode checking".
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE) failed")
 
 
 class ToWorker(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -191,8 +207,10 @@ async def supervised(fd: int) -> AsyncIterator[Control]:
     """Be the worker at the end of this inherited descriptor, until the block is left; runs `Control.run`.
 
     SIGTERM or SIGINT to the worker alone also means to drain: some service managers send them to every
-    process. Raises GatewayError if the supervisor is gone already.
+    process. The configuration arrives only once no other process may read this one's memory. Raises GatewayError
+    if the supervisor is gone already.
     """
+    forbid_inspection()
     with socket.socket(fileno=fd) as sock:
         sock.set_inheritable(False)
         channel = await Channel.over(sock.dup(), LINE_MAX)

@@ -58,7 +58,11 @@ def _configured(command: Callable[..., R], chosen: Collection[Knob]) -> Callable
 
 def _load(file: Path | None, overrides: dict[str, object]) -> Config:
     try:
-        return load(os.environ, file, overrides)
+        config = load(os.environ, file, overrides)
+        os.environ.pop(
+            "PGPASSWORD", None
+        )  # it is in its URL now; asyncpg would use it for every other login too
+        return config
     except ConfigError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None

@@ -140,7 +140,7 @@ async def feed_service(control: Control) -> None:
     os.nice(FEED_NICE)
     config, metrics = control.config, FeedMetrics()
     connections = Connections(config, metrics)
-    url = config.feed_database_url or config.database_url
+    url = config.feed_database_url
     assert url is not None
     async with (
         open_pool(url, feed=True) as pool,

@@ -9,11 +9,12 @@ workers have ended. Knows nothing of what the workers do.
 import asyncio
 import os
 import queue
+import re
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -24,8 +25,8 @@ import structlog
 
 from gateway import __version__
 from gateway.admin import admin_port
-from gateway.config import PREFIX, Config
-from gateway.control import OVERDUE_S, Assignment, Role, ToWorker, listen_socket
+from gateway.config import PREFIX, Config, config_for, without_passwords
+from gateway.control import OVERDUE_S, Assignment, Role, ToWorker, forbid_inspection, listen_socket
 from gateway.metrics import ProcessMetrics, exposition, feel_loop, sample_lines
 from gateway.metrics_merge import merge_metrics
 from gateway.systemd import ServiceManager
@@ -38,7 +39,24 @@ METRICS_S = 2.0
 GIVE_UP_S = 120.0
 """Seconds of failed attempts to bring Postgres up again; after a crash much may have to be read once more."""
 
+_NAMES_SECRET = re.compile(r"PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIAL|TOKEN|PRIVATE_?KEY", re.IGNORECASE)
+
 log = structlog.get_logger()
+
+
+def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what a worker inherits of the supervisor's environment: no knob, and nothing that looks like a secret.
+
+    A worker gets its configuration, passwords included, over its line. A variable is left out if its name speaks of a
+    secret (PGPASSWORD, READER_PASSWORD, CREDENTIALS_DIRECTORY), or if its value contains a URL with a password.
+    """
+    return {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(PREFIX)
+        and not _NAMES_SECRET.search(name)
+        and without_passwords(value) == value
+    }
 
 
 class Ports(msgspec.Struct, frozen=True):
@@ -105,16 +123,19 @@ async def supervise(
     *,
     worker_command: Sequence[str] = WORKER_COMMAND,
     database: Restartable | None = None,
+    beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
     on_started: Callable[[Ports], None] | None = None,
     stop: asyncio.Event | None = None,
 ) -> int:
     """Run the workers of this machine until SIGTERM, SIGINT or `stop`; return the exit status.
 
-    `config` holds the database's addresses already. `on_started` is called once, when all workers are ready.
+    `config` holds the database's addresses already. `beside` runs beside the workers until they drain.
+    `on_started` is called once, when all workers are ready.
     The status is 0 after a clean drain, and 1 if anything had to be ended by force, by a second signal or
     because it was late, or could not be kept running. Raises ListenError before anything is started.
     """
     stop = stop or asyncio.Event()
+    forbid_inspection()
     with ExitStack() as held:
         config, ports, admin = _take_ports(config, held)
         manager = ServiceManager.of(os.environ)
@@ -135,6 +156,8 @@ async def supervise(
             ]
             if database is not None:
                 others.append(parts.create_task(machine.keep_database(database, stop), name="database"))
+            if beside is not None:
+                others.append(parts.create_task(beside(), name="beside"))
             await stop.wait()
             manager.stopping()
             await machine.drain(kept)
@@ -152,9 +175,9 @@ class Supervisor:
 
     def __init__(self, config: Config, worker_command: Sequence[str]) -> None:
         counts: dict[Role, int] = {"push": config.push_workers, "feed": config.feed_workers}
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        environ = worker_environment(os.environ)
         self.workers = [
-            Worker(Assignment(role, index, config), worker_command, environ, self._changed)
+            Worker(Assignment(role, index, config_for(config, role)), worker_command, environ, self._changed)
             for role, count in counts.items()
             if config.role in ("all", role)
             for index in range(count)

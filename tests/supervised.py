@@ -5,7 +5,7 @@
 
 A worker listens on the port of its door, and on one of its own, which it reports. It obeys a line and then
 answers its name: `name` at once, `ready` and `unready` after telling so, `door` and `no door` when its door
-is that, `stop` when it is told to drain.
+is that, `stop` when it is told to drain; `environ` and `config` after telling that, as JSON.
 
 Modes: `good`; `broken` ends at its start, `mad` says nonsense to its supervisor, `stubborn` never ends by
 itself.
@@ -46,6 +46,10 @@ class Worker:
             await until(lambda: line.door_ready == (word == b"door"))
         elif word == b"stop":
             await line.stop.wait()
+        elif word == b"environ":
+            writer.write(msgspec.json.encode(dict(os.environ)) + b"\n")
+        elif word == b"config":
+            writer.write(msgspec.json.encode(line.config, enc_hook=str) + b"\n")
         writer.write(f"{line.name}\n".encode())
         writer.close()
         await writer.wait_closed()

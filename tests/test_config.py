@@ -3,14 +3,14 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from gateway.config import Config, ConfigError, decode_path, knobs, load, without_passwords
+from gateway.config import Config, ConfigError, config_for, decode_path, knobs, load, without_passwords
 from gateway.options import with_config_options
 
 URL = "postgresql://clerk:s3c/r@et@db1:5432,db2/night?password=s3cret&sslmode=require"
@@ -131,6 +131,129 @@ def test_a_config_survives_the_way_to_a_worker() -> None:
     config = Config(database_url=URL, admin_port=None, data_dir=Path("/night"))
     sent = msgspec.json.encode(config, enc_hook=str)
     assert msgspec.json.decode(sent, type=Config, dec_hook=decode_path) == config
+
+
+def test_a_password_in_a_file_of_its_own_becomes_part_of_its_url(tmp_path: Path) -> None:
+    """As Docker and Kubernetes hand over secrets: one line, whatever is in it; nothing of it shows."""
+    (tmp_path / "owner").write_text("s3c/r@et ?&=%#+\n")
+    (tmp_path / "reader").write_text("other")
+    config = load(
+        {
+            "VALGNATT_DATABASE_URL": "postgresql://clerk@db1:5432,db2/night?sslmode=require",
+            "VALGNATT_DATABASE_PASSWORD_FILE": str(tmp_path / "owner"),
+            "VALGNATT_FEED_DATABASE_URL": "postgresql:///night?user=reader",
+            "VALGNATT_FEED_DATABASE_PASSWORD_FILE": str(tmp_path / "reader"),
+        }
+    )
+    assert asyncpg_sees(config.database_url) == ("clerk", "s3c/r@et ?&=%#+", "night")
+    assert asyncpg_sees(config.feed_database_url) == ("reader", "other", "night")
+    assert "s3c" not in repr(config)
+
+
+def asyncpg_sees(url: str | None) -> tuple[str, str, str]:
+    from asyncpg import connect_utils
+
+    assert url is not None
+    (_, parameters, _) = connect_utils._parse_connect_arguments(
+        dsn=url, host=None, port=None, user=None, password=None, passfile=None, database=None, command_timeout=None,
+        statement_cache_size=0, max_cached_statement_lifetime=0, max_cacheable_statement_size=0, ssl=None,
+        direct_tls=None, server_settings=None, target_session_attrs=None, krbsrvname=None, gsslib=None, service=None,
+        servicefile=None,
+    )  # fmt: skip
+    return parameters.user, parameters.password, parameters.database
+
+
+@pytest.mark.parametrize(
+    ("content", "mistake"),
+    [
+        (None, "No such file or directory"),
+        (b"", "empty"),
+        (b"\n", "empty"),
+        (b"s3cret\ns3cond\n", "more than one line"),
+        (b"s3cret\0", "more than one line"),
+        (b"s3cret\xff", "not UTF-8"),
+        (b"s3cret" * 1000, "longer than 4096 bytes"),
+    ],
+)
+def test_a_file_that_holds_no_password_is_a_mistake(
+    content: bytes | None, mistake: str, tmp_path: Path
+) -> None:
+    """The variable and the file are named, its content is not."""
+    file = tmp_path / "password"
+    if content is not None:
+        file.write_bytes(content)
+    environ = {
+        "VALGNATT_DATABASE_URL": "postgresql://clerk@db/night",
+        "VALGNATT_DATABASE_PASSWORD_FILE": str(file),
+    }
+    (told,) = mistakes(environ)
+    assert told == f"VALGNATT_DATABASE_PASSWORD_FILE: {file}: {mistake}"
+
+
+def test_a_password_has_one_place_and_belongs_to_a_url(tmp_path: Path) -> None:
+    """Two passwords for one login, or one for none, are mistakes."""
+    file = tmp_path / "password"
+    file.write_text("other")
+    for url in (URL, "postgresql://clerk@db/night?password=s3cret"):
+        (told,) = mistakes(
+            {"VALGNATT_DATABASE_URL": url.replace("/r@", "%2Fr@")}, database_password_file=file
+        )
+        assert told == f"--database-password-file: {file}: the URL names a password already"
+    for environ in ({}, {"VALGNATT_FEED_DATABASE_URL": "none"}):
+        (told,) = mistakes(environ, feed_database_password_file=file)
+        assert told == "--feed-database-password-file: needs feed_database_url too"
+
+
+def test_the_password_of_libpq_goes_to_one_login_only() -> None:
+    """PGPASSWORD is the owner's where an owner is named: no feed gets it besides."""
+    owner, feed = "postgresql://clerk@db/night", "postgresql://reader@db/night"
+    both = {"VALGNATT_DATABASE_URL": owner, "VALGNATT_FEED_DATABASE_URL": feed, "PGPASSWORD": "s3cret"}
+    assert load(both) == Config(database_url=f"{owner}?password=s3cret", feed_database_url=feed)
+    assert load({**both, "VALGNATT_DATABASE_URL": ""}) == Config(feed_database_url=f"{feed}?password=s3cret")
+    named = both["VALGNATT_DATABASE_URL"] = "postgresql://clerk:own@db/night"
+    assert load(both).database_url == named
+
+
+def test_each_process_gets_what_its_role_needs_and_nothing_else() -> None:
+    """No feed gets the owner's login, no push process the feeds'; what a role does not use has its default."""
+    odd: dict[str, Any] = {
+        knob.name: _other(knob.name, knob.default)
+        for knob in knobs()
+        if knob.name not in ("role", "proxy_header")
+    }
+    config = Config(**odd)
+    for role, other in (("push", "feed"), ("feed", "push")):
+        given = config_for(config, role)
+        for knob in knobs():
+            expected = knob.default if knob.process in (other, "supervisor") else getattr(config, knob.name)
+            assert getattr(given, knob.name) == expected, knob.name
+    assert config_for(config, "feed").database_url is None
+    assert config_for(config, "push").feed_database_url is None
+
+
+def _other(name: str, default: object) -> object:
+    if name.endswith("_url"):
+        return f"postgresql://{name}:s3cret@db/night"
+    return (
+        Path(f"/{name}")
+        if default is None or isinstance(default, Path)
+        else (f"10.{len(name)}.0.0/16",)
+        if (default == ())
+        else type(default)(17)
+    )  # type: ignore[call-arg]
+
+
+def test_every_knob_with_a_secret_belongs_to_one_role() -> None:
+    """One that is added later has to say which."""
+    assert {knob.process for knob in knobs() if knob.secret} == {"push", "feed"}
+    assert not [knob.name for knob in knobs() if knob.secret and knob.process == "every"]
+    assert not [knob.name for knob in knobs() if knob.name.endswith("_key") and knob.process == "every"]
+
+
+def test_feeds_without_a_login_of_their_own_get_the_owners() -> None:
+    """It works, with a warning, as a feed's address and not as the owner's."""
+    given = config_for(Config(database_url=URL), "feed")
+    assert (given.database_url, given.feed_database_url) == (None, URL)
 
 
 def test_paths_are_absolute(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,6 @@ from gateway.doctor.facts import (
     Drawn,
     Election,
     Facts,
-    FeedAccess,
     Process,
     Standby,
 )
@@ -38,6 +37,7 @@ from gateway.election.registry import read_registry
 from gateway.generator import GeneratedElection
 from gateway.journal.administration import TokenSummary, administration
 from gateway.journal.embedded import EmbeddedPostgres
+from gateway.journal.feed_login import FeedLogin
 from gateway.journal.migrate import migrate, migrations
 from gateway.web.tls import Certificate
 from tests.conftest import Database as Addresses
@@ -138,9 +138,7 @@ def facts(registry: dict[str, Any]) -> Facts:
         now=NOW,
         config=config,
         database=a_database(),
-        feed_access=FeedAccess(
-            user="reader", own_address=True, superuser=False, readable=[], role_readable=[]
-        ),
+        feed_login=FeedLogin(user="reader", database="valgnatt"),
         elections=[an_election(registry)],
         certificates=[certificate],
         doors=[
@@ -209,7 +207,7 @@ def test_a_sound_installation_has_nothing_to_complain_of(facts: Facts) -> None:
 def test_a_database_that_is_away_is_one_error_and_the_rest_is_looked_at(facts: Facts) -> None:
     """What hangs on it is left out, not guessed."""
     away = changed(
-        facts, database=None, database_mistake="db: ConnectionRefusedError", feed_access=None, elections=[]
+        facts, database=None, database_mistake="db: ConnectionRefusedError", feed_login=None, elections=[]
     )
     the_one(away, "error", "database", "ConnectionRefusedError", "VALGNATT_DATABASE_URL")
     assert {"push door", "knobs"} <= {each.check for each in findings_of(away)}
@@ -270,13 +268,18 @@ def test_connections_are_counted_as_processes_open_them() -> None:
 
 
 def test_what_feeds_may_read_is_told(facts: Facts) -> None:
-    """Worst where the role itself may, which would show it to everyone."""
-    leaking = changed(facts, feed_access__role_readable=["report"], feed_access__readable=["report"])
-    the_one(leaking, "error", "feed role", "report", "embargo")
-    the_one(changed(facts, feed_access__readable=["token"]), "warning", "feed role", "reader", "token")
-    same = changed(facts, feed_access__own_address=False, feed_access__superuser=True)
-    the_one(same, "warning", "feed role", "VALGNATT_FEED_DATABASE_URL")
-    the_one(changed(facts, feed_access=None, feed_access_mistake="denied"), "error", "feed role", "denied")
+    """Worst where the role itself may, which would show it to everyone; the statement that ends it is there."""
+    leaking = changed(facts, feed_login__role_objects=["valgnatt.report"])
+    the_one(leaking, "error", "feed role", "valgnatt.report", "embargo", "REVOKE ALL ON valgnatt.report FROM")
+    more = changed(facts, feed_login__objects=["valgnatt.token"], feed_login__roles=["pg_monitor"])
+    the_one(more, "error", "feed role", "reader", "valgnatt.token", "REVOKE pg_monitor FROM reader")
+    for member in ("superuser", "owner"):
+        same = changed(facts, **{f"feed_login__{member}": True})
+        the_one(same, "error", "feed role", "VALGNATT_FEED_DATABASE_URL", "CREATE ROLE valgnatt_reader LOGIN")
+    the_one(
+        changed(facts, feed_login__temporary=True), "warning", "feed role", "REVOKE TEMPORARY ON DATABASE"
+    )
+    the_one(changed(facts, feed_login=None, feed_login_mistake="denied"), "error", "feed role", "denied")
 
 
 def test_tokens_are_judged_by_what_they_leave_uncovered(facts: Facts, registry: dict[str, Any]) -> None:
@@ -578,7 +581,7 @@ def test_it_is_told_in_lines_for_people_too(durable: Addresses, gateway: Gateway
     """The same, with an arrow before what to do; no password, and no colour where nobody can see one."""
     ended = run_doctor(
         "--push-url", gateway.push_url, "--feed-url", gateway.feed_url, "--admin-url", gateway.admin_url,
-        database_url=durable.url,
+        database_url=durable.url, feed_database_url=durable.feed_url,
     )  # fmt: skip
     lines = ended.stdout.decode().splitlines()
     assert ended.returncode == 0, ended
@@ -635,7 +638,8 @@ def test_a_feed_role_that_may_read_too_much_is_an_error(durable: Addresses, gate
     finally:
         execute(durable.url, "REVOKE SELECT (unit) ON valgnatt.report FROM valgnatt_feed")
     owners = doctor(Addresses(durable.url, durable.url), gateway)
-    assert owners.of("feed role").level == "warning"
+    assert owners.errors == {"feed role"}
+    assert "CREATE ROLE valgnatt_reader LOGIN" in owners.of("feed role").do
 
 
 def test_an_expired_certificate_is_an_error(

@@ -3,12 +3,14 @@
 import asyncio
 import os
 import select
+import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from structlog.testing import capture_logs
 from gateway import supervisor, workers
 from gateway.config import Config
 from gateway.control import ListenError, listen_socket
-from gateway.supervisor import Ports, Supervisor, supervise
+from gateway.supervisor import Ports, Supervisor, supervise, worker_environment
 from gateway.workers import Backoff
 
 SCRIPT = str(Path(__file__).with_name("supervised.py"))
@@ -129,10 +131,10 @@ class Supervising:
 
 
 @asynccontextmanager
-async def a_supervisor(mode: str, **knobs: Any) -> AsyncIterator[Supervising]:
+async def a_supervisor(mode: str, before: Sequence[str] = (), **knobs: Any) -> AsyncIterator[Supervising]:
     config = msgspec.json.encode(a_config(**knobs), enc_hook=str)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, SCRIPT, "supervise", config, mode, stdout=PIPE, stderr=PIPE
+        *before, sys.executable, SCRIPT, "supervise", config, mode, stdout=PIPE, stderr=PIPE
     )
     try:
         yield Supervising(process)
@@ -220,11 +222,78 @@ async def test_a_worker_that_alone_is_told_to_end_drains_and_comes_back() -> Non
 async def test_no_secret_is_on_a_command_line_or_in_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker's configuration comes down its line, so nobody who lists processes learns a password."""
     monkeypatch.setenv("VALGNATT_DATABASE_URL", SECRET)
+    monkeypatch.setenv("PGPASSWORD", "s3cret")
     async with a_machine(role="push") as machine:
-        process = Path(f"/proc/{(await machine.workers())['push-0']['pid']}")
-        assert b"push-0" in (process / "cmdline").read_bytes()
-        assert b"s3cret" not in (process / "cmdline").read_bytes()
-        assert b"VALGNATT" not in (process / "environ").read_bytes()
+        worker = (await machine.workers())["push-0"]
+        command = Path(f"/proc/{worker['pid']}/cmdline").read_bytes()  # noqa: ASYNC240
+        assert b"push-0" in command
+        assert b"s3cret" not in command
+        inherited = orjson.loads(await answer(worker["port"], "environ"))
+        assert inherited["PATH"] == os.environ["PATH"]
+        assert not [name for name, value in inherited.items() if "VALGNATT" in name or "s3cret" in value]
+
+
+def test_a_worker_inherits_no_variable_that_looks_like_a_secret() -> None:
+    """By its name, or by a password in its value; whatever else an operator sets goes on."""
+    kept = {"PATH": "/bin", "TZ": "UTC", "OTEL_EXPORTER_OTLP_HEADERS": "key=1", "PGSSLMODE": "verify-full"}
+    left_out = {
+        "VALGNATT_FEED_PORT": "1",
+        "PGPASSWORD": "x",
+        "READER_PASSWORD": "x",
+        "DB_SECRET": "x",
+        "CREDENTIALS_DIRECTORY": "/run/credentials/x",
+        "VAULT_TOKEN": "x",
+        "DATABASE_URL": SECRET,
+        "DSN": "host=db password=s3cret",
+    }
+    assert worker_environment({**left_out, **kept}) == kept
+
+
+async def test_each_worker_is_sent_only_the_login_of_its_role() -> None:
+    """Down the line comes what the role needs: a feed process never has the owner's password."""
+    reader = "postgresql://reader:other@nowhere/db"
+    async with a_machine(feed_database_url=reader) as machine:
+        told = {
+            name: orjson.loads(await answer(worker["port"], "config"))
+            for name, worker in (await machine.workers()).items()
+        }
+    urls = {name: (config["database_url"], config["feed_database_url"]) for name, config in told.items()}
+    assert urls == {"push-0": (SECRET, None), "feed-0": (None, reader)}
+
+
+async def test_no_other_process_of_the_same_user_can_read_a_worker() -> None:
+    """Its memory and environment are closed to all but whoever may trace any process; so are the supervisor's."""
+    open_to_all = await asyncio.create_subprocess_exec(*unprivileged(), "cat", stdin=PIPE, stdout=PIPE)
+    assert open_to_all.stdin is not None
+    assert open_to_all.stdout is not None
+    open_to_all.stdin.write(b"there\n")
+    await open_to_all.stdout.readline()  # it has laid down its privileges
+    readable = can_be_read(open_to_all.pid)
+    await open_to_all.communicate(b"")
+    assert readable, "else the rest shows nothing"
+    async with a_supervisor("good", before=unprivileged()) as supervising:
+        machine = await supervising.machine()
+        pids = [worker["pid"] for worker in (await machine.workers()).values()]
+        closed = {pid: can_be_read(pid) for pid in [*pids, supervising.process.pid]}
+        supervising.process.terminate()
+        await supervising.process.wait()
+    assert list(closed.values()) == [False] * 3
+
+
+def unprivileged() -> list[str]:
+    """Return the words before a command that has it run as our user without any capability."""
+    if os.geteuid() != 0:
+        return []
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        pytest.skip("root needs setpriv to lay down its privileges")
+    return [setpriv, "--bounding-set=-all", "--inh-caps=-all"]
+
+
+def can_be_read(pid: int) -> bool:
+    """Whether a process of our user, without any capability, can read the environment of another."""
+    read = [*unprivileged(), "cat", f"/proc/{pid}/environ"]
+    return subprocess.run(read, capture_output=True, check=False).returncode == 0
 
 
 async def test_five_starts_in_vain_end_everything() -> None:

@@ -101,9 +101,16 @@ def _stat(pid: int) -> tuple[int, ...] | None:
 
 
 def pss_kb(pid: int) -> int:
-    """The memory of a process, what it shares counted in parts; 0 if it cannot be seen."""
+    """The memory of a process, what it shares counted in parts; 0 if it has ended.
+
+    The gateway's processes show it to root alone. Raises PermissionError.
+    """
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except PermissionError as error:
+        raise PermissionError(
+            f"only root may measure the memory of process {pid}: run this as root"
+        ) from error
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)

@@ -4,8 +4,9 @@ import hashlib
 from collections.abc import Iterator
 
 from gateway.config import Config
-from gateway.doctor.facts import Database, Facts, FeedAccess
+from gateway.doctor.facts import Database, Facts
 from gateway.doctor.findings import Finding, duration, error, ok, size, some, warning
+from gateway.journal.feed_login import excesses
 from gateway.journal.migrate import migrations
 
 VERSION_LEAST = 15
@@ -148,40 +149,20 @@ def _connections(database: Database, config: Config) -> Finding:
 
 
 def _feed(facts: Facts) -> Iterator[Finding]:
-    access = facts.feed_access
+    login = facts.feed_login
     if facts.config.role == "push" or facts.database is None or not facts.database.applied:
         return
-    if access is None:
+    if login is None:
         yield error(
             "feed role",
-            f"the feeds' address is of no use: {facts.feed_access_mistake}",
+            f"the feeds' address is of no use: {facts.feed_login_mistake}",
             "put VALGNATT_FEED_DATABASE_URL right; its user has to be a member of the role valgnatt_feed",
         )
         return
-    yield _feed_rights(access)
-
-
-def _feed_rights(access: FeedAccess) -> Finding:
-    if access.role_readable:
-        return error(
-            "feed role",
-            f"the role valgnatt_feed can read {some(access.role_readable)}: what is under embargo could leak",
-            "revoke what was granted to it besides the three views that the migrations name",
-        )
-    if access.own_address and (access.superuser or access.readable):
-        what = "is a superuser" if access.superuser else f"could read {some(access.readable)}"
-        return warning(
-            "feed role",
-            f"feeds lay down their rights, but their user {access.user} {what}",
-            "give the feeds a user that is a member of valgnatt_feed and of nothing else",
-        )
-    if access.superuser or access.readable:
-        return warning(
-            "feed role",
-            f"feeds lay down their rights, but log in as {access.user}, who may read everything",
-            "give them a user of their own, a member of valgnatt_feed, in VALGNATT_FEED_DATABASE_URL",
-        )
-    return ok("feed role", f"feeds log in as {access.user}, who cannot read unpublished reports or tokens")
+    found = [Finding("feed role", each.level, each.what, each.do) for each in excesses(login)]
+    yield from found or [
+        ok("feed role", f"feeds log in as {login.user}, who cannot read unpublished reports or tokens")
+    ]
 
 
 def _archive(database: Database) -> Finding:

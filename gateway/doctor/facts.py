@@ -9,6 +9,7 @@ import msgspec
 from gateway.config import Config
 from gateway.election.registry import Registry
 from gateway.journal.administration import TokenSummary
+from gateway.journal.feed_login import FeedLogin
 
 
 class Standby(msgspec.Struct, frozen=True):
@@ -39,19 +40,6 @@ class Database(msgspec.Struct, frozen=True, kw_only=True):
     clock_ahead_s: float
     """By how much its clock is ahead of ours."""
     clock_known_within_s: float
-
-
-class FeedAccess(msgspec.Struct, frozen=True, kw_only=True):
-    """What the feeds' address leads to, and what its user may do."""
-
-    user: str
-    own_address: bool
-    """Whether it is not simply that of the push processes."""
-    superuser: bool
-    readable: Sequence[str]
-    """Tables that are none of its business and that its user could read."""
-    role_readable: Sequence[str]
-    """Likewise after it took on the feeds' role."""
 
 
 class Election(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,8 +104,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     database: Database | None
     database_mistake: str = ""
     """Why it is None."""
-    feed_access: FeedAccess | None = None
-    feed_access_mistake: str = ""
+    feed_login: FeedLogin | None = None
+    feed_login_mistake: str = ""
     elections: Sequence[Election] = ()
     certificates: Sequence[CertificateFile] = ()
     doors: Sequence[Door] = ()

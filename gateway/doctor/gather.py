@@ -26,14 +26,14 @@ from gateway.doctor.facts import (
     Drawn,
     Election,
     Facts,
-    FeedAccess,
     Process,
     Standby,
 )
 from gateway.errors import GatewayError
 from gateway.journal.administration import administration
-from gateway.journal.connection import FEED_ROLE, Connection, answering, connect
+from gateway.journal.connection import Connection, answering, connect
 from gateway.journal.embedded import find
+from gateway.journal.feed_login import FeedLogin, read_feed_login
 from gateway.web.map_file import BadMap, read_map
 from gateway.web.tls import NO_CHECK_TIME, BadCertificate, Certificate, feed_certificate, push_certificate
 
@@ -42,8 +42,6 @@ KNOCK_S = 5.0
 ROUNDS = 5
 """How often the database is asked for the time; the quickest answer tells most."""
 
-_SECRET_TABLES = ("report", "token", "head", "contact", "act", "election")
-"""Tables of which feeds see views alone."""
 _SETTINGS = (
     "fsync", "full_page_writes", "synchronous_commit", "synchronous_standby_names", "max_connections",
     "superuser_reserved_connections", "reserved_connections", "archive_mode", "max_wal_size",
@@ -62,8 +60,8 @@ async def gather(config: Config, addresses: Addresses) -> Facts:
     """Return everything there is to know."""
     url, feed_url, mistake = _database_urls(config)
     database: Database | None = None
-    access: FeedAccess | None = None
-    access_mistake = ""
+    login: FeedLogin | None = None
+    login_mistake = ""
     elections: list[Election] = []
     if url is not None:
         try:
@@ -73,9 +71,9 @@ async def gather(config: Config, addresses: Addresses) -> Facts:
             mistake = str(error)
     if database is not None and feed_url is not None and database.applied:
         try:
-            access = await _feed_access(feed_url, own_address=feed_url != url)
+            login = await read_feed_login(feed_url)
         except GatewayError as error:
-            access_mistake = str(error)
+            login_mistake = str(error)
     doors, processes = await _doors(config, addresses)
     free = _disk(config) if config.database_url is None else None
     return Facts(
@@ -83,8 +81,8 @@ async def gather(config: Config, addresses: Addresses) -> Facts:
         config=config,
         database=database,
         database_mistake=mistake,
-        feed_access=access,
-        feed_access_mistake=access_mistake,
+        feed_login=login,
+        feed_login_mistake=login_mistake,
         elections=elections,
         certificates=[*_certificates(config)],
         doors=doors,
@@ -185,34 +183,6 @@ async def _clock(connection: Connection) -> tuple[float, float]:
         if (after - before) / 2 < best[1]:
             best = (there.timestamp() - (before + after) / 2, (after - before) / 2)
     return best
-
-
-async def _feed_access(url: str, *, own_address: bool) -> FeedAccess:
-    """Log in as a feed does. Raises JournalUnavailable."""
-    connection = await connect(url, feed=True)
-    try:
-        with answering():
-            user: str = await connection.fetchval("SELECT session_user")
-            readable: dict[str, list[str]] = {}
-            for role in (user, FEED_ROLE):
-                rows = await connection.fetch(
-                    "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-                    " WHERE n.nspname = 'valgnatt' AND c.relname = ANY ($2)"
-                    " AND has_any_column_privilege($1, c.oid, 'SELECT') ORDER BY 1",
-                    role,
-                    list(_SECRET_TABLES),
-                )
-                readable[role] = [row["relname"] for row in rows]
-            superuser = await connection.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = $1", user)
-            return FeedAccess(
-                user=user,
-                own_address=own_address,
-                superuser=bool(superuser),
-                readable=readable[user],
-                role_readable=readable[FEED_ROLE],
-            )
-    finally:
-        connection.terminate()
 
 
 async def _elections(url: str) -> list[Election]:

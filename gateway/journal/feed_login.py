@@ -1,0 +1,180 @@
+"""What the database user of the feeds may do, and what of that it must not be able to do.
+
+A feed logs in and takes on the role `valgnatt_feed`, but RESET ROLE undoes that: a feed under an attacker's control has
+every right of the user it logged in as. So that user needs to be a login of its own, a member of `valgnatt_feed` and of
+no other role. `serve` warns and `doctor` complains where it is not.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import msgspec
+
+from gateway.journal.connection import FEED_ROLE, answering, connect
+
+
+class FeedLogin(msgspec.Struct, frozen=True, kw_only=True):
+    """The user that feeds log in as, as the server describes it. Names of objects are quoted as SQL needs them."""
+
+    user: str
+    database: str
+    superuser: bool = False
+    owner: bool = False
+    """Whether it owns the schema or the database, or is a member of a role that does."""
+    attributes: Sequence[str] = ()
+    """CREATEROLE, CREATEDB, REPLICATION, BYPASSRLS."""
+    roles: Sequence[str] = ()
+    """Roles other than valgnatt_feed of which it is a member, directly or not."""
+    grants_role: bool = False
+    """Whether it may grant valgnatt_feed to others."""
+    creates_in: Sequence[str] = ()
+    """Schemas and the database, where it has the right CREATE: `SCHEMA public`."""
+    temporary: bool = False
+    """Whether it may create temporary tables."""
+    objects: Sequence[str] = ()
+    """Tables and functions to which it has a right that valgnatt_feed does not have."""
+    role_objects: Sequence[str] = ()
+    """Tables, and functions not meant for it, to which valgnatt_feed has a right."""
+
+
+class Excess(msgspec.Struct, frozen=True):
+    """A right too many, and how to take it away."""
+
+    level: Literal["warning", "error"]
+    what: str
+    do: str
+
+
+def login_of_its_own(login: FeedLogin) -> str:
+    """Return the SQL that makes the login a feed needs."""
+    return (
+        f"CREATE ROLE valgnatt_reader LOGIN PASSWORD '…' IN ROLE {FEED_ROLE};"
+        f" REVOKE CONNECT, TEMPORARY ON DATABASE {login.database} FROM PUBLIC;"
+        f" GRANT CONNECT ON DATABASE {login.database} TO {FEED_ROLE};"
+    )
+
+
+def excesses(login: FeedLogin) -> Iterator[Excess]:
+    """Return every right that a feed's login has and should not have, the worst first."""
+    if login.role_objects:
+        yield Excess(
+            "error",
+            f"the role {FEED_ROLE} has rights to {_some(login.role_objects)}: reports under embargo could leak",
+            f"as the owner: REVOKE ALL ON {login.role_objects[0]} FROM {FEED_ROLE}, PUBLIC;",
+        )
+    if login.superuser or login.owner:
+        who = "is a superuser" if login.superuser else "owns the record"
+        yield Excess(
+            "error",
+            f"feeds log in as {login.user}, who {who}: RESET ROLE gives a feed every report under embargo",
+            f"as a database administrator: {login_of_its_own(login)} then name that user in"
+            " VALGNATT_FEED_DATABASE_URL",
+        )
+        return
+    user = login.user
+    rights = [(f"is a member of {role}", f"REVOKE {role} FROM {user};") for role in login.roles]
+    if login.grants_role:
+        rights.append(
+            (f"may grant {FEED_ROLE} to others", f"REVOKE ADMIN OPTION FOR {FEED_ROLE} FROM {user};")
+        )
+    rights += [(f"has {each}", f"ALTER ROLE {user} NO{each};") for each in login.attributes]
+    rights += [
+        (f"may create objects in {place}", f"REVOKE CREATE ON {place} FROM {user}, PUBLIC;")
+        for place in login.creates_in
+    ]
+    rights += [(f"has rights to {name}", f"REVOKE ALL ON {name} FROM {user};") for name in login.objects]
+    if rights:
+        yield Excess(
+            "error",
+            f"feeds log in as {login.user}, who {_some([what for what, _ in rights])}",
+            f"as a database administrator: {' '.join(do for _, do in rights[:SHOWN])}",
+        )
+    if login.temporary:
+        yield Excess(
+            "warning",
+            f"feeds log in as {login.user}, who may create temporary tables, and so fill the disk",
+            f"as the owner: REVOKE TEMPORARY ON DATABASE {login.database} FROM PUBLIC, {login.user}, {FEED_ROLE};",
+        )
+
+
+SHOWN = 8
+"""Names in a message; the rest is counted."""
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:SHOWN])
+    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
+
+
+_OWNS = """
+SELECT pg_has_role($1, n.nspowner, 'MEMBER') OR pg_has_role($1, d.datdba, 'MEMBER')
+FROM pg_namespace n, pg_database d WHERE n.nspname = 'valgnatt' AND d.datname = current_database()
+"""
+_ROLES = """
+SELECT quote_ident(rolname) FROM pg_roles
+WHERE rolname NOT IN ($1, $2) AND pg_has_role($1, oid, 'MEMBER') ORDER BY rolname
+"""
+_CREATES_IN = """
+SELECT 'DATABASE ' || quote_ident(current_database()) WHERE has_database_privilege($1, current_database(), 'CREATE')
+UNION ALL
+SELECT 'SCHEMA ' || quote_ident(nspname) FROM pg_namespace
+WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND has_schema_privilege($1, oid, 'CREATE')
+"""
+_OBJECTS = """
+SELECT CASE WHEN c.relkind = 'S' THEN 'SEQUENCE ' ELSE '' END
+       || quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name, c.relkind = 'v' AS meant
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+  AND CASE WHEN c.relkind = 'S' THEN has_sequence_privilege($1, c.oid, 'USAGE, SELECT, UPDATE')
+           ELSE has_table_privilege($1, c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')
+                OR has_any_column_privilege($1, c.oid, 'SELECT, INSERT, UPDATE, REFERENCES') END
+UNION ALL
+SELECT 'FUNCTION ' || quote_ident(n.nspname) || '.' || quote_ident(p.proname)
+       || '(' || pg_get_function_identity_arguments(p.oid) || ')', p.proname ~ '^public_'
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE n.nspname = 'valgnatt' AND has_function_privilege($1, p.oid, 'EXECUTE')
+ORDER BY 1
+"""
+"""What a role has rights to; `meant`: views, and functions whose name says that they are for everyone."""
+
+
+async def read_feed_login(url: str) -> FeedLogin:
+    """Log in as a feed does, and ask the server what that user may do. Raises JournalUnavailable."""
+    connection = await connect(url, feed=True)
+    try:
+        with answering():
+            user: str = await connection.fetchval("SELECT session_user")
+            attributes = await connection.fetchrow(
+                "SELECT quote_ident(rolname) AS name, quote_ident(current_database()) AS database, rolsuper,"
+                " rolcreaterole, rolcreatedb, rolreplication, rolbypassrls,"
+                " has_database_privilege(rolname, current_database(), 'TEMPORARY') AS temporary,"
+                " pg_has_role(rolname, $2, 'MEMBER WITH ADMIN OPTION') AS grants_role"
+                " FROM pg_roles WHERE rolname = $1",
+                user,
+                FEED_ROLE,
+            )
+            assert attributes is not None
+            named = [
+                name
+                for name in ("CREATEROLE", "CREATEDB", "REPLICATION", "BYPASSRLS")
+                if attributes[f"rol{name.lower()}"]
+            ]
+            of_role = await connection.fetch(_OBJECTS, FEED_ROLE)
+            known = {row["name"] for row in of_role}
+            return FeedLogin(
+                user=attributes["name"],
+                database=attributes["database"],
+                superuser=attributes["rolsuper"],
+                owner=bool(await connection.fetchval(_OWNS, user)),
+                attributes=named,
+                roles=[row[0] for row in await connection.fetch(_ROLES, user, FEED_ROLE)],
+                grants_role=attributes["grants_role"],
+                creates_in=[row[0] for row in await connection.fetch(_CREATES_IN, user)],
+                temporary=attributes["temporary"],
+                objects=[
+                    row["name"] for row in await connection.fetch(_OBJECTS, user) if row["name"] not in known
+                ],
+                role_objects=[row["name"] for row in of_role if not row["meant"]],
+            )
+    finally:
+        connection.terminate()

@@ -1,0 +1,167 @@
+"""What the feeds' database user may do: as a server describes it, and what of that is too much."""
+
+import itertools
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from gateway.errors import JournalUnavailable
+from gateway.journal.feed_login import FeedLogin, excesses, read_feed_login
+from tests.conftest import Database
+from tests.running import Gateway, running
+from tests.web.doors import until
+
+_numbers = itertools.count(1)
+
+
+class Login:
+    """A database user made for one test."""
+
+    def __init__(self, owner: "asyncpg.Connection[asyncpg.Record]", database: Database) -> None:
+        self.name = f"reader_{next(_numbers)}"
+        self._owner = owner
+        parts = urlsplit(database.url)
+        self.url = parts._replace(netloc=f"{self.name}:s3cret@").geturl()
+
+    async def may(self, *statements: str) -> FeedLogin:
+        """Grant something, and read what the server says then; `{me}` is the user."""
+        for statement in statements:
+            await self._owner.execute(statement.format(me=self.name))
+        return await read_feed_login(self.url)
+
+
+@pytest.fixture
+async def login(database: Database) -> AsyncIterator[Login]:
+    """A user as the documents say it should be: a member of valgnatt_feed, in a database closed to everyone else."""
+    owner = await asyncpg.connect(database.url)
+    name = urlsplit(database.url).path[1:]
+    made = Login(owner, database)
+    await owner.execute(f"CREATE ROLE {made.name} LOGIN PASSWORD 's3cret' IN ROLE valgnatt_feed")
+    await owner.execute(f"REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC")
+    await owner.execute(f"GRANT CONNECT ON DATABASE {name} TO valgnatt_feed")
+    try:
+        yield made
+    finally:
+        await owner.execute(f"REASSIGN OWNED BY {made.name} TO CURRENT_USER; DROP OWNED BY {made.name}")
+        await owner.execute(f"DROP ROLE {made.name}")
+        await owner.close()
+
+
+def found(login: FeedLogin) -> list[tuple[str, str, str]]:
+    return [(each.level, each.what, each.do) for each in excesses(login)]
+
+
+async def test_a_login_that_is_a_member_of_the_feeds_role_alone_has_no_right_too_many(login: Login) -> None:
+    """As the statement that `doctor` gives makes it."""
+    assert found(await login.may()) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("ALTER ROLE {me} SUPERUSER", "is a superuser"),
+        ("ALTER ROLE {me} CREATEROLE", "has CREATEROLE"),
+        ("ALTER ROLE {me} REPLICATION", "has REPLICATION"),
+        ("GRANT pg_monitor TO {me}", "is a member of pg_monitor"),
+        ("GRANT pg_read_all_data TO {me}", "is a member of pg_read_all_data"),
+        ("GRANT valgnatt_feed TO {me} WITH ADMIN OPTION", "may grant valgnatt_feed to others"),
+        ("ALTER SCHEMA valgnatt OWNER TO {me}", "owns the record"),
+        ("GRANT CREATE ON SCHEMA valgnatt TO {me}", "may create objects in SCHEMA valgnatt"),
+        ("GRANT SELECT ON valgnatt.token TO {me}", "has rights to valgnatt.token"),
+        ("GRANT SELECT (body) ON valgnatt.report TO {me}", "has rights to valgnatt.report"),
+        (
+            "GRANT USAGE ON SEQUENCE valgnatt.act_key_seq TO {me}",
+            "has rights to SEQUENCE valgnatt.act_key_seq",
+        ),
+        ("GRANT EXECUTE ON FUNCTION valgnatt.refuse_change() TO {me}", "FUNCTION valgnatt.refuse_change()"),
+    ],
+)
+async def test_each_right_too_many_is_an_error_with_its_remedy(
+    statement: str, words: str, login: Login
+) -> None:
+    """Whatever kind of right it is, and the statement that takes it away is there."""
+    ((level, what, do),) = found(await login.may(statement))
+    assert level == "error"
+    assert words in what
+    assert login.name in what
+    assert "REVOKE" in do or "ALTER ROLE" in do or "CREATE ROLE" in do
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["GRANT SELECT (unit) ON valgnatt.report TO valgnatt_feed", "GRANT ALL ON valgnatt.act TO PUBLIC"],
+)
+async def test_rights_of_the_feeds_role_itself_are_found(statement: str, login: Login) -> None:
+    """Those would show to every feed, whatever its login."""
+    ((level, what, do),) = found(await login.may(statement))
+    assert (level, do[:30]) == ("error", "as the owner: REVOKE ALL ON va")
+    assert "the role valgnatt_feed has rights to valgnatt." in what
+
+
+async def test_temporary_tables_are_a_warning(login: Login, database: Database) -> None:
+    """They fill a disk, and show nothing."""
+    name = urlsplit(database.url).path[1:]
+    ((level, what, do),) = found(await login.may(f"GRANT TEMPORARY ON DATABASE {name} TO PUBLIC"))
+    assert (level, "temporary tables" in what) == ("warning", True)
+    assert (
+        do == f"as the owner: REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC, {login.name}, valgnatt_feed;"
+    )
+
+
+async def test_the_remedies_do_what_they_say(login: Login, database: Database) -> None:
+    """Every statement is given as it has to be typed; where there are very many, the rest comes next time."""
+    name = urlsplit(database.url).path[1:]
+    many = await login.may(
+        "GRANT pg_monitor TO {me}",
+        "ALTER ROLE {me} CREATEDB",
+        "GRANT CREATE ON SCHEMA valgnatt TO {me}",
+        f"GRANT CREATE, TEMPORARY ON DATABASE {name} TO {{me}}",
+        "GRANT ALL ON valgnatt.token, valgnatt.report TO {me}",
+        "GRANT EXECUTE ON FUNCTION valgnatt.refuse_change() TO {me}",
+        "GRANT valgnatt_feed TO {me} WITH ADMIN OPTION",
+        "GRANT ALL ON valgnatt.act TO valgnatt_feed",
+    )
+    assert len(found(many)) == 3
+    while found(many):
+        before, many = many, await login.may(*(do.partition(": ")[2] for _, _, do in found(many)))
+        assert many != before
+    assert found(await login.may()) == []
+
+
+async def test_the_owner_as_a_feed_is_an_error(database: Database) -> None:
+    """What a feed without an address of its own does: it lays down its rights, and could take them up again."""
+    ((level, what, do),) = found(await read_feed_login(database.url))
+    assert level == "error"
+    assert "RESET ROLE" in what
+    assert "CREATE ROLE valgnatt_reader LOGIN" in do
+    assert "VALGNATT_FEED_DATABASE_URL" in do
+
+
+async def test_serve_warns_of_feeds_that_log_in_as_the_owner(database: Database, login: Login) -> None:
+    """At its start, with what to do; it says nothing of a login that is as it should be."""
+
+    def warned(gateway: Gateway) -> list[str]:
+        return [line for line in gateway.log if "the feeds' database user may do too much" in line]
+
+    async def warns() -> bool:
+        return bool(warned(owners))
+
+    async with running(database, feed_database_url="") as owners:
+        await until(warns)
+        (line,) = warned(owners)
+        assert '"level":"warning"' in line
+        assert "RESET ROLE" in line
+        assert "CREATE ROLE valgnatt_reader LOGIN" in line
+    async with running(database, feed_database_url=login.url) as own:
+        pass
+    assert not warned(own)
+
+
+async def test_a_login_that_cannot_take_on_the_role_is_unavailable(login: Login) -> None:
+    with pytest.raises(JournalUnavailable):
+        await login.may(
+            "REVOKE valgnatt_feed FROM {me}",
+            f"GRANT CONNECT ON DATABASE {urlsplit(login.url).path[1:]} TO {{me}}",
+        )
