@@ -14,7 +14,7 @@ from itertools import groupby
 from gateway.election.state import ElectionState
 from gateway.feed.compression import QUICKLY, deflate
 from gateway.feed.selection import Selection, runs_of
-from gateway.wire.events import area_event, block_event, retry_event
+from gateway.wire.events import area_event, block_event, document_of, retry_event
 
 BLOCKS_MAX = 256
 """Blocks kept of one state; whoever needs another evicts the one used longest ago."""
@@ -204,6 +204,10 @@ class BlockMaker:
         if block is not None:
             return block.areas > 0
         return self._state.has_changed_since(sequence, selection.members)
+
+    def document(self, index: int) -> bytes:
+        """Return an area as JSON, as it is in its event."""
+        return document_of(self._event(index))
 
     def _kept(self, key: tuple[str, int]) -> Block | None:
         block = self._blocks.get(key)

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from typing import Protocol
 
 import orjson
@@ -16,6 +17,7 @@ from gateway.election.report import Publication
 from gateway.election.state import CatchUp, Cursor, ElectionState, HistoryChanged
 from gateway.errors import JournalUnavailable
 from gateway.feed.archive import TAIL_MAX, Archive
+from gateway.feed.areas import AreaPages
 from gateway.feed.blocks import BlockMaker
 from gateway.feed.channel import Channel, Reader
 from gateway.feed.selection import Selection, read_selection
@@ -124,6 +126,9 @@ _Key = tuple[str, bool, int]
 """Of a channel: its selection, whether under gzip, and its pace in seconds."""
 
 
+_EDITIONS = count(1)
+
+
 class ElectionFeed:
     """Follows one election. Invariants:
 
@@ -152,6 +157,9 @@ class ElectionFeed:
         self.select = partial(read_selection, self.registry)
         self.state = ElectionState(self.registry)
         self.maker = BlockMaker(self.state)
+        self.areas = AreaPages(self.state, self.maker)
+        self.edition = next(_EDITIONS)
+        """Another one with each state begun anew: with a sequence it names all that is shown."""
         self.transfers = Transfers(self.registry)
         key = self.head.key
         self.archive = Archive(lambda after, most: self._record.publications(key, after, most))

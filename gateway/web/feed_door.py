@@ -1,10 +1,9 @@
 """The feed door: where everyone follows the result. No token, no writing, and no way to the journal's own tables."""
 
 import asyncio
-import hashlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
@@ -13,6 +12,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from gateway.config import Config
+from gateway.election.registry import Area
 from gateway.election.state import Cursor
 from gateway.errors import JournalUnavailable, MalformedCursor
 from gateway.feed.archive import RANGE
@@ -24,7 +24,8 @@ from gateway.feed.selection import PACES_S, BadSelection, Selection
 from gateway.feed.stream import ElectionFeed
 from gateway.metrics import FeedMetrics
 from gateway.web.allowance import Allowance
-from gateway.web.answers import Problem, harden, json_response, problems
+from gateway.web.answers import JSON, Problem, harden, json_response, problems
+from gateway.web.bodies import Bodies, Body, Framed, matches
 from gateway.web.connections import Connections, Tally
 from gateway.web.health import add_health
 from gateway.web.map_file import NO_MAP, read_map
@@ -32,8 +33,6 @@ from gateway.web.pages import ASK_AGAIN, StaticFile, add_pages
 from gateway.web.queries import known_queries
 from gateway.web.takeover import stream_head, take_over
 from gateway.wire.events import (
-    area_document,
-    csv_table,
     parse_cursor,
     publication_event,
     retry_event,
@@ -67,6 +66,7 @@ _PREFLIGHT = {
 }
 """Source: WHATWG Fetch, CORS protocol."""
 _EVENT_STREAM = "text/event-stream"
+_LINES = "application/x-ndjson"
 
 
 class _Wish(NamedTuple):
@@ -98,6 +98,9 @@ class FeedDoor:
         self._allowance = Allowance(None if rate is None else rate << 20, time.monotonic)
         self._retries = Retries(1500, 4500)
         self._farewells = self._retries  # until it is known how many leave
+        self._bodies = Bodies()
+        self._registries: dict[str, tuple[int, Framed]] = {}
+        """Registry documents, by election and edition."""
         self._ending = asyncio.Event()
         drawn = read_map(config.map) if config.map is not None else NO_MAP
         self._map = StaticFile("map.geojson", drawn.body)
@@ -287,8 +290,20 @@ class FeedDoor:
     async def get_election(self, request: web.Request) -> web.Response:
         """`GET /v1/elections/{e}`: the registry, and where its record is."""
         feed = await self._feed(request)
-        document = {**_election_document(feed), "registry": orjson.Fragment(feed.document)}
-        return _tagged(request, to_json(document), "application/json")
+        before = to_json(_election_document(feed))[:-1] + b',"registry":'
+        name, version = ("registry", feed.id), (feed.edition, before)
+        body = self._bodies.get(
+            name, version, lambda: self._framed(feed).body(before, b"}", "application/json")
+        )
+        return _tagged(request, body)
+
+    def _framed(self, feed: ElectionFeed) -> Framed:
+        held = self._registries.get(feed.id)
+        if held is None or held[0] != feed.edition:
+            known = {each.id for each in self._hub.feeds()}
+            self._registries = {name: each for name, each in self._registries.items() if name in known}
+            held = self._registries[feed.id] = feed.edition, Framed(feed.document)
+        return held[1]
 
     async def get_area(self, request: web.Request) -> web.Response:
         """`GET …/areas/{area}`: an area and its children, as JSON or CSV."""
@@ -299,20 +314,9 @@ class FeedDoor:
         area = registry.by_id.get(request.match_info["area"])
         if area is None:
             raise Problem(404, "unknown_area", "not an area of this election")
-        if _wants_csv(request):
-            return _tagged(request, csv_table(feed.state, (area.index, *area.children)), "text/csv")
-        state = feed.state
-        document = {
-            **area_document(state, area.index),
-            "rehearsal": registry.rehearsal,
-            "record": {
-                "sequence": state.sequence,
-                "chain": state.chain.hex(),
-                "published_at": state.published_at,
-            },
-            "children": [area_document(state, index) for index in area.children],
-        }
-        return _tagged(request, to_json(document), "application/json")
+        table = _wants_csv(request)
+        name = ("table" if table else "area", feed.id, area.id)
+        return _tagged(request, self._bodies.get(name, _moment(feed), partial(_area_body, feed, area, table)))
 
     async def _wait_at_least(self, feed: ElectionFeed, text: str, client: str) -> None:
         sequence = _number("at_least", text, 0, 2**53)
@@ -327,14 +331,32 @@ class FeedDoor:
 
     async def get_publications(self, request: web.Request) -> web.StreamResponse:
         """`GET …/publications`: every publication in order, as lines or as an event stream."""
-        if _wants(request, _EVENT_STREAM, "application/x-ndjson"):
+        if _wants(request, _EVENT_STREAM, _LINES):
             return await self._stream(request)
         feed = await self._feed(request)
         after = _number("after", request.query.get("after", "0"), 0, 2**53)
         limit = _number("limit", request.query.get("limit", str(LIMIT_DEFAULT)), 1, LIMIT_MAX)
-        lines = await _lines(feed, after + 1, after + limit)
         headers = {**_PUBLIC, "Vary": "Accept"}
-        return web.Response(body=b"".join(lines), content_type="application/x-ndjson", headers=headers)
+        if after % LIMIT_DEFAULT == 0 and limit in (LIMIT_DEFAULT, LIMIT_MAX):
+            body = await self._lines_body(feed, after, limit)
+            return web.Response(body=body.plain, content_type=_LINES, headers=headers)
+        client = self._connections.client(request)
+        self._require_allowance(client)
+        lines = await _lines(feed, after + 1, after + limit)
+        joined = b"".join(lines)
+        self._allowance.use(client, len(joined))
+        return web.Response(body=joined, content_type=_LINES, headers=headers)
+
+    async def _lines_body(self, feed: ElectionFeed, after: int, limit: int) -> Body:
+        """Return so many publications as lines: one body for all who ask for the same."""
+        name = ("lines", feed.id, after, limit)
+        version = (feed.edition, min(after + limit, feed.state.sequence))
+        body = self._bodies.find(name, version)
+        if body is None:
+            lines = await _lines(feed, after + 1, after + limit)
+            chain = orjson.loads(lines[-1])["chain"] if lines else ""
+            body = self._bodies.get(name, version, lambda: Body(b"".join(lines), _LINES, tag=chain))
+        return body
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         """Send each publication, none skipped; a reader that does not keep up is waited for, not queued for."""
@@ -373,15 +395,12 @@ class FeedDoor:
         return response
 
     async def _write_publications(self, response: web.StreamResponse, feed: ElectionFeed, after: int) -> int:
-        lines = await feed.archive.lines(after + 1, after + STREAM_CHUNK) if feed.settled else []
+        last = after - after % STREAM_CHUNK + STREAM_CHUNK  # whoever comes from where meets the others there
+        lines = await feed.archive.lines(after + 1, last) if feed.settled else []
         if lines:
-            first = after + 1
-            events = [
-                publication_event(line, Cursor(sequence, feed.state.prefix_at(sequence) or 0))
-                for sequence, line in enumerate(lines, first)
-            ]
+            events = self._events(feed, after, lines)
             async with asyncio.timeout(STREAM_WRITE_S):
-                await response.write(b"".join(events))
+                await response.write(events)
             return after + len(lines)
         heartbeat_s = self._config.heartbeat_s
         if not await self._reached(feed, after + 1, max(heartbeat_s - 1, heartbeat_s / 2)):
@@ -389,6 +408,17 @@ class FeedDoor:
                 await response.write(b": still here\n\n")
         await feed.wait_settled(SETTLE_S)
         return after
+
+    def _events(self, feed: ElectionFeed, after: int, lines: Sequence[bytes]) -> bytes:
+        """Return publications as events: one body for all who are sent the same."""
+
+        def make() -> Body:
+            cursors = (Cursor(each, feed.state.prefix_at(each) or 0) for each in range(after + 1, last + 1))
+            events = b"".join(map(publication_event, lines, cursors))
+            return Body(events, _EVENT_STREAM, tag="")
+
+        last = after + len(lines)
+        return self._bodies.get(("events", feed.id, after), (feed.edition, last), make).plain
 
     async def _reached(self, feed: ElectionFeed, sequence: int, timeout_s: float) -> bool:
         """Wait for a publication, or for the end of this process; return whether either has come."""
@@ -410,14 +440,13 @@ class FeedDoor:
         if last > feed.state.sequence:
             detail = f"the record is at {feed.state.sequence}"
             raise Problem(404, "not_complete", detail)
-        lines = await _lines(feed, first, last)
-        chain = orjson.loads(lines[-1])["chain"]
-        lasting = request.query.get("chain") == chain
+        body = await self._lines_body(feed, first - 1, last - first + 1)
+        lasting = request.query.get("chain") == body.tag
         caching = "public, max-age=31536000, immutable" if lasting else "public, max-age=1"
-        headers = {**_PUBLIC, "Cache-Control": caching, "ETag": f'"{chain}"'}
-        if _matches(request, headers["ETag"]):
+        headers = {**_PUBLIC, "Cache-Control": caching, "ETag": f'"{body.tag}"'}
+        if matches(request, headers["ETag"]):
             return web.Response(status=304, headers=headers)
-        return web.Response(body=b"".join(lines), content_type="application/x-ndjson", headers=headers)
+        return web.Response(body=body.plain, content_type=_LINES, headers=headers)
 
     async def get_map(self, request: web.Request) -> web.Response:
         """`GET /map.geojson`: the shapes that the results page draws; none, where tiles are to be drawn."""
@@ -430,17 +459,10 @@ class FeedDoor:
         if only is not None and only not in feed.transfers:
             raise Problem(404, "unknown_municipality", "no municipality of that name reports")
         now = datetime.now(UTC)
-        found = feed.transfers.documents(feed.beyond, feed.contacts, now, only)
-        if only is not None:
-            return json_response(found[0], headers=_PUBLIC)
-        document = {
-            "election": feed.id,
-            "rehearsal": feed.registry.rehearsal,
-            "sequence": feed.state.sequence,
-            "server_time": now,
-            "transfers": found,
-        }
-        return json_response(document, headers=_PUBLIC)
+        version = (*_moment(feed), int(now.timestamp()))
+        make = partial(_transfers_body, feed, only, now)
+        body = self._bodies.get(("transfers", feed.id, only), version, make)
+        return web.Response(body=body.plain, content_type=body.content_type, headers=_PUBLIC)
 
 
 def _nothing() -> None:
@@ -458,6 +480,31 @@ async def _for_any_origin(
     response.headers.setdefault("Access-Control-Allow-Origin", "*")
     response.headers.setdefault("Access-Control-Expose-Headers", "ETag, Retry-After")
     return response
+
+
+def _moment(feed: ElectionFeed) -> tuple[int, int]:
+    """Return what names the state that a feed shows."""
+    return feed.edition, feed.state.sequence
+
+
+def _area_body(feed: ElectionFeed, area: Area, table: bool) -> Body:
+    if table:
+        return Body(feed.areas.table(area), "text/csv")
+    return Body(feed.areas.document(area), "application/json")
+
+
+def _transfers_body(feed: ElectionFeed, only: str | None, now: datetime) -> Body:
+    found = feed.transfers.documents(feed.beyond, feed.contacts, now, only)
+    if only is not None:
+        return Body(to_json(found[0]), JSON, tag="")
+    document = {
+        "election": feed.id,
+        "rehearsal": feed.registry.rehearsal,
+        "sequence": feed.state.sequence,
+        "server_time": now,
+        "transfers": found,
+    }
+    return Body(to_json(document), JSON, tag="")
 
 
 def _election_document(feed: ElectionFeed) -> dict[str, object]:
@@ -568,22 +615,7 @@ def _quality(accept: str, kind: str) -> tuple[float, bool]:
     return 0.0, False
 
 
-def _matches(request: web.Request, etag: str) -> bool:
-    """Whether the client holds this representation already. Source: RFC 9110, section 13.1.2."""
-    held = [
-        each.strip().removeprefix("W/") for each in request.headers.get(hdrs.IF_NONE_MATCH, "").split(",")
-    ]
-    return etag in held or "*" in held
-
-
-def _tagged(request: web.Request, body: bytes, content_type: str) -> web.Response:
+def _tagged(request: web.Request, body: Body) -> web.Response:
     """Return a body with a strong ETag of its own for each representation, or 304."""
-    gzip = _accepts_gzip(request) and len(body) > 1000
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}{"-gzip" if gzip else ""}"'
-    headers = {**_PUBLIC, "ETag": etag, "Vary": "Accept, Accept-Encoding"}
-    if _matches(request, etag):
-        return web.Response(status=304, headers=headers)
-    response = web.Response(body=body, content_type=content_type, charset="utf-8", headers=headers)
-    if gzip:
-        response.enable_compression(web.ContentCoding.gzip)
-    return response
+    headers = {**_PUBLIC, "Vary": "Accept, Accept-Encoding"}
+    return body.answer(request, headers, packed=_accepts_gzip(request))

@@ -144,9 +144,17 @@ def _last_correction(correction: Correction | None) -> dict[str, Any] | None:
     }
 
 
+_AREA_HEAD, _AREA_END = b"event: area\ndata: ", b"\n\n"
+
+
 def area_event(state: ElectionState, index: int) -> bytes:
     """Return one area as an `area` event."""
-    return b"event: area\ndata: " + to_json(area_document(state, index)) + b"\n\n"
+    return _AREA_HEAD + to_json(area_document(state, index)) + _AREA_END
+
+
+def document_of(event: bytes) -> bytes:
+    """Return the document of an `area` event."""
+    return event[len(_AREA_HEAD) : -len(_AREA_END)]
 
 
 def block_event(
@@ -203,19 +211,18 @@ _FIXED = ("sequence", "published_at", "area", "parent", "level", "name", "eligib
 _FIGURES = ("ballots", "blank", "rejected", "voters")
 
 
-def csv_table(state: ElectionState, indexes: Iterable[int]) -> bytes:
-    """Return areas as CSV with a header line: a row an area, a column a figure (`advance.votes.A`).
-
-    A category that nobody has counted has empty cells. Source: RFC 4180.
-    """
-    registry = state.registry
+def csv_head(registry: Registry) -> bytes:
+    """Return the header line of areas as CSV: a column a figure (`advance.votes.A`). Source: RFC 4180."""
     columns = [f"{category}.{name}" for category in registry.categories for name in _FIGURES]
     columns += [
         f"{category}.votes.{party}" for category in registry.categories for party in registry.party_codes
     ]
-    rows = [_csv_row([*_FIXED, *columns])]
-    rows += [_csv_row(_csv_cells(state, registry, index)) for index in indexes]
-    return "".join(rows).encode()
+    return _csv_row([*_FIXED, *columns]).encode()
+
+
+def csv_line(state: ElectionState, index: int) -> bytes:
+    """Return an area as a line of CSV; a category that nobody has counted has empty cells."""
+    return _csv_row(_csv_cells(state, state.registry, index)).encode()
 
 
 def _csv_cells(state: ElectionState, registry: Registry, index: int) -> list[object]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +18,8 @@ from gateway.wire.events import (
     area_document,
     area_event,
     block_event,
-    csv_table,
+    csv_head,
+    csv_line,
     format_cursor,
     parse_cursor,
     publication_event,
@@ -41,6 +43,10 @@ from tests.election.makers import (
 from tests.wire.sse import events_of
 
 AT = datetime(2025, 9, 8, 20, 36, 55, 250_000, tzinfo=UTC)
+
+
+def csv_table(state: ElectionState, indexes: Iterable[int]) -> bytes:
+    return csv_head(state.registry) + b"".join(csv_line(state, index) for index in indexes)
 
 
 def told(state: ElectionState, index: int) -> Any:

@@ -1,0 +1,259 @@
+"""Bodies are made and compressed once for all who ask for the same, and are what they would be if made for each."""
+
+import gzip
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.feed.compression import deflate
+from gateway.generator import GeneratedElection
+from gateway.web import bodies as bodies_module
+from gateway.web import feed_door
+from gateway.web.bodies import PACKED_LEAST, Bodies, Body, Framed
+from gateway.wire import events
+from gateway.wire.events import area_document, csv_head, csv_line, to_json
+from tests.feed.served import FakeRecord, Served, a_night, served, until
+from tests.web.doors import COUNTRY, HERE, UNIT, ask, streaming
+
+PACKED = {"Accept-Encoding": "gzip"}
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        yield session
+
+
+@pytest.fixture
+async def door(small: GeneratedElection) -> AsyncIterator[Served]:
+    """A feed door on a record that goes on to 2 100 publications."""
+    async with served(FakeRecord(small.registry, a_night(small.registry, 2100), shown=70)) as opened:
+        yield opened
+
+
+class Work:
+    """How much was compressed, and how often something was written."""
+
+    def __init__(self) -> None:
+        self.compressed = 0
+        self.calls: Counter[str] = Counter()
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Work:
+    """Count it."""
+    found = Work()
+
+    def counted(name: str, function: Callable[..., Any], *, compresses: bool = False) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            found.calls[name] += 1
+            if compresses:
+                found.compressed += len(arguments[0])
+            return function(*arguments, **options)
+
+        return call
+
+    monkeypatch.setattr(bodies_module, "deflate", counted("deflate", deflate, compresses=True))
+    pack = bodies_module._packed_quickly
+    monkeypatch.setattr(bodies_module, "_packed_quickly", counted("pack", pack, compresses=True))
+    monkeypatch.setattr(events, "area_document", counted("area", events.area_document))
+    monkeypatch.setattr(feed_door, "publication_event", counted("event", feed_door.publication_event))
+    return found
+
+
+# Bodies by themselves.
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=3000), st.binary(max_size=300), st.binary(max_size=300))
+def test_a_framed_text_is_the_same_plain_and_compressed(text: bytes, before: bytes, after: bytes) -> None:
+    """One gzip stream with a right trailer, and a tag that tells it from others."""
+    framed = Framed(text)
+    body, other = framed.body(before, after, "text/plain"), framed.body(before + b"x", after, "text/plain")
+    assert body.plain == before + text + after
+    assert gzip.decompress(body.packed()) == body.plain
+    assert gzip.decompress(other.packed()) == other.plain
+    assert body.tag == Framed(text).body(before, after, "text/plain").tag
+    assert body.tag not in (other.tag, Framed(text + b"x").body(before, after, "text/plain").tag)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2), st.integers(0, 400)), max_size=60))
+def test_bodies_are_kept_within_bounds_and_of_each_name_the_present_one(
+    asked: list[tuple[int, int, int]],
+) -> None:
+    """The one just asked for stays, however large it is."""
+    bodies = Bodies(most=1000)
+    made: list[Body] = []
+
+    def make(size: int) -> Body:
+        made.append(Body(bytes(size), "text/plain"))
+        return made[-1]
+
+    for name, version, size in asked:
+        before = len(made)
+        body = bodies.get(name, version, lambda size=size: make(size))
+        assert len(made) == before or body is made[-1]
+        assert bodies.get(name, version, lambda: pytest.fail("it was there")) is body
+        assert bodies.find(name, version) is body
+        assert bodies.find(name, version + 1) is None
+        assert bodies._held == sum(each.held for _, each in bodies._bodies.values())
+        assert bodies._held <= 1000 or len(bodies._bodies) == 1
+
+
+def test_answers_of_one_body_share_its_bytes() -> None:
+    """So what many do not take is kept once."""
+    body = Body(b"x" * (PACKED_LEAST + 1), "text/plain")
+    request = make_mocked_request("GET", "/")
+    for packed, expected in ((False, body.plain), (True, body.packed())):
+        answers = [body.answer(request, {}, packed=packed) for _ in range(3)]
+        assert all(answer.body is expected for answer in answers)
+        assert len({answer.headers["ETag"] for answer in answers}) == 1
+    short = Body(b"x" * PACKED_LEAST, "text/plain").answer(request, {}, packed=True)
+    assert "Content-Encoding" not in short.headers
+
+
+# The door.
+
+
+@pytest.mark.parametrize("path", ["", f"/areas/{COUNTRY}", f"/areas/{HERE}?format=csv"])
+async def test_a_body_is_made_once_however_often_it_is_asked_for(
+    door: Served, http: aiohttp.ClientSession, work: Work, path: str
+) -> None:
+    """Also as a head, and by who has it already."""
+    first = await ask(http, "GET", door.url(path), headers=PACKED)
+    before = work.compressed, work.calls.copy()
+    for _ in range(5):
+        again = await ask(http, "GET", door.url(path), headers=PACKED)
+        assert again.body == first.body
+        assert (await ask(http, "HEAD", door.url(path), headers=PACKED)).body == b""
+        tag = first.headers["ETag"]
+        held = await ask(http, "GET", door.url(path), headers={**PACKED, "If-None-Match": tag})
+        assert held.status == 304
+    assert (work.compressed, work.calls) == before
+
+
+async def test_transfers_are_made_once_a_second_and_state(
+    door: Served, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often they are asked for."""
+    made = Counter[tuple[int, int]]()
+    make = feed_door._transfers_body
+
+    def counted(feed: Any, only: str | None, now: datetime) -> Body:
+        made[feed.state.sequence, int(now.timestamp())] += 1
+        return make(feed, only, now)
+
+    monkeypatch.setattr(feed_door, "_transfers_body", counted)
+    for count in (70, 71):
+        await door.show(count)
+        for _ in range(20):
+            answer = await ask(http, "GET", door.url("/transfers"))
+            assert answer.document["sequence"] == count
+    assert {count for count, _ in made} == {70, 71}
+    assert set(made.values()) == {1}
+
+
+async def test_a_registry_is_compressed_once_whatever_is_published(
+    door: Served, http: aiohttp.ClientSession, work: Work
+) -> None:
+    """Each publication moves the place of the record that stands in front of it."""
+    size = len(door.record.document)
+    for count in range(70, 90):
+        await door.show(count)
+        answer = await ask(http, "GET", door.url(""), headers=PACKED)
+        document = json.loads(gzip.decompress(answer.body))
+        assert document["sequence"] == count
+        assert document["registry"] == json.loads(door.record.document)
+    assert work.compressed < size + 20 * 2000
+
+
+async def test_what_is_put_together_is_what_it_was_made_of(door: Served, http: aiohttp.ClientSession) -> None:
+    """Areas as documents and tables, whichever of them have changed."""
+    for count in (70, 75, 140):
+        await door.show(count)
+        state, registry = door.feed.state, door.feed.registry
+        for name in (COUNTRY, HERE, UNIT):
+            area = registry.by_id[name]
+            document = {
+                **area_document(state, area.index),
+                "rehearsal": registry.rehearsal,
+                "record": {
+                    "sequence": count,
+                    "chain": state.chain.hex(),
+                    "published_at": state.published_at,
+                },
+                "children": [area_document(state, index) for index in area.children],
+            }
+            assert (await ask(http, "GET", door.url(f"/areas/{name}"))).body == to_json(document)
+            table = csv_head(registry) + b"".join(
+                csv_line(state, each) for each in (area.index, *area.children)
+            )
+            assert (await ask(http, "GET", door.url(f"/areas/{name}?format=csv"))).body == table
+
+
+async def test_an_area_is_written_once_a_change_for_feeds_and_documents(
+    door: Served, http: aiohttp.ClientSession, work: Work
+) -> None:
+    """Of its parent, of itself, and in a stream."""
+    async with streaming(http, door.url("/feed"), levels="country,county,municipality,precinct") as stream:
+        await stream.block()
+    made = work.calls["area"]
+    for area in door.feed.registry.areas:
+        assert (await ask(http, "GET", door.url(f"/areas/{area.id}"))).status == 200
+    assert work.calls["area"] == made == len(door.feed.registry.areas)
+
+
+async def test_another_history_has_other_bodies(
+    door: Served, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """Also at the same sequence."""
+    paths = ("", f"/areas/{COUNTRY}", f"/areas/{COUNTRY}?format=csv", "/publications?after=0&limit=100")
+    first = [await ask(http, "GET", door.url(path)) for path in paths]
+    door.record.night = a_night(small.registry, 70, votes=5)
+    edition = door.feed.edition
+    door.hub.wake()
+    await until(lambda: door.feed.edition != edition)
+    await until(lambda: door.feed.settled and door.feed.state.sequence == 70)
+    for path, before in zip(paths, first, strict=True):
+        assert (await ask(http, "GET", door.url(path))).body != before.body
+
+
+async def test_pages_of_publications_that_nobody_shares_have_a_bound(
+    door: Served, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole hundreds from a whole hundred on are everybody's."""
+    await door.show(2100)
+    monkeypatch.setattr(door.door._allowance, "_rate", 10_000.0)
+    now = time.monotonic()
+    monkeypatch.setattr(door.door._allowance, "_clock", lambda: now)
+    for after in range(1, 100):
+        answer = await ask(http, "GET", door.url("/publications"), params={"after": after, "limit": 1000})
+        if answer.status != 200:
+            break
+    answer.problem(429, "overloaded")
+    for after in (0, 100, 1000):
+        for limit in (100, 1000):
+            page = await ask(http, "GET", door.url("/publications"), params={"after": after, "limit": limit})
+            assert len(page.body.splitlines()) == min(limit, 2100 - after)
+    assert (await ask(http, "GET", door.url("/publications/1-1000"))).status == 200
+
+
+async def test_streams_of_publications_share_what_they_are_sent(
+    door: Served, http: aiohttp.ClientSession, work: Work
+) -> None:
+    """From wherever they come, they soon are sent the same."""
+    await door.show(2000)
+    for after in (3, 170, 333, 420):
+        async with streaming(http, door.url("/publications"), after=after) as stream:
+            found = await stream.events("publication", 2000 - after)
+        assert [event.document["sequence"] for event in found] == list(range(after + 1, 2001))
+    assert work.calls["event"] == sum(500 - after for after in (3, 170, 333, 420)) + 1500
