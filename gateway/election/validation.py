@@ -17,13 +17,19 @@ import msgspec
 import orjson
 
 from gateway.election.registry import COUNT_MAX, Area, NoOffset, Registry, read_time
-from gateway.election.report import REASONS, STATUSES, Report, canonical, decode_report, digest_of
+from gateway.election.report import REASONS, STATUSES, Report, canonical, digest_of
 from gateway.errors import MalformedDocument
 
 REPORT_MAX = 64 << 10
-"""Bytes of one report; real ones have less than a hundredth. What is wrong with a larger one is not looked for."""
+"""Bytes of one report, without white space around it; real ones have less than a hundredth. A larger one is refused."""
+REPORT_SKIMMED_MAX = 1 << 20
+"""Bytes of a report that is too large and yet read for its unit, its revision and its syntax: a few milliseconds."""
 VIOLATIONS_MAX = 100
 """Violations told of one report; a count of the rest follows."""
+VIOLATIONS_TEXT_MAX = 16 << 10
+"""Bytes of paths and details, in UTF-8, after which no more violations of one report are told."""
+VIOLATIONS_COUNTED_MAX = 1_000
+"""Violations counted beyond those that are told: finding each takes as long as telling it."""
 
 _REQUIRED = ("unit", "revision", "counted_at", "status", "counts")
 _MEMBERS = frozenset((*_REQUIRED, "reason"))
@@ -63,6 +69,46 @@ class Invalid(msgspec.Struct, frozen=True):
         return cls("malformed", None, None, (Violation("malformed", "$", detail),))
 
 
+_OMITTED = (
+    Violation("more_violations", "$", "details omitted, too many in this request; send this report alone"),
+)
+
+
+class ExplanationBudget:
+    """How much is still explained of the invalid reports of one request. Invariants:
+
+    * What it allows is spent report by report, in the order sent; the last one may go beyond it by what one report may.
+    * Once it is spent, an invalid report is refused as invalid without its violations. Valid ones are not affected.
+
+    It counts bytes and violations and not time, so the same request always gets the same answer.
+    """
+
+    VIOLATIONS = 1_000
+    """Violations told."""
+    TEXT = 128 << 10
+    """Bytes of their paths and details."""
+    READ = 512 << 10
+    """Bytes of reports read a second time, which takes some 100 ns a byte."""
+
+    __slots__ = ("_read", "_text", "_violations")
+
+    def __init__(self) -> None:
+        self._violations = self.VIOLATIONS
+        self._text = self.TEXT
+        self._read = self.READ
+
+    @property
+    def spent(self) -> bool:
+        """Whether no more is explained."""
+        return self._violations <= 0 or self._text <= 0 or self._read <= 0
+
+    def spend(self, read: int, violations: tuple[Violation, ...]) -> None:
+        """Take off what the explanation of one report of `read` bytes took."""
+        self._read -= read
+        self._violations -= len(violations)
+        self._text -= sum(map(_text_size, violations))
+
+
 class Scope:
     """The units a sender may report: all at or below its areas. Whether another unit exists, it does not tell."""
 
@@ -96,11 +142,17 @@ class Validator:
         self.registry = registry
         self._categories = frozenset(registry.categories)
 
-    def check(self, raw: bytes | memoryview, scope: Scope) -> ValidReport | Invalid:
-        """Judge one report as sent, JSON in UTF-8.
+    def check(
+        self, raw: bytes | memoryview, scope: Scope, budget: ExplanationBudget | None = None
+    ) -> ValidReport | Invalid:
+        """Judge one report as sent, JSON in UTF-8. `budget` bounds what is explained of a whole request.
 
         Raises MalformedDocument when it is no JSON at all, or nested beyond what can be written again.
         """
+        if len(raw) > REPORT_MAX:
+            raw = bytes(raw).strip(_WHITE_SPACE)
+            if len(raw) > REPORT_MAX:
+                return _too_large(raw, scope)
         document = read_json(raw)
         try:
             body = canonical(document)
@@ -111,11 +163,13 @@ class Validator:
             unit = self.registry.units[report.unit]
             read_time(report.counted_at)
         except (msgspec.ValidationError, KeyError, ValueError):
-            return self._explain(raw, document, scope)
+            return self._explain(raw, document, scope, budget)
         if report.unit not in scope:
             return _forbidden(report.unit, report.revision)
-        if not self._adds_up(report, unit) or not _told_once(raw, body):
-            return self._explain(raw, document, scope)
+        if not self._adds_up(report, unit):
+            return self._explain(raw, document, scope, budget)
+        if not _told_once(raw, body) and next(_violations(_read_exactly(raw), self.registry), None):
+            return self._explain(raw, document, scope, budget)
         return ValidReport(report, body, digest_of(body))
 
     def _adds_up(self, report: Report, unit: Area) -> bool:
@@ -127,26 +181,21 @@ class Validator:
                 return False
         return True
 
-    def _explain(self, raw: bytes | memoryview, document: object, scope: Scope) -> ValidReport | Invalid:
-        """Read a report again to say all that is wrong with it."""
+    def _explain(
+        self, raw: bytes | memoryview, document: object, scope: Scope, budget: ExplanationBudget | None
+    ) -> Invalid:
+        """Read an invalid report again to say all that is wrong with it, as far as the budget allows."""
         unit = document.get("unit") if isinstance(document, dict) else None
         revision = document.get("revision") if isinstance(document, dict) else None
-        named = unit if isinstance(unit, str) and len(unit) <= 64 else None
-        numbered = revision if type(revision) is int and 1 <= revision <= COUNT_MAX else None
         if isinstance(unit, str) and unit not in scope:
-            return _forbidden(named, numbered)
-        if len(raw) > REPORT_MAX:
-            too_large = Violation(
-                "report_too_large", "$", f"{len(raw)} bytes; a report has at most {REPORT_MAX}"
-            )
-            return Invalid("invalid_report", named, numbered, (too_large,))
-        exact = _read_exactly(raw)
-        found = _told(_violations(exact, self.registry))
-        if found:
-            return Invalid("invalid_report", named, numbered, found)
-        # White space or escapes made the quick comparison of lengths fail, and nothing is wrong.
-        body = canonical(document)
-        return ValidReport(decode_report(body), body, digest_of(body))
+            return _forbidden(_named(unit), _numbered(revision))
+        if budget is not None and budget.spent:
+            return Invalid("invalid_report", _named(unit), _numbered(revision), _OMITTED)
+        found = _told(_violations(_read_exactly(raw), self.registry))
+        assert found, "the two readings of the rules disagree"
+        if budget is not None:
+            budget.spend(len(raw), found)
+        return Invalid("invalid_report", _named(unit), _numbered(revision), found)
 
 
 def read_json(raw: bytes | memoryview) -> Any:
@@ -158,6 +207,50 @@ def read_json(raw: bytes | memoryview) -> Any:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise MalformedDocument(str(error)) from None
+
+
+def _named(unit: object) -> str | None:
+    return unit if isinstance(unit, str) and len(unit) <= 64 else None
+
+
+def _numbered(revision: object) -> int | None:
+    return revision if type(revision) is int and 1 <= revision <= COUNT_MAX else None
+
+
+class _Skimmed(msgspec.Struct):
+    """What is read of a report that is too large; the rest is skipped."""
+
+    unit: msgspec.Raw = msgspec.Raw()
+    revision: msgspec.Raw = msgspec.Raw()
+
+
+_skimming = msgspec.json.Decoder(_Skimmed)
+
+
+def _too_large(raw: bytes, scope: Scope) -> Invalid:
+    """Refuse a report that is too large, under its unit and revision where it is not far too large.
+
+    Raises MalformedDocument.
+    """
+    detail = f"{len(raw)} bytes; a report has at most {REPORT_MAX}"
+    told = (Violation("report_too_large", "$", detail),)
+    try:
+        skimmed = _skimming.decode(raw) if len(raw) <= REPORT_SKIMMED_MAX else _Skimmed()
+    except msgspec.ValidationError:
+        skimmed = _Skimmed()  # no object
+    except msgspec.DecodeError as error:
+        raise MalformedDocument(str(error)) from None
+    except RecursionError:
+        raise MalformedDocument("nested too deeply") from None
+    unit, revision = _value(skimmed.unit), _value(skimmed.revision)
+    if isinstance(unit, str) and unit not in scope:
+        return _forbidden(_named(unit), _numbered(revision))
+    return Invalid("invalid_report", _named(unit), _numbered(revision), told)
+
+
+def _value(raw: msgspec.Raw) -> object:
+    """Decode a member of a report, if it is there and short enough to matter; raises MalformedDocument."""
+    return read_json(bytes(raw)) if 0 < len(bytes(raw)) <= REPORT_MAX else None
 
 
 def _forbidden(unit: str | None, revision: int | None) -> Invalid:
@@ -224,15 +317,23 @@ def _read_exactly(raw: bytes | memoryview) -> object:
 def _told(violations: Iterator[Violation]) -> tuple[Violation, ...]:
     """Keep the first of them, and count the rest in a last one."""
     told: list[Violation] = []
-    rest = 0
+    text = rest = 0
     for violation in violations:
-        if len(told) < VIOLATIONS_MAX:
+        if len(told) < VIOLATIONS_MAX and text < VIOLATIONS_TEXT_MAX:
             told.append(violation)
-        else:
+            text += _text_size(violation)
+        elif rest < VIOLATIONS_COUNTED_MAX:
             rest += 1
+        else:
+            told.append(Violation("more_violations", "$", f"and more than {rest} more"))
+            return tuple(told)
     if rest:
         told.append(Violation("more_violations", "$", f"and {rest} more"))
     return tuple(told)
+
+
+def _text_size(violation: Violation) -> int:
+    return len(violation.path.encode()) + len(violation.detail.encode())
 
 
 def _violations(report: object, registry: Registry) -> Iterator[Violation]:

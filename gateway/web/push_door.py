@@ -25,9 +25,23 @@ from gateway.web.connections import Connections, Tally, deliver
 from gateway.web.health import add_health
 from gateway.web.push_body import BODY_MAX, REPORTS_MAX, Body
 from gateway.web.push_reading import report_document, transfers_document
-from gateway.web.push_request import Bodies, Gathering, Patience, judge_all, read_request, response
+from gateway.web.push_request import (
+    ANSWERS_MAX,
+    BODIES_MAX,
+    CHECK_S,
+    RESERVE,
+    Gathering,
+    Patience,
+    Room,
+    judge_all,
+    receive,
+    respond,
+    take_apart,
+)
 from gateway.web.push_socket import PushSocket
 from gateway.web.queries import known_queries
+from gateway.web.shares import SharedBytes
+from gateway.web.turns import Turns, Work
 from gateway.wire.session import SUBPROTOCOL
 
 READS_MAX = 4
@@ -36,6 +50,8 @@ TRANSFERS_MAX = 1
 """Documents of all its transfers, likewise: each may take some hundredths of a second of this process."""
 SMALL_BODY = 32 << 10
 """Bytes of a body that is taken for less than a batch until it is read."""
+ANSWER_RESULT_S = 5e-6
+"""Seconds that writing one result of an answer takes, about."""
 _PRIVATE = {"Cache-Control": "private, no-store"}
 
 
@@ -83,7 +99,8 @@ class PushDoor:
 
     * A request is handed to the writer whole or not at all, and its reports in the order sent.
     * After `drain` nothing new is handed on, and no writer is started: nobody would end it.
-    * What one sender has under way at once is bounded, from the head of a request until its answer is taken.
+    * What one sender has under way at once is bounded, from the head of a request until its answer is taken: requests,
+      bytes of bodies, bytes of answers. What computing its requests take is done in its turn.
     """
 
     def __init__(
@@ -103,7 +120,9 @@ class PushDoor:
         self._requests_of = Tally(config.requests_per_sender)
         self._reads_of = Tally(READS_MAX)
         self._transfers_of = Tally(TRANSFERS_MAX)
-        self._bodies = Bodies()
+        self._bodies = SharedBytes(BODIES_MAX, RESERVE)
+        self._answers = SharedBytes(ANSWERS_MAX, RESERVE)
+        self._turns = Turns()
         self._patience = Patience()
         self._open: dict[str, OpenElection] = {}
         self._contacts: dict[int, datetime] = {}
@@ -204,7 +223,7 @@ class PushDoor:
     async def _tend(self) -> None:
         while True:
             await asyncio.sleep(1.0)
-            self._patience.look(asyncio.get_running_loop().time())
+            self._patience.pass_time(1.0)
             now = datetime.now(UTC)
             for held in self._open.values():
                 for socket in list(held.sockets):
@@ -291,21 +310,33 @@ class PushDoor:
         with (
             self._underway(held, token, request.content_length),
             tracing.span("push", election=held.standing.id),
+            Room(self._answers, token.key, "unread answers") as unread,
         ):
-            return await deliver(request, await self._decided(held, token, request))
+            unread.check()
+            answer = await self._decided(held, token, request, unread)
+            unread.settle(size_of(answer))
+            return await deliver(request, answer)
 
-    async def _decided(self, held: OpenElection, token: Token, request: web.Request) -> web.Response:
+    async def _decided(
+        self, held: OpenElection, token: Token, request: web.Request, unread: Room
+    ) -> web.Response:
         """Read a request, have its reports decided and return the answer. Raises Problem."""
-        with self._bodies.room() as room:
-            body = await read_request(request, room)
+        with Room(self._bodies, token.key, "bodies of requests") as room:
+            packed = await receive(request, room)
             received_at = datetime.now(UTC)
-            gathering = await self._judge(held, token, body)
-            if gathering.valid:
-                self._submit(held, token, gathering, received_at)
+            async with self._turns.work(token.key, CHECK_S * len(packed.content)) as work:
+                body = await work.run(take_apart(packed, room))
+                gathering = await self._judge(held, token, body, work)
+                unread.grow(
+                    gathering.answer_size()
+                )  # before anything is handed on, so that no receipt is lost
+                if gathering.valid:
+                    self._submit(held, token, gathering, received_at)
             outcomes = await gathering.decided(self._patience)
-        for outcome in outcomes:
-            self._metrics.answered(outcome)
-        return response(outcomes, single=body.single, rehearsal=held.standing.registry.rehearsal)
+        rehearsal = held.standing.registry.rehearsal
+        steps = respond(outcomes, self._metrics.answered, single=body.single, rehearsal=rehearsal)
+        async with self._turns.work(token.key, ANSWER_RESULT_S * len(outcomes)) as work:
+            return await work.run(steps)
 
     def _underway(self, held: OpenElection, token: Token, size: int | None) -> "_Counted":
         """Count a request of a sender; raise Problem, before its body is read, where it could not be taken."""
@@ -319,14 +350,14 @@ class PushDoor:
         detail = f"{self._config.requests_per_sender} requests of this token are under way already"
         return _Counted(self._requests_of, token, detail, room.delay_s())
 
-    async def _judge(self, held: OpenElection, token: Token, body: Body) -> Gathering:
+    async def _judge(self, held: OpenElection, token: Token, body: Body, work: Work) -> Gathering:
         """Judge every report by the election as it is now, and again if it changes meanwhile.
 
         A body may have taken a minute to arrive, so its token is looked at anew. Raises Problem.
         """
         while True:
             standing = held.standing
-            gathering = await judge_all(standing, _still_held(standing, token), body)
+            gathering = await work.run(judge_all(standing, _still_held(standing, token), body))
             if held.standing is standing:
                 return gathering
 
@@ -414,6 +445,11 @@ def _answering() -> Iterator[None]:
         yield
     except JournalUnavailable as error:
         raise Problem(503, error.code, "Postgres does not answer", retry_after_s=1.0) from error
+
+
+def size_of(answer: web.Response) -> int:
+    """Return the bytes of an answer's body."""
+    return len(answer.body) if isinstance(answer.body, bytes) else 0
 
 
 def _overloaded(error: Overloaded) -> Problem:

@@ -1,26 +1,46 @@
-"""One push request: its body read within bounds, its reports judged, their outcomes gathered and told."""
+"""One push request: its body read within bounds, its reports judged, their outcomes gathered and told.
+
+What takes long is written as steps (`push_body.Steps`), which `turns` goes through in the sender's turn.
+"""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Self
 
+import msgspec
 from aiohttp import hdrs, web
 
+from gateway.deadline import Deadline
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry, outcome_document, refusal_of
-from gateway.election.validation import Invalid, ValidReport
+from gateway.election.validation import ExplanationBudget, Invalid, ValidReport
 from gateway.errors import JournalUnavailable, MalformedDocument, Overloaded
 from gateway.journal.elections import Standing, Token
 from gateway.web.answers import JSON, Problem, jittered_s, json_response
-from gateway.web.push_body import BODY_MAX, Body, MalformedBody, TooLarge, read_body, unpack
+from gateway.web.push_body import BODY_MAX, Body, MalformedBody, Steps, TooLarge, reading, unpacking
+from gateway.web.shares import SharedBytes
+from gateway.wire.events import to_json
 
 BODY_S = 60.0
-"""What a sender may take over the body of a request."""
+"""What a sender may take over the body of a request at most."""
+BODY_GRACE_S, BODY_RATE = 10.0, 8 << 10
+"""What it may take over the bytes that have arrived: so many seconds, and one more for each BODY_RATE bytes. So whoever
+sends a byte now and then is refused before it has kept anything for long."""
 ANSWER_S = 30.0
 """How long a request waits for its outcomes; what is undecided then is answered `retry`."""
 BODIES_MAX = 256 << 20
-"""Bytes of bodies that a process holds at once."""
-CHECKS = 200
-"""Reports checked before other requests have their turn."""
+"""Bytes of bodies that a process keeps at once, of all senders."""
+ANSWERS_MAX = 64 << 20
+"""Bytes of answers to push requests that a process keeps until they are taken, of all senders."""
+RESERVE = 64 << 10
+"""Bytes of bodies, and of answers, that every sender may have besides: a small request always finds room."""
+REPORT_COST = 512
+"""Bytes that a report takes in memory besides its own, about: its place, what is read of it, its outcome."""
+RECEIPT_SIZE, REFUSAL_SIZE = 400, 150
+"""Bytes of one result in an answer: of a receipt at most, of a refusal without its unit and its violations."""
+CHECK_S = 100e-9
+"""Seconds that reading and checking take for each byte of a body, about."""
+_RESULTS_STEP = 50
+"""Results written in one step, a few microseconds each."""
 
 _STATUS = {
     "unit_forbidden": 403,
@@ -32,49 +52,97 @@ _STATUS = {
 }
 
 
-class Bodies:
-    """The bodies that a process holds. Invariant: at most BODIES_MAX bytes, and one body more."""
-
-    def __init__(self) -> None:
-        self._held = 0
-
-    def room(self) -> "Room":
-        """Give room to one body, for as long as it is entered."""
-        return Room(self)
-
-    def grow(self, size: int, to: int) -> None:
-        """Let a body grow. Raises Problem where there is no room."""
-        if to > size and self._held + to - size > BODIES_MAX and self._held > size:
-            detail = "too many bytes of others are being read"
-            raise Problem(503, Overloaded.code, detail, retry_after_s=2.0)
-        self._held += to - size
-
-
 class Room:
-    """The room of one body. A class and no generator: a request goes through it every 100 µs."""
+    """The bytes of one request in a share, for as long as it is entered.
 
-    __slots__ = ("_bodies", "_size")
+    A class and no generator: a request goes through it every 100 µs.
+    """
 
-    def __init__(self, bodies: Bodies) -> None:
-        self._bodies = bodies
-        self._size = 0
+    __slots__ = ("_bytes", "_sender", "_what", "size")
+
+    def __init__(self, bytes_: SharedBytes, sender: Hashable, what: str) -> None:
+        self._bytes = bytes_
+        self._sender = sender
+        self._what = what
+        self.size = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self(0)
+        self.settle(0)
 
-    def __call__(self, to: int) -> None:
-        """Be told how large the body is now. Raises Problem where there is no room."""
-        self._bodies.grow(self._size, to)
-        self._size = to
+    def grow(self, to: int) -> None:
+        """Take as much room as is needed now. Raises Problem where there is none."""
+        if to > self.size:
+            self.check(to - self.size)
+            self.settle(to)
+
+    def check(self, more: int = 1) -> None:
+        """Raise Problem where there is no room for so many bytes more."""
+        if self._bytes.fits(self._sender, more):
+            return
+        if self._bytes.of(self._sender) > self.size:
+            detail = f"{self._what} of this token take up {self._bytes.of(self._sender)} bytes already"
+            raise Problem(429, Overloaded.code, detail, retry_after_s=2.0)
+        detail = f"{self._what} of others take up {self._bytes.total} bytes; send fewer reports at once"
+        raise Problem(503, Overloaded.code, detail, retry_after_s=2.0)
+
+    def settle(self, size: int) -> None:
+        """Note the size as it is, whether there is room or not."""
+        self._bytes.add(self._sender, size - self.size)
+        self.size = size
 
 
-async def read_request(request: web.Request, room: Callable[[int], None]) -> Body:
-    """Read a request's body and take it apart; `room` is told how large it is. Raises Problem."""
+async def receive(request: web.Request, room: Room) -> "Packed":
+    """Read the body of a request as it was sent, and note its size in `room` as it arrives. Raises Problem."""
     ndjson = _is_ndjson(request)
-    return _take_apart(await _unpacked(request, room), ndjson=ndjson)
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        raise Problem(415, "unsupported_encoding", "Content-Encoding is gzip or nothing")
+    if request.content_length is not None and request.content_length > BODY_MAX:
+        raise _too_large()
+    try:
+        if request.content.is_eof():  # it is here already, as it mostly is: nothing to wait for
+            body = _within(request.content.read_nowait(), room)
+        else:
+            body = await _arrived(request, room)
+    except TimeoutError:
+        detail = (
+            f"a body has to arrive within {BODY_GRACE_S:.0f} s, and 1 s more for each {BODY_RATE} bytes of it,"
+            f" at most {BODY_S:.0f} s"
+        )
+        raise Problem(408, "too_slow", detail) from None
+    except ConnectionError:
+        raise Problem(400, MalformedBody.code, "the body was cut off") from None  # and nobody to read this
+    except (web.RequestPayloadError, ValueError) as error:
+        raise Problem(400, MalformedBody.code, f"the body cannot be read: {error}") from None
+    return Packed(body, gzip=encoding == "gzip", ndjson=ndjson)
+
+
+class Packed(msgspec.Struct, frozen=True, gc=False):
+    """A body as it arrived, and what its headers say of it."""
+
+    content: bytes
+    gzip: bool
+    ndjson: bool
+
+
+def take_apart(packed: Packed, room: Room) -> Steps[Body]:
+    """Unpack a body and take it apart, noting in `room` what that takes. Raises Problem."""
+    size = len(packed.content)
+    try:
+        content = packed.content
+        if packed.gzip:
+            content = yield from unpacking(iter((content,)), lambda unpacked: room.grow(size + unpacked))
+            size += len(content)
+        body = yield from reading(content, ndjson=packed.ndjson)
+    except MalformedBody as error:
+        raise Problem(400, error.code, str(error)) from None
+    except TooLarge as error:
+        raise Problem(413, error.code, str(error)) from None
+    room.grow(size + REPORT_COST * len(body.reports))
+    return body
 
 
 class Gathering:
@@ -87,6 +155,15 @@ class Gathering:
         self._outcomes = outcomes
         self._open = len(valid)
         self._done: asyncio.Future[None] | None = None
+
+    def answer_size(self) -> int:
+        """Return how many bytes the answer has at most, about."""
+        size = RECEIPT_SIZE * len(self.valid)
+        for outcome in self._outcomes:
+            if isinstance(outcome, Refusal):
+                size += REFUSAL_SIZE + 4 * len(outcome.unit or "")
+                size += sum(2 * len(each.path) + 2 * len(each.detail) for each in outcome.violations)
+        return size
 
     def settle(self, key: int, outcome: Outcome) -> None:
         """Take the outcome of the report at place `key`."""
@@ -122,40 +199,56 @@ class Gathering:
 
 
 class Patience:
-    """How long requests wait for their outcomes: ANSWER_S, and until `look` is called next.
+    """How long requests wait for their outcomes: ANSWER_S by a clock of its own, which `pass_time` moves.
 
-    One for all, in the order in which they began; a timer for each would be 3 µs of a request.
+    One for all, in the order in which they began; a timer for each would be 3 µs of a request. The time in which the
+    loop was stalled does not count: outcomes that arrived meanwhile are still to be processed.
     """
 
     def __init__(self) -> None:
         self._until: dict[Gathering, float] = {}
+        self._now = 0.0
 
     def __len__(self) -> int:
         return len(self._until)
 
     def enter(self, gathering: Gathering) -> None:
         """Count in a request that begins to wait."""
-        self._until[gathering] = asyncio.get_running_loop().time() + ANSWER_S
+        self._until[gathering] = self._now + ANSWER_S
 
     def leave(self, gathering: Gathering) -> None:
         """Count it out."""
         del self._until[gathering]
 
-    def look(self, now: float) -> None:
-        """End what has waited long enough, by the loop's clock."""
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, and end what has waited long enough."""
+        self._now += seconds
         for gathering, until in self._until.items():
-            if until > now:
+            if until > self._now:
                 break
             gathering.end()
 
 
-def response(outcomes: Sequence[Outcome], *, single: bool, rehearsal: bool) -> web.Response:
-    """Return the answer to a request: to one report by its status, to several as results in the order sent."""
+def respond(
+    outcomes: Sequence[Outcome], note: Callable[[Outcome], None], *, single: bool, rehearsal: bool
+) -> Steps[web.Response]:
+    """Return the answer to a request: to one report by its status, to several as results in the order sent.
+
+    `note` is called with each outcome.
+    """
     if single:
+        note(outcomes[0])
         return _single(outcomes[0], rehearsal)
+    parts: list[bytes] = []
+    for start in range(0, len(outcomes), _RESULTS_STEP):
+        part = outcomes[start : start + _RESULTS_STEP]
+        for outcome in part:
+            note(outcome)
+        parts.append(to_json([outcome_document(each, rehearsal=rehearsal) for each in part])[1:-1])
+        yield
     if outcomes and all(isinstance(outcome, Retry) for outcome in outcomes):
         return _undecided(outcomes[0])
-    return json_response({"results": [outcome_document(each, rehearsal=rehearsal) for each in outcomes]})
+    return web.Response(body=b'{"results":[' + b",".join(parts) + b"]}", content_type=JSON)
 
 
 def _is_ndjson(request: web.Request) -> bool:
@@ -167,53 +260,22 @@ def _is_ndjson(request: web.Request) -> bool:
     raise Problem(415, "unsupported_type", "send application/json or application/x-ndjson")
 
 
-async def _unpacked(request: web.Request, room: Callable[[int], None]) -> bytes:
-    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
-    if encoding not in ("identity", "gzip"):
-        raise Problem(415, "unsupported_encoding", "Content-Encoding is gzip or nothing")
-    if request.content_length is not None and request.content_length > BODY_MAX:
-        raise _too_large()
-    try:
-        if request.content.is_eof():  # it is here already, as it mostly is: nothing to wait for
-            packed = _within(request.content.read_nowait(), room)
-        else:
-            async with asyncio.timeout(BODY_S):
-                packed = await _packed(request, room)
-    except TimeoutError:
-        raise Problem(408, "too_slow", f"the body did not arrive within {BODY_S:.0f} s") from None
-    except ConnectionError:
-        raise Problem(400, MalformedBody.code, "the body was cut off") from None  # and nobody to read this
-    except (web.RequestPayloadError, ValueError) as error:
-        raise Problem(400, MalformedBody.code, f"the body cannot be read: {error}") from None
-    if encoding == "identity":
-        return packed
-    try:
-        unpacked = unpack(iter((packed,)))
-    except MalformedBody as error:
-        raise Problem(400, error.code, str(error)) from None
-    except TooLarge as error:
-        raise Problem(413, error.code, str(error)) from None
-    room(len(packed) + len(unpacked))
-    return unpacked
+async def _arrived(request: web.Request, room: Room) -> bytes:
+    body = bytearray()  # parts may be single bytes, of which a list would take forty times the size
+    async with Deadline(BODY_S), Deadline(BODY_GRACE_S) as patience:
+        async for part in request.content.iter_any():
+            if len(body) + len(part) > BODY_MAX:
+                raise _too_large()
+            room.grow(len(body) + len(part))
+            body += part
+            patience.extend(len(part) / BODY_RATE)
+    return bytes(body)
 
 
-async def _packed(request: web.Request, room: Callable[[int], None]) -> bytes:
-    room(request.content_length or 0)
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.content.iter_any():
-        size += len(part)
-        if size > BODY_MAX:
-            raise _too_large()
-        room(max(size, request.content_length or 0))
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _within(body: bytes, room: Callable[[int], None]) -> bytes:
+def _within(body: bytes, room: Room) -> bytes:
     if len(body) > BODY_MAX:
         raise _too_large()
-    room(len(body))
+    room.grow(len(body))
     return body
 
 
@@ -221,34 +283,27 @@ def _too_large() -> Problem:
     return Problem(413, TooLarge.code, f"at most {BODY_MAX} bytes")
 
 
-def _take_apart(body: bytes, *, ndjson: bool) -> Body:
-    try:
-        return read_body(body, ndjson=ndjson)
-    except MalformedBody as error:
-        raise Problem(400, error.code, str(error)) from None
-    except TooLarge as error:
-        raise Problem(413, error.code, str(error)) from None
-
-
-async def judge_all(standing: Standing, token: Token, body: Body) -> Gathering:
+def judge_all(standing: Standing, token: Token, body: Body) -> Steps[Gathering]:
     """Judge every report of a body; refusals are settled, valid ones open. Raises Problem."""
     outcomes: list[Outcome | None] = []
     valid: dict[int, ValidReport] = {}
+    budget = ExplanationBudget()
     for place, raw in enumerate(body.reports):
-        if place % CHECKS == CHECKS - 1:
-            await asyncio.sleep(0)
-        judged = _judge(standing, token, body, place, raw)
+        judged = _judge(standing, token, body, place, raw, budget)
         if isinstance(judged, ValidReport):
             valid[place] = judged
             outcomes.append(None)
         else:
             outcomes.append(judged)
+        yield
     return Gathering(outcomes, valid)
 
 
-def _judge(standing: Standing, token: Token, body: Body, place: int, raw: bytes) -> ValidReport | Outcome:
+def _judge(
+    standing: Standing, token: Token, body: Body, place: int, raw: bytes, budget: ExplanationBudget
+) -> ValidReport | Outcome:
     try:
-        judged = standing.validator.check(raw, token.scope)
+        judged = standing.validator.check(raw, token.scope, budget)
     except MalformedDocument as error:
         refusal = refusal_of(Invalid.malformed(str(error)))
         if body.lines is None:

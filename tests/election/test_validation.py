@@ -15,11 +15,17 @@ from hypothesis import strategies as st
 from gateway.dataset import DataSet
 from gateway.election.registry import read_registry, read_time
 from gateway.election.validation import (
+    REPORT_MAX,
+    REPORT_SKIMMED_MAX,
+    VIOLATIONS_COUNTED_MAX,
     VIOLATIONS_MAX,
+    VIOLATIONS_TEXT_MAX,
+    ExplanationBudget,
     Invalid,
     Scope,
     Validator,
     ValidReport,
+    Violation,
     _read_exactly,
     _violations,
     read_json,
@@ -348,7 +354,7 @@ def test_nesting_of_any_depth_is_answered(depth: int, opened: str, closed: str, 
     else:
         assert isinstance(invalid, Invalid)
         assert invalid.violations
-        assert depth < 300
+        assert depth < 300 or len(raw) > REPORT_SKIMMED_MAX
 
 
 @pytest.mark.parametrize(
@@ -382,6 +388,108 @@ def test_violations_beyond_the_first_are_counted() -> None:
     assert len(first) == VIOLATIONS_MAX
     assert {violation.code for violation in first} == {"unknown_party"}
     assert (last.code, last.path, last.detail) == ("more_violations", "$", "and 901 more")
+
+
+def test_more_violations_than_are_counted_are_told_as_more() -> None:
+    """Finding each takes as long as telling it, so counting ends too."""
+    votes = ",".join(f'"p{number}":0' for number in range(3_000))
+    invalid = check(TEXT.replace(VOTES, f"{{{votes}}}"))
+    assert isinstance(invalid, Invalid)
+    assert len(invalid.violations) == VIOLATIONS_MAX + 1
+    assert invalid.violations[-1].detail == f"and more than {VIOLATIONS_COUNTED_MAX} more"
+
+
+@pytest.mark.parametrize("character", ["x", "\x01", '"', "\U0001f5f3"])
+def test_what_is_told_of_one_report_is_bounded_in_bytes(character: str) -> None:
+    """Paths echo the names that were sent; long ones leave room for fewer violations, and the rest is counted."""
+    names = {f"{number:02}{character * 62}": {} for number in range(90)}
+    invalid = check(json.dumps(a_report(counts=names), ensure_ascii=False))
+    assert isinstance(invalid, Invalid)
+    told = sum(len(each.path.encode()) + len(each.detail.encode()) for each in invalid.violations)
+    assert told < VIOLATIONS_TEXT_MAX + 1_000
+    assert invalid.violations[-1].code == "more_violations"
+
+
+def test_a_report_above_the_limit_is_refused_and_not_read_further() -> None:
+    """Under its unit and revision, unless it is far too large; white space around it does not count."""
+    padding = json.dumps("x" * REPORT_MAX)
+    for raw in (f'{{"padding":{padding},{TEXT[1:]}', f'{TEXT[:-1]},"padding":{padding}}}'):
+        invalid = check(raw)
+        assert isinstance(invalid, Invalid)
+        assert (invalid.code, invalid.unit, invalid.revision) == ("invalid_report", "a-1-1", 3)
+        assert [violation.code for violation in invalid.violations] == ["report_too_large"]
+        with pytest.raises(MalformedDocument):
+            check(raw[:-1])
+        forbidden = check(raw, Scope(REGISTRY, frozenset({"b"})))
+        assert isinstance(forbidden, Invalid)
+        assert (forbidden.code, forbidden.unit) == ("unit_forbidden", "a-1-1")
+    far = check(TEXT[:-1] + f',"padding":{json.dumps("x" * REPORT_SKIMMED_MAX)}}}')
+    assert isinstance(far, Invalid)
+    assert (far.code, far.unit, far.revision) == ("invalid_report", None, None)
+    assert isinstance(check(TEXT.ljust(8 << 20)), ValidReport)
+
+
+@pytest.mark.parametrize(
+    ("raw", "most"),
+    [
+        pytest.param(b"{}", ExplanationBudget.VIOLATIONS // 5, id="many violations"),
+        pytest.param(
+            json.dumps({"counts": {f"{n:02}" + "\U0001f5f3" * 62: {} for n in range(60)}}).encode(),
+            9,
+            id="long names",
+        ),
+        pytest.param(b'{"a":[' + b"1," * 30_000 + b"1]}", ExplanationBudget.READ // 60_000 + 1, id="large"),
+    ],
+)
+def test_what_is_explained_of_one_request_is_bounded(raw: bytes, most: int) -> None:
+    """Beyond the budget a report is still refused, with the reason that details are omitted and how to get them."""
+    budget = ExplanationBudget()
+    told = []
+    for _ in range(1_000):
+        judged = VALIDATOR.check(raw, EVERYWHERE, budget)
+        assert isinstance(judged, Invalid)
+        assert judged.code == "invalid_report"
+        told.append(judged.violations)
+    explained = [violations for violations in told if violations[0].code != "more_violations"]
+    assert 0 < len(explained) <= most
+    assert told[: len(explained)] == explained
+    omitted = "details omitted, too many in this request; send this report alone"
+    assert set(told[len(explained) :]) == {(Violation("more_violations", "$", omitted),)}
+    assert budget.spent
+
+
+def test_a_report_whose_details_are_omitted_keeps_its_unit_and_revision() -> None:
+    """And what is not this sender's is still forbidden, not merely invalid."""
+    budget = spent_budget()
+    invalid = VALIDATOR.check(json.dumps(a_report(status="none")).encode(), EVERYWHERE, budget)
+    assert isinstance(invalid, Invalid)
+    assert (invalid.code, invalid.unit, invalid.revision) == ("invalid_report", "a-1-1", 1)
+    forbidden = VALIDATOR.check(b'{"unit":"a-1-1"}', Scope(REGISTRY, frozenset({"b"})), budget)
+    assert isinstance(forbidden, Invalid)
+    assert forbidden.code == "unit_forbidden"
+
+
+def spent_budget() -> ExplanationBudget:
+    budget = ExplanationBudget()
+    budget.spend(ExplanationBudget.READ, ())
+    return budget
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_a_spent_budget_changes_no_verdict(data: st.DataObject) -> None:
+    """Whatever else a request holds: a valid report is taken, an invalid one is not."""
+    raw = data.draw(writers)(data.draw(spoilt())).encode()
+    try:
+        judged = check(raw)
+    except MalformedDocument:
+        return
+    hurried = VALIDATOR.check(raw, EVERYWHERE, spent_budget())
+    if isinstance(judged, ValidReport):
+        assert hurried == judged
+    else:
+        assert isinstance(hurried, Invalid)
+        assert (hurried.code, hurried.unit, hurried.revision) == (judged.code, judged.unit, judged.revision)
 
 
 # Not refused ---------------------------------------------------------------------------------------------

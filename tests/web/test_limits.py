@@ -307,7 +307,8 @@ async def test_a_request_counts_until_its_answer_is_taken(
     """Who leaves two large answers unread has no third request taken, until it has read one."""
     client = await clients.at(ELSEWHERE)
     sender = await narrow.issue(election, [COUNTRY])
-    body = b"{}\n" * 9999  # each is answered with all that it lacks: more than a kernel keeps
+    line = json.dumps({"unit": "\U0001f5f3" * 64}, ensure_ascii=False).encode() + b"\n"
+    body = line * 9999  # each is answered with its unit: together more than a kernel keeps
 
     async def push_small() -> int:
         headers = {**sender.headers, "Content-Type": JSON}

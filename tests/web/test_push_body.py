@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.web import push_body
 from gateway.web.push_body import (
     BODY_MAX,
     LINES_MAX,
@@ -18,6 +19,7 @@ from gateway.web.push_body import (
     REPORTS_MAX,
     MalformedBody,
     TooLarge,
+    _names_ends,
     read_body,
     unpack,
 )
@@ -91,6 +93,55 @@ def test_an_array_keeps_what_only_the_validator_may_judge() -> None:
 def test_an_array_that_cannot_be_parsed_is_refused_whole(raw: bytes) -> None:
     """Where one report ends is then not known."""
     with pytest.raises(MalformedBody):
+        read_body(raw, ndjson=False)
+
+
+def test_the_decoder_says_where_a_report_ends() -> None:
+    """A large array relies on it; with a decoder that does not, it would be taken apart in one long step."""
+    assert _names_ends()
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(values, max_size=6), st.sampled_from([b"", b" ", b"\n\t "]), st.data())
+def test_a_large_array_is_taken_apart_as_a_small_one(
+    reports: list[Any], space: bytes, data: st.DataObject
+) -> None:
+    """Report by report, however few bytes of it are looked at first, and with damage anywhere."""
+    parts = [json.dumps(report, ensure_ascii=index % 2 == 0).encode() for index, report in enumerate(reports)]
+    raw = bytearray(space + b"[" + b",".join(space + part + space for part in parts) + space + b"]" + space)
+    at = data.draw(st.integers(0, len(raw)))
+    damage = st.sampled_from([b",", b"]", b"[", b"0", b"-", b"1e", b'"', b"{", b"\xff", b" ", b"[]", b"NaN"])
+    if data.draw(st.booleans()):
+        raw[at : at + data.draw(st.integers(0, 3))] = data.draw(damage)
+    with pytest.MonkeyPatch.context() as patched:
+        whole = outcome_of(bytes(raw))
+        patched.setattr(push_body, "WHOLE_ARRAY_MAX", 0)
+        patched.setattr(push_body, "_WINDOW", data.draw(st.integers(1, 20)))
+        assert outcome_of(bytes(raw)) == whole
+
+
+def outcome_of(raw: bytes) -> tuple[list[bytes], bool] | type[Exception]:
+    try:
+        body = read_body(raw, ndjson=False)
+    except MalformedBody as error:
+        return type(error)
+    return body.reports, body.single
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(b"[" + b",".join([b"1"] * (4 << 20))[:-1] + b"]", id="numbers"),
+        pytest.param(b'[{"a":[' + b",".join([b"{}"] * (2 << 20)) + b"]}]", id="a report that is large"),
+        pytest.param(b'[{"a":' + b'"x' * (4 << 20), id="a report that does not end"),
+    ],
+)
+def test_a_large_array_of_what_are_no_reports_is_given_up_early(
+    raw: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is never decoded whole, which would take half a second."""
+    monkeypatch.setattr(push_body, "_decoder", None)
+    with pytest.raises((TooLarge, MalformedBody)):
         read_body(raw, ndjson=False)
 
 

@@ -1,0 +1,118 @@
+"""Whose turn it is to compute: long work of many requests, in slices, taken from the senders in turn.
+
+Reading, checking and answering a large request takes a process up to some tenths of a second. Done in one piece it
+would hold up everybody else; done in pieces that each go on as soon as the loop comes by, a sender with many requests
+would still have most of the processor. So every piece waits for its sender's turn, and in one turn of the event loop
+no more than SLICE_S is worked on all of them together.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Generator, Hashable
+from time import perf_counter
+from typing import Self, TypeVar
+
+SLICE_S = 0.005
+"""Seconds of work in one turn, and in one turn of the event loop while others wait. A piece that is begun ends at the
+next point where it may pause, a few milliseconds later at most."""
+
+T = TypeVar("T")
+
+
+class Turns:
+    """Hands out turns to work. Invariants:
+
+    * Senders are served in turn, and the requests of one sender in the order in which they began to wait. So a
+      request waits for one slice of each other sender, however many requests they have.
+    * While anybody waits, work of no more than SLICE_S begins in one turn of the event loop.
+    * Everyone who waits is served or cancelled; waiting ends by itself, as nobody has to give a turn back.
+    """
+
+    def __init__(self) -> None:
+        self._lanes: OrderedDict[Hashable, deque[tuple[asyncio.Future[None], float]]] = OrderedDict()
+        self._worked_s = 0.0
+        self._scheduled = False
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return sum(map(len, self._lanes.values()))
+
+    def work(self, sender: Hashable, expected_s: float) -> "Work":
+        """Return the work of one request of a sender, which begins in its turn: `async with turns.work(...)`."""
+        return Work(self, sender, expected_s)
+
+    @property
+    def free(self) -> bool:
+        """Whether work may begin at once."""
+        return not self._lanes and self._worked_s < SLICE_S
+
+    async def wait(self, sender: Hashable, expected_s: float) -> None:
+        """Wait for a turn of this sender, in which it means to work for so long, or for SLICE_S."""
+        turn = asyncio.get_running_loop().create_future()
+        self._lanes.setdefault(sender, deque()).append((turn, min(expected_s, SLICE_S)))
+        self._schedule()
+        await turn
+
+    def worked(self, seconds: float) -> None:
+        """Note how long was worked."""
+        self._worked_s += seconds
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        """In another turn of the loop, give the next senders their turns, as many as fit into it."""
+        self._scheduled = False
+        self._worked_s = begun_s = 0.0
+        while self._lanes and begun_s < SLICE_S:
+            sender, lane = self._lanes.popitem(last=False)
+            turn, expected_s = lane.popleft()
+            if lane:
+                self._lanes[sender] = lane
+            if not turn.done():  # it is where its request was cancelled
+                turn.set_result(None)
+                begun_s += expected_s
+        if self._lanes:
+            self._schedule()
+
+
+class Work:
+    """The work of one request, which pauses when its slice is over. Entered, it waits for its first turn."""
+
+    __slots__ = ("_expected_s", "_sender", "_since", "_turns")
+
+    def __init__(self, turns: Turns, sender: Hashable, expected_s: float) -> None:
+        self._turns = turns
+        self._sender = sender
+        self._expected_s = expected_s
+        self._since = 0.0
+
+    async def __aenter__(self) -> Self:
+        if not self._turns.free:
+            await self._turns.wait(self._sender, self._expected_s)
+        self._since = perf_counter()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._turns.worked(perf_counter() - self._since)
+
+    async def run(self, steps: Generator[None, None, T]) -> T:
+        """Go through the steps of a generator, pausing between them when the slice is over; return what it returns."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                value: T = end.value
+                return value
+            if perf_counter() - self._since >= SLICE_S:
+                await self._pause()
+
+    async def _pause(self) -> None:
+        self._turns.worked(perf_counter() - self._since)
+        try:
+            await self._turns.wait(self._sender, SLICE_S)
+        finally:
+            self._since = perf_counter()

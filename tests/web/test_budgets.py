@@ -1,0 +1,300 @@
+"""Budgets of the push door: what hostile requests cost, measured beside honest ones in the same run.
+
+Run with `-s` to see the figures: seconds of processor, bytes of answer, bytes of memory, and how long honest pushes
+took meanwhile.
+"""
+
+import asyncio
+import gzip
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+import pytest
+
+from gateway.generator import GeneratedElection
+from gateway.journal.embedded import EmbeddedPostgres
+from tests.running import Gateway, Sender, served
+from tests.web.conftest import make_database
+from tests.web.doors import (
+    COUNTRY,
+    PATIENCE_S,
+    Answer,
+    a_registry,
+    a_report,
+    ask,
+    disappear,
+    ndjson,
+    open_connection,
+    push,
+)
+
+LINES = 10_000
+HEADERS = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
+_HUNDRED = {"counts": {f"c{number}": {} for number in range(25)}}
+"""A report that breaks a rule more than a hundred times, in few bytes."""
+
+
+@pytest.fixture(scope="module")
+def single(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
+    """One push process, of which everybody has to have a part."""
+    with served(make_database(postgres), feed_workers=1) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def election(single: Gateway, small: GeneratedElection) -> str:
+    """An election of the test's own, open."""
+    return await single.load(a_registry(small))
+
+
+class Worker:
+    """The push process, as the kernel sees it."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        children = Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()
+        (self.pid,) = [
+            pid for pid in children if b"push" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ] or children[:1]
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of processor so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def memory(self) -> int:
+        """Bytes resident now."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) << 10
+
+
+class Cost(NamedTuple):
+    """What one request cost, and what honest pushes met meanwhile."""
+
+    sent: int
+    answered: int
+    cpu_s: float
+    grown: int
+    slowest_s: float
+    pushes: int
+
+    def show(self, name: str) -> None:
+        """Print it."""
+        print(  # noqa: T201 - figures for who asks for them
+            f"\n{name:28} {self.sent:9d} B sent {self.answered:9d} B answered {self.cpu_s:6.2f} s CPU"
+            f" {self.grown / (1 << 20):+7.1f} MiB; {self.pushes} honest pushes, slowest {self.slowest_s:.3f} s",
+            end="",
+        )
+
+
+class Honest:
+    """A sender of small reports, one after the other. Asserts that each is accepted."""
+
+    def __init__(self, http: aiohttp.ClientSession, sender: Sender) -> None:
+        self._http = http
+        self._sender = sender
+        self._revision = 0
+        self.slowest_s = 0.0
+        self.pushes = 0
+
+    @asynccontextmanager
+    async def pushing(self) -> AsyncIterator["Honest"]:
+        """Push all the time until the block ends."""
+        self.slowest_s, self.pushes = 0.0, 0
+        pushing = asyncio.create_task(self._push())
+        try:
+            yield self
+        finally:
+            pushing.cancel()
+            with suppress(asyncio.CancelledError):
+                await pushing
+
+    async def _push(self) -> None:
+        while True:
+            self._revision += 1
+            started = time.monotonic()
+            answer = await push(self._http, self._sender, a_report(revision=self._revision))
+            if answer.status == 503 and "are waiting" in answer.document["detail"]:
+                continue  # for a commit, behind many good ones, and nothing is wrong with being told so
+            assert answer.status == 201, answer.body
+            self.slowest_s = max(self.slowest_s, time.monotonic() - started)
+            self.pushes += 1
+
+
+async def cost_of(
+    http: aiohttp.ClientSession, worker: Worker, honest: Honest, sender: Sender, body: bytes
+) -> tuple[Cost, Answer]:
+    """Push a packed body while an honest sender pushes too."""
+    cpu_s, memory = worker.cpu_s, worker.memory
+    packed = gzip.compress(body)
+    async with honest.pushing():
+        answer = await push(http, sender, None, data=packed, headers=HEADERS)
+    cost = Cost(
+        len(packed),
+        len(answer.body),
+        worker.cpu_s - cpu_s,
+        worker.memory - memory,
+        honest.slowest_s,
+        honest.pushes,
+    )
+    return cost, answer
+
+
+async def test_a_request_full_of_mistakes_costs_no_more_than_an_honest_one(
+    single: Gateway, election: str, http: aiohttp.ClientSession
+) -> None:
+    """Of as many reports. Each is answered in its place, as refused; the first with what is wrong with them."""
+    honest = Honest(http, await single.issue(election, [COUNTRY]))
+    good, bad = [await single.issue(election, [COUNTRY]) for _ in range(2)]
+    worker = Worker(single)
+    reports = [a_report("0604-0002", revision) for revision in range(1, LINES + 1)]
+    for _ in range(2):  # the first time, memory grows for good
+        fair, answer = await cost_of(http, worker, honest, good, ndjson(reports))
+        assert {result["outcome"] for result in answer.results} <= {"accepted", "duplicate"}
+        unfair, answer = await cost_of(
+            http, worker, honest, bad, (json.dumps(_HUNDRED).encode() + b"\n") * LINES
+        )
+        fair.show("10 000 reports, honest")
+        unfair.show("10 000 reports, all wrong")
+    assert [result["code"] for result in answer.results] == ["invalid_report"] * LINES
+    first, last = answer.results[0], answer.results[-1]
+    assert len(first["violations"]) == 101
+    assert [each["code"] for each in last["violations"]] == ["more_violations"]
+    assert unfair.answered < 1.2 * fair.answered
+    assert unfair.cpu_s < 1.5 * fair.cpu_s
+    alone = (await push(http, bad, _HUNDRED)).problem(422, "invalid_report")
+    assert alone["violations"] == first["violations"]
+
+
+async def test_answers_that_nobody_reads_hold_up_nobody_else(
+    single: Gateway, election: str, http: aiohttp.ClientSession
+) -> None:
+    """Six of a sender at once: honest pushes are all accepted, Postgres is never away, memory is bounded."""
+    honest = Honest(http, await single.issue(election, [COUNTRY]))
+    bad = await single.issue(election, [COUNTRY])
+    worker = Worker(single)
+    packed = gzip.compress((json.dumps(_HUNDRED).encode() + b"\n") * LINES)
+    cpu_s, memory = worker.cpu_s, worker.memory
+    before = await refusals(single)
+    deaf = [await open_connection(single.push_url, 4096) for _ in range(6)]
+    try:
+        async with honest.pushing():
+            for _, writer in deaf:
+                writer.transport.pause_reading()  # type: ignore[attr-defined]
+                writer.write(head_of(bad, len(packed), "Content-Encoding: gzip\r\n") + packed)
+            async with asyncio.timeout(3 * PATIENCE_S):
+                while await refusals(single) < before + 6 * LINES:  # noqa: ASYNC110 - nobody announces it
+                    await asyncio.sleep(0.05)
+        cost = Cost(
+            6 * len(packed), 0, worker.cpu_s - cpu_s, worker.memory - memory, honest.slowest_s, honest.pushes
+        )
+        cost.show("six answers unread")
+        assert cost.grown < 100 << 20
+        assert not [line for line in single.log if "journal unavailable" in line]
+    finally:
+        for _, writer in deaf:
+            await disappear(writer, politely=False)
+
+
+async def refusals(gateway: Gateway) -> float:
+    """How many reports were answered with a refusal."""
+    return (await gateway.metrics()).get('valgnatt_answers_total{process="push-0",outcome="refused"}', 0)
+
+
+def head_of(sender: Sender, length: int, more: str = "") -> bytes:
+    """The head of a push request of lines."""
+    return (
+        f"POST /v1/elections/{sender.election}/reports HTTP/1.1\r\nHost: door\r\n"
+        f"Authorization: Bearer {sender.secret}\r\nContent-Type: application/x-ndjson\r\n"
+        f"{more}Content-Length: {length}\r\n\r\n"
+    ).encode()
+
+
+async def test_bodies_that_are_announced_and_never_sent_take_no_room(
+    single: Gateway, election: str, http: aiohttp.ClientSession
+) -> None:
+    """33 requests that claim 8 MiB each and send a byte: every honest push is taken, a large one too."""
+    bad, good = [await single.issue(election, [COUNTRY]) for _ in range(2)]
+    claims = [await open_connection(single.push_url) for _ in range(33)]
+    try:
+        for _, writer in claims:
+            writer.write(head_of(bad, 8 << 20) + b"{")
+        await asyncio.sleep(
+            0.3
+        )  # nothing shows from outside when they have arrived; late ones only spare the test
+        for revision in range(1, 6):
+            assert (await push(http, good, a_report(revision=revision))).status == 201
+        large = json.dumps(a_report(revision=6)).encode().ljust(8 << 20)
+        assert (await push(http, good, None, data=large)).status == 201
+    finally:
+        for _, writer in claims:
+            await disappear(writer, politely=False)
+
+
+async def test_a_sender_that_fills_its_share_of_bodies_is_refused_before_others(
+    single: Gateway, election: str, http: aiohttp.ClientSession
+) -> None:
+    """Bodies that have arrived, all but a byte, count: its next ones are 429, another sender's are taken."""
+    bad, good = [await single.issue(election, [COUNTRY]) for _ in range(2)]
+    size = 8 << 20
+    claims = [await open_connection(single.push_url) for _ in range(20)]
+    refused = [asyncio.create_task(status_of(reader)) for reader, _ in claims]
+    try:
+        for _, writer in claims:
+            writer.write(head_of(bad, size) + b" " * (size - 1))
+        done, _ = await asyncio.wait(refused, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
+        assert {task.result() for task in done} == {429}
+        large = json.dumps(a_report()).encode().ljust(size)
+        assert (await push(http, good, None, data=large)).status == 201
+        assert (await push(http, good, a_report(revision=2))).status == 201
+    finally:
+        for task in refused:
+            task.cancel()
+        for _, writer in claims:
+            await disappear(writer, politely=False)
+
+
+async def status_of(reader: asyncio.StreamReader) -> int:
+    """Read the status of an answer."""
+    return int((await reader.readline()).split()[1])
+
+
+@pytest.mark.long
+async def test_a_body_that_trickles_is_answered_408(
+    single: Gateway, election: str, http: aiohttp.ClientSession
+) -> None:
+    """After BODY_GRACE_S, while one that keeps the rate is waited for."""
+    sender = await single.issue(election, [COUNTRY])
+    report = json.dumps(a_report()).encode().ljust(256 << 10)
+    connections = [await open_connection(single.push_url) for _ in range(2)]
+
+    async def trickle(writer: asyncio.StreamWriter, piece: int) -> None:
+        writer.write(head_of(sender, len(report)))
+        for start in range(0, len(report), piece):
+            writer.write(report[start : start + piece])
+            await asyncio.sleep(1.0)
+
+    started = time.monotonic()
+    pieces = (1, 16 << 10)
+    trickling = [
+        asyncio.create_task(trickle(writer, piece))
+        for (_, writer), piece in zip(connections, pieces, strict=True)
+    ]
+    try:
+        async with asyncio.timeout(60.0):
+            assert await status_of(connections[0][0]) == 408
+            assert time.monotonic() - started > 9
+            assert await status_of(connections[1][0]) == 200
+    finally:
+        for task in trickling:
+            task.cancel()
+        for _, writer in connections:
+            await disappear(writer, politely=False)
+    assert (await ask(http, "GET", f"{single.push_url}/health/ready")).status == 200

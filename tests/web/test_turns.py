@@ -1,0 +1,143 @@
+"""Turns to work: taken from the senders in turn, a slice at a time, however much work one of them has."""
+
+import asyncio
+from collections.abc import Generator
+
+import pytest
+
+from gateway.web import turns as turns_module
+from gateway.web.turns import SLICE_S, Turns
+from tests.journal.makers import PATIENCE_S
+
+LONG = 1.0
+"""Seconds that a sender expects to work: more than a slice."""
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> "Clock":
+    """A clock that moves only by work."""
+    clock = Clock()
+    monkeypatch.setattr(turns_module, "perf_counter", clock)
+    return clock
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.log: list[str] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def steps(self, name: str, count: int, seconds: float = SLICE_S) -> Generator[None, None, str]:
+        """Work in so many steps, each as long as a slice unless it is told otherwise."""
+        for _ in range(count):
+            self.now += seconds
+            self.log.append(name)
+            yield
+        return name
+
+
+async def worked(
+    turns: Turns, sender: str, steps: Generator[None, None, str], expected_s: float = LONG
+) -> str:
+    async with turns.work(sender, expected_s) as work:
+        return await work.run(steps)
+
+
+async def gather(*works: asyncio.Task[str]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.gather(*works)
+
+
+async def test_work_with_nobody_else_about_begins_at_once() -> None:
+    """It costs no turn of the loop."""
+    turns, begun = Turns(), []
+
+    async def work() -> None:
+        async with turns.work("a", LONG):
+            begun.append(True)
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    assert begun
+    await task
+
+
+async def test_a_short_request_waits_for_one_slice_of_each_other_sender(clock: Clock) -> None:
+    """Not for all that they have to do, nor for each of their requests."""
+    turns = Turns()
+    flood = [asyncio.create_task(worked(turns, "flood", clock.steps("flood", 20))) for _ in range(10)]
+    other = asyncio.create_task(worked(turns, "other", clock.steps("other", 20)))
+    while clock.log.count("other") < 3:  # noqa: ASYNC110 - the loop is what is tested
+        await asyncio.sleep(0)
+    clock.log.clear()
+    await gather(asyncio.create_task(worked(turns, "honest", clock.steps("honest", 1))))
+    before = clock.log[: clock.log.index("honest")]
+    assert before.count("flood") <= 3  # one slice, and those whose turn had begun when it came
+    assert before.count("other") <= 3
+    await gather(*flood, other)
+
+
+async def test_senders_get_the_same_number_of_slices(clock: Clock) -> None:
+    """However many requests each has at once."""
+    turns = Turns()
+    many = [asyncio.create_task(worked(turns, "many", clock.steps("many", 10))) for _ in range(10)]
+    one = asyncio.create_task(worked(turns, "one", clock.steps("one", 30)))
+    await gather(one)
+    assert abs(clock.log.count("many") - 30) <= 2
+    await gather(*many)
+    assert clock.log.count("many") == 100
+
+
+async def test_others_have_the_loop_between_two_slices(clock: Clock) -> None:
+    """What is scheduled runs after one slice, or two."""
+    turns, loop = Turns(), asyncio.get_running_loop()
+    works = [asyncio.create_task(worked(turns, str(n), clock.steps("slice", 10))) for n in range(5)]
+
+    def tick() -> None:
+        clock.log.append("tick")
+        if any(not work.done() for work in works):
+            loop.call_soon(tick)
+
+    tick()
+    await gather(*works)
+    in_a_row = max(len(each) for each in "".join("s" if e == "slice" else " " for e in clock.log).split())
+    assert in_a_row <= 2
+
+
+async def test_many_short_ones_share_a_turn_of_the_loop(clock: Clock) -> None:
+    """So that a flood costs them no turn of the loop each."""
+    turns = Turns()
+    flood = asyncio.create_task(worked(turns, "flood", clock.steps("flood", 100)))
+    while not clock.log:  # noqa: ASYNC110 - the loop is what is tested
+        await asyncio.sleep(0)
+    short = SLICE_S / 50
+    works = [
+        asyncio.create_task(worked(turns, str(number), clock.steps("short", 1, short), short))
+        for number in range(50)
+    ]
+    await gather(*works)
+    assert clock.log.count("flood") < 10
+    await gather(flood)
+
+
+async def test_a_turn_of_who_was_cancelled_goes_to_the_next(clock: Clock) -> None:
+    """Whether it was cancelled while it waited or with its turn given, and its error passes."""
+    turns = Turns()
+    works = [asyncio.create_task(worked(turns, str(n), clock.steps(str(n), 5))) for n in range(6)]
+    for number in (1, 3):
+        await asyncio.sleep(0)
+        works[number].cancel()
+    await gather(*(works[number] for number in (0, 2, 4, 5)))
+    assert works[1].cancelled()
+    assert works[3].cancelled()
+    assert len(turns) == 0
+
+    def failing() -> Generator[None, None, str]:
+        yield
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await worked(turns, "a", failing())
+    assert await worked(turns, "a", clock.steps("after", 3)) == "after"
