@@ -134,7 +134,8 @@ def _nginx(directory: Path, ports: list[int], doors: list[str]) -> tuple[list[st
         assert site.count(place) == 1
         site = site.replace(place, door)
     (directory / "site.conf").write_text(site.replace("/var/cache/nginx", str(directory / "cache")))
-    for name, listens, port in (("push", "listen 9081;", ports[0]), ("feed", "listen 9080;", ports[1])):
+    doors_listen = (("push", "listen 127.0.0.1:9081;", ports[0]), ("feed", "listen 9080;", ports[1]))
+    for name, listens, port in doors_listen:
         text = (shipped / f"listen-{name}.conf").read_text()
         assert text.count(listens) == 1
         (directory / f"listen-{name}.conf").write_text(text.replace(listens, f"listen 127.0.0.1:{port};"))

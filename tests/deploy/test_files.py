@@ -4,8 +4,10 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, requires
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from gateway import __version__
-from gateway.config import OTHER_VARIABLES, Config, knobs, load
+from gateway.config import OTHER_VARIABLES, Config, knobs, load, without_passwords
 from gateway.control import OVERDUE_S
 from gateway.web.connections import KEEPALIVE_S
 from gateway.web.push_socket import PING_S
@@ -25,6 +27,7 @@ from tests.running import Gateway
 ROOT = DEPLOY.parent
 FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
 COMPOSE = DEPLOY / "compose" / "compose.yaml"
+ENV_EXAMPLE = DEPLOY / "compose" / "env.example"
 KUBERNETES = DEPLOY / "kubernetes"
 ROLES = ("push", "feed")
 HEARTBEAT_MAX_S = 10
@@ -52,6 +55,226 @@ def seconds(text: str) -> float:
     """A time as nginx, HAProxy and compose write it."""
     number, unit = re.fullmatch(r"(\d+)(s|m|h)", text).groups()  # type: ignore[union-attr]
     return float(number) * {"s": 1, "m": 60, "h": 3600}[unit]
+
+
+# Who can reach the push door, whose requests carry tokens.
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there; `*` and nothing are every address."""
+    if host.startswith("unix:") or host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def listeners(nginx: str, *, tls: bool = False) -> list[tuple[str, int]]:
+    """Return each place, as host and port, at which a piece of nginx's configuration listens with or without TLS."""
+    found = []
+    for place, options in re.findall(r"^\s*listen\s+([^\s;]+)([^;]*);", nginx, re.MULTILINE):
+        host, _, port = place.rpartition(":")
+        if not place.startswith("unix:") and tls == ("ssl" in options.split()):
+            found.append((host, int(port)) if port.isdigit() else (place, 80))
+    return found
+
+
+def published(service: dict[str, Any]) -> list[tuple[str, int]]:
+    """Return host address and port of the container of each port that a service of compose publishes."""
+    found = []
+    for each in service.get("ports", ()):
+        if isinstance(each, dict):
+            found.append((each.get("host_ip", ""), int(each["target"])))
+        else:
+            outside, _, target = filled_in(str(each)).removesuffix("/tcp").rpartition(":")
+            found.append((outside.rpartition(":")[0], int(target)))
+    return found
+
+
+def exposed_in_compose(services: dict[str, Any], public: set[int]) -> list[str]:
+    """Return what compose publishes beyond this machine, apart from ports of the proxy that may be."""
+    return [
+        f"{name}: {target}"
+        for name, service in services.items()
+        for host, target in published(service)
+        if not is_loopback(host) and not (name == "proxy" and target in public)
+    ]
+
+
+def test_compose_publishes_no_push_port_in_the_clear() -> None:
+    """Beyond this machine only the results may be reached, and the push door where it speaks TLS."""
+    services = compose()["services"]
+    mounted = {
+        volume.split(":")[1].rpartition("/")[2]: (COMPOSE.parent / volume.split(":")[0]).read_text()
+        for volume in services["proxy"]["volumes"]
+        if volume.startswith(".")
+    }
+    feed = {port for _, port in listeners(mounted["listen-feed.conf"])}
+    push = {port for _, port in listeners(mounted["listen-push.conf"])}
+    public = feed | {port for text in mounted.values() for _, port in listeners(text, tls=True)}
+    assert feed
+    assert push
+    assert not public & push
+    assert exposed_in_compose(services, public) == []
+    assert "network_mode" not in COMPOSE.read_text()
+
+
+@pytest.mark.parametrize(
+    "port",
+    [
+        "8081:9081",
+        "9081",
+        "0.0.0.0:8081:9081",
+        "${PUSH_PORT:-8081}:9081",
+        "[::]:8081:9081/tcp",
+        {"target": 9081, "published": 8081},
+    ],
+)
+def test_a_push_port_that_compose_would_publish_is_found(port: object) -> None:
+    """In whatever way it is written; so it is where the gateway itself would be published."""
+    assert exposed_in_compose({"proxy": {"ports": [port]}}, public={9080}) == ["proxy: 9081"]
+    assert exposed_in_compose({"push": {"ports": [port]}}, public={9081}) == ["push: 9081"]
+    loopback = ["127.0.0.1:8081:9081", {"target": 9081, "host_ip": "127.0.0.1"}]
+    assert exposed_in_compose({"proxy": {"ports": loopback}}, public={9080}) == []
+
+
+def exposed_push(nginx: str, haproxy: str) -> list[str]:
+    """Return where the proxies, as they are shipped, take requests of the push door in the clear from elsewhere."""
+    found = [f"nginx: {host}:{port}" for host, port in listeners(nginx) if not is_loopback(host)]
+    binds = re.findall(r'^\s*presetenv PUSH_BIND "([^"]*)"', haproxy, re.MULTILINE)
+    assert len(binds) == 1
+    for bind in binds[0].split(","):
+        place, *options = bind.split()
+        if not is_loopback(place.rpartition(":")[0]) and "ssl" not in options:
+            found.append(f"haproxy: {place}")
+    return found
+
+
+def test_proxies_take_no_push_in_the_clear_from_elsewhere() -> None:
+    nginx = (DEPLOY / "nginx" / "listen-push.conf").read_text()
+    haproxy = (DEPLOY / "haproxy" / "haproxy.cfg").read_text()
+    assert exposed_push(nginx, haproxy) == []
+    front = haproxy.split("frontend push")[1].split("\nbackend")[0]
+    assert re.findall(r"^\s*bind (.*)$", front, re.MULTILINE) == ['"${PUSH_BIND[*]}"']
+    assert listeners((DEPLOY / "nginx" / "nginx.conf").read_text()) == []
+
+
+def test_a_proxy_that_would_is_found() -> None:
+    assert exposed_push("listen 9081;", 'presetenv PUSH_BIND ":9081"') == ["nginx: :9081", "haproxy: :9081"]
+    everywhere = exposed_push("  listen [::]:80 default_server;", 'presetenv PUSH_BIND "*:80"')
+    assert everywhere == ["nginx: [::]:80", "haproxy: *:80"]
+    tls = "# listen 80;\nlisten 443 ssl;\nlisten 127.0.0.1:80;"
+    assert exposed_push(tls, 'presetenv PUSH_BIND "127.0.0.1:1,:443 ssl crt x"') == []
+
+
+def test_the_push_door_of_systemd_listens_to_this_machine_or_speaks_tls() -> None:
+    config = load({}, DEPLOY / "systemd" / "push.toml")
+    assert is_loopback(config.host) or config.push_tls_certificate is not None
+
+
+def test_kubernetes_opens_no_door_to_the_outside() -> None:
+    """That is for an ingress of the site's own, which speaks TLS."""
+    assert not of_kind("Ingress")
+    assert not of_kind("HTTPRoute")
+    for service in of_kind("Service").values():
+        assert service["spec"].get("type", "ClusterIP") == "ClusterIP"
+        assert "externalIPs" not in service["spec"]
+    for role in ROLES:
+        spec = pod(role)["spec"]
+        assert not spec.get("hostNetwork")
+        assert not [port for each in spec["containers"] for port in each["ports"] if "hostPort" in port]
+
+
+# Who knows which password.
+
+
+def secrets_in(environ: Mapping[str, object]) -> list[str]:
+    """Return the variables that hold a secret, rather than the name of a file with one."""
+    return [
+        name
+        for name, value in environ.items()
+        if without_passwords(str(value)) != str(value)
+        or (re.search(r"PASSWORD|SECRET|TOKEN", name) and not name.endswith("_FILE"))
+    ]
+
+
+def test_no_service_of_compose_has_a_secret_in_its_environment() -> None:
+    for name, service in compose()["services"].items():
+        assert secrets_in(service.get("environment", {})) == [], name
+    assert secrets_in(dict(re.findall(r"^(\w+)=(.*)$", ENV_EXAMPLE.read_text(), re.MULTILINE))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("VALGNATT_DATABASE_URL", "postgresql://valgnatt:${OWNER_PASSWORD:?}@postgres/valgnatt"),
+        ("VALGNATT_DATABASE_URL", "postgresql://postgres/valgnatt?password=x"),
+        ("READER_PASSWORD", "${READER_PASSWORD}"),
+    ],
+)
+def test_a_secret_in_an_environment_is_found(name: str, value: str) -> None:
+    assert secrets_in({name: value, "VALGNATT_FEED_DATABASE_PASSWORD_FILE": "/run/secrets/x"}) == [name]
+
+
+def test_each_service_of_compose_has_its_own_passwords_and_no_others() -> None:
+    """The feed above all; the files are named where the gateway, Postgres and Grafana look for them."""
+    services, defined = compose()["services"], compose()["secrets"]
+    has = {name: set(service.get("secrets", ())) for name, service in services.items()}
+    assert has == {
+        "postgres": {"postgres_password", "owner_password", "reader_password"},
+        "push": {"owner_password"},
+        "feed": {"reader_password"},
+        "proxy": set(),
+        "prometheus": set(),
+        "grafana": {"grafana_password"},
+    }
+    for name, service in services.items():
+        files = {value for key, value in service.get("environment", {}).items() if key.endswith("_FILE")}
+        assert files == {f"/run/secrets/{secret}" for secret in has[name]}
+    ignored = (COMPOSE.parent / ".gitignore").read_text().split()
+    for name, secret in defined.items():
+        assert secret == {"file": f"./secrets/{name}"}
+    assert "secrets/" in ignored
+    for volume in (volume for service in services.values() for volume in service.get("volumes", ())):
+        assert not volume.startswith("./secrets")
+
+
+@pytest.mark.parametrize(("role", "secret"), [("push", "valgnatt-db-app"), ("feed", "valgnatt-reader")])
+def test_a_pod_gets_its_own_password_as_a_file_and_no_other(role: str, secret: str) -> None:
+    """No secret is in an environment, and none is in a pod whose role does not need it."""
+    spec = pod(role)["spec"]
+    (container,) = [*spec.get("initContainers", ()), *spec["containers"]]
+    assert not [each for each in container["env"] if "valueFrom" in each]
+    assert not [each for each in container["envFrom"] if "secretRef" in each]
+    assert secrets_in(knobs_of(role)) == []
+    items = {
+        (volume["secret"]["secretName"], item["key"])
+        for volume in spec["volumes"]
+        if "secret" in volume
+        for item in volume["secret"]["items"]
+    }
+    assert items == {(secret, "password"), ("valgnatt-db-ca", "ca.crt")}
+    assert not [volume for volume in spec["volumes"] if "projected" in volume]
+    (login,) = [volume for volume in spec["volumes"] if volume["name"] == "login"]
+    (mount,) = [each for each in container["volumeMounts"] if each["name"] == "login"]
+    files = [each["value"] for each in container["env"] if each["name"].endswith("_PASSWORD_FILE")]
+    assert files == [f"{mount['mountPath']}/{login['secret']['items'][0]['path']}"]
+    assert login["secret"]["defaultMode"] == 0o440
+
+
+def test_push_and_feed_of_systemd_are_different_users() -> None:
+    """Else one could read the password of the other."""
+    users = []
+    for role in ROLES:
+        unit = (DEPLOY / "systemd" / f"valgnatt-{role}.service").read_text()
+        users += re.findall(r"^User=(.*)$", unit, re.MULTILINE)
+        given = " ".join(re.findall(r"^Environment=(.*)$", unit, re.MULTILINE))
+        assert secrets_in(dict(re.findall(r"(\w+)=(\S+)", given))) == []
+    made = re.findall(
+        r"^u (\S+) -", (DEPLOY / "systemd" / "valgnatt.sysusers.conf").read_text(), re.MULTILINE
+    )
+    assert users == made == ["valgnatt-push", "valgnatt-feed"]
 
 
 # Proxies.
@@ -210,9 +433,14 @@ def test_each_service_of_compose_is_pinned_and_bounded_and_looked_after(name: st
 
 
 def filled_in(text: str) -> str:
-    """A value as compose makes it, with secrets that are one word."""
-    text = re.sub(r"\$\{\w+:-(\w+)\}", r"\1", text)
-    return re.sub(r"\$\{\w+:\?[^}]*\}", "secret", text)
+    """A value as compose makes it where .env says nothing."""
+    return re.sub(r"\$\{\w+:-(\w+)\}", r"\1", text)
+
+
+def loaded(environ: Mapping[str, str], role: str) -> Config:
+    """Read an environment as the gateway does; the files with passwords are not here."""
+    here = {name: value for name, value in environ.items() if not name.endswith("_PASSWORD_FILE")}
+    return load(here, overrides={"role": role})
 
 
 def test_compose_tells_the_gateway_only_what_it_takes() -> None:
@@ -221,7 +449,7 @@ def test_compose_tells_the_gateway_only_what_it_takes() -> None:
     for role in ("push", "feed"):
         service = services[role]
         environ = {name: filled_in(str(value)) for name, value in service["environment"].items()}
-        config = load(environ, overrides={"role": role})
+        config = loaded(environ, role)
         assert service["command"] == ["serve", "--role", role]
         assert (config.database_url is None) is (role == "feed")
         assert config.trusted_proxies == (services["proxy"]["networks"]["inner"]["ipv4_address"] + "/32",)
@@ -242,8 +470,7 @@ def test_prometheus_of_compose_asks_the_gateways_that_are_there() -> None:
 
 def test_every_variable_of_compose_has_its_line_in_the_example() -> None:
     wanted = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text()))
-    example = (DEPLOY / "compose" / "env.example").read_text()
-    assert wanted == set(re.findall(r"^(\w+)=", example, re.MULTILINE))
+    assert wanted == set(re.findall(r"^(\w+)=", ENV_EXAMPLE.read_text(), re.MULTILINE))
 
 
 # Kubernetes.
@@ -272,12 +499,12 @@ def pod(role: str) -> dict[str, Any]:
 
 
 def knobs_of(role: str) -> dict[str, str]:
-    """The environment that a container gets; of what is secret, only that it is there."""
+    """The environment that a container gets."""
     (container,) = pod(role)["spec"]["containers"]
     generated = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())["configMapGenerator"]
     environ = dict(literal.split("=", 1) for each in generated for literal in each["literals"])
     for each in container["env"]:
-        environ[each["name"]] = each.get("value", "postgresql://secret@somewhere/valgnatt")
+        environ[each["name"]] = each["value"]
     return environ
 
 
@@ -294,8 +521,7 @@ def test_kustomize_builds_what_there_is() -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_ports_of_a_deployment_are_those_of_the_gateway(role: str) -> None:
     """Of containers, services, probes and network policies, by number and by name."""
-    environ = knobs_of(role)
-    config = load(environ, overrides={"role": role})
+    config = loaded(knobs_of(role), role)
     (container,) = pod(role)["spec"]["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {role: getattr(config, f"{role}_port"), "admin": config.admin_port}
@@ -327,7 +553,7 @@ def test_a_pod_has_its_time_to_drain(role: str) -> None:
     (container,) = pod(role)["spec"]["containers"]
     program, pause_s = container["lifecycle"]["preStop"]["exec"]["command"]
     assert program == "sleep"
-    config = load(knobs_of(role), overrides={"role": role})
+    config = loaded(knobs_of(role), role)
     assert pod(role)["spec"]["terminationGracePeriodSeconds"] > float(pause_s) + config.drain_s + OVERDUE_S
     probe = container["readinessProbe"]
     assert float(pause_s) > probe["periodSeconds"] * probe["failureThreshold"]
@@ -360,9 +586,8 @@ def test_what_a_deployment_refers_to_is_there(role: str) -> None:
     database = cluster["metadata"]["name"]
     (managed,) = cluster["spec"]["managed"]["roles"]
     secrets = {f"{database}-app", f"{database}-ca", managed["passwordSecret"]["name"]}
-    asked = {each["valueFrom"]["secretKeyRef"]["name"] for each in container["env"] if "valueFrom" in each}
     volumes = {volume["name"]: volume for volume in template["spec"]["volumes"]}
-    asked |= {volume["secret"]["secretName"] for volume in volumes.values() if "secret" in volume}
+    asked = {volume["secret"]["secretName"] for volume in volumes.values() if "secret" in volume}
     assert asked <= secrets
     assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
     (mounted,) = [mount for mount in container["volumeMounts"] if mount["name"] == "database"]
@@ -385,14 +610,9 @@ def test_the_feed_of_kubernetes_has_no_way_to_what_is_under_embargo() -> None:
     (managed,) = of_kind("Cluster")["valgnatt-db"]["spec"]["managed"]["roles"]
     environ = knobs_of("feed")
     assert "VALGNATT_DATABASE_URL" not in environ
-    assert environ["VALGNATT_FEED_DATABASE_URL"] == (
-        f"postgresql://{managed['name']}:$(READER_PASSWORD)@valgnatt-db-rw/valgnatt"
-    )
+    assert environ["VALGNATT_FEED_DATABASE_URL"] == f"postgresql://{managed['name']}@valgnatt-db-ro/valgnatt"
     assert managed["inRoles"] == ["valgnatt_feed"]
-    names = [each["name"] for each in pod("feed")["spec"]["containers"][0]["env"]]
-    assert names.index("READER_PASSWORD") < names.index("VALGNATT_FEED_DATABASE_URL"), (
-        "or it is not filled in"
-    )
+    assert managed.keys() <= {"name", "ensure", "login", "inRoles", "passwordSecret"}
 
 
 def test_a_receipt_waits_for_a_standby() -> None:

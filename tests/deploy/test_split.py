@@ -18,6 +18,7 @@ import yaml
 
 from gateway.generator import GeneratedElection
 from gateway.journal.embedded import EmbeddedPostgresError, find_binaries
+from gateway.journal.feed_login import excesses, read_feed_login
 from tests.deploy.proxies import DEPLOY, free_ports
 from tests.faults.servers import require_binaries
 from tests.running import running
@@ -109,7 +110,7 @@ async def up(cluster: Cluster) -> None:
 
 
 async def prepared_by_compose(cluster: Cluster) -> None:
-    """As the image of Postgres runs what it finds in docker-entrypoint-initdb.d."""
+    """As the image of Postgres runs what it finds in docker-entrypoint-initdb.d, with secrets as files."""
     path = f"{os.environ['PATH']}:{find_binaries(None)}"
     if shutil.which("psql", path=path) is None:
         pytest.skip("no psql here")
@@ -120,11 +121,18 @@ async def prepared_by_compose(cluster: Cluster) -> None:
             "PGHOST": str(cluster.sockets),
             "PGPORT": str(cluster.port),
             "POSTGRES_USER": "postgres",
-            "OWNER_PASSWORD": OWNER,
-            "READER_PASSWORD": READER,
+            "OWNER_PASSWORD_FILE": secret(cluster, "owner", OWNER),
+            "READER_PASSWORD_FILE": secret(cluster, "reader", READER),
         },
     )
     assert await done.wait() == 0
+
+
+def secret(cluster: Cluster, name: str, password: str) -> str:
+    """Make a file with a password, and return where it is."""
+    file = cluster.sockets / f"{name}_password"
+    file.write_text(f"{password}\n")
+    return str(file)
 
 
 async def prepared_by_the_operator(cluster: Cluster) -> None:
@@ -137,6 +145,10 @@ async def prepared_by_the_operator(cluster: Cluster) -> None:
         await connection.execute(query)
     await connection.execute(f"CREATE DATABASE {initdb['database']} OWNER {initdb['owner']}")
     assert role["login"]
+    inside = await asyncpg.connect(cluster.admin_url.replace("/postgres?", f"/{initdb['database']}?"))
+    for query in initdb["postInitApplicationSQL"]:
+        await inside.execute(query)
+    await inside.close()
     await connection.execute(
         f"CREATE ROLE {role['name']} LOGIN PASSWORD '{READER}' IN ROLE {', '.join(role['inRoles'])}"
     )
@@ -157,6 +169,7 @@ async def test_a_feed_that_may_only_read_follows_a_push_door_elsewhere(
         await ask_for(reader, "SELECT count(*) FROM valgnatt.report")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await ask_for(reader, "SELECT count(*) FROM valgnatt.token")
+    assert list(excesses(await read_feed_login(reader))) == []
     assert (
         await ask_for(owner, "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user")
         is False
