@@ -36,6 +36,7 @@ from gateway.web.push_request import (
     judge_all,
     receive,
     respond,
+    respond_single,
     take_apart,
 )
 from gateway.web.push_socket import PushSocket
@@ -334,7 +335,10 @@ class PushDoor:
                     self._submit(held, token, gathering, received_at)
             outcomes = await gathering.decided(self._patience)
         rehearsal = held.standing.registry.rehearsal
-        steps = respond(outcomes, self._metrics.answered, single=body.single, rehearsal=rehearsal)
+        if body.single:
+            self._metrics.answered(outcomes[0])
+            return respond_single(outcomes[0], rehearsal=rehearsal)
+        steps = respond(outcomes, self._metrics.answered, rehearsal=rehearsal)
         async with self._turns.work(token.key, ANSWER_RESULT_S * len(outcomes)) as work:
             return await work.run(steps)
 

@@ -230,15 +230,9 @@ class Patience:
 
 
 def respond(
-    outcomes: Sequence[Outcome], note: Callable[[Outcome], None], *, single: bool, rehearsal: bool
+    outcomes: Sequence[Outcome], note: Callable[[Outcome], None], *, rehearsal: bool
 ) -> Steps[web.Response]:
-    """Return the answer to a request: to one report by its status, to several as results in the order sent.
-
-    `note` is called with each outcome.
-    """
-    if single:
-        note(outcomes[0])
-        return _single(outcomes[0], rehearsal)
+    """Return the answer to a request of several reports: results in the order sent. `note` is called with each."""
     parts: list[bytes] = []
     for start in range(0, len(outcomes), _RESULTS_STEP):
         part = outcomes[start : start + _RESULTS_STEP]
@@ -313,7 +307,8 @@ def _judge(
     return judged if isinstance(judged, ValidReport) else refusal_of(judged)
 
 
-def _single(outcome: Outcome, rehearsal: bool) -> web.Response:
+def respond_single(outcome: Outcome, *, rehearsal: bool) -> web.Response:
+    """Return the answer to a request of one report: its status tells the outcome."""
     match outcome:
         case Receipt():
             return json_response(

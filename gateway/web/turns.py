@@ -12,7 +12,7 @@ from collections.abc import Generator, Hashable
 from time import perf_counter
 from typing import Self, TypeVar
 
-SLICE_S = 0.005
+SLICE_S = 0.002
 """Seconds of work in one turn, and in one turn of the event loop while others wait. A piece that is begun ends at the
 next point where it may pause, a few milliseconds later at most."""
 

@@ -29,8 +29,8 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
-    def steps(self, name: str, count: int, seconds: float = SLICE_S) -> Generator[None, None, str]:
-        """Work in so many steps, each as long as a slice unless it is told otherwise."""
+    def steps(self, name: str, count: int, seconds: float = 1.5 * SLICE_S) -> Generator[None, None, str]:
+        """Work in so many steps, each a little longer than a slice unless it is told otherwise."""
         for _ in range(count):
             self.now += seconds
             self.log.append(name)
