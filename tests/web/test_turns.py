@@ -85,7 +85,7 @@ async def test_senders_get_the_same_number_of_slices(clock: Clock) -> None:
     many = [asyncio.create_task(worked(turns, "many", clock.steps("many", 10))) for _ in range(10)]
     one = asyncio.create_task(worked(turns, "one", clock.steps("one", 30)))
     await gather(one)
-    assert abs(clock.log.count("many") - 30) <= 2
+    assert abs(clock.log.count("many") - 30) <= 4  # those that began before, and while it ended
     await gather(*many)
     assert clock.log.count("many") == 100
 
