@@ -177,6 +177,7 @@ class CreditBank:
 
     * No credit is given beyond `total`, a half of the room, nor, with what was admitted to the room, beyond the room.
       Where the room shrinks, credit that was given is taken back as it is answered.
+    * A connection whose credit was taken back may have what it sent before decided, one report at a time, beside that.
     * What a connection handed on is under credit until it is answered, also after the connection has left.
     * Every sender's fair credit is the same, however many connections it has: `most`, halved as often as needed, so
       that it changes rarely as senders come and go. Its connections share it alike, with one for each at least.
@@ -192,6 +193,8 @@ class CreditBank:
         self._connections: Counter[object] = Counter()
         """Of each sender."""
         self._unanswered: dict[object, int] = {}
+        self._lent: set[object] = set()
+        """Connections with a report that was handed on without credit."""
         self._open = True
 
     def __len__(self) -> int:
@@ -247,13 +250,21 @@ class CreditBank:
         return self._held.get(holder, 0)
 
     def hand_on(self, holder: object) -> None:
-        """Count one report of a connection as handed on and not answered."""
+        """Count one report of a connection as handed on and not answered; without credit, at most one may be."""
+        held = self._held[holder]
+        if not held:
+            assert holder not in self._lent
+            self._lent.add(holder)
+            return
         unanswered = self._unanswered.get(holder, 0)
-        assert unanswered < self._held[holder]
+        assert unanswered < held
         self._unanswered[holder] = unanswered + 1
 
     def answered(self, holder: object) -> None:
         """Count one of them as answered; of a connection that has left, its credit is free with that."""
+        if holder in self._lent:
+            self._lent.discard(holder)
+            return
         unanswered = self._unanswered.pop(holder) - 1
         if unanswered:
             self._unanswered[holder] = unanswered

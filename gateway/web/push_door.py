@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from time import perf_counter
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
@@ -41,6 +42,7 @@ from gateway.web.push_request import (
 )
 from gateway.web.push_socket import PushSocket
 from gateway.web.queries import known_queries
+from gateway.web.sender_allowance import Allowances
 from gateway.web.shares import SharedBytes
 from gateway.web.turns import Turns, Work
 from gateway.wire.session import SUBPROTOCOL
@@ -118,6 +120,7 @@ class PushDoor:
         self._connections = connections
         self._start_writer = start_writer
         self._sockets_of = Tally(config.sockets_per_sender)
+        self._allowances = Allowances()
         self._requests_of = Tally(config.requests_per_sender)
         self._reads_of = Tally(READS_MAX)
         self._transfers_of = Tally(TRANSFERS_MAX)
@@ -224,11 +227,12 @@ class PushDoor:
     async def _tend(self) -> None:
         while True:
             await asyncio.sleep(1.0)
+            self._allowances.prune(perf_counter())
             self._patience.pass_time(1.0)
             now = datetime.now(UTC)
             for held in self._open.values():
                 for socket in list(held.sockets):
-                    socket.cut_if_stuck(asyncio.get_running_loop().time())
+                    socket.look(asyncio.get_running_loop().time())
                     if socket.token.expired(now):
                         socket.end(1008, "the token has expired")
                     elif held.bank.held(socket) != held.bank.fair_of(socket):
@@ -414,7 +418,8 @@ class PushDoor:
         if self._sockets_of.full(name):
             detail = f"this token has {self._config.sockets_per_sender} WebSockets open already"
             raise Problem(429, "too_many_connections", detail, retry_after_s=5.0)
-        socket = PushSocket(lambda: held.standing, token, held.writer, held.bank, self._metrics)
+        allowance = self._allowances.enter(token.key)
+        socket = PushSocket(lambda: held.standing, token, held.writer, held.bank, self._metrics, allowance)
         held.enter(socket)
         self._sockets_of.enter(name)
         try:
@@ -422,6 +427,7 @@ class PushDoor:
         finally:
             held.leave(socket)
             self._sockets_of.leave(name)
+            self._allowances.leave(token.key)
 
 
 class _Counted:

@@ -7,13 +7,14 @@ server  {"type":"credit","credit":0}
 server  {"type":"goodbye","retry_after_s":2.4}          then close 1001
 """
 
+from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from gateway.election.outcome import Outcome, outcome_document
+from gateway.election.outcome import Outcome, Retry, outcome_document
 from gateway.wire.events import to_json
 
 SUBPROTOCOL = "valgnatt.push.v1"
@@ -24,17 +25,10 @@ ID_MAX = 64
 _ID_BITS = 63
 """Of an `id` that is a number, beside its sign."""
 
+OUT_OF_ORDER = "out_of_order"
+"""Code of a `retry` for a report of which an earlier revision was answered `retry`."""
+
 Identifier = int | str | None
-
-
-def text_frame(payload: bytes) -> bytes:
-    """Return a text as one frame from a server: whole, unmasked (RFC 6455, section 5.2)."""
-    size = len(payload)
-    if size < 126:
-        return b"\x81%c%b" % (size, payload)
-    if size < 1 << 16:
-        return b"\x81\x7e%b%b" % (size.to_bytes(2), payload)
-    return b"\x81\x7f%b%b" % (size.to_bytes(8), payload)
 
 
 class _Frame(msgspec.Struct, frozen=True, gc=False):
@@ -46,10 +40,11 @@ class _Frame(msgspec.Struct, frozen=True, gc=False):
 
 
 class Sent(msgspec.Struct, frozen=True, gc=False):
-    """A report that the client may send now."""
+    """A report that the client was allowed to send, the `number`-th of its connection."""
 
     id: Identifier
     raw: bytes
+    number: int
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -60,12 +55,6 @@ class Unreadable(msgspec.Struct, frozen=True):
     detail: str
 
 
-class AboveCredit(msgspec.Struct, frozen=True):
-    """A report above the present credit, which the client may not have read yet; answered `retry`."""
-
-    id: Identifier
-
-
 class CreditExceeded(Exception):
     """A report above the largest credit ever announced: the client does not keep to the protocol."""
 
@@ -73,28 +62,138 @@ class CreditExceeded(Exception):
 _decoder = msgspec.json.Decoder(_Frame)
 
 
+class RetryFence:
+    """Which reports must not be decided yet, because the client may not have read a `retry` that concerns their unit.
+
+    A later revision that was in flight when an earlier one was answered `retry` would be accepted first, and the
+    earlier one, sent again, would be stale. Answers are numbered in the order sent. Invariants:
+
+    * No report passes while a lower revision of its unit has a `retry` that its sender may not have read.
+    * It keeps only answers that may be unread. Of a client that keeps to its credit they are at most its largest one.
+    """
+
+    def __init__(self) -> None:
+        self._answers: deque[tuple[int, str, int]] = deque()
+        self._of_unit: dict[str, dict[int, int]] = {}
+        """Unit → revision → number of its newest `retry`."""
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def retried(self, answer: int, unit: str, revision: int) -> None:
+        """Note that the `answer`-th answer is a `retry`."""
+        self._answers.append((answer, unit, revision))
+        self._of_unit.setdefault(unit, {})[revision] = answer
+
+    def read_up_to(self, answer: int) -> None:
+        """Note that the client has read that answer, and so all before it."""
+        while self._answers and self._answers[0][0] <= answer:
+            number, unit, revision = self._answers.popleft()
+            revisions = self._of_unit[unit]
+            if revisions[revision] == number:
+                del revisions[revision]
+                if not revisions:
+                    del self._of_unit[unit]
+
+    def passes(self, unit: str, revision: int) -> bool:
+        """Whether a report may be decided. One that is sent again shows that its `retry` was read."""
+        revisions = self._of_unit.get(unit)
+        if revisions is None:
+            return True
+        if (answer := revisions.get(revision)) is not None:
+            self.read_up_to(answer)
+            revisions = self._of_unit.get(unit, {})
+        return all(other >= revision for other in revisions)
+
+
 class PushSession:
     """One connection's side of the protocol. Invariants:
 
     * At most `ceiling` reports are unanswered, the largest credit ever announced.
-    * A report above the present credit is answered `retry` and never handed on.
+    * Reports are handed on in the order received, and never more than the present credit without an answer; what was
+      sent under a larger credit waits until answers leave.
+    * After a `retry`, no later revision of the unit is decided before the client can have sent the earlier one again.
     """
 
     def __init__(self, credit: int, *, rehearsal: bool) -> None:
         self.credit = credit
         self.ceiling = credit
         self.unanswered = 0
+        """Reports received and not answered: those handed on, and those that wait."""
+        self.waiting_bytes = 0
+        """Bytes of the reports that wait."""
+        self._waiting: deque[Sent] = deque()
+        self._received = 0
+        self._decided = 0
+        self._fence = RetryFence()
         self._rehearsal = rehearsal
+
+    @property
+    def waiting(self) -> int:
+        """Return how many reports wait to be handed on."""
+        return len(self._waiting)
+
+    @property
+    def handed_on(self) -> int:
+        """Return how many reports are handed on and unanswered."""
+        return self.unanswered - len(self._waiting)
+
+    @property
+    def fenced(self) -> int:
+        """Return how many answers `retry` are kept because the client may not have read them."""
+        return len(self._fence)
 
     def hello(self, server_time: datetime) -> bytes:
         """Return the first frame."""
         return to_json({"type": "hello", "credit": self.credit, "server_time": server_time})
 
-    def receive(self, frame: str | bytes) -> Sent | AboveCredit | Unreadable:
-        """Read a text frame. Every value returned has to be answered.
+    def receive(self, frame: str | bytes) -> Unreadable | None:
+        """Read a text frame: a report, which then waits, or what is none and has to be answered.
 
         Raises CreditExceeded.
         """
+        read = self._read(frame)
+        if isinstance(read, Unreadable):
+            return read
+        if self.unanswered >= self.ceiling:
+            raise CreditExceeded(f"more than {self.ceiling} reports without an answer")
+        self.unanswered += 1
+        self._waiting.append(read)
+        self.waiting_bytes += len(read.raw)
+        return None
+
+    def next(self, most: int) -> Sent | None:
+        """Return the report that waits first, and hand it on; None where none waits or `most` are handed on."""
+        if not self._waiting or self.unanswered - len(self._waiting) >= most:
+            return None
+        sent = self._waiting.popleft()
+        self.waiting_bytes -= len(sent.raw)
+        return sent
+
+    def drop_waiting(self) -> None:
+        """Forget the reports that wait: they get no answer, and the connection ends."""
+        self.unanswered -= len(self._waiting)
+        self.waiting_bytes = 0
+        self._waiting.clear()
+
+    def may_be_decided(self, sent: Sent, unit: str, revision: int) -> bool:
+        """Whether the client can have read every `retry` for an earlier revision of this unit when it sent this one.
+
+        It has read an answer where it sends a report again that was answered so, or has sent more than its largest
+        credit allows without having read it.
+        """
+        if not self._fence:
+            return True
+        self._fence.read_up_to(sent.number - self.ceiling)
+        return self._fence.passes(unit, revision)
+
+    def decided(self, outcome: Outcome | Unreadable) -> None:
+        """Note what becomes of a report that was handed on; called in the order in which the answers are sent."""
+        self._decided += 1
+        if isinstance(outcome, Retry) and outcome.unit is not None and outcome.revision is not None:
+            self._fence.retried(self._decided, outcome.unit, outcome.revision)
+
+    def _read(self, frame: str | bytes) -> Sent | Unreadable:
         try:
             read = _decoder.decode(frame)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -110,12 +209,8 @@ class PushSession:
         raw = bytes(read.report)
         if not raw:
             return Unreadable(read.id, "malformed", "there is no report")
-        if self.unanswered >= self.credit:
-            if self.unanswered >= self.ceiling:
-                raise CreditExceeded(f"more than {self.ceiling} reports without an answer")
-            return AboveCredit(read.id)
-        self.unanswered += 1
-        return Sent(read.id, raw)
+        self._received += 1
+        return Sent(read.id, raw, self._received)
 
     def grant(self, credit: int) -> bytes:
         """Announce another credit."""

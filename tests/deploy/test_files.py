@@ -20,7 +20,7 @@ from gateway import __version__
 from gateway.config import OTHER_VARIABLES, Config, knobs, load, without_passwords
 from gateway.control import OVERDUE_S
 from gateway.web.connections import KEEPALIVE_S
-from gateway.web.push_socket import PING_S
+from gateway.web.websocket import PING_S
 from tests.deploy.proxies import DEPLOY
 from tests.running import Gateway
 

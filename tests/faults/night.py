@@ -67,7 +67,7 @@ COUNTRY = "land"
 EVERYTHING = "country,county,municipality,precinct"
 PUSH, FEED = "http://push.night", "http://feed.night"
 """The names of the doors; `Addresses` says where they are."""
-CODES = frozenset({"journal_unavailable", "overloaded", "draining", "starting"})
+CODES = frozenset({"journal_unavailable", "overloaded", "draining", "starting", "out_of_order"})
 """Of answers that say: come back."""
 
 told: list[str] = []

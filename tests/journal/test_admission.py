@@ -252,6 +252,8 @@ class Bank(RuleBasedStateMachine):
         self.sender: dict[int, str] = {}
         self.unanswered: Counter[int] = Counter()
         """Of connections, also of those that have left."""
+        self.lent: set[int] = set()
+        """Connections with a report that was handed on without credit."""
         self.requested = 0
         self.beyond = 0
         self.open = True
@@ -315,9 +317,22 @@ class Bank(RuleBasedStateMachine):
         """A connection hands on what its credit allows, and there is always a place for it."""
         holder = data.draw(st.sampled_from(sorted(self.held)))
         for _ in range(min(count, self.held[holder] - self.unanswered[holder])):
+            if self.lent and len(self.room) - self.beyond >= self.ROOM:
+                return
             self.room.put("sender", holder, credited=True)
             self.bank.hand_on(holder)
             self.unanswered[holder] += 1
+
+    @precondition(lambda self: any(not credit for credit in self.held.values()))
+    @rule(data=st.data())
+    def send_without_credit(self, data: st.DataObject) -> None:
+        """A connection without credit hands on one report that it sent before; its place comes from no credit."""
+        without = {holder for holder, credit in self.held.items() if not credit} - self.lent
+        if without and len(self.room) - self.beyond < self.ROOM:
+            holder = data.draw(st.sampled_from(sorted(without)))
+            self.room.put("sender", holder, credited=True)
+            self.bank.hand_on(holder)
+            self.lent.add(holder)
 
     @rule(sender=st.sampled_from("abc"), count=st.integers(1, 8) | st.integers(9, 60))
     def request(self, sender: str, count: int) -> None:
@@ -341,7 +356,10 @@ class Bank(RuleBasedStateMachine):
                 self.requested -= 1
             else:
                 self.bank.answered(holder)
-                self.unanswered[holder] -= 1
+                if holder in self.lent:
+                    self.lent.discard(holder)
+                else:
+                    self.unanswered[holder] -= 1
         self.beyond = self.room.beyond
 
     @rule(capacity=st.integers(1, ROOM))
@@ -387,7 +405,7 @@ class Bank(RuleBasedStateMachine):
         assert self.bank.given == self.given() <= self.bank.promised <= self.ROOM // 2
         assert all(self.unanswered[holder] <= credit for holder, credit in self.held.items())
         assert self.given() + self.requested - self.beyond <= self.ROOM
-        assert len(self.room) - self.beyond <= self.ROOM
+        assert len(self.room) - self.beyond <= self.ROOM + len(self.lent)
         assert all(0 <= credit <= self.MOST for credit in self.held.values())
         assert len(self.bank) == len(self.held)
         assert self.bank.fair == self.fair()

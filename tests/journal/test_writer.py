@@ -424,6 +424,28 @@ async def test_what_is_submitted_while_the_journal_is_away_is_answered(
     assert memory.record == []
 
 
+@pytest.mark.parametrize("committed", [False, True])
+@pytest.mark.parametrize("before", [0, 1, 3])
+async def test_no_later_revision_is_accepted_after_an_earlier_one_was_given_up(
+    memory: MemoryJournal, before: int, committed: bool
+) -> None:
+    """Where a request takes several commits and one is given up, so is all that waits; sent again, all is accepted."""
+    revisions = [a_report(revision=revision) for revision in range(1, 6)]
+    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=1)
+    async with working(desk):
+        for _ in range(before):
+            memory.fail_next(None)
+        memory.fail_next(AWAY, committed=committed)
+        answer, later = desk.submit(*revisions), desk.submit(a_report(revision=6))
+        outcomes = codes(await answer.all() + await later.all())
+        assert outcomes == ["accepted"] * before + ["journal_unavailable"] * (6 - before)
+        await desk.wait_available()
+        again = codes(await desk.push(*revisions, a_report(revision=6)))
+        known = before + committed
+        assert again == ["duplicate"] * known + ["accepted"] * (6 - known)
+    assert [each.revision for each in memory.record] == [1, 2, 3, 4, 5, 6]
+
+
 async def test_a_lost_answer_is_repaired_by_sending_again(desk: Desk, memory: MemoryJournal) -> None:
     """Where a commit took place unseen, its reports are answered `retry`, and then have their first receipts."""
     memory.fail_next(AWAY, committed=True)

@@ -200,6 +200,18 @@ async def waiting_for_lock(gateway: Gateway, sessions: int = 1) -> None:
         await connection.close()
 
 
+async def cut_off_waiting_sessions(gateway: Gateway) -> None:
+    """End the database sessions that wait for a lock: what they were asked for has no answer."""
+    connection = await asyncpg.connect(gateway.database.url)
+    try:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+    finally:
+        await connection.close()
+
+
 async def revocation(sender: Sender) -> datetime:
     """When a token was revoked, by the clock of the journal."""
     async with sender.gateway.administration() as acts:
@@ -274,7 +286,7 @@ async def connected(http: aiohttp.ClientSession, sender: Sender) -> AsyncIterato
 
 # The same, byte by byte.
 
-TEXT, CLOSE, PING = 1, 8, 9
+TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
 
 def framed(opcode: int, payload: bytes, *, last: bool = True, length: int | None = None) -> bytes:

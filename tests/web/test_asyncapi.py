@@ -30,6 +30,7 @@ from tests.web.doors import (
     a_report,
     ask,
     connected,
+    cut_off_waiting_sessions,
     head_locked,
     pushed,
     shown,
@@ -236,9 +237,10 @@ async def test_a_conversation_is_as_described(
                 async with connected(http, sender) as second:
                     heard.listen(second)
                     await first.credit(2)
-                    await first.socket.send_json(sent("above", a_report(units[12])))
-                    await first.results(1)
-            await first.results(2)
+                await cut_off_waiting_sessions(gateway)
+                await waiting_for_lock(gateway)
+                await first.socket.send_json(sent("later", a_report(units[10], revision=2)))
+            await first.results(3)
             await first.credit(4)
             gateway.terminate()
             assert await first.end() == 1001
@@ -251,7 +253,8 @@ async def test_a_conversation_is_as_described(
         ("refused", "invalid_report"),
         ("refused", "unknown_message"),
         ("refused", "malformed"),
-        ("retry", "overloaded"),
+        ("retry", "journal_unavailable"),
+        ("retry", "out_of_order"),
     }
 
 

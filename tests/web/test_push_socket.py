@@ -1,19 +1,26 @@
 """Pushing over a WebSocket: hello and credit, results, order, and how a connection ends."""
 
 import asyncio
+import contextlib
 import itertools
 import json
+import socket
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import pytest
 
 from gateway.generator import GeneratedElection
+from gateway.web.sender_allowance import CONTROL_BURST, SENDER_CONTROL_BURST
 from tests.running import Gateway, Sender
 from tests.web.doors import (
+    CLOSE,
     COUNTRY,
     FOREIGN_UNIT,
     HERE,
+    PATIENCE_S,
+    PING,
+    PONG,
     SUBPROTOCOL,
     TEXT,
     UNIT,
@@ -23,6 +30,7 @@ from tests.web.doors import (
     a_report,
     ask,
     connected,
+    cut_off_waiting_sessions,
     digest_of,
     framed,
     head_locked,
@@ -126,32 +134,185 @@ async def test_a_token_reports_only_for_its_own_units(
 # Credit.
 
 
-async def test_above_its_credit_a_report_is_answered_retry_and_far_above_the_connection_closes(
+async def test_what_was_sent_under_a_larger_credit_is_decided_in_the_order_sent(
     tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """A lower credit binds once it is read, so what crosses it is no fault; more than was ever announced is one."""
+    """A lower credit holds for what is sent after it was read; more than was ever announced closes the connection."""
     election = await tight.load(a_registry(small))
     sender = await tight.issue(election, [COUNTRY])
-    revisions = iter(range(1, 100))
     async with connected(http, sender) as first:
         assert first.hello["credit"] == 4
         async with head_locked(tight, election):
-            for identifier in range(2):
-                await first.send(identifier, a_report(revision=next(revisions)))
+            for revision in (1, 2):
+                await first.send(revision, a_report(revision=revision))
             await waiting_for_lock(tight)
             async with connected(http, sender) as second:
                 await first.credit(2)
                 await second.credit(2) if second.hello["credit"] < 2 else None
-                await first.send("above", a_report(revision=50))
-                (result,) = await first.results(1)
-                assert (result["id"], result["outcome"], result["code"]) == ("above", "retry", "overloaded")
-                assert result["retry_after_s"] > 0
-        assert [result["id"] for result in await first.results(2)] == [0, 1]
+                for revision in (3, 4):
+                    await first.send(revision, a_report(revision=revision))
+                await first.socket.ping()  # it is read behind reports that have to wait
+        results = await first.results(4)
+        assert [(result["id"], result["outcome"]) for result in results] == [
+            (revision, "accepted") for revision in (1, 2, 3, 4)
+        ]
         await first.credit(4)
         async with head_locked(tight, election):
             for identifier in range(50):
                 await first.send(identifier, a_report(revision=100 + identifier))
             assert await first.end() == 1008
+
+
+async def test_no_report_is_lost_where_connections_of_a_token_share_a_credit_that_shrinks(
+    tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """Each keeps the credit full that it read last, while others open and close: all is accepted at once, in order."""
+    sender = await tight.issue(await tight.load(a_registry(small)), [COUNTRY])
+    units = units_of(small)
+
+    async def keep_full(unit: str, revisions: int) -> list[tuple[int, str]]:
+        found: list[tuple[int, str]] = []
+        async with connected(http, sender) as socket:
+            sent, credit = 0, socket.hello["credit"]
+            while len(found) < revisions:
+                while sent < revisions and sent - len(found) < credit:
+                    sent += 1
+                    await socket.send(sent, a_report(unit, revision=sent))
+                frame = await socket.frame()
+                credit = frame["credit"]
+                found += [(result["id"], result["outcome"]) for result in frame.get("results", ())]
+        return found
+
+    for outcomes in await asyncio.gather(
+        *(keep_full(unit, 10 + 30 * (place % 2)) for place, unit in enumerate(units[:4]))
+    ):
+        assert outcomes == [(revision, "accepted") for revision in range(1, len(outcomes) + 1)]
+
+
+async def test_a_later_revision_in_flight_is_not_accepted_before_one_that_is_to_be_sent_again(
+    tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """Postgres goes away with the first; the second was sent before that could be known, so it has to come again."""
+    election = await tight.load(a_registry(small))
+    sender = await tight.issue(election, [COUNTRY])
+    other = units_of(small)[-1]
+    async with connected(http, sender) as socket:
+        async with head_locked(tight, election):
+            await socket.send(1, a_report(revision=1))
+            await waiting_for_lock(tight)
+            await cut_off_waiting_sessions(tight)
+            await waiting_for_lock(
+                tight
+            )  # the writer asks whether Postgres is back: what it had in hand is given up
+            await socket.send(2, a_report(revision=2))
+            await socket.send(3, a_report(other))
+        results = await socket.results(3)
+        assert [(result["id"], result["outcome"], result.get("code")) for result in results] == [
+            (1, "retry", "journal_unavailable"),
+            (2, "retry", "out_of_order"),
+            (3, "accepted", None),
+        ]
+        assert all(result["retry_after_s"] > 0 for result in results[:2])
+        for revision in (1, 2, 3):
+            await socket.send(revision, a_report(revision=revision))
+        outcomes = [(result["id"], result["outcome"]) for result in await socket.results(3)]
+        assert outcomes == [(revision, "accepted") for revision in (1, 2, 3)]
+
+
+# What carries no report.
+
+
+async def test_pings_without_end_close_with_1008_and_harm_nobody(
+    gateway: Gateway, http: aiohttp.ClientSession, election: str, sender: Sender
+) -> None:
+    """Of all that one token sends over 14 connections, no more is answered than its allowance; others go on."""
+    flooder = await gateway.issue(election, [COUNTRY])
+    flood = framed(PING, b"") * 150_000
+
+    async def pongs_until_closed() -> int:
+        raw = await RawSocket.connected(flooder)
+        writing = asyncio.create_task(drained(raw, flood))
+        pongs = 0
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while (frame := await raw.frame())[0] != CLOSE:
+                    pongs += frame[0] == PONG
+        finally:
+            writing.cancel()
+            await asyncio.wait({writing})
+            raw.writer.transport.abort()
+        assert int.from_bytes(frame[1][:2]) == 1008
+        return pongs
+
+    async with connected(http, sender) as honest:
+        flooding = [asyncio.create_task(pongs_until_closed()) for _ in range(14)]
+        await honest.send(1, a_report())
+        assert (await honest.results(1))[0]["outcome"] == "accepted"
+        pongs = await asyncio.gather(*flooding)
+        await honest.send(2, a_report(revision=2))
+        assert (await honest.results(1))[0]["outcome"] == "accepted"
+    assert max(pongs) < 2 * CONTROL_BURST
+    assert sum(pongs) < 3 * SENDER_CONTROL_BURST
+
+
+async def drained(raw: RawSocket, data: bytes) -> None:
+    """Write, for as long as the other side takes it."""
+    with contextlib.suppress(ConnectionError):
+        raw.writer.write(data)
+        await raw.writer.drain()
+
+
+@pytest.mark.parametrize("opcode", [PING, PONG])
+async def test_a_few_control_frames_are_no_flood(sender: Sender, opcode: int) -> None:
+    """A client that pings once a second, or answers pings that nobody sent, is served."""
+    raw = await RawSocket.connected(sender)
+    raw.writer.write(framed(opcode, b"x") * 50)
+    raw.writer.write(framed(TEXT, json.dumps({"type": "report", "id": 1, "report": a_report()}).encode()))
+    async with asyncio.timeout(PATIENCE_S):
+        while (frame := await raw.frame())[0] != TEXT:
+            assert frame == (PONG, b"x")
+    assert json.loads(frame[1])["results"][0]["outcome"] == "accepted"
+    raw.writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        framed(PONG, b"") * 5000,
+        framed(TEXT, b"", last=False) + framed(0, b"", last=False) * 5000,
+        framed(TEXT, b"{", last=False) + framed(0, b" ", last=False) * 5000,
+    ],
+    ids=["pongs", "empty fragments", "fragments of one byte"],
+)
+async def test_other_frames_that_carry_nothing_close_with_1008_too(sender: Sender, frames: bytes) -> None:
+    """Pongs that nobody asked for, and messages in crumbs."""
+    raw = await RawSocket.connected(sender)
+    writing = asyncio.create_task(drained(raw, frames))
+    async with asyncio.timeout(PATIENCE_S):
+        assert await raw.close_code() == 1008
+        await writing
+    raw.writer.transport.abort()
+
+
+@pytest.mark.parametrize("opcode", [TEXT, PING, CLOSE])
+@pytest.mark.parametrize("bytewise", [False, True])
+async def test_a_frame_without_a_mask_closes_with_1002(sender: Sender, opcode: int, bytewise: bool) -> None:
+    """As RFC 6455 requires of a server (section 5.1), in whatever segments it comes; what came before is answered."""
+    raw = await RawSocket.connected(sender)
+    connection = raw.writer.get_extra_info("socket")
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    good = framed(TEXT, json.dumps({"type": "report", "id": 1, "report": a_report()}).encode())
+    data = good + bytes([0x80 | opcode, 2]) + b"{}"
+    for piece in [data[place : place + 1] for place in range(len(data))] if bytewise else [data]:
+        raw.writer.write(piece)
+        await raw.writer.drain()
+        await asyncio.sleep(0)
+    async with asyncio.timeout(PATIENCE_S):
+        kind, payload = await raw.frame()
+        assert kind == TEXT
+        assert json.loads(payload)["results"][0]["outcome"] == "accepted"
+        assert await raw.close_code() == 1002
+    raw.writer.transport.abort()
 
 
 async def test_all_credit_together_never_exceeds_the_queue(

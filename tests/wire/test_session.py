@@ -4,9 +4,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -14,12 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
 from gateway.wire.session import (
     ID_MAX,
-    AboveCredit,
     CreditExceeded,
     PushSession,
     Sent,
     Unreadable,
-    text_frame,
 )
 from tests.election.makers import BEYOND_BMP
 
@@ -46,30 +43,39 @@ class Session(RuleBasedStateMachine):
         super().__init__()
         self.session = PushSession(3, rehearsal=False)
         self.announced = [3]
+        self.waiting: list[tuple[Any, bytes]] = []
         self.handed_on: list[Any] = []
         self.closed = False
 
     @precondition(lambda self: not self.closed)
     @rule(identifier=ids, report=st.sampled_from(["{}", "[1]", ' {"unit": "é"} ', "null"]))
     def send(self, identifier: Any, report: str) -> None:
-        """A report is handed on within the credit, told to come again above it, and above every credit the last."""
+        """A report waits for its turn, and above every credit the connection ends."""
         frame = a_frame(identifier, report)
-        unanswered = len(self.handed_on)
-        if unanswered >= max(self.announced):
+        if len(self.waiting) + len(self.handed_on) >= max(self.announced):
             with pytest.raises(CreditExceeded):
                 self.session.receive(frame)
             self.closed = True
-        elif unanswered >= self.announced[-1]:
-            assert self.session.receive(frame) == AboveCredit(identifier)
         else:
-            assert self.session.receive(frame) == Sent(identifier, report.strip().encode())
-            self.handed_on.append(identifier)
+            assert self.session.receive(frame) is None
+            self.waiting.append((identifier, report.strip().encode()))
 
     @precondition(lambda self: not self.closed)
     @rule(frame=st.sampled_from(["", "{}", "[]", '{"type":"hello"}', a_frame(None), a_frame([1]), "\x00"]))
     def send_nonsense(self, frame: str) -> None:
         """What is no report takes no credit, and is answered."""
         assert isinstance(self.session.receive(frame), Unreadable)
+
+    @rule(most=st.integers(0, 6))
+    def hand_on(self, most: int) -> None:
+        """Reports are handed on in the order received, as long as fewer than `most` are."""
+        sent = self.session.next(most)
+        if not self.waiting or len(self.handed_on) >= most:
+            assert sent is None
+        else:
+            assert sent is not None
+            assert (sent.id, sent.raw) == self.waiting.pop(0)
+            self.handed_on.append(sent.id)
 
     @rule(data=st.data(), credit=st.integers(0, 6))
     def answer(self, data: st.DataObject, credit: int) -> None:
@@ -90,9 +96,17 @@ class Session(RuleBasedStateMachine):
         assert json.loads(self.session.grant(credit)) == {"type": "credit", "credit": credit}
         self.announced.append(credit)
 
+    @rule()
+    def end(self) -> None:
+        """What waits when the connection ends is forgotten."""
+        self.session.drop_waiting()
+        self.waiting.clear()
+
     @invariant()
     def no_more_is_unanswered_than_was_ever_allowed(self) -> None:
-        assert self.session.unanswered == len(self.handed_on) <= self.session.ceiling
+        assert self.session.unanswered == len(self.handed_on) + len(self.waiting) <= self.session.ceiling
+        assert (self.session.waiting, self.session.handed_on) == (len(self.waiting), len(self.handed_on))
+        assert self.session.waiting_bytes == sum(len(raw) for _, raw in self.waiting)
         assert self.session.ceiling == max(self.announced)
         assert self.session.credit == self.announced[-1]
 
@@ -104,16 +118,19 @@ TestCredit = Session.TestCase
 
 
 def test_a_lower_credit_does_not_close_who_has_not_read_it() -> None:
-    """Reports above it are told to come again; only above the largest credit announced the connection ends."""
+    """Reports above it wait for their turn; only above the largest credit announced the connection ends."""
     session = a_session(credit=2)
-    assert isinstance(session.receive(a_frame(1)), Sent)
     session.grant(0)
-    assert session.receive(a_frame(2)) == AboveCredit(2)
-    assert session.receive(a_frame(3)) == AboveCredit(3)
-    session.grant(2)
-    assert isinstance(session.receive(a_frame(4)), Sent)
+    assert session.receive(a_frame(1)) is None
+    assert session.receive(a_frame(2)) is None
+    assert session.next(session.credit) is None
     with pytest.raises(CreditExceeded, match="more than 2 reports"):
-        session.receive(a_frame(5))
+        session.receive(a_frame(3))
+    session.grant(1)
+    assert session.next(session.credit) == Sent(1, b"{}", 1)
+    assert session.next(session.credit) is None
+    session.answered(1)
+    assert session.next(session.credit) == Sent(2, b"{}", 2)
 
 
 def test_without_any_credit_a_report_is_too_many() -> None:
@@ -122,7 +139,239 @@ def test_without_any_credit_a_report_is_too_many() -> None:
     with pytest.raises(CreditExceeded):
         session.receive(a_frame(1))
     session.grant(1)
-    assert isinstance(session.receive(a_frame(1)), Sent)
+    assert session.receive(a_frame(1)) is None
+
+
+# Order ---------------------------------------------------------------------------------------------------
+
+
+class Conversation(RuleBasedStateMachine):
+    """A client that sends every `retry` again, in order; both directions of its connection take any time.
+
+    The journal accepts rising revisions of a unit only, goes away with what it has in hand, and drains. In the end
+    every revision is accepted, in the order in which the client made it.
+    """
+
+    UNITS = ("a", "b")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connection = 0
+        self.room: list[tuple[int, int, str, int]] = []
+        """Connection, key, unit and revision of what waits for a commit."""
+        self.connect(4)
+        self.made: dict[str, int] = dict.fromkeys(self.UNITS, 0)
+        self.accepted: dict[str, list[int]] = {unit: [] for unit in self.UNITS}
+        self.key = 0
+        self.unsent: dict[int, tuple[str, int]] = {}
+
+    def connect(self, credit: int) -> None:
+        self.connection += 1
+        self.session = PushSession(credit, rehearsal=False)
+        self.client_credit = 0
+        self.to_client: list[bytes] = [self.session.hello(AT)]
+        self.to_server: list[str] = []
+        self.sent: dict[int, tuple[str, int]] = {}
+
+    # The client.
+
+    @rule(unit=st.sampled_from(UNITS), count=st.integers(1, 3))
+    def make(self, unit: str, count: int) -> None:
+        """The client has the next revisions of a unit."""
+        for _ in range(count):
+            self.made[unit] += 1
+            self.key += 1
+            self.unsent[self.key] = unit, self.made[unit]
+
+    @rule(count=st.integers(1, 6))
+    def send(self, count: int) -> None:
+        """The client sends the oldest of what it has to send, within its credit."""
+        for key in sorted(self.unsent)[:count]:
+            if len(self.sent) >= self.client_credit:
+                return
+            unit, revision = self.sent[key] = self.unsent.pop(key)
+            self.to_server.append(a_frame(key, json.dumps({"unit": unit, "revision": revision})))
+
+    @precondition(lambda self: self.to_client)
+    @rule()
+    def client_reads(self) -> None:
+        """The client reads the oldest frame; what is to be sent again is in its place in the order."""
+        frame = json.loads(self.to_client.pop(0))
+        self.client_credit = frame["credit"]
+        for result in frame.get("results", ()):
+            report = self.sent.pop(result["id"])
+            if result["outcome"] == "retry":
+                self.unsent[result["id"]] = report
+            else:
+                assert result["outcome"] == "accepted", result
+
+    # The server.
+
+    @precondition(lambda self: self.to_server)
+    @rule()
+    def server_reads(self) -> None:
+        """A report is received, and may have to wait."""
+        assert self.session.receive(self.to_server.pop(0)) is None
+
+    @rule()
+    def hand_on(self) -> None:
+        """The next report goes to the room, or is told to come again."""
+        sent = self.session.next(max(1, self.session.credit))
+        if sent is None:
+            return
+        report = json.loads(sent.raw)
+        assert isinstance(sent.id, int)
+        if self.session.may_be_decided(sent, report["unit"], report["revision"]):
+            self.room.append((self.connection, sent.id, report["unit"], report["revision"]))
+        else:
+            self.answer(
+                [(self.connection, sent.id, Retry("out_of_order", 0.2, report["unit"], report["revision"]))]
+            )
+
+    @precondition(lambda self: self.room)
+    @rule(data=st.data(), credit=st.integers(0, 6))
+    def commit(self, data: st.DataObject, credit: int) -> None:
+        """The first of the room are accepted, or stale."""
+        count = data.draw(st.integers(1, len(self.room)))
+        outcomes: list[tuple[int, int, Outcome]] = []
+        for connection, key, unit, revision in self.room[:count]:
+            present = self.accepted[unit]
+            if present and revision < present[-1]:
+                outcomes.append((connection, key, Refusal("stale_revision", unit, revision, present[-1])))
+                continue
+            if revision not in present:
+                present.append(revision)
+            outcomes.append((connection, key, msgspec.structs.replace(RECEIPT, unit=unit, revision=revision)))
+        del self.room[:count]
+        self.answer(outcomes, credit)
+
+    @precondition(lambda self: self.room)
+    @rule(data=st.data(), credit=st.integers(0, 6))
+    def go_away(self, data: st.DataObject, credit: int) -> None:
+        """The journal goes away: everything in the room is `retry`, and some of it is durable nevertheless."""
+        durable = data.draw(st.integers(0, len(self.room)))
+        for *_, unit, revision in self.room[:durable]:
+            if revision > (self.accepted[unit] or [0])[-1]:
+                self.accepted[unit].append(revision)
+        lost: list[tuple[int, int, Outcome]] = [
+            (connection, key, Retry("journal_unavailable", 1.0, unit, revision))
+            for connection, key, unit, revision in self.room
+        ]
+        self.room.clear()
+        self.answer(lost, credit)
+
+    @rule(credit=st.integers(0, 6))
+    def grant(self, credit: int) -> None:
+        """Credit changes."""
+        self.to_client.append(self.session.grant(credit))
+
+    @rule(credit=st.integers(1, 6))
+    def begin_again(self, credit: int) -> None:
+        """The connection breaks: the client sends again what has no result, which may still be in the room."""
+        self.unsent |= self.sent
+        self.connect(credit)
+
+    def answer(self, results: list[tuple[int, int, Outcome]], credit: int | None = None) -> None:
+        outcomes = [(key, outcome) for connection, key, outcome in results if connection == self.connection]
+        for _, outcome in outcomes:
+            self.session.decided(outcome)
+        frame = self.session.results(outcomes, self.session.credit if credit is None else credit)
+        self.session.answered(len(outcomes))
+        self.to_client.append(frame)
+
+    # What is true.
+
+    @invariant()
+    def revisions_are_accepted_in_the_order_made(self) -> None:
+        for accepted in self.accepted.values():
+            assert accepted == list(range(1, len(accepted) + 1))
+
+    @invariant()
+    def what_is_kept_of_retries_is_bounded_by_the_largest_credit(self) -> None:
+        assert self.session.fenced <= self.session.ceiling
+
+    def teardown(self) -> None:
+        """With time, everything made is accepted."""
+        self.grant(4)
+        for _ in range(20 * (self.key + 4)):
+            while self.to_client:
+                self.client_reads()
+            self.send(6)
+            while self.to_server:
+                self.server_reads()
+            self.hand_on()
+            if self.room:
+                connection, key, unit, revision = self.room.pop(0)
+                if revision > (self.accepted[unit] or [0])[-1]:
+                    self.accepted[unit].append(revision)
+                assert revision in self.accepted[unit], "stale"
+                self.answer([(connection, key, RECEIPT)], 4)
+        assert self.accepted == {unit: list(range(1, made + 1)) for unit, made in self.made.items()}
+        assert not self.unsent
+        assert not self.sent
+
+
+Conversation.TestCase.settings = settings(
+    deadline=None, max_examples=300, stateful_step_count=60, report_multiple_bugs=False
+)
+TestConversation = Conversation.TestCase
+
+
+def reported(session: PushSession, unit: str, revision: int) -> bool:
+    """Send a report, have it handed on, and return whether it may be decided."""
+    assert session.receive(a_frame(revision)) is None
+    sent = session.next(session.ceiling)
+    assert sent is not None
+    return session.may_be_decided(sent, unit, revision)
+
+
+def retried(session: PushSession, unit: str, revision: int) -> None:
+    """Answer a report `retry`."""
+    outcome = Retry("journal_unavailable", 1.0, unit, revision)
+    session.decided(outcome)
+    session.results([(revision, outcome)], session.credit)
+    session.answered(1)
+
+
+def test_a_later_revision_is_not_decided_before_a_retry_for_an_earlier_one_can_have_been_read() -> None:
+    """It was in flight; other units go on, and so does the unit once the earlier revision is sent again."""
+    session = a_session()
+    assert reported(session, "a", 1)
+    retried(session, "a", 1)
+    assert not reported(session, "a", 2)
+    retried(session, "a", 2)
+    assert reported(session, "b", 1)
+    assert reported(session, "a", 1)
+    assert not reported(session, "a", 3), "2 was answered retry after 1, and perhaps that was not read"
+    retried(session, "a", 3)
+    assert reported(session, "a", 2)
+    assert reported(session, "a", 3)
+    assert reported(session, "a", 4)
+    assert not session.fenced
+
+
+def test_a_client_that_does_not_send_an_old_revision_again_goes_on_with_a_later_one() -> None:
+    """Sending the later one again shows that all answers up to its `retry` were read."""
+    session = a_session()
+    assert reported(session, "a", 1)
+    retried(session, "a", 1)
+    assert not reported(session, "a", 2)
+    retried(session, "a", 2)
+    assert reported(session, "a", 2)
+    assert not session.fenced
+
+
+def test_a_client_that_sends_nothing_again_goes_on_after_as_many_reports_as_its_credit() -> None:
+    """It cannot have sent more without having read the `retry`, so no unit is kept back for ever."""
+    session = a_session(credit=4)
+    assert reported(session, "a", 1)
+    retried(session, "a", 1)
+    passed = []
+    for revision in range(2, 8):
+        passed.append(reported(session, "a", revision))
+        session.decided(RECEIPT)
+        session.answered(1)
+    assert passed == [False, False, False, True, True, True]
 
 
 def test_more_answers_than_reports_are_a_mistake_of_ours() -> None:
@@ -139,9 +388,10 @@ def test_more_answers_than_reports_are_a_mistake_of_ours() -> None:
 def test_an_id_comes_back_as_it_was_sent(identifier: Any) -> None:
     """Numbers of 64 bits and texts of 64 characters, nothing about them is ours to judge."""
     session = a_session()
-    for frame in (a_frame(identifier), a_frame(identifier).encode()):
-        sent = session.receive(frame)
-        assert sent == Sent(identifier, b"{}")
+    for number, frame in enumerate((a_frame(identifier), a_frame(identifier).encode()), start=1):
+        assert session.receive(frame) is None
+        sent = session.next(8)
+        assert sent == Sent(identifier, b"{}", number)
         assert type(sent.id) is type(identifier)
         answer = json.loads(session.results([(sent.id, RECEIPT)], 8))
         assert answer["results"][0]["id"] == identifier
@@ -204,24 +454,26 @@ def test_members_that_are_not_known_are_ignored() -> None:
     """A client of a later version may say more."""
     session = a_session()
     frame = '{"later":{"x":[1]},"type":"report","report": {"unit":1e2} ,"id":"7","id":8}'
-    assert session.receive(frame) == Sent(8, b'{"unit":1e2}')
+    assert session.receive(frame) is None
+    assert session.next(1) == Sent(8, b'{"unit":1e2}', 1)
 
 
 def test_a_report_is_handed_on_as_it_was_sent() -> None:
     """What is wrong within it is not found here: bytes that no text may hold, numbers of any form."""
     report = b'{"unit":"\xff","x":-0.0,"x": 1e999,"\xed\xa0\x80": "\\u0000"}'
-    assert a_session().receive(b'{"type":"report","id":1,"report":' + report + b"}") == Sent(1, report)
+    session = a_session()
+    assert session.receive(b'{"type":"report","id":1,"report":' + report + b"}") is None
+    assert session.next(1) == Sent(1, report, 1)
 
 
 @settings(deadline=None, max_examples=400)
 @given(st.data())
 def test_no_bytes_break_a_session(data: st.DataObject) -> None:
     """A frame may hold anything: it is a report, or it is answered, and every answer can be written."""
-    session = a_session(credit=data.draw(st.sampled_from((1_000, 0))))
-    session.grant(1)
+    session = a_session(credit=data.draw(st.sampled_from((1_000, 1))))
     frame = data.draw(st.binary(max_size=60) | st.text(st.characters(), max_size=60) | _near_frames)
-    read = session.receive(frame)
-    assert isinstance(read, Sent | AboveCredit | Unreadable)
+    read = session.receive(frame) or session.next(1)
+    assert isinstance(read, Sent | Unreadable)
     outcome = read if isinstance(read, Unreadable) else Retry("overloaded", 1.0)
     assert json.loads(session.results([(read.id, outcome)], 1))["results"][0]["id"] == read.id
 
@@ -263,25 +515,3 @@ def test_results_carry_each_outcome_beside_its_id(rehearsal: bool) -> None:
     assert [result["outcome"] for result in results] == ["accepted", "refused", "retry", "refused"]
     assert results[0]["accepted_at"] == "2025-09-08T20:36:55Z"
     assert [result.get("rehearsal", False) for result in results[:3]] == [rehearsal] * 3
-
-
-async def test_a_text_frame_is_read_by_others() -> None:
-    """At every length of its head (RFC 6455, section 5.2)."""
-    texts = ["x" * size for size in (0, 1, 125, 126, 127, 65_535, 65_536, 70_000)]
-
-    async def serve(request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        assert request.transport is not None
-        request.transport.write(b"".join(text_frame(text.encode()) for text in texts))
-        await socket.receive()
-        return socket
-
-    application = web.Application()
-    application.router.add_get("/", serve)
-    async with (
-        TestServer(application) as server,
-        TestClient(server) as client,
-        client.ws_connect("/", max_msg_size=0) as socket,
-    ):
-        assert [await socket.receive_str(timeout=10) for _ in texts] == texts

@@ -1,0 +1,166 @@
+"""PURE: the frames of a WebSocket client, read from a stream of bytes; frames and close codes for the way back.
+
+Source: RFC 6455, "The WebSocket Protocol", section 5. No extension is negotiated, so reserved bits are errors.
+"""
+
+from collections.abc import Callable
+
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+PART = 0
+"""What `next` returns for a frame that does not complete its message."""
+
+NORMAL, GOING_AWAY, PROTOCOL_ERROR, UNSUPPORTED, NO_STATUS = 1000, 1001, 1002, 1003, 1005
+NOT_UTF8, POLICY, TOO_BIG = 1007, 1008, 1009
+_CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
+"""Codes below 3000 that a close frame may carry (section 7.4.1)."""
+_WHOLE_TEXT = 0x80 | TEXT
+CONTROL_MAX = 125
+"""Bytes of payload of a control frame (section 5.5)."""
+
+
+class FrameError(Exception):
+    """The client broke the protocol; `code` is what the connection is to be closed with."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+def apply_mask(mask: bytes, payload: bytearray) -> None:
+    """Mask a payload in place, or remove its mask, which is the same (section 5.3)."""
+    size = len(payload)
+    key = int.from_bytes((mask * (size // 4 + 1))[:size])
+    payload[:] = (int.from_bytes(payload) ^ key).to_bytes(size)
+
+
+class FrameReader:
+    """Reads the frames of one client. Invariants:
+
+    * Every frame is masked, as section 5.1 requires; the first one that is not is an error.
+    * An error is found as soon as the head of its frame is complete, and nothing is read after it.
+    * It keeps the bytes that were fed and not read, and at most `message_max` bytes of an incomplete message.
+    """
+
+    def __init__(self, message_max: int, apply_mask: Callable[[bytes, bytearray], None] = apply_mask) -> None:
+        self._message_max = message_max
+        self._apply_mask = apply_mask
+        self._bytes = bytearray()
+        self._at = 0
+        self._opcode = PART  # of the message that is incomplete; PART: there is none
+        self._message = bytearray()
+
+    @property
+    def kept(self) -> int:
+        """Return how many bytes are kept."""
+        return len(self._bytes) - self._at + len(self._message)
+
+    def feed(self, data: bytes) -> None:
+        """Append what was received."""
+        if self._at:
+            del self._bytes[: self._at]
+            self._at = 0
+        self._bytes += data
+
+    def next(self) -> tuple[int, bytes] | None:
+        """Return opcode and payload of the next frame, None while it is incomplete.
+
+        A message in several frames is returned whole with the last of them; the others are returned as PART.
+        Raises FrameError.
+        """
+        data, at = self._bytes, self._at
+        have = len(data) - at
+        if have < 2:
+            return None
+        first, second = data[at], data[at + 1]
+        if not second & 0x80:
+            raise FrameError(PROTOCOL_ERROR, "frames of a client must be masked (RFC 6455, section 5.1)")
+        opcode = first & 0x0F
+        size, start = second & 0x7F, at + 6
+        if first != _WHOLE_TEXT or self._opcode:
+            self._check(first, opcode, size)
+        if size >= 126:
+            start += 2 if size == 126 else 8
+            if have < start - 4 - at:
+                return None
+            size = int.from_bytes(data[at + 2 : start - 4])
+        if opcode < CLOSE and size + len(self._message) > self._message_max:
+            raise FrameError(TOO_BIG, f"a message has at most {self._message_max} bytes")
+        end = start + size
+        if len(data) < end:
+            return None
+        self._at = end
+        payload = data[start:end]
+        self._apply_mask(bytes(data[start - 4 : start]), payload)
+        if opcode >= CLOSE:
+            return opcode, bytes(payload)
+        return self._data(opcode, payload, last=first >= 0x80)
+
+    def _check(self, first: int, opcode: int, size: int) -> None:
+        """Check the head of a frame. Raises FrameError."""
+        if first & 0x70:
+            raise FrameError(PROTOCOL_ERROR, "a reserved bit is set, and no extension was negotiated")
+        if BINARY < opcode < CLOSE or opcode > PONG:
+            raise FrameError(PROTOCOL_ERROR, f"there is no opcode {opcode}")
+        if opcode >= CLOSE:
+            self._check_control(first, size)
+        elif (opcode == PART) != (self._opcode != PART):
+            expected = "a continuation frame" if self._opcode else "the first frame of a message"
+            raise FrameError(PROTOCOL_ERROR, f"expected {expected}, got opcode {opcode}")
+
+    def _check_control(self, first: int, size: int) -> None:
+        if first < 0x80:
+            raise FrameError(PROTOCOL_ERROR, "a control frame must not be fragmented")
+        if size > CONTROL_MAX:
+            raise FrameError(PROTOCOL_ERROR, f"a control frame has at most {CONTROL_MAX} bytes")
+
+    def _data(self, opcode: int, payload: bytearray, *, last: bool) -> tuple[int, bytes]:
+        if not last:
+            self._opcode = self._opcode or opcode
+            self._message += payload
+            return PART, bytes(payload)
+        if opcode == PART:
+            opcode, self._opcode = self._opcode, PART
+            payload, self._message = self._message + payload, bytearray()
+        if opcode == TEXT and not payload.isascii():
+            try:
+                payload.decode()
+            except UnicodeDecodeError:
+                raise FrameError(NOT_UTF8, "a text message must be UTF-8") from None
+        return opcode, bytes(payload)
+
+
+def close_code(payload: bytes) -> int:
+    """Return the code of a client's close frame, NO_STATUS where it has none. Raises FrameError."""
+    if not payload:
+        return NO_STATUS
+    code = int.from_bytes(payload[:2]) if len(payload) >= 2 else 0
+    if code not in _CLOSE_CODES and not 3000 <= code < 5000:
+        raise FrameError(PROTOCOL_ERROR, "a close frame has no code, or one that must not be sent")
+    try:
+        payload[2:].decode()
+    except UnicodeDecodeError:
+        raise FrameError(NOT_UTF8, "the reason of a close frame must be UTF-8") from None
+    return code
+
+
+def frame(opcode: int, payload: bytes) -> bytes:
+    """Return one whole frame of a server, which is not masked (section 5.1)."""
+    size = len(payload)
+    if size < 126:
+        return b"%c%c%b" % (0x80 | opcode, size, payload)
+    if size < 1 << 16:
+        return b"%c\x7e%b%b" % (0x80 | opcode, size.to_bytes(2), payload)
+    return b"%c\x7f%b%b" % (0x80 | opcode, size.to_bytes(8), payload)
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Return a text as one frame of a server."""
+    return frame(TEXT, payload)
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """Return a close frame; its reason is cut at the length that a control frame may have."""
+    if code == NO_STATUS:
+        return frame(CLOSE, b"")
+    told = reason.encode()[: CONTROL_MAX - 2].decode(errors="ignore").encode()
+    return frame(CLOSE, code.to_bytes(2) + told)

@@ -1,0 +1,205 @@
+"""A WebSocket on a transport that only notes what is done to it: when it reads, pings, and gives up."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from gateway.web.websocket import PAUSED_PING_S, PING_S, SILENT_S, WebSocket
+from gateway.wire.frames import CLOSE, PING, PONG, TEXT, FrameError, frame
+
+MOST = 1000
+READ = 256 << 10
+"""Bytes that an event loop may read at once."""
+
+
+class Transport:
+    """Notes what is written, and whether it is read from."""
+
+    def __init__(self) -> None:
+        self.reading = True
+        self.written: list[bytes] = []
+        self.unsent = 0
+        self.closed = ""
+
+    def is_closing(self) -> bool:
+        return bool(self.closed)
+
+    def pause_reading(self) -> None:
+        assert self.reading
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        assert not self.reading
+        self.reading = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def write(self, data: bytes) -> None:
+        assert not self.closed
+        self.written.append(data)
+
+    def close(self) -> None:
+        self.closed = "close"
+
+    def abort(self) -> None:
+        self.closed = "abort"
+
+
+class Woken:
+    """Counts how often the owner is woken."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self) -> None:
+        self.times += 1
+
+
+@pytest.fixture
+def transport() -> Transport:
+    return Transport()
+
+
+@pytest.fixture
+def woken() -> Woken:
+    return Woken()
+
+
+@pytest.fixture
+def opened(transport: Transport, woken: Woken) -> WebSocket:
+    """A WebSocket after its handshake."""
+    opened = WebSocket(MOST, woken)
+    opened._transport = cast("asyncio.Transport", transport)
+    return opened
+
+
+def masked(opcode: int, payload: bytes) -> bytes:
+    """A frame of a client, masked with zeros."""
+    whole = frame(opcode, payload)
+    head = len(whole) - len(payload)
+    return whole[:1] + bytes([whole[1] | 0x80]) + whole[2:head] + bytes(4) + payload
+
+
+def looks(opened: WebSocket, seconds: float, since: float = 0.0) -> float:
+    """Look once a second, and return the time after that."""
+    for _ in range(round(seconds)):
+        since += 1.0
+        opened.look(since)
+    return since
+
+
+def test_what_is_not_taken_stays_in_the_socket(opened: WebSocket, transport: Transport, woken: Woken) -> None:
+    """After one message and one read it reads no more, and goes on once there is no more than a message left."""
+    report = masked(TEXT, b"x" * 400)
+    opened.feed_data(report)
+    opened.feed_data(report)
+    assert transport.reading
+    opened.feed_data(report * (READ // len(report)))
+    assert not transport.reading
+    assert opened.kept <= MOST + 100 + READ
+    assert woken.times == 3
+    taken = 0
+    while not transport.reading:
+        assert opened.next_frame() == (TEXT, b"x" * 400)
+        taken += 1
+    assert opened.kept <= MOST + 14
+    while opened.next_frame() is not None:
+        taken += 1
+    assert taken == 2 + READ // len(report)
+    assert opened.kept == 0
+
+
+@pytest.mark.parametrize("size", [0, 1, MOST - 1, MOST])
+def test_a_message_of_any_size_is_read_however_it_comes(
+    opened: WebSocket, transport: Transport, size: int
+) -> None:
+    """It is never left half read in a socket that is not read from."""
+    data = masked(TEXT, b"y" * size)
+    for place in range(len(data)):
+        assert transport.reading
+        opened.feed_data(data[place : place + 1])
+        taken = opened.next_frame()
+    assert taken == (TEXT, b"y" * size)
+
+
+def test_a_silent_client_is_pinged_and_then_cut(opened: WebSocket, transport: Transport) -> None:
+    """Anything that it sends is a sign of life."""
+    now = looks(opened, PING_S - 1)
+    assert not transport.written
+    now = looks(opened, 3, now)
+    assert transport.written == [frame(PING, b"")]
+    opened.feed_data(b"\x8a")  # the first byte of a pong
+    now = looks(opened, SILENT_S - 2, now)
+    assert transport.written == [frame(PING, b"")] * 2
+    assert not transport.closed
+    looks(opened, 5, now)
+    assert transport.closed == "abort"
+
+
+def test_a_client_that_is_not_read_from_is_not_cut_and_hears_from_us(
+    opened: WebSocket, transport: Transport
+) -> None:
+    """It cannot be heard; a ping now and then shows that we are there, and fails if it is not."""
+    opened.feed_data(masked(TEXT, b"z" * 900) * 10)
+    assert not transport.reading
+    now = looks(opened, 10 * SILENT_S)
+    assert not transport.closed
+    assert len(transport.written) == pytest.approx(10 * SILENT_S / PAUSED_PING_S, abs=2)
+    while opened.next_frame() is not None:
+        pass
+    now = looks(opened, SILENT_S - 2, now)
+    assert not transport.closed
+    looks(opened, 5, now)
+    assert transport.closed == "abort"
+
+
+def test_seconds_in_which_the_loop_stalled_are_not_silence(opened: WebSocket, transport: Transport) -> None:
+    """Nobody could be heard in them."""
+    opened.look(0.0)
+    opened.look(1000.0)
+    assert not transport.closed
+
+
+def test_a_ping_is_answered_unless_its_sender_reads_nothing(opened: WebSocket, transport: Transport) -> None:
+    """So pongs cannot pile up; a later one will do."""
+    opened.pong(b"1")
+    transport.unsent = 1 << 20
+    opened.pong(b"2")
+    assert transport.written == [frame(PONG, b"1")]
+
+
+def test_after_a_breach_nothing_is_kept(opened: WebSocket, transport: Transport) -> None:
+    """It is thrown away unread, for as long as the connection takes to close."""
+    opened.feed_data(frame(TEXT, b"{}") + masked(TEXT, b"{}") * 500)
+    assert not transport.reading
+    with pytest.raises(FrameError):
+        opened.next_frame()
+    opened.ignore()
+    assert transport.reading
+    opened.feed_data(masked(TEXT, b"{}") * 500)
+    assert (opened.kept, opened.next_frame(), transport.reading) == (0, None, True)
+    opened.close(1002, "because")
+    opened.close(1000)
+    opened.pong(b"")
+    assert transport.written == [frame(CLOSE, (1002).to_bytes(2) + b"because")]
+
+
+def test_a_connection_that_is_lost_wakes_its_owner(opened: WebSocket, woken: Woken) -> None:
+    """Nothing is written to it any more."""
+    opened.feed_eof()
+    assert (opened.ended, woken.times) == (True, 1)
+    opened.hang_up()
+    assert not opened.takes_all()
+    with pytest.raises(ConnectionError):
+        opened.write(b"")
+    opened.pong(b"")
+    opened.close(1000)
+
+
+def test_it_has_what_aiohttp_calls() -> None:
+    """aiohttp hands it to its protocol as a parser: fed with data, and told of the end."""
+    parser: Any = WebSocket(MOST, lambda: None)
+    assert parser.feed_data(b"") == (False, b"")
+    assert parser.feed_eof() is None
