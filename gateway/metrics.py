@@ -255,6 +255,17 @@ class PushMetrics(DoorMetrics):
             "valgnatt_waiting_oldest_seconds", "Age of the oldest report that was taken and not answered",
             registry=self.registry,
         )  # fmt: skip
+        self.bodies = Gauge(
+            "valgnatt_body_bytes", "Memory that bodies of push requests take up", registry=self.registry
+        )
+        self.unread = Gauge(
+            "valgnatt_unread_answer_bytes", "Answers of the push door that are under way or not taken",
+            registry=self.registry,
+        )  # fmt: skip
+        self.turns = Gauge(
+            "valgnatt_requests_waiting_for_turn", "Push requests that wait for their turn to be computed",
+            registry=self.registry,
+        )  # fmt: skip
         self.sockets = Gauge("valgnatt_push_sockets", "Open push WebSockets", registry=self.registry)
         self.available = Gauge(
             "valgnatt_journal_available", "Whether Postgres answers", registry=self.registry

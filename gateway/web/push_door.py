@@ -34,7 +34,9 @@ from gateway.web.push_request import (
     Gathering,
     Patience,
     Room,
+    expect_later,
     judge_all,
+    prepare,
     receive,
     respond,
     respond_single,
@@ -139,7 +141,7 @@ class PushDoor:
         application = web.Application(middlewares=[noting, known_queries], client_max_size=BODY_MAX)
         application.on_response_prepare.append(harden)
         reports = "/v1/elections/{election}/reports"
-        application.router.add_post(reports, self.post_reports)
+        application.router.add_post(reports, self.post_reports, expect_handler=expect_later)
         application.router.add_get(reports + "/{unit}", self.get_report, allow_head=False)
         application.router.add_get("/v1/elections/{election}/transfers", self.get_transfers, allow_head=False)
         application.router.add_get("/v1/elections/{election}/push", self.get_push, allow_head=False)
@@ -195,6 +197,9 @@ class PushDoor:
         self._metrics.oldest_waiting.set(
             (datetime.now(UTC) - waiting_since).total_seconds() if waiting_since is not None else 0.0
         )
+        self._metrics.bodies.set(self._bodies.total)
+        self._metrics.unread.set(self._answers.total)
+        self._metrics.turns.set(len(self._turns))
         self._metrics.available.set(all(held.writer.available for held in self._open.values()))
 
     def released(self) -> set[str]:
@@ -331,12 +336,12 @@ class PushDoor:
             received_at = datetime.now(UTC)
             async with self._turns.work(token.key, CHECK_S * len(packed.content)) as work:
                 body = await work.run(take_apart(packed, room))
-                gathering = await self._judge(held, token, body, work)
+                gathering, waiting = await self._judge(held, token, body, received_at, work)
                 unread.grow(
                     gathering.answer_size()
                 )  # before anything is handed on, so that no receipt is lost
-                if gathering.valid:
-                    self._submit(held, token, gathering, received_at)
+                if waiting:
+                    self._submit(held, token, waiting)
             outcomes = await gathering.decided(self._patience)
         rehearsal = held.standing.registry.rehearsal
         if body.single:
@@ -358,24 +363,28 @@ class PushDoor:
         detail = f"{self._config.requests_per_sender} requests of this token are under way already"
         return _Counted(self._requests_of, token, detail, room.delay_s())
 
-    async def _judge(self, held: OpenElection, token: Token, body: Body, work: Work) -> Gathering:
+    async def _judge(
+        self, held: OpenElection, token: Token, body: Body, received_at: datetime, work: Work
+    ) -> tuple[Gathering, list[Waiting]]:
         """Judge every report by the election as it is now, and again if it changes meanwhile.
+
+        The valid ones are returned ready to be handed on, which has to follow without another wait.
 
         A body may have taken a minute to arrive, so its token is looked at anew. Raises Problem.
         """
         while True:
             standing = held.standing
             gathering = await work.run(judge_all(standing, _still_held(standing, token), body))
+            waiting = await work.run(prepare(token, gathering, received_at))
             if held.standing is standing:
-                return gathering
+                return gathering, waiting
 
-    def _submit(self, held: OpenElection, token: Token, gathering: Gathering, received_at: datetime) -> None:
+    def _submit(self, held: OpenElection, token: Token, reports: list[Waiting]) -> None:
         """Hand the valid reports to the writer, all or none. Raises Problem."""
         _require_available(held)
         try:
-            held.writer.room.admit(token.key, len(gathering.valid), held.bank.promised)
-            for place, valid in gathering.valid.items():
-                waiting = Waiting(token.key, valid, received_at, gathering, place)
+            held.writer.room.admit(token.key, len(reports), held.bank.promised)
+            for waiting in reports:
                 held.writer.submit(waiting, credited=False)
         except Overloaded as error:
             raise _overloaded(error) from None
@@ -390,7 +399,7 @@ class PushDoor:
             unit = request.match_info["unit"]
             with _answering():
                 document = await report_document(self._journal, held.standing, token, unit)
-            return await deliver(request, json_response(document, headers=_PRIVATE))
+            return await self._deliver(request, token, json_response(document, headers=_PRIVATE))
 
     async def get_transfers(self, request: web.Request) -> web.Response:
         """`GET …/transfers`: where the counts of the token's own municipalities are, embargoed ones too."""
@@ -400,7 +409,13 @@ class PushDoor:
             await self._keep_contacts()
             with _answering():
                 document = await transfers_document(self._journal, held.standing, token)
-            return await deliver(request, json_response(document, headers=_PRIVATE))
+            return await self._deliver(request, token, json_response(document, headers=_PRIVATE))
+
+    async def _deliver(self, request: web.Request, token: Token, answer: web.Response) -> web.Response:
+        """Deliver an answer that counts among its sender's until it is taken. Raises Problem."""
+        with Room(self._answers, token.key, "unread answers") as unread:
+            unread.grow(size_of(answer))
+            return await deliver(request, answer)
 
     async def get_push(self, request: web.Request) -> web.StreamResponse:
         """`GET …/push`: the WebSocket."""

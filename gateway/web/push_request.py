@@ -5,16 +5,18 @@ What takes long is written as steps (`push_body.Steps`), which `turns` goes thro
 
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
+from datetime import datetime
 from typing import Self
 
 import msgspec
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from gateway.deadline import Deadline
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry, outcome_document, refusal_of
 from gateway.election.validation import ExplanationBudget, Invalid, ValidReport
 from gateway.errors import JournalUnavailable, MalformedDocument, Overloaded
 from gateway.journal.elections import Standing, Token
+from gateway.journal.writer import Waiting
 from gateway.web.answers import JSON, Problem, jittered_s, json_response
 from gateway.web.push_body import BODY_MAX, Body, MalformedBody, Steps, TooLarge, reading, unpacking
 from gateway.web.shares import SharedBytes
@@ -40,7 +42,7 @@ RECEIPT_SIZE, REFUSAL_SIZE = 400, 150
 CHECK_S = 100e-9
 """Seconds that reading and checking take for each byte of a body, about."""
 _RESULTS_STEP = 50
-"""Results written in one step, a few microseconds each."""
+"""Results written in one step, or reports made ready: a few microseconds each."""
 
 _STATUS = {
     "unit_forbidden": 403,
@@ -94,6 +96,20 @@ class Room:
         self.size = size
 
 
+async def expect_later(request: web.Request) -> None:
+    """Take an `Expect: 100-continue` to be answered by `receive`, once the request is known to be taken.
+
+    So a body that would be refused is never sent. Raises HTTPExpectationFailed for any other expectation.
+    Source: RFC 9110 section 10.1.1.
+    """
+    if request.version >= HttpVersion11 and not _expects_continue(request):
+        raise web.HTTPExpectationFailed
+
+
+def _expects_continue(request: web.Request) -> bool:
+    return request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+
+
 async def receive(request: web.Request, room: Room) -> "Packed":
     """Read the body of a request as it was sent, and note its size in `room` as it arrives. Raises Problem."""
     ndjson = _is_ndjson(request)
@@ -106,6 +122,9 @@ async def receive(request: web.Request, room: Room) -> "Packed":
         if request.content.is_eof():  # it is here already, as it mostly is: nothing to wait for
             body = _within(request.content.read_nowait(), room)
         else:
+            if request.version >= HttpVersion11 and _expects_continue(request):
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                request.writer.output_size = 0  # of the answer itself, nothing was written yet
             body = await _arrived(request, room)
     except TimeoutError:
         detail = (
@@ -291,6 +310,16 @@ def judge_all(standing: Standing, token: Token, body: Body) -> Steps[Gathering]:
             outcomes.append(judged)
         yield
     return Gathering(outcomes, valid)
+
+
+def prepare(token: Token, gathering: Gathering, received_at: datetime) -> Steps[list[Waiting]]:
+    """Return the valid reports of a request, in the order sent, ready to be handed to the writer."""
+    reports: list[Waiting] = []
+    for place, valid in gathering.valid.items():
+        reports.append(Waiting(token.key, valid, received_at, gathering, place))
+        if not len(reports) % _RESULTS_STEP:
+            yield
+    return reports
 
 
 def _judge(

@@ -15,6 +15,7 @@ from tests.web.doors import (
     FOREIGN_UNIT,
     HERE,
     OTHER_UNIT,
+    PATIENCE_S,
     THERE,
     UNIT,
     Answer,
@@ -22,9 +23,11 @@ from tests.web.doors import (
     a_report,
     ask,
     digest_of,
+    disappear,
     head_locked,
     moment,
     ndjson,
+    open_connection,
     push,
     push_lines,
     pushed,
@@ -303,6 +306,23 @@ async def test_ten_thousand_reports_are_taken_and_one_more_is_answered_413(
     (await push(http, sender, [{}] * 10_001)).problem(413, "too_large")
     results = (await push_lines(http, sender, one_more[:-1])).results
     assert [result["sequence"] for result in results] == list(range(1, 10_001))
+
+
+async def test_a_body_is_asked_for_only_once_it_would_be_taken(sender: Sender) -> None:
+    """With `Expect: 100-continue` a refused request never sends its body; RFC 9110, section 10.1.1."""
+    report = json.dumps(a_report()).encode()
+    for secret, statuses in ((sender.secret, [b"100", b"201"]), ("nobody's", [b"401"])):
+        reader, writer = await open_connection(sender.gateway.push_url)
+        writer.write(
+            f"POST /v1/elections/{sender.election}/reports HTTP/1.1\r\nHost: door\r\nExpect: 100-continue\r\n"
+            f"Authorization: Bearer {secret}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(report)}\r\n\r\n".encode()
+        )
+        async with asyncio.timeout(PATIENCE_S):
+            for status in statuses:
+                assert (await reader.readuntil(b"\r\n\r\n")).split()[1] == status
+                writer.write(report)
+        await disappear(writer, politely=False)
 
 
 # Several reports.
