@@ -60,15 +60,17 @@ async def serve(
 def _feed_login_check(config: Config) -> Callable[[], Coroutine[Any, Any, None]] | None:
     """Return what looks at the login that the feeds of this machine were given; the embedded Postgres has its own."""
     url = config.feed_database_url or config.database_url
-    return partial(warn_of_feed_login, url) if url is not None and config.role in ("all", "feed") else None
+    if url is None or config.role == "push":
+        return None
+    return partial(warn_of_feed_login, url, config.database_url)
 
 
-async def warn_of_feed_login(url: str) -> None:
+async def warn_of_feed_login(url: str, owner_url: str | None) -> None:
     """Log every right that the feeds' database user has and should not have; wait until the database answers."""
     reported = False
     while True:
         try:
-            login = await read_feed_login(url)
+            login = await read_feed_login(url, owner_url)
             break
         except GatewayError as error:
             if not reported:

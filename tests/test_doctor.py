@@ -642,6 +642,16 @@ def test_a_feed_role_that_may_read_too_much_is_an_error(durable: Addresses, gate
     assert "CREATE ROLE valgnatt_reader LOGIN" in owners.of("feed role").do
 
 
+def test_on_a_machine_of_feeds_alone_the_login_is_looked_at(durable: Addresses, gateway: Gateway) -> None:
+    """With no login but the feeds' own, as a container of feeds has it; no owner's database is missed there."""
+    alone: dict[str, Any] = {"role": "feed", "database_url": ""}
+    found = doctor(durable, gateway, **alone)
+    assert found.errors == set(), found.findings
+    assert found.of("feed role").level == "ok"
+    owners = doctor(Addresses(durable.url, durable.url), gateway, **alone)
+    assert owners.errors == {"feed role"}
+
+
 def test_an_expired_certificate_is_an_error(
     durable: Addresses, gateway: Gateway, authority: trustme.CA, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ import aiohttp
 import msgspec
 
 from gateway.config import Config
+from gateway.doctor.database import reads_only
 from gateway.doctor.facts import (
     CertificateFile,
     Database,
@@ -69,9 +70,9 @@ async def gather(config: Config, addresses: Addresses) -> Facts:
             elections = await _elections(url) if database.applied else []
         except GatewayError as error:
             mistake = str(error)
-    if database is not None and feed_url is not None and database.applied:
+    if feed_url is not None and (url is None or (database is not None and database.applied)):
         try:
-            login = await read_feed_login(feed_url)
+            login = await read_feed_login(feed_url, url)
         except GatewayError as error:
             login_mistake = str(error)
     doors, processes = await _doors(config, addresses)
@@ -103,6 +104,8 @@ def _database_urls(config: Config) -> tuple[str | None, str | None, str]:
     """Return where the record is written, where feeds read it, and why that is not known."""
     if config.database_url is not None:
         return config.database_url, config.feed_database_url or config.database_url, ""
+    if reads_only(config):
+        return None, config.feed_database_url, "this machine has feeds alone, which do not write"
     try:
         running = find(config.data_dir)
     except (OSError, KeyError, ValueError) as error:

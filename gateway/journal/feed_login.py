@@ -8,9 +8,11 @@ no other role. `serve` warns and `doctor` complains where it is not.
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+import asyncpg
 import msgspec
 
-from gateway.journal.connection import FEED_ROLE, answering, connect
+from gateway.errors import JournalUnavailable
+from gateway.journal.connection import FEED_ROLE, Connection, answering, connect
 
 
 class FeedLogin(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +37,8 @@ class FeedLogin(msgspec.Struct, frozen=True, kw_only=True):
     """Tables and functions to which it has a right that valgnatt_feed does not have."""
     role_objects: Sequence[str] = ()
     """Tables, and functions not meant for it, to which valgnatt_feed has a right."""
+    catalogs_closed: bool = False
+    """Whether the server tells that user nothing of rights, as one that is the gateway's own; the rest is unknown."""
 
 
 class Excess(msgspec.Struct, frozen=True):
@@ -106,6 +110,7 @@ def _some(names: Sequence[str]) -> str:
     return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
 
 
+_ATTRIBUTES = ("CREATEROLE", "CREATEDB", "REPLICATION", "BYPASSRLS")
 _OWNS = """
 SELECT pg_has_role($1, n.nspowner, 'MEMBER') OR pg_has_role($1, d.datdba, 'MEMBER')
 FROM pg_namespace n, pg_database d WHERE n.nspname = 'valgnatt' AND d.datname = current_database()
@@ -138,43 +143,57 @@ ORDER BY 1
 """What a role has rights to; `meant`: views, and functions whose name says that they are for everyone."""
 
 
-async def read_feed_login(url: str) -> FeedLogin:
-    """Log in as a feed does, and ask the server what that user may do. Raises JournalUnavailable."""
+async def read_feed_login(url: str, owner_url: str | None = None) -> FeedLogin:
+    """Log in as a feed does, and ask the server what that user may do; the owner is asked where its URL is given.
+
+    A server that is the gateway's own does not let that user ask: only its name is known then. Raises
+    JournalUnavailable.
+    """
     connection = await connect(url, feed=True)
     try:
         with answering():
             user: str = await connection.fetchval("SELECT session_user")
-            attributes = await connection.fetchrow(
-                "SELECT quote_ident(rolname) AS name, quote_ident(current_database()) AS database, rolsuper,"
-                " rolcreaterole, rolcreatedb, rolreplication, rolbypassrls,"
-                " has_database_privilege(rolname, current_database(), 'TEMPORARY') AS temporary,"
-                " pg_has_role(rolname, $2, 'MEMBER WITH ADMIN OPTION') AS grants_role"
-                " FROM pg_roles WHERE rolname = $1",
-                user,
-                FEED_ROLE,
-            )
-            assert attributes is not None
-            named = [
-                name
-                for name in ("CREATEROLE", "CREATEDB", "REPLICATION", "BYPASSRLS")
-                if attributes[f"rol{name.lower()}"]
-            ]
-            of_role = await connection.fetch(_OBJECTS, FEED_ROLE)
-            known = {row["name"] for row in of_role}
-            return FeedLogin(
-                user=attributes["name"],
-                database=attributes["database"],
-                superuser=attributes["rolsuper"],
-                owner=bool(await connection.fetchval(_OWNS, user)),
-                attributes=named,
-                roles=[row[0] for row in await connection.fetch(_ROLES, user, FEED_ROLE)],
-                grants_role=attributes["grants_role"],
-                creates_in=[row[0] for row in await connection.fetch(_CREATES_IN, user)],
-                temporary=attributes["temporary"],
-                objects=[
-                    row["name"] for row in await connection.fetch(_OBJECTS, user) if row["name"] not in known
-                ],
-                role_objects=[row["name"] for row in of_role if not row["meant"]],
-            )
+            if owner_url is None:
+                try:
+                    return await _described(connection, user)
+                except asyncpg.InsufficientPrivilegeError:
+                    return FeedLogin(user=user, database="", catalogs_closed=True)
     finally:
         connection.terminate()
+    connection = await connect(owner_url)
+    try:
+        with answering():
+            return await _described(connection, user)
+    finally:
+        connection.terminate()
+
+
+async def _described(connection: Connection, user: str) -> FeedLogin:
+    """Ask about a user. Raises asyncpg's errors; JournalUnavailable for a user that this server does not know."""
+    attributes = await connection.fetchrow(
+        "SELECT quote_ident(rolname) AS name, quote_ident(current_database()) AS database, rolsuper,"
+        " rolcreaterole, rolcreatedb, rolreplication, rolbypassrls,"
+        " has_database_privilege(rolname, current_database(), 'TEMPORARY') AS temporary,"
+        " pg_has_role(rolname, $2, 'MEMBER WITH ADMIN OPTION') AS grants_role"
+        " FROM pg_roles WHERE rolname = $1",
+        user,
+        FEED_ROLE,
+    )
+    if attributes is None:
+        raise JournalUnavailable(f"the feeds log in as {user}, whom the owner's server does not know")
+    of_role = await connection.fetch(_OBJECTS, FEED_ROLE)
+    known = {row["name"] for row in of_role}
+    of_user = await connection.fetch(_OBJECTS, user)
+    return FeedLogin(
+        user=attributes["name"],
+        database=attributes["database"],
+        superuser=attributes["rolsuper"],
+        owner=bool(await connection.fetchval(_OWNS, user)),
+        attributes=[name for name in _ATTRIBUTES if attributes[f"rol{name.lower()}"]],
+        roles=[row[0] for row in await connection.fetch(_ROLES, user, FEED_ROLE)],
+        grants_role=attributes["grants_role"],
+        creates_in=[row[0] for row in await connection.fetch(_CREATES_IN, user)],
+        temporary=attributes["temporary"],
+        objects=[row["name"] for row in of_user if row["name"] not in known],
+        role_objects=[row["name"] for row in of_role if not row["meant"]],
+    )

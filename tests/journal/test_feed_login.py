@@ -13,6 +13,8 @@ from tests.conftest import Database
 from tests.running import Gateway, running
 from tests.web.doors import until
 
+OPEN = ("SELECT ON ALL TABLES", "EXECUTE ON ALL ROUTINES")
+"""What a user needs to read the catalogs; a server may have withdrawn it from everybody."""
 _numbers = itertools.count(1)
 
 
@@ -22,6 +24,7 @@ class Login:
     def __init__(self, owner: "asyncpg.Connection[asyncpg.Record]", database: Database) -> None:
         self.name = f"reader_{next(_numbers)}"
         self._owner = owner
+        self._owner_url = database.url
         parts = urlsplit(database.url)
         self.url = parts._replace(netloc=f"{self.name}:s3cret@").geturl()
 
@@ -29,7 +32,7 @@ class Login:
         """Grant something, and read what the server says then; `{me}` is the user."""
         for statement in statements:
             await self._owner.execute(statement.format(me=self.name))
-        return await read_feed_login(self.url)
+        return await read_feed_login(self.url, self._owner_url)
 
 
 @pytest.fixture
@@ -130,9 +133,21 @@ async def test_the_remedies_do_what_they_say(login: Login, database: Database) -
     assert found(await login.may()) == []
 
 
+async def test_a_feed_itself_can_ask_or_is_told_nothing(login: Login) -> None:
+    """Where its machine has no owner's login: it sees the same, unless the server is closed to it."""
+    more = "GRANT pg_monitor TO {me}"
+    await login.may(*(f"GRANT {what} IN SCHEMA pg_catalog TO PUBLIC" for what in OPEN))
+    assert found(await read_feed_login(login.url)) == []
+    asked_by_owner = await login.may(more)
+    assert await read_feed_login(login.url) == asked_by_owner
+    await login.may("REVOKE SELECT ON pg_catalog.pg_roles FROM PUBLIC")
+    closed = await read_feed_login(login.url)
+    assert (closed.user, closed.catalogs_closed, found(closed)) == (login.name, True, [])
+
+
 async def test_the_owner_as_a_feed_is_an_error(database: Database) -> None:
     """What a feed without an address of its own does: it lays down its rights, and could take them up again."""
-    ((level, what, do),) = found(await read_feed_login(database.url))
+    ((level, what, do),) = found(await read_feed_login(database.url, database.url))
     assert level == "error"
     assert "RESET ROLE" in what
     assert "CREATE ROLE valgnatt_reader LOGIN" in do
