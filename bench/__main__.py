@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from gateway.errors import GatewayError
+from gateway.output import say
 
 T = TypeVar("T")
 
@@ -55,11 +56,11 @@ def list_() -> None:
     from bench.scenarios import names, scenario
 
     for name in names():
-        typer.echo(f"{name:18} {(scenario(name).__doc__ or '').strip().splitlines()[0].partition(': ')[2]}")
+        say(f"{name:18} {(scenario(name).__doc__ or '').strip().splitlines()[0].partition(': ')[2]}")
     for name in MEASUREMENTS:
-        typer.echo(f"{f'measure {name}':18} {about_measurement(name)}")
+        say(f"{f'measure {name}':18} {about_measurement(name)}")
     for name in PAIRS:
-        typer.echo(f"{f'peers {name}':18} {about(name)}")
+        say(f"{f'peers {name}':18} {about(name)}")
 
 
 @app.command()
@@ -94,10 +95,10 @@ def run(
     levels = _levels(slo)
     status = 0
     for name in wanted:
-        typer.echo(f"playing {name} …", err=True)
+        say(f"playing {name} …", err=True)
         (found,) = _run(play_all([name], options, levels, out, data=data, where=where))
-        typer.echo("\n".join(told(found)))
-        typer.echo(f"  {'report':20} {out / name}.html")
+        say("\n".join(told(found)))
+        say(f"  {'report':20} {out / name}.html")
         status = max(status, 0 if found.go else INVALID if found.invalid else NO_GO)
     sys.exit(status)
 
@@ -114,15 +115,15 @@ def capacity(
     from bench.capacity import capacity as measure_capacity
     from bench.stage import Options
 
-    def say(text: str) -> None:
-        typer.echo(f"  {text}", err=True)
+    def note(text: str) -> None:
+        say(f"  {text}", err=True)
 
     found = _run(
-        measure_capacity(Options(seconds=seconds), _levels(slo), rate_max, readers_max, say, data=data)
+        measure_capacity(Options(seconds=seconds), _levels(slo), rate_max, readers_max, note, data=data)
     )
     for each in found:
         beyond = f"not {each.fails:,.0f}: {each.gave_out}" if each.fails is not None else each.gave_out
-        typer.echo(f"{each.holds:,.0f} {each.what} hold; {beyond}")
+        say(f"{each.holds:,.0f} {each.what} hold; {beyond}")
 
 
 @app.command()
@@ -137,7 +138,7 @@ def compare(
 
     one, other = read(first), read(second)
     for row in side_by_side(one, other):
-        typer.echo(f"{row[0]:28} {row[1]:>14} {row[2]:>14} {row[3]:>10}")
+        say(f"{row[0]:28} {row[1]:>14} {row[2]:>14} {row[3]:>10}")
     if out is not None:
         out.write_text(comparison_page(one, other), encoding="utf-8")
 
@@ -161,7 +162,7 @@ def measure(
         _mistake(f"no measurement {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}")
     options = Options(data=data, out=out, readers=(readers,) if readers is not None else ())
     found = measure_all(wanted, long_one(options) if long else options)
-    typer.echo(f"\n{table(found)}\n{out / TABLE}")
+    say(f"\n{table(found)}\n{out / TABLE}")
     sys.exit(INVALID if any(each.invalid for each in found) else 0)
 
 
@@ -191,7 +192,7 @@ def peers(
         _mistake(f"no pair {', '.join(unknown)}; there are {', '.join(PAIRS)}")
     options = Options(rounds, seconds, reports, readers, burst, rate, feed, data, out)
     found = measure_pairs(wanted, options)
-    typer.echo(f"\n{machine()}\n\n{table(found)}\n\n{out / RESULTS}")
+    say(f"\n{machine()}\n\n{table(found)}\n\n{out / RESULTS}")
     sys.exit(INVALID if any(pair.invalid for pair in found) else 0)
 
 
@@ -217,7 +218,7 @@ def _where(push: str | None, feed: str | None, election: str | None, tokens: Pat
 
 
 def _mistake(text: str) -> None:
-    typer.echo(f"valgnatt-bench: {text}", err=True)
+    say(f"valgnatt-bench: {text}", err=True)
     sys.exit(2)
 
 
@@ -233,7 +234,7 @@ def main() -> None:
     try:
         app(prog_name="valgnatt-bench")
     except GatewayError as error:
-        typer.echo(f"valgnatt-bench: {error}", err=True)
+        say(f"valgnatt-bench: {error}", err=True)
         sys.exit(1)
 
 

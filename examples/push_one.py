@@ -11,6 +11,7 @@ import os
 import sys
 
 from gateway.client import Publisher
+from gateway.output import say
 
 PUSH = os.environ.get("VALGNATT_PUSH_URL", "http://127.0.0.1:8081")
 
@@ -25,7 +26,7 @@ async def main(election: str, file: str) -> int:
         print(f"{answer.outcome}, {answer.state}, sequence {answer.sequence}, digest {answer.digest}")
         return 0
     for violation in answer.violations:
-        print(f"{violation['path']}: {violation['detail']} ({violation['code']})")
+        say(f"{violation['path']}: {violation['detail']} ({violation['code']})")
     print(f"{answer.outcome}: {answer.code}")
     return 1
 

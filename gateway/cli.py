@@ -6,22 +6,51 @@ line on standard error and exit status 2; what could not be done, a line and sta
 
 import asyncio
 import getpass
+import io
 import socket as sockets
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+import typer.core
 
+from gateway.characters import printable
 from gateway.config import Config
 from gateway.errors import GatewayError
 from gateway.options import with_config_options
+from gateway.output import say, write_out
 
 T = TypeVar("T")
 
+
+class _Commands(typer.core.TyperGroup):
+    """A group of commands whose complaints about arguments show control characters as escapes."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _printable_complaints():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, *arguments: Any, **options: Any) -> Any:
+        with _printable_complaints():
+            return super().invoke(*arguments, **options)
+
+
+@contextmanager
+def _printable_complaints() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if isinstance(getattr(error, "message", None), str):
+            vars(error)["message"] = printable(vars(error)["message"])
+        raise
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="valgnatt",
     help="The gateway between the municipalities that count votes and everyone who waits for the result.",
     no_args_is_help=True,
@@ -69,6 +98,8 @@ _with_database = with_config_options(only=_DATABASE)
 
 def main() -> None:
     """Run the command line; what the gateway names is told as one line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does; no text ends a command
     try:
         app(prog_name="valgnatt")
     except GatewayError as error:
@@ -77,7 +108,7 @@ def main() -> None:
 
 def fail(text: str, status: int = 1) -> None:
     """Say what went wrong and exit."""
-    typer.echo(f"valgnatt: {text}", err=True)
+    say(f"valgnatt: {text}", err=True)
     sys.exit(status)
 
 
@@ -156,7 +187,7 @@ def election_load(
         async with administration(database_url(config), author()) as administered:
             return await administered.load_election(document)
 
-    typer.echo(run(act()))
+    say(run(act()))
 
 
 @election_app.command("list")
@@ -172,7 +203,8 @@ def election_list(config: Config) -> None:
                 state = "closed" if each.closed_at else "released" if each.released_at else "embargoed"
                 mark = " (rehearsal)" if each.rehearsal else ""
                 until = each.publish_from.isoformat()
-                typer.echo(f"{each.id}\t{state}\tfrom {until}\t{each.accepted} reports\t{each.name}{mark}")
+                name = printable(each.name)
+                say(f"{each.id}\t{state}\tfrom {until}\t{each.accepted} reports\t{name}{mark}")
 
     run(act())
 
@@ -234,10 +266,10 @@ def token_issue(
             issued = await administered.issue_token(
                 election, _areas(areas), role=role, expires_at=expires_at, note=note
             )
-            typer.echo(f"token {issued.key} for {areas} of {election}", err=True)
+            say(f"token {issued.key} for {areas} of {election}", err=True)
             return issued.secret
 
-    typer.echo(run(act()))
+    say(run(act()))
 
 
 @token_app.command("list")
@@ -255,9 +287,8 @@ def token_list(
             for each in await administered.tokens(election):
                 state = "revoked" if each.revoked_at else "valid"
                 seen = each.last_contact_at.isoformat() if each.last_contact_at else "never used"
-                typer.echo(
-                    f"{each.key}\t{each.election}\t{','.join(each.areas)}\t{each.role}\t{state}\t{seen}\t{each.note}"
-                )
+                areas, note = printable(",".join(each.areas)), printable(each.note)
+                say(f"{each.key}\t{each.election}\t{areas}\t{each.role}\t{state}\t{seen}\t{note}")
 
     run(act())
 
@@ -321,7 +352,7 @@ def db_migrate(config: Config) -> None:
     from gateway.journal.migrate import migrate
 
     applied = run(migrate(database_url(config)))
-    typer.echo("\n".join(applied) if applied else "nothing to do")
+    say("\n".join(applied) if applied else "nothing to do")
 
 
 @app.command()
@@ -338,7 +369,7 @@ def generate(
     except (ValueError, OSError) as error:
         fail(str(error), 2)
         return
-    typer.echo(f"{directory}: {len(made.registry['areas'])} areas, {len(made.reports)} reports")
+    say(f"{directory}: {len(made.registry['areas'])} areas, {len(made.reports)} reports")
 
 
 @app.command("demo")
@@ -424,7 +455,7 @@ def push_command(
     if not election:
         fail("which election? give --election", 2)
     if template:
-        typer.echo(run(_template(feed_url, election, _areas(areas))), nl=False)
+        write_out(run(_template(feed_url, election, _areas(areas))))
         return
     if receipts is not None and not receipts.absolute().parent.is_dir():
         fail(f"--receipts {receipts}: no such directory", 2)
@@ -446,10 +477,10 @@ def push_command(
         sys.exit(run(push(wish, files or [], watch)))
     except Mistakes as error:
         for mistake in error.mistakes:
-            typer.echo(mistake, err=True)
+            say(printable(mistake), err=True)
         fail("nothing was sent", 2)
     except KeyboardInterrupt:
-        typer.echo("valgnatt: interrupted; what has no receipt waits in the outbox", err=True)
+        say("valgnatt: interrupted; what has no receipt waits in the outbox", err=True)
         sys.exit(130)
 
 
@@ -542,11 +573,10 @@ def replay_command(
 
     It becomes an election of its own, marked as a rehearsal, whose times are shifted to now.
     """
-    from rich.console import Console
-
     from gateway.client import schedule
     from gateway.dataset import DataSet
     from gateway.demo import replay
+    from gateway.terminal import Terminal
 
     if speed is not None and seconds is not None:
         fail("give a speed or seconds, not both", 2)
@@ -566,7 +596,7 @@ def replay_command(
             push_url=push_url,
             feed_url=feed_url,
             author=author(),
-            console=Console(),
+            console=Terminal(),
         )
     )
     sys.exit(0 if summary.good else 1)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -27,6 +27,7 @@ from gateway.dataset import DataSet
 from gateway.errors import GatewayError
 from gateway.machine import serve
 from gateway.supervisor import Ports
+from gateway.terminal import Terminal
 
 ROWS_MAX = 24
 """Counties shown."""
@@ -36,7 +37,7 @@ REDRAWS_A_SECOND = 5
 class Board:
     """What is shown of a replay while it runs: country, counties, units reported, how late."""
 
-    def __init__(self, console: Console, reports: int, title: str) -> None:
+    def __init__(self, console: Terminal, reports: int, title: str) -> None:
         self._console = console
         self._title = title
         self._copy: dict[str, Any] = {}
@@ -78,7 +79,7 @@ class Board:
         try:
             while not working.done():
                 await asyncio.wait({working}, timeout=5.0)
-                self._console.print(self._headline(), highlight=False, soft_wrap=True)
+                self._console.print(self._headline(), soft_wrap=True)
         finally:
             working.cancel()
         return working.result()
@@ -114,7 +115,7 @@ async def replay(
     feed_url: str,
     author: str,
     ways: Sequence[str] = WAYS,
-    console: Console,
+    console: Terminal,
     announce: Callable[[Rehearsal], None] = lambda _: None,
 ) -> Summary:
     """Rehearse a data set against running doors with a board in the terminal, and print how it went."""
@@ -134,7 +135,7 @@ async def replay(
     announce(rehearsal)
     summary = await board.show(rehearsal.run())
     for line in told(summary):
-        console.print(line, highlight=False)
+        console.say(line)
     return summary
 
 
@@ -143,13 +144,13 @@ async def demo(data: Path | None, seconds: float, author: str) -> int:
 
     Returns the exit status: 0 if every area equals the official totals, 130 if it was interrupted.
     """
-    console = Console()
+    console = Terminal()
     directory = Path(tempfile.mkdtemp(prefix="valgnatt-demo-"))
     try:
         if data is None:
             from gateway.generator import write_election
 
-            console.print("Making up an election …", highlight=False)
+            console.print("Making up an election …")
             data = directory / "election"
             await asyncio.to_thread(write_election, data, 1, 1.0)
         dataset = DataSet.open(data)
@@ -158,7 +159,7 @@ async def demo(data: Path | None, seconds: float, author: str) -> int:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-async def _on_stage(dataset: DataSet, data_dir: Path, seconds: float, author: str, console: Console) -> int:
+async def _on_stage(dataset: DataSet, data_dir: Path, seconds: float, author: str, console: Terminal) -> int:
     defaults = Config()
     config = msgspec.structs.replace(
         defaults,
@@ -188,7 +189,7 @@ async def _on_stage(dataset: DataSet, data_dir: Path, seconds: float, author: st
         await asyncio.wait({playing})
         if serving.done():
             return await serving or 1
-        console.print("Interrupted; ending everything …", highlight=False)
+        console.print("Interrupted; ending everything …")
         return 130
     except asyncio.CancelledError:
         stop.set()
@@ -202,7 +203,7 @@ async def _on_stage(dataset: DataSet, data_dir: Path, seconds: float, author: st
 
 
 async def _play(
-    dataset: DataSet, config: Config, ports: Ports, seconds: float, author: str, console: Console
+    dataset: DataSet, config: Config, ports: Ports, seconds: float, author: str, console: Terminal
 ) -> Summary:
     from gateway.journal.embedded import find
 
@@ -220,7 +221,6 @@ async def _play(
             f"  curl '{feed_url}/v1/elections/{election}/transfers'\n"
             f"  curl -N -H 'Accept: text/event-stream' '{feed_url}/v1/elections/{election}/publications'\n"
             f"  curl 'http://{config.admin_host}:{ports.admin}/metrics'\n",
-            highlight=False,
             soft_wrap=True,
         )
 
@@ -236,7 +236,7 @@ async def _play(
         announce=announce,
     )
     verdict = "Everything came out right." if summary.good else "NOT everything came out right."
-    console.print(f"{verdict} ({time.monotonic() - begun:.0f} s)", style="bold", highlight=False)
+    console.print(f"{verdict} ({time.monotonic() - begun:.0f} s)", style="bold")
     return summary
 
 

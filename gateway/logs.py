@@ -19,6 +19,7 @@ from typing import Any, Literal
 import orjson
 import structlog
 
+from gateway.characters import printable, printable_json, printable_lines
 from gateway.config import without_passwords
 
 Event = MutableMapping[str, Any]
@@ -39,13 +40,15 @@ def configure(
 ) -> None:
     """Set up all logging of this process, from `level` up, to the descriptor `fd`. May be called again."""
     terminal, lines = os.isatty(fd), _Lines(fd)
-    renderer: Callable[[Any, str, Event], str | bytes]
+    renderer: Callable[[Any, str, Event], str | bytes] = _as_json
     if format == "console" or (format == "auto" and terminal):
-        renderer = structlog.dev.ConsoleRenderer(
+        console = structlog.dev.ConsoleRenderer(
             colors=terminal, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
         )
-    else:
-        renderer = _as_json
+
+        def renderer(logger: Any, method: str, event: Event) -> str | bytes:
+            return console(logger, method, _visible(event))
+
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -158,7 +161,26 @@ def _plain(value: Any, depth: int = 8) -> Any:
 
 
 def _as_json(_: Any, __: str, event: Event) -> bytes:
-    return orjson.dumps(event)
+    line = orjson.dumps(event)
+    return printable_json(line.decode()).encode() if b"\x7f" in line or not line.isascii() else line
+
+
+def _visible(event: Event) -> dict[str, Any]:
+    """Return an event as a terminal may show it; a trace keeps its lines."""
+    return {
+        printable(name): _visible_value(
+            value, printable_lines if name in ("exception", "stack") else printable
+        )
+        for name, value in event.items()
+    }
+
+
+def _visible_value(value: Any, visible: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {visible(name): _visible_value(each, visible) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_visible_value(each, visible) for each in value]
+    return visible(value) if isinstance(value, str) else value
 
 
 class _Forward(logging.Handler):

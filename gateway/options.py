@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, overload
 import typer
 
 from gateway.config import Config, ConfigError, Knob, knobs, load
+from gateway.output import say
 
 R = TypeVar("R")
 
@@ -64,7 +65,7 @@ def _load(file: Path | None, overrides: dict[str, object]) -> Config:
         )  # it is in its URL now; asyncpg would use it for every other login too
         return config
     except ConfigError as error:
-        typer.echo(str(error), err=True)
+        say(str(error), err=True)
         raise typer.Exit(2) from None
 
 

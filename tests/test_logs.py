@@ -4,12 +4,13 @@ import asyncio
 import logging
 import os
 import pty
+import re
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import pytest
@@ -195,6 +196,22 @@ def test_a_terminal_gets_lines_for_people() -> None:
     assert b"hi" in said
     assert b"push-0" in said
     assert not said.startswith(b"{")
+
+
+@pytest.mark.parametrize("format", ["console", "json"])
+def test_nothing_in_a_line_steers_a_terminal(output: Output, format: Literal["console", "json"]) -> None:  # noqa: A002
+    """Names, values at any depth and exceptions are shown with their control characters as escapes."""
+    hostile = "\x1b[66;6H\x1b]0;owned\x07\x9b31m\u202e\x7f\r"
+    logs.configure("push-0", format=format, fd=output.fd)
+    log = structlog.get_logger()
+    log.info(hostile, who=hostile, **{f"member{hostile}": [hostile, {hostile: {hostile}}]})
+    try:
+        raise ValueError(hostile)
+    except ValueError:
+        log.exception("failed")
+    said = output.read().decode()
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", said)
+    assert said.count("[66;6H") >= 6
 
 
 def test_a_reader_that_is_stuck_stops_nobody(output: Output) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib
-import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from bench.environment import machine
 from bench.measure.options import Options
 from bench.measure.table import Measured, document, markdown
 from bench.peers.figures import Absent, Skipped
+from gateway.output import say
 
 MEASUREMENTS = (
     "decode",
@@ -38,9 +38,9 @@ def measure_all(names: Sequence[str], options: Options) -> list[Measured]:
     """Measure, one after the other; what is found is on disk after each."""
     found = []
     for name in names:
-        print(f"measuring {name} …", end=" ", file=sys.stderr, flush=True)
+        say(f"measuring {name} …", end=" ", err=True)
         found.append(_measure(name, options))
-        print(f"{found[-1].seconds:.1f} s", file=sys.stderr)
+        say(f"{found[-1].seconds:.1f} s", err=True)
         write(found, options)
     return found
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ import uvloop
 from bench.environment import machine
 from bench.peers.figures import Pair, document
 from bench.peers.options import Options
+from gateway.output import say
 
 PAIRS = ("ingest", "http", "fanout", "follow")
 RESULTS = "peers.json"
@@ -28,7 +28,7 @@ def measure_pairs(names: Sequence[str], options: Options) -> list[Pair]:
     """Measure pairs, one after the other; what is found is on disk after each."""
     found = []
     for name in names:
-        print(f"measuring {name} …", file=sys.stderr)
+        say(f"measuring {name} …", err=True)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             found.append(runner.run(module(name).measure(options)))
         write(found, options)

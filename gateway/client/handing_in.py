@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import msgspec
 
+from gateway.client.asking import ask, asked, refusal
 from gateway.client.count_files import BadCountFile, as_body, read_counts
 from gateway.client.outbox import Destination, Item, Outbox
 from gateway.client.publisher import Answer, Publisher
@@ -63,18 +64,18 @@ def destination(push_url: str, election: str) -> Destination:
 
 async def registry_of(feed_url: str, election: str) -> Registry:
     """Read an election's registry from a feed door, as anybody can. Raises GatewayError."""
-    url = f"{feed_url.rstrip('/')}/v1/elections/{election}"
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S)) as http,
-            http.get(url) as answer,
-        ):
-            document = await answer.json(content_type=None)
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise GatewayError(f"{url}: {str(error) or type(error).__name__}") from None
-    if answer.status != 200:
-        raise GatewayError(f"{url}: {document.get('detail', answer.status)}")
-    return read_registry(document["registry"])
+    url = f"{feed_url.rstrip('/')}/v1/elections/{quote(election, safe='')}"
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S)) as http:
+        document = await asked(http, url)
+    return read_registry(document.get("registry"), stored=True)
+
+
+class _Revision(msgspec.Struct):
+    revision: int
+
+
+class _Current(msgspec.Struct):
+    report: _Revision
 
 
 async def current_revisions(push_url: str, election: str, token: str, units: Sequence[str]) -> dict[str, int]:
@@ -84,17 +85,16 @@ async def current_revisions(push_url: str, election: str, token: str, units: Seq
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S), headers=headers) as http:
         for unit in units:
             url = f"{push_url.rstrip('/')}/v1/elections/{election}/reports/{quote(unit, safe='')}"
-            try:
-                async with http.get(url) as answer:
-                    document = await answer.json(content_type=None)
-            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-                raise GatewayError(f"{url}: {str(error) or type(error).__name__}") from None
-            if answer.status == 200:
-                found[unit] = document["report"]["revision"]
-            elif answer.status == 404:
+            status, document = await ask(http, url)
+            if status == 404:
                 found[unit] = 0
-            else:
-                raise GatewayError(f"{url}: {document.get('detail', answer.status)}")
+                continue
+            if status != 200:
+                raise refusal(url, status, document)
+            try:
+                found[unit] = msgspec.convert(document, _Current).report.revision
+            except msgspec.ValidationError as error:
+                raise GatewayError(f"{url}: {error}") from None
     return found
 
 

@@ -196,7 +196,10 @@ class Publisher:
         async for message in socket:
             if message.type is not aiohttp.WSMsgType.TEXT:
                 break
-            frame = _decoder.decode(message.data)
+            try:
+                frame = _decoder.decode(message.data)
+            except msgspec.DecodeError as error:
+                raise PushRefused(f"{self._url}: not a push door of version 1: {error}") from None
             match frame.type:
                 case "hello" | "credit":
                     self._credit = frame.credit

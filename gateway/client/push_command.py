@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -28,6 +27,7 @@ from gateway.client.outbox import Destination, Item, Outbox, OutboxConflict
 from gateway.client.publisher import Answer
 from gateway.election.registry import Registry
 from gateway.errors import GatewayError
+from gateway.terminal import Terminal
 
 SHOWN_MAX = 20
 """Lines of what will be sent."""
@@ -61,26 +61,25 @@ async def push(wish: Wish, files: Sequence[Path], watched: Path | None) -> int:
     0: every report of the files, and all that waited, has a receipt that this gateway gave or repeated in this run;
     1: some have none; 2: something is wrong with a file, and nothing was sent.
     """
-    console = Console(stderr=True, soft_wrap=True)
+    console = Terminal(stderr=True, soft_wrap=True)
     registry = await registry_of(wish.feed_url, wish.election) if wish.feed_url is not None else None
     outbox = Outbox(wish.outbox)
     try:
         outbox.adopt_unnamed(wish.to)
         if wish.moved_from is not None:
             moved = outbox.move(destination(wish.moved_from, wish.election), wish.to)
-            console.print(f"{moved} reports are taken over from {wish.moved_from}.", highlight=False)
+            console.say(f"{moved} reports are taken over from {wish.moved_from}.")
         if wish.again:
-            console.print(f"{outbox.again(wish.to)} reports are sent once more.", highlight=False)
+            console.say(f"{outbox.again(wish.to)} reports are sent once more.")
         left = len(list(outbox.waiting(wish.to)))
         if left:
-            console.print(f"{left} reports wait from before; they are sent first.", highlight=False)
+            console.say(f"{left} reports wait from before; they are sent first.")
         elsewhere = outbox.elsewhere(wish.to, answered=wish.again)
         for gateway, count in elsewhere.items():
-            console.print(
+            console.say(
                 f"{count} reports are kept for {gateway} and are not sent to {wish.to.gateway};"
                 f" if that is the same gateway, add --moved-from {gateway}",
-                style="yellow",
-                highlight=False,
+                "yellow",
             )
         contents = {str(path): _read(path) for path in files}
         if contents:
@@ -139,7 +138,7 @@ def _take(outbox: Outbox, to: Destination, counts: Sequence[Count], contents: Ma
         outbox.add(to, reports, file_digest(content))
 
 
-async def _send(wish: Wish, outbox: Outbox, console: Console) -> int:
+async def _send(wish: Wish, outbox: Outbox, console: Terminal) -> int:
     waiting = len(list(outbox.waiting(wish.to)))
     columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -150,19 +149,17 @@ async def _send(wish: Wish, outbox: Outbox, console: Console) -> int:
     return _conclude(console, answered)
 
 
-def _conclude(console: Console, answered: Sequence[tuple[Item, Answer]]) -> int:
-    console.print(summary(answered), highlight=False)
+def _conclude(console: Terminal, answered: Sequence[tuple[Item, Answer]]) -> int:
+    console.say(summary(answered))
     for item, answer in answered:
         which = f"unit {item.unit}, revision {item.revision}"
         if answer.outcome == "refused" and answer.code != "stale_revision":
-            reasons = "; ".join(f"{each['path']}: {each['detail']}" for each in answer.violations)
-            console.print(f"refused: {which}: {reasons or answer.code}", style="red", highlight=False)
+            reasons = "; ".join(f"{each.get('path')}: {each.get('detail')}" for each in answer.violations)
+            console.say(f"refused: {which}: {reasons or answer.code}", "red")
         elif answer.outcome == "refused":
-            console.print(
-                f"no receipt: {which}: a newer one, {answer.current_revision}, is in already", highlight=False
-            )
+            console.say(f"no receipt: {which}: a newer one, {answer.current_revision}, is in already")
         for warning in answer.warnings:
-            console.print(f"note: {which}: {warning.replace('_', ' ')}", style="yellow", highlight=False)
+            console.say(f"note: {which}: {warning.replace('_', ' ')}", "yellow")
     return 0 if all(answer.has_receipt for _, answer in answered) else 1
 
 
@@ -186,11 +183,11 @@ def summary(answered: Sequence[tuple[Item, Answer]]) -> str:
 
 
 async def _watch(
-    wish: Wish, watched: Path, registry: Registry | None, outbox: Outbox, console: Console
+    wish: Wish, watched: Path, registry: Registry | None, outbox: Outbox, console: Terminal
 ) -> None:
     """Send what appears in a directory, until interrupted; a file with mistakes is told once and left alone."""
     directory = Directory(watched)
-    console.print(f"watching {watched}; Ctrl-C ends it", highlight=False)
+    console.say(f"watching {watched}; Ctrl-C ends it")
     while True:
         for name, content in directory.new().items():
             try:
@@ -198,12 +195,14 @@ async def _watch(
                 _take(outbox, wish.to, counts, {name: content})
             except (Mistakes, OutboxConflict) as error:
                 directory.done(name, content)
-                console.print(f"{name} is not sent:\n{error}", style="red", highlight=False)
+                console.say(f"{name} is not sent:", "red")
+                for mistake in getattr(error, "mistakes", (str(error),)):
+                    console.say(mistake, "red")
             except GatewayError as error:
-                console.print(f"{name}: {error}", style="red", highlight=False)
+                console.say(f"{name}: {error}", "red")
             else:
                 directory.done(name, content)
-                console.print(f"{name}: {len(counts)} reports", highlight=False)
+                console.say(f"{name}: {len(counts)} reports")
                 await _send(wish, outbox, console)
         await asyncio.sleep(LOOK_S)
 
@@ -215,15 +214,15 @@ def _read(path: Path) -> bytes:
         raise Mistakes([f"{path}: {error.strerror}"]) from None
 
 
-def _show(console: Console, counts: Sequence[Count], registry: Registry | None) -> None:
+def _show(console: Terminal, counts: Sequence[Count], registry: Registry | None) -> None:
     table = Table("unit", "name", "revision", "status", "ballots", box=None, pad_edge=False)
     for count in counts[:SHOWN_MAX]:
         area = registry.by_id.get(count.unit) if registry is not None else None
         name = area.name if area is not None else ""
         table.add_row(count.unit, name, str(count.revision), count.status, f"{count.ballots}")
-    console.print(table, highlight=False)
+    console.print(table)
     if len(counts) > SHOWN_MAX:
-        console.print(f"… and {len(counts) - SHOWN_MAX} more", highlight=False)
+        console.say(f"… and {len(counts) - SHOWN_MAX} more")
 
 
 def _agreed() -> bool:

@@ -133,6 +133,8 @@ class Subscriber:
                     yield block
             except (aiohttp.ClientError, TimeoutError, ConnectionError, zlib.error):
                 pass
+            except (ValueError, KeyError, TypeError) as error:
+                raise FeedRefused(f"{self._url}: not a feed of version 1: {error}") from None
             told_s, self._told_s = self._told_s, 0.0
             await asyncio.sleep(max(told_s, random.uniform(0.5, 1.0) * pause_s))  # noqa: S311 - jitter
             pause_s = min(2 * pause_s, RETRY_MOST_S)

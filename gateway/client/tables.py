@@ -1,11 +1,68 @@
 """PURE: areas of the feed, and transfers, as tables in a terminal."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Annotated, NotRequired, TypedDict
 
+import msgspec
 from rich.table import Table
 
-Area = Mapping[str, Any]
+from gateway.characters import printable
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Units(TypedDict):
+    """How many units an area has, and how many of them have reported."""
+
+    total: int
+    reported: int
+
+
+class Counts(TypedDict):
+    """The figures of one category, as far as they are shown."""
+
+    ballots: int
+    votes: dict[str, int]
+
+
+class Area(TypedDict):
+    """An area of the feed, as far as it is shown."""
+
+    area: str
+    name: str
+    parent: str | None
+    units: Units
+    counts: dict[str, Counts]
+    corrections: NotRequired[int]
+    published_at: Moment | None
+
+
+class Percentiles(TypedDict):
+    """How late counts are at one stage, in seconds."""
+
+    p99: float | None
+
+
+class Lag(TypedDict):
+    """How late counts are at the last stage, written to a reader."""
+
+    written: Percentiles
+
+
+class Transfer(TypedDict):
+    """Where the counts of one municipality are, as far as it is shown."""
+
+    name: str
+    units: int
+    reported: int
+    accepted: int
+    published: int
+    embargoed: int
+    oldest_unpublished_s: float | None
+    last_contact_at: Moment | None
+    lag_s: Lag | None
+
 
 LARGEST = 4
 """Parties named of an area."""
@@ -22,7 +79,7 @@ def area_table(above: Sequence[Area], below: Sequence[Area], late_s: Mapping[str
         units = area["units"]
         late = late_s.get(area["area"])
         table.add_row(
-            area["name"],
+            printable(area["name"]),
             f"{units['reported']}/{units['total']}",
             spaced(ballots(area)),
             largest(area),
@@ -35,7 +92,7 @@ def area_table(above: Sequence[Area], below: Sequence[Area], late_s: Mapping[str
     return table
 
 
-def transfers_table(transfers: Sequence[Mapping[str, Any]], most: int) -> Table:
+def transfers_table(transfers: Sequence[Transfer], most: int) -> Table:
     """Return municipalities with their reports on the way, the ones that wait longest first."""
     table = Table(expand=True, box=None, header_style="dim")
     table.add_column("municipality")
@@ -44,14 +101,16 @@ def transfers_table(transfers: Sequence[Mapping[str, Any]], most: int) -> Table:
     for each in by_waiting(transfers)[:most]:
         waits = each["oldest_unpublished_s"]
         table.add_row(
-            str(each["name"]),
+            printable(each["name"]),
             f"{each['reported']}/{each['units']}",
             spaced(each["accepted"]),
             spaced(each["published"]),
             spaced(each["embargoed"]),
             f"{waits:.1f} s" if waits is not None else "",
-            milliseconds((each["lag_s"] or {}).get("p99")),
-            str(each["last_contact_at"] or "never")[:19].replace("T", " "),
+            milliseconds(each["lag_s"]["written"]["p99"] if each["lag_s"] is not None else None),
+            f"{each['last_contact_at']:%Y-%m-%d %H:%M:%S}"
+            if each["last_contact_at"] is not None
+            else "never",
             style="bold red" if waits is not None and waits > LATE_S else "",
         )
     return table
@@ -61,12 +120,12 @@ LATE_S = 5.0
 """An accepted count that is not public after so long is late."""
 
 
-def by_waiting(transfers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def by_waiting(transfers: Sequence[Transfer]) -> list[Transfer]:
     """Return transfers, first the one whose oldest count waits longest, then by name."""
     return sorted(transfers, key=lambda each: (-(each["oldest_unpublished_s"] or 0.0), str(each["name"])))
 
 
-def state_of(transfers: Sequence[Mapping[str, Any]]) -> str:
+def state_of(transfers: Sequence[Transfer]) -> str:
     """Say in one sentence how the night stands."""
     late = [each for each in by_waiting(transfers) if (each["oldest_unpublished_s"] or 0.0) > LATE_S]
     embargoed = sum(each["embargoed"] for each in transfers)

@@ -1,23 +1,42 @@
 """What `valgnatt watch` and `valgnatt status` show."""
 
 import asyncio
-import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict, TypeVar
 
 import aiohttp
-import orjson
-from rich.console import Console, Group
+import msgspec
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from gateway.client.asking import asked
+from gateway.client.handing_in import registry_of
 from gateway.client.subscriber import Subscriber
-from gateway.client.tables import area_table, ballots, spaced, state_of, transfers_table
+from gateway.client.tables import Area, Transfer, area_table, ballots, spaced, state_of, transfers_table
 from gateway.errors import GatewayError
+from gateway.output import say_json
+from gateway.terminal import Terminal
+
+T = TypeVar("T")
 
 ROWS_MAX = 40
 REDRAWS_A_SECOND = 4
 REQUEST_S = 10.0
+
+
+class _Election(TypedDict):
+    id: str
+    rehearsal: bool
+
+
+class _Elections(TypedDict):
+    elections: list[_Election]
+
+
+class _Transfers(TypedDict):
+    transfers: list[Transfer]
 
 
 async def the_election(feed_url: str, election: str | None) -> str:
@@ -27,7 +46,8 @@ async def the_election(feed_url: str, election: str | None) -> str:
     """
     if election is not None:
         return election
-    found = (await _get(feed_url, "/v1/elections"))["elections"]
+    document = await _get(feed_url, "/v1/elections")
+    found = _read(document, _Elections, feed_url)["elections"]
     real = [each["id"] for each in found if not each["rehearsal"]] or [each["id"] for each in found]
     if len(real) != 1:
         names = ", ".join(each["id"] for each in found) or "none"
@@ -38,52 +58,46 @@ async def the_election(feed_url: str, election: str | None) -> str:
 async def watch(feed_url: str, election: str | None, area: str | None, *, as_json: bool) -> None:
     """Follow an area and what is right below it, until interrupted; as JSON, a line for each area of each block."""
     election = await the_election(feed_url, election)
-    document = (await _get(feed_url, f"/v1/elections/{election}"))["registry"]
-    areas = {each["id"]: each for each in document["areas"]}
-    root = next(each["id"] for each in document["areas"] if each.get("parent") is None)
-    chosen = area or root
-    if chosen not in areas:
+    registry = await registry_of(feed_url, election)
+    chosen = area or registry.root.id
+    if chosen not in registry.by_id:
         raise GatewayError(f"no area {chosen} in {election}")
-    below = {each["level"] for each in document["areas"] if each.get("parent") == chosen}
-    levels = ",".join(sorted({areas[chosen]["level"], *below}))
+    here = registry.by_id[chosen]
+    levels = ",".join(sorted({here.level, *(registry.areas[child].level for child in here.children)}))
     async with Subscriber(feed_url, election, levels=levels, areas=chosen) as subscriber:
         if as_json:
             await _lines(subscriber)
         else:
-            await _board(subscriber, chosen, document["election"]["name"])
+            await _board(subscriber, chosen, registry.name, feed_url)
 
 
 async def status(feed_url: str, election: str | None, *, as_json: bool) -> int:
     """Show the transfers in one look; return 1 where a count waits too long."""
     election = await the_election(feed_url, election)
     document = await _get(feed_url, f"/v1/elections/{election}/transfers")
+    transfers = _read(document, _Transfers, feed_url)["transfers"]
     if as_json:
-        sys.stdout.write(orjson.dumps(document).decode() + "\n")
+        say_json(document)
     else:
-        console = Console()
-        console.print(state_of(document["transfers"]), style="bold", highlight=False)
-        console.print(transfers_table(document["transfers"], ROWS_MAX), highlight=False)
-    return 1 if "municipalities wait" in state_of(document["transfers"]) else 0
+        console = Terminal()
+        console.say(state_of(transfers), "bold")
+        console.print(transfers_table(transfers, ROWS_MAX))
+    return 1 if "municipalities wait" in state_of(transfers) else 0
 
 
 async def _lines(subscriber: Subscriber) -> None:
     async for block in subscriber.blocks():
         for area in block.areas.values():
-            line = {"cursor": block.cursor, **area}
-            sys.stdout.write(orjson.dumps(line).decode() + "\n")
-        sys.stdout.flush()
+            say_json({"cursor": block.cursor, **area})
 
 
-async def _board(subscriber: Subscriber, chosen: str, title: str) -> None:
+async def _board(subscriber: Subscriber, chosen: str, title: str, feed_url: str) -> None:
     board = _Board(subscriber, chosen, title)
-    console = Console()
+    console = Terminal()
     with Live(board, console=console, refresh_per_second=REDRAWS_A_SECOND, screen=console.is_terminal):
         async for block in subscriber.blocks():
-            board.block_at = datetime.now(UTC)
-            for identifier, area in block.areas.items():
-                if area["published_at"] is not None:
-                    published_at = datetime.fromisoformat(area["published_at"])
-                    board.late_s[identifier] = max(0.0, (board.block_at - published_at).total_seconds())
+            areas = _read(block.areas, dict[str, Area], feed_url)
+            board.apply(areas, snapshot=block.snapshot)
             await asyncio.sleep(0)
 
 
@@ -91,22 +105,32 @@ class _Board:
     """The area and what is below it, as they are at each redraw."""
 
     def __init__(self, subscriber: Subscriber, chosen: str, title: str) -> None:
-        self.late_s: dict[str, float] = {}
-        self.block_at: datetime | None = None
+        self._late_s: dict[str, float] = {}
+        self._block_at: datetime | None = None
         self._subscriber = subscriber
+        self._copy: dict[str, Area] = {}
         self._chosen = chosen
         self._title = title
 
+    def apply(self, areas: Mapping[str, Area], *, snapshot: bool) -> None:
+        """Take a block that just came."""
+        self._block_at = datetime.now(UTC)
+        self._copy = dict(areas) if snapshot else self._copy | dict(areas)
+        for identifier, area in areas.items():
+            published_at = area["published_at"]
+            if published_at is not None:
+                self._late_s[identifier] = max(0.0, (self._block_at - published_at).total_seconds())
+
     def __rich__(self) -> Group:
-        copy = self._subscriber.copy
+        copy = self._copy
         above = [copy[self._chosen]] if self._chosen in copy else []
         below = [area for area in copy.values() if area["parent"] == self._chosen]
-        return Group(self._headline(above), area_table(above, below, self.late_s, ROWS_MAX))
+        return Group(self._headline(above), area_table(above, below, self._late_s, ROWS_MAX))
 
     def _headline(self, above: list[Any]) -> Text:
-        if self.block_at is None:
+        if self._block_at is None:
             return Text(f"{self._title}: connecting …", style="bold")
-        silent_s = (datetime.now(UTC) - self.block_at).total_seconds()
+        silent_s = (datetime.now(UTC) - self._block_at).total_seconds()
         fresh = f"sequence {self._subscriber.sequence}"
         if silent_s > 15.0:
             fresh = f"nothing heard for {silent_s:.0f} s, trying again"
@@ -114,16 +138,14 @@ class _Board:
         return Text(f"{self._title}: {fresh}{told}", style="bold")
 
 
-async def _get(feed_url: str, path: str) -> Any:
-    url = feed_url.rstrip("/") + path
+async def _get(feed_url: str, path: str) -> dict[str, Any]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S)) as http:
+        return await asked(http, feed_url.rstrip("/") + path)
+
+
+def _read(document: Any, kind: type[T], feed_url: str) -> T:
+    """Return what a feed door sent as what it should be. Raises GatewayError."""
     try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S)) as http,
-            http.get(url) as answer,
-        ):
-            document = await answer.json(content_type=None)
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise GatewayError(f"{url}: {str(error) or type(error).__name__}") from None
-    if answer.status != 200:
-        raise GatewayError(f"{url}: {document.get('detail', answer.status)}")
-    return document
+        return msgspec.convert(document, kind)
+    except msgspec.ValidationError as error:
+        raise GatewayError(f"{feed_url}: not an answer of a feed door, version 1: {error}") from None

@@ -5,13 +5,15 @@ with its JSON path. Knows nothing of reports.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeGuard
 
 import msgspec
 import orjson
 
+from gateway.characters import CONTROL, CONTROL_OR_JOINER, named, printable
 from gateway.errors import MalformedRegistry
 from gateway.kept_json import kept_json
 
@@ -24,6 +26,8 @@ _NAME = re.compile(r"[^\s,/?#%&\"'\\\x00-\x1f\x7f]{1,64}")
 _NAME_EXPECTED = "expected 1 to 64 characters without white space, commas or slashes"
 """Of an area or a level: both are named in lists and addresses."""
 _CODE = re.compile(r"[^\s\"\\\x00-\x1f\x7f]{1,64}")
+_IDENTIFIERS = frozenset({"id", "level", "parent", "parties", "code", "categories"})
+"""Members whose texts identify something."""
 _TIME_MAX = 64
 """Characters of a time; RFC 3339 has no limit for the digits of a second."""
 _PROBLEMS_MAX = 100
@@ -133,12 +137,14 @@ def read_time(text: str) -> datetime:
     return time
 
 
-def read_registry(document: object) -> Registry:
+def read_registry(document: object, *, stored: bool = False) -> Registry:
     """Turn a registry document (decoded JSON) into a Registry.
 
-    Raises MalformedRegistry with every mistake, each with its JSON path.
+    A `stored` one, which some version of the gateway took in, may have control characters in its texts: they are
+    refused when an election is loaded, and never end a night that has begun. Raises MalformedRegistry with every
+    mistake, each with its JSON path.
     """
-    return _Reading(document).registry()
+    return _Reading(document, stored=stored).registry()
 
 
 def differences(old: Registry, new: Registry, most: int = 10) -> list[str]:
@@ -174,8 +180,9 @@ def _keyed(registry: Registry, member: str, key: str) -> dict[str, dict[str, Any
 class _Reading:
     """One reading of one document: collects mistakes, and builds the registry only if there is none."""
 
-    def __init__(self, document: object) -> None:
+    def __init__(self, document: object, *, stored: bool) -> None:
         self._document = document
+        self._stored = stored
         self._problems: list[str] = []
         self._untold = 0
 
@@ -189,6 +196,11 @@ class _Reading:
         parties = self._parties(self._part(document, "parties", list, []))
         entries = self._entries(self._part(document, "areas", list, []), {party.code for party in parties})
         ordered = self._tree(entries)
+        if not self._stored:
+            mistaken = {problem.partition(": ")[0] for problem in self._problems}
+            for path, character in _control_characters(document):
+                if path not in mistaken:
+                    self._say(path, f"{named(character)} is a control character")
         if self._untold:
             self._problems.append(f"$: and {self._untold} more")
         if self._problems:
@@ -302,6 +314,24 @@ def _circles(entries: dict[str, dict[str, Any]]) -> list[list[str]]:
             steps = list(walked)
             circles.append(steps[steps.index(at) :])
     return circles
+
+
+def _control_characters(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Return the path of each text and member name with a control character, and the first one in it."""
+    waiting: deque[tuple[str, str, Any]] = deque([("$", "", document)])
+    while waiting:
+        path, name, value = waiting.popleft()
+        if isinstance(value, str):
+            pattern = CONTROL_OR_JOINER if name in _IDENTIFIERS else CONTROL
+            if found := pattern.search(value):
+                yield path, found[0]
+        elif isinstance(value, dict):
+            for member, each in value.items():
+                if found := CONTROL_OR_JOINER.search(member):
+                    yield f"{path}.{printable(member)}", found[0]
+                waiting.append((f"{path}.{printable(member)}", member, each))
+        elif isinstance(value, list):
+            waiting.extend((f"{path}[{number}]", name, each) for number, each in enumerate(value))
 
 
 def _is_code(value: object) -> TypeGuard[str]:

@@ -153,7 +153,7 @@ class ElectionFeed:
     def begin(self, document: bytes) -> None:
         """Start from nothing with a registry."""
         self.document = document
-        self.registry: Registry = read_registry(orjson.loads(document))
+        self.registry: Registry = read_registry(orjson.loads(document), stored=True)
         self.select = partial(read_selection, self.registry)
         self.state = ElectionState(self.registry)
         self.maker = BlockMaker(self.state)

@@ -283,7 +283,7 @@ class Administration:
         """Return the registry of each election, by its identifier."""
         with answering():
             rows = await self._connection.fetch("SELECT id, registry FROM election ORDER BY id")
-        return {row["id"]: read_registry(orjson.loads(row["registry"])) for row in rows}
+        return {row["id"]: read_registry(orjson.loads(row["registry"]), stored=True) for row in rows}
 
     async def held_reports(self, election: str) -> list[HeldReport]:
         """Return every report of an election, in order, for whoever checks the record. Of some size: 1 kB each."""

@@ -259,7 +259,7 @@ class PostgresJournal:
 @lru_cache(REGISTRIES_MAX)
 def registry_of(document: bytes) -> Registry:
     """Read a registry document; the same one is read once, as each act and each release has elections read again."""
-    return read_registry(orjson.loads(document))
+    return read_registry(orjson.loads(document), stored=True)
 
 
 async def _election(connection: Connection, identifier: str) -> tuple[asyncpg.Record, list[asyncpg.Record]]:

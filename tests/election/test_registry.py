@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.characters import CONTROL
 from gateway.dataset import DataSet
 from gateway.election.registry import NoOffset, Registry, differences, read_registry, read_time
 from gateway.errors import MalformedRegistry
@@ -355,6 +356,66 @@ def test_the_canonical_document_does_not_depend_on_the_order_of_members() -> Non
     turned = {name: DOCUMENT[name] for name in reversed(DOCUMENT)}
     assert read_registry(turned).canonical() == REGISTRY.canonical()
     assert orjson.loads(REGISTRY.canonical()) == DOCUMENT
+
+
+# Control characters --------------------------------------------------------------------------------------
+
+STEERING = [
+    "\x00", "\t", "\n", "\x1b", "\x7f", "\x85", "\x9b", "\u00ad", "\u061c", "\u200b", "\u200e", "\u2028", "\u2029",
+    "\u202e", "\u2060", "\u2066", "\u2069", "\ufeff", "\U000e0041",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("character", STEERING)
+def test_no_text_of_a_registry_has_a_control_character(character: str) -> None:
+    """Names, and also members that the gateway only passes on; each is named with its path."""
+    text, told = f"a{character}b", f"U+{ord(character):04X} is a control character"
+    area = f"$.areas[{[entry['id'] for entry in DOCUMENT['areas']].index('b')}]"
+    for edit, path in (
+        (in_header(name=text), "$.election.name"),
+        (in_header(timezone=text), "$.election.timezone"),
+        (in_area("b", name=text), f"{area}.name"),
+        (in_area("b", links=[{"to": text}]), f"{area}.links[0].to"),
+        (a_party(code="NEW", name=text), f"{NEW_PARTY}.name"),
+    ):
+        assert problems_of(edited(edit)) == (f"{path}: {told}",)
+    (problem,) = problems_of(edited(in_header(**{text: 1})))
+    assert problem.endswith(told)
+    assert not CONTROL.search(problem)
+
+
+@pytest.mark.parametrize("character", [*STEERING, "\u200c", "\u200d"])
+def test_no_identifier_has_a_character_that_nobody_sees(character: str) -> None:
+    """Two that look alike would be taken for one."""
+    text = f"a{character}b"
+    for edit, path in (
+        (an_area(id=text), f"{NEW}.id"),
+        (an_area(level=text), f"{NEW}.level"),
+        (a_party(code=text, name="New"), f"{NEW_PARTY}.code"),
+        (in_header(categories=["advance", text]), "$.election.categories"),
+    ):
+        assert any(problem.startswith(path) for problem in problems_of(edited(edit)))
+
+
+def test_letters_of_every_script_are_allowed_in_names() -> None:
+    """Also the joiners that some of them need."""
+    for name in (
+        "Kárášjohka",
+        "Æøå Ñ ß",
+        "تهران",
+        "می\u200cخواهم",
+        "क्\u200dष",
+        "東京",
+        "Party 🎉",
+        "[/x] [red]",
+    ):
+        assert read_registry(edited(in_area("b", name=name))).by_id["b"].name == name
+
+
+def test_a_registry_that_is_stored_already_is_read_in_spite_of_control_characters() -> None:
+    """It was taken in by a version that let them through; a night that has begun goes on."""
+    registry = read_registry(edited(in_area("b", name="\x1b[2J")), stored=True)
+    assert registry.by_id["b"].name == "\x1b[2J"
 
 
 # Times ---------------------------------------------------------------------------------------------------

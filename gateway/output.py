@@ -1,0 +1,30 @@
+"""What a command writes to standard output and error. Nothing in it can steer the terminal that shows it.
+
+Boards and tables are drawn with `gateway/terminal.py`; this part imports nothing that is slow to import.
+"""
+
+import sys
+from typing import Any
+
+from gateway.characters import printable_json, printable_lines
+
+
+def say(text: str, *, err: bool = False, end: str = "\n") -> None:
+    """Write lines to standard output, or to standard error."""
+    stream = sys.stderr if err else sys.stdout
+    stream.write(printable_lines(text) + end)
+    stream.flush()
+
+
+def say_json(document: Any) -> None:
+    """Write a document to standard output as a line of JSON."""
+    import orjson
+
+    sys.stdout.write(printable_json(orjson.dumps(document).decode()) + "\n")
+    sys.stdout.flush()
+
+
+def write_out(text: str) -> None:
+    """Write a file's text to standard output: exactly to a file or pipe, escaped to a terminal."""
+    sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()

@@ -1,0 +1,364 @@
+"""Nothing that a command shows can steer the terminal: whoever wrote it, and wherever it comes from."""
+
+import ast
+import asyncio
+import json
+import os
+import pty
+import re
+import sys
+import termios
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from aiohttp import web
+from rich.table import Table
+from rich.text import Text
+
+from gateway.characters import CONTROL, printable, printable_json, printable_lines
+from gateway.generator import GeneratedElection
+from gateway.journal.embedded import EmbeddedPostgres
+from gateway.terminal import Terminal
+from tests.running import running
+from tests.web.doors import COUNTRY, a_registry, a_report
+
+HOSTILE = "\x1b[66;6H\x1b]0;owned\x07\x9b31m\u202e[/x][red][link=x]:smile:\r\x7f\u2028"
+SHOWN = r"\x1b[66;6H\x1b]0;owned\x07\x9b31m\u202e[/x][red][link=x]:smile:\r\x7f\u2028"
+PATIENCE_S = 12.0
+ROOT = Path(__file__).parents[1]
+OWN_SEQUENCE = re.compile(r"\r?\x1b\[(?!66;)[0-9;?]*[A-Za-z]")
+"""What rich sends by itself: colours, and where the cursor goes."""
+
+
+def check_harmless(said: str, *, shows: bool = True) -> None:
+    """Fail where a control character is left; `shows` that the text which had some is there."""
+    assert "Traceback" not in said, said
+    left = CONTROL.search(re.sub(r"[\n\t]", "", said))
+    assert left is None, (left, said)
+    assert not shows or SHOWN[:7] in said, said
+
+
+# The parts.
+
+
+def test_control_characters_are_shown_as_escapes() -> None:
+    assert printable(HOSTILE) == SHOWN
+    assert printable("a\nb\tc") == r"a\nb\tc"
+    assert printable_lines("a\nb\tc\r") == "a\nb\tc\\r"
+    assert printable("Kárášjohka 🎉") == "Kárášjohka 🎉"
+    assert printable("\udcff\U000e0041") == r"\udcff\U000e0041"
+
+
+def test_json_stays_equal() -> None:
+    """Every control character, also one above the basic plane, becomes an escape of JSON."""
+    document = {HOSTILE: [HOSTILE, "\U000e0041", "æ"]}
+    text = printable_json(json.dumps(document, ensure_ascii=False))
+    assert not CONTROL.search(text)
+    assert "æ" in text
+    assert json.loads(text) == document
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_whatever_is_drawn_is_text(terminal: bool) -> None:
+    """In lines, titles, heads and cells of tables; given as str or as Text."""
+    console = Terminal(force_terminal=terminal, width=1000)
+    table = Table(HOSTILE, title=HOSTILE, caption=HOSTILE)
+    table.add_row(HOSTILE)
+    table.add_row(Text(HOSTILE))
+    with console.capture() as captured:
+        for each in (HOSTILE, Text(HOSTILE), table):
+            console.print(each)
+        console.say(HOSTILE, "red")
+        console.print(HOSTILE, markup=True, emoji=True)
+    said = OWN_SEQUENCE.sub("", captured.get())
+    check_harmless(said)
+    assert said.count(r"owned") == said.count(r"\x1b[66;6H") == 9
+    assert (
+        len(set(map(len, re.findall(r"^[┃│].*$", said, re.MULTILINE)))) == 1
+    )  # escaped before it is measured
+
+
+WRITERS = {"gateway/output.py", "gateway/terminal.py"}
+"""The only modules that may write to standard output and error, or make a console."""
+
+
+def test_no_other_part_writes_to_the_terminal() -> None:
+    """So what holds for these two modules holds for every command. Log lines have a test of their own."""
+    found = []
+    for path in [
+        *ROOT.glob("gateway/**/*.py"),
+        *ROOT.glob("bench/__main__.py"),
+        *ROOT.glob("bench/*/__init__.py"),
+    ]:
+        name = path.relative_to(ROOT).as_posix()
+        for node in ast.walk(ast.parse(path.read_text())):
+            text = ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
+            if text in (
+                "print",
+                "Console",
+                "rich.console.Console",
+                "sys.stdout.write",
+                "sys.stderr.write",
+            ) or (
+                text in ("typer.echo", "typer.secho", "click.echo", "sys.stdout.buffer", "sys.stderr.buffer")
+            ):
+                found.append((name, text))
+    assert {name for name, _ in found} == WRITERS
+    assert {text for _, text in found} == {"Console", "sys.stdout.write"}
+
+
+# Commands, against a gateway that means harm.
+
+
+class HostileGateway:
+    """Both doors; every text that it sends is hostile, and with `nonsense` its documents have another shape."""
+
+    def __init__(self, small: GeneratedElection) -> None:
+        self.url = ""
+        self.nonsense: Any = None
+        areas = [{**area, "name": f"{HOSTILE}{area['name']}"} for area in small.registry["areas"]]
+        parties = [{**party, "name": HOSTILE} for party in small.registry["parties"]]
+        header = {**small.registry["election"], "id": "e", "name": HOSTILE}
+        self._registry = {**small.registry, "election": header, "areas": areas, "parties": parties}
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator["HostileGateway"]:
+        app = web.Application()
+        app.router.add_get("/v1/elections/e/feed", self._feed)
+        app.router.add_get("/v1/elections/e/push", self._push)
+        app.router.add_get("/{path:.*}", self._document)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        try:
+            yield self
+        finally:
+            await runner.cleanup()
+
+    async def _document(self, request: web.Request) -> web.Response:
+        documents: dict[str, Any] = {
+            "/v1/elections": {"elections": [{"id": f"e{HOSTILE}", "rehearsal": False}] * 2},
+            "/v1/elections/e": {"registry": self._registry},
+            "/v1/elections/e/transfers": {"transfers": [self._transfer()]},
+        }
+        if request.path not in documents:
+            return web.json_response({"detail": HOSTILE}, status=418)
+        document = documents[request.path] if self.nonsense is None else self.nonsense
+        return web.json_response(document)
+
+    def _transfer(self) -> dict[str, Any]:
+        counts = dict.fromkeys(("units", "reported", "accepted", "published", "embargoed"), 1)
+        return {
+            "name": HOSTILE, **counts, "oldest_unpublished_s": 99.0, "last_contact_at": "2025-09-08T22:36:55Z",
+            "lag_s": {"written": {"p99": 0.1}},
+        }  # fmt: skip
+
+    async def _feed(self, request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await answer.prepare(request)
+        area = {
+            "area": "vl", "name": HOSTILE, "parent": None, "units": {"total": 2, "reported": 1},
+            "counts": {"day": {"ballots": 3, "votes": {HOSTILE: 3}}}, "published_at": None,
+        } if self.nonsense is None else self.nonsense  # fmt: skip
+        block = {
+            "sequence": 1, "chain": "00", "published_at": None, "snapshot": True, "areas": 1,
+            "server_time": "2025-09-08T22:36:55Z",
+        }  # fmt: skip
+        events = (
+            f"event: area\ndata: {json.dumps(area)}\n\nevent: block\nid: {HOSTILE.replace(chr(13), '')}\n"
+        )
+        await answer.write(f"{events}data: {json.dumps(block)}\n\n".encode())
+        await asyncio.sleep(PATIENCE_S)
+        return answer
+
+    async def _push(self, request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse(protocols=("valgnatt.push.v1",))
+        await socket.prepare(request)
+        await socket.send_json({"type": "hello", "credit": 64} if self.nonsense is None else self.nonsense)
+        async for message in socket:
+            told: dict[str, Any] = {
+                "id": message.json()["id"], "outcome": "refused", "code": HOSTILE, "warnings": [HOSTILE],
+                "violations": [{"path": HOSTILE, "detail": HOSTILE}, {}],
+            }  # fmt: skip
+            await socket.send_json({"type": "results", "credit": 64, "results": [told]})
+        return socket
+
+
+@pytest.fixture
+async def hostile(small: GeneratedElection) -> AsyncIterator[HostileGateway]:
+    async with HostileGateway(small).listening() as gateway:
+        yield gateway
+
+
+async def said_by(
+    *arguments: object, url: str = "", terminal: bool = False, until: str = "", **environ: str
+) -> tuple[int, str]:
+    """Run the command line and return status and all that it said; on a `terminal`, or to pipes. Ended at `until`."""
+    ours, theirs = pty.openpty() if terminal else os.pipe()
+    if terminal:
+        attributes = termios.tcgetattr(theirs)
+        attributes[1] &= ~termios.OPOST  # bytes come as they were written
+        termios.tcsetattr(theirs, termios.TCSANOW, attributes)
+    environ = {
+        **os.environ, "VALGNATT_TOKEN": "x" * 43, "VALGNATT_PUSH_URL": url, "VALGNATT_FEED_URL": url, "COLUMNS": "400",
+        "LINES": "60", "TERM": "xterm", **environ,
+    }  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", *map(str, arguments),
+        stdin=asyncio.subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environ,
+    )  # fmt: skip
+    os.close(theirs)
+    said = b""
+    overdue = asyncio.get_running_loop().call_later(PATIENCE_S, process.kill)
+    while piece := await asyncio.to_thread(_read, ours):
+        said += piece
+        if until and until.encode() in said:
+            process.kill()
+    status = await process.wait()
+    overdue.cancel()
+    os.close(ours)
+    assert until or status >= 0, f"ended after {PATIENCE_S} s: {said!r}"
+    return status, said.decode("utf-8", "replace")
+
+
+def _read(fd: int) -> bytes:
+    try:
+        return os.read(fd, 65536)
+    except OSError:  # a pseudo-terminal whose other side is closed
+        return b""
+
+
+BOARD = "3 ballots"
+"""What a board shows; it is drawn on a terminal only."""
+COMMANDS: list[tuple[tuple[str, ...], str]] = [
+    (("status", "--election", "e"), ""),
+    (("status", "--election", "e", "--json"), ""),
+    (("status",), ""),
+    (("watch", "--election", "e"), BOARD),
+    (("watch", "--election", "e", "--json"), "ballots"),
+    (("watch", "--election", "none"), ""),
+    (("status", "--election", "none"), ""),
+    (("push", "--election", "none", "--template"), ""),
+    (("push", "--election", "e", HOSTILE), ""),
+    (("push", f"--{HOSTILE}"), ""),
+    ((HOSTILE,), ""),
+    (("serve", f"--{HOSTILE}"), ""),
+    (("serve", "--push-port", HOSTILE), ""),
+    (("token", "issue", "--election", "e", "--areas", "a", "--expires", HOSTILE), ""),
+    (("token", "issue", "--election", "e", "--areas", "a", "--role", HOSTILE), ""),
+    (("election", "load", HOSTILE), ""),
+    (("replay", HOSTILE), ""),
+    (("demo", "--data", HOSTILE), ""),
+    (("status", "--feed-url", f"x{HOSTILE}"), ""),
+    (
+        ("doctor", "--database-url", "postgresql://127.0.0.1:1/none", "--push-url", f"http://{HOSTILE}"),
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "until", "terminal"),
+    [(*each, terminal) for each in COMMANDS for terminal in (False, True) if terminal or each[1] != BOARD],
+)
+async def test_no_command_passes_on_what_steers_a_terminal(
+    hostile: HostileGateway, arguments: tuple[str, ...], until: str, terminal: bool
+) -> None:
+    """From a gateway's documents, its refusals, its stream, and from the command line itself."""
+    _, said = await said_by(*arguments, url=hostile.url, terminal=terminal, until=until)
+    assert until in said
+    check_harmless(OWN_SEQUENCE.sub("", said), shows="--json" not in arguments)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+async def test_no_file_and_no_answer_to_it_steers_a_terminal(
+    hostile: HostileGateway, tmp_path: Path, terminal: bool
+) -> None:
+    """Names and values of files; codes, reasons and warnings of a gateway."""
+    name = HOSTILE.replace("/", "")
+    reports = {
+        "bad.json": json.dumps(a_report(**{f"member{HOSTILE}": HOSTILE})),
+        "unit.json": json.dumps(a_report(HOSTILE)),
+        "bad.csv": f"unit,{HOSTILE.replace(chr(13), '').replace(chr(0x2028), '')},counted_at\n1,2,3\n",
+        "good.json": json.dumps(a_report()),
+        name: "",
+    }
+    for ending, text in reports.items():
+        path = tmp_path / f"{name}{ending}"
+        path.write_text(text)
+        outbox = ("--outbox", tmp_path / "outbox.db")
+        status, said = await said_by(
+            "push", "--election", "e", "--yes", *outbox, path, url=hostile.url, terminal=terminal
+        )
+        check_harmless(OWN_SEQUENCE.sub("", said))
+        assert status == (1 if ending == "good.json" else 2), said
+    assert SHOWN in said or "what is" in said
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        [], 7, "text", {}, {"registry": 7}, {"registry": {"areas": {}}}, {"elections": {}},
+        {"transfers": [{}]}, {"transfers": [{"name": 1}]}, {"type": "hello", "credit": "x"},
+        {"type": "results", "credit": 1, "results": [7]}, {"area": HOSTILE}, {"area": []},
+        {"area": "vl", "name": 1, "parent": None, "units": {}, "counts": {}, "published_at": None},
+    ],
+)  # fmt: skip
+async def test_no_answer_of_another_shape_ends_a_command_with_a_traceback(
+    hostile: HostileGateway, tmp_path: Path, nonsense: Any
+) -> None:
+    """It is one line, and status 1."""
+    file = tmp_path / "good.json"
+    file.write_text(json.dumps(a_report()))
+    outbox = ("--outbox", tmp_path / "outbox.db")
+    commands: Sequence[tuple[object, ...]] = (
+        ("status",),
+        ("status", "--election", "e"),
+        ("watch", "--election", "e"),
+        ("push", "--election", "e", "--yes", *outbox, file),
+        ("push", "--election", "e", "--yes", "--unchecked", *outbox, file),
+    )
+    hostile.nonsense = nonsense
+    for status, said in await asyncio.gather(*(said_by(*each, url=hostile.url) for each in commands)):
+        check_harmless(said, shows=False)
+        assert (status, len(said.splitlines())) == (1, 1) or "unit" in said, said
+
+
+async def test_an_election_that_was_loaded_before_such_names_were_refused_goes_on(
+    postgres: EmbeddedPostgres, database: Any, small: GeneratedElection
+) -> None:
+    """Both doors serve it, and every command shows it, as escapes; only loading it anew is refused."""
+    registry = a_registry(small)
+    async with running(database) as gateway:
+        election = await gateway.load(registry)
+        registry["areas"] = [{**area, "name": f"{HOSTILE}{area['name']}"} for area in registry["areas"]]
+        registry["election"]["name"] = HOSTILE
+        connection = await asyncpg.connect(database.url)
+        try:
+            await connection.execute(
+                "UPDATE valgnatt.election SET registry = $1", json.dumps(registry, sort_keys=True).encode()
+            )
+        finally:
+            await connection.close()
+        async with gateway.administration() as acts:
+            issued = await acts.issue_token(election, [COUNTRY], note=HOSTILE)
+    async with running(database) as gateway:
+        environ = {
+            "VALGNATT_TOKEN": issued.secret,
+            "VALGNATT_PUSH_URL": gateway.push_url,
+            "VALGNATT_DATABASE_URL": database.url,
+        }
+        for arguments in (
+            ("election", "list"),
+            ("token", "list"),
+            ("status",),
+            ("doctor", "--admin-url", gateway.admin_url),
+        ):
+            _, said = await said_by(*arguments, url=gateway.feed_url, **environ)
+            check_harmless(said)
