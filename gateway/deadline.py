@@ -10,7 +10,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-TICK_S = 0.1
+TICK_S = 0.25
 """Longest time between two ticks: the most that one stall of the loop counts."""
 TICKS_MIN = 20
 """Ticks of a deadline, however short, and so the turns that the loop has at least before it expires. Opening a

@@ -275,13 +275,16 @@ def _is_ndjson(request: web.Request) -> bool:
 
 async def _arrived(request: web.Request, room: Room) -> bytes:
     body = bytearray()  # parts may be single bytes, of which a list would take forty times the size
-    async with Deadline(BODY_S), Deadline(BODY_GRACE_S) as patience:
+    may_extend_s = BODY_S - BODY_GRACE_S
+    async with Deadline(BODY_GRACE_S) as patience:
         async for part in request.content.iter_any():
             if len(body) + len(part) > BODY_MAX:
                 raise _too_large()
             room.grow(len(body) + len(part))
             body += part
-            patience.extend(len(part) / BODY_RATE)
+            more_s = min(len(part) / BODY_RATE, may_extend_s)
+            may_extend_s -= more_s
+            patience.extend(more_s)
     return bytes(body)
 
 
