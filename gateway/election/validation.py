@@ -31,6 +31,10 @@ VIOLATIONS_TEXT_MAX = 16 << 10
 VIOLATIONS_COUNTED_MAX = 1_000
 """Violations counted beyond those that are told: finding each takes as long as telling it."""
 
+OBJECTS_MAX = 1_000
+"""JSON objects of one report, besides two for each category of the election. Real ones have five; each that is read
+again takes half a microsecond."""
+
 _REQUIRED = ("unit", "revision", "counted_at", "status", "counts")
 _MEMBERS = frozenset((*_REQUIRED, "reason"))
 _COUNTS_REQUIRED = ("ballots", "blank", "rejected", "votes")
@@ -141,6 +145,7 @@ class Validator:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self._categories = frozenset(registry.categories)
+        self._objects_max = OBJECTS_MAX + 2 * len(registry.categories)
 
     def check(
         self, raw: bytes | memoryview, scope: Scope, budget: ExplanationBudget | None = None
@@ -168,7 +173,7 @@ class Validator:
             return _forbidden(report.unit, report.revision)
         if not self._adds_up(report, unit):
             return self._explain(raw, document, scope, budget)
-        if not _told_once(raw, body) and next(_violations(_read_exactly(raw), self.registry), None):
+        if not _told_once(raw, body) and next(self._broken(raw), None):
             return self._explain(raw, document, scope, budget)
         return ValidReport(report, body, digest_of(body))
 
@@ -191,11 +196,20 @@ class Validator:
             return _forbidden(_named(unit), _numbered(revision))
         if budget is not None and budget.spent:
             return Invalid("invalid_report", _named(unit), _numbered(revision), _OMITTED)
-        found = _told(_violations(_read_exactly(raw), self.registry))
+        found = _told(self._broken(raw))
         assert found, "the two readings of the rules disagree"
         if budget is not None:
             budget.spend(len(raw), found)
         return Invalid("invalid_report", _named(unit), _numbered(revision), found)
+
+    def _broken(self, raw: bytes | memoryview) -> Iterator[Violation]:
+        """Read a report exactly and give what is wrong with it."""
+        try:
+            exact = _read_exactly(raw, self._objects_max)
+        except _TooManyObjects:
+            yield Violation("report_too_large", "$", f"more than {self._objects_max} objects in one report")
+        else:
+            yield from _violations(exact, self.registry)
 
 
 def read_json(raw: bytes | memoryview) -> Any:
@@ -288,6 +302,10 @@ class _Huge(_Odd):
     __slots__ = ()
 
 
+class _TooManyObjects(Exception):
+    """More objects than a report may have."""
+
+
 def _members(pairs: list[tuple[str, Any]]) -> _Members:
     members = _Members(pairs)
     if len(members) != len(pairs):
@@ -302,11 +320,21 @@ def _integer(text: str) -> int | _Odd:
     return int(text) if len(text) <= 18 else _Huge(text if len(text) <= 40 else text[:40] + "…")
 
 
-def _read_exactly(raw: bytes | memoryview) -> object:
+def _read_exactly(raw: bytes | memoryview, objects_max: int = OBJECTS_MAX) -> object:
+    """Read JSON and keep what is repeated or odd. Raises _TooManyObjects, MalformedDocument."""
+    left = objects_max
+
+    def members(pairs: list[tuple[str, Any]]) -> _Members:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise _TooManyObjects
+        return _members(pairs)
+
     try:
         return json.loads(
             bytes(raw),
-            object_pairs_hook=_members,
+            object_pairs_hook=members,
             parse_int=_integer,
             parse_float=lambda text: _Odd(text[:40]),
         )

@@ -429,6 +429,15 @@ def test_a_report_above_the_limit_is_refused_and_not_read_further() -> None:
     assert isinstance(check(TEXT.ljust(8 << 20)), ValidReport)
 
 
+def test_a_report_of_too_many_objects_is_not_read_again() -> None:
+    """Whether they are members or repeated ones, of which a decoder keeps one."""
+    for members in (f'"x":[{",".join(["{}"] * 2_000)}]', ",".join(['"counts":{"advance":{}}'] * 2_000)):
+        for raw in (f"{{{members}}}", f"{{{members},{TEXT[1:]}"):
+            invalid = check(raw)
+            assert isinstance(invalid, Invalid)
+            assert [violation.code for violation in invalid.violations] == ["report_too_large"]
+
+
 @pytest.mark.parametrize(
     ("raw", "most"),
     [

@@ -1,10 +1,37 @@
-"""One push request while it waits for its outcomes."""
+"""One push request: how it waits for its outcomes, and that its work is done in short steps."""
 
 import asyncio
+import gc
+import gzip
+import json
+import time
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import pytest
 
 from gateway.election.outcome import Outcome, Retry
-from gateway.web.push_request import ANSWER_S, Gathering, Patience
-from tests.journal.makers import a_report
+from gateway.web.answers import Problem
+from gateway.web.push_body import REPORTS_MAX
+from gateway.web.push_request import (
+    ANSWER_S,
+    BODIES_MAX,
+    RESERVE,
+    Gathering,
+    Packed,
+    Patience,
+    Room,
+    judge_all,
+    prepare,
+    respond,
+    take_apart,
+)
+from gateway.web.shares import SharedBytes
+from tests.journal.makers import UNITS, a_report, a_standing, a_token
+
+T = TypeVar("T")
 
 
 async def test_a_request_that_nobody_decides_is_answered_retry_when_patience_ends() -> None:
@@ -49,3 +76,81 @@ async def test_a_request_that_is_cancelled_is_forgotten() -> None:
     assert len(patience) == 0
     gathering.settle(0, Retry("draining", 1.0))
     gathering.flush()
+
+
+# Steps.
+
+HUNDRED = json.dumps({"counts": {f"c{number}": {} for number in range(25)}}).encode() + b"\n"
+"""A report that breaks a rule more than a hundred times."""
+LARGE = b'{"x":[' + b",".join([b"1.5"] * 16_000) + b"]}"
+OBJECTS = b'{"x":[' + b",".join([b"{}"] * 20_000) + b"]}"
+"""Reports of almost the largest size, slow to read."""
+HOSTILE: dict[str, tuple[bytes, bool]] = {
+    "mistakes": (HUNDRED * REPORTS_MAX, True),
+    "empty reports": (b"{}\n" * REPORTS_MAX, True),
+    "large reports": ((LARGE + b"\n") * 139, True),
+    "reports of many objects": ((OBJECTS + b"\n") * 139, True),
+    "an array of large reports": (b"[" + b",".join([LARGE] * 139) + b"]", False),
+    "too large reports": ((b'{"x":[' + b",".join([b"{}"] * 330_000) + b"]}\n") * 8, True),
+    "one report that is far too large": (b'{"x":[' + b",".join([b"{}"] * 2_790_000) + b"]}", False),
+    "an array of numbers": (b"[" + b",".join([b"1"] * 4_190_000) + b"]", False),
+    "spaces": ((b" " * 800 + b"\n") * REPORTS_MAX, True),
+    "repeated members": ((b'{"unit":"a-1","unit":"a-1"}\n') * REPORTS_MAX, True),
+}
+
+
+def worked(body: bytes, *, ndjson: bool) -> tuple[float, float]:
+    """Go through all steps of a request; return seconds of processor of the longest one and of all."""
+    standing = a_standing(tokens=[a_token(1)])
+    token = standing.holds(1, datetime.now(UTC))
+    assert token is not None
+    room = Room(SharedBytes(BODIES_MAX, RESERVE), 1, "bodies")
+    longest_s = all_s = 0.0
+
+    def drive(steps: Generator[None, None, T]) -> T:
+        nonlocal longest_s, all_s
+        while True:
+            started = time.thread_time()
+            try:
+                next(steps)
+            except StopIteration as end:
+                value: T = end.value
+                return value
+            finally:
+                step_s = time.thread_time() - started
+                longest_s = max(longest_s, step_s)
+                all_s += step_s
+
+    with suppress(Problem):
+        packed = Packed(gzip.compress(body, 1), gzip=True, ndjson=ndjson)
+        gathering = drive(judge_all(standing, token, drive(take_apart(packed, room))))
+        drive(prepare(token, gathering, datetime.now(UTC)))
+        retry = Retry("draining", 1.0)
+        outcomes = [outcome or retry for outcome in gathering._outcomes]
+        drive(respond(outcomes, lambda _: None, rehearsal=False))
+    return longest_s, all_s
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_collection() -> Iterator[None]:
+    """Measure without the garbage of other tests, which a worker does not look at either."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.fixture(scope="module")
+def honest_s(no_collection: None) -> float:
+    """Seconds of processor that a full request of good reports takes."""
+    reports = b"".join(a_report(UNITS[0], revision).body + b"\n" for revision in range(1, REPORTS_MAX + 1))
+    return min(worked(reports, ndjson=True)[1] for _ in range(3))
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_no_step_of_a_hostile_request_is_long(case: str, honest_s: float) -> None:
+    """Others have their turn long before an honest request would have been done, and the whole is a few such ones."""
+    body, ndjson = HOSTILE[case]
+    runs = [worked(body, ndjson=ndjson) for _ in range(3)]
+    assert min(longest_s for longest_s, _ in runs) < honest_s / 4
+    assert min(all_s for _, all_s in runs) < 8 * honest_s
