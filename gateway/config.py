@@ -483,14 +483,15 @@ def _read_password(file: Path) -> str:
     return password
 
 
-def _has_password(url: str) -> bool:
+def has_password(url: str) -> bool:
+    """Whether a URL names a password, before its host or as a parameter."""
     parts = urlsplit(url)
     return ":" in parts.netloc.rpartition("@")[0] or "password" in parse_qs(parts.query)
 
 
 def _with_password(url: str, password: str) -> str:
     """Return a URL with a password, in whatever way it names its user. Raises ValueError if it has one already."""
-    if _has_password(url):
+    if has_password(url):
         raise ValueError("the URL names a password already")
     url = url.partition("#")[0]
     return f"{url}{'&' if '?' in url else '?'}password={quote(password, safe='')}"
@@ -503,7 +504,7 @@ def _add_password_of_libpq(values: dict[str, Any], environ: Mapping[str, str]) -
     """
     password = environ.get("PGPASSWORD")
     name = "database_url" if values.get("database_url") is not None else "feed_database_url"
-    if password and values.get(name) is not None and not _has_password(values[name]):
+    if password and values.get(name) is not None and not has_password(values[name]):
         values[name] = _with_password(values[name], password)
 
 

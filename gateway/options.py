@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar, overload
 
 import typer
 
-from gateway.config import Config, ConfigError, Knob, knobs, load
+from gateway.config import Config, ConfigError, Knob, has_password, knobs, load
 from gateway.output import say
 
 R = TypeVar("R")
@@ -60,13 +60,24 @@ def _configured(command: Callable[..., R], chosen: Collection[Knob]) -> Callable
 def _load(file: Path | None, overrides: dict[str, object]) -> Config:
     try:
         config = load(os.environ, file, overrides)
-        os.environ.pop(
-            "PGPASSWORD", None
-        )  # it is in its URL now; asyncpg would use it for every other login too
-        return config
     except ConfigError as error:
         say(str(error), err=True)
         raise typer.Exit(2) from None
+    os.environ.pop("PGPASSWORD", None)  # it is in its URL; asyncpg would use it for every other login too
+    _warn_of_passwords(overrides)
+    return config
+
+
+def _warn_of_passwords(overrides: dict[str, object]) -> None:
+    for knob in knobs():
+        value = overrides.get(knob.name)
+        if knob.secret and isinstance(value, str) and has_password(value):
+            instead = knob.option.replace("-url", "-password-file")
+            say(
+                f"warning: {knob.option}: every user of this machine can read a password on a command line;"
+                f" use {instead}, or {knob.variable}",
+                err=True,
+            )
 
 
 def _option(knob: Knob) -> Any:

@@ -48,15 +48,18 @@ def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return what a worker inherits of the supervisor's environment: no knob, and nothing that looks like a secret.
 
     A worker gets its configuration, passwords included, over its line. A variable is left out if its name speaks of a
-    secret (PGPASSWORD, READER_PASSWORD, CREDENTIALS_DIRECTORY), or if its value contains a URL with a password.
+    secret (PGPASSWORD, READER_PASSWORD, CREDENTIALS_DIRECTORY), or if its value contains a URL with a password. Those
+    of OpenTelemetry are for the workers, the key of its collector among them.
     """
-    return {
-        name: value
-        for name, value in environ.items()
-        if not name.startswith(PREFIX)
-        and not _NAMES_SECRET.search(name)
-        and without_passwords(value) == value
-    }
+    return {name: value for name, value in environ.items() if not _is_secret(name, value)}
+
+
+def _is_secret(name: str, value: str) -> bool:
+    if name.startswith("OTEL_"):
+        return False
+    return (
+        name.startswith(PREFIX) or _NAMES_SECRET.search(name) is not None or without_passwords(value) != value
+    )
 
 
 class Ports(msgspec.Struct, frozen=True):

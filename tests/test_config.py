@@ -328,6 +328,19 @@ def test_an_option_goes_before_the_environment(file: Path) -> None:
     assert run("serve", "3", "--config", str(file)) == (0, "3 1 1001\n", "")
 
 
+def test_a_password_on_a_command_line_is_warned_of() -> None:
+    """It is not repeated; one in the environment, or none, is no reason to."""
+    named = "postgresql://clerk@db/night"
+    for url in ("postgresql://clerk:s3cret@db/night", f"{named}?password=s3cret"):
+        status, _, err = run("serve", "3", "--feed-database-url", url)
+        assert status == 0
+        assert err.startswith("warning: --feed-database-url: ")
+        assert "--feed-database-password-file" in err
+        assert "s3cret" not in err
+        assert run("serve", "3", VALGNATT_FEED_DATABASE_URL=url)[2] == ""
+    assert run("serve", "3", "--feed-database-url", named)[2] == ""
+
+
 def test_mistakes_end_a_command_with_status_2() -> None:
     """Each on a line, and no traceback."""
     status, out, err = run("serve", "3", "--feed-port", "x", VALGNATT_ROLE="y")

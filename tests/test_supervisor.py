@@ -235,7 +235,12 @@ async def test_no_secret_is_on_a_command_line_or_in_an_environment(monkeypatch: 
 
 def test_a_worker_inherits_no_variable_that_looks_like_a_secret() -> None:
     """By its name, or by a password in its value; whatever else an operator sets goes on."""
-    kept = {"PATH": "/bin", "TZ": "UTC", "OTEL_EXPORTER_OTLP_HEADERS": "key=1", "PGSSLMODE": "verify-full"}
+    kept = {
+        "PATH": "/bin",
+        "TZ": "UTC",
+        "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer {'k' * 32}",
+        "PGSSLMODE": "verify-full",
+    }
     left_out = {
         "VALGNATT_FEED_PORT": "1",
         "PGPASSWORD": "x",
