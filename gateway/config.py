@@ -88,6 +88,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     feed_database_password_file: Annotated[
         Path | None, _knob("file that holds the password for feed_database_url, likewise", "file")
     ] = None
+    require_standby: Annotated[
+        bool,
+        _knob(
+            "no receipts while Postgres waits for no synchronous standby; without it, receipts then rest on one disk"
+        ),
+    ] = False
     data_dir: Annotated[
         Path, _knob("where the embedded Postgres lives, and the other commands find it", "directory")
     ] = msgspec.field(default_factory=_default_data_dir)
@@ -261,9 +267,16 @@ class Knob(NamedTuple):
         return get_args(kind) if get_origin(kind) is Literal else ()
 
     @property
+    def flag(self) -> bool:
+        """Whether it is on or off; `true` or `false` in the environment."""
+        return get_args(self.type)[0] is bool
+
+    @property
     def help(self) -> str:
         """Description, unit and default, for `--help` and tables in the documentation."""
         default = f"{self.default:g}" if isinstance(self.default, float) else self.default
+        if self.flag:
+            default = "on" if default else "off"
         unit = f", in {self.unit}" if self.unit == "s" else ""
         return f"{self.about}{unit} (default: {'none' if default in (None, ()) else default})"
 

@@ -4,6 +4,7 @@
     ├── Overloaded            this sender, or the whole queue, has its share waiting       retryable
     ├── Draining              this process is about to end                                 retryable
     ├── JournalUnavailable    Postgres did not decide; the outcome is unknown              retryable
+    │   └── StandbyMissing    a synchronous standby is required, and there is none         retryable
     ├── ElectionUnknown       no election of that name
     ├── ElectionStarted       a registry cannot change once a report is accepted
     ├── MalformedRegistry     a registry that cannot be used, with every reason
@@ -49,6 +50,14 @@ class JournalUnavailable(GatewayError):
 
     code = "journal_unavailable"
     retryable = True
+    reason = "Postgres does not answer"
+    """What strangers may know of it."""
+
+
+class StandbyMissing(JournalUnavailable):
+    """A synchronous standby is required, and Postgres waits for none: what it commits has no receipt."""
+
+    reason = "there is no synchronous standby, and without one this gateway gives no receipts"
 
 
 class ElectionUnknown(GatewayError):

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from gateway.config import Config
+from gateway.config import Config, ConfigError
 from gateway.errors import GatewayError
 from gateway.journal.administration import administration
 from gateway.journal.embedded import EmbeddedPostgres
@@ -48,6 +48,10 @@ async def serve(
         await migrate(config.database_url)
         await _tell_unknown(drawn, config.database_url)
         return await supervise(config, beside=beside, on_started=on_started, stop=stop)
+    if config.require_standby:
+        raise ConfigError(
+            ["require_standby: the embedded Postgres has no standby; name a Postgres in database_url"]
+        )
     with EmbeddedPostgres(config.data_dir, durable=durable) as postgres:
         await migrate(postgres.url)
         await _tell_unknown(drawn, postgres.url)

@@ -270,6 +270,11 @@ class PushMetrics(DoorMetrics):
         self.available = Gauge(
             "valgnatt_journal_available", "Whether Postgres answers", registry=self.registry
         )
+        self.standby_required = Gauge(
+            "valgnatt_standby_required",
+            "Whether receipts require a synchronous standby",
+            registry=self.registry,
+        )
         self.unpublished_oldest = ByElection(*_UNPUBLISHED_OLDEST, self.registry)
         self.embargoed = ByElection(
             "valgnatt_embargoed_reports", "Reports accepted that the embargo holds back", self.registry

@@ -42,7 +42,9 @@ def _configured(command: Callable[..., R], chosen: Collection[Knob]) -> Callable
         return command(*args, config=_load(given.pop("config_file", None), overrides), **given)
 
     own = inspect.signature(command, eval_str=True)
-    kinds: dict[str, Any] = {knob.name: Annotated[str | None, _option(knob)] for knob in chosen}
+    kinds: dict[str, Any] = {
+        knob.name: Annotated[bool | None if knob.flag else str | None, _option(knob)] for knob in chosen
+    }
     kinds["config_file"] = Annotated[
         Path | None, typer.Option("--config", help="TOML file with any of these as keys (default: none)")
     ]
@@ -81,5 +83,8 @@ def _warn_of_passwords(overrides: dict[str, object]) -> None:
 
 
 def _option(knob: Knob) -> Any:
+    if knob.flag:
+        both = f"{knob.option}/--no-{knob.option.removeprefix('--')}"
+        return typer.Option(both, help=knob.help, show_default=False)
     metavar = "|".join(knob.choices) or (knob.unit or "text").upper()
     return typer.Option(knob.option, help=knob.help, metavar=metavar, show_default=False)

@@ -71,11 +71,12 @@ async def push_service(control: Control) -> None:
         open_pool(config.database_url, most=1) as watched,
         asyncio.TaskGroup() as parts,
     ):
+        metrics.standby_required.set(config.require_standby)
         watch = Watch(watched, metrics.database, held_back=True)
         writing: list[asyncio.Task[None]] = []
         door = PushDoor(
             config,
-            PostgresJournal(pool),
+            PostgresJournal(pool, require_standby=config.require_standby),
             metrics,
             connections,
             lambda writer: writing.append(parts.create_task(writer.run(), name="writer")),

@@ -355,3 +355,16 @@ def test_options_can_only_be_made_of_knobs() -> None:
     """A mistake in a command is found when it is made."""
     with pytest.raises(TypeError, match="fed_port"):
         with_config_options(only=["fed_port"])
+
+
+def test_a_knob_that_is_on_or_off_takes_words_for_it() -> None:
+    """In the environment and in a file; anything else is a mistake that names it."""
+    assert load({}).require_standby is False
+    for text, on in (("true", True), ("1", True), ("false", False), ("0", False)):
+        assert load({"VALGNATT_REQUIRE_STANDBY": text}).require_standby is on
+    assert (
+        load({"VALGNATT_REQUIRE_STANDBY": "true"}, overrides={"require_standby": False}).require_standby
+        is False
+    )
+    with pytest.raises(ConfigError, match=r"VALGNATT_REQUIRE_STANDBY.*maybe"):
+        load({"VALGNATT_REQUIRE_STANDBY": "maybe"})

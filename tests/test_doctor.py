@@ -213,6 +213,22 @@ def test_a_database_that_is_away_is_one_error_and_the_rest_is_looked_at(facts: F
     assert {"push door", "knobs"} <= {each.check for each in findings_of(away)}
 
 
+def test_a_standby_that_is_required_and_missing_is_an_error(facts: Facts) -> None:
+    """No report gets a receipt then; without the requirement it is a warning."""
+    assert facts.database is not None
+    settings = {**facts.database.settings, "synchronous_standby_names": ""}
+    facts = msgspec.structs.replace(
+        facts, database=msgspec.structs.replace(facts.database, settings=settings)
+    )
+    for required, level in ((False, "warning"), (True, "error")):
+        judged = msgspec.structs.replace(
+            facts, config=msgspec.structs.replace(facts.config, require_standby=required)
+        )
+        (found,) = [each for each in findings_of(judged) if each.check == "standby"]
+        assert found.level == level
+        assert ("no report gets a receipt" in found.seen) is required
+
+
 @pytest.mark.parametrize(
     ("members", "level", "check", "word"),
     [

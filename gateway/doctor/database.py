@@ -37,7 +37,7 @@ def check_database(facts: Facts) -> Iterator[Finding]:
     yield _writable(database)
     yield _migrations(database)
     yield from _durability(database)
-    yield _standbys(database)
+    yield _standbys(database, required=facts.config.require_standby)
     yield _connections(database, facts.config)
     yield from _feed(facts)
     yield _archive(database)
@@ -109,12 +109,18 @@ def _durability(database: Database) -> Iterator[Finding]:
         yield ok("synchronous_commit", f"synchronous_commit is {commit}")
 
 
-def _standbys(database: Database) -> Finding:
+def _standbys(database: Database, *, required: bool) -> Finding:
     wanted = database.settings.get("synchronous_standby_names", "")
     attached = [f"{each.name} ({each.sync_state or 'state not shown'})" for each in database.standbys]
     waited_for = [each for each in database.standbys if each.sync_state in ("sync", "quorum", None)]
     if not wanted:
         seen = f"no synchronous standby (attached: {some(attached) or 'none'})"
+        if required:
+            return error(
+                "standby",
+                f"{seen}, and require_standby is on: no report gets a receipt",
+                "attach a standby and set synchronous_standby_names; without a standby, switch require_standby off",
+            )
         return warning(
             "standby",
             f"{seen}: a receipt lasts as long as this disk",

@@ -46,6 +46,8 @@ class Retry(msgspec.Struct, frozen=True):
     retry_after_s: float
     unit: str | None = None
     revision: int | None = None
+    reason: str | None = None
+    """Why, for a person; only in problem documents."""
 
 
 Outcome = Receipt | Refusal | Retry

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import asyncpg
 
 from gateway.deadline import Deadline
-from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable
+from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable, StandbyMissing
 from gateway.journal.hosts import Host, hosts_of
 
 if TYPE_CHECKING:
@@ -139,6 +139,8 @@ def answering() -> Iterator[None]:
             raise VersionChanged(str(error)) from error
         if state == "VG002":
             raise ElectionUnknown(str(error)) from error
+        if state == "VG004":
+            raise StandbyMissing(str(error)) from error
         if _blames_report(error, state):
             raise Unstorable(f"{type(error).__name__} ({state})") from error
         raise JournalUnavailable(f"{type(error).__name__} ({state}): {error}") from error

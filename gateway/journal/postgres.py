@@ -18,7 +18,7 @@ import orjson
 from gateway.deadline import Deadline
 from gateway.election.registry import Registry, read_registry
 from gateway.election.validation import ValidReport
-from gateway.errors import ElectionUnknown, JournalUnavailable
+from gateway.errors import ElectionUnknown, JournalUnavailable, StandbyMissing
 from gateway.journal.connection import (
     COMMIT_SETTINGS,
     CONNECT_S,
@@ -34,6 +34,10 @@ WRITERS_FREE = 3
 """Connections of a pool that readers leave free, at least, where it has so many: the writers' own."""
 REGISTRIES_MAX = 8
 """Registries kept as they were read; one of Norway's size takes some 25 ms, and 4 MB."""
+SETTLED_S = 2.0
+"""How long a configuration of the server is in force before a required standby is relied on. A commit waits only once
+the checkpointer has taken the setting over: usually within milliseconds, at worst after the last flushes of a
+checkpoint."""
 READ_AGAIN_MAX = 10
 """How often what belongs to one version is read while the election keeps changing."""
 
@@ -117,12 +121,13 @@ class PostgresJournal:
     """The journal of the push door. Every method raises JournalUnavailable when Postgres does not answer. Invariants:
 
     * What an append returns, and what a receipt can be made of, is committed on the synchronous standby too, where
-      there is one.
+      there is one. With `require_standby` there is one, or StandbyMissing is raised.
     * Whoever reads back leaves WRITERS_FREE connections to those who write; among themselves they wait in turn.
     """
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, *, require_standby: bool = False) -> None:
         self._pool = pool
+        self._require_standby = require_standby
         self._readers = asyncio.Semaphore(max(1, pool.get_max_size() - WRITERS_FREE))
 
     @asynccontextmanager
@@ -142,7 +147,9 @@ class PostgresJournal:
         """See `Journal.append`."""
         with answering():
             async with acquired(self._pool) as connection:
-                return await _append(connection, election, version, reports, received)
+                return await _append(
+                    connection, election, version, reports, received, require_standby=self._require_standby
+                )
 
     async def predecessors(self, election: int, reports: Sequence[tuple[str, int]]) -> Sequence[bytes | None]:
         """See `Journal.predecessors`."""
@@ -211,7 +218,9 @@ class PostgresJournal:
                         return None
                     version, *stored = row
                     try:
-                        await _append(connection, election, version, (), ())
+                        await _append(
+                            connection, election, version, (), (), require_standby=self._require_standby
+                        )
                         return StoredReport(*stored)
                     except asyncpg.PostgresError as error:
                         if error.sqlstate != VERSION_CHANGED:
@@ -285,16 +294,42 @@ async def _election(connection: Connection, identifier: str) -> tuple[asyncpg.Re
     raise JournalUnavailable("the election kept changing while it was read")
 
 
+async def _require_waited(connection: Connection, committed_after: datetime) -> None:
+    """Require that a commit of this session, begun at a time of the server's clock, waited for a synchronous standby.
+
+    The setting is taken over by each process of the server at a moment of its own. So it has to be in force after the
+    commit as it was SETTLED_S before: no reload since then. Raises StandbyMissing, or JournalUnavailable where that
+    cannot be told.
+    """
+    row = await connection.fetchrow(
+        "SELECT current_setting('synchronous_standby_names') <> '' AS named,"
+        " pg_conf_load_time() < $1::timestamptz - make_interval(secs => $2) AS settled",
+        committed_after,
+        SETTLED_S,
+    )
+    assert row is not None
+    if not row["named"]:
+        raise StandbyMissing("the server has ceased to wait for a synchronous standby")
+    if not row["settled"]:
+        raise JournalUnavailable(
+            "the server's configuration has just been reloaded; whether it waits is not known yet"
+        )
+
+
 async def _append(
     connection: Connection,
     election: int,
     version: int,
     reports: Sequence[ValidReport],
     received: Sequence[datetime],
+    *,
+    require_standby: bool,
 ) -> Appended:
     with LocalCommit(connection) as local:
         row = await connection.fetchrow(
-            f"SELECT a.*, {COMMIT_SETTINGS} FROM append_v1($1, $2, $3, $4, $5, $6, $7) AS a",  # noqa: S608
+            f"SELECT a.*, {COMMIT_SETTINGS}, clock_timestamp() AS committed_after"  # noqa: S608
+            " FROM (SELECT WHERE NOT $8 OR current_setting('synchronous_standby_names') <> '') AS allowed"
+            " CROSS JOIN LATERAL append_v1($1, $2, $3, $4, $5, $6, $7) AS a",
             election,
             version,
             [valid.report.unit for valid in reports],
@@ -302,9 +337,13 @@ async def _append(
             [valid.digest for valid in reports],
             [valid.body for valid in reports],
             received,
+            require_standby,
         )
         await local.rule_out()
-    assert row is not None
+    if row is None:
+        raise StandbyMissing("the server waits for no synchronous standby")
+    if require_standby:
+        await _require_waited(connection, row["committed_after"])
     return Appended(
         row["at"],
         row["released_at"],

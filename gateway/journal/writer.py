@@ -117,6 +117,8 @@ class BatchWriter:
         self._nudged = False
         self._closed = False
         self._available = True
+        self.away_reason = JournalUnavailable.reason
+        """Why the journal is not available, while it is not."""
         self._recent: OrderedDict[str, Report] = OrderedDict()
         self._underway: list[list[Waiting]] = []
         """Batches that were taken and are not answered: one in flight, and one before it."""
@@ -359,18 +361,20 @@ class BatchWriter:
         """Answer a batch whose outcome is unknown and wait until Postgres answers again, refusing what waits."""
         log.warning("journal unavailable", error=str(error), waiting=len(batch) + len(self.room))
         self._metrics.failed.inc()
+        self._note_reason(error)
         self._set_available(False)
-        self._give_up(batch, JournalUnavailable.code, self.room.delay_s())
+        self._give_up(batch, JournalUnavailable.code, self.room.delay_s(), self.away_reason)
         pause_s = AWAY_FIRST_S
         while not self._closed:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, AWAY_MOST_S)
             while rest := self.room.take(1000):
-                self._answer_all(rest, JournalUnavailable.code, self.room.delay_s())
+                self._answer_all(rest, JournalUnavailable.code, self.room.delay_s(), self.away_reason)
             try:
                 self._standing = await self._renew()
                 await self._journal.append(self._standing.key, self._standing.version, [], [])
-            except (JournalUnavailable, ElectionUnknown):
+            except (JournalUnavailable, ElectionUnknown) as error:
+                self._note_reason(error)
                 continue
             except VersionChanged:
                 pass  # it answers; the next batch is checked again
@@ -378,20 +382,28 @@ class BatchWriter:
             log.info("journal available again")
             return
 
+    def _note_reason(self, error: GatewayError) -> None:
+        self.away_reason = getattr(error, "reason", JournalUnavailable.reason)
+
     def _set_available(self, available: bool) -> None:
         if available != self._available:
             self._available = available
             self._on_availability(available)
 
-    def _give_up(self, batch: list[Waiting], code: str, retry_after_s: float) -> None:
+    def _give_up(
+        self, batch: list[Waiting], code: str, retry_after_s: float, reason: str | None = None
+    ) -> None:
         """Answer a batch that was taken `retry`."""
         self._underway.remove(batch)
-        self._answer_all(batch, code, retry_after_s)
+        self._answer_all(batch, code, retry_after_s, reason)
 
-    def _answer_all(self, batch: Sequence[Waiting], code: str, retry_after_s: float) -> None:
+    def _answer_all(
+        self, batch: Sequence[Waiting], code: str, retry_after_s: float, reason: str | None = None
+    ) -> None:
         for waiting in batch:
             report = waiting.valid.report
-            waiting.answers.settle(waiting.key, Retry(code, retry_after_s, report.unit, report.revision))
+            retry = Retry(code, retry_after_s, report.unit, report.revision, reason)
+            waiting.answers.settle(waiting.key, retry)
         for answers in {id(waiting.answers): waiting.answers for waiting in batch}.values():
             answers.flush()
 

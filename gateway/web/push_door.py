@@ -293,7 +293,7 @@ class PushDoor:
         except ElectionUnknown as error:
             raise Problem(404, error.code, str(error)) from None
         except JournalUnavailable as error:
-            raise Problem(503, error.code, "Postgres does not answer", retry_after_s=1.0) from error
+            raise Problem(503, error.code, error.reason, retry_after_s=1.0) from error
         if token is None:
             raise _token_invalid()
         self._require_open()
@@ -469,7 +469,7 @@ def _answering() -> Iterator[None]:
     try:
         yield
     except JournalUnavailable as error:
-        raise Problem(503, error.code, "Postgres does not answer", retry_after_s=1.0) from error
+        raise Problem(503, error.code, error.reason, retry_after_s=1.0) from error
 
 
 def size_of(answer: web.Response) -> int:
@@ -485,7 +485,7 @@ def _overloaded(error: Overloaded) -> Problem:
 def _require_available(held: OpenElection) -> None:
     """Raise Problem while Postgres is away."""
     if not held.writer.available:
-        raise Problem(503, JournalUnavailable.code, "Postgres does not answer", retry_after_s=2.0)
+        raise Problem(503, JournalUnavailable.code, held.writer.away_reason, retry_after_s=2.0)
 
 
 def _is_of(host: str, origin: str) -> bool:

@@ -367,4 +367,6 @@ def _detail(refusal: Refusal) -> str:
 def _undecided(outcome: Outcome) -> web.Response:
     assert isinstance(outcome, Retry)
     detail = "it may or may not be durable; send it again"
+    if outcome.reason is not None:
+        detail = f"{outcome.reason}; {detail}"
     return Problem(503, outcome.code, detail, retry_after_s=outcome.retry_after_s).response()

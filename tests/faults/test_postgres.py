@@ -12,16 +12,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import asyncpg
 import pytest
 
 from gateway.client.judge import Glimpse
+from gateway.generator import GeneratedElection
 from gateway.journal import migrate as migrate_module
+from gateway.journal.administration import IssuedToken
 from gateway.journal.migrate import migrate
 from tests.faults.night import Night, a_night
 from tests.faults.servers import PATIENCE_S, Clock, Reached, Server, a_pair, a_server, reached
-from tests.running import Gateway, running
-from tests.web.doors import until
+from tests.running import Gateway, Sender, running
+from tests.web.doors import COUNTRY, UNIT, a_registry, a_report, ask, push, until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(60)]
 
@@ -93,6 +96,51 @@ async def test_a_primary_that_stands_still_is_replaced_and_its_return_misleads_n
         await night.goes_on()
         await night.settle()
         assert gateway.complaints() == []
+
+
+async def test_where_a_standby_is_required_receipts_end_with_it_and_come_back_with_it(
+    tmp_path: Path, small: GeneratedElection
+) -> None:
+    """A tool empties the names: 503, which says why, and no receipt. A gateway that requires none goes on as before."""
+    async with (
+        a_pair(tmp_path) as pair,
+        running(pair.database, role="push", require_standby=True) as strict,
+        running(pair.database, role="push") as lenient,
+        aiohttp.ClientSession() as http,
+    ):
+        primary = pair.servers["a"]
+        election = await strict.load(a_registry(small))
+        sender = await strict.issue(election, [COUNTRY])
+        other = Sender(lenient, election, IssuedToken(sender.key, sender.secret))
+
+        async def taken(revision: int) -> bool:
+            return (await push(http, sender, a_report(revision=revision))).status == 201
+
+        await until(lambda: taken(1), PATIENCE_S)
+        await primary.ask("ALTER SYSTEM SET synchronous_standby_names = ''")
+        await primary.ask("SELECT pg_reload_conf()")
+        revision = 2
+
+        async def refused() -> bool:
+            nonlocal revision
+            answer = await push(http, sender, a_report(revision=revision))
+            revision += answer.status == 201
+            return answer.status == 503
+
+        await until(refused, PATIENCE_S)
+        accepted = await primary.ask("SELECT count(*) FROM valgnatt.report")
+        for each in (a_report(), a_report(revision=100)):
+            problem = (await push(http, sender, each)).problem(503, "journal_unavailable")
+            assert "no synchronous standby" in problem["detail"]
+        shown = await ask(http, "GET", sender.url(f"/reports/{UNIT}"), headers=sender.headers)
+        assert "no synchronous standby" in shown.problem(503, "journal_unavailable")["detail"]
+        assert await primary.ask("SELECT count(*) FROM valgnatt.report") == accepted
+        assert (await strict.metrics())['valgnatt_journal_available{process="push-0"}'] == 0.0
+        assert (await push(http, other, a_report())).status == 200
+        assert (await push(http, other, a_report(revision=101))).status == 201
+        await pair.follow("b", "a")
+        await until(lambda: taken(102), PATIENCE_S)
+        assert strict.complaints() == []
 
 
 # Postgres ends, and comes back.

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable
+from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable, StandbyMissing
 from gateway.journal import connection as connection_module
 from gateway.journal.administration import Administration
 from gateway.journal.connection import (
@@ -383,6 +383,7 @@ async def test_a_pool_opens_while_postgres_is_away() -> None:
         ("VG001", VersionChanged),
         ("VG002", ElectionUnknown),
         ("VG003", JournalUnavailable),
+        ("VG004", StandbyMissing),
         ("22001", Unstorable),  # a value too long
         ("22021", Unstorable),  # a character that is none
         ("23514", Unstorable),  # a check

@@ -10,8 +10,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from gateway.errors import JournalUnavailable
+from gateway.errors import JournalUnavailable, StandbyMissing
 from gateway.journal import connection as connection_module
+from gateway.journal import postgres as postgres_module
 from gateway.journal.administration import Administration, administration
 from gateway.journal.connection import (
     CHANNEL,
@@ -557,6 +558,64 @@ async def test_a_receipt_is_not_read_back_before_the_standby_has_it(
         stored = await journal.current_report(key, "a-1")
         assert stored is not None
         assert (stored.revision, stored.previous) == (1, None)
+
+
+# A standby that is required.
+
+
+async def test_where_a_standby_is_required_nothing_is_appended_without_one(
+    first: str, owner: Connection
+) -> None:
+    """Neither a new report, nor a duplicate, nor an empty append; and no receipt is read back."""
+    key = await an_election(first)
+    async with open_pool(first) as pool:
+        await append(PostgresJournal(pool), key, 1, a_report())
+        strict = PostgresJournal(pool, require_standby=True)
+        for reports in ([a_report()], [a_report(revision=2)], []):
+            with pytest.raises(StandbyMissing):
+                await append(strict, key, 1, *reports)
+        with pytest.raises(StandbyMissing):
+            await strict.current_report(key, "a-1")
+    assert await owner.fetchval("SELECT count(*) FROM report WHERE election = $1", key) == 1
+
+
+async def test_a_commit_that_is_let_go_because_the_names_are_emptied_has_no_receipt(
+    first: str, owner: Connection
+) -> None:
+    """It waited for a standby and then for none: Postgres reports success, without a warning."""
+    key = await an_election(first)
+    async with open_pool(first) as pool:
+        journal = PostgresJournal(pool, require_standby=True)
+        async with standby_missing(first, owner):
+            appending = asyncio.create_task(append(journal, key, 1, a_report()))
+            await until(lambda: waiting_for_standby(owner))
+        with pytest.raises(StandbyMissing, match="ceased to wait"):
+            await appending
+    assert await owner.fetchval("SELECT count(*) FROM report WHERE election = $1", key) == 1
+
+
+async def test_names_that_are_emptied_and_set_again_during_a_commit_are_noticed(
+    first: str, owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The setting is there before and after; the reload in between tells that it may not have been."""
+    set_again = asyncio.Event()
+    require_waited = postgres_module._require_waited
+
+    async def require_later(*args: Any) -> None:
+        await set_again.wait()
+        await require_waited(*args)
+
+    monkeypatch.setattr(postgres_module, "_require_waited", require_later)
+    key = await an_election(first)
+    async with open_pool(first) as pool:
+        journal = PostgresJournal(pool, require_standby=True)
+        async with standby_missing(first, owner):
+            appending = asyncio.create_task(append(journal, key, 1, a_report()))
+            await until(lambda: waiting_for_standby(owner))
+        async with server_set(first, "synchronous_standby_names", "nobody"):
+            set_again.set()
+            with pytest.raises(JournalUnavailable, match="reloaded"):
+                await appending
 
 
 @pytest.mark.parametrize(
