@@ -20,7 +20,7 @@ from gateway.election.registry import Registry, read_registry
 from gateway.election.report import CHAIN_START, Publication, next_chain
 from gateway.election.state import ElectionState
 from gateway.election.validation import Scope, Validator, ValidReport
-from gateway.feed.blocks import BlockMaker
+from gateway.feed.blocks import FEW, BlockMaker
 from gateway.feed.channel import SHARING_MIN, Channel, Reader
 from gateway.feed.compression import GZIP_START
 from gateway.feed.selection import read_selection
@@ -146,10 +146,10 @@ class Night:
         (side,) = (side for side in self.sides if (side.every_s, side.gzip) == (every_s, gzip))
         return side.size - side.began, side.beats
 
-    def snapshot(self, levels: str | None, gzip: bool) -> int:
-        """Return the bytes of what a reader of some levels is sent who comes now."""
+    def snapshot(self, levels: str | None, *, gzip: bool, few: bool = False) -> int:
+        """Return the bytes of what a reader of some levels is sent who comes now, one of few or of many."""
         selection = read_selection(self._registry, levels, None)
-        return len(self._maker.snapshot(selection).bytes(gzip=gzip))
+        return len(self._maker.snapshot(selection).bytes(gzip=gzip, readers=1 if few else FEW))
 
 
 def _publications(dataset: DataSet, registry: Registry) -> Iterator[Publication]:
@@ -183,10 +183,11 @@ async def measure(options: Options) -> Measured:
         found.rows.append(_row(f"{shown}, every_s={every_s}", plain, packed, TARGETS[every_s]))
     found.rows.append(_row("a release, gzip", night.release[0, False], night.release[0, True], RELEASE))
     for levels in LEVELS:
-        plain, packed = (night.snapshot(levels, gzip) for gzip in (False, True))
-        found.rows.append(
-            _row(f"a snapshot at the end, {levels or 'default selection'}, gzip", plain, packed)
-        )
+        what = f"a snapshot at the end, {levels or 'default selection'}, gzip"
+        plain = night.snapshot(levels, gzip=False)
+        in_parts = night.snapshot(levels, gzip=True, few=True)
+        found.rows.append(_row(what, plain, night.snapshot(levels, gzip=True)))
+        found.rows.append(_row(f"{what}, for the first few", plain, in_parts))
     return found
 
 

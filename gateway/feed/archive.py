@@ -39,6 +39,10 @@ class Archive:
         self._tail.append(publication_line(publication))
         self._last = publication.sequence
 
+    def kept(self, first: int) -> bool:
+        """Whether a publication is in memory, and with it the others of its range; one that is not applied yet is."""
+        return first > self._last - len(self._tail) or (first - 1) // RANGE in self._ranges
+
     async def lines(self, first: int, last: int) -> list[bytes]:
         """Return the publications `first` to `last`, fewer where fewer are applied, a JSON line each.
 

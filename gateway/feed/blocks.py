@@ -23,13 +23,15 @@ KINDS = 64
 """Different delays that readers are told, made once."""
 SHARED_S = 1.0
 """How long a block is shared: it says what time it is, and that has to be so."""
-FEW, LARGE = 8, 64 << 10
+FEW, LARGE = 8, 128 << 10
 """Up to FEW readers of a block, and as many more for each LARGE bytes of it, get its parts as they were compressed for
 all blocks; so compressing it by itself is paid for by many."""
 PARTS_BYTES_MAX = 64 << 20
 """Bytes that the parts kept of one state may take, plain and compressed; beyond it they are made again."""
 PART_LEAST = 4
 """Areas of a run from which it is worth being a part: compressing one costs 17 µs, however short."""
+FAR = 300
+"""Publications after which it costs less to look at every area of a selection than at every change."""
 PACKING = 8
 """What compressing a byte quickly costs, as so many bytes put together from parts."""
 
@@ -252,6 +254,12 @@ class BlockMaker:
         """Return by runs which areas a block has, in the order of the registry."""
         if sequence < 0:
             yield from selection.runs()
+            return
+        if self._state.sequence - sequence > FAR:
+            areas = self._state.areas
+            for number, run in selection.runs():
+                if changed := [index for index in run if areas[index].sequence > sequence]:
+                    yield number, changed
             return
         changed = self._state.changed_since(sequence, selection.members)
         for number, indexes in groupby(changed, self._runs.of_area.__getitem__):

@@ -24,7 +24,7 @@ from gateway.feed.selection import PACES_S, BadSelection, Selection
 from gateway.feed.stream import ElectionFeed
 from gateway.metrics import FeedMetrics
 from gateway.web.allowance import Allowance
-from gateway.web.answers import JSON, Problem, harden, json_response, problems
+from gateway.web.answers import JSON, Problem, harden, problems
 from gateway.web.bodies import Bodies, Body, Framed, matches
 from gateway.web.connections import Connections, Tally
 from gateway.web.health import add_health
@@ -51,6 +51,8 @@ SHARED_BY = 8
 """Readers of a selection, in one way, from which what is made for one of them is made for many."""
 RETURNS_PER_S = 1000
 """How many readers are told to come back each second when this process ends: a fraction of what another takes."""
+RANGE_BYTES = RANGE * 700
+"""What reading a range of the record is charged as, in bytes put together."""
 STREAM_CHUNK = 500
 """Publications in one write of a publication stream."""
 STREAM_WRITE_S = 60.0
@@ -284,8 +286,10 @@ class FeedDoor:
         """`GET /v1/elections`: what there is."""
         if not self._hub.looked:
             raise Problem(503, "starting", "the record is being read", retry_after_s=2.0)
-        found = [_election_document(feed) for feed in self._hub.feeds()]
-        return json_response({"elections": found}, headers=_PUBLIC)
+        feeds = self._hub.feeds()
+        version = tuple((feed.edition, feed.head, feed.maker.position.sequence) for feed in feeds)
+        body = self._bodies.get("elections", version, partial(_elections_body, feeds))
+        return web.Response(body=body.plain, content_type=body.content_type, headers=_PUBLIC)
 
     async def get_election(self, request: web.Request) -> web.Response:
         """`GET /v1/elections/{e}`: the registry, and where its record is."""
@@ -338,25 +342,36 @@ class FeedDoor:
         limit = _number("limit", request.query.get("limit", str(LIMIT_DEFAULT)), 1, LIMIT_MAX)
         headers = {**_PUBLIC, "Vary": "Accept"}
         if after % LIMIT_DEFAULT == 0 and limit in (LIMIT_DEFAULT, LIMIT_MAX):
-            body = await self._lines_body(feed, after, limit)
+            body = await self._lines_body(request, feed, after, limit)
             return web.Response(body=body.plain, content_type=_LINES, headers=headers)
         client = self._connections.client(request)
         self._require_allowance(client)
+        self._charge_reading(client, feed, after + 1)
         lines = await _lines(feed, after + 1, after + limit)
         joined = b"".join(lines)
         self._allowance.use(client, len(joined))
         return web.Response(body=joined, content_type=_LINES, headers=headers)
 
-    async def _lines_body(self, feed: ElectionFeed, after: int, limit: int) -> Body:
-        """Return so many publications as lines: one body for all who ask for the same."""
+    async def _lines_body(self, request: web.Request, feed: ElectionFeed, after: int, limit: int) -> Body:
+        """Return so many publications as lines: one body for all who ask for the same.
+
+        Reading them from the record is charged to whoever asks first. Raises Problem.
+        """
         name = ("lines", feed.id, after, limit)
         version = (feed.edition, min(after + limit, feed.state.sequence))
         body = self._bodies.find(name, version)
         if body is None:
+            self._charge_reading(self._connections.client(request), feed, after + 1)
             lines = await _lines(feed, after + 1, after + limit)
             chain = orjson.loads(lines[-1])["chain"] if lines else ""
             body = self._bodies.get(name, version, lambda: Body(b"".join(lines), _LINES, tag=chain))
         return body
+
+    def _charge_reading(self, client: str, feed: ElectionFeed, first: int) -> None:
+        """Charge a reading of the record, where a publication is not in memory. Raises Problem."""
+        if not feed.archive.kept(first):
+            self._require_allowance(client)
+            self._allowance.use(client, RANGE_BYTES)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         """Send each publication, none skipped; a reader that does not keep up is waited for, not queued for."""
@@ -376,6 +391,11 @@ class FeedDoor:
         if cursor is not None:
             # A cursor of another history: from the start, so that nothing of this one is missed.
             after = cursor.sequence if feed.state.holds(cursor) else 0
+        try:
+            self._charge_reading(client, feed, after + 1)
+        except Problem as problem:
+            self._metrics.turned_away.inc()
+            return self._turn_away(problem)
         response = web.StreamResponse(headers={**_NO_STORE, "X-Accel-Buffering": "no"})
         response.content_type = _EVENT_STREAM
         state = feed.state
@@ -440,7 +460,7 @@ class FeedDoor:
         if last > feed.state.sequence:
             detail = f"the record is at {feed.state.sequence}"
             raise Problem(404, "not_complete", detail)
-        body = await self._lines_body(feed, first - 1, last - first + 1)
+        body = await self._lines_body(request, feed, first - 1, last - first + 1)
         lasting = request.query.get("chain") == body.tag
         caching = "public, max-age=31536000, immutable" if lasting else "public, max-age=1"
         headers = {**_PUBLIC, "Cache-Control": caching, "ETag": f'"{body.tag}"'}
@@ -485,6 +505,10 @@ async def _for_any_origin(
 def _moment(feed: ElectionFeed) -> tuple[int, int]:
     """Return what names the state that a feed shows."""
     return feed.edition, feed.state.sequence
+
+
+def _elections_body(feeds: Sequence[ElectionFeed]) -> Body:
+    return Body(to_json({"elections": [_election_document(feed) for feed in feeds]}), JSON, tag="")
 
 
 def _area_body(feed: ElectionFeed, area: Area, table: bool) -> Body:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from itertools import combinations
 from typing import Any
+from unittest.mock import patch
 
 import aiohttp
 import pytest
@@ -86,13 +87,16 @@ def test_compressed_in_parts_or_as_a_whole_it_is_the_same_text(
 ) -> None:
     """Of any selection, as a snapshot or from any cursor, at any time, for the first reader and for the last."""
     night = Night(small.registry)
+    far = data.draw(st.sampled_from([-1, 30, 1000]), label="far")
     levels = data.draw(lists_of(night.registry.levels), label="levels")
     areas = data.draw(lists_of(night.registry.by_id), label="areas")
     selection = read_selection(night.registry, levels, areas)
     for count in data.draw(st.lists(st.integers(0, 60), min_size=1, max_size=4)):
         before = data.draw(st.integers(0, night.state.sequence))
         night.publish(count)
-        for block in (night.maker.snapshot(selection), night.maker.since(selection, before)):
+        with patch.object(blocks, "FAR", far):
+            made = night.maker.snapshot(selection), night.maker.since(selection, before)
+        for block in made:
             plain = b"".join(night.maker._event(index) for index in members(night, selection, block, before))
             assert block.plain.startswith(plain + b"event: block\n")
             forms = [block.bytes(gzip=True), block.bytes(gzip=True, readers=FEW), block.bytes(gzip=True)]

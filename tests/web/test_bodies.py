@@ -14,10 +14,12 @@ from aiohttp.test_utils import make_mocked_request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.feed import archive
 from gateway.feed.compression import deflate
 from gateway.generator import GeneratedElection
 from gateway.web import bodies as bodies_module
 from gateway.web import feed_door
+from gateway.web.allowance import BURST_S
 from gateway.web.bodies import PACKED_LEAST, Bodies, Body, Framed
 from gateway.wire import events
 from gateway.wire.events import area_document, csv_head, csv_line, to_json
@@ -257,3 +259,35 @@ async def test_streams_of_publications_share_what_they_are_sent(
             found = await stream.events("publication", 2000 - after)
         assert [event.document["sequence"] for event in found] == list(range(after + 1, 2001))
     assert work.calls["event"] == sum(500 - after for after in (3, 170, 333, 420)) + 1500
+
+
+async def test_reading_old_ranges_has_a_bound_and_what_was_read_is_everybodys(
+    http: aiohttp.ClientSession, small: GeneratedElection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By pages, by ranges and by streams: whoever makes the database work for it alone is put off."""
+    monkeypatch.setattr(archive, "TAIL_MAX", archive.RANGE)
+    record = FakeRecord(small.registry, a_night(small.registry, 5000), shown=5000)
+    async with served(record) as door:
+        now = time.monotonic()
+        monkeypatch.setattr(door.door._allowance, "_clock", lambda: now)
+        monkeypatch.setattr(door.door._allowance, "_rate", feed_door.RANGE_BYTES * 2 / BURST_S)
+        asked = ("/publications/1-1000", "/publications?after=1000&limit=100")
+        for path in asked:
+            assert (await ask(http, "GET", door.url(path))).status == 200
+        assert (await ask(http, "GET", door.url("/publications?after=2000&limit=100"))).status == 200
+        reads = record.reads
+        for path in (
+            "/publications/3001-4000",
+            "/publications?after=3000&limit=100",
+            "/publications?after=3001",
+        ):
+            (await ask(http, "GET", door.url(path))).problem(429, "overloaded")
+        async with streaming(http, door.url("/publications"), after=3000) as stream:
+            (event,) = await stream.rest()
+            assert event.retry_ms is not None
+        assert record.reads == reads
+        for path in (*asked, "/publications/1001-2000", "/publications/4001-5000"):
+            assert (await ask(http, "GET", door.url(path))).status == 200
+        assert record.reads == reads
+        async with streaming(http, door.url("/publications"), after=999) as stream:
+            await stream.events("publication", 1500)
