@@ -5,6 +5,7 @@ every right of the user it logged in as. So that user needs to be a login of its
 no other role. `serve` warns and `doctor` complains where it is not.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -33,6 +34,8 @@ class FeedLogin(msgspec.Struct, frozen=True, kw_only=True):
     """Schemas and the database, where it has the right CREATE: `SCHEMA public`."""
     temporary: bool = False
     """Whether it may create temporary tables."""
+    large_objects: bool = False
+    """Whether it may create large objects."""
     objects: Sequence[str] = ()
     """Tables and functions to which it has a right that valgnatt_feed does not have."""
     role_objects: Sequence[str] = ()
@@ -99,8 +102,16 @@ def excesses(login: FeedLogin) -> Iterator[Excess]:
             f"feeds log in as {login.user}, who may create temporary tables, and so fill the disk",
             f"as the owner: REVOKE TEMPORARY ON DATABASE {login.database} FROM PUBLIC, {login.user}, {FEED_ROLE};",
         )
+    if login.large_objects:
+        yield Excess(
+            "warning",
+            f"feeds log in as {login.user}, who may create large objects, and so fill the disk",
+            f"as a superuser in database {login.database}: REVOKE EXECUTE ON FUNCTION {LARGE_OBJECTS} FROM PUBLIC;",
+        )
 
 
+LARGE_OBJECTS = "lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea)"
+"""The functions by which everybody may create large objects, unless they are revoked."""
 SHOWN = 8
 """Names in a message; the rest is counted."""
 
@@ -174,10 +185,13 @@ async def _described(connection: Connection, user: str) -> FeedLogin:
         "SELECT quote_ident(rolname) AS name, quote_ident(current_database()) AS database, rolsuper,"
         " rolcreaterole, rolcreatedb, rolreplication, rolbypassrls,"
         " has_database_privilege(rolname, current_database(), 'TEMPORARY') AS temporary,"
+        " EXISTS (SELECT FROM unnest($3::text[]) AS f WHERE has_function_privilege(rolname, f, 'EXECUTE'))"
+        " AS large_objects,"
         " pg_has_role(rolname, $2, 'MEMBER WITH ADMIN OPTION') AS grants_role"
         " FROM pg_roles WHERE rolname = $1",
         user,
         FEED_ROLE,
+        [f"pg_catalog.{function}" for function in re.findall(r"\w+\([^)]*\)", LARGE_OBJECTS)],
     )
     if attributes is None:
         raise JournalUnavailable(f"the feeds log in as {user}, whom the owner's server does not know")
@@ -194,6 +208,7 @@ async def _described(connection: Connection, user: str) -> FeedLogin:
         grants_role=attributes["grants_role"],
         creates_in=[row[0] for row in await connection.fetch(_CREATES_IN, user)],
         temporary=attributes["temporary"],
+        large_objects=attributes["large_objects"],
         objects=[row["name"] for row in of_user if row["name"] not in known],
         role_objects=[row["name"] for row in of_role if not row["meant"]],
     )

@@ -169,7 +169,15 @@ async def test_a_feed_that_may_only_read_follows_a_push_door_elsewhere(
         await ask_for(reader, "SELECT count(*) FROM valgnatt.report")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await ask_for(reader, "SELECT count(*) FROM valgnatt.token")
-    assert list(excesses(await read_feed_login(reader))) == []
+    for written in (
+        "SELECT lo_create(0)",
+        "SELECT lo_creat(-1)",
+        "SELECT lo_from_bytea(0, 'x')",
+        "CREATE TEMP TABLE t ()",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await ask_for(reader, written)
+    assert list(excesses(await read_feed_login(reader, owner))) == []
     assert (
         await ask_for(owner, "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user")
         is False

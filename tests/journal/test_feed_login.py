@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from gateway.errors import JournalUnavailable
-from gateway.journal.feed_login import FeedLogin, excesses, read_feed_login
+from gateway.journal.feed_login import LARGE_OBJECTS, FeedLogin, excesses, read_feed_login
 from tests.conftest import Database
 from tests.running import Gateway, running
 from tests.web.doors import until
@@ -44,6 +44,7 @@ async def login(database: Database) -> AsyncIterator[Login]:
     await owner.execute(f"CREATE ROLE {made.name} LOGIN PASSWORD 's3cret' IN ROLE valgnatt_feed")
     await owner.execute(f"REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC")
     await owner.execute(f"GRANT CONNECT ON DATABASE {name} TO valgnatt_feed")
+    await owner.execute(f"REVOKE EXECUTE ON FUNCTION {LARGE_OBJECTS} FROM PUBLIC")
     try:
         yield made
     finally:
@@ -113,6 +114,14 @@ async def test_temporary_tables_are_a_warning(login: Login, database: Database) 
     )
 
 
+@pytest.mark.parametrize("function", ["lo_creat(integer)", "lo_create(oid)", "lo_from_bytea(oid, bytea)"])
+async def test_large_objects_are_a_warning(function: str, login: Login) -> None:
+    """They fill a disk too; the statement that ends it ends all three ways."""
+    ((level, what, do),) = found(await login.may(f"GRANT EXECUTE ON FUNCTION {function} TO PUBLIC"))
+    assert (level, "large objects" in what) == ("warning", True)
+    assert found(await login.may(do.partition(": ")[2])) == []
+
+
 async def test_the_remedies_do_what_they_say(login: Login, database: Database) -> None:
     """Every statement is given as it has to be typed; where there are very many, the rest comes next time."""
     name = urlsplit(database.url).path[1:]
@@ -137,6 +146,7 @@ async def test_a_feed_itself_can_ask_or_is_told_nothing(login: Login) -> None:
     """Where its machine has no owner's login: it sees the same, unless the server is closed to it."""
     more = "GRANT pg_monitor TO {me}"
     await login.may(*(f"GRANT {what} IN SCHEMA pg_catalog TO PUBLIC" for what in OPEN))
+    await login.may(f"REVOKE EXECUTE ON FUNCTION {LARGE_OBJECTS} FROM PUBLIC")
     assert found(await read_feed_login(login.url)) == []
     asked_by_owner = await login.may(more)
     assert await read_feed_login(login.url) == asked_by_owner

@@ -18,4 +18,7 @@ CREATE ROLE valgnatt_reader LOGIN PASSWORD :'reader_password' IN ROLE valgnatt_f
 CREATE DATABASE valgnatt OWNER valgnatt;
 REVOKE CONNECT, TEMPORARY ON DATABASE valgnatt FROM PUBLIC;
 GRANT CONNECT ON DATABASE valgnatt TO valgnatt_feed;
+\connect valgnatt
+-- Large objects, by which anybody could fill the disk.
+REVOKE EXECUTE ON FUNCTION lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea) FROM PUBLIC;
 SQL
