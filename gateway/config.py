@@ -231,7 +231,7 @@ Process = Literal["every", "push", "feed", "supervisor"]
 """Which processes use a knob; the supervisor knows all of them."""
 _USED_BY: Mapping[str, Process] = {
     **dict.fromkeys(("database_url", "push_port", "pending_max", "batch_max", "credit_max"), "push"),
-    **dict.fromkeys(("sockets_per_sender", "requests_per_sender"), "push"),
+    **dict.fromkeys(("sockets_per_sender", "requests_per_sender", "require_standby"), "push"),
     **dict.fromkeys(("push_tls_certificate", "push_tls_key", "push_client_ca"), "push"),
     **dict.fromkeys(("feed_database_url", "feed_port", "readers_max", "readers_per_address"), "feed"),
     **dict.fromkeys(("feed_tls_certificate", "feed_tls_key", "map", "heartbeat_s"), "feed"),

@@ -620,4 +620,5 @@ def test_a_receipt_waits_for_a_standby() -> None:
     assert spec["instances"] == 3
     assert spec["postgresql"]["synchronous"] == {"method": "any", "number": 1, "dataDurability": "required"}
     assert spec["postgresql"]["parameters"]["synchronous_commit"] == "on"
+    assert loaded(knobs_of("push"), "push").require_standby
     assert spec["affinity"]["podAntiAffinityType"] == "required"
