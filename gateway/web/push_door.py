@@ -27,10 +27,11 @@ from gateway.web.health import add_health
 from gateway.web.push_body import BODY_MAX, REPORTS_MAX, Body
 from gateway.web.push_reading import report_document, transfers_document
 from gateway.web.push_request import (
+    ANSWER_RESERVE,
     ANSWERS_MAX,
     BODIES_MAX,
+    BODY_RESERVE,
     CHECK_S,
-    RESERVE,
     Gathering,
     Patience,
     Room,
@@ -126,8 +127,8 @@ class PushDoor:
         self._requests_of = Tally(config.requests_per_sender)
         self._reads_of = Tally(READS_MAX)
         self._transfers_of = Tally(TRANSFERS_MAX)
-        self._bodies = SharedBytes(BODIES_MAX, RESERVE)
-        self._answers = SharedBytes(ANSWERS_MAX, RESERVE)
+        self._bodies = SharedBytes(BODIES_MAX, BODY_RESERVE)
+        self._answers = SharedBytes(ANSWERS_MAX, ANSWER_RESERVE)
         self._turns = Turns()
         self._patience = Patience()
         self._open: dict[str, OpenElection] = {}
@@ -336,6 +337,7 @@ class PushDoor:
             received_at = datetime.now(UTC)
             async with self._turns.work(token.key, CHECK_S * len(packed.content)) as work:
                 body = await work.run(take_apart(packed, room))
+                del packed  # it is not needed any more, and large
                 gathering, waiting = await self._judge(held, token, body, received_at, work)
                 unread.grow(
                     gathering.answer_size()

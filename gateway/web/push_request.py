@@ -33,10 +33,11 @@ BODIES_MAX = 256 << 20
 """Bytes of bodies that a process keeps at once, of all senders."""
 ANSWERS_MAX = 64 << 20
 """Bytes of answers to push requests that a process keeps until they are taken, of all senders."""
-RESERVE = 64 << 10
+BODY_RESERVE, ANSWER_RESERVE = 256 << 10, 64 << 10
 """Bytes of bodies, and of answers, that every sender may have besides: a small request always finds room."""
-REPORT_COST = 512
-"""Bytes that a report takes in memory besides its own, about: its place, what is read of it, its outcome."""
+MEMORY_FACTOR, REPORT_COST = 3, 1 << 10
+"""What a body takes in memory once it is taken apart, about: its size so many times (as it was sent, as it will be
+stored, as decoded figures), and so many bytes for each report."""
 RECEIPT_SIZE, REFUSAL_SIZE = 400, 150
 """Bytes of one result in an answer: of a receipt at most, of a refusal without its unit and its violations."""
 CHECK_S = 100e-9
@@ -155,12 +156,14 @@ def take_apart(packed: Packed, room: Room) -> Steps[Body]:
         if packed.gzip:
             content = yield from unpacking(iter((content,)), lambda unpacked: room.grow(size + unpacked))
             size += len(content)
+        room.grow(size + len(content))  # reports are copied out of it
         body = yield from reading(content, ndjson=packed.ndjson)
     except MalformedBody as error:
         raise Problem(400, error.code, str(error)) from None
     except TooLarge as error:
         raise Problem(413, error.code, str(error)) from None
-    room.grow(size + REPORT_COST * len(body.reports))
+    room.settle(0)
+    room.grow(MEMORY_FACTOR * len(content) + REPORT_COST * len(body.reports))
     return body
 
 

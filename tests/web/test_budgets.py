@@ -32,10 +32,12 @@ from tests.web.doors import (
     ndjson,
     open_connection,
     push,
+    until,
 )
 
 LINES = 10_000
 HEADERS = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
+UNREAD = 'valgnatt_unread_answer_bytes{process="push-0"}'
 _HUNDRED = {"counts": {f"c{number}": {} for number in range(25)}}
 """A report that breaks a rule more than a hundred times, in few bytes."""
 
@@ -259,6 +261,44 @@ async def test_a_sender_that_fills_its_share_of_bodies_is_refused_before_others(
             task.cancel()
         for _, writer in claims:
             await disappear(writer, politely=False)
+
+
+async def test_a_sender_that_leaves_its_share_of_answers_unread_is_refused_before_others(
+    single: Gateway, election: str, http: aiohttp.ClientSession
+) -> None:
+    """Before anything of the request is handed on; another sender's full request is answered, and its own small one."""
+    bad, good = [await single.issue(election, [COUNTRY]) for _ in range(2)]
+    line = json.dumps({"unit": "\U0001f5f3" * 64}, ensure_ascii=False).encode() + b"\n"
+    packed = gzip.compress(line * LINES)  # each is answered with its unit: more than a kernel keeps
+    before, refused = await refusals(single), await overloads(single)
+    deaf = [await open_connection(single.push_url, 4096) for _ in range(12)]
+    try:
+        for _, writer in deaf:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(head_of(bad, len(packed), "Content-Encoding: gzip\r\n") + packed)
+        async with asyncio.timeout(3 * PATIENCE_S):
+            while (await refusals(single) - before) / LINES + await overloads(single) - refused < 12:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert await overloads(single) - refused >= 4
+        assert 4 << 20 < (await single.metrics())[UNREAD] <= 32 << 20
+        assert (await push(http, bad, a_report())).status == 201
+        reports = [a_report("0604-0002", revision) for revision in range(1, LINES + 1)]
+        answer = await push(http, good, None, data=gzip.compress(ndjson(reports)), headers=HEADERS)
+        assert len(answer.results) == LINES
+    finally:
+        for _, writer in deaf:
+            await disappear(writer, politely=False)
+
+    async def given_back() -> bool:
+        return (await single.metrics())[UNREAD] == 0
+
+    await until(given_back)
+
+
+async def overloads(gateway: Gateway) -> float:
+    """How many requests were refused because there is too much of something."""
+    samples = await gateway.metrics()
+    return samples['valgnatt_problems_total{process="push-0",code="overloaded"}']
 
 
 async def status_of(reader: asyncio.StreamReader) -> int:

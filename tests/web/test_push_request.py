@@ -18,7 +18,7 @@ from gateway.web.push_body import REPORTS_MAX
 from gateway.web.push_request import (
     ANSWER_S,
     BODIES_MAX,
-    RESERVE,
+    BODY_RESERVE,
     Gathering,
     Packed,
     Patience,
@@ -104,7 +104,7 @@ def worked(body: bytes, *, ndjson: bool) -> tuple[float, float]:
     standing = a_standing(tokens=[a_token(1)])
     token = standing.holds(1, datetime.now(UTC))
     assert token is not None
-    room = Room(SharedBytes(BODIES_MAX, RESERVE), 1, "bodies")
+    room = Room(SharedBytes(BODIES_MAX, BODY_RESERVE), 1, "bodies")
     longest_s = all_s = 0.0
 
     def drive(steps: Generator[None, None, T]) -> T:
