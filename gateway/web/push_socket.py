@@ -10,7 +10,7 @@ from time import perf_counter
 
 from aiohttp import web
 
-from gateway.election.outcome import Outcome, Refusal, Retry, refusal_of
+from gateway.election.outcome import Outcome, Receipt, Refusal, Retry, refusal_of
 from gateway.election.validation import ValidReport
 from gateway.errors import Draining, JournalUnavailable, MalformedDocument, Overloaded
 from gateway.journal.admission import CreditBank
@@ -56,8 +56,10 @@ UNSENT_TEXT_MAX = 64 << 10
 """Bytes of explanations in answers that are unsent; likewise."""
 WAITING_MAX = 64 << 10
 """Bytes of reports that wait here to be decided; then frames are left in the socket."""
-TURN, TURN_S = 32, 0.001
-"""Frames that are read before others have their turn, and seconds of work on what is refused."""
+DISCARDED_MAX = 1 << 20
+"""Bytes of frames that are read and thrown away while a connection ends; then they are thrown away unread."""
+TURN, TURN_S = 64, 0.001
+"""Frames that are read or decided before others have their turn, and seconds of work on what is refused."""
 PART_FREE = 1 << 10
 """Bytes from which a fragment of a message is not counted as a small one."""
 AWAY_S = 10.0
@@ -101,6 +103,7 @@ class PushSocket:
         self._next_key = 0
         self._settled: list[tuple[Identifier, Outcome | Unreadable, bool]] = []
         self._unsent_text = 0
+        self._discarded = 0
         self._wanted = asyncio.Event()
         self._ending: tuple[int, str] | None = None
         self._farewell: float | None = None
@@ -209,9 +212,10 @@ class PushSocket:
         """Decide and read for one turn; return after how many seconds to go on, None: when there is more to do."""
         worked_s = 0.0
         for _ in range(TURN):
-            if (refused_s := self._decide_next()) is None and (refused_s := self._read_next()) is None:
-                return None
-            if self._client_close is not None:
+            refused_s = self._decide_next() if self._session.waiting else None
+            if refused_s is None:
+                refused_s = self._read_next()
+            if refused_s is None or self._client_close is not None:
                 return None
             if refused_s:
                 worked_s += refused_s
@@ -223,11 +227,11 @@ class PushSocket:
     def _decide_next(self) -> float | None:
         """Hand on the report that waits first, if one may be; return the seconds spent on one that was refused."""
         if self._writer.available and self._farewell is None:
-            most = max(1, self._session.credit)
+            most = self._session.credit or 1
         elif self._waits_in_vain or self._farewell is not None:
             most = self._session.ceiling  # each is answered `retry`, in order: the writer takes nothing
         else:
-            most = 0
+            return None
         sent = self._session.next(most) if self._unsent_text < UNSENT_TEXT_MAX else None
         if sent is None:
             return None
@@ -237,10 +241,11 @@ class PushSocket:
     def _read_next(self) -> float | None:
         """Read a frame, if there is one and a place for it; return the seconds spent on what is no report."""
         session = self._session
-        answers_wait = (
-            len(self._settled) > IMMEDIATE_MAX + session.ceiling or self._unsent_text >= UNSENT_TEXT_MAX
-        )
-        if answers_wait or session.waiting_bytes >= WAITING_MAX:
+        if (
+            session.waiting_bytes >= WAITING_MAX
+            or len(self._settled) > IMMEDIATE_MAX + session.ceiling
+            or self._unsent_text >= UNSENT_TEXT_MAX
+        ):
             return None
         try:
             taken = self._socket.next_frame()
@@ -254,10 +259,13 @@ class PushSocket:
             self._reject(error.code, str(error))
         return 0.0
 
-    def _take(self, payload: bytes) -> float:
+    def _take(self, payload: bytearray) -> float:
         """Take a text frame; return the seconds spent on one that is no report."""
-        if self._ending is not None:
-            return 0.0  # read and thrown away, so that the close is not lost in a reset
+        if self._ending is not None:  # read and thrown away, so that the close is not lost in a reset
+            self._discarded += len(payload)
+            if self._discarded > DISCARDED_MAX:
+                self._socket.ignore()
+            return 0.0
         started = perf_counter()
         try:
             unreadable = self._session.receive(payload)
@@ -269,7 +277,7 @@ class PushSocket:
         self._reply(unreadable.id, unreadable, counted=False)
         return perf_counter() - started
 
-    def _take_other(self, opcode: int, payload: bytes) -> None:
+    def _take_other(self, opcode: int, payload: bytearray) -> None:
         """Take a frame that is no text. Raises FrameError."""
         if opcode == CLOSE:
             self._client_close = close_code(payload)
@@ -336,7 +344,8 @@ class PushSocket:
         if counted:
             self._session.decided(outcome)
         self._settled.append((identifier, outcome, counted))
-        self._unsent_text += _text_of(outcome)
+        if not isinstance(outcome, Receipt):
+            self._unsent_text += _text_of(outcome)
 
     # Answering.
 
@@ -380,7 +389,8 @@ class PushSocket:
             self._session.answered(sum(counted for _, _, counted in part))
             for _, outcome, _ in part:
                 self._metrics.answered(outcome)
-                self._unsent_text -= _text_of(outcome)
+            if not self._settled:
+                self._unsent_text = 0
             if self._session.waiting or self._socket.kept:
                 self._go_on.set()
 

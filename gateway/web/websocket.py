@@ -16,7 +16,7 @@ from aiohttp._websocket.helpers import websocket_mask  # in C, six times as fast
 from aiohttp.abc import AbstractStreamWriter
 
 from gateway.web.answers import Problem
-from gateway.wire.frames import PING, PONG, FrameReader, close_frame, frame
+from gateway.wire.frames import PING, PONG, Frame, FrameReader, close_frame, frame
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """Appended to a client's key before it is hashed (RFC 6455, section 1.3)."""
@@ -101,7 +101,7 @@ class WebSocket:
         """Return how many bytes were received and not taken."""
         return self._frames.kept
 
-    def next_frame(self) -> tuple[int, bytes] | None:
+    def next_frame(self) -> Frame | None:
         """Return opcode and payload of the next frame, see `FrameReader.next`. Raises FrameError."""
         if self._ignoring:
             return None
@@ -137,13 +137,13 @@ class WebSocket:
         assert self._writer is not None
         await self._writer.drain()
 
-    def pong(self, payload: bytes) -> None:
+    def pong(self, payload: bytes | bytearray) -> None:
         """Answer a ping."""
         transport = self._transport
         if transport is None or self._closing or transport.is_closing():
             return
         if transport.get_write_buffer_size() < PONG_ROOM:
-            transport.write(frame(PONG, payload))
+            transport.write(frame(PONG, bytes(payload)))
 
     def close(self, code: int, reason: str = "") -> None:
         """Send a close frame, once."""

@@ -18,6 +18,10 @@ CONTROL_MAX = 125
 """Bytes of payload of a control frame (section 5.5)."""
 
 
+Frame = tuple[int, bytearray]
+"""Opcode and payload, unmasked."""
+
+
 class FrameError(Exception):
     """The client broke the protocol; `code` is what the connection is to be closed with."""
 
@@ -61,48 +65,48 @@ class FrameReader:
             self._at = 0
         self._bytes += data
 
-    def next(self) -> tuple[int, bytes] | None:
+    def next(self) -> Frame | None:
         """Return opcode and payload of the next frame, None while it is incomplete.
 
         A message in several frames is returned whole with the last of them; the others are returned as PART.
         Raises FrameError.
         """
         data, at = self._bytes, self._at
-        have = len(data) - at
-        if have < 2:
+        left = len(data) - at
+        if left < 2:
             return None
         first, second = data[at], data[at + 1]
-        if not second & 0x80:
-            raise FrameError(PROTOCOL_ERROR, "frames of a client must be masked (RFC 6455, section 5.1)")
-        opcode = first & 0x0F
-        size, start = second & 0x7F, at + 6
-        if first != _WHOLE_TEXT or self._opcode:
-            self._check(first, opcode, size)
+        if first != _WHOLE_TEXT or self._opcode or second < 0x80:
+            self._check(first, second)
+        size, head = second & 0x7F, 6
         if size >= 126:
-            start += 2 if size == 126 else 8
-            if have < start - 4 - at:
+            head = 8 if size == 126 else 14
+            if left < head - 4:
                 return None
-            size = int.from_bytes(data[at + 2 : start - 4])
-        if opcode < CLOSE and size + len(self._message) > self._message_max:
+            size = int.from_bytes(data[at + 2 : at + head - 4])
+        if size + len(self._message) > self._message_max and first & 0x0F < CLOSE:
             raise FrameError(TOO_BIG, f"a message has at most {self._message_max} bytes")
-        end = start + size
-        if len(data) < end:
+        if left < head + size:
             return None
-        self._at = end
-        payload = data[start:end]
+        start = at + head
+        self._at = start + size
+        payload = data[start : start + size]
         self._apply_mask(bytes(data[start - 4 : start]), payload)
-        if opcode >= CLOSE:
-            return opcode, bytes(payload)
-        return self._data(opcode, payload, last=first >= 0x80)
+        if first == _WHOLE_TEXT and not self._opcode:
+            return _text(payload)
+        return self._other(first, payload)
 
-    def _check(self, first: int, opcode: int, size: int) -> None:
-        """Check the head of a frame. Raises FrameError."""
+    def _check(self, first: int, second: int) -> None:
+        """Check the first two bytes of a frame. Raises FrameError."""
+        if second < 0x80:
+            raise FrameError(PROTOCOL_ERROR, "frames of a client must be masked (RFC 6455, section 5.1)")
         if first & 0x70:
             raise FrameError(PROTOCOL_ERROR, "a reserved bit is set, and no extension was negotiated")
+        opcode = first & 0x0F
         if BINARY < opcode < CLOSE or opcode > PONG:
             raise FrameError(PROTOCOL_ERROR, f"there is no opcode {opcode}")
         if opcode >= CLOSE:
-            self._check_control(first, size)
+            self._check_control(first, second & 0x7F)
         elif (opcode == PART) != (self._opcode != PART):
             expected = "a continuation frame" if self._opcode else "the first frame of a message"
             raise FrameError(PROTOCOL_ERROR, f"expected {expected}, got opcode {opcode}")
@@ -113,23 +117,31 @@ class FrameReader:
         if size > CONTROL_MAX:
             raise FrameError(PROTOCOL_ERROR, f"a control frame has at most {CONTROL_MAX} bytes")
 
-    def _data(self, opcode: int, payload: bytearray, *, last: bool) -> tuple[int, bytes]:
-        if not last:
+    def _other(self, first: int, payload: bytearray) -> Frame:
+        opcode = first & 0x0F
+        if opcode >= CLOSE:
+            return opcode, payload
+        if first < 0x80:
             self._opcode = self._opcode or opcode
             self._message += payload
-            return PART, bytes(payload)
+            return PART, payload
         if opcode == PART:
             opcode, self._opcode = self._opcode, PART
             payload, self._message = self._message + payload, bytearray()
-        if opcode == TEXT and not payload.isascii():
-            try:
-                payload.decode()
-            except UnicodeDecodeError:
-                raise FrameError(NOT_UTF8, "a text message must be UTF-8") from None
-        return opcode, bytes(payload)
+        return _text(payload) if opcode == TEXT else (opcode, payload)
 
 
-def close_code(payload: bytes) -> int:
+def _text(payload: bytearray) -> Frame:
+    """Return a text frame. Raises FrameError."""
+    if not payload.isascii():
+        try:
+            payload.decode()
+        except UnicodeDecodeError:
+            raise FrameError(NOT_UTF8, "a text message must be UTF-8") from None
+    return TEXT, payload
+
+
+def close_code(payload: bytes | bytearray) -> int:
     """Return the code of a client's close frame, NO_STATUS where it has none. Raises FrameError."""
     if not payload:
         return NO_STATUS

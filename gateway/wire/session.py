@@ -73,22 +73,20 @@ class RetryFence:
     """
 
     def __init__(self) -> None:
-        self._answers: deque[tuple[int, str, int]] = deque()
+        self.answers: deque[tuple[int, str, int]] = deque()
+        """Number, unit and revision of each `retry` that may be unread."""
         self._of_unit: dict[str, dict[int, int]] = {}
         """Unit → revision → number of its newest `retry`."""
 
-    def __len__(self) -> int:
-        return len(self._answers)
-
     def retried(self, answer: int, unit: str, revision: int) -> None:
         """Note that the `answer`-th answer is a `retry`."""
-        self._answers.append((answer, unit, revision))
+        self.answers.append((answer, unit, revision))
         self._of_unit.setdefault(unit, {})[revision] = answer
 
     def read_up_to(self, answer: int) -> None:
         """Note that the client has read that answer, and so all before it."""
-        while self._answers and self._answers[0][0] <= answer:
-            number, unit, revision = self._answers.popleft()
+        while self.answers and self.answers[0][0] <= answer:
+            number, unit, revision = self.answers.popleft()
             revisions = self._of_unit[unit]
             if revisions[revision] == number:
                 del revisions[revision]
@@ -141,13 +139,13 @@ class PushSession:
     @property
     def fenced(self) -> int:
         """Return how many answers `retry` are kept because the client may not have read them."""
-        return len(self._fence)
+        return len(self._fence.answers)
 
     def hello(self, server_time: datetime) -> bytes:
         """Return the first frame."""
         return to_json({"type": "hello", "credit": self.credit, "server_time": server_time})
 
-    def receive(self, frame: str | bytes) -> Unreadable | None:
+    def receive(self, frame: str | bytes | bytearray) -> Unreadable | None:
         """Read a text frame: a report, which then waits, or what is none and has to be answered.
 
         Raises CreditExceeded.
@@ -182,7 +180,7 @@ class PushSession:
         It has read an answer where it sends a report again that was answered so, or has sent more than its largest
         credit allows without having read it.
         """
-        if not self._fence:
+        if not self._fence.answers:
             return True
         self._fence.read_up_to(sent.number - self.ceiling)
         return self._fence.passes(unit, revision)
@@ -193,7 +191,7 @@ class PushSession:
         if isinstance(outcome, Retry) and outcome.unit is not None and outcome.revision is not None:
             self._fence.retried(self._decided, outcome.unit, outcome.revision)
 
-    def _read(self, frame: str | bytes) -> Sent | Unreadable:
+    def _read(self, frame: str | bytes | bytearray) -> Sent | Unreadable:
         try:
             read = _decoder.decode(frame)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
