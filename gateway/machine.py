@@ -53,7 +53,7 @@ async def serve(
             ["require_standby: the embedded Postgres has no standby; name a Postgres in database_url"]
         )
     with EmbeddedPostgres(config.data_dir, durable=durable) as postgres:
-        await migrate(postgres.url)
+        await migrate(postgres.url, dedicated=True)
         await _tell_unknown(drawn, postgres.url)
         config = msgspec.structs.replace(
             config, database_url=postgres.url, feed_database_url=config.feed_database_url or postgres.feed_url

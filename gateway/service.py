@@ -22,6 +22,7 @@ from gateway import logs, tracing
 from gateway.control import Control, listen_socket, supervised
 from gateway.errors import GatewayError
 from gateway.feed.hub import Hub
+from gateway.journal.announcer import Announcer
 from gateway.journal.condition import Watch
 from gateway.journal.connection import Pool, notifications, open_pool
 from gateway.journal.postgres import PostgresJournal
@@ -48,6 +49,8 @@ _requests.addFilter(_OwnFaults())
 
 GOODBYE_S = 1.0
 """Of `drain_s`, what is left for saying goodbye, or a quarter of it where that is less."""
+ANNOUNCE_S = 1.0
+"""How long the last commits may take to be announced at the end, in seconds."""
 FEED_NICE = 5
 """How much a feed process gives way to the others of its machine: readers never cost senders."""
 BACKLOG = 4096
@@ -69,14 +72,16 @@ async def push_service(control: Control) -> None:
     async with (
         open_pool(config.database_url) as pool,
         open_pool(config.database_url, most=1) as watched,
+        open_pool(config.database_url, most=1) as announcing,
         asyncio.TaskGroup() as parts,
     ):
         metrics.standby_required.set(config.require_standby)
         watch = Watch(watched, metrics.database, held_back=True)
         writing: list[asyncio.Task[None]] = []
+        announcer = Announcer(announcing, lambda election: door.nudge(election))
         door = PushDoor(
             config,
-            PostgresJournal(pool, require_standby=config.require_standby),
+            PostgresJournal(pool, announcer, require_standby=config.require_standby),
             metrics,
             connections,
             lambda writer: writing.append(parts.create_task(writer.run(), name="writer")),
@@ -97,6 +102,7 @@ async def push_service(control: Control) -> None:
             parts.create_task(connections.run(), name="connections"),
             parts.create_task(notifications(config.database_url, heard, acts=True), name="notifications"),
             parts.create_task(watch.run(), name="watch"),
+            parts.create_task(announcer.run(), name="announcer"),
             parts.create_task(feel_loop(metrics.loop_lag), name="loop"),
         ]
         application = door.application(lambda: control.door_ready)
@@ -106,6 +112,7 @@ async def push_service(control: Control) -> None:
             control.set_ready(False)
             server.close()
             await _drain(door, writing, pool, config.drain_s)
+            await _announced(announcer)
         for task in [*background, *writing]:
             task.cancel()
         pool.terminate()  # who is cancelled waits for an answer of Postgres, which may never come
@@ -127,6 +134,15 @@ async def _drain(door: PushDoor, writing: Sequence[asyncio.Task[None]], pool: Po
             await door.say_goodbye()
     except TimeoutError:
         log.warning("not everyone took the goodbye in time", drain_s=drain_s)
+
+
+async def _announced(announcer: Announcer) -> None:
+    """Have the last commits announced; where that takes long, another process or the next start does it."""
+    try:
+        async with asyncio.timeout(ANNOUNCE_S):
+            await announcer.wait_announced()
+    except TimeoutError:
+        log.warning("the last commits were not announced in time", announce_s=ANNOUNCE_S)
 
 
 async def _not_ended(

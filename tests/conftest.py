@@ -47,7 +47,12 @@ async def _make_template(server: EmbeddedPostgres) -> None:
     connection = await asyncpg.connect(server.url)
     await connection.execute("CREATE DATABASE template_valgnatt")
     await connection.close()
-    await migrate(_named(server.url, "template_valgnatt"))
+    await migrate(_named(server.url, "template_valgnatt"), dedicated=True)
+
+
+def privileges_of(name: str) -> str:
+    """Return what gives a copy of the template the privileges of a database, which are not copied."""
+    return f"REVOKE ALL ON DATABASE {name} FROM PUBLIC; GRANT CONNECT ON DATABASE {name} TO valgnatt_feed"
 
 
 def _named(url: str, name: str) -> str:
@@ -60,6 +65,7 @@ async def database(postgres: EmbeddedPostgres) -> AsyncIterator[Database]:
     name = f"test_{next(_numbers)}"
     connection = await asyncpg.connect(postgres.url)
     await connection.execute(f"CREATE DATABASE {name} TEMPLATE template_valgnatt")
+    await connection.execute(privileges_of(name))
     try:
         yield Database(_named(postgres.url, name), _named(postgres.feed_url, name))
     finally:

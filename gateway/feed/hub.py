@@ -114,7 +114,7 @@ class Hub:
                 feed = self._feeds[head.id] = ElectionFeed(self._record, head, document, self._metrics)
                 self._following[head.id] = parts.create_task(feed.run(), name=f"feed {head.id}")
                 moved = True
-            elif head.version != feed.head.version and not feed.state.sequence:
+            elif head.loaded_at != feed.head.loaded_at and not feed.state.sequence:
                 document = await self._record.registry(head.key)
                 if document != feed.document:
                     feed.head = head

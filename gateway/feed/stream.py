@@ -55,8 +55,8 @@ class Head(Protocol):
         """Its identifier."""
 
     @property
-    def version(self) -> int:
-        """Rises with every administrative act."""
+    def loaded_at(self) -> datetime:
+        """When its registry was loaded."""
 
     @property
     def publish_from(self) -> datetime:
@@ -72,11 +72,15 @@ class Head(Protocol):
 
     @property
     def sequence(self) -> int:
-        """The last publication; 0 before the release."""
+        """The last publication that may be shown; 0 before the release."""
 
     @property
     def chain(self) -> bytes:
         """The chain there."""
+
+    @property
+    def accepted(self) -> int:
+        """How many reports the server has, confirmed or not; 0 before the release."""
 
     @property
     def standby(self) -> bool:
@@ -366,11 +370,14 @@ class ElectionFeed:
         return page
 
     def _require_same_history(self, head: Head) -> None:
-        """Raise HistoryChanged where the record ends before what was applied, and will not come to hold it."""
+        """Raise HistoryChanged where the record ends before what was applied, and will not come to hold it.
+
+        After a failover the new primary has what was applied, and may have yet to learn that it is confirmed.
+        """
         mine = self.state.prefix_at(head.sequence)
         if mine is not None and mine != int.from_bytes(head.chain[:4]):
             raise HistoryChanged(f"another chain at sequence {head.sequence}")
-        if head.sequence >= self.state.sequence:
+        if max(head.sequence, head.accepted) >= self.state.sequence:
             self._behind_since = None
             return
         now = asyncio.get_running_loop().time()

@@ -124,11 +124,7 @@ class Administration:
                     registry.canonical(),
                 )
                 if key is not None:
-                    await connection.execute(
-                        "INSERT INTO head (election, publish_from) VALUES ($1, $2)",
-                        key,
-                        registry.publish_from,
-                    )
+                    await connection.execute("SELECT add_election($1, $2)", key, registry.publish_from)
                     await self._record(
                         key, "load", f"{len(registry.areas)} areas, {len(registry.units)} units"
                     )
@@ -152,7 +148,9 @@ class Administration:
                 if held.released_at is not None and registry.publish_from > held.now:
                     raise Refused(f"the embargo of {registry.id} has ended and cannot begin again")
                 await connection.execute(
-                    "UPDATE head SET publish_from = $2 WHERE election = $1", held.key, registry.publish_from
+                    "UPDATE embargo SET publish_from = $2 WHERE election = $1",
+                    held.key,
+                    registry.publish_from,
                 )
             await self._changed(held.key, "load", f"again: {', '.join(found)}")
         return registry.id
@@ -167,7 +165,7 @@ class Administration:
             if until < held.publish_from:
                 raise Refused(f"the embargo can only be moved to later than {held.publish_from.isoformat()}")
             await self._connection.execute(
-                "UPDATE head SET publish_from = $2 WHERE election = $1", held.key, until
+                "UPDATE embargo SET publish_from = $2 WHERE election = $1", held.key, until
             )
             await self._changed(
                 held.key, "embargo", f"from {held.publish_from.isoformat()} to {until.isoformat()}"
@@ -269,8 +267,8 @@ class Administration:
         """Return all elections, by name."""
         with answering():
             rows = await self._connection.fetch(
-                "SELECT e.id, e.registry, h.publish_from, h.released_at, h.closed_at, h.accepted,"
-                " e.loaded_at FROM election e JOIN head h ON h.election = e.key ORDER BY e.id"
+                "SELECT e.id, e.registry, m.publish_from, m.released_at, h.closed_at, h.accepted, e.loaded_at"
+                " FROM election e JOIN head h ON h.election = e.key JOIN embargo m ON m.election = e.key ORDER BY e.id"
             )
         summaries = []
         for row in rows:
@@ -290,8 +288,8 @@ class Administration:
         with answering():
             rows = await self._connection.fetch(
                 "SELECT r.sequence, r.unit, r.revision, r.digest, r.chain, r.body,"
-                " CASE WHEN h.released_at IS NOT NULL THEN greatest(r.accepted_at, h.released_at) END"
-                " FROM report r JOIN head h ON h.election = r.election JOIN election e ON e.key = r.election"
+                " CASE WHEN m.released_at IS NOT NULL THEN greatest(r.accepted_at, m.released_at) END"
+                " FROM report r JOIN embargo m ON m.election = r.election JOIN election e ON e.key = r.election"
                 " WHERE e.id = $1 ORDER BY r.sequence",
                 election,
             )
@@ -302,7 +300,8 @@ class Administration:
         with answering():
             rows = await self._connection.fetch(
                 "SELECT t.key, e.id, t.areas, t.role, t.note, t.issued_at, t.expires_at, t.revoked_at, c.last_at"
-                " FROM token t JOIN election e ON e.key = t.election LEFT JOIN contact c ON c.token = t.key"
+                " FROM token t JOIN election e ON e.key = t.election"
+                " LEFT JOIN contact c ON c.election = t.election AND c.token = t.key"
                 " WHERE $1::text IS NULL OR e.id = $1 ORDER BY t.key",
                 election,
             )
@@ -346,17 +345,26 @@ class Administration:
                 registry_of(document)
             async with self._transaction():
                 row = await connection.fetchrow(
-                    "SELECT e.key, h.publish_from, h.released_at, h.closed_at, h.accepted"
+                    "SELECT e.key, h.closed_at, h.accepted"
                     " FROM election e JOIN head h ON h.election = e.key WHERE e.id = $1 FOR UPDATE OF h",
                     election,
                 )
                 if row is None:
                     raise ElectionUnknown(f"no election {election!r}")
-                document = await connection.fetchval(
-                    "SELECT registry FROM election WHERE key = $1", row["key"]
+                # A statement of its own, which sees what was committed while the first one waited for the lock.
+                fixed = await connection.fetchrow(
+                    "SELECT e.registry, m.publish_from, m.released_at, clock_timestamp() AS now"
+                    " FROM election e JOIN embargo m ON m.election = e.key WHERE e.key = $1",
+                    row["key"],
                 )
-                now = await connection.fetchval("SELECT clock_timestamp()")
-                yield _Locked(registry=registry_of(document), now=now, **dict(row))
+                assert fixed is not None
+                yield _Locked(
+                    registry=registry_of(fixed["registry"]),
+                    publish_from=fixed["publish_from"],
+                    released_at=fixed["released_at"],
+                    now=fixed["now"],
+                    **dict(row),
+                )
 
     async def _changed(self, election: int, kind: str, detail: str) -> None:
         """Record an act that changed something, raise the election's version and tell all processes."""

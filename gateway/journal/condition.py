@@ -39,11 +39,12 @@ SELECT clock_timestamp() AS now, pg_is_in_recovery() AS in_recovery,
     END AS replication_lag_s
 """
 _HELD_BACK = """
-SELECT e.id, h.publish_from, h.accepted, r.accepted_at
-FROM valgnatt.head h
-JOIN valgnatt.election e ON e.key = h.election
-LEFT JOIN valgnatt.report r ON r.election = h.election AND r.sequence = 1
-WHERE h.released_at IS NULL
+SELECT e.id, m.publish_from, h.accepted, r.accepted_at
+FROM valgnatt.embargo m
+JOIN valgnatt.head h ON h.election = m.election
+JOIN valgnatt.election e ON e.key = m.election
+LEFT JOIN valgnatt.report r ON r.election = m.election AND r.sequence = 1
+WHERE m.released_at IS NULL
 """
 
 

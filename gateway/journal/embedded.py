@@ -55,6 +55,7 @@ SETTINGS: Mapping[str, str] = {
     "logging_collector": "off",  # standard error is server.log already, from the first line on
     "unix_socket_permissions": "0700",
 }
+READERS_MAX = 70  # of max_connections: the others are for those who write
 NOT_DURABLE: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
 
 NOBODY = 65534
@@ -275,7 +276,7 @@ class EmbeddedPostgres:
         statements = f"""
             CREATE DATABASE {DATABASE}
             CREATE ROLE {FEED} NOLOGIN
-            CREATE ROLE {READER} LOGIN IN ROLE {FEED} PASSWORD '{reader_password}'
+            CREATE ROLE {READER} LOGIN CONNECTION LIMIT {READERS_MAX} IN ROLE {FEED} PASSWORD '{reader_password}'
             REVOKE ALL ON DATABASE {DATABASE}, postgres, template1 FROM PUBLIC
             GRANT CONNECT ON DATABASE {DATABASE} TO {FEED}
         """  # a line is a statement

@@ -1,4 +1,7 @@
-"""Numbered SQL, applied once each, in order, under an advisory lock, and never changed afterwards."""
+"""Numbered SQL, applied once each, in order, and never changed afterwards; and the privileges that are withdrawn.
+
+The lock is one on the table of migrations, which only its owner can take. An advisory lock would be anybody's.
+"""
 
 import hashlib
 from importlib import resources
@@ -8,7 +11,12 @@ import asyncpg
 from gateway.errors import Refused
 from gateway.journal.connection import Connection, answering, connect
 
-_LOCK = 0x56414C47  # "VALG"
+LOCK_S = 120.0
+"""How long another process that migrates is waited for, in seconds."""
+BLOCKED_S = 10.0
+"""How long a migration waits for a lock on a table, in seconds. Appends queue up behind it meanwhile."""
+ATTEMPTS = 5
+"""How often the first tables are tried for, where several processes make them at once."""
 
 
 def migrations() -> list[tuple[int, str, str]]:
@@ -22,58 +30,125 @@ def migrations() -> list[tuple[int, str, str]]:
     return sorted(found)
 
 
-async def migrate(url: str) -> list[str]:
+async def migrate(url: str, *, dedicated: bool = False) -> list[str]:
     """Bring a database up to date and return the names of the migrations that were applied.
 
-    Safe beside others that do the same, and beside an older process that still runs.
-    Raises Refused when a migration applied earlier is not the one this program knows, the database is newer, or a right
-    is missing; JournalUnavailable.
+    Safe beside others that do the same. `dedicated`: the server is the gateway's own, so PUBLIC loses what Postgres
+    grants to everybody, in this database; see `privileges.sql`. That takes a superuser.
+
+    Raises Refused when a migration applied earlier is not the one this program knows, the database is newer, a right
+    is missing or another session is in the way; JournalUnavailable.
     """
     connection = await connect(url, patience_s=600.0)
     try:
-        await _require_supported(connection)
+        _require_supported(connection)
         with answering():
-            await connection.execute("SET lock_timeout = 0")
-            await connection.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=120)
             try:
-                return await _apply(connection)
+                done = await _apply_all(connection)
+                await _restrict(connection, dedicated=dedicated)
+                return done
             except asyncpg.InsufficientPrivilegeError as error:
                 raise Refused(f"{error.args[0]}{f' ({error.hint})' if error.hint else ''}") from error
     finally:
         connection.terminate()
 
 
-async def _require_supported(connection: Connection) -> None:
+def _require_supported(connection: Connection) -> None:
     if connection.get_server_version().major < 15:
         raise Refused(f"Postgres {connection.get_server_version().major} is too old; 15 or newer is needed")
 
 
-async def _apply(connection: Connection) -> list[str]:
-    if await connection.fetchval("SELECT to_regclass('valgnatt.migration')") is None:
-        await connection.execute("CREATE SCHEMA IF NOT EXISTS valgnatt")
-        await connection.execute(
-            "CREATE TABLE valgnatt.migration (number integer PRIMARY KEY, name text NOT NULL,"
-            " digest text NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
-        )
-    rows = await connection.fetch("SELECT number, digest FROM valgnatt.migration")
-    applied = {row["number"]: row["digest"] for row in rows}
+async def _apply_all(connection: Connection) -> list[str]:
+    """Apply what is missing, each in a transaction of its own under the lock."""
     known = migrations()
-    if newer := sorted(set(applied) - {number for number, _, _ in known}):
-        raise Refused(f"the database is newer than this program: it has migration {newer[-1]}")
+    if not await _missing(connection, known):
+        return []  # nothing to be locked for
+    await _make_table(connection)
     done = []
     for number, name, sql in known:
-        digest = hashlib.sha256(sql.encode()).hexdigest()
-        if number in applied:
-            if applied[number] != digest:
-                raise Refused(f"migration {name} was applied to this database with another content")
-            continue
         async with connection.transaction():
-            await connection.execute(sql)
-            await connection.execute(
-                "INSERT INTO valgnatt.migration (number, name, digest) VALUES ($1, $2, $3)",
-                number,
-                name,
-                digest,
-            )
-        done.append(name)
+            await _lock(connection)
+            if number not in {each for each, _, _ in await _missing(connection, known)}:
+                continue
+            await _apply(connection, number, name, sql)
+            done.append(name)
     return done
+
+
+async def _missing(connection: Connection, known: list[tuple[int, str, str]]) -> list[tuple[int, str, str]]:
+    """Return the migrations that are not applied. Raises Refused where those that are do not fit this program."""
+    if await connection.fetchval("SELECT to_regclass('valgnatt.migration')") is None:
+        return known
+    rows = await connection.fetch("SELECT number, digest FROM valgnatt.migration")
+    applied = {row["number"]: row["digest"] for row in rows}
+    if newer := sorted(set(applied) - {number for number, _, _ in known}):
+        raise Refused(f"the database is newer than this program: it has migration {newer[-1]}")
+    for number, name, sql in known:
+        if applied.get(number, _digest(sql)) != _digest(sql):
+            raise Refused(f"migration {name} was applied to this database with another content")
+    return [each for each in known if each[0] not in applied]
+
+
+async def _make_table(connection: Connection) -> None:
+    """Make the table of migrations; IF NOT EXISTS does not keep two sessions from making it at once."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            await connection.execute("CREATE SCHEMA IF NOT EXISTS valgnatt")
+            await connection.execute(
+                "CREATE TABLE IF NOT EXISTS valgnatt.migration (number integer PRIMARY KEY, name text NOT NULL,"
+                " digest text NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
+            )
+            return
+        except (asyncpg.UniqueViolationError, asyncpg.DuplicateObjectError):
+            if attempt == ATTEMPTS:
+                raise
+
+
+async def _lock(connection: Connection) -> None:
+    """Wait for others that migrate, then bound the waits of what follows; both for this transaction."""
+    await connection.execute(f"SET LOCAL lock_timeout = {1000 * LOCK_S:.0f}")
+    try:
+        await connection.execute("LOCK TABLE valgnatt.migration IN EXCLUSIVE MODE", timeout=2 * LOCK_S)
+    except asyncpg.LockNotAvailableError as error:
+        raise Refused(
+            f"another session has been migrating this database for {LOCK_S:.0f} s; look for it in pg_stat_activity"
+        ) from error
+    await connection.execute(f"SET LOCAL lock_timeout = {1000 * BLOCKED_S:.0f}")
+
+
+async def _apply(connection: Connection, number: int, name: str, sql: str) -> None:
+    try:
+        await connection.execute(sql)
+    except asyncpg.LockNotAvailableError as error:
+        raise Refused(
+            f"migration {name} waited {BLOCKED_S:.0f} s for a table that another session has locked, and was taken back;"
+            " end that session (pg_locks names it) and migrate again"
+        ) from error
+    await connection.execute(
+        "INSERT INTO valgnatt.migration (number, name, digest) VALUES ($1, $2, $3)",
+        number,
+        name,
+        _digest(sql),
+    )
+
+
+def _digest(sql: str) -> str:
+    return hashlib.sha256(sql.encode()).hexdigest()
+
+
+async def _restrict(connection: Connection, *, dedicated: bool) -> None:
+    """Withdraw privileges that everybody has by default and the gateway's logins do not need. Changes nothing twice."""
+    if dedicated:
+        if await connection.fetchval(
+            "SELECT has_function_privilege('public', 'pg_stat_get_wal()', 'EXECUTE')"
+        ):
+            await connection.execute(
+                resources.files("gateway.journal").joinpath("privileges.sql").read_text("utf-8")
+            )
+    elif await connection.fetchval(
+        "SELECT has_database_privilege('public', current_database(), 'TEMPORARY')"
+        " AND pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database()"
+    ):
+        await connection.execute(
+            "DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$"
+        )

@@ -18,7 +18,8 @@ import orjson
 from gateway.deadline import Deadline
 from gateway.election.registry import Registry, read_registry
 from gateway.election.validation import ValidReport
-from gateway.errors import ElectionUnknown, JournalUnavailable, StandbyMissing
+from gateway.errors import ElectionUnknown, JournalUnavailable
+from gateway.journal.announcer import Announcer
 from gateway.journal.connection import (
     COMMIT_SETTINGS,
     CONNECT_S,
@@ -57,6 +58,12 @@ class Appended(msgspec.Struct, frozen=True):
     found_at: Sequence[datetime | None] | None = None
     found_same: Sequence[bool | None] | None = None
     """Whether what stands there has the same digest."""
+    number: int = 0
+    """Of the append, counted from 1 per election."""
+    accepted: int = 0
+    """How many reports the election has after it."""
+    waits_for_standby: bool = False
+    """Whether its commit waited for a synchronous standby."""
 
 
 class TokenRow(msgspec.Struct, frozen=True):
@@ -125,8 +132,11 @@ class PostgresJournal:
     * Whoever reads back leaves WRITERS_FREE connections to those who write; among themselves they wait in turn.
     """
 
-    def __init__(self, pool: Pool, *, require_standby: bool = False) -> None:
+    def __init__(
+        self, pool: Pool, announcer: Announcer | None = None, *, require_standby: bool = False
+    ) -> None:
         self._pool = pool
+        self._announcer = announcer
         self._require_standby = require_standby
         self._readers = asyncio.Semaphore(max(1, pool.get_max_size() - WRITERS_FREE))
 
@@ -147,9 +157,21 @@ class PostgresJournal:
         """See `Journal.append`."""
         with answering():
             async with acquired(self._pool) as connection:
-                return await _append(
+                appended = await _append(
                     connection, election, version, reports, received, require_standby=self._require_standby
                 )
+        self._announce(election, appended)
+        return appended
+
+    def _announce(self, election: int, appended: Appended) -> None:
+        """Have feeds told of a commit that has returned."""
+        if self._announcer is not None:
+            self._announcer.committed(
+                election,
+                append=appended.number if appended.waits_for_standby else None,
+                accepted=appended.accepted,
+                released=appended.released_at is not None,
+            )
 
     async def predecessors(self, election: int, reports: Sequence[tuple[str, int]]) -> Sequence[bytes | None]:
         """See `Journal.predecessors`."""
@@ -171,8 +193,8 @@ class PostgresJournal:
         with answering():
             async with self._reading() as connection:
                 rows = await connection.fetch(
-                    "SELECT e.id, h.version, h.released_at IS NOT NULL"
-                    " FROM election e JOIN head h ON h.election = e.key"
+                    "SELECT e.id, h.version, m.released_at IS NOT NULL"
+                    " FROM election e JOIN head h ON h.election = e.key JOIN embargo m ON m.election = e.key"
                 )
         return {row[0]: (row[1], row[2]) for row in rows}
 
@@ -206,11 +228,11 @@ class PostgresJournal:
             async with self._reading() as connection:
                 for _ in range(READ_AGAIN_MAX):
                     row = await connection.fetchrow(
-                        "SELECT h.version, r.body, r.digest, r.sequence, r.revision, r.accepted_at, h.released_at,"
+                        "SELECT h.version, r.body, r.digest, r.sequence, r.revision, r.accepted_at, m.released_at,"
                         "   (SELECT p.body FROM report p WHERE p.election = r.election AND p.unit = r.unit"
                         "    AND p.revision < r.revision ORDER BY p.revision DESC LIMIT 1)"
-                        " FROM report r JOIN head h ON h.election = r.election"
-                        " WHERE r.election = $1 AND r.unit = $2 ORDER BY r.revision DESC LIMIT 1",
+                        " FROM report r JOIN head h ON h.election = r.election JOIN embargo m ON m.election = r.election"
+                        " WHERE r.election = $1 AND h.election = $1 AND r.unit = $2 ORDER BY r.revision DESC LIMIT 1",
                         election,
                         unit,
                     )
@@ -218,9 +240,10 @@ class PostgresJournal:
                         return None
                     version, *stored = row
                     try:
-                        await _append(
+                        appended = await _append(
                             connection, election, version, (), (), require_standby=self._require_standby
                         )
+                        self._announce(election, appended)
                         return StoredReport(*stored)
                     except asyncpg.PostgresError as error:
                         if error.sqlstate != VERSION_CHANGED:
@@ -232,9 +255,10 @@ class PostgresJournal:
         with answering():
             async with self._reading() as connection:
                 rows = await connection.fetch(
-                    "SELECT h.released_at IS NOT NULL, r.unit, r.accepted, r.last_accepted_at FROM head h LEFT JOIN ("
+                    "SELECT m.released_at IS NOT NULL, r.unit, r.accepted, r.last_accepted_at"
+                    " FROM embargo m LEFT JOIN ("
                     "   SELECT unit, count(*) AS accepted, max(accepted_at) AS last_accepted_at FROM report"
-                    "   WHERE election = $1 AND unit = ANY ($2) GROUP BY unit) r ON true WHERE h.election = $1",
+                    "   WHERE election = $1 AND unit = ANY ($2) GROUP BY unit) r ON true WHERE m.election = $1",
                     election,
                     list(units),
                 )
@@ -245,10 +269,11 @@ class PostgresJournal:
         with answering():
             async with self._reading() as connection:
                 await connection.execute(
-                    "INSERT INTO contact AS c (token, last_at)"
-                    " SELECT s.token, s.last_at FROM unnest($1::bigint[], $2::timestamptz[]) AS s (token, last_at)"
-                    " JOIN token t ON t.key = s.token ORDER BY s.token"
-                    " ON CONFLICT (token) DO UPDATE SET last_at = greatest(c.last_at, excluded.last_at)",
+                    "INSERT INTO contact AS c (election, token, last_at)"
+                    " SELECT t.election, s.token, s.last_at"
+                    " FROM unnest($1::bigint[], $2::timestamptz[]) AS s (token, last_at)"
+                    " JOIN token t ON t.key = s.token ORDER BY s.token ON CONFLICT (election, token)"
+                    " DO UPDATE SET last_at = greatest(c.last_at, excluded.last_at)",
                     list(seen),
                     list(seen.values()),
                 )
@@ -259,7 +284,7 @@ class PostgresJournal:
             async with self._reading() as connection:
                 rows = await connection.fetch(
                     "SELECT area, max(c.last_at) FROM contact c JOIN token t ON t.key = c.token"
-                    " CROSS JOIN LATERAL unnest(t.areas) AS area WHERE t.election = $1 GROUP BY area",
+                    " CROSS JOIN LATERAL unnest(t.areas) AS area WHERE c.election = $1 GROUP BY area",
                     election,
                 )
         return {row[0]: row[1] for row in rows}
@@ -278,8 +303,9 @@ async def _election(connection: Connection, identifier: str) -> tuple[asyncpg.Re
     """
     for _ in range(READ_AGAIN_MAX):
         row = await connection.fetchrow(
-            "SELECT e.key, e.registry, h.version, h.publish_from, h.released_at, h.closed_at"
-            " FROM election e JOIN head h ON h.election = e.key WHERE e.id = $1",
+            "SELECT e.key, e.registry, h.version, m.publish_from, m.released_at, h.closed_at"
+            " FROM election e JOIN head h ON h.election = e.key JOIN embargo m ON m.election = e.key"
+            " WHERE e.id = $1",
             identifier,
         )
         if row is None:
@@ -328,8 +354,7 @@ async def _append(
     with LocalCommit(connection) as local:
         row = await connection.fetchrow(
             f"SELECT a.*, {COMMIT_SETTINGS}, clock_timestamp() AS committed_after"  # noqa: S608
-            " FROM (SELECT WHERE NOT $8 OR current_setting('synchronous_standby_names') <> '') AS allowed"
-            " CROSS JOIN LATERAL append_v1($1, $2, $3, $4, $5, $6, $7) AS a",
+            " FROM append_v2($1, $2, $3, $4, $5, $6, $7, $8) AS a",
             election,
             version,
             [valid.report.unit for valid in reports],
@@ -340,8 +365,7 @@ async def _append(
             require_standby,
         )
         await local.rule_out()
-    if row is None:
-        raise StandbyMissing("the server waits for no synchronous standby")
+    assert row is not None
     if require_standby:
         await _require_waited(connection, row["committed_after"])
     return Appended(
@@ -353,4 +377,7 @@ async def _append(
         row["found_sequences"],
         row["found_at"],
         row["found_same"],
+        row["append_number"],
+        row["accepted"],
+        row["waits_for_standby"],
     )

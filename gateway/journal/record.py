@@ -14,12 +14,16 @@ class Head(msgspec.Struct, frozen=True):
 
     key: int
     id: str
-    version: int
+    loaded_at: datetime
+    """When the registry was loaded; another time, perhaps another registry."""
     publish_from: datetime
     released_at: datetime | None
     closed_at: datetime | None
     sequence: int
+    """The last publication that may be shown: on a primary with a synchronous standby, that the standby has as well."""
     chain: bytes
+    accepted: int
+    """How many reports this server has; those beyond `sequence` wait for their confirmation."""
     standby: bool
     """Whether a replica said so, which may lag behind the record rather than lack a part of it."""
 
@@ -43,10 +47,7 @@ class PublicRecord:
         """Return the head of every election."""
         with answering():
             async with acquired(self._pool) as connection:
-                rows = await connection.fetch(
-                    "SELECT key, id, version, publish_from, released_at, closed_at, sequence, chain,"
-                    " pg_is_in_recovery() FROM public_election"
-                )
+                rows = await connection.fetch("SELECT * FROM valgnatt_public.elections()")
         return [Head(*row) for row in rows]
 
     async def registry(self, election: int) -> bytes:
@@ -54,26 +55,18 @@ class PublicRecord:
         with answering():
             async with acquired(self._pool) as connection:
                 document: bytes | None = await connection.fetchval(
-                    "SELECT registry FROM public_election WHERE key = $1", election
+                    "SELECT valgnatt_public.registry($1)", election
                 )
         if document is None:
             raise JournalUnavailable(f"election {election} is gone from the record")
         return document
 
     async def publications(self, election: int, after: int, most: int) -> list[Publication]:
-        """Return up to `most` publications after a sequence, in order.
-
-        There are no gaps, so the last one is known; without it a planner that knows little of a table that has just
-        grown sorts all there is after the sequence, for each page.
-        """
+        """Return up to `most` publications (10 000 at the most) after a sequence, in order."""
         with answering():
             async with acquired(self._pool) as connection:
                 rows = await connection.fetch(
-                    "SELECT sequence, published_at, unit, revision, digest, chain, body, received_at, accepted_at"
-                    " FROM publication WHERE election = $1 AND sequence > $2 AND sequence <= $3 ORDER BY sequence",
-                    election,
-                    after,
-                    after + most,
+                    "SELECT * FROM valgnatt_public.record($1, $2, $3)", election, after, most
                 )
         return [Publication(*row) for row in rows]
 
@@ -82,10 +75,7 @@ class PublicRecord:
         with answering():
             async with acquired(self._pool) as connection:
                 rows = await connection.fetch(
-                    "SELECT unit, count(*), min(published_at), max(accepted_at) FROM publication"
-                    " WHERE election = $1 AND sequence > $2 GROUP BY unit",
-                    election,
-                    sequence,
+                    "SELECT * FROM valgnatt_public.unapplied($1, $2)", election, sequence
                 )
         return [Beyond(*row) for row in rows]
 
@@ -93,7 +83,5 @@ class PublicRecord:
         """Return when a token of each area was last used; empty before the release."""
         with answering():
             async with acquired(self._pool) as connection:
-                rows = await connection.fetch(
-                    "SELECT area, last_at FROM public_contact WHERE election = $1", election
-                )
+                rows = await connection.fetch("SELECT * FROM valgnatt_public.contacts($1)", election)
         return {row[0]: row[1] for row in rows}

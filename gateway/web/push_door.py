@@ -187,6 +187,11 @@ class PushDoor:
             held.bank.close()
         held.announce()
 
+    def nudge(self, election: str) -> None:
+        """Have an append made for an election, if it is known here."""
+        if (held := self._open.get(election)) is not None:
+            held.writer.nudge()
+
     def refresh_gauges(self) -> None:
         """Set the metrics that are counted only when asked for."""
         self._metrics.connections.set(len(self._connections))

@@ -327,7 +327,7 @@ SELECT r.election, r.sequence, greatest(r.accepted_at, h.released_at) AS publish
 FROM valgnatt.report r JOIN valgnatt.head h ON h.election = r.election AND h.released_at IS NOT NULL;
 DO $$
 BEGIN
-    EXECUTE replace(pg_get_functiondef('valgnatt.append_v1'::regproc), 'BEGIN', 'BEGIN  -- later');
+    EXECUTE replace(pg_get_functiondef('valgnatt.append_v2'::regproc), 'BEGIN', 'BEGIN  -- later');
 END $$;
 """
 """What a later version might bring: more columns and another function of the same name."""

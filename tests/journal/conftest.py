@@ -12,7 +12,7 @@ from gateway.journal.connection import Connection, Pool, open_pool
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
-from tests.conftest import Database
+from tests.conftest import Database, privileges_of
 
 AUTHOR = "olga"
 
@@ -24,6 +24,7 @@ def shared_database(postgres: EmbeddedPostgres) -> Iterator[Database]:
     """One database for the tests of a module that only need elections of their own in it."""
     name = f"shared_{next(_numbers)}"
     asyncio.run(_execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE template_valgnatt"))
+    asyncio.run(_execute(postgres.url, privileges_of(name)))
     yield Database(*(url.replace("/valgnatt?", f"/{name}?") for url in (postgres.url, postgres.feed_url)))
     asyncio.run(_execute(postgres.url, f"DROP DATABASE {name} WITH (FORCE)"))
 

@@ -214,7 +214,7 @@ async def test_an_append_decides_rightly_whatever_the_database_is_set_to(
 async def end_soon(owner: Connection, election: int) -> datetime:
     """Have an embargo end in half a second, and return when."""
     end = datetime.now(UTC) + timedelta(seconds=0.5)
-    await owner.execute("UPDATE head SET publish_from = $2 WHERE election = $1", election, end)
+    await owner.execute("UPDATE embargo SET publish_from = $2 WHERE election = $1", election, end)
     return end
 
 
@@ -324,7 +324,7 @@ async def test_an_append_that_waited_across_the_end_of_an_embargo_releases(
         waiting = asyncio.create_task(append(journals[0], election, 1, a_report()))
         await until(lambda: waiting_for_locks(owner, 1))
         end = await owner.fetchval(
-            "UPDATE head SET publish_from = clock_timestamp() WHERE election = $1 RETURNING publish_from",
+            "UPDATE embargo SET publish_from = clock_timestamp() WHERE election = $1 RETURNING publish_from",
             election,
         )
     appended = await waiting

@@ -360,7 +360,9 @@ async def test_a_release_that_a_failover_lost_is_noticed(
     await append(journal, standing.key, standing.version)
     await elections.look()
     assert (await elections.standing(election)).released
-    await owner.execute("UPDATE head SET released_at = NULL WHERE election = $1", standing.key)
+    await owner.execute(
+        "UPDATE embargo SET released_at = NULL, released_by = NULL WHERE election = $1", standing.key
+    )
     await elections.look()
     await elections.look()
     told = [(each.version, each.released) for each in renewed if each.id == election]

@@ -116,7 +116,7 @@ class PostgresSubject:
         await self._owner.execute("UPDATE head SET last_at = $2 WHERE election = $1", self.key, at)
 
     async def embargo_ends(self, at: datetime) -> None:
-        await self._owner.execute("UPDATE head SET publish_from = $2 WHERE election = $1", self.key, at)
+        await self._owner.execute("UPDATE embargo SET publish_from = $2 WHERE election = $1", self.key, at)
 
     async def record(self) -> list[Row]:
         rows = await self._owner.fetch(

@@ -41,6 +41,6 @@ async def test_the_oldest_postgres_takes_the_schema_and_reports(oldest: Embedded
         async with open_pool(oldest.feed_url, feed=True) as feed:
             record = PublicRecord(feed)
             assert await record.publications(election, 0, 9) == []
-            await pool.execute("UPDATE head SET publish_from = clock_timestamp()")
+            await pool.execute("UPDATE embargo SET publish_from = clock_timestamp()")
             assert (await append(journal, election, 1)).released_at is not None
             assert [each.sequence for each in await record.publications(election, 0, 9)] == [1]
