@@ -78,7 +78,7 @@ async def push_service(control: Control) -> None:
         metrics.standby_required.set(config.require_standby)
         watch = Watch(watched, metrics.database, held_back=True)
         writing: list[asyncio.Task[None]] = []
-        announcer = Announcer(announcing, lambda election: door.nudge(election))
+        announcer = Announcer(announcing)
         door = PushDoor(
             config,
             PostgresJournal(pool, announcer, require_standby=config.require_standby),
@@ -102,7 +102,7 @@ async def push_service(control: Control) -> None:
             parts.create_task(connections.run(), name="connections"),
             parts.create_task(notifications(config.database_url, heard, acts=True), name="notifications"),
             parts.create_task(watch.run(), name="watch"),
-            parts.create_task(announcer.run(), name="announcer"),
+            parts.create_task(announcer.run(door.nudge), name="announcer"),
             parts.create_task(feel_loop(metrics.loop_lag), name="loop"),
         ]
         application = door.application(lambda: control.door_ready)

@@ -8,9 +8,10 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 
+import asyncpg
 import msgspec
 import orjson
 
@@ -107,6 +108,7 @@ class Administration:
     def __init__(self, connection: Connection, author: str) -> None:
         self._connection = connection
         self._author = author
+        self._news = False  # whether an act has changed something of which nobody was notified
 
     async def load_election(self, document: object) -> str:
         """Load a registry document, or replace one while no report is accepted; return the election's identifier.
@@ -128,7 +130,7 @@ class Administration:
                     await self._record(
                         key, "load", f"{len(registry.areas)} areas, {len(registry.units)} units"
                     )
-                    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, ACT)
+                    self._news = True
                     return registry.id
         async with self._act(registry.id) as held:
             found = differences(held.registry, registry)
@@ -328,6 +330,17 @@ class Administration:
                 await local.rule_out(_LOCALLY)
                 raise
             await local.rule_out(_LOCALLY)
+        await self._notify()
+
+    async def _notify(self) -> None:
+        """Wake the push processes after an act that changed something; they also look by themselves each second.
+
+        Not within the act's transaction: a full queue of notifications would make it fail.
+        """
+        if self._news:
+            self._news = False
+            with suppress(asyncpg.PostgresError):
+                await self._connection.execute("SELECT pg_notify($1, $2)", CHANNEL, ACT)
 
     @asynccontextmanager
     async def _act(self, election: str) -> AsyncIterator[_Locked]:
@@ -367,10 +380,10 @@ class Administration:
                 )
 
     async def _changed(self, election: int, kind: str, detail: str) -> None:
-        """Record an act that changed something, raise the election's version and tell all processes."""
+        """Record an act that changed something, and raise the election's version."""
         await self._record(election, kind, detail)
         await self._connection.execute("UPDATE head SET version = version + 1 WHERE election = $1", election)
-        await self._connection.execute("SELECT pg_notify($1, $2)", CHANNEL, ACT)
+        self._news = True
 
     async def _record(self, election: int, kind: str, detail: str) -> None:
         await self._connection.execute(

@@ -1,4 +1,4 @@
-"""What is said after a commit: to Postgres, how far the synchronous standby has the record; to feeds, that there is news.
+"""What follows a commit: Postgres notes how far the synchronous standby has the record, and feeds are notified.
 
 Neither is part of the append. A confirmation is only known once the commit has returned, and a NOTIFY inside it would
 make the commit fail when the queue of notifications is full. If this process ends in between, nothing is lost: feeds
@@ -39,9 +39,8 @@ class Announcer:
     * At most one confirmation per election waits: the latest one covers all before it.
     """
 
-    def __init__(self, pool: Pool, nudge: Callable[[str], None]) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._nudge = nudge  # has an append made for an election of this name
         self._confirmed: dict[int, _Reached] = {}
         self._news = False
         self._wanted = asyncio.Event()
@@ -63,11 +62,11 @@ class Announcer:
         """Wait until everything committed so far is announced."""
         await self._idle.wait()
 
-    async def run(self) -> None:
-        """Announce until cancelled."""
+    async def run(self, nudge: Callable[[str], None]) -> None:
+        """Announce until cancelled; `nudge` has an append made for an election, given by its identifier."""
         async with asyncio.TaskGroup() as parts:
             parts.create_task(self._announce(), name="announcements")
-            parts.create_task(self._look_for_unconfirmed(), name="unconfirmed appends")
+            parts.create_task(self._look_for_unconfirmed(nudge), name="unconfirmed appends")
 
     async def _announce(self) -> None:
         confirmations = Outage("confirmations")
@@ -106,7 +105,7 @@ class Announcer:
                 async with acquired(self._pool) as connection:
                     await connection.execute(f"NOTIFY {CHANNEL}")
 
-    async def _look_for_unconfirmed(self) -> None:
+    async def _look_for_unconfirmed(self, nudge: Callable[[str], None]) -> None:
         """Have an append made where none was confirmed between two looks: a process ended, or a wait was cut short."""
         looks = Outage("unconfirmed appends")
         before: dict[str, int] = {}
@@ -123,5 +122,5 @@ class Announcer:
             found = {row["id"]: row["confirmed"] for row in rows}
             for election, confirmed in found.items():
                 if before.get(election) == confirmed:
-                    self._nudge(election)
+                    nudge(election)
             before = found

@@ -59,20 +59,17 @@ def _require_supported(connection: Connection) -> None:
 
 
 async def _apply_all(connection: Connection) -> list[str]:
-    """Apply what is missing, each in a transaction of its own under the lock."""
+    """Apply what is missing, in one transaction under the lock: all of it, or nothing."""
     known = migrations()
     if not await _missing(connection, known):
         return []  # nothing to be locked for
     await _make_table(connection)
-    done = []
-    for number, name, sql in known:
-        async with connection.transaction():
-            await _lock(connection)
-            if number not in {each for each, _, _ in await _missing(connection, known)}:
-                continue
+    async with connection.transaction():
+        await _lock(connection)
+        missing = await _missing(connection, known)
+        for number, name, sql in missing:
             await _apply(connection, number, name, sql)
-            done.append(name)
-    return done
+    return [name for _, name, _ in missing]
 
 
 async def _missing(connection: Connection, known: list[tuple[int, str, str]]) -> list[tuple[int, str, str]]:
@@ -121,7 +118,7 @@ async def _apply(connection: Connection, number: int, name: str, sql: str) -> No
         await connection.execute(sql)
     except asyncpg.LockNotAvailableError as error:
         raise Refused(
-            f"migration {name} waited {BLOCKED_S:.0f} s for a table that another session has locked, and was taken back;"
+            f"migration {name} waited {BLOCKED_S:.0f} s for a table that another session has locked; nothing changed:"
             " end that session (pg_locks names it) and migrate again"
         ) from error
     await connection.execute(

@@ -231,7 +231,8 @@ class PostgresJournal:
                         "SELECT h.version, r.body, r.digest, r.sequence, r.revision, r.accepted_at, m.released_at,"
                         "   (SELECT p.body FROM report p WHERE p.election = r.election AND p.unit = r.unit"
                         "    AND p.revision < r.revision ORDER BY p.revision DESC LIMIT 1)"
-                        " FROM report r JOIN head h ON h.election = r.election JOIN embargo m ON m.election = r.election"
+                        " FROM report r JOIN head h ON h.election = r.election"
+                        " JOIN embargo m ON m.election = r.election"
                         " WHERE r.election = $1 AND h.election = $1 AND r.unit = $2 ORDER BY r.revision DESC LIMIT 1",
                         election,
                         unit,

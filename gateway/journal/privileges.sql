@@ -16,10 +16,15 @@ REVOKE EXECUTE ON ALL ROUTINES IN SCHEMA pg_catalog, information_schema FROM PUB
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 REVOKE USAGE ON LANGUAGE plpgsql, sql FROM PUBLIC;
 
--- What a connection needs before it calls anything of ours.
+-- What a connection needs before it calls anything of ours: it sets and verifies its parameters.
 GRANT EXECUTE ON FUNCTION
     pg_catalog.pg_is_in_recovery(),
     pg_catalog.clock_timestamp(),
     pg_catalog.current_setting(text),
-    pg_catalog.current_setting(text, boolean)
+    pg_catalog.current_setting(text, boolean),
+    pg_catalog.set_config(text, text, boolean),
+    pg_catalog.pg_show_all_settings(),
+    pg_catalog.texteq(text, text),
+    pg_catalog.hashtext(text)
 TO valgnatt_feed;
+GRANT SELECT ON pg_catalog.pg_settings TO valgnatt_feed;

@@ -321,10 +321,6 @@ ALTER TABLE valgnatt.head ADD COLUMN later text NOT NULL DEFAULT 'later';
 ALTER TABLE valgnatt.report ADD COLUMN later integer;
 ALTER TABLE valgnatt.token ADD COLUMN later boolean NOT NULL DEFAULT true;
 CREATE INDEX report_later ON valgnatt.report (accepted_at);
-CREATE OR REPLACE VIEW valgnatt.publication WITH (security_barrier) AS
-SELECT r.election, r.sequence, greatest(r.accepted_at, h.released_at) AS published_at, r.unit, r.revision,
-       r.digest, r.chain, r.body, r.received_at, r.accepted_at, r.later
-FROM valgnatt.report r JOIN valgnatt.head h ON h.election = r.election AND h.released_at IS NOT NULL;
 DO $$
 BEGIN
     EXECUTE replace(pg_get_functiondef('valgnatt.append_v2'::regproc), 'BEGIN', 'BEGIN  -- later');

@@ -9,7 +9,7 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -92,7 +92,8 @@ class FakeRecord:
     async def heads(self) -> list[Head]:
         await asyncio.sleep(0)
         chain = self.night[self.head - 1].chain if self.head else bytes(32)
-        head = Head(KEY, self.id, self.version, AT, AT, None, self.head, chain, False)
+        loaded_at = AT + timedelta(seconds=self.version)
+        head = Head(KEY, self.id, loaded_at, AT, AT, None, self.head, chain, self.head, False)
         return [head] if self.present else []
 
     async def registry(self, election: int) -> bytes:

@@ -90,7 +90,7 @@ async def test_a_feed_has_given_up_all_rights_but_its_own(database: Database) ->
         async with open_pool(url, feed=True) as pool:
             assert await pool.fetchval("SELECT current_user") == FEED_ROLE
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await pool.fetch("SELECT * FROM report")
+                await pool.fetch("SELECT * FROM valgnatt.report")
         async with connected(url, feed=True) as single:
             assert await single.fetchval("SELECT current_user") == FEED_ROLE
 
@@ -221,6 +221,8 @@ async def test_a_connection_that_cannot_be_prepared_is_not_left_open(
 ) -> None:
     """One whose login may not take on the feed's role is given up, and says why."""
     await owner.execute("CREATE ROLE stranger LOGIN PASSWORD 'pw'")
+    name = await owner.fetchval("SELECT current_database()")
+    await owner.execute(f"GRANT CONNECT ON DATABASE {name} TO stranger")
     url = "postgresql://stranger:pw@" + database.url.partition("@")[2]
     try:
         with pytest.raises(JournalUnavailable, match="permission denied to set role"):
@@ -236,6 +238,7 @@ async def test_a_connection_that_cannot_be_prepared_is_not_left_open(
 
         await until(gone)
     finally:
+        await owner.execute(f"REVOKE CONNECT ON DATABASE {name} FROM stranger")
         await owner.execute("DROP ROLE stranger")
 
 
