@@ -18,7 +18,7 @@ import orjson
 from gateway.deadline import Deadline
 from gateway.election.registry import Registry, read_registry
 from gateway.election.validation import ValidReport
-from gateway.errors import ElectionUnknown, JournalUnavailable
+from gateway.errors import ElectionUnknown, JournalUnavailable, StandbyMissing
 from gateway.journal.announcer import Announcer
 from gateway.journal.connection import (
     COMMIT_SETTINGS,

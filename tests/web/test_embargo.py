@@ -238,11 +238,13 @@ async def test_a_release_that_a_failover_lost_is_made_again(
         connection = await asyncpg.connect(database.url)
 
         async def released() -> bool:
-            return bool(await connection.fetchval("SELECT released_at IS NOT NULL FROM valgnatt.head"))
+            return bool(await connection.fetchval("SELECT released_at IS NOT NULL FROM valgnatt.embargo"))
 
         try:
             await until(released)
-            await connection.execute("UPDATE valgnatt.head SET released_at = NULL, version = version + 1")
+            async with connection.transaction():
+                await connection.execute("UPDATE valgnatt.head SET version = version + 1")
+                await connection.execute("UPDATE valgnatt.embargo SET released_at = NULL, released_by = NULL")
             await until(released)
         finally:
             await connection.close()
