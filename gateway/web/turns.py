@@ -24,18 +24,20 @@ class Turns:
 
     * Senders are served in turn, and the requests of one sender in the order in which they began to wait. So a
       request waits for one slice of each other sender, however many requests they have.
-    * While anybody waits, work of no more than SLICE_S begins in one turn of the event loop.
+    * In one turn of the event loop, work begins only until SLICE_S was worked, whatever was expected.
     * Everyone who waits is served or cancelled; waiting ends by itself, as nobody has to give a turn back.
     """
 
     def __init__(self) -> None:
         self._lanes: OrderedDict[Hashable, deque[tuple[asyncio.Future[None], float]]] = OrderedDict()
+        self._put_off: deque[asyncio.Future[None]] = deque()
+        """Turns that were given when others had used up the time; they come first."""
         self._worked_s = 0.0
         self._scheduled = False
 
     def __len__(self) -> int:
         """Return how many wait."""
-        return sum(map(len, self._lanes.values()))
+        return len(self._put_off) + sum(map(len, self._lanes.values()))
 
     def work(self, sender: Hashable, expected_s: float) -> "Work":
         """Return the work of one request of a sender, which begins in its turn: `async with turns.work(...)`."""
@@ -44,7 +46,7 @@ class Turns:
     @property
     def free(self) -> bool:
         """Whether work may begin at once."""
-        return not self._lanes and self._worked_s < SLICE_S
+        return not self._lanes and not self._put_off and self._worked_s < SLICE_S
 
     async def wait(self, sender: Hashable, expected_s: float) -> None:
         """Wait for a turn of this sender, in which it means to work for so long, or for SLICE_S."""
@@ -52,6 +54,11 @@ class Turns:
         self._lanes.setdefault(sender, deque()).append((turn, min(expected_s, SLICE_S)))
         self._schedule()
         await turn
+        while self._worked_s >= SLICE_S:  # others who had their turn worked for longer than they expected
+            turn = asyncio.get_running_loop().create_future()
+            self._put_off.append(turn)
+            self._schedule()
+            await turn
 
     def worked(self, seconds: float) -> None:
         """Note how long was worked."""
@@ -67,15 +74,22 @@ class Turns:
         """In another turn of the loop, give the next senders their turns, as many as fit into it."""
         self._scheduled = False
         self._worked_s = begun_s = 0.0
-        while self._lanes and begun_s < SLICE_S:
-            sender, lane = self._lanes.popitem(last=False)
+        if self._put_off:
+            turn = self._put_off.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                begun_s = SLICE_S
+        for sender in list(self._lanes):  # each once, however little it expects to work
+            if begun_s >= SLICE_S:
+                break
+            lane = self._lanes.pop(sender)
             turn, expected_s = lane.popleft()
             if lane:
                 self._lanes[sender] = lane
             if not turn.done():  # it is where its request was cancelled
                 turn.set_result(None)
                 begun_s += expected_s
-        if self._lanes:
+        if self._lanes or self._put_off:
             self._schedule()
 
 

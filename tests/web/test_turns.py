@@ -1,6 +1,7 @@
 """Turns to work: taken from the senders in turn, a slice at a time, however much work one of them has."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Generator
 
 import pytest
@@ -120,6 +121,29 @@ async def test_many_short_ones_share_a_turn_of_the_loop(clock: Clock) -> None:
     await gather(*works)
     assert clock.log.count("flood") < 10
     await gather(flood)
+
+
+async def test_who_works_for_longer_than_it_expects_takes_no_turns_of_others(clock: Clock) -> None:
+    """As a small body does that unpacks to a large one: still one slice, or two, in a turn of the loop."""
+    turns, loop = Turns(), asyncio.get_running_loop()
+    works = [
+        asyncio.create_task(worked(turns, str(n % 5), clock.steps(str(n), 3), SLICE_S / 1000))
+        for n in range(40)
+    ]
+
+    def tick() -> None:
+        clock.log.append("tick")
+        if any(not work.done() for work in works):
+            loop.call_soon(tick)
+
+    tick()
+    await gather(*works)
+    slices = "".join(" " if each == "tick" else "s" for each in clock.log)
+    assert slices.count("s") == 40 * 3
+    served = [int(each) % 5 for each in clock.log if each != "tick"]
+    for start in range(0, 100, 20):  # of each of the five senders about a fifth, at any time
+        assert max(Counter(served[start : start + 20]).values()) <= 7
+    assert max(map(len, slices.split())) <= 2
 
 
 async def test_a_turn_of_who_was_cancelled_goes_to_the_next(clock: Clock) -> None:
