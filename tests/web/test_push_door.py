@@ -3,19 +3,26 @@
 import asyncio
 import hashlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
 from gateway.config import Config
+from gateway.election.outcome import Refusal
 from gateway.election.registry import read_registry
+from gateway.journal.elections import Token
 from gateway.journal.postgres import ElectionRow, PostgresJournal, TokenRow
-from gateway.journal.writer import BatchWriter
+from gateway.journal.writer import BatchWriter, Waiting
 from gateway.metrics import PushMetrics
+from gateway.web import push_door
 from gateway.web.connections import Connections
-from gateway.web.push_door import PushDoor
-from tests.journal.makers import a_registry, a_token
+from gateway.web.push_body import Body, Steps
+from gateway.web.push_door import OpenElection, PushDoor
+from gateway.web.push_request import Gathering, Patience, prepare
+from gateway.web.turns import Turns
+from tests.journal.makers import a_registry, a_report, a_standing, a_token
 from tests.web.doors import PATIENCE_S, SUBPROTOCOL
 
 SECRET = "of a sender"
@@ -93,3 +100,28 @@ async def test_no_writer_is_started_for_an_election_that_is_found_while_the_door
         await looking
     assert [standing.id for standing in door.elections.known()] == [journal.registry.id]
     assert started == []
+
+
+async def test_reports_are_judged_again_where_the_election_changes_while_they_are_made_ready(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Others have their turns meanwhile, and what is handed on is labelled as checked by the election as it is then."""
+    door, now = a_door(HeldJournal()), datetime.now(UTC)
+    before = a_standing(tokens=[a_token(1, "a")])
+    after = a_standing(before.registry, version=2, tokens=[a_token(1, "b")])
+    held = OpenElection(before, None, None)  # type: ignore[arg-type]
+    token = before.holds(1, now)
+    assert token is not None
+
+    def changing(token: Token, gathering: Gathering, received_at: datetime) -> Steps[list[Waiting]]:
+        held.standing = after
+        return prepare(token, gathering, received_at)
+
+    monkeypatch.setattr(push_door, "prepare", changing)
+    async with Turns().work(1, 0.0) as work:
+        body = Body([a_report("a-1").body], single=True)
+        gathering, waiting = await door._judge(held, token, body, now, work)
+    assert waiting == []
+    (outcome,) = await gathering.decided(Patience())
+    assert isinstance(outcome, Refusal)
+    assert outcome.code == "unit_forbidden"
