@@ -1,0 +1,246 @@
+"""A push WebSocket's turns, without a network: what is read, decided and left alone in each, and who pays for it."""
+
+import asyncio
+import json
+from typing import Any, cast
+
+import pytest
+
+from gateway.election.outcome import Refusal, Retry
+from gateway.journal.admission import CreditBank
+from gateway.journal.elections import Token
+from gateway.journal.writer import BatchWriter
+from gateway.metrics import PushMetrics
+from gateway.web import push_socket
+from gateway.web.push_socket import (
+    AWAY_S,
+    DISCARDED_MAX,
+    IMMEDIATE_MAX,
+    TURN,
+    UNSENT_TEXT_MAX,
+    WAITING_MAX,
+    PushSocket,
+)
+from gateway.web.sender_allowance import WORK_BURST_S, WORK_SHARE, SenderAllowance
+from gateway.wire.frames import TEXT
+from gateway.wire.session import PushSession
+from tests.journal.makers import a_report, a_standing
+from tests.journal.memory import MemoryJournal
+from tests.web.test_websocket import Transport, masked
+
+CREDIT = 64
+TICK_S = 1e-4
+"""By how much a clock moves on each time that it is looked at."""
+
+
+class Door:
+    """A push socket after its greeting, its writer, and a transport that only notes."""
+
+    def __init__(self, credit: int = CREDIT) -> None:
+        standing = a_standing()
+        self.writer = BatchWriter(
+            MemoryJournal(),
+            standing,
+            self._renew,
+            PushMetrics(),
+            pending_max=1000,
+            batch_max=100,
+            on_availability=lambda _: None,
+        )
+        self.bank = CreditBank(credit, self.writer.room)
+        self.allowance = SenderAllowance()
+        token = Token(1, frozenset({"no"}), "sender", None, standing.registry)
+        self.socket = PushSocket(
+            lambda: standing, token, self.writer, self.bank, PushMetrics(), self.allowance
+        )
+        self.transport = Transport()
+        self.socket._socket._transport = cast("asyncio.Transport", self.transport)
+        self.socket._session = PushSession(self.bank.enter(self.socket, 1), rehearsal=False)
+
+    async def _renew(self) -> Any:
+        raise NotImplementedError
+
+    def send(self, *reports: bytes) -> None:
+        """Have some frames of reports arrive."""
+        frames = [
+            b'{"type":"report","id":%d,"report":%s}' % (place, raw) for place, raw in enumerate(reports)
+        ]
+        self.socket._socket.feed_data(b"".join(masked(TEXT, frame) for frame in frames))
+
+    def turns(self) -> float | None:
+        """Have turns until there is nothing to do, or a pause; return that."""
+        while (pause_s := self.socket._take_turn()) == 0.0:
+            pass
+        return pause_s
+
+    @property
+    def answers(self) -> list[Any]:
+        """What is settled and not sent."""
+        return [outcome for _, outcome, _ in self.socket._settled]
+
+    def answered(self) -> None:
+        """Have what is settled sent."""
+        for _ in self.socket._result_frames():
+            pass
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that moves on a little each time that it is looked at."""
+    now = [0.0]
+
+    def tick() -> float:
+        now[0] += TICK_S
+        return now[0]
+
+    monkeypatch.setattr(push_socket, "perf_counter", tick)
+    return now
+
+
+def revisions(*numbers: int) -> list[bytes]:
+    return [a_report("a-1", number).body for number in numbers]
+
+
+def test_a_turn_ends_after_some_frames_and_the_rest_has_the_next() -> None:
+    """However much has arrived."""
+    door = Door()
+    door.send(*revisions(*range(1, CREDIT + 1)))
+    assert door.socket._take_turn() == 0.0
+    assert len(door.writer.room) == TURN // 2
+    assert door.turns() is None
+    assert len(door.writer.room) == CREDIT
+
+
+def test_what_was_allowed_when_sent_waits_for_credit_and_no_report_is_told_to_come_again() -> None:
+    """As answers leave, what waits is handed on, one for one, and in order."""
+    door = Door(credit=8)
+    door.send(*revisions(*range(1, 9)))
+    door.socket._session.grant(2)
+    assert door.turns() is None
+    assert (len(door.writer.room), door.answers) == (2, [])
+    for number in range(1, 9):
+        (waiting,) = door.writer.room.take(1)
+        assert waiting.valid.report.revision == number
+        door.socket.settle(waiting.key, Retry("test", 1.0))
+        door.answered()
+        door.socket._session.grant(2)
+        assert door.turns() is None
+        assert len(door.writer.room) == min(2, 8 - number)
+
+
+def test_reports_wait_while_postgres_is_away_but_not_for_ever() -> None:
+    """After AWAY_S all are answered `retry`, in order, and so is what comes then, until it is back."""
+    door = Door()
+    door.writer._available = False
+    door.send(*revisions(1, 2))
+    assert door.turns() is None
+    for second in range(round(AWAY_S) + 1):
+        door.socket.look(float(second))
+        assert door.turns() is None
+        assert door.answers == []
+    door.socket.look(AWAY_S + 2)
+    assert door.turns() is None
+    assert [(each.code, each.revision) for each in door.answers] == [
+        ("journal_unavailable", 1),
+        ("out_of_order", 2),
+    ]
+    door.answered()
+    door.writer._available = True
+    door.socket.look(AWAY_S + 3)
+    door.send(*revisions(3, 1, 2, 3))
+    assert door.turns() is None
+    assert [(each.code, each.revision) for each in door.answers] == [("out_of_order", 3)]
+    assert [each.valid.report.revision for each in door.writer.room.take(9)] == [1, 2, 3]
+
+
+def test_a_connection_whose_credit_was_taken_back_has_one_report_after_the_other_decided() -> None:
+    """So it is not left waiting by others who keep theirs."""
+    door = Door(credit=4)
+    door.send(*revisions(1, 2, 3))
+    door.bank.close()
+    door.bank.settle(door.socket)
+    door.socket._session.grant(0)
+    for number in (1, 2, 3):
+        assert door.turns() is None
+        (waiting,) = door.writer.room.take(9)
+        assert waiting.valid.report.revision == number
+        door.socket.settle(waiting.key, Retry("test", 1.0))
+        door.answered()
+        door.socket._session.grant(0)
+
+
+def test_what_waits_is_bounded_in_bytes_and_the_rest_stays_unread() -> None:
+    """While Postgres is away, large reports are left in the socket."""
+    door = Door()
+    door.writer._available = False
+    large = json.dumps({"unit": "a-1", "padding": "x" * 30_000}).encode()
+    for _ in range(20):
+        if door.transport.reading:
+            door.send(large)
+        assert door.turns() is None
+    assert not door.transport.reading
+    assert door.socket._session.waiting_bytes < WAITING_MAX + len(large)
+    assert door.socket._socket.kept < (64 << 10) + 2 * len(large)
+
+
+@pytest.mark.parametrize("raw", [b"{}", b'{"unit":"nowhere"}', b"[", b"\x00"], ids=str)
+def test_what_is_refused_is_charged_and_then_read_less_often(clock: list[float], raw: bytes) -> None:
+    """By the time that it took: a burst, and then a share of the time."""
+    door = Door()
+    frames = 10_000
+    for _ in range(frames):
+        door.send(raw)
+        clock[0] += door.turns() or 0.0
+        door.answered()
+    charged_s = frames * TICK_S
+    assert charged_s <= WORK_BURST_S + WORK_SHARE * clock[0] + TICK_S
+
+
+def test_good_reports_are_not_charged(clock: list[float]) -> None:
+    """However long they take."""
+    door = Door()
+    for number in range(1, 2000):
+        door.send(*revisions(number))
+        assert door.turns() is None
+        for waiting in door.writer.room.take(9):
+            door.socket.settle(waiting.key, Retry("test", 1.0))
+        door.answered()
+        door.socket._session.grant(CREDIT)
+    assert door.allowance.work.full(clock[0])
+
+
+def test_explanations_that_nobody_takes_are_bounded() -> None:
+    """No more is read or decided until they have left."""
+    door = Door()
+    wrong = json.dumps({"unit": "a-1", **{f"member-{number}": "x" * 100 for number in range(200)}}).encode()
+    for _ in range(IMMEDIATE_MAX):
+        if door.transport.reading:
+            door.send(wrong)
+        door.turns()
+    assert not door.transport.reading
+    explained = sum(
+        len(each.detail) + len(each.path)
+        for answer in door.answers
+        if isinstance(answer, Refusal)
+        for each in answer.violations
+    )
+    assert UNSENT_TEXT_MAX <= explained < UNSENT_TEXT_MAX + (32 << 10)
+    before = len(door.answers)
+    door.answered()
+    door.turns()
+    assert 0 < len(door.answers) <= before
+
+
+def test_what_is_still_sent_while_a_connection_ends_is_thrown_away_and_after_a_while_unread() -> None:
+    """So a flood costs nothing while what was handed on is answered."""
+    door = Door()
+    door.send(*revisions(1))
+    door.turns()
+    door.socket.end(1008, "over")
+    large = b'{"padding":"' + b"x" * 50_000 + b'"}'
+    for _ in range(DISCARDED_MAX // len(large) + 2):
+        door.send(large)
+        door.turns()
+    assert (len(door.writer.room), door.answers) == (1, [])
+    door.send(*revisions(2) * 100)
+    assert (door.socket._socket.kept, door.transport.reading) == (0, True)
