@@ -242,6 +242,25 @@ def election_close(election: _ElectionName, config: Config) -> None:
     run(act())
 
 
+@election_app.command("raise-revisions")
+@_with_database
+def election_raise_revisions(
+    election: _ElectionName,
+    unit: Annotated[str, typer.Argument(help="the unit's identifier")],
+    config: Config,
+) -> None:
+    """Raise the ceiling of a unit's revisions by a step above its current one, and print both."""
+
+    async def act() -> None:
+        from gateway.journal.administration import administration
+
+        async with administration(database_url(config), author()) as administered:
+            raised = await administered.raise_revisions(election, unit)
+            typer.echo(f"{unit}\tat revision {raised.current}\tup to {raised.ceiling}")
+
+    run(act())
+
+
 @token_app.command("issue")
 @_with_database
 def token_issue(

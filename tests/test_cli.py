@@ -27,6 +27,7 @@ PROMISED = {
     "election list",
     "election embargo",
     "election close",
+    "election raise-revisions",
     "token issue",
     "token list",
     "token revoke",
@@ -283,6 +284,16 @@ def test_an_election_is_closed(cli: CommandLine, loaded: str) -> None:
         cli.good("election", "close", loaded)
         assert "\tclosed\t" in cli.good("election", "list")
     (cli("election", "close", "nowhere")).told(1, "nowhere")
+
+
+def test_the_ceiling_of_a_unit_is_shown_beside_its_revision(cli: CommandLine, loaded: str) -> None:
+    """Also where it need not be raised."""
+    assert (
+        cli.good("election", "raise-revisions", loaded, "0604-0001")
+        == "0604-0001\tat revision 0\tup to 2000000000\n"
+    )
+    (cli("election", "raise-revisions", loaded, "0604")).told(1, "'0604' is not a unit")
+    (cli("election", "raise-revisions", "nowhere", "0604-0001")).told(1, "nowhere")
 
 
 # Tokens.

@@ -47,6 +47,8 @@ DROP TABLE item_without_gateway;
 DROP TABLE file;
 """
 """Converts a file whose items name no gateway; the first gateway that is used for their election takes them over."""
+ABOVE_CEILING = "revision_above_ceiling"
+"""Code of the violation of a revision that is above the ceiling of its unit."""
 BUSY_S = 10.0
 """How long another process that holds the file is waited for."""
 
@@ -236,9 +238,21 @@ class Outbox:
         return len(held)
 
     def last_revision(self, to: Destination, unit: str) -> int:
-        """Return the highest revision of a unit that was handed over; 0 for none."""
-        query = "SELECT max(revision) FROM item WHERE gateway = ? AND election = ? AND unit = ?"
-        return self._db.execute(query, (to.gateway, to.election, unit)).fetchone()[0] or 0
+        """Return the revision after which the next report of a unit is numbered; 0 where there is none.
+
+        It is the highest one that was handed over, or that the gateway named as the current one. One that was refused
+        because it is above the unit's ceiling does not count: what follows it would be refused too, and other figures
+        may replace it under the same number.
+        """
+        query = "SELECT revision, answer FROM item WHERE gateway = ? AND election = ? AND unit = ?"
+        last = 0
+        for revision, encoded in self._db.execute(query, (to.gateway, to.election, unit)):
+            answer = _decoded(encoded) if encoded is not None else None
+            if answer is None:
+                last = max(last, revision)
+            elif all(each["code"] != ABOVE_CEILING for each in answer.violations):
+                last = max(last, revision, answer.current_revision or 0)
+        return last
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -29,6 +29,10 @@ REASONS: tuple[str, ...] = Reason.__args__  # type: ignore[attr-defined]
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
 Revision = Annotated[int, msgspec.Meta(ge=1, le=COUNT_MAX)]
+REVISION_CEILING = 2_000_000_000
+"""Highest revision of a unit, until an operator raises it for that unit. Revisions may be Unix seconds until 2033."""
+REVISION_STEP = 1_000_000
+"""How far above a unit's current revision its ceiling is raised."""
 
 CHAIN_START = bytes(32)
 """The chain before the first publication: 32 zero bytes."""

@@ -10,14 +10,14 @@ Knows nothing of state: whether a revision is stale is the journal's to say.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 import orjson
 
 from gateway.election.registry import COUNT_MAX, Area, NoOffset, Registry, read_time
-from gateway.election.report import REASONS, STATUSES, Report, canonical, digest_of
+from gateway.election.report import REASONS, REVISION_CEILING, STATUSES, Report, canonical, digest_of
 from gateway.errors import MalformedDocument
 
 REPORT_MAX = 64 << 10
@@ -140,12 +140,17 @@ class Scope:
 
 
 class Validator:
-    """Judges reports against one registry. Immutable, so it may be shared."""
+    """Judges reports against one registry. Immutable, so it may be shared.
 
-    def __init__(self, registry: Registry) -> None:
+    `ceilings` are the highest revisions of units for which an operator has raised them. None: they are not known, as
+    in a client, and no report is refused because of them.
+    """
+
+    def __init__(self, registry: Registry, ceilings: Mapping[str, int] | None = None) -> None:
         self.registry = registry
         self._categories = frozenset(registry.categories)
         self._objects_max = OBJECTS_MAX + 2 * len(registry.categories)
+        self._ceilings = ceilings
 
     def check(
         self, raw: bytes | memoryview, scope: Scope, budget: ExplanationBudget | None = None
@@ -171,11 +176,18 @@ class Validator:
             return self._explain(raw, document, scope, budget)
         if report.unit not in scope:
             return _forbidden(report.unit, report.revision)
+        if report.revision > REVISION_CEILING and report.revision > self._ceiling(report.unit):
+            return self._explain(raw, document, scope, budget)
         if not self._adds_up(report, unit):
             return self._explain(raw, document, scope, budget)
         if not _told_once(raw, body) and next(self._broken(raw), None):
             return self._explain(raw, document, scope, budget)
         return ValidReport(report, body, digest_of(body))
+
+    def _ceiling(self, unit: object) -> int:
+        if self._ceilings is None:
+            return COUNT_MAX
+        return self._ceilings.get(unit, REVISION_CEILING) if isinstance(unit, str) else REVISION_CEILING
 
     def _adds_up(self, report: Report, unit: Area) -> bool:
         ballot = unit.ballot
@@ -209,7 +221,8 @@ class Validator:
         except _TooManyObjects:
             yield Violation("report_too_large", "$", f"more than {self._objects_max} objects in one report")
         else:
-            yield from _violations(exact, self.registry)
+            unit = exact.get("unit") if isinstance(exact, dict) else None
+            yield from _violations(exact, self.registry, self._ceiling(unit))
 
 
 def read_json(raw: bytes | memoryview) -> Any:
@@ -364,14 +377,14 @@ def _text_size(violation: Violation) -> int:
     return len(violation.path.encode()) + len(violation.detail.encode())
 
 
-def _violations(report: object, registry: Registry) -> Iterator[Violation]:
+def _violations(report: object, registry: Registry, ceiling: int = COUNT_MAX) -> Iterator[Violation]:
     if not isinstance(report, _Members):
         yield Violation("wrong_type", "$", f"a report is an object, not {_shown(report)}")
         return
     yield from _object(report, "$", _REQUIRED, _MEMBERS)
     unit = report.get("unit")
     yield from _member(report, "unit", lambda value: _unit(value, registry))
-    yield from _member(report, "revision", _revision)
+    yield from _member(report, "revision", lambda value: _revision(value, ceiling))
     yield from _member(report, "counted_at", _time)
     yield from _member(report, "status", lambda value: _one_of(value, STATUSES, "status"))
     yield from _member(report, "reason", lambda value: _one_of(value, REASONS, "reason"))
@@ -425,9 +438,14 @@ def _unit(value: object, registry: Registry) -> tuple[str, str] | None:
     return "unknown_unit", f"{_shown(value)} is not in the registry"
 
 
-def _revision(value: object) -> tuple[str, str] | None:
-    if type(value) is int and 1 <= value <= COUNT_MAX:
+def _revision(value: object, ceiling: int) -> tuple[str, str] | None:
+    if type(value) is int and 1 <= value <= ceiling:
         return None
+    if type(value) is int and ceiling < value <= COUNT_MAX:
+        return (
+            "revision_above_ceiling",
+            f"expected at most {ceiling}, not {value}; an operator of the election can raise this unit's ceiling",
+        )
     if type(value) is int or isinstance(value, _Huge):
         return "revision_out_of_range", f"expected 1 to {COUNT_MAX}, not {value}"
     return "wrong_type", f"expected an integer, not {_shown(value)}"

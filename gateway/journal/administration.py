@@ -1,4 +1,4 @@
-"""Administrative acts: registries, embargo, closing, tokens.
+"""Administrative acts: registries, embargo, closing, tokens, ceilings of revisions.
 
 Each takes the head lock of its election, as an append does, raises the election's version and is recorded with time
 and author. So no report is ever accepted by rules that had already changed.
@@ -15,7 +15,8 @@ import asyncpg
 import msgspec
 import orjson
 
-from gateway.election.registry import Registry, differences, read_registry
+from gateway.election.registry import COUNT_MAX, Registry, differences, read_registry
+from gateway.election.report import REVISION_CEILING, REVISION_STEP
 from gateway.errors import ElectionStarted, ElectionUnknown, JournalUnavailable, Refused
 from gateway.journal.connection import (
     ACT,
@@ -78,6 +79,13 @@ class IssuedToken(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"IssuedToken(key={self.key})"
+
+
+class RevisionCeiling(msgspec.Struct, frozen=True):
+    """The current revision of a unit, 0 for none, and the highest that it may have."""
+
+    current: int
+    ceiling: int
 
 
 class HeldReport(msgspec.Struct, frozen=True):
@@ -181,6 +189,40 @@ class Administration:
                     "UPDATE head SET closed_at = clock_timestamp() WHERE election = $1", held.key
                 )
                 await self._changed(held.key, "close", f"after {held.accepted} reports")
+
+    async def raise_revisions(self, election: str, unit: str) -> RevisionCeiling:
+        """Raise the ceiling of a unit's revisions to REVISION_STEP above its current one, and return both.
+
+        It changes nothing where the ceiling is that high already; so repeating it does not use up the numbers that are
+        left. Raises Refused for what is no unit, and where the current revision is the highest number there is.
+        """
+        async with self._act(election) as held:
+            if unit not in held.registry.units:
+                raise Refused(f"{unit!r} is not a unit of {election}")
+            row = await self._connection.fetchrow(
+                "SELECT (SELECT max(r.revision) FROM report r WHERE r.election = $1 AND r.unit = $2),"
+                " (SELECT c.ceiling FROM revision_ceiling c WHERE c.election = $1 AND c.unit = $2)",
+                held.key,
+                unit,
+            )
+            assert row is not None
+            current, ceiling = row[0] or 0, row[1] or REVISION_CEILING
+            if current == COUNT_MAX:
+                raise Refused(
+                    f"unit {unit} is at revision {current}, the highest there is: no report can follow it"
+                )
+            wanted = min(current + REVISION_STEP, COUNT_MAX)
+            if wanted <= ceiling:
+                return RevisionCeiling(current, ceiling)
+            await self._connection.execute(
+                "INSERT INTO revision_ceiling (election, unit, ceiling) VALUES ($1, $2, $3)"
+                " ON CONFLICT (election, unit) DO UPDATE SET ceiling = excluded.ceiling",
+                held.key,
+                unit,
+                wanted,
+            )
+            await self._changed(held.key, "revisions", f"unit {unit}, at {current}: up to {wanted}")
+        return RevisionCeiling(current, wanted)
 
     async def issue_token(
         self,

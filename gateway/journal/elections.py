@@ -59,7 +59,7 @@ class Standing:
         self.key = row.key
         self.version = row.version
         self.registry = row.registry
-        self.validator = Validator(row.registry)
+        self.validator = Validator(row.registry, row.ceilings)
         self.publish_from = row.publish_from
         self.released = row.released
         self.closed = row.closed

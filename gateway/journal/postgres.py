@@ -5,7 +5,7 @@ One append is one call of one function in the database, which takes the election
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -86,6 +86,8 @@ class ElectionRow(msgspec.Struct, frozen=True):
     released: bool
     closed: bool
     tokens: Sequence[TokenRow]
+    ceilings: Mapping[str, int] = {}
+    """The highest revision of each unit for which it was raised."""
 
 
 class StoredReport(msgspec.Struct, frozen=True):
@@ -216,6 +218,7 @@ class PostgresJournal:
                 )
                 for each in tokens
             ],
+            ceilings=dict(zip(row["ceiling_units"], row["ceilings"], strict=True)),
         )
 
     async def current_report(self, election: int, unit: str) -> StoredReport | None:
@@ -304,7 +307,9 @@ async def _election(connection: Connection, identifier: str) -> tuple[asyncpg.Re
     """
     for _ in range(READ_AGAIN_MAX):
         row = await connection.fetchrow(
-            "SELECT e.key, e.registry, h.version, m.publish_from, m.released_at, h.closed_at"
+            "SELECT e.key, e.registry, h.version, m.publish_from, m.released_at, h.closed_at,"
+            " ARRAY(SELECT c.unit FROM revision_ceiling c WHERE c.election = e.key ORDER BY c.unit) AS ceiling_units,"
+            " ARRAY(SELECT c.ceiling FROM revision_ceiling c WHERE c.election = e.key ORDER BY c.unit) AS ceilings"
             " FROM election e JOIN head h ON h.election = e.key JOIN embargo m ON m.election = e.key"
             " WHERE e.id = $1",
             identifier,

@@ -277,6 +277,34 @@ def test_a_report_that_a_newer_one_overtook_has_no_receipt(desk: Desk) -> None:
     assert "no receipt: unit 0604-0001, revision 3: a newer one, 5, is in already" in said
 
 
+def test_after_somebody_used_up_a_unit_s_revisions_its_file_is_handed_in_until_it_has_a_receipt(
+    desk: Desk, gateway: Gateway
+) -> None:
+    """The number comes from the gateway's answers, also where this desk has sent for the unit before."""
+    unnumbered = a_report(votes=11)
+    del unnumbered["revision"]
+    assert desk.push(desk.file("first.json", a_report()))[0] == 0
+    own, desk.outbox = desk.outbox, desk.directory / "another.db"
+    assert desk.push(desk.file("high.json", a_report(revision=2_000_000_000, votes=99)))[0] == 0
+    desk.outbox = own
+    file = desk.file("true.json", unnumbered)
+    for words in (
+        "a newer one, 2000000000, is in already",
+        "at most 2000000000, not 2000000001; an operator",
+    ):
+        status, said = desk.push(file)
+        assert (status, words in said) == (1, True), said
+    asyncio.run(raise_revisions(gateway, desk.to.election))
+    status, said = desk.push(file)
+    assert (status, "1 receipts" in said) == (0, True), said
+    assert [(each["revision"], each["outcome"]) for each in desk.answers()][-1] == ("2000000001", "accepted")
+
+
+async def raise_revisions(gateway: Gateway, election: str) -> None:
+    async with gateway.administration() as acts:
+        await acts.raise_revisions(election, "0604-0001")
+
+
 def test_a_wrong_token_is_said_and_the_counts_wait(desk: Desk) -> None:
     file = desk.file("a.json", a_report())
     status, said = desk.push(file, VALGNATT_TOKEN="x" * 43)

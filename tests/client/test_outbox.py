@@ -69,6 +69,22 @@ def test_figures_that_were_refused_may_be_replaced_under_the_same_revision(path:
     outbox.close()
 
 
+def test_numbering_goes_on_after_what_the_gateway_named_and_below_what_was_too_high(path: Path) -> None:
+    """A newer revision of another sender is learned from `stale_revision`; one above the ceiling does not count."""
+    outbox = Outbox(path)
+    outbox.add(HERE, [("1-1", 3, b"{}"), ("1-1", 2_100_000_000, b"{}"), ("1-1", 4, b"{}")])
+    stale = Answer("refused", code="stale_revision", current_revision=2_000_000_000)
+    above = Answer("refused", code="invalid_report", violations=({"code": "revision_above_ceiling"},))
+    for item, answer in zip(list(outbox.waiting(HERE)), (Answer("accepted"), above, None), strict=True):
+        if answer is not None:
+            outbox.answered(item.key, answer)
+    assert outbox.last_revision(HERE, "1-1") == 4
+    (waiting,) = outbox.waiting(HERE)
+    outbox.answered(waiting.key, stale)
+    assert outbox.last_revision(HERE, "1-1") == 2_000_000_000
+    outbox.close()
+
+
 def test_the_numbers_that_a_file_was_given_are_kept_by_its_content(path: Path) -> None:
     outbox = Outbox(path)
     outbox.add(HERE, [("1-1", 3, b"{}"), ("1-2", 1, b"{}")], b"x")

@@ -791,6 +791,46 @@ def test_the_whole_country_is_told_which_unit_is_unknown() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("unit", "revision", "ceiling"),
+    [
+        ("a-1-1", 2_000_000_000, None),
+        ("a-1-1", 2_000_000_001, 2_000_000_000),
+        ("a-1-1", COUNT_MAX, 2_000_000_000),
+        ("a-2", 2_001_000_000, None),
+        ("a-2", 2_001_000_001, 2_001_000_000),
+        ("b-2", COUNT_MAX, None),
+    ],
+)
+def test_a_revision_above_the_ceiling_of_its_unit_is_refused(
+    unit: str, revision: int, ceiling: int | None
+) -> None:
+    """The ceiling is 2 000 000 000 where no other is given for the unit; the detail names it and who can raise it."""
+    validator = Validator(REGISTRY, {"a-2": 2_001_000_000, "b-2": COUNT_MAX})
+    judged = validator.check(
+        compact(a_report(unit, revision=revision, counts={})), Scope(REGISTRY, frozenset({"no"}))
+    )
+    if ceiling is None:
+        assert isinstance(judged, ValidReport)
+        return
+    assert isinstance(judged, Invalid)
+    (violation,) = judged.violations
+    assert (violation.code, violation.path) == ("revision_above_ceiling", "$.revision")
+    assert f"at most {ceiling}, not {revision}; an operator" in violation.detail
+    assert (judged.unit, judged.revision) == (unit, revision)
+
+
+def test_a_revision_above_the_ceiling_is_named_beside_all_else_that_is_wrong() -> None:
+    """Also where the unit is unknown or no text."""
+    validator, scope = Validator(REGISTRY, {}), Scope(REGISTRY, frozenset({"no"}))
+    for unit, code in (("a-2", "unknown_status"), ("nowhere", "unknown_unit"), (["a-1"], "wrong_type")):
+        judged = validator.check(
+            json.dumps(a_report(revision=COUNT_MAX, status="none") | {"unit": unit}).encode(), scope
+        )
+        assert isinstance(judged, Invalid)
+        assert {code, "revision_above_ceiling"} <= {violation.code for violation in judged.violations}
+
+
 def test_a_registry_of_another_election_judges_by_its_own_facts() -> None:
     """The same report is good in one election and not in another."""
     other = read_registry({**DOCUMENT, "election": {**DOCUMENT["election"], "categories": ["postal"]}})

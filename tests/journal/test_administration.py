@@ -11,7 +11,7 @@ import pytest
 
 from gateway.errors import ElectionStarted, ElectionUnknown, MalformedRegistry, Refused
 from gateway.journal.administration import TOKEN_PREFIX, Administration, administration
-from gateway.journal.connection import Connection, VersionChanged
+from gateway.journal.connection import Connection, Unstorable, VersionChanged
 from gateway.journal.postgres import PostgresJournal
 from tests.conftest import Database
 from tests.journal.conftest import AUTHOR
@@ -301,6 +301,85 @@ async def test_acts_on_an_election_that_is_not_there_say_so(acts: Administration
     ):
         with pytest.raises(ElectionUnknown):
             await act
+
+
+# Ceilings of revisions.
+
+
+async def test_a_ceiling_is_raised_one_step_above_the_current_revision(
+    acts: Administration, journal: PostgresJournal, owner: Connection
+) -> None:
+    """Again only once reports have come up to it; each is an act with author and figures, and another version."""
+    election = await acts.load_election(a_registry())
+    key = (await journal.election(election)).key
+    assert (await journal.election(election)).ceilings == {}
+    current, version = 2_000_000_000, 1
+    for number in range(3):
+        await append(journal, key, version, a_report(revision=current))
+        for _ in range(2):
+            raised = await acts.raise_revisions(election, "a-1")
+            assert (raised.current, raised.ceiling) == (current, current + 1_000_000)
+        row = await journal.election(election)
+        assert (row.ceilings, row.version) == ({"a-1": raised.ceiling}, number + 2)
+        current, version = raised.ceiling, row.version
+    assert (await acts_of(owner, election))[1:] == [
+        ("revisions", AUTHOR, f"unit a-1, at {each}: up to {each + 1_000_000}")
+        for each in (2_000_000_000, 2_001_000_000, 2_002_000_000)
+    ]
+
+
+async def test_a_ceiling_that_is_high_enough_stays_where_it_is(
+    acts: Administration, journal: PostgresJournal, owner: Connection
+) -> None:
+    """Without an act: so nobody uses up numbers by repeating it."""
+    election = await acts.load_election(a_registry())
+    await accept(journal, election, "a-1")
+    for unit, current in (("a-1", 1), ("a-2", 0)):
+        raised = await acts.raise_revisions(election, unit)
+        assert (raised.current, raised.ceiling) == (current, 2_000_000_000)
+    row = await journal.election(election)
+    assert (row.ceilings, row.version) == ({}, 1)
+    assert len(await acts_of(owner, election)) == 1
+
+
+async def test_only_a_unit_has_a_ceiling(acts: Administration) -> None:
+    """Neither an area above it nor another name; an election that is not there is named."""
+    election = await acts.load_election(a_registry())
+    for area in ("a", "no", "nowhere"):
+        with pytest.raises(Refused, match=f"'{area}' is not a unit"):
+            await acts.raise_revisions(election, area)
+    with pytest.raises(ElectionUnknown):
+        await acts.raise_revisions("none", "a-1")
+
+
+async def test_a_ceiling_ends_at_the_highest_number_there_is(
+    acts: Administration, journal: PostgresJournal, owner: Connection
+) -> None:
+    """The last step is shorter; after the last number the act is refused, and says that nothing can follow."""
+    election = await acts.load_election(a_registry())
+    key = (await journal.election(election)).key
+    await owner.execute("INSERT INTO revision_ceiling VALUES ($1, 'a-1', 2147000000)", key)
+    await append(journal, key, 1, a_report(revision=2_147_000_000))
+    assert (await acts.raise_revisions(election, "a-1")).ceiling == 2_147_483_647
+    await append(journal, key, 2, a_report(revision=2_147_483_647))
+    with pytest.raises(Refused, match="no report can follow"):
+        await acts.raise_revisions(election, "a-1")
+
+
+async def test_the_database_refuses_what_is_above_the_ceiling_from_every_writer(
+    acts: Administration, journal: PostgresJournal
+) -> None:
+    """Also from a process that knows nothing of ceilings; what is below is decided as ever."""
+    election = await acts.load_election(a_registry())
+    key = (await journal.election(election)).key
+    for revision in (2_000_000_001, 2_147_483_647):
+        with pytest.raises(Unstorable):
+            await append(journal, key, 1, a_report(revision=revision))
+    assert (await append(journal, key, 1, a_report(revision=2_000_000_000))).sequences == [1]
+    await acts.raise_revisions(election, "a-1")
+    assert (await append(journal, key, 2, a_report(revision=2_001_000_000))).sequences == [2]
+    with pytest.raises(Unstorable):
+        await append(journal, key, 2, a_report("a-2", revision=2_000_000_001))
 
 
 # Tokens.

@@ -194,7 +194,10 @@ async def decide(subject: Subject, *reports: ValidReport) -> list[tuple[Any, ...
 TABLE: dict[str, tuple[list[list[tuple[str, int, int]]], list[tuple[Any, ...]]]] = {
     # batches of (unit, revision, votes), and what is decided about the last of them
     "a first report, of any revision, is accepted": ([[("a-1", 7, 1)]], [("accepted", 1)]),
-    "the highest revision of all is accepted": ([[("a-1", 2_147_483_647, 1)]], [("accepted", 1)]),
+    "the highest revision below every ceiling is accepted": (
+        [[("a-1", 2_000_000_000, 1)]],
+        [("accepted", 1)],
+    ),
     "a revision above the current one is accepted, gap or not": (
         [[("a-1", 1, 1)], [("a-1", 2, 1)], [("a-1", 9, 1)]],
         [("accepted", 3)],

@@ -99,6 +99,28 @@ async def test_a_migrated_database_is_left_alone(database: Database) -> None:
     assert await applied(database.url) == NAMES
 
 
+async def test_units_above_the_ceiling_of_before_go_on_with_one_of_their_own(database: Database) -> None:
+    """What was accepted under an earlier version stays below its unit's ceiling, so it is answered as a duplicate."""
+    number, name = next((number, name) for number, name, _ in migrations() if "revision_ceiling" in name)
+    async with administration(database.url, "test") as acts:
+        election = await acts.load_election(a_registry())
+    async with connected(database.url) as owner:
+        await owner.execute(
+            "DROP TRIGGER report_revision ON report; DROP FUNCTION refuse_revision; DROP TABLE revision_ceiling"
+        )
+        await owner.execute("DELETE FROM migration WHERE number = $1", number)
+        await owner.execute(
+            "INSERT INTO report (election, sequence, unit, revision, received_at, accepted_at, digest, chain, body)"
+            " SELECT e.key, row_number() OVER (), unit, revision, now(), now(), '', '', '' FROM election e, (VALUES"
+            " ('low', 2000000000), ('high', 2000000001), ('high', 2100000000), ('last', 2147483647))"
+            " AS v (unit, revision) WHERE e.id = $1",
+            election,
+        )
+        assert await migrate(database.url) == [name]
+        rows = await owner.fetch("SELECT unit, ceiling FROM revision_ceiling ORDER BY unit")
+    assert [tuple(row) for row in rows] == [("high", 2_101_000_000), ("last", 2_147_483_647)]
+
+
 async def test_a_migration_with_another_content_is_refused(database: Database) -> None:
     """A file that was changed after it was applied would leave databases that differ."""
     async with connected(database.url) as connection:

@@ -133,6 +133,31 @@ async def test_a_revision_with_other_figures_is_answered_409(
         assert problem["current_revision"] == 2
 
 
+async def test_a_unit_whose_revisions_are_used_up_comes_back_in_every_process_at_once(
+    gateway: Gateway, http: aiohttp.ClientSession, sender: Sender
+) -> None:
+    """Once an operator has raised its ceiling. What has a receipt keeps it, and no other unit is concerned."""
+    await pushed(http, sender, a_report())
+    highest = a_report(revision=2_000_000_000, votes=99)
+    first = (await push(http, sender, highest)).document
+    assert first["outcome"] == "accepted"
+    honest = a_report(revision=2_000_000_001, votes=20)
+    problem = (await push(http, sender, honest)).problem(422, "invalid_report")
+    (violation,) = problem["violations"]
+    assert (violation["code"], violation["path"]) == ("revision_above_ceiling", "$.revision")
+    assert "at most 2000000000" in violation["detail"]
+    async with gateway.administration() as acts:
+        await acts.raise_revisions(sender.election, UNIT)
+    statuses = []
+    for session in await connections(sender, 8):
+        statuses.append((await push(session, sender, honest)).status)
+        await session.close()
+    assert statuses == [201] + [200] * 7
+    assert (await push(http, sender, highest)).document == {**first, "outcome": "duplicate"}
+    other = a_report(OTHER_UNIT, revision=2_000_000_001)
+    (await push(http, sender, other)).problem(422, "invalid_report")
+
+
 async def test_a_closed_election_takes_no_more_but_still_knows_its_receipts(
     gateway: Gateway, http: aiohttp.ClientSession, sender: Sender
 ) -> None:
