@@ -96,7 +96,12 @@ async def _make_table(connection: Connection) -> None:
                 " digest text NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
             )
             return
-        except (asyncpg.UniqueViolationError, asyncpg.DuplicateObjectError):
+        except (
+            asyncpg.UniqueViolationError,
+            asyncpg.DuplicateObjectError,
+            asyncpg.DuplicateSchemaError,
+            asyncpg.DuplicateTableError,
+        ):
             if attempt == ATTEMPTS:
                 raise
 
