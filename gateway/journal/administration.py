@@ -33,6 +33,8 @@ from gateway.journal.postgres import registry_of
 TOKEN_PREFIX = "vgn_"  # noqa: S105 - a mark by which scanners for secrets know one, not a secret
 
 
+NOTIFY_S = 2.0
+"""What the notification of an act may take; without it, push processes see the act within a second."""
 _LOCALLY = (
     "committed on the primary, but its wait for the synchronous standby was cut short: a failover can still lose it."
     " Repeat the command once the standby is back; it changes nothing twice, and then ends without this message"
@@ -377,12 +379,18 @@ class Administration:
     async def _notify(self) -> None:
         """Wake the push processes after an act that changed something; they also look by themselves each second.
 
-        Not within the act's transaction: a full queue of notifications would make it fail.
+        Not within the act's transaction: a full queue of notifications would make it fail. The act is committed, so
+        nothing that goes wrong here is its error, and this commit waits for no standby.
         """
         if self._news:
             self._news = False
-            with suppress(asyncpg.PostgresError):
-                await self._connection.execute("SELECT pg_notify($1, $2)", CHANNEL, ACT)
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+                await self._connection.execute(
+                    "SELECT set_config('synchronous_commit', 'local', true), pg_notify($1, $2)",
+                    CHANNEL,
+                    ACT,
+                    timeout=NOTIFY_S,
+                )
 
     @asynccontextmanager
     async def _act(self, election: str) -> AsyncIterator[_Locked]:

@@ -481,6 +481,25 @@ async def test_an_act_whose_wait_for_the_standby_is_cancelled_is_an_error(
             await act(waiting, election, token)
 
 
+async def test_an_act_is_not_held_up_by_its_notification(
+    first: str, owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the standby goes right after the act, the notification does not wait for it."""
+    async with administration(first, "test") as acts:
+        election = await acts.load_election(a_registry())
+        notify = Administration._notify
+        told = []
+
+        async def notify_without_standby(acting: Administration) -> None:
+            async with standby_missing(first, owner):
+                await notify(acting)
+                told.append(await waiting_for_standby(owner))
+
+        monkeypatch.setattr(Administration, "_notify", notify_without_standby)
+        await acts.close_election(election)
+        assert told == [None]
+
+
 async def test_a_token_that_a_failover_could_lose_is_not_told(first: str, owner: Connection) -> None:
     """The error names it by its number, so that it can be revoked."""
     async with administration(first, "test") as acts:
