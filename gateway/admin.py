@@ -4,13 +4,21 @@ It speaks for all processes, asks them when it is asked, and answers also while 
 how processes are kept: health and metrics come in as callables.
 """
 
+import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import orjson
 from aiohttp import web
+
+from gateway.web.answers import harden, problems
+from gateway.web.protocol import ProblemHandler
+
+_requests = logging.getLogger("gateway.requests")
 
 
 @asynccontextmanager
@@ -37,15 +45,20 @@ async def admin_port(
             body=text.encode(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
 
-    app = web.Application()
+    app = web.Application(middlewares=[problems(lambda _: None)])
+    app.on_response_prepare.append(harden)
     app.add_routes(
         [web.get("/health/live", live), web.get("/health/ready", ready), web.get("/metrics", measured)]
     )
-    runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
+    assert runner.server is not None
+    loop = asyncio.get_running_loop()
+    make = partial(ProblemHandler, runner.server, loop=loop, access_log=None, logger=_requests)
     try:
-        await web.SockSite(runner, sock).start()
+        server = await loop.create_server(make, sock=sock)
         yield
+        server.close()
     finally:
         await runner.cleanup()
 

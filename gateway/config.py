@@ -157,15 +157,30 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 4
     connections_max: Annotated[
-        int, _knob("connections of a process besides streams, also idle ones", "connections", ge=1)
+        int,
+        _knob(
+            "connections of a process besides streams; beyond it idle ones are closed first, those of senders last",
+            "connections",
+            ge=1,
+        ),
     ] = 10_000
     connections_per_address: Annotated[
         _Most | None,
         _knob(
-            "connections of one address, per process, besides streams; not of trusted proxies",
+            "connections of one address, per process, besides streams and from when they are accepted; not of"
+            " trusted proxies",
             "connections",
         ),
     ] = 1_000
+    ipv6_prefix: Annotated[
+        int,
+        _knob(
+            "bits of an IPv6 address that count as one address; a provider gives a customer 64 or fewer",
+            "bits",
+            ge=32,
+            le=128,
+        ),
+    ] = 64
     sockets_per_sender: Annotated[
         int, _knob("WebSockets of one token, per push process", "connections", ge=1, le=10_000)
     ] = 16

@@ -199,6 +199,18 @@ class DoorMetrics(ProcessMetrics):
             registry=self.registry,
         )  # fmt: skip
         self.refused_connections = {reason: refused.labels(reason) for reason in ("full", "address", "head")}
+        evicted = Counter(
+            "valgnatt_connections_evicted", "Connections closed to make room for others", ["reason"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.evicted_connections = {
+            reason: evicted.labels(reason)
+            for reason in ("full", "address", "handshakes", "files", "unread", "stalled", "input")
+        }
+        self.unread = Gauge(
+            "valgnatt_unread_bytes", "Bytes kept for connections that do not take their answers",
+            registry=self.registry,
+        )  # fmt: skip
         self.problems = Codes(
             "valgnatt_problems",
             "Requests answered with a problem document, by code",

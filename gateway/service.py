@@ -16,7 +16,6 @@ from functools import partial
 
 import structlog
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
 
 from gateway import logs, tracing
 from gateway.control import Control, listen_socket, supervised
@@ -28,7 +27,9 @@ from gateway.journal.connection import Pool, notifications, open_pool
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from gateway.metrics import DoorMetrics, FeedMetrics, PushMetrics, exposition, feel_loop
-from gateway.web.connections import HEAD_S, KEEPALIVE_S, Connections
+from gateway.web.accepting import Door, accepting
+from gateway.web.answers import ANY_ORIGIN
+from gateway.web.connections import KEEPALIVE_S, Connections
 from gateway.web.feed_door import FeedDoor
 from gateway.web.push_door import PushDoor
 from gateway.web.tls import Certificate, feed_certificate, push_certificate
@@ -36,28 +37,15 @@ from gateway.web.tls import Certificate, feed_certificate, push_certificate
 log = structlog.get_logger()
 
 
-class _OwnFaults(logging.Filter):
-    """Keeps what aiohttp logs of a request that is no HTTP out of the log: strangers knock on every open port."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether it is the gateway's own."""
-        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
-
-
-_requests = logging.getLogger("gateway.requests")
-_requests.addFilter(_OwnFaults())
-
 GOODBYE_S = 1.0
 """Of `drain_s`, what is left for saying goodbye, or a quarter of it where that is less."""
 ANNOUNCE_S = 1.0
 """How long the last commits may take to be announced at the end, in seconds."""
 FEED_NICE = 5
 """How much a feed process gives way to the others of its machine: readers never cost senders."""
-BACKLOG = 4096
-"""Connections the kernel holds until they are taken; the kernel's own limit may be lower."""
 _PROTOCOL = {
     "access_log": None,
-    "logger": _requests,
+    "logger": logging.getLogger("gateway.requests"),
     "keepalive_timeout": KEEPALIVE_S,
     "auto_decompress": False,
 }
@@ -156,7 +144,7 @@ async def feed_service(control: Control) -> None:
     """Show the record until told to stop, then send the readers away, spread over `drain_s`."""
     os.nice(FEED_NICE)
     config, metrics = control.config, FeedMetrics()
-    connections = Connections(config, metrics)
+    connections = Connections(config, metrics, ANY_ORIGIN)
     url = config.feed_database_url
     assert url is not None
     async with (
@@ -228,7 +216,7 @@ async def listening(
     connections: Connections,
     certificate: Certificate | None,
     metrics: DoorMetrics,
-) -> AsyncIterator[asyncio.Server]:
+) -> AsyncIterator[Door]:
     """Take connections on the door's port, shared with the other workers of the door."""
     config = control.config
     port = config.push_port if control.role == "push" else config.feed_port
@@ -240,16 +228,10 @@ async def listening(
         _tell_end(certificate, control.role, metrics)
         control.renew = partial(_renew, certificate, tls, control.role, metrics)
     try:
-        server = await asyncio.get_running_loop().create_server(
-            partial(connections.handler, runner.server, _PROTOCOL),
-            sock=listen_socket(config.host, port),
-            backlog=BACKLOG,
-            ssl=tls,
-            ssl_handshake_timeout=None if tls is None else HEAD_S,
-        )
-        control.listening(port)
-        yield server
-        server.close()
+        make = partial(connections.handler, runner.server, _PROTOCOL)
+        async with accepting(listen_socket(config.host, port), connections, make, tls) as open_door:
+            control.listening(port)
+            yield open_door
     finally:
         await runner.cleanup()
 

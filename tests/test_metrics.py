@@ -38,7 +38,7 @@ LABELS = {
     "process": r"supervisor|(push|feed)-\d+",
     "outcome": "accepted|duplicate|refused|retry",
     "code": "[a-z_]+",
-    "reason": "full|address|head",
+    "reason": "full|address|head|handshakes|files|unread|stalled|input",
     "state": "busy|idle",
     "door": "push|feed",
     "election": r"e\d+",

@@ -31,12 +31,22 @@ _TITLES = {
     409: "Conflict",
     413: "Too large",
     415: "Unsupported type",
+    417: "Expectation failed",
     422: "The report is refused",
     426: "Upgrade required",
     429: "Too much at once",
+    431: "The head of the request is too large",
     500: "Internal error",
     503: "Not available now",
+    504: "The answer took too long",
 }
+_REFUSED = {
+    404: ("not_found", "there is nothing at this path"),
+    405: ("method_not_allowed", "this path does not take this method; Allow lists those that it takes"),
+    413: ("too_large", "the request is too large"),
+    417: ("expectation_failed", "the only expectation that is met is 100-continue"),
+}
+"""Code and text where aiohttp refuses a request. Nothing of the request is repeated: a token may be anywhere in it."""
 
 
 class Problem(Exception):
@@ -93,27 +103,29 @@ def json_response(
     return web.Response(body=to_json(document), status=status, content_type=JSON, headers=headers)
 
 
-_HARD = {
+HARD = {
+    "Server": "valgnatt",
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
 }
+"""Headers of every answer. Source: WHATWG Fetch (nosniff), W3C Content Security Policy Level 3."""
+ANY_ORIGIN = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "ETag, Retry-After"}
+"""Headers of every answer of the feed door. Source: WHATWG Fetch, CORS protocol."""
 
 
 async def harden(_: web.Request, response: web.StreamResponse) -> None:
-    """Tell browsers, in the head of every answer, to take it for nothing but what it is.
-
-    Source: WHATWG Fetch (nosniff), W3C Content Security Policy Level 3.
-    """
-    response.headers["Server"] = "valgnatt"  # and not aiohttp with its version
-    for name, value in _HARD.items():
+    """Tell browsers, in the head of every answer, to take it for nothing but what it is."""
+    response.headers["Server"] = HARD["Server"]  # aiohttp has set its own
+    for name, value in HARD.items():
         response.headers.setdefault(name, value)
 
 
 def problems(note: Callable[[str], None]) -> Middleware:
     """Return a middleware that turns what goes wrong into problem documents, and notes the code of each.
 
-    A request with a valid `traceparent` is answered within that trace.
+    A request with a valid `traceparent` is answered within that trace. Logs name the route and never the path, where
+    someone may have put a token.
     """
 
     @web.middleware
@@ -122,10 +134,22 @@ def problems(note: Callable[[str], None]) -> Middleware:
             return await _answered(request, handler, note)
         with tracing.within(tracing.parse_traceparent(request.headers.getall(tracing.HEADER))):
             answer = await _answered(request, handler, note)
-            log.debug("answered", method=request.method, path=request.path[:100], status=answer.status)
+            log.debug("answered", method=request.method, route=_route(request), status=answer.status)
             return answer
 
     return middleware
+
+
+def problem_of(error: web.HTTPException) -> tuple[str, Problem]:
+    """Return the code and the problem document for a request that aiohttp refuses."""
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    code, detail = _REFUSED.get(error.status, ("bad_request", "the request cannot be served"))
+    return code, Problem(error.status, code, detail, headers=headers)
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else ""
 
 
 async def _answered(request: web.Request, handler: Any, note: Callable[[str], None]) -> web.StreamResponse:
@@ -138,17 +162,13 @@ async def _answered(request: web.Request, handler: Any, note: Callable[[str], No
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(
-            error.status, "bad_request"
-        )
+        code, refused = problem_of(error)
         note(code)
-        detail = f"{request.method} {request.path[:100]}: {error.reason}"
-        return Problem(error.status, code, detail, headers=headers).response()
+        return refused.response()
     except Exception:
         if request.writer.output_size:
             raise  # part of another answer has left already
-        log.exception("request failed", method=request.method, path=request.path[:100])
+        log.exception("request failed", method=request.method, route=_route(request))
         note("internal_error")
-        return Problem(500, "internal_error", "this is a mistake of the gateway; it was noted").response()
+        return Problem(500, "internal_error", "internal error; it has been logged").response()
     return response

@@ -24,9 +24,9 @@ from gateway.feed.selection import PACES_S, BadSelection, Selection
 from gateway.feed.stream import ElectionFeed
 from gateway.metrics import FeedMetrics
 from gateway.web.allowance import Allowance
-from gateway.web.answers import JSON, Problem, harden, problems
+from gateway.web.answers import ANY_ORIGIN, JSON, Problem, harden, problems
 from gateway.web.bodies import Bodies, Body, Framed, matches
-from gateway.web.connections import Connections, Tally
+from gateway.web.connections import Connections, Handler, Tally
 from gateway.web.health import add_health
 from gateway.web.map_file import NO_MAP, read_map
 from gateway.web.pages import ASK_AGAIN, StaticFile, add_pages
@@ -404,7 +404,7 @@ class FeedDoor:
             await response.prepare(request)
             await response.write(retry_event(2500))
             while feed.state is state and not self._ending.is_set():
-                after = await self._write_publications(response, feed, after)
+                after = await self._write_publications(request, response, feed, after)
             if self._ending.is_set():
                 await response.write(self._farewells.pick(gzip=False))
         except (ConnectionError, TimeoutError, JournalUnavailable):
@@ -414,18 +414,17 @@ class FeedDoor:
             self._forget(client)
         return response
 
-    async def _write_publications(self, response: web.StreamResponse, feed: ElectionFeed, after: int) -> int:
+    async def _write_publications(
+        self, request: web.Request, response: web.StreamResponse, feed: ElectionFeed, after: int
+    ) -> int:
         last = after - after % STREAM_CHUNK + STREAM_CHUNK  # whoever comes from where meets the others there
         lines = await feed.archive.lines(after + 1, last) if feed.settled else []
         if lines:
-            events = self._events(feed, after, lines)
-            async with asyncio.timeout(STREAM_WRITE_S):
-                await response.write(events)
+            await _write(request, response, self._events(feed, after, lines))
             return after + len(lines)
         heartbeat_s = self._config.heartbeat_s
         if not await self._reached(feed, after + 1, max(heartbeat_s - 1, heartbeat_s / 2)):
-            async with asyncio.timeout(STREAM_WRITE_S):
-                await response.write(b": still here\n\n")
+            await _write(request, response, b": still here\n\n")
         await feed.wait_settled(SETTLE_S)
         return after
 
@@ -497,8 +496,8 @@ async def _for_any_origin(
     if request.method == hdrs.METH_OPTIONS:
         return web.Response(status=204, headers=_PREFLIGHT)
     response: web.StreamResponse = await handler(request)  # type: ignore[misc]
-    response.headers.setdefault("Access-Control-Allow-Origin", "*")
-    response.headers.setdefault("Access-Control-Expose-Headers", "ETag, Retry-After")
+    for name, value in ANY_ORIGIN.items():
+        response.headers.setdefault(name, value)
     return response
 
 
@@ -529,6 +528,16 @@ def _transfers_body(feed: ElectionFeed, only: str | None, now: datetime) -> Body
         "transfers": found,
     }
     return Body(to_json(document), JSON, tag="")
+
+
+async def _write(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
+    """Write a part of a stream and wait until it is taken. Raises TimeoutError, ConnectionError."""
+    handler = request.protocol
+    if isinstance(handler, Handler):
+        await handler.write_part(response, data, STREAM_WRITE_S)
+    else:
+        async with asyncio.timeout(STREAM_WRITE_S):
+            await response.write(data)
 
 
 def _election_document(feed: ElectionFeed) -> dict[str, object]:

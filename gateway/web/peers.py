@@ -13,7 +13,7 @@ Address = IPv4Address | IPv6Address
 ADDRESSES_MAX = 4096
 """Addresses kept as they were read: each is asked about several times while its connection begins."""
 IPV6_PREFIX = 64
-"""Bits of an IPv6 address that belong to one customer; the rest is theirs to choose."""
+"""Bits of an IPv6 address that belong to one customer, unless configured otherwise; the rest is theirs to choose."""
 
 
 class Proxies:
@@ -56,11 +56,12 @@ def without_port(node: str) -> str:
     return node
 
 
-def group(address: str) -> str:
-    """Return what is counted as one: an IPv4 address, or the network of an IPv6 address."""
+@lru_cache(ADDRESSES_MAX)
+def group(address: str, ipv6_prefix: int = IPV6_PREFIX) -> str:
+    """Return what is counted as one: an IPv4 address, or the network of an IPv6 address, of `ipv6_prefix` bits."""
     parsed = _address(address)
     if isinstance(parsed, IPv6Address):
-        return str(ip_network((parsed, IPV6_PREFIX), strict=False))
+        return str(ip_network((parsed, ipv6_prefix), strict=False))
     return str(parsed) if parsed is not None else address
 
 

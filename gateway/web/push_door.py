@@ -297,13 +297,14 @@ class PushDoor:
                 )
             standing, token = await self.elections.authenticate(election, secret.strip())
         except ElectionUnknown as error:
-            raise Problem(404, error.code, str(error)) from None
+            raise Problem(404, error.code, "no election of that name") from None
         except JournalUnavailable as error:
             raise Problem(503, error.code, error.reason, retry_after_s=1.0) from error
         if token is None:
             raise _token_invalid()
         self._require_open()
         self._contacts[token.key] = datetime.now(UTC)
+        self._connections.prove(request)
         return self._open[standing.id], token
 
     def _require_open(self) -> None:
@@ -319,7 +320,7 @@ class PushDoor:
 
     # The routes.
 
-    async def post_reports(self, request: web.Request) -> web.Response:
+    async def post_reports(self, request: web.Request) -> web.StreamResponse:
         """`POST /v1/elections/{election}/reports`: one report, an array, or a report a line."""
         held, token = await self._authenticate(request)
         _require_sender(token)
@@ -398,7 +399,7 @@ class PushDoor:
         except Draining as error:
             raise Problem(503, error.code, str(error), retry_after_s=1.0) from None
 
-    async def get_report(self, request: web.Request) -> web.Response:
+    async def get_report(self, request: web.Request) -> web.StreamResponse:
         """`GET …/reports/{unit}`: the unit's current report and receipt, for its own token."""
         held, token = await self._authenticate(request)
         with _Counted(self._reads_of, token, "this token reads back enough at once"):
@@ -408,7 +409,7 @@ class PushDoor:
                 document = await report_document(self._journal, held.standing, token, unit)
             return await self._deliver(request, token, json_response(document, headers=_PRIVATE))
 
-    async def get_transfers(self, request: web.Request) -> web.Response:
+    async def get_transfers(self, request: web.Request) -> web.StreamResponse:
         """`GET …/transfers`: where the counts of the token's own municipalities are, embargoed ones too."""
         held, token = await self._authenticate(request)
         with _Counted(self._transfers_of, token, "this token reads its transfers already"):
@@ -418,7 +419,7 @@ class PushDoor:
                 document = await transfers_document(self._journal, held.standing, token)
             return await self._deliver(request, token, json_response(document, headers=_PRIVATE))
 
-    async def _deliver(self, request: web.Request, token: Token, answer: web.Response) -> web.Response:
+    async def _deliver(self, request: web.Request, token: Token, answer: web.Response) -> web.StreamResponse:
         """Deliver an answer that counts among its sender's until it is taken. Raises Problem."""
         with Room(self._answers, token.key, "unread answers") as unread:
             unread.grow(size_of(answer))
@@ -435,7 +436,7 @@ class PushDoor:
             raise Problem(400, "subprotocol_missing", f"offer the subprotocol {SUBPROTOCOL}")
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is not None and not _is_of(request.host, origin):
-            raise Problem(403, "origin_forbidden", f"pages of {origin[:100]!r} may not push")
+            raise Problem(403, "origin_forbidden", "pages of another origin may not push")
         name = str(token.key)
         if self._sockets_of.full(name):
             detail = f"this token has {self._config.sockets_per_sender} WebSockets open already"

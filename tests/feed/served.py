@@ -24,6 +24,7 @@ from gateway.feed.hub import Hub
 from gateway.feed.stream import ElectionFeed
 from gateway.journal.record import Beyond, Head
 from gateway.metrics import FeedMetrics
+from gateway.web.accepting import Door
 from gateway.web.connections import Connections
 from gateway.web.feed_door import FeedDoor
 from tests.election.makers import Record as Written
@@ -199,14 +200,13 @@ async def served(
     try:
         async with asyncio.TaskGroup() as parts:
             background = [parts.create_task(each.run()) for each in (served.hub, served.connections)]
-            server = await asyncio.get_running_loop().create_server(
-                partial(served.connections.handler, runner.server, {"access_log": None}), sock=listening
-            )
+            make = partial(served.connections.handler, runner.server, {"access_log": None})
+            server = Door(listening, served.connections, make, None)
             await served.hub.wait_ready()
             try:
                 yield served
             finally:
-                server.close()
+                await server.end()
                 served.door.send_away()
                 _abort(served.hub.feeds())
                 for task in background:

@@ -11,6 +11,7 @@ from aiohttp import web
 from gateway.config import Config
 from gateway.metrics import DoorMetrics
 from gateway.web import connections as connections_module
+from gateway.web.accepting import accepting
 from gateway.web.connections import Connections, deliver
 from tests.web.doors import PATIENCE_S, open_connection, until
 
@@ -31,7 +32,7 @@ class Server:
         """Leave the writing to aiohttp."""
         return web.Response(body=LARGE)
 
-    async def get_now(self, request: web.Request) -> web.Response:
+    async def get_now(self, request: web.Request) -> web.StreamResponse:
         """Count until the answer is taken."""
         self.under_way += 1
         try:
@@ -64,7 +65,7 @@ async def server() -> AsyncIterator[Server]:
     assert runner.server is not None
     make = partial(connections.handler, runner.server, {"access_log": None})
     sweeping = asyncio.create_task(connections.run())
-    async with await asyncio.get_running_loop().create_server(make, sock=listener):
+    async with accepting(listener, connections, make):
         yield server
         sweeping.cancel()
         await runner.cleanup()

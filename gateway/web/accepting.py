@@ -1,0 +1,172 @@
+"""Accepting the connections of a door: each is counted when it is accepted, before anything is spent on it.
+
+A server of asyncio says that there is a connection only after its handshake of TLS, so handshakes could be neither
+counted nor refused there. And uvloop's closes its listening socket for good when `accept` fails for lack of files.
+"""
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import cast
+
+import structlog
+
+from gateway.web.connections import HEAD_S, Connection, Connections, Handler
+
+log = structlog.get_logger()
+
+BACKLOG = 4096
+"""Connections that the kernel keeps until they are accepted; its own limit may be lower."""
+ACCEPTS = 64
+"""Connections accepted before others have their turn."""
+PAUSE_S = 0.25
+"""How long nothing is accepted after the process ran out of files or memory."""
+CLOSE_TLS_S = 5.0
+"""How long a peer may take to answer the end of TLS."""
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+class Door:
+    """A listening socket whose connections are counted and served.
+
+    Invariant: it accepts until `close`, whatever one connection or the lack of files does.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        connections: Connections,
+        make: Callable[[Connection], Handler],
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self._listener = listener
+        self._connections = connections
+        self._make = make
+        self._tls = tls
+        self._loop = asyncio.get_running_loop()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._paused: asyncio.TimerHandle | None = None
+        self._exhausted = False
+        """Whether the lack of files has been logged and has lasted since."""
+        listener.setblocking(False)
+        listener.listen(BACKLOG)
+        self._loop.add_reader(listener, self._accept)
+
+    def close(self) -> None:
+        """Accept nothing more; connections that were accepted stay."""
+        if self._paused is not None:
+            self._paused.cancel()
+        if self._listener.fileno() >= 0:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+
+    async def end(self) -> None:
+        """Close, and give up the connections that are not open yet."""
+        self.close()
+        opening = tuple(self._opening)
+        for task in opening:
+            task.cancel()
+        await asyncio.gather(*opening, return_exceptions=True)
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS):
+            try:
+                sock, address = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._pause(error)
+                    return
+                continue  # the client was gone before it was accepted: the others wait behind it
+            self._take(sock, address)
+        self._exhausted = False
+
+    def _take(self, sock: socket.socket, address: object) -> None:
+        peer = address[0] if isinstance(address, tuple) else None
+        connection = self._connections.admit(peer, sock, handshake=self._tls is not None)
+        if connection is None:
+            sock.close()
+            return
+        sock.setblocking(False)
+        task = self._loop.create_task(self._open(connection, sock), name="connection")
+        self._opening.add(task)
+        task.add_done_callback(self._opened)
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a connection could not be opened", exc_info=error)
+
+    def _pause(self, error: OSError) -> None:
+        """Accept nothing for a moment, and close a few idle connections, so that there is something to accept with."""
+        if not self._exhausted:
+            self._exhausted = True
+            log.warning("no connection can be accepted", reason=error.strerror)
+        self._connections.relieve_files()
+        self._loop.remove_reader(self._listener)
+        self._paused = self._loop.call_later(PAUSE_S, self._resume)
+
+    def _resume(self) -> None:
+        self._paused = None
+        self._loop.add_reader(self._listener, self._accept)
+
+    async def _open(self, connection: Connection, sock: socket.socket) -> None:
+        """Have a connection served; where that fails, or its handshake does, it is gone and nobody is to be told."""
+        try:
+            if self._tls is None:
+                await self._loop.connect_accepted_socket(lambda: self._make(connection), sock)
+            else:
+                await self._loop.connect_accepted_socket(
+                    lambda: _Handshake(self._connections, connection, self._make),
+                    sock,
+                    ssl=self._tls,
+                    ssl_handshake_timeout=HEAD_S,
+                    ssl_shutdown_timeout=CLOSE_TLS_S,
+                )
+        except (OSError, ssl.SSLError):
+            self._connections.leave(connection)
+        except BaseException:
+            self._connections.leave(connection)
+            connection.cut()
+            raise
+
+
+class _Handshake(asyncio.Protocol):
+    """A connection in its handshake of TLS; what serves it is made when that is done, so that silence costs little."""
+
+    def __init__(
+        self, connections: Connections, connection: Connection, make: Callable[[Connection], Handler]
+    ) -> None:
+        self._connections = connections
+        self._connection = connection
+        self._make = make
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hand over to what serves requests."""
+        self._connections.greeted(self._connection)
+        handler = self._make(self._connection)
+        cast("asyncio.Transport", transport).set_protocol(handler)
+        handler.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Count out: the handshake failed."""
+        self._connections.leave(self._connection)
+
+
+@asynccontextmanager
+async def accepting(
+    listener: socket.socket,
+    connections: Connections,
+    make: Callable[[Connection], Handler],
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[Door]:
+    """Accept and serve the connections of a bound socket until the block is left."""
+    door = Door(listener, connections, make, tls)
+    try:
+        yield door
+    finally:
+        await door.end()

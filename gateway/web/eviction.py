@@ -1,0 +1,80 @@
+"""PURE: which connection gives way when a door is full.
+
+The address with the most candidates gives way first, and of its connections the one that has waited longest. Every
+operation takes constant time, whatever the number of connections.
+"""
+
+from collections import OrderedDict
+from typing import Generic, TypeVar
+
+M = TypeVar("M")
+
+
+class ByAddress(Generic[M]):
+    """Members by address, in the order in which they were added. Invariant: no empty address is kept."""
+
+    def __init__(self) -> None:
+        self._members: dict[str, OrderedDict[M, None]] = {}
+        self._by_count: dict[int, OrderedDict[str, None]] = {}
+        self._most = 0
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def most(self) -> int:
+        """Members of the address that has the most."""
+        return self._most
+
+    def add(self, address: str, member: M) -> None:
+        """Add a member that is not there yet."""
+        members = self._members.get(address)
+        if members is None:
+            members = self._members[address] = OrderedDict()
+        members[member] = None
+        self._size += 1
+        count = len(members)
+        if count > 1:
+            self._remove_count(address, count - 1)
+        self._add_count(address, count)
+        self._most = max(self._most, count)
+
+    def discard(self, address: str, member: M) -> None:
+        """Remove a member if it is there."""
+        members = self._members.get(address)
+        if members is None or member not in members:
+            return
+        del members[member]
+        self._size -= 1
+        count = len(members)
+        self._remove_count(address, count + 1)
+        if count:
+            self._add_count(address, count)
+        else:
+            del self._members[address]
+        if self._most > count and self._most not in self._by_count:
+            self._most = count  # it was the only address with that many
+
+    def oldest(self, address: str) -> M | None:
+        """Return the member of an address that was added first."""
+        members = self._members.get(address)
+        return next(iter(members)) if members else None
+
+    def victim(self) -> M | None:
+        """Return the member, added first, of the address with the most; None if there is no member."""
+        if not self._size:
+            return None
+        return self.oldest(next(iter(self._by_count[self._most])))
+
+    def _add_count(self, address: str, count: int) -> None:
+        addresses = self._by_count.get(count)
+        if addresses is None:
+            addresses = self._by_count[count] = OrderedDict()
+        addresses[address] = None
+
+    def _remove_count(self, address: str, count: int) -> None:
+        addresses = self._by_count[count]
+        del addresses[address]
+        if not addresses:
+            del self._by_count[count]

@@ -1,0 +1,440 @@
+"""Connections are counted when accepted: which of them give way, and what is kept for those that do not read."""
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+
+import pytest
+import trustme
+from aiohttp import web
+
+from gateway.config import Config
+from gateway.metrics import DoorMetrics
+from gateway.web import accepting as accepting_module
+from gateway.web import connections as connections_module
+from gateway.web import unread as unread_module
+from gateway.web.accepting import accepting
+from gateway.web.connections import AHEAD_MAX, Connections, deliver
+from gateway.web.protocol import HEAD_MAX
+from gateway.web.unread import Unread
+from tests.web.doors import PATIENCE_S, until
+
+MIB = 1 << 20
+HERE, ELSEWHERE = "127.0.0.2", "127.0.0.3"
+SHARED = bytes(MIB)
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Hall:
+    """A door with few connections, in this process, and clients at any address."""
+
+    def __init__(
+        self, stack: AsyncExitStack, port: int, connections: Connections, metrics: DoorMetrics
+    ) -> None:
+        self._stack = stack
+        self.port = port
+        self.connections = connections
+        self.metrics = metrics
+        self.go_on = asyncio.Event()
+        self.waiting = 0
+
+    async def get_wait(self, request: web.Request) -> web.Response:
+        """Answer when told to; with `?token`, as to a sender whose token is valid."""
+        if "token" in request.query:
+            self.connections.prove(request)
+        self.waiting += 1
+        await self.go_on.wait()
+        self.waiting -= 1
+        return web.Response(body=b"done")
+
+    async def get_own(self, _: web.Request) -> web.Response:
+        """A large answer that is nobody else's."""
+        return web.Response(body=bytes(MIB))
+
+    async def get_shared(self, request: web.Request) -> web.StreamResponse:
+        """A large answer that is the same for all."""
+        return await deliver(request, web.Response(body=SHARED))
+
+    async def get_small(self, _: web.Request) -> web.Response:
+        """An answer that is written without waiting."""
+        return web.Response(body=bytes(30_000))
+
+    async def get_stream(self, request: web.Request) -> web.StreamResponse:
+        """An answer in parts."""
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(2):
+            await request.protocol.write_part(response, bytes(MIB), PATIENCE_S)  # type: ignore[attr-defined]
+        return response
+
+    async def post_size(self, request: web.Request) -> web.Response:
+        """Say how long the body is."""
+        return web.Response(text=str(len(await request.read())))
+
+    async def connect(
+        self, address: str, tls: ssl.SSLContext | None = None, receive_buffer: int | None = None
+    ) -> Streams:
+        """Connect from an address."""
+        sock = socket.socket()
+        if receive_buffer is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.setblocking(False)
+        sock.bind((address, 0))
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
+        reader, writer = await asyncio.open_connection(
+            sock=sock, ssl=tls, server_hostname="127.0.0.1" if tls else None, limit=8 * MIB
+        )
+        self._stack.push_async_callback(_closed, writer)
+        return reader, writer
+
+    async def ask(self, path: str, address: str = HERE, *, read: bool = False) -> Streams:
+        """Ask on a connection of its own; unless it is to be read, nothing of the answer is."""
+        reader, writer = await self.connect(address, receive_buffer=None if read else 4096)
+        if not read:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(request(path))
+        return reader, writer
+
+    async def is_served(self, address: str, path: str = "/now") -> bool:
+        """Whether a request of an address is answered with 200."""
+        try:
+            reader, writer = await self.ask(path, address, read=True)
+            async with asyncio.timeout(PATIENCE_S):
+                line = await reader.readline()
+            await _closed(writer)
+            return line.startswith(b"HTTP/1.1 200 ")
+        except ConnectionError:
+            return False
+
+    def counted(self, name: str, reason: str) -> float:
+        """What a counter says."""
+        return (
+            self.metrics.registry.get_sample_value(f"valgnatt_connections_{name}_total", {"reason": reason})
+            or 0
+        )
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+    with suppress(OSError):
+        await writer.wait_closed()
+
+
+def request(path: str, *headers: str) -> bytes:
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: door", *headers, "", ""]).encode()
+
+
+@asynccontextmanager
+async def opened(config: Config, tls: ssl.SSLContext | None = None) -> AsyncIterator[Hall]:
+    metrics = DoorMetrics()
+    connections = Connections(config, metrics)
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(
+        socket.SOL_SOCKET, socket.SO_SNDBUF, 16384
+    )  # else the kernel takes the whole of an answer
+    async with AsyncExitStack() as stack:
+        hall = Hall(stack, listener.getsockname()[1], connections, metrics)
+        application = web.Application(client_max_size=8 * MIB)
+        application.router.add_get("/now", _done)
+        for path in ("wait", "own", "shared", "small", "stream"):
+            application.router.add_get(f"/{path}", getattr(hall, f"get_{path}"))
+        application.router.add_post("/size", hall.post_size)
+        runner = web.AppRunner(application, handle_signals=False, shutdown_timeout=0.1)
+        await runner.setup()
+        assert runner.server is not None
+        make = partial(connections.handler, runner.server, {"access_log": None})
+        sweeping = asyncio.create_task(connections.run())
+        try:
+            async with accepting(listener, connections, make, tls):
+                yield hall
+        finally:
+            hall.go_on.set()
+            sweeping.cancel()
+            await runner.cleanup()
+
+
+async def _done(_: web.Request) -> web.Response:
+    return web.Response(body=b"done")
+
+
+@pytest.fixture
+async def hall() -> AsyncIterator[Hall]:
+    """Room for eight connections, four of an address."""
+    async with opened(Config(connections_max=8, connections_per_address=4)) as hall:
+        yield hall
+
+
+@pytest.fixture
+async def wide() -> AsyncIterator[Hall]:
+    """Room for many connections and for few bytes of answers."""
+    async with opened(Config()) as hall:
+        hall.connections.unread = Unread(8 * MIB, 4 * MIB)
+        yield hall
+
+
+def fact(tell: Callable[[], bool]) -> Callable[[], "asyncio.Future[bool]"]:
+    async def told() -> bool:
+        return tell()
+
+    return told  # type: ignore[return-value]
+
+
+# Who gives way.
+
+
+async def test_connections_in_use_are_not_closed_for_another_of_their_address(hall: Hall) -> None:
+    """The one beyond its share is closed and counted; those in use are answered."""
+    held = [await hall.ask("/wait", read=True) for _ in range(4)]
+    await until(fact(lambda: hall.waiting == 4))
+    assert not await hall.is_served(HERE)
+    assert hall.counted("refused", "address") == 1
+    assert await hall.is_served(ELSEWHERE)
+    hall.go_on.set()
+    for reader, _ in held:
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+
+
+async def test_when_all_are_in_use_the_address_with_the_most_gives_way_unless_its_tokens_are_valid(
+    hall: Hall,
+) -> None:
+    """Requests with a valid token are answered whatever comes; when nothing gives way, the new one is closed."""
+    senders = [await hall.ask("/wait?token", f"127.0.1.{number}", read=True) for number in range(4)]
+    strangers = [await hall.ask("/wait", read=True) for _ in range(4)]
+    await until(fact(lambda: hall.waiting == 8))
+    assert await hall.is_served(ELSEWHERE)
+    assert await strangers[0][0].read() == b""
+    more = [await hall.ask("/wait?token", f"127.0.2.{number}", read=True) for number in range(4)]
+    await until(fact(lambda: hall.counted("evicted", "full") >= 3))
+    await until(fact(lambda: len(hall.connections) == 8))
+    hall.go_on.set()
+    for reader, _ in senders:
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+    assert len(more) == 4
+
+
+async def test_idle_connections_of_senders_give_way_after_those_of_strangers(hall: Hall) -> None:
+    """However long the senders' have been idle."""
+    hall.go_on.set()
+    sender, _ = await hall.ask("/wait?token", "127.0.1.1", read=True)
+    await sender.readuntil(b"done")
+    strangers = [await hall.ask("/now", f"127.0.2.{number}", read=True) for number in range(7)]
+    for reader, _ in strangers:
+        await reader.readuntil(b"done")
+    for number in range(7):
+        newcomer, _ = await hall.ask("/wait?token", f"127.0.3.{number}", read=True)
+        await newcomer.readuntil(b"done")
+    for reader, _ in strangers:
+        assert await reader.read() == b""
+    assert not sender.at_eof()
+    await hall.ask("/now", ELSEWHERE)
+    async with asyncio.timeout(PATIENCE_S):
+        assert await sender.read() == b""
+
+
+async def test_addresses_of_one_ipv6_network_count_as_one() -> None:
+    """How large it is can be configured."""
+    for prefix, admitted in (
+        (64, [True, False, True]),
+        (128, [True, True, True]),
+        (48, [True, False, False]),
+    ):
+        connections = Connections(Config(connections_per_address=1, ipv6_prefix=prefix), DoorMetrics())
+        peers = ("2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:2::1")
+        with socket.socket() as sock:
+            assert [connections.admit(peer, sock) is not None for peer in peers] == admitted
+
+
+# Accepting.
+
+
+async def test_silent_handshakes_are_counted_when_they_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As connections of their address and in all; a client that shakes hands is served."""
+    authority = trustme.CA()
+    tls, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    authority.configure_trust(trusting)
+    monkeypatch.setattr(connections_module, "HANDSHAKES_MAX", 6)
+    async with opened(Config(connections_max=100, connections_per_address=4), tls) as hall:
+        for _ in range(50):
+            await hall.connect(HERE)
+        await until(fact(lambda: hall.counted("refused", "address") == 46))
+        assert len(hall.connections) == 4
+        for number in range(20):
+            await hall.connect(f"127.0.1.{number}")
+        await until(fact(lambda: hall.counted("evicted", "handshakes") == 18))
+        assert len(hall.connections) == 6
+        reader, writer = await hall.connect(ELSEWHERE, trusting)
+        writer.write(request("/now"))
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        assert hall.counted("evicted", "handshakes") == 19
+
+
+async def test_a_handshake_that_fails_counts_no_more() -> None:
+    """Whether the client speaks no TLS or goes away."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
+    async with opened(Config(), tls) as hall:
+        _, talking = await hall.connect(HERE)
+        _, leaving = await hall.connect(HERE)
+        await until(fact(lambda: len(hall.connections) == 2))
+        talking.write(request("/now"))
+        leaving.close()
+        await until(fact(lambda: len(hall.connections) == 0))
+
+
+async def test_a_process_without_files_goes_on_accepting_when_it_has_some(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Idle connections are closed meanwhile, and it is logged once."""
+    idle, _ = await hall.ask("/now", read=True)
+    await idle.readuntil(b"done")
+    accept, failures = socket.socket.accept, 3
+    monkeypatch.setattr(accepting_module, "PAUSE_S", 0.01)
+
+    def failing(listener: socket.socket) -> tuple[socket.socket, object]:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return accept(listener)
+
+    monkeypatch.setattr(socket.socket, "accept", failing)
+    assert await hall.is_served(ELSEWHERE)
+    assert failures == 0
+    assert await idle.read() == b""
+    assert capsys.readouterr().out.count("no connection can be accepted") == 1
+
+
+# What is kept for clients.
+
+
+async def test_unread_answers_of_one_address_take_its_share_and_others_are_served(wide: Hall) -> None:
+    """Answers beyond it are refused with 429, or older ones are cut; whoever reads gets the whole of its own."""
+    for _ in range(20):
+        await wide.ask("/own")
+    await until(fact(lambda: wide.connections.unread.of(HERE) >= 3 * MIB))
+    for number in range(40):
+        await wide.ask("/own", f"127.0.1.{number}")
+        assert wide.connections.unread.total <= 8 * MIB
+        assert wide.connections.unread.of(HERE) <= 4 * MIB
+    await until(lambda: _reads_whole(wide, ELSEWHERE))
+    await until(fact(lambda: wide.counted("evicted", "unread") > 0))
+    assert wide.connections.unread.total <= 8 * MIB
+
+
+async def _reads_whole(hall: Hall, address: str) -> bool:
+    """Whether a large answer is read to its end; each try is a request of its own."""
+    reader, writer = await hall.ask("/own", address, read=True)
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200 "):
+            return False
+        assert await reader.readexactly(MIB) == bytes(MIB)
+    except (ConnectionError, asyncio.IncompleteReadError):
+        return False
+    finally:
+        await _closed(writer)
+    return True
+
+
+async def test_a_refused_answer_says_why(wide: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A problem document, and when to come back."""
+    monkeypatch.setattr(unread_module, "STALLED_MIN_S", 1000.0)
+    for _ in range(4):
+        await wide.ask("/own")
+    await until(fact(lambda: wide.connections.unread.of(HERE) == 4 * MIB))
+    reader, _ = await wide.ask("/own", read=True)
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 429 ")
+    assert b"Retry-After: " in head
+    assert b"too_much_unread" in await reader.readuntil(b"}")
+
+
+async def test_an_answer_that_many_wait_for_is_kept_once(wide: Hall) -> None:
+    """So it is refused to nobody."""
+    for _ in range(30):
+        await wide.ask("/shared")
+    await until(fact(lambda: len(wide.connections.unread) == 30))
+    assert wide.connections.unread.total == MIB
+
+
+async def test_small_answers_that_are_not_taken_count_too(wide: Hall) -> None:
+    """A client that asks again and again on its connection and reads nothing holds no more than its buffers."""
+    for _ in range(60):
+        _, writer = await wide.ask("/small")
+        for _ in range(20):
+            writer.write(request("/small"))
+    await until(fact(lambda: wide.counted("evicted", "unread") > 0))
+    wide.connections._measure()
+    assert wide.connections.unread.of(HERE) <= 4 * MIB
+    assert await wide.is_served(ELSEWHERE, "/small")
+
+
+async def test_a_part_of_a_stream_counts_until_it_is_taken(wide: Hall) -> None:
+    """A stream that does not fit is closed; one that is read comes whole."""
+    for _ in range(20):
+        await wide.ask("/stream")
+    await until(fact(lambda: wide.connections.unread.of(HERE) == 4 * MIB))
+    reader, _ = await wide.ask("/stream", ELSEWHERE, read=True)
+    async with asyncio.timeout(PATIENCE_S):
+        assert len(await reader.readuntil(b"\r\n0\r\n\r\n")) > 2 * MIB
+
+
+async def test_an_answer_that_is_taken_is_kept_no_longer(wide: Hall) -> None:
+    """And its connection serves the next request."""
+    reader, writer = await wide.ask("/own")
+    await until(fact(lambda: wide.connections.unread.total == MIB))
+    writer.transport.resume_reading()  # type: ignore[attr-defined]
+    for _ in range(2):
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(MIB)
+        await until(fact(lambda: wide.connections.unread.total == 0))
+        writer.write(request("/own"))
+
+
+@pytest.mark.parametrize("finished", [True, False])
+async def test_a_head_that_is_too_large_is_refused_with_431(wide: Hall, finished: bool) -> None:
+    """Whether it comes at once or never ends."""
+    head = request("/now", *(f"X-Filler-{number}: {'x' * 4000}" for number in range(8)))
+    assert len(head) > HEAD_MAX
+    reader, writer = await wide.connect(HERE)
+    writer.write(head if finished else head[:-2])
+    answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.0 431 ")
+    assert b"head_too_large" in answer
+
+
+async def test_requests_that_are_sent_ahead_are_bounded(wide: Hall) -> None:
+    """A client may send some while one is under way; one that goes on is cut."""
+    reader, writer = await wide.ask("/wait", read=True)
+    await until(fact(lambda: wide.waiting == 1))
+    for _ in range(10):
+        writer.write(request("/now"))
+    wide.go_on.set()
+    for _ in range(11):
+        await reader.readuntil(b"done")
+    wide.go_on.clear()
+    writer.write(request("/wait"))
+    await until(fact(lambda: wide.waiting == 1))
+    for _ in range(3 * AHEAD_MAX // 4096):
+        writer.write(request("/now", "X-Filler: " + "x" * 4000))
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await reader.readexactly(1)
+    assert wide.counted("evicted", "input") == 1
+
+
+@pytest.mark.parametrize("size", [0, 100, AHEAD_MAX, 300_000, 3_000_000])
+async def test_bodies_of_any_size_are_not_taken_for_requests_ahead(wide: Hall, size: int) -> None:
+    """Again and again on one connection, and one right behind the other."""
+    reader, writer = await wide.connect(HERE)
+    post = b"POST /size HTTP/1.1\r\nHost: door\r\nContent-Length: %d\r\n\r\n" % size
+    for _ in range(3):
+        writer.write(post + bytes(size))
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        await reader.readuntil(b"\r\n\r\n" + str(size).encode())

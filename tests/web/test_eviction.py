@@ -1,0 +1,46 @@
+"""Which connection gives way: the same answers as a plain model gives."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.web.eviction import ByAddress
+
+STEPS = st.lists(st.tuples(st.booleans(), st.sampled_from("abc"), st.integers(0, 9)), max_size=80)
+
+
+@given(STEPS)
+def test_the_victim_is_the_oldest_of_the_address_with_the_most(steps: list[tuple[bool, str, int]]) -> None:
+    """After any sequence of additions and removals."""
+    members: ByAddress[tuple[str, int]] = ByAddress()
+    model: dict[str, list[tuple[str, int]]] = {}
+    for adds, address, number in steps:
+        member = (address, number)
+        present = model.setdefault(address, [])
+        if adds and member not in present:
+            members.add(address, member)
+            present.append(member)
+        elif not adds:
+            members.discard(address, member)
+            if member in present:
+                present.remove(member)
+        most = max(map(len, model.values()))
+        assert (len(members), members.most) == (sum(map(len, model.values())), most)
+        for each, there in model.items():
+            assert members.oldest(each) == (there[0] if there else None)
+        victim = members.victim()
+        if most:
+            assert victim in [there[0] for there in model.values() if len(there) == most]
+        else:
+            assert victim is None
+
+
+def test_of_addresses_with_as_many_the_first_to_have_them_gives_way() -> None:
+    """So connections from many addresses give way in the order in which they came."""
+    members: ByAddress[int] = ByAddress()
+    for number in range(4):
+        members.add(f"192.0.2.{number}", number)
+    gone = []
+    while (victim := members.victim()) is not None:
+        members.discard(f"192.0.2.{victim}", victim)
+        gone.append(victim)
+    assert gone == [0, 1, 2, 3]

@@ -1,0 +1,112 @@
+"""The account of bytes that are kept for connections which do not take their answers."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.web.unread import STALLED_MIN_S, Fit, Unread
+
+NOW = 1000.0
+OLD = NOW - 2 * STALLED_MIN_S
+BODIES = [bytes(size) for size in (100, 200, 300)]
+
+
+def put(unread: Unread[str], member: str, address: str, size: int, since: float = OLD) -> None:
+    unread.put(member, address, 0, bytes(size), since)
+
+
+def test_a_shared_body_counts_once_in_all_and_once_for_each_address() -> None:
+    """And not at all once the last connection has taken it."""
+    unread: Unread[str] = Unread()
+    body = bytes(1000)
+    for member, address in (("a", "x"), ("b", "x"), ("c", "y")):
+        unread.put(member, address, 1, body, NOW)
+    assert (unread.total, unread.of("x"), unread.of("y")) == (1003, 1002, 1001)
+    unread.drop("a")
+    assert (unread.total, unread.of("x")) == (1002, 1001)
+    unread.drop("b")
+    unread.drop("c")
+    assert (unread.total, unread.of("x"), len(unread)) == (0, 0, 0)
+
+
+def test_an_address_above_its_share_loses_its_stalled_connections_first() -> None:
+    """The one that has taken nothing for longest, and no more than needed; others lose nothing."""
+    unread: Unread[str] = Unread(1000, 300)
+    put(unread, "first", "x", 100, OLD - 1)
+    put(unread, "second", "x", 100, OLD)
+    put(unread, "third", "x", 100, NOW)
+    put(unread, "other", "y", 300, OLD - 9)
+    assert unread.fit("x", 0, bytes(100), NOW) == (Fit.YES, ["first"])
+    unread.progress("second", NOW)
+    assert unread.fit("x", 0, bytes(200), NOW) == (Fit.ADDRESS_FULL, [])
+    assert unread.of("y") == 300
+
+
+def test_one_answer_always_fits_an_address_that_has_nothing_unread() -> None:
+    """However large it is."""
+    unread: Unread[str] = Unread(1000, 100)
+    assert unread.fit("x", 0, bytes(900), NOW) == (Fit.YES, [])
+
+
+def test_when_all_is_full_the_address_with_the_most_is_cut_and_a_small_one_is_let_in() -> None:
+    """Even if its connections are not stalled; room is made for more than one answer."""
+    unread: Unread[str] = Unread(800, 600)
+    put(unread, "honest", "z", 50, OLD - 9)
+    for number in range(3):
+        put(unread, f"x{number}", "x", 200, NOW)
+    put(unread, "y", "y", 150, NOW)
+    assert unread.fit("h", 0, bytes(10), NOW) == (Fit.YES, ["x0"])
+    assert unread.of("z") == 50
+
+
+def test_when_all_is_full_and_nobody_has_more_an_answer_is_refused() -> None:
+    """Connections that take their answers are not cut for others as large."""
+    unread: Unread[str] = Unread(800, 600)
+    for number in range(8):
+        put(unread, f"x{number}", f"x{number}", 100, NOW)
+    assert unread.fit("h", 0, bytes(100), NOW) == (Fit.FULL, [])
+
+
+def test_what_is_measured_later_is_cut_down_too() -> None:
+    """Those of the address with the most first."""
+    unread: Unread[str] = Unread(1000, 1000)
+    put(unread, "small", "x", 100)
+    put(unread, "large", "y", 100)
+    unread.measured("large", 900, NOW)
+    unread.measured("small", 1, OLD)
+    assert unread.excess(NOW + 2 * STALLED_MIN_S) == ["large"]
+    assert (unread.total, unread.of("x"), unread.of("y")) == (101, 101, 0)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 5), st.sampled_from("xyz"), st.integers(0, 50), st.sampled_from([None, *BODIES])
+        )
+    )
+)
+def test_the_account_is_right_after_any_sequence(
+    steps: list[tuple[int, str, int, bytes | None]],
+) -> None:
+    """In all and for each address; nothing that was let in makes it larger than it may be."""
+    unread: Unread[int] = Unread(500, 350)
+    model: dict[int, tuple[str, int, bytes | None]] = {}
+    for now, (member, address, own, body) in enumerate(steps):
+        unread.drop(member)
+        model.pop(member, None)
+        fit, cut = unread.fit(address, own, body, now / 3)
+        for each in cut:
+            del model[each]
+        if fit is Fit.YES:
+            unread.put(member, address, own, body, now / 3)
+            model[member] = (address, own, body)
+        assert set(unread) == set(model)
+        assert unread.total == size(model) <= 500
+        for each in "xyz":
+            of_address = {key: owed for key, owed in model.items() if owed[0] == each}
+            assert unread.of(each) == size(of_address)
+            assert unread.of(each) <= 350 or len(of_address) <= 1
+
+
+def size(owed: dict[int, tuple[str, int, bytes | None]]) -> int:
+    bodies = {id(body): len(body) for _, _, body in owed.values() if body is not None}
+    return sum(own for _, own, _ in owed.values()) + sum(bodies.values())
