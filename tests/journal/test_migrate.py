@@ -4,18 +4,22 @@ import asyncio
 import itertools
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
 
+from gateway.election.registry import read_registry
 from gateway.errors import Refused
+from gateway.journal import migrate as migrate_module
 from gateway.journal.administration import administration
 from gateway.journal.connection import FEED_ROLE, open_pool
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import _require_supported, migrate, migrations
+from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from tests.conftest import Database
-from tests.journal.makers import a_registry, connected
+from tests.journal.makers import FAR, PASSED, PATIENCE_S, a_registry, a_report, append, chain_of, connected
 
 NAMES = [name for _, name, _ in migrations()]
 TOGETHER = 5
@@ -212,3 +216,124 @@ async def test_a_migrated_database_needs_no_right_to_change_it(bare: Bare) -> No
         await connection.execute(f"GRANT USAGE ON SCHEMA valgnatt TO {other}")
         await connection.execute(f"GRANT SELECT ON valgnatt.migration TO {other}")
     assert await migrate(bare.url(name, other)) == []
+
+
+# What other sessions can do to a migration.
+
+
+async def test_a_feed_login_cannot_stop_a_migration(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can lock nothing that a migration waits for: no advisory lock counts, and its table is out of reach."""
+    known = migrations()
+    more = (known[-1][0] + 1, "9999_more.sql", "CREATE TABLE valgnatt.more ()")
+    monkeypatch.setattr(migrate_module, "migrations", lambda: [*known, more])
+    async with connected(database.url) as owner:
+        await owner.execute("GRANT EXECUTE ON FUNCTION pg_catalog.pg_advisory_lock(bigint) TO valgnatt_feed")
+        async with connected(database.feed_url, feed=True) as feed, feed.transaction():
+            await feed.execute("SELECT pg_advisory_lock($1)", 0x56414C47)
+            await feed.fetch("SELECT * FROM valgnatt_public.elections()")
+            for mode in ("ACCESS SHARE", "SHARE", "EXCLUSIVE"):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    async with feed.transaction():
+                        await feed.execute(f"LOCK TABLE valgnatt.migration IN {mode} MODE")
+            assert await migrate(database.url) == [more[1]]
+
+
+async def test_an_up_to_date_database_is_not_locked(database: Database) -> None:
+    """So processes start while somebody migrates, or has a lock on the table of migrations for another reason."""
+    async with connected(database.url) as owner, owner.transaction():
+        await owner.execute("LOCK TABLE valgnatt.migration IN EXCLUSIVE MODE")
+        async with asyncio.timeout(PATIENCE_S):
+            assert await migrate(database.url) == []
+
+
+async def test_a_migration_that_a_session_is_in_the_way_of_is_refused_and_changes_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a bounded wait, in which appends may queue up behind it."""
+    known = migrations()
+    more = (known[-1][0] + 1, "9999_more.sql", "ALTER TABLE valgnatt.election ADD COLUMN more integer")
+    monkeypatch.setattr(migrate_module, "migrations", lambda: [*known, more])
+    monkeypatch.setattr(migrate_module, "BLOCKED_S", 0.2)
+    async with connected(database.feed_url, feed=True) as feed, feed.transaction():
+        await feed.fetch("SELECT * FROM valgnatt_public.elections()")
+        with pytest.raises(Refused, match="another session has locked"):
+            await migrate(database.url)
+        assert await applied(database.url) == NAMES
+    assert await migrate(database.url) == [more[1]]
+
+
+# From one version of the schema to the next.
+
+
+async def test_what_was_accepted_under_the_first_schema_is_kept(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reports, heads, embargoes and contacts, of an election that is released and of one that is not."""
+    name = f"first_{next(_numbers)}"
+    url = postgres.url.replace("/valgnatt?", f"/{name}?")
+    async with connected(postgres.url) as server:
+        await server.execute(f"CREATE DATABASE {name}")
+    with monkeypatch.context() as patched:
+        patched.setattr(migrate_module, "migrations", lambda: migrations()[:1])
+        assert await migrate(url) == NAMES[:1]
+    made = {}
+    async with connected(url) as owner:
+        for publish_from in (PASSED, datetime.now(UTC) + FAR):
+            registry = read_registry(a_registry(publish_from=publish_from.isoformat()))
+            key = await owner.fetchval(
+                "INSERT INTO election (id, registry) VALUES ($1, $2) RETURNING key",
+                registry.id,
+                registry.canonical(),
+            )
+            await owner.execute(
+                "INSERT INTO head (election, publish_from) VALUES ($1, $2)", key, publish_from
+            )
+            token = await owner.fetchval(
+                "INSERT INTO token (election, digest, areas) VALUES ($1, $2, '{a}') RETURNING key",
+                key,
+                bytes([key]) * 32,
+            )
+            await owner.execute("INSERT INTO contact VALUES ($1, now())", token)
+            reports = [a_report("a-1", 1), a_report("b-1", 4), a_report("a-1", 2)]
+            await owner.execute(
+                "SELECT * FROM append_v1($1, 1, $2, $3, $4, $5, $6)",
+                key,
+                [each.report.unit for each in reports],
+                [each.report.revision for each in reports],
+                [each.digest for each in reports],
+                [each.body for each in reports],
+                [datetime.now(UTC)] * len(reports),
+            )
+            made[key] = (
+                registry.id,
+                reports,
+                await owner.fetchrow("SELECT * FROM head WHERE election = $1", key),
+            )
+
+    assert await migrate(url) == NAMES[1:]
+    async with open_pool(url) as pool, open_pool(url, feed=True) as reading:
+        journal, record = PostgresJournal(pool), PublicRecord(reading)
+        heads = {head.key: head for head in await record.heads()}
+        for key, (identifier, reports, before) in made.items():
+            row = await journal.election(identifier)
+            assert (row.publish_from, row.released) == (
+                before["publish_from"],
+                before["released_at"] is not None,
+            )
+            assert set(await journal.contacts(key)) == {"a"}
+            again = await append(journal, key, 1, *reports, a_report("a-2", 1))
+            assert list(again.found_sequences or ())[:3] == [1, 2, 3]
+            assert list(again.sequences) == [None, None, None, 4]
+            stored = await pool.fetch(
+                "SELECT digest, chain FROM report WHERE election = $1 ORDER BY sequence", key
+            )
+            assert [each["chain"] for each in stored] == chain_of([each["digest"] for each in stored])
+            assert stored[2]["chain"] == before["chain"]
+            released = before["released_at"] is not None
+            assert heads[key].released_at == before["released_at"]
+            assert (heads[key].sequence, heads[key].chain == before["chain"]) == (
+                (3, True) if released else (0, False)
+            )
+            assert len(await record.publications(key, 0, 9)) == (4 if released else 0)

@@ -1,0 +1,266 @@
+"""What follows a commit: feeds see what the synchronous standby has and no more, and are notified after the append."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import asyncpg
+import pytest
+
+from gateway.errors import JournalUnavailable
+from gateway.journal.administration import administration
+from gateway.journal.announcer import Announcer
+from gateway.journal.connection import CHANNEL, Connection, open_pool
+from gateway.journal.embedded import EmbeddedPostgres
+from gateway.journal.migrate import migrate
+from gateway.journal.postgres import PostgresJournal
+from gateway.journal.record import Head, PublicRecord
+from tests.journal.makers import FAR, PATIENCE_S, a_registry, a_report, append, connected, until
+
+ABSENT = "nobody"
+"""A synchronous standby that never comes."""
+QUEUE_PAGES = 64
+"""The least that the queue of notifications may have, of 8 kB each."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A server that tests may make wait for a standby, with a small queue of notifications."""
+    directory = tmp_path_factory.mktemp("server")
+    os.chmod(directory, 0o755)
+    settings = {"max_notify_queue_pages": str(QUEUE_PAGES)}
+    with EmbeddedPostgres(directory / "data", durable=False, settings=settings) as server:
+        asyncio.run(migrate(server.url, dedicated=True))
+        yield server
+
+
+@dataclass
+class Site:
+    """An election, the journal of a push process and the record as a feed reads it."""
+
+    server: EmbeddedPostgres
+    owner: Connection
+    journal: PostgresJournal
+    announcer: Announcer
+    record: PublicRecord
+    nudged: list[str]
+    id: str
+    key: int
+    version: int
+
+    async def head(self) -> Head:
+        """Return where the record ends for a feed."""
+        (head,) = [head for head in await self.record.heads() if head.key == self.key]
+        return head
+
+    async def until_shown(self, sequence: int) -> None:
+        """Wait until a feed may show so many."""
+
+        async def shown() -> bool:
+            return (await self.head()).sequence == sequence
+
+        await until(shown)
+
+    async def append(self, *units: str, revision: int = 1) -> None:
+        """Append a report of each unit."""
+        await append(self.journal, self.key, self.version, *(a_report(unit, revision) for unit in units))
+
+    async def append_cut_short(self, *units: str, revision: int = 1) -> None:
+        """Append, and cancel the wait for the standby: committed here, and perhaps nowhere else."""
+        appending = asyncio.ensure_future(self.append(*units, revision=revision))
+        await until(lambda: self.owner.fetchval(_CANCEL))
+        with pytest.raises(JournalUnavailable, match="standby"):
+            await appending
+
+
+_CANCEL = """
+SELECT coalesce(bool_or(pg_cancel_backend(pid)), false) FROM pg_stat_activity WHERE wait_event = 'SyncRep'
+"""
+
+
+@pytest.fixture
+async def site(server: EmbeddedPostgres) -> AsyncIterator[Site]:
+    """An election that is released."""
+    async with a_site(server, datetime.now(UTC)) as site:
+        yield site
+
+
+@asynccontextmanager
+async def a_site(server: EmbeddedPostgres, publish_from: datetime) -> AsyncIterator[Site]:
+    async with (
+        administration(server.url, "olga") as acts,
+        open_pool(server.url) as pool,
+        open_pool(server.url, most=1) as announcing,
+        open_pool(server.feed_url, feed=True) as reading,
+    ):
+        owner = await asyncpg.connect(server.url, server_settings={"search_path": "valgnatt"})
+        identifier = await acts.load_election(a_registry(publish_from=publish_from.isoformat()))
+        announcer = Announcer(announcing)
+        journal = PostgresJournal(pool, announcer)
+        row = await journal.election(identifier)
+        nudged: list[str] = []
+        running = asyncio.create_task(announcer.run(nudged.append))
+        try:
+            yield Site(
+                server,
+                owner,
+                journal,
+                announcer,
+                PublicRecord(reading),
+                nudged,
+                identifier,
+                row.key,
+                row.version,
+            )
+        finally:
+            running.cancel()
+            await asyncio.wait((running,))
+            await waits_for(owner, "")
+            owner.terminate()
+
+
+async def waits_for(owner: Connection, names: str) -> None:
+    """Have commits wait for these standbys, and return when every session knows it."""
+    await owner.execute("SET synchronous_commit = local")
+    await owner.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+    await owner.execute("SELECT pg_reload_conf()")
+
+    async def known() -> bool:
+        return bool(await owner.fetchval("SHOW synchronous_standby_names") == names)
+
+    await until(known)
+
+
+async def test_without_a_standby_a_commit_is_shown_at_once(site: Site) -> None:
+    """It is confirmed by the append itself, and nothing else is written."""
+    await site.append("a-1", "a-2")
+    head = await site.head()
+    assert (head.sequence, head.accepted) == (2, 2)
+    assert await site.owner.fetchval("SELECT append FROM confirmation WHERE election = $1", site.key) == 0
+
+
+async def test_what_no_standby_has_is_not_shown_until_one_has(site: Site) -> None:
+    """The wait for the standby is cut short: the commit is there, without a receipt, and no feed may show it."""
+    await site.append("a-1")
+    await waits_for(site.owner, ABSENT)
+    await site.append_cut_short("a-2")
+    head = await site.head()
+    assert (head.sequence, head.accepted) == (1, 2)
+    (shown,) = await site.record.publications(site.key, 0, 100)
+    assert head.chain == shown.chain
+    assert await site.record.beyond(site.key, 1) == []
+
+    await waits_for(site.owner, "")
+    await site.append()
+    head = await site.head()
+    assert (head.sequence, head.accepted) == (2, 2)
+    assert [each.unit for each in await site.record.publications(site.key, 0, 100)] == ["a-1", "a-2"]
+
+
+async def test_a_release_that_no_standby_has_is_not_shown(server: EmbeddedPostgres) -> None:
+    """Else a failover could take it back: it is set by an append like any other."""
+    async with a_site(server, datetime.now(UTC) + FAR) as site:
+        await site.append("a-1")
+        await waits_for(site.owner, ABSENT)
+        await site.owner.execute("UPDATE embargo SET publish_from = now() WHERE election = $1", site.key)
+        await site.append_cut_short()
+        assert await site.owner.fetchval(
+            "SELECT released_at IS NOT NULL FROM embargo WHERE election = $1", site.key
+        )
+        head = await site.head()
+        assert (head.released_at, head.sequence, head.accepted) == (None, 0, 0)
+        assert await site.record.publications(site.key, 0, 100) == []
+
+        await waits_for(site.owner, "")
+        await site.append()
+        head = await site.head()
+        assert head.released_at is not None
+        assert head.sequence == 1
+
+
+async def test_a_confirmed_commit_is_shown(site: Site) -> None:
+    """What a push process says once its commit has returned; never more than this server has, and never less again."""
+    await waits_for(site.owner, ABSENT)
+    await site.append_cut_short("a-1", "a-2", "a-3")
+    assert (await site.head()).sequence == 0
+    site.announcer.committed(site.key, append=1, accepted=2, released=True)
+    await site.announcer.wait_announced()
+    await site.until_shown(2)
+    for append_number, accepted, shown in ((99, 99, 3), (1, 1, 3)):
+        site.announcer.committed(site.key, append=append_number, accepted=accepted, released=True)
+        await site.announcer.wait_announced()
+        await site.until_shown(shown)
+
+
+async def test_an_append_that_stays_unconfirmed_has_another_one_made(site: Site) -> None:
+    """Its process ended, or its wait was cut short; the next append that waits to the end confirms all before it."""
+    await waits_for(site.owner, ABSENT)
+    await site.append_cut_short("a-1")
+
+    async def nudged() -> bool:
+        return site.id in site.nudged
+
+    await until(nudged)
+
+
+async def test_a_confirmation_that_fails_is_written_later(site: Site) -> None:
+    """The database was away, say."""
+    await waits_for(site.owner, ABSENT)
+    await site.append_cut_short("a-1")
+    async with connected(site.server.url) as locking:
+        await locking.execute("BEGIN; LOCK TABLE confirmation IN ACCESS EXCLUSIVE MODE")
+        site.announcer.committed(site.key, append=1, accepted=1, released=True)
+        await until(
+            lambda: site.owner.fetchval(
+                "SELECT coalesce(bool_or(pg_terminate_backend(pid)), false) FROM pg_stat_activity"
+                " WHERE query LIKE '%confirm%' AND wait_event_type = 'Lock'"
+            )
+        )
+        await locking.execute("ROLLBACK")  # a commit would wait for the standby
+    await site.until_shown(1)
+
+
+async def test_feeds_are_notified_after_a_release_and_not_before(server: EmbeddedPostgres) -> None:
+    """Under the embargo not even the moment of an append is told."""
+    heard: asyncio.Queue[object] = asyncio.Queue()
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        a_site(server, datetime.now(UTC) + FAR) as site,
+        connected(server.feed_url, feed=True) as listening,
+    ):
+        await listening.add_listener(CHANNEL, lambda *payload: heard.put_nowait(payload[-1]))
+        await site.append("a-1")
+        await site.append()
+        await site.owner.execute("SELECT pg_notify($1, 'until here')", CHANNEL)
+        assert await heard.get() == "until here"
+        await site.owner.execute("UPDATE embargo SET publish_from = now() WHERE election = $1", site.key)
+        await site.append()
+        assert await heard.get() == ""
+        await site.append("a-2")
+        assert await heard.get() == ""
+
+
+async def test_no_append_and_no_act_fails_for_a_full_queue_of_notifications(site: Site) -> None:
+    """Any login may NOTIFY, and one that listens and does not end its transaction keeps the queue from emptying."""
+    if site.owner.get_server_version().major < 17:
+        pytest.skip("the queue can only be made small enough from Postgres 17 on")
+    async with connected(site.server.feed_url, feed=True) as stuck, connected(site.server.url) as flooding:
+        await stuck.execute("LISTEN other")
+        await stuck.execute("BEGIN; SELECT * FROM valgnatt_public.elections()")
+        text = "x" * 7900
+        with pytest.raises(asyncpg.PostgresError, match="too many notifications"):
+            await flood(flooding, text)
+        await site.append("a-1")
+        assert (await site.head()).sequence == 1
+        async with administration(site.server.url, "olga") as acts:
+            await acts.issue_token(site.id, ["a"])
+            await acts.close_election(site.id)
+
+
+async def flood(connection: Connection, text: str) -> None:
+    """Notify more than the queue has room for."""
+    for number in range(4 * QUEUE_PAGES):
+        await connection.execute(f"NOTIFY other, '{number}{text}'")
