@@ -1,0 +1,48 @@
+"""The routes of every port, from the applications themselves."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from unittest import mock
+
+from aiohttp import web
+
+from gateway.admin import admin_port
+from gateway.metrics import FeedMetrics, PushMetrics
+from gateway.web.feed_door import FeedDoor
+from gateway.web.push_door import PushDoor
+
+
+def all_routes() -> Iterator[tuple[str, str, str]]:
+    """Return port, method and path of each; a door's routes need nothing of it but its methods and its metrics."""
+    push, feed = PushDoor.__new__(PushDoor), FeedDoor.__new__(FeedDoor)
+    push._metrics, feed._metrics = PushMetrics(), FeedMetrics()
+    applications = {
+        "push": push.application(lambda: True),
+        "feed": feed.application(lambda: True),
+        "admin": _admin(),
+    }
+    for port, application in applications.items():
+        for route in application.router.routes():
+            assert route.resource is not None
+            yield port, route.method, route.resource.canonical
+
+
+def _admin() -> web.Application:
+    """Return the application of the admin port, which is made where it is served."""
+    made: list[web.Application] = []
+
+    async def serve() -> None:
+        async def metrics() -> str:
+            return ""
+
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            runner = web.AppRunner
+            with mock.patch.object(
+                web, "AppRunner", lambda app, **options: made.append(app) or runner(app, **options)
+            ):
+                async with admin_port(sock, lambda: (True, {}), metrics):
+                    pass
+
+    asyncio.run(serve())
+    return made[0]

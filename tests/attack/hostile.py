@@ -1,0 +1,526 @@
+"""Clients that mean harm, and honest ones beside them: each sends bytes to a door and counts them.
+
+Every one is bounded in number and time, and says for which routes or frames it is.
+"""
+
+import asyncio
+import base64
+import gzip
+import itertools
+import json
+import os
+import random
+import re
+import struct
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.running import Sender
+from tests.web.doors import a_report, framed
+
+PACKETS = 200
+"""Bytes that a connection costs its client besides what it says: SYN, ACK and FIN, with their heads."""
+PATIENCE_S = 5.0
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG, RESERVED = 0, 1, 2, 8, 9, 10, 11
+
+
+@dataclass
+class Target:
+    """A door under attack: where it is, what can be asked for there, and how many bytes were sent to it."""
+
+    port: int
+    sender: Sender
+    units: Sequence[str]
+    areas: Sequence[str]
+    revision: Iterable[int] = field(default_factory=lambda: itertools.count(1))
+    sent: int = 0
+    chance: random.Random = field(default_factory=lambda: random.Random(1))
+    _addresses: Any = field(default_factory=lambda: itertools.cycle(range(2, 100)))
+
+    def report(self, unit: str | None = None) -> dict[str, Any]:
+        """Return a good report that no one has sent yet."""
+        return a_report(
+            unit or self.chance.choice(self.units), next(iter(self.revision)), self.chance.randrange(1, 2000)
+        )
+
+    def path(self, route: str, **given: str) -> str:
+        """Return a good path of a route; a name in braces that is not known here is a KeyError."""
+        known = {
+            "election": self.sender.election, "unit": self.units[0], "area": self.areas[0], "range": "1-1000",
+            "municipality": self.areas[-1], "version": "0", "name": "results.js",
+        } | given  # fmt: skip
+        return re.sub(r"\{(\w+)\}", lambda found: known[found[1]], route)
+
+    def request(
+        self, method: str, path: str, body: bytes = b"", *, length: int | None = None, **headers: str
+    ) -> bytes:
+        """Return a request with the sender's token."""
+        lines = [f"{method} {path} HTTP/1.1", "Host: door", f"Authorization: Bearer {self.sender.secret}"]
+        if body or length is not None:
+            lines.append(f"Content-Length: {len(body) if length is None else length}")
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        return "\r\n".join([*lines, "", ""]).encode() + body
+
+    async def connect(self) -> "Connection":
+        """Open a connection, from one of many addresses."""
+        address = f"127.0.1.{next(self._addresses)}"
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.port, local_addr=(address, 0), limit=1 << 24
+        )
+        self.sent += PACKETS
+        return Connection(self, reader, writer)
+
+    async def each(self, count: int, one: Callable[[int], Awaitable[object]], at_once: int = 20) -> None:
+        """Do something so often, and so many at once; a connection that the door ends is no failure."""
+        numbers = iter(range(count))
+
+        async def some() -> None:
+            for number in numbers:
+                with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
+                    await one(number)
+
+        await asyncio.gather(*(some() for _ in range(at_once)))
+
+
+@dataclass
+class Connection:
+    """A connection that counts what it sends."""
+
+    target: Target
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def send(self, data: bytes, patience_s: float = PATIENCE_S) -> None:
+        """Send, waiting for the door to take it, for a bounded time; what it did not take is not counted."""
+        self.writer.write(data)
+        async with asyncio.timeout(patience_s):
+            await self.writer.drain()
+        self.target.sent += len(data)
+
+    async def answers(self, count: int) -> list[int]:
+        """Read so many answers and return their statuses; fewer if the door ends the connection."""
+        statuses: list[int] = []
+        async with asyncio.timeout(PATIENCE_S):
+            while len(statuses) < count:
+                head = await self.reader.readuntil(b"\r\n\r\n")
+                statuses.append(int(head[9:12]))
+                found = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+                if found is None:  # a stream
+                    break
+                await self.reader.readexactly(int(found[1]))
+        return statuses
+
+    def close(self) -> None:
+        """Cut it."""
+        self.writer.transport.abort()
+
+
+async def ask(target: Target, requests: Sequence[bytes], *, connections: int = 4) -> list[int]:
+    """Send requests one after the other on some connections, as programs do; return the statuses."""
+    shares = [requests[number::connections] for number in range(connections)]
+    statuses: list[int] = []
+
+    async def one(number: int) -> None:
+        connection = await target.connect()
+        try:
+            for request in shares[number]:
+                await connection.send(request)
+                answered = await connection.answers(1)
+                if not answered:
+                    break
+                statuses.extend(answered)
+        finally:
+            connection.close()
+
+    await target.each(connections, one, connections)
+    return statuses
+
+
+async def ask_anew(target: Target, requests: Sequence[bytes], at_once: int = 20) -> list[int]:
+    """Send each request on a connection of its own; return the statuses."""
+    statuses: list[int] = []
+
+    async def one(number: int) -> None:
+        connection = await target.connect()
+        try:
+            await connection.send(requests[number])
+            statuses.extend(await connection.answers(1))
+        finally:
+            connection.close()
+
+    await target.each(len(requests), one, at_once)
+    return statuses
+
+
+async def leave_unread(target: Target, request: bytes, connections: int, each: int, s: float = 0.6) -> None:
+    """Send requests in one piece on many connections, read nothing, and go after a while."""
+    opened: list[Connection] = []
+
+    async def one(_: int) -> None:
+        connection = await target.connect()
+        connection.reader._limit = 1  # type: ignore[attr-defined]  # so that asyncio does not read for us
+        opened.append(connection)
+        await connection.send(request * each, s)
+
+    await target.each(connections, one, 50)
+    await asyncio.sleep(s)
+    for connection in opened:
+        connection.close()
+
+
+def packed(lines: Iterable[bytes]) -> bytes:
+    """Return lines under gzip."""
+    return gzip.compress(b"\n".join(lines), 6)
+
+
+def as_line(report: Any) -> bytes:
+    """Return a report as a line of NDJSON."""
+    return json.dumps(report).encode()
+
+
+NDJSON = {"Content_Type": "application/x-ndjson"}
+PACKED = {**NDJSON, "Content_Encoding": "gzip"}
+REPORTS = "/v1/elections/{election}/reports"
+REPORT = REPORTS + "/{unit}"
+TRANSFERS = "/v1/elections/{election}/transfers"
+PUSH = "/v1/elections/{election}/push"
+FEED = "/v1/elections/{election}/feed"
+AREA = "/v1/elections/{election}/areas/{area}"
+PUBLICATIONS = "/v1/elections/{election}/publications"
+
+
+# Honest clients.
+
+
+async def single_reports(target: Target) -> None:
+    """A report a request."""
+    path = target.path(REPORTS)
+    requests = [
+        target.request("POST", path, as_line(target.report()), Content_Type="application/json")
+        for _ in range(400)
+    ]
+    assert set(await ask(target, requests)) == {201}
+
+
+async def full_requests(target: Target) -> None:
+    """Thousands of reports in a request, under gzip."""
+    for _ in range(2):
+        body = packed(as_line(target.report()) for _ in range(3000))
+        request = target.request("POST", target.path(REPORTS), body, **PACKED)
+        assert await ask(target, [request], connections=1) == [200]
+
+
+async def read_areas(target: Target) -> None:
+    """Areas as JSON, on connections that are kept."""
+    requests = [target.request("GET", target.path(AREA, area=area)) for area in target.areas[:20] * 15]
+    assert await ask(target, requests) == [200] * len(requests)
+
+
+async def anew(target: Target) -> None:
+    """What any port answers, each time on a connection of its own."""
+    assert set(await ask_anew(target, [target.request("GET", "/health/live")] * 400)) == {200}
+
+
+async def a_crowd(target: Target) -> None:
+    """Hundreds at once, each with one request on a connection of its own."""
+    assert set(await ask_anew(target, [target.request("GET", "/health/live")] * 500, 500)) == {200}
+
+
+async def read_health(target: Target) -> None:
+    """What any port answers."""
+    assert set(await ask(target, [target.request("GET", "/health/live")] * 600)) == {200}
+
+
+async def frames_of_reports(target: Target) -> None:
+    """Reports over a WebSocket, one after the other."""
+    connection = await opened(target)
+    for number in range(500):
+        await connection.send(framed(TEXT, report_frame(number, target.report())))
+        await frame_of(connection)
+    connection.close()
+
+
+def report_frame(number: int, report: Any) -> bytes:
+    """Return a report as a message."""
+    return b'{"type":"report","id":%d,"report":%s}' % (number, as_line(report))
+
+
+async def opened(target: Target) -> Connection:
+    """Open a push WebSocket and read its hello."""
+    connection = await target.connect()
+    request = target.request(
+        "GET", target.path(PUSH), Connection="Upgrade", Upgrade="websocket", Sec_WebSocket_Version="13",
+        Sec_WebSocket_Key=base64.b64encode(os.urandom(16)).decode(), Sec_WebSocket_Protocol="valgnatt.push.v1",
+    )  # fmt: skip
+    await connection.send(request)
+    async with asyncio.timeout(PATIENCE_S):
+        await connection.reader.readuntil(b"\r\n\r\n")
+    await frame_of(connection)
+    return connection
+
+
+async def frame_of(connection: Connection) -> tuple[int, bytes]:
+    """Read a frame."""
+    async with asyncio.timeout(PATIENCE_S):
+        first, size = await connection.reader.readexactly(2)
+        if size == 126:
+            (size,) = struct.unpack("!H", await connection.reader.readexactly(2))
+        elif size == 127:
+            (size,) = struct.unpack("!Q", await connection.reader.readexactly(8))
+        return first & 15, await connection.reader.readexactly(size)
+
+
+# Hostile ones: bodies.
+
+
+async def post(target: Target, body: bytes, times: int = 1, **headers: str) -> None:
+    """Post a body, read the answer."""
+    request = target.request("POST", target.path(REPORTS), body, **headers)
+    await ask(target, [request] * times, connections=1)
+
+
+async def a_hundred_mistakes(target: Target) -> None:
+    """A full request of reports that break a hundred rules each."""
+    wrong = as_line(target.report() | {f"x{number}": None for number in range(100)})
+    await post(target, packed([wrong] * 3000), **PACKED)
+
+
+async def one_report_repeated(target: Target) -> None:
+    """A full request of one report."""
+    await post(target, packed([as_line(target.report())] * 6000), **PACKED)
+
+
+async def deep_json(target: Target) -> None:
+    """Arrays within arrays, as reports and as one document."""
+    deep = b"[" * 30_000
+    await post(target, packed([deep] * 250), **PACKED)
+    await post(
+        target, gzip.compress(b"[" * (8 << 20)), Content_Type="application/json", Content_Encoding="gzip"
+    )
+    await post(target, b'{"a":' * 12_000, 20, Content_Type="application/json")
+
+
+async def empty_lines(target: Target) -> None:
+    """Megabytes of line feeds."""
+    await post(target, gzip.compress(b"\n" * (8 << 20)), 3, **PACKED)
+
+
+async def many_members(target: Target) -> None:
+    """A gzip file of thousands of empty ones."""
+    await post(target, gzip.compress(b"") * 50_000, 2, **PACKED)
+
+
+async def tiny_chunks(target: Target) -> None:
+    """A body in chunks of one byte."""
+    head = target.request("POST", target.path(REPORTS), Transfer_Encoding="chunked", **NDJSON)
+    body = b"".join(b"1\r\n%c\r\n" % byte for byte in as_line(target.report()) * 100) + b"0\r\n\r\n"
+    await ask(target, [head + body], connections=1)
+
+
+async def claimed_lengths(target: Target) -> None:
+    """Bodies of 8 MiB of which one byte comes."""
+    await leave_unread(
+        target, target.request("POST", target.path(REPORTS), b"x", length=8 << 20, **NDJSON), 300, 1
+    )
+
+
+async def wrong_tokens(target: Target) -> None:
+    """Tokens that there are not."""
+    tokens = [base64.urlsafe_b64encode(os.urandom(32)).decode() for _ in range(400)]
+    path = target.path(REPORTS)
+    await ask(target, [_with_token(target, token, path) for token in tokens])
+
+
+def _with_token(target: Target, token: str, path: str) -> bytes:
+    good = target.request("POST", path, b"{}", Content_Type="application/json")
+    return good.replace(target.sender.secret.encode(), token.encode())
+
+
+# Hostile ones: frames.
+
+
+def flood(
+    opcode: int, payload: bytes, count: int, *, connections: int = 8, last: bool = True, masked: bool = True
+) -> Callable[[Target], Awaitable[None]]:
+    """Return a client that sends a frame so often on each of some connections, as long as the door lets it."""
+
+    async def run(target: Target) -> None:
+        frame = framed(opcode, payload, last=last)
+        if not masked:
+            frame = bytes([frame[0], frame[1] & 0x7F]) + payload
+        piece = max(1, min(count, 4096 // len(frame)))
+
+        async def one(_: int) -> None:
+            connection = await opened(target)
+            reading = asyncio.ensure_future(connection.reader.read(-1))
+            try:
+                for _ in range(0, count, piece):
+                    if reading.done():
+                        break
+                    await connection.send(frame * piece)
+                    await asyncio.sleep(0)
+                await asyncio.wait({reading}, timeout=0.2)
+            finally:
+                reading.cancel()
+                connection.close()
+
+        await target.each(connections, one, 14)
+
+    return run
+
+
+async def sockets_come_and_go(target: Target) -> None:
+    """WebSockets that are opened and closed."""
+
+    async def one(_: int) -> None:
+        (await opened(target)).close()
+
+    await target.each(150, one, 4)
+
+
+# Hostile ones: readers.
+
+
+async def random_selections(target: Target) -> None:
+    """Streams of selections that nobody else has, under gzip; each is read for a moment."""
+
+    async def one(_: int) -> None:
+        areas = ",".join(target.chance.sample(target.areas, 3))
+        query = f"?levels=county,municipality,precinct&areas={areas}"
+        connection = await target.connect()
+        try:
+            await connection.send(target.request("GET", target.path(FEED) + query, Accept_Encoding="gzip"))
+            async with asyncio.timeout(PATIENCE_S):
+                await connection.reader.read(1 << 14)
+        finally:
+            connection.close()
+
+    await target.each(150, one)
+
+
+async def random_cursors(target: Target) -> None:
+    """Streams that begin at places that were never given."""
+
+    async def one(_: int) -> None:
+        cursor = f"{target.chance.randrange(1, 10_000)}-{target.chance.getrandbits(32):08x}"
+        connection = await target.connect()
+        try:
+            await connection.send(target.request("GET", target.path(FEED), Last_Event_ID=cursor))
+            async with asyncio.timeout(PATIENCE_S):
+                await connection.reader.read(1 << 14)
+        finally:
+            connection.close()
+
+    await target.each(200, one)
+
+
+async def waits_for_the_future(target: Target) -> None:
+    """Requests that wait for a place in the record that is not there."""
+    await leave_unread(target, target.request("GET", target.path(AREA) + "?at_least=999999999"), 800, 1)
+
+
+async def unread_publications(target: Target) -> None:
+    """Pages of publications that nobody reads."""
+    await leave_unread(target, target.request("GET", target.path(PUBLICATIONS) + "?limit=1000"), 500, 2)
+
+
+async def unread_registries(target: Target) -> None:
+    """Registries that nobody reads."""
+    await leave_unread(target, target.request("GET", target.path("/v1/elections/{election}")), 200, 2)
+
+
+async def unread_streams(target: Target) -> None:
+    """Streams that nobody reads."""
+    await leave_unread(target, target.request("GET", target.path(FEED)), 300, 1)
+
+
+# Hostile ones: any route of any port.
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route of a port."""
+
+    method: str
+    path: str
+
+    async def abused(self, target: Target) -> None:
+        """Both."""
+        await self.strange(target)
+        await self.unread(target)
+
+    async def strange(self, target: Target) -> None:
+        """Unknown parameters, unknown names, as many headers as are let through, a range that is none."""
+
+        def name(*_: object) -> str:
+            return f"{target.chance.getrandbits(64):x}"
+
+        path = target.path(self.path)
+        many = {f"X-{name()}": "y" * 60 for _ in range(90)}
+        requests = [
+            *(self._request(target, f"{path}?{name()}=1") for _ in range(40)),
+            *(self._request(target, re.sub(r"\{\w+\}", name, self.path)) for _ in range(40)),
+            *[self._request(target, path, Range="bytes=5-3,99999-", **many)] * 40,
+        ]
+        await ask_anew(target, requests)
+
+    async def unread(self, target: Target) -> None:
+        """Requests in one piece, whose answers nobody reads."""
+        await leave_unread(target, self._request(target, target.path(self.path)), 30, 30, 0.3)
+
+    def _request(self, target: Target, path: str, **headers: str) -> bytes:
+        return target.request(self.method, path, b"{}" if self.method == "POST" else b"", **headers)
+
+
+async def comes_and_goes(target: Target) -> None:
+    """Connections that say nothing and end."""
+
+    async def one(_: int) -> None:
+        connection = await target.connect()
+        await asyncio.sleep(0)
+        connection.close()
+
+    await target.each(1000, one)
+
+
+async def stays_silent(target: Target) -> None:
+    """Connections that say nothing and stay."""
+    await leave_unread(target, b"G", 800, 1)
+
+
+ANY_PORT = {"connections that come and go": comes_and_goes, "silent connections": stays_silent}
+OF_BODIES = {
+    "a hundred mistakes a report": a_hundred_mistakes,
+    "one report repeated": one_report_repeated,
+    "deep JSON": deep_json,
+    "empty lines": empty_lines,
+    "many gzip members": many_members,
+    "chunks of one byte": tiny_chunks,
+    "lengths without bodies": claimed_lengths,
+    "wrong tokens": wrong_tokens,
+}
+OF_FRAMES: dict[str, tuple[int, Callable[[Target], Awaitable[None]]]] = {
+    "text that is no JSON": (TEXT, flood(TEXT, b"x", 1000)),
+    "text that is no report": (TEXT, flood(TEXT, b'{"type":"x","id":1}', 1000)),
+    "text of 64 KiB": (TEXT, flood(TEXT, b"[" * 65_000, 10)),
+    "text too long": (TEXT, flood(TEXT, b"[" * 70_000, 10)),
+    "text in pieces": (CONTINUATION, flood(CONTINUATION, b"x", 1000, last=False)),
+    "text never ended": (TEXT, flood(TEXT, b"", 1000, last=False)),
+    "unmasked text": (TEXT, flood(TEXT, b"{}", 100, masked=False, connections=40)),
+    "binary": (BINARY, flood(BINARY, b"x" * 100, 10, connections=40)),
+    "close": (CLOSE, flood(CLOSE, b"", 10, connections=40)),
+    "pings": (PING, flood(PING, b"", 100_000, connections=14)),
+    "pings of 125 bytes": (PING, flood(PING, b"x" * 125, 8000, connections=14)),
+    "pongs": (PONG, flood(PONG, b"", 100_000, connections=14)),
+    "reserved": (RESERVED, flood(RESERVED, b"", 10, connections=40)),
+}
+OF_READERS = {
+    "selections of nobody else": (FEED, random_selections),
+    "cursors that are none": (FEED, random_cursors),
+    "streams that nobody reads": (FEED, unread_streams),
+    "waits for the future": (AREA, waits_for_the_future),
+    "publications that nobody reads": (PUBLICATIONS, unread_publications),
+    "registries that nobody reads": ("/v1/elections/{election}", unread_registries),
+}

@@ -1,0 +1,189 @@
+"""Hostile input costs little more than honest input: CPU and memory by byte sent, and the wait of everybody else."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from gateway.generator import generate
+from gateway.journal.embedded import EmbeddedPostgres
+from tests.attack import hostile
+from tests.attack.cost import Cost, cost_of, workers
+from tests.attack.hostile import Route, Target
+from tests.running import Gateway, served
+from tests.web.conftest import make_database
+from tests.web.doors import COUNTRY, a_registry, shown, units_of
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
+HELD_FLOOR = 32 << 20
+"""Bytes of growth that any case may cause: buffers and caches that are bounded by themselves."""
+STALL_FLOOR_S = 0.05
+"""CPU time that an honest request may wait for in any case."""
+
+
+class Bounds(NamedTuple):
+    """By how many times hostile input may cost more than honest input: by byte, by byte, and at longest."""
+
+    honest: str
+    cpu: float
+    held: float
+    stall: float
+
+
+def read_bounds() -> dict[str, Bounds]:
+    """Return the table of the document, by kind of hostile input."""
+    section = DOCUMENT.read_text().partition("## What hostile input costs")[2].partition("\n## ")[0]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in section.splitlines()
+        if line[:1] == "|"
+    ]
+    return {row[0]: Bounds(row[1], *(float(cell.split()[0]) for cell in row[2:5])) for row in rows[2:]}
+
+
+class Case(NamedTuple):
+    """A hostile client, the port that it is aimed at, and the row of the table that bounds it."""
+
+    name: str
+    row: str
+    port: str
+    run: Callable[[Target], Awaitable[None]]
+    route: str = ""
+    frame: int | None = None
+
+
+def routes() -> Iterator[tuple[str, str, str]]:
+    """Return port, method and path of every route, from the applications themselves."""
+    from tests.attack.applications import all_routes
+
+    yield from all_routes()
+
+
+PACKED = (
+    "a hundred mistakes a report",
+    "one report repeated",
+    "deep JSON",
+    "empty lines",
+    "many gzip members",
+)
+
+
+def cases() -> Iterator[Case]:
+    """Return every case: of bodies, frames and readers, and of every route and port there is."""
+    for name, run in hostile.OF_BODIES.items():
+        row = "packed bodies" if name in PACKED else "other bodies"
+        yield Case(name, row, "push", run, f"POST {hostile.REPORTS}")
+    for name, (opcode, run) in hostile.OF_FRAMES.items():
+        yield Case(name, "frames", "push", run, f"GET {hostile.PUSH}", opcode)
+    yield Case("sockets that come and go", "connections", "push", hostile.sockets_come_and_go)
+    for name, (path, run) in hostile.OF_READERS.items():
+        yield Case(name, "readers", "feed", run, f"GET {path}")
+    for port in ("push", "feed", "admin"):
+        for name, run in hostile.ANY_PORT.items():
+            yield Case(f"{name}, {port}", "connections", port, run)
+    for port, method, path in routes():
+        if method == "HEAD":  # the handler of GET
+            continue
+        route = Route(method, path)
+        yield Case(f"{method} {path}, {port}", "requests", port, route.abused, f"{method} {path}")
+
+
+CASES = list(cases())
+HONEST: dict[str, dict[str, Callable[[Target], Awaitable[None]]]] = {
+    "push": {
+        "a report a request": hostile.single_reports,
+        "thousands of reports a request": hostile.full_requests,
+        "a report a frame": hostile.frames_of_reports,
+        "a request a connection": hostile.anew,
+        "a crowd": hostile.a_crowd,
+    },
+    "feed": {
+        "requests": hostile.read_areas,
+        "a request a connection": hostile.anew,
+        "a crowd": hostile.a_crowd,
+    },
+    "admin": {
+        "requests": hostile.read_health,
+        "a request a connection": hostile.anew,
+        "a crowd": hostile.a_crowd,
+    },
+}
+FIGURES: list[str] = []
+IDLE_S = 1.0
+
+
+async def idles(_: Target) -> None:
+    """Nobody sends anything."""
+    await asyncio.sleep(IDLE_S)
+
+
+class Attacked(NamedTuple):
+    """A gateway, its processes and doors, and what honest clients cost it."""
+
+    gateway: Gateway
+    pids: dict[str, int]
+    targets: dict[str, Target]
+    honest: dict[str, dict[str, Cost]]
+    idle: dict[str, float]
+
+
+@pytest.fixture(scope="module")
+def attacked(postgres: EmbeddedPostgres) -> Iterator[Attacked]:
+    """One worker a door, with an election of some hundreds of units; honest clients were there first."""
+    made = generate(seed=7, scale=0.15)
+    with served(make_database(postgres)) as gateway:
+
+        async def prepare() -> Attacked:
+            election = await gateway.load(a_registry(made))
+            sender = await gateway.issue(election, [COUNTRY])
+            await shown(gateway, election)
+            units = units_of(made)
+            areas = [each["id"] for each in made.registry["areas"] if each["id"] not in set(units)]
+            urls = {"push": gateway.push_url, "feed": gateway.feed_url, "admin": gateway.admin_url}
+            targets = {
+                name: Target(int(url.rpartition(":")[2]), sender, units, areas) for name, url in urls.items()
+            }
+            attacked = Attacked(gateway, workers(gateway), targets, {}, {})
+            for port, clients in HONEST.items():
+                cost = await cost_of(attacked.pids[port], targets[port], idles)
+                attacked.idle[port] = cost.cpu_s / IDLE_S
+                for name, run in clients.items():
+                    await run(targets[port])  # what is imported or filled once is no cost of a request
+                    cost = await cost_of(attacked.pids[port], targets[port], run, attacked.idle[port])
+                    attacked.honest.setdefault(port, {})[name] = cost
+                    FIGURES.append(figure(f"honest, {port}: {name}", cost))
+            return attacked
+
+        yield asyncio.run(prepare())
+
+
+def figure(name: str, cost: Cost) -> str:
+    """Return a line of figures."""
+    return (
+        f"{name:<70.70} {cost.sent:>10} B {cost.cpu_s:>7.3f} s CPU {cost.cpu_us_per_kb:>9.0f} us/kB"
+        f" {cost.held >> 10:>8} KiB held {cost.held_per_byte:>7.1f} B/B {1000 * cost.stall_s:>7.1f} ms waited"
+    )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+async def test_hostile_input_costs_little_more_than_honest_input(attacked: Attacked, case: Case) -> None:
+    """By byte sent, in CPU and memory, and in the CPU time that passes while an honest request waits."""
+    cost = await cost_of(
+        attacked.pids[case.port], attacked.targets[case.port], case.run, attacked.idle[case.port]
+    )
+    FIGURES.append(figure(case.name, cost))
+    assert cost.sent > 0
+    bounds = read_bounds()[case.row]
+    honest = [
+        clients[bounds.honest].cpu_us_per_kb
+        for clients in attacked.honest.values()
+        if bounds.honest in clients
+    ]
+    longest_s = max(each.stall_s for clients in attacked.honest.values() for each in clients.values())
+    assert cost.cpu_us_per_kb <= bounds.cpu * max(honest)
+    assert cost.held <= max(HELD_FLOOR, bounds.held * cost.sent)
+    assert cost.stall_s <= max(STALL_FLOOR_S, bounds.stall * longest_s)
+    assert not attacked.gateway.complaints()
