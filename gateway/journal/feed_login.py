@@ -36,6 +36,8 @@ class FeedLogin(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it may create temporary tables."""
     large_objects: bool = False
     """Whether it may create large objects."""
+    advisory_locks: bool = False
+    """Whether it may take advisory locks."""
     objects: Sequence[str] = ()
     """Tables and functions to which it has a right that valgnatt_feed does not have."""
     role_objects: Sequence[str] = ()
@@ -108,8 +110,20 @@ def excesses(login: FeedLogin) -> Iterator[Excess]:
             f"feeds log in as {login.user}, who may create large objects, and so fill the disk",
             f"as a superuser in database {login.database}: REVOKE EXECUTE ON FUNCTION {LARGE_OBJECTS} FROM PUBLIC;",
         )
+    if login.advisory_locks:
+        yield Excess(
+            "warning",
+            f"feeds log in as {login.user}, who may take advisory locks, and so fill the lock table for everyone",
+            f"as a superuser in database {login.database}: {NO_ADVISORY_LOCKS}",
+        )
 
 
+NO_ADVISORY_LOCKS = (
+    "DO $$ DECLARE f regprocedure; BEGIN FOR f IN SELECT oid FROM pg_proc"
+    " WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^pg_(try_)?advisory_(xact_)?lock'"
+    " LOOP EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f); END LOOP; END $$;"
+)
+"""Withdraws from everybody the right to take advisory locks, of which the gateway takes none."""
 LARGE_OBJECTS = "lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea)"
 """The functions by which everybody may create large objects, unless they are revoked."""
 SHOWN = 8
@@ -187,6 +201,9 @@ async def _described(connection: Connection, user: str) -> FeedLogin:
         " has_database_privilege(rolname, current_database(), 'TEMPORARY') AS temporary,"
         " EXISTS (SELECT FROM unnest($3::text[]) AS f WHERE has_function_privilege(rolname, f, 'EXECUTE'))"
         " AS large_objects,"
+        " EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace"
+        " AND p.proname ~ '^pg_(try_)?advisory_(xact_)?lock'"
+        " AND has_function_privilege(rolname, p.oid, 'EXECUTE')) AS advisory_locks,"
         " pg_has_role(rolname, $2, 'MEMBER WITH ADMIN OPTION') AS grants_role"
         " FROM pg_roles WHERE rolname = $1",
         user,
@@ -209,6 +226,7 @@ async def _described(connection: Connection, user: str) -> FeedLogin:
         creates_in=[row[0] for row in await connection.fetch(_CREATES_IN, user)],
         temporary=attributes["temporary"],
         large_objects=attributes["large_objects"],
+        advisory_locks=attributes["advisory_locks"],
         objects=[row["name"] for row in of_user if row["name"] not in known],
         role_objects=[row["name"] for row in of_role if not row["meant"]],
     )

@@ -174,6 +174,8 @@ async def test_a_feed_that_may_only_read_follows_a_push_door_elsewhere(
         "SELECT lo_creat(-1)",
         "SELECT lo_from_bytea(0, 'x')",
         "CREATE TEMP TABLE t ()",
+        "SELECT pg_advisory_lock(1)",
+        "SELECT pg_try_advisory_xact_lock(1, 2)",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await ask_for(reader, written)

@@ -8,7 +8,13 @@ import asyncpg
 import pytest
 
 from gateway.errors import JournalUnavailable
-from gateway.journal.feed_login import LARGE_OBJECTS, FeedLogin, excesses, read_feed_login
+from gateway.journal.feed_login import (
+    LARGE_OBJECTS,
+    NO_ADVISORY_LOCKS,
+    FeedLogin,
+    excesses,
+    read_feed_login,
+)
 from tests.conftest import Database
 from tests.running import Gateway, running
 from tests.web.doors import until
@@ -44,7 +50,7 @@ async def login(database: Database) -> AsyncIterator[Login]:
     await owner.execute(f"CREATE ROLE {made.name} LOGIN PASSWORD 's3cret' IN ROLE valgnatt_feed")
     await owner.execute(f"REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC")
     await owner.execute(f"GRANT CONNECT ON DATABASE {name} TO valgnatt_feed")
-    await owner.execute(f"REVOKE EXECUTE ON FUNCTION {LARGE_OBJECTS} FROM PUBLIC")
+    await owner.execute(f"REVOKE EXECUTE ON FUNCTION {LARGE_OBJECTS} FROM PUBLIC; {NO_ADVISORY_LOCKS}")
     try:
         yield made
     finally:
@@ -122,6 +128,16 @@ async def test_large_objects_are_a_warning(function: str, login: Login) -> None:
     assert found(await login.may(do.partition(": ")[2])) == []
 
 
+@pytest.mark.parametrize(
+    "function", ["pg_advisory_lock(bigint)", "pg_try_advisory_xact_lock_shared(integer, integer)"]
+)
+async def test_advisory_locks_are_a_warning(function: str, login: Login) -> None:
+    """Enough of them leave no room in the lock table for what an append has to lock."""
+    ((level, what, do),) = found(await login.may(f"GRANT EXECUTE ON FUNCTION {function} TO PUBLIC"))
+    assert (level, "advisory locks" in what) == ("warning", True)
+    assert found(await login.may(do.partition(": ")[2])) == []
+
+
 async def test_the_remedies_do_what_they_say(login: Login, database: Database) -> None:
     """Every statement is given as it has to be typed; where there are very many, the rest comes next time."""
     name = urlsplit(database.url).path[1:]
@@ -146,7 +162,7 @@ async def test_a_feed_itself_can_ask_or_is_told_nothing(login: Login) -> None:
     """Where its machine has no owner's login: it sees the same, unless the server is closed to it."""
     more = "GRANT pg_monitor TO {me}"
     await login.may(*(f"GRANT {what} IN SCHEMA pg_catalog TO PUBLIC" for what in OPEN))
-    await login.may(f"REVOKE EXECUTE ON FUNCTION {LARGE_OBJECTS} FROM PUBLIC")
+    await login.may(f"REVOKE EXECUTE ON FUNCTION {LARGE_OBJECTS} FROM PUBLIC", NO_ADVISORY_LOCKS)
     assert found(await read_feed_login(login.url)) == []
     asked_by_owner = await login.may(more)
     assert await read_feed_login(login.url) == asked_by_owner
