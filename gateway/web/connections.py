@@ -224,8 +224,8 @@ class Connections:
 
     def _queue(self, connection: Connection, queue: "ByAddress[Connection] | None", now: float) -> None:
         address = connection.address
-        if address is None:
-            return
+        if address is None or (queue is not None and connection not in self._open):
+            return  # one that has left may still read what its socket had
         if connection.queue is not None:
             connection.queue.discard(address, connection)
         connection.queue = queue
@@ -401,6 +401,8 @@ class Handler(ProblemHandler):
         Under TLS, bytes that are encrypted already do not show in the transport, so what was written counts until the
         kernel has nothing left to send.
         """
+        if self.transport is None:
+            return 0
         unsent = self.unsent
         if self._written:
             if unsent or self.connection.unsent_by_kernel():

@@ -236,6 +236,23 @@ async def test_idle_connections_of_senders_give_way_after_those_of_strangers(hal
         assert await sender.read() == b""
 
 
+async def test_a_connection_that_gave_way_is_no_victim_again() -> None:
+    """Even if it reads a request that had arrived before: there is no more room than there was."""
+    connections = Connections(Config(connections_max=2), DoorMetrics())
+    with socket.socket() as sock:
+        for _ in range(4):
+            gone = connections.admit(HERE, sock)
+            assert gone is not None
+            connections.leave(gone)
+            connections.begin(gone)
+        for number in range(6):
+            admitted = connections.admit(f"192.0.2.{number}", sock)
+            assert (admitted is not None) == (number < 2)
+            if admitted is not None:
+                connections.begin(admitted)
+        assert len(connections) == 2
+
+
 async def test_addresses_of_one_ipv6_network_count_as_one() -> None:
     """How large it is can be configured."""
     for prefix, admitted in (
