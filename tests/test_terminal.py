@@ -263,6 +263,7 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "until", "terminal"),
     [(*each, terminal) for each in COMMANDS for terminal in (False, True) if terminal or each[1] != BOARD],
@@ -301,6 +302,7 @@ async def test_no_file_and_no_answer_to_it_steers_a_terminal(
     assert SHOWN in said or "what is" in said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "nonsense",
     [
