@@ -127,6 +127,8 @@ class Attacked(NamedTuple):
     targets: dict[str, Target]
     honest: dict[str, dict[str, Cost]]
     idle: dict[str, float]
+    others: dict[str, Target]
+    """The same doors for an honest sender and reader of another election."""
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +147,10 @@ def attacked(postgres: EmbeddedPostgres) -> Iterator[Attacked]:
             targets = {
                 name: Target(int(url.rpartition(":")[2]), sender, units, areas) for name, url in urls.items()
             }
-            attacked = Attacked(gateway, workers(gateway), targets, {}, {})
+            other = await gateway.issue(await gateway.load(a_registry(made)), [COUNTRY])
+            await shown(gateway, other.election)
+            others = {name: Target(target.port, other, units, areas) for name, target in targets.items()}
+            attacked = Attacked(gateway, workers(gateway), targets, {}, {}, others)
             for port, clients in HONEST.items():
                 cost = await cost_of(attacked.pids[port], targets[port], idles)
                 attacked.idle[port] = cost.cpu_s / IDLE_S
@@ -167,15 +172,35 @@ def figure(name: str, cost: Cost) -> str:
     )
 
 
+async def statuses_until(ended: asyncio.Future[Cost], other: Target, port: str) -> set[int]:
+    """Ask as somebody else does, on new connections, until the attack has ended; return the statuses."""
+    statuses: set[int] = set()
+    while not ended.done():
+        body = hostile.as_line(other.report()) if port == "push" else b""
+        request = {
+            "push": other.request("POST", other.path(hostile.REPORTS), body, Content_Type="application/json"),
+            "feed": other.request("GET", other.path(hostile.AREA)),
+            "admin": other.request("GET", "/health/ready"),
+        }[port]
+        statuses.update(await hostile.ask_anew(other, [request]) or [0])
+        await asyncio.wait({ended}, timeout=0.1)
+    return statuses
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 async def test_hostile_input_costs_little_more_than_honest_input(attacked: Attacked, case: Case) -> None:
-    """By byte sent, in CPU and memory, and in the CPU time that passes while an honest request waits."""
-    cost = await cost_of(
-        attacked.pids[case.port], attacked.targets[case.port], case.run, attacked.idle[case.port]
-    )
+    """By byte sent, in CPU and memory, and in the CPU time that passes while an honest request waits.
+
+    And whoever else pushes or reads meanwhile is served.
+    """
+    pid, target = attacked.pids[case.port], attacked.targets[case.port]
+    running = asyncio.ensure_future(cost_of(pid, target, case.run, attacked.idle[case.port]))
+    statuses = await statuses_until(running, attacked.others[case.port], case.port)
+    cost = await running
     FIGURES.append(figure(case.name, cost))
     assert cost.sent > 0
+    assert statuses == {201 if case.port == "push" else 200}  # 0: no answer
     bounds = read_bounds()[case.row]
     honest = [
         clients[bounds.honest].cpu_us_per_kb
