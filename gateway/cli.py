@@ -366,11 +366,21 @@ def doctor_command(
 
 @db_app.command("migrate")
 @_with_database
-def db_migrate(config: Config) -> None:
+def db_migrate(
+    config: Config,
+    dedicated: Annotated[
+        bool,
+        typer.Option(
+            "--dedicated",
+            help="also take from PUBLIC the catalogs and functions of this database; for a server that serves nothing"
+            " else, as a superuser",
+        ),
+    ] = False,
+) -> None:
     """Bring the database up to date; `serve` does it by itself."""
     from gateway.journal.migrate import migrate
 
-    applied = run(migrate(database_url(config)))
+    applied = run(migrate(database_url(config), dedicated=dedicated))
     say("\n".join(applied) if applied else "nothing to do")
 
 

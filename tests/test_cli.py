@@ -358,6 +358,7 @@ def test_a_database_is_migrated_once(cli: CommandLine) -> None:
 def test_an_empty_database_is_migrated(cli: CommandLine, database: Database) -> None:
     """What was done is named, a migration a line."""
     fetch(database, "DROP SCHEMA valgnatt CASCADE")
+    fetch(database, "DROP SCHEMA valgnatt_public CASCADE")
     assert re.match(r"0001_\w+\.sql\n", cli.good("db", "migrate"))
     assert cli.good("election", "list") == ""
 

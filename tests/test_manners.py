@@ -352,7 +352,7 @@ complete_words serve --feed-w
 def test_completion_is_shown_and_works(shell: dict[str, str]) -> None:
     """Commands, those below them, and options."""
     said = in_bash(f'eval "$(valgnatt --show-completion)"\n{COMPLETE}', shell).splitlines()
-    assert said == ["election", "load list embargo close", "--feed-workers"]
+    assert said == ["election", "load list embargo close raise-revisions", "--feed-workers"]
 
 
 def test_completion_is_installed(shell: dict[str, str]) -> None:

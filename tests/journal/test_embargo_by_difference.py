@@ -1,0 +1,479 @@
+"""What a feed's login sees of an embargoed election, by difference: the same before and after reports are accepted.
+
+Every class of statement is tried, on a primary and on a replica. On a server of our own nothing at all may differ; on
+one that others administer, only what docs/security.md lists.
+"""
+
+import asyncio
+import itertools
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from gateway.journal.administration import administration
+from gateway.journal.connection import Connection, open_pool
+from gateway.journal.migrate import migrate
+from gateway.journal.postgres import PostgresJournal
+from tests.faults.servers import PATIENCE_S, Server, a_server
+from tests.journal.makers import FAR, PASSED, a_registry, a_report, append, until
+from tests.journal.network import port_of
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
+
+SECURITY = Path(__file__).resolve().parents[2] / "docs" / "security.md"
+OURS, OTHERS = "dedicated", "shared"
+"""Databases: of a server of our own, and of one that others administer."""
+BATCHES = 12
+"""Embargoed appends between two looks, of as many reports each."""
+LOOKS = 3
+"""Looks before the first that counts, so that every cache is warm."""
+
+
+@dataclass
+class Election:
+    """An election and what is needed to push to it."""
+
+    id: str
+    key: int
+    version: int
+    token: int
+
+
+@dataclass
+class Site:
+    """One database on the primary, as its owner and the feed's login reach it, with two elections."""
+
+    url: str
+    feed_url: str
+    embargoed: Election
+    released: Election
+    revisions: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    async def accept(self) -> None:
+        """Have reports accepted under the embargo, and senders heard of."""
+        async with open_pool(self.url) as pool:
+            journal = PostgresJournal(pool)
+            for _ in range(BATCHES):
+                reports = [
+                    a_report(unit, next(self.revisions), votes=revision)
+                    for revision, unit in enumerate(["a-1", "a-2", "b-1"] * (BATCHES // 3))
+                ]
+                await append(journal, self.embargoed.key, self.embargoed.version, *reports)
+                await journal.record_contacts({self.embargoed.token: datetime.now(UTC)})
+
+
+@dataclass
+class Servers:
+    """A primary, its replica and the databases on them."""
+
+    primary: Server
+    replica: Server
+
+    def url(self, server: Server, database: str, *, feed: bool) -> str:
+        """Return the address of a database on one of them."""
+        user = (server.feed_url if feed else server.tcp_url).partition("://")[2].partition("@")[0]
+        return f"postgresql://{user}@127.0.0.1:{port_of(server.tcp_url)}/{database}"
+
+    async def caught_up(self) -> None:
+        """Wait until the replica has replayed what the primary wrote."""
+        position = await self.primary.ask("SELECT pg_current_wal_flush_lsn()::text")
+        query = "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn"
+        async with self.replica.session() as connection:
+            await until(lambda: connection.fetchval(query, position))
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Without autovacuum, whose moments would be differences that nobody made."""
+    directory = tmp_path_factory.mktemp("servers")
+    with a_server(directory, settings={"autovacuum": "off", "checkpoint_timeout": "1h"}) as primary:
+        replica = asyncio.run(_replica(directory, primary))
+        with replica:
+            yield Servers(primary, replica)
+
+
+async def _replica(directory: Path, primary: Server) -> Server:
+    await primary.ask(f"CREATE DATABASE {OURS}")
+    await primary.ask(f"CREATE DATABASE {OTHERS}")
+    home = directory / "replica"
+    home.mkdir(mode=0o700)
+    os.chown(home, primary.data_dir.stat().st_uid, -1)
+    shutil.copy(primary.data_dir / "passwords", home / "passwords")
+    await primary.back_up(home / "cluster", "c", "-R")
+    return Server(
+        home, listen_tcp=True, settings={"hot_standby_feedback": "on"}
+    )  # open snapshots do not stop it
+
+
+async def a_site(servers: Servers, database: str) -> Site:
+    """Migrate a database and load two elections: one is embargoed, one is released and has reports."""
+    url = servers.url(servers.primary, database, feed=False)
+    await migrate(url, dedicated=database == OURS)
+    async with administration(url, "olga") as acts, open_pool(url) as pool:
+        journal = PostgresJournal(pool)
+        found = []
+        for publish_from in (datetime.now(UTC) + FAR, PASSED):
+            identifier = await acts.load_election(a_registry(publish_from=publish_from.isoformat()))
+            token = await acts.issue_token(identifier, ["a"])
+            row = await journal.election(identifier)
+            found.append(Election(identifier, row.key, row.version, token.key))
+        site = Site(url, servers.url(servers.primary, database, feed=True), *found)
+        await append(journal, site.released.key, site.released.version, a_report("a-1"), a_report("b-1"))
+        await journal.record_contacts({site.released.token: datetime.now(UTC)})
+        await site.accept()
+        return site
+
+
+# What is asked.
+
+
+def of_functions(embargoed: int, released: int) -> list[str]:
+    """Return statements of every class over the functions that the role has, and over what it has not."""
+    calls = [
+        "valgnatt_public.elections()",
+        *(
+            call.format(election)
+            for election in (embargoed, released)
+            for call in (
+                "valgnatt_public.record({}, '0'::bigint, 1000)",
+                "valgnatt_public.record({}, '-1'::bigint, 2147483647)",
+                "valgnatt_public.unapplied({}, '0'::bigint)",
+                "valgnatt_public.unapplied({}, '-1'::bigint)",
+                "valgnatt_public.contacts({})",
+                "valgnatt_public.registry({})",
+            )
+        ),
+    ]
+    shapes = [
+        "SELECT * FROM {}",
+        "SELECT count(*) FROM {} AS f",
+        "SELECT EXISTS (SELECT FROM {} AS f WHERE f::text >= 'a')",
+        "SELECT {}",
+        "SELECT 1 FROM {} AS f WHERE f::text COLLATE \"C\" >= '\\x7b'",
+        "WITH f AS MATERIALIZED (SELECT * FROM {}) TABLE f",
+        "SELECT * FROM (VALUES (1), (2)) v (x) LEFT JOIN LATERAL (SELECT * FROM {}) f ON true ORDER BY 1",
+        "COPY (SELECT * FROM {}) TO STDOUT",
+        "EXPLAIN SELECT * FROM {}",
+        "EXPLAIN (VERBOSE, SETTINGS) SELECT * FROM {}",
+        "EXPLAIN (ANALYZE, BUFFERS, WAL, TIMING OFF, SUMMARY OFF) SELECT * FROM {}",
+        "EXPLAIN (ANALYZE, BUFFERS, VERBOSE, TIMING OFF, SUMMARY OFF, FORMAT JSON) SELECT * FROM {}",
+        "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, SUMMARY OFF) SELECT 1 FROM {} AS f WHERE f::text >= 'a'",
+        "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, SUMMARY OFF, SERIALIZE BINARY) SELECT * FROM {}",
+        "EXPLAIN (GENERIC_PLAN) SELECT * FROM {}",
+    ]
+    tables = [
+        "election", "embargo", "head", "report", "confirmation", "contact", "token", "act", "migration",
+        f"report_{embargoed}", f"head_{embargoed}", f"confirmation_{embargoed}", f"contact_{embargoed}",
+        "public_election", "publication", "public_contact",
+    ]  # fmt: skip
+    return [
+        *(shape.format(call) for shape in shapes for call in calls),
+        *(f"TABLE valgnatt.{table}" for table in tables),
+        *(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, SUMMARY OFF) TABLE valgnatt.{table}" for table in tables),
+        *(f"COPY valgnatt.{table} TO STDOUT" for table in tables),
+        f"SELECT * FROM valgnatt.shown({embargoed})",
+        f"SELECT valgnatt.confirm_v1({embargoed}, 0, 0)",
+        f"EXPLAIN ANALYZE SELECT 1 FROM valgnatt.publication WHERE election = {embargoed} AND body >= '\\x00'",
+        f"SELECT valgnatt_public.record({embargoed}, 9223372036854775807, 2)",
+        f"SELECT valgnatt_public.record(NULL, 0, 1), valgnatt_public.record({embargoed}, NULL, 1)",
+        "SELECT valgnatt_public.registry(-1), valgnatt_public.record(-1, 0, 1)",
+        "LISTEN other",
+        "UNLISTEN other",
+        "SHOW ALL",
+        "VACUUM valgnatt.report",
+        "ANALYZE valgnatt.report",
+        "CHECKPOINT",
+    ]
+
+
+async def of_catalogs(owner: Connection) -> list[str]:
+    """Return statements that read each catalog, and call each function of statistics, sizes, positions and the like.
+
+    The owner lists them, so that those of a newer Postgres are tried as well.
+    """
+    relations = await owner.fetch(
+        "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname IN ('pg_catalog', 'information_schema') AND c.relkind IN ('r', 'v') ORDER BY 1, 2"
+    )
+    rows = await owner.fetch(
+        "SELECT p.proname, p.proretset, p.proargtypes[0]::regtype::text AS argument, p.pronargs FROM pg_proc p"
+        " WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.prokind = 'f' AND p.pronargs <= 1"
+        "   AND p.proname !~ $1"
+        "   AND (p.pronargs = 0 OR p.proargtypes[0] IN ('oid'::regtype, 'regclass'::regtype, 'xid'::regtype))"
+        "   AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype, 'internal'::regtype,"
+        "     'language_handler'::regtype, 'fdw_handler'::regtype, 'index_am_handler'::regtype,"
+        "     'table_am_handler'::regtype, 'tsm_handler'::regtype)"
+        " ORDER BY 1",
+        _WITH_EFFECTS,
+    )
+    oids = [
+        row[0]
+        for row in await owner.fetch(
+            "SELECT oid FROM pg_class WHERE relname IN ('report_1', 'report_1_pkey', 'head_1')"
+        )
+    ]
+    database = await owner.fetchval("SELECT oid FROM pg_database WHERE datname = current_database()")
+    statements = [f"SELECT * FROM {row[0]}.{row[1]}" for row in relations]
+    for row in rows:
+        if row["pronargs"] == 0:
+            arguments = [""]
+        elif row["argument"] == "xid":
+            arguments = ["'3'::xid"]
+        elif "_db_" in row["proname"] or "database" in row["proname"]:
+            arguments = [f"{database}::{row['argument']}"]
+        else:
+            arguments = [f"{oid}::{row['argument']}" for oid in oids]
+        statements += [f"SELECT * FROM pg_catalog.{row['proname']}({each})" for each in arguments]
+    return statements
+
+
+_WITH_EFFECTS = (
+    "^(pg_terminate|pg_cancel|pg_sleep|pg_promote|pg_reload|pg_rotate|pg_switch|pg_backup|pg_stat_reset|pg_nextoid"
+    "|pg_log_|lo_|lo$|pg_(try_)?advisory|nextval|pg_stop_|pg_wal_replay_|pg_export)"
+)
+"""Functions that do something, rather than tell something; which of them the login has is another test."""
+
+
+class Login:
+    """Sessions of a login: a fresh one, one that keeps a snapshot open, and one that has prepared and declared."""
+
+    def __init__(self, fresh: Connection, holding: Connection, prepared: Connection) -> None:
+        self.fresh = fresh
+        self.holding = holding
+        self.prepared = prepared
+        self.heard: list[object] = []
+
+    async def prepare(self, site: Site) -> None:
+        """Open what is to be used later."""
+        if await self.fresh.fetchval("SHOW in_hot_standby") == "off":  # nobody can listen there
+            await self.fresh.add_listener("valgnatt", lambda *heard: self.heard.append(heard))
+        await self.holding.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        await self.holding.execute("SELECT * FROM valgnatt_public.elections()")
+        for name, call in _RECORDS.items():
+            await self.prepared.execute(f"PREPARE {name} AS SELECT * FROM {call.format(site.embargoed.key)}")
+        await self.prepared.execute("BEGIN")
+        for name, call in _RECORDS.items():
+            await self.prepared.execute(
+                f"DECLARE c_{name} SCROLL CURSOR WITH HOLD FOR SELECT * FROM {call.format(site.embargoed.key)}"
+            )
+        await self.prepared.execute("COMMIT")
+
+    async def look(self, statements: Sequence[str]) -> dict[str, str]:
+        """Return what each statement gives, by session and statement."""
+        seen = {"fresh: notifications": str(self.heard)}
+        for statement in statements:
+            seen[f"fresh: {statement}"] = await _given(self.fresh, statement)
+            if "pg_catalog." not in statement and not statement.startswith(("VACUUM", "CHECKPOINT")):
+                seen[f"holding: {statement}"] = await _given(self.holding, statement, savepoint=True)
+        for name in _RECORDS:
+            for statement in (
+                f"EXECUTE {name}",
+                f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, SUMMARY OFF) EXECUTE {name}",
+                f"FETCH ABSOLUTE 0 FROM c_{name}",
+                f"FETCH ALL FROM c_{name}",
+            ):
+                seen[f"prepared: {statement}"] = await _given(self.prepared, statement)
+        return seen
+
+
+_RECORDS = {
+    "heads": "valgnatt_public.elections()",
+    "record": "valgnatt_public.record({}, '0'::bigint, 1000)",
+    "unapplied": "valgnatt_public.unapplied({}, '0'::bigint)",
+    "contacts": "valgnatt_public.contacts({})",
+}
+
+
+async def _given(connection: Connection, statement: str, *, savepoint: bool = False) -> str:
+    """Return what a statement gives: rows, bytes of a COPY, or the error with all that it tells."""
+    if savepoint:
+        await connection.execute("SAVEPOINT here")
+    try:
+        if statement.startswith("COPY"):
+            out: list[bytes] = []
+
+            async def take(data: bytes) -> None:
+                out.append(bytes(data))
+
+            inner = re.sub(r"^COPY (.*) TO STDOUT$", r"\1", statement, flags=re.DOTALL)
+            if inner.startswith("("):
+                await connection.copy_from_query(inner[1:-1], output=take)
+            else:
+                schema, _, table = inner.partition(".")
+                await connection.copy_from_table(table, schema_name=schema, output=take)
+            return repr(b"".join(out))
+        return "\n".join(sorted(str(row) for row in await connection.fetch(f"{statement} -- text")))
+    except asyncpg.PostgresError as error:
+        return f"{error.sqlstate} {error} {error.as_dict().get('hint')} {error.as_dict().get('detail')}"
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError, NotImplementedError) as error:
+        return f"{type(error).__name__} {error}"
+    finally:
+        if savepoint:
+            await connection.execute("ROLLBACK TO here")
+
+
+@asynccontextmanager
+async def logged_in(url: str) -> AsyncIterator[Login]:
+    """Open the sessions of a login."""
+    async with AsyncExitStack() as stack:
+        sessions = []
+        for _ in range(3):
+            connection = await asyncpg.connect(
+                url, server_settings={"search_path": "valgnatt"}, timeout=PATIENCE_S
+            )
+            stack.callback(connection.terminate)
+            sessions.append(connection)
+        yield Login(*sessions)
+
+
+async def differences(servers: Servers, site: Site, url: str, statements: Sequence[str]) -> set[str]:
+    """Return the statements that give something else after embargoed appends than before."""
+    await servers.caught_up()
+    async with logged_in(url) as login:
+        await login.prepare(site)
+        for _ in range(LOOKS):
+            before = await login.look(statements)
+        await site.accept()
+        await servers.caught_up()
+        after = await login.look(statements)
+    return {name.partition(": ")[2] for name, given in before.items() if after[name] != given}
+
+
+@pytest.fixture(scope="module")
+def sites(servers: Servers) -> dict[str, Site]:
+    """Both databases, ready."""
+
+    async def make() -> dict[str, Site]:
+        return {database: await a_site(servers, database) for database in (OURS, OTHERS)}
+
+    return asyncio.run(make())
+
+
+@pytest.mark.parametrize("database", [OURS, OTHERS])
+@pytest.mark.parametrize("where", ["primary", "replica"])
+async def test_nothing_that_the_feed_may_call_changes_with_what_is_accepted_under_embargo(
+    servers: Servers, sites: dict[str, Site], database: str, where: str
+) -> None:
+    """Rows, plans, buffers, cursors, prepared statements, errors: all as before; also for the released election."""
+    site = sites[database]
+    url = servers.url(getattr(servers, where), database, feed=True)
+    statements = of_functions(site.embargoed.key, site.released.key)
+    assert await differences(servers, site, url, statements) == set()
+
+
+async def test_a_report_that_is_public_makes_a_difference(servers: Servers, sites: dict[str, Site]) -> None:
+    """So the test above would see one."""
+    site = sites[OTHERS]
+    opened = Site(site.url, site.feed_url, site.released, site.released, itertools.count(1000))
+    statements = of_functions(site.embargoed.key, site.released.key)
+    found = await differences(servers, opened, site.feed_url, statements)
+    key = site.released.key
+    for shape in (
+        "SELECT * FROM {}",
+        "SELECT count(*) FROM {} AS f",
+        "EXPLAIN (ANALYZE, BUFFERS, WAL, TIMING OFF, SUMMARY OFF) SELECT * FROM {}",
+        "COPY (SELECT * FROM {}) TO STDOUT",
+    ):
+        assert shape.format(f"valgnatt_public.record({key}, '0'::bigint, 1000)") in found
+
+
+@pytest.mark.parametrize("where", ["primary", "replica"])
+async def test_on_a_server_of_our_own_no_catalog_and_no_statistic_tells_of_it(
+    servers: Servers, sites: dict[str, Site], where: str
+) -> None:
+    """Sizes, counters, positions of the log and numbers of transactions are out of reach there."""
+    site = sites[OURS]
+    connection = await asyncpg.connect(site.url)
+    statements = await of_catalogs(connection)
+    connection.terminate()
+    statements = [each for each in statements if not re.search(r"\b(clock_timestamp)\(", each)]
+    url = servers.url(getattr(servers, where), OURS, feed=True)
+    assert await differences(servers, site, url, statements) == set()
+
+
+@pytest.mark.parametrize("where", ["primary", "replica"])
+async def test_elsewhere_only_what_the_documents_list_tells_of_it(
+    servers: Servers, sites: dict[str, Site], where: str
+) -> None:
+    """The list in docs/security.md names every catalog and function that differs; the clock and the like do anyway."""
+    site = sites[OTHERS]
+    connection = await asyncpg.connect(site.url)
+    statements = await of_catalogs(connection)
+    connection.terminate()
+    url = servers.url(getattr(servers, where), OTHERS, feed=True)
+    found = await differences(servers, site, url, statements)
+    names = {re.split(r"[.(]", each.removeprefix("SELECT * FROM "))[1] for each in found}
+    listed = visible_elsewhere()
+    assert {
+        name for name in names - _BY_ITSELF if not any(re.fullmatch(each, name) for each in listed)
+    } == set()
+    assert {
+        "pg_stat_user_tables",
+        "pg_relation_size",
+        "pg_current_snapshot",
+    } <= names  # so it would see a difference
+
+
+_BY_ITSELF = frozenset(
+    {
+        "clock_timestamp", "gen_random_uuid", "now", "pg_cursor", "pg_cursors", "pg_prepared_statement",
+        "pg_prepared_statements", "random", "statement_timestamp", "timeofday", "transaction_timestamp", "uuidv4",
+        "uuidv7",
+    }
+)  # fmt: skip
+"""What differs each time that it is asked: clocks, chance, and the session's own statements with their times."""
+
+
+def visible_elsewhere() -> list[str]:
+    """Return the names that docs/security.md lists, as patterns: `*` is any text."""
+    text = SECURITY.read_text()
+    start = text.index("<!-- visible elsewhere -->")
+    listed = text[start : text.index("<!-- end -->", start)]
+    return [re.escape(name).replace(r"\*", ".*") for name in re.findall(r"`([a-z_*]+)`", listed)]
+
+
+async def test_before_the_release_no_block_of_what_is_accepted_is_read(
+    servers: Servers, sites: dict[str, Site]
+) -> None:
+    """Not one of the tables or their indexes, from memory or disk; so no time depends on them either."""
+    site = sites[OTHERS]
+    tables = [f"{name}_{site.embargoed.key}" for name in ("report", "head", "confirmation", "contact")]
+
+    async def blocks() -> list[tuple[Any, ...]]:
+        connection = await asyncpg.connect(site.url)
+        others = (
+            "SELECT count(*) = 0 FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        try:
+            await until(
+                lambda: connection.fetchval(others)
+            )  # what a session counted is known at its end, at the latest
+            rows = await connection.fetch(
+                "SELECT relname, heap_blks_read + heap_blks_hit, idx_blks_read + idx_blks_hit"
+                " FROM pg_statio_user_tables WHERE relname = ANY ($1) ORDER BY 1",
+                tables,
+            )
+            return [tuple(row) for row in rows]
+        finally:
+            await connection.close()
+
+    before = await blocks()
+    assert [row[0] for row in before] == sorted(tables)
+    assert all(row[1] for row in before if not row[0].startswith("confirmation"))
+    statements = of_functions(site.embargoed.key, site.released.key)
+    async with logged_in(site.feed_url) as login:
+        await login.prepare(site)
+        await login.look(statements)
+        for session in (login.fresh, login.holding, login.prepared):
+            await session.close()
+    assert await blocks() == before
