@@ -372,8 +372,8 @@ def db_migrate(
         bool,
         typer.Option(
             "--dedicated",
-            help="also take from PUBLIC the catalogs and functions of this database; for a server that serves nothing"
-            " else, as a superuser",
+            help="also take from PUBLIC the catalogs and functions of this database, and the right to enter another;"
+            " for a server that serves nothing else, as a superuser",
         ),
     ] = False,
 ) -> None:

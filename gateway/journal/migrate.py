@@ -19,6 +19,13 @@ ATTEMPTS = 5
 """How often the first tables are tried for, where several processes make them at once."""
 
 
+_OPEN_DATABASES = """
+SELECT quote_ident(datname) FROM pg_database
+WHERE datallowconn AND has_database_privilege('public', oid, 'CONNECT') ORDER BY 1
+"""
+"""The databases that everybody may enter, where the statistics of all databases can be read."""
+
+
 def migrations() -> list[tuple[int, str, str]]:
     """Return number, name and SQL of each migration, in order."""
     entries = resources.files("gateway.journal").joinpath("migrations").iterdir()
@@ -34,7 +41,7 @@ async def migrate(url: str, *, dedicated: bool = False) -> list[str]:
     """Bring a database up to date and return the names of the migrations that were applied.
 
     Safe beside others that do the same. `dedicated`: the server is the gateway's own, so PUBLIC loses what Postgres
-    grants to everybody, in this database; see `privileges.sql`. That takes a superuser.
+    grants to everybody in this database, see `privileges.sql`, and may enter no other. That takes a superuser.
 
     Raises Refused when a migration applied earlier is not the one this program knows, the database is newer, a right
     is missing or another session is in the way; JournalUnavailable.
@@ -147,6 +154,8 @@ async def _restrict(connection: Connection, *, dedicated: bool) -> None:
             await connection.execute(
                 resources.files("gateway.journal").joinpath("privileges.sql").read_text("utf-8")
             )
+        for database in await connection.fetch(_OPEN_DATABASES):
+            await connection.execute(f"REVOKE CONNECT, TEMPORARY ON DATABASE {database[0]} FROM PUBLIC")
     elif await connection.fetchval(
         "SELECT has_database_privilege('public', current_database(), 'TEMPORARY')"
         " AND pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database()"

@@ -2,13 +2,33 @@
 --
 -- The feed's login then has the functions of 0002_embargo.sql and little else: no statistics, sizes, WAL positions or
 -- transaction numbers, which would tell how much is accepted before its time; no large objects, advisory locks or
--- temporary tables, by which it could get in the way of others. The owner is a superuser and keeps everything. Catalogs
--- belong to one database, so no other database of the server changes.
+-- temporary tables, by which it could get in the way of others. An owner who is no superuser is granted what PUBLIC
+-- loses. Catalogs belong to one database: the others are closed to PUBLIC in migrate.py, as their catalogs would show
+-- the statistics of this one.
 
 DO $$
 BEGIN
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO valgnatt_feed', current_database());
+END $$;
+
+DO $$
+DECLARE
+    owner text := (SELECT r.rolname FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
+                   WHERE n.nspname = 'valgnatt' AND NOT r.rolsuper);
+    ours CONSTANT regnamespace[] := ARRAY['pg_catalog', 'information_schema']::regnamespace[];
+BEGIN
+    IF owner IS NOT NULL THEN
+        EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), owner);
+        EXECUTE format('GRANT USAGE ON LANGUAGE plpgsql, sql TO %I', owner);
+        EXECUTE (SELECT format('GRANT EXECUTE ON ROUTINE %s TO %I', string_agg(p.oid::regprocedure::text, ', '), owner)
+                 FROM pg_proc p
+                 WHERE p.pronamespace = ANY (ours) AND has_function_privilege('public', p.oid, 'EXECUTE'));
+        EXECUTE (SELECT format('GRANT SELECT ON %s TO %I', string_agg(c.oid::regclass::text, ', '), owner)
+                 FROM pg_class c
+                 WHERE c.relnamespace = ANY (ours) AND c.relkind IN ('r', 'v')
+                   AND has_table_privilege('public', c.oid, 'SELECT'));
+    END IF;
 END $$;
 
 REVOKE ALL ON ALL TABLES IN SCHEMA pg_catalog, information_schema FROM PUBLIC;

@@ -118,6 +118,7 @@ async def a_site(servers: Servers, database: str) -> Site:
     """Migrate a database and load two elections: one is embargoed, one is released and has reports."""
     url = servers.url(servers.primary, database, feed=False)
     await migrate(url, dedicated=database == OURS)
+    await servers.primary.ask(f"GRANT CONNECT ON DATABASE {database} TO valgnatt_feed")
     async with administration(url, "olga") as acts, open_pool(url) as pool:
         journal = PostgresJournal(pool)
         found = []

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from gateway.election.registry import read_registry
-from gateway.errors import Refused
+from gateway.errors import JournalUnavailable, Refused
 from gateway.journal import migrate as migrate_module
 from gateway.journal.administration import administration
 from gateway.journal.connection import FEED_ROLE, open_pool
@@ -22,6 +22,7 @@ from tests.conftest import Database
 from tests.journal.makers import FAR, PASSED, PATIENCE_S, a_registry, a_report, append, chain_of, connected
 
 NAMES = [name for _, name, _ in migrations()]
+READER = "valgnatt_login"
 TOGETHER = 5
 """How many migrate at once."""
 
@@ -216,6 +217,49 @@ async def test_a_migrated_database_needs_no_right_to_change_it(bare: Bare) -> No
         await connection.execute(f"GRANT USAGE ON SCHEMA valgnatt TO {other}")
         await connection.execute(f"GRANT SELECT ON valgnatt.migration TO {other}")
     assert await migrate(bare.url(name, other)) == []
+
+
+# A server of our own.
+
+
+async def test_on_a_server_of_our_own_a_feed_login_enters_no_other_database(bare: Bare) -> None:
+    """From any of them it could read how many rows this one has inserted; one made later is closed by the next run."""
+    name, other = await bare.make_owned(), await bare.make_owned()
+    url = bare.url(name)
+    await migrate(url)
+    await bare.execute(f"CREATE ROLE {READER} LOGIN PASSWORD '{READER}' IN ROLE {FEED_ROLE}")
+
+    async def enters(database: str) -> bool:
+        try:
+            async with connected(bare.url(database, READER), feed=True):
+                return True
+        except JournalUnavailable as error:
+            return "permission denied for database" not in str(error)
+
+    assert await enters(other)
+    await migrate(url, dedicated=True)
+    assert [await enters(name), await enters(other)] == [True, False]
+    later = await bare.make_owned()
+    assert await enters(later)
+    await migrate(url, dedicated=True)
+    assert not await enters(later)
+
+
+async def test_on_a_server_of_our_own_an_owner_who_is_no_superuser_goes_on(bare: Bare) -> None:
+    """It is granted what everybody else loses, so it loads, appends, reads and migrates as before."""
+    name = await bare.make_owned("CREATEROLE")
+    url = bare.url(name, name)
+    await migrate(url)
+    await migrate(bare.url(name), dedicated=True)
+    await _use(url)
+    async with administration(url, "olga") as acts, open_pool(url) as pool:
+        identifier = await acts.load_election(a_registry(publish_from=PASSED.isoformat()))
+        journal = PostgresJournal(pool)
+        row = await journal.election(identifier)
+        appended = await append(journal, row.key, row.version, a_report("a-1"))
+        assert list(appended.sequences) == [1]
+        assert await pool.fetchval("SELECT count(*) FROM pg_stat_activity") > 0
+    assert await migrate(url) == []
 
 
 # What other sessions can do to a migration.
