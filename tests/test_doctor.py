@@ -37,7 +37,7 @@ from gateway.election.registry import read_registry
 from gateway.generator import GeneratedElection
 from gateway.journal.administration import TokenSummary, administration
 from gateway.journal.embedded import EmbeddedPostgres
-from gateway.journal.feed_login import LARGE_OBJECTS, NO_ADVISORY_LOCKS, FeedLogin
+from gateway.journal.feed_login import LARGE_OBJECTS, NO_ADVISORY_LOCKS, NO_LOG_MESSAGES, FeedLogin
 from gateway.journal.migrate import migrate, migrations
 from gateway.web.tls import Certificate
 from tests.conftest import Database as Addresses
@@ -545,7 +545,12 @@ def durable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
     os.chmod(directory, 0o755)
     with EmbeddedPostgres(directory / "data") as server:
         asyncio.run(migrate(server.url))
-        execute(server.url, f"REVOKE EXECUTE ON FUNCTION {LARGE_OBJECTS} FROM PUBLIC", NO_ADVISORY_LOCKS)
+        execute(
+            server.url,
+            f"REVOKE EXECUTE ON FUNCTION {LARGE_OBJECTS} FROM PUBLIC",
+            NO_ADVISORY_LOCKS,
+            NO_LOG_MESSAGES,
+        )
         yield Addresses(server.url, server.feed_url)
 
 

@@ -38,6 +38,8 @@ class FeedLogin(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it may create large objects."""
     advisory_locks: bool = False
     """Whether it may take advisory locks."""
+    log_messages: bool = False
+    """Whether it may write messages into the write-ahead log."""
     objects: Sequence[str] = ()
     """Tables and functions to which it has a right that valgnatt_feed does not have."""
     role_objects: Sequence[str] = ()
@@ -116,14 +118,31 @@ def excesses(login: FeedLogin) -> Iterator[Excess]:
             f"feeds log in as {login.user}, who may take advisory locks, and so fill the lock table for everyone",
             f"as a superuser in database {login.database}: {NO_ADVISORY_LOCKS}",
         )
+    if login.log_messages:
+        yield Excess(
+            "warning",
+            f"feeds log in as {login.user}, who may write messages into the write-ahead log, and so fill the disk"
+            " and hold up the standby",
+            f"as a superuser in database {login.database}: {NO_LOG_MESSAGES}",
+        )
 
 
-NO_ADVISORY_LOCKS = (
-    "DO $$ DECLARE f regprocedure; BEGIN FOR f IN SELECT oid FROM pg_proc"
-    " WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^pg_(try_)?advisory_(xact_)?lock'"
-    " LOOP EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f); END LOOP; END $$;"
-)
-"""Withdraws from everybody the right to take advisory locks, of which the gateway takes none."""
+ADVISORY_LOCKS = "^pg_(try_)?advisory_(xact_)?lock"
+LOG_MESSAGES = "^pg_logical_emit_message$"
+"""The names of these functions, as regular expressions: signatures differ between versions of Postgres."""
+
+
+def _withdrawn(names: str) -> str:
+    """Return the SQL that withdraws from everybody the functions of some names, of which the gateway calls none."""
+    return (
+        "DO $$ DECLARE f regprocedure; BEGIN FOR f IN SELECT oid FROM pg_proc"  # noqa: S608 - names are ours
+        f" WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '{names}'"
+        " LOOP EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f); END LOOP; END $$;"
+    )
+
+
+NO_ADVISORY_LOCKS = _withdrawn(ADVISORY_LOCKS)
+NO_LOG_MESSAGES = _withdrawn(LOG_MESSAGES)
 LARGE_OBJECTS = "lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea)"
 """The functions by which everybody may create large objects, unless they are revoked."""
 SHOWN = 8
@@ -135,6 +154,10 @@ def _some(names: Sequence[str]) -> str:
     return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
 
 
+_MAY_CALL = (
+    "EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname ~ {}"
+    " AND has_function_privilege(rolname, p.oid, 'EXECUTE'))"
+)
 _ATTRIBUTES = ("CREATEROLE", "CREATEDB", "REPLICATION", "BYPASSRLS")
 _OWNS = """
 SELECT pg_has_role($1, n.nspowner, 'MEMBER') OR pg_has_role($1, d.datdba, 'MEMBER')
@@ -196,19 +219,19 @@ async def read_feed_login(url: str, owner_url: str | None = None) -> FeedLogin:
 async def _described(connection: Connection, user: str) -> FeedLogin:
     """Ask about a user. Raises asyncpg's errors; JournalUnavailable for a user that this server does not know."""
     attributes = await connection.fetchrow(
-        "SELECT quote_ident(rolname) AS name, quote_ident(current_database()) AS database, rolsuper,"
+        "SELECT quote_ident(rolname) AS name, quote_ident(current_database()) AS database, rolsuper,"  # noqa: S608
         " rolcreaterole, rolcreatedb, rolreplication, rolbypassrls,"
         " has_database_privilege(rolname, current_database(), 'TEMPORARY') AS temporary,"
         " EXISTS (SELECT FROM unnest($3::text[]) AS f WHERE has_function_privilege(rolname, f, 'EXECUTE'))"
         " AS large_objects,"
-        " EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace"
-        " AND p.proname ~ '^pg_(try_)?advisory_(xact_)?lock'"
-        " AND has_function_privilege(rolname, p.oid, 'EXECUTE')) AS advisory_locks,"
+        f" {_MAY_CALL.format('$4')} AS advisory_locks, {_MAY_CALL.format('$5')} AS log_messages,"
         " pg_has_role(rolname, $2, 'MEMBER WITH ADMIN OPTION') AS grants_role"
         " FROM pg_roles WHERE rolname = $1",
         user,
         FEED_ROLE,
         [f"pg_catalog.{function}" for function in re.findall(r"\w+\([^)]*\)", LARGE_OBJECTS)],
+        ADVISORY_LOCKS,
+        LOG_MESSAGES,
     )
     if attributes is None:
         raise JournalUnavailable(f"the feeds log in as {user}, whom the owner's server does not know")
@@ -227,6 +250,7 @@ async def _described(connection: Connection, user: str) -> FeedLogin:
         temporary=attributes["temporary"],
         large_objects=attributes["large_objects"],
         advisory_locks=attributes["advisory_locks"],
+        log_messages=attributes["log_messages"],
         objects=[row["name"] for row in of_user if row["name"] not in known],
         role_objects=[row["name"] for row in of_role if not row["meant"]],
     )

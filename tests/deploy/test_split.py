@@ -176,6 +176,7 @@ async def test_a_feed_that_may_only_read_follows_a_push_door_elsewhere(
         "CREATE TEMP TABLE t ()",
         "SELECT pg_advisory_lock(1)",
         "SELECT pg_try_advisory_xact_lock(1, 2)",
+        "SELECT pg_logical_emit_message(false, 'x', 'x')",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await ask_for(reader, written)

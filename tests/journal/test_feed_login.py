@@ -11,6 +11,7 @@ from gateway.errors import JournalUnavailable
 from gateway.journal.feed_login import (
     LARGE_OBJECTS,
     NO_ADVISORY_LOCKS,
+    NO_LOG_MESSAGES,
     FeedLogin,
     excesses,
     read_feed_login,
@@ -21,6 +22,7 @@ from tests.web.doors import until
 
 OPEN = ("SELECT ON ALL TABLES", "EXECUTE ON ALL ROUTINES")
 """What a user needs to read the catalogs; a server may have withdrawn it from everybody."""
+WAL = "pg_logical_emit_message"
 _numbers = itertools.count(1)
 
 
@@ -50,7 +52,9 @@ async def login(database: Database) -> AsyncIterator[Login]:
     await owner.execute(f"CREATE ROLE {made.name} LOGIN PASSWORD 's3cret' IN ROLE valgnatt_feed")
     await owner.execute(f"REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC")
     await owner.execute(f"GRANT CONNECT ON DATABASE {name} TO valgnatt_feed")
-    await owner.execute(f"REVOKE EXECUTE ON FUNCTION {LARGE_OBJECTS} FROM PUBLIC; {NO_ADVISORY_LOCKS}")
+    await owner.execute(
+        f"REVOKE EXECUTE ON FUNCTION {LARGE_OBJECTS} FROM PUBLIC; {NO_ADVISORY_LOCKS} {NO_LOG_MESSAGES}"
+    )
     try:
         yield made
     finally:
@@ -138,6 +142,16 @@ async def test_advisory_locks_are_a_warning(function: str, login: Login) -> None
     assert found(await login.may(do.partition(": ")[2])) == []
 
 
+async def test_messages_in_the_write_ahead_log_are_a_warning(login: Login) -> None:
+    """A megabyte a call, as fast as the disk is; the name is enough, whatever the version's signature is."""
+    signature = await login._owner.fetchval(
+        "SELECT min(oid::regprocedure::text) FROM pg_proc WHERE proname = $1", WAL
+    )
+    ((level, what, do),) = found(await login.may(f"GRANT EXECUTE ON FUNCTION {signature} TO PUBLIC"))
+    assert (level, "write-ahead log" in what) == ("warning", True)
+    assert found(await login.may(do.partition(": ")[2])) == []
+
+
 async def test_the_remedies_do_what_they_say(login: Login, database: Database) -> None:
     """Every statement is given as it has to be typed; where there are very many, the rest comes next time."""
     name = urlsplit(database.url).path[1:]
@@ -162,7 +176,9 @@ async def test_a_feed_itself_can_ask_or_is_told_nothing(login: Login) -> None:
     """Where its machine has no owner's login: it sees the same, unless the server is closed to it."""
     more = "GRANT pg_monitor TO {me}"
     await login.may(*(f"GRANT {what} IN SCHEMA pg_catalog TO PUBLIC" for what in OPEN))
-    await login.may(f"REVOKE EXECUTE ON FUNCTION {LARGE_OBJECTS} FROM PUBLIC", NO_ADVISORY_LOCKS)
+    await login.may(
+        f"REVOKE EXECUTE ON FUNCTION {LARGE_OBJECTS} FROM PUBLIC", NO_ADVISORY_LOCKS, NO_LOG_MESSAGES
+    )
     assert found(await read_feed_login(login.url)) == []
     asked_by_owner = await login.may(more)
     assert await read_feed_login(login.url) == asked_by_owner

@@ -19,14 +19,15 @@ CREATE DATABASE valgnatt OWNER valgnatt;
 REVOKE CONNECT, TEMPORARY ON DATABASE valgnatt FROM PUBLIC;
 GRANT CONNECT ON DATABASE valgnatt TO valgnatt_feed;
 \connect valgnatt
--- Large objects, by which anybody could fill the disk, and advisory locks, by which anybody could fill the lock table.
+-- Large objects and messages in the write-ahead log, by which anybody could fill the disk, and advisory locks, by which
+-- anybody could fill the lock table.
 REVOKE EXECUTE ON FUNCTION lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea) FROM PUBLIC;
 DO $$
 DECLARE
     f regprocedure;
 BEGIN
     FOR f IN SELECT oid FROM pg_proc
-             WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^pg_(try_)?advisory_(xact_)?lock' LOOP
+             WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^pg_((try_)?advisory_(xact_)?lock|logical_emit_message$)' LOOP
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f);
     END LOOP;
 END $$;
