@@ -18,15 +18,32 @@ SHARING_MIN = 8
 """Readers for whom a channel keeps a window, of up to 32 kB, so that it is at most 4 kB for each of them."""
 LARGE = 16 << 10
 """Bytes of a block that compresses as well by itself: 42.6 kB of a release of 261 kB either way."""
+SLICE = 16 << 10
+"""Bytes of a block that are written at a time under TLS, which makes a copy for each reader."""
+COPY = 96 << 10
+"""Bytes of such copies that a reader who takes nothing has at most, about: SLICE, and what the transport below TLS
+takes before it pauses (64 KiB)."""
 
 
 class Reader(asyncio.Protocol):
     """One open event stream: a socket, and where it is in the record.
 
-    Takes over a connection whose request was read elsewhere, so nothing but this object is kept for it.
+    Takes over a connection whose request was read elsewhere, so nothing but this object is kept for it. Of what its
+    socket does not take, it refers to bytes that others share; under TLS it makes no more than COPY bytes of its own.
     """
 
-    __slots__ = ("_gone", "_transport", "channel", "overdue_at", "paused", "unsent")
+    __slots__ = (
+        "_encrypted",
+        "_ending",
+        "_full",
+        "_gone",
+        "_rest",
+        "_transport",
+        "channel",
+        "overdue_at",
+        "paused",
+        "unsent",
+    )
 
     def __init__(self, transport: asyncio.Transport, gone: Callable[[], None]) -> None:
         self._transport = transport
@@ -36,22 +53,43 @@ class Reader(asyncio.Protocol):
         """When a reader whose socket takes nothing is closed, by the loop's clock."""
         self.unsent = b""
         """The block it could not take yet, as it goes to its socket."""
+        self._encrypted = transport.get_extra_info("sslcontext") is not None
+        self._rest: list[memoryview] = []
+        """Under TLS, what is not written yet."""
+        self._ending = False
+        """Whether to close once the rest is written."""
         # At 0, TLS would pause for ever: it does so at the limit, and not beyond it.
-        transport.set_write_buffer_limits(
-            high=0 if transport.get_extra_info("sslcontext") is None else 1, low=0
-        )
+        transport.set_write_buffer_limits(high=1 if self._encrypted else 0, low=0)
         # An answer before may not be taken yet, and then it was not this that was told to pause.
-        self.paused = transport.get_write_buffer_size() > 0
+        self._full = self.paused = transport.get_write_buffer_size() > 0
 
     def send(self, *data: bytes) -> None:
         """Write without waiting; `paused` tells afterwards whether the socket took it all.
 
         Several pieces stay several, so that a socket that takes nothing holds on to what is shared, and to no copy.
         """
-        if len(data) == 1:
+        if self._encrypted:
+            pieces = data if sum(map(len, data)) > SLICE else (b"".join(data),)
+            self._rest += [memoryview(piece) for piece in pieces if piece]
+            self._write_on()
+        elif len(data) == 1:
             self._transport.write(data[0])
         else:
             self._transport.writelines(data)
+
+    def _write_on(self) -> None:
+        """Write slice after slice until the socket takes nothing more."""
+        while self._rest and not self._full:
+            first = self._rest.pop(0)
+            if len(first) > SLICE:
+                self._rest.insert(0, first[SLICE:])
+            self._transport.write(first[:SLICE])
+        self.paused = self._full or bool(self._rest)
+
+    @property
+    def copied(self) -> int:
+        """Bytes that are kept for this reader alone, about."""
+        return COPY if self._encrypted and self.paused else 0
 
     def data_received(self, data: bytes) -> None:
         """Ignore what a reader says: it has nothing to say."""
@@ -62,28 +100,39 @@ class Reader(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Note that the socket takes nothing more."""
-        self.paused = True
+        self._full = self.paused = True
 
     def resume_writing(self) -> None:
-        """Catch up: the socket takes bytes again."""
-        self.paused = False
-        if self.channel is not None:
+        """Go on with the rest; without one catch up: the socket takes bytes again."""
+        self._full = self.paused = False
+        if self._rest:
+            self._write_on()
+            if self.paused:
+                return
+        if self._ending:
+            self._transport.close()
+        elif self.channel is not None:
             self.channel.resume(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Forget it."""
+        self._rest.clear()
         self._gone()
         if self.channel is not None:
             self.channel.leave(self)
 
     def end(self, last: bytes = b"") -> None:
-        """Close politely, after a last word."""
+        """Close politely: after what it has not taken yet, or else after a last word."""
+        if self._rest:
+            self._ending = True
+            return
         if last and not self.paused:
             self._transport.write(last)
         self._transport.close()
 
     def abort(self) -> None:
         """Close at once, dropping what it has not taken."""
+        self._rest.clear()
         self._transport.abort()
 
 

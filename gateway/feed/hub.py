@@ -24,7 +24,8 @@ BUSY_LOOKS = 50
 GONE_S = 30.0
 """How long an election may be missing from the record before it is gone."""
 PINNED_MAX = 256 << 20
-"""Bytes that slow readers' sockets may hold on to; beyond it those with the largest blocks are closed."""
+"""Bytes that may be kept for slow readers, blocks once and what TLS copies for each; beyond it those for whom most is
+kept are closed, all who wait for the same block at once."""
 
 
 class Hub:
@@ -156,8 +157,11 @@ class Hub:
             for channel in feed.channels:
                 for block, (size, readers) in channel.pinned().items():
                     pinned.setdefault(block, (size, []))[1].extend(readers)
-        held = sum(size for size, _ in pinned.values())
-        for size, readers in sorted(pinned.values(), key=lambda each: -each[0]):
+        kept = [
+            (size + sum(reader.copied for reader in readers), readers) for size, readers in pinned.values()
+        ]
+        held = sum(size for size, _ in kept)
+        for size, readers in sorted(kept, key=lambda each: -each[0]):
             if held <= PINNED_MAX:
                 return
             held -= size

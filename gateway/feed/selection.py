@@ -34,6 +34,7 @@ class Runs:
         self.all: list[range] = []
         self.of_area: list[int] = []
         """By index of an area, the number of its run."""
+        self.unit_levels = frozenset(area.level for area in self.areas if area.is_unit)
         self._below: dict[int, list[int]] = {}
         start = 0
         for index in range(1, len(self.areas) + 1):
@@ -86,9 +87,7 @@ class Selection:
         self._runs = runs
         self._levels = levels
         self._areas = areas
-        self.common = areas is None and (
-            levels is None or levels.isdisjoint(area.level for area in runs.areas if area.is_unit)
-        )
+        self.common = areas is None and (levels is None or levels.isdisjoint(runs.unit_levels))
         """Whether it is one of the few that name no areas and no level of units: everyone may share it."""
 
     @property

@@ -17,6 +17,8 @@ from gateway.feed.compression import GZIP_START, QUICKLY, deflate
 
 BODIES_MAX = 32 << 20
 """Bytes of the bodies that are kept; whoever asks for another evicts the one used longest ago."""
+KEPT_LEAST = 1 << 10
+"""Bytes that a body takes however short it is, with its name: so the number of those that are kept has a bound too."""
 PACKED_LEAST = 1000
 """Bytes above which a body is compressed for those who take that."""
 
@@ -37,7 +39,7 @@ class Body:
         self.plain = plain
         self.content_type = content_type
         self.tag = hashlib.sha256(plain).hexdigest()[:32] if tag is None else tag
-        self.held = len(plain) + len(plain) // 2
+        self.held = KEPT_LEAST + len(plain) + len(plain) // 2
         """Bytes that it takes with its compressed form, or a little less."""
         self._pack = pack or _packed_quickly
         self._packed: bytes | None = None

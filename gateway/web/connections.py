@@ -496,6 +496,11 @@ class Handler(ProblemHandler):
         """Whether what is written is encrypted, and so copied, for this connection."""
         return self.transport is not None and self.transport.get_extra_info("sslcontext") is not None
 
+    @property
+    def _copied(self) -> int:
+        """Bytes of a large answer of which there is a copy for this connection."""
+        return SLICE if self.encrypted else 0
+
     async def write(self, request: web.BaseRequest, answer: web.StreamResponse) -> web.StreamResponse:
         """Write an answer and wait until it is taken, or cut the connection; return what was written.
 
@@ -529,7 +534,7 @@ class Handler(ProblemHandler):
         Where too many bytes are kept already, the connection is to be closed: ConnectionError.
         """
         try:
-            self._connections.keep(self, self.connection.address or BEHIND_PROXIES, 0, data)
+            self._connections.keep(self, self.connection.address or BEHIND_PROXIES, self._copied, data)
         except Problem as problem:
             raise ConnectionResetError(problem.detail) from None
         try:
@@ -541,8 +546,7 @@ class Handler(ProblemHandler):
             self._connections.unread.drop(self)
 
     def _keep(self, request: web.BaseRequest, body: bytes) -> None:
-        copied = SLICE if self.encrypted else 0
-        self._connections.keep(self, self._connections.client(request), copied, body)
+        self._connections.keep(self, self._connections.client(request), self._copied, body)
         self.writing_large = True
 
     async def _write_large(self, request: web.BaseRequest, answer: web.StreamResponse, body: bytes) -> None:

@@ -357,6 +357,8 @@ class FeedDoor:
 
         Reading them from the record is charged to whoever asks first. Raises Problem.
         """
+        if after >= feed.state.sequence:
+            return Body(b"", _LINES, tag="")  # not kept: there is no end of such pages
         name = ("lines", feed.id, after, limit)
         version = (feed.edition, min(after + limit, feed.state.sequence))
         body = self._bodies.find(name, version)

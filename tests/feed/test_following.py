@@ -157,7 +157,9 @@ async def test_a_reader_whose_socket_was_full_before_it_asked_is_blocked_from_it
 async def fill(door: Served, client: Silent) -> int:
     """Ask until an answer is not taken any more; return how many there are."""
     await until(lambda: len(door.connections) == 1)
-    (handler,) = door.connections._open
+    (connection,) = door.connections._open
+    handler = connection.handler
+    assert handler is not None
     for answers in range(1, 200):
         client.ask(door.path(f"/areas/{door.feed.registry.root.id}"))
         await until(lambda wanted=answers: handler._request_count == wanted)

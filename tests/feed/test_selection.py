@@ -1,11 +1,13 @@
 """Which areas a reader wants, by levels and areas."""
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.election.registry import read_registry
-from gateway.feed.selection import AREAS_MAX, BadSelection, Selection, read_selection
+from gateway.election.registry import Area, read_registry
+from gateway.feed.selection import AREAS_MAX, BadSelection, Selection, read_selection, runs_of
 from tests.election.makers import DOCUMENT, REGISTRY, above
 
 LEVELS = {entry["id"]: entry["level"] for entry in DOCUMENT["areas"]}
@@ -141,3 +143,19 @@ def test_twenty_areas_may_be_named() -> None:
     names = [f"x{number}" for number in range(AREAS_MAX)]
     selection = read_selection(registry, "precinct", ",".join(names * 2))
     assert sum(len(run) for _, run in selection.runs()) == AREAS_MAX
+
+
+class Unread(tuple[Area, ...]):
+    """Areas that nobody is to go through."""
+
+    def __iter__(self) -> Iterator[Area]:
+        raise AssertionError("all areas were looked at")
+
+
+@pytest.mark.parametrize(("levels", "common"), [(None, True), ("county", True), ("municipality", False)])
+def test_reading_a_selection_does_not_go_through_the_areas(
+    monkeypatch: pytest.MonkeyPatch, levels: str | None, common: bool
+) -> None:
+    """It costs the same in a country of a thousand units and of a hundred thousand."""
+    monkeypatch.setattr(runs_of(REGISTRY), "areas", Unread(REGISTRY.areas))
+    assert read_selection(REGISTRY, levels, None).common is common

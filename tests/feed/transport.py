@@ -11,7 +11,8 @@ from typing import cast
 class FakeTransport:
     """The writing side of a transport: what is written goes to the peer at once, or waits while it takes nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, encrypted: bool = False) -> None:
+        self._encrypted = encrypted
         self.taken = b""
         """What the peer has."""
         self.unsent = b""
@@ -36,7 +37,7 @@ class FakeTransport:
         self.protocol = cast("asyncio.Protocol", protocol)
 
     def get_extra_info(self, name: str, default: object = None) -> object:
-        return default
+        return self if name == "sslcontext" and self._encrypted else default
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._high = 64 << 10 if high is None else high

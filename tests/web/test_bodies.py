@@ -291,3 +291,22 @@ async def test_reading_old_ranges_has_a_bound_and_what_was_read_is_everybodys(
         assert record.reads == reads
         async with streaming(http, door.url("/publications"), after=999) as stream:
             await stream.events("publication", 1500)
+
+
+async def test_pages_beyond_the_record_are_not_kept(door: Served, http: aiohttp.ClientSession) -> None:
+    """There is no end of their names, and nothing in them."""
+    await door.show(70)
+    url = door.url("/publications?after=")
+    assert (await ask(http, "GET", url + "0&limit=100")).body
+    kept = len(door.door._bodies._bodies)
+    for page in range(1, 50):
+        assert (await ask(http, "GET", f"{url}{100 * page}&limit=100")).body == b""
+    assert len(door.door._bodies._bodies) == kept
+
+
+def test_however_short_bodies_are_only_so_many_are_kept() -> None:
+    """Each takes memory for its name as well."""
+    kept = Bodies(most=100 << 10)
+    for name in range(1000):
+        kept.get(name, 0, lambda: Body(b"", "text/plain"))
+    assert len(kept._bodies) <= 100

@@ -1,0 +1,151 @@
+"""Under TLS a reader who takes nothing keeps little of its own: a block is written slice by slice."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import cast
+
+import pytest
+import trustme
+
+from gateway.election.state import ElectionState
+from gateway.feed import hub as hub_module
+from gateway.feed.blocks import BlockMaker
+from gateway.feed.channel import COPY, SLICE, Channel, Reader
+from gateway.feed.hub import Hub
+from tests.feed.test_channel import METRICS, REGISTRY, SELECTIONS
+from tests.feed.transport import FakeTransport
+
+BLOCK = bytes(range(256)) * (256 << 10)
+"""64 MiB: more than the buffers of a kernel take, and than a process grows by anything else."""
+ROOM = 16 << 20
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def encrypted() -> tuple[FakeTransport, Reader, list[str]]:
+    gone: list[str] = []
+    transport = FakeTransport(encrypted=True)
+    reader = Reader(transport.as_transport(), lambda: gone.append("gone"))
+    transport.set_protocol(reader)
+    return transport, reader, gone
+
+
+def test_a_socket_that_takes_nothing_gets_one_slice_and_later_the_rest_in_order() -> None:
+    """Nothing is written behind what was not taken, and a reader is paused until all is."""
+    transport, reader, _ = encrypted()
+    transport.stall()
+    reader.send(b"head", BLOCK[: 10 * SLICE])
+    assert reader.paused
+    assert len(transport.written) <= SLICE
+    turns = 0
+    while reader.paused:
+        transport.take(len(transport.unsent))
+        turns += 1
+        assert len(transport.unsent) <= SLICE
+    assert transport.taken == b"head" + BLOCK[: 10 * SLICE]
+    assert transport.overruns == 0
+    assert turns <= 12
+
+
+def test_what_fits_a_slice_is_one_write() -> None:
+    """A change costs one record."""
+    transport, reader, _ = encrypted()
+    reader.send(b"head", b"change")
+    assert (transport.taken, reader.paused, reader.copied) == (b"headchange", False, 0)
+
+
+def test_a_reader_that_is_sent_away_gets_its_block_to_the_end() -> None:
+    """Then its connection is closed, without a last word."""
+    transport, reader, gone = encrypted()
+    transport.stall()
+    reader.send(BLOCK[: 5 * SLICE])
+    reader.end(b"come back")
+    assert not transport.is_closing()
+    transport.take()
+    transport.turn()
+    assert transport.taken == BLOCK[: 5 * SLICE]
+    assert gone == ["gone"]
+
+
+def test_a_reader_that_is_cut_keeps_nothing() -> None:
+    """Neither does one whose client is gone."""
+    for cut in (Reader.abort, lambda reader: reader.connection_lost(None)):
+        transport, reader, _ = encrypted()
+        transport.stall()
+        reader.send(BLOCK[: 5 * SLICE])
+        cut(reader)
+        assert not reader._rest
+
+
+async def test_copies_count_among_what_is_kept_for_slow_readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers who share a block, which is kept once, are closed where their copies are too many."""
+    hub = Hub(None, METRICS, heartbeat_s=10)  # type: ignore[arg-type]
+    maker = BlockMaker(ElectionState(REGISTRY))
+    channel = Channel(SELECTIONS[0], False, 0, maker, METRICS)
+    transports = []
+    for _ in range(8):
+        transport, reader, _ = encrypted()
+        transport.stall()
+        channel.join(reader, b"", None, 0.0)
+        transports.append(transport)
+
+    class Followed:
+        channels = (channel,)
+
+    monkeypatch.setattr(hub, "feeds", lambda: [Followed()])
+    for most, closed in ((9 * COPY, 0), (7 * COPY, 8)):
+        monkeypatch.setattr(hub_module, "PINNED_MAX", most)
+        hub._close_greediest()
+        assert sum(transport.is_closing() for transport in transports) == closed
+
+
+@asynccontextmanager
+async def talking() -> AsyncIterator[tuple[Reader, asyncio.StreamReader]]:
+    """Give a reader over TLS, and its client, who reads when asked."""
+    authority = trustme.CA()
+    serving, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("localhost").configure_cert(serving)
+    authority.configure_trust(trusting)
+    ours, theirs = socket.socketpair()
+    made: asyncio.Future[Reader] = asyncio.get_running_loop().create_future()
+
+    class Greeting(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            stream = cast("asyncio.Transport", transport)
+            reader = Reader(stream, lambda: None)
+            stream.set_protocol(reader)
+            made.set_result(reader)
+
+    loop = asyncio.get_running_loop()
+    accepting = asyncio.ensure_future(loop.connect_accepted_socket(Greeting, ours, ssl=serving))
+    client, writer = await asyncio.open_connection(sock=theirs, ssl=trusting, server_hostname="localhost")
+    await accepting
+    reader = await made
+    try:
+        yield reader, client
+    finally:
+        writer.transport.abort()
+        reader.abort()
+
+
+async def test_a_block_that_is_not_read_takes_no_memory_of_its_own() -> None:
+    """TLS would otherwise encrypt all of it at once, for each reader; read later, it is whole."""
+    async with talking() as (reader, client):
+        before = resident()
+        reader.send(b"head", BLOCK)
+        assert reader.paused
+        assert resident() - before < ROOM
+        async with asyncio.timeout(60):
+            assert await client.readexactly(4) == b"head"
+            for start in range(0, len(BLOCK), 1 << 20):
+                assert await client.readexactly(1 << 20) == BLOCK[start : start + (1 << 20)]
+        assert not reader.paused
+        reader.send(b"next")
+        assert await client.readexactly(4) == b"next"
