@@ -57,8 +57,10 @@ async def admin_port(
     make = partial(ProblemHandler, runner.server, loop=loop, access_log=None, logger=_requests)
     try:
         server = await loop.create_server(make, sock=sock)
-        yield
-        server.close()
+        try:
+            yield
+        finally:
+            server.close()  # also when cancelled: a loop with an open server does not close
     finally:
         await runner.cleanup()
 
