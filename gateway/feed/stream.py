@@ -40,7 +40,8 @@ WIDE = 64
 PASS_S = 0.025
 """What one pass over channels of unusual selections may take, in seconds; the others come in the passes after it."""
 BEHIND_S = 30.0
-"""How long a replica may be behind what was applied here before its record is taken for another."""
+"""How long a replica may be behind what was applied here before its record is taken for another, in seconds; likewise a
+server that does not know yet that the release is confirmed."""
 
 
 class Head(Protocol):
@@ -152,6 +153,7 @@ class ElectionFeed:
         self._settling = Waits()
         self._waiting = Waits()
         self._behind_since: float | None = None
+        self._unreleased_since: float | None = None
         self.begin(document)
 
     def begin(self, document: bytes) -> None:
@@ -251,10 +253,30 @@ class ElectionFeed:
 
     def look(self, head: Head) -> None:
         """Take note of a newer head."""
+        if self._forgets_release(head):
+            return
         moved = head.sequence != self.head.sequence or head.chain != self.head.chain
         self.head = head
         if moved or head.sequence != self.state.sequence:
             self._wanted.set()
+
+    def _forgets_release(self, head: Head) -> bool:
+        """Whether a head is without the release that was shown, and will probably come to know it.
+
+        A release is on the synchronous standby before it is shown; that it is, may not have got there before a
+        failover. Another end of the embargo, or BEHIND_S, says that the record is another one.
+        """
+        if (
+            head.released_at is not None
+            or self.head.released_at is None
+            or head.publish_from != self.head.publish_from
+        ):
+            self._unreleased_since = None
+            return False
+        now = asyncio.get_running_loop().time()
+        if self._unreleased_since is None:
+            self._unreleased_since = now
+        return now - self._unreleased_since <= BEHIND_S
 
     async def run(self) -> None:
         """Apply what the record gains, until cancelled."""

@@ -64,9 +64,10 @@ class FakeRecord:
         self.night = night
         self.present = True
         """Whether the record has the election at all."""
+        self.released = True
         self.fails_after: int | None = None
         """A place after which nothing can be read, as the database is away by then."""
-        self.reads = 0
+        self.reads = self.looks = 0
         self.beyond_held: asyncio.Event | None = None
         """What has to come before an answer of `beyond` does."""
         self.version = 0
@@ -91,10 +92,12 @@ class FakeRecord:
     # What a feed asks.
 
     async def heads(self) -> list[Head]:
+        self.looks += 1
         await asyncio.sleep(0)
         chain = self.night[self.head - 1].chain if self.head else bytes(32)
         loaded_at = AT + timedelta(seconds=self.version)
-        head = Head(KEY, self.id, loaded_at, AT, AT, None, self.head, chain, self.head, False)
+        released_at = AT if self.released else None
+        head = Head(KEY, self.id, loaded_at, AT, released_at, None, self.head, chain, self.head, False)
         return [head] if self.present else []
 
     async def registry(self, election: int) -> bytes:

@@ -217,6 +217,48 @@ async def test_readers_that_take_nothing_are_gone_after_a_change_of_history(
         assert await reading.rest() == []
 
 
+# A server that has the release, and does not know yet that it is confirmed.
+
+
+async def test_a_release_that_was_shown_is_not_taken_back_after_a_failover(
+    record: FakeRecord, http: aiohttp.ClientSession
+) -> None:
+    """The feed shows what it has until the new primary knows; readers stay, and get what comes then."""
+    record.show(10)
+    async with served(record) as door, streaming(http, door.url()) as reader:
+        await reader.block()
+        record.released = False
+        record.show(0)
+        await looked(door, 3)
+        assert (door.feed.state.sequence, door.feed.settled, door.streams) == (10, True, 1)
+        async with http.get(door.url(""), headers={"Accept-Encoding": "identity"}) as answer:
+            document = await answer.json()
+        assert (document["sequence"], document["released_at"] is not None) == (10, True)
+        record.released = True
+        await door.show(12)
+        assert (await reader.blocks_until(12))[-1].id == record.cursor(12)
+
+
+async def test_a_record_that_stays_without_its_release_is_another_one(
+    record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a restore to a point before it: nothing of it is shown any more."""
+    monkeypatch.setattr(stream, "BEHIND_S", 0.0)
+    record.show(10)
+    async with served(record) as door, streaming(http, door.url()) as reader:
+        await reader.block()
+        record.released = False
+        await door.show(0)
+        assert await reader.rest() == []
+
+
+async def looked(door: Served, times: int) -> None:
+    """Wait until the hub has taken a look that began from now on, so often."""
+    for _ in range(times):
+        looks = door.record.looks
+        await until(lambda looks=looks: door.record.looks > looks + 1)
+
+
 # A record that breaks off.
 
 
