@@ -117,7 +117,11 @@ class Connection:
         self.writer.transport.abort()
 
 
-async def ask(target: Target, requests: Sequence[bytes], *, connections: int = 4) -> list[int]:
+CONNECTIONS = 4
+"""On which requests are sent where nothing else is said, in turn."""
+
+
+async def ask(target: Target, requests: Sequence[bytes], *, connections: int = CONNECTIONS) -> list[int]:
     """Send requests one after the other on some connections, as programs do; return the statuses."""
     shares = [requests[number::connections] for number in range(connections)]
     statuses: list[int] = []
@@ -195,11 +199,14 @@ PUBLICATIONS = "/v1/elections/{election}/publications"
 
 
 async def single_reports(target: Target) -> None:
-    """A report a request."""
+    """A report a request; those of a unit all on one connection, as between connections there is no order."""
     path = target.path(REPORTS)
+    units = target.units[: len(target.units) // CONNECTIONS * CONNECTIONS]
     requests = [
-        target.request("POST", path, as_line(target.report()), Content_Type="application/json")
-        for _ in range(400)
+        target.request(
+            "POST", path, as_line(target.report(units[number % len(units)])), Content_Type="application/json"
+        )
+        for number in range(400)
     ]
     assert set(await ask(target, requests)) == {201}
 
