@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from gateway.web.answers import harden, problems
+from gateway.web.answers import bodiless, harden, problems
 from gateway.web.protocol import ProblemHandler
 
 _requests = logging.getLogger("gateway.requests")
@@ -45,7 +45,7 @@ async def admin_port(
             body=text.encode(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
 
-    app = web.Application(middlewares=[problems(lambda _: None)])
+    app = web.Application(middlewares=[problems(lambda _: None), bodiless])
     app.on_response_prepare.append(harden)
     app.add_routes(
         [web.get("/health/live", live), web.get("/health/ready", ready), web.get("/metrics", measured)]

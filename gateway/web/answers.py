@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from gateway import tracing
@@ -138,6 +138,15 @@ def problems(note: Callable[[str], None]) -> Middleware:
             return answer
 
     return middleware
+
+
+@web.middleware
+async def bodiless(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Refuse a body with any method but POST: nobody reads it, so it would be kept while the request waits."""
+    if request.body_exists and request.method != hdrs.METH_POST:
+        raise Problem(400, "bad_request", "a request of this method has no body here")
+    response: web.StreamResponse = await handler(request)
+    return response
 
 
 def problem_of(error: web.HTTPException) -> tuple[str, Problem]:

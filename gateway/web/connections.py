@@ -40,6 +40,8 @@ UNSEEN_MAX = 8 << 20
 """Bytes of small answers that are written before it is checked which of them were taken."""
 AHEAD_MAX = 64 << 10
 """Bytes that a client may send of later requests while one is under way."""
+FRAMING_MAX = 16 << 10
+"""Bytes of a chunked body that may come one after the other and belong to no chunk's content: sizes and trailers."""
 INPUT_SEEN = 4 << 10
 """Bytes of an unfinished head from which on it counts among the bytes that are kept for a connection."""
 HANDSHAKES_MAX = 1024
@@ -371,7 +373,16 @@ class Connections:
 class Handler(ProblemHandler):
     """aiohttp's protocol of one connection, which says when a request begins and ends, and what is kept for it."""
 
-    __slots__ = ("_ahead", "_body", "_busy", "_connections", "_written", "connection", "writing_large")
+    __slots__ = (
+        "_ahead",
+        "_body",
+        "_busy",
+        "_connections",
+        "_framing",
+        "_written",
+        "connection",
+        "writing_large",
+    )
 
     def __init__(
         self, connections: Connections, connection: Connection, server: web.Server, **options: Any
@@ -386,6 +397,8 @@ class Handler(ProblemHandler):
         """Bytes of heads that are not finished, or of requests after the one under way."""
         self._body: StreamReader | None = None
         """That of the request that was read last."""
+        self._framing = 0
+        """Bytes since its content last grew: of the trailers of a chunked body aiohttp keeps up to 2 MiB."""
         self._busy = False
         """Whether a request is under way."""
 
@@ -426,7 +439,13 @@ class Handler(ProblemHandler):
         """Read requests; refuse a head that is too large, and cut a client that sends too much ahead of its answers."""
         before = self._request_count
         in_body = self._body is not None and not self._body.is_eof()
+        arrived = self._body.total_bytes if self._body is not None else 0
         super().data_received(data)
+        if in_body and self._body is not None:
+            self._framing = self._framing + len(data) if self._body.total_bytes == arrived else 0
+            if self._framing > FRAMING_MAX:
+                self._cut_input()
+                return
         if self._request_count != before and self._messages:
             self._body = self._messages[-1][1]
             if not self._busy:
@@ -454,10 +473,13 @@ class Handler(ProblemHandler):
             self._connections.begin(self.connection)
             self.refuse_head()
         elif self._ahead > AHEAD_MAX:
-            self._connections.metrics.evicted_connections["input"].inc()
-            self.cut()
+            self._cut_input()
         elif self._ahead >= INPUT_SEEN:
             self._connections.wrote(self, size)
+
+    def _cut_input(self) -> None:
+        self._connections.metrics.evicted_connections["input"].inc()
+        self.cut()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

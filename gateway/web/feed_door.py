@@ -24,7 +24,7 @@ from gateway.feed.selection import PACES_S, BadSelection, Selection
 from gateway.feed.stream import ElectionFeed
 from gateway.metrics import FeedMetrics
 from gateway.web.allowance import Allowance
-from gateway.web.answers import ANY_ORIGIN, JSON, Problem, harden, problems
+from gateway.web.answers import ANY_ORIGIN, JSON, Problem, bodiless, harden, problems
 from gateway.web.bodies import Bodies, Body, Framed, matches
 from gateway.web.connections import Connections, Handler, Tally
 from gateway.web.health import add_health
@@ -110,7 +110,7 @@ class FeedDoor:
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes."""
         noting = problems(self._metrics.problems.note)
-        application = web.Application(middlewares=[_for_any_origin, noting, known_queries])
+        application = web.Application(middlewares=[_for_any_origin, noting, bodiless, known_queries])
         application.on_response_prepare.append(harden)
         router = application.router
         election = "/v1/elections/{election}"

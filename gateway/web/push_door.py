@@ -21,7 +21,7 @@ from gateway.journal.elections import Elections, Standing, Token
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.writer import BatchWriter, Waiting
 from gateway.metrics import PushMetrics
-from gateway.web.answers import Problem, harden, jittered_s, json_response, problems
+from gateway.web.answers import Problem, bodiless, harden, jittered_s, json_response, problems
 from gateway.web.connections import Connections, Tally, deliver
 from gateway.web.health import add_health
 from gateway.web.push_body import BODY_MAX, REPORTS_MAX, Body
@@ -139,7 +139,7 @@ class PushDoor:
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes."""
         noting = problems(self._metrics.problems.note)
-        application = web.Application(middlewares=[noting, known_queries], client_max_size=BODY_MAX)
+        application = web.Application(middlewares=[noting, bodiless, known_queries], client_max_size=BODY_MAX)
         application.on_response_prepare.append(harden)
         reports = "/v1/elections/{election}/reports"
         application.router.add_post(reports, self.post_reports, expect_handler=expect_later)

@@ -18,7 +18,7 @@ from gateway.web import accepting as accepting_module
 from gateway.web import connections as connections_module
 from gateway.web import unread as unread_module
 from gateway.web.accepting import accepting
-from gateway.web.connections import AHEAD_MAX, Connections, deliver
+from gateway.web.connections import AHEAD_MAX, FRAMING_MAX, Connections, deliver
 from gateway.web.protocol import HEAD_MAX
 from gateway.web.unread import Unread
 from tests.web.doors import PATIENCE_S, until
@@ -455,3 +455,19 @@ async def test_bodies_of_any_size_are_not_taken_for_requests_ahead(wide: Hall, s
         writer.write(post + bytes(size))
         assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
         await reader.readuntil(b"\r\n\r\n" + str(size).encode())
+
+
+async def test_trailers_of_a_body_are_bounded(wide: Hall) -> None:
+    """Some may follow; a client that goes on is cut, also where nobody reads the body."""
+    post = b"POST /size HTTP/1.1\r\nHost: door\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = b"1\r\nx\r\n" * (2 * FRAMING_MAX // 6) + b"0\r\n"
+    trailer = b"X-Filler: " + b"x" * 4000 + b"\r\n"
+    reader, writer = await wide.connect(HERE)
+    writer.write(post + chunks + trailer + b"\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+    for cut, asked in enumerate((post, request("/now", "Transfer-Encoding: chunked")), 1):
+        reader, writer = await wide.connect(HERE)
+        writer.write(asked + b"1\r\nx\r\n0\r\n")
+        await until(fact(lambda: len(wide.connections._headless) == 0))  # the head was read
+        writer.write(trailer * 100)
+        await until(fact(lambda wanted=cut: wide.counted("evicted", "input") == wanted))

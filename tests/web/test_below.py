@@ -47,6 +47,8 @@ REQUESTS = {
     "an area that is none": b"GET /v1/elections/{}/areas/" + C + b" HTTP/1.1\r\n" + HOST + b"\r\n",
     "a query that is none": b"GET /v1/elections/{}/publications?after=" + C + b" HTTP/1.1\r\n" + HOST + b"\r\n",
     "a cursor that is none": b"GET /v1/elections/" + C + b"/feed?lastEventId=" + C + b" HTTP/1.1\r\n" + HOST + b"\r\n",
+    "a body where none is read": b"GET /v1/elections/{}/publications HTTP/1.1\r\n" + HOST
+    + b"Accept: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(C) + C,
     "a trace that is none": b"GET /" + C + b" HTTP/1.1\r\n" + HOST + b"traceparent: " + C + b"\r\n\r\n",
 }  # fmt: skip
 
