@@ -37,7 +37,13 @@ from gateway.election.registry import read_registry
 from gateway.generator import GeneratedElection
 from gateway.journal.administration import TokenSummary, administration
 from gateway.journal.embedded import EmbeddedPostgres
-from gateway.journal.feed_login import LARGE_OBJECTS, NO_ADVISORY_LOCKS, NO_LOG_MESSAGES, FeedLogin
+from gateway.journal.feed_login import (
+    LARGE_OBJECTS,
+    NO_ADVISORY_LOCKS,
+    NO_LOG_MESSAGES,
+    TEMPORARY_FILES,
+    FeedLogin,
+)
 from gateway.journal.migrate import migrate, migrations
 from gateway.web.tls import Certificate
 from tests.conftest import Database as Addresses
@@ -545,6 +551,7 @@ def durable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
     os.chmod(directory, 0o755)
     with EmbeddedPostgres(directory / "data") as server:
         asyncio.run(migrate(server.url))
+        execute(server.url, f"ALTER ROLE valgnatt_reader SET temp_file_limit = '{TEMPORARY_FILES}'")
         execute(
             server.url,
             f"REVOKE EXECUTE ON FUNCTION {LARGE_OBJECTS} FROM PUBLIC",

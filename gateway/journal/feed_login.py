@@ -40,6 +40,8 @@ class FeedLogin(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it may take advisory locks."""
     log_messages: bool = False
     """Whether it may write messages into the write-ahead log."""
+    unlimited_files: bool = False
+    """Whether its sessions may write temporary files of any size."""
     objects: Sequence[str] = ()
     """Tables and functions to which it has a right that valgnatt_feed does not have."""
     role_objects: Sequence[str] = ()
@@ -125,8 +127,17 @@ def excesses(login: FeedLogin) -> Iterator[Excess]:
             " and hold up the standby",
             f"as a superuser in database {login.database}: {NO_LOG_MESSAGES}",
         )
+    if login.unlimited_files:
+        yield Excess(
+            "warning",
+            f"feeds log in as {login.user}, whose statements may write temporary files without a limit, and so fill the"
+            " disk",
+            f"as a superuser: ALTER ROLE {login.user} SET temp_file_limit = '{TEMPORARY_FILES}';",
+        )
 
 
+TEMPORARY_FILES = "256MB"
+"""What a session of a feed may write to temporary files: twice the largest page of the record that it reads."""
 ADVISORY_LOCKS = "^pg_(try_)?advisory_(xact_)?lock"
 LOG_MESSAGES = "^pg_logical_emit_message$"
 """The names of these functions, as regular expressions: signatures differ between versions of Postgres."""
@@ -200,10 +211,12 @@ async def read_feed_login(url: str, owner_url: str | None = None) -> FeedLogin:
     connection = await connect(url, feed=True)
     try:
         with answering():
-            user: str = await connection.fetchval("SELECT session_user")
+            row = await connection.fetchrow("SELECT session_user, current_setting('temp_file_limit')")
+            assert row is not None
+            user, unlimited_files = row[0], row[1] == "-1"
             if owner_url is None:
                 try:
-                    return await _described(connection, user)
+                    return await _described(connection, user, unlimited_files=unlimited_files)
                 except asyncpg.InsufficientPrivilegeError:
                     return FeedLogin(user=user, database="", catalogs_closed=True)
     finally:
@@ -211,12 +224,12 @@ async def read_feed_login(url: str, owner_url: str | None = None) -> FeedLogin:
     connection = await connect(owner_url)
     try:
         with answering():
-            return await _described(connection, user)
+            return await _described(connection, user, unlimited_files=unlimited_files)
     finally:
         connection.terminate()
 
 
-async def _described(connection: Connection, user: str) -> FeedLogin:
+async def _described(connection: Connection, user: str, *, unlimited_files: bool) -> FeedLogin:
     """Ask about a user. Raises asyncpg's errors; JournalUnavailable for a user that this server does not know."""
     attributes = await connection.fetchrow(
         "SELECT quote_ident(rolname) AS name, quote_ident(current_database()) AS database, rolsuper,"  # noqa: S608
@@ -251,6 +264,7 @@ async def _described(connection: Connection, user: str) -> FeedLogin:
         large_objects=attributes["large_objects"],
         advisory_locks=attributes["advisory_locks"],
         log_messages=attributes["log_messages"],
+        unlimited_files=unlimited_files,
         objects=[row["name"] for row in of_user if row["name"] not in known],
         role_objects=[row["name"] for row in of_role if not row["meant"]],
     )

@@ -9,7 +9,8 @@ from importlib import resources
 import asyncpg
 
 from gateway.errors import Refused
-from gateway.journal.connection import Connection, answering, connect
+from gateway.journal.connection import FEED_ROLE, Connection, answering, connect
+from gateway.journal.feed_login import TEMPORARY_FILES
 
 LOCK_S = 120.0
 """How long another process that migrates is waited for, in seconds."""
@@ -24,6 +25,15 @@ SELECT quote_ident(datname) FROM pg_database
 WHERE datallowconn AND has_database_privilege('public', oid, 'CONNECT') ORDER BY 1
 """
 """The databases that everybody may enter, where the statistics of all databases can be read."""
+_UNLIMITED_LOGINS = """
+SELECT quote_ident(r.rolname) FROM pg_roles r
+WHERE r.rolcanlogin AND NOT r.rolsuper AND pg_has_role(r.oid, $1, 'MEMBER')
+AND r.oid <> (SELECT nspowner FROM pg_namespace WHERE nspname = 'valgnatt')
+AND NOT EXISTS (SELECT FROM pg_db_role_setting s, unnest(s.setconfig) AS c
+                WHERE s.setrole = r.oid AND c LIKE 'temp\\_file\\_limit=%')
+ORDER BY 1
+"""
+"""The feeds' logins whose statements may fill the disk with temporary files."""
 
 
 def migrations() -> list[tuple[int, str, str]]:
@@ -41,7 +51,8 @@ async def migrate(url: str, *, dedicated: bool = False) -> list[str]:
     """Bring a database up to date and return the names of the migrations that were applied.
 
     Safe beside others that do the same. `dedicated`: the server is the gateway's own, so PUBLIC loses what Postgres
-    grants to everybody in this database, see `privileges.sql`, and may enter no other. That takes a superuser.
+    grants to everybody in this database, see `privileges.sql`, and may enter no other; and the feeds' logins may write
+    temporary files up to a limit only. That takes a superuser.
 
     Raises Refused when a migration applied earlier is not the one this program knows, the database is newer, a right
     is missing or another session is in the way; JournalUnavailable.
@@ -154,6 +165,8 @@ async def _restrict(connection: Connection, *, dedicated: bool) -> None:
             await connection.execute(
                 resources.files("gateway.journal").joinpath("privileges.sql").read_text("utf-8")
             )
+        for login in await connection.fetch(_UNLIMITED_LOGINS, FEED_ROLE):
+            await connection.execute(f"ALTER ROLE {login[0]} SET temp_file_limit = '{TEMPORARY_FILES}'")
         for database in await connection.fetch(_OPEN_DATABASES):
             await connection.execute(f"REVOKE CONNECT, TEMPORARY ON DATABASE {database[0]} FROM PUBLIC")
     elif await connection.fetchval(

@@ -12,6 +12,7 @@ from gateway.journal.feed_login import (
     LARGE_OBJECTS,
     NO_ADVISORY_LOCKS,
     NO_LOG_MESSAGES,
+    TEMPORARY_FILES,
     FeedLogin,
     excesses,
     read_feed_login,
@@ -52,6 +53,7 @@ async def login(database: Database) -> AsyncIterator[Login]:
     await owner.execute(f"CREATE ROLE {made.name} LOGIN PASSWORD 's3cret' IN ROLE valgnatt_feed")
     await owner.execute(f"REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC")
     await owner.execute(f"GRANT CONNECT ON DATABASE {name} TO valgnatt_feed")
+    await owner.execute(f"ALTER ROLE {made.name} SET temp_file_limit = '{TEMPORARY_FILES}'")
     await owner.execute(
         f"REVOKE EXECUTE ON FUNCTION {LARGE_OBJECTS} FROM PUBLIC; {NO_ADVISORY_LOCKS} {NO_LOG_MESSAGES}"
     )
@@ -150,6 +152,26 @@ async def test_messages_in_the_write_ahead_log_are_a_warning(login: Login) -> No
     ((level, what, do),) = found(await login.may(f"GRANT EXECUTE ON FUNCTION {signature} TO PUBLIC"))
     assert (level, "write-ahead log" in what) == ("warning", True)
     assert found(await login.may(do.partition(": ")[2])) == []
+
+
+async def test_temporary_files_of_any_size_are_a_warning(login: Login) -> None:
+    """One statement could fill the disk; the limit is for a superuser to set, so the login cannot lift it."""
+    ((level, what, do),) = found(await login.may("ALTER ROLE {me} RESET temp_file_limit"))
+    assert (level, "temporary files" in what) == ("warning", True)
+    assert found(await login.may(do.partition(": ")[2])) == []
+    reader = await asyncpg.connect(login.url)
+    try:
+        await reader.execute("ALTER ROLE CURRENT_USER RESET ALL")
+        for statement in (
+            "SET temp_file_limit = -1",
+            "ALTER ROLE CURRENT_USER SET temp_file_limit = -1",
+            "ALTER ROLE CURRENT_USER RESET temp_file_limit",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await reader.execute(statement)
+    finally:
+        reader.terminate()
+    assert found(await login.may()) == []
 
 
 async def test_the_remedies_do_what_they_say(login: Login, database: Database) -> None:

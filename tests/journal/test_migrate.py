@@ -245,6 +245,20 @@ async def test_on_a_server_of_our_own_a_feed_login_enters_no_other_database(bare
     assert not await enters(later)
 
 
+async def test_on_a_server_of_our_own_a_feed_login_cannot_fill_the_disk(bare: Bare) -> None:
+    """What one session may write to temporary files is bounded, by a setting that it cannot change."""
+    name = await bare.make_owned()
+    await migrate(bare.url(name))
+    await bare.execute(f"CREATE ROLE {READER} LOGIN PASSWORD '{READER}' IN ROLE {FEED_ROLE}")
+    await migrate(bare.url(name), dedicated=True)
+    async with connected(bare.url(name, READER), feed=True) as feed:
+        with pytest.raises(asyncpg.ConfigurationLimitExceededError, match="temp_file_limit"):
+            await feed.execute(
+                "DECLARE filled CURSOR WITH HOLD FOR WITH RECURSIVE t AS"
+                f" (SELECT '{'x' * 5000}' AS x UNION ALL SELECT x FROM t) SELECT x FROM t"
+            )
+
+
 async def test_on_a_server_of_our_own_an_owner_who_is_no_superuser_goes_on(bare: Bare) -> None:
     """It is granted what everybody else loses, so it loads, appends, reads and migrates as before."""
     name = await bare.make_owned("CREATEROLE")

@@ -15,6 +15,7 @@ CREATE ROLE valgnatt LOGIN PASSWORD :'owner_password';
 CREATE ROLE valgnatt_feed NOLOGIN;
 GRANT valgnatt_feed TO valgnatt;
 CREATE ROLE valgnatt_reader LOGIN PASSWORD :'reader_password' IN ROLE valgnatt_feed;
+ALTER ROLE valgnatt_reader SET temp_file_limit = '256MB'; -- a session's temporary files, by which it could fill the disk
 CREATE DATABASE valgnatt OWNER valgnatt;
 REVOKE CONNECT, TEMPORARY ON DATABASE valgnatt FROM PUBLIC;
 GRANT CONNECT ON DATABASE valgnatt TO valgnatt_feed;
