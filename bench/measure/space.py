@@ -12,6 +12,9 @@ WARMING = 0.01
 """Of the first election, before anything is looked at: a page is logged whole where it is first written after a
 checkpoint."""
 
+_SIZE = "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('valgnatt.report')"
+"""Bytes of all reports, in each election's own table, with their indexes."""
+
 
 async def measure(options: Options) -> Measured:
     """Fill journals of two sizes, and let a feed process read each."""
@@ -45,7 +48,7 @@ async def _taken(local: Local) -> tuple[int, int]:
     try:
         return (
             int(await connection.fetchval("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")),
-            int(await connection.fetchval("SELECT pg_total_relation_size('valgnatt.report')")),
+            int(await connection.fetchval(_SIZE)),
         )
     finally:
         await connection.close()
