@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
+import structlog
 
 from gateway.deadline import Deadline
 from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable, StandbyMissing
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 else:
     Connection = asyncpg.Connection
     Pool = asyncpg.Pool
+
+log = structlog.get_logger()
 
 FEED_ROLE = "valgnatt_feed"
 CHANNEL = "valgnatt"
@@ -44,7 +47,10 @@ PROBE_S = 30.0
 LISTEN_AGAIN_S = 1.0
 """How long a listener waits before it connects again."""
 NO_LISTEN_S = 5.0
-"""Likewise where LISTEN is refused: it is a standby."""
+"""Likewise where LISTEN is refused, as on a standby, and after a flood of notifications."""
+HEARD_MAX = 10_000
+"""Notifications that a listener takes within a second, some 1 % of a core. Any login may send as many as it likes;
+beyond this the listener gives up its connection, with all that is unread, and whoever it wakes looks by itself."""
 
 _SESSION = {
     "application_name": "valgnatt",
@@ -446,8 +452,13 @@ async def notifications(
     and on a standby, where LISTEN does not work, nothing is ever heard.
     """
 
-    def hear(*heard: object) -> None:
-        if not acts or heard[-1] == ACT:
+    flood = _Flood()
+
+    def hear(connection: Any, *heard: object) -> None:
+        if flood.counts(asyncio.get_running_loop().time()):
+            if not connection.is_closed():
+                connection.terminate()
+        elif not acts or heard[-1] == ACT:
             wake()
 
     while True:
@@ -470,7 +481,32 @@ async def notifications(
             pass  # it is opened again, as one that ended by itself
         finally:
             connection.terminate()
+        if flood.clear():
+            log.warning("more notifications than a listener takes", most_per_s=HEARD_MAX, away_s=NO_LISTEN_S)
+            pause_s = NO_LISTEN_S
         await asyncio.sleep(pause_s)
+
+
+class _Flood:
+    """Counts notifications by the second, and notes where there were more than HEARD_MAX."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._count = 0
+        self._seen = False
+
+    def counts(self, now: float) -> bool:
+        """Count one more; return whether it is one too many, or has been since the last `clear`."""
+        if int(now) != self._second:
+            self._second, self._count = int(now), 0
+        self._count += 1
+        self._seen = self._seen or self._count > HEARD_MAX
+        return self._seen
+
+    def clear(self) -> bool:
+        """Begin anew; return whether there were too many."""
+        seen, self._seen, self._count = self._seen, False, 0
+        return seen
 
 
 async def _see_through(connection: Connection, ended: asyncio.Event) -> None:

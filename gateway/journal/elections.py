@@ -21,7 +21,8 @@ from gateway.logs import Outage
 RENEW_S = 1.0
 """How often versions are asked for; a NOTIFY hastens it."""
 MISS_S = 0.02
-"""The least time between two looks for an unknown token or election; whoever asks sooner waits for its turn."""
+"""The least time between two looks for an unknown token or election, or upon notifications, which any login may send;
+whoever asks sooner waits for its turn."""
 
 
 class Token:
@@ -209,7 +210,7 @@ class Elections:
         while True:
             self._wanted.clear()
             try:
-                await self.look()
+                await self._look_again()
             except JournalUnavailable as error:
                 versions.away(error)
             except ElectionUnknown:

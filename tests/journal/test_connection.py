@@ -487,6 +487,41 @@ async def test_a_push_process_is_woken_by_acts_and_not_by_each_commit(
     await asyncio.wait(listeners)
 
 
+async def test_a_flood_of_notifications_is_not_read_to_its_end(
+    database: Database, owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any login may send as many as it likes; the listener gives up its connection, and comes back after a while."""
+    monkeypatch.setattr(connection_module, "HEARD_MAX", 50)
+    monkeypatch.setattr(connection_module, "NO_LISTEN_S", 0.0)
+    woken: asyncio.Queue[None] = asyncio.Queue()
+    listening = asyncio.create_task(notifications(database.url, lambda: woken.put_nowait(None)))
+
+    async def listener() -> int | None:
+        pid: int | None = await owner.fetchval(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+        )
+        return pid
+
+    async with asyncio.timeout(PATIENCE_S):
+        await woken.get()
+        before = await listener()
+        flooding = await asyncpg.connect(database.feed_url)
+        await flooding.execute("".join(f"NOTIFY {CHANNEL}, '{number}';" for number in range(2000)))
+        flooding.terminate()
+        while await listener() in (None, before):  # noqa: ASYNC110 - a fact of the database is asked for
+            await asyncio.sleep(0.005)
+        while woken.qsize() == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        assert woken.qsize() <= 102  # 50 in one second, 50 in the next, and one or two connects
+        await owner.execute("SELECT pg_notify($1, '')", CHANNEL)
+        heard = woken.qsize()
+        while woken.qsize() <= heard:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    listening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listening
+
+
 async def test_a_listener_without_postgres_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """It tries again at leisure, and wakes nobody until it is connected."""
     tried = asyncio.Semaphore(0)
