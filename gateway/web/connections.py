@@ -47,7 +47,8 @@ INPUT_SEEN = 4 << 10
 HANDSHAKES_MAX = 1024
 """TLS handshakes under way in a process, at some 45 kB of memory each; the oldest gives way to a new one."""
 IDLE_MIN_S = 1.0
-"""A connection that became idle more recently, in seconds, does not give way to another of its own address."""
+"""A connection that came or became idle more recently, in seconds, does not give way to another of its own address, nor
+to one of an address that has as many: else whoever connects again and again would close all others before they ask."""
 BEHIND_PROXIES = "proxies"
 """The address under which bytes for trusted proxies are counted."""
 
@@ -83,7 +84,7 @@ class Tally:
 class Connection:
     """One accepted connection, from before its handshake of TLS until it is closed or taken over as a stream."""
 
-    __slots__ = ("address", "asked", "handler", "proven", "queue", "since", "sock")
+    __slots__ = ("address", "asked", "handler", "queue", "sender", "since", "sock")
 
     def __init__(self, address: str | None, sock: socket.socket) -> None:
         self.address = address
@@ -92,11 +93,16 @@ class Connection:
         self.handler: Handler | None = None
         self.asked = False
         """Whether the head of a request was ever read."""
-        self.proven = False
-        """Whether a request on it had a valid token."""
+        self.sender: str | None = None
+        """Whose valid token a request on it had, unless that sender has enough such connections already."""
         self.queue: ByAddress[Connection] | None = None
         """Among which connections it gives way to others; None where it does not."""
         self.since = 0.0
+
+    @property
+    def proven(self) -> bool:
+        """Whether it counts as a sender's."""
+        return self.sender is not None
 
     def cut(self) -> None:
         """Close at once. The socket belongs to a transport, so here it is only shut down."""
@@ -125,8 +131,10 @@ class Connections:
       counted when they are accepted. At most HANDSHAKES_MAX of them are in the handshake of TLS.
     * When there is no room, connections give way to a new one in this order: idle ones and those without a request on
       which no valid token was shown, idle ones of senders, requests under way without a valid token. Within each, those
-      of the address with the most, the longest idle first. A request with a valid token and an open push WebSocket
-      never give way, nor does a trusted proxy's connection.
+      of the address with the most, the longest idle first. None gives way that is of an address with no more
+      connections than that of the new one, unless it is idle for IDLE_MIN_S. A request with a valid token and an open
+      push WebSocket never give way, nor does a trusted proxy's connection.
+    * As many connections count as a sender's as it may have requests and WebSockets; more are like those of strangers.
     * One that has not sent the head of a request in HEAD_S is cut, within a second.
     * An answer is kept for no longer than TAKE_S and TAKE_RATE allow, and one of which nothing is taken no longer than
       STALLED_S. What its buffers hold below their high-water mark (64 KiB) counts as taken before.
@@ -145,6 +153,7 @@ class Connections:
         self._ipv6_prefix = config.ipv6_prefix
         self._open: dict[Connection, None] = {}
         self._of_address = Tally(config.connections_per_address)
+        self._of_sender = Tally(config.requests_per_sender + config.sockets_per_sender)
         self._handshakes: ByAddress[Connection] = ByAddress()
         self._strangers: ByAddress[Connection] = ByAddress()
         self._senders: ByAddress[Connection] = ByAddress()
@@ -167,7 +176,7 @@ class Connections:
         if address is not None and self._of_address.full(address) and not self._relieve_address(address, now):
             self.metrics.refused_connections["address"].inc()
             return None
-        if len(self._open) >= self._most and not self._relieve(address):
+        if len(self._open) >= self._most and not self._relieve(address, now):
             self.metrics.refused_connections["full"].inc()
             return None
         if handshake and len(self._handshakes) >= HANDSHAKES_MAX:
@@ -194,6 +203,9 @@ class Connections:
         del self._open[connection]
         self._headless.pop(connection, None)
         self._queue(connection, None, 0.0)
+        if connection.sender is not None:
+            self._of_sender.leave(connection.sender)
+            connection.sender = None
         if connection.handler is not None:
             self._forget(connection.handler)
         if connection.address is not None:
@@ -212,12 +224,16 @@ class Connections:
         if connection in self._open:
             self._queue(connection, self._senders if connection.proven else self._strangers, _now())
 
-    def prove(self, request: web.BaseRequest) -> None:
-        """Note that a request has a valid token: its connection does not give way while it is under way."""
+    def prove(self, request: web.BaseRequest, sender: str) -> None:
+        """Note that a request has a sender's valid token: its connection does not give way while it is under way."""
         handler = request.protocol
-        if isinstance(handler, Handler) and not handler.connection.proven:
-            handler.connection.proven = True
-            self._queue(handler.connection, None, 0.0)
+        if not isinstance(handler, Handler):
+            return
+        connection = handler.connection
+        if connection in self._open and not connection.proven and not self._of_sender.full(sender):
+            connection.sender = sender
+            self._of_sender.enter(sender)
+            self._queue(connection, None, 0.0)
 
     def relieve_files(self) -> None:
         """Close a few connections because the process may not open more files."""
@@ -244,13 +260,18 @@ class Connections:
                 return True
         return False
 
-    def _relieve(self, address: str | None) -> bool:
+    def _relieve(self, address: str | None, now: float) -> bool:
         """Make room among all connections for one of an address; return whether there is."""
-        victim = self._strangers.victim() or self._senders.victim()
-        if victim is None and self._strangers_busy.most > 1 + self._of_address.count(address or ""):
-            victim = self._strangers_busy.victim()
-        self._evict(victim, "full")
-        return victim is not None
+        most = 1 + self._of_address.count(address or "")
+        for queue in (self._strangers, self._senders, self._strangers_busy):
+            victim = queue.victim()
+            if victim is None:
+                continue
+            rested = queue is not self._strangers_busy and victim.since <= now - IDLE_MIN_S
+            if rested or self._of_address.count(victim.address or "") > most:
+                self._evict(victim, "full")
+                return True
+        return False
 
     def _evict(self, connection: Connection | None, reason: str) -> None:
         if connection is not None:

@@ -304,7 +304,7 @@ class PushDoor:
             raise _token_invalid()
         self._require_open()
         self._contacts[token.key] = datetime.now(UTC)
-        self._connections.prove(request)
+        self._connections.prove(request, str(token.key))
         return self._open[standing.id], token
 
     def _require_open(self) -> None:

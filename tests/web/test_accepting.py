@@ -46,7 +46,7 @@ class Hall:
     async def get_wait(self, request: web.Request) -> web.Response:
         """Answer when told to; with `?token`, as to a sender whose token is valid."""
         if "token" in request.query:
-            self.connections.prove(request)
+            self.connections.prove(request, request.query["token"])
         self.waiting += 1
         await self.go_on.wait()
         self.waiting -= 1
@@ -217,8 +217,11 @@ async def test_when_all_are_in_use_the_address_with_the_most_gives_way_unless_it
     assert len(more) == 4
 
 
-async def test_idle_connections_of_senders_give_way_after_those_of_strangers(hall: Hall) -> None:
+async def test_idle_connections_of_senders_give_way_after_those_of_strangers(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However long the senders' have been idle."""
+    monkeypatch.setattr(connections_module, "IDLE_MIN_S", 0.0)
     hall.go_on.set()
     sender, _ = await hall.ask("/wait?token", "127.0.1.1", read=True)
     await sender.readuntil(b"done")
@@ -234,6 +237,33 @@ async def test_idle_connections_of_senders_give_way_after_those_of_strangers(hal
     await hall.ask("/now", ELSEWHERE)
     async with asyncio.timeout(PATIENCE_S):
         assert await sender.read() == b""
+
+
+@pytest.mark.parametrize("path", ["/wait?token", "/wait"], ids=["idle, with a valid token", "under way"])
+async def test_who_fills_a_door_and_connects_again_closes_no_connection_that_has_yet_to_ask(
+    path: str,
+) -> None:
+    """One token has no more connections that count as a sender's than it can use, from however many addresses."""
+    config = Config(connections_max=8, connections_per_address=4, requests_per_sender=1, sockets_per_sender=1)
+    async with opened(config) as hall:
+        if "token" in path:
+            hall.go_on.set()
+        flood = [f"127.0.1.{number}" for number in (1, 2)]
+        for address in flood * 4:
+            reader, _ = await hall.ask(path, address, read=True)
+            if hall.go_on.is_set():
+                await reader.readuntil(b"done")
+        await until(fact(lambda: len(hall.connections) == 8))
+        if not hall.go_on.is_set():
+            await until(fact(lambda: hall.waiting == 8))
+        reader, writer = await hall.connect(ELSEWHERE)
+        await until(fact(lambda: hall.counted("evicted", "full") == 1))
+        for address in flood * 3:
+            await hall.connect(address)
+        await until(fact(lambda: hall.counted("refused", "full") + hall.counted("refused", "address") == 6))
+        writer.write(request("/now"))
+        async with asyncio.timeout(PATIENCE_S):
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
 
 
 async def test_a_connection_that_gave_way_is_no_victim_again() -> None:
