@@ -54,7 +54,9 @@ async def admin_port(
     await runner.setup()
     assert runner.server is not None
     loop = asyncio.get_running_loop()
-    make = partial(ProblemHandler, runner.server, loop=loop, access_log=None, logger=_requests)
+    make = partial(
+        ProblemHandler, runner.server, loop=loop, access_log=None, logger=_requests, auto_decompress=False
+    )
     try:
         server = await loop.create_server(make, sock=sock)
         try:

@@ -3,8 +3,7 @@
 A selection costs the same few microseconds to make however many areas it has: it says which they are when it is asked.
 """
 
-import re
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from weakref import WeakKeyDictionary
 
 from gateway.election.registry import Area, Registry
@@ -16,11 +15,9 @@ PACES_S = (0, 1, 2, 5, 10, 30, 60)
 RUN_MAX = 16
 """Areas in a run: enough to compress well together, few to encode again where one of them changes."""
 
-_PLAIN = re.compile(r"[\w.|-]{1,64}")
-
 
 class BadSelection(Exception):
-    """A selection that names what is not there; the message says what."""
+    """A selection that names what is not there. The message says where, and repeats nothing of the query."""
 
 
 class Runs:
@@ -133,29 +130,33 @@ def read_selection(registry: Registry, levels: str | None, areas: str | None) ->
     """
     wanted_levels = _names(levels)
     wanted_areas = _names(areas)
-    if wanted_levels is not None and (others := wanted_levels.difference(registry.levels)):
-        raise BadSelection(f"no level {_shown(min(others))}; there are {', '.join(registry.levels)}")
+    if wanted_levels is not None and (place := _first_unknown(wanted_levels, registry.levels)):
+        raise BadSelection(f"name {place} of levels is not a level; there are {', '.join(registry.levels)}")
     if wanted_areas is not None:
         if len(wanted_areas) > AREAS_MAX:
             raise BadSelection(f"{len(wanted_areas)} areas; at most {AREAS_MAX} may be named")
-        if unknown := {area for area in wanted_areas if area not in registry.by_id}:
-            raise BadSelection(f"no area {_shown(min(unknown))}")
-    return _select(registry, wanted_levels, wanted_areas)
+        if place := _first_unknown(wanted_areas, registry.by_id):
+            raise BadSelection(f"name {place} of areas is not an area of this election")
+    return _select(registry, _set(wanted_levels), _set(wanted_areas))
 
 
-def _shown(name: str) -> str:
-    """Return a name that somebody asked for as an error may show it: only what could be one, and cut."""
-    name = name[:64]
-    return repr(name) if _PLAIN.fullmatch(name) else "of that name"
+def _first_unknown(names: Iterable[str], known: Container[str]) -> int | None:
+    """Return the place of the first name that is not known, counted from 1; None where all are."""
+    return next((place for place, name in enumerate(names, 1) if name not in known), None)
 
 
-def _names(text: str | None) -> frozenset[str] | None:
+def _names(text: str | None) -> list[str] | None:
+    """Return the names of a list in the order given, each once."""
     if text is None:
         return None
-    names = frozenset(name for name in text.split(",") if name)
+    names = list(dict.fromkeys(name for name in text.split(",") if name))
     if not names:
         raise BadSelection("an empty list selects nothing; leave it out to select everything")
     return names
+
+
+def _set(names: list[str] | None) -> frozenset[str] | None:
+    return frozenset(names) if names is not None else None
 
 
 def _select(registry: Registry, levels: frozenset[str] | None, areas: frozenset[str] | None) -> Selection:

@@ -58,10 +58,9 @@ STREAM_CHUNK = 500
 STREAM_WRITE_S = 60.0
 """What a reader of the publication stream may take over one write."""
 
-_PUBLIC = {"Cache-Control": "public, max-age=1", "Access-Control-Allow-Origin": "*"}
-_NO_STORE = {"Cache-Control": "no-store", "Access-Control-Allow-Origin": "*"}
+_PUBLIC = {"Cache-Control": "public, max-age=1"}
+_NO_STORE = {"Cache-Control": "no-store"}
 _PREFLIGHT = {
-    "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET",
     "Access-Control-Allow-Headers": "Last-Event-ID, If-None-Match, Accept, Cache-Control",
     "Access-Control-Max-Age": "86400",
@@ -110,8 +109,8 @@ class FeedDoor:
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes."""
         noting = problems(self._metrics.problems.note)
-        application = web.Application(middlewares=[_for_any_origin, noting, bodiless, known_queries])
-        application.on_response_prepare.append(harden)
+        application = web.Application(middlewares=[_preflight, noting, bodiless, known_queries])
+        application.on_response_prepare.extend((harden, _let_any_origin_read))
         router = application.router
         election = "/v1/elections/{election}"
         router.add_get("/v1/elections", self.get_elections)
@@ -491,16 +490,18 @@ def _nothing() -> None:
 
 
 @web.middleware
-async def _for_any_origin(
-    request: web.Request, handler: Callable[[web.Request], object]
-) -> web.StreamResponse:
-    """Let pages of any origin read everything, errors too: there is nothing here that is not public."""
+async def _preflight(request: web.Request, handler: Callable[[web.Request], object]) -> web.StreamResponse:
+    """Answer what a browser asks before it sends a request of a page of another origin."""
     if request.method == hdrs.METH_OPTIONS:
         return web.Response(status=204, headers=_PREFLIGHT)
     response: web.StreamResponse = await handler(request)  # type: ignore[misc]
+    return response
+
+
+async def _let_any_origin_read(_: web.Request, response: web.StreamResponse) -> None:
+    """Let pages of any origin read every answer, errors too: there is nothing here that is not public."""
     for name, value in ANY_ORIGIN.items():
         response.headers.setdefault(name, value)
-    return response
 
 
 def _moment(feed: ElectionFeed) -> tuple[int, int]:

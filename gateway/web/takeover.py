@@ -11,6 +11,7 @@ from typing import TypeVar
 from aiohttp import web
 
 from gateway.feed.channel import Reader
+from gateway.web.answers import ANY_ORIGIN, HARD
 
 R = TypeVar("R", bound=Reader)
 
@@ -18,13 +19,10 @@ _HEAD = (
     b"HTTP/1.1 200 OK\r\n"
     b"Content-Type: text/event-stream; charset=utf-8\r\n"
     b"Cache-Control: no-store\r\n"
-    b"Access-Control-Allow-Origin: *\r\n"
     b"Vary: Accept-Encoding\r\n"
     b"X-Accel-Buffering: no\r\n"
-    b"X-Content-Type-Options: nosniff\r\n"
-    b"Server: valgnatt\r\n"
     b"Connection: close\r\n"
-)
+) + "".join(f"{name}: {value}\r\n" for name, value in {**ANY_ORIGIN, **HARD}.items()).encode()
 
 
 def stream_head(*, gzip: bool) -> bytes:

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.generator import GeneratedElection
 from gateway.journal.embedded import EmbeddedPostgres
+from gateway.web.answers import ANY_ORIGIN, HARD
 from tests.running import Gateway, Sender, served
 from tests.web.conftest import make_database
 from tests.web.doors import (
@@ -402,15 +403,18 @@ async def test_every_answer_is_hardened(narrow: Gateway, election: str, clients:
     for url in (
         f"{narrow.feed_url}/v1/elections",
         f"{narrow.feed_url}/v1/elections/{election}/feed",
+        f"{narrow.feed_url}/v1/elections/{election}/publications",
         f"{narrow.feed_url}/nothing",
         f"{narrow.push_url}/v1/elections/{election}/transfers",
         f"{narrow.push_url}/health/ready",
     ):
-        async with client.get(url) as answer:
-            assert answer.headers["X-Content-Type-Options"] == "nosniff"
-            assert answer.headers["Server"] == "valgnatt"
-            if not url.endswith("/feed"):
-                assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        for kind in ("*/*", "text/event-stream"):
+            async with client.get(url, headers={"Accept": kind}) as answer:
+                for name, value in HARD.items():
+                    assert answer.headers[name] == value, (url, kind)
+                if url.startswith(narrow.feed_url):
+                    for name, value in ANY_ORIGIN.items():
+                        assert answer.headers[name] == value, (url, kind)
 
 
 async def test_a_preflight_lets_pages_resume(narrow: Gateway, election: str, clients: Clients) -> None:
