@@ -134,6 +134,8 @@ def ready(
         except BadCountFile as error:
             mistakes.append(str(error))
             continue
+        if not reports:
+            mistakes.append(f"{name}: there is no report in it")
         before = dict(enumerate(numbered(content), 1))
         for place, read in enumerate(reports, 1):
             unit, report = read.get("unit"), dict(read)

@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -226,7 +227,12 @@ def _show(console: Terminal, counts: Sequence[Count], registry: Registry | None)
 
 
 def _agreed() -> bool:
-    return input("Send? [y/N] ").strip().lower() in ("y", "yes", "j", "ja")
+    """Ask. The first Ctrl-C ends the command; the handler of asyncio.run would not interrupt `input`."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return input("Send? [y/N] ").strip().lower() in ("y", "yes", "j", "ja")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def write_receipts(path: Path, outbox: Outbox, to: Destination) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -61,7 +62,9 @@ class Desk:
         return path
 
     @contextmanager
-    def command(self, *arguments: object, **environ: str) -> Iterator[subprocess.Popen[str]]:
+    def command(
+        self, *arguments: object, stdin: int = subprocess.DEVNULL, **environ: str
+    ) -> Iterator[subprocess.Popen[str]]:
         whole = [
             "push",
             "--election",
@@ -75,7 +78,7 @@ class Desk:
         process = subprocess.Popen(
             [sys.executable, "-m", "gateway", *map(str, whole)],
             env={**self._environ, **environ},
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -251,10 +254,34 @@ def test_a_mistake_in_a_file_is_named_and_nothing_is_sent(desk: Desk) -> None:
     for arguments, words in (
         ((desk.directory / "none.csv",), "none.csv: No such file"),
         ((desk.file("a.csv"),), "a.csv, line 1"),
+        (
+            (desk.file("empty.json", a_report()), desk.file("empty.ndjson")),
+            "empty.ndjson: there is no report in it",
+        ),
     ):
         status, said = desk.push(*arguments)
         assert status == 2
         assert words in said
+
+
+def sleeps(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
+def test_one_interrupt_ends_the_question_before_sending(desk: Desk) -> None:
+    """Nothing is sent, and nothing waits."""
+    master, terminal = pty.openpty()
+    try:
+        with desk.command(desk.file("a.json", a_report()), stdin=terminal) as process:
+            assert process.stdout is not None
+            assert process.stdout.read(5) == "Send?"
+            until(lambda: sleeps(process.pid))  # within the read that follows the question
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE_S) == 130
+        assert waiting(desk) == 0
+    finally:
+        os.close(master)
+        os.close(terminal)
 
 
 def test_a_refused_report_ends_with_status_1(desk: Desk) -> None:
