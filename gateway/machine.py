@@ -12,7 +12,7 @@ from gateway.config import Config, ConfigError
 from gateway.errors import GatewayError
 from gateway.journal.administration import administration
 from gateway.journal.embedded import EmbeddedPostgres
-from gateway.journal.feed_login import excesses, read_feed_login
+from gateway.journal.feed_login import excesses, read_feed_login, restore_feed_login
 from gateway.journal.migrate import migrate
 from gateway.supervisor import Ports, supervise
 from gateway.web.map_file import NO_MAP, Map, read_map
@@ -53,6 +53,7 @@ async def serve(
             ["require_standby: the embedded Postgres has no standby; name a Postgres in database_url"]
         )
     with EmbeddedPostgres(config.data_dir, durable=durable) as postgres:
+        await restore_feed_login(postgres.url, postgres.feed_url)
         await migrate(postgres.url, dedicated=True)
         await _tell_unknown(drawn, postgres.url)
         config = msgspec.structs.replace(

@@ -8,6 +8,7 @@ no other role. `serve` warns and `doctor` complains where it is not.
 import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
+from urllib.parse import urlsplit
 
 import asyncpg
 import msgspec
@@ -225,6 +226,21 @@ async def read_feed_login(url: str, owner_url: str | None = None) -> FeedLogin:
     try:
         with answering():
             return await _described(connection, user, unlimited_files=unlimited_files)
+    finally:
+        connection.terminate()
+
+
+async def restore_feed_login(url: str, feed_url: str) -> None:
+    """Give the feeds' login the password of its address, and no settings of its own: it may have changed both.
+
+    For a server of our own, by a superuser. Raises JournalUnavailable.
+    """
+    parts = urlsplit(feed_url)
+    connection = await connect(url)
+    try:
+        with answering():
+            for change in ("RESET ALL", f"PASSWORD '{parts.password}'"):
+                await connection.execute(f"ALTER ROLE {parts.username} {change}")
     finally:
         connection.terminate()
 
