@@ -5,8 +5,21 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config import knobs
+from gateway.election.validation import REPORT_MAX, ExplanationBudget
+from gateway.feed.blocks import BLOCK_BYTES_MAX, PARTS_BYTES_MAX
+from gateway.web import allowance, bodies, connections, push_socket, sender_allowance
+from gateway.web import push_request as push
+from gateway.web.feed_door import AHEAD_S
+from gateway.web.protocol import HEAD_MAX
+from gateway.web.push_body import BODY_MAX, REPORTS_MAX
+from gateway.web.push_door import READS_MAX, TRANSFERS_MAX
+from gateway.web.turns import SLICE_S
+from gateway.web.unread import UNREAD_MAX, UNREAD_PER_ADDRESS
+from gateway.wire.session import FRAME_MAX
+
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").glob("*.md")])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -28,3 +41,83 @@ def test_every_scenario_that_a_document_plays_is_there(document: Path) -> None:
         scenarios = [word for word in line.split(" --")[0].split() if not word.startswith("-")]
         assert scenarios
         assert set(scenarios) <= {*names(), "all"}, line
+
+
+def bounds() -> dict[str, str]:
+    """Return the tables of bounds in docs/security.md: what is bounded, and by how much."""
+    section = (ROOT / "docs/security.md").read_text().partition("\n## Bounds\n")[2].partition("\n## ")[0]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in section.splitlines()
+        if line.startswith("|")
+    ]
+    assert rows
+    return {row[0]: row[1] for row in rows}
+
+
+def test_every_bound_that_a_knob_sets_is_its_default() -> None:
+    """Figures stand before the name of their knob."""
+    defaults = {f"--{knob.name.replace('_', '-')}": knob.default for knob in knobs()}
+    found = [
+        (name, int(figure))
+        for bound in bounds().values()
+        for figure, name in re.findall(r"(\d+)[^\d`]*`(--[a-z0-9-]+)`", bound)
+    ]
+    assert len(found) >= 13
+    assert all(figure == defaults[name] for name, figure in found), found
+
+
+def test_every_fixed_bound_is_that_of_the_code() -> None:
+    """Written as a person reads it."""
+    per_token = sender_allowance.SENDER_CONTROL_RATE, sender_allowance.SENDER_CONTROL_BURST
+    said = {
+        "TLS handshakes under way": f"{connections.HANDSHAKES_MAX}",
+        "handshake and head of the first request": f"{connections.HEAD_S:g} s",
+        "head of a request": f"{HEAD_MAX >> 10} KiB, 8190 bytes a line",
+        "requests sent ahead of an answer": f"{connections.AHEAD_MAX >> 10} KiB",
+        f"answers that are not taken, of {connections.AT_ONCE >> 10} KiB or more": (
+            f"{UNREAD_MAX >> 20} MiB in all, {UNREAD_PER_ADDRESS >> 20} MiB of one address"
+        ),
+        "time over an answer": f"{connections.TAKE_S:g} s + 1 s for each {connections.TAKE_RATE >> 10} KiB",
+        "a request": f"{BODY_MAX >> 20} MiB, packed and unpacked, and {REPORTS_MAX} reports",
+        "requests of one token under way": f"{READS_MAX} that read a report back, {TRANSFERS_MAX} of transfers",
+        "bodies in memory": f"{push.BODIES_MAX >> 20} MiB, and {push.BODY_RESERVE >> 10} KiB for each",
+        "unread answers to pushes": f"{push.ANSWERS_MAX >> 20} MiB, and {push.ANSWER_RESERVE >> 10} KiB for each",
+        "time over a body": (
+            f"{push.BODY_GRACE_S:g} s + 1 s for each {push.BODY_RATE >> 10} KiB that has arrived, "
+            f"at most {push.BODY_S:g} s"
+        ),
+        "work before other senders have their turn": (
+            f"{SLICE_S * 1000:g} ms and the step under way: one report ({REPORT_MAX >> 10} KiB at most)"
+        ),
+        "answer to one request": f"{REPORTS_MAX} results of some {push.RECEIPT_SIZE} bytes",
+        "explained of one request": (
+            f"{ExplanationBudget.VIOLATIONS} violations, {ExplanationBudget.TEXT >> 10} KiB of text, "
+            f"{ExplanationBudget.READ >> 10} KiB of reports"
+        ),
+        "a frame": f"{FRAME_MAX >> 10} KiB",
+        "undecided reports kept of a WebSocket": f"{push_socket.WAITING_MAX >> 10} KiB and one frame",
+        f"control frames and fragments below {push_socket.PART_FREE >> 10} KiB": (
+            f"{push_socket.CONTROL_RATE:g} a second and {push_socket.CONTROL_BURST:g} at once of a connection, "
+            f"{per_token[0]:g} and {per_token[1]:g} of a token"
+        ),
+        "work on what a token's WebSockets send and is refused": f"{sender_allowance.WORK_BURST_S:g} s at once",
+        "a report's wait for a Postgres that is away": f"{push_socket.AWAY_S:g} s",
+        "time in which a WebSocket takes no answer": f"{push_socket.SEND_S:g} s",
+        "waits for a place in the record, of one address": f"{AHEAD_S:g} s",
+        "bytes made for one address alone": f"{allowance.ALL} times as much for all",
+        "blocks of an election that are kept": (
+            f"{BLOCK_BYTES_MAX >> 20} MiB, and {PARTS_BYTES_MAX >> 20} MiB for their parts"
+        ),
+        "other bodies that are kept": f"{bodies.BODIES_MAX >> 20} MiB",
+    }  # fmt: skip
+    table = bounds()
+    assert not {row: bound for row, bound in said.items() if bound not in table.get(row, "")}
+
+
+def test_every_threat_has_a_test() -> None:
+    """That the files exist is tested above."""
+    section = (ROOT / "docs/security.md").read_text().partition("\n## Threats\n")[2].partition("\n## ")[0]
+    threats = [line for line in section.splitlines() if line.startswith("| ") and "---" not in line][1:]
+    assert threats
+    assert not [line for line in threats if "`tests/" not in line.rstrip("| ").rpartition("|")[2]]
