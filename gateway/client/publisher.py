@@ -17,8 +17,8 @@ import msgspec
 
 from gateway.errors import GatewayError
 from gateway.kept_json import kept_json
+from gateway.wire.session import FRAME_MAX, SUBPROTOCOL
 
-SUBPROTOCOL = "valgnatt.push.v1"
 CONNECT_S = 10.0
 RETRY_FIRST_S, RETRY_MOST_S = 0.1, 5.0
 
@@ -70,6 +70,9 @@ class _Push:
         self.key = key
         self.body = body
         self.answer = answer
+
+    def frame(self) -> bytes:
+        return b'{"type":"report","id":%d,"report":%s}' % (self.key, self.body)
 
 
 class Publisher:
@@ -127,12 +130,18 @@ class Publisher:
         return await self.submit(report)
 
     def submit(self, report: Mapping[str, Any] | bytes) -> asyncio.Future[Answer]:
-        """Have one report sent, without waiting; the caller bounds how many are open."""
+        """Have one report sent, without waiting; the caller bounds how many are open.
+
+        One that does not fit into a frame is refused at once: the gateway would close the connection, each time anew.
+        """
         if self._running is None or self._running.done():
             raise PushRefused("the publisher is closed")
         body = report if isinstance(report, bytes) else kept_json(report)
         push = _Push(self._next_key, body, asyncio.get_running_loop().create_future())
         self._next_key += 1
+        if len(push.frame()) > FRAME_MAX:
+            push.answer.set_result(_too_large(body))
+            return push.answer
         self._unsent.append(push)
         self._empty.clear()
         self._wanted.set()
@@ -186,8 +195,7 @@ class Publisher:
             while self._unsent and len(self._sent) < self._credit and self._resume_at <= clock():
                 push = self._unsent.popleft()
                 self._sent[push.key] = push
-                frame = b'{"type":"report","id":%d,"report":%s}' % (push.key, push.body)
-                await socket.send_frame(frame, aiohttp.WSMsgType.TEXT)
+                await socket.send_frame(push.frame(), aiohttp.WSMsgType.TEXT)
             await self._wanted.wait()
 
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> float:
@@ -240,6 +248,13 @@ class Publisher:
         self._empty.set()
 
 
+def _too_large(body: bytes) -> Answer:
+    """Return what the gateway answers to a report that is too large, where it can read it."""
+    detail = f"a report of {len(body)} bytes; a frame with one takes {FRAME_MAX}"
+    violation = {"code": "report_too_large", "path": "$", "detail": detail}
+    return Answer("refused", code="invalid_report", violations=(violation,))
+
+
 async def push_http(
     session: aiohttp.ClientSession,
     push_url: str,
@@ -249,7 +264,9 @@ async def push_http(
     *,
     ndjson: bool,
 ) -> list[Answer]:
-    """Push some reports in one HTTP request, again for as long as the gateway asks for it.
+    """Push some reports in one HTTP request, again while it is answered 429 or 503 or breaks off.
+
+    Of several reports, single ones may be answered `retry`; the caller sends those again.
 
     Raises PushRefused for what coming back will not cure.
     """

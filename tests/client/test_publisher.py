@@ -8,7 +8,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from gateway.client.publisher import SUBPROTOCOL, Publisher, push_http
+from gateway.client.publisher import Publisher, push_http
+from gateway.wire.session import FRAME_MAX, SUBPROTOCOL
 
 PATIENCE_S = 10.0
 
@@ -79,6 +80,34 @@ async def test_a_lone_report_that_is_put_off_is_waited_for() -> None:
         async with Publisher(url, "e", "token") as publisher:
             answers = [publisher.submit({"unit": f"u{n}", "revision": 1}) for n in range(2)]
         assert [answer.done() and answer.result().outcome for answer in answers] == ["accepted"] * 2
+
+
+async def test_a_report_that_fits_into_no_frame_is_refused_and_holds_up_no_other() -> None:
+    """Sent, it would have the connection closed (1009), and sent again, the next one too."""
+    received: list[int] = []
+
+    async def push(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(protocols=(SUBPROTOCOL,), max_msg_size=FRAME_MAX)
+        await socket.prepare(request)
+        await socket.send_json({"type": "hello", "credit": 8})
+        async for message in socket:
+            received.append(len(message.data))
+            result = {"id": message.json()["id"], "outcome": "accepted"}
+            await socket.send_json({"type": "results", "credit": 8, "results": [result]})
+        return socket
+
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        a_door(web.get("/v1/elections/e/push", push)) as url,
+        Publisher(url, "e", "token") as publisher,
+    ):
+        answers = [publisher.submit(b'"' + b"x" * size + b'"') for size in (FRAME_MAX - 50, FRAME_MAX, 1)]
+        largest, too_large, small = [await answer for answer in answers]
+        assert publisher.connections == 1
+    assert (largest.outcome, small.outcome) == ("accepted", "accepted")
+    assert (too_large.outcome, too_large.code) == ("refused", "invalid_report")
+    assert too_large.violations[0]["code"] == "report_too_large"
+    assert max(received) <= FRAME_MAX
 
 
 async def test_an_answer_that_is_cut_off_is_asked_for_again() -> None:
