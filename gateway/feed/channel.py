@@ -79,6 +79,8 @@ class Reader(asyncio.Protocol):
 
     def _write_on(self) -> None:
         """Write slice after slice until the socket takes nothing more."""
+        if self._transport.is_closing():
+            self._rest.clear()
         while self._rest and not self._full:
             first = self._rest.pop(0)
             if len(first) > SLICE:
@@ -96,6 +98,7 @@ class Reader(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Close: a client that closed its side is gone."""
+        self._rest.clear()  # under TLS, whatever is written from now on is dropped, with a warning
         return False
 
     def pause_writing(self) -> None:

@@ -149,6 +149,11 @@ async def bodiless(request: web.Request, handler: Any) -> web.StreamResponse:
     return response
 
 
+def is_gone(request: web.BaseRequest) -> bool:
+    """Whether the client has closed its connection, so that what is written to it fails."""
+    return request.transport is None or request.transport.is_closing()
+
+
 def problem_of(error: web.HTTPException) -> tuple[str, Problem]:
     """Return the code and the problem document for a request that aiohttp refuses."""
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
@@ -175,8 +180,8 @@ async def _answered(request: web.Request, handler: Any, note: Callable[[str], No
         note(code)
         return refused.response()
     except Exception:
-        if request.writer.output_size:
-            raise  # part of another answer has left already
+        if request.writer.output_size or is_gone(request):
+            raise  # part of another answer has left already, or there is nobody to answer
         log.exception("request failed", method=request.method, route=_route(request))
         note("internal_error")
         return Problem(500, "internal_error", "internal error; it has been logged").response()

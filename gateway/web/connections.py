@@ -402,6 +402,7 @@ class Handler(ProblemHandler):
         "_framing",
         "_written",
         "connection",
+        "ended",
         "writing_large",
     )
 
@@ -411,6 +412,8 @@ class Handler(ProblemHandler):
         super().__init__(server, **options)
         self._connections = connections
         self.connection = connection
+        self.ended = False
+        """Whether the client has closed its side, with which the connection ends."""
         self.writing_large = False
         self._written = 0
         """Under TLS, bytes of answers since everything was last seen to be taken."""
@@ -455,6 +458,11 @@ class Handler(ProblemHandler):
         """Count out."""
         self._connections.leave(self.connection)
         super().connection_lost(exc)
+
+    def eof_received(self) -> None:
+        """Note that the client has closed its side. TLS drops what is written from now on and does not say so."""
+        self.ended = True
+        super().eof_received()
 
     def data_received(self, data: bytes) -> None:
         """Read requests; refuse a head that is too large, and cut a client that sends too much ahead of its answers."""
@@ -613,6 +621,8 @@ class Handler(ProblemHandler):
         transport.set_write_buffer_limits(high=1 if self.encrypted else 0, low=0)
         view = memoryview(body)
         for start in range(0, len(body), SLICE):
+            if self.ended:
+                raise ConnectionResetError("the client has closed its side")
             await answer.write(view[start : start + SLICE])
             if self._paused:
                 await self._drain_helper()

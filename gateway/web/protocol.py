@@ -14,7 +14,7 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import _ErrInfo
 
-from gateway.web.answers import HARD, Problem, problem_of
+from gateway.web.answers import HARD, Problem, is_gone, problem_of
 
 log = structlog.get_logger()
 
@@ -44,6 +44,8 @@ class ProblemHandler(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002 - it repeats what the client sent
     ) -> web.StreamResponse:
         """Return the answer to what cannot be served; then the connection is closed."""
+        if isinstance(exc, ConnectionError) and is_gone(request):
+            raise exc  # clients go away at any time; aiohttp ends the connection
         if not isinstance(exc, HttpProcessingError):
             log.error(
                 "request failed", exc_info=exc

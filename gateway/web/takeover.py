@@ -36,7 +36,7 @@ def take_over(
     """Make the connection of a request a reader's, who calls `gone` when it ends; None if it has ended already."""
     transport = request.transport
     handler = request.protocol
-    if transport is None or transport.is_closing():
+    if transport is None or transport.is_closing() or getattr(handler, "ended", False):
         return None
     reader = make(transport, gone)
     transport.set_protocol(reader)

@@ -3,10 +3,13 @@
 import asyncio
 import json
 from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from gateway.generator import GeneratedElection
+from gateway.web import protocol
 from tests.running import Gateway
 from tests.web.doors import PATIENCE_S, a_registry, open_connection, shown
 
@@ -97,3 +100,18 @@ async def test_an_error_has_the_usual_headers_and_repeats_nothing(
         assert headers.get("access-control-allow-origin") == ("*" if port == "feed" else None), name
         assert CANARY.lower() not in answer.decode().lower(), (name, answer)
     assert not [line for line in gateway.log if CANARY.lower() in line.lower()]
+
+
+def test_a_client_that_is_gone_is_no_error_of_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written to it fails, and nothing is logged; the same failure of a client that is there is."""
+    logged: list[str] = []
+    monkeypatch.setattr(protocol.log, "error", lambda event, **_: logged.append(event))
+    handler = object.__new__(protocol.ProblemHandler)
+    handler._answer_headers = {}
+    request: Any = SimpleNamespace(transport=None, writer=SimpleNamespace(output_size=0))
+    with pytest.raises(ConnectionResetError):
+        handler.handle_error(request, 500, ConnectionResetError())
+    assert logged == []
+    request.transport = SimpleNamespace(is_closing=lambda: False)
+    assert handler.handle_error(request, 500, ConnectionResetError()).status == 500
+    assert logged == ["request failed"]
