@@ -121,6 +121,10 @@ class WaitingRoom(Generic[T]):
         """Return how many more there is room for while `credit` is promised, besides the request beyond the room."""
         return max(0, self.capacity - credit - (self._admitted - self._beyond_left))
 
+    def left_at_most(self, credit: int) -> int:
+        """Return the same for the largest room, which commits of the usual pace would make."""
+        return max(0, self.most - credit - (self._admitted - self._beyond_left))
+
     def delay_s(self) -> float:
         """Return after how many seconds to come back: 1 s, up to 5 s as the room fills. The caller spreads it."""
         return 1.0 + 4.0 * min(1.0, self._length / self.capacity)
@@ -177,6 +181,9 @@ class CreditBank:
 
     * No credit is given beyond `total`, a half of the room, nor, with what was admitted to the room, beyond the room.
       Where the room shrinks, credit that was given is taken back as it is answered.
+    * Where slow commits have made the room so small that `total` is given and some connections have nothing, each of
+      them gets 1 beyond it, up to a half of the largest room: else they would wait for connections that send nothing,
+      and for ever, as the room grows again only by commits.
     * A connection whose credit was taken back may have what it sent before decided, one report at a time, beside that.
     * What a connection handed on is under credit until it is answered, also after the connection has left.
     * Every sender's fair credit is the same, however many connections it has: `most`, halved as often as needed, so
@@ -240,6 +247,8 @@ class CreditBank:
         """
         held = self._held[holder]
         free = max(0, min(self.total - self.given, self._room.left(self.given)))
+        if not held and not free and self.total <= self.given < self._room.most // 2:
+            free = min(1, self._room.left_at_most(self.given))
         credit = max(min(self.fair_of(holder), held + free), self._unanswered.get(holder, 0))
         self.given += credit - held
         self._held[holder] = credit

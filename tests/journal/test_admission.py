@@ -275,6 +275,12 @@ class Bank(RuleBasedStateMachine):
         """What can be given: of the total, and of the room beside requests."""
         return max(0, min(self.total(), self.capacity - self.requested + self.beyond) - self.given())
 
+    def free_of(self, holder: int) -> int:
+        """What a connection can be given: one that has nothing gets 1 also where slow commits left too little."""
+        if not self.held[holder] and not self.free() and self.total() <= self.given() < self.ROOM // 2:
+            return min(1, max(0, self.ROOM - self.given() - self.requested + self.beyond))
+        return self.free()
+
     def total(self) -> int:
         """A half of the room."""
         return max(1, self.capacity // 2)
@@ -287,9 +293,9 @@ class Bank(RuleBasedStateMachine):
     def enter(self, sender: str) -> None:
         """A connection starts with what is free of its fair credit, which may be nothing."""
         self.next += 1
-        free = self.free()
         self.held[self.next] = 0
         self.sender[self.next] = sender
+        free = self.free_of(self.next)
         self.held[self.next] = self.bank.enter(self.next, sender)
         assert self.held[self.next] == min(free, self.fair_of(self.next))
 
@@ -298,7 +304,9 @@ class Bank(RuleBasedStateMachine):
     def settle(self, data: st.DataObject) -> None:
         """A connection's credit goes to the fair one, up as far as there is any free, down to what is unanswered."""
         holder = data.draw(st.sampled_from(sorted(self.held)))
-        expected = max(min(self.fair_of(holder), self.held[holder] + self.free()), self.unanswered[holder])
+        expected = max(
+            min(self.fair_of(holder), self.held[holder] + self.free_of(holder)), self.unanswered[holder]
+        )
         self.held[holder] = self.bank.settle(holder)
         assert self.held[holder] == expected
 
@@ -392,6 +400,8 @@ class Bank(RuleBasedStateMachine):
         else:
             assert all(credit <= fair[holder] for holder, credit in self.held.items())
             assert sum(self.held.values()) >= self.total()
+        if self.open and len(self.held) <= self.ROOM // 2 and not self.requested:
+            assert all(self.held.values()), "nobody waits for who sends nothing"
 
     @rule(senders=st.lists(st.sampled_from("abcdefghijklmnop"), max_size=12))
     def crowd(self, senders: list[str]) -> None:
@@ -417,6 +427,20 @@ Bank.TestCase.settings = settings(
     deadline=None, max_examples=100, stateful_step_count=30, report_multiple_bugs=False
 )
 TestCreditBank = Bank.TestCase
+
+
+def test_nobody_is_left_without_credit_by_a_time_of_slow_commits() -> None:
+    """Those who have credit may never send again, and then no commit would make the room large again."""
+    room: WaitingRoom[int] = WaitingRoom(20_000, 500)
+    bank = CreditBank(64, room)
+    pace = Pace()
+    pace.committed(500, 60.0, full=True)
+    room.follow(pace)
+    assert room.capacity == ROOM_MIN
+    connections = range(3 * ROOM_MIN)
+    for connection in connections:
+        bank.enter(connection, connection)
+    assert [bank.settle(connection) for connection in connections] == [1] * len(connections)
 
 
 def test_credit_that_is_given_up_lifts_those_who_have_none() -> None:
