@@ -22,6 +22,7 @@ from gateway.web.answers import Problem
 from gateway.web.eviction import ByAddress
 from gateway.web.peers import Proxies, forwarded_for, group, without_port
 from gateway.web.protocol import HEAD_MAX, ProblemHandler
+from gateway.web.turns import Turns
 from gateway.web.unread import Fit, Unread
 
 HEAD_S = 10.0
@@ -34,6 +35,8 @@ AT_ONCE = 32 << 10
 """Bytes of an answer that needs no watch: with its head it stays below the high-water mark."""
 SLICE = 128 << 10
 """Bytes of a large answer that are written at a time: TLS makes a copy of what is written, for each connection."""
+WRITE_S = 100e-6
+"""Seconds that writing a slice takes, about: the kernel copies it. Addresses have their turns at that."""
 STALLED_S = 60.0
 """How long a connection may have bytes to send of which its client takes none."""
 UNSEEN_MAX = 8 << 20
@@ -147,6 +150,7 @@ class Connections:
         self.proxies = Proxies(config.trusted_proxies)
         self.metrics = metrics
         self.unread: Unread[Handler] = Unread()
+        self.turns = Turns()
         self._answer_headers = answer_headers
         self._header = config.proxy_header
         self._most = config.connections_max
@@ -623,7 +627,8 @@ class Handler(ProblemHandler):
         for start in range(0, len(body), SLICE):
             if self.ended:
                 raise ConnectionResetError("the client has closed its side")
-            await answer.write(view[start : start + SLICE])
+            async with self._connections.turns.work(self.connection.address or BEHIND_PROXIES, WRITE_S):
+                await answer.write(view[start : start + SLICE])
             if self._paused:
                 await self._drain_helper()
             self._connections.unread.progress(self, _now())

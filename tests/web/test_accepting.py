@@ -501,3 +501,18 @@ async def test_trailers_of_a_body_are_bounded(wide: Hall) -> None:
         await until(fact(lambda: len(wide.connections._headless) == 0))  # the head was read
         writer.write(trailer * 100)
         await until(fact(lambda wanted=cut: wide.counted("evicted", "input") == wanted))
+
+
+async def test_slices_of_large_answers_are_written_in_turns_of_addresses(
+    wide: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel copies each: thousands that are asked for at once would otherwise hold up everybody else."""
+    asked: list[object] = []
+    turns = wide.connections.turns
+    work = turns.work
+    monkeypatch.setattr(turns, "work", lambda sender, s: asked.append(sender) or work(sender, s))
+    reader, writer = await wide.ask("/own", read=True)
+    await reader.readuntil(b"\r\n\r\n")
+    await reader.readexactly(MIB)
+    assert asked == [HERE] * (MIB // connections_module.SLICE)
+    writer.close()
