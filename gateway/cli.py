@@ -256,7 +256,7 @@ def election_raise_revisions(
 
         async with administration(database_url(config), author()) as administered:
             raised = await administered.raise_revisions(election, unit)
-            typer.echo(f"{unit}\tat revision {raised.current}\tup to {raised.ceiling}")
+            say(f"{unit}\tat revision {raised.current}\tup to {raised.ceiling}")
 
     run(act())
 
