@@ -101,7 +101,7 @@ def test_no_name_breaks_the_stream() -> None:
     """Line ends, field names and controls within a name stay within the event's one line of data."""
     name = 'x\n\nevent: block\r\ndata: {}\r\r\u2028\u2029\x85\x00"\\ ' + BEYOND_BMP
     areas = [{**area, "name": name} for area in DOCUMENT["areas"]]
-    state = a_state(registry=read_registry({**DOCUMENT, "areas": areas}))
+    state = a_state(registry=read_registry({**DOCUMENT, "areas": areas}, stored=True))
     assert told(state, 0)["name"] == name
 
 
@@ -309,7 +309,7 @@ def _cell(value: object) -> str:
 def test_a_name_is_quoted_and_never_a_formula(name: str, cell: str) -> None:
     """A cell that a spreadsheet would run gets an apostrophe in front; a mark of CSV gets quotes around."""
     areas = [{**area, "name": name} for area in DOCUMENT["areas"]]
-    state = a_state(registry=read_registry({**DOCUMENT, "areas": areas}))
+    state = a_state(registry=read_registry({**DOCUMENT, "areas": areas}, stored=True))
     raw = csv_table(state, [0]).decode()
     header, row = raw.split("\r\n", maxsplit=1)
     assert row == f"0,,no,,country,{cell},1000,6,0{',' * (header.count(',') - 8)}\r\n"
