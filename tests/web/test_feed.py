@@ -367,7 +367,8 @@ async def test_a_packed_stream_unpacks_to_the_plain_one(
         for revision in range(1, 4):
             await pushed(http, sender, a_report(revision=revision, votes=revision))
             assert (await plain.block()).areas == (await stream.block()).areas
-        # Who joins later takes the same blocks as who was there before.
+        # Who joins later takes the same blocks as who was there before; by another worker, once that is as far.
+        await shown(sender.gateway, sender.election, 4)
         async with streaming(http, url, packed) as late:
             await late.block()
             await pushed(http, sender, a_report(revision=9))
