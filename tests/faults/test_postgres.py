@@ -115,7 +115,8 @@ async def test_where_a_standby_is_required_receipts_end_with_it_and_come_back_wi
 
         async def taken(revision: int) -> bool:
             answer = await push(http, sender, a_report(revision=revision))
-            return answer.status in (200, 201)  # 200: an attempt before was committed, and its receipt withheld
+            # 200: an attempt before was committed, and its receipt withheld
+            return answer.status in (200, 201)
 
         await until(lambda: taken(1), PATIENCE_S)
         await primary.ask("ALTER SYSTEM SET synchronous_standby_names = ''")
