@@ -5,6 +5,8 @@ What is shared costs nobody anything, however many ask for it; so a crowd that r
 
 from collections.abc import Callable
 
+from gateway.web.token_bucket import TokenBucket
+
 BURST_S = 16.0
 """What may be used at once, as so many seconds of the rate: a crowd behind one address that comes back with selections
 of its own."""
@@ -24,42 +26,35 @@ class Allowance:
     def __init__(self, rate: float | None, clock: Callable[[], float]) -> None:
         self._rate = rate
         self._clock = clock
-        self._used: dict[str, tuple[float, float]] = {}
-        """By address, what it has used up, and when that was so."""
-        self._all = (0.0, clock())
+        self._used: dict[str, TokenBucket] = {}
+        self._all = _bucket(rate, ALL)
 
     def wait_s(self, address: str) -> float:
         """Return in how many seconds an address may have something made for it alone; 0: now."""
-        return self._over(self._used.get(address), 1)
+        bucket = self._used.get(address)
+        return bucket.owed_s(self._clock()) if bucket is not None else 0.0
 
     def wait_all_s(self) -> float:
         """Return the same for all addresses together."""
-        return self._over(self._all, ALL)
+        return self._all.owed_s(self._clock()) if self._all is not None else 0.0
 
     def use(self, address: str, units: float) -> None:
         """Note what was made for an address alone."""
-        if self._rate is None or units <= 0:
+        own = self._used.get(address) or _bucket(self._rate, 1)
+        if own is None or self._all is None or units <= 0:
             return
         now = self._clock()
-        self._all = (self._left(self._all, ALL) + units, now)
-        self._used[address] = (self._left(self._used.get(address), 1) + units, now)
+        self._all.spend(units, now)
+        own.spend(units, now)
+        self._used[address] = own
         if len(self._used) > ADDRESSES_MAX:
-            self._forget()
+            self._forget(now)
 
-    def _left(self, used: tuple[float, float] | None, times: int) -> float:
-        """Return what is still used up now."""
-        if used is None or self._rate is None:
-            return 0.0
-        amount, at = used
-        return max(0.0, amount - max(0.0, self._clock() - at) * self._rate * times)
-
-    def _over(self, used: tuple[float, float] | None, times: int) -> float:
-        if self._rate is None:
-            return 0.0
-        return max(0.0, self._left(used, times) / (self._rate * times) - BURST_S)
-
-    def _forget(self) -> None:
+    def _forget(self, now: float) -> None:
         """Forget the half of the addresses that have used up least."""
-        left = {address: self._left(used, 1) for address, used in self._used.items()}
-        most = sorted(left, key=left.__getitem__, reverse=True)[: ADDRESSES_MAX // 2]
+        most = sorted(self._used, key=lambda address: self._used[address].left(now))[: ADDRESSES_MAX // 2]
         self._used = {address: self._used[address] for address in most}
+
+
+def _bucket(rate: float | None, times: int) -> TokenBucket | None:
+    return TokenBucket(rate * times, rate * times * BURST_S) if rate is not None else None

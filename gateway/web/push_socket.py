@@ -18,7 +18,8 @@ from gateway.journal.elections import Standing, Token
 from gateway.journal.writer import BatchWriter, Waiting
 from gateway.metrics import PushMetrics
 from gateway.web.answers import jittered_s
-from gateway.web.sender_allowance import CONTROL_BURST, CONTROL_RATE, Allowance, SenderAllowance
+from gateway.web.sender_allowance import CONTROL_BURST, CONTROL_RATE, SenderAllowance
+from gateway.web.token_bucket import TokenBucket
 from gateway.web.websocket import WebSocket
 from gateway.wire.frames import (
     CLOSE,
@@ -94,7 +95,7 @@ class PushSocket:
         self._bank = bank
         self._metrics = metrics
         self._allowance = allowance
-        self._control = Allowance(CONTROL_RATE, CONTROL_BURST)
+        self._control = TokenBucket(CONTROL_RATE, CONTROL_BURST)
         self._go_on = asyncio.Event()
         """Whether there may be something to read or to decide."""
         self._socket = WebSocket(FRAME_MAX, self._go_on.set)

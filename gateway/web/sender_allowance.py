@@ -4,34 +4,14 @@ Reports are bounded by credit and by the turns of the waiting room. Control fram
 before it reaches the waiting room are not, so each sender has an allowance for them, shared by all its WebSockets.
 """
 
+from gateway.web.token_bucket import TokenBucket
+
 CONTROL_RATE, CONTROL_BURST = 10.0, 100.0
 """Control frames and small fragments of one connection: so many a second, and so many at once."""
 SENDER_CONTROL_RATE, SENDER_CONTROL_BURST = 50.0, 500.0
 """The same of all connections of one token, in one process."""
 WORK_SHARE, WORK_BURST_S = 0.1, 0.5
 """Seconds of a second that a process spends on what it refuses to one token, and seconds at once."""
-
-
-class Allowance:
-    """A token bucket: `rate` a second, at most `burst` at once. It reads no clock: times are given, in seconds."""
-
-    __slots__ = ("_at", "_left", "burst", "rate")
-
-    def __init__(self, rate: float, burst: float) -> None:
-        self.rate = rate
-        self.burst = burst
-        self._left = burst
-        self._at = 0.0
-
-    def spend(self, amount: float, now: float) -> float:
-        """Take an amount, and return how many seconds it takes until nothing is owed; 0 where there was enough."""
-        self._left = min(self.burst, self._left + self.rate * max(0.0, now - self._at)) - amount
-        self._at = now
-        return max(0.0, -self._left / self.rate)
-
-    def full(self, now: float) -> bool:
-        """Whether nothing of it is missing."""
-        return self._left + self.rate * (now - self._at) >= self.burst
 
 
 class SenderAllowance:
@@ -41,8 +21,8 @@ class SenderAllowance:
 
     def __init__(self) -> None:
         self.sockets = 0
-        self.control = Allowance(SENDER_CONTROL_RATE, SENDER_CONTROL_BURST)
-        self.work = Allowance(WORK_SHARE, WORK_BURST_S)
+        self.control = TokenBucket(SENDER_CONTROL_RATE, SENDER_CONTROL_BURST)
+        self.work = TokenBucket(WORK_SHARE, WORK_BURST_S)
 
 
 class Allowances:

@@ -282,7 +282,7 @@ async def test_a_selection_that_many_read_is_charged_to_nobody(
         for _ in range(12):
             stream = await opened.enter_async_context(streaming(http, door.url(path)))
             await stream.block()
-            used.append(sum(amount for amount, _ in door.door._allowance._used.values()))
+            used.append(sum(each.burst - each._left for each in door.door._allowance._used.values()))
         assert used[0] > 0
         assert len(door.feed.channels) == 1
         monkeypatch.setattr(door.door._allowance, "_used", {})

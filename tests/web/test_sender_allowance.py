@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.web.sender_allowance import SENDER_CONTROL_BURST, Allowance, Allowances
+from gateway.web.sender_allowance import SENDER_CONTROL_BURST, Allowances
+from gateway.web.token_bucket import TokenBucket
 
 
 @given(
@@ -16,7 +17,7 @@ def test_no_more_is_spent_without_waiting_than_the_rate_and_a_burst(
     spendings: list[tuple[float, float]], rate: float, burst: float
 ) -> None:
     """Who waits as long as it is told owes nothing then, and no more than the last amount is ever owed."""
-    allowance = Allowance(rate, burst)
+    allowance = TokenBucket(rate, burst)
     now = spent = 0.0
     for pause_s, amount in spendings:
         now += pause_s
@@ -30,7 +31,7 @@ def test_no_more_is_spent_without_waiting_than_the_rate_and_a_burst(
 
 def test_an_allowance_is_used_up_and_comes_back() -> None:
     """Ten at once and two a second; a clock that stands still gives nothing."""
-    allowance = Allowance(2.0, 10.0)
+    allowance = TokenBucket(2.0, 10.0)
     assert [allowance.spend(1.0, 5.0) for _ in range(11)] == [0.0] * 10 + [0.5]
     assert not allowance.full(5.0)
     assert allowance.spend(1.0, 6.0) == 0.0
