@@ -64,11 +64,6 @@ class Body(msgspec.Struct, frozen=True):
     lines: list[int] | None = None
 
 
-def unpack(chunks: Iterator[bytes]) -> bytes:
-    """Unpack gzip in one go, see `unpacking`. Raises TooLarge, MalformedBody."""
-    return _whole(unpacking(chunks, lambda _: None))
-
-
 def unpacking(chunks: Iterator[bytes], grown: Callable[[int], None]) -> Steps[bytes]:
     """Unpack gzip, of one or several members, to at most BODY_MAX bytes, step by step.
 
@@ -99,24 +94,10 @@ def unpacking(chunks: Iterator[bytes], grown: Callable[[int], None]) -> Steps[by
     return bytes(unpacked)
 
 
-def _whole(steps: Steps[T]) -> T:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            value: T = end.value
-            return value
-
-
 def _pieces(chunks: Iterator[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
         for start in range(0, len(chunk), _PIECE):
             yield chunk[start : start + _PIECE]
-
-
-def read_body(body: bytes, *, ndjson: bool) -> Body:
-    """Take a body apart in one go, see `reading`. Raises MalformedBody, TooLarge."""
-    return _whole(reading(body, ndjson=ndjson))
 
 
 def reading(body: bytes, *, ndjson: bool) -> Steps[Body]:

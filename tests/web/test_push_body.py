@@ -17,11 +17,14 @@ from gateway.web.push_body import (
     LINES_MAX,
     MEMBERS_MAX,
     REPORTS_MAX,
+    Body,
     MalformedBody,
+    Steps,
+    T,
     TooLarge,
     _names_ends,
-    read_body,
-    unpack,
+    reading,
+    unpacking,
 )
 
 REPORT = b'{"unit":"a-1-1","revision":1}'
@@ -32,8 +35,22 @@ values = st.recursive(
 )
 
 
+def whole(steps: Steps[T]) -> T:
+    """Go through all steps in one go."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+
+def read_body(raw: bytes, *, ndjson: bool) -> Body:
+    return whole(reading(raw, ndjson=ndjson))
+
+
 def unpacked(*chunks: bytes) -> bytes:
-    return unpack(iter(chunks))
+    return whole(unpacking(iter(chunks), lambda _: None))
 
 
 # Reports in a body ---------------------------------------------------------------------------------------
