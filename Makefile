@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint format types bench pictures audit lock clean
+.PHONY: help demo test quick lint format types bench openapi pictures audit lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -46,6 +46,9 @@ types: $(VENV)/.dev  ## static types
 
 bench: $(VENV)/.dev  ## every target measured, as in docs/performance.md; some 5 minutes
 	$(BIN)/python -m bench measure
+
+openapi: $(VENV)/.dev  ## openapi.json again, after a change of openapi.yaml
+	$(BIN)/python -m tests.web.openapi_json
 
 pictures: $(VENV)/.dev  ## the pictures of the pages in docs/ (needs Chromium)
 	$(BIN)/python -m tests.web.screenshots docs

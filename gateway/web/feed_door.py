@@ -29,7 +29,7 @@ from gateway.web.bodies import Bodies, Body, Framed, matches
 from gateway.web.connections import Connections, Handler, Tally
 from gateway.web.health import add_health
 from gateway.web.map_file import NO_MAP, read_map
-from gateway.web.pages import ASK_AGAIN, StaticFile, add_pages
+from gateway.web.pages import REVALIDATE, StaticFile, add_pages
 from gateway.web.queries import known_queries
 from gateway.web.takeover import stream_head, take_over
 from gateway.wire.events import (
@@ -470,7 +470,7 @@ class FeedDoor:
 
     async def get_map(self, request: web.Request) -> web.Response:
         """`GET /map.geojson`: the shapes that the results page draws; none, where tiles are to be drawn."""
-        return self._map.answer(request, ASK_AGAIN)
+        return self._map.respond(request, REVALIDATE)
 
     async def get_transfers(self, request: web.Request) -> web.Response:
         """`GET …/transfers[/{municipality}]`: where every count is, and how late."""

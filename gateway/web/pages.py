@@ -1,8 +1,9 @@
-"""The pages of the feed door: results, transfers and the API's description, for people.
+"""The web pages of the feed door: results, transfers and the description of the API.
 
-They are plain files, read once when a worker starts, and need nothing from anywhere else: what they show they read
-from this door, as any reader does. Files are named under the version of all of them together, so that a browser keeps
-them for good and never mixes those of two versions. Knows nothing of elections.
+They are static files, read once when a worker starts. A page is the common layout around a main part of its own. All
+that the pages show they read from this door, like any other client, and nothing comes from another host. Scripts and
+style sheets are served under a version of all files together, so that a browser caches them for good and never mixes
+two versions. This module knows nothing of elections.
 """
 
 import gzip
@@ -10,6 +11,8 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from string import Template
+from typing import NamedTuple
 
 from aiohttp import hdrs, web
 
@@ -17,29 +20,60 @@ from gateway.web.answers import Problem
 
 DIRECTORY = Path(__file__).with_name("pages")
 OPENAPI = Path(__file__).with_name("openapi.yaml")
+OPENAPI_JSON = Path(__file__).with_name("openapi.json")
+"""The same document, for the API page; `make openapi` writes it."""
 ASYNCAPI = Path(__file__).with_name("asyncapi.yaml")
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Nothing from elsewhere, nothing written into a page. Source: W3C Content Security Policy Level 3."""
+"""Allow nothing from other origins and no inline scripts or styles. Source: W3C Content Security Policy Level 3."""
 
-PLACES = {"/": "index.html", "/transfers": "transfers.html", "/docs": "docs.html"}
-"""Which page is where."""
 
-_KINDS = {
+class Page(NamedTuple):
+    """A page: `NAME.html` is its main part and `NAME.js` its script; the rest is the layout."""
+
+    name: str
+    title: str
+    description: str
+    link_key: str
+    """Key of the text of the link to it (`texts.js`)."""
+    link_text: str
+    """What the link says until the script has run."""
+
+
+PAGES = {
+    "/": Page(
+        "results", "Valgnatt", "Valgresultater, direkte. Election results, live.", "results", "Resultater"
+    ),
+    "/transfers": Page(
+        "transfers",
+        "Valgnatt",
+        "Er alle tellinger framme? Is every count through?",
+        "transfers",
+        "Overføringer",
+    ),
+    "/docs": Page("docs", "Valgnatt · API", "API", "api", "API"),
+}
+"""Pages by path, in the order of the links to them."""
+
+_LAYOUT = "layout.html"
+_CURRENT = ' aria-current="page"'
+_CONTENT_TYPES = {
     ".html": "text/html",
     ".css": "text/css",
     ".js": "text/javascript",
+    ".json": "application/json",
     ".svg": "image/svg+xml",
     ".yaml": "application/yaml",
     ".geojson": "application/geo+json",
 }
-_LASTING = "public, max-age=31536000, immutable"
-ASK_AGAIN = "no-cache"
-_LEAST_PACKED = 1000
-"""Bytes from which packing is worth its while."""
+REVALIDATE = "no-cache"
+"""`Cache-Control` of what may change at any time: cached, but checked by its ETag before each use."""
+_IMMUTABLE = "public, max-age=31536000, immutable"
+_GZIP_MIN_BYTES = 1000
+"""Shorter bodies are never compressed."""
 
 _GZIP = re.compile(r"gzip(;q=(1(\.0{0,3})?|0\.\d{0,2}[1-9]\d{0,2}))?")
 """Offered, and not with weight 0. Source: RFC 9110, section 12.4.2."""
@@ -48,66 +82,83 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class StaticFile:
-    """A file as it is sent: plain and packed, with a strong ETag for each."""
+    """A file as it is served: plain and compressed, each with a strong ETag."""
 
     def __init__(self, name: str, body: bytes) -> None:
-        self._kind = _KINDS[Path(name).suffix]
+        self._content_type = _CONTENT_TYPES[Path(name).suffix]
         self._plain = body
-        self._packed = gzip.compress(body, 9, mtime=0) if len(body) >= _LEAST_PACKED else None
+        self._gzipped = gzip.compress(body, 9, mtime=0) if len(body) >= _GZIP_MIN_BYTES else None
         self._digest = hashlib.sha256(body).hexdigest()[:32]
 
-    def answer(self, request: web.Request, caching: str) -> web.Response:
-        """Return it, or 304 to who holds it already."""
-        packed = self._packed if _accepts_gzip(request) else None
-        etag = f'"{self._digest}{"-gzip" if packed is not None else ""}"'
+    def respond(self, request: web.Request, caching: str) -> web.Response:
+        """Return the file, or 304 if the client has it. `caching` is the value of `Cache-Control`."""
+        gzipped = self._gzipped if _accepts_gzip(request) else None
+        etag = f'"{self._digest}{"-gzip" if gzipped is not None else ""}"'
         headers = {
             "ETag": etag,
             "Cache-Control": caching,
             "Vary": "Accept-Encoding",
             "Content-Security-Policy": POLICY,
         }
-        if etag in _held(request):
+        if etag in _client_etags(request):
             return web.Response(status=304, headers=headers)
-        if packed is not None:
+        if gzipped is not None:
             headers["Content-Encoding"] = "gzip"
-        body = self._plain if packed is None else packed
-        return web.Response(body=body, content_type=self._kind, charset="utf-8", headers=headers)
+        body = self._plain if gzipped is None else gzipped
+        return web.Response(body=body, content_type=self._content_type, charset="utf-8", headers=headers)
 
 
 def add_pages(application: web.Application) -> None:
-    """Add the pages, the files they are made of, and the API's description."""
-    found = {path.name: path.read_bytes() for path in sorted(DIRECTORY.iterdir()) if path.suffix in _KINDS}
-    version = hashlib.sha256(b"\0".join(found.values())).hexdigest()[:12]
-    below = f'"/static/{version}/'.encode()
-    for name in PLACES.values():
-        found[name] = found[name].replace(b'"/static/', below)
-    files = {name: StaticFile(name, body) for name, body in found.items()}
+    """Add routes for the pages, their static files and the descriptions of the API."""
+    paths = [path for path in sorted(DIRECTORY.iterdir()) if path.suffix in _CONTENT_TYPES]
+    sources = {path.name: path.read_bytes() for path in (*paths, OPENAPI_JSON)}
+    version = hashlib.sha256(b"\0".join(sources.values())).hexdigest()[:12]
+    layout = Template(sources[_LAYOUT].decode())
+    for path, page in PAGES.items():
+        html = _compose(layout, path, sources[f"{page.name}.html"].decode(), version)
+        application.router.add_get(path, _serve(StaticFile(f"{page.name}.html", html)))
+    for document in (OPENAPI, ASYNCAPI):
+        file = StaticFile(document.name, document.read_bytes())
+        application.router.add_get(f"/{document.name}", _serve(file))
+    files = {name: StaticFile(name, body) for name, body in sources.items() if not name.endswith(".html")}
 
     async def get_static(request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
-        if name not in files or name.endswith(".html"):
+        if name not in files:
             raise Problem(404, "not_found", "no such file")
-        lasting = request.match_info["version"] == version
-        return files[name].answer(request, _LASTING if lasting else ASK_AGAIN)
+        current = request.match_info["version"] == version
+        return files[name].respond(request, _IMMUTABLE if current else REVALIDATE)
 
-    for place, name in PLACES.items():
-        application.router.add_get(place, _whole(files[name]))
     application.router.add_get("/static/{version}/{name}", get_static)
-    for described in (OPENAPI, ASYNCAPI):
-        application.router.add_get(
-            f"/{described.name}", _whole(StaticFile(described.name, described.read_bytes()))
-        )
 
 
-def _whole(file: StaticFile) -> Handler:
+def _compose(layout: Template, path: str, main: str, version: str) -> bytes:
+    """Return a page: the layout around its main part, with the static files of a version."""
+    page = PAGES[path]
+    links = (
+        f'    <a href="{each}"{_CURRENT if each == path else ""} data-keep data-t="{linked.link_key}">'
+        f"{linked.link_text}</a>"
+        for each, linked in PAGES.items()
+    )
+    return layout.substitute(
+        title=page.title,
+        description=page.description,
+        static=f"/static/{version}",
+        script=f"{page.name}.js",
+        links="\n".join(links),
+        main=main,
+    ).encode()
+
+
+def _serve(file: StaticFile) -> Handler:
     async def get(request: web.Request) -> web.StreamResponse:
-        return file.answer(request, ASK_AGAIN)
+        return file.respond(request, REVALIDATE)
 
     return get
 
 
-def _held(request: web.Request) -> set[str]:
-    """Return the ETags that the client holds. Source: RFC 9110, section 13.1.2."""
+def _client_etags(request: web.Request) -> set[str]:
+    """Return the ETags of `If-None-Match`. Source: RFC 9110, section 13.1.2."""
     listed = request.headers.get(hdrs.IF_NONE_MATCH, "").split(",")
     return {each.strip().removeprefix("W/") for each in listed}
 

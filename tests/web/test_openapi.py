@@ -19,6 +19,7 @@ from gateway.election.report import REASONS, STATUSES
 from gateway.generator import GeneratedElection
 from gateway.metrics import FeedMetrics, PushMetrics
 from gateway.web.feed_door import FeedDoor
+from gateway.web.pages import OPENAPI, OPENAPI_JSON
 from gateway.web.push_door import PushDoor
 from tests.running import Gateway, Sender
 from tests.web.described import DOCUMENT, METHODS, items, mistakes, operations, resolved, undescribed
@@ -37,6 +38,7 @@ from tests.web.doors import (
     pushed,
     shown,
 )
+from tests.web.openapi_json import convert
 
 SCHEMAS = DOCUMENT["components"]["schemas"]
 SOURCE = Path(gateway.__file__).parent
@@ -59,6 +61,11 @@ def test_the_document_is_valid_openapi() -> None:
     assert not [error.message for error in OpenAPIV32SpecValidator(DOCUMENT).iter_errors()]
     for schema in SCHEMAS.values():
         Draft202012Validator.check_schema(schema)
+
+
+def test_openapi_json_is_openapi_yaml() -> None:
+    """After a change of `openapi.yaml`, `make openapi` generates the JSON again, which the API page reads."""
+    assert OPENAPI_JSON.read_text(encoding="utf-8") == convert(OPENAPI), "run `make openapi`"
 
 
 def test_every_reference_leads_somewhere_and_every_component_is_used() -> None:

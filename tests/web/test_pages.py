@@ -13,7 +13,7 @@ import yaml
 from playwright.async_api import Browser, Locator, Page, expect
 
 from gateway.generator import GeneratedElection
-from gateway.web.pages import DIRECTORY, OPENAPI, PLACES, POLICY
+from gateway.web.pages import DIRECTORY, OPENAPI, PAGES, POLICY
 from tests.running import Gateway, Sender
 from tests.web.browsing import CHROMIUM, Visitor, browsing, line_to, visiting
 from tests.web.doors import COUNTRY, HERE, UNIT, a_registry, a_report, ask, pushed, shown
@@ -441,17 +441,15 @@ def contrast(one: list[int], other: list[int]) -> float:
 
 
 @needs_chromium
-async def test_the_description_is_shown_whole_and_read_as_others_read_it(
-    gateway: Gateway, visitor: Visitor
-) -> None:
-    """Every operation, status and schema; and the page's YAML is everybody's YAML."""
+async def test_the_description_is_shown_whole(gateway: Gateway, visitor: Visitor) -> None:
+    """Every operation, status and schema, from the JSON that is the YAML."""
     page = await visitor.open(f"{gateway.feed_url}/docs")
     await expect(page.locator("#contents a").first).to_be_visible()
     document = yaml.safe_load(OPENAPI.read_text())
     read = await page.evaluate(
         """async () => {
-            const { parse } = await import(document.querySelector("script").src.replace("docs.js", "yaml.js"));
-            return JSON.stringify(parse(await (await fetch("/openapi.yaml")).text()));
+            const { src } = document.querySelector("script");
+            return (await fetch(src.replace("docs.js", "openapi.json"))).text();
         }"""
     )
     assert json.loads(read) == json.loads(json.dumps(document))
@@ -473,9 +471,9 @@ async def test_every_file_is_sent_with_its_policy_and_tag(
 ) -> None:
     """Packed where that is accepted, 304 where it is held; those that pages name are kept for good."""
     url = gateway.feed_url
-    texts = {path: (await ask(http, "GET", url + path)).body.decode() for path in (*PLACES, "/openapi.yaml")}
+    texts = {path: (await ask(http, "GET", url + path)).body.decode() for path in (*PAGES, "/openapi.yaml")}
     (version,) = {found for text in texts.values() for found in re.findall(r'"/static/(\w+)/', text)}
-    names = sorted(path.name for path in DIRECTORY.iterdir() if path.suffix != ".html")
+    names = ["openapi.json", *sorted(path.name for path in DIRECTORY.iterdir() if path.suffix != ".html")]
     assert len(names) > 10
     for path in (*texts, *(f"/static/{version}/{name}" for name in names)):
         plain = await ask(http, "GET", url + path)
@@ -501,7 +499,13 @@ async def test_every_file_is_sent_with_its_policy_and_tag(
             assert unchanged.headers["Content-Security-Policy"] == POLICY
     other = await ask(http, "GET", f"{url}/static/0/app.css")
     assert other.headers["Cache-Control"] == "no-cache"
-    for path in ("/static/0/none.js", "/static/0/index.html", "/static/0/%2e%2e", "/static/0/..%2fpages.py"):
+    for path in (
+        "/static/0/none.js",
+        "/static/0/results.html",
+        "/static/0/layout.html",
+        "/static/0/%2e%2e",
+        "/static/0/..%2fpages.py",
+    ):
         (await ask(http, "GET", url + path)).problem(404, "not_found")
 
 

@@ -1,9 +1,8 @@
-// The API's description, /openapi.yaml, as a page: by door, with parameters, answers, examples and schemas.
+// The API page: openapi.json (the same as /openapi.yaml) by door, with parameters, responses, examples and schemas.
 
 import { byId, h } from "./dom.js";
 import { t } from "./format.js";
 import { translate } from "./shell.js";
-import { parse } from "./yaml.js";
 
 const METHODS = ["get", "post", "put", "patch", "delete"];
 
@@ -168,8 +167,8 @@ function marked(source) {
 }
 
 translate(() => (document.title = `Valgnatt · ${t("api")}`));
-const response = await fetch("/openapi.yaml");
-const description = new Description(parse(await response.text()));
+const response = await fetch(new URL("openapi.json", import.meta.url));
+const description = new Description(await response.json());
 byId("document").replaceChildren(...description.page());
 byId("contents").replaceChildren(...description.contents());
 if (location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
