@@ -83,5 +83,5 @@ def small() -> GeneratedElection:
 def recorded() -> Path:
     """The directory of the recorded election."""
     if not RECORDED.is_dir():
-        pytest.skip("the recorded election is not beside this checkout (../shared/elections)")
+        pytest.skip("the recorded election is not available (../shared/elections)")
     return RECORDED

@@ -194,7 +194,7 @@ def test_a_damaged_file_is_named(directory, damage):
 def test_the_recorded_election_is_read_whole():
     """The real night: every report in the order of its clock, every total, one final for each area."""
     if not RECORDED.is_dir():
-        pytest.skip("the recorded election is not beside this repository")
+        pytest.skip("the recorded election is not available (../shared/elections)")
     recorded = DataSet.open(RECORDED)
     times = [report.counted_at for report in recorded.reports()]
     assert len(times) == 12_689

@@ -195,7 +195,7 @@ async def test_a_night_is_pushed_followed_and_copied(
         assert not (await copying.line()).endswith("everything")  # it goes on where it was
 
 
-@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM} to look at pages with")
+@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"Chromium is not installed ({CHROMIUM})")
 @pytest.mark.parametrize("origin", ["file", "http"])
 async def test_the_page_runs_from_a_file_and_from_another_origin(
     sender: Sender, http: aiohttp.ClientSession, origin: str
@@ -218,7 +218,7 @@ async def test_the_page_runs_from_a_file_and_from_another_origin(
         assert visitor.complaints == []
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 async def test_the_lines_of_curl_are_all_answered(sender: Sender) -> None:
     """In order, each with what it promises."""
     names = {"ELECTION": sender.election, "UNIT": UNIT, "AREA": HERE}

@@ -25,7 +25,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     except EmbeddedPostgresError as error:
         pytest.skip(str(error))
     if not (Path(sys.prefix) / "bin" / "activate").exists():
-        pytest.skip("these tests run in no virtual environment that could be activated")
+        pytest.skip("these tests do not run in a virtual environment that can be activated")
     feed, push, admin = free_ports(3)
     environ = {
         "VALGNATT_FEED_PORT": feed,

@@ -271,7 +271,7 @@ def test_names_never_run_out():
 def test_no_name_is_taken_from_the_recorded_election(night):
     """Nobody can mistake a made-up place or party for a real one."""
     if not RECORDED.is_dir():
-        pytest.skip("the recorded election is not beside this repository")
+        pytest.skip("the recorded election is not available (../shared/elections)")
     real = DataSet.open(RECORDED).registry
     for kind, key in (("areas", "name"), ("parties", "name"), ("parties", "code")):
         made_up = {entry[key].casefold() for entry in night.election.registry[kind]}

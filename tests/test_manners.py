@@ -325,7 +325,7 @@ def shell(tmp_path: Path) -> dict[str, str]:
 
 def in_bash(script: str, environ: dict[str, str]) -> str:
     if shutil.which("bash") is None:
-        pytest.skip("no bash here")
+        pytest.skip("bash is not installed")
     ended = subprocess.run(
         ["bash", "-c", f"{script}\ntrue"],
         env=environ,

@@ -27,7 +27,7 @@ class Passwords(NamedTuple):
 @pytest.fixture(autouse=True)
 def root() -> None:
     if os.geteuid() != 0:
-        pytest.skip("only root may read the memory of a gateway")
+        pytest.skip("only root may read the memory of the gateway's processes")
 
 
 def password_of(url: str) -> str:

@@ -291,7 +291,7 @@ def unprivileged() -> list[str]:
         return []
     setpriv = shutil.which("setpriv")
     if setpriv is None:
-        pytest.skip("root needs setpriv to lay down its privileges")
+        pytest.skip("setpriv is not installed, which root needs to drop its privileges")
     return [setpriv, "--bounding-set=-all", "--inh-caps=-all"]
 
 

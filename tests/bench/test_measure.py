@@ -133,7 +133,7 @@ def test_pairs_of_peers_are_rows_with_a_command_of_their_own(
     (found,) = measure_all(["peers"], msgspec.structs.replace(small, seconds=3.0))
     assert found.invalid == []
     if found.skipped:
-        pytest.skip(f"no {found.skipped[0].name} here")
+        pytest.skip(f"{found.skipped[0].name}: {found.skipped[0].why}; {found.skipped[0].how}")
     assert [row.command for row in found.rows] == ["python -m bench peers http"]
     assert found.rows[0].target is not None
 

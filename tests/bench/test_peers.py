@@ -324,7 +324,7 @@ def test_a_pair_that_is_none_is_said_in_a_line() -> None:
 def test_http_is_compared_and_nothing_is_lost(data: Path, tmp_path: Path) -> None:
     """The journal has what wrk was answered, else the figures are called invalid."""
     if shutil.which("wrk") is None:
-        pytest.skip("no wrk here")
+        pytest.skip("wrk is not installed")
     said = peers("http", "--rounds", 1, "--seconds", 1, "--data", data, "--out", tmp_path)
     assert said.returncode == 0, said.stdout + said.stderr
     (pair,) = json.loads((tmp_path / "peers.json").read_text())["pairs"]
@@ -380,10 +380,11 @@ async def test_a_hub_of_ours_and_nchan_deliver_every_change(tmp_path: Path) -> N
         pytest.skip(str(absent))
 
 
-async def test_messages_to_nats_are_all_acknowledged(tmp_path: Path) -> None:
-    """By a server that need not flush each: this is about the publisher."""
+@pytest.mark.parametrize("durable", [False, True], ids=["buffered", "flushed"])
+async def test_messages_to_nats_are_all_acknowledged(tmp_path: Path, durable: bool) -> None:
+    """By a server that flushes each message before it acknowledges it, and by one that need not."""
     try:
-        async with nats.served(tmp_path, durable=False) as server:
+        async with nats.served(tmp_path, durable=durable) as server:
             found = await asyncio.to_thread(nats.publish, server.port, [b"{}"] * 500, 5)
     except Absent as absent:
         pytest.skip(str(absent))

@@ -60,10 +60,10 @@ class Proxied:
 
 @asynccontextmanager
 async def a_proxy(kind: str, gateway: Gateway) -> AsyncIterator[Proxied]:
-    """Start a proxy before both doors; skips where there is none."""
+    """Start a proxy in front of both doors; skip the test if the proxy is not installed."""
     program = shutil.which(kind) or shutil.which(kind, path="/usr/sbin:/usr/local/sbin")
     if program is None:
-        pytest.skip(f"no {kind} here")
+        pytest.skip(f"{kind} is not installed")
     asked: list[str] = []
     async with AsyncExitStack() as opened:
         ports = [urlsplit(url).port or 0 for url in (gateway.push_url, gateway.feed_url)]

@@ -313,7 +313,7 @@ def test_the_image_has_what_serving_needs_and_nothing_else() -> None:
     """The lock, without the embedded Postgres and what nobody else needs: worked out from what each package says."""
     awk = shutil.which("awk")
     if awk is None:
-        pytest.skip("no awk here")
+        pytest.skip("awk is not installed")
     command = [awk, "-f", str(DEPLOY / "docker" / "without-embedded.awk"), str(ROOT / "requirements.lock")]
     kept = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     left = locked((ROOT / "requirements.lock").read_text()).keys() - locked(kept).keys()
@@ -344,7 +344,7 @@ def needed(name: str) -> frozenset[str]:
     try:
         wanted = [Requirement(text) for text in requires(name) or ()]
     except PackageNotFoundError:
-        pytest.skip(f"no {name} here")
+        pytest.skip(f"{name} is not installed")
     here = [each for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})]
     return frozenset({canonicalize_name(name)}).union(
         *(needed(canonicalize_name(each.name)) for each in here)
@@ -403,7 +403,7 @@ def test_compose_reads_its_file() -> None:
         docker is None
         or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode
     ):
-        pytest.skip("no docker compose here")
+        pytest.skip("docker compose is not installed")
     given = dict.fromkeys(re.findall(r"\$\{(\w+):\?", COMPOSE.read_text()), "secret")
     done = subprocess.run(
         [docker, "compose", "-f", str(COMPOSE), "config", "--quiet"],
@@ -510,7 +510,7 @@ def knobs_of(role: str) -> dict[str, str]:
 
 def test_kustomize_builds_what_there_is() -> None:
     if shutil.which("kubectl") is None and shutil.which("kustomize") is None:
-        pytest.skip("no kubectl and no kustomize here")
+        pytest.skip("neither kubectl nor kustomize is installed")
     files = {path.name for path in KUBERNETES.glob("*.yaml")} - {"kustomization.yaml"}
     assert files == set(yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())["resources"])
     assert {each["metadata"].get("namespace") for each in manifests() if each["kind"] != "Namespace"} == {

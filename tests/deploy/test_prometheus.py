@@ -47,10 +47,10 @@ def queries() -> list[str]:
 
 
 def program(name: str) -> str:
-    """A program of Prometheus; skips where there is none."""
+    """Return a program of Prometheus; skip the test if it is not installed."""
     found = shutil.which(name)
     if found is None:
-        pytest.skip(f"no {name} here")
+        pytest.skip(f"{name} is not installed")
     return found
 
 
@@ -187,7 +187,7 @@ def test_the_dashboard_asks_whichever_prometheus_is_chosen() -> None:
 
 @asynccontextmanager
 async def a_prometheus(night: SmallNight, directory: Path) -> AsyncIterator[str]:
-    """Run one with what is shipped, on that gateway; skips where there is none. Yields its address."""
+    """Run Prometheus as shipped against that gateway, and yield its address; skip the test if it is not installed."""
     config = (PROMETHEUS / "prometheus.yml").read_text()
     admin = night.gateway.admin_url.removeprefix("http://")
     found = re.search(r"targets: (\[.*\])\n\Z", config)

@@ -113,7 +113,7 @@ async def prepared_by_compose(cluster: Cluster) -> None:
     """As the image of Postgres runs what it finds in docker-entrypoint-initdb.d, with secrets as files."""
     path = f"{os.environ['PATH']}:{find_binaries(None)}"
     if shutil.which("psql", path=path) is None:
-        pytest.skip("no psql here")
+        pytest.skip("psql is not installed")
     done = await asyncio.create_subprocess_exec(
         str(DEPLOY / "compose" / "postgres" / "roles.sh"),
         env={

@@ -224,7 +224,7 @@ def settings(unit: Path) -> dict[str, list[str]]:
 def systemd_analyze() -> str:
     program = shutil.which("systemd-analyze")
     if program is None:
-        pytest.skip("no systemd-analyze here")
+        pytest.skip("systemd-analyze is not installed")
     return program
 
 

@@ -149,7 +149,7 @@ class Server(EmbeddedPostgres):
 
 @contextmanager
 def a_server(directory: Path, **options: Any) -> Iterator[Server]:
-    """A durable server with a migrated database; skips the test where there is none to be had."""
+    """Run a durable server with a migrated database; skip the test if there are no Postgres binaries."""
     require_binaries()
     directory.chmod(0o755)
     with Server(directory / "data", listen_tcp=True, **options) as server:
@@ -162,7 +162,7 @@ def a_server(directory: Path, **options: Any) -> Iterator[Server]:
 
 
 def require_binaries() -> None:
-    """Skip where there are no binaries of Postgres."""
+    """Skip the test if there are no Postgres binaries."""
     try:
         find_binaries(None)
     except EmbeddedPostgresError as error:
@@ -277,7 +277,7 @@ class Clock:
     def __init__(self, directory: Path) -> None:
         compiler = shutil.which("cc")
         if compiler is None:
-            pytest.skip("no C compiler is here, so no program can be shown another time")
+            pytest.skip("no C compiler is installed, which shifting a program's clock needs")
         self._offset = directory / "offset"
         self._offset.write_bytes(bytes(8))
         library = directory / "clock.so"
@@ -290,7 +290,7 @@ class Clock:
             check=False,
         )
         if made.returncode != 0:
-            pytest.skip(f"no program can be shown another time: {made.stderr.strip()}")
+            pytest.skip(f"cannot build the library that shifts a program's clock: {made.stderr.strip()}")
         self.environ = {"LD_PRELOAD": str(library), "CLOCK_OFFSET": str(self._offset)}
 
     def set(self, seconds: int) -> None:

@@ -233,11 +233,11 @@ def begun_anew(glimpses: Sequence[Glimpse]) -> list[int]:
 def a_small_disk(directory: Path, megabytes: int) -> Iterator[None]:
     """Mount a disk of so many megabytes; skip the test where that is not allowed."""
     if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("only root can mount a small disk to be filled up")
+        pytest.skip("only root can mount a small file system to fill")
     command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0755", "small", str(directory)]
     mounted = subprocess.run(command, capture_output=True, text=True, check=False)
     if mounted.returncode != 0:
-        pytest.skip(f"no small disk to be filled up can be mounted here: {mounted.stderr.strip()}")
+        pytest.skip(f"cannot mount a small file system to fill: {mounted.stderr.strip()}")
     try:
         yield
     finally:

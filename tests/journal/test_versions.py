@@ -21,7 +21,7 @@ OLDEST = Path("/usr/lib/postgresql/15/bin")
 def oldest(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
     """A server of that version."""
     if not (OLDEST / "postgres").exists():
-        pytest.skip(f"no Postgres 15 in {OLDEST}")
+        pytest.skip(f"Postgres 15 is not installed ({OLDEST})")
     with EmbeddedPostgres(tmp_path / "data", durable=False, binaries=OLDEST) as postgres:
         yield postgres
 

@@ -13,7 +13,7 @@ from tests.web.doors import a_registry, feed_url, room, shown, streaming, until
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM} to follow a feed with"),
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"Chromium is not installed ({CHROMIUM})"),
 ]
 
 SOURCES = 3

@@ -23,9 +23,7 @@ from tests.web.browsing import CHROMIUM, Visitor, browsing, visiting
 from tests.web.conftest import make_database
 from tests.web.doors import COUNTRY, HERE, a_registry, a_report, ask, pushed, shown
 
-needs_chromium = pytest.mark.skipif(
-    not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM} to look at pages with"
-)
+needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"Chromium is not installed ({CHROMIUM})")
 expect.set_options(timeout=20_000)
 
 ON_MAP = ("0101", "0201", "0202", "0203", "0602", "0603")

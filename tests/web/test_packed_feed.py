@@ -14,7 +14,7 @@ from tests.web.doors import COUNTRY, EVERYTHING, a_registry, a_report, feed_url,
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM} to follow a feed with"),
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"Chromium is not installed ({CHROMIUM})"),
 ]
 
 FOLLOW = """(url) => {

@@ -21,9 +21,7 @@ from tests.web.doors import COUNTRY, HERE, UNIT, a_registry, a_report, ask, push
 PATIENCE_MS = 20_000
 MUNICIPALITIES = ("0101", "0201", "0604")
 
-needs_chromium = pytest.mark.skipif(
-    not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM} to look at pages with"
-)
+needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"Chromium is not installed ({CHROMIUM})")
 pytestmark = pytest.mark.long
 
 expect.set_options(timeout=PATIENCE_MS)
