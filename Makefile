@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint format types bench openapi pictures audit lock clean
+.PHONY: help demo test quick lint format types bench pages openapi pictures audit lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -47,6 +47,14 @@ types: $(VENV)/.dev  ## static types
 bench: $(VENV)/.dev  ## every target measured, as in docs/performance.md; some 5 minutes
 	$(BIN)/python -m bench measure
 
+pages: node_modules/.installed  ## format, lint and types of the web pages (needs npm; `npm run format` puts the format right)
+	npm run --silent check
+
+node_modules/.installed: package-lock.json package.json
+	@command -v npm > /dev/null || { echo "npm is not installed; only the checks of the web pages need it"; exit 1; }
+	npm ci --silent
+	touch $@
+
 openapi: $(VENV)/.dev  ## openapi.json again, after a change of openapi.yaml
 	$(BIN)/python -m tests.web.openapi_json
 
@@ -63,4 +71,4 @@ lock: $(BIN)/python  ## choose dependencies anew (needs uv)
 	  --extra embedded --extra bench --group dev pyproject.toml -c requirements.lock -o requirements-dev.lock
 
 clean:  ## remove what the other words made
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from string import Template
 from typing import NamedTuple
+from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
@@ -59,6 +60,11 @@ PAGES = {
 """Pages by path, in the order of the links to them."""
 
 _LAYOUT = "layout.html"
+_ICON = "data:image/svg+xml," + quote(
+    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><rect width='16' height='16' rx='3' fill='#1a4f8b'/>"
+    "<path d='M3 9l3 3 7-8' fill='none' stroke='white' stroke-width='2'/></svg>",
+    safe=" '/:=",
+)
 _CURRENT = ' aria-current="page"'
 _CONTENT_TYPES = {
     ".html": "text/html",
@@ -136,16 +142,17 @@ def _compose(layout: Template, path: str, main: str, version: str) -> bytes:
     """Return a page: the layout around its main part, with the static files of a version."""
     page = PAGES[path]
     links = (
-        f'    <a href="{each}"{_CURRENT if each == path else ""} data-keep data-t="{linked.link_key}">'
+        f'<a href="{each}"{_CURRENT if each == path else ""} data-keep data-t="{linked.link_key}">'
         f"{linked.link_text}</a>"
         for each, linked in PAGES.items()
     )
     return layout.substitute(
         title=page.title,
         description=page.description,
+        icon=_ICON,
         static=f"/static/{version}",
         script=f"{page.name}.js",
-        links="\n".join(links),
+        links=" ".join(links),
         main=main,
     ).encode()
 

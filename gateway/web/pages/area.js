@@ -1,14 +1,14 @@
 // The page of one area: its figures, its corrections, how they came over time, and what lies below it.
 
-import { byId, h, show, text } from "./dom.js";
-import { change, current, moment, number, t } from "./format.js";
 import { areaColumns } from "./columns.js";
 import { explained, explainedUnit } from "./corrections.js";
+import { byId, h, show, text } from "./dom.js";
+import { change, current, moment, number, t } from "./format.js";
 import { sums } from "./parties.js";
 import { plot } from "./plot.js";
+import { address, ask } from "./shell.js";
 import { Summary } from "./summary.js";
 import { LiveTable } from "./table.js";
-import { address, ask } from "./shell.js";
 
 const ROWS = 50;
 const AGAIN_MS = 3000;
@@ -28,18 +28,47 @@ export class AreaPage {
   constructor({ election, places, parties, record, sequence }) {
     Object.assign(this, { election, places, parties, record, sequence });
     this.summary = new Summary(byId("area-summary"), parties);
-    this.history = new LiveTable(
-      byId("history"),
-      [
-        { title: "colTime", value: (row) => row.sequence, falling: true, draw: (cell, row) => text(cell, moment(row.at)) },
-        { title: "colUnit", kind: "left", value: (row) => places.name(row.unit), draw: (cell, row) => text(cell, places.name(row.unit)) },
-        { title: "colStatus", kind: "left second", draw: (cell, row) => text(cell, t("statuses")[row.status] ?? row.status) },
-        { title: "colBallots", kind: "slim", value: (row) => row.ballots, falling: true, draw: (cell, row) => text(cell, number(row.ballots)) },
-        { title: "colChange", value: (row) => row.change, draw: (cell, row) => (text(cell, change(row.change)), cell.classList.toggle("late", row.change < 0)) },
-        { title: "colReason", kind: "left second", value: (row) => row.reason, draw: (cell, row) => text(cell, row.reason ? (t("reasons")[row.reason] ?? row.reason) : "") },
-        { title: "colSequence", kind: "third", draw: (cell, row) => text(cell, number(row.sequence)) },
-      ],
-    );
+    this.history = new LiveTable(byId("history"), [
+      {
+        title: "colTime",
+        value: (row) => row.sequence,
+        falling: true,
+        draw: (cell, row) => text(cell, moment(row.at)),
+      },
+      {
+        title: "colUnit",
+        kind: "left",
+        value: (row) => places.name(row.unit),
+        draw: (cell, row) => text(cell, places.name(row.unit)),
+      },
+      {
+        title: "colStatus",
+        kind: "left second",
+        draw: (cell, row) => text(cell, t("statuses")[row.status] ?? row.status),
+      },
+      {
+        title: "colBallots",
+        kind: "slim",
+        value: (row) => row.ballots,
+        falling: true,
+        draw: (cell, row) => text(cell, number(row.ballots)),
+      },
+      {
+        title: "colChange",
+        value: (row) => row.change,
+        draw(cell, row) {
+          text(cell, change(row.change));
+          cell.classList.toggle("late", row.change < 0);
+        },
+      },
+      {
+        title: "colReason",
+        kind: "left second",
+        value: (row) => row.reason,
+        draw: (cell, row) => text(cell, row.reason ? (t("reasons")[row.reason] ?? row.reason) : ""),
+      },
+      { title: "colSequence", kind: "third", draw: (cell, row) => text(cell, number(row.sequence)) },
+    ]);
     byId("history-more").addEventListener("click", () => {
       this.#rows += 500;
       this.#drawTable();
@@ -87,7 +116,9 @@ export class AreaPage {
     this.#asking = true;
     const id = this.#id;
     const atLeast = this.sequence();
-    const { document } = await ask(address(this.election, `/areas/${encodeURIComponent(id)}?at_least=${atLeast}`));
+    const { document } = await ask(
+      address(this.election, `/areas/${encodeURIComponent(id)}?at_least=${atLeast}`),
+    );
     this.#asking = false;
     if (this.#id !== id) {
       if (this.#id !== null) this.#ask();
@@ -111,7 +142,8 @@ export class AreaPage {
       while (record.sequence < this.sequence() && this.#id === id) {
         const before = record.sequence;
         await record.read(this.sequence(), (part) => {
-          if (this.#id === id && !this.#events.length) text(state, t("historyReading")(`${Math.round(100 * part)} %`));
+          if (this.#id === id && !this.#events.length)
+            text(state, t("historyReading")(`${Math.round(100 * part)} %`));
         });
         if (record.sequence === before) break;
       }
@@ -137,7 +169,9 @@ export class AreaPage {
     show(byId("history-title").parentElement, known);
     text(byId("area-title"), known ? this.places.name(this.#id) : t("unknownArea")(this.#id));
     byId("crumbs").replaceChildren(
-      ...this.places.above(this.#id).map((each, place) => h("a", { href: place ? this.places.link(each) : "#" }, this.places.name(each))),
+      ...this.places
+        .above(this.#id)
+        .map((each, place) => h("a", { href: place ? this.places.link(each) : "#" }, this.places.name(each))),
       ...(known ? [] : [h("a", { href: "#" }, t("backToAll"))]),
     );
     if (!known) {
@@ -167,7 +201,9 @@ export class AreaPage {
 
   #drawCorrections(area, unit) {
     const of = unit ? [area] : area.children;
-    const items = of.filter((each) => each.correction || each.last_correction).sort((a, b) => place(b) - place(a));
+    const items = of
+      .filter((each) => each.correction || each.last_correction)
+      .sort((a, b) => place(b) - place(a));
     const count = unit ? items.length : area.corrections;
     show(byId("area-corrections"), count > 0);
     text(byId("area-corrections-title"), t("correctionsTitle")(number(count)));
@@ -178,8 +214,24 @@ export class AreaPage {
     list.replaceChildren(
       ...items.slice(0, 12).map((each) => {
         const { correction, last_correction: last } = each;
-        if (correction) return h("li", null, h("strong", null, each.name), ` – ${explainedUnit(each)} (${moment(correction.at)})`);
-        return h("li", null, h("strong", null, h("a", { href: this.places.link(each.area) }, each.name), ` · ${this.places.name(last.unit)}`), ` – ${explained(last.ballots, last.reason)}`);
+        if (correction)
+          return h(
+            "li",
+            null,
+            h("strong", null, each.name),
+            ` – ${explainedUnit(each)} (${moment(correction.at)})`,
+          );
+        return h(
+          "li",
+          null,
+          h(
+            "strong",
+            null,
+            h("a", { href: this.places.link(each.area) }, each.name),
+            ` · ${this.places.name(last.unit)}`,
+          ),
+          ` – ${explained(last.ballots, last.reason)}`,
+        );
       }),
     );
   }
@@ -191,7 +243,13 @@ export class AreaPage {
     const units = this.places.isUnit(area.children[0].area);
     text(byId("children-title"), t("childrenTitle")[area.children[0].level] ?? t("childrenOther"));
     this.#children ??= new LiveTable(byId("children"), areaColumns(this.parties, { units }));
-    for (const child of area.children) this.#children.set(child.area, { area: child, sums: sums(child), place: child.area, href: this.places.link(child.area) });
+    for (const child of area.children)
+      this.#children.set(child.area, {
+        area: child,
+        sums: sums(child),
+        place: child.area,
+        href: this.places.link(child.area),
+      });
     this.#children.order();
   }
 
@@ -216,8 +274,18 @@ export class AreaPage {
     const events = this.#events;
     if (!events.length) return;
     const falls = events.filter((event) => event.change < 0).length;
-    const label = t("plotLabel")(number(events.length), moment(events[0].at), moment(events.at(-1).at), number(events.at(-1).sum), number(falls));
-    plot(byId("plot"), events.map((event) => ({ at: event.at, value: event.sum })), label);
+    const label = t("plotLabel")(
+      number(events.length),
+      moment(events[0].at),
+      moment(events.at(-1).at),
+      number(events.at(-1).sum),
+      number(falls),
+    );
+    plot(
+      byId("plot"),
+      events.map((event) => ({ at: event.at, value: event.sum })),
+      label,
+    );
   }
 
   #drawTable() {

@@ -1,8 +1,8 @@
 // The columns of tables of areas.
 
+import { explainedUnit } from "./corrections.js";
 import { h, text } from "./dom.js";
 import { moment, number, share, t } from "./format.js";
-import { explainedUnit } from "./corrections.js";
 
 /** A row is {area, sums, place (text under the name), href}. */
 export function areaColumns(parties, { units = false } = {}) {
@@ -18,7 +18,12 @@ export function areaColumns(parties, { units = false } = {}) {
     },
   ];
   if (units) {
-    columns.push({ title: "colStatus", kind: "left", value: (row) => t("statuses")[row.area.status ?? "no_report"], draw: (cell, row) => text(cell, t("statuses")[row.area.status ?? "no_report"] ?? row.area.status) });
+    columns.push({
+      title: "colStatus",
+      kind: "left",
+      value: (row) => t("statuses")[row.area.status ?? "no_report"],
+      draw: (cell, row) => text(cell, t("statuses")[row.area.status ?? "no_report"] ?? row.area.status),
+    });
   } else {
     columns.push({
       title: "colCounted",
@@ -32,20 +37,60 @@ export function areaColumns(parties, { units = false } = {}) {
     });
   }
   columns.push(
-    { title: "colBallots", kind: "slim", falling: true, value: (row) => row.sums.ballots, draw: (cell, row) => text(cell, number(row.sums.ballots)) },
-    ...(units ? [] : [{ title: "colTurnout", kind: "second", falling: true, value: (row) => (row.area.eligible ? row.sums.ballots / row.area.eligible : null), draw: (cell, row) => text(cell, share(row.sums.ballots, row.area.eligible)) }]),
+    {
+      title: "colBallots",
+      kind: "slim",
+      falling: true,
+      value: (row) => row.sums.ballots,
+      draw: (cell, row) => text(cell, number(row.sums.ballots)),
+    },
+    ...(units
+      ? []
+      : [
+          {
+            title: "colTurnout",
+            kind: "second",
+            falling: true,
+            value: (row) => (row.area.eligible ? row.sums.ballots / row.area.eligible : null),
+            draw: (cell, row) => text(cell, share(row.sums.ballots, row.area.eligible)),
+          },
+        ]),
     party(parties, "colFirst", 0, ""),
     party(parties, "colSecond", 1, "third"),
   );
   if (units) {
     columns.push(
-      { title: "colRevision", kind: "third", falling: true, value: (row) => row.area.revision, draw: (cell, row) => text(cell, row.area.revision === null ? "" : number(row.area.revision)) },
-      { title: "colCorrections", kind: "second left", value: (row) => row.area.correction?.sequence, falling: true, draw: (cell, row) => text(cell, row.area.correction ? explainedUnit(row.area) : "") },
+      {
+        title: "colRevision",
+        kind: "third",
+        falling: true,
+        value: (row) => row.area.revision,
+        draw: (cell, row) => text(cell, row.area.revision === null ? "" : number(row.area.revision)),
+      },
+      {
+        title: "colCorrections",
+        kind: "second left",
+        value: (row) => row.area.correction?.sequence,
+        falling: true,
+        draw: (cell, row) => text(cell, row.area.correction ? explainedUnit(row.area) : ""),
+      },
     );
   } else {
-    columns.push({ title: "colCorrections", kind: "third", falling: true, value: (row) => row.area.corrections, draw: (cell, row) => text(cell, row.area.corrections ? number(row.area.corrections) : "") });
+    columns.push({
+      title: "colCorrections",
+      kind: "third",
+      falling: true,
+      value: (row) => row.area.corrections,
+      draw: (cell, row) => text(cell, row.area.corrections ? number(row.area.corrections) : ""),
+    });
   }
-  columns.push({ title: "colUpdated", kind: "second", falling: true, value: (row) => row.area.sequence || null, draw: (cell, row) => text(cell, row.area.published_at ? moment(row.area.published_at) : "–") });
+  columns.push({
+    title: "colUpdated",
+    kind: "second",
+    falling: true,
+    value: (row) => row.area.sequence || null,
+    draw: (cell, row) => text(cell, row.area.published_at ? moment(row.area.published_at) : "–"),
+  });
   return columns;
 }
 

@@ -54,7 +54,8 @@ export class Feed {
     this.#pending = [];
     const url = new URL(this.url, location.href);
     if (this.#cursor) url.searchParams.set("last_event_id", this.#cursor);
-    const source = (this.#source = new EventSource(url));
+    const source = new EventSource(url);
+    this.#source = source;
     source.addEventListener("area", (event) => this.#pending.push(JSON.parse(event.data)));
     source.addEventListener("block", (event) => this.#apply(event));
     source.addEventListener("error", () => this.#broken(source));
@@ -72,7 +73,8 @@ export class Feed {
     this.heardAt = Date.now();
     this.#failures = 0;
     this.clock.hear(block.server_time);
-    if (areas.length && !block.snapshot) this.lagS = Math.max(0, (this.clock.now() - Date.parse(block.published_at)) / 1000);
+    if (areas.length && !block.snapshot)
+      this.lagS = Math.max(0, (this.clock.now() - Date.parse(block.published_at)) / 1000);
     this.#become("live");
     this.onBlock(areas, block);
   }

@@ -49,17 +49,50 @@ export function useTimeZone(name) {
 }
 
 function format(name, make) {
-  return (formats[name] ??= make(LOCALES[language]));
+  formats[name] ??= make(LOCALES[language]);
+  return formats[name];
 }
 
 const integer = () => format("integer", (locale) => new Intl.NumberFormat(locale));
-const decimal = () => format("decimal", (locale) => new Intl.NumberFormat(locale, { maximumFractionDigits: 1, minimumFractionDigits: 1 }));
-const percent = () => format("percent", (locale) => new Intl.NumberFormat(locale, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 }));
-const signed = () => format("signed", (locale) => new Intl.NumberFormat(locale, { signDisplay: "exceptZero" }));
-const clock = () => format("clock", (locale) => new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZone }));
-const brief = () => format("brief", (locale) => new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", timeZone }));
-const dayTime = () => format("dayTime", (locale) => new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZone }));
-const day = () => format("day", (locale) => new Intl.DateTimeFormat(locale, { dateStyle: "long", timeZone: "UTC" }));
+const decimal = () =>
+  format(
+    "decimal",
+    (locale) => new Intl.NumberFormat(locale, { maximumFractionDigits: 1, minimumFractionDigits: 1 }),
+  );
+const percent = () =>
+  format(
+    "percent",
+    (locale) =>
+      new Intl.NumberFormat(locale, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 }),
+  );
+const signed = () =>
+  format("signed", (locale) => new Intl.NumberFormat(locale, { signDisplay: "exceptZero" }));
+const clock = () =>
+  format(
+    "clock",
+    (locale) =>
+      new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZone }),
+  );
+const brief = () =>
+  format(
+    "brief",
+    (locale) => new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", timeZone }),
+  );
+const dayTime = () =>
+  format(
+    "dayTime",
+    (locale) =>
+      new Intl.DateTimeFormat(locale, {
+        day: "numeric",
+        month: "short",
+        hour: "2-digit",
+        minute: "2-digit",
+        second: "2-digit",
+        timeZone,
+      }),
+  );
+const day = () =>
+  format("day", (locale) => new Intl.DateTimeFormat(locale, { dateStyle: "long", timeZone: "UTC" }));
 
 export const number = (value) => integer().format(value);
 export const change = (value) => signed().format(value);
@@ -67,7 +100,8 @@ export const share = (part, whole) => (whole > 0 ? percent().format(part / whole
 export const time = (value) => clock().format(new Date(value));
 export const briefTime = (value) => brief().format(new Date(value));
 export const date = (value) => day().format(new Date(value));
-export const compare = (a, b) => format("collator", (locale) => new Intl.Collator(locale, { numeric: true })).compare(a, b);
+export const compare = (a, b) =>
+  format("collator", (locale) => new Intl.Collator(locale, { numeric: true })).compare(a, b);
 
 /** The time, with its day where that is not today. */
 export function moment(value) {

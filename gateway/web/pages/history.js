@@ -50,7 +50,11 @@ export class Record {
 
   async #rest(before) {
     const limit = RANGE - (before % RANGE);
-    return lines(await fetch(address(this.election, `/publications?after=${before}&limit=${limit}`), { cache: "no-store" }));
+    return lines(
+      await fetch(address(this.election, `/publications?after=${before}&limit=${limit}`), {
+        cache: "no-store",
+      }),
+    );
   }
 
   #take(text) {

@@ -64,7 +64,11 @@ export class Own {
     const url = this.push.href.replace(/\/$/, "") + address(this.election, "/transfers");
     let response;
     try {
-      response = await fetch(url, { headers: { Authorization: `Bearer ${token}` }, cache: "no-store", credentials: "omit" });
+      response = await fetch(url, {
+        headers: { Authorization: `Bearer ${token}` },
+        cache: "no-store",
+        credentials: "omit",
+      });
       if (response.ok) this.#transfers = (await response.json()).transfers;
     } catch {
       this.#tell(() => t("ownFailed")("–"));

@@ -21,7 +21,9 @@ export function plot(container, points, label) {
   const y = (value) => HEIGHT - EDGE.bottom - (value / top) * (HEIGHT - EDGE.top - EDGE.bottom);
 
   for (let value = 0; value <= top; value += step) {
-    picture.append(svg("line", { class: "grid", x1: left, x2: width - EDGE.right, y1: y(value), y2: y(value) }));
+    picture.append(
+      svg("line", { class: "grid", x1: left, x2: width - EDGE.right, y1: y(value), y2: y(value) }),
+    );
     picture.append(svg("text", { x: left - 8, y: y(value) + 4, "text-anchor": "end" }, number(value)));
   }
   const told = until - from > 20 * 3600e3 ? moment : until - from > 600e3 ? briefTime : moment;
@@ -34,11 +36,16 @@ export function plot(container, points, label) {
 
   let path = `M${x(from).toFixed(1)} ${y(0).toFixed(1)}`;
   for (const point of points) path += `H${x(point.at).toFixed(1)}V${y(point.value).toFixed(1)}`;
-  picture.append(svg("path", { class: "under", d: `${path}V${y(0)}Z` }), svg("path", { class: "line", d: path }));
+  picture.append(
+    svg("path", { class: "under", d: `${path}V${y(0)}Z` }),
+    svg("path", { class: "line", d: path }),
+  );
   let falls = 0;
   points.forEach((point, place) => {
     if (place && point.value < points[place - 1].value && falls++ < FALLS_MAX) {
-      picture.append(svg("circle", { class: "fall", cx: x(point.at).toFixed(1), cy: y(point.value).toFixed(1), r: 5 }));
+      picture.append(
+        svg("circle", { class: "fall", cx: x(point.at).toFixed(1), cy: y(point.value).toFixed(1), r: 5 }),
+      );
     }
   });
   container.replaceChildren(picture);

@@ -1,16 +1,16 @@
 // The results page. What the feed changes is drawn once a frame, and only that.
 
-import { byId, h, show, text } from "./dom.js";
-import { countdown, current, date, moment, number, share, t } from "./format.js";
 import { AreaPage } from "./area.js";
 import { areaColumns } from "./columns.js";
 import { explained } from "./corrections.js";
+import { byId, h, show, text } from "./dom.js";
 import { Clock, Feed } from "./feed.js";
+import { countdown, current, date, moment, number, share, t } from "./format.js";
 import { Record } from "./history.js";
 import { Parties, sums } from "./parties.js";
 import { Places } from "./places.js";
-import { address, ask, election, rehearsal, say, translate } from "./shell.js";
 import { readShapes } from "./shapes.js";
+import { address, ask, election, rehearsal, say, translate } from "./shell.js";
 import { drawStatus } from "./status.js";
 import { Summary } from "./summary.js";
 import { LiveTable } from "./table.js";
@@ -143,7 +143,9 @@ class Results {
   }
 
   #under(area) {
-    return area.parent === this.places.root ? (t("areaLevel")[area.level] ?? area.level) : this.places.name(area.parent);
+    return area.parent === this.places.root
+      ? (t("areaLevel")[area.level] ?? area.level)
+      : this.places.name(area.parent);
   }
 
   /** Make rows and tiles for the areas of a new copy. */
@@ -153,7 +155,8 @@ class Results {
     this.table.keep(new Set(copy.keys()));
     const counties = new Map();
     for (const area of copy.values()) {
-      if (!this.places.children(area.area).some(this.places.isUnit) || area.area === this.places.root) continue;
+      if (!this.places.children(area.area).some(this.places.isUnit) || area.area === this.places.root)
+        continue;
       const above = copy.get(area.parent) ?? area;
       if (!counties.has(above.area)) counties.set(above.area, { area: above, municipalities: [] });
       counties.get(above.area).municipalities.push(area);
@@ -168,8 +171,15 @@ class Results {
   #levels() {
     const select = byId("levels");
     const chosen = select.value;
-    const levels = [...new Set([...this.feed.copy.values()].filter((area) => area.parent !== null).map((area) => area.level))];
-    select.replaceChildren(h("option", { value: "" }, t("levelAll")), ...levels.map((level) => h("option", { value: level }, t("levelNames")[level] ?? level)));
+    const levels = [
+      ...new Set(
+        [...this.feed.copy.values()].filter((area) => area.parent !== null).map((area) => area.level),
+      ),
+    ];
+    select.replaceChildren(
+      h("option", { value: "" }, t("levelAll")),
+      ...levels.map((level) => h("option", { value: level }, t("levelNames")[level] ?? level)),
+    );
     select.value = levels.includes(chosen) ? chosen : "";
   }
 
@@ -177,14 +187,18 @@ class Results {
   #order(asked) {
     const now = performance.now();
     if (!asked && now - this.#orderAt < ORDER_MS) {
-      this.#orderLater ||= setTimeout(() => ((this.#orderLater = 0), this.#order(false)), ORDER_MS);
+      this.#orderLater ||= setTimeout(() => {
+        this.#orderLater = 0;
+        this.#order(false);
+      }, ORDER_MS);
       return;
     }
     this.#orderAt = now;
     const words = byId("search").value.trim().toLocaleLowerCase();
     const level = byId("levels").value;
     this.table.filter = ({ area, place }) =>
-      (!level || area.level === level) && (!words || `${area.name} ${area.area} ${place}`.toLocaleLowerCase().includes(words));
+      (!level || area.level === level) &&
+      (!words || `${area.name} ${area.area} ${place}`.toLocaleLowerCase().includes(words));
     this.table.limit = this.#everyRow ? Infinity : ROWS;
     const shown = this.table.order(asked);
     show(byId("areas-all"), !this.#everyRow && shown > ROWS);
@@ -195,7 +209,9 @@ class Results {
 
   #corrections() {
     const country = this.feed.copy.get(this.places.root);
-    const found = [...this.feed.copy.values()].filter((area) => area.last_correction && this.places.children(area.area).some(this.places.isUnit));
+    const found = [...this.feed.copy.values()].filter(
+      (area) => area.last_correction && this.places.children(area.area).some(this.places.isUnit),
+    );
     found.sort((a, b) => b.last_correction.sequence - a.last_correction.sequence);
     show(byId("corrections"), country.corrections > 0);
     const list = byId("corrections-list");
@@ -204,9 +220,21 @@ class Results {
     list.dataset.key = key;
     text(byId("corrections-title"), t("correctionsTitle")(number(country.corrections)));
     list.replaceChildren(
-      ...found.slice(0, CORRECTIONS).map(({ area, name, last_correction: last }) =>
-        h("li", null, h("strong", null, h("a", { href: this.places.link(area) }, name), ` · ${this.places.name(last.unit)}`), ` – ${explained(last.ballots, last.reason)}`),
-      ),
+      ...found
+        .slice(0, CORRECTIONS)
+        .map(({ area, name, last_correction: last }) =>
+          h(
+            "li",
+            null,
+            h(
+              "strong",
+              null,
+              h("a", { href: this.places.link(area) }, name),
+              ` · ${this.places.name(last.unit)}`,
+            ),
+            ` – ${explained(last.ballots, last.reason)}`,
+          ),
+        ),
     );
   }
 
@@ -259,7 +287,12 @@ class Results {
   redraw() {
     rehearsal(this.election.rehearsal);
     text(byId("title"), this.election.name);
-    text(byId("subtitle"), [this.places.name(this.places.root), this.election.date && date(this.election.date)].filter(Boolean).join(" · "));
+    text(
+      byId("subtitle"),
+      [this.places.name(this.places.root), this.election.date && date(this.election.date)]
+        .filter(Boolean)
+        .join(" · "),
+    );
     this.table.titles();
     this.tiles.hint();
     this.#levels();

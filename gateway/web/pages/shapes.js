@@ -26,7 +26,10 @@ export function layOut(shapes) {
   };
   const flat = projection(box(positions()));
   const around = box(map(positions(), flat));
-  const scale = Math.min(WIDTH / (around.right - around.left || 1), (WIDTH * TALLEST) / (around.bottom - around.top || 1));
+  const scale = Math.min(
+    WIDTH / (around.right - around.left || 1),
+    (WIDTH * TALLEST) / (around.bottom - around.top || 1),
+  );
   const onto = (position) => {
     const [x, y] = flat(position);
     return [(x - around.left) * scale, (y - around.top) * scale];
@@ -45,7 +48,10 @@ function projection({ left, right, top, bottom }) {
   const steep = (latitude) => Math.tan(Math.PI / 4 + radians(Math.max(-89, Math.min(89, latitude))) / 2);
   const [south, north] = [top + (bottom - top) / 6, bottom - (bottom - top) / 6];
   const ratio = Math.log(steep(north) / steep(south));
-  const cone = Math.abs(ratio) < 1e-9 ? Math.sin(radians(south)) : Math.log(Math.cos(radians(south)) / Math.cos(radians(north))) / ratio;
+  const cone =
+    Math.abs(ratio) < 1e-9
+      ? Math.sin(radians(south))
+      : Math.log(Math.cos(radians(south)) / Math.cos(radians(north))) / ratio;
   if (Math.abs(cone) < 0.01) return ([x, y]) => [radians(x - middle), -radians(y)];
   const size = (Math.cos(radians(south)) * steep(south) ** cone) / cone;
   return ([x, y]) => {
@@ -77,7 +83,16 @@ function place(polygons) {
     const found = middle(ring);
     if (found.size > largest.size) largest = found;
   }
-  const path = polygons.flat().map((ring) => `M${ring.slice(0, -1).map(([x, y]) => `${round(x)} ${round(y)}`).join("L")}Z`).join("");
+  const path = polygons
+    .flat()
+    .map(
+      (ring) =>
+        `M${ring
+          .slice(0, -1)
+          .map(([x, y]) => `${round(x)} ${round(y)}`)
+          .join("L")}Z`,
+    )
+    .join("");
   return { path, x: round(largest.x), y: round(largest.y), room: largest.room };
 }
 

@@ -11,8 +11,10 @@ export function translate(redraw) {
   const put = () => {
     document.documentElement.lang = current();
     for (const each of document.querySelectorAll("[data-t]")) text(each, t(each.dataset.t) ?? "");
-    for (const each of document.querySelectorAll("[data-label]")) each.setAttribute("aria-label", t(each.dataset.label));
-    for (const each of document.querySelectorAll("[data-placeholder]")) each.placeholder = t(each.dataset.placeholder);
+    for (const each of document.querySelectorAll("[data-label]"))
+      each.setAttribute("aria-label", t(each.dataset.label));
+    for (const each of document.querySelectorAll("[data-placeholder]"))
+      each.placeholder = t(each.dataset.placeholder);
     const button = byId("language");
     text(button, t("otherLanguage"));
     button.lang = current() === "nb" ? "en" : "nb";
@@ -52,7 +54,9 @@ export function trouble(message) {
 
 function newest(elections) {
   const real = elections.filter((each) => !each.rehearsal);
-  const sorted = (real.length ? real : elections).toSorted((a, b) => compare(b.publish_from ?? "", a.publish_from ?? "") || compare(b.id, a.id));
+  const sorted = (real.length ? real : elections).toSorted(
+    (a, b) => compare(b.publish_from ?? "", a.publish_from ?? "") || compare(b.id, a.id),
+  );
   return sorted[0];
 }
 
@@ -106,7 +110,8 @@ export function rehearsal(found) {
 }
 
 /** The name, with the identifier where several have it. */
-const named = (one, all) => (all.some((each) => each.name === one.name && each.id !== one.id) ? `${one.name} · ${one.id}` : one.name);
+const named = (one, all) =>
+  all.some((each) => each.name === one.name && each.id !== one.id) ? `${one.name} · ${one.id}` : one.name;
 
 let lastSaid = "";
 

@@ -15,17 +15,32 @@ export function drawStatus(feed) {
   status.classList.toggle("live", feed.state === "live");
   status.classList.toggle("lost", lost);
   const ago = age((Date.now() - feed.since) / 1000);
-  text(byId("link"), lost ? t("lost")(time(feed.since), ago) : t(feed.state === "live" ? "live" : "connecting"));
+  text(
+    byId("link"),
+    lost ? t("lost")(time(feed.since), ago) : t(feed.state === "live" ? "live" : "connecting"),
+  );
   if (lost !== wasLost) {
     wasLost = lost;
     say(t(lost ? "lostSaid" : "backSaid"));
   }
   const { publishedAt } = feed;
-  text(byId("fresh"), publishedAt ? t("published")(age((feed.clock.now() - Date.parse(publishedAt)) / 1000)) : feed.heardAt ? t("nothingPublished") : "");
+  text(
+    byId("fresh"),
+    publishedAt
+      ? t("published")(age((feed.clock.now() - Date.parse(publishedAt)) / 1000))
+      : feed.heardAt
+        ? t("nothingPublished")
+        : "",
+  );
   const lag = byId("lag");
   if (!lag) return;
   const silent = Date.now() - feed.heardAt;
-  const words = silent > QUIET_MS && feed.heardAt ? t("quietFor")(age(silent / 1000)) : feed.lagS !== null ? t("lag")(duration(feed.lagS)) : "";
+  const words =
+    silent > QUIET_MS && feed.heardAt
+      ? t("quietFor")(age(silent / 1000))
+      : feed.lagS !== null
+        ? t("lag")(duration(feed.lagS))
+        : "";
   show(lag, !lost);
   text(lag, words);
 }

@@ -48,7 +48,9 @@ export class Strip {
   #merge() {
     const merged = [];
     for (let place = 0; place < this.#columns.length; place += 2) {
-      const pair = [this.#columns[place] ?? null, this.#columns[place + 1] ?? null].filter((each) => each !== null);
+      const pair = [this.#columns[place] ?? null, this.#columns[place + 1] ?? null].filter(
+        (each) => each !== null,
+      );
       merged.push(pair.length ? Math.max(...pair) : null);
     }
     this.#columns = merged;
@@ -70,11 +72,12 @@ export class Strip {
     this.#columns.forEach((s, place) => {
       if (s === null || s === undefined) return;
       const step = stepOf(s);
-      const tall = height * (0.12 + (0.88 * Math.min(1, Math.max(0, Math.log10(Math.max(s, 0.01)) + 2) / 4)));
+      const tall = height * (0.12 + 0.88 * Math.min(1, Math.max(0, Math.log10(Math.max(s, 0.01)) + 2) / 4));
       pen.fillStyle = LIGHT[step];
       pen.fillRect(place * each, height - tall, Math.max(1, each - (each > 3 ? 1 : 0)), tall);
     });
-    const told = this.#worst.s >= 0 ? t("stripLabel")(duration(this.#worst.s), time(this.#worst.at)) : t("stripEmpty");
+    const told =
+      this.#worst.s >= 0 ? t("stripLabel")(duration(this.#worst.s), time(this.#worst.at)) : t("stripEmpty");
     this.container.setAttribute("aria-label", told);
     this.#drawLegend(told);
   }
@@ -89,7 +92,11 @@ export class Strip {
     });
     const last = h("i");
     last.style.setProperty("background", LIGHT[6]);
-    this.legend.replaceChildren(...swatches, h("span", null, last, `≥ ${duration(STEPS[5])}`), h("span", null, told));
+    this.legend.replaceChildren(
+      ...swatches,
+      h("span", null, last, `≥ ${duration(STEPS[5])}`),
+      h("span", null, told),
+    );
   }
 }
 

@@ -25,7 +25,14 @@ export class Summary {
       this.#all = !this.#all;
       this.draw(this.#area);
     });
-    container.replaceChildren(h("dl", { class: "figures" }, ...this.figures.map((figure) => figure.element)), this.title, this.none, this.stack, this.list, this.more);
+    container.replaceChildren(
+      h("dl", { class: "figures" }, ...this.figures.map((figure) => figure.element)),
+      this.title,
+      this.none,
+      this.stack,
+      this.list,
+      this.more,
+    );
     this.title.className = "unseen";
   }
 
@@ -34,11 +41,26 @@ export class Summary {
     if (!area) return;
     const total = sums(area);
     const [units, turnout, votes] = this.figures;
-    units.draw("unitsCounted", number(area.units.reported), t("ofUnits")(number(area.units.total), share(area.units.reported, area.units.total)), area.units.reported / (area.units.total || 1));
+    units.draw(
+      "unitsCounted",
+      number(area.units.reported),
+      t("ofUnits")(number(area.units.total), share(area.units.reported, area.units.total)),
+      area.units.reported / (area.units.total || 1),
+    );
     const ballots = number(total.ballots);
     const eligible = area.eligible > 0 && !("revision" in area); // ballots are counted where cast, voters where they live
-    turnout.draw(eligible ? "turnout" : "colBallots", eligible ? share(total.ballots, area.eligible) : ballots, eligible ? t("ofEligible")(ballots, number(area.eligible)) : "", eligible ? total.ballots / area.eligible : null);
-    votes.draw("votesCounted", number(total.votes), t("besides")(number(total.blank), number(total.rejected)), null);
+    turnout.draw(
+      eligible ? "turnout" : "colBallots",
+      eligible ? share(total.ballots, area.eligible) : ballots,
+      eligible ? t("ofEligible")(ballots, number(area.eligible)) : "",
+      eligible ? total.ballots / area.eligible : null,
+    );
+    votes.draw(
+      "votesCounted",
+      number(total.votes),
+      t("besides")(number(total.blank), number(total.rejected)),
+      null,
+    );
     text(this.title, t("sharesTitle"));
     text(this.none, t("noVotes"));
     show(this.none, total.votes === 0);
@@ -50,14 +72,28 @@ export class Summary {
     const fold = !this.#all && total.ranked.length > SHOWN + 1;
     const shown = fold ? total.ranked.slice(0, SHOWN) : total.ranked;
     const most = Math.max(...shown.map(([, votes]) => votes), 1);
-    const rows = shown.map(([party, votes]) => this.#row(party, this.#parties.name(party), party, votes, total.votes, most));
+    const rows = shown.map(([party, votes]) =>
+      this.#row(party, this.#parties.name(party), party, votes, total.votes, most),
+    );
     if (fold) {
       const rest = total.ranked.slice(SHOWN);
       const votes = rest.reduce((sum, [, each]) => sum + each, 0);
-      rows.push(this.#row("", t("othersName")(number(rest.length)), t("others"), votes, total.votes, Math.max(most, votes)));
+      rows.push(
+        this.#row(
+          "",
+          t("othersName")(number(rest.length)),
+          t("others"),
+          votes,
+          total.votes,
+          Math.max(most, votes),
+        ),
+      );
     }
     arrange(this.list, rows);
-    arrange(this.stack, total.ranked.map(([party, votes]) => this.#piece(party, votes / total.votes)));
+    arrange(
+      this.stack,
+      total.ranked.map(([party, votes]) => this.#piece(party, votes / total.votes)),
+    );
     show(this.more, total.ranked.length > SHOWN + 1);
     text(this.more, t(this.#all ? "fewerParties" : "allParties"));
     attribute(this.more, "aria-expanded", String(this.#all));
@@ -66,9 +102,18 @@ export class Summary {
   #row(key, name, code, votes, all, most) {
     let row = this.#rows.get(key);
     if (!row) {
-      const parts = { code: h("span", { class: "code" }), bar: h("i", { class: "party" }), name: h("span", { class: "name" }), share: h("span", { class: "share" }), votes: h("span", { class: "votes" }) };
+      const parts = {
+        code: h("span", { class: "code" }),
+        bar: h("i", { class: "party" }),
+        name: h("span", { class: "name" }),
+        share: h("span", { class: "share" }),
+        votes: h("span", { class: "votes" }),
+      };
       const track = h("span", { class: "track" }, parts.bar, parts.name);
-      row = { element: h("li", { "data-party-row": key || "others" }, parts.code, track, parts.share, parts.votes), ...parts };
+      row = {
+        element: h("li", { "data-party-row": key || "others" }, parts.code, track, parts.share, parts.votes),
+        ...parts,
+      };
       this.#parties.colour(parts.bar, key);
       this.#rows.set(key, row);
     }
@@ -85,7 +130,8 @@ export class Summary {
   #piece(party, part) {
     let piece = this.#pieces.get(party);
     if (!piece) {
-      this.#pieces.set(party, (piece = h("i", { class: "party" })));
+      piece = h("i", { class: "party" });
+      this.#pieces.set(party, piece);
       this.#parties.colour(piece, party);
     }
     width(piece, `${100 * part}%`);

@@ -36,7 +36,12 @@ export class LiveTable {
     this.#columns.forEach((column, place) => {
       const { cell, target } = this.#heads[place];
       text(target, t(column.title));
-      if (column.value) attribute(cell, "aria-sort", place !== this.#sort ? "none" : this.#falling ? "descending" : "ascending");
+      if (column.value)
+        attribute(
+          cell,
+          "aria-sort",
+          place !== this.#sort ? "none" : this.#falling ? "descending" : "ascending",
+        );
     });
   }
 
@@ -67,11 +72,18 @@ export class LiveTable {
   set(id, value) {
     let row = this.#rows.get(id);
     if (!row) {
-      const element = h("tr", { "data-id": id }, ...this.#columns.map((column, place) => h(place ? "td" : "th", { scope: place ? null : "row", class: column.kind ?? null })));
-      this.#rows.set(id, (row = { element, value }));
+      const element = h(
+        "tr",
+        { "data-id": id },
+        ...this.#columns.map((column, place) =>
+          h(place ? "td" : "th", { scope: place ? null : "row", class: column.kind ?? null }),
+        ),
+      );
+      row = { element, value };
+      this.#rows.set(id, row);
     }
     row.value = value;
-    this.#columns.forEach((column, place) => column.draw(row.element.children[place], value));
+    for (const [place, column] of this.#columns.entries()) column.draw(row.element.children[place], value);
   }
 
   /** Bring the rows into order; not under the feet of who stands in one, unless asked for. Returns how many show. */
@@ -82,7 +94,10 @@ export class LiveTable {
     const value = this.#columns[this.#sort].value;
     const direction = this.#falling ? -1 : 1;
     rows.sort((a, b) => direction * ranked(value(a.value), value(b.value), direction));
-    arrange(body, rows.slice(0, this.#limit).map((row) => row.element));
+    arrange(
+      body,
+      rows.slice(0, this.#limit).map((row) => row.element),
+    );
     return rows.length;
   }
 }

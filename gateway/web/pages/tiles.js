@@ -46,10 +46,15 @@ export class Tiles {
     this.#order = [];
     const map = this.#map(counties);
     const groups = counties.map(({ area, municipalities }) => {
-      const sorted = municipalities.filter((each) => !this.#tiles.has(each.area)).toSorted((a, b) => compare(a.name, b.name));
+      const sorted = municipalities
+        .filter((each) => !this.#tiles.has(each.area))
+        .toSorted((a, b) => compare(a.name, b.name));
       if (!sorted.length) return null;
       const grid = h("div", null, ...sorted.map((each) => this.#make(each, area)));
-      grid.style.setProperty("--columns", Math.min(8, Math.max(1, Math.ceil(Math.sqrt(sorted.length * 1.6)))));
+      grid.style.setProperty(
+        "--columns",
+        Math.min(8, Math.max(1, Math.ceil(Math.sqrt(sorted.length * 1.6)))),
+      );
       const heading = h("a", { href: this.link(area.area), tabindex: "-1" }, area.name);
       this.#counties.set(area.area, heading);
       return h("section", { class: "county", "aria-label": area.name }, h("h3", null, heading), grid);
@@ -62,30 +67,53 @@ export class Tiles {
   /** The municipalities that have a shape, as links in one picture; null where none has. */
   #map(counties) {
     const found = counties.flatMap(({ area, municipalities }) =>
-      municipalities.filter((each) => this.#shapes.has(each.area)).toSorted((a, b) => compare(a.name, b.name)).map((each) => ({ area: each, county: area })));
+      municipalities
+        .filter((each) => this.#shapes.has(each.area))
+        .toSorted((a, b) => compare(a.name, b.name))
+        .map((each) => ({ area: each, county: area })),
+    );
     if (!found.length) return null;
     const { width, height, places } = layOut(found.map(({ area }) => this.#shapes.get(area.area)));
     const shapes = found.map(({ area, county }, index) => this.#shape(area, county, places[index]));
     const labels = shapes.map(({ label }) => label);
-    return svg("svg", { class: "map", viewBox: `0 0 ${width} ${height}`, role: "presentation" },
-      ...shapes.map(({ element }) => element), svg("g", { "aria-hidden": "true", class: "labels" }, ...labels));
+    return svg(
+      "svg",
+      { class: "map", viewBox: `0 0 ${width} ${height}`, role: "presentation" },
+      ...shapes.map(({ element }) => element),
+      svg("g", { "aria-hidden": "true", class: "labels" }, ...labels),
+    );
   }
 
   #shape(area, county, { path, x, y, room }) {
     const label = svg("text", { x, y, class: room < ROOM ? "small" : "" });
-    const element = svg("a", { class: "shape", href: this.link(area.area), tabindex: "-1", "data-tile": area.area }, svg("path", { d: path }));
+    const element = svg(
+      "a",
+      { class: "shape", href: this.link(area.area), tabindex: "-1", "data-tile": area.area },
+      svg("path", { d: path }),
+    );
     this.#keep(element, label, area, county);
     return { element, label };
   }
 
   #make(area, county) {
-    const tile = h("a", { class: "tile", href: this.link(area.area), tabindex: "-1", "data-tile": area.area });
+    const tile = h("a", {
+      class: "tile",
+      href: this.link(area.area),
+      tabindex: "-1",
+      "data-tile": area.area,
+    });
     this.#keep(tile, tile, area, county);
     return tile;
   }
 
   #keep(element, label, area, county) {
-    this.#tiles.set(area.area, { element, label, county: county.name, place: this.#order.push(element) - 1, area });
+    this.#tiles.set(area.area, {
+      element,
+      label,
+      county: county.name,
+      place: this.#order.push(element) - 1,
+      area,
+    });
   }
 
   draw(area) {
@@ -123,11 +151,13 @@ export class Tiles {
       if (leader) leaders.set(leader[0], (leaders.get(leader[0]) ?? 0) + 1);
     }
     this.legend.replaceChildren(
-      ...[...leaders].sort((a, b) => b[1] - a[1]).map(([party, count]) => {
-        const swatch = h("i", { class: "party" });
-        this.parties.colour(swatch, party);
-        return h("span", null, swatch, `${this.parties.name(party)} ${number(count)}`);
-      }),
+      ...[...leaders]
+        .sort((a, b) => b[1] - a[1])
+        .map(([party, count]) => {
+          const swatch = h("i", { class: "party" });
+          this.parties.colour(swatch, party);
+          return h("span", null, swatch, `${this.parties.name(party)} ${number(count)}`);
+        }),
     );
   }
 
@@ -136,13 +166,19 @@ export class Tiles {
     const { reported, total } = area.units;
     words.push(reported ? t("tileCounted")(number(reported), number(total)) : t("noneYet"));
     const found = sums(area);
-    if (found.ranked.length) words.push(t("tileLeads")(this.parties.name(found.ranked[0][0]), share(found.ranked[0][1], found.votes)));
+    if (found.ranked.length)
+      words.push(
+        t("tileLeads")(this.parties.name(found.ranked[0][0]), share(found.ranked[0][1], found.votes)),
+      );
     return words.join(" · ");
   }
 
   #tell(element) {
     const tile = element && this.#tiles.get(element.closest("[data-tile]")?.dataset.tile);
-    text(this.told, tile ? this.#words(tile) : t(this.container.querySelector(".map") ? "mapHint" : "tileHint"));
+    text(
+      this.told,
+      tile ? this.#words(tile) : t(this.container.querySelector(".map") ? "mapHint" : "tileHint"),
+    );
   }
 
   hint() {
@@ -152,7 +188,14 @@ export class Tiles {
   #move(event) {
     const from = this.#tiles.get(event.target.dataset?.tile)?.place;
     if (from === undefined) return;
-    const to = { ArrowRight: from + 1, ArrowLeft: from - 1, Home: 0, End: this.#order.length - 1, ArrowDown: this.#below(from, 1), ArrowUp: this.#below(from, -1) }[event.key];
+    const to = {
+      ArrowRight: from + 1,
+      ArrowLeft: from - 1,
+      Home: 0,
+      End: this.#order.length - 1,
+      ArrowDown: this.#below(from, 1),
+      ArrowUp: this.#below(from, -1),
+    }[event.key];
     if (to === undefined || !this.#order[to]) return;
     event.preventDefault();
     this.#order[this.#at].tabIndex = -1;

@@ -25,17 +25,25 @@ const toCome = {
     cell.classList.toggle("done", !left);
   },
 };
-const figure = (title, member, kind) => ({ title, kind, falling: true, value: (row) => row[member], draw: (cell, row) => text(cell, row[member] === null ? "–" : number(row[member])) });
+const figure = (title, member, kind) => ({
+  title,
+  kind,
+  falling: true,
+  value: (row) => row[member],
+  draw: (cell, row) => text(cell, row[member] === null ? "–" : number(row[member])),
+});
 
 /** When a municipality was last heard of; what was accepted came from somebody, by whichever token. */
-export const heard = (row) => ((row.last_contact_at ?? "") > (row.last_accepted_at ?? "") ? row.last_contact_at : row.last_accepted_at);
+export const heard = (row) =>
+  (row.last_contact_at ?? "") > (row.last_accepted_at ?? "") ? row.last_contact_at : row.last_accepted_at;
 
 const contact = (clock) => ({
   title: "colContact",
   kind: "second",
   falling: true,
   value: (row) => heard(row),
-  draw: (cell, row) => text(cell, heard(row) ? t("agoShort")(age((clock.now() - Date.parse(heard(row))) / 1000)) : t("never")),
+  draw: (cell, row) =>
+    text(cell, heard(row) ? t("agoShort")(age((clock.now() - Date.parse(heard(row))) / 1000)) : t("never")),
 });
 
 function lag(title, part, kind) {
@@ -83,6 +91,17 @@ export const ownColumns = (clock) => [
   figure("colAccepted", "accepted", "slim"),
   figure("colEmbargoed", "embargoed"),
   figure("colPublished", "published", "second"),
-  { title: "colLast", kind: "second", value: (row) => row.last_accepted_at, draw: (cell, row) => text(cell, row.last_accepted_at ? t("agoShort")(age((clock.now() - Date.parse(row.last_accepted_at)) / 1000)) : "–") },
+  {
+    title: "colLast",
+    kind: "second",
+    value: (row) => row.last_accepted_at,
+    draw: (cell, row) =>
+      text(
+        cell,
+        row.last_accepted_at
+          ? t("agoShort")(age((clock.now() - Date.parse(row.last_accepted_at)) / 1000))
+          : "–",
+      ),
+  },
   contact(clock),
 ];

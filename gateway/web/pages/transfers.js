@@ -3,15 +3,15 @@
 // calls delivered has been delivered.
 
 import { byId, h, show, text } from "./dom.js";
-import { age, countdown, duration, number, share, t, time } from "./format.js";
 import { Clock, Feed } from "./feed.js";
-import { Figure } from "./summary.js";
+import { age, countdown, duration, number, share, t, time } from "./format.js";
+import { Own } from "./own.js";
 import { Places } from "./places.js";
 import { address, election, rehearsal, say, translate } from "./shell.js";
 import { drawStatus } from "./status.js";
 import { Strip } from "./strip.js";
+import { Figure } from "./summary.js";
 import { LiveTable } from "./table.js";
-import { Own } from "./own.js";
 import { heard, listColumns } from "./transfer_columns.js";
 
 const EACH_MS = 1000;
@@ -88,7 +88,11 @@ class Transfers {
     if (!this.#document) return;
     const rows = this.#document.transfers.map((transfer) => {
       const here = this.feed.copy.get(transfer.municipality);
-      return { ...transfer, county: this.places.name(this.places.parent(transfer.municipality)), delivered: here ? here.units.reported : null };
+      return {
+        ...transfer,
+        county: this.places.name(this.places.parent(transfer.municipality)),
+        delivered: here ? here.units.reported : null,
+      };
     });
     this.rows = rows;
     const oldest = Math.max(0, ...rows.map((row) => row.oldest_unpublished_s ?? 0));
@@ -101,13 +105,24 @@ class Transfers {
 
   #drawTotals(rows, oldest) {
     const sum = (value) => rows.reduce((all, row) => all + (value(row) ?? 0), 0);
-    const [units, reported, accepted, published, delivered] = ["units", "reported", "accepted", "published", "delivered"].map((name) => sum((row) => row[name]));
+    const [units, reported, accepted, published, delivered] = [
+      "units",
+      "reported",
+      "accepted",
+      "published",
+      "delivered",
+    ].map((name) => sum((row) => row[name]));
     const waiting = accepted - published;
     const [a, p, d, w, u] = this.totals;
     a.draw("totalsAccepted", number(accepted), t("totalsReports"), null);
     p.draw("totalsPublished", number(published), t("totalsReports"), null);
     d.draw("totalsDelivered", number(delivered), t("totalsOf")(number(reported)), null);
-    w.draw("totalsWaiting", number(waiting), waiting ? t("totalsOldest")(duration(oldest)) : t("totalsNone"), null);
+    w.draw(
+      "totalsWaiting",
+      number(waiting),
+      waiting ? t("totalsOldest")(duration(oldest)) : t("totalsNone"),
+      null,
+    );
     u.draw("totalsUnits", share(reported, units), t("totalsToCome")(number(units - reported)), null);
   }
 
@@ -116,30 +131,50 @@ class Transfers {
     const quietMs = Date.now() - this.#answeredAt;
     if (quietMs > STALE_MS) return ["bad", t("sentenceUnknown")(time(this.#answeredAt))];
     if (!this.election.released_at) return this.#embargoed();
-    const late = rows.filter((row) => row.accepted > row.published && (row.oldest_unpublished_s ?? 0) >= LATE_S);
+    const late = rows.filter(
+      (row) => row.accepted > row.published && (row.oldest_unpublished_s ?? 0) >= LATE_S,
+    );
     if (late.length) {
       late.sort((x, y) => y.oldest_unpublished_s - x.oldest_unpublished_s);
       const [first] = late;
-      const words = t("sentenceWaits")(number(first.accepted - first.published), first.name, age(first.oldest_unpublished_s));
+      const words = t("sentenceWaits")(
+        number(first.accepted - first.published),
+        first.name,
+        age(first.oldest_unpublished_s),
+      );
       return ["bad", words + (late.length > 1 ? t("sentenceWaitMore")(number(late.length - 1)) : "")];
     }
     const heard = rows.filter((row) => row.accepted).length;
     if (!heard) return ["waits", t("sentenceNothing")];
     const slowest = this.#slowest();
-    if (slowest && heard === rows.length) return ["good", t("sentenceThrough")(number(heard), this.places.name(slowest.municipality), duration(slowest.s))];
-    return ["good", heard === rows.length && slowest === null ? t("sentenceThroughQuiet")(number(heard)) : this.#partly(heard, rows.length, slowest)];
+    if (slowest && heard === rows.length)
+      return [
+        "good",
+        t("sentenceThrough")(number(heard), this.places.name(slowest.municipality), duration(slowest.s)),
+      ];
+    return [
+      "good",
+      heard === rows.length && slowest === null
+        ? t("sentenceThroughQuiet")(number(heard))
+        : this.#partly(heard, rows.length, slowest),
+    ];
   }
 
   #partly(heard, all, slowest) {
-    const words = t("sentenceThroughQuiet")(heard === all ? number(all) : t("sentenceSome")(number(heard), number(all)));
-    return slowest ? words + t("sentenceSlowest")(this.places.name(slowest.municipality), duration(slowest.s)) : words;
+    const words = t("sentenceThroughQuiet")(
+      heard === all ? number(all) : t("sentenceSome")(number(heard), number(all)),
+    );
+    return slowest
+      ? words + t("sentenceSlowest")(this.places.name(slowest.municipality), duration(slowest.s))
+      : words;
   }
 
   #embargoed() {
     const left = Date.parse(this.election.publish_from) - this.clock.now();
     if (left <= 0) return ["waits", t("sentenceReleasing")];
     const own = this.own.waiting;
-    if (own?.municipalities) return ["waits", t("sentenceEmbargoOwn")(number(own.municipalities), number(own.counts))];
+    if (own?.municipalities)
+      return ["waits", t("sentenceEmbargoOwn")(number(own.municipalities), number(own.counts))];
     return ["waits", t("sentenceEmbargo")(countdown(left))];
   }
 
@@ -166,7 +201,9 @@ class Transfers {
       incomplete: (row) => row.reported < row.units,
       silent: (row) => !heard(row),
     }[which];
-    this.table.filter = (row) => (!chosen || chosen(row)) && (!words || `${row.name} ${row.county} ${row.municipality}`.toLocaleLowerCase().includes(words));
+    this.table.filter = (row) =>
+      (!chosen || chosen(row)) &&
+      (!words || `${row.name} ${row.county} ${row.municipality}`.toLocaleLowerCase().includes(words));
     const shown = this.table.order(asked);
     show(byId("matches"), Boolean(words || which));
     text(byId("matches"), t("matches")(number(shown), number(this.rows?.length ?? 0)));
@@ -178,9 +215,18 @@ class Transfers {
     text(byId("title"), this.election.name);
     const which = byId("which");
     const chosen = which.value;
-    which.replaceChildren(...[["", "whichAll"], ["waiting", "whichWaiting"], ["incomplete", "whichIncomplete"], ["silent", "whichSilent"]].map(([value, key]) => h("option", { value }, t(key))));
+    which.replaceChildren(
+      ...[
+        ["", "whichAll"],
+        ["waiting", "whichWaiting"],
+        ["incomplete", "whichIncomplete"],
+        ["silent", "whichSilent"],
+      ].map(([value, key]) => h("option", { value }, t(key))),
+    );
     which.value = chosen;
-    byId("words").replaceChildren(...t("words").flatMap(([word, meaning]) => [h("dt", null, word), h("dd", null, meaning)]));
+    byId("words").replaceChildren(
+      ...t("words").flatMap(([word, meaning]) => [h("dt", null, word), h("dd", null, meaning)]),
+    );
     this.table.titles();
     this.strip.draw();
     this.own.redraw();
