@@ -350,6 +350,11 @@ class FeedMetrics(DoorMetrics):
             "valgnatt_unpublished_reports", "Reports that should be public and are not applied", self.registry
         )
         self.unpublished_oldest = ByElection(*_UNPUBLISHED_OLDEST, self.registry)
+        self.unknown = ByElection(
+            "valgnatt_record_unknown_names",
+            "Members, statuses, reasons, categories and parties in the record that this version does not know",
+            self.registry,
+        )
         self.record_read = Moment(
             "valgnatt_record_unread_seconds", "For how long the record's heads were not read", self.registry
         )

@@ -4,8 +4,9 @@ A report is the whole present state of one unit. Its canonical bytes are what is
 """
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import orjson
@@ -66,6 +67,16 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
         return sum(counts.ballots for counts in self.counts.values())
 
 
+class NewerReport(Report, frozen=True, gc=False, kw_only=True):
+    """A stored report with content that this version does not know. Its unknown members are left out.
+
+    An unknown status or reason stays as it was sent.
+    """
+
+    unknown: tuple[str, ...]
+    """What is unknown: `member $.source`, `status recounted`, `reason audit`."""
+
+
 class Publication(msgspec.Struct, frozen=True, gc=False):
     """A report in the public record, at its place `sequence` (from 1, no gaps)."""
 
@@ -86,8 +97,55 @@ _decoder = msgspec.json.Decoder(Report)
 
 
 def decode_report(body: bytes) -> Report:
-    """Read a report from JSON bytes. Raises msgspec.ValidationError or msgspec.DecodeError."""
+    """Read a report as a sender sent it. Raises msgspec.ValidationError or msgspec.DecodeError.
+
+    It is strict: an unknown member, status or reason is an error. For stored reports, use `decode_stored`.
+    """
     return _decoder.decode(body)
+
+
+def decode_stored(body: bytes) -> Report:
+    """Read a report from the record, which a newer version of the gateway may have written.
+
+    Returns a NewerReport where it has members, a status or a reason that this version does not know. Everything else
+    must be as version 1 of the contract has it: raises msgspec.ValidationError or msgspec.DecodeError.
+    """
+    try:
+        return _decoder.decode(body)
+    except msgspec.ValidationError:
+        document = orjson.loads(body)
+        if not isinstance(document, dict):
+            raise
+        return _newer_report(document)
+
+
+def _newer_report(document: dict[str, Any]) -> NewerReport:
+    unknown: list[str] = []
+    known = _known_members(document, Report, "$", unknown)
+    counts = known.get("counts")
+    if isinstance(counts, dict):
+        known["counts"] = {
+            category: _known_members(each, Counts, f"$.counts.{category}", unknown)
+            for category, each in counts.items()
+        }
+    sent = {}
+    for name, values in (("status", STATUSES), ("reason", REASONS)):
+        value = known.get(name)
+        if isinstance(value, str) and value not in values:
+            unknown.append(f"{name} {value}")
+            sent[name] = value
+            known[name] = values[-1]
+    report = msgspec.convert(known, Report)
+    members = {name: getattr(report, name) for name in Report.__struct_fields__}
+    return NewerReport(**members | sent, unknown=tuple(unknown))
+
+
+def _known_members(document: Any, kind: type[msgspec.Struct], path: str, unknown: list[str]) -> Any:
+    """Return an object without the members that `kind` does not have, and add those to `unknown`."""
+    if not isinstance(document, Mapping):
+        return document
+    unknown += [f"member {path}.{name}" for name in document if name not in kind.__struct_fields__]
+    return {name: value for name, value in document.items() if name in kind.__struct_fields__}
 
 
 def canonical(document: object) -> bytes:

@@ -9,18 +9,24 @@ from __future__ import annotations
 import sys
 from array import array
 from collections import OrderedDict
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import datetime
 from operator import sub
 from typing import NamedTuple
 
+import msgspec
+
 from gateway.election.registry import Area, Registry
 from gateway.election.report import (
     CHAIN_START,
+    REASONS,
     STATUSES,
+    NewerReport,
     Publication,
+    Reason,
     Report,
-    decode_report,
+    Status,
+    decode_stored,
     figures_fell,
     next_chain,
 )
@@ -29,6 +35,13 @@ COUNTED, COUNTED_VOTERS, BALLOTS, BLANK, REJECTED, VOTERS, PARTIES = range(7)
 """Places within one category of a figures array: how many units have the category, how many of these told voters,
 then the sums; from PARTIES on, the votes of each party in the registry's order."""
 
+
+UNKNOWN_STATUS: Status = "unstated"
+"""How a status is counted and shown that this version does not know."""
+UNKNOWN_REASON: Reason = "other"
+"""Likewise a reason."""
+UNKNOWN_MAX = 100
+"""Unknown names that are kept to be reported."""
 
 STEP = 1000
 """Areas that are changed in a step of `CatchUp.finish`."""
@@ -62,13 +75,26 @@ class Layout:
             for place in (base + BALLOTS, *range(base + PARTIES, base + self.width))
         )
         """Places of ballots and votes: a fall there is a correction."""
+        self.unknown: set[str] = set()
+        """What this version or the registry does not know of the reports read so far, at most UNKNOWN_MAX names."""
 
     def zeros(self) -> array[int]:
         """Return figures of nothing counted (64-bit signed)."""
         return array("q", bytes(8 * self.size))
 
     def figures(self, report: Report) -> array[int]:
-        """Return one report's figures."""
+        """Return one report's figures, as far as its status, categories and parties are known.
+
+        An unknown status counts as UNKNOWN_STATUS; an unknown category or party is left out, and noted in `unknown`.
+        """
+        if isinstance(report, NewerReport):
+            self._note_unknown(report.unknown)
+        try:
+            return self._figures(report)
+        except KeyError:
+            return self._figures(self._known_part(report))
+
+    def _figures(self, report: Report) -> array[int]:
         figures = self.zeros()
         figures[self.statuses[report.status]] = 1
         parties = self.parties
@@ -85,6 +111,31 @@ class Layout:
             for party, votes in counts.votes.items():
                 figures[base + parties[party]] = votes
         return figures
+
+    def _known_part(self, report: Report) -> Report:
+        """Return a report with a known status, and without the categories and parties that the registry lacks."""
+        counts = {}
+        for category, each in report.counts.items():
+            if category not in self.bases:
+                self._note_unknown([f"category {category}"])
+                continue
+            votes = {party: count for party, count in each.votes.items() if party in self.parties}
+            self._note_unknown(f"party {party}" for party in each.votes if party not in votes)
+            counts[category] = msgspec.structs.replace(each, votes=votes)
+        return msgspec.structs.replace(report, status=self.status(report), counts=counts)
+
+    def _note_unknown(self, names: Iterable[str]) -> None:
+        for name in names:
+            if len(self.unknown) < UNKNOWN_MAX:
+                self.unknown.add(name)
+
+    def status(self, report: Report) -> Status:
+        """Return a report's status as it is shown."""
+        return report.status if report.status in self.statuses else UNKNOWN_STATUS
+
+    def fell(self, before: array[int], after: array[int]) -> bool:
+        """Whether ballots or a party's votes are fewer than before."""
+        return any(after[place] < before[place] for place in self.fallible)
 
     def ballots(self, figures: array[int]) -> int:
         """Return the ballots of all categories."""
@@ -148,7 +199,7 @@ class ElectionState:
             raise HistoryChanged(f"expected sequence {self.sequence + 1}, got {publication.sequence}")
         if publication.chain != next_chain(self.chain, publication.digest):
             raise HistoryChanged(f"the chain breaks at sequence {publication.sequence}")
-        report = decode_report(publication.body)
+        report = decode_stored(publication.body)
         unit = self.areas[self.registry.units[publication.unit].index]
         before, after = unit.figures, self.layout.figures(report)
         changes = [
@@ -161,7 +212,7 @@ class ElectionState:
         if any(change < 0 and place in fallible for place, change in changes):
             correction = self._correction(publication, report, before, after)
         unit.figures = after
-        unit.report = (report.revision, report.counted_at, report.status)
+        unit.report = (report.revision, report.counted_at, self.layout.status(report))
         self._touch(unit, publication, correction)
         for index in unit.area.path:
             above = self.areas[index]
@@ -178,7 +229,9 @@ class ElectionState:
         self, publication: Publication, report: Report, before: array[int], after: array[int]
     ) -> Correction:
         ballots = self.layout.ballots(after) - self.layout.ballots(before)
-        reason = report.reason if isinstance(report.reason, str) else None
+        reason: Reason | None = report.reason if isinstance(report.reason, str) else None
+        if reason is not None and reason not in REASONS:
+            reason = UNKNOWN_REASON
         return Correction(
             publication.sequence, publication.published_at, report.unit, reason, ballots, before
         )
@@ -261,26 +314,21 @@ class CatchUp:
             self._sequence, self._chain = publication.sequence, publication.chain
             self._published_at = publication.published_at
             self._prefixes += publication.chain[:4]
-            report = decode_report(publication.body)
+            report = decode_stored(publication.body)
             index = units[publication.unit].index
             before = last.pop(index, None)
             if before is not None:
                 if figures_fell(before[0], report):
-                    self._correct(index, publication, report, self._state.layout.figures(before[0]))
+                    self._compare(index, publication, report, self._state.layout.figures(before[0]))
             elif self._state.areas[index].report is not None:
-                self._compare(index, publication, report)
+                self._compare(index, publication, report, self._state.areas[index].figures)
             last[index] = report, publication.sequence, publication.published_at
 
-    def _compare(self, index: int, publication: Publication, report: Report) -> None:
-        """Look for a fall against what the unit held before all this."""
-        before, after = self._state.areas[index].figures, self._state.layout.figures(report)
-        if any(after[place] < before[place] for place in self._state.layout.fallible):
-            self._correct(index, publication, report, before)
-
-    def _correct(self, index: int, publication: Publication, report: Report, before: array[int]) -> None:
+    def _compare(self, index: int, publication: Publication, report: Report, before: array[int]) -> None:
+        """Look for a fall against the unit's figures before."""
         after = self._state.layout.figures(report)
-        correction = self._state._correction(publication, report, before, after)
-        self._corrections.append((index, correction))
+        if self._state.layout.fell(before, after):
+            self._corrections.append((index, self._state._correction(publication, report, before, after)))
 
     def finish(self) -> Iterator[None]:
         """Change the state, in steps of some milliseconds."""
@@ -311,7 +359,7 @@ class CatchUp:
             if index in self._last:
                 report = self._last[index][0]
                 area.figures = state.layout.figures(report)
-                area.report = (report.revision, report.counted_at, report.status)
+                area.report = (report.revision, report.counted_at, state.layout.status(report))
             else:
                 area.figures = _moved(before, gained.pop(index), lost.pop(index))
             for above in area.area.path[:1]:

@@ -81,6 +81,9 @@ class Hub:
         late = {name: feed.transfers.unpublished(feed.beyond, now) for name, feed in self._feeds.items()}
         self._metrics.unpublished.set({name: count for name, (count, _) in late.items()})
         self._metrics.unpublished_oldest.set({name: age_s for name, (_, age_s) in late.items()})
+        self._metrics.unknown.set(
+            {name: len(feed.state.layout.unknown) for name, feed in self._feeds.items()}
+        )
 
     async def run(self) -> None:
         """Follow until cancelled."""

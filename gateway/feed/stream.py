@@ -177,6 +177,7 @@ class ElectionFeed:
         self._since = datetime.now(UTC)  # what was published before is read as history: it is not late
         self._shown = False
         self._settled = False
+        self._reported_unknown: set[str] = set()
 
     @property
     def settled(self) -> bool:
@@ -429,6 +430,8 @@ class ElectionFeed:
         self._settled = True
         self._settling.reached(0)
         self._shown = True
+        if len(self.state.layout.unknown) != len(self._reported_unknown):
+            self._report_unknown()
         if not applied and self.maker.settled:
             return self._write_due()[1]
         before = self.maker.position.sequence
@@ -449,6 +452,17 @@ class ElectionFeed:
             if publication.accepted_at == publication.published_at:
                 self._metrics.through_lag.observe((written_at - publication.received_at).total_seconds())
         return pass_s
+
+    def _report_unknown(self) -> None:
+        """Log, once each, what this version does not know in the record: a newer one wrote it."""
+        unknown = self.state.layout.unknown - self._reported_unknown
+        log.warning(
+            "the record has content that this version does not know",
+            election=self.id,
+            sequence=self.state.sequence,
+            unknown=sorted(unknown),
+        )
+        self._reported_unknown |= unknown
 
     def _write_due(self) -> tuple[int, float]:
         """Write to the channels that are due; return how many readers got something, and what it took in seconds.

@@ -17,7 +17,7 @@ import structlog
 
 from gateway import tracing
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
-from gateway.election.report import Report, decode_report, warnings_of
+from gateway.election.report import Report, decode_stored, warnings_of
 from gateway.election.validation import ValidReport
 from gateway.errors import Draining, ElectionUnknown, GatewayError, JournalUnavailable
 from gateway.journal.admission import BATCH_MIN, BATCH_S, Pace, WaitingRoom
@@ -354,7 +354,7 @@ class BatchWriter:
             ]
             bodies = await self._journal.predecessors(batch[0].standing.key, wanted)
             for place, body in zip(missing, bodies, strict=True):
-                previous[place] = decode_report(body) if body is not None else None
+                previous[place] = decode_stored(body) if body is not None else None
         return previous
 
     async def _stand_off(self, batch: list[Waiting], error: GatewayError) -> None:

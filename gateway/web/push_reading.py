@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from gateway.election.outcome import Receipt, outcome_document
-from gateway.election.report import decode_report, warnings_of
+from gateway.election.report import decode_stored, warnings_of
 from gateway.journal.elections import Standing, Token
 from gateway.journal.postgres import PostgresJournal
 from gateway.web.answers import Problem
@@ -26,7 +26,7 @@ async def report_document(
     stored = await journal.current_report(standing.key, unit)
     if stored is None:
         raise Problem(404, "no_report", "no report of this unit is accepted yet")
-    previous = decode_report(stored.previous) if stored.previous is not None else None
+    previous = decode_stored(stored.previous) if stored.previous is not None else None
     released_at = stored.released_at
     receipt = Receipt(
         unit=unit,
@@ -37,7 +37,7 @@ async def report_document(
         accepted_at=stored.accepted_at,
         published_at=max(stored.accepted_at, released_at) if released_at is not None else None,
         warnings=tuple(
-            warnings_of(decode_report(stored.body), previous, standing.registry.units[unit].eligible)
+            warnings_of(decode_stored(stored.body), previous, standing.registry.units[unit].eligible)
         ),
     )
     document = outcome_document(receipt, rehearsal=standing.registry.rehearsal)

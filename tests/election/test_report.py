@@ -20,6 +20,7 @@ from gateway.election.report import (
     STATUSES,
     canonical,
     decode_report,
+    decode_stored,
     digest_of,
     figures_fell,
     next_chain,
@@ -124,6 +125,72 @@ def test_the_words_are_those_of_the_contract() -> None:
     """Statuses and reasons are part of what strangers program against."""
     assert STATUSES == makers.STATUSES
     assert REASONS == makers.REASONS
+
+
+# The record of a newer version --------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=100)
+@given(reports())
+def test_a_stored_report_is_read_as_at_the_door(report: dict[str, Any]) -> None:
+    """Of what this version knows, nothing is read in another way from the record."""
+    assert decode_stored(canonical(report)) == decode_report(canonical(report))
+
+
+NEWER: list[tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
+    ({"source": {"system": "x"}}, {}, ("member $.source",)),
+    ({"status": "audited"}, {"status": "audited"}, ("status audited",)),
+    ({"reason": "audit"}, {"reason": "audit"}, ("reason audit",)),
+    (
+        {"counts": {"advance": {**some_counts(P=7), "spoilt": [1]}}},
+        {"counts": {"advance": some_counts(P=7)}},
+        ("member $.counts.advance.spoilt",),
+    ),
+    ({"counts": {"postal": some_counts(Z=7)}}, {"counts": {"postal": some_counts(Z=7)}}, ()),
+]
+"""Members that a newer version may have written, what is read of them, and what of that is unknown."""
+
+
+@pytest.mark.parametrize(("members", "known", "unknown"), NEWER)
+def test_a_stored_report_of_a_newer_version_is_read_as_far_as_it_is_known(
+    members: dict[str, Any], known: dict[str, Any], unknown: tuple[str, ...]
+) -> None:
+    """Unknown members are left out and named; an unknown status or reason stays as sent. The door refuses both."""
+    body = canonical(a_report(**members))
+    stored = decode_stored(body)
+    found = msgspec.to_builtins(stored)
+    assert tuple(found.pop("unknown", ())) == unknown
+    assert found == a_report() | known
+    if unknown:
+        with pytest.raises(msgspec.ValidationError):
+            decode_report(body)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [{"revision": 0}, {"counts": []}, {"counts": {"advance": 7}}, {"status": 5}, {"counted_at": None}],
+)
+def test_what_breaks_the_contract_is_refused_in_the_record_too(members: dict[str, Any]) -> None:
+    """A newer version may add to a report; it may not change what version 1 of the contract requires."""
+    with pytest.raises(msgspec.ValidationError):
+        decode_stored(canonical(a_report(extra=1, **members)))
+    with pytest.raises(msgspec.ValidationError):
+        decode_stored(b"[1]")
+
+
+@pytest.mark.parametrize(("members", "_known", "_unknown"), NEWER)
+def test_a_report_is_compared_with_one_of_a_newer_version(
+    members: dict[str, Any], _known: object, _unknown: object
+) -> None:
+    """The warnings are those of what both have in common."""
+    before = decode_stored(canonical(a_report(**members)))
+    fewer = read(revision=2, counts={"advance": some_counts(P=6)}, status="counting")
+    warnings = warnings_of(fewer, before, None)
+    assert "figures_fell" in warnings
+    assert ("status_back" in warnings) is (before.status == "preliminary")
+    assert ("unchanged" in warnings_of(read(revision=2), before, None)) is (
+        (before.status, before.counts) == ("preliminary", read().counts)
+    )
 
 
 # Warnings ------------------------------------------------------------------------------------------------

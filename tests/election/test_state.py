@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gateway.election.report import Publication
-from gateway.election.state import CatchUp, Cursor, ElectionState, HistoryChanged
+from gateway.election.state import UNKNOWN_MAX, CatchUp, Cursor, ElectionState, HistoryChanged
 from gateway.wire.events import area_document
 from tests.election.makers import (
     BALLOTS,
@@ -369,3 +369,80 @@ def test_another_history_among_many_leaves_no_trace(data: st.DataObject) -> None
     for publication in record.publications[:good]:
         expected.apply(publication)
     assert whole(state) == whole(expected)
+
+
+# A record of a newer version.
+
+
+@st.composite
+def newer(draw: st.DrawFn, report: dict[str, Any]) -> dict[str, Any]:
+    """A report with some of what only a newer version knows."""
+    report = {**report, "counts": {category: dict(each) for category, each in report["counts"].items()}}
+    added = draw(st.sets(st.sampled_from(["member", "count", "status", "reason", "category", "party"])))
+    if "member" in added:
+        report["source"] = {"system": "x"}
+    if "status" in added:
+        report["status"] = "audited"
+    if "reason" in added:
+        report["reason"] = "audit"
+    for counts in report["counts"].values():
+        if "count" in added:
+            counts["spoilt"] = 3
+        if "party" in added:
+            counts["votes"] = {**counts["votes"], "new": draw(st.integers(0, 9))}
+    if "category" in added:
+        report["counts"]["postal"] = some_counts(new=draw(st.integers(0, 9)))
+    return report
+
+
+@given(data=st.data())
+@settings(deadline=None, max_examples=200)
+def test_unknown_content_changes_nothing_of_what_is_known(data: st.DataObject) -> None:
+    """One by one and many at once, the figures are those of the same reports without what is unknown."""
+    known, record = Record(), Record()
+    for revision in range(1, data.draw(st.integers(1, 12)) + 1):
+        report = data.draw(reports(revision=revision))
+        later = data.draw(newer(report))
+        record.write(later)
+        report = {**report, **{name: later[name] for name in ("status", "reason") if name in later}}
+        if report["status"] == "audited":
+            report["status"] = "unstated"
+        if report.get("reason") == "audit":
+            report["reason"] = "other"
+        known.write(report)
+    expected, one_by_one, at_once = (ElectionState(REGISTRY) for _ in range(3))
+    for publication in known.publications:
+        expected.apply(publication)
+    for publication in record.publications:
+        one_by_one.apply(publication)
+    middle = data.draw(st.integers(0, len(record.publications)))
+    catch_up(at_once, record.publications[:middle], record.publications[middle:])
+    assert whole(one_by_one) == whole(at_once)
+    documents = [
+        [area_document(state, area.index) for area in REGISTRY.areas] for state in (expected, at_once)
+    ]
+    assert documents[0] == documents[1]
+    assert at_once.chain == record.chains[-1]
+    assert not expected.layout.unknown
+
+
+def test_unknown_names_are_noted() -> None:
+    """Each once, by what it is, and not without end."""
+    record, state = Record(), ElectionState(REGISTRY)
+    counts = {"advance": {**some_counts(P=3, new=4), "spoilt": 1}, "postal": some_counts(P=1)}
+    for revision in (1, 2):
+        state.apply(
+            record.write(
+                a_report(revision=revision, status="audited", reason="audit", source="x", counts=counts)
+            )
+        )
+    assert state.layout.unknown == {
+        "member $.source",
+        "member $.counts.advance.spoilt",
+        "status audited",
+        "reason audit",
+        "category postal",
+        "party new",
+    }
+    state.apply(record.write(a_report(revision=3, counts={f"c{each}": some_counts() for each in range(200)})))
+    assert len(state.layout.unknown) == UNKNOWN_MAX

@@ -8,7 +8,13 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 import pytest
 
+from gateway.election.report import canonical, decode_stored
+from gateway.election.report import digest_of as digest_of_bytes
+from gateway.election.validation import ValidReport
 from gateway.generator import GeneratedElection
+from gateway.journal.connection import open_pool
+from gateway.journal.postgres import PostgresJournal
+from tests.journal.makers import append
 from tests.running import Gateway, Sender
 from tests.web.doors import (
     COUNTRY,
@@ -495,6 +501,34 @@ async def test_a_sender_reads_its_unit_s_report_and_receipt_back(
     assert answer.headers["Cache-Control"] == "private, no-store"
     assert answer.document == {"report": report, "receipt": receipts[1]}
     assert receipts[1]["warnings"] == ["figures_fell", "status_back"]
+
+
+async def test_a_report_that_a_newer_version_accepted_is_read_back_and_compared(
+    gateway: Gateway, http: aiohttp.ClientSession, local: Sender
+) -> None:
+    """It is shown as it is stored, and the next revision has its warnings; pushed here, it is refused."""
+    newer = a_report(votes=9, status="audited", source={"system": "x"})
+    newer["counts"]["election_day"]["spoilt"] = 3
+    newer["counts"]["postal"] = {"ballots": 4, "blank": 0, "rejected": 0, "votes": {"FL": 4}}
+    body = canonical(newer)
+    async with open_pool(gateway.database.url) as pool:
+        journal = PostgresJournal(pool)
+        row = await journal.election(local.election)
+        await append(
+            journal, row.key, row.version, ValidReport(decode_stored(body), body, digest_of_bytes(body))
+        )
+    url = local.url(f"/reports/{UNIT}")
+    answer = await ask(http, "GET", url, headers=local.headers)
+    assert answer.status == 200
+    assert body in answer.body
+    assert answer.document["receipt"]["digest"] == digest_of(newer)
+    refused = (await push(http, local, newer)).problem(422, "invalid_report")
+    assert {each["code"] for each in refused["violations"]} == {
+        "unknown_member", "unknown_status", "unknown_category",
+    }  # fmt: skip
+    (receipt,) = await pushed(http, local, a_report(revision=2, votes=5))
+    assert receipt["warnings"] == ["figures_fell"]
+    assert (await ask(http, "GET", url, headers=local.headers)).document["receipt"] == receipt
 
 
 async def test_a_sender_reads_nothing_of_others(
