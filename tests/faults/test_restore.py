@@ -36,17 +36,17 @@ OLDEST = Path("/usr/lib/postgresql/15/bin")
 
 NAMES, ARCHIVE, LOOK, BASE, VERIFY = (
     "Three names",
-    "Switch the archive on",
-    "See that it arrives",
+    "Enable archiving",
+    "Check that segments arrive",
     "Take a base backup",
     "Verify it",
 )
 POINT, ASIDE, IN_PLACE, OWN_LOG, STARTED = (
     "1. Choose the point",
-    "3. Stop Postgres, and put it aside",
+    "3. Stop Postgres and set it aside",
     "4. Put the base backup in its place",
-    "5. Only where Postgres died and its disk can be read",
-    "6. Start Postgres, and look",
+    "5. Only if Postgres crashed and its disk can be read",
+    "6. Start Postgres and check",
 )
 
 
