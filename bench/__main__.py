@@ -52,8 +52,8 @@ def list_() -> None:
     """Say which scenarios there are, which measurements, and which pairs of `peers`."""
     from bench.measure import MEASUREMENTS
     from bench.measure import about as about_measurement
-    from bench.peers import PAIRS, about
-    from bench.scenarios import names, scenario
+    from bench.measure.pairs import PAIRS, about
+    from bench.rehearse.scenarios import names, scenario
 
     for name in names():
         say(f"{name:18} {(scenario(name).__doc__ or '').strip().splitlines()[0].partition(': ')[2]}")
@@ -82,10 +82,10 @@ def run(
     tokens: _Tokens = None,
 ) -> None:
     """Play scenarios: a report of each, a verdict, and as exit status 0 for GO, 1 for NO GO, 3 for INVALID."""
-    from bench.play import play_all
-    from bench.report import told
-    from bench.scenarios import names
-    from bench.stage import Options
+    from bench.rehearse.play import play_all
+    from bench.rehearse.report import told
+    from bench.rehearse.scenarios import names
+    from bench.rehearse.stage import Options
 
     wanted = names() if scenarios == ["all"] else scenarios
     if unknown := [name for name in wanted if name not in names()]:
@@ -112,8 +112,8 @@ def capacity(
     data: _Data = None,
 ) -> None:
     """Find the highest rate and the most readers that hold the service levels here, and what gave out first."""
-    from bench.capacity import capacity as measure_capacity
-    from bench.stage import Options
+    from bench.rehearse.capacity import capacity as measure_capacity
+    from bench.rehearse.stage import Options
 
     def note(text: str) -> None:
         say(f"  {text}", err=True)
@@ -133,8 +133,8 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="page to write")] = None,
 ) -> None:
     """Show two runs side by side."""
-    from bench.report import compare as side_by_side
-    from bench.report import comparison_page, read
+    from bench.rehearse.report import compare as side_by_side
+    from bench.rehearse.report import comparison_page, read
 
     one, other = read(first), read(second)
     for row in side_by_side(one, other):
@@ -182,10 +182,10 @@ def peers(
     data: _Data = None,
 ) -> None:
     """Measure this gateway beside its peers, in turn, in one run; what is not here is left out by name."""
-    from bench.environment import machine
-    from bench.peers import PAIRS, RESULTS, measure_pairs
-    from bench.peers.figures import table
-    from bench.peers.options import Options
+    from bench.figures import table
+    from bench.load.environment import machine
+    from bench.measure.pairs import PAIRS, RESULTS, measure_pairs
+    from bench.measure.pairs.options import Options
 
     wanted = names or list(PAIRS)
     if unknown := [name for name in wanted if name not in PAIRS]:
@@ -197,7 +197,7 @@ def peers(
 
 
 def _levels(texts: list[str] | None) -> dict[str, float]:
-    from bench.run import read_level
+    from bench.rehearse.run import read_level
 
     try:
         return dict(read_level(text) for text in texts or ())
@@ -207,7 +207,7 @@ def _levels(texts: list[str] | None) -> dict[str, float]:
 
 
 def _where(push: str | None, feed: str | None, election: str | None, tokens: Path | None) -> Any:
-    from bench.play import Where
+    from bench.rehearse.play import Where
 
     if push is None and feed is None and election is None and tokens is None:
         return None

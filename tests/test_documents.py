@@ -35,7 +35,7 @@ def test_every_file_that_a_document_names_is_there(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_scenario_that_a_document_plays_is_there(document: Path) -> None:
-    from bench.scenarios import names
+    from bench.rehearse.scenarios import names
 
     for line in re.findall(r"bench run ([a-z -]+)", document.read_text()):
         scenarios = [word for word in line.split(" --")[0].split() if not word.startswith("-")]

@@ -11,10 +11,10 @@ from types import ModuleType
 import msgspec
 import uvloop
 
-from bench.environment import machine
+from bench.figures import Absent, Skipped
+from bench.load.environment import machine
 from bench.measure.options import Options
 from bench.measure.table import Measured, document, markdown
-from bench.peers.figures import Absent, Skipped
 from gateway.output import say
 
 MEASUREMENTS = (

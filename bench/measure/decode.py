@@ -5,7 +5,7 @@ import time
 
 import orjson
 
-from bench.local import election
+from bench.load.local import election
 from bench.measure.ceilings import orjson_us
 from bench.measure.options import Options
 from bench.measure.table import Beside, Measured, Row

@@ -4,8 +4,8 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from bench.local import Local
-from bench.target import Election
+from bench.load.local import Local
+from bench.load.target import Election
 from gateway.client.replay import rehearsal_of
 from gateway.client.schedule import as_fast_as_possible
 from gateway.election.registry import read_registry

@@ -6,12 +6,12 @@ municipalities share a token.
 
 from collections.abc import Sequence
 
-from bench.local import gateway
+from bench.load.delivery import one_at_a_time
+from bench.load.hub import feed_stand, valgnatt
+from bench.load.local import gateway
 from bench.measure.load import made, playing
 from bench.measure.options import Options
 from bench.measure.table import Beside, Measured, Row
-from bench.peers.delivery import one_at_a_time
-from bench.peers.hubs import feed_stand, valgnatt
 
 CROWDS = (100, 1_000, 10_000)
 SENDERS = 357

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bench.local import Local, election, gateway
+from bench.figures import Target
+from bench.load.audience import Told
+from bench.load.hub import feed_stand
+from bench.load.local import Local, election, gateway
 from bench.measure.load import Cpu, playing
 from bench.measure.options import Options
 from bench.measure.table import Measured, Row
-from bench.peers.audience import Told
-from bench.peers.figures import Target
-from bench.peers.hubs import feed_stand
 from gateway.dataset import DataSet
 
 RATE = 50.0

@@ -1,6 +1,6 @@
 """An election at a gateway of our own under load: lean generators around it, and one subscriber who keeps a copy.
 
-Reports are pushed by `bench.peers.pusher`, in a process of its own; a crowd of readers is `bench.peers.audience`. The
+Reports are pushed by `bench.load.pusher`, in a process of its own; a crowd of readers is `bench.load.audience`. The
 subscriber is the gateway's own client, in this process, which does little else; the judge looks at what it saw, at what
 senders were answered and at the public record.
 """
@@ -17,13 +17,13 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from bench.history import judged, stored_reports
-from bench.local import Local
-from bench.peers.ingest import pushing
-from bench.peers.processes import cpu_s
-from bench.peers.pusher import Answered, Order, Told
-from bench.plan import Planned, Planner
-from bench.target import Election, Target, rehearsal
+from bench.load.history import judged, stored_reports
+from bench.load.local import Local
+from bench.load.plan import Planned, Planner
+from bench.load.processes import cpu_s
+from bench.load.pusher import Answered, Order, Told
+from bench.load.pushing import pushing
+from bench.load.target import Election, Target, rehearsal
 from gateway.client.judge import Glimpse, Push, Stored, expected_digest, glimpse
 from gateway.client.publisher import Answer
 from gateway.client.replay import same_figures

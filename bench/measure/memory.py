@@ -2,13 +2,13 @@
 
 import asyncio
 
-from bench.local import election, gateway, resident_kb
+from bench.figures import Target
+from bench.load.hub import feed_stand
+from bench.load.local import election, gateway, resident_kb
+from bench.load.processes import kernel_socket_kb, pss_kb
 from bench.measure.load import playing
 from bench.measure.options import Options
 from bench.measure.table import Beside, Measured, Row
-from bench.peers.figures import Target
-from bench.peers.hubs import feed_stand
-from bench.peers.processes import kernel_socket_kb, pss_kb
 
 READERS = 8_000
 """So many that what the process had free before does not count for much."""

@@ -4,14 +4,14 @@ import time
 
 import msgspec
 
-from bench.local import Local, election, gateway
+from bench.figures import Target
+from bench.load.hub import feed_stand
+from bench.load.local import Local, election, gateway
+from bench.load.pusher import Told
 from bench.measure.filled import postgres_alone
 from bench.measure.load import Cpu, playing
 from bench.measure.options import Options
 from bench.measure.table import Beside, Measured, Row
-from bench.peers.figures import Target
-from bench.peers.hubs import feed_stand
-from bench.peers.pusher import Told
 from gateway.dataset import DataSet
 
 SUBSCRIBERS = 10

@@ -1,10 +1,10 @@
 """Peers: the pairs of `python -m bench peers`, a short turn each."""
 
+from bench.figures import Absent, Skipped
 from bench.measure.options import Options
+from bench.measure.pairs import PAIRS, module
+from bench.measure.pairs.options import Options as PeerOptions
 from bench.measure.table import Measured, Row
-from bench.peers import PAIRS, module
-from bench.peers.figures import Absent, Skipped
-from bench.peers.options import Options as PeerOptions
 
 
 async def measure(options: Options) -> Measured:

@@ -12,12 +12,12 @@ from contextlib import nullcontext
 import asyncpg
 import msgspec
 
-from bench.local import Local, election, gateway
+from bench.figures import Target
+from bench.load.hub import feed_stand
+from bench.load.local import Local, election, gateway
 from bench.measure.load import Play, playing
 from bench.measure.options import Options
 from bench.measure.table import Beside, Measured, Row
-from bench.peers.figures import Target
-from bench.peers.hubs import feed_stand
 
 READERS = 5_000
 MISSED = 50

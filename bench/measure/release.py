@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from bench.local import Local, election, gateway
+from bench.figures import Target
+from bench.load.hub import feed_stand
+from bench.load.local import Local, election, gateway
 from bench.measure.load import Play, playing
 from bench.measure.options import Options
 from bench.measure.table import Measured, Row
-from bench.peers.figures import Target
-from bench.peers.hubs import feed_stand
 from gateway.dataset import DataSet
 from gateway.journal.administration import administration
 

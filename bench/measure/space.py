@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from bench.local import Local, gateway, resident_kb
+from bench.load.local import Local, gateway, resident_kb
 from bench.measure.filled import fill
 from bench.measure.load import made
 from bench.measure.options import Options

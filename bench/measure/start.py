@@ -7,13 +7,13 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from bench.local import Local, gateway
+from bench.figures import Target
+from bench.load.local import Local, gateway
+from bench.load.processes import cpu_s
 from bench.measure.filled import fill
 from bench.measure.load import made
 from bench.measure.options import Options
 from bench.measure.table import Measured, Row
-from bench.peers.figures import Target
-from bench.peers.processes import cpu_s
 
 A_SCALE = 10_000
 """Reports that an election of Norway's size has at least."""

@@ -5,7 +5,7 @@ from typing import Self
 
 import msgspec
 
-from bench.peers.figures import Finding, Skipped, Target, number
+from bench.figures import Finding, Skipped, Target, number
 
 
 class Beside(msgspec.Struct, frozen=True):

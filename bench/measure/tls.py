@@ -5,19 +5,18 @@ import tempfile
 from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 
-from bench.local import Local, election, gateway
+from bench.figures import Absent, Pair, Skipped
+from bench.load.delivery import one_at_a_time
+from bench.load.hub import valgnatt
+from bench.load.local import Local, election, gateway
+from bench.load.processes import program
+from bench.load.supply import Supply, ground
 from bench.measure.latency import RATE, follow
 from bench.measure.night import SUBSCRIBERS, push_all
 from bench.measure.options import Options
+from bench.measure.pairs import requests
+from bench.measure.pairs.options import Options as PeerOptions
 from bench.measure.table import Beside, Measured, Row
-from bench.peers import requests
-from bench.peers.delivery import one_at_a_time
-from bench.peers.figures import Absent, Pair, Skipped
-from bench.peers.hubs import valgnatt
-from bench.peers.options import Options as PeerOptions
-from bench.peers.processes import program
-from bench.peers.supply import Supply, ground
-from bench.peers.wrk import HOW
 from gateway.dataset import DataSet
 
 CROWD = 1_000
@@ -82,7 +81,7 @@ class Sides:
 
     async def _requests(self, side: str, local: Local, seconds: float) -> None:
         try:
-            program("wrk", HOW)
+            requests.require_wrk()
         except Absent as absent:
             if side == TLS:
                 self.found.skipped.append(Skipped.of(absent))

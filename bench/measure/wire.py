@@ -11,10 +11,10 @@ from itertools import groupby
 
 import orjson
 
-from bench.local import election
+from bench.figures import Target
+from bench.load.local import election
 from bench.measure.options import Options
 from bench.measure.table import Beside, Measured, Row
-from bench.peers.figures import Target
 from gateway.dataset import DataSet
 from gateway.election.registry import Registry, read_registry
 from gateway.election.report import CHAIN_START, Publication, next_chain

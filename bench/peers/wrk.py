@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.peers.processes import end, program
+from bench.load.processes import end, program
 
 HOW = "apt-get install wrk"
 GRACE_S = 10.0

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from bench.figures import Finding, Series, Skipped, Target
 from bench.measure import MEASUREMENTS, about, measure_all, peers, table, write
 from bench.measure.load import Play
 from bench.measure.options import Options
 from bench.measure.table import Beside, Measured, Row, document, markdown
-from bench.peers.figures import Finding, Series, Skipped, Target
 
 SMOKE_S = 60
 

@@ -13,9 +13,8 @@ from aiohttp import WSMsgType, web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.peers import PAIRS, about, nats
-from bench.peers.figures import Absent, Finding, Pair, Series, Skipped, Target, document, ratio, table
-from bench.peers.frames import (
+from bench.figures import Absent, Finding, Pair, Series, Skipped, Target, document, ratio, table
+from bench.load.frames import (
     PING,
     TEXT,
     accepted_alone,
@@ -25,9 +24,11 @@ from bench.peers.frames import (
     report_frame,
     split,
 )
-from bench.peers.processes import cpu_s, program
-from bench.peers.rounds import Rounds, take_turns
-from bench.peers.supply import Supply
+from bench.load.processes import cpu_s, program
+from bench.load.supply import Supply
+from bench.measure.pairs import PAIRS, about
+from bench.measure.pairs.rounds import Rounds, take_turns
+from bench.peers import nats
 from bench.peers.wrk import Load, read_output, request, write_requests
 from gateway.dataset import DataSet
 from gateway.election.registry import read_registry
@@ -249,7 +250,7 @@ def test_the_supply_never_ends_and_every_report_of_it_is_good(data: Path) -> Non
 
 async def test_an_audience_covers_what_a_hub_sends_however_it_is_cut() -> None:
     """Two events in one piece count as two; half an event as none until it is whole."""
-    from bench.peers.hubs import stand
+    from bench.load.hub import stand
 
     told_port: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
 
@@ -337,10 +338,10 @@ def test_http_is_compared_and_nothing_is_lost(data: Path, tmp_path: Path) -> Non
 @pytest.mark.long
 async def test_reports_pushed_by_the_lean_generator_all_reach_the_journal(data: Path, tmp_path: Path) -> None:
     """One frame a write, several, and each when it is due."""
-    from bench.local import gateway
-    from bench.peers.ingest import pushing
-    from bench.peers.pusher import Order
-    from bench.peers.supply import faults_of, ground
+    from bench.load.local import gateway
+    from bench.load.pusher import Order
+    from bench.load.pushing import pushing
+    from bench.load.supply import faults_of, ground
 
     async with gateway(role="push") as local:
         held = await ground(local, Supply(DataSet.open(data)))
@@ -361,9 +362,10 @@ async def test_reports_pushed_by_the_lean_generator_all_reach_the_journal(data: 
 
 @pytest.mark.long
 async def test_a_hub_of_ours_and_nchan_deliver_every_change(tmp_path: Path) -> None:
-    from bench.local import gateway
-    from bench.peers.delivery import at_rate, one_at_a_time
-    from bench.peers.hubs import nchan, valgnatt
+    from bench.load.delivery import at_rate, one_at_a_time
+    from bench.load.hub import valgnatt
+    from bench.load.local import gateway
+    from bench.peers.nchan import nchan
 
     async def deliver(hub: object) -> AsyncIterator[str]:
         await hub.stand.connect(20)  # type: ignore[attr-defined]

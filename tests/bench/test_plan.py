@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from bench.plan import Planner
+from bench.load.plan import Planner
 from gateway.dataset import RecordedReport
 from gateway.generator import GeneratedElection
 

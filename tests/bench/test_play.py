@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.report import read
-from bench.scenarios import names, scenario
+from bench.rehearse.report import read
+from bench.rehearse.scenarios import names, scenario
 
 SMOKE_S = 150
 

@@ -7,10 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
 
-from bench.capacity import search
-from bench.crowd import rounded_us
-from bench.report import compare, page_of, read, told, verdict_of, write
-from bench.run import Histogram, Level, Run, judge_levels, over_time, per_second, queue_of, read_level
+from bench.load.crowd import rounded_us
+from bench.rehearse.capacity import search
+from bench.rehearse.report import compare, page_of, read, told, verdict_of, write
+from bench.rehearse.run import (
+    Histogram,
+    Level,
+    Run,
+    judge_levels,
+    over_time,
+    per_second,
+    queue_of,
+    read_level,
+)
 from gateway.client.judge import Broken
 from gateway.metrics import PushMetrics
 

@@ -1,0 +1,151 @@
+"""Offered load: requests at a rate, each sent once when it is due, and not again when it is turned away.
+
+What senders who keep to credit never do; it shows whether refusals stay cheap and what is accepted stays quick. The
+requests go out over raw connections, some of each sender, taken in turn as they are free.
+"""
+
+import asyncio
+import time
+from collections import deque
+from urllib.parse import urlsplit
+
+import msgspec
+
+from bench.load.plan import Planned, Planner
+from bench.load.senders import Sent
+from bench.load.target import Target
+from gateway.client.publisher import Answer
+
+CONNECTIONS = 900
+ANSWER_S = 40.0
+BATCH = 25
+"""Reports in one request: the generator has to offer ten times what is taken, on the same two cores."""
+
+
+class Offered(msgspec.Struct, frozen=True):
+    """What became of an offer."""
+
+    offered: int
+    accepted: int
+    accepted_per_s: float
+    turned_away_per_s: float
+    p99_s: float
+    """Of those accepted, from when they were due."""
+    lag_s: float
+    """By how much requests left late, 99 % of them by less: where no connection was free, or the generator is slow."""
+    unanswered: int
+
+
+class _Results(msgspec.Struct):
+    results: list[Answer]
+
+
+async def offer(target: Target, planner: Planner, rate: float, seconds: float, kept: list[Sent]) -> Offered:
+    """Offer `rate` reports a second, BATCH of one sender to a request; keep in `kept` what was answered.
+
+    Requests are written before and answers read after, so that the machine is the gateway's meanwhile.
+    """
+    requests = _requests(planner, rate, seconds)
+    due = deque(requests)
+    answered: list[tuple[_Request, float, float, float, int, bytes]] = []
+    unanswered = 0
+    start = time.monotonic()
+
+    async def connection() -> None:
+        nonlocal unanswered
+        caller = _Caller(target)
+        while due:
+            request = due.popleft()
+            left_s = start + request.due_s - time.monotonic()
+            if left_s > 0:
+                await asyncio.sleep(left_s)
+            sent_at = time.monotonic()
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    status, body = await caller.post(request.sender, request.body)
+            except (OSError, TimeoutError, asyncio.IncompleteReadError):
+                unanswered += len(request.reports)
+                caller.close()
+                continue
+            answered.append((request, sent_at, time.monotonic(), time.time(), status, body))
+        caller.close()
+
+    await asyncio.gather(*(connection() for _ in range(CONNECTIONS)))
+    found: list[Sent] = []
+    turned_away = 0
+    for request, _, at, wall, status, body in answered:
+        if status != 200:
+            turned_away += len(request.reports)
+            continue
+        results = msgspec.json.decode(body, type=_Results).results
+        for each, answer in zip(request.reports, results, strict=True):
+            turned_away += answer.outcome == "retry"
+            if answer.has_receipt:
+                found.append(Sent(each, start + request.due_s, at, wall, answer))
+    took_s = max(seconds, max((sent.answered_at for sent in found), default=start) - start)
+    kept += found
+    latencies = sorted(sent.answered_at - sent.due_at for sent in found)
+    lags = sorted(sent_at - start - request.due_s for request, sent_at, *_ in answered)
+    return Offered(
+        len(requests) * BATCH,
+        len(found),
+        len(found) / took_s,
+        turned_away / took_s,
+        latencies[int(len(latencies) * 0.99)] if latencies else float("inf"),
+        lags[int(len(lags) * 0.99)] if lags else float("inf"),
+        unanswered,
+    )
+
+
+class _Request(msgspec.Struct, frozen=True, gc=False):
+    due_s: float
+    """After the beginning."""
+    sender: str
+    reports: list[Planned]
+    body: bytes
+
+
+def _requests(planner: Planner, rate: float, seconds: float) -> list[_Request]:
+    senders = [sender for sender in planner.senders if len(planner.of(sender)) >= 1]
+    endless = {sender: planner.endless(planner.of(sender)) for sender in senders}
+    found = []
+    for place in range(max(1, round(rate * seconds / BATCH))):
+        sender = senders[place % len(senders)]
+        reports = [next(endless[sender]) for _ in range(BATCH)]
+        body = b"\n".join(each.body for each in reports)
+        found.append(_Request(place * BATCH / rate, sender, reports, body))
+    return found
+
+
+class _Caller:
+    """One connection that posts, opened when needed."""
+
+    def __init__(self, target: Target) -> None:
+        parts = urlsplit(target.push_url)
+        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
+        self._path = f"/v1/elections/{target.election}/reports"
+        self._tokens = target.tokens
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def post(self, sender: str, body: bytes) -> tuple[int, bytes]:
+        """Send a request and return status and body of its answer."""
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(self._host, self._port)
+        reader, writer = self._streams
+        head = (
+            f"POST {self._path} HTTP/1.1\r\nHost: {self._host}\r\nAuthorization: Bearer {self._tokens[sender]}\r\n"
+            f"Content-Type: application/x-ndjson\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        writer.write(head.encode() + body)
+        answer = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(answer.partition(b"content-length:")[2].split(b"\r\n", 1)[0])
+        content = await reader.readexactly(length)
+        if b"connection: close" in answer:
+            self.close()
+        return int(answer[9:12]), content
+
+    def close(self) -> None:
+        """Close it; the next request opens another."""
+        if self._streams is not None:
+            self._streams[1].transport.abort()
+            self._streams = None

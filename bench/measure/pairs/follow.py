@@ -1,0 +1,71 @@
+"""follow: changes a second to readers, beside FastAPI with sse-starlette and a queue a subscriber."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
+
+from bench.figures import Absent, Finding, Pair, Skipped
+from bench.load.delivery import at_rate
+from bench.load.hub import Hub, valgnatt
+from bench.load.local import Local, gateway
+from bench.measure.pairs.options import Options
+from bench.measure.pairs.rounds import Rounds, Turn, take_turns
+from bench.peers import fastapi
+
+READERS = 1_000
+PER = 100_000
+
+
+async def measure(options: Options) -> Pair:
+    """Measure the pair."""
+    async with AsyncExitStack() as stack:
+        local = await stack.enter_async_context(gateway(readers_max=100_000))
+        follow = Follow(options, local)
+        return await follow.measure()
+
+
+class Follow:
+    """The pair while it is measured. Each turn has a hub of its own, so that nobody inherits what lags behind."""
+
+    def __init__(self, options: Options, local: Local) -> None:
+        self._options = options
+        self._local = local
+        self._readers = options.readers or READERS
+        self._rounds = Rounds()
+        self._pair = Pair("follow")
+
+    async def measure(self) -> Pair:
+        """Give both their turns."""
+        sides: dict[str, Turn] = {"Valgnatt": partial(self._turn, partial(valgnatt, self._local))}
+        scratch = self._options.out / "peers"
+        try:
+            await fastapi.python_of(scratch)
+            sides["FastAPI"] = partial(self._turn, partial(fastapi.queue_a_subscriber, scratch))
+        except Absent as absent:
+            self._pair.skipped.append(Skipped.of(absent))
+        await take_turns(self._options.rounds, sides)
+        self._tell(list(sides))
+        return self._pair
+
+    async def _turn(self, opened: Callable[[], AbstractAsyncContextManager[Hub]]) -> None:
+        async with opened() as hub:
+            await hub.stand.connect(self._readers)
+            await hub.stand.wait(await hub.publish())
+            turn = await at_rate(hub, self._options.rate, self._options.seconds / 2)
+        rounds = self._rounds
+        rounds.add(f"{hub.name}, CPU", "µs a delivery", 1e6 * turn.cpu_s / max(1, turn.delivered))
+        rounds.add(f"{hub.name}, p50", "ms", 1000 * turn.told.p50_s)
+        rounds.add(f"{hub.name}, p99", "ms", 1000 * turn.told.p99_s)
+        rounds.add(f"{hub.name}, behind after the last", "s", turn.late_s)
+        rounds.add_cpu(hub.name, {"the audience": turn.told.cpu_s}, turn.delivered or 1, PER, "deliveries")
+        if shortfall := turn.shortfall(hub.name):
+            (self._pair.invalid if turn.told.lost else self._pair.notes).append(shortfall)
+
+    def _tell(self, sides: list[str]) -> None:
+        rounds, pair, shown = self._rounds, self._pair, []
+        load = f"{self._options.rate:g} changes/s to {self._readers} readers"
+        for key, what in (("CPU", "CPU of a delivery"), ("p99", "from publication to a reader, p99")):
+            ours, *others = [rounds[f"{side}, {key}"] for side in sides]
+            pair.findings.append(Finding(f"{load}: {what}", ours, others[0] if others else None))
+            shown += [ours, *others]
+        pair.figures = rounds.rest(*shown)

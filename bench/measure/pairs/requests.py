@@ -1,0 +1,108 @@
+"""http: durable reports/s, one report a request, beside a bare aiohttp handler; both loaded by wrk."""
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bench.figures import Absent, Finding, Pair, Skipped, Target
+from bench.load.local import Local, election, gateway
+from bench.load.processes import cpu_s, program
+from bench.load.supply import Ground, Supply, faults_of, ground
+from bench.measure.ceilings import bare_handler
+from bench.measure.pairs.options import Options
+from bench.measure.pairs.rounds import Rounds, Turn, take_turns
+from bench.peers.wrk import HOW, Load, request, write_requests, wrk
+
+CONNECTIONS = 64
+MOST_S = 25_000
+"""Requests a second that are prepared; nothing may be sent twice."""
+PER = 10_000
+OURS, BARE = "HTTP", "bare aiohttp handler"
+
+
+async def measure(options: Options) -> Pair:
+    """Measure the pair."""
+    pair = Pair("http")
+    try:
+        require_wrk()
+    except Absent as absent:
+        pair.skipped.append(Skipped.of(absent))
+        return pair
+    async with AsyncExitStack() as stack:
+        bare_url = await stack.enter_async_context(bare_handler())
+        supply = Supply(await stack.enter_async_context(election(options.data)))
+        local = await stack.enter_async_context(gateway(role="all" if options.feed else "push"))
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="valgnatt-peers-")))
+        await Requests(options, local, await ground(local, supply), scratch, pair).measure(bare_url)
+    return pair
+
+
+def require_wrk() -> None:
+    """Raise Absent where wrk is not installed."""
+    program("wrk", HOW)
+
+
+class Requests:
+    """The pair while it is measured."""
+
+    def __init__(self, options: Options, local: Local, ours: Ground, scratch: Path, pair: Pair) -> None:
+        self._options = options
+        self._local = local
+        self._ours = ours
+        self._file = scratch / "requests"
+        self._bare_file = scratch / "bare"
+        self._pair = pair
+        self._rounds = Rounds()
+        self._receipts = 0
+
+    async def measure(self, bare_url: str | None) -> None:
+        """Let both have their turns, with the same requests, or ours alone; and look at the journal."""
+        sides: dict[str, Turn] = {OURS: self._push}
+        if bare_url is not None:
+            sides[BARE] = partial(self._bare, bare_url)
+        await take_turns(self._options.rounds, sides)
+        under_way = self._options.rounds * CONNECTIONS
+        self._pair.invalid += await faults_of(self._ours, self._receipts, self._receipts + under_way)
+        rounds = self._rounds
+        what = f"durable reports/s, HTTP, one report a request, {CONNECTIONS} connections, one push process"
+        shown = [rounds[side] for side in sides]
+        beside = (shown[1], Target(0.45)) if bare_url is not None else (None, None)
+        self._pair.findings.append(Finding(what, shown[0], *beside))
+        self._pair.figures = rounds.rest(*shown)
+
+    async def _push(self) -> None:
+        local = self._local
+        bodies = self._ours.take(round(MOST_S * self._options.seconds))
+        path = f"/v1/elections/{self._ours.election}/reports"
+        self._write(self._file, local.push_url, path, bodies)
+        self._write(self._bare_file, local.push_url, "/", bodies)
+        pid = (await local.pids())["push-0"]
+        before = cpu_s(pid), cpu_s(local.postmaster)
+        load = await self._load(OURS, local.push_url, self._file)
+        taken = {"push process": cpu_s(pid) - before[0], "Postgres": cpu_s(local.postmaster) - before[1]}
+        self._rounds.add_cpu(OURS, taken, load.requests, PER, "reports")
+        self._receipts += load.requests - load.bad_statuses
+        if load.requests > len(bodies):
+            self._pair.invalid.append("HTTP: more requests than were prepared: some were sent twice")
+
+    async def _bare(self, url: str) -> None:
+        await self._load(BARE, url, self._bare_file)
+
+    def _write(self, file: Path, url: str, path: str, bodies: Sequence[bytes]) -> None:
+        host, tokens = urlsplit(url).netloc, self._ours.tokens
+        senders = len(tokens)
+        write_requests(
+            (request(host, path, body, tokens[place % senders]) for place, body in enumerate(bodies)), file
+        )
+
+    async def _load(self, side: str, url: str, file: Path) -> Load:
+        load = await wrk(url, file, connections=CONNECTIONS, seconds=self._options.seconds)
+        if load.bad_statuses or load.socket_errors:
+            self._pair.invalid.append(f"{side}: {load}")
+        self._rounds.add(side, "requests/s", load.requests_s)
+        self._rounds.add(f"{side}: time to answer, p50", "ms", 1000 * load.p50_s)
+        self._rounds.add(f"{side}: time to answer, p99", "ms", 1000 * load.p99_s)
+        return load

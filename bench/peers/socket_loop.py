@@ -1,0 +1,44 @@
+"""The ceiling of fan-out as a hub: `socket.send` in a loop."""
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from bench.load.hub import Hub, stand
+from bench.load.processes import end, pss_kb
+
+LOOP = (sys.executable, "-m", "bench.peers.loop_sender")
+
+
+@asynccontextmanager
+async def loop_of_sends(readers: int, size: int) -> AsyncIterator[Hub]:
+    """`socket.send` in a loop: the ceiling, with all its readers connected."""
+    process = await asyncio.create_subprocess_exec(*LOOP, str(size), stdin=PIPE, stdout=PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    to, of = process.stdin, process.stdout
+    number, taken_s = 0, 0.0
+
+    async def ask(words: str) -> float:
+        to.write(f"{words}\n".encode())
+        return float(await asyncio.wait_for(of.readline(), 60.0))
+
+    async def publish() -> int:
+        nonlocal number, taken_s
+        number += 1
+        taken_s = await ask("send")
+        return number
+
+    try:
+        port = int(await asyncio.wait_for(of.readline(), 20.0))
+        async with stand(port, "/", marker='data: {"sequence":') as audience:
+            accepting = asyncio.create_task(ask(f"accept {readers}"))
+            await audience.connect(readers)
+            taken_s = await accepting
+            yield Hub(
+                "`socket.send` in a loop", audience, publish, lambda: taken_s, lambda: pss_kb(process.pid)
+            )
+    finally:
+        await end(process)

@@ -1,0 +1,77 @@
+"""Play scenarios: each against a fresh election, with its report written and its verdict given."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from bench.load import local, target
+from bench.load.plan import Planner
+from bench.load.target import Target
+from bench.rehearse.run import DEFAULT_LEVELS, Run, judge_levels
+from bench.rehearse.scenarios import scenario
+from bench.rehearse.stage import Options, Stage, new_run
+from gateway.dataset import DataSet
+
+PASSED_S = -60.0
+"""Where a scenario says nothing else, the embargo has passed."""
+
+
+class Where(msgspec.Struct, frozen=True):
+    """A gateway that runs already."""
+
+    push_url: str
+    feed_url: str
+    election: str
+    tokens: Path
+
+
+@asynccontextmanager
+async def _target(
+    name: str, options: Options, dataset: DataSet, where: Where | None, knobs: Mapping[str, object]
+) -> AsyncIterator[Target]:
+    if where is not None:
+        yield await target.running(where.push_url, where.feed_url, where.election, where.tokens)
+        return
+    async with local.gateway(**knobs) as gateway:
+        publish_in_s = getattr(scenario(name), "publish_in_s", None)
+        ends_in_s = PASSED_S if publish_in_s is None else publish_in_s(options)
+        yield await target.rehearsal(gateway, dataset, ends_in_s)
+
+
+async def play(
+    name: str,
+    options: Options,
+    levels: Mapping[str, float],
+    *,
+    data: Path | None = None,
+    where: Where | None = None,
+    knobs: Mapping[str, object] | None = None,
+) -> Run:
+    """Play one scenario from its beginning to its verdict; `levels` go before its own and the default ones."""
+    module = scenario(name)
+    async with local.election(data) as dataset, _target(name, options, dataset, where, knobs or {}) as found:
+        planner = Planner(each for each in dataset.reports() if each.municipality in found.tokens)
+        run = new_run(name, (module.__doc__ or "").strip(), found, options)
+        stage = Stage(found, planner, options, run)
+        async with stage.open():
+            await module.play(stage)
+    run.verdict = judge_levels(run, {**DEFAULT_LEVELS, **stage.levels, **levels})
+    return run
+
+
+async def play_all(
+    names: Sequence[str], options: Options, levels: Mapping[str, float], out: Path, **how: object
+) -> list[Run]:
+    """Play some, one after the other, and write a report of each into `out`."""
+    from bench.rehearse.report import write
+
+    runs = []
+    for name in names:
+        run = await play(name, options, levels, **how)  # type: ignore[arg-type]
+        write(run, out)
+        runs.append(run)
+        await asyncio.sleep(0.5)
+    return runs

@@ -1,0 +1,10 @@
+"""Everyone at once: all municipalities finish in the same second, and each sends its whole count."""
+
+from bench.rehearse.stage import Stage
+
+
+async def play(stage: Stage) -> None:
+    await stage.readers(stage.options.readers, over_s=stage.options.readers / 500)
+    await stage.senders.open(stage.planner.senders)
+    stage.mark("everyone sends")
+    await stage.push(stage.planner.whole(within_s=1.0))

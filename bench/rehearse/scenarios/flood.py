@@ -1,0 +1,29 @@
+"""Flood: one municipality pushes as fast as it can over ten connections; the others notice nothing.
+
+The first part is without the flood, so that a quiet sender's latency can be seen side by side.
+"""
+
+import asyncio
+
+from bench.rehearse.stage import Stage
+
+CONNECTIONS = 10
+
+
+async def play(stage: Stage) -> None:
+    options = stage.options
+    planner = stage.planner
+    flooding = max(planner.senders, key=lambda sender: len(planner.of(sender)))
+    quiet = [unit for unit in planner.units if unit not in set(planner.of(flooding))]
+    before = await stage.push(planner.steady(options.rate, options.seconds, quiet))
+    await stage.answered()
+    stage.mark("flood")
+    flood = asyncio.create_task(
+        stage.senders.flood(flooding, planner.present(planner.of(flooding)), CONNECTIONS, options.seconds)
+    )
+    during = await stage.push(planner.steady(options.rate, options.seconds, quiet))
+    decided = await flood
+    await stage.answered()
+    stage.mark("flood ends")
+    stage.compare("quiet", before, during)
+    stage.run.figures["flood_decided_per_s"] = decided / options.seconds

@@ -1,0 +1,41 @@
+"""Overload: 1, 2, 5 and 10 times what the database can take, which is slowed to --rate; nothing collapses.
+
+The capacity is set by a commit that waits so long for each report, so that the figures are about the gateway and not
+about this machine. Only on a gateway of our own.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from bench.rehearse.stage import Stage
+
+FACTORS = (1, 2, 5, 10)
+
+
+async def play(stage: Stage) -> None:
+    async with stage.slow_commits(stage.options.rate):
+        await offer_each(stage, FACTORS)
+
+
+async def offer_each(stage: Stage, factors: Sequence[int]) -> None:
+    """Offer so many times --rate, one after the other, and compare what is taken of it."""
+    options = stage.options
+    stage.levels |= {"kept": 1 / 0.9, "worst_p99": 1.0}
+    of_what_came_again = 3600.0
+    stage.levels["receipt.p99"] = stage.levels["subscriber.p99"] = of_what_came_again
+    rates, latencies = [], []
+    for factor in factors:
+        stage.mark(f"{factor} x")
+        found = await stage.offer(factor * options.rate, options.seconds)
+        rates.append(found.accepted_per_s)
+        latencies.append(found.p99_s)
+        stage.run.figures[f"accepted_per_s_at_{factor}x"] = found.accepted_per_s
+        stage.run.figures[f"p99_s_at_{factor}x"] = found.p99_s
+        stage.run.figures[f"lag_s_at_{factor}x"] = found.lag_s
+        stage.run.figures[f"turned_away_per_s_at_{factor}x"] = found.turned_away_per_s
+        await asyncio.sleep(2.0)
+    best = max(rates)
+    stage.run.figures["kept"] = max(
+        min(best, factor * options.rate) / rate for factor, rate in zip(factors, rates, strict=True)
+    )
+    stage.run.figures["worst_p99"] = max(latencies)
