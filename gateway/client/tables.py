@@ -1,15 +1,12 @@
 """PURE: areas of the feed, and transfers, as tables in a terminal."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Annotated, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
-import msgspec
 from rich.table import Table
 
 from gateway.characters import printable
-
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+from gateway.wire.transfers import Moment, Transfer
 
 
 class Units(TypedDict):
@@ -36,32 +33,6 @@ class Area(TypedDict):
     counts: dict[str, Counts]
     corrections: NotRequired[int]
     published_at: Moment | None
-
-
-class Percentiles(TypedDict):
-    """How late counts are at one stage, in seconds."""
-
-    p99: float | None
-
-
-class Lag(TypedDict):
-    """How late counts are at the last stage, written to a reader."""
-
-    written: Percentiles
-
-
-class Transfer(TypedDict):
-    """Where the counts of one municipality are, as far as it is shown."""
-
-    name: str
-    units: int
-    reported: int
-    accepted: int
-    published: int
-    embargoed: int
-    oldest_unpublished_s: float | None
-    last_contact_at: Moment | None
-    lag_s: Lag | None
 
 
 LARGEST = 4
@@ -92,25 +63,33 @@ def area_table(above: Sequence[Area], below: Sequence[Area], late_s: Mapping[str
     return table
 
 
+LAG_CAPTION = "lag p99: 99 % of the reports were sent to the readers within this time after publication"
+
+
 def transfers_table(transfers: Sequence[Transfer], most: int) -> Table:
     """Return municipalities with their reports on the way, the ones that wait longest first."""
-    table = Table(expand=True, box=None, header_style="dim")
+    table = Table(
+        expand=True,
+        box=None,
+        header_style="dim",
+        caption=LAG_CAPTION,
+        caption_style="dim",
+        caption_justify="left",
+    )
     table.add_column("municipality")
     for name in ("units", "accepted", "published", "embargoed", "waits", "lag p99", "last contact"):
         table.add_column(name, justify="right")
     for each in by_waiting(transfers)[:most]:
-        waits = each["oldest_unpublished_s"]
+        waits = each.oldest_unpublished_s
         table.add_row(
-            printable(each["name"]),
-            f"{each['reported']}/{each['units']}",
-            spaced(each["accepted"]),
-            spaced(each["published"]),
-            spaced(each["embargoed"]),
+            printable(each.name),
+            f"{each.reported}/{each.units}",
+            spaced(each.accepted),
+            spaced(each.published),
+            spaced(each.embargoed),
             f"{waits:.1f} s" if waits is not None else "",
-            milliseconds(each["lag_s"]["written"]["p99"] if each["lag_s"] is not None else None),
-            f"{each['last_contact_at']:%Y-%m-%d %H:%M:%S}"
-            if each["last_contact_at"] is not None
-            else "never",
+            milliseconds(each.lag_s.written.p99 if each.lag_s is not None else None),
+            f"{each.last_contact_at:%Y-%m-%d %H:%M:%S}" if each.last_contact_at is not None else "never",
             style="bold red" if waits is not None and waits > LATE_S else "",
         )
     return table
@@ -122,20 +101,20 @@ LATE_S = 5.0
 
 def by_waiting(transfers: Sequence[Transfer]) -> list[Transfer]:
     """Return transfers, first the one whose oldest count waits longest, then by name."""
-    return sorted(transfers, key=lambda each: (-(each["oldest_unpublished_s"] or 0.0), str(each["name"])))
+    return sorted(transfers, key=lambda each: (-(each.oldest_unpublished_s or 0.0), str(each.name)))
 
 
 def state_of(transfers: Sequence[Transfer]) -> str:
     """Say in one sentence how the night stands."""
-    late = [each for each in by_waiting(transfers) if (each["oldest_unpublished_s"] or 0.0) > LATE_S]
-    embargoed = sum(each["embargoed"] for each in transfers)
-    reported = sum(each["reported"] for each in transfers)
-    units = sum(each["units"] for each in transfers)
+    late = [each for each in by_waiting(transfers) if (each.oldest_unpublished_s or 0.0) > LATE_S]
+    embargoed = sum(each.embargoed for each in transfers)
+    reported = sum(each.reported for each in transfers)
+    units = sum(each.units for each in transfers)
     if late:
         first = late[0]
         return (
-            f"{len(late)} of {len(transfers)} municipalities wait; longest {first['name']},"
-            f" {first['oldest_unpublished_s']:.0f} s."
+            f"{len(late)} of {len(transfers)} municipalities wait; longest {first.name},"
+            f" {first.oldest_unpublished_s:.0f} s."
         )
     if embargoed:
         return f"{spaced(embargoed)} reports wait for the end of the embargo."

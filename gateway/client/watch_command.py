@@ -14,10 +14,11 @@ from rich.text import Text
 from gateway.client.asking import asked
 from gateway.client.handing_in import registry_of
 from gateway.client.subscriber import Subscriber
-from gateway.client.tables import Area, Transfer, area_table, ballots, spaced, state_of, transfers_table
+from gateway.client.tables import Area, area_table, ballots, spaced, state_of, transfers_table
 from gateway.errors import GatewayError
 from gateway.output import say_json
 from gateway.terminal import Terminal
+from gateway.wire.transfers import PublicTransfers
 
 T = TypeVar("T")
 
@@ -33,10 +34,6 @@ class _Election(TypedDict):
 
 class _Elections(TypedDict):
     elections: list[_Election]
-
-
-class _Transfers(TypedDict):
-    transfers: list[Transfer]
 
 
 async def the_election(feed_url: str, election: str | None) -> str:
@@ -75,7 +72,7 @@ async def status(feed_url: str, election: str | None, *, as_json: bool) -> int:
     """Show the transfers in one look; return 1 where a count waits too long."""
     election = await the_election(feed_url, election)
     document = await _get(feed_url, f"/v1/elections/{election}/transfers")
-    transfers = _read(document, _Transfers, feed_url)["transfers"]
+    transfers = _read(document, PublicTransfers, feed_url).transfers
     if as_json:
         say_json(document)
     else:

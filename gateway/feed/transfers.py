@@ -6,10 +6,11 @@ Accepted, published, delivered; the age of the oldest that is not through; when 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gateway.election.registry import Registry
 from gateway.election.report import Publication
+from gateway.wire.transfers import Lag, Percentiles, Transfer
 
 _GROWTH = 1.25
 _FIRST_S = 0.0005
@@ -53,7 +54,7 @@ class Beyond(NamedTuple):
     last_accepted_at: datetime
 
 
-class _Transfer:
+class _Tally:
     __slots__ = ("lags", "last_accepted_at", "published", "reported", "units")
 
     def __init__(self) -> None:
@@ -61,9 +62,7 @@ class _Transfer:
         self.reported: set[str] = set()
         self.published = 0
         self.last_accepted_at: datetime | None = None
-        self.lags: dict[str, LagHistogram] = {
-            stage: LagHistogram() for stage in ("receipt", "applied", "written")
-        }
+        self.lags: dict[str, LagHistogram] = {stage: LagHistogram() for stage in Lag.__struct_fields__}
 
 
 class Transfers:
@@ -71,12 +70,12 @@ class Transfers:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._by_area: dict[str, _Transfer] = {}
+        self._by_area: dict[str, _Tally] = {}
         self._of_unit: dict[str, str] = {}
         for unit in registry.units.values():
             municipality = registry.municipality(unit).id
             self._of_unit[unit.id] = municipality
-            self._by_area.setdefault(municipality, _Transfer()).units += 1
+            self._by_area.setdefault(municipality, _Tally()).units += 1
 
     def __contains__(self, municipality: str) -> bool:
         return municipality in self._by_area
@@ -123,32 +122,34 @@ class Transfers:
         contacts: Mapping[str, datetime],
         now: datetime,
         only: str | None = None,
-    ) -> list[dict[str, Any]]:
-        """Return one document a municipality (or `only` one), in the order of the registry."""
+    ) -> list[Transfer]:
+        """Return the transfer of each municipality (or of `only` one), in the order of the registry."""
         found = [only] if only is not None else list(self._by_area)
         return [self._document(each, beyond.get(each), contacts, now) for each in found]
 
     def _document(
         self, municipality: str, beyond: Beyond | None, contacts: Mapping[str, datetime], now: datetime
-    ) -> dict[str, Any]:
+    ) -> Transfer:
         transfer = self._by_area[municipality]
         if beyond is not None and beyond.accepted <= transfer.published:
             beyond = None  # applied meanwhile
         last_accepted_at = beyond.last_accepted_at if beyond is not None else transfer.last_accepted_at
         waited = max(0.0, (now - beyond.oldest_published_at).total_seconds()) if beyond is not None else None
-        return {
-            "municipality": municipality,
-            "name": self._registry.by_id[municipality].name,
-            "units": transfer.units,
-            "reported": len(transfer.reported),
-            "accepted": beyond.accepted if beyond is not None else transfer.published,
-            "published": transfer.published,
-            "embargoed": 0,
-            "oldest_unpublished_s": waited,
-            "last_accepted_at": last_accepted_at,
-            "last_contact_at": contacts.get(municipality),
-            "lag_s": {
-                stage: {"p50": lag.percentile(0.5), "p99": lag.percentile(0.99)}
-                for stage, lag in transfer.lags.items()
-            },
-        }
+        return Transfer(
+            municipality=municipality,
+            name=self._registry.by_id[municipality].name,
+            units=transfer.units,
+            reported=len(transfer.reported),
+            accepted=beyond.accepted if beyond is not None else transfer.published,
+            published=transfer.published,
+            embargoed=0,
+            oldest_unpublished_s=waited,
+            last_accepted_at=last_accepted_at,
+            last_contact_at=contacts.get(municipality),
+            lag_s=Lag(
+                **{
+                    stage: Percentiles(lag.percentile(0.5), lag.percentile(0.99))
+                    for stage, lag in transfer.lags.items()
+                }
+            ),
+        )

@@ -38,6 +38,7 @@ from gateway.wire.events import (
     retry_event,
     to_json,
 )
+from gateway.wire.transfers import PublicTransfers, to_document
 
 AHEAD_S = 5.0
 """How long a reader that is ahead of this process waits for it."""
@@ -522,15 +523,15 @@ def _area_body(feed: ElectionFeed, area: Area, table: bool) -> Body:
 def _transfers_body(feed: ElectionFeed, only: str | None, now: datetime) -> Body:
     found = feed.transfers.documents(feed.beyond, feed.contacts, now, only)
     if only is not None:
-        return Body(to_json(found[0]), JSON, tag="")
-    document = {
-        "election": feed.id,
-        "rehearsal": feed.registry.rehearsal,
-        "sequence": feed.state.sequence,
-        "server_time": now,
-        "transfers": found,
-    }
-    return Body(to_json(document), JSON, tag="")
+        return Body(to_json(to_document(found[0])), JSON, tag="")
+    document = PublicTransfers(
+        election=feed.id,
+        rehearsal=feed.registry.rehearsal,
+        sequence=feed.state.sequence,
+        server_time=now,
+        transfers=found,
+    )
+    return Body(to_json(to_document(document)), JSON, tag="")
 
 
 async def _write(request: web.Request, response: web.StreamResponse, data: bytes) -> None:

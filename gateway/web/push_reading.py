@@ -1,6 +1,5 @@
 """What a sender may read back on the push door: its own reports and transfers, embargoed ones too."""
 
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -10,6 +9,7 @@ from gateway.election.report import decode_stored, warnings_of
 from gateway.journal.elections import Standing, Token
 from gateway.journal.postgres import PostgresJournal
 from gateway.web.answers import Problem
+from gateway.wire.transfers import OwnTransfers, Transfer, to_document
 
 
 async def report_document(
@@ -44,7 +44,7 @@ async def report_document(
     return {"report": orjson.Fragment(stored.body), "receipt": document}
 
 
-async def transfers_document(journal: PostgresJournal, standing: Standing, token: Token) -> dict[str, Any]:
+async def transfers_document(journal: PostgresJournal, standing: Standing, token: Token) -> Any:
     """Return where the counts of the token's own municipalities are. Raises JournalUnavailable.
 
     What a feed has applied is not known here: `oldest_unpublished_s` and `lag_s` are null.
@@ -54,37 +54,26 @@ async def transfers_document(journal: PostgresJournal, standing: Standing, token
     released, rows = await journal.transfers(standing.key, units)
     contacts = await journal.contacts(standing.key)
     by_unit = {row.unit: row for row in rows}
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, list[str]] = {}
     for unit, area in units.items():
-        municipality = registry.municipality(area)
-        entry = found.get(municipality.id)
-        if entry is None:
-            entry = found[municipality.id] = _nothing(
-                municipality.id, municipality.name, contacts.get(municipality.id)
+        found.setdefault(registry.municipality(area).id, []).append(unit)
+    transfers = []
+    for municipality, its_units in found.items():
+        reported = [by_unit[unit] for unit in its_units if unit in by_unit]
+        accepted = sum(row.accepted for row in reported)
+        transfers.append(
+            Transfer(
+                municipality=municipality,
+                name=registry.by_id[municipality].name,
+                units=len(its_units),
+                reported=len(reported),
+                accepted=accepted,
+                published=accepted if released else 0,
+                embargoed=0 if released else accepted,
+                oldest_unpublished_s=None,
+                last_accepted_at=max((row.last_accepted_at for row in reported), default=None),
+                last_contact_at=contacts.get(municipality),
+                lag_s=None,
             )
-        entry["units"] += 1
-        if row := by_unit.get(unit):
-            entry["reported"] += 1
-            entry["accepted"] += row.accepted
-            entry["published" if released else "embargoed"] += row.accepted
-            last = entry["last_accepted_at"]
-            entry["last_accepted_at"] = (
-                max(last, row.last_accepted_at) if last is not None else row.last_accepted_at
-            )
-    return {"election": registry.id, "rehearsal": registry.rehearsal, "transfers": list(found.values())}
-
-
-def _nothing(municipality: str, name: str, last_contact_at: datetime | None) -> dict[str, Any]:
-    return {
-        "municipality": municipality,
-        "name": name,
-        "units": 0,
-        "reported": 0,
-        "accepted": 0,
-        "published": 0,
-        "embargoed": 0,
-        "oldest_unpublished_s": None,
-        "last_accepted_at": None,
-        "last_contact_at": last_contact_at,
-        "lag_s": None,
-    }
+        )
+    return to_document(OwnTransfers(election=registry.id, rehearsal=registry.rehearsal, transfers=transfers))

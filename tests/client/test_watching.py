@@ -1,5 +1,6 @@
 """`valgnatt watch` and `valgnatt status`, against a real gateway."""
 
+import io
 import json
 import os
 import signal
@@ -11,10 +12,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from rich.console import Console
 
-from gateway.client.tables import state_of
+from gateway.client.asking import asked
+from gateway.client.tables import LAG_CAPTION, state_of, transfers_table
 from gateway.generator import GeneratedElection
 from gateway.journal.embedded import EmbeddedPostgres
+from gateway.wire.transfers import Lag, Percentiles, Transfer
 from tests.running import Gateway, served
 from tests.web.conftest import make_database
 from tests.web.doors import COUNTRY, a_registry, a_report, shown
@@ -96,11 +100,43 @@ def test_what_is_not_there_is_said_in_a_line(gateway: Gateway, election: str) ->
         assert len(complaint.splitlines()) == 1
 
 
-def a_transfer(name: str, **members: Any) -> dict[str, Any]:
-    return {
-        "name": name, "units": 10, "reported": 4, "accepted": 4, "published": 4, "embargoed": 0,
-        "oldest_unpublished_s": None, **members,
-    }  # fmt: skip
+def a_transfer(name: str, **members: Any) -> Transfer:
+    return Transfer(
+        **{
+            "municipality": "0301", "name": name, "units": 10, "reported": 4, "accepted": 4, "published": 4,
+            "embargoed": 0, "oldest_unpublished_s": None, "last_accepted_at": None, "last_contact_at": None,
+            "lag_s": None, **members,
+        }
+    )  # fmt: skip
+
+
+async def test_status_shows_the_p99_of_the_lag_to_readers(gateway: Gateway, election: str) -> None:
+    """It is that of the stage `written` in the real document, in milliseconds, with what it means below the table."""
+    async with aiohttp.ClientSession() as http:
+        document = await asked(http, f"{gateway.feed_url}/v1/elections/{election}/transfers")
+    (p99,) = (
+        each["lag_s"]["written"]["p99"] for each in document["transfers"] if each["municipality"] == "0604"
+    )
+    assert p99 is not None
+    with command(gateway, "status", "--election", election) as process:
+        said, complaint = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, complaint
+    rows = [line for line in said.splitlines() if f"{1000 * p99:.0f} ms" in line]
+    assert len(rows) == 1
+    assert "lag p99" in said
+    assert LAG_CAPTION in said
+
+
+def test_the_table_shows_each_municipality_s_own_lag() -> None:
+    """Nothing where nothing was measured, as on the push door and before the first publication."""
+    lags = [Percentiles(0.001, p99) for p99 in (0.0471, 0.0591, 0.0723)]
+    measured = a_transfer("Oslo", lag_s=Lag(*lags))
+    nothing = a_transfer("Bergen", lag_s=Lag(*[Percentiles(None, None)] * 3))
+    console = Console(width=120, file=io.StringIO())
+    console.print(transfers_table([measured, nothing, a_transfer("Voss")], 10))
+    rows = {line.split()[0]: line for line in console.file.getvalue().splitlines()}  # type: ignore[attr-defined]
+    assert "72 ms" in rows["Oslo"]
+    assert " ms" not in rows["Bergen"] + rows["Voss"]
 
 
 def test_the_night_is_told_in_a_sentence() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.feed.transfers import Beyond, LagHistogram, Transfers
+from gateway.wire.transfers import Percentiles, to_document
 from tests.election.makers import REGISTRY, Record, a_report
 
 AT = datetime(2025, 9, 8, 19, 0, tzinfo=UTC)
@@ -81,8 +82,9 @@ def test_a_municipality_is_told_from_push_to_reader() -> None:
     transfers.written([first, second], second.published_at + timedelta(seconds=3))
     beyond = {"a-1": Beyond(5, AT + timedelta(seconds=5), AT + timedelta(seconds=8))}
     (told,) = transfers.documents(beyond, {"a-1": AT}, AT + timedelta(seconds=9), only="a-1")
-    lags = told.pop("lag_s")
-    assert told == {
+    document = to_document(told)
+    lags = document.pop("lag_s")
+    assert document == {
         "municipality": "a-1",
         "name": "A, 1",
         "units": 2,
@@ -106,21 +108,22 @@ def test_history_is_late_for_nobody() -> None:
     publication = msgspec.structs.replace(publication, received_at=AT - timedelta(seconds=2), accepted_at=AT)
     transfers.applied(publication, None)
     (told,) = transfers.documents({}, {}, AT + timedelta(hours=9), only="a-1")
-    assert told["published"] == 1
-    assert told["lag_s"]["applied"] == told["lag_s"]["written"] == {"p50": None, "p99": None}
-    assert told["lag_s"]["receipt"]["p50"] == pytest.approx(2.25, rel=0.25)
+    assert told.published == 1
+    assert told.lag_s is not None
+    assert told.lag_s.applied == told.lag_s.written == Percentiles(None, None)
+    assert told.lag_s.receipt.p50 == pytest.approx(2.25, rel=0.25)
 
 
 def test_every_unit_has_a_municipality_that_answers_for_it() -> None:
     """Before the night all of them are told, in the order of the registry, with nothing on the way."""
     transfers = Transfers(REGISTRY)
     documents = transfers.documents({}, {}, AT)
-    assert {document["municipality"]: document["units"] for document in documents} == {
+    assert {document.municipality: document.units for document in documents} == {
         "a-1": 2, "a-2": 1, "b": 1, "b-1": 2
     }  # fmt: skip
-    assert [document["municipality"] for document in documents] == ["a-2", "b", "a-1", "b-1"]
-    assert all(document["accepted"] == document["published"] == 0 for document in documents)
-    assert all(document["oldest_unpublished_s"] is None for document in documents)
+    assert [document.municipality for document in documents] == ["a-2", "b", "a-1", "b-1"]
+    assert all(document.accepted == document.published == 0 for document in documents)
+    assert all(document.oldest_unpublished_s is None for document in documents)
     assert transfers.municipality_of("b-1-x-1") == "b-1"
     assert "b-1" in transfers
     assert "b-1-x" not in transfers
@@ -130,4 +133,4 @@ def test_clocks_that_disagree_give_no_negative_age() -> None:
     """What is published in another machine's future is as old as nothing."""
     beyond = {"b": Beyond(1, AT + timedelta(seconds=5), AT)}
     (told,) = Transfers(REGISTRY).documents(beyond, {}, AT, only="b")
-    assert told["oldest_unpublished_s"] == 0.0
+    assert told.oldest_unpublished_s == 0.0

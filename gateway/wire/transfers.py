@@ -1,0 +1,72 @@
+"""PURE: where the counts of each municipality are, as both doors write it and `valgnatt status` reads it.
+
+Members are written in the order given here. A time is UTC; a member that ends in `_s` is in seconds.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Percentiles(msgspec.Struct, frozen=True):
+    """How long a stage took, in seconds; null before anything was measured."""
+
+    p50: float | None
+    p99: float | None
+
+
+class Lag(msgspec.Struct, frozen=True):
+    """How long reports took, by stage."""
+
+    receipt: Percentiles
+    """From the report read by the push door to its acceptance."""
+    applied: Percentiles
+    """From publication to applied by this feed process."""
+    written: Percentiles
+    """From publication to written to the readers' sockets."""
+
+
+class Transfer(msgspec.Struct, frozen=True):
+    """Where the counts of one municipality are. `accepted`, `published` and `embargoed` count reports."""
+
+    municipality: str
+    name: str
+    units: int
+    reported: int
+    """How many units have a report."""
+    accepted: int
+    published: int
+    embargoed: int
+    oldest_unpublished_s: float | None
+    """Age of the oldest report that is accepted and not published; always None on the push door."""
+    last_accepted_at: Moment | None
+    last_contact_at: Moment | None
+    lag_s: Lag | None
+    """None on the push door."""
+
+
+class OwnTransfers(msgspec.Struct, frozen=True):
+    """What the push door returns: the municipalities of one token."""
+
+    election: str
+    rehearsal: bool
+    transfers: list[Transfer]
+
+
+class PublicTransfers(msgspec.Struct, frozen=True):
+    """What the feed door returns: every municipality."""
+
+    election: str
+    rehearsal: bool
+    sequence: int
+    """Of the last publication that this feed process has applied."""
+    server_time: Moment
+    transfers: list[Transfer]
+
+
+def to_document(value: msgspec.Struct) -> Any:
+    """Return one of these as what `to_json` writes."""
+    return msgspec.to_builtins(value, builtin_types=(datetime,))
