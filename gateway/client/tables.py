@@ -6,7 +6,7 @@ from typing import NotRequired, TypedDict
 from rich.table import Table
 
 from gateway.characters import printable
-from gateway.wire.transfers import Moment, Transfer
+from gateway.wire.transfers import Moment, PublicTransfers, by_waiting, is_late
 
 
 class Units(TypedDict):
@@ -66,7 +66,7 @@ def area_table(above: Sequence[Area], below: Sequence[Area], late_s: Mapping[str
 LAG_CAPTION = "lag p99: 99 % of the reports were sent to the readers within this time after publication"
 
 
-def transfers_table(transfers: Sequence[Transfer], most: int) -> Table:
+def transfers_table(document: PublicTransfers, most: int) -> Table:
     """Return municipalities with their reports on the way, the ones that wait longest first."""
     table = Table(
         expand=True,
@@ -79,7 +79,7 @@ def transfers_table(transfers: Sequence[Transfer], most: int) -> Table:
     table.add_column("municipality")
     for name in ("units", "accepted", "published", "embargoed", "waits", "lag p99", "last contact"):
         table.add_column(name, justify="right")
-    for each in by_waiting(transfers)[:most]:
+    for each in by_waiting(document.transfers)[:most]:
         waits = each.oldest_unpublished_s
         table.add_row(
             printable(each.name),
@@ -90,23 +90,14 @@ def transfers_table(transfers: Sequence[Transfer], most: int) -> Table:
             f"{waits:.1f} s" if waits is not None else "",
             milliseconds(each.lag_s.written.p99 if each.lag_s is not None else None),
             f"{each.last_contact_at:%Y-%m-%d %H:%M:%S}" if each.last_contact_at is not None else "never",
-            style="bold red" if waits is not None and waits > LATE_S else "",
+            style="bold red" if is_late(each, document.late_after_s) else "",
         )
     return table
 
 
-LATE_S = 5.0
-"""An accepted count that is not public after so long is late."""
-
-
-def by_waiting(transfers: Sequence[Transfer]) -> list[Transfer]:
-    """Return transfers, first the one whose oldest count waits longest, then by name."""
-    return sorted(transfers, key=lambda each: (-(each.oldest_unpublished_s or 0.0), str(each.name)))
-
-
-def state_of(transfers: Sequence[Transfer]) -> str:
-    """Say in one sentence how the night stands."""
-    late = [each for each in by_waiting(transfers) if (each.oldest_unpublished_s or 0.0) > LATE_S]
+def state_of(document: PublicTransfers) -> str:
+    """Return the state of all transfers as a sentence. For a decision, use `PublicTransfers.late`."""
+    transfers, late = document.transfers, document.late
     embargoed = sum(each.embargoed for each in transfers)
     reported = sum(each.reported for each in transfers)
     units = sum(each.units for each in transfers)

@@ -69,17 +69,17 @@ async def watch(feed_url: str, election: str | None, area: str | None, *, as_jso
 
 
 async def status(feed_url: str, election: str | None, *, as_json: bool) -> int:
-    """Show the transfers in one look; return 1 where a count waits too long."""
+    """Show the transfers in one look; return 1 if a report is late."""
     election = await the_election(feed_url, election)
     document = await _get(feed_url, f"/v1/elections/{election}/transfers")
-    transfers = _read(document, PublicTransfers, feed_url).transfers
+    transfers = _read(document, PublicTransfers, feed_url)
     if as_json:
         say_json(document)
     else:
         console = Terminal()
         console.say(state_of(transfers), "bold")
         console.print(transfers_table(transfers, ROWS_MAX))
-    return 1 if "municipalities wait" in state_of(transfers) else 0
+    return 1 if transfers.late else 0
 
 
 async def _lines(subscriber: Subscriber) -> None:

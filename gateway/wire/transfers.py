@@ -3,10 +3,14 @@
 Members are written in the order given here. A time is UTC; a member that ends in `_s` is in seconds.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
+
+LATE_AFTER_S = 5.0
+"""A report is late when it has been accepted for longer than this and is not published."""
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -65,6 +69,23 @@ class PublicTransfers(msgspec.Struct, frozen=True):
     """Of the last publication that this feed process has applied."""
     server_time: Moment
     transfers: list[Transfer]
+    late_after_s: float = LATE_AFTER_S
+    """The threshold for lateness, for all who show these; an older gateway does not send it."""
+
+    @property
+    def late(self) -> list[Transfer]:
+        """The municipalities with a late report, the one that waits longest first."""
+        return [each for each in by_waiting(self.transfers) if is_late(each, self.late_after_s)]
+
+
+def is_late(transfer: Transfer, late_after_s: float) -> bool:
+    """Whether the oldest report of a municipality is late."""
+    return transfer.oldest_unpublished_s is not None and transfer.oldest_unpublished_s > late_after_s
+
+
+def by_waiting(transfers: Iterable[Transfer]) -> list[Transfer]:
+    """Return transfers, first the one whose oldest report waits longest, then by name."""
+    return sorted(transfers, key=lambda each: (-(each.oldest_unpublished_s or 0.0), each.name))
 
 
 def to_document(value: msgspec.Struct) -> Any:

@@ -8,17 +8,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from rich.console import Console
 
+from gateway.client import watch_command
 from gateway.client.asking import asked
 from gateway.client.tables import LAG_CAPTION, state_of, transfers_table
 from gateway.generator import GeneratedElection
 from gateway.journal.embedded import EmbeddedPostgres
-from gateway.wire.transfers import Lag, Percentiles, Transfer
+from gateway.wire.transfers import Lag, Percentiles, PublicTransfers, Transfer
 from tests.running import Gateway, served
 from tests.web.conftest import make_database
 from tests.web.doors import COUNTRY, a_registry, a_report, shown
@@ -133,16 +137,60 @@ def test_the_table_shows_each_municipality_s_own_lag() -> None:
     measured = a_transfer("Oslo", lag_s=Lag(*lags))
     nothing = a_transfer("Bergen", lag_s=Lag(*[Percentiles(None, None)] * 3))
     console = Console(width=120, file=io.StringIO())
-    console.print(transfers_table([measured, nothing, a_transfer("Voss")], 10))
+    console.print(transfers_table(document_of(measured, nothing, a_transfer("Voss")), 10))
     rows = {line.split()[0]: line for line in console.file.getvalue().splitlines()}  # type: ignore[attr-defined]
     assert "72 ms" in rows["Oslo"]
     assert " ms" not in rows["Bergen"] + rows["Voss"]
 
 
+def document_of(*transfers: Transfer, **members: Any) -> PublicTransfers:
+    return PublicTransfers("e", False, 7, datetime(2025, 9, 8, 19, tzinfo=UTC), list(transfers), **members)
+
+
 def test_the_night_is_told_in_a_sentence() -> None:
     """What waits too long comes first, then what waits for its time."""
     good = a_transfer("Bergen")
-    assert state_of([good, good]) == "Everything that came in is through: 8 of 20 units have reported."
-    assert state_of([good, a_transfer("Oslo", embargoed=3)]) == "3 reports wait for the end of the embargo."
+    through = "Everything that came in is through: 8 of 20 units have reported."
+    assert state_of(document_of(good, good)) == through
+    embargoed = a_transfer("Oslo", embargoed=3)
+    assert state_of(document_of(good, embargoed)) == "3 reports wait for the end of the embargo."
     late = a_transfer("Oslo", oldest_unpublished_s=34.2, embargoed=3)
-    assert state_of([good, late]) == "1 of 2 municipalities wait; longest Oslo, 34 s."
+    assert state_of(document_of(good, late)) == "1 of 2 municipalities wait; longest Oslo, 34 s."
+
+
+@pytest.mark.parametrize(
+    ("oldest_s", "late_after_s", "status"),
+    [
+        (None, 5.0, 0),
+        (4.9, 5.0, 0),
+        (5.0, 5.0, 0),
+        (5.1, 5.0, 1),
+        (3.0, 2.0, 1),
+        (34.0, 60.0, 0),
+        (5.1, None, 1),
+    ],
+)
+async def test_the_exit_status_is_by_the_threshold_that_the_gateway_serves(
+    gateway: Gateway,
+    election: str,
+    monkeypatch: pytest.MonkeyPatch,
+    oldest_s: float | None,
+    late_after_s: float | None,
+    status: int,
+) -> None:
+    """Whatever the sentence is; an older gateway, which serves no threshold, has that of this version."""
+    async with aiohttp.ClientSession() as http:
+        document = await asked(http, f"{gateway.feed_url}/v1/elections/{election}/transfers")
+    assert document.pop("late_after_s") == 5.0
+    if late_after_s is not None:
+        document["late_after_s"] = late_after_s
+    document["transfers"][0]["oldest_unpublished_s"] = oldest_s
+
+    async def transfers(_: web.Request) -> web.Response:
+        return web.json_response(document)
+
+    monkeypatch.setattr(watch_command, "state_of", lambda _: "any sentence: 7 of 7 municipalities wait")
+    application = web.Application()
+    application.router.add_get(f"/v1/elections/{election}/transfers", transfers)
+    async with TestServer(application) as server:
+        assert await watch_command.status(str(server.make_url("/")), election, as_json=False) == status

@@ -4,7 +4,6 @@ import { h, text } from "./dom.js";
 import { age, duration, number, t } from "./format.js";
 
 const SLOW_S = 1;
-const LATE_S = 5;
 
 const name = {
   title: "colName",
@@ -62,7 +61,7 @@ function lag(title, part, kind) {
 }
 
 /** For everyone's table. */
-export const listColumns = (clock) => [
+export const listColumns = (clock, lateAfterS) => [
   name,
   toCome,
   figure("colAccepted", "accepted", "slim"),
@@ -75,8 +74,8 @@ export const listColumns = (clock) => [
     draw(cell, row) {
       const s = row.oldest_unpublished_s;
       text(cell, s === null ? "–" : duration(s));
-      cell.classList.toggle("slow", s !== null && s >= SLOW_S && s < LATE_S);
-      cell.classList.toggle("late", s !== null && s >= LATE_S);
+      cell.classList.toggle("slow", s !== null && s >= SLOW_S && s <= lateAfterS());
+      cell.classList.toggle("late", s !== null && s > lateAfterS());
     },
   },
   contact(clock),

@@ -16,7 +16,6 @@ import { heard, listColumns } from "./transfer_columns.js";
 
 const EACH_MS = 1000;
 const RECENT_MS = 600_000;
-const LATE_S = 2;
 const STALE_MS = 5000;
 
 class Transfers {
@@ -32,7 +31,7 @@ class Transfers {
     this.places = new Places(found.registry, (id) => this.feed.copy.get(id));
     this.totals = ["accepted", "published", "delivered", "waiting", "units"].map((name) => new Figure(name));
     byId("totals").replaceChildren(...this.totals.map((figure) => figure.element));
-    this.table = new LiveTable(byId("list"), listColumns(this.clock), { sort: 5, falling: true });
+    this.table = new LiveTable(byId("list"), listColumns(this.clock, () => this.#lateAfterS), { sort: 5, falling: true });
     this.strip = new Strip(byId("strip"), byId("strip-legend"));
     this.own = new Own(found.id, this.clock, () => this.draw());
     this.feed = new Feed(address(found.id, "/feed?levels=municipality"), this.clock, {
@@ -44,6 +43,11 @@ class Transfers {
     document.addEventListener("visibilitychange", () => document.hidden || this.ask());
     setInterval(() => document.hidden || this.ask(), EACH_MS);
     this.ask();
+  }
+
+  /** How old an accepted report may be that is not published; older ones are late. */
+  get #lateAfterS() {
+    return this.#document.late_after_s;
   }
 
   /** What came over the feed, and how long it took from its publication to here. */
@@ -132,7 +136,7 @@ class Transfers {
     if (quietMs > STALE_MS) return ["bad", t("sentenceUnknown")(time(this.#answeredAt))];
     if (!this.election.released_at) return this.#embargoed();
     const late = rows.filter(
-      (row) => row.accepted > row.published && (row.oldest_unpublished_s ?? 0) >= LATE_S,
+      (row) => row.accepted > row.published && (row.oldest_unpublished_s ?? 0) > this.#lateAfterS,
     );
     if (late.length) {
       late.sort((x, y) => y.oldest_unpublished_s - x.oldest_unpublished_s);
