@@ -31,7 +31,11 @@ class Transfers {
     this.places = new Places(found.registry, (id) => this.feed.copy.get(id));
     this.totals = ["accepted", "published", "delivered", "waiting", "units"].map((name) => new Figure(name));
     byId("totals").replaceChildren(...this.totals.map((figure) => figure.element));
-    this.table = new LiveTable(byId("list"), listColumns(this.clock, () => this.#lateAfterS), { sort: 5, falling: true });
+    this.table = new LiveTable(
+      byId("list"),
+      listColumns(this.clock, () => this.#lateAfterS),
+      { sort: 5, falling: true },
+    );
     this.strip = new Strip(byId("strip"), byId("strip-legend"));
     this.own = new Own(found.id, this.clock, () => this.draw());
     this.feed = new Feed(address(found.id, "/feed?levels=municipality"), this.clock, {
