@@ -182,7 +182,7 @@ def peers(
     data: _Data = None,
 ) -> None:
     """Measure this gateway beside its peers, in turn, in one run; what is not here is left out by name."""
-    from bench.figures import table
+    from bench.figures import compared_table
     from bench.load.environment import machine
     from bench.measure.pairs import PAIRS, RESULTS, measure_pairs
     from bench.measure.pairs.options import Options
@@ -192,7 +192,7 @@ def peers(
         _mistake(f"no pair {', '.join(unknown)}; there are {', '.join(PAIRS)}")
     options = Options(rounds, seconds, reports, readers, burst, rate, feed, data, out)
     found = measure_pairs(wanted, options)
-    say(f"\n{machine()}\n\n{table(found)}\n\n{out / RESULTS}")
+    say(f"\n{machine()}\n\n{compared_table(found)}\n\n{out / RESULTS}")
     sys.exit(INVALID if any(pair.invalid for pair in found) else 0)
 
 

@@ -1,15 +1,70 @@
-"""PURE: what a comparison found: rounds of each side, the ratio of their medians, and the table they are shown in."""
+"""PURE: figures with their targets, the ceiling or peer measured in the same run, percentiles, tables and documents.
+
+A measurement returns a `Result`; its rows are shown by `measured_table` or, beside peers, by `compared_table`.
+"""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Self
 
 import msgspec
+from hdrh.histogram import HdrHistogram
+
+HISTOGRAM_US = (1, 600_000_000, 3)
+"""Range in microseconds, and significant digits."""
 
 
-class Absent(Exception):
-    """A peer that cannot be had here: its name, why, and how to have it."""
+class Histogram:
+    """Latencies that can be merged over processes. Source: HdrHistogram, G. Tene."""
+
+    def __init__(self) -> None:
+        self._counts = HdrHistogram(*HISTOGRAM_US)
+
+    def add(self, seconds: float) -> None:
+        """Add one latency; values outside HISTOGRAM_US count as its nearest end."""
+        self.add_us(round(seconds * 1e6), 1)
+
+    def add_all(self, values: Iterable[float]) -> Self:
+        """Add latencies in seconds."""
+        for value in values:
+            self.add(value)
+        return self
+
+    def add_counts(self, counts: Mapping[int, int]) -> Self:
+        """Add what another process counted: microseconds → number of latencies."""
+        for value, count in counts.items():
+            self.add_us(value, count)
+        return self
+
+    def add_us(self, value: int, count: int) -> None:
+        """Add a latency in microseconds, `count` times."""
+        lowest, highest, _ = HISTOGRAM_US
+        self._counts.record_value(min(highest, max(lowest, value)), count)
+
+    def __len__(self) -> int:
+        return int(self._counts.get_total_count())
+
+    def at(self, percentile: float) -> float:
+        """Return a percentile in seconds; 0.0 if the histogram is empty."""
+        return float(self._counts.get_value_at_percentile(percentile)) / 1e6
+
+    def summary(self) -> dict[str, float]:
+        """Return the count, percentiles and the maximum, in seconds; nothing if the histogram is empty."""
+        if not len(self):
+            return {}
+        return {
+            "count": len(self), "p50": self.at(50), "p90": self.at(90), "p99": self.at(99), "p999": self.at(99.9),
+            "max": float(self._counts.get_max_value()) / 1e6,
+        }  # fmt: skip
+
+    def encoded(self) -> str:
+        """Return the histogram in HdrHistogram's compressed format, base64."""
+        return bytes(self._counts.encode()).decode()
+
+
+class Unavailable(Exception):
+    """A program or peer that this machine does not have: its name, the reason, and how to install it."""
 
     def __init__(self, name: str, why: str, how: str) -> None:
         super().__init__(f"{name}: {why}; {how}")
@@ -17,38 +72,43 @@ class Absent(Exception):
 
 
 class Skipped(msgspec.Struct, frozen=True):
-    """A peer that was left out."""
+    """What a measurement left out, because it was unavailable."""
 
     name: str
     why: str
     how: str
 
     @classmethod
-    def of(cls, absent: Absent) -> Self:
-        """Make one of the reason."""
-        return cls(absent.name, absent.why, absent.how)
+    def of(cls, error: Unavailable) -> Self:
+        """Return what to report for an unavailable peer."""
+        return cls(error.name, error.why, error.how)
 
 
 class Series(msgspec.Struct, frozen=True):
-    """What one side showed, round by round."""
+    """One value per round."""
 
     name: str
     unit: str
     rounds: Sequence[float]
 
+    @classmethod
+    def single(cls, name: str, value: float, unit: str) -> Self:
+        """Return the series of a figure that is measured once."""
+        return cls(name, unit, (value,))
+
     @property
     def median(self) -> float:
-        """The middle round."""
+        """Median over the rounds."""
         return statistics.median(self.rounds)
 
-    def told(self) -> str:
-        """Return median, spread and unit."""
+    def text(self) -> str:
+        """Return median, spread over the rounds, and unit."""
         spread = f" ({number(min(self.rounds))}-{number(max(self.rounds))})" if len(self.rounds) > 1 else ""
         return f"{number(self.median)}{spread} {self.unit}"
 
 
 class Ratio(msgspec.Struct, frozen=True):
-    """One side to the other: of the medians, and of the rounds that followed each other."""
+    """Ratio of two series: of the medians, and the least and the largest of any round."""
 
     times: float
     least: float
@@ -56,7 +116,7 @@ class Ratio(msgspec.Struct, frozen=True):
 
 
 def ratio(one: Series, other: Series) -> Ratio:
-    """Compare two sides that had their turns alternately."""
+    """Compare two series whose rounds alternated."""
     of_rounds = [_quotient(a, b) for a, b in zip(one.rounds, other.rounds, strict=False)]
     return Ratio(_quotient(one.median, other.median), min(of_rounds), max(of_rounds))
 
@@ -66,112 +126,223 @@ def _quotient(one: float, other: float) -> float:
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What a figure has to be: at least, or at most, so much."""
+    """A limit for a figure: the least that is required, or with `most` the largest that is allowed."""
 
     limit: float
     aim: float | None = None
     most: bool = False
 
-    def told(self, *, as_ratio: bool) -> str:
-        """Return it as a person reads it."""
+    def text(self, *, as_ratio: bool) -> str:
+        """Return the target for display."""
         sign = "≤" if self.most else "≥"
-        aim = "" if self.aim is None else f", aim {_shown(self.aim, as_ratio)}"
-        return f"{sign} {_shown(self.limit, as_ratio)}{aim}"
+        aim = "" if self.aim is None else f", aim {_limit(self.aim, as_ratio)}"
+        return f"{sign} {_limit(self.limit, as_ratio)}{aim}"
 
-    def held(self, value: float) -> bool:
-        """Whether a figure is good enough."""
+    def is_reached(self, value: float) -> bool:
+        """Return whether a value is within the limit."""
         return value <= self.limit if self.most else value >= self.limit
 
 
-class Finding(msgspec.Struct, frozen=True):
-    """A line of the table: a figure of ours, one of a peer beside it, and what was wanted.
-
-    With a peer beside it the target is about the ratio, else about the figure.
-    """
+class Row(msgspec.Struct, frozen=True):
+    """One figure, what did the same work in the same run, and a target."""
 
     what: str
     ours: Series
-    peer: Series | None = None
+    beside: Series | None = None
+    """A ceiling, a peer, or the same thing under other conditions."""
     target: Target | None = None
+    """None: the figure is printed only."""
+    of_ratio: bool = False
+    """Whether the target applies to the ratio to `beside`, not to the figure."""
+    command: str = ""
+    """What measures this row alone, if that is not the command of the whole result."""
+
+    @classmethod
+    def single(
+        cls,
+        what: str,
+        value: float,
+        unit: str,
+        target: Target | None = None,
+        beside: Series | None = None,
+        *,
+        of_ratio: bool = False,
+    ) -> Self:
+        """Return the row of a figure that is measured once."""
+        return cls(what, Series.single(what, value, unit), beside, target, of_ratio)
+
+    @classmethod
+    def compared(
+        cls, what: str, ours: Series, peer: Series | None = None, target: Target | None = None
+    ) -> Self:
+        """Return a row whose target applies to the ratio if there is a peer, else to the figure."""
+        return cls(what, ours, peer, target, peer is not None)
 
     @property
     def ratio(self) -> Ratio | None:
-        """Ours to the peer's."""
-        return ratio(self.ours, self.peer) if self.peer is not None else None
+        """Ratio to what is beside it."""
+        return ratio(self.ours, self.beside) if self.beside is not None else None
 
     @property
-    def held(self) -> bool | None:
-        """Whether the target was reached; None without one. It is not, beside a peer that showed nothing."""
+    def reached(self) -> bool | None:
+        """Whether the target was reached; None without a target. A ratio to zero reaches none."""
         if self.target is None:
             return None
         found = self.ratio
-        if found is not None and not isfinite(found.times):
-            return False
-        return self.target.held(found.times if found is not None else self.ours.median)
+        if not self.of_ratio or found is None:
+            return self.target.is_reached(self.ours.median)
+        return isfinite(found.times) and self.target.is_reached(found.times)
 
 
-class Pair(msgspec.Struct):
-    """All that one pair found."""
+class Result(msgspec.Struct):
+    """Everything that one measurement found."""
 
     name: str
-    findings: list[Finding] = []
+    rows: list[Row] = []
     figures: list[Series] = []
-    """What else was seen, without a target."""
-    skipped: list[Skipped] = []
+    """Further figures, without targets."""
     notes: list[str] = []
+    skipped: list[Skipped] = []
     invalid: list[str] = []
-    """Why figures say nothing."""
+    """Why the figures are meaningless, for example because a report was lost."""
+    seconds: float = 0.0
+    """Duration of the measurement."""
+    command: str = ""
+    """What measures this alone."""
 
 
-def document(pair: Pair) -> dict[str, object]:
-    """Return a pair as it is kept, with what follows from its figures."""
-    found: dict[str, object] = msgspec.to_builtins(pair)
-    found["findings"] = [
+def measured_document(result: Result) -> dict[str, object]:
+    """Return a result as it is stored in `measured.json`."""
+    rows = [
         {
-            **msgspec.to_builtins(each),
-            "medians": [each.ours.median, each.peer.median if each.peer is not None else None],
-            "ratio": msgspec.to_builtins(each.ratio),
-            "reached": each.held,
+            "what": row.what,
+            "value": row.ours.median,
+            "unit": row.ours.unit,
+            "target": msgspec.to_builtins(row.target),
+            "beside": _single(row.beside),
+            "of_ratio": row.of_ratio,
+            "command": row.command,
+            "ratio": row.ratio.times if row.ratio is not None else None,
+            "reached": row.reached,
         }
-        for each in pair.findings
+        for row in result.rows
     ]
-    return found
+    return {
+        "name": result.name,
+        "rows": rows,
+        "notes": result.notes,
+        "skipped": msgspec.to_builtins(result.skipped),
+        "invalid": result.invalid,
+        "seconds": result.seconds,
+        "command": result.command,
+    }
 
 
-def table(pairs: Sequence[Pair]) -> str:
-    """Return what was found as a table in Markdown, with what was left out below it."""
-    lines = [
-        "| what | Valgnatt | beside it | ratio (rounds) | target | reached |",
-        "| --- | --- | --- | --- | --- | --- |",
+def _single(series: Series | None) -> dict[str, object] | None:
+    if series is None:
+        return None
+    return {"name": series.name, "value": series.median, "unit": series.unit}
+
+
+def compared_document(result: Result) -> dict[str, object]:
+    """Return a result as it is stored in `peers.json`."""
+    findings = [
+        {
+            "what": row.what,
+            "ours": msgspec.to_builtins(row.ours),
+            "peer": msgspec.to_builtins(row.beside),
+            "target": msgspec.to_builtins(row.target),
+            "medians": [row.ours.median, row.beside.median if row.beside is not None else None],
+            "ratio": msgspec.to_builtins(row.ratio),
+            "reached": row.reached,
+        }
+        for row in result.rows
     ]
-    lines += [_line(finding) for pair in pairs for finding in pair.findings]
-    for pair in pairs:
-        lines += [f"\n{pair.name}: INVALID: {reason}" for reason in pair.invalid]
-        lines += [f"\n{pair.name}: without {each.name}: {each.why}; {each.how}" for each in pair.skipped]
-        lines += [f"\n{pair.name}: {note}" for note in pair.notes]
-        if pair.figures:
-            lines += ["", *(f"- {pair.name}: {each.name}: {each.told()}" for each in pair.figures)]
-    return "\n".join(lines)
+    return {
+        "name": result.name,
+        "findings": findings,
+        "figures": msgspec.to_builtins(result.figures),
+        "skipped": msgspec.to_builtins(result.skipped),
+        "notes": result.notes,
+        "invalid": result.invalid,
+    }
 
 
-def _line(finding: Finding) -> str:
-    found = finding.ratio
-    beside = f"{finding.peer.name}: {finding.peer.told()}" if finding.peer is not None else ""
-    compared = ""
-    if found is not None:
-        spread = "" if found.least == found.most else f" ({found.least:.3g}-{found.most:.3g})"
-        compared = f"{found.times:.3g} ×{spread}"
-    target = finding.target.told(as_ratio=found is not None) if finding.target is not None else ""
-    reached = {None: "", True: "yes", False: "NO"}[finding.held]
-    return f"| {finding.what} | {finding.ours.told()} | {beside} | {compared} | {target} | {reached} |"
+Columns = Mapping[str, Callable[[Row, str], str]]
+"""Heading → the cell of a row, given the command of its result."""
 
 
-def _shown(value: float, as_ratio: bool) -> str:
+def measured_table(results: Sequence[Result]) -> str:
+    """Return what was measured as Markdown, with notes and durations below the table."""
+    took = ", ".join(f"{each.name} {each.seconds:.0f} s" for each in results)
+    total = sum(each.seconds for each in results)
+    return f"{_table(results, _MEASURED)}\n\nMeasuring took {total:.0f} s: {took}."
+
+
+def compared_table(results: Sequence[Result]) -> str:
+    """Return comparisons with peers as Markdown, with notes and further figures below the table."""
+    return _table(results, _COMPARED)
+
+
+def _table(results: Sequence[Result], columns: Columns) -> str:
+    lines = [_line(columns), _line("---" for _ in columns)]
+    lines += [
+        _line(cell(row, each.command) for cell in columns.values()) for each in results for row in each.rows
+    ]
+    for each in results:
+        lines += [f"\n{each.name}: INVALID: {reason}" for reason in each.invalid]
+        lines += [f"\n{each.name}: without {left.name}: {left.why}; {left.how}" for left in each.skipped]
+    below = [f"- {each.name}: {note}" for each in results for note in each.notes]
+    below += [f"- {each.name}: {series.name}: {series.text()}" for each in results for series in each.figures]
+    return "\n".join([*lines, *(["", *below] if below else [])])
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _measured_target(row: Row, _: str) -> str:
+    reached = {None: "printed only", True: "yes", False: "**NO**"}[row.reached]
+    return f"{row.target.text(as_ratio=row.of_ratio)}: {reached}" if row.target is not None else reached
+
+
+def _measured_beside(row: Row, _: str) -> str:
+    if row.beside is None or row.ratio is None:
+        return ""
+    return f"{row.beside.name}: {row.beside.text()} ({row.ratio.times:.3g} ×)"
+
+
+def _compared_ratio(row: Row, _: str) -> str:
+    found = row.ratio
+    if found is None:
+        return ""
+    spread = "" if found.least == found.most else f" ({found.least:.3g}-{found.most:.3g})"
+    return f"{found.times:.3g} ×{spread}"
+
+
+_MEASURED: Columns = {
+    "what": lambda row, _: row.what,
+    "measured": lambda row, _: row.ours.text(),
+    "target": _measured_target,
+    "ceiling or peer in the same run": _measured_beside,
+    "command": lambda row, command: f"`{row.command or command}`",
+}
+_COMPARED: Columns = {
+    "what": lambda row, _: row.what,
+    "Valgnatt": lambda row, _: row.ours.text(),
+    "beside it": lambda row, _: f"{row.beside.name}: {row.beside.text()}" if row.beside is not None else "",
+    "ratio (rounds)": _compared_ratio,
+    "target": lambda row, _: row.target.text(as_ratio=row.of_ratio) if row.target is not None else "",
+    "reached": lambda row, _: {None: "", True: "yes", False: "NO"}[row.reached],
+}
+
+
+def _limit(value: float, as_ratio: bool) -> str:
     return f"{value:g} ×" if as_ratio else number(value)
 
 
 def number(value: float) -> str:
-    """Return a figure as a person reads it."""
+    """Return a figure for display, such as 12 345, 12.3 or 1.23."""
     if abs(value) >= 100:
         return f"{value:,.0f}".replace(",", " ")
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

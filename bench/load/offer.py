@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from bench.figures import Histogram
 from bench.load.plan import Planned, Planner
 from bench.load.senders import Sent
 from bench.load.target import Target
@@ -84,15 +85,15 @@ async def offer(target: Target, planner: Planner, rate: float, seconds: float, k
                 found.append(Sent(each, start + request.due_s, at, wall, answer))
     took_s = max(seconds, max((sent.answered_at for sent in found), default=start) - start)
     kept += found
-    latencies = sorted(sent.answered_at - sent.due_at for sent in found)
-    lags = sorted(sent_at - start - request.due_s for request, sent_at, *_ in answered)
+    latencies = Histogram().add_all(sent.answered_at - sent.due_at for sent in found)
+    lags = Histogram().add_all(sent_at - start - request.due_s for request, sent_at, *_ in answered)
     return Offered(
         len(requests) * BATCH,
         len(found),
         len(found) / took_s,
         turned_away / took_s,
-        latencies[int(len(latencies) * 0.99)] if latencies else float("inf"),
-        lags[int(len(lags) * 0.99)] if lags else float("inf"),
+        latencies.at(99) if found else float("inf"),
+        lags.at(99) if answered else float("inf"),
         unanswered,
     )
 

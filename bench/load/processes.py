@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bench.figures import Absent
+from bench.figures import Unavailable
 
 START_S = 20.0
 END_S = 5.0
@@ -19,11 +19,11 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def program(name: str, how: str) -> str:
-    """Return the path of a program: beside this Python, in PATH or in /usr/sbin. Raises Absent."""
+    """Return the path of a program: beside this Python, in PATH or in /usr/sbin. Raises Unavailable."""
     beside = Path(sys.executable).parent
     path = shutil.which(name, path=f"{beside}:{os.environ.get('PATH', os.defpath)}:/usr/sbin")
     if path is None:
-        raise Absent(name, "not found in PATH", how)
+        raise Unavailable(name, "not found in PATH", how)
     return path
 
 
@@ -46,7 +46,7 @@ async def running(
         ends = time.monotonic() + START_S
         while not _listens(port):
             if process.returncode is not None or time.monotonic() > ends:
-                raise Absent(name, f"did not start: {_last_words(log)}", f"see {log}")
+                raise Unavailable(name, f"did not start: {_last_words(log)}", f"see {log}")
             await asyncio.sleep(0.05)
         yield process
     finally:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from bench.figures import Histogram
 from bench.load.frames import (
     CLOSE,
     PING,
@@ -203,17 +204,16 @@ class Pusher:
             self._send_when_due(started, ends)
         else:
             self._send_as_taken(ends)
-        self._latencies.sort()
-        self._late.sort()
+        latencies = Histogram().add_all(self._latencies)
         return Told(
             reports=self._reports,
             outcomes=dict(self._outcomes),
             seconds=self._last_at - started,
             cpu_s=time.process_time() - cpu,
             retried=self._retried,
-            p50_s=_at(self._latencies, 0.5),
-            p99_s=_at(self._latencies, 0.99),
-            late_p99_s=_at(self._late, 0.99),
+            p50_s=latencies.at(50),
+            p99_s=latencies.at(99),
+            late_p99_s=Histogram().add_all(self._late).at(99),
             unanswered=self._missing,
             started_at=started_at,
         )
@@ -335,10 +335,6 @@ def _connected(order: Order, token: str) -> tuple[socket.socket, bytes]:
         raise Refused(f"no WebSocket: {head[:60].decode(errors='replace')}")
     found.setblocking(False)
     return found, rest
-
-
-def _at(ordered: Sequence[float], part: float) -> float:
-    return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0
 
 
 def main() -> None:

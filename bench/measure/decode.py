@@ -5,24 +5,24 @@ import time
 
 import orjson
 
+from bench.figures import Result, Row, Series
 from bench.load.local import election
 from bench.measure.ceilings import orjson_us
 from bench.measure.options import Options
-from bench.measure.table import Beside, Measured, Row
 from gateway.election.registry import read_registry
 from gateway.election.validation import Scope, Validator, ValidReport
 
 TURNS = 5
 
 
-async def measure(options: Options) -> Measured:
+async def measure(options: Options) -> Result:
     """Check every report of the election, some times over, and take the best turn of each side."""
     async with election(options.data) as dataset:
         registry = read_registry(dataset.registry)
         bodies = [orjson.dumps(recorded.report) for recorded in dataset.reports()]
     validator, scope = Validator(registry), Scope(registry, frozenset({registry.root.id}))
     best_us, ceiling_us = float("inf"), float("inf")
-    found = Measured("decode")
+    found = Result("decode")
     thresholds = gc.get_threshold()
     gc.set_threshold(20_000, 20, 50)  # as in a push process
     try:
@@ -35,6 +35,6 @@ async def measure(options: Options) -> Measured:
                 found.invalid.append(f"{len(bodies) - good} reports of the data set are refused")
     finally:
         gc.set_threshold(*thresholds)
-    beside = Beside("orjson alone", ceiling_us, "µs")
-    found.rows.append(Row("decode, validate, digest a report", best_us, "µs", None, beside))
+    beside = Series.single("orjson alone", ceiling_us, "µs")
+    found.rows.append(Row.single("decode, validate, digest a report", best_us, "µs", None, beside))
     return found

@@ -6,12 +6,12 @@ municipalities share a token.
 
 from collections.abc import Sequence
 
+from bench.figures import Result, Row, Series
 from bench.load.delivery import one_at_a_time
 from bench.load.hub import feed_stand, valgnatt
 from bench.load.local import gateway
 from bench.measure.load import made, playing
 from bench.measure.options import Options
-from bench.measure.table import Beside, Measured, Row
 
 CROWDS = (100, 1_000, 10_000)
 SENDERS = 357
@@ -22,9 +22,9 @@ JUDGED_MAX = 20_000
 """Reports of a history that the judge looks at, who takes his time."""
 
 
-async def measure(options: Options) -> Measured:
+async def measure(options: Options) -> Result:
     """Measure growing elections, each in a gateway of its own, then growing crowds."""
-    found = Measured("growth")
+    found = Result("growth")
     by_process: dict[str, list[tuple[float, float]]] = {}
     for scale in options.scales:
         for process, cost_us in (await _report_us(scale, found)).items():
@@ -36,7 +36,7 @@ async def measure(options: Options) -> Measured:
     return found
 
 
-async def _report_us(scale: float, found: Measured) -> dict[str, float]:
+async def _report_us(scale: float, found: Result) -> dict[str, float]:
     """Push a made-up election at once to a subscriber who keeps a copy and one who does not."""
     election = made(scale)
     judged = len(election) <= JUDGED_MAX
@@ -62,7 +62,7 @@ async def _report_us(scale: float, found: Measured) -> dict[str, float]:
     return {process: 1e6 * seconds / len(plan) for process, seconds in taken.items()}
 
 
-async def _delivery_us(options: Options, found: Measured) -> list[tuple[float, float]]:
+async def _delivery_us(options: Options, found: Result) -> list[tuple[float, float]]:
     """Have growing crowds follow one change at a time."""
     costs: list[tuple[float, float]] = []
     async with gateway(readers_max=100_000) as local, valgnatt(local) as hub:
@@ -78,14 +78,14 @@ async def _delivery_us(options: Options, found: Measured) -> list[tuple[float, f
     return costs
 
 
-def _tell(found: Measured, what: str, size: str, costs: Sequence[tuple[float, float]]) -> None:
+def _tell(found: Result, what: str, size: str, costs: Sequence[tuple[float, float]]) -> None:
     """Add a row for each size, beside the smallest, and say whether it is flat."""
     smallest, least_us = costs[0]
-    beside = Beside(size.format(smallest), least_us, "µs")
+    beside = Series.single(size.format(smallest), least_us, "µs")
     rows = [
-        Row(f"{what}, {size.format(each)}", cost_us, "µs", None, beside if each != smallest else None)
+        Row.single(f"{what}, {size.format(each)}", cost_us, "µs", None, beside if each != smallest else None)
         for each, cost_us in costs
     ]
     found.rows += rows
-    most = max((row.ratio for row in rows if row.ratio is not None), default=1.0)
+    most = max((row.ratio.times for row in rows if row.ratio is not None), default=1.0)
     found.notes.append(f"{what}: {'flat' if most <= FLAT else 'NOT flat'} within {FLAT:g} × ({most:.2f} ×)")

@@ -1,6 +1,6 @@
 """Latency: from commit to socket, 50 reports a second to crowds who follow the default selection.
 
-They ask for gzip, as browsers do. Open model: reports leave when they are due. Measured is how long after
+They ask for gzip, as browsers do. Open model: reports leave when they are due. Result is how long after
 `published_at`, the time of the commit, a reader's process had read a block: of the newest publication in it, which is
 what a block tells, and then of every one, which is longer where several came while readers were still being written to.
 """
@@ -9,13 +9,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bench.figures import Target
+from bench.figures import Result, Row, Target
 from bench.load.audience import Told
 from bench.load.hub import feed_stand
 from bench.load.local import Local, election, gateway
 from bench.measure.load import Cpu, playing
 from bench.measure.options import Options
-from bench.measure.table import Measured, Row
 from gateway.dataset import DataSet
 
 RATE = 50.0
@@ -81,16 +80,16 @@ def rows(each: Followed) -> list[Row]:
     what = f"commit → subscriber's socket, {RATE:g} reports/s, {crowd} readers"
     targets = [Target(limit, most=True) for limit in limits] if limits is not None else [None, None]
     return [
-        Row(f"{what}: newest of each block, p50", 1000 * each.told.p50_s, "ms", targets[0]),
-        Row(f"{what}: newest of each block, p99", 1000 * each.told.p99_s, "ms", targets[1]),
-        Row(f"{what}: every publication, p50", 1000 * each.weighed.p50_s, "ms"),
-        Row(f"{what}: every publication, p99", 1000 * each.weighed.p99_s, "ms"),
+        Row.single(f"{what}: newest of each block, p50", 1000 * each.told.p50_s, "ms", targets[0]),
+        Row.single(f"{what}: newest of each block, p99", 1000 * each.told.p99_s, "ms", targets[1]),
+        Row.single(f"{what}: every publication, p50", 1000 * each.weighed.p50_s, "ms"),
+        Row.single(f"{what}: every publication, p99", 1000 * each.weighed.p99_s, "ms"),
     ]
 
 
-async def measure(options: Options) -> Measured:
+async def measure(options: Options) -> Result:
     """Measure each crowd."""
-    found = Measured("latency")
+    found = Result("latency")
     async with election(options.data) as dataset, gateway(readers_max=100_000) as local:
         crowds = options.readers or CROWDS
         for each in await follow(local, dataset, crowds, options.seconds, found.invalid):

@@ -2,13 +2,12 @@
 
 import asyncio
 
-from bench.figures import Target
+from bench.figures import Result, Row, Series, Target
 from bench.load.hub import feed_stand
 from bench.load.local import election, gateway, resident_kb
 from bench.load.processes import kernel_socket_kb, pss_kb
 from bench.measure.load import playing
 from bench.measure.options import Options
-from bench.measure.table import Beside, Measured, Row
 
 READERS = 8_000
 """So many that what the process had free before does not count for much."""
@@ -18,7 +17,7 @@ QUIET_S = 1.5
 LEVELS = "country,county,municipality,precinct"
 
 
-async def measure(options: Options) -> Measured:
+async def measure(options: Options) -> Result:
     """Let a crowd in that hears no more than its snapshot, then push the election and have it read at all levels."""
     count = options.readers[-1] if options.readers else READERS
     async with (
@@ -44,13 +43,15 @@ async def measure(options: Options) -> Measured:
         await play.judge()
     if told.behind or there.readers != warm + count:
         play.faults.append(f"{told.behind} readers are behind, {there.readers} of {warm + count} are there")
-    beside = Beside("the kernel, for the sockets of both ends", in_kernel, "kB")
+    beside = Series.single("the kernel, for the sockets of both ends", in_kernel, "kB")
     what = f"memory of the feed process for an idle reader, of {count}"
-    return Measured(
+    return Result(
         "memory",
         [
-            Row(what, each, "kB", Target(10, 8, most=True), beside),
-            Row("feed process, whole election read at all levels", megabytes, "MB", Target(200, most=True)),
+            Row.single(what, each, "kB", Target(10, 8, most=True), beside),
+            Row.single(
+                "feed process, whole election read at all levels", megabytes, "MB", Target(200, most=True)
+            ),
         ],
         invalid=play.faults,
     )

@@ -4,14 +4,13 @@ import time
 
 import msgspec
 
-from bench.figures import Target
+from bench.figures import Result, Row, Series, Target
 from bench.load.hub import feed_stand
 from bench.load.local import Local, election, gateway
 from bench.load.pusher import Told
 from bench.measure.filled import postgres_alone
 from bench.measure.load import Cpu, playing
 from bench.measure.options import Options
-from bench.measure.table import Beside, Measured, Row
 from gateway.dataset import DataSet
 
 SUBSCRIBERS = 10
@@ -67,24 +66,24 @@ async def push_all(local: Local, dataset: DataSet) -> Night:
     )
 
 
-async def measure(options: Options) -> Measured:
+async def measure(options: Options) -> Result:
     """Measure it once, beside Postgres alone."""
     async with election(options.data) as dataset, gateway() as local:
         night = await push_all(local, dataset)
         alone = await postgres_alone(local, dataset)
     what = f"{night.reports} reports at once over {night.senders} WebSockets"
-    beside = Beside("Postgres alone, batches of 1000", alone, "reports/s")
-    return Measured(
+    beside = Series.single("Postgres alone, batches of 1000", alone, "reports/s")
+    return Result(
         "night",
         [
-            Row(
+            Row.single(
                 f"{what}: last of {SUBSCRIBERS} subscribers complete",
                 night.seconds,
                 "s",
                 Target(1.5, 1.0, most=True),
             ),
-            Row(f"{what}: the rate of that", night.reports / night.seconds, "reports/s", None, beside),
+            Row.single(f"{what}: the rate of that", night.reports / night.seconds, "reports/s", None, beside),
         ],
-        [night.told],
+        notes=[night.told],
         invalid=night.faults,
     )

@@ -1,16 +1,19 @@
-"""Peers: the pairs of `python -m bench peers`, a short turn each."""
+"""Peers: a short run of each pair of `python -m bench peers`."""
 
-from bench.figures import Absent, Skipped
+import msgspec
+
+from bench.figures import Result, Skipped, Unavailable
+from bench.measure import running
 from bench.measure.options import Options
-from bench.measure.pairs import PAIRS, module
-from bench.measure.pairs.options import Options as PeerOptions
-from bench.measure.table import Measured, Row
+from bench.measure.pairs import PAIRS
+from bench.measure.pairs import __name__ as package
+from bench.measure.pairs.options import Options as PairOptions
 
 
-async def measure(options: Options) -> Measured:
+async def measure(options: Options) -> Result:
     """Measure each pair once."""
-    found = Measured("peers")
-    short = PeerOptions(
+    all_pairs = Result("peers")
+    short = PairOptions(
         rounds=1,
         seconds=options.seconds / 3,
         reports=options.reports,
@@ -21,13 +24,13 @@ async def measure(options: Options) -> Measured:
     )
     for name in PAIRS:
         try:
-            pair = await module(name).measure(short)
-        except Absent as absent:
-            found.skipped.append(Skipped.of(absent))
+            pair: Result = await running.module(package, name).measure(short)
+        except Unavailable as error:
+            all_pairs.skipped.append(Skipped.of(error))
             continue
         command = f"python -m bench peers {name}"
-        found.rows += [Row.of(finding, command) for finding in pair.findings]
-        found.skipped += pair.skipped
-        found.invalid += pair.invalid
-        found.notes += pair.notes
-    return found
+        all_pairs.rows += [msgspec.structs.replace(row, command=command) for row in pair.rows]
+        all_pairs.skipped += pair.skipped
+        all_pairs.invalid += pair.invalid
+        all_pairs.notes += pair.notes
+    return all_pairs

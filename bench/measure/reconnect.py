@@ -12,12 +12,11 @@ from contextlib import nullcontext
 import asyncpg
 import msgspec
 
-from bench.figures import Target
+from bench.figures import Result, Row, Series, Target
 from bench.load.hub import feed_stand
 from bench.load.local import Local, election, gateway
 from bench.measure.load import Play, playing
 from bench.measure.options import Options
-from bench.measure.table import Beside, Measured, Row
 
 READERS = 5_000
 MISSED = 50
@@ -113,7 +112,7 @@ async def _transactions(local: Local) -> int:
     return found
 
 
-async def measure(options: Options) -> Measured:
+async def measure(options: Options) -> Result:
     """Have a crowd come back some times, and once more while Postgres is stopped."""
     readers = options.readers[-1] if options.readers else READERS
     async with (
@@ -131,20 +130,20 @@ async def measure(options: Options) -> Measured:
     wall = statistics.median(readers / turn.seconds for turn in turns)
     counted = statistics.median(turn.transactions for turn in turns)
     what = f"{readers} readers back with Last-Event-ID"
-    return Measured(
+    return Result(
         "reconnect",
         [
-            Row(f"{what}, a CPU second of the feed process", rate, "/s", Target(4_000)),
-            Row(f"{what}, a second of the clock, their own process included", wall, "/s"),
-            Row(
+            Row.single(f"{what}, a CPU second of the feed process", rate, "/s", Target(4_000)),
+            Row.single(f"{what}, a second of the clock, their own process included", wall, "/s"),
+            Row.single(
                 f"{what}: transactions of the database meanwhile",
                 max(0.0, counted - usual) / readers,
                 "a reader",
                 Target(0.1, most=True),
-                Beside("as long with nobody coming", usual / readers, "a reader"),
+                Series.single("as long with nobody coming", usual / readers, "a reader"),
             ),
         ],
-        [
+        notes=[
             f"with Postgres stopped all {readers} came back in {alone.seconds:.2f} s, each up to the last publication"
         ],
         invalid=play.faults,

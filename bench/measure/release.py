@@ -10,12 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from bench.figures import Target
+from bench.figures import Result, Row, Target
 from bench.load.hub import feed_stand
 from bench.load.local import Local, election, gateway
 from bench.measure.load import Play, playing
 from bench.measure.options import Options
-from bench.measure.table import Measured, Row
 from gateway.dataset import DataSet
 from gateway.journal.administration import administration
 
@@ -59,7 +58,7 @@ class Embargo:
         self._play.target = msgspec.structs.replace(target, publish_from=until)
 
 
-async def release(local: Local, dataset: DataSet, crowd: int, found: Measured) -> None:
+async def release(local: Local, dataset: DataSet, crowd: int, found: Result) -> None:
     """Measure one crowd."""
     async with (
         playing(local, dataset, publish_in_s=BEFORE_S + MORE_S) as play,
@@ -84,7 +83,9 @@ async def release(local: Local, dataset: DataSet, crowd: int, found: Measured) -
         play.faults.append(f"{crowd} readers: {told.behind} are behind, {told.lost} were cut off")
     what = f"embargo release of {len(plan)} reports to {crowd} gzip readers: last compressed byte read"
     most_s = TARGETS_S.get(crowd)
-    found.rows.append(Row(what, seconds, "s", Target(most_s, most=True) if most_s is not None else None))
+    found.rows.append(
+        Row.single(what, seconds, "s", Target(most_s, most=True) if most_s is not None else None)
+    )
     found.notes.append(
         f"{crowd} readers: {told.size / crowd / 1000:.1f} kB each; CPU s: {cpu.told}, readers {told.cpu_s:.2f};"
         f" {told.looked_at} different pieces of bytes were unpacked"
@@ -92,9 +93,9 @@ async def release(local: Local, dataset: DataSet, crowd: int, found: Measured) -
     found.invalid += play.faults
 
 
-async def measure(options: Options) -> Measured:
+async def measure(options: Options) -> Result:
     """Measure each crowd, with an election of its own."""
-    found = Measured("release")
+    found = Result("release")
     async with election(options.data) as dataset, gateway(readers_max=100_000) as local:
         for crowd in options.readers or CROWDS:
             await release(local, dataset, crowd, found)

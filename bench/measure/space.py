@@ -2,11 +2,11 @@
 
 import asyncpg
 
+from bench.figures import Result, Row
 from bench.load.local import Local, gateway, resident_kb
 from bench.measure.filled import fill
 from bench.measure.load import made
 from bench.measure.options import Options
-from bench.measure.table import Measured, Row
 
 WARMING = 0.01
 """Of the first election, before anything is looked at: a page is logged whole where it is first written after a
@@ -16,9 +16,9 @@ _SIZE = "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('valgn
 """Bytes of all reports, in each election's own table, with their indexes."""
 
 
-async def measure(options: Options) -> Measured:
+async def measure(options: Options) -> Result:
     """Fill journals of two sizes, and let a feed process read each."""
-    found = Measured("space")
+    found = Result("space")
     memory: list[tuple[int, float]] = []
     for scale in options.scales[:2]:
         election = made(scale)
@@ -35,9 +35,9 @@ async def measure(options: Options) -> Measured:
         size = sum(map(len, bodies)) / len(bodies)
         what = f"election × {scale:g}, {len(bodies)} reports of {size:.0f} bytes"
         found.rows += [
-            Row(f"{what}: write-ahead log", log / len(bodies), "bytes a report"),
-            Row(f"{what}: table and indexes", disk / len(bodies), "bytes a report"),
-            Row(f"{what}: a feed process that has read it", memory[-1][1], "MB"),
+            Row.single(f"{what}: write-ahead log", log / len(bodies), "bytes a report"),
+            Row.single(f"{what}: table and indexes", disk / len(bodies), "bytes a report"),
+            Row.single(f"{what}: a feed process that has read it", memory[-1][1], "MB"),
         ]
     return found
 

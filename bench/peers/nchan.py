@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bench.figures import Absent
+from bench.figures import Unavailable
 from bench.load.hub import Hub, stand
 from bench.load.processes import children, cpu_s, free_port, program, pss_kb, running
 from bench.peers.posting import posting
@@ -31,11 +31,11 @@ http {{ access_log off; client_body_temp_path {run}/b; nchan_shared_memory_size 
 
 @asynccontextmanager
 async def nchan(scratch: Path, readers: int) -> AsyncIterator[Hub]:
-    """Nchan on nginx, one worker. Raises Absent."""
+    """Nchan on nginx, one worker. Raises Unavailable."""
     binary = program("nginx", HOW)
     module = next((path for folder in MODULES if (path := folder / "ngx_nchan_module.so").exists()), None)
     if module is None:
-        raise Absent("Nchan", "nginx is here, its module is not", HOW)
+        raise Unavailable("Nchan", "nginx is here, its module is not", HOW)
     port, run = free_port(), scratch / "nginx"
     run.mkdir(exist_ok=True)
     most = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 2 * readers + 4096)

@@ -60,7 +60,7 @@ def write_requests(requests: Iterable[bytes], file: Path) -> None:
 
 
 async def wrk(url: str, file: Path, *, connections: int, seconds: float) -> Load:
-    """Send the requests of a file in turn, from its beginning. Raises Absent."""
+    """Send the requests of a file in turn, from its beginning. Raises Unavailable."""
     script = file.with_suffix(".lua")
     script.write_text(SCRIPT.format(file=file))
     process = await asyncio.create_subprocess_exec(

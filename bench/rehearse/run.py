@@ -4,59 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from hdrh.histogram import HdrHistogram
 from prometheus_client.parser import text_string_to_metric_families
 
+from bench.figures import Histogram
 from gateway.client.judge import Broken
 
-HISTOGRAM_US = (1, 600_000_000, 3)
-"""Range in microseconds and significant digits."""
 LAG_MAX_S = 0.25
 """A load generator that is later than this, at p99, measures itself."""
 BUSY_MAX = 0.95
 """The same for the part of a core that it took."""
-
-
-class Histogram:
-    """Latencies that can be merged over processes. Source: HdrHistogram, G. Tene."""
-
-    def __init__(self) -> None:
-        self._held = HdrHistogram(*HISTOGRAM_US)
-
-    def add(self, seconds: float, count: int = 1) -> None:
-        """Note a latency."""
-        self._held.record_value(min(HISTOGRAM_US[1], max(1, round(seconds * 1e6))), count)
-
-    def add_all(self, values: Iterable[float]) -> "Histogram":
-        """Note some."""
-        for value in values:
-            self.add(value)
-        return self
-
-    def add_counts(self, counts: Mapping[int, int]) -> None:
-        """Note what another process counted, by microseconds."""
-        for value, count in counts.items():
-            self._held.record_value(min(HISTOGRAM_US[1], max(1, value)), count)
-
-    def __len__(self) -> int:
-        return int(self._held.get_total_count())
-
-    def at(self, percentile: float) -> float:
-        """Return a percentile in seconds."""
-        return float(self._held.get_value_at_percentile(percentile)) / 1e6
-
-    def summary(self) -> dict[str, float]:
-        """Return what one wants to know, in seconds."""
-        if not len(self):
-            return {}
-        return {
-            "count": len(self), "p50": self.at(50), "p90": self.at(90), "p99": self.at(99), "p999": self.at(99.9),
-            "max": float(self._held.get_max_value()) / 1e6,
-        }  # fmt: skip
-
-    def encoded(self) -> str:
-        """Return it whole, in HdrHistogram's own compressed form."""
-        return bytes(self._held.encode()).decode()
 
 
 class Run(msgspec.Struct):
@@ -142,17 +98,16 @@ def judge_levels(run: Run, levels: Mapping[str, float]) -> list[Level]:
 def over_time(
     points: Iterable[tuple[float, float]], percentiles: Sequence[float]
 ) -> dict[str, list[tuple[float, float]]]:
-    """Return percentiles of the latencies of each second; `points` are times and latencies."""
-    seconds: dict[int, list[float]] = {}
+    """Return percentiles of the latencies in each second; `points` are times and latencies, in seconds."""
+    seconds: dict[int, Histogram] = {}
     for at, value in points:
-        seconds.setdefault(int(at), []).append(value)
-    lines: dict[str, list[tuple[float, float]]] = {f"p{percentile:g}": [] for percentile in percentiles}
-    for second, values in sorted(seconds.items()):
-        values.sort()
-        for percentile in percentiles:
-            place = min(len(values) - 1, int(len(values) * percentile / 100))
-            lines[f"p{percentile:g}"].append((float(second), values[place]))
-    return lines
+        seconds.setdefault(int(at), Histogram()).add(value)
+    return {
+        f"p{percentile:g}": [
+            (float(at), histogram.at(percentile)) for at, histogram in sorted(seconds.items())
+        ]
+        for percentile in percentiles
+    }
 
 
 def per_second(times: Iterable[float]) -> list[tuple[float, float]]:

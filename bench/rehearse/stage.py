@@ -25,6 +25,7 @@ import asyncpg
 import msgspec
 import orjson
 
+from bench.figures import Histogram
 from bench.load.crowd import Told
 from bench.load.environment import environment
 from bench.load.history import judged, stored_reports
@@ -33,7 +34,7 @@ from bench.load.offer import Offered, offer
 from bench.load.plan import Planned, Planner
 from bench.load.senders import Senders, Sent, outcomes
 from bench.load.target import NoTarget, Target
-from bench.rehearse.run import BUSY_MAX, LAG_MAX_S, Histogram, Run, over_time, per_second, queue_of
+from bench.rehearse.run import BUSY_MAX, LAG_MAX_S, Run, over_time, per_second, queue_of
 from gateway.client.judge import Glimpse, glimpse
 from gateway.client.subscriber import Subscriber
 

@@ -10,11 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench.figures import Finding, Series, Skipped, Target
+from bench.figures import Result, Row, Target
 from bench.measure import MEASUREMENTS, about, measure_all, peers, table, write
 from bench.measure.load import Play
 from bench.measure.options import Options
-from bench.measure.table import Beside, Measured, Row, document, markdown
 
 SMOKE_S = 60
 
@@ -33,55 +32,8 @@ def small(data: Path, tmp_path: Path) -> Options:
     )
 
 
-# The table.
-
-
-def test_a_row_is_held_against_its_figure_or_against_the_ratio() -> None:
-    beside = Beside("Postgres alone", 100.0, "/s")
-    assert Row("x", 30.0, "/s", Target(25), beside).reached
-    assert not Row("x", 30.0, "/s", Target(0.35), beside, of_ratio=True).reached
-    assert Row("x", 30.0, "/s", Target(0.25), beside, of_ratio=True).reached
-    assert Row("x", 1.6, "s", Target(1.5, most=True)).reached is False
-    assert Row("x", 30.0, "/s", None, beside).reached is None
-
-
-def test_a_row_beside_which_nothing_was_is_not_reached() -> None:
-    assert Row("x", 30.0, "/s", Target(2), Beside("peer", 0.0, "/s"), of_ratio=True).reached is False
-
-
-def test_what_peers_found_is_a_row_of_the_same_table() -> None:
-    ours, peer = Series("a", "/s", (30.0,)), Series("b", "/s", (100.0,))
-    compared = Row.of(Finding("x", ours, peer, Target(0.25)), "bench peers x")
-    assert (compared.reached, compared.ratio, compared.command) == (True, 0.3, "bench peers x")
-    assert Row.of(Finding("x", ours, None, Target(40)), "").reached is False
-
-
-def test_the_table_says_what_was_reached_what_was_left_out_and_what_says_nothing() -> None:
-    found = [
-        Measured(
-            "night", [Row("all", 1.0, "s", Target(1.5, 1.0, most=True))], ["why"], seconds=7.0, command="n"
-        ),
-        Measured(
-            "wire", [Row("bytes", 37.0, "kB", Target(0.25, most=True), Beside("plain", 100.0, "kB"), True)]
-        ),
-        Measured("tls", [Row("cost", 2.0, "µs")], skipped=[Skipped("openssl", "not found", "install it")]),
-        Measured("start", invalid=["one was lost"]),
-    ]
-    text = markdown(found)
-    assert "| all | 1.00 s | ≤ 1.50, aim 1.00: yes |  | `n` |" in text
-    assert "| bytes | 37.0 kB | ≤ 0.25 ×: **NO** | plain: 100 kB (0.37 ×) |" in text
-    assert "| cost | 2.00 µs | printed only |" in text
-    assert "tls: without openssl: not found; install it" in text
-    assert "start: INVALID: one was lost" in text
-    assert "- night: why" in text
-    assert "took 7 s: night 7 s" in text
-    rows = document(found[1])["rows"]
-    assert rows[0]["reached"] is False  # type: ignore[index]
-    assert rows[0]["ratio"] == 0.37  # type: ignore[index]
-
-
 def test_what_is_found_is_written_as_it_is_printed(tmp_path: Path) -> None:
-    found = [Measured("night", [Row("all", 1.0, "s", Target(1.5, most=True))], seconds=1.0)]
+    found = [Result("night", [Row.single("all", 1.0, "s", Target(1.5, most=True))], seconds=1.0)]
     path = write(found, Options(out=tmp_path / "new"))
     assert path.read_text() == table(found)
     kept = json.loads((path.parent / "measured.json").read_text())

@@ -1,4 +1,4 @@
-"""Comparisons with peers: ratios and tables, what wrk prints, frames; and pairs, tiny, where their tools are."""
+"""Comparisons with peers: the output of wrk, frames; and small runs of pairs whose programs are installed."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from aiohttp import WSMsgType, web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.figures import Absent, Finding, Pair, Series, Skipped, Target, document, ratio, table
+from bench.figures import Unavailable
 from bench.load.frames import (
     PING,
     TEXT,
@@ -37,46 +37,7 @@ from gateway.election.validation import Scope, Validator, ValidReport
 SMOKE_S = 60
 
 
-# Figures.
-
-
-def test_a_ratio_is_that_of_the_medians_and_spreads_over_the_rounds() -> None:
-    found = ratio(Series("a", "/s", (10.0, 20.0, 30.0)), Series("b", "/s", (5.0, 40.0, 10.0)))
-    assert (found.times, found.least, found.most) == (2.0, 0.5, 3.0)
-
-
-def test_a_target_is_held_against_the_ratio_where_there_is_a_peer() -> None:
-    ours, peer = Series("a", "/s", (30.0,)), Series("b", "/s", (100.0,))
-    assert Finding("x", ours, peer, Target(0.25)).held
-    assert not Finding("x", ours, peer, Target(0.35)).held
-    assert Finding("x", ours, None, Target(25)).held
-    assert not Finding("x", ours, None, Target(25, most=True)).held
-    assert Finding("x", ours, peer).held is None
-
-
-def test_a_peer_that_showed_nothing_is_not_beaten() -> None:
-    finding = Finding("x", Series("a", "/s", (30.0,)), Series("b", "/s", (0.0,)), Target(2))
-    assert finding.held is False
-    json.dumps(document(Pair("p", [finding])))
-
-
-def test_a_table_shows_every_finding_and_says_what_was_left_out() -> None:
-    ours, peer = Series("a", "/s", (21_000.0, 20_000.0)), Series("Postgres", "/s", (80_000.0, 80_000.0))
-    pair = Pair(
-        "ingest",
-        [Finding("reports/s", ours, peer, Target(0.25, 0.35)), Finding("alone", ours)],
-        skipped=[Skipped.of(Absent("Nchan", "not found", "apt-get install it"))],
-        invalid=["lost one"],
-    )
-    text = table([pair])
-    assert "| 20 500 (20 000-21 000) /s |" in text
-    assert "Postgres: 80 000" in text
-    assert "0.256 × (0.25-0.263) | ≥ 0.25 ×, aim 0.35 × | yes |" in text
-    assert "without Nchan: not found; apt-get install it" in text
-    assert "INVALID: lost one" in text
-    kept = document(pair)["findings"]
-    assert kept[0]["ratio"]["times"] == pytest.approx(0.25625)  # type: ignore[index]
-    assert kept[0]["reached"] is True  # type: ignore[index]
+# Rounds.
 
 
 async def test_sides_take_turns() -> None:
@@ -301,7 +262,7 @@ def test_every_pair_is_listed_with_what_it_is() -> None:
 
 
 def test_a_peer_that_is_not_here_is_named_with_how_to_have_it() -> None:
-    with pytest.raises(Absent, match=r"no-such-program.*not found.*apt-get install it"):
+    with pytest.raises(Unavailable, match=r"no-such-program.*not found.*apt-get install it"):
         program("no-such-program", "apt-get install it")
 
 
@@ -378,7 +339,7 @@ async def test_a_hub_of_ours_and_nchan_deliver_every_change(tmp_path: Path) -> N
     try:
         async with nchan(tmp_path, 100) as hub:
             assert [shortfall async for shortfall in deliver(hub)] == ["", ""]
-    except Absent as absent:
+    except Unavailable as absent:
         pytest.skip(str(absent))
 
 
@@ -388,6 +349,6 @@ async def test_messages_to_nats_are_all_acknowledged(tmp_path: Path, durable: bo
     try:
         async with nats.served(tmp_path, durable=durable) as server:
             found = await asyncio.to_thread(nats.publish, server.port, [b"{}"] * 500, 5)
-    except Absent as absent:
+    except Unavailable as absent:
         pytest.skip(str(absent))
     assert found.seconds > 0

@@ -11,7 +11,6 @@ from bench.load.crowd import rounded_us
 from bench.rehearse.capacity import search
 from bench.rehearse.report import compare, page_of, read, told, verdict_of, write
 from bench.rehearse.run import (
-    Histogram,
     Level,
     Run,
     judge_levels,
@@ -66,15 +65,6 @@ def test_a_missed_level_a_broken_promise_and_a_slow_load_are_no_go() -> None:
     assert verdict_of(a_run(invalid=["too slow"])) == "INVALID"
 
 
-@given(st.lists(st.floats(1e-5, 100), min_size=1, max_size=200))
-def test_percentiles_are_those_of_what_was_added(values: list[float]) -> None:
-    """To three digits; a merged histogram is that of both parts."""
-    histogram = Histogram().add_all(values)
-    assert len(histogram) == len(values)
-    assert histogram.summary()["max"] == pytest.approx(max(values), rel=2e-3, abs=2e-6)
-    assert histogram.at(50) >= min(values) * 0.99
-
-
 @given(st.floats(1e-6, 1000))
 def test_rounding_for_counting_changes_little(seconds: float) -> None:
     assert rounded_us(seconds) == pytest.approx(max(1, int(seconds * 1e6)), rel=0.1)
@@ -84,7 +74,10 @@ def test_rounding_for_counting_changes_little(seconds: float) -> None:
 def test_curves_are_by_the_second() -> None:
     assert per_second([0.1, 0.2, 2.5]) == [(0.0, 2.0), (1.0, 0.0), (2.0, 1.0)]
     lines = over_time([(0.1, 1.0), (0.2, 3.0), (1.0, 2.0)], (50.0, 99.0))
-    assert lines == {"p50": [(0.0, 3.0), (1.0, 2.0)], "p99": [(0.0, 3.0), (1.0, 2.0)]}
+    assert lines == {
+        "p50": [(0.0, pytest.approx(1.0, rel=1e-3)), (1.0, pytest.approx(2.0, rel=1e-3))],
+        "p99": [(0.0, pytest.approx(3.0, rel=1e-3)), (1.0, pytest.approx(2.0, rel=1e-3))],
+    }
 
 
 def test_the_queue_is_read_from_the_metrics_of_the_gateway() -> None:

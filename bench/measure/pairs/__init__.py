@@ -1,58 +1,27 @@
-"""The peers that Valgnatt is measured against: each pair side by side in one run, on loopback, in turn A B A B."""
+"""The gateway and its peers: each pair side by side in one run on loopback, in alternating rounds."""
 
-import asyncio
-import importlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from pathlib import Path
-from types import ModuleType
 
-import msgspec
-import uvloop
-
-from bench.figures import Pair, document
-from bench.load.environment import machine
+from bench.figures import Result, compared_document
+from bench.measure import running
 from bench.measure.pairs.options import Options
-from gateway.output import say
 
 PAIRS = ("ingest", "http", "fanout", "follow")
 RESULTS = "peers.json"
 
 
 def about(name: str) -> str:
-    """Return in a line what a pair measures."""
-    return (module(name).__doc__ or "").strip().splitlines()[0].partition(": ")[2]
+    """Return in one line what a pair measures."""
+    return running.about(running.module(__name__, name))
 
 
-def measure_pairs(names: Sequence[str], options: Options) -> list[Pair]:
-    """Measure pairs, one after the other; what is found is on disk after each."""
-    found = []
-    for name in names:
-        say(f"measuring {name} …", err=True)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            found.append(runner.run(module(name).measure(options)))
-        write(found, options)
-    return found
+def measure_pairs(names: Sequence[str], options: Options) -> list[Result]:
+    """Measure pairs one after the other; results are on disk after each."""
+    modules = [(name, running.module(__name__, name)) for name in names]
+    return running.run_all(modules, options, "python -m bench peers", lambda results: write(results, options))
 
 
-def write(pairs: Sequence[Pair], options: Options) -> Path:
-    """Write what was found into the directory of results; return the file."""
-    options.out.mkdir(parents=True, exist_ok=True)
-    found = {
-        "machine": machine(),
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "options": msgspec.to_builtins(options, enc_hook=str),
-        "pairs": [document(pair) for pair in pairs],
-    }
-    path = options.out / RESULTS
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(found)))
-    return path
-
-
-def module(name: str) -> ModuleType:
-    """Return the module of a pair."""
-    return importlib.import_module(f"{__name__}.{MODULES.get(name, name)}")
-
-
-MODULES = {"http": "requests"}
-"""Where a pair's module has another name than the pair."""
+def write(results: Sequence[Result], options: Options) -> None:
+    """Write results into the output directory."""
+    documents = [compared_document(each) for each in results]
+    running.store(options.out / RESULTS, "pairs", documents, options)

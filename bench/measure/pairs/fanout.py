@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
-from bench.figures import Absent, Finding, Pair, Skipped, Target
+from bench.figures import Result, Row, Skipped, Target, Unavailable
 from bench.load.delivery import Turn, at_rate, one_at_a_time
 from bench.load.hub import Hub, valgnatt
 from bench.load.local import gateway
@@ -27,7 +27,7 @@ PER = 100_000
 ALONE, MANY, MEMORY = "one change at a time", "changes/s", "memory"
 
 
-async def measure(options: Options) -> Pair:
+async def measure(options: Options) -> Result:
     """Measure the pair."""
     async with AsyncExitStack() as stack:
         local = await stack.enter_async_context(gateway(readers_max=100_000))
@@ -36,7 +36,7 @@ async def measure(options: Options) -> Pair:
         fanout.hubs.append(await stack.enter_async_context(valgnatt(local)))
         try:
             fanout.hubs.append(await stack.enter_async_context(nchan(scratch, CROWD)))
-        except Absent as absent:
+        except Unavailable as absent:
             fanout.pair.skipped.append(Skipped.of(absent))
         return await fanout.measure()
 
@@ -50,9 +50,9 @@ class Fanout:
         self._crowd = max(self._few, options.readers or CROWD)
         self._rounds = Rounds()
         self.hubs: list[Hub] = []
-        self.pair = Pair("fanout")
+        self.pair = Result("fanout")
 
-    async def measure(self) -> Pair:
+    async def measure(self) -> Result:
         """Look at memory while readers come, then at deliveries to them, then at those to a larger crowd."""
         options = self._options
         for hub in self.hubs:
@@ -124,16 +124,16 @@ class Fanout:
             shown.append(series)
             for peer in peers:
                 shown.append(rounds[f"{peer}, {key}"])
-                pair.findings.append(Finding(what, series, shown[-1], target))
+                pair.rows.append(Row.compared(what, series, shown[-1], target))
             if not peers:
-                pair.findings.append(Finding(what, series))
+                pair.rows.append(Row.compared(what, series))
         ceiling = rounds[f"`socket.send` in a loop, {ALONE}"]
-        pair.findings.insert(1, Finding(rows[0][1], rounds[f"{ours}, {ALONE}"], ceiling))
+        pair.rows.insert(1, Row.compared(rows[0][1], rounds[f"{ours}, {ALONE}"], ceiling))
         memory = rounds[f"{ours}, {MEMORY}"]
         what = f"memory of an idle reader, of {self._few}"
-        pair.findings.append(Finding(what, memory, None, Target(10, 8, most=True)))
+        pair.rows.append(Row.compared(what, memory, None, Target(10, 8, most=True)))
         shown += [ceiling, memory]
         for peer in peers:
             shown.append(rounds[f"{peer}, {MEMORY}"])
-            pair.findings.append(Finding(what, memory, shown[-1], Target(1, most=True)))
+            pair.rows.append(Row.compared(what, memory, shown[-1], Target(1, most=True)))
         pair.figures = rounds.rest(*shown)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 
-from bench.figures import Absent, Finding, Pair, Skipped
+from bench.figures import Result, Row, Skipped, Unavailable
 from bench.load.delivery import at_rate
 from bench.load.hub import Hub, valgnatt
 from bench.load.local import Local, gateway
@@ -16,7 +16,7 @@ READERS = 1_000
 PER = 100_000
 
 
-async def measure(options: Options) -> Pair:
+async def measure(options: Options) -> Result:
     """Measure the pair."""
     async with AsyncExitStack() as stack:
         local = await stack.enter_async_context(gateway(readers_max=100_000))
@@ -32,16 +32,16 @@ class Follow:
         self._local = local
         self._readers = options.readers or READERS
         self._rounds = Rounds()
-        self._pair = Pair("follow")
+        self._pair = Result("follow")
 
-    async def measure(self) -> Pair:
+    async def measure(self) -> Result:
         """Give both their turns."""
         sides: dict[str, Turn] = {"Valgnatt": partial(self._turn, partial(valgnatt, self._local))}
         scratch = self._options.out / "peers"
         try:
             await fastapi.python_of(scratch)
             sides["FastAPI"] = partial(self._turn, partial(fastapi.queue_a_subscriber, scratch))
-        except Absent as absent:
+        except Unavailable as absent:
             self._pair.skipped.append(Skipped.of(absent))
         await take_turns(self._options.rounds, sides)
         self._tell(list(sides))
@@ -66,6 +66,6 @@ class Follow:
         load = f"{self._options.rate:g} changes/s to {self._readers} readers"
         for key, what in (("CPU", "CPU of a delivery"), ("p99", "from publication to a reader, p99")):
             ours, *others = [rounds[f"{side}, {key}"] for side in sides]
-            pair.findings.append(Finding(f"{load}: {what}", ours, others[0] if others else None))
+            pair.rows.append(Row.compared(f"{load}: {what}", ours, others[0] if others else None))
             shown += [ours, *others]
         pair.figures = rounds.rest(*shown)

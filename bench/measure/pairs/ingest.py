@@ -11,7 +11,7 @@ from pathlib import Path
 
 import asyncpg
 
-from bench.figures import Absent, Finding, Pair, Skipped, Target
+from bench.figures import Result, Row, Skipped, Target, Unavailable
 from bench.load.local import Local, election, gateway
 from bench.load.processes import cpu_s, program
 from bench.load.pusher import Order, Told
@@ -51,7 +51,7 @@ CREATE TABLE peer.report (
 """
 
 
-async def measure(options: Options) -> Pair:
+async def measure(options: Options) -> Result:
     """Measure the pair."""
     async with AsyncExitStack() as stack:
         supply = Supply(await stack.enter_async_context(election(options.data)))
@@ -78,11 +78,11 @@ class Ingest:
         self._alone = alone
         self._scratch = scratch
         self._rounds = Rounds()
-        self._pair = Pair("ingest")
+        self._pair = Result("ingest")
         self._receipts = 0
         self._rows = 0
 
-    async def measure(self) -> Pair:
+    async def measure(self) -> Result:
         """Give every side its turns, then look at latency, then at what is in the journal."""
         options, pair = self._options, self._pair
         async with AsyncExitStack() as stack:
@@ -96,7 +96,7 @@ class Ingest:
             for name, side in ((FASTAPI, self._fastapi), (NATS, self._nats)):
                 try:
                     sides[name] = await stack.enter_async_context(side())
-                except Absent as absent:
+                except Unavailable as absent:
                     pair.skipped.append(Skipped.of(absent))
             await take_turns(options.rounds, sides)
         await self._half_load()
@@ -110,26 +110,26 @@ class Ingest:
         ours, alone = rounds[OURS], rounds.best(ALONE + ", batches")
         what = f"durable reports/s, WebSocket, one report a frame, {senders} senders"
         together = f"{what}, {PROCESSES} push processes"
-        pair.findings = [
-            Finding(together, rounds[SEVERAL], None, Target(20_000, 27_000)),
-            Finding(together, rounds[SEVERAL], alone, Target(0.25, 0.35)),
-            Finding(what, ours, None, Target(20_000, 27_000)),
-            Finding(what, ours, alone, Target(0.25, 0.35)),
+        pair.rows = [
+            Row.compared(together, rounds[SEVERAL], None, Target(20_000, 27_000)),
+            Row.compared(together, rounds[SEVERAL], alone, Target(0.25, 0.35)),
+            Row.compared(what, ours, None, Target(20_000, 27_000)),
+            Row.compared(what, ours, alone, Target(0.25, 0.35)),
         ]
         shown = [ours, rounds[SEVERAL], alone]
         if FASTAPI in rounds:
-            pair.findings.append(Finding(what, ours, rounds[FASTAPI], Target(10)))
+            pair.rows.append(Row.compared(what, ours, rounds[FASTAPI], Target(10)))
             shown.append(rounds[FASTAPI])
         if NATS in rounds:
-            pair.findings.append(Finding(what, ours, rounds[NATS]))
+            pair.rows.append(Row.compared(what, ours, rounds[NATS]))
             shown.append(rounds[NATS])
         if BURST in rounds:
             several = f"the same, {self._options.burst} frames a write"
-            pair.findings.append(Finding(several, rounds[BURST], alone))
+            pair.rows.append(Row.compared(several, rounds[BURST], alone))
             shown.append(rounds[BURST])
         for part, most in (("p50", 8.0), ("p99", 25.0)):
             series = rounds[f"time to receipt at half load, {part}"]
-            pair.findings.append(Finding(series.name, series, None, Target(most, most=True)))
+            pair.rows.append(Row.compared(series.name, series, None, Target(most, most=True)))
             shown.append(series)
         pair.figures = rounds.rest(*shown)
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.figures import Absent, Finding, Pair, Skipped, Target
+from bench.figures import Result, Row, Skipped, Target, Unavailable
 from bench.load.local import Local, election, gateway
 from bench.load.processes import cpu_s, program
 from bench.load.supply import Ground, Supply, faults_of, ground
@@ -23,12 +23,12 @@ PER = 10_000
 OURS, BARE = "HTTP", "bare aiohttp handler"
 
 
-async def measure(options: Options) -> Pair:
+async def measure(options: Options) -> Result:
     """Measure the pair."""
-    pair = Pair("http")
+    pair = Result("http")
     try:
         require_wrk()
-    except Absent as absent:
+    except Unavailable as absent:
         pair.skipped.append(Skipped.of(absent))
         return pair
     async with AsyncExitStack() as stack:
@@ -41,14 +41,14 @@ async def measure(options: Options) -> Pair:
 
 
 def require_wrk() -> None:
-    """Raise Absent where wrk is not installed."""
+    """Raise Unavailable where wrk is not installed."""
     program("wrk", HOW)
 
 
 class Requests:
     """The pair while it is measured."""
 
-    def __init__(self, options: Options, local: Local, ours: Ground, scratch: Path, pair: Pair) -> None:
+    def __init__(self, options: Options, local: Local, ours: Ground, scratch: Path, pair: Result) -> None:
         self._options = options
         self._local = local
         self._ours = ours
@@ -70,7 +70,7 @@ class Requests:
         what = f"durable reports/s, HTTP, one report a request, {CONNECTIONS} connections, one push process"
         shown = [rounds[side] for side in sides]
         beside = (shown[1], Target(0.45)) if bare_url is not None else (None, None)
-        self._pair.findings.append(Finding(what, shown[0], *beside))
+        self._pair.rows.append(Row.compared(what, shown[0], *beside))
         self._pair.figures = rounds.rest(*shown)
 
     async def _push(self) -> None:
