@@ -1,4 +1,4 @@
-"""The alarms and the dashboard that are shipped: sound, about metrics that there are, and of use to who is woken."""
+"""The alerts and the dashboard that are shipped: valid, about metrics that exist, and with instructions."""
 
 import asyncio
 import json
@@ -59,12 +59,12 @@ def checked(*words: str | Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_promtool_finds_no_fault_with_the_rules_and_the_configuration() -> None:
+def test_promtool_accepts_the_rules_and_the_configuration() -> None:
     checked("check", "rules", PROMETHEUS / "rules.yml")
     checked("check", "config", PROMETHEUS / "prometheus.yml")
 
 
-def test_alarms_fire_when_they_should_and_are_silent_else() -> None:
+def test_alerts_fire_when_they_should_and_are_silent_otherwise() -> None:
     """As `rules_test.yml` has it: an embargo wakes nobody, a count that is not public does."""
     checked("test", "rules", PROMETHEUS / "rules_test.yml")
     tests = yaml.safe_load((PROMETHEUS / "rules_test.yml").read_text())["tests"]
@@ -79,14 +79,14 @@ def test_alarms_fire_when_they_should_and_are_silent_else() -> None:
     }
 
 
-def test_whatever_the_dashboard_asks_is_understood(tmp_path: Path) -> None:
+def test_every_query_of_the_dashboard_is_valid(tmp_path: Path) -> None:
     rules = [{"record": f"query_{number}", "expr": query} for number, query in enumerate(queries())]
     (tmp_path / "queries.yml").write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
     checked("check", "rules", tmp_path / "queries.yml")
 
 
-def test_alarms_and_dashboard_are_about_metrics_that_there_are(night: SmallNight) -> None:
-    """Else an alarm is silent for ever, and a panel empty."""
+def test_alerts_and_dashboard_use_metrics_that_exist(night: SmallNight) -> None:
+    """Otherwise an alert never fires, and a panel is empty."""
     told = {sample.name for sample in night.samples}
     asked = {name for rule in ALERTS for name in _NAME.findall(rule["expr"])}
     drawn = {name for query in queries() for name in _NAME.findall(query)}
@@ -95,8 +95,8 @@ def test_alarms_and_dashboard_are_about_metrics_that_there_are(night: SmallNight
     assert len(drawn) > 40
 
 
-def test_an_alarm_says_what_is_wrong_and_what_to_do() -> None:
-    """In words that are there, to whoever is woken, and with a place to read on."""
+def test_an_alert_says_what_is_wrong_and_what_to_do() -> None:
+    """Each alert has a summary, a description, an action, and a section in the document."""
     headings = {heading.lower() for heading in re.findall(r"^### (\w+)$", DOCUMENT, re.MULTILINE)}
     names = [rule["alert"] for rule in ALERTS]
     assert len(names) == len(set(names))
@@ -115,15 +115,15 @@ def test_an_alarm_says_what_is_wrong_and_what_to_do() -> None:
     }
 
 
-def test_who_is_woken_is_told_which_panel_to_look_at() -> None:
-    """One that there is, for every alarm."""
+def test_every_alert_names_the_panel_to_look_at() -> None:
+    """A panel that exists, for every alert."""
     panels = re.findall(r"^- First look: the panel \*(.+)\*\.$", DOCUMENT, re.MULTILINE)
     assert len(panels) == len(ALERTS)
     assert set(panels) <= {panel["title"] for panel in DASHBOARD["panels"]}
 
 
-def test_every_metric_is_told_of_in_the_document_and_no_other(night: SmallNight) -> None:
-    """By the name that a query needs; of a histogram, by the one that its samples have in common."""
+def test_the_document_describes_exactly_the_metrics_that_exist(night: SmallNight) -> None:
+    """By the name used in queries; a histogram by the name that its samples have in common."""
     told = {re.sub(r"_(bucket|count|sum)$", "", sample.name) for sample in night.samples}
     described = set(re.findall(r"^\| `(\w+)`", DOCUMENT, re.MULTILINE))
     assert {name for name in told if name.startswith("valgnatt")} == {
@@ -134,24 +134,24 @@ def test_every_metric_is_told_of_in_the_document_and_no_other(night: SmallNight)
     }
 
 
-def test_the_dashboard_is_laid_out_for_one_look() -> None:
-    """Six figures on top, in one row; then what comes in, through, out, and the machine; nothing over another."""
+def test_the_layout_of_the_dashboard() -> None:
+    """Six figures in the top row, then four sections; no panel overlaps another."""
     panels = DASHBOARD["panels"]
     assert DASHBOARD["uid"] == "valgnatt-night"
     assert len({panel["id"] for panel in panels}) == len(panels)
     top = [panel["title"] for panel in panels if panel["gridPos"]["y"] == 0]
     assert top == [
         "Oldest count not public",
-        "Receipts a second",
-        "Receipt, p99",
+        "Receipts per second",
+        "Time to receipt, p99",
         "Push to socket, p99",
         "Readers",
         "Journal",
     ]
     assert [panel["title"] for panel in panels if panel["type"] == "row"] == [
-        "In",
-        "Through",
-        "Out",
+        "Incoming",
+        "Publication",
+        "Outgoing",
         "Machine",
     ]
     taken: set[tuple[int, int]] = set()
@@ -167,8 +167,8 @@ def test_the_dashboard_is_laid_out_for_one_look() -> None:
         taken |= cells
 
 
-def test_the_dashboard_asks_whichever_prometheus_is_chosen() -> None:
-    """By a variable, so that it is of use in any Grafana."""
+def test_the_dashboard_queries_the_selected_prometheus() -> None:
+    """Through a variable, so that it works in any Grafana."""
     variables = {each["name"]: each["type"] for each in DASHBOARD["templating"]["list"]}
     assert variables["datasource"] == "datasource"
     for panel in DASHBOARD["panels"]:
@@ -227,10 +227,10 @@ def _end(process: asyncio.subprocess.Process) -> None:
         process.terminate()
 
 
-async def test_a_real_prometheus_scrapes_a_gateway_and_no_alarm_but_the_certificate_is_due(
+async def test_a_real_prometheus_scrapes_a_gateway_and_no_alert_fires_but_that_for_the_certificate(
     night: SmallNight, tmp_path: Path
 ) -> None:
-    """Every question of the dashboard is answered, and a healthy night is silent."""
+    """Every query of the dashboard is answered, and no other alert fires on a healthy night."""
     async with a_prometheus(night, tmp_path) as url, aiohttp.ClientSession() as http:
 
         async def ask(path: str, **params: str) -> Any:
