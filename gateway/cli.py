@@ -151,8 +151,8 @@ def author() -> str:
 @with_config_options
 def serve(config: Config) -> None:
     """Run the doors of this machine, and an embedded Postgres where none is named."""
-    from gateway import logs
-    from gateway.machine import serve as serve_machine
+    from gateway.machine.serve import serve as serve_machine
+    from gateway.telemetry import logs
 
     logs.configure("serve", format=config.log_format, level=config.log_level)
     sys.exit(run_machine(serve_machine(config)))
@@ -177,7 +177,7 @@ def election_load(
     path: Annotated[Path, typer.Argument(help="registry.json, or a data set's directory")], config: Config
 ) -> None:
     """Load a registry; the same again changes nothing, another one is refused once a report is accepted."""
-    from gateway.dataset import read_registry_file
+    from gateway.rehearsal.dataset import read_registry_file
 
     document = read_registry_file(path)
 
@@ -391,7 +391,7 @@ def generate(
     scale: Annotated[float, typer.Option(help="times as large as about 3 500 units")] = 1.0,
 ) -> None:
     """Make up an election: registry, reports of a whole night, and the official totals."""
-    from gateway.generator import write_election
+    from gateway.rehearsal.generator import write_election
 
     try:
         made = write_election(directory, seed, scale)
@@ -409,8 +409,8 @@ def demo_command(
     seconds: Annotated[float, typer.Option(help="length of the stage in seconds", min=5, max=3600)] = 50.0,
 ) -> None:
     """Replay a whole election night in about a minute, on a Postgres of its own, and leave nothing behind."""
-    from gateway import logs
-    from gateway.demo import demo
+    from gateway.rehearsal.demo import demo
+    from gateway.telemetry import logs
 
     logs.configure("demo", level="warning")
     try:
@@ -602,9 +602,9 @@ def replay_command(
 
     It becomes an election of its own, marked as a rehearsal, whose times are shifted to now.
     """
-    from gateway.client import schedule
-    from gateway.dataset import DataSet
-    from gateway.demo import replay
+    from gateway.rehearsal import schedule
+    from gateway.rehearsal.dataset import DataSet
+    from gateway.rehearsal.demo import replay
     from gateway.terminal import Terminal
 
     if speed is not None and seconds is not None:

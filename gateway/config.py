@@ -20,8 +20,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 import msgspec
 from msgspec import Meta
 
+from gateway.database_url import hosts_of
 from gateway.errors import GatewayError
-from gateway.journal.hosts import hosts_of
 
 PREFIX = "VALGNATT_"
 OTHER_VARIABLES = frozenset({"VALGNATT_CONFIG", "VALGNATT_TOKEN", "VALGNATT_PUSH_URL", "VALGNATT_FEED_URL"})

@@ -17,8 +17,6 @@ from functools import partial
 import structlog
 from aiohttp import web
 
-from gateway import logs, tracing
-from gateway.control import Control, listen_socket, supervised
 from gateway.errors import GatewayError
 from gateway.feed.hub import Hub
 from gateway.journal.announcer import Announcer
@@ -26,7 +24,10 @@ from gateway.journal.condition import Watch
 from gateway.journal.connection import Pool, notifications, open_pool
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
-from gateway.metrics import DoorMetrics, FeedMetrics, PushMetrics, exposition, feel_loop
+from gateway.machine.control import Control, supervised
+from gateway.machine.ports import listen_socket
+from gateway.telemetry import logs, tracing
+from gateway.telemetry.metrics import DoorMetrics, FeedMetrics, PushMetrics, exposition, feel_loop
 from gateway.web.accepting import Door, accepting
 from gateway.web.answers import ANY_ORIGIN
 from gateway.web.connections import KEEPALIVE_S, Connections

@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 import uvloop
 
-from gateway.generator import GeneratedElection, generate
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import migrate
+from gateway.rehearsal.generator import GeneratedElection, generate
 
 RECORDED = Path(__file__).resolve().parents[2] / "shared" / "elections" / "no-storting-2025"
 """The recorded election, where it stands beside the checkout."""

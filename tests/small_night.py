@@ -17,8 +17,8 @@ import trustme
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from gateway.generator import GeneratedElection
 from gateway.journal.embedded import find
+from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway, Sender, served
 from tests.web.doors import (
     COUNTRY,

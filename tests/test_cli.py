@@ -17,7 +17,7 @@ import pytest
 import typer.main
 
 from gateway.cli import app, main
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
 
 PROMISED = {

@@ -34,7 +34,6 @@ from gateway.doctor.findings import Finding
 from gateway.doctor.gather import read_certificate
 from gateway.doctor.machine import files_wanted, names_host
 from gateway.election.registry import read_registry
-from gateway.generator import GeneratedElection
 from gateway.journal.administration import TokenSummary, administration
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.feed_login import (
@@ -45,6 +44,7 @@ from gateway.journal.feed_login import (
     FeedLogin,
 )
 from gateway.journal.migrate import migrate, migrations
+from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.tls import Certificate
 from tests.conftest import Database as Addresses
 from tests.running import Gateway, served
@@ -135,7 +135,7 @@ def facts(registry: dict[str, Any]) -> Facts:
     )
     config = Config(
         host="0.0.0.0",
-        database_url="postgresql://gateway@db/valgnatt",
+        database_url="postgresql://gateway.db/valgnatt",
         feed_database_url="postgresql://reader@db/valgnatt",
         trusted_proxies=("10.0.0.0/8",),
         feed_tls_certificate=Path("/etc/feed.pem"),

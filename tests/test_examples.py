@@ -20,8 +20,8 @@ from playwright.async_api import expect
 
 from gateway import client
 from gateway.client import Answer, Block, FeedRefused, Publisher, PushRefused, Subscriber
-from gateway.generator import GeneratedElection
 from gateway.journal.embedded import EmbeddedPostgres
+from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway, Sender, served
 from tests.web.browsing import CHROMIUM, browsing, visiting
 from tests.web.conftest import make_database

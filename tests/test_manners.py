@@ -16,8 +16,8 @@ import typer.main
 
 from gateway.cli import app, author
 from gateway.config import knobs
-from gateway.generator import GeneratedElection
 from gateway.journal.embedded import EmbeddedPostgres
+from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
 from tests.running import Gateway, Sender, served
 from tests.web.conftest import make_database

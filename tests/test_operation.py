@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.generator import write_election
 from gateway.journal.embedded import EmbeddedPostgres
+from gateway.rehearsal.generator import write_election
 from tests.running import served
 from tests.shown import Step, assert_as_shown, steps, type_all
 from tests.web.conftest import make_database

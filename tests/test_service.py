@@ -13,7 +13,7 @@ import pytest
 
 from gateway.config import Config, ConfigError
 from gateway.journal.embedded import Running, find
-from gateway.machine import serve
+from gateway.machine.serve import serve
 from tests.faults.servers import require_binaries
 
 LOOK = """

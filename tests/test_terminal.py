@@ -20,8 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.characters import CONTROL, printable, printable_json, printable_lines
-from gateway.generator import GeneratedElection
 from gateway.journal.embedded import EmbeddedPostgres
+from gateway.rehearsal.generator import GeneratedElection
 from gateway.terminal import Terminal
 from tests.running import running
 from tests.web.doors import COUNTRY, a_registry, a_report

@@ -15,9 +15,9 @@ import aiohttp
 import msgspec
 import uvloop
 
-from gateway.client.judge import Push, expected_digest
 from gateway.client.publisher import Answer, Publisher
-from gateway.kept_json import kept_json
+from gateway.rehearsal.judge import Push, expected_digest
+from gateway.trimmed_json import dumps_trimmed
 
 OPEN = 128
 """Reports that a connection keeps open: more than it ever has credit for."""
@@ -63,7 +63,7 @@ class Flood:
         while time.monotonic() < self._ends:
             report = self._order.reports[next(self._next)]
             report["revision"] += 1
-            unit, revision, body = report["unit"], report["revision"], kept_json(report)
+            unit, revision, body = report["unit"], report["revision"], dumps_trimmed(report)
             answer: Answer = await asyncio.wait_for(publisher.push(body), self._order.seconds + DRAIN_S)
             self.pushes.append(Push(unit, revision, expected_digest(body), time.time(), answer))
 

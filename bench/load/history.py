@@ -7,7 +7,7 @@ import msgspec
 import orjson
 
 from bench.load.target import Target, publications
-from gateway.client.judge import Broken, Glimpse, History, Push, Reading, Stored, judge
+from gateway.rehearsal.judge import Broken, Glimpse, History, Push, Reading, Stored, judge
 
 
 class _Publication(msgspec.Struct):

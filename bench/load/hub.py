@@ -17,9 +17,9 @@ from bench.load.local import Local
 from bench.load.processes import cpu_s, end, pss_kb
 from bench.load.target import shown
 from gateway.client.publisher import Publisher
-from gateway.client.replay import rehearsal_of
-from gateway.client.schedule import as_fast_as_possible
 from gateway.journal.administration import administration
+from gateway.rehearsal.replay import rehearsal_of
+from gateway.rehearsal.schedule import as_fast_as_possible
 
 AUDIENCE = (sys.executable, "-m", "bench.load.audience")
 LINE_MAX = 1 << 20

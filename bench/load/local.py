@@ -15,13 +15,13 @@ import aiohttp
 import asyncpg
 import msgspec
 
-from gateway import logs
 from gateway.config import Config
-from gateway.dataset import DataSet
-from gateway.generator import write_election
 from gateway.journal.embedded import find
-from gateway.machine import serve
-from gateway.supervisor import Ports
+from gateway.machine.serve import serve
+from gateway.machine.supervisor import Ports
+from gateway.rehearsal.dataset import DataSet
+from gateway.rehearsal.generator import write_election
+from gateway.telemetry import logs
 
 RECORDED = Path(__file__).resolve().parents[3] / "shared" / "elections" / "no-storting-2025"
 

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import orjson
 
-from gateway.dataset import RecordedReport
-from gateway.kept_json import kept_json
+from gateway.rehearsal.dataset import RecordedReport
+from gateway.trimmed_json import dumps_trimmed
 
 
 class Planned(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class Planner:
         self._last: dict[str, bytes] = {}
         self._revisions: dict[str, int] = {}
         for each in reports:
-            unit, report = each.report["unit"], kept_json(each.report)
+            unit, report = each.report["unit"], dumps_trimmed(each.report)
             self._senders[unit] = each.municipality
             self._recorded.append((each.counted_at, report))
             self._last[unit] = report
@@ -107,7 +107,7 @@ class Planner:
         members = {**report, "revision": revision, "counted_at": counted_at}
         if reason is not None:
             members["reason"] = reason
-        return Planned(due_s, self._senders[unit], unit, revision, kept_json(members))
+        return Planned(due_s, self._senders[unit], unit, revision, dumps_trimmed(members))
 
 
 def _mixed(units: Sequence[str]) -> list[str]:

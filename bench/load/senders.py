@@ -15,8 +15,8 @@ import msgspec
 from bench.load.flooder import Order
 from bench.load.plan import Planned
 from bench.load.target import Target
-from gateway.client.judge import Push, expected_digest
 from gateway.client.publisher import Answer, Publisher
+from gateway.rehearsal.judge import Push, expected_digest
 
 OPEN_S = 20.0
 """How long connecting may take before the load begins all the same."""

@@ -14,12 +14,12 @@ import asyncpg
 import orjson
 
 from bench.load.local import Local
-from gateway.client.replay import rehearsal_of
-from gateway.client.schedule import as_fast_as_possible
-from gateway.dataset import DataSet
 from gateway.election.registry import read_registry
 from gateway.election.validation import Scope, Validator, ValidReport
 from gateway.journal.administration import administration
+from gateway.rehearsal.dataset import DataSet
+from gateway.rehearsal.replay import rehearsal_of
+from gateway.rehearsal.schedule import as_fast_as_possible
 
 PASSED_S = -60.0
 """The embargo has passed, so that every report becomes public at once."""

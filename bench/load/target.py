@@ -11,11 +11,11 @@ import aiohttp
 import msgspec
 
 from bench.load.local import Local
-from gateway.client.replay import rehearsal_of
-from gateway.client.schedule import as_fast_as_possible
-from gateway.dataset import RecordedReport
 from gateway.errors import GatewayError
 from gateway.journal.administration import administration
+from gateway.rehearsal.dataset import RecordedReport
+from gateway.rehearsal.replay import rehearsal_of
+from gateway.rehearsal.schedule import as_fast_as_possible
 
 
 class Target(msgspec.Struct, frozen=True):

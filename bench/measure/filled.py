@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 from bench.load.local import Local
 from bench.load.target import Election
-from gateway.client.replay import rehearsal_of
-from gateway.client.schedule import as_fast_as_possible
 from gateway.election.registry import read_registry
 from gateway.election.validation import Scope, Validator, ValidReport
 from gateway.journal.administration import administration
 from gateway.journal.connection import open_pool
 from gateway.journal.postgres import PostgresJournal
-from gateway.kept_json import kept_json
+from gateway.rehearsal.replay import rehearsal_of
+from gateway.rehearsal.schedule import as_fast_as_possible
+from gateway.trimmed_json import dumps_trimmed
 
 BATCH = 1000
 PASSED_S = -60.0
@@ -44,6 +44,6 @@ async def fill(local: Local, document: dict[str, object], bodies: Sequence[bytes
 
 async def postgres_alone(local: Local, dataset: Election) -> float:
     """Return how many reports a second Postgres takes from one connection."""
-    bodies = [kept_json(each.report) for each in dataset.reports()]
+    bodies = [dumps_trimmed(each.report) for each in dataset.reports()]
     _, seconds = await fill(local, dataset.registry, bodies)
     return len(bodies) / seconds

@@ -15,7 +15,7 @@ from bench.load.hub import feed_stand
 from bench.load.local import Local, election, gateway
 from bench.measure.load import Cpu, playing
 from bench.measure.options import Options
-from gateway.dataset import DataSet
+from gateway.rehearsal.dataset import DataSet
 
 RATE = 50.0
 CROWDS = (1_000, 10_000)

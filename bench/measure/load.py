@@ -24,13 +24,13 @@ from bench.load.processes import cpu_s
 from bench.load.pusher import Answered, Order, Told
 from bench.load.pushing import pushing
 from bench.load.target import Election, Target, rehearsal
-from gateway.client.judge import Glimpse, Push, Stored, expected_digest, glimpse
 from gateway.client.publisher import Answer
-from gateway.client.replay import same_figures
 from gateway.client.subscriber import Block, Subscriber
-from gateway.dataset import DataSet, RecordedReport
-from gateway.generator import generate
-from gateway.kept_json import kept_json
+from gateway.rehearsal.dataset import DataSet, RecordedReport
+from gateway.rehearsal.generator import generate
+from gateway.rehearsal.judge import Glimpse, Push, Stored, expected_digest, glimpse
+from gateway.rehearsal.replay import same_figures
+from gateway.trimmed_json import dumps_trimmed
 
 PASSED_S = -60.0
 """The embargo has passed, so that every report becomes public at once."""
@@ -223,7 +223,7 @@ class Made:
     def __init__(self, scale: float) -> None:
         election = generate(1, scale)
         self.registry = election.registry
-        self._lines = [(each["municipality"], kept_json(each["report"])) for each in election.reports]
+        self._lines = [(each["municipality"], dumps_trimmed(each["report"])) for each in election.reports]
 
     def __len__(self) -> int:
         return len(self._lines)

@@ -11,7 +11,7 @@ from bench.load.pusher import Told
 from bench.measure.filled import postgres_alone
 from bench.measure.load import Cpu, playing
 from bench.measure.options import Options
-from gateway.dataset import DataSet
+from gateway.rehearsal.dataset import DataSet
 
 SUBSCRIBERS = 10
 

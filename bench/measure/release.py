@@ -15,8 +15,8 @@ from bench.load.hub import feed_stand
 from bench.load.local import Local, election, gateway
 from bench.measure.load import Play, playing
 from bench.measure.options import Options
-from gateway.dataset import DataSet
 from gateway.journal.administration import administration
+from gateway.rehearsal.dataset import DataSet
 
 HELD = 1_867
 """Reports that were counted before the release in 2025."""

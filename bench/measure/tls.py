@@ -16,7 +16,7 @@ from bench.measure.night import SUBSCRIBERS, push_all
 from bench.measure.options import Options
 from bench.measure.pairs import http
 from bench.measure.pairs.options import Options as PeerOptions
-from gateway.dataset import DataSet
+from gateway.rehearsal.dataset import DataSet
 
 CROWD = 1_000
 CLEAR, TLS = "in the clear", "TLS"

@@ -14,7 +14,6 @@ import orjson
 from bench.figures import Result, Row, Series, Target
 from bench.load.local import election
 from bench.measure.options import Options
-from gateway.dataset import DataSet
 from gateway.election.registry import Registry, read_registry
 from gateway.election.report import CHAIN_START, Publication, next_chain
 from gateway.election.state import ElectionState
@@ -23,7 +22,8 @@ from gateway.feed.blocks import FEW, BlockMaker
 from gateway.feed.channel import SHARING_MIN, Channel, Reader
 from gateway.feed.compression import GZIP_START
 from gateway.feed.selection import read_selection
-from gateway.metrics import FeedMetrics
+from gateway.rehearsal.dataset import DataSet
+from gateway.telemetry.metrics import FeedMetrics
 
 PACES_S = (0, 10)
 TARGETS = {0: Target(0.40, most=True), 10: Target(0.25, most=True)}

@@ -13,7 +13,7 @@ from bench.load.target import Target
 from bench.rehearse.run import DEFAULT_LEVELS, Run, judge_levels
 from bench.rehearse.scenarios import scenario
 from bench.rehearse.stage import Options, Stage, new_run
-from gateway.dataset import DataSet
+from gateway.rehearsal.dataset import DataSet
 
 PASSED_S = -60.0
 """Where a scenario says nothing else, the embargo has passed."""

@@ -7,7 +7,7 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.figures import Histogram
-from gateway.client.judge import Broken
+from gateway.rehearsal.judge import Broken
 
 LAG_MAX_S = 0.25
 """A load generator that is later than this, at p99, measures itself."""

@@ -35,8 +35,8 @@ from bench.load.plan import Planned, Planner
 from bench.load.senders import Senders, Sent, outcomes
 from bench.load.target import NoTarget, Target
 from bench.rehearse.run import BUSY_MAX, LAG_MAX_S, Run, over_time, per_second, queue_of
-from gateway.client.judge import Glimpse, glimpse
 from gateway.client.subscriber import Subscriber
+from gateway.rehearsal.judge import Glimpse, glimpse
 
 CROWD = (sys.executable, "-m", "bench.load.crowd")
 LINE_MAX = 64 << 20

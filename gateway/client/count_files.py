@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.election.registry import Registry
 from gateway.errors import GatewayError
-from gateway.kept_json import kept_json
+from gateway.trimmed_json import dumps_trimmed
 
 COLUMNS = (
     "unit",
@@ -164,4 +164,4 @@ def _number(where: str, column: str, text: str) -> int:
 
 def as_body(report: Mapping[str, Any]) -> bytes:
     """Return a report as it is sent."""
-    return kept_json(report)
+    return dumps_trimmed(report)

@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 
 from gateway.errors import GatewayError
-from gateway.kept_json import kept_json
+from gateway.trimmed_json import dumps_trimmed
 from gateway.wire.session import FRAME_MAX, SUBPROTOCOL
 
 CONNECT_S = 10.0
@@ -136,7 +136,7 @@ class Publisher:
         """
         if self._running is None or self._running.done():
             raise PushRefused("the publisher is closed")
-        body = report if isinstance(report, bytes) else kept_json(report)
+        body = report if isinstance(report, bytes) else dumps_trimmed(report)
         push = _Push(self._next_key, body, asyncio.get_running_loop().create_future())
         self._next_key += 1
         if len(push.frame()) > FRAME_MAX:

@@ -15,7 +15,7 @@ import orjson
 
 from gateway.characters import CONTROL, CONTROL_OR_JOINER, named, printable
 from gateway.errors import MalformedRegistry
-from gateway.kept_json import kept_json
+from gateway.trimmed_json import dumps_trimmed
 
 FORMAT = "election-registry/1"
 COUNT_MAX = 2_147_483_647
@@ -112,7 +112,7 @@ class Registry:
 
     def canonical(self) -> bytes:
         """Return the document as JSON with sorted keys, the bytes by which two registries are compared."""
-        return kept_json(self.document, orjson.OPT_SORT_KEYS)
+        return dumps_trimmed(self.document, orjson.OPT_SORT_KEYS)
 
 
 class NoOffset(ValueError):

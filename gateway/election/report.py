@@ -12,7 +12,7 @@ import msgspec
 import orjson
 
 from gateway.election.registry import COUNT_MAX
-from gateway.kept_json import kept_json
+from gateway.trimmed_json import dumps_trimmed
 
 Status = Literal[
     "not_counted",
@@ -153,7 +153,7 @@ def canonical(document: object) -> bytes:
 
     Keys sorted by code point, no white space, UTF-8, nothing escaped that needs no escape (RFC 8259, section 7).
     """
-    return kept_json(document, orjson.OPT_SORT_KEYS)
+    return dumps_trimmed(document, orjson.OPT_SORT_KEYS)
 
 
 def digest_of(body: bytes) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from gateway.feed.blocks import Block, BlockMaker, Position
 from gateway.feed.compression import Window
 from gateway.feed.selection import Selection
-from gateway.metrics import FeedMetrics
+from gateway.telemetry.metrics import FeedMetrics
 
 SLOW_S = 60.0
 SLOW_BYTES_S = 8_000.0

@@ -12,8 +12,8 @@ import structlog
 from gateway.errors import JournalUnavailable
 from gateway.feed.channel import Reader
 from gateway.feed.stream import ElectionFeed, Record
-from gateway.logs import Outage
-from gateway.metrics import FeedMetrics
+from gateway.telemetry.logs import Outage
+from gateway.telemetry.metrics import FeedMetrics
 
 log = structlog.get_logger()
 

@@ -11,7 +11,6 @@ from typing import Protocol
 import orjson
 import structlog
 
-from gateway import tracing
 from gateway.election.registry import Registry, read_registry
 from gateway.election.report import Publication
 from gateway.election.state import CatchUp, Cursor, ElectionState, HistoryChanged
@@ -23,7 +22,8 @@ from gateway.feed.channel import Channel, Reader
 from gateway.feed.selection import Selection, read_selection
 from gateway.feed.transfers import Beyond, Transfers
 from gateway.feed.waits import Waits
-from gateway.metrics import FeedMetrics
+from gateway.telemetry import tracing
+from gateway.telemetry.metrics import FeedMetrics
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from gateway.errors import JournalUnavailable
 from gateway.journal.connection import CHANNEL, Pool, acquired, answering
-from gateway.logs import Outage
+from gateway.telemetry.logs import Outage
 
 LOOK_S = 1.0
 """How often unconfirmed appends are looked for, in seconds."""

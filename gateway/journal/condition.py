@@ -15,7 +15,7 @@ import msgspec
 
 from gateway.errors import JournalUnavailable
 from gateway.journal.connection import Connection, Pool, acquired, answering
-from gateway.metrics import DatabaseMetrics
+from gateway.telemetry.metrics import DatabaseMetrics
 
 LOOK_S = 5.0
 """How often it is looked at."""

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, cast
 import asyncpg
 import structlog
 
+from gateway.database_url import Host, hosts_of
 from gateway.deadline import Deadline
 from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable, StandbyMissing
-from gateway.journal.hosts import Host, hosts_of
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]

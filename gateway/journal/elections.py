@@ -16,7 +16,7 @@ from gateway.election.registry import Registry
 from gateway.election.validation import Scope, Validator, ValidReport
 from gateway.errors import ElectionUnknown, JournalUnavailable
 from gateway.journal.postgres import ElectionRow, PostgresJournal
-from gateway.logs import Outage
+from gateway.telemetry.logs import Outage
 
 RENEW_S = 1.0
 """How often versions are asked for; a NOTIFY hastens it."""

@@ -15,7 +15,6 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from gateway import tracing
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
 from gateway.election.report import Report, decode_stored, warnings_of
 from gateway.election.validation import ValidReport
@@ -24,7 +23,8 @@ from gateway.journal.admission import BATCH_MIN, BATCH_S, Pace, WaitingRoom
 from gateway.journal.connection import Unstorable, VersionChanged
 from gateway.journal.elections import Standing
 from gateway.journal.postgres import Appended, Journal
-from gateway.metrics import PushMetrics
+from gateway.telemetry import tracing
+from gateway.telemetry.metrics import PushMetrics
 
 log = structlog.get_logger()
 

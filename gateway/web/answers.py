@@ -12,7 +12,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
-from gateway import tracing
+from gateway.telemetry import tracing
 from gateway.wire.events import to_json
 
 log = structlog.get_logger()

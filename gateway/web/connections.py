@@ -17,7 +17,7 @@ from typing import Any
 from aiohttp import StreamReader, web
 
 from gateway.config import Config
-from gateway.metrics import DoorMetrics
+from gateway.telemetry.metrics import DoorMetrics
 from gateway.web.answers import Problem
 from gateway.web.eviction import ByAddress
 from gateway.web.peers import Proxies, forwarded_for, group, without_port

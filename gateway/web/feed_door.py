@@ -22,7 +22,7 @@ from gateway.feed.compression import GZIP_START
 from gateway.feed.hub import Hub
 from gateway.feed.selection import PACES_S, BadSelection, Selection
 from gateway.feed.stream import ElectionFeed
-from gateway.metrics import FeedMetrics
+from gateway.telemetry.metrics import FeedMetrics
 from gateway.web.allowance import Allowance
 from gateway.web.answers import ANY_ORIGIN, JSON, Problem, bodiless, harden, problems
 from gateway.web.bodies import Bodies, Body, Framed, matches

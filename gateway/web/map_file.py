@@ -14,7 +14,7 @@ import msgspec
 import orjson
 
 from gateway.errors import GatewayError
-from gateway.kept_json import kept_json
+from gateway.trimmed_json import dumps_trimmed
 
 SIZE_MAX = 16 << 20
 """Bytes of a file: a whole country, drawn finer than a screen shows."""
@@ -85,7 +85,7 @@ def _read_features(path: Path, features: Sequence[Any]) -> Map:
     if mistakes:
         more = f"; and {len(mistakes) - MISTAKES_MAX} more" if len(mistakes) > MISTAKES_MAX else ""
         raise BadMap(f"map {path}: {'; '.join(mistakes[:MISTAKES_MAX])}{more}")
-    return Map(kept_json({"type": "FeatureCollection", "features": kept}), tuple(shapes))
+    return Map(dumps_trimmed({"type": "FeatureCollection", "features": kept}), tuple(shapes))
 
 
 def _names(feature: Any) -> tuple[str, ...]:

@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
-from gateway import tracing
 from gateway.config import Config
 from gateway.errors import Draining, ElectionUnknown, JournalUnavailable, Overloaded
 from gateway.journal.admission import CreditBank
 from gateway.journal.elections import Elections, Standing, Token
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.writer import BatchWriter, Waiting
-from gateway.metrics import PushMetrics
+from gateway.telemetry import tracing
+from gateway.telemetry.metrics import PushMetrics
 from gateway.web.answers import Problem, bodiless, harden, jittered_s, json_response, problems
 from gateway.web.connections import Connections, Tally, deliver
 from gateway.web.health import add_health

@@ -16,7 +16,7 @@ from gateway.errors import Draining, JournalUnavailable, MalformedDocument, Over
 from gateway.journal.admission import CreditBank
 from gateway.journal.elections import Standing, Token
 from gateway.journal.writer import BatchWriter, Waiting
-from gateway.metrics import PushMetrics
+from gateway.telemetry.metrics import PushMetrics
 from gateway.web.answers import jittered_s
 from gateway.web.sender_allowance import CONTROL_BURST, CONTROL_RATE, SenderAllowance
 from gateway.web.token_bucket import TokenBucket

@@ -7,8 +7,8 @@ from unittest import mock
 
 from aiohttp import web
 
-from gateway.admin import admin_port
-from gateway.metrics import FeedMetrics, PushMetrics
+from gateway.machine.admin_port import admin_port
+from gateway.telemetry.metrics import FeedMetrics, PushMetrics
 from gateway.web.feed_door import FeedDoor
 from gateway.web.push_door import PushDoor
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway.generator import generate
 from gateway.journal.embedded import EmbeddedPostgres
+from gateway.rehearsal.generator import generate
 from tests.attack import hostile
 from tests.attack.cost import Cost, cost_of, workers
 from tests.attack.hostile import Route, Target

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.generator import write_election
+from gateway.rehearsal.generator import write_election
 
 
 @pytest.fixture(scope="session")

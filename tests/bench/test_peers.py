@@ -30,9 +30,9 @@ from bench.measure.pairs import PAIRS, about
 from bench.measure.pairs.rounds import Rounds, take_turns
 from bench.peers import nats
 from bench.peers.wrk import Load, read_output, request, write_requests
-from gateway.dataset import DataSet
 from gateway.election.registry import read_registry
 from gateway.election.validation import Scope, Validator, ValidReport
+from gateway.rehearsal.dataset import DataSet
 
 SMOKE_S = 60
 

@@ -6,8 +6,8 @@ from datetime import datetime
 import pytest
 
 from bench.load.plan import Planner
-from gateway.dataset import RecordedReport
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.dataset import RecordedReport
+from gateway.rehearsal.generator import GeneratedElection
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from bench.rehearse.run import (
     queue_of,
     read_level,
 )
-from gateway.client.judge import Broken
-from gateway.metrics import PushMetrics
+from gateway.rehearsal.judge import Broken
+from gateway.telemetry.metrics import PushMetrics
 
 
 def a_run(**members: object) -> Run:

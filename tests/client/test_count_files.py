@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.client.count_files import BadCountFile, read_counts, template
 from gateway.election.registry import read_registry
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.generator import GeneratedElection
 
 HEAD = "unit,revision,counted_at,status,reason,category,ballots,blank,rejected,voters,A,H"
 TIME = "2025-09-08T22:36:55+02:00"

@@ -18,8 +18,8 @@ import pytest
 
 from gateway.client.handing_in import destination
 from gateway.client.outbox import Outbox
-from gateway.generator import GeneratedElection
 from gateway.journal.embedded import EmbeddedPostgres
+from gateway.rehearsal.generator import GeneratedElection
 from tests.deploy.proxies import free_ports
 from tests.running import Gateway, Sender, served
 from tests.web.conftest import make_database

@@ -20,8 +20,8 @@ from rich.console import Console
 from gateway.client import watch_command
 from gateway.client.asking import asked
 from gateway.client.tables import LAG_CAPTION, state_of, transfers_table
-from gateway.generator import GeneratedElection
 from gateway.journal.embedded import EmbeddedPostgres
+from gateway.rehearsal.generator import GeneratedElection
 from gateway.wire.transfers import Lag, Percentiles, PublicTransfers, Transfer
 from tests.running import Gateway, served
 from tests.web.conftest import make_database

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 import pytest
 
-from gateway.generator import GeneratedElection
 from gateway.journal.embedded import EmbeddedPostgres
+from gateway.rehearsal.generator import GeneratedElection
 from tests.deploy.proxies import KINDS, Proxied, a_proxy
 from tests.running import Gateway, Sender, served
 from tests.web.conftest import make_database

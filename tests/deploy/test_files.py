@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 from gateway import __version__
 from gateway.config import OTHER_VARIABLES, Config, knobs, load, without_passwords
-from gateway.control import OVERDUE_S
+from gateway.machine.control import OVERDUE_S
 from gateway.web.connections import KEEPALIVE_S
 from gateway.web.websocket import PING_S
 from tests.deploy.proxies import DEPLOY

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 import yaml
 
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.generator import GeneratedElection
 from tests.small_night import SmallNight, a_small_night
 from tests.web.doors import until
 

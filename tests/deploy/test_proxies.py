@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from gateway.feed.channel import SHARING_MIN
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
 from tests.deploy.conftest import READERS_PER_ADDRESS
 from tests.deploy.proxies import KINDS, Proxied, a_proxy

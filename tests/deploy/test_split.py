@@ -16,9 +16,9 @@ import asyncpg
 import pytest
 import yaml
 
-from gateway.generator import GeneratedElection
 from gateway.journal.embedded import EmbeddedPostgresError, find_binaries
 from gateway.journal.feed_login import excesses, read_feed_login
+from gateway.rehearsal.generator import GeneratedElection
 from tests.deploy.proxies import DEPLOY, free_ports
 from tests.faults.servers import require_binaries
 from tests.running import running

@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 
 from gateway.config import Config, knobs, load
-from gateway.control import OVERDUE_S
-from gateway.systemd import ServiceManager
+from gateway.machine.control import OVERDUE_S
+from gateway.machine.systemd import ServiceManager
 from tests.conftest import Database
 from tests.deploy.proxies import DEPLOY
 from tests.running import running

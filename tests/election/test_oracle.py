@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from gateway.dataset import DataSet
 from gateway.election.registry import Registry, read_registry
 from gateway.election.report import Publication
 from gateway.election.state import CatchUp, ElectionState
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.dataset import DataSet
+from gateway.rehearsal.generator import GeneratedElection
 from gateway.wire.events import area_document
 from tests.election.makers import Record
 

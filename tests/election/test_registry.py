@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.characters import CONTROL
-from gateway.dataset import DataSet
 from gateway.election.registry import NoOffset, Registry, differences, read_registry, read_time
 from gateway.errors import MalformedRegistry
+from gateway.rehearsal.dataset import DataSet
 from tests.election.makers import BALLOTS, DOCUMENT, PARTIES, REGISTRY, above
 
 Edit = Callable[[dict[str, Any]], object]

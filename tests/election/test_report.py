@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.dataset import DataSet
 from gateway.election.registry import read_registry
 from gateway.election.report import (
     CHAIN_START,
@@ -27,6 +26,7 @@ from gateway.election.report import (
     status_went_back,
     warnings_of,
 )
+from gateway.rehearsal.dataset import DataSet
 from tests.election import makers
 from tests.election.makers import BEYOND_BMP, PRIVATE_USE, a_report, compact, reports, some_counts
 

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.dataset import DataSet
 from gateway.election.registry import read_registry, read_time
 from gateway.election.validation import (
     REPORT_MAX,
@@ -31,6 +30,7 @@ from gateway.election.validation import (
     read_json,
 )
 from gateway.errors import MalformedDocument
+from gateway.rehearsal.dataset import DataSet
 from tests.election.json_text import Members, Token, compactly, tree_of, writers
 from tests.election.makers import (
     BALLOTS,

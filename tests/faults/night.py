@@ -41,11 +41,11 @@ import aiohttp
 import orjson
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from gateway.client.judge import Glimpse, History, Push, Reading, Stored, glimpse, judge
 from gateway.client.publisher import Answer, Publisher, push_http
 from gateway.client.sse import EventParser
 from gateway.client.subscriber import Subscriber
 from gateway.journal.administration import administration
+from gateway.rehearsal.judge import Glimpse, History, Push, Reading, Stored, glimpse, judge
 from tests.running import Gateway
 
 PATIENCE_S = 30.0

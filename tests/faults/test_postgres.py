@@ -16,11 +16,11 @@ import aiohttp
 import asyncpg
 import pytest
 
-from gateway.client.judge import Glimpse
-from gateway.generator import GeneratedElection
 from gateway.journal import migrate as migrate_module
 from gateway.journal.administration import IssuedToken
 from gateway.journal.migrate import migrate
+from gateway.rehearsal.generator import GeneratedElection
+from gateway.rehearsal.judge import Glimpse
 from tests.faults.night import Night, a_night
 from tests.faults.servers import PATIENCE_S, Clock, Reached, Server, a_pair, a_server, reached
 from tests.running import Gateway, Sender, running

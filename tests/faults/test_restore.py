@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from gateway.client.handing_in import destination, send
-from gateway.client.judge import Push
 from gateway.client.outbox import Outbox
 from gateway.journal.administration import administration
 from gateway.journal.embedded import find_binaries
+from gateway.rehearsal.judge import Push
 from tests.faults.night import Addresses, Night, a_night, told
 from tests.faults.servers import PATIENCE_S, Server, a_server, reached, require_binaries
 from tests.faults.test_postgres import begun_anew, forget_what_was_lost

@@ -23,7 +23,7 @@ from gateway.feed.channel import Channel, Reader
 from gateway.feed.hub import Hub
 from gateway.feed.stream import ElectionFeed
 from gateway.journal.record import Beyond, Head
-from gateway.metrics import FeedMetrics
+from gateway.telemetry.metrics import FeedMetrics
 from gateway.web.accepting import Door
 from gateway.web.connections import Connections
 from gateway.web.feed_door import FeedDoor

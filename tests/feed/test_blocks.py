@@ -17,7 +17,7 @@ from gateway.feed import blocks
 from gateway.feed.blocks import BLOCKS_MAX, Block, BlockMaker, Retries
 from gateway.feed.compression import GZIP_START
 from gateway.feed.selection import Selection, read_selection
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.generator import GeneratedElection
 from gateway.wire.events import area_document, format_cursor, to_json
 from tests.election.makers import DOCUMENT, REGISTRY, UNITS, Record, a_report, some_counts
 from tests.feed.reader import Client

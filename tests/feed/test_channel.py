@@ -24,7 +24,7 @@ from gateway.feed.blocks import BlockMaker
 from gateway.feed.channel import SHARING_MIN, SLOW_BYTES_S, SLOW_S, Channel, Reader
 from gateway.feed.compression import GZIP_START, deflate
 from gateway.feed.selection import Selection, read_selection
-from gateway.metrics import FeedMetrics
+from gateway.telemetry.metrics import FeedMetrics
 from gateway.wire.events import area_document, format_cursor, to_json
 from tests.election.makers import REGISTRY, UNITS, Record, a_report, reports, some_counts
 from tests.feed.reader import Client

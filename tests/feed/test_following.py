@@ -14,7 +14,7 @@ import pytest
 
 from gateway.feed import archive, blocks, hub, stream
 from gateway.feed.selection import read_selection
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.generator import GeneratedElection
 from gateway.web import feed_door
 from tests.feed.reader import Client
 from tests.feed.served import FakeRecord, Served, a_night, served, until

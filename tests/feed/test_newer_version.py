@@ -10,11 +10,11 @@ import pytest
 from gateway.election.report import canonical, decode_stored, digest_of
 from gateway.election.validation import ValidReport
 from gateway.feed import stream
-from gateway.generator import GeneratedElection
 from gateway.journal.administration import administration
 from gateway.journal.connection import Pool, open_pool
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
+from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
 from tests.feed.served import served
 from tests.journal.makers import append

@@ -21,7 +21,7 @@ from gateway.feed import blocks, stream
 from gateway.feed.blocks import FEW, LARGE, BlockMaker
 from gateway.feed.compression import GZIP_START, deflate
 from gateway.feed.selection import AREAS_MAX, read_selection, runs_of
-from gateway.generator import GeneratedElection, generate
+from gateway.rehearsal.generator import GeneratedElection, generate
 from tests.election.makers import REGISTRY
 from tests.feed.served import FakeRecord, Served, a_night, served, until
 from tests.web.doors import EVERYTHING, ask, streaming

@@ -22,7 +22,7 @@ from gateway.journal.connection import Connection, VersionChanged
 from gateway.journal.elections import Elections, Standing
 from gateway.journal.postgres import Journal, PostgresJournal
 from gateway.journal.writer import BatchWriter, Waiting
-from gateway.metrics import PushMetrics
+from gateway.telemetry.metrics import PushMetrics
 from tests.conftest import Database
 from tests.journal.makers import (
     ELIGIBLE,

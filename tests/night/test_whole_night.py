@@ -10,13 +10,13 @@ import aiohttp
 import orjson
 import pytest
 
-from gateway.client.rehearsal import Rehearsal, rehearse
-from gateway.client.replay import Summary
-from gateway.client.schedule import as_fast_as_possible
 from gateway.client.sse import EventParser
 from gateway.client.subscriber import Subscriber
-from gateway.dataset import DataSet
-from gateway.generator import write_election
+from gateway.rehearsal.dataset import DataSet
+from gateway.rehearsal.generator import write_election
+from gateway.rehearsal.rehearse import Rehearsal, rehearse
+from gateway.rehearsal.replay import Summary
+from gateway.rehearsal.schedule import as_fast_as_possible
 from tests.conftest import Database
 from tests.night.proxy import CuttingProxy
 from tests.night.sums import children_of, wrong_sums

@@ -8,8 +8,8 @@ import aiohttp
 import asyncpg
 import pytest
 
-from gateway.generator import GeneratedElection
 from gateway.journal.embedded import EmbeddedPostgres
+from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
 from tests.running import Gateway, Sender, served, still_running
 from tests.web.doors import COUNTRY, a_registry

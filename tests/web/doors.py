@@ -22,7 +22,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway, Sender
 
 PATIENCE_S = 20.0

@@ -14,9 +14,9 @@ from typing import Any
 import aiohttp
 from playwright.async_api import Browser, expect
 
-from gateway.generator import GeneratedElection, generate
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import migrate
+from gateway.rehearsal.generator import GeneratedElection, generate
 from tests.conftest import Database
 from tests.running import Gateway, Sender, running
 from tests.web.browsing import browsing, visiting

@@ -13,7 +13,7 @@ import trustme
 from aiohttp import web
 
 from gateway.config import Config
-from gateway.metrics import DoorMetrics
+from gateway.telemetry.metrics import DoorMetrics
 from gateway.web import accepting as accepting_module
 from gateway.web import connections as connections_module
 from gateway.web import unread as unread_module

@@ -15,7 +15,7 @@ import yaml
 from jsonschema import Draft7Validator, Draft202012Validator, FormatChecker
 
 from gateway.feed.selection import PACES_S
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.pages import ASYNCAPI
 from gateway.wire.session import ID_MAX, SUBPROTOCOL
 from tests.conftest import Database

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.generator import GeneratedElection
 from gateway.web import protocol
 from tests.running import Gateway
 from tests.web.doors import PATIENCE_S, a_registry, open_connection, shown

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gateway.feed import archive
 from gateway.feed.compression import deflate
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.generator import GeneratedElection
 from gateway.web import bodies as bodies_module
 from gateway.web import feed_door
 from gateway.web.allowance import BURST_S

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import aiohttp
 import pytest
 
-from gateway.generator import GeneratedElection
 from gateway.journal.embedded import EmbeddedPostgres
+from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway, Sender, served
 from tests.web.conftest import make_database
 from tests.web.doors import (

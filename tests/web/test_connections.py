@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from gateway.config import Config
-from gateway.metrics import DoorMetrics
+from gateway.telemetry.metrics import DoorMetrics
 from gateway.web import connections as connections_module
 from gateway.web.accepting import accepting
 from gateway.web.connections import Connections, deliver

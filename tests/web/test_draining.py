@@ -11,7 +11,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
 from tests.running import Gateway, running
 from tests.web.doors import (

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
 from tests.running import Gateway, running
 from tests.web.doors import (

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import aiohttp
 import pytest
 
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway
 from tests.web.browsing import CHROMIUM, browsing, visiting
 from tests.web.doors import a_registry, feed_url, room, shown, streaming, until

@@ -27,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway, Sender
 from tests.web.described import DOCUMENT, undescribed
 from tests.web.doors import (

@@ -9,8 +9,8 @@ import aiohttp
 import asyncpg
 import pytest
 
-from gateway.generator import GeneratedElection
 from gateway.journal.embedded import EmbeddedPostgres
+from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.answers import ANY_ORIGIN, HARD
 from tests.running import Gateway, Sender, served
 from tests.web.conftest import make_database

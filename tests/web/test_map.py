@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 from playwright.async_api import Page, expect
 
-from gateway.generator import GeneratedElection
 from gateway.journal.embedded import EmbeddedPostgres
+from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.map_file import MISTAKES_MAX, SIZE_MAX, BadMap, read_map
 from tests.conftest import Database
 from tests.running import Gateway, Sender, running, served

@@ -16,8 +16,8 @@ from openapi_spec_validator import OpenAPIV32SpecValidator
 
 import gateway
 from gateway.election.report import REASONS, STATUSES
-from gateway.generator import GeneratedElection
-from gateway.metrics import FeedMetrics, PushMetrics
+from gateway.rehearsal.generator import GeneratedElection
+from gateway.telemetry.metrics import FeedMetrics, PushMetrics
 from gateway.web.feed_door import FeedDoor
 from gateway.web.pages import OPENAPI, OPENAPI_JSON
 from gateway.web.push_door import PushDoor

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from gateway.feed.channel import SHARING_MIN
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
 from tests.running import running
 from tests.web.browsing import CHROMIUM, browsing, visiting

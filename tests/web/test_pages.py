@@ -12,7 +12,7 @@ import pytest
 import yaml
 from playwright.async_api import Browser, Locator, Page, expect
 
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.pages import DIRECTORY, OPENAPI, PAGES, POLICY
 from tests.running import Gateway, Sender
 from tests.web.browsing import CHROMIUM, Visitor, browsing, line_to, visiting

@@ -15,7 +15,7 @@ from gateway.election.registry import read_registry
 from gateway.journal.elections import Token
 from gateway.journal.postgres import ElectionRow, PostgresJournal, TokenRow
 from gateway.journal.writer import BatchWriter, Waiting
-from gateway.metrics import PushMetrics
+from gateway.telemetry.metrics import PushMetrics
 from gateway.web import push_door
 from gateway.web.connections import Connections
 from gateway.web.push_body import Body, Steps

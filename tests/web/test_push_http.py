@@ -11,9 +11,9 @@ import pytest
 from gateway.election.report import canonical, decode_stored
 from gateway.election.report import digest_of as digest_of_bytes
 from gateway.election.validation import ValidReport
-from gateway.generator import GeneratedElection
 from gateway.journal.connection import open_pool
 from gateway.journal.postgres import PostgresJournal
+from gateway.rehearsal.generator import GeneratedElection
 from tests.journal.makers import append
 from tests.running import Gateway, Sender
 from tests.web.doors import (

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 import pytest
 
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.sender_allowance import CONTROL_BURST, SENDER_CONTROL_BURST
 from tests.running import Gateway, Sender
 from tests.web.doors import (

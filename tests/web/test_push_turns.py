@@ -10,7 +10,7 @@ from gateway.election.outcome import Refusal, Retry
 from gateway.journal.admission import CreditBank
 from gateway.journal.elections import Token
 from gateway.journal.writer import BatchWriter
-from gateway.metrics import PushMetrics
+from gateway.telemetry.metrics import PushMetrics
 from gateway.web import push_socket
 from gateway.web.push_socket import (
     AWAY_S,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.queries import KNOWN, mistakes
 from tests.feed.served import FakeRecord, Served, a_night, served
 from tests.running import Sender

@@ -13,8 +13,8 @@ import pytest
 import trustme
 
 from gateway.config import Config
-from gateway.generator import GeneratedElection
 from gateway.journal.embedded import EmbeddedPostgres
+from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.tls import BadCertificate, check_certificates
 from tests.running import Gateway, served
 from tests.web.conftest import make_database

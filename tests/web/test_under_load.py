@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from gateway.generator import GeneratedElection
+from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway, Sender
 from tests.web.doors import (
     COUNTRY,

@@ -1,7 +1,7 @@
 """Night: a whole election as it was recorded, --speed times as fast, or at once; readers from the beginning."""
 
 from bench.rehearse.stage import Stage
-from gateway.client.schedule import at_speed
+from gateway.rehearsal.schedule import at_speed
 
 
 async def play(stage: Stage) -> None:

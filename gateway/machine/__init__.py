@@ -1,0 +1,1 @@
+"""One machine: its supervisor, its processes, and the ports that they share."""

@@ -1,0 +1,255 @@
+"""`valgnatt demo` and the look of `valgnatt replay`: a night on a stage, as a live table in the terminal."""
+
+import asyncio
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from gateway.client.subscriber import Block, Subscriber
+from gateway.client.tables import area_table, ballots
+from gateway.config import Config
+from gateway.errors import GatewayError
+from gateway.machine.serve import serve
+from gateway.machine.supervisor import Ports
+from gateway.rehearsal.dataset import DataSet
+from gateway.rehearsal.rehearse import Rehearsal, rehearse, told
+from gateway.rehearsal.replay import WAYS, Sending, Summary
+from gateway.rehearsal.schedule import Schedule, within
+from gateway.terminal import Terminal
+
+ROWS_MAX = 24
+"""Counties shown."""
+REDRAWS_A_SECOND = 5
+
+
+class Board:
+    """What is shown of a replay while it runs: country, counties, units reported, how late."""
+
+    def __init__(self, console: Terminal, reports: int, title: str) -> None:
+        self._console = console
+        self._title = title
+        self._copy: dict[str, Any] = {}
+        self._late_s: dict[str, float] = {}
+        self._progress = Progress(
+            TextColumn("receipts"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+        )
+        self._task = self._progress.add_task("receipts", total=reports)
+        self._publish_at: datetime | None = None
+        self._plain_at = 0.0
+
+    def opens(self, publish_at: datetime) -> None:
+        """Note when the embargo ends."""
+        self._publish_at = publish_at
+
+    def on_answer(self, _: Sending) -> None:
+        """Count a report that was answered."""
+        self._progress.advance(self._task)
+
+    def on_block(self, subscriber: Subscriber, block: Block) -> None:
+        """Note what changed, and how late it is here."""
+        self._copy = dict(subscriber.copy)
+        now = datetime.now(UTC)
+        for identifier, area in block.areas.items():
+            if area["published_at"] is not None:
+                published_at = datetime.fromisoformat(area["published_at"])
+                self._late_s[identifier] = max(0.0, (now - published_at).total_seconds())
+
+    async def show(self, work: Awaitable[Summary]) -> Summary:
+        """Show the board until the work is done."""
+        if not self._console.is_terminal:
+            return await self._in_lines(work)
+        with Live(self, console=self._console, refresh_per_second=REDRAWS_A_SECOND, redirect_stderr=False):
+            return await work
+
+    async def _in_lines(self, work: Awaitable[Summary]) -> Summary:
+        """Tell how it goes in a line now and then, where nothing can be redrawn."""
+        working = asyncio.ensure_future(work)
+        try:
+            while not working.done():
+                await asyncio.wait({working}, timeout=5.0)
+                self._console.print(self._headline(), soft_wrap=True)
+        finally:
+            working.cancel()
+        return working.result()
+
+    def __rich__(self) -> Group:
+        return Group(self._headline(), self._progress, self._table())
+
+    def _headline(self) -> Text:
+        left_s = (self._publish_at - datetime.now(UTC)).total_seconds() if self._publish_at else 0.0
+        done = self._progress.tasks[0].completed
+        state = f"embargo ends in {left_s:4.1f} s" if left_s > 0 else "published"
+        country = next((area for area in self._copy.values() if area["parent"] is None), None)
+        told = ""
+        if country is not None:
+            units = country["units"]
+            told = f"  {units['reported']} of {units['total']} units, {ballots(country):,} ballots".replace(
+                ",", " "
+            )
+        return Text(f"{self._title}  {state}  {done:.0f} receipts{told}", style="bold")
+
+    def _table(self) -> Table:
+        roots = [area for area in self._copy.values() if area["parent"] is None]
+        below = [area for area in self._copy.values() if area["parent"] in {root["area"] for root in roots}]
+        return area_table(roots, below, self._late_s, ROWS_MAX)
+
+
+async def replay(
+    dataset: DataSet,
+    make_schedule: Callable[[Sequence[datetime], datetime], Schedule],
+    *,
+    database_url: str,
+    push_url: str,
+    feed_url: str,
+    author: str,
+    ways: Sequence[str] = WAYS,
+    console: Terminal,
+    announce: Callable[[Rehearsal], None] = lambda _: None,
+) -> Summary:
+    """Rehearse a data set against running doors with a board in the terminal, and print how it went."""
+    board = Board(console, sum(1 for _ in dataset.reports()), dataset.registry["election"]["name"])
+    rehearsal = await rehearse(
+        dataset,
+        make_schedule,
+        database_url=database_url,
+        push_url=push_url,
+        feed_url=feed_url,
+        author=author,
+        ways=ways,
+        on_block=board.on_block,
+        on_answer=board.on_answer,
+    )
+    board.opens(rehearsal.publish_at)
+    announce(rehearsal)
+    summary = await board.show(rehearsal.run())
+    for line in told(summary):
+        console.say(line)
+    return summary
+
+
+async def demo(data: Path | None, seconds: float, author: str) -> int:
+    """Run a whole night of about `seconds` on an embedded Postgres, and leave nothing behind.
+
+    Returns the exit status: 0 if every area equals the official totals, 130 if it was interrupted.
+    """
+    console = Terminal()
+    directory = Path(tempfile.mkdtemp(prefix="valgnatt-demo-"))
+    try:
+        if data is None:
+            from gateway.rehearsal.generator import write_election
+
+            console.print("Making up an election …")
+            data = directory / "election"
+            await asyncio.to_thread(write_election, data, 1, 1.0)
+        dataset = DataSet.open(data)
+        return await _on_stage(dataset, directory / "postgres", seconds, author, console)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+async def _on_stage(dataset: DataSet, data_dir: Path, seconds: float, author: str, console: Terminal) -> int:
+    defaults = Config()
+    config = msgspec.structs.replace(
+        defaults,
+        data_dir=data_dir,
+        database_url=None,
+        feed_database_url=None,
+        push_port=_free_or_any(defaults.push_port),
+        feed_port=_free_or_any(defaults.feed_port),
+        admin_port=_free_or_any(defaults.admin_port or 0),
+        drain_s=1.0,
+        log_level="warning",
+    )
+    stop = asyncio.Event()
+    started: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(serve(config, on_started=started.set_result, stop=stop), name="serve")
+    try:
+        await asyncio.wait((serving, asyncio.ensure_future(started)), return_when=asyncio.FIRST_COMPLETED)
+        if not started.done():
+            return await serving
+        playing = asyncio.create_task(_play(dataset, config, started.result(), seconds, author, console))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({playing, stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if playing.done():
+            return 0 if playing.result().good else 1
+        playing.cancel()
+        await asyncio.wait({playing})
+        if serving.done():
+            return await serving or 1
+        console.print("Interrupted; ending everything …")
+        return 130
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait({serving})
+        serving.exception()  # what an interrupted start complains of is of no interest
+        raise
+    finally:
+        stop.set()
+        if not serving.done():
+            await asyncio.wait({serving})
+
+
+async def _play(
+    dataset: DataSet, config: Config, ports: Ports, seconds: float, author: str, console: Terminal
+) -> Summary:
+    from gateway.journal.embedded import find
+
+    running = find(config.data_dir)
+    if running is None:
+        raise GatewayError("the embedded Postgres is gone")
+    push_url, feed_url = f"http://{config.host}:{ports.push}", f"http://{config.host}:{ports.feed}"
+
+    def announce(rehearsal: Rehearsal) -> None:
+        election = rehearsal.election
+        console.print("Try, while it runs:", style="bold")
+        console.print(
+            f"  curl -N '{feed_url}/v1/elections/{election}/feed?levels=country'\n"
+            f"  curl '{feed_url}/v1/elections/{election}/areas/{_root(dataset)}?format=csv'\n"
+            f"  curl '{feed_url}/v1/elections/{election}/transfers'\n"
+            f"  curl -N -H 'Accept: text/event-stream' '{feed_url}/v1/elections/{election}/publications'\n"
+            f"  curl 'http://{config.admin_host}:{ports.admin}/metrics'\n",
+            soft_wrap=True,
+        )
+
+    begun = time.monotonic()
+    summary = await replay(
+        dataset,
+        lambda times, publish_from: within(times, publish_from, seconds),
+        database_url=running.url,
+        push_url=push_url,
+        feed_url=feed_url,
+        author=author,
+        console=console,
+        announce=announce,
+    )
+    verdict = "Everything came out right." if summary.good else "NOT everything came out right."
+    console.print(f"{verdict} ({time.monotonic() - begun:.0f} s)", style="bold")
+    return summary
+
+
+def _root(dataset: DataSet) -> str:
+    return next(str(area["id"]) for area in dataset.registry["areas"] if area.get("parent") is None)
+
+
+def _free_or_any(port: int) -> int:
+    """Return the port if nobody has it, else 0: any free one."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+    return port

@@ -1,0 +1,147 @@
+"""The stream of reports: each unit's count told through its life, and all of it in the order of time."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from random import Random
+from typing import Any, NamedTuple
+
+from gateway.rehearsal.generator.corrections import Change, corrected, emptied, misbooked, part_of
+from gateway.rehearsal.generator.counting import NOTHING, Counts, count_municipality
+from gateway.rehearsal.generator.geography import POLLS_CLOSE, Country, Municipality, Unit
+from gateway.rehearsal.generator.lines import Lines
+from gateway.rehearsal.generator.lives import (
+    STATUSES,
+    USUAL_LIFE,
+    Plan,
+    Step,
+    first_moment,
+    life,
+    next_moment,
+    plans,
+)
+from gateway.rehearsal.generator.parties import TYPICAL_ELECTORATE, Lean, county_lean, municipality_lean
+from gateway.trimmed_json import dumps_trimmed
+
+PART_COUNTED = {"k": (0.2, 0.6), "u": (0.955, 0.96)}
+"""How much of the pile the first such report of a unit has counted."""
+NEARLY_COUNTED = (0.65, 0.9)
+UNSOUND = "nk+"
+"""Letters of reports that show less, or more, than what was counted."""
+PUBLISHED_AFTER_S = (5, 14)
+"""How long after a count the official service has it (recorded: median 9 s, 95 % within 14 s)."""
+
+
+class _Made(NamedTuple):
+    """A report, with the moment it was made: seconds after the polls closed."""
+
+    at: int
+    line: bytes
+
+
+class _Course(NamedTuple):
+    """What a municipality's units have in common while they report."""
+
+    place: Municipality
+    lean: Lean
+    plan: Plan
+
+
+def report_lines(rng: Random, country: Country) -> Lines:
+    """The lines of `reports.ndjson.gz`: all reports of all units, in the order of `counted_at`."""
+    made: list[_Made] = []
+    for number, county in enumerate(country.counties):
+        lean = county_lean(rng, county.ballot)
+        for place, plan in zip(county.municipalities, plans(rng, county), strict=True):
+            size = max(place.eligible, 1) / TYPICAL_ELECTORATE
+            course = _Course(place, municipality_lean(rng, lean, size), plan)
+            made.extend(_of_municipality(rng, course, capital=number == 0))
+    made.sort(key=lambda report: report.at)  # stable: what is made in one second stays in its order
+    return Lines([report.line for report in made])
+
+
+def timestamp(seconds: int) -> str:
+    """So many seconds after the polls closed, as RFC 3339 with an offset."""
+    return (POLLS_CLOSE + timedelta(seconds=seconds)).isoformat()
+
+
+def _of_municipality(rng: Random, course: _Course, *, capital: bool) -> Iterator[_Made]:
+    units = course.place.units
+    lives = {unit.id: life(rng, unit) for unit in units}
+    first = next(unit for unit in units if unit.is_polling_place)
+    if lives[first.id].startswith("e"):  # what is counted elsewhere in the municipality is counted here
+        lives[first.id] = USUAL_LIFE
+    closed = frozenset(id_ for id_, letters in lives.items() if letters.startswith("e"))
+    counts = count_municipality(rng, course.place, course.lean, closed, capital=capital)
+    for unit in units:
+        yield from _of_unit(rng, course, unit, lives[unit.id], counts[unit.id])
+
+
+def _of_unit(rng: Random, course: _Course, unit: Unit, letters: str, whole: Counts) -> Iterator[_Made]:
+    """One unit's reports. `sound` is its whole count as last corrected; parts and mistakes leave it alone."""
+    counts = sound = whole
+    reason, shown, told = None, {}, NOTHING
+    at, before = first_moment(rng, unit, letters[0]), ""
+    for revision, letter in enumerate(letters, 1):
+        if before:
+            step = Step(at, before, letter)
+            at = next_moment(rng, step, course.plan)
+            changed, reason = _next_counts(rng, course, unit, step, counts, sound)
+            counts, reason = (counts, None) if changed == counts else (changed, reason)
+        elif letter in PART_COUNTED:
+            counts = part_of(whole, rng.uniform(*PART_COUNTED[letter]))
+        if counts is not told:
+            shown, told = {category: tally.as_json() for category, tally in counts.items()}, counts
+        if before and letter not in UNSOUND:
+            sound = counts
+        line = _line(rng, course.place, unit, revision, at, letter, shown, reason)
+        yield _Made(at, dumps_trimmed(line))
+        before = letter
+
+
+def _next_counts(
+    rng: Random, course: _Course, unit: Unit, step: Step, counts: Counts, sound: Counts
+) -> Change:
+    """The counts of the next report, and its reason."""
+    match step.before, step.letter:
+        case _, "n":
+            return NOTHING, "revoked"
+        case before, "e" if before != "e":
+            return emptied(counts), "other"
+        case _, "+":
+            return misbooked(rng, counts, course.lean), None
+        case _, "-":
+            return sound, "booking_error"
+        case _, "k":
+            return part_of(sound, rng.uniform(*NEARLY_COUNTED)), None
+        case "n", _:
+            return sound, "recount"
+        case (("k" | "u"), _) if counts is not sound:  # the rest of the pile is counted
+            return sound, None
+    in_advance = not unit.is_polling_place and unit.kind != "unspecified"
+    return corrected(rng, counts, step.before + step.letter, in_advance=in_advance)
+
+
+def _line(
+    rng: Random,
+    place: Municipality,
+    unit: Unit,
+    revision: int,
+    at: int,
+    letter: str,
+    shown: dict[str, Any],
+    reason: str | None,
+) -> dict[str, Any]:
+    report = {
+        "unit": unit.id,
+        "revision": revision,
+        "counted_at": timestamp(at),
+        "status": STATUSES[letter],
+        "counts": shown,
+    }
+    if reason:
+        report["reason"] = reason
+    return {
+        "municipality": place.id,
+        "generated_at": timestamp(at + rng.randint(*PUBLISHED_AFTER_S)),
+        "report": report,
+    }

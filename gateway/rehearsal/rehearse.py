@@ -1,0 +1,123 @@
+"""A rehearsal from end to end: load it as an election of its own, issue tokens, replay it, tell how it went."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from gateway.client.subscriber import Block, Subscriber
+from gateway.journal.administration import administration
+from gateway.rehearsal.dataset import DataSet
+from gateway.rehearsal.judge import History, Stored, judge
+from gateway.rehearsal.replay import WAYS, Latency, Replay, Sending, Summary, prepare, rehearsal_of
+from gateway.rehearsal.schedule import Schedule
+
+SET_UP_S = 1.5
+"""Between the making of a rehearsal and its first report."""
+
+
+class Rehearsal(msgspec.Struct):
+    """A replay that is ready to run."""
+
+    election: str
+    started: datetime
+    publish_at: datetime
+    replay: Replay
+    dataset: DataSet
+    tokens: dict[str, str]
+
+    database_url: str
+    author: str
+
+    async def run(self) -> Summary:
+        """Run it, see `Replay.run`, and let the judge look at all of its history."""
+        summary = await self.replay.run(self.dataset, self.started, self.publish_at)
+        async with administration(self.database_url, self.author) as administered:
+            held = await administered.held_reports(self.election)
+        history = History(
+            registry=self.dataset.registry,
+            publish_from=self.publish_at.timestamp(),
+            pushes=self.replay.pushes(),
+            readings=[self.replay.reading(self.dataset.registry)],
+            stored=[
+                Stored(
+                    each.sequence,
+                    each.unit,
+                    each.revision,
+                    each.digest,
+                    each.chain,
+                    each.body,
+                    each.published_at.timestamp() if each.published_at is not None else None,
+                )
+                for each in held
+            ],
+        )
+        return msgspec.structs.replace(summary, broken=judge(history))
+
+
+async def rehearse(
+    dataset: DataSet,
+    make_schedule: Callable[[Sequence[datetime], datetime], Schedule],
+    *,
+    database_url: str,
+    push_url: str,
+    feed_url: str,
+    author: str,
+    ways: Sequence[str] = WAYS,
+    on_block: Callable[[Subscriber, Block], None] = lambda *_: None,
+    on_answer: Callable[[Sending], None] = lambda _: None,
+) -> Rehearsal:
+    """Make an election of its own of a data set, whose night begins in SET_UP_S, with a token a municipality.
+
+    Raises GatewayError.
+    """
+    recorded = list(dataset.reports())
+    publish_from = datetime.fromisoformat(dataset.registry["election"]["publish_from"])
+    schedule = make_schedule([report.counted_at for report in recorded], publish_from)
+    started = datetime.now(UTC) + timedelta(seconds=SET_UP_S)
+    document = rehearsal_of(dataset.registry, started, schedule)
+    senders = prepare(recorded, started, schedule)
+    async with administration(database_url, author) as administered:
+        election = await administered.load_election(document)
+        wanted = [([municipality], "rehearsal") for municipality in senders]
+        issued = await administered.issue_tokens(election, wanted)
+    tokens = {municipality: token.secret for municipality, token in zip(senders, issued, strict=True)}
+    replay = Replay(
+        push_url, feed_url, election, tokens, senders, ways=ways, on_block=on_block, on_answer=on_answer
+    )
+    publish_at = started + timedelta(seconds=schedule.publish_s)
+    return Rehearsal(election, started, publish_at, replay, dataset, tokens, database_url, author)
+
+
+def told(summary: Summary) -> list[str]:
+    """Return a summary as lines for a person."""
+    lines = [
+        f"election       {summary.election}",
+        f"reports        {summary.reports}, receipts {summary.receipts}, refused {summary.refused}",
+        f"publications   {summary.publications}, in {summary.blocks} blocks, after {summary.seconds:.2f} s",
+        f"to receipt     {_latency(summary.to_receipt)}",
+        f"to subscriber  {_latency(summary.to_subscriber)}",
+    ]
+    if summary.release_s is not None:
+        lines.append(f"release        public {1000 * summary.release_s:.0f} ms after the embargo's end")
+    if summary.broken:
+        lines += [f"BROKEN         {broken.promise}: {broken.example}" for broken in summary.broken]
+    else:
+        lines.append("judge          no promise was broken")
+    if not summary.areas:
+        lines.append("official       the data set has no official totals to compare with")
+    elif summary.wrong:
+        some = ", ".join(summary.wrong[:10])
+        lines.append(f"official       {len(summary.wrong)} of {summary.areas} areas DIFFER: {some}")
+    else:
+        lines.append(f"official       all {summary.areas} areas equal the official totals")
+    return lines
+
+
+def _latency(latency: Latency) -> str:
+    if not latency.count:
+        return "none published at once"
+    figures = (
+        f"p50 {1000 * latency.p50:.1f} ms, p99 {1000 * latency.p99:.1f} ms, max {1000 * latency.max:.1f} ms"
+    )
+    return f"{figures} (of {latency.count})"

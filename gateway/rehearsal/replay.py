@@ -1,0 +1,397 @@
+"""Replay a recorded or generated night through the front doors, and say whether it all came out right.
+
+Every municipality is a sender of its own, with its own token and connection, in its own order. The election is a
+rehearsal under an id of its own, its times shifted to now.
+"""
+
+import asyncio
+import copy
+import time
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import aiohttp
+import msgspec
+from hdrh.histogram import HdrHistogram
+
+from gateway.client.publisher import Answer, Publisher, push_http
+from gateway.client.subscriber import Block, Subscriber
+from gateway.errors import GatewayError
+from gateway.rehearsal.dataset import DataSet, RecordedReport
+from gateway.rehearsal.judge import Broken, Glimpse, Push, Reading, expected_digest, glimpse
+from gateway.rehearsal.schedule import Schedule
+from gateway.trimmed_json import dumps_trimmed
+
+WAYS = ("websocket", "http", "ndjson")
+"""How municipalities push: in turn by these, or all by one of them."""
+HISTOGRAM_US = (1, 600_000_000, 3)
+"""Range in microseconds and significant digits of the latency histograms."""
+LINES_MAX = 200
+"""Reports in one NDJSON request."""
+UNREAD_MAX = 20_000
+"""Areas in blocks that are kept as they came until the end, when there is time to look into them; about 5 kB each."""
+
+
+class ReplayFailed(GatewayError):
+    """The replay could not be finished; the text says why."""
+
+    code = "replay_failed"
+
+
+class Sending(msgspec.Struct):
+    """One report of the replay: when it was due, and what became of it."""
+
+    body: bytes
+    due_s: float
+    unit: str
+    revision: int
+    sent_at: float = 0.0
+    answered_at: float = 0.0
+    answered_wall: float = 0.0
+    """The same by the wall clock, in seconds since 1970."""
+    answer: Answer | None = None
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Percentiles in seconds; `count` values."""
+
+    count: int
+    p50: float
+    p99: float
+    max: float
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What a replay found."""
+
+    election: str
+    reports: int
+    receipts: int
+    refused: int
+    publications: int
+    blocks: int
+    seconds: float
+    """From the first report pushed to the last block that a report needed."""
+    to_receipt: Latency
+    """From when a report was due to its receipt."""
+    to_subscriber: Latency
+    """From when a report was due to the block that held it; of those pushed after the release."""
+    release_s: float | None
+    """From the embargo's end to the block that showed what it had held; None where nothing was held."""
+    areas: int
+    """Areas that the official totals name and the copy was compared with."""
+    wrong: Sequence[str]
+    """Areas that differ from the official totals."""
+    broken: Sequence[Broken] = ()
+    """Promises that the judge found broken."""
+
+    @property
+    def good(self) -> bool:
+        """Whether every report has a receipt, each is public, every area is as official, and no promise broken."""
+        whole = self.receipts == self.reports == self.publications
+        return whole and self.areas > 0 and not self.wrong and not self.broken
+
+
+def rehearsal_of(registry: Mapping[str, Any], started: datetime, schedule: Schedule) -> dict[str, Any]:
+    """Return a registry as a rehearsal of its own that begins now."""
+    document = copy.deepcopy(dict(registry))
+    header = document["election"]
+    publish_from = started + timedelta(seconds=schedule.publish_s)
+    header["id"] = f"{header['id'][:30]}-rehearsal-{started.strftime('%Y%m%dt%H%M%S%f')[:-3]}"
+    header["rehearsal"] = True
+    header["publish_from"] = publish_from.isoformat()
+    if "polls_close" in header:
+        header["polls_close"] = publish_from.isoformat()
+    return document
+
+
+def prepare(
+    reports: Sequence[RecordedReport], started: datetime, schedule: Schedule
+) -> dict[str, list[Sending]]:
+    """Return what each municipality sends, in its own order, with times shifted to the replay's."""
+    senders: dict[str, list[Sending]] = {}
+    for recorded in reports:
+        due_s = schedule.offset_s(recorded.counted_at)
+        counted_at = (started + timedelta(seconds=due_s)).isoformat(timespec="milliseconds")
+        body = dumps_trimmed({**recorded.report, "counted_at": counted_at})
+        sending = Sending(body, due_s, recorded.report["unit"], recorded.report["revision"])
+        senders.setdefault(recorded.municipality, []).append(sending)
+    for sendings in senders.values():
+        sendings.sort(key=lambda sending: sending.due_s)
+    return senders
+
+
+class Replay:
+    """One replay. `on_block` and `on_answer` let others look on; they must be quick."""
+
+    def __init__(
+        self,
+        push_url: str,
+        feed_url: str,
+        election: str,
+        tokens: Mapping[str, str],
+        senders: dict[str, list[Sending]],
+        *,
+        ways: Sequence[str] = WAYS,
+        on_block: Callable[[Subscriber, Block], None] = lambda *_: None,
+        on_answer: Callable[[Sending], None] = lambda _: None,
+    ) -> None:
+        self.senders = senders
+        self._push_url = push_url
+        self._feed_url = feed_url
+        self._election = election
+        self._tokens = tokens
+        self._ways = ways
+        self._on_block = on_block
+        self._on_answer = on_answer
+        self._blocks: list[tuple[int, float]] = []
+        self._unread: deque[tuple[float, Block]] = deque()
+        self._unread_areas = 0
+        self._glimpses: list[Glimpse] = []
+        self._moved = asyncio.Event()
+        self._started = 0.0
+
+    @property
+    def began(self) -> float:
+        """When the first report could be due, by the loop's clock."""
+        return self._started
+
+    @property
+    def reports(self) -> int:
+        """How many reports there are to send."""
+        return sum(len(sendings) for sendings in self.senders.values())
+
+    async def run(
+        self, dataset: DataSet, started: datetime, publish_at: datetime, finish_s: float = 60.0
+    ) -> Summary:
+        """Push everything when it is due after `started`, wait until it is public, compare with the official totals.
+
+        Raises ReplayFailed when the end is not reached within `finish_s` of the last report and the release.
+        """
+        clock = asyncio.get_running_loop().time
+        async with Subscriber(self._feed_url, self._election) as subscriber:
+            attached = asyncio.Event()
+            following = asyncio.create_task(self._follow(subscriber, attached), name="subscriber")
+            try:
+                await _first_of(attached.wait(), following, finish_s, "the first snapshot")
+                self._started = clock() + (started - datetime.now(UTC)).total_seconds()
+                await _first_of(
+                    self._push_all(), following, self._last_due_s() + finish_s, "the last receipt"
+                )
+                left_s = max(0.0, (publish_at - datetime.now(UTC)).total_seconds())
+                reached = self._wait_published(subscriber)
+                await _first_of(reached, following, left_s + finish_s, "the last publication")
+            finally:
+                following.cancel()
+                await asyncio.wait({following})
+            return self._summary(subscriber, dataset, publish_at)
+
+    async def _push_all(self) -> None:
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as pushing:
+            for number, municipality in enumerate(self.senders):
+                way = self._ways[number % len(self._ways)]
+                pushing.create_task(self._send(session, municipality, way))
+
+    def _last_due_s(self) -> float:
+        due = max((sendings[-1].due_s for sendings in self.senders.values() if sendings), default=0.0)
+        return max(0.0, self._started - asyncio.get_running_loop().time()) + due
+
+    async def _follow(self, subscriber: Subscriber, attached: asyncio.Event) -> None:
+        clock = asyncio.get_running_loop().time
+        async for block in subscriber.blocks():
+            self._blocks.append((block.sequence, clock()))
+            self._unread.append((time.time(), block))
+            self._unread_areas += len(block.areas)
+            self._look_into_blocks(UNREAD_MAX)
+            self._on_block(subscriber, block)
+            attached.set()
+            self._moved.set()
+
+    def _look_into_blocks(self, left: int) -> None:
+        """Keep only what the judge needs of all blocks but the last `left` areas."""
+        while self._unread and self._unread_areas > left:
+            at, block = self._unread.popleft()
+            self._unread_areas -= len(block.areas)
+            self._glimpses.append(glimpse(block, at))
+
+    def reading(self, registry: Mapping[str, Any]) -> Reading:
+        """Return what the replay's own subscriber received, for the judge."""
+        self._look_into_blocks(-1)
+        parents = {area.get("parent") for area in registry["areas"]}
+        areas = frozenset(area["id"] for area in registry["areas"] if area["id"] in parents)
+        return Reading("subscriber", areas, self._glimpses)
+
+    def pushes(self) -> list[Push]:
+        """Return what the senders were answered, for the judge."""
+        return [
+            Push(
+                sending.unit,
+                sending.revision,
+                expected_digest(sending.body),
+                sending.answered_wall,
+                sending.answer,
+            )
+            for sendings in self.senders.values()
+            for sending in sendings
+            if sending.answer is not None
+        ]
+
+    async def _wait_published(self, subscriber: Subscriber) -> None:
+        receipts = sum(
+            sending.answer is not None and sending.answer.has_receipt
+            for sendings in self.senders.values()
+            for sending in sendings
+        )
+        while subscriber.sequence < receipts:
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def _send(self, session: aiohttp.ClientSession, municipality: str, way: str) -> None:
+        sendings = self.senders[municipality]
+        if way == "websocket":
+            token = self._tokens[municipality]
+            async with Publisher(self._push_url, self._election, token, session=session) as publisher:
+                for sending in sendings:
+                    await self._until(sending.due_s)
+                    sending.sent_at = asyncio.get_running_loop().time()
+                    publisher.submit(sending.body).add_done_callback(partial(self._take, sending))
+            return
+        most = LINES_MAX if way == "ndjson" else 1
+        place = 0
+        while place < len(sendings):
+            await self._until(sendings[place].due_s)
+            now = asyncio.get_running_loop().time() - self._started
+            part = [sending for sending in sendings[place : place + most] if sending.due_s <= now]
+            part = part or [sendings[place]]
+            place += len(part)
+            await self._post(session, municipality, part, ndjson=way == "ndjson")
+
+    async def _post(
+        self, session: aiohttp.ClientSession, municipality: str, part: Sequence[Sending], *, ndjson: bool
+    ) -> None:
+        for sending in part:
+            sending.sent_at = asyncio.get_running_loop().time()
+        token = self._tokens[municipality]
+        bodies = [sending.body for sending in part]
+        waiting = list(part)
+        while waiting:
+            answers = await push_http(session, self._push_url, self._election, token, bodies, ndjson=ndjson)
+            for sending, answer in zip(waiting, answers, strict=True):
+                if answer.outcome != "retry":
+                    self._settle(sending, answer)
+            waiting = [sending for sending in waiting if sending.answer is None]
+            bodies = [sending.body for sending in waiting]
+
+    async def _until(self, due_s: float) -> None:
+        left_s = self._started + due_s - asyncio.get_running_loop().time()
+        if left_s > 0:
+            await asyncio.sleep(left_s)
+
+    def _take(self, sending: Sending, answer: asyncio.Future[Answer]) -> None:
+        if not answer.cancelled() and answer.exception() is None:
+            self._settle(sending, answer.result())
+
+    def _settle(self, sending: Sending, answer: Answer) -> None:
+        sending.answer = answer
+        sending.answered_at = asyncio.get_running_loop().time()
+        sending.answered_wall = time.time()
+        self._on_answer(sending)
+
+    def _summary(self, subscriber: Subscriber, dataset: DataSet, publish_at: datetime) -> Summary:
+        sendings = [sending for each in self.senders.values() for sending in each]
+        with_receipt = [sending for sending in sendings if sending.answer and sending.answer.has_receipt]
+        receipt = _histogram(sending.answered_at - self._started - sending.due_s for sending in with_receipt)
+        embargoed = sum(
+            sending.answer is not None and sending.answer.state == "embargoed" for sending in with_receipt
+        )
+        public, last_at = self._to_subscriber(with_receipt)
+        finals = dataset.official_finals()
+        return Summary(
+            election=self._election,
+            reports=len(sendings),
+            receipts=len(with_receipt),
+            refused=sum(
+                sending.answer is not None and sending.answer.outcome == "refused" for sending in sendings
+            ),
+            publications=subscriber.sequence,
+            blocks=len(self._blocks),
+            seconds=last_at - self._started,
+            to_receipt=receipt,
+            to_subscriber=_histogram(public),
+            release_s=self._release_s(publish_at) if embargoed else None,
+            areas=len(finals),
+            wrong=[
+                area for area, line in finals.items() if not same_figures(subscriber.copy.get(area), line)
+            ],
+        )
+
+    def _to_subscriber(self, sendings: Sequence[Sending]) -> tuple[list[float], float]:
+        """Return how long each report published at once took to the subscriber, and when the last block came."""
+        sequences = [sequence for sequence, _ in self._blocks]
+        delays = []
+        last = 0
+        for sending in sendings:
+            assert sending.answer is not None
+            if sending.answer.sequence is not None:
+                place = bisect_left(sequences, sending.answer.sequence)
+                delays.append(self._blocks[place][1] - self._started - sending.due_s)
+                last = max(last, place)
+        if not delays:
+            last = bisect_left(sequences, sequences[-1])
+        return delays, self._blocks[last][1]
+
+    def _release_s(self, publish_at: datetime) -> float | None:
+        loop_now, now = asyncio.get_running_loop().time(), datetime.now(UTC)
+        for sequence, at in self._blocks:
+            if sequence > 0:
+                return (now - publish_at).total_seconds() - (loop_now - at)
+        return None
+
+
+def same_figures(area: Mapping[str, Any] | None, official: Mapping[str, Any]) -> bool:
+    """Whether an area of the feed has the figures of an official line: every count, and every party's votes.
+
+    A category or party left out has 0.
+    """
+    if area is None:
+        return False
+    held, wanted = area["counts"], official["counts"]
+    for category in {*held, *wanted}:
+        mine, theirs = held.get(category, {}), wanted.get(category, {})
+        for name in ("ballots", "blank", "rejected", "voters"):
+            if mine.get(name, 0) != theirs.get(name, 0):
+                return False
+        mine, theirs = mine.get("votes", {}), theirs.get("votes", {})
+        if any(mine.get(party, 0) != theirs.get(party, 0) for party in {*mine, *theirs}):
+            return False
+    return official.get("eligible") is None or area["eligible"] == official["eligible"]
+
+
+def _histogram(seconds: Any) -> Latency:
+    histogram = HdrHistogram(*HISTOGRAM_US)
+    for value in seconds:
+        histogram.record_value(max(1, round(value * 1e6)))
+    return Latency(
+        histogram.get_total_count(),
+        histogram.get_value_at_percentile(50) / 1e6,
+        histogram.get_value_at_percentile(99) / 1e6,
+        histogram.get_max_value() / 1e6,
+    )
+
+
+async def _first_of(wanted: Any, following: asyncio.Task[None], most_s: float, what: str) -> None:
+    """Wait for something while the subscriber follows; fail when that fails or it takes too long."""
+    waiting = asyncio.ensure_future(wanted)
+    done, _ = await asyncio.wait({waiting, following}, timeout=most_s, return_when=asyncio.FIRST_COMPLETED)
+    if following in done:
+        waiting.cancel()
+        following.result()
+    if waiting not in done:
+        waiting.cancel()
+        raise ReplayFailed(f"{what} did not come within {most_s:.0f} s")
+    waiting.result()

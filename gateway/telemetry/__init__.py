@@ -1,0 +1,1 @@
+"""What the processes report of themselves: metrics, log lines, traces."""

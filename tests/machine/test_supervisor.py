@@ -1,0 +1,529 @@
+"""Supervision, with real processes: what is killed comes back, and what ends, ends together."""
+
+import asyncio
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import orjson
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
+
+from gateway.config import Config
+from gateway.machine import supervisor
+from gateway.machine import worker as workers
+from gateway.machine.ports import ListenError, listen_socket
+from gateway.machine.supervisor import Ports, Supervisor, supervise, worker_environment
+from gateway.machine.worker import Backoff
+
+SCRIPT = str(Path(__file__).with_name("supervised.py"))
+SECRET = "postgresql://user:s3cret@nowhere/db"
+
+
+def a_config(**knobs: Any) -> Config:
+    free = Config(push_port=0, feed_port=0, admin_port=0, drain_s=5.0, database_url=SECRET)
+    return msgspec.structs.replace(free, **knobs)
+
+
+class Machine:
+    """A supervised machine, seen through its ports."""
+
+    def __init__(self, ports: Ports) -> None:
+        self.ports = ports
+
+    async def get(self, path: str) -> tuple[int, str]:
+        async with (
+            aiohttp.ClientSession() as http,
+            http.get(f"http://127.0.0.1:{self.ports.admin}{path}") as response,
+        ):
+            return response.status, await response.text()
+
+    async def workers(self) -> dict[str, dict[str, Any]]:
+        workers: dict[str, dict[str, Any]] = orjson.loads((await self.get("/health/ready"))[1])["workers"]
+        return workers
+
+    async def ended(self) -> Callable[[], Coroutine[Any, Any, None]]:
+        """To be called when all present workers must have ended, as the kernel sees it."""
+        watched = [os.pidfd_open(worker["pid"]) for worker in (await self.workers()).values()]
+
+        async def wait() -> None:
+            for process in watched:
+                await asyncio.to_thread(select.select, [process], [], [])
+                os.close(process)
+
+        return wait
+
+    async def samples(self) -> dict[tuple[str, str | None], float]:
+        """(name, process) → value."""
+        families = text_string_to_metric_families((await self.get("/metrics"))[1])
+        return {(s.name, s.labels.get("process")): s.value for family in families for s in family.samples}
+
+
+async def ask(port: int | None, word: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Send a word to a worker; return once it has heard."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"{word}\n".encode())
+    assert await reader.readline() == b"heard\n"
+    return reader, writer
+
+
+async def answer(port: int | None, word: str) -> str:
+    reader, writer = await ask(port, word)
+    with closing(writer):
+        return (await reader.readline()).decode().strip()
+
+
+async def until(fact: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    while not (found := await fact()):  # noqa: ASYNC110 - of facts in another process
+        await asyncio.sleep(0.01)
+    return found
+
+
+@asynccontextmanager
+async def a_machine(**knobs: Any) -> AsyncIterator[Machine]:
+    """A machine supervised by this process; it has to drain cleanly at the end."""
+    stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
+    async with asyncio.TaskGroup() as parts:
+        running = parts.create_task(
+            supervise(
+                a_config(**knobs),
+                worker_command=[sys.executable, SCRIPT, "good"],
+                on_started=started.set_result,
+                stop=stop,
+            )
+        )
+        await asyncio.wait((running, started), return_when=asyncio.FIRST_COMPLETED)
+        yield Machine(started.result())
+        stop.set()
+    assert running.result() == 0
+
+
+class Supervising:
+    """A supervisor that is a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    async def machine(self) -> Machine:
+        assert self.process.stdout is not None
+        return Machine(msgspec.json.decode(await self.process.stdout.readline(), type=Ports))
+
+    async def event(self, name: str) -> dict[str, Any]:
+        """Read what is logged until there is this."""
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            said: dict[str, Any] = orjson.loads(line)
+            if said["event"] == name:
+                return said
+        raise AssertionError(f"never said: {name}")
+
+
+@asynccontextmanager
+async def a_supervisor(mode: str, before: Sequence[str] = (), **knobs: Any) -> AsyncIterator[Supervising]:
+    config = msgspec.json.encode(a_config(**knobs), enc_hook=str)
+    process = await asyncio.create_subprocess_exec(
+        *before, sys.executable, SCRIPT, "supervise", config, mode, stdout=PIPE, stderr=PIPE
+    )
+    try:
+        yield Supervising(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_a_killed_worker_is_started_again_and_the_port_stays_the_same() -> None:
+    """A worker that ends unasked comes back, its restart is counted, and the door is not ready meanwhile."""
+    async with a_machine(role="push") as machine:
+        before = (await machine.workers())["push-0"]
+        os.kill(before["pid"], signal.SIGKILL)
+
+        async def back() -> dict[str, Any] | None:
+            worker = (await machine.workers())["push-0"]
+            return worker if worker["state"] == "ready" and worker["pid"] != before["pid"] else None
+
+        assert (await until(back))["restarts"] == 1
+        assert await answer(machine.ports.push, "name") == "push-0"
+        assert (await machine.samples())["valgnatt_worker_restarts_total", "push-0"] == 1
+
+
+async def test_all_workers_of_a_door_share_its_port() -> None:
+    """With two feed workers on any free port, both take connections there."""
+    async with a_machine(role="feed", feed_workers=2) as machine:
+        assert machine.ports.push is None
+        seen: set[str] = set()
+
+        async def both() -> bool:
+            seen.add(await answer(machine.ports.feed, "name"))
+            return seen == {"feed-0", "feed-1"}
+
+        await until(both)
+
+
+async def test_every_worker_learns_whether_its_whole_door_is_ready() -> None:
+    """A door is ready while all its workers are; the other door has no part in that."""
+    async with a_machine(feed_workers=2) as machine:
+        ports = {name: worker["port"] for name, worker in (await machine.workers()).items()}
+        for port in ports.values():
+            await answer(port, "door")
+        assert (await machine.get("/health/ready"))[0] == 200
+        await answer(ports["feed-0"], "unready")
+        await answer(ports["feed-1"], "no door")
+        status, body = await machine.get("/health/ready")
+        assert (status, orjson.loads(body)["status"]) == (503, "not_ready")
+        await answer(ports["push-0"], "door")
+        await answer(ports["feed-0"], "ready")
+        await answer(ports["feed-1"], "door")
+
+
+async def test_metrics_of_all_processes_are_one_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sample says whose it is, and a worker that does not answer is down without delaying the others."""
+    monkeypatch.setattr(supervisor, "METRICS_S", 1.0)
+    async with a_machine() as machine:
+        samples = await machine.samples()
+        assert samples["answers_total", "push-0"] == samples["answers_total", "feed-0"] == 7
+        assert samples["valgnatt_worker_up", "push-0"] == samples["valgnatt_worker_ready", "push-0"] == 1
+        pid = (await machine.workers())["push-0"]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        samples = await machine.samples()
+        assert ("answers_total", "push-0") not in samples
+        assert (samples["valgnatt_worker_up", "push-0"], samples["valgnatt_worker_up", "feed-0"]) == (0, 1)
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_worker_that_alone_is_told_to_end_drains_and_comes_back() -> None:
+    """Some service managers send SIGTERM to every process: a worker ends as if its supervisor had said so."""
+    async with a_machine(role="push") as machine:
+        before = (await machine.workers())["push-0"]
+        reader, writer = await ask(before["port"], "stop")
+        os.kill(before["pid"], signal.SIGTERM)
+        assert await reader.readline() == b"push-0\n"
+        writer.close()
+
+        async def back() -> bool:
+            worker = (await machine.workers())["push-0"]
+            return bool(worker["state"] == "ready" and worker["restarts"] == 1)
+
+        await until(back)
+
+
+async def test_no_secret_is_on_a_command_line_or_in_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker's configuration comes down its line, so nobody who lists processes learns a password."""
+    monkeypatch.setenv("VALGNATT_DATABASE_URL", SECRET)
+    monkeypatch.setenv("PGPASSWORD", "s3cret")
+    async with a_machine(role="push") as machine:
+        worker = (await machine.workers())["push-0"]
+        command = Path(f"/proc/{worker['pid']}/cmdline").read_bytes()  # noqa: ASYNC240
+        assert b"push-0" in command
+        assert b"s3cret" not in command
+        inherited = orjson.loads(await answer(worker["port"], "environ"))
+        assert inherited["PATH"] == os.environ["PATH"]
+        assert not [name for name, value in inherited.items() if "VALGNATT" in name or "s3cret" in value]
+
+
+def test_a_worker_inherits_no_variable_that_looks_like_a_secret() -> None:
+    """By its name, or by a password in its value; whatever else an operator sets goes on."""
+    kept = {
+        "PATH": "/bin",
+        "TZ": "UTC",
+        "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer {'k' * 32}",
+        "PGSSLMODE": "verify-full",
+    }
+    left_out = {
+        "VALGNATT_FEED_PORT": "1",
+        "PGPASSWORD": "x",
+        "READER_PASSWORD": "x",
+        "DB_SECRET": "x",
+        "CREDENTIALS_DIRECTORY": "/run/credentials/x",
+        "VAULT_TOKEN": "x",
+        "DATABASE_URL": SECRET,
+        "DSN": "host=db password=s3cret",
+    }
+    assert worker_environment({**left_out, **kept}) == kept
+
+
+async def test_each_worker_is_sent_only_the_login_of_its_role() -> None:
+    """Down the line comes what the role needs: a feed process never has the owner's password."""
+    reader = "postgresql://reader:other@nowhere/db"
+    async with a_machine(feed_database_url=reader) as machine:
+        told = {
+            name: orjson.loads(await answer(worker["port"], "config"))
+            for name, worker in (await machine.workers()).items()
+        }
+    urls = {name: (config["database_url"], config["feed_database_url"]) for name, config in told.items()}
+    assert urls == {"push-0": (SECRET, None), "feed-0": (None, reader)}
+
+
+async def test_no_other_process_of_the_same_user_can_read_a_worker() -> None:
+    """Its memory and environment are closed to all but whoever may trace any process; so are the supervisor's."""
+    open_to_all = await asyncio.create_subprocess_exec(*unprivileged(), "cat", stdin=PIPE, stdout=PIPE)
+    assert open_to_all.stdin is not None
+    assert open_to_all.stdout is not None
+    open_to_all.stdin.write(b"there\n")
+    await open_to_all.stdout.readline()  # it has laid down its privileges
+    readable = can_be_read(open_to_all.pid)
+    await open_to_all.communicate(b"")
+    assert readable, "else the rest shows nothing"
+    async with a_supervisor("good", before=unprivileged()) as supervising:
+        machine = await supervising.machine()
+        pids = [worker["pid"] for worker in (await machine.workers()).values()]
+        closed = {pid: can_be_read(pid) for pid in [*pids, supervising.process.pid]}
+        supervising.process.terminate()
+        await supervising.process.wait()
+    assert list(closed.values()) == [False] * 3
+
+
+def unprivileged() -> list[str]:
+    """Return the words before a command that has it run as our user without any capability."""
+    if os.geteuid() != 0:
+        return []
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        pytest.skip("setpriv is not installed, which root needs to drop its privileges")
+    return [setpriv, "--bounding-set=-all", "--inh-caps=-all"]
+
+
+def can_be_read(pid: int) -> bool:
+    """Whether a process of our user, without any capability, can read the environment of another."""
+    read = [*unprivileged(), "cat", f"/proc/{pid}/environ"]
+    return subprocess.run(read, capture_output=True, check=False).returncode == 0
+
+
+async def test_five_starts_in_vain_end_everything() -> None:
+    """A worker that never becomes ready is a mistake that is told, with status 1."""
+    async with a_supervisor("broken", role="push") as supervising:
+        said = await supervising.event("giving up")
+        assert said["reason"] == "push-0 ended with status 3; it was started 5 times and never became ready"
+        assert await supervising.process.wait() == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "end"),
+    [
+        (["/nowhere/at/all"], "could not be started: No such file or directory"),
+        ([sys.executable, SCRIPT, "mad"], "was ended by Killed (9)"),
+    ],
+)
+async def test_a_worker_that_cannot_be_one_is_given_up(
+    command: list[str], end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is all the same whether it does not exist, or is no worker of ours."""
+    monkeypatch.setattr(workers, "GIVE_UP_AFTER", 1)
+    with capture_logs() as said:
+        assert await supervise(a_config(role="push"), worker_command=command) == 1
+    assert f"push-0 {end}; it was started 1 times and never became ready" in [e.get("reason") for e in said]
+
+
+async def test_sigterm_lets_workers_answer_what_is_in_flight() -> None:
+    """Draining waits for the workers' own end; then the supervisor ends with status 0."""
+    async with a_supervisor("good") as supervising:
+        machine = await supervising.machine()
+        workers, ended = await machine.workers(), await machine.ended()
+        asked = [await ask(worker["port"], "stop") for worker in workers.values()]
+        supervising.process.send_signal(signal.SIGTERM)
+        assert [(await reader.readline()).decode() for reader, _ in asked] == ["push-0\n", "feed-0\n"]
+        for _, writer in asked:
+            writer.close()
+        assert await supervising.process.wait() == 0
+        await ended()
+
+
+async def test_a_second_sigterm_ends_everything_at_once() -> None:
+    """Who asks twice does not want to wait for `drain_s`."""
+    async with a_supervisor("stubborn", drain_s=600.0) as supervising:
+        ended = await (await supervising.machine()).ended()
+        supervising.process.send_signal(signal.SIGTERM)
+        await supervising.event("draining")
+        supervising.process.send_signal(signal.SIGTERM)
+        assert await supervising.process.wait() == 1
+        await ended()
+
+
+async def test_a_worker_that_does_not_drain_in_time_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leftovers are ended by force after `drain_s` and a little more, and the status says so."""
+    monkeypatch.setattr(supervisor, "OVERDUE_S", 0.1)
+    stop, started = asyncio.Event(), asyncio.Event()
+    running = asyncio.create_task(
+        supervise(
+            a_config(role="push", drain_s=0.0),
+            worker_command=[sys.executable, SCRIPT, "stubborn"],
+            on_started=lambda _: started.set(),
+            stop=stop,
+        )
+    )
+    await started.wait()
+    stop.set()
+    assert await running == 1
+
+
+async def test_workers_end_when_their_supervisor_is_killed() -> None:
+    """The end of the line tells them, so a supervisor that is killed leaves nothing behind."""
+    async with a_supervisor("good", feed_workers=2) as supervising:
+        ended = await (await supervising.machine()).ended()
+        supervising.process.kill()
+        await ended()
+
+
+async def test_a_stubborn_worker_does_not_outlive_its_supervisor_for_long() -> None:
+    """Where nobody is left to end it, it ends itself."""
+    async with a_supervisor("stubborn", drain_s=0.0) as supervising:
+        ended = await (await supervising.machine()).ended()
+        supervising.process.kill()
+        await ended()
+
+
+async def test_workers_are_gone_when_supervising_is_cancelled() -> None:
+    """Leaving is always safe, with or without a drain."""
+    started = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(
+        supervise(
+            a_config(), worker_command=[sys.executable, SCRIPT, "stubborn"], on_started=started.set_result
+        )
+    )
+    ended = await Machine(await started).ended()
+    running.cancel()
+    await asyncio.wait((running,))
+    assert running.cancelled()
+    await ended()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_port_in_use_is_named(shared: bool) -> None:
+    """Whether its holder would share it or not, nothing is started, and the error says which port it is."""
+    with listen_socket("127.0.0.1", 0, shared=shared) as other:
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(ListenError, match=f"127.0.0.1, port {port}: Address already in use"):
+            await supervise(a_config(push_port=port))
+
+
+async def test_an_address_that_does_not_exist_is_named() -> None:
+    """An address of another machine is as clear an error as a port in use."""
+    with pytest.raises(ListenError, match=r"192\.0\.2\.1, port 0: Cannot assign"):
+        listen_socket("192.0.2.1", 0)
+
+
+async def test_several_sockets_share_a_port_also_by_ipv6() -> None:
+    """What the workers of a door do."""
+    with listen_socket("::1", 0) as first, listen_socket("::1", first.getsockname()[1]) as second:
+        assert first.family == socket.AF_INET6
+        assert first.getsockname() == second.getsockname()
+
+
+class Database:
+    """A database that is down, and comes up at the last of so many attempts."""
+
+    def __init__(self, attempts: int) -> None:
+        self.attempts = attempts
+        self.up = asyncio.Event()
+
+    async def wait_ended(self) -> None:
+        if self.up.is_set():
+            await asyncio.Event().wait()
+
+    def restart(self) -> None:
+        self.attempts -= 1
+        if self.attempts:
+            raise OSError("not yet")
+        self.up.set()
+
+
+async def test_a_database_that_ends_is_restarted_until_it_is_up() -> None:
+    """One failure is not the end of the night."""
+    database, stop = Database(attempts=2), asyncio.Event()
+    keeping = asyncio.create_task(Supervisor(a_config(), ["false"]).keep_database(database, stop))
+    await database.up.wait()
+    keeping.cancel()
+    assert not stop.is_set()
+
+
+async def test_a_database_that_cannot_be_restarted_for_long_ends_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is given up by time, however quickly the attempts fail; then all is drained, with status 1."""
+    monkeypatch.setattr(supervisor, "GIVE_UP_S", 0.5)
+    machine, stop = Supervisor(a_config(), ["false"]), asyncio.Event()
+    await machine.keep_database(Database(attempts=99), stop)
+    assert stop.is_set()
+    assert machine.status == 1
+
+
+async def test_a_database_that_has_long_been_up_is_not_given_up_at_its_first_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The time in vain begins when it ends, and many quick failures are no reason by themselves."""
+    monkeypatch.setattr(workers.Backoff, "next", lambda _: 0.0)
+    database, stop = Database(attempts=50), asyncio.Event()
+    keeping = asyncio.create_task(Supervisor(a_config(), ["false"]).keep_database(database, stop))
+    await database.up.wait()
+    keeping.cancel()
+    assert not stop.is_set()
+
+
+class SlowDatabase:
+    """A database that ends again and again, and takes as long to come up as it is held."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.held = threading.Event()
+        self.threads: list[threading.Thread] = []
+        self._loop = asyncio.get_running_loop()
+
+    async def wait_ended(self) -> None:
+        if len(self.threads) == 2:
+            await asyncio.Event().wait()
+
+    def restart(self) -> None:
+        self.threads.append(threading.current_thread())
+        self._loop.call_soon_threadsafe(self.asked.set)
+        self.held.wait()
+
+
+async def test_while_a_database_comes_up_everything_else_goes_on() -> None:
+    """It is brought up in a thread of its own, always the same, which lives on."""
+    database, stop = SlowDatabase(), asyncio.Event()
+    keeping = asyncio.create_task(Supervisor(a_config(), ["false"]).keep_database(database, stop))
+    await database.asked.wait()  # this loop still runs
+    assert threading.main_thread() not in database.threads
+    database.held.set()
+    while len(database.threads) < 2:  # noqa: ASYNC110 - told by a thread
+        await asyncio.sleep(0.01)
+    keeping.cancel()
+    await asyncio.wait((keeping,))
+    assert database.threads[0] is database.threads[1]
+    assert database.threads[0].is_alive()
+
+
+async def test_a_restart_that_is_under_way_is_waited_for_also_when_supervising_ends() -> None:
+    """What it starts is there by then, so whoever closes the database after that finds all of it."""
+    database, stop = SlowDatabase(), asyncio.Event()
+    keeping = asyncio.create_task(Supervisor(a_config(), ["false"]).keep_database(database, stop))
+    await database.asked.wait()
+    keeping.cancel()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not keeping.done()
+    database.held.set()
+    await asyncio.wait((keeping,))
+    assert keeping.cancelled()
+
+
+def test_backoff_doubles_up_to_ten_seconds() -> None:
+    """The first restart is quick, and none waits for long."""
+    backoff = Backoff()
+    assert [backoff.next() for _ in range(9)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
+    backoff.reset()
+    assert backoff.next() == 0.1

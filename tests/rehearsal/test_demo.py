@@ -1,0 +1,94 @@
+"""The main job as a newcomer meets it: `demo` sets everything up, replays a night, and leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.rehearsal.generator import write_election
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny election."""
+    directory = tmp_path_factory.mktemp("election")
+    write_election(directory, 5, 0.02)
+    return directory
+
+
+@pytest.fixture
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the demo may put its temporary files; a short path, for sockets."""
+    return tmp_path_factory.mktemp("s")
+
+
+def _start(data: Path, scratch: Path, seconds: float) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "gateway", "demo", "--data", str(data), "--seconds", str(seconds)],
+        env={**os.environ, "TMPDIR": str(scratch)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        # Ctrl-C means something even where the tests run in the background of a shell that has it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def _left_behind(scratch: Path) -> list[str]:
+    """Return files below the scratch directory, and processes that name it."""
+    processes = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            except OSError:
+                continue
+            if str(scratch) in command:
+                processes.append(command)
+    return [*(str(path) for path in scratch.iterdir()), *processes]
+
+
+def test_the_demo_ends_with_the_official_totals_and_leaves_nothing(data: Path, scratch: Path) -> None:
+    """Everything is set up, replayed, verified and taken down again by one command."""
+    demo = _start(data, scratch, 6)
+    output, _ = demo.communicate(timeout=90)
+    assert demo.returncode == 0, output
+    assert "areas equal the official totals" in output
+    assert "curl -N" in output
+    assert _left_behind(scratch) == []
+
+
+@pytest.mark.parametrize("word", ["Try, while it runs", " units"])
+def test_ctrl_c_ends_the_demo_cleanly_at_any_moment(data: Path, scratch: Path, word: str) -> None:
+    """Interrupted while it starts or while it plays, it says so and leaves nothing."""
+    demo = _start(data, scratch, 60)
+    assert demo.stdout is not None
+    said = []
+    for line in demo.stdout:
+        said.append(line)
+        if word in line:
+            break
+    os.killpg(demo.pid, signal.SIGINT)
+    output, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 130, "".join(said) + output
+    assert "Traceback" not in output
+    assert _left_behind(scratch) == []
+
+
+def test_ctrl_c_during_the_set_up_leaves_nothing(data: Path, scratch: Path) -> None:
+    """Even while Postgres is being made."""
+    demo = _start(data, scratch, 60)
+    while not any(scratch.rglob("cluster*")):
+        assert demo.poll() is None
+        os.sched_yield()
+    os.killpg(demo.pid, signal.SIGINT)
+    output, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 130, output
+    assert "Traceback" not in output
+    assert _left_behind(scratch) == []

@@ -1,0 +1,154 @@
+"""The structure: which part may import which. ARCHITECTURE.md draws it; here every import is compared with it."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("__main__",),
+    ("cli",),
+    ("service", "doctor", "rehearsal"),
+    ("machine",),
+    ("web",),
+    ("feed", "journal", "client"),
+    ("telemetry",),
+    ("wire",),
+    ("election",),
+    ("options",),
+    ("config", "output", "terminal"),
+    ("database_url", "deadline", "trimmed_json", "characters"),
+    ("errors", "__version__"),
+)
+"""The parts of `gateway`, from the top. A part imports only from layers below its own."""
+
+MAY_IMPORT = {
+    "client": {"wire", "election", "output", "terminal", "trimmed_json", "characters", "errors"},
+    "wire": {"election", "errors"},
+    "election": {"trimmed_json", "characters", "errors"},
+}
+"""Parts that may import less than what is below them."""
+
+PURE = ("election", "wire")
+"""Parts without I/O: they wait for nothing and read no clock."""
+IMPURE_MODULES = {"asyncio", "aiohttp", "asyncpg", "socket", "threading", "subprocess", "time", "uvloop"}
+CLOCKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time", "time.monotonic"}
+
+ONLY_IN = {
+    "asyncpg": {"journal"},
+    "prometheus_client": {"telemetry"},
+    "rich": {"client", "doctor", "rehearsal", "terminal"},
+    "typer": {"cli", "options"},
+}
+"""Packages that only some parts know."""
+
+
+def modules() -> Iterator[tuple[str, str, ast.Module]]:
+    """Yield part, path and syntax tree of every module."""
+    for path in sorted((ROOT / "gateway").rglob("*.py")):
+        inner = path.relative_to(ROOT / "gateway")
+        part = inner.parts[0].removesuffix(".py")
+        yield "__version__" if part == "__init__" else part, f"gateway/{inner}", ast.parse(path.read_text())
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Yield the full name of everything imported, also within functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def parts_imported(tree: ast.AST) -> set[str]:
+    """Return the parts of `gateway` that a module imports."""
+    return {name.split(".")[1] for name in imports(tree) if name.startswith("gateway.")}
+
+
+MODULES = list(modules())
+
+
+def layer_of(part: str) -> int:
+    return next(number for number, layer in enumerate(LAYERS) if part in layer)
+
+
+def test_every_part_has_a_layer() -> None:
+    """A new part is given its place before anything imports it."""
+    parts = {part for part, _, _ in MODULES}
+    assert parts == {part for layer in LAYERS for part in layer}
+
+
+def test_no_import_points_upwards() -> None:
+    """Nor sideways: parts of one layer do not know each other, feed and journal among them."""
+    upward = [
+        (path, other)
+        for part, path, tree in MODULES
+        for other in parts_imported(tree) - {part}
+        if layer_of(other) <= layer_of(part)
+    ]
+    assert not upward
+
+
+@pytest.mark.parametrize("part", MAY_IMPORT)
+def test_some_parts_know_less_than_what_is_below_them(part: str) -> None:
+    """The client uses only what the contract promises: no journal, no database, nothing of the gateway's processes."""
+    found = [
+        (path, other)
+        for each, path, tree in MODULES
+        if each == part
+        for other in parts_imported(tree) - {part} - MAY_IMPORT[part]
+    ]
+    assert not found
+
+
+def test_the_client_needs_no_database() -> None:
+    """Neither directly nor through what it imports."""
+    trees: dict[str, list[ast.Module]] = {}
+    for part, _, tree in MODULES:
+        trees.setdefault(part, []).append(tree)
+    reached, left = set(), {"client"}
+    while left:
+        part = left.pop()
+        reached.add(part)
+        left |= {other for tree in trees[part] for other in parts_imported(tree)} - reached
+    assert reached <= {"client"} | MAY_IMPORT["client"]
+    assert not {name.split(".")[0] for part in reached for tree in trees[part] for name in imports(tree)} & {
+        "asyncpg",
+        "psycopg",
+    }
+
+
+@pytest.mark.parametrize("part", PURE)
+def test_pure_parts_do_no_io_and_read_no_clock(part: str) -> None:
+    """Time comes in as an argument."""
+    for each, path, tree in MODULES:
+        if each != part:
+            continue
+        assert not {name.split(".")[0] for name in imports(tree)} & IMPURE_MODULES, path
+        calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        assert not calls & (CLOCKS | {"open"}), path
+        assert not [node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef | ast.Await)], (
+            path
+        )
+
+
+@pytest.mark.parametrize("package", ONLY_IN)
+def test_some_packages_are_known_in_few_places(package: str) -> None:
+    """So that each can be replaced."""
+    found = {
+        part for part, _, tree in MODULES if any(name.split(".")[0] == package for name in imports(tree))
+    }
+    assert found == ONLY_IN[package]
+
+
+def test_architecture_names_every_part() -> None:
+    """And no part that is gone."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    house = text.split("## The house", 1)[1].split("```", 1)[0].split("\nImports follow", 1)[0]
+    for layer in LAYERS:
+        for part in layer:
+            if not part.startswith("__"):
+                assert part in house, part
