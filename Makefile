@@ -2,9 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests run in this many processes.
+WORKERS ?= $(shell nproc)
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder --durations 25
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint format types bench pages openapi pictures audit lock clean
+.PHONY: help demo test quick long lint format types bench pages openapi pictures audit lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -28,10 +31,13 @@ test: $(VENV)/.dev  ## lint, types and every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 quick: $(VENV)/.dev  ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not long"
+	$(PYTEST) -m "not long"
+
+long: $(VENV)/.dev  ## every test with its full counts, which `make test` reduces
+	TESTS_FULL=1 $(PYTEST)
 
 lint: $(VENV)/.dev  ## style
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ import itertools
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -13,6 +14,7 @@ import uvloop
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import migrate
 from gateway.rehearsal.generator import GeneratedElection, generate
+from tests import measured
 
 RECORDED = Path(__file__).resolve().parents[2] / "shared" / "elections" / "no-storting-2025"
 """The recorded election, where it stands beside the checkout."""
@@ -23,6 +25,41 @@ _numbers = itertools.count(1)
 def pytest_asyncio_loop_factories() -> dict[str, object]:
     """Run every test on the loop that the gateway runs on."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start modules with long tests first, so that no worker is left alone with one at the end."""
+    long = {item.path for item in items if item.get_closest_marker("long") is not None}
+    items.sort(key=lambda item: item.path not in long)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Distribute tests as `tests.parallel` says."""
+    from tests.parallel import Scheduling
+
+    return Scheduling(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> None:
+    """Attach what a test measured to its report."""
+    if call.when == "call":
+        item.user_properties.extend(measured.take())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests measured, by section."""
+    sections: dict[str, list[str]] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) == "call":
+                for name, value in report.user_properties:
+                    if name == measured.PROPERTY:
+                        sections.setdefault(value[0], []).append(value[1])
+    for section, lines in sections.items():
+        terminalreporter.section(f"{section}: what was measured")
+        terminalreporter.write_line("\n".join(lines))
 
 
 class Database:

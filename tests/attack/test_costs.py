@@ -12,6 +12,7 @@ from gateway.rehearsal.generator import generate
 from tests.attack import hostile
 from tests.attack.cost import Cost, cost_of, workers
 from tests.attack.hostile import Route, Target
+from tests.measured import note
 from tests.running import Gateway, served
 from tests.web.conftest import make_database
 from tests.web.doors import COUNTRY, a_registry, shown, units_of
@@ -110,7 +111,6 @@ HONEST: dict[str, dict[str, Callable[[Target], Awaitable[None]]]] = {
         "a crowd": hostile.a_crowd,
     },
 }
-FIGURES: list[str] = []
 IDLE_S = 1.0
 
 
@@ -158,7 +158,7 @@ def attacked(postgres: EmbeddedPostgres) -> Iterator[Attacked]:
                     await run(targets[port])  # what is imported or filled once is no cost of a request
                     cost = await cost_of(attacked.pids[port], targets[port], run, attacked.idle[port])
                     attacked.honest.setdefault(port, {})[name] = cost
-                    FIGURES.append(figure(f"honest, {port}: {name}", cost))
+                    note("attack", figure(f"honest, {port}: {name}", cost))
             return attacked
 
         yield asyncio.run(prepare())
@@ -198,7 +198,7 @@ async def test_hostile_input_costs_little_more_than_honest_input(attacked: Attac
     running = asyncio.ensure_future(cost_of(pid, target, case.run, attacked.idle[case.port]))
     statuses = await statuses_until(running, attacked.others[case.port], case.port)
     cost = await running
-    FIGURES.append(figure(case.name, cost))
+    note("attack", figure(case.name, cost))
     assert cost.sent > 0
     assert statuses == {201 if case.port == "push" else 200}  # 0: no answer
     bounds = read_bounds()[case.row]

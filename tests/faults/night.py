@@ -46,6 +46,7 @@ from gateway.client.sse import EventParser
 from gateway.client.subscriber import Subscriber
 from gateway.journal.administration import administration
 from gateway.rehearsal.judge import Glimpse, History, Push, Reading, Stored, glimpse, judge
+from tests.measured import note
 from tests.running import Gateway
 
 PATIENCE_S = 30.0
@@ -70,8 +71,6 @@ PUSH, FEED = "http://push.night", "http://feed.night"
 CODES = frozenset({"journal_unavailable", "overloaded", "draining", "starting", "out_of_order"})
 """Of answers that say: come back."""
 
-told: list[str] = []
-"""What nights measured, for the end of the run."""
 _numbers = itertools.count(1)
 
 
@@ -288,7 +287,7 @@ class Night:
             await each.close()
         self._settled = True
         line = self._measured(ended)
-        told.append(line)
+        note("faults", line)
         sys.stdout.write(line + "\n")
         history = await self._history()
         broken = judge(history)

@@ -21,9 +21,10 @@ from gateway.client.outbox import Outbox
 from gateway.journal.administration import administration
 from gateway.journal.embedded import find_binaries
 from gateway.rehearsal.judge import Push
-from tests.faults.night import Addresses, Night, a_night, told
+from tests.faults.night import Addresses, Night, a_night
 from tests.faults.servers import PATIENCE_S, Server, a_server, reached, require_binaries
 from tests.faults.test_postgres import begun_anew, forget_what_was_lost
+from tests.measured import note
 from tests.running import Gateway, running
 from tests.shown import commands
 from tests.web.doors import until
@@ -186,8 +187,9 @@ async def test_a_restore_to_a_point_in_time_loses_nothing_once_outboxes_send_aga
         stored = {(each.unit, each.revision): each.digest.hex() for each in history.stored}
         assert receipts.items() <= stored.items()
         assert [line for line in feed.complaints() if "the record is another one" not in line] == []
-        told.append(
-            f"restore to a {kind}: in {took_s:.1f} s, {kept} reports kept; {lost} receipts void, sent again"
+        note(
+            "faults",
+            f"restore to a {kind}: in {took_s:.1f} s, {kept} reports kept; {lost} receipts void, sent again",
         )
 
 
