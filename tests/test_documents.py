@@ -71,27 +71,27 @@ def test_every_fixed_bound_is_that_of_the_code() -> None:
     """Written as a person reads it."""
     per_token = sender_allowance.SENDER_CONTROL_RATE, sender_allowance.SENDER_CONTROL_BURST
     said = {
-        "TLS handshakes under way": f"{connections.HANDSHAKES_MAX}",
+        "TLS handshakes in progress": f"{connections.HANDSHAKES_MAX}",
         "handshake and head of the first request": f"{connections.HEAD_S:g} s",
         "head of a request": f"{HEAD_MAX >> 10} KiB, 8190 bytes a line",
         "requests sent ahead of an answer": f"{connections.AHEAD_MAX >> 10} KiB",
-        f"answers that are not taken, of {connections.AT_ONCE >> 10} KiB or more": (
+        f"unread answers, of {connections.AT_ONCE >> 10} KiB or more": (
             f"{UNREAD_MAX >> 20} MiB in all, {UNREAD_PER_ADDRESS >> 20} MiB of one address"
         ),
-        "time over an answer": f"{connections.TAKE_S:g} s + 1 s for each {connections.TAKE_RATE >> 10} KiB",
+        "time to read an answer": f"{connections.TAKE_S:g} s + 1 s for each {connections.TAKE_RATE >> 10} KiB",
         "a request": f"{BODY_MAX >> 20} MiB, packed and unpacked, and {REPORTS_MAX} reports",
-        "requests of one token under way": f"{READS_MAX} that read a report back, {TRANSFERS_MAX} of transfers",
+        "simultaneous requests of one token": f"{READS_MAX} that read a report back, {TRANSFERS_MAX} of transfers",
         "bodies in memory": f"{push.BODIES_MAX >> 20} MiB, and {push.BODY_RESERVE >> 10} KiB for each",
         "unread answers to pushes": f"{push.ANSWERS_MAX >> 20} MiB, and {push.ANSWER_RESERVE >> 10} KiB for each",
-        "time over a body": (
+        "time to send a body": (
             f"{push.BODY_GRACE_S:g} s + 1 s for each {push.BODY_RATE >> 10} KiB that has arrived, "
             f"at most {push.BODY_S:g} s"
         ),
         "work before other senders have their turn": (
-            f"{SLICE_S * 1000:g} ms and the step under way: one report ({REPORT_MAX >> 10} KiB at most)"
+            f"{SLICE_S * 1000:g} ms and the step in progress: one report ({REPORT_MAX >> 10} KiB at most)"
         ),
         "answer to one request": f"{REPORTS_MAX} results of some {push.RECEIPT_SIZE} bytes",
-        "explained of one request": (
+        "violations reported for one request": (
             f"{ExplanationBudget.VIOLATIONS} violations, {ExplanationBudget.TEXT >> 10} KiB of text, "
             f"{ExplanationBudget.READ >> 10} KiB of reports"
         ),
@@ -101,10 +101,10 @@ def test_every_fixed_bound_is_that_of_the_code() -> None:
             f"{push_socket.CONTROL_RATE:g} a second and {push_socket.CONTROL_BURST:g} at once of a connection, "
             f"{per_token[0]:g} and {per_token[1]:g} of a token"
         ),
-        "work on what a token's WebSockets send and is refused": f"{sender_allowance.WORK_BURST_S:g} s at once",
-        "a report's wait for a Postgres that is away": f"{push_socket.AWAY_S:g} s",
-        "time in which a WebSocket takes no answer": f"{push_socket.SEND_S:g} s",
-        "waits for a place in the record, of one address": f"{AHEAD_S:g} s",
+        "work on messages of a token's WebSockets that are refused": f"{sender_allowance.WORK_BURST_S:g} s at once",
+        "a report's wait for an unavailable Postgres": f"{push_socket.AWAY_S:g} s",
+        "time in which a WebSocket reads no answer": f"{push_socket.SEND_S:g} s",
+        "waits for a position in the record, of one address": f"{AHEAD_S:g} s",
         "bytes made for one address alone": f"{allowance.ALL} times as much for all",
         "blocks of an election that are kept": (
             f"{BLOCK_BYTES_MAX >> 20} MiB, and {PARTS_BYTES_MAX >> 20} MiB for their parts"
