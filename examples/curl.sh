@@ -1,5 +1,5 @@
 #!/bin/sh
-# Each thing that can be asked of a gateway, with curl. Needs ELECTION, UNIT and VALGNATT_TOKEN; AREA is an area above it.
+# Every request to a gateway, with curl. Set ELECTION, UNIT, AREA (an area above the unit) and VALGNATT_TOKEN.
 set -eu
 PUSH=${VALGNATT_PUSH_URL:-http://127.0.0.1:8081}/v1/elections/$ELECTION
 FEED=${VALGNATT_FEED_URL:-http://127.0.0.1:8080}/v1/elections/$ELECTION
@@ -19,14 +19,14 @@ echo "# an area and its children, as JSON and as a table"
 ask "$FEED/areas/$AREA" | head -c 300; echo
 ask --header 'Accept: text/csv' "$FEED/areas/$AREA" | head -3
 
-echo "# every publication in order, a line each"
+echo "# every publication in order, one per line"
 ask "$FEED/publications?after=0&limit=2"
 
 echo "# where every count is, and how late"
 ask "$FEED/transfers" | head -c 300; echo
 
-echo "# follow: whole state, then changes, until the connection is ended (here after 3 s)"
+echo "# follow: the complete state, then changes, until the connection ends (here after 3 s)"
 curl --silent --no-buffer --max-time 3 "$FEED/feed?areas=$AREA" | cut -c 1-200 || test $? -eq 28
 
-echo "# likewise every publication, none skipped"
+echo "# the same for publications, none skipped"
 curl --silent --no-buffer --max-time 3 --header 'Accept: text/event-stream' "$FEED/publications" | cut -c 1-200 || test $? -eq 28

@@ -1,8 +1,8 @@
-"""Wait until a share of the units of an area is counted, showing it as it changes.
+"""Wait until a share of the units of an area is counted, and show its progress.
 
     python examples/follow.py ELECTION AREA 100
 
-Exits once 100 % of the units have reported; a copy of the area is exact at every block.
+Exit once 100 % of the units have reported. The copy of the area is exact at every block.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""Keep a copy of the results in SQLite, for whoever asks it with SQL; goes on where it was when it is started again.
+"""Keep a copy of the results in SQLite, to be queried with SQL; after a restart, continue from the saved position.
 
     python examples/newsroom_copy.py ELECTION results.db
 
-A block is one moment of the record, and one transaction here: whoever reads the file never sees half of a moment.
+A block is one moment of the record and one transaction here, so a reader of the file never sees an incomplete moment.
 """
 
 import asyncio

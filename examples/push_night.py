@@ -1,8 +1,8 @@
-"""Push every report of a night, a line each, as fast as the gateway takes them.
+"""Push every report of a night, one per line, as fast as the gateway accepts them.
 
     VALGNATT_TOKEN=… python examples/push_night.py ELECTION reports.ndjson.gz
 
-A line is a report, or an object with one as its `report`, as `valgnatt generate` writes them.
+A line is a report, or an object with a report as its member `report`, as `valgnatt generate` writes them.
 """
 
 import asyncio
@@ -15,9 +15,7 @@ from collections import Counter
 from gateway.client import Answer, Publisher
 
 PUSH = os.environ.get("VALGNATT_PUSH_URL", "http://127.0.0.1:8081")
-OPEN_MAX = (
-    500  # reports handed over and not yet answered: the gateway's credit paces the line, this our memory
-)
+OPEN_MAX = 500  # submitted reports without an answer: limits our memory; the credit limits the rate
 
 
 async def main(election: str, file: str) -> int:
@@ -36,7 +34,7 @@ async def main(election: str, file: str) -> int:
                 read = json.loads(line)
                 await room.acquire()
                 publisher.submit(read.get("report", read)).add_done_callback(answered)
-        # Leaving the block waits until every report has its answer.
+        # Leaving the block waits until every report is answered.
     for outcome, count in sorted(outcomes.items()):
         print(f"{count}\t{outcome}")
     return 0 if set(outcomes) <= {"accepted", "duplicate"} else 1

@@ -2,7 +2,7 @@
 
     VALGNATT_TOKEN=… python examples/push_one.py ELECTION report.json
 
-The doors are VALGNATT_PUSH_URL and VALGNATT_FEED_URL, else those of this machine.
+The push door is VALGNATT_PUSH_URL, by default that of this machine.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ PUSH = os.environ.get("VALGNATT_PUSH_URL", "http://127.0.0.1:8081")
 async def main(election: str, file: str) -> int:
     with open(file, encoding="utf-8") as opened:
         report = json.load(opened)
-    # Sent again for as long as the gateway says `retry` or the line is down, so the wait is ours to end.
+    # The publisher retries for as long as the answer is `retry` or the connection is down, so limit the wait here.
     async with asyncio.timeout(30), Publisher(PUSH, election, os.environ["VALGNATT_TOKEN"]) as publisher:
         answer = await publisher.push(report)
     if answer.has_receipt:
