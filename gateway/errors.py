@@ -6,6 +6,9 @@
     ├── JournalUnavailable    Postgres did not decide; the outcome is unknown              retryable
     │   └── StandbyMissing    a synchronous standby is required, and there is none         retryable
     ├── ElectionUnknown       no election of that name
+    ├── TokenMissing          a request without a token
+    ├── TokenInvalid          not a valid token of this election
+    ├── RoleForbidden         a token that may not push reports
     ├── ElectionStarted       a registry cannot change once a report is accepted
     ├── MalformedRegistry     a registry that cannot be used, with every reason
     ├── MalformedCursor       a cursor that is not `sequence-cccccccc`
@@ -23,6 +26,10 @@ class GatewayError(Exception):
 
     code = "error"
     retryable = False
+    retry_after_s = 1.0
+    """After how many seconds a client may try again, where that may help."""
+    reason: str | None = None
+    """What clients may know of it, where the message itself is for the log."""
 
 
 class Overloaded(GatewayError):
@@ -51,7 +58,13 @@ class JournalUnavailable(GatewayError):
     code = "journal_unavailable"
     retryable = True
     reason = "Postgres does not answer"
-    """What strangers may know of it."""
+
+    @classmethod
+    def because(cls, reason: str, retry_after_s: float) -> "JournalUnavailable":
+        """Return an error with this reason for clients."""
+        error = cls(reason)
+        error.reason, error.retry_after_s = reason, retry_after_s
+        return error
 
 
 class StandbyMissing(JournalUnavailable):
@@ -64,6 +77,25 @@ class ElectionUnknown(GatewayError):
     """There is no election of that name."""
 
     code = "unknown_election"
+    reason = "no election has this name"
+
+
+class TokenMissing(GatewayError):
+    """The request carries no token."""
+
+    code = "token_missing"
+
+
+class TokenInvalid(GatewayError):
+    """The token is not one of this election, or no longer valid."""
+
+    code = "token_invalid"
+
+
+class RoleForbidden(GatewayError):
+    """A token of this role may not push reports."""
+
+    code = "role_forbidden"
 
 
 class ElectionStarted(GatewayError):

@@ -22,6 +22,7 @@ from gateway.feed.hub import Hub
 from gateway.journal.announcer import Announcer
 from gateway.journal.condition import Watch
 from gateway.journal.connection import Pool, notifications, open_pool
+from gateway.journal.intake import Intake
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from gateway.machine.control import Control, supervised
@@ -68,50 +69,52 @@ async def push_service(control: Control) -> None:
         watch = Watch(watched, metrics.database, held_back=True)
         writing: list[asyncio.Task[None]] = []
         announcer = Announcer(announcing)
-        door = PushDoor(
+        intake = Intake(
             config,
             PostgresJournal(pool, announcer, require_standby=config.require_standby),
             metrics,
-            connections,
             lambda writer: writing.append(parts.create_task(writer.run(), name="writer")),
         )
+        door = PushDoor(config, intake, metrics, connections)
 
         def refresh() -> None:
+            intake.refresh_gauges()
             door.refresh_gauges()
             _tell_pool(metrics, pool)
-            _tell_held_back(metrics, watch, door.released())
+            _tell_held_back(metrics, watch, intake.released())
 
         def heard() -> None:
             metrics.database.notified.inc()
-            door.elections.want()
+            intake.elections.refresh_soon()
 
         control.metrics = lambda: exposition(metrics.registry, refresh)
         background = [
+            parts.create_task(intake.run(), name="intake"),
             parts.create_task(door.run(), name="push door"),
             parts.create_task(connections.run(), name="connections"),
             parts.create_task(notifications(config.database_url, heard, acts=True), name="notifications"),
             parts.create_task(watch.run(), name="watch"),
-            parts.create_task(announcer.run(door.nudge), name="announcer"),
+            parts.create_task(announcer.run(intake.request_append), name="announcer"),
             parts.create_task(feel_loop(metrics.loop_lag), name="loop"),
         ]
         application = door.application(lambda: control.door_ready)
         async with listening(application, control, connections, push_certificate(config), metrics) as server:
-            await _until_ready(control, door.elections.wait_known())
+            await _until_ready(control, intake.elections.wait_known())
             await control.stop.wait()
             control.set_ready(False)
             server.close()
-            await _drain(door, writing, pool, config.drain_s)
+            await _drain(intake, writing, pool, config.drain_s)
             await _announced(announcer)
         for task in [*background, *writing]:
             task.cancel()
         pool.terminate()  # who is cancelled waits for an answer of Postgres, which may never come
 
 
-async def _drain(door: PushDoor, writing: Sequence[asyncio.Task[None]], pool: Pool, drain_s: float) -> None:
+async def _drain(intake: Intake, writing: Sequence[asyncio.Task[None]], pool: Pool, drain_s: float) -> None:
     """Have everything that was taken answered, then say goodbye; the writers leave time for that."""
     until = asyncio.get_running_loop().time() + drain_s
     reserve_s = min(GOODBYE_S, drain_s / 4)
-    door.drain()
+    intake.drain()
     if late := await _not_ended(writing, drain_s - reserve_s):
         log.warning("not everything was committed in time", drain_s=drain_s)
         for task in late:
@@ -120,7 +123,7 @@ async def _drain(door: PushDoor, writing: Sequence[asyncio.Task[None]], pool: Po
         await _not_ended(late, GOODBYE_S)  # they end at once, and have everything answered `retry`
     try:
         async with asyncio.timeout_at(until):
-            await door.say_goodbye()
+            await intake.close_sockets(max(1.0, drain_s))
     except TimeoutError:
         log.warning("not everyone took the goodbye in time", drain_s=drain_s)
 

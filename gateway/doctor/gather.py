@@ -32,7 +32,7 @@ from gateway.doctor.facts import (
 )
 from gateway.errors import GatewayError
 from gateway.journal.administration import administration
-from gateway.journal.connection import Connection, answering, connect
+from gateway.journal.connection import Connection, connect, translate_db_errors
 from gateway.journal.embedded import find
 from gateway.journal.feed_login import FeedLogin, read_feed_login
 from gateway.web.map_file import BadMap, read_map
@@ -120,7 +120,7 @@ async def _database(url: str) -> Database:
     started = time.perf_counter()
     connection = await connect(url)
     try:
-        with answering():
+        with translate_db_errors():
             await connection.execute("SELECT 1")
             answered_s = time.perf_counter() - started
             ahead_s, within_s = await _clock(connection)

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.election.report import Report
 from gateway.election.validation import Invalid, Violation
 
 
@@ -20,6 +21,30 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     accepted_at: datetime
     published_at: datetime | None
     warnings: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        report: Report,
+        digest: bytes,
+        sequence: int,
+        accepted_at: datetime,
+        released_at: datetime | None,
+        warnings: tuple[str, ...],
+        *,
+        duplicate: bool = False,
+    ) -> "Receipt":
+        """Return the receipt of a committed report.
+
+        The embargo rule: until the election is released, a receipt shows neither the report's place in the record nor
+        a time of publication.
+        """
+        if released_at is None:
+            return cls(report.unit, report.revision, duplicate, None, digest, accepted_at, None, warnings)
+        published_at = max(accepted_at, released_at)
+        return cls(
+            report.unit, report.revision, duplicate, sequence, digest, accepted_at, published_at, warnings
+        )
 
     @property
     def outcome(self) -> str:

@@ -25,8 +25,8 @@ from gateway.journal.connection import (
     CommittedLocally,
     Connection,
     LocalCommit,
-    answering,
     connect,
+    translate_db_errors,
 )
 from gateway.journal.postgres import registry_of
 
@@ -127,7 +127,7 @@ class Administration:
         """
         registry = read_registry(document)
         connection = self._connection
-        with answering():
+        with translate_db_errors():
             async with self._transaction():
                 # The insert decides who is first; whoever loses waits here for the winner and then sees its row.
                 key = await connection.fetchval(
@@ -295,7 +295,7 @@ class Administration:
 
     async def revoke_token(self, key: int) -> None:
         """End a token now, in every process. Revoking again changes nothing."""
-        with answering():
+        with translate_db_errors():
             election = await self._connection.fetchval(
                 "SELECT e.id FROM token t JOIN election e ON e.key = t.election WHERE t.key = $1", key
             )
@@ -311,7 +311,7 @@ class Administration:
 
     async def elections(self) -> list[ElectionSummary]:
         """Return all elections, by name."""
-        with answering():
+        with translate_db_errors():
             rows = await self._connection.fetch(
                 "SELECT e.id, e.registry, m.publish_from, m.released_at, h.closed_at, h.accepted, e.loaded_at"
                 " FROM election e JOIN head h ON h.election = e.key JOIN embargo m ON m.election = e.key ORDER BY e.id"
@@ -325,13 +325,13 @@ class Administration:
 
     async def registries(self) -> dict[str, Registry]:
         """Return the registry of each election, by its identifier."""
-        with answering():
+        with translate_db_errors():
             rows = await self._connection.fetch("SELECT id, registry FROM election ORDER BY id")
         return {row["id"]: read_registry(orjson.loads(row["registry"]), stored=True) for row in rows}
 
     async def held_reports(self, election: str) -> list[HeldReport]:
         """Return every report of an election, in order, for whoever checks the record. Of some size: 1 kB each."""
-        with answering():
+        with translate_db_errors():
             rows = await self._connection.fetch(
                 "SELECT r.sequence, r.unit, r.revision, r.digest, r.chain, r.body,"
                 " CASE WHEN m.released_at IS NOT NULL THEN greatest(r.accepted_at, m.released_at) END"
@@ -343,7 +343,7 @@ class Administration:
 
     async def tokens(self, election: str | None) -> list[TokenSummary]:
         """Return the tokens of one election, or of all."""
-        with answering():
+        with translate_db_errors():
             rows = await self._connection.fetch(
                 "SELECT t.key, e.id, t.areas, t.role, t.note, t.issued_at, t.expires_at, t.revoked_at, c.last_at"
                 " FROM token t JOIN election e ON e.key = t.election"
@@ -402,7 +402,7 @@ class Administration:
         Its registry is read before: nobody can commit under the lock, and a large one takes seconds.
         """
         connection = self._connection
-        with answering():
+        with translate_db_errors():
             document = await connection.fetchval("SELECT registry FROM election WHERE id = $1", election)
             if document is not None:
                 registry_of(document)

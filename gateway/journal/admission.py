@@ -1,8 +1,8 @@
-"""PURE: who may wait for a commit, how many, and in whose turn.
+"""PURE: admission control: how many reports may wait for a commit, of which sender, and in which order.
 
-`WaitingRoom` holds reports in a lane a sender, taken in turn, so that no flood of one delays another.
-`CreditBank` shares out how many reports the WebSockets may leave unanswered. `Pace` tells what a commit takes, so that
-the room can be as small as a slow database makes it: who is let in is served soon, the others are told so at once.
+`WaitingRoom` keeps reports in one lane per sender, which are served in turn, so that no flood of one delays another.
+`CreditBank` distributes how many reports the WebSockets may leave unanswered. `Pace` measures the cost of commits, so
+that a slow database makes the room small: reports that are admitted are committed soon, and others are refused at once.
 None of them reads a clock.
 """
 
@@ -16,32 +16,32 @@ from gateway.errors import Overloaded
 T = TypeVar("T")
 
 WAIT_S = 0.25
-"""What those let in may have to wait for; whoever would wait longer is better told to come back."""
+"""How long an admitted report may have to wait, in seconds; one that would wait longer had better be sent again."""
 BATCH_S = 0.15
-"""What one commit may take: the next one waits for it."""
+"""How long one commit may take, in seconds: the next one waits for it."""
 ROOM_MIN, BATCH_MIN = 64, 16
-"""However slow the commits are."""
+"""The smallest sizes, however slow the commits are."""
 TURN = 4
-"""Reports that a lane may leave with in its turn even where others then wait for the next batch: their answers share
-a frame. A report waits for no more than TURN - 1 others of each lane before it."""
+"""Reports that a lane may send in its turn even if others then wait for the next batch, so that their answers share a
+frame. A report waits for at most TURN - 1 others of each lane before it."""
 NEW_WEIGHT = 0.3
-"""Of the newest commit in the average."""
+"""The weight of the newest commit in the average."""
 
 
 class Pace:
-    """What a report costs, by the commits seen. Invariant: it is told only by commits that were full, or cheaper.
+    """The cost of a report, by the commits seen. Invariant: only full commits raise it; any commit may lower it.
 
-    A commit of few reports has costs that more would share, so it says only how cheap a report may be, and never how
-    dear. Source of the idea: J. D. C. Little, "A Proof for the Queuing Formula L = λW" (1961): a room for λ × W
-    reports is one in which nobody waits longer than W.
+    A commit of few reports has costs that more reports would share, so it shows how cheap a report can be, and not how
+    expensive. Source of the idea: J. D. C. Little, "A Proof for the Queuing Formula L = λW" (1961): in a room for
+    λ × W reports, none waits longer than W.
     """
 
     def __init__(self) -> None:
         self.cost_s = 0.0
-        """Seconds a report; 0 while nothing is known."""
+        """Seconds per report; 0 while it is unknown."""
 
     def committed(self, reports: int, seconds: float, *, full: bool) -> None:
-        """Note a commit; it was full where more waited than it took."""
+        """Record a commit; it was full if more reports waited than it took."""
         if not reports:
             return
         cost_s = seconds / reports
@@ -51,7 +51,7 @@ class Pace:
             self.cost_s = cost_s
 
     def within(self, seconds: float, least: int, most: int) -> int:
-        """Return how many reports are committed in so many seconds, within bounds."""
+        """Return how many reports can be committed in so many seconds, from `least` to `most`."""
         if self.cost_s * most <= seconds:
             return most
         return max(min(least, most), int(seconds / self.cost_s))
@@ -60,12 +60,12 @@ class Pace:
 class WaitingRoom(Generic[T]):
     """Items waiting for a commit. Invariants:
 
-    * At most `most` wait, and one request more: the one that went in beyond the room, if any. New ones are let in
-      while fewer than `capacity` wait, which follows the pace of the commits and is never above `most`.
-    * What is under credit, counted by the bank, has its place; the rest is admitted as long as there is room beside
-      all credit, and a request that might never find room so goes in beyond it, one at a time.
-    * Items of one lane leave in the order they came; lanes are served in turn. A sender has one lane, and another for
-      what it sends under credit.
+    * At most `most` wait, plus at most one oversized request. New ones are admitted while fewer than `capacity` wait,
+      which follows the pace of the commits and is never above `most`.
+    * Items under credit, which the bank counts, have their place. Others are admitted while there is room beside all
+      credit. A request that might never find enough room is admitted as oversized, one at a time.
+    * Items of one lane leave in the order in which they came; lanes are served in turn. A sender has one lane, and
+      another one for items under credit.
     """
 
     def __init__(self, most: int, batch: int) -> None:
@@ -75,21 +75,22 @@ class WaitingRoom(Generic[T]):
         self._lanes: OrderedDict[tuple[object, bool], deque[T]] = OrderedDict()
         self._length = 0
         self._admitted = 0
-        self._beyond: tuple[object, bool] | None = None
-        self._beyond_left = 0
+        self._oversized: tuple[object, bool] | None = None
+        """The lane of the oversized request."""
+        self._oversized_left = 0
 
     def __len__(self) -> int:
         return self._length
 
     def check(self, sender: object, count: int, credit: int, *, at_most: int = 0) -> None:
-        """Check that `count` more of one sender may wait, all or none, while `credit` is promised to others.
+        """Check that `count` more items of one sender may wait, all or none, while `credit` is promised to others.
 
-        Where it is not known yet how many there are, any number from `count` to `at_most` that may wait is enough.
+        If their number is not known yet, it is enough that some number from `count` to `at_most` may wait.
 
-        Where nothing admitted waits, any one request may. A sender with something waiting may have no more than its
-        share of half of the room. One with nothing waiting may go beyond the room, unless another has, with what is
-        more than a batch: as each batch leaves there is room for less than that, and perhaps never for more.
-        Raises Overloaded, whose `share` says whose fault it is.
+        While nothing admitted waits, any one request may. A sender that has items waiting may have no more than its
+        share of half of the room. One that has none may send an oversized request, unless one waits already, of more
+        than a batch: as each batch leaves there is room for less than that, and perhaps never for more.
+        Raises Overloaded, whose `share` says whether it is the sender's own share that is full.
         """
         if not self._admitted:
             return
@@ -99,42 +100,42 @@ class WaitingRoom(Generic[T]):
             share = max(0, self.capacity - credit) // (2 * len(self._lanes))
             if len(lane) + count > share:
                 raise Overloaded(
-                    f"{len(lane)} of your reports are waiting already", self.delay_s(), share=True
+                    f"{len(lane)} reports of this token are already waiting", self.delay_s(), share=True
                 )
-        elif max(count, at_most) > self.batch and not self._beyond_left:
+        elif max(count, at_most) > self.batch and not self._oversized_left:
             return
         if count > room:
             raise Overloaded(f"{self._length} reports are waiting", self.delay_s())
 
     @property
-    def beyond(self) -> int:
-        """Return how much of the request beyond the room still waits."""
-        return self._beyond_left
+    def oversized(self) -> int:
+        """The number of items of an oversized request that still wait."""
+        return self._oversized_left
 
     def admit(self, sender: object, count: int, credit: int) -> None:
-        """Let in a request of `count`, which is put next. Raises Overloaded, see `check`."""
+        """Admit a request of `count` items, which are put next. Raises Overloaded, see `check`."""
         self.check(sender, count, credit)
         if count > self.left(credit):
-            self._beyond, self._beyond_left = (sender, False), count
+            self._oversized, self._oversized_left = (sender, False), count
 
     def left(self, credit: int) -> int:
-        """Return how many more there is room for while `credit` is promised, besides the request beyond the room."""
-        return max(0, self.capacity - credit - (self._admitted - self._beyond_left))
+        """Return for how many more there is room while `credit` is promised, not counting an oversized request."""
+        return max(0, self.capacity - credit - (self._admitted - self._oversized_left))
 
     def left_at_most(self, credit: int) -> int:
-        """Return the same for the largest room, which commits of the usual pace would make."""
-        return max(0, self.most - credit - (self._admitted - self._beyond_left))
+        """Return the same for a room of the largest size, as it is while commits are fast."""
+        return max(0, self.most - credit - (self._admitted - self._oversized_left))
 
     def delay_s(self) -> float:
-        """Return after how many seconds to come back: 1 s, up to 5 s as the room fills. The caller spreads it."""
+        """Return after how many seconds to try again: 1, up to 5 as the room fills. The caller adds jitter."""
         return 1.0 + 4.0 * min(1.0, self._length / self.capacity)
 
     def put(self, sender: object, item: T, *, credited: bool) -> None:
-        """Let one item wait, which was admitted or is under credit.
+        """Add one item that was admitted or is under credit.
 
-        Raises Overloaded where credit would fill more than the room: a last resort, the bank sees to it before.
+        Raises Overloaded if credit would fill more than the room: a last resort, since the bank prevents it.
         """
-        if credited and self._length - self._beyond_left >= self.most:
+        if credited and self._length - self._oversized_left >= self.most:
             raise Overloaded(f"{self._length} reports are waiting", self.delay_s())
         lane = self._lanes.get((sender, credited))
         if lane is None:
@@ -144,17 +145,17 @@ class WaitingRoom(Generic[T]):
         self._admitted += not credited
 
     def follow(self, pace: Pace) -> None:
-        """Let in as many as are served within WAIT_S."""
+        """Set the capacity to what is committed within WAIT_S."""
         self.capacity = pace.within(WAIT_S, ROOM_MIN, self.most)
 
     def heads(self) -> Iterator[T]:
-        """Give the first item of each lane, which has waited longest of it."""
+        """Yield the first item of each lane, which has waited longest."""
         return (lane[0] for lane in self._lanes.values())
 
     def take(self, most: int) -> list[T]:
-        """Take up to `most` items, an equal part from each lane, first from the one that waited longest for a turn.
+        """Take up to `most` items, an equal part from each lane, first from the one that has waited longest for a turn.
 
-        Where an equal part would be less than TURN, those served first get as much, and the others the next turn.
+        If an equal part would be less than TURN, those served first get TURN, and the others the next turn.
         """
         taken: list[T] = []
         while self._lanes and len(taken) < most:
@@ -167,8 +168,8 @@ class WaitingRoom(Generic[T]):
                 taken.extend(lane.popleft() for _ in range(count))
                 self._length -= count
                 self._admitted -= 0 if key[1] else count
-                if key == self._beyond:  # its lane was empty before it, so it leaves first
-                    self._beyond_left = max(0, self._beyond_left - count) if lane else 0
+                if key == self._oversized:  # its lane was empty before it, so it leaves first
+                    self._oversized_left = max(0, self._oversized_left - count) if lane else 0
                 if lane:
                     self._lanes.move_to_end(key)
                 else:
@@ -179,42 +180,43 @@ class WaitingRoom(Generic[T]):
 class CreditBank:
     """How many reports each connection may leave unanswered. Invariants:
 
-    * No credit is given beyond `total`, a half of the room, nor, with what was admitted to the room, beyond the room.
-      Where the room shrinks, credit that was given is taken back as it is answered.
-    * Where slow commits have made the room so small that `total` is given and some connections have nothing, each of
-      them gets 1 beyond it, up to a half of the largest room: else they would wait for connections that send nothing,
-      and for ever, as the room grows again only by commits.
-    * A connection whose credit was taken back may have what it sent before decided, one report at a time, beside that.
-    * What a connection handed on is under credit until it is answered, also after the connection has left.
+    * All credit given is at most `total`, half of the room, and together with the admitted items at most the room. If
+      the room shrinks, credit that was given is taken back as reports are answered.
+    * If slow commits have made the room so small that `total` is given and some connections have nothing, each of them
+      gets 1 more, up to half of the largest room. Otherwise they would wait for connections that send nothing, forever,
+      since the room grows again only by commits.
+    * A connection whose credit was taken back may have the reports that it sent before decided, one at a time, besides.
+    * A report that a connection submitted is under credit until it is answered, also after the connection has left.
     * Every sender's fair credit is the same, however many connections it has: `most`, halved as often as needed, so
-      that it changes rarely as senders come and go. Its connections share it alike, with one for each at least.
+      that it changes rarely as senders come and go. Its connections share it equally, with at least 1 each.
     """
 
     def __init__(self, most: int, room: WaitingRoom[Any]) -> None:
         self.most = most
         self.given = 0
-        """The sum of all credits, and of what those who left have unanswered."""
+        """The sum of all credit, and of the unanswered reports of connections that have left."""
         self._room = room
-        self._held: dict[object, int] = {}
+        self._credit: dict[object, int] = {}
+        """By connection."""
         self._sender: dict[object, object] = {}
         self._connections: Counter[object] = Counter()
-        """Of each sender."""
+        """By sender."""
         self._unanswered: dict[object, int] = {}
         self._lent: set[object] = set()
-        """Connections with a report that was handed on without credit."""
+        """Connections with a report that was submitted without credit."""
         self._open = True
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._credit)
 
     @property
     def total(self) -> int:
-        """Return how much credit there is."""
+        """How much credit there is."""
         return max(1, self._room.capacity // 2)
 
     @property
     def fair(self) -> int:
-        """Return the credit that every sender would hold now; 0 while the bank is closed."""
+        """The credit that every sender should have now; 0 while the bank is closed."""
         if not self._open:
             return 0
         fair = self.most
@@ -222,78 +224,80 @@ class CreditBank:
             fair //= 2
         return fair
 
-    def fair_of(self, holder: object) -> int:
-        """Return the credit that a connection would hold now."""
+    def fair_of(self, connection: object) -> int:
+        """Return the credit that a connection should have now."""
         fair = self.fair
-        return fair and max(1, fair // self._connections[self._sender[holder]])
+        return fair and max(1, fair // self._connections[self._sender[connection]])
 
     @property
     def promised(self) -> int:
-        """What is given, or would be if every connection held its fair credit: requests leave room for it."""
+        """What is given, or would be if every connection had its fair credit: requests leave room for it."""
         fair = self.fair
-        return max(self.given, min(self.total, fair and max(len(self._held), fair * len(self._connections))))
+        return max(
+            self.given, min(self.total, fair and max(len(self._credit), fair * len(self._connections)))
+        )
 
-    def enter(self, holder: object, sender: object) -> int:
-        """Take in a connection of a sender and return its first credit, 0 where none is free."""
-        self._held[holder] = 0
-        self._sender[holder] = sender
+    def enter(self, connection: object, sender: object) -> int:
+        """Add a connection of a sender and return its first credit, 0 if none is free."""
+        self._credit[connection] = 0
+        self._sender[connection] = sender
         self._connections[sender] += 1
-        return self.settle(holder)
+        return self.adjust(connection)
 
-    def settle(self, holder: object) -> int:
-        """Bring a connection's credit to the fair one and return it.
+    def adjust(self, connection: object) -> int:
+        """Adjust a connection's credit to the fair one and return it.
 
-        It rises as far as there is free credit and room for it, and falls no lower than what is unanswered.
+        It rises as far as there is free credit and room for it, and never falls below the number of unanswered reports.
         """
-        held = self._held[holder]
+        before = self._credit[connection]
         free = max(0, min(self.total - self.given, self._room.left(self.given)))
-        if not held and not free and self.total <= self.given < self._room.most // 2:
+        if not before and not free and self.total <= self.given < self._room.most // 2:
             free = min(1, self._room.left_at_most(self.given))
-        credit = max(min(self.fair_of(holder), held + free), self._unanswered.get(holder, 0))
-        self.given += credit - held
-        self._held[holder] = credit
+        credit = max(min(self.fair_of(connection), before + free), self._unanswered.get(connection, 0))
+        self.given += credit - before
+        self._credit[connection] = credit
         return credit
 
-    def held(self, holder: object) -> int:
+    def credit(self, connection: object) -> int:
         """Return a connection's present credit."""
-        return self._held.get(holder, 0)
+        return self._credit.get(connection, 0)
 
-    def hand_on(self, holder: object) -> None:
-        """Count one report of a connection as handed on and not answered; without credit, at most one may be."""
-        held = self._held[holder]
-        if not held:
-            assert holder not in self._lent
-            self._lent.add(holder)
+    def submitted(self, connection: object) -> None:
+        """Count one report of a connection as submitted and unanswered; without credit, at most one may be."""
+        credit = self._credit[connection]
+        if not credit:
+            assert connection not in self._lent
+            self._lent.add(connection)
             return
-        unanswered = self._unanswered.get(holder, 0)
-        assert unanswered < held
-        self._unanswered[holder] = unanswered + 1
+        unanswered = self._unanswered.get(connection, 0)
+        assert unanswered < credit
+        self._unanswered[connection] = unanswered + 1
 
-    def answered(self, holder: object) -> None:
-        """Count one of them as answered; of a connection that has left, its credit is free with that."""
-        if holder in self._lent:
-            self._lent.discard(holder)
+    def answered(self, connection: object) -> None:
+        """Count one of them as answered, which frees its credit if the connection has left."""
+        if connection in self._lent:
+            self._lent.discard(connection)
             return
-        unanswered = self._unanswered.pop(holder) - 1
+        unanswered = self._unanswered.pop(connection) - 1
         if unanswered:
-            self._unanswered[holder] = unanswered
-        if holder not in self._held:
+            self._unanswered[connection] = unanswered
+        if connection not in self._credit:
             self.given -= 1
 
-    def leave(self, holder: object) -> None:
-        """Give back a connection's credit, but for what is unanswered."""
-        if holder not in self._held:
+    def leave(self, connection: object) -> None:
+        """Take back a connection's credit, except for its unanswered reports."""
+        if connection not in self._credit:
             return
-        self.given -= self._held.pop(holder) - self._unanswered.get(holder, 0)
-        sender = self._sender.pop(holder)
+        self.given -= self._credit.pop(connection) - self._unanswered.get(connection, 0)
+        sender = self._sender.pop(connection)
         self._connections[sender] -= 1
         if not self._connections[sender]:
             del self._connections[sender]
 
     def close(self) -> None:
-        """Make every fair credit 0: the journal is away."""
+        """Set every fair credit to 0: the journal is unavailable."""
         self._open = False
 
     def open(self) -> None:
-        """Share out credit again."""
+        """Distribute credit again."""
         self._open = True

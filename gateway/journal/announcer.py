@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gateway.errors import JournalUnavailable
-from gateway.journal.connection import CHANNEL, Pool, acquired, answering
+from gateway.journal.connection import CHANNEL, Pool, acquired, translate_db_errors
 from gateway.telemetry.logs import Outage
 
 LOOK_S = 1.0
@@ -62,11 +62,11 @@ class Announcer:
         """Wait until everything committed so far is announced."""
         await self._idle.wait()
 
-    async def run(self, nudge: Callable[[str], None]) -> None:
-        """Announce until cancelled; `nudge` has an append made for an election, given by its identifier."""
+    async def run(self, request_append: Callable[[str], None]) -> None:
+        """Announce until cancelled; `request_append` has an append made for an election, given by its identifier."""
         async with asyncio.TaskGroup() as parts:
             parts.create_task(self._announce(), name="announcements")
-            parts.create_task(self._look_for_unconfirmed(nudge), name="unconfirmed appends")
+            parts.create_task(self._look_for_unconfirmed(request_append), name="unconfirmed appends")
 
     async def _announce(self) -> None:
         confirmations = Outage("confirmations")
@@ -89,7 +89,7 @@ class Announcer:
         """Write what is confirmed. Raises JournalUnavailable, and then it is written with what comes next."""
         while self._confirmed:
             election, reached = next(iter(self._confirmed.items()))
-            with answering():
+            with translate_db_errors():
                 async with acquired(self._pool) as connection:
                     await connection.execute(
                         "SELECT confirm_v1($1, $2, $3)", election, reached.append, reached.accepted
@@ -101,18 +101,18 @@ class Announcer:
         """Wake the feeds, if there is news. Raises JournalUnavailable; feeds look by themselves then."""
         if self._news:
             self._news = False
-            with answering():
+            with translate_db_errors():
                 async with acquired(self._pool) as connection:
                     await connection.execute(f"NOTIFY {CHANNEL}")
 
-    async def _look_for_unconfirmed(self, nudge: Callable[[str], None]) -> None:
+    async def _look_for_unconfirmed(self, request_append: Callable[[str], None]) -> None:
         """Have an append made where none was confirmed between two looks: a process ended, or a wait was cut short."""
         looks = Outage("unconfirmed appends")
         before: dict[str, int] = {}
         while True:
             await asyncio.sleep(LOOK_S)
             try:
-                with answering():
+                with translate_db_errors():
                     async with acquired(self._pool) as connection:
                         rows = await connection.fetch(_UNCONFIRMED)
             except JournalUnavailable as error:
@@ -122,5 +122,5 @@ class Announcer:
             found = {row["id"]: row["confirmed"] for row in rows}
             for election, confirmed in found.items():
                 if before.get(election) == confirmed:
-                    nudge(election)
+                    request_append(election)
             before = found

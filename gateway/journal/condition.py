@@ -14,7 +14,7 @@ import asyncpg
 import msgspec
 
 from gateway.errors import JournalUnavailable
-from gateway.journal.connection import Connection, Pool, acquired, answering
+from gateway.journal.connection import Connection, Pool, acquired, translate_db_errors
 from gateway.telemetry.metrics import DatabaseMetrics
 
 LOOK_S = 5.0
@@ -101,7 +101,7 @@ class Watch:
 
     async def _look(self) -> None:
         """Look once. Raises JournalUnavailable."""
-        with answering():
+        with translate_db_errors():
             async with acquired(self._pool) as connection:
                 before, asked_at = time.perf_counter(), datetime.now(UTC)
                 row = await self._condition(connection)

@@ -4,7 +4,7 @@ The promise: every wait has an end. A host that says nothing costs HOST_S and no
 connection on which an answer is outstanding is closed and never waited for. Each of these waits is a `Deadline`, which
 counts only time in which the event loop ran: a busy process does not mistake its own stall for an outage of Postgres.
 
-asyncpg's errors stop at this package: `answering` turns them into the gateway's own.
+asyncpg's errors stop at this package: `translate_db_errors` turns them into the gateway's own.
 """
 
 import asyncio
@@ -135,7 +135,7 @@ class Unstorable(GatewayError):
 
 
 @contextmanager
-def answering() -> Iterator[None]:
+def translate_db_errors() -> Iterator[None]:
     """Turn what a database call raises into VersionChanged, ElectionUnknown, Unstorable or JournalUnavailable."""
     try:
         yield
@@ -436,7 +436,7 @@ async def connect(url: str, *, feed: bool = False, patience_s: float = STATEMENT
 
     `patience_s` bounds its statements. Raises JournalUnavailable.
     """
-    with answering():
+    with translate_db_errors():
         return await Hosts(url, feed=feed).connect(
             command_timeout=patience_s + ANSWER_S - STATEMENT_S,
             server_settings={**_SESSION, "statement_timeout": f"{patience_s * 1000:.0f}"},
@@ -471,7 +471,7 @@ async def notifications(
         ended = asyncio.Event()
         connection.add_termination_listener(lambda _, ended=ended: ended.set())
         try:
-            with answering():
+            with translate_db_errors():
                 pause_s = NO_LISTEN_S
                 await connection.add_listener(CHANNEL, hear)
                 pause_s = LISTEN_AGAIN_S

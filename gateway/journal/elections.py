@@ -1,7 +1,7 @@
 """What a push process knows of each election: registry, tokens, and the version they belong to.
 
-It is a copy, and every append says which version it rests on; the journal turns back a batch that rests on an older
-one. So a revoked token and a new registry hold from the moment they are committed, in every process, however late
+It is a copy, and every append names the version it is based on; the journal rejects a batch that is based on an older
+one. So a revoked token and a new registry take effect at the moment they are committed, in every process, however late
 the copy is renewed.
 """
 
@@ -13,16 +13,16 @@ from datetime import UTC, datetime
 
 from gateway.election.outcome import Refusal, refusal_of
 from gateway.election.registry import Registry
-from gateway.election.validation import Scope, Validator, ValidReport
+from gateway.election.validation import ExplanationBudget, Scope, Validator, ValidReport
 from gateway.errors import ElectionUnknown, JournalUnavailable
 from gateway.journal.postgres import ElectionRow, PostgresJournal
 from gateway.telemetry.logs import Outage
 
-RENEW_S = 1.0
-"""How often versions are asked for; a NOTIFY hastens it."""
-MISS_S = 0.02
-"""The least time between two looks for an unknown token or election, or upon notifications, which any login may send;
-whoever asks sooner waits for its turn."""
+REFRESH_S = 1.0
+"""How often versions are read, in seconds; a NOTIFY makes it sooner."""
+REFRESH_MIN_S = 0.02
+"""The shortest time between two refreshes for an unknown token or election, or after notifications, which any login may
+send; a request that comes sooner waits."""
 
 
 class Token:
@@ -52,8 +52,8 @@ class Token:
         return self.expires_at is not None and now >= self.expires_at
 
 
-class Standing:
-    """An election at one version. Immutable, so whatever was checked against it can say so."""
+class ElectionVersion:
+    """An election at one version. Immutable, so it can be recorded which version a report was checked by."""
 
     def __init__(self, identifier: str, row: ElectionRow) -> None:
         self.id = identifier
@@ -70,157 +70,163 @@ class Standing:
         }
         self._by_key = {token.key: token for token in self._tokens.values()}
 
-    def token(self, secret: str, now: datetime) -> Token | None:
-        """Return the token that a sender shows, None if it is not one of this election now.
+    def find_token(self, secret: str, now: datetime) -> Token | None:
+        """Return the token with this secret, None if it is not a valid one of this election.
 
-        It is looked up by its SHA-256, so the time it takes tells nothing of any token.
+        It is looked up by its SHA-256, so the time it takes reveals nothing about any token.
         """
         token = self._tokens.get(hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest())
         return None if token is None or token.expired(now) else token
 
-    def holds(self, token: int, now: datetime) -> Token | None:
-        """Return the token with this key if it still holds."""
-        found = self._by_key.get(token)
+    def valid_token(self, key: int, now: datetime) -> Token | None:
+        """Return the token with this key if it is still valid."""
+        found = self._by_key.get(key)
         return None if found is None or found.expired(now) else found
 
+    def check(
+        self, raw: bytes, token: Token, budget: ExplanationBudget | None = None
+    ) -> ValidReport | Refusal:
+        """Check a report as it was sent, see `Validator.check`. Raises MalformedDocument."""
+        checked = self.validator.check(raw, token.scope, budget)
+        return checked if isinstance(checked, ValidReport) else refusal_of(checked)
+
     def check_again(self, sender: int, valid: ValidReport, now: datetime) -> ValidReport | Refusal:
-        """Judge a report again that was valid under another version."""
-        token = self.holds(sender, now)
+        """Check again a report that was valid by another version."""
+        token = self.valid_token(sender, now)
         if token is None:
             return Refusal("token_revoked", valid.report.unit, valid.report.revision)
-        judged = self.validator.check(valid.body, token.scope)
-        return judged if isinstance(judged, ValidReport) else refusal_of(judged)
+        return self.check(valid.body, token)
 
 
 class Elections:
     """The elections of one push process. Invariants:
 
-    * A standing is replaced only by one that was read after it, at another version or released otherwise. That may
-      be a lower version, and a release taken back, where the database is a restored or badly failed-over one.
-    * A standing goes only where a look that began after it was made does not find it.
-    * For an unknown token or election Postgres is asked anew, so one just made is found; but once at a time and
-      once in MISS_S for all, however many strangers knock.
+    * A version is replaced only by one that was read after it, and that differs in its number or in its release. The
+      number may be lower, and a release undone, where the database is a restored or badly failed-over one.
+    * An election is dropped only if a refresh that began after it was read does not find it.
+    * For an unknown token or election Postgres is asked again, so one just made is found; but one refresh at a time,
+      and one per REFRESH_MIN_S, however many unknown clients ask.
     """
 
-    def __init__(self, journal: PostgresJournal, on_renewed: Callable[[Standing], None]) -> None:
+    def __init__(self, journal: PostgresJournal, on_renewed: Callable[[ElectionVersion], None]) -> None:
         self._journal = journal
         self._on_renewed = on_renewed
-        self._standings: dict[str, Standing] = {}
-        self._looked_at = -1.0
+        self._versions: dict[str, ElectionVersion] = {}
+        self._refreshed_at = -1.0
         self._failed: JournalUnavailable | None = None
-        self._looking = asyncio.Lock()
+        self._refreshing = asyncio.Lock()
         self._renewing = asyncio.Lock()
-        self._wanted = asyncio.Event()
+        self._refresh_wanted = asyncio.Event()
         self._known = asyncio.Event()
 
     async def wait_known(self) -> None:
         """Wait until the elections were read for the first time."""
         await self._known.wait()
 
-    def known(self) -> list[Standing]:
-        """Return the standings known now."""
-        return list(self._standings.values())
+    def known(self) -> list[ElectionVersion]:
+        """Return the elections known now."""
+        return list(self._versions.values())
 
-    def want(self) -> None:
-        """Have versions looked at soon: something was notified."""
-        self._wanted.set()
+    def refresh_soon(self) -> None:
+        """Have the versions read soon, after a notification."""
+        self._refresh_wanted.set()
 
-    async def standing(self, identifier: str) -> Standing:
-        """Return an election. Raises ElectionUnknown, or JournalUnavailable where it was never seen."""
-        if identifier not in self._standings:
-            await self._look_again()
-        if identifier not in self._standings:
+    async def find(self, identifier: str) -> ElectionVersion:
+        """Return an election. Raises ElectionUnknown, or JournalUnavailable if it was never read."""
+        if identifier not in self._versions:
+            await self._refresh(REFRESH_MIN_S)
+        if identifier not in self._versions:
             raise ElectionUnknown(f"no election {identifier[:64]!r}")
-        return self._standings[identifier]
+        return self._versions[identifier]
 
-    async def authenticate(self, identifier: str, secret: str) -> tuple[Standing, Token | None]:
+    async def authenticate(self, identifier: str, secret: str) -> tuple[ElectionVersion, Token | None]:
         """Return the election and the token; a token not known yet is looked for in Postgres.
 
-        Raises ElectionUnknown, or JournalUnavailable where that cannot be told.
+        Raises ElectionUnknown, or JournalUnavailable if Postgres cannot be asked.
         """
-        standing = await self.standing(identifier)
-        token = standing.token(secret, datetime.now(UTC))
+        version = await self.find(identifier)
+        token = version.find_token(secret, datetime.now(UTC))
         if token is None:
-            await self._look_again()
-            standing = await self.standing(identifier)
-            token = standing.token(secret, datetime.now(UTC))
-        return standing, token
+            await self._refresh(REFRESH_MIN_S)
+            version = await self.find(identifier)
+            token = version.find_token(secret, datetime.now(UTC))
+        return version, token
 
-    async def renew(self, identifier: str) -> Standing:
+    async def renew(self, identifier: str) -> ElectionVersion:
         """Return the election as Postgres has it now. Raises ElectionUnknown and JournalUnavailable."""
         async with self._renewing:  # one read after another, so that the last one is the newest
             row = await self._journal.election(identifier)
-            known = self._standings.get(identifier)
+            known = self._versions.get(identifier)
             if known is not None and (known.key, known.version, known.released) == (
                 row.key,
                 row.version,
                 row.released,
             ):
                 return known
-            standing = Standing(identifier, row)
-            self._standings[identifier] = standing
-            self._on_renewed(standing)
-            return standing
+            version = ElectionVersion(identifier, row)
+            self._versions[identifier] = version
+            self._on_renewed(version)
+            return version
 
-    async def look(self) -> None:
-        """Ask for the versions of all elections and renew those that changed. Raises JournalUnavailable.
+    async def refresh(self) -> None:
+        """Read the versions of all elections and renew those that changed. Raises JournalUnavailable.
 
-        Who asks while another looks shares the next look.
+        A caller that arrives during a refresh waits for the next one, together with all others.
         """
-        await self._look(0.0)
+        await self._refresh(0.0)
 
-    async def _look_again(self) -> None:
-        await self._look(MISS_S)
-
-    async def _look(self, apart_s: float) -> None:
-        """Look, at least so long after the last look began."""
-        clock = time.monotonic  # finer than the loop's: a look answers for those only who asked before it
+    async def _refresh(self, apart_s: float) -> None:
+        """Refresh, at least `apart_s` seconds after the last refresh began."""
+        clock = (
+            time.monotonic
+        )  # finer than the loop's: a refresh answers only those who asked before it began
         asked_at = clock()
-        async with self._looking:
-            if self._looked_at < asked_at:
-                pause_s = self._looked_at + apart_s - clock()
+        async with self._refreshing:
+            if self._refreshed_at < asked_at:
+                pause_s = self._refreshed_at + apart_s - clock()
                 if pause_s > 0.0:
                     await asyncio.sleep(pause_s)
                 began_at = clock()
                 try:
-                    await self._compare()
+                    await self._renew_changed()
                 except JournalUnavailable as error:
                     self._failed = error
                 else:
                     self._failed = None
-                self._looked_at = began_at
+                self._refreshed_at = began_at
             if self._failed is not None:
                 raise JournalUnavailable(str(self._failed))
 
-    async def _compare(self) -> None:
-        before = dict(self._standings)
-        versions = await self._journal.versions()
-        for identifier, (version, released) in versions.items():
-            known = self._standings.get(identifier)
-            if known is None or (known.version, known.released) != (version, released):
+    async def _renew_changed(self) -> None:
+        before = dict(self._versions)
+        found = await self._journal.versions()
+        for identifier, (number, released) in found.items():
+            known = self._versions.get(identifier)
+            if known is None or (known.version, known.released) != (number, released):
                 await self.renew(identifier)
-        for identifier in set(before) - set(versions):
-            if self._standings.get(identifier) is before[identifier]:
-                del self._standings[identifier]
+        for identifier in set(before) - set(found):
+            if self._versions.get(identifier) is before[identifier]:
+                del self._versions[identifier]
         self._known.set()
 
     async def run(self) -> None:
-        """Follow the versions until cancelled; while Postgres is away the last known stand."""
-        versions = Outage("versions of elections")
+        """Follow the versions until cancelled; while Postgres is unavailable, the last known ones stay in use."""
+        outage = Outage("versions of elections")
         while True:
-            self._wanted.clear()
+            self._refresh_wanted.clear()
             try:
-                await self._look_again()
+                await self._refresh(REFRESH_MIN_S)
             except JournalUnavailable as error:
-                versions.away(error)
+                outage.away(error)
             except ElectionUnknown:
-                pass  # gone between two statements; the next look tells
+                pass  # it was removed between two statements; the next refresh drops it
             else:
-                versions.back()
-            await _first(self._wanted, RENEW_S)
+                outage.back()
+            await _wait(self._refresh_wanted, REFRESH_S)
 
 
-async def _first(event: asyncio.Event, timeout_s: float) -> None:
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    """Wait for an event, at most so long."""
     try:
         async with asyncio.timeout(timeout_s):
             await event.wait()

@@ -14,7 +14,7 @@ import asyncpg
 import msgspec
 
 from gateway.errors import JournalUnavailable
-from gateway.journal.connection import FEED_ROLE, Connection, answering, connect
+from gateway.journal.connection import FEED_ROLE, Connection, connect, translate_db_errors
 
 
 class FeedLogin(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,7 +211,7 @@ async def read_feed_login(url: str, owner_url: str | None = None) -> FeedLogin:
     """
     connection = await connect(url, feed=True)
     try:
-        with answering():
+        with translate_db_errors():
             row = await connection.fetchrow("SELECT session_user, current_setting('temp_file_limit')")
             assert row is not None
             user, unlimited_files = row[0], row[1] == "-1"
@@ -224,7 +224,7 @@ async def read_feed_login(url: str, owner_url: str | None = None) -> FeedLogin:
         connection.terminate()
     connection = await connect(owner_url)
     try:
-        with answering():
+        with translate_db_errors():
             return await _described(connection, user, unlimited_files=unlimited_files)
     finally:
         connection.terminate()
@@ -238,7 +238,7 @@ async def restore_feed_login(url: str, feed_url: str) -> None:
     parts = urlsplit(feed_url)
     connection = await connect(url)
     try:
-        with answering():
+        with translate_db_errors():
             for change in ("RESET ALL", f"PASSWORD '{parts.password}'"):
                 await connection.execute(f"ALTER ROLE {parts.username} {change}")
     finally:

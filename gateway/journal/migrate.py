@@ -9,7 +9,7 @@ from importlib import resources
 import asyncpg
 
 from gateway.errors import Refused
-from gateway.journal.connection import FEED_ROLE, Connection, answering, connect
+from gateway.journal.connection import FEED_ROLE, Connection, connect, translate_db_errors
 from gateway.journal.feed_login import TEMPORARY_FILES
 
 LOCK_S = 120.0
@@ -60,7 +60,7 @@ async def migrate(url: str, *, dedicated: bool = False) -> list[str]:
     connection = await connect(url, patience_s=600.0)
     try:
         _require_supported(connection)
-        with answering():
+        with translate_db_errors():
             try:
                 done = await _apply_all(connection)
                 await _restrict(connection, dedicated=dedicated)

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import lru_cache
-from typing import Protocol
+from itertools import repeat
+from typing import ClassVar, Protocol
 
 import asyncpg
 import msgspec
@@ -28,7 +29,7 @@ from gateway.journal.connection import (
     LocalCommit,
     Pool,
     acquired,
-    answering,
+    translate_db_errors,
 )
 
 WRITERS_FREE = 3
@@ -43,23 +44,57 @@ READ_AGAIN_MAX = 10
 """How often what belongs to one version is read while the election keeps changing."""
 
 
+class New(msgspec.Struct, frozen=True, gc=False):
+    """The report was appended."""
+
+    sequence: int
+    previous_revision: int
+    """The unit's current revision before it; 0 if it is the first."""
+
+
+class Known(msgspec.Struct, frozen=True, gc=False):
+    """The same report was appended before."""
+
+    sequence: int
+    accepted_at: datetime
+
+
+class Conflict(msgspec.Struct, frozen=True, gc=False):
+    """Another report of the same unit and revision was appended before."""
+
+    code: ClassVar[str] = "revision_conflict"
+    sequence: int
+    current_revision: int
+
+
+class Stale(msgspec.Struct, frozen=True, gc=False):
+    """The unit has a later revision."""
+
+    code: ClassVar[str] = "stale_revision"
+    current_revision: int
+
+
+class Closed(msgspec.Struct, frozen=True, gc=False):
+    """The election is closed for new reports."""
+
+    code: ClassVar[str] = "election_closed"
+    current_revision: int
+    """0 if the unit has no report."""
+
+
+Decision = New | Known | Conflict | Stale | Closed
+"""What an append decided on one report."""
+
+
 class Appended(msgspec.Struct, frozen=True):
-    """What one append decided, report by report in the order given."""
+    """What one append decided."""
 
     at: datetime
     released_at: datetime | None
-    closed: bool
-    sequences: Sequence[int | None] = ()
-    """The place given; None: the report is not new, or the election is closed."""
-    revisions_before: Sequence[int] = ()
-    """The unit's current revision before the report; 0: none."""
-    found_sequences: Sequence[int | None] | None = None
-    """Where something was not new: the place of what stands under the same unit and revision."""
-    found_at: Sequence[datetime | None] | None = None
-    found_same: Sequence[bool | None] | None = None
-    """Whether what stands there has the same digest."""
+    decisions: Sequence[Decision] = ()
+    """One per report, in the order given."""
     number: int = 0
-    """Of the append, counted from 1 per election."""
+    """The number of the append, counted from 1 per election."""
     accepted: int = 0
     """How many reports the election has after it."""
     waits_for_standby: bool = False
@@ -157,7 +192,7 @@ class PostgresJournal:
         self, election: int, version: int, reports: Sequence[ValidReport], received: Sequence[datetime]
     ) -> Appended:
         """See `Journal.append`."""
-        with answering():
+        with translate_db_errors():
             async with acquired(self._pool) as connection:
                 appended = await _append(
                     connection, election, version, reports, received, require_standby=self._require_standby
@@ -177,7 +212,7 @@ class PostgresJournal:
 
     async def predecessors(self, election: int, reports: Sequence[tuple[str, int]]) -> Sequence[bytes | None]:
         """See `Journal.predecessors`."""
-        with answering():
+        with translate_db_errors():
             async with acquired(self._pool) as connection:
                 rows = await connection.fetch(
                     "SELECT (SELECT r.body FROM report r WHERE r.election = $1 AND r.unit = s.unit"
@@ -192,7 +227,7 @@ class PostgresJournal:
 
     async def versions(self) -> dict[str, tuple[int, bool]]:
         """Return of every election its version and whether it is released."""
-        with answering():
+        with translate_db_errors():
             async with self._reading() as connection:
                 rows = await connection.fetch(
                     "SELECT e.id, h.version, m.released_at IS NOT NULL"
@@ -202,7 +237,7 @@ class PostgresJournal:
 
     async def election(self, identifier: str) -> ElectionRow:
         """Return an election as it is now, all of one version. Raises ElectionUnknown."""
-        with answering():
+        with translate_db_errors():
             async with acquired(self._pool) as connection:
                 row, tokens = await _election(connection, identifier)
         return ElectionRow(
@@ -227,7 +262,7 @@ class PostgresJournal:
         A receipt is made of it, so an empty append follows on the same connection: its commit waits for all before
         it, and what was read may have been waiting for the standby still.
         """
-        with answering():
+        with translate_db_errors():
             async with self._reading() as connection:
                 for _ in range(READ_AGAIN_MAX):
                     row = await connection.fetchrow(
@@ -256,7 +291,7 @@ class PostgresJournal:
 
     async def transfers(self, election: int, units: Iterable[str]) -> tuple[bool, list[TransferRow]]:
         """Return whether the election is released, and what the journal holds of each of these units."""
-        with answering():
+        with translate_db_errors():
             async with self._reading() as connection:
                 rows = await connection.fetch(
                     "SELECT m.released_at IS NOT NULL, r.unit, r.accepted, r.last_accepted_at"
@@ -270,7 +305,7 @@ class PostgresJournal:
 
     async def record_contacts(self, seen: dict[int, datetime]) -> None:
         """Keep when each token (by its key) was last used."""
-        with answering():
+        with translate_db_errors():
             async with self._reading() as connection:
                 await connection.execute(
                     "INSERT INTO contact AS c (election, token, last_at)"
@@ -284,7 +319,7 @@ class PostgresJournal:
 
     async def contacts(self, election: int) -> dict[str, datetime]:
         """Return when a token of each area was last used."""
-        with answering():
+        with translate_db_errors():
             async with self._reading() as connection:
                 rows = await connection.fetch(
                     "SELECT area, max(c.last_at) FROM contact c JOIN token t ON t.key = c.token"
@@ -377,13 +412,44 @@ async def _append(
     return Appended(
         row["at"],
         row["released_at"],
-        row["closed"],
-        row["sequences"] or (),
-        row["revisions_before"] or (),
-        row["found_sequences"],
-        row["found_at"],
-        row["found_same"],
+        _decisions(row, reports),
         row["append_number"],
         row["accepted"],
         row["waits_for_standby"],
     )
+
+
+def _decisions(row: asyncpg.Record, reports: Sequence[ValidReport]) -> list[Decision]:
+    """Return the decision on each report of an append."""
+    if not reports:
+        return []
+    sequences, revisions_before = row["sequences"], row["revisions_before"]
+    if row["found_sequences"] is None:  # every report is new
+        return list(map(New, sequences, revisions_before))
+    revisions = [valid.report.revision for valid in reports]
+    found = row["found_sequences"], row["found_at"], row["found_same"]
+    return list(map(_decision, repeat(row["closed"]), revisions, sequences, revisions_before, *found))
+
+
+def _decision(
+    closed: bool,
+    revision: int,
+    sequence: int | None,
+    current_revision: int,
+    found_sequence: int | None,
+    found_at: datetime | None,
+    found_same: bool | None,
+) -> Decision:
+    """Return the decision on one report.
+
+    `current_revision` is the unit's before it, and `found_...` describe the report with the same unit and revision.
+    """
+    if sequence is not None:
+        return New(sequence, current_revision)
+    if found_sequence is not None:
+        assert found_at is not None
+        return Known(found_sequence, found_at) if found_same else Conflict(found_sequence, current_revision)
+    if revision <= current_revision:
+        return Stale(current_revision)
+    assert closed
+    return Closed(current_revision)

@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.election.report import Publication
 from gateway.errors import JournalUnavailable
-from gateway.journal.connection import Pool, acquired, answering
+from gateway.journal.connection import Pool, acquired, translate_db_errors
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -45,14 +45,14 @@ class PublicRecord:
 
     async def heads(self) -> list[Head]:
         """Return the head of every election."""
-        with answering():
+        with translate_db_errors():
             async with acquired(self._pool) as connection:
                 rows = await connection.fetch("SELECT * FROM valgnatt_public.elections()")
         return [Head(*row) for row in rows]
 
     async def registry(self, election: int) -> bytes:
         """Return the registry document of an election as JSON."""
-        with answering():
+        with translate_db_errors():
             async with acquired(self._pool) as connection:
                 document: bytes | None = await connection.fetchval(
                     "SELECT valgnatt_public.registry($1)", election
@@ -63,7 +63,7 @@ class PublicRecord:
 
     async def publications(self, election: int, after: int, most: int) -> list[Publication]:
         """Return up to `most` publications (10 000 at the most) after a sequence, in order."""
-        with answering():
+        with translate_db_errors():
             async with acquired(self._pool) as connection:
                 rows = await connection.fetch(
                     "SELECT * FROM valgnatt_public.record($1, $2, $3)", election, after, most
@@ -72,7 +72,7 @@ class PublicRecord:
 
     async def beyond(self, election: int, sequence: int) -> list[Beyond]:
         """Return, by unit, what the journal holds past a sequence: published, but not applied by who asks."""
-        with answering():
+        with translate_db_errors():
             async with acquired(self._pool) as connection:
                 rows = await connection.fetch(
                     "SELECT * FROM valgnatt_public.unapplied($1, $2)", election, sequence
@@ -81,7 +81,7 @@ class PublicRecord:
 
     async def contacts(self, election: int) -> dict[str, datetime]:
         """Return when a token of each area was last used; empty before the release."""
-        with answering():
+        with translate_db_errors():
             async with acquired(self._pool) as connection:
                 rows = await connection.fetch("SELECT * FROM valgnatt_public.contacts($1)", election)
         return {row[0]: row[1] for row in rows}

@@ -12,6 +12,16 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
+from gateway.errors import (
+    Draining,
+    ElectionUnknown,
+    GatewayError,
+    JournalUnavailable,
+    Overloaded,
+    RoleForbidden,
+    TokenInvalid,
+    TokenMissing,
+)
 from gateway.telemetry import tracing
 from gateway.wire.events import to_json
 
@@ -49,6 +59,41 @@ _REFUSED = {
 """Code and text where aiohttp refuses a request. Nothing of the request is repeated: a token may be anywhere in it."""
 
 
+STATUS = {
+    "malformed": 400,
+    "token_missing": 401,
+    "token_invalid": 401,
+    "token_revoked": 401,
+    "role_forbidden": 403,
+    "unit_forbidden": 403,
+    "unknown_election": 404,
+    "stale_revision": 409,
+    "revision_conflict": 409,
+    "election_closed": 409,
+    "too_large": 413,
+    "overloaded": 503,
+    "draining": 503,
+    "journal_unavailable": 503,
+}
+"""The HTTP status of an error, or of a refusal, by its code. Refusals of other codes are 422."""
+_AUTHENTICATE = {
+    "token_missing": "Bearer",
+    "token_invalid": 'Bearer error="invalid_token"',
+    "token_revoked": "Bearer",
+}
+"""WWW-Authenticate of an answer, by its code. Source: RFC 6750 section 3."""
+_ANSWERED = (
+    Overloaded,
+    Draining,
+    JournalUnavailable,
+    ElectionUnknown,
+    TokenMissing,
+    TokenInvalid,
+    RoleForbidden,
+)
+"""Errors that end a request with an answer wherever they are raised; any other is a fault of the gateway."""
+
+
 class Problem(Exception):
     """An answer that says what is wrong; raised anywhere in a door, it ends the request."""
 
@@ -72,6 +117,29 @@ class Problem(Exception):
         if retry_after_s is not None:
             self.headers["Retry-After"] = str(spread_s(retry_after_s))
 
+    @classmethod
+    def of(
+        cls,
+        error: GatewayError,
+        *,
+        retry_after_s: float | None = None,
+        members: Mapping[str, Any] | None = None,
+    ) -> "Problem":
+        """Return the answer to a request that ended with this error."""
+        status = STATUS[error.code]
+        if isinstance(error, Overloaded) and error.share:
+            status = 429
+        if error.retryable and retry_after_s is None:
+            retry_after_s = error.retry_after_s
+        headers = _challenge(error.code)
+        detail = error.reason or str(error)
+        return cls(status, error.code, detail, retry_after_s=retry_after_s, headers=headers, members=members)
+
+    @classmethod
+    def of_refusal(cls, code: str, detail: str, members: Mapping[str, Any]) -> "Problem":
+        """Return the answer to a request whose only report was refused."""
+        return cls(STATUS.get(code, 422), code, detail, headers=_challenge(code), members=members)
+
     def response(self) -> web.Response:
         """Return it as a problem document."""
         document = {
@@ -84,6 +152,10 @@ class Problem(Exception):
         }
         headers = {"Cache-Control": "no-store", **self.headers}
         return web.Response(body=to_json(document), status=self.status, content_type=PROBLEM, headers=headers)
+
+
+def _challenge(code: str) -> dict[str, str]:
+    return {"WWW-Authenticate": _AUTHENTICATE[code]} if code in _AUTHENTICATE else {}
 
 
 def spread_s(delay_s: float) -> int:
@@ -173,6 +245,9 @@ async def _answered(request: web.Request, handler: Any, note: Callable[[str], No
     except Problem as problem:
         note(problem.code)
         return problem.response()
+    except _ANSWERED as error:
+        note(error.code)
+        return Problem.of(error).response()
     except web.HTTPException as error:
         if error.status < 400:
             raise

@@ -1,4 +1,4 @@
-"""What a sender may read back on the push door: its own reports and transfers, embargoed ones too."""
+"""What a sender may read back on the push door: its own reports and transfers, including embargoed ones."""
 
 from typing import Any
 
@@ -6,53 +6,45 @@ import orjson
 
 from gateway.election.outcome import Receipt, outcome_document
 from gateway.election.report import decode_stored, warnings_of
-from gateway.journal.elections import Standing, Token
+from gateway.journal.elections import ElectionVersion, Token
 from gateway.journal.postgres import PostgresJournal
 from gateway.web.answers import Problem
 from gateway.wire.transfers import OwnTransfers, Transfer, to_document
 
 
 async def report_document(
-    journal: PostgresJournal, standing: Standing, token: Token, unit: str
+    journal: PostgresJournal, version: ElectionVersion, token: Token, unit: str
 ) -> dict[str, Any]:
     """Return a unit's current report and its receipt. Raises Problem, JournalUnavailable.
 
-    The receipt says durable, and the journal has made sure of that once more.
+    A receipt means that the report is durable, and the journal has verified that once more.
     """
     if unit not in token.scope:
         raise Problem(403, "unit_forbidden", "this token may not report for this unit")
-    if unit not in standing.registry.units:
-        raise Problem(404, "unknown_unit", "not a unit of this election")
-    stored = await journal.current_report(standing.key, unit)
+    if unit not in version.registry.units:
+        raise Problem(404, "unknown_unit", "this election has no such unit")
+    stored = await journal.current_report(version.key, unit)
     if stored is None:
-        raise Problem(404, "no_report", "no report of this unit is accepted yet")
+        raise Problem(404, "no_report", "no report of this unit has been accepted yet")
     previous = decode_stored(stored.previous) if stored.previous is not None else None
-    released_at = stored.released_at
-    receipt = Receipt(
-        unit=unit,
-        revision=stored.revision,
-        duplicate=False,
-        sequence=stored.sequence if released_at is not None else None,
-        digest=stored.digest,
-        accepted_at=stored.accepted_at,
-        published_at=max(stored.accepted_at, released_at) if released_at is not None else None,
-        warnings=tuple(
-            warnings_of(decode_stored(stored.body), previous, standing.registry.units[unit].eligible)
-        ),
+    report = decode_stored(stored.body)
+    warnings = tuple(warnings_of(report, previous, version.registry.units[unit].eligible))
+    receipt = Receipt.of(
+        report, stored.digest, stored.sequence, stored.accepted_at, stored.released_at, warnings
     )
-    document = outcome_document(receipt, rehearsal=standing.registry.rehearsal)
+    document = outcome_document(receipt, rehearsal=version.registry.rehearsal)
     return {"report": orjson.Fragment(stored.body), "receipt": document}
 
 
-async def transfers_document(journal: PostgresJournal, standing: Standing, token: Token) -> Any:
+async def transfers_document(journal: PostgresJournal, version: ElectionVersion, token: Token) -> Any:
     """Return where the counts of the token's own municipalities are. Raises JournalUnavailable.
 
-    What a feed has applied is not known here: `oldest_unpublished_s` and `lag_s` are null.
+    What a feed has applied is not known here, so `oldest_unpublished_s` and `lag_s` are null.
     """
-    registry = standing.registry
+    registry = version.registry
     units = {unit: area for unit, area in registry.units.items() if unit in token.scope}
-    released, rows = await journal.transfers(standing.key, units)
-    contacts = await journal.contacts(standing.key)
+    released, rows = await journal.transfers(version.key, units)
+    contacts = await journal.contacts(version.key)
     by_unit = {row.unit: row for row in rows}
     found: dict[str, list[str]] = {}
     for unit, area in units.items():

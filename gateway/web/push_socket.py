@@ -1,21 +1,22 @@
 """One push WebSocket: frames to the session, answers back, several to a frame.
 
-What the client was allowed to send and may not be decided yet stays where it is: a little here, the rest in the socket.
+One of the transports of `journal.intake`. Reports that the client was allowed to send and that may not be decided yet
+stay where they are: a few here, the rest in the socket.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from time import perf_counter
 
 from aiohttp import web
 
-from gateway.election.outcome import Outcome, Receipt, Refusal, Retry, refusal_of
+from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
 from gateway.election.validation import ValidReport
 from gateway.errors import Draining, JournalUnavailable, MalformedDocument, Overloaded
-from gateway.journal.admission import CreditBank
-from gateway.journal.elections import Standing, Token
-from gateway.journal.writer import BatchWriter, Waiting
+from gateway.journal.elections import Token
+from gateway.journal.intake import OpenElection
+from gateway.journal.writer import PendingReport
 from gateway.telemetry.metrics import PushMetrics
 from gateway.web.answers import jittered_s
 from gateway.web.sender_allowance import CONTROL_BURST, CONTROL_RATE, SenderAllowance
@@ -46,159 +47,157 @@ from gateway.wire.session import (
 )
 
 SEND_S = 30.0
-"""How long a peer may leave its answers unread before the connection is given up."""
+"""How long a client may leave its answers unread before the connection is aborted, in seconds."""
 CLOSE_S = 2.0
-"""How long a peer may take to answer a close; until then what was sent before can still reach it."""
+"""How long a client may take to answer a close frame; until then, answers sent before can still reach it."""
 RESULTS_MAX = 200
 """Results in a frame."""
 IMMEDIATE_MAX = 256
-"""Answers that need no commit, unsent; then nothing more is read until the peer takes them."""
+"""Unsent answers that need no commit; at this number, reading stops until the client takes them."""
 UNSENT_TEXT_MAX = 64 << 10
-"""Bytes of explanations in answers that are unsent; likewise."""
+"""Bytes of explanations in unsent answers; likewise."""
 WAITING_MAX = 64 << 10
-"""Bytes of reports that wait here to be decided; then frames are left in the socket."""
+"""Bytes of reports that wait here to be decided; at this size, frames are left in the socket."""
 DISCARDED_MAX = 1 << 20
-"""Bytes of frames that are read and thrown away while a connection ends; then they are thrown away unread."""
+"""Bytes of frames that are read and discarded while a connection ends; more are discarded unread."""
 TURN, TURN_S = 64, 0.001
-"""Frames that are read or decided before others have their turn, and seconds of work on what is refused."""
+"""Frames that are read or decided before others have their turn, and seconds of work on refused ones."""
 PART_FREE = 1 << 10
 """Bytes from which a fragment of a message is not counted as a small one."""
-AWAY_S = 10.0
-"""How long a report waits for Postgres to come back; then it is answered `retry`, as everything is that waits there."""
-AGAIN_S = 0.2
-"""After how many seconds a report that came before its turn is best sent again."""
+UNAVAILABLE_S = 10.0
+"""How long a report waits for Postgres to be available again, in seconds; then all that wait are answered `retry`."""
+RETRY_S = 0.2
+"""After how many seconds to send a report again that came out of order."""
 
 
 class PushSocket:
     """An open push WebSocket. Invariants:
 
-    * Whatever the session hands on is answered, once, or the connection is closed.
-    * Reports are decided in the order sent; nothing that was allowed when it was sent is refused for want of credit.
+    * Every report that the session hands on is answered once, or the connection is closed.
+    * Reports are decided in the order sent; none that was allowed when it was sent is refused for lack of credit.
     * Its unsent answers are at most its ceiling of credit plus IMMEDIATE_MAX, with UNSENT_TEXT_MAX bytes of
       explanations and those of one report. Its undecided reports are at most WAITING_MAX bytes and one frame, and
       `WebSocket` bounds the rest.
-    * It gives way to others after TURN frames, and what carries no report is charged to its sender.
+    * It yields to others after TURN frames, and frames that carry no report are charged to its sender.
     """
 
     def __init__(
-        self,
-        standing: Callable[[], Standing],
-        token: Token,
-        writer: BatchWriter,
-        bank: CreditBank,
-        metrics: PushMetrics,
-        allowance: SenderAllowance,
+        self, election: OpenElection, token: Token, metrics: PushMetrics, allowance: SenderAllowance
     ) -> None:
         self.token = token
-        self._standing = standing
-        self._writer = writer
-        self._bank = bank
+        self._election = election
+        self._writer = election.writer
+        self._bank = election.bank
         self._metrics = metrics
         self._allowance = allowance
         self._control = TokenBucket(CONTROL_RATE, CONTROL_BURST)
         self._go_on = asyncio.Event()
-        """Whether there may be something to read or to decide."""
+        """Whether there may be a frame to read or a report to decide."""
         self._socket = WebSocket(FRAME_MAX, self._go_on.set)
-        self._session = PushSession(0, rehearsal=standing().registry.rehearsal)
-        self._names: dict[int, Identifier] = {}
+        self._session = PushSession(0, rehearsal=election.current.registry.rehearsal)
+        self._ids: dict[int, Identifier] = {}
+        """The client's id of each report that is submitted, by its key."""
         self._next_key = 0
-        self._settled: list[tuple[Identifier, Outcome | Unreadable, bool]] = []
+        self._unsent: list[tuple[Identifier, Outcome | Unreadable, bool]] = []
         self._unsent_text = 0
         self._discarded = 0
-        self._wanted = asyncio.Event()
+        self._send_wanted = asyncio.Event()
         self._ending: tuple[int, str] | None = None
-        self._farewell: float | None = None
+        """The close code and reason once the connection ends."""
+        self._draining_s: float | None = None
+        """After how many seconds the client may connect again, once this process drains."""
         self._client_close: int | None = None
         self._sending_since: float | None = None
-        self._away_since: float | None = None
-        self._waits_in_vain = False
+        self._unavailable_since: float | None = None
+        self._unavailable_long = False
         self._greeted = False
 
-    # What the writer calls.
+    # Called by the writer.
 
-    def settle(self, key: int, outcome: Outcome) -> None:
-        """Take the outcome of a report that was handed on, perhaps after the client has left."""
+    def resolve(self, key: int, outcome: Outcome) -> None:
+        """Take the outcome of a report that was submitted, perhaps after the client has left."""
         self._bank.answered(self)
-        self._conclude(self._names.pop(key), outcome, counted=True)
+        self._conclude(self._ids.pop(key), outcome, counted=True)
 
     def flush(self) -> None:
-        """Have what was settled sent: now, where the client has taken all before; else when it does.
-
-        Now costs no turn of a task.
-        """
+        """Send the outcomes: at once, which saves a turn of a task, if the client has taken all answers before."""
         if self._greeted and self._socket.takes_all():
             for frame in self._result_frames():
                 self._socket.write(text_frame(frame))
-        if self._settled or self._ending is not None or self._farewell is not None:
-            self._wanted.set()
+        if self._unsent or self._ending is not None or self._draining_s is not None:
+            self._send_wanted.set()
 
-    # What the door calls.
+    # Called by the intake.
 
-    def announce(self) -> None:
-        """Have the present credit told, and used for what waits."""
-        self._wanted.set()
+    def announce_credit(self) -> None:
+        """Announce the present credit, and use it for reports that wait."""
+        self._send_wanted.set()
         self._go_on.set()
+
+    def deauthorize(self, reason: str) -> None:
+        """Close because the token is no longer valid."""
+        self.end(POLICY, reason)
 
     def end(self, code: int, reason: str) -> None:
-        """Close for a reason once all handed on is answered; nothing more is taken. The first reason stands."""
+        """Close once every report submitted is answered; no more are accepted. The first reason is kept."""
         self._ending = self._ending or (code, reason)
         self._session.drop_waiting()
-        self._wanted.set()
+        self._send_wanted.set()
         self._go_on.set()
 
-    def say_goodbye(self, retry_after_s: float) -> None:
-        """Close once everything received is answered; the writer takes nothing more."""
-        self._farewell = retry_after_s
-        self._wanted.set()
+    def drain(self, retry_after_s: float) -> None:
+        """Close once every report received is answered; the writer accepts no more."""
+        self._draining_s = jittered_s(retry_after_s)
+        self._send_wanted.set()
         self._go_on.set()
 
-    def look(self, now: float) -> None:
-        """Give up a client that takes no answers or says nothing, and a wait for Postgres, by the loop's clock."""
+    def check_timeouts(self, now: float) -> None:
+        """Abort a client that takes no answers or is silent, and end a long wait for Postgres; `now` is loop time."""
         if self._sending_since is not None and now - self._sending_since > SEND_S:
-            self._socket.cut()
+            self._socket.abort()
         else:
-            self._socket.look(now)
+            self._socket.check_timeouts(now)
         if self._writer.available:
-            self._away_since, self._waits_in_vain = None, False
-        elif self._away_since is None:
-            self._away_since = now
-        elif now - self._away_since > AWAY_S:
-            self._waits_in_vain = True
+            self._unavailable_since, self._unavailable_long = None, False
+        elif self._unavailable_since is None:
+            self._unavailable_since = now
+        elif now - self._unavailable_since > UNAVAILABLE_S:
+            self._unavailable_long = True
             self._go_on.set()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Speak with one client until either side ends it. Raises Problem for a handshake that is none."""
+        """Serve one client until either side ends the connection. Raises Problem for an invalid handshake."""
         answer = await self._socket.open(request, SUBPROTOCOL)
         try:
             self._session = PushSession(
-                self._bank.settle(self), rehearsal=self._standing().registry.rehearsal
+                self._bank.adjust(self), rehearsal=self._election.current.registry.rehearsal
             )
             async with asyncio.timeout(SEND_S):
                 await self._send(self._session.hello(datetime.now(UTC)))
             self._greeted = True
             async with asyncio.TaskGroup() as parts:
                 reading = parts.create_task(self._read(), name="reports")
-                answering = parts.create_task(self._answer(), name="answers")
-                await asyncio.wait({reading, answering}, return_when=asyncio.FIRST_COMPLETED)
-                if answering.done() and not reading.done() and answering.exception() is None:
-                    self._socket.close(*answering.result())
-                    await asyncio.wait({reading}, timeout=CLOSE_S)  # what was sent last is lost in a reset
+                sending = parts.create_task(self._send_answers(), name="answers")
+                await asyncio.wait({reading, sending}, return_when=asyncio.FIRST_COMPLETED)
+                if sending.done() and not reading.done() and sending.exception() is None:
+                    self._socket.close(*sending.result())
+                    await asyncio.wait({reading}, timeout=CLOSE_S)  # a reset would lose the last answers
                 reading.cancel()
-                answering.cancel()
+                sending.cancel()
         except* (ConnectionError, TimeoutError):
-            pass  # the client is gone; it will send again what has no result
+            pass  # the client is gone; it will send reports without a result again
         finally:
             if self._client_close is None:
-                self._socket.cut()
+                self._socket.abort()
             else:
                 self._socket.close(self._client_close)
-                self._socket.hang_up()
+                self._socket.close_transport()
         return answer
 
     # Reading.
 
     async def _read(self) -> None:
-        """Read and hand on until the client has closed or is gone."""
+        """Read and submit reports until the client has closed or is gone."""
         while True:
             self._go_on.clear()
             pause_s = self._take_turn()
@@ -210,7 +209,7 @@ class PushSocket:
                 await asyncio.sleep(pause_s)
 
     def _take_turn(self) -> float | None:
-        """Decide and read for one turn; return after how many seconds to go on, None: when there is more to do."""
+        """Decide and read for one turn; return after how many seconds to go on, None if there is no more to do."""
         worked_s = 0.0
         for _ in range(TURN):
             refused_s = self._decide_next() if self._session.waiting else None
@@ -226,25 +225,25 @@ class PushSocket:
         return 0.0
 
     def _decide_next(self) -> float | None:
-        """Hand on the report that waits first, if one may be; return the seconds spent on one that was refused."""
-        if self._writer.available and self._farewell is None:
+        """Decide the report that waits first, if it may be decided; return the seconds spent on one that is refused."""
+        if self._writer.available and self._draining_s is None:
             most = self._session.credit or 1
-        elif self._waits_in_vain or self._farewell is not None:
-            most = self._session.ceiling  # each is answered `retry`, in order: the writer takes nothing
+        elif self._unavailable_long or self._draining_s is not None:
+            most = self._session.ceiling  # each is answered `retry`, in order: the writer accepts none
         else:
             return None
         sent = self._session.next(most) if self._unsent_text < UNSENT_TEXT_MAX else None
         if sent is None:
             return None
         started = perf_counter()
-        return 0.0 if self._judge(sent) else perf_counter() - started
+        return 0.0 if self._decide(sent) else perf_counter() - started
 
     def _read_next(self) -> float | None:
-        """Read a frame, if there is one and a place for it; return the seconds spent on what is no report."""
+        """Read a frame, if there is one and room for it; return the seconds spent on one that is not a report."""
         session = self._session
         if (
             session.waiting_bytes >= WAITING_MAX
-            or len(self._settled) > IMMEDIATE_MAX + session.ceiling
+            or len(self._unsent) > IMMEDIATE_MAX + session.ceiling
             or self._unsent_text >= UNSENT_TEXT_MAX
         ):
             return None
@@ -261,8 +260,8 @@ class PushSocket:
         return 0.0
 
     def _take(self, payload: bytearray) -> float:
-        """Take a text frame; return the seconds spent on one that is no report."""
-        if self._ending is not None:  # read and thrown away, so that the close is not lost in a reset
+        """Take a text frame; return the seconds spent on one that is not a report."""
+        if self._ending is not None:  # read and discarded, so that the close frame is not lost in a reset
             self._discarded += len(payload)
             if self._discarded > DISCARDED_MAX:
                 self._socket.ignore()
@@ -279,12 +278,12 @@ class PushSocket:
         return perf_counter() - started
 
     def _take_other(self, opcode: int, payload: bytearray) -> None:
-        """Take a frame that is no text. Raises FrameError."""
+        """Take a frame that is not text. Raises FrameError."""
         if opcode == CLOSE:
             self._client_close = close_code(payload)
             return
         if opcode not in (PART, PING, PONG):
-            self.end(UNSUPPORTED, "text frames only")
+            self.end(UNSUPPORTED, "only text frames are accepted")
             return
         if opcode != PART or len(payload) < PART_FREE:
             now = perf_counter()
@@ -295,42 +294,42 @@ class PushSocket:
             self._socket.pong(payload)
 
     def _reject(self, code: int, reason: str) -> None:
-        """End the connection of a client that does not keep to the protocol; nothing more of it is read."""
+        """End the connection of a client that violates the protocol; nothing more is read from it."""
         self._socket.ignore()
         self.end(code, reason)
 
-    def _judge(self, sent: Sent) -> bool:
+    def _decide(self, sent: Sent) -> bool:
         """Check a report and submit it, or answer it at once; return whether it was valid."""
         try:
-            valid = self._standing().validator.check(sent.raw, self.token.scope)
+            checked = self._election.current.check(sent.raw, self.token)
         except MalformedDocument as error:
             self._reply(sent.id, Unreadable(sent.id, error.code, str(error)), counted=True)
             return False
-        if not isinstance(valid, ValidReport):
-            self._reply(sent.id, refusal_of(valid), counted=True)
+        if not isinstance(checked, ValidReport):
+            self._reply(sent.id, checked, counted=True)
             return False
-        self._submit(sent, valid)
+        self._submit(sent, checked)
         return True
 
     def _submit(self, sent: Sent, valid: ValidReport) -> None:
         report = valid.report
         if not self._session.may_be_decided(sent, report.unit, report.revision):
-            self._retry(sent, valid, OUT_OF_ORDER, AGAIN_S)
+            self._retry(sent, valid, OUT_OF_ORDER, RETRY_S)
             return
         if not self._writer.available:
             self._retry(sent, valid, JournalUnavailable.code, 1.0)
             return
         key = self._next_key
         self._next_key += 1
-        self._names[key] = sent.id
-        waiting = Waiting(self.token.key, valid, datetime.now(UTC), self, key)
+        self._ids[key] = sent.id
+        pending = PendingReport(self.token.key, valid, datetime.now(UTC), self, key)
         try:
-            self._writer.submit(waiting, credited=True)
+            self._writer.submit(pending, credited=True)
         except (Draining, Overloaded) as error:
-            del self._names[key]
+            del self._ids[key]
             self._retry(sent, valid, error.code, 1.0)
         else:
-            self._bank.hand_on(self)
+            self._bank.submitted(self)
 
     def _retry(self, sent: Sent, valid: ValidReport, code: str, after_s: float) -> None:
         retry = Retry(code, jittered_s(after_s), valid.report.unit, valid.report.revision)
@@ -338,59 +337,57 @@ class PushSocket:
 
     def _reply(self, identifier: Identifier, outcome: Outcome | Unreadable, *, counted: bool) -> None:
         self._conclude(identifier, outcome, counted=counted)
-        self._wanted.set()
+        self._send_wanted.set()
 
     def _conclude(self, identifier: Identifier, outcome: Outcome | Unreadable, *, counted: bool) -> None:
-        """Put an answer last of those to be sent; `counted` is one to a report that took credit."""
+        """Queue an answer; it is `counted` if it answers a report that used credit."""
         if counted:
             self._session.decided(outcome)
-        self._settled.append((identifier, outcome, counted))
+        self._unsent.append((identifier, outcome, counted))
         if not isinstance(outcome, Receipt):
             self._unsent_text += _text_of(outcome)
 
-    # Answering.
+    # Sending.
 
-    async def _answer(self) -> tuple[int, str]:
-        """Send what is settled, as soon as it is; return with which code and reason to close, when it is time."""
+    async def _send_answers(self) -> tuple[int, str]:
+        """Send answers as they come; return the code and reason with which to close, when it is time to."""
         clock = asyncio.get_running_loop().time
         while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            self._sending_since = (
-                clock()
-            )  # an asyncio.timeout here cost 4 % of the process at 20 000 reports/s
-            await self._send_settled()
+            await self._send_wanted.wait()
+            self._send_wanted.clear()
+            self._sending_since = clock()  # asyncio.timeout here cost 4 % of the process at 20 000 reports/s
+            await self._send_unsent()
             self._sending_since = None
-            if self._names:
-                continue  # whatever was handed on is answered first; the writer sees to that within seconds
+            if self._ids:
+                continue  # every report submitted is answered first; the writer does so within seconds
             if self._ending is not None:
                 return self._ending
-            if self._farewell is not None and not self._session.waiting:
+            if self._draining_s is not None and not self._session.waiting:
                 async with asyncio.timeout(SEND_S):
-                    await self._send(self._session.goodbye(self._farewell))
+                    await self._send(self._session.goodbye(self._draining_s))
                 return GOING_AWAY, ""
 
-    async def _send_settled(self) -> None:
-        if not self._settled:
-            credit = self._bank.settle(self)
+    async def _send_unsent(self) -> None:
+        if not self._unsent:
+            credit = self._bank.adjust(self)
             if credit != self._session.credit:
                 await self._send(self._session.grant(credit))
         for frame in self._result_frames():
             await self._send(frame)
 
     def _result_frames(self) -> Iterator[bytes]:
-        """Give the frames that answer what is settled; what a frame answers is open until the next is asked for."""
-        if not self._settled:
+        """Yield the frames of unsent answers; those in a frame are unanswered until the next frame is requested."""
+        if not self._unsent:
             return
-        credit = self._bank.settle(self)
-        while self._settled:
-            part = self._settled[:RESULTS_MAX]
-            del self._settled[:RESULTS_MAX]
-            yield self._session.results([(name, outcome) for name, outcome, _ in part], credit)
+        credit = self._bank.adjust(self)
+        while self._unsent:
+            part = self._unsent[:RESULTS_MAX]
+            del self._unsent[:RESULTS_MAX]
+            yield self._session.results([(identifier, outcome) for identifier, outcome, _ in part], credit)
             self._session.answered(sum(counted for _, _, counted in part))
             for _, outcome, _ in part:
                 self._metrics.answered(outcome)
-            if not self._settled:
+            if not self._unsent:
                 self._unsent_text = 0
             if self._session.waiting or self._socket.kept:
                 self._go_on.set()
@@ -400,7 +397,7 @@ class PushSocket:
 
 
 def _text_of(outcome: Outcome | Unreadable) -> int:
-    """Return how many characters of explanation an answer has."""
+    """Return the number of characters of explanation in an answer."""
     if isinstance(outcome, Refusal):
         return sum(len(each.path) + len(each.detail) for each in outcome.violations)
     return len(outcome.detail) if isinstance(outcome, Unreadable) else 0

@@ -1,7 +1,7 @@
 """The server's side of a WebSocket (RFC 6455). aiohttp reads the request; everything after it comes here.
 
 aiohttp's own WebSocket accepts frames without a mask, answers any number of pings, and keeps up to 768 KiB of what
-nobody has read. Here the owner takes frame after frame, and what it does not take stays in the socket.
+nobody has read. Here the owner takes one frame after another, and those that it does not take stay in the socket.
 """
 
 import asyncio
@@ -26,25 +26,25 @@ HEAD_MAX = 14
 RECEIVE_BUFFER = 64 << 10
 """Bytes that the kernel keeps of what was not read, and so the most that is read at once; Linux doubles the value."""
 PING_S, SILENT_S = 20.0, 30.0
-"""After how many seconds of silence a client is asked whether it is there, and after how many its connection is cut."""
+"""After how many seconds of silence a client is pinged, and after how many its connection is aborted."""
 PAUSED_PING_S = 8.0
-"""How often a client is pinged while its frames are left in the socket. It cannot be heard then, but it hears us, and a
-connection that is gone fails."""
+"""How often a client is pinged while its frames are left in the socket, in seconds. Its answer is not read then, but a
+write to a dead connection fails."""
 UNACKNOWLEDGED_S = 60.0
-"""How long the kernel waits for a client to acknowledge what was sent to it."""
-LOOK_MAX_S = 2.0
-"""Seconds that one look counts at most: in those of a stalled event loop, nobody could be heard."""
+"""How long the kernel waits for a client to acknowledge what was sent to it, in seconds."""
+CHECK_MAX_S = 2.0
+"""Seconds that one check counts at most: while the event loop is stalled, nothing can be received."""
 PONG_ROOM = 64 << 10
-"""Bytes unsent above which a ping is not answered; the answer to a later one will do (RFC 6455, section 5.5.3)."""
+"""Unsent bytes above which a ping is not answered; the answer to a later one suffices (RFC 6455, section 5.5.3)."""
 
 
 class WebSocket:
     """One connection after its handshake. Invariants:
 
-    * Of what was not taken it keeps one message and one read of the event loop at most. Beyond a message it reads no
-      more from the socket until frames are taken.
-    * It cuts a client that is silent for SILENT_S although it was pinged, but never one from which it does not read.
-    * Nothing that follows an error, or `ignore`, is kept.
+    * Of bytes that were not taken it keeps at most one message and one read of the event loop. When it has more than
+      a message, it reads no more from the socket until frames are taken.
+    * It aborts a client that is silent for SILENT_S although it was pinged, but never one from which it does not read.
+    * It keeps nothing that follows an error, or `ignore`.
     """
 
     def __init__(self, message_max: int, wake: Callable[[], None]) -> None:
@@ -58,8 +58,8 @@ class WebSocket:
         self._ignoring = False
         self._paused = False
         self._closing = False
-        self._heard = True
-        self._looked_at: float | None = None
+        self._received = True
+        self._checked_at: float | None = None
         self._silent_s = 0.0
         self._since_ping_s = 0.0
 
@@ -77,11 +77,11 @@ class WebSocket:
         request.protocol.set_parser(cast("Any", self))
         return answer
 
-    # What aiohttp calls.
+    # Called by aiohttp.
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Take what was received."""
-        self._heard = True
+        """Take bytes from the client."""
+        self._received = True
         if not self._ignoring:
             self._frames.feed(data)
             if self._frames.kept > self._kept_max:
@@ -94,11 +94,11 @@ class WebSocket:
         self.ended = True
         self._wake()
 
-    # What the owner calls.
+    # Called by the owner.
 
     @property
     def kept(self) -> int:
-        """Return how many bytes were received and not taken."""
+        """The number of bytes received and not taken."""
         return self._frames.kept
 
     def next_frame(self) -> Frame | None:
@@ -111,13 +111,13 @@ class WebSocket:
         return taken
 
     def ignore(self) -> None:
-        """Forget what was received, and throw away what still comes: the connection closes."""
+        """Discard everything received, now and later: the connection is closing."""
         self._ignoring = True
         self._frames = FrameReader(0)
         self._resume()
 
     def takes_all(self) -> bool:
-        """Whether what is written now leaves at once."""
+        """Whether bytes written now leave at once."""
         transport = self._transport
         return (
             transport is not None
@@ -126,13 +126,13 @@ class WebSocket:
         )
 
     def write(self, data: bytes) -> None:
-        """Write whole frames without waiting. Raises ConnectionError where the client is gone."""
+        """Write whole frames without waiting. Raises ConnectionError if the client is gone."""
         if self._transport is None or self._transport.is_closing():
             raise ConnectionResetError("the client is gone")
         self._transport.write(data)
 
     async def send(self, data: bytes) -> None:
-        """Write whole frames, and wait while too much is unsent. Raises ConnectionError where the client is gone."""
+        """Write whole frames, and wait while too much is unsent. Raises ConnectionError if the client is gone."""
         self.write(data)
         assert self._writer is not None
         await self._writer.drain()
@@ -151,25 +151,25 @@ class WebSocket:
             self._closing = True
             self._transport.write(close_frame(code, reason))
 
-    def hang_up(self) -> None:
-        """Close the connection once what was written has left."""
+    def close_transport(self) -> None:
+        """Close the connection once everything written has left."""
         if self._transport is not None:
             self._transport.close()
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """Close the connection at once."""
         if self._transport is not None:
             self._transport.abort()
 
-    def look(self, now: float) -> None:
-        """Ping a silent client, and cut one that stays silent; called every second or so, with the loop's clock."""
-        elapsed_s = min(LOOK_MAX_S, now - self._looked_at) if self._looked_at is not None else 0.0
-        self._looked_at = now
+    def check_timeouts(self, now: float) -> None:
+        """Ping a silent client, and abort one that stays silent; called about once per second with the loop's time."""
+        elapsed_s = min(CHECK_MAX_S, now - self._checked_at) if self._checked_at is not None else 0.0
+        self._checked_at = now
         self._since_ping_s += elapsed_s
-        self._silent_s = 0.0 if self._heard or self._paused else self._silent_s + elapsed_s
-        self._heard = False
+        self._silent_s = 0.0 if self._received or self._paused else self._silent_s + elapsed_s
+        self._received = False
         if self._silent_s >= SILENT_S:
-            self.cut()
+            self.abort()
         elif self._since_ping_s >= (PAUSED_PING_S if self._paused else PING_S) and (
             self._paused or self._silent_s >= PING_S
         ):
@@ -214,7 +214,7 @@ def _handshake(request: web.Request, subprotocol: str) -> dict[str, str]:
 
 
 def _bound_kernel(transport: asyncio.Transport) -> None:
-    """Bound what the kernel keeps for a connection that is not read, and how long it waits for one that is gone."""
+    """Bound the kernel's buffer for a connection that is not read, and its wait for one that is gone."""
     connection = transport.get_extra_info("socket")
     if connection is None:
         return

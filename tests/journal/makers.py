@@ -11,8 +11,8 @@ from gateway.election.registry import Registry, read_registry
 from gateway.election.report import CHAIN_START, canonical, decode_report, digest_of, next_chain
 from gateway.election.validation import ValidReport
 from gateway.journal.connection import Connection, connect
-from gateway.journal.elections import Standing
-from gateway.journal.postgres import Appended, ElectionRow, Journal, TokenRow
+from gateway.journal.elections import ElectionVersion
+from gateway.journal.postgres import Appended, ElectionRow, Journal, Known, New, TokenRow
 
 PATIENCE_S = 20.0
 """How long a fact is waited for before the test fails; none of them takes a second."""
@@ -65,18 +65,18 @@ def a_report(unit: str = "a-1", revision: int = 1, votes: int = 10, **members: A
     return ValidReport(decode_report(body), body, digest_of(body))
 
 
-def a_standing(
+def a_version(
     registry: Registry | None = None,
     *,
     key: int = 1,
     version: int = 1,
     tokens: Sequence[TokenRow] = (),
     released: bool = True,
-) -> Standing:
-    """An election as a push process knows it."""
+) -> ElectionVersion:
+    """A version of an election, as a push process knows it."""
     registry = registry or read_registry(a_registry())
     row = ElectionRow(key, version, registry, registry.publish_from, released, False, tokens)
-    return Standing(registry.id, row)
+    return ElectionVersion(registry.id, row)
 
 
 def a_token(key: int, *areas: str, digest: bytes = b"", expires_at: datetime | None = None) -> TokenRow:
@@ -100,6 +100,16 @@ async def append(
     """Append a batch that was received just now."""
     times = [received or datetime.now(UTC)] * len(reports)
     return await journal.append(election, version, reports, times)
+
+
+def sequences(appended: Appended) -> list[int | None]:
+    """The sequence of each report that an append accepted; None for one that it did not."""
+    return [decision.sequence if isinstance(decision, New) else None for decision in appended.decisions]
+
+
+def known_sequences(appended: Appended) -> list[int | None]:
+    """The sequence of each report that was known already; None for one that was not."""
+    return [decision.sequence if isinstance(decision, Known) else None for decision in appended.decisions]
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from gateway.election.report import CHAIN_START, next_chain
 from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown
 from gateway.journal.connection import Unstorable, VersionChanged
-from gateway.journal.postgres import Appended
+from gateway.journal.postgres import Appended, Closed, Conflict, Decision, Known, New, Stale
 from tests.journal.makers import PASSED
 
 
@@ -140,30 +140,18 @@ class MemoryJournal:
         at = self.last_at = max(datetime.now(UTC), self.last_at)
         if self.released_at is None and at >= self.publish_from:
             self.released_at = at
-        sequences: list[int | None] = []
-        before: list[int] = []
-        found: list[Placed | None] = []
-        for valid in reports:
-            report = valid.report
-            before.append(self._current(report.unit))
-            standing = self.find(report.unit, report.revision)
-            if report.revision > before[-1] and not self.closed:
-                self.chain = next_chain(self.chain, valid.digest)
-                self.record.append(Placed(len(self.record) + 1, valid, self.chain, at))
-                sequences.append(len(self.record))
-            else:
-                sequences.append(None)
-            found.append(standing)
-        return Appended(
-            at,
-            self.released_at,
-            self.closed,
-            sequences,
-            before,
-            [each.sequence if each else None for each in found],
-            [each.accepted_at if each else None for each in found],
-            [
-                each.digest == valid.digest if each else None
-                for each, valid in zip(found, reports, strict=True)
-            ],
-        )
+        decisions = [self._decide_one(valid, at) for valid in reports]
+        return Appended(at, self.released_at, decisions)
+
+    def _decide_one(self, valid: ValidReport, at: datetime) -> Decision:
+        report = valid.report
+        current = self._current(report.unit)
+        found = self.find(report.unit, report.revision)
+        if report.revision > current and not self.closed:
+            self.chain = next_chain(self.chain, valid.digest)
+            self.record.append(Placed(len(self.record) + 1, valid, self.chain, at))
+            return New(len(self.record), current)
+        if found is not None:
+            same = found.digest == valid.digest
+            return Known(found.sequence, found.accepted_at) if same else Conflict(found.sequence, current)
+        return Stale(current) if report.revision <= current else Closed(current)

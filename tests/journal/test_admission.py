@@ -25,7 +25,7 @@ class Room(RuleBasedStateMachine):
         self.lanes: dict[Lane, list[int]] = {}
         """Lanes that are not empty, the one that waited longest for a turn first."""
         self.next = 0
-        self.beyond: set[int] = set()
+        self.oversized: set[int] = set()
         """What waits of the request that went in beyond the room."""
 
     def put(self, lane: Lane, count: int) -> None:
@@ -42,7 +42,7 @@ class Room(RuleBasedStateMachine):
     def report_under_credit(self, sender: str, count: int) -> None:
         """It is always let in, until the room is full of it: then the bank has not done its work."""
         for _ in range(count):
-            if len(self.room) - len(self.beyond) < CAPACITY:
+            if len(self.room) - len(self.oversized) < CAPACITY:
                 self.put((sender, True), 1)
             else:
                 with pytest.raises(Overloaded):
@@ -60,16 +60,16 @@ class Room(RuleBasedStateMachine):
         """
         own = len(self.lanes.get((sender, False), []))
         share_full = own > 0 and own + count > max(0, CAPACITY - credit) // (2 * max(1, len(self.lanes)))
-        fits = count <= CAPACITY - credit - (self.admitted - len(self.beyond))
-        may_go_beyond = self.admitted == 0 or (own == 0 and count > BATCH and not self.beyond)
+        fits = count <= CAPACITY - credit - (self.admitted - len(self.oversized))
+        may_be_oversized = self.admitted == 0 or (own == 0 and count > BATCH and not self.oversized)
         before = len(self.room)
-        if may_go_beyond or (fits and not share_full):
+        if may_be_oversized or (fits and not share_full):
             self.room.check(sender, count, credit)
             self.room.check(sender, 1, credit, at_most=count)
             self.room.admit(sender, count, credit)
             self.put((sender, False), count)
             if not fits:
-                self.beyond = set(range(self.next - count + 1, self.next + 1))
+                self.oversized = set(range(self.next - count + 1, self.next + 1))
             return
         with pytest.raises(Overloaded) as caught:
             self.room.admit(sender, count, credit)
@@ -81,7 +81,7 @@ class Room(RuleBasedStateMachine):
     def take(self, most: int) -> None:
         """A batch is as full as it can be, in the order of each lane, fair to all, the longest waiting first."""
         taken = self.room.take(most)
-        self.beyond -= {item for _, item in taken}
+        self.oversized -= {item for _, item in taken}
         assert len(taken) == min(most, sum(map(len, self.lanes.values())))
         by_lane: dict[Lane, list[int]] = {}
         for lane, item in taken:
@@ -106,9 +106,9 @@ class Room(RuleBasedStateMachine):
     @invariant()
     def what_waits_is_counted_and_bounded(self) -> None:
         for credit in (0, 3, CAPACITY, 2 * CAPACITY):
-            left = CAPACITY - credit - (self.admitted - len(self.beyond))
+            left = CAPACITY - credit - (self.admitted - len(self.oversized))
             assert self.room.left(credit) == max(0, left)
-        assert len(self.room) - len(self.beyond) <= 2 * CAPACITY
+        assert len(self.room) - len(self.oversized) <= 2 * CAPACITY
         assert len(self.room) == sum(map(len, self.lanes.values()))
         full = min(1.0, len(self.room) / CAPACITY)
         assert self.room.delay_s() == pytest.approx(1.0 + 4.0 * full)
@@ -255,7 +255,7 @@ class Bank(RuleBasedStateMachine):
         self.lent: set[int] = set()
         """Connections with a report that was handed on without credit."""
         self.requested = 0
-        self.beyond = 0
+        self.oversized = 0
         self.open = True
         self.next = 0
 
@@ -273,12 +273,12 @@ class Bank(RuleBasedStateMachine):
 
     def free(self) -> int:
         """What can be given: of the total, and of the room beside requests."""
-        return max(0, min(self.total(), self.capacity - self.requested + self.beyond) - self.given())
+        return max(0, min(self.total(), self.capacity - self.requested + self.oversized) - self.given())
 
     def free_of(self, holder: int) -> int:
         """What a connection can be given: one that has nothing gets 1 also where slow commits left too little."""
         if not self.held[holder] and not self.free() and self.total() <= self.given() < self.ROOM // 2:
-            return min(1, max(0, self.ROOM - self.given() - self.requested + self.beyond))
+            return min(1, max(0, self.ROOM - self.given() - self.requested + self.oversized))
         return self.free()
 
     def total(self) -> int:
@@ -307,7 +307,7 @@ class Bank(RuleBasedStateMachine):
         expected = max(
             min(self.fair_of(holder), self.held[holder] + self.free_of(holder)), self.unanswered[holder]
         )
-        self.held[holder] = self.bank.settle(holder)
+        self.held[holder] = self.bank.adjust(holder)
         assert self.held[holder] == expected
 
     @precondition(lambda self: self.held)
@@ -325,10 +325,10 @@ class Bank(RuleBasedStateMachine):
         """A connection hands on what its credit allows, and there is always a place for it."""
         holder = data.draw(st.sampled_from(sorted(self.held)))
         for _ in range(min(count, self.held[holder] - self.unanswered[holder])):
-            if self.lent and len(self.room) - self.beyond >= self.ROOM:
+            if self.lent and len(self.room) - self.oversized >= self.ROOM:
                 return
             self.room.put("sender", holder, credited=True)
-            self.bank.hand_on(holder)
+            self.bank.submitted(holder)
             self.unanswered[holder] += 1
 
     @precondition(lambda self: any(not credit for credit in self.held.values()))
@@ -336,10 +336,10 @@ class Bank(RuleBasedStateMachine):
     def send_without_credit(self, data: st.DataObject) -> None:
         """A connection without credit hands on one report that it sent before; its place comes from no credit."""
         without = {holder for holder, credit in self.held.items() if not credit} - self.lent
-        if without and len(self.room) - self.beyond < self.ROOM:
+        if without and len(self.room) - self.oversized < self.ROOM:
             holder = data.draw(st.sampled_from(sorted(without)))
             self.room.put("sender", holder, credited=True)
-            self.bank.hand_on(holder)
+            self.bank.submitted(holder)
             self.lent.add(holder)
 
     @rule(sender=st.sampled_from("abc"), count=st.integers(1, 8) | st.integers(9, 60))
@@ -349,9 +349,9 @@ class Bank(RuleBasedStateMachine):
             self.room.admit(sender, count, self.bank.promised)
         except Overloaded:
             return
-        if count > self.capacity - self.bank.promised - self.requested + self.beyond:
-            assert not self.beyond
-            self.beyond = count
+        if count > self.capacity - self.bank.promised - self.requested + self.oversized:
+            assert not self.oversized
+            self.oversized = count
         for _ in range(count):
             self.room.put(sender, None, credited=False)
         self.requested += count
@@ -368,7 +368,7 @@ class Bank(RuleBasedStateMachine):
                     self.lent.discard(holder)
                 else:
                     self.unanswered[holder] -= 1
-        self.beyond = self.room.beyond
+        self.oversized = self.room.oversized
 
     @rule(capacity=st.integers(1, ROOM))
     def follow(self, capacity: int) -> None:
@@ -393,7 +393,7 @@ class Bank(RuleBasedStateMachine):
             self.commit(30)
         for _ in range(2):
             for holder in self.held:
-                self.held[holder] = self.bank.settle(holder)
+                self.held[holder] = self.bank.adjust(holder)
         fair = {holder: self.fair_of(holder) for holder in self.held}
         if sum(fair.values()) <= self.total():
             assert self.held == fair
@@ -411,16 +411,16 @@ class Bank(RuleBasedStateMachine):
 
     @invariant()
     def no_more_is_given_than_there_is(self) -> None:
-        assert {holder: self.bank.held(holder) for holder in self.held} == self.held
+        assert {holder: self.bank.credit(holder) for holder in self.held} == self.held
         assert self.bank.given == self.given() <= self.bank.promised <= self.ROOM // 2
         assert all(self.unanswered[holder] <= credit for holder, credit in self.held.items())
-        assert self.given() + self.requested - self.beyond <= self.ROOM
-        assert len(self.room) - self.beyond <= self.ROOM + len(self.lent)
+        assert self.given() + self.requested - self.oversized <= self.ROOM
+        assert len(self.room) - self.oversized <= self.ROOM + len(self.lent)
         assert all(0 <= credit <= self.MOST for credit in self.held.values())
         assert len(self.bank) == len(self.held)
         assert self.bank.fair == self.fair()
         assert all(self.bank.fair_of(holder) == self.fair_of(holder) for holder in self.held)
-        assert self.bank.held("nobody") == 0
+        assert self.bank.credit("nobody") == 0
 
 
 Bank.TestCase.settings = settings(
@@ -440,7 +440,7 @@ def test_nobody_is_left_without_credit_by_a_time_of_slow_commits() -> None:
     connections = range(3 * ROOM_MIN)
     for connection in connections:
         bank.enter(connection, connection)
-    assert [bank.settle(connection) for connection in connections] == [1] * len(connections)
+    assert [bank.adjust(connection) for connection in connections] == [1] * len(connections)
 
 
 def test_credit_that_is_given_up_lifts_those_who_have_none() -> None:
@@ -448,10 +448,10 @@ def test_credit_that_is_given_up_lifts_those_who_have_none() -> None:
     bank = CreditBank(8, WaitingRoom(16, 1))
     assert bank.enter("first", 1) == 8
     assert bank.enter("second", 2) == 0
-    assert bank.settle("first") == 4
-    assert bank.settle("second") == 4
+    assert bank.adjust("first") == 4
+    assert bank.adjust("second") == 4
     bank.leave("first")
-    assert bank.settle("second") == 8
+    assert bank.adjust("second") == 8
 
 
 def test_more_connections_of_a_sender_bring_it_no_more_credit() -> None:
@@ -461,11 +461,11 @@ def test_more_connections_of_a_sender_bring_it_no_more_credit() -> None:
     flood = range(4)
     for holder in flood:
         bank.enter(holder, "flood")
-    assert [bank.settle(holder) for holder in flood] == [2] * 4
-    assert bank.settle("quiet") == 8
+    assert [bank.adjust(holder) for holder in flood] == [2] * 4
+    assert bank.adjust("quiet") == 8
     bank.leave(0)
     bank.leave(1)
-    assert [bank.settle(holder) for holder in flood[2:]] == [4] * 2
+    assert [bank.adjust(holder) for holder in flood[2:]] == [4] * 2
 
 
 def test_credit_of_who_has_left_is_free_when_what_it_sent_is_answered() -> None:
@@ -476,14 +476,14 @@ def test_credit_of_who_has_left_is_free_when_what_it_sent_is_answered() -> None:
     for holder in range(100):
         for _ in range(bank.enter(holder, holder)):
             room.put("sender", holder, credited=True)
-            bank.hand_on(holder)
+            bank.submitted(holder)
             waiting.append(holder)
         bank.leave(holder)
     assert waiting == [0] * 8
     assert bank.enter("patient", "patient") == 0
     for holder in room.take(4):
         bank.answered(holder)
-    assert bank.settle("patient") == 4
+    assert bank.adjust("patient") == 4
 
 
 def test_credit_does_not_fall_below_what_is_unanswered() -> None:
@@ -491,14 +491,14 @@ def test_credit_does_not_fall_below_what_is_unanswered() -> None:
     bank = CreditBank(8, WaitingRoom(16, 4))
     assert bank.enter("first", 1) == 8
     for _ in range(8):
-        bank.hand_on("first")
+        bank.submitted("first")
     assert bank.enter("second", 2) == 0
-    assert bank.settle("first") == 8
-    assert bank.settle("second") == 0
+    assert bank.adjust("first") == 8
+    assert bank.adjust("second") == 0
     for _ in range(3):
         bank.answered("first")
-    assert bank.settle("first") == 5
-    assert bank.settle("second") == 3
+    assert bank.adjust("first") == 5
+    assert bank.adjust("second") == 3
 
 
 def test_requests_leave_room_for_the_credit_that_connections_are_to_have() -> None:
@@ -512,7 +512,7 @@ def test_requests_leave_room_for_the_credit_that_connections_are_to_have() -> No
     room.take(6)
     with pytest.raises(Overloaded):
         room.admit("b", 1, bank.promised)
-    assert bank.settle("socket") == 8
+    assert bank.adjust("socket") == 8
 
 
 # Pace ----------------------------------------------------------------------------------------------------

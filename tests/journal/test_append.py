@@ -12,7 +12,7 @@ from gateway.election.report import CHAIN_START, Publication
 from gateway.election.validation import ValidReport
 from gateway.journal.administration import Administration
 from gateway.journal.connection import Connection, open_pool
-from gateway.journal.postgres import Appended, PostgresJournal
+from gateway.journal.postgres import Appended, Known, PostgresJournal
 from gateway.journal.record import PublicRecord
 from tests.conftest import Database
 from tests.journal.makers import (
@@ -23,6 +23,7 @@ from tests.journal.makers import (
     a_report,
     append,
     chain_of,
+    sequences,
     until,
     waiting_for_locks,
 )
@@ -117,7 +118,7 @@ async def test_concurrent_appends_make_one_record_and_no_reader_misses_a_part(
         for step in range(40):
             batch = random_batch(random, step)
             appended = await append(journal, election, 1, *batch)
-            for sequence, valid in zip(appended.sequences, batch, strict=True):
+            for sequence, valid in zip(sequences(appended), batch, strict=True):
                 if sequence is not None:
                     accepted.append((sequence, valid.report.unit, valid.report.revision, valid.digest))
 
@@ -149,13 +150,11 @@ async def test_one_report_sent_to_many_processes_is_accepted_once(
         answers = await asyncio.gather(
             *[append(journal, election, 1, a_report("a-1", revision)) for journal in journals * 2]
         )
-        accepted = [answer for answer in answers if answer.sequences[0] is not None]
+        accepted = [answer for answer in answers if sequences(answer)[0] is not None]
         assert len(accepted) == 1
         for answer in answers:
             if answer is not accepted[0]:
-                assert answer.found_sequences == [revision]
-                assert answer.found_same == [True]
-                assert answer.found_at == [accepted[0].at]
+                assert answer.decisions == [Known(revision, accepted[0].at)]
 
 
 async def test_elections_do_not_wait_for_each_other(
@@ -169,7 +168,7 @@ async def test_elections_do_not_wait_for_each_other(
         for revision in range(1, 5):
             await append(journals[1], free, 1, a_report(revision=revision))
         assert not waiting.done()
-    assert (await waiting).sequences == [1]
+    assert sequences(await waiting) == [1]
 
 
 async def test_an_append_that_waited_for_another_sees_what_it_committed(
@@ -181,9 +180,9 @@ async def test_an_append_that_waited_for_another_sees_what_it_committed(
         await owner.execute("SELECT FROM head WHERE election = $1 FOR UPDATE", election)
         both = [asyncio.create_task(append(journal, election, 1, a_report())) for journal in journals[:2]]
         await until(lambda: waiting_for_locks(owner, 2))
-    first, second = sorted([await each for each in both], key=lambda each: each.sequences[0] is None)
-    assert first.sequences == [1]
-    assert (second.sequences, second.found_sequences) == ([None], [1])
+    first, second = sorted([await each for each in both], key=lambda each: sequences(each)[0] is None)
+    assert sequences(first) == [1]
+    assert second.decisions == [Known(1, first.at)]
     assert second.at >= first.at
 
 
@@ -205,7 +204,7 @@ async def test_an_append_decides_rightly_whatever_the_database_is_set_to(
             answers = [await each for each in both]
     finally:
         await owner.execute(f"ALTER DATABASE {name} RESET default_transaction_isolation")
-    assert sorted(answer.sequences[0] is None for answer in answers) == [False, True]
+    assert sorted(sequences(answer)[0] is None for answer in answers) == [False, True]
 
 
 # The end of an embargo.
@@ -233,8 +232,9 @@ async def test_at_the_end_of_an_embargo_all_is_published_and_nobody_overtakes(
         while not released.is_set() or len(after) < 100:
             revision += 1
             appended = await append(journal, election, 1, a_report(unit, revision))
-            assert appended.sequences[0] is not None
-            (before if appended.released_at is None else after).append((appended.at, appended.sequences[0]))
+            (sequence,) = sequences(appended)
+            assert sequence is not None
+            (before if appended.released_at is None else after).append((appended.at, sequence))
             if appended.released_at is not None:
                 released.set()
 
@@ -284,13 +284,13 @@ async def test_empty_appends_at_the_end_of_an_embargo_release_it_once(
     await append(journals[0], election, 1, a_report("a-1"), a_report("a-2"))
     end = await end_soon(owner, election)
 
-    async def nudge(journal: PostgresJournal) -> Appended:
+    async def release(journal: PostgresJournal) -> Appended:
         while (appended := await append(journal, election, 1)).released_at is None:
             assert appended.at < end
         return appended
 
     async with asyncio.timeout(PATIENCE_S):
-        releases = await asyncio.gather(*[nudge(journal) for journal in journals])
+        releases = await asyncio.gather(*[release(journal) for journal in journals])
     assert len({each.released_at for each in releases}) == 1
     publications = await record.publications(election, 0, 10)
     assert [each.unit for each in publications] == ["a-1", "a-2"]

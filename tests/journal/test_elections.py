@@ -12,10 +12,10 @@ from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown, JournalUnavailable
 from gateway.journal.administration import Administration
 from gateway.journal.connection import Connection, VersionChanged
-from gateway.journal.elections import MISS_S, Elections, Standing
+from gateway.journal.elections import REFRESH_MIN_S, Elections, ElectionVersion
 from gateway.journal.postgres import ElectionRow, PostgresJournal
 from tests.conftest import Database
-from tests.journal.makers import PATIENCE_S, a_registry, a_report, a_standing, a_token, append
+from tests.journal.makers import PATIENCE_S, a_registry, a_report, a_token, a_version, append, sequences
 
 NOW = datetime(2025, 9, 8, 20, 0, tzinfo=UTC)
 
@@ -26,8 +26,8 @@ def database(shared_database: Database) -> Database:
     return shared_database
 
 
-class Renewed(list[Standing]):
-    """The standings that were told, in order."""
+class Renewed(list[ElectionVersion]):
+    """The versions that were announced, in order."""
 
     def versions(self, election: str) -> list[int]:
         return [each.version for each in self if each.id == election]
@@ -75,23 +75,23 @@ class FakeJournal(PostgresJournal):
         return row
 
 
-# Standing.
+# ElectionVersion.
 
 
 def test_a_token_holds_until_it_expires() -> None:
     """At the moment named it is over, for who shows it and for what waits by it."""
     issued = a_token(1, digest=_digest("secret"), expires_at=NOW)
-    standing = a_standing(tokens=[issued])
+    version = a_version(tokens=[issued])
     before = NOW - timedelta(microseconds=1)
-    token = standing.token("secret", before)
+    token = version.find_token("secret", before)
     assert token is not None
     assert token.key == 1
-    assert standing.holds(1, before) is token
+    assert version.valid_token(1, before) is token
     for late in (NOW, NOW + timedelta(days=1)):
-        assert standing.token("secret", late) is None
-        assert standing.holds(1, late) is None
-    assert standing.token("another", before) is None
-    assert standing.holds(2, before) is None
+        assert version.find_token("secret", late) is None
+        assert version.valid_token(1, late) is None
+    assert version.find_token("another", before) is None
+    assert version.valid_token(2, before) is None
 
 
 def _digest(secret: str) -> bytes:
@@ -100,8 +100,8 @@ def _digest(secret: str) -> bytes:
 
 def test_a_token_reaches_the_units_of_its_areas() -> None:
     """All below them, and none beside; an area that the registry no longer has reaches nothing."""
-    standing = a_standing(tokens=[a_token(1, "a", "b-2"), a_token(2, "gone"), a_token(3)])
-    some, none, all_units = (standing.holds(key, NOW) for key in (1, 2, 3))
+    version = a_version(tokens=[a_token(1, "a", "b-2"), a_token(2, "gone"), a_token(3)])
+    some, none, all_units = (version.valid_token(key, NOW) for key in (1, 2, 3))
     assert some is not None
     assert none is not None
     assert all_units is not None
@@ -115,14 +115,14 @@ def test_a_token_reaches_the_units_of_its_areas() -> None:
 
 def test_a_report_is_checked_again_by_token_and_registry() -> None:
     """The token has to hold and to reach the unit, the registry to allow the report."""
-    standing = a_standing(tokens=[a_token(1, "a", expires_at=NOW), a_token(2, "a")])
+    version = a_version(tokens=[a_token(1, "a", expires_at=NOW), a_token(2, "a")])
     valid = a_report("a-1")
-    again = standing.check_again(2, valid, NOW)
+    again = version.check_again(2, valid, NOW)
     assert isinstance(again, ValidReport)
     assert (again.body, again.digest) == (valid.body, valid.digest)
-    assert standing.check_again(1, valid, NOW) == Refusal("token_revoked", "a-1", 1)
-    assert standing.check_again(9, valid, NOW) == Refusal("token_revoked", "a-1", 1)
-    forbidden = standing.check_again(2, a_report("b-1"), NOW)
+    assert version.check_again(1, valid, NOW) == Refusal("token_revoked", "a-1", 1)
+    assert version.check_again(9, valid, NOW) == Refusal("token_revoked", "a-1", 1)
+    forbidden = version.check_again(2, a_report("b-1"), NOW)
     assert isinstance(forbidden, Refusal)
     assert forbidden.code == "unit_forbidden"
 
@@ -134,13 +134,13 @@ async def test_an_election_and_its_tokens_are_found_as_soon_as_they_are_made(
     elections: Elections, acts: Administration, renewed: Renewed
 ) -> None:
     """Nobody who has just been given a token is told that it is none."""
-    await elections.look()
+    await elections.refresh()
     with pytest.raises(ElectionUnknown):
-        await elections.standing("not-there-yet")
+        await elections.find("not-there-yet")
     election = await acts.load_election(a_registry())
-    assert (await elections.standing(election)).id == election
+    assert (await elections.find(election)).id == election
     first = await acts.issue_token(election, ["a"])
-    standing, token = await elections.authenticate(election, first.secret)
+    version, token = await elections.authenticate(election, first.secret)
     assert token is not None
     assert (token.key, token.areas) == (first.key, frozenset(["a"]))
     second = await acts.issue_token(election, ["b"])
@@ -148,7 +148,7 @@ async def test_an_election_and_its_tokens_are_found_as_soon_as_they_are_made(
     assert token is not None
     assert token.key == second.key
     assert renewed.versions(election) == [1, 2, 3]
-    assert standing.token(second.secret, NOW) is None, "a standing is not changed, it is replaced"
+    assert version.find_token(second.secret, NOW) is None, "a version is not changed, it is replaced"
 
 
 async def test_a_revoked_token_is_turned_back_by_the_append_and_then_unknown(
@@ -157,11 +157,11 @@ async def test_a_revoked_token_is_turned_back_by_the_append_and_then_unknown(
     """A copy from before the act still knows it, but no append that rests on that copy is taken."""
     election = await acts.load_election(a_registry())
     issued = await acts.issue_token(election, ["a"])
-    standing, token = await elections.authenticate(election, issued.secret)
+    version, token = await elections.authenticate(election, issued.secret)
     assert token is not None
     await acts.revoke_token(issued.key)
     with pytest.raises(VersionChanged):
-        await append(journal, standing.key, standing.version, a_report())
+        await append(journal, version.key, version.version, a_report())
     present = await elections.renew(election)
     assert present.check_again(token.key, a_report(), NOW) == Refusal("token_revoked", "a-1", 1)
     assert (await elections.authenticate(election, issued.secret))[1] is None
@@ -181,20 +181,20 @@ async def test_a_standing_follows_every_act(
     """Registry, embargo, close: each is seen at the next look, and what has not changed is not read again."""
     document = a_registry(publish_from=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
     election = await acts.load_election(document)
-    await elections.look()
+    await elections.refresh()
     document["parties"].append({"code": "D", "name": "Party D"})
     await acts.load_election(document)
-    await elections.look()
-    await elections.look()
+    await elections.refresh()
+    await elections.refresh()
     later = datetime.now(UTC) + timedelta(hours=2)
     await acts.move_embargo(election, later)
-    await elections.look()
+    await elections.refresh()
     await acts.close_election(election)
-    await elections.look()
+    await elections.refresh()
     assert renewed.versions(election) == [1, 2, 3, 4]
-    standing = await elections.standing(election)
-    assert "D" in standing.registry.party_codes
-    assert (standing.publish_from, standing.closed) == (later, True)
+    version = await elections.find(election)
+    assert "D" in version.registry.party_codes
+    assert (version.publish_from, version.closed) == (later, True)
 
 
 async def test_a_standing_follows_a_database_that_lost_an_act(
@@ -203,13 +203,13 @@ async def test_a_standing_follows_a_database_that_lost_an_act(
     """After a failover that lost the last act its version is lower, and appends go on against that."""
     election = await acts.load_election(a_registry())
     await acts.issue_token(election, ["a"])
-    assert (await elections.standing(election)).version == 2
+    assert (await elections.find(election)).version == 2
     await owner.execute(
         "UPDATE head SET version = 1 WHERE election = (SELECT key FROM election WHERE id = $1)", election
     )
-    standing = await elections.renew(election)
-    assert (await append(journal, standing.key, standing.version, a_report())).sequences == [1]
-    assert (await elections.standing(election)).version == 1
+    version = await elections.renew(election)
+    assert sequences(await append(journal, version.key, version.version, a_report())) == [1]
+    assert (await elections.find(election)).version == 1
 
 
 async def test_the_elections_are_followed_until_cancelled(
@@ -223,7 +223,7 @@ async def test_the_elections_are_followed_until_cancelled(
         assert election in [each.id for each in elections.known()]
         await acts.close_election(election)
         while renewed.versions(election) != [1, 2]:
-            elections.want()
+            elections.refresh_soon()
             await asyncio.sleep(0.005)
     following.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -238,13 +238,11 @@ async def test_strangers_are_looked_for_together() -> None:
     journal = FakeJournal()
     elections = Elections(journal, lambda _: None)
     election = journal.put()
-    await elections.look()
+    await elections.refresh()
     journal.asked_at.clear()
     guessed, named = await asyncio.gather(
         asyncio.gather(*[elections.authenticate(election, f"guess {number}") for number in range(200)]),
-        asyncio.gather(
-            *[elections.standing(f"guess-{number}") for number in range(200)], return_exceptions=True
-        ),
+        asyncio.gather(*[elections.find(f"guess-{number}") for number in range(200)], return_exceptions=True),
     )
     assert all(token is None for _, token in guessed)
     assert all(isinstance(each, ElectionUnknown) for each in named)
@@ -260,7 +258,7 @@ async def test_strangers_are_looked_for_at_a_bounded_pace() -> None:
         assert (await elections.authenticate(election, f"guess {number}"))[1] is None
     apart = [late - early for early, late in zip(journal.asked_at, journal.asked_at[1:], strict=False)]
     assert len(apart) >= 4
-    assert min(apart) >= 0.9 * MISS_S
+    assert min(apart) >= 0.9 * REFRESH_MIN_S
 
 
 async def test_a_token_that_is_known_is_not_looked_for() -> None:
@@ -268,7 +266,7 @@ async def test_a_token_that_is_known_is_not_looked_for() -> None:
     journal = FakeJournal()
     journal.rows["made-up"] = _with_token("secret")
     elections = Elections(journal, lambda _: None)
-    await elections.look()
+    await elections.refresh()
     for _ in range(10):
         assert (await elections.authenticate("made-up", "secret"))[1] is not None
     assert len(journal.asked_at) == 1
@@ -285,11 +283,11 @@ async def test_while_postgres_is_away_nobody_is_told_that_a_token_is_none() -> N
     journal = FakeJournal()
     elections = Elections(journal, lambda _: None)
     election = journal.put()
-    await elections.look()
+    await elections.refresh()
     journal.error = JournalUnavailable("away")
     answers = await asyncio.gather(
         *[elections.authenticate(election, f"new {number}") for number in range(20)],
-        *[elections.standing(f"new-{number}") for number in range(20)],
+        *[elections.find(f"new-{number}") for number in range(20)],
         return_exceptions=True,
     )
     assert [type(each) for each in answers] == [JournalUnavailable] * 40
@@ -303,7 +301,7 @@ async def test_one_who_hangs_up_does_not_answer_for_others() -> None:
     journal = FakeJournal()
     elections = Elections(journal, lambda _: None)
     election = journal.put()
-    await elections.look()
+    await elections.refresh()
     journal.rows[election] = _with_token("new", version=2)
     journal.answering.clear()
     hasty = asyncio.create_task(elections.authenticate(election, "other"))
@@ -333,7 +331,7 @@ async def test_an_older_reading_never_replaces_a_newer_one() -> None:
     journal.answering.set()
     await asyncio.gather(slow, quick)
     assert renewed.versions(election) == [1, 2]
-    assert (await elections.standing(election)).version == 2
+    assert (await elections.find(election)).version == 2
 
 
 async def test_an_election_loaded_anew_is_another_one() -> None:
@@ -341,30 +339,30 @@ async def test_an_election_loaded_anew_is_another_one() -> None:
     journal = FakeJournal()
     elections = Elections(journal, lambda _: None)
     election = journal.put(key=1)
-    assert (await elections.standing(election)).key == 1
+    assert (await elections.find(election)).key == 1
     del journal.rows[election]
-    await elections.look()
+    await elections.refresh()
     with pytest.raises(ElectionUnknown):
-        await elections.standing(election)
+        await elections.find(election)
     journal.put(key=2)
-    assert (await elections.standing(election)).key == 2
+    assert (await elections.find(election)).key == 2
 
 
 async def test_a_release_that_a_failover_lost_is_noticed(
     elections: Elections, acts: Administration, journal: PostgresJournal, owner: Connection, renewed: Renewed
 ) -> None:
-    """The standing says so, without any report and at the same version: the embargo can be lifted anew."""
+    """The version says so, without any report and at the same version: the embargo can be lifted anew."""
     election = await acts.load_election(a_registry())
-    standing = await elections.standing(election)
-    assert not standing.released
-    await append(journal, standing.key, standing.version)
-    await elections.look()
-    assert (await elections.standing(election)).released
+    version = await elections.find(election)
+    assert not version.released
+    await append(journal, version.key, version.version)
+    await elections.refresh()
+    assert (await elections.find(election)).released
     await owner.execute(
-        "UPDATE embargo SET released_at = NULL, released_by = NULL WHERE election = $1", standing.key
+        "UPDATE embargo SET released_at = NULL, released_by = NULL WHERE election = $1", version.key
     )
-    await elections.look()
-    await elections.look()
+    await elections.refresh()
+    await elections.refresh()
     told = [(each.version, each.released) for each in renewed if each.id == election]
     assert told == [(1, False), (1, True), (1, False)]
 
@@ -373,10 +371,10 @@ async def test_an_older_look_takes_nothing_back_that_a_newer_one_found() -> None
     """Looks follow one another, so what one of them has not seen yet stays."""
     journal = SlowFirstLook()
     elections = Elections(journal, lambda _: None)
-    slow = asyncio.create_task(elections.look())
+    slow = asyncio.create_task(elections.refresh())
     await journal.reached.wait()
     election = journal.put()
-    quick = asyncio.create_task(elections.look())
+    quick = asyncio.create_task(elections.refresh())
     for _ in range(10):
         await asyncio.sleep(0)
     journal.held.set()
@@ -388,7 +386,7 @@ async def test_a_look_takes_nothing_back_that_was_renewed_after_it_began() -> No
     """It only knows what was there before."""
     journal = SlowFirstLook()
     elections = Elections(journal, lambda _: None)
-    slow = asyncio.create_task(elections.look())
+    slow = asyncio.create_task(elections.refresh())
     await journal.reached.wait()
     election = journal.put()
     await elections.renew(election)

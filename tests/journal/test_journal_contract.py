@@ -13,7 +13,17 @@ from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown
 from gateway.journal.administration import Administration
 from gateway.journal.connection import Connection, Unstorable, VersionChanged
-from gateway.journal.postgres import Appended, Journal, PostgresJournal
+from gateway.journal.postgres import (
+    Appended,
+    Closed,
+    Conflict,
+    Decision,
+    Journal,
+    Known,
+    New,
+    PostgresJournal,
+    Stale,
+)
 from tests.conftest import Database
 from tests.journal.makers import (
     FAR,
@@ -24,6 +34,7 @@ from tests.journal.makers import (
     append,
     chain_of,
     refuse_in_postgres,
+    sequences,
 )
 from tests.journal.memory import MemoryJournal
 
@@ -166,24 +177,23 @@ def make(request: pytest.FixtureRequest) -> Make:
 
 def decisions(appended: Appended, reports: Sequence[ValidReport]) -> list[tuple[Any, ...]]:
     """Put each decision into the words of the contract's table."""
-    assert len(appended.sequences) == len(appended.revisions_before) == len(reports)
-    told: list[tuple[Any, ...]] = []
-    for place, valid in enumerate(reports):
-        sequence, before = appended.sequences[place], appended.revisions_before[place]
-        found = appended.found_sequences[place] if appended.found_sequences else None
-        if sequence is not None:
-            told.append(("accepted", sequence))
-        elif found is not None:
-            assert appended.found_same is not None
-            assert appended.found_at is not None
-            assert appended.found_at[place] is not None
-            told.append(("duplicate" if appended.found_same[place] else "conflict", found))
-        elif valid.report.revision > before:
-            assert appended.closed
-            told.append(("closed", before))
-        else:
-            told.append(("stale", before))
-    return told
+    return [in_words(*each) for each in zip(appended.decisions, reports, strict=True)]
+
+
+def in_words(decision: Decision, valid: ValidReport) -> tuple[Any, ...]:
+    match decision:
+        case New():
+            return "accepted", decision.sequence
+        case Known():
+            return "duplicate", decision.sequence
+        case Conflict():
+            return "conflict", decision.sequence
+        case Closed():
+            assert valid.report.revision > decision.current_revision
+            return "closed", decision.current_revision
+        case Stale():
+            assert valid.report.revision <= decision.current_revision
+            return "stale", decision.current_revision
 
 
 async def decide(subject: Subject, *reports: ValidReport) -> list[tuple[Any, ...]]:
@@ -292,7 +302,7 @@ async def test_a_duplicate_tells_when_the_first_was_accepted(make: Make) -> None
     subject = await make()
     first = await append(subject.journal, subject.key, subject.version, a_report())
     again = await append(subject.journal, subject.key, subject.version, a_report())
-    assert again.found_at == [first.at]
+    assert again.decisions == [Known(1, first.at)]
     assert again.at >= first.at
 
 
@@ -319,7 +329,7 @@ async def test_an_empty_batch_is_an_append_too(make: Make) -> None:
     subject = await make()
     first = await append(subject.journal, subject.key, subject.version)
     second = await append(subject.journal, subject.key, subject.version)
-    assert list(first.sequences) == list(first.revisions_before) == []
+    assert list(first.decisions) == []
     assert second.at >= first.at
     assert await subject.record() == []
 
@@ -378,7 +388,7 @@ async def test_the_flag_opens_with_the_first_append_after_the_embargo(make: Make
     assert opening.released_at == opening.at >= end
     later = await append(subject.journal, subject.key, subject.version, a_report(revision=2))
     assert later.released_at == opening.released_at
-    assert later.sequences == [2]
+    assert sequences(later) == [2]
 
 
 async def test_an_open_flag_never_closes(make: Make) -> None:

@@ -19,9 +19,9 @@ from gateway.errors import Draining, ElectionUnknown, JournalUnavailable
 from gateway.journal import writer as writer_module
 from gateway.journal.administration import Administration
 from gateway.journal.connection import Connection, VersionChanged
-from gateway.journal.elections import Elections, Standing
+from gateway.journal.elections import Elections, ElectionVersion
 from gateway.journal.postgres import Journal, PostgresJournal
-from gateway.journal.writer import BatchWriter, Waiting
+from gateway.journal.writer import BatchWriter, PendingReport
 from gateway.telemetry.metrics import PushMetrics
 from tests.conftest import Database
 from tests.journal.makers import (
@@ -32,8 +32,8 @@ from tests.journal.makers import (
     UNITS,
     a_registry,
     a_report,
-    a_standing,
     a_token,
+    a_version,
     refuse_in_postgres,
 )
 from tests.journal.memory import MemoryJournal, Placed
@@ -45,8 +45,8 @@ AWAY = JournalUnavailable("away")
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A journal that is away is tried again at once."""
-    monkeypatch.setattr(writer_module, "AWAY_FIRST_S", 0.001)
-    monkeypatch.setattr(writer_module, "AWAY_MOST_S", 0.002)
+    monkeypatch.setattr(writer_module, "RETRY_FIRST_S", 0.001)
+    monkeypatch.setattr(writer_module, "RETRY_MAX_S", 0.002)
 
 
 @pytest.fixture
@@ -66,8 +66,8 @@ class Gathered:
         self._journal = journal
         self._complete = asyncio.Event()
 
-    def settle(self, key: int, outcome: Outcome) -> None:
-        """See `Answers.settle`."""
+    def resolve(self, key: int, outcome: Outcome) -> None:
+        """See `OutcomeReceiver.resolve`."""
         assert key not in self.outcomes, f"{key} is settled again"
         if isinstance(outcome, Receipt) and isinstance(self._journal, MemoryJournal):
             placed = self._journal.find(outcome.unit, outcome.revision)
@@ -78,7 +78,7 @@ class Gathered:
             self._complete.set()
 
     def flush(self) -> None:
-        """See `Answers.flush`."""
+        """See `OutcomeReceiver.flush`."""
         self.flushed.append(len(self.outcomes))
 
     def done(self) -> bool:
@@ -97,17 +97,17 @@ class Desk:
     """A writer at work, with its journal and the election it knows."""
 
     def __init__(
-        self, journal: Journal, standing: Standing, *, batch_max: int = 1000, pending_max: int = 1000
+        self, journal: Journal, election: ElectionVersion, *, batch_max: int = 1000, pending_max: int = 1000
     ) -> None:
         self.journal = journal
-        self.standing = standing
+        self.election = election
         self.renewed = 0
         self.renew_error: Exception | None = None
         self.availability: list[bool] = []
         self.metrics = PushMetrics()
         self.writer = BatchWriter(
             journal,
-            standing,
+            election,
             self._renew,
             self.metrics,
             pending_max=pending_max,
@@ -115,29 +115,27 @@ class Desk:
             on_availability=self.availability.append,
         )
 
-    async def _renew(self) -> Standing:
+    async def _renew(self) -> ElectionVersion:
         self.renewed += 1
         await asyncio.sleep(0)
         if self.renew_error is not None:
             raise self.renew_error
-        return self.standing
+        return self.election
 
     def change(self, **parts: Any) -> None:
         """Make the election in memory another version, with other tokens or another registry."""
         assert isinstance(self.journal, MemoryJournal)
         self.journal.version += 1
-        known = {"registry": self.standing.registry, "tokens": EVERYBODY}
-        self.standing = a_standing(
-            version=self.journal.version, **{**known, "key": self.journal.key, **parts}
-        )
+        known = {"registry": self.election.registry, "tokens": EVERYBODY}
+        self.election = a_version(version=self.journal.version, **{**known, "key": self.journal.key, **parts})
 
     def submit(self, *reports: ValidReport, sender: int = 1, credited: bool = False) -> Gathered:
         """Submit reports as one request of one sender."""
         gathered = Gathered(self.journal)
         gathered.expected = len(reports)
         for key, valid in enumerate(reports):
-            waiting = Waiting(sender, valid, datetime.now(UTC), gathered, key)
-            self.writer.submit(waiting, credited=credited)
+            pending = PendingReport(sender, valid, datetime.now(UTC), gathered, key)
+            self.writer.submit(pending, credited=credited)
         return gathered
 
     async def push(self, *reports: ValidReport, sender: int = 1) -> list[Any]:
@@ -170,7 +168,7 @@ def memory() -> MemoryJournal:
 @pytest.fixture
 async def desk(memory: MemoryJournal) -> AsyncIterator[Desk]:
     """A writer on a journal in memory."""
-    desk = Desk(memory, a_standing(tokens=EVERYBODY))
+    desk = Desk(memory, a_version(tokens=EVERYBODY))
     async with working(desk):
         yield desk
 
@@ -206,7 +204,7 @@ async def test_reports_gather_while_a_batch_commits(desk: Desk, memory: MemoryJo
 
 async def test_a_batch_is_answered_while_the_next_one_commits(memory: MemoryJournal) -> None:
     """Postgres does not wait for answers, and nobody waits for the commit after his own."""
-    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=1)
+    desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=1)
     memory.record.append(Placed(1, a_report("a-1"), CHAIN_START, PASSED))
     with memory.predecessors_held():
         first = desk.submit(a_report("a-1"))
@@ -225,7 +223,7 @@ async def test_a_batch_is_answered_while_the_next_one_commits(memory: MemoryJour
 
 async def test_a_batch_has_a_bound(memory: MemoryJournal) -> None:
     """However many wait, one append takes no more than it may."""
-    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=4)
+    desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=4)
     async with working(desk):
         await desk.push(*[a_report(revision=revision) for revision in range(1, 11)])
     assert [len(batch) for batch in memory.batches] == [4, 4, 2]
@@ -233,7 +231,7 @@ async def test_a_batch_has_a_bound(memory: MemoryJournal) -> None:
 
 async def test_reports_of_one_sender_are_decided_in_the_order_sent(memory: MemoryJournal) -> None:
     """However batches fall and whoever else sends: of rising revisions none is ever stale."""
-    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=7)
+    desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=7)
     async with working(desk):
         answers = []
         for step in range(5):
@@ -291,7 +289,7 @@ async def test_every_outcome_says_what_the_contract_says(desk: Desk, memory: Mem
 async def test_an_embargoed_receipt_tells_no_place() -> None:
     """Under embargo it has no sequence and no time of publication; sent again after the release it has both."""
     memory = MemoryJournal(publish_from=datetime.now(UTC) + FAR)
-    desk = Desk(memory, a_standing(tokens=EVERYBODY, released=False))
+    desk = Desk(memory, a_version(tokens=EVERYBODY, released=False))
     async with working(desk):
         (first,) = await desk.push(a_report())
         assert (first.sequence, first.published_at) == (None, None)
@@ -307,9 +305,9 @@ async def test_an_embargoed_receipt_tells_no_place() -> None:
 async def test_a_nudge_lifts_an_embargo_without_a_report() -> None:
     """The append that it makes is empty."""
     memory = MemoryJournal()
-    desk = Desk(memory, a_standing(tokens=EVERYBODY, released=False))
+    desk = Desk(memory, a_version(tokens=EVERYBODY, released=False))
     async with working(desk):
-        desk.writer.nudge()
+        desk.writer.request_append()
         await memory.wait_append_started()
     assert memory.batches == [[]]
     assert memory.released_at is not None
@@ -319,14 +317,14 @@ async def test_a_nudge_lifts_an_embargo_without_a_report() -> None:
 async def test_a_release_that_was_lost_is_made_again() -> None:
     """Where a standing says so after a failover: the writer wants a nudge again, and the nudge lifts the embargo."""
     memory = MemoryJournal()
-    desk = Desk(memory, a_standing(tokens=EVERYBODY))
+    desk = Desk(memory, a_version(tokens=EVERYBODY))
     async with working(desk):
         await desk.push(a_report())
         assert desk.writer.released
         memory.released_at = None
-        desk.writer.follow(a_standing(version=2, tokens=EVERYBODY, released=False))
+        desk.writer.follow(a_version(version=2, tokens=EVERYBODY, released=False))
         assert not desk.writer.released
-        desk.writer.nudge()
+        desk.writer.request_append()
     assert memory.released_at is not None
     assert desk.writer.released
 
@@ -431,7 +429,7 @@ async def test_no_later_revision_is_accepted_after_an_earlier_one_was_given_up(
 ) -> None:
     """Where a request takes several commits and one is given up, so is all that waits; sent again, all is accepted."""
     revisions = [a_report(revision=revision) for revision in range(1, 6)]
-    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=1)
+    desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=1)
     async with working(desk):
         for _ in range(before):
             memory.fail_next(None)
@@ -483,7 +481,7 @@ async def test_an_election_that_has_vanished_is_waited_for(desk: Desk, memory: M
 
 async def test_closing_commits_what_waits(memory: MemoryJournal) -> None:
     """The last batches are committed and answered, then the writer ends; nothing new is taken."""
-    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=2)
+    desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=2)
     async with asyncio.TaskGroup() as parts:
         with memory.held():
             writing = parts.create_task(desk.writer.run())
@@ -499,7 +497,7 @@ async def test_closing_commits_what_waits(memory: MemoryJournal) -> None:
 
 async def test_closing_while_the_journal_is_away_answers_and_ends(memory: MemoryJournal) -> None:
     """A drain does not wait for a Postgres that is gone."""
-    desk = Desk(memory, a_standing(tokens=EVERYBODY))
+    desk = Desk(memory, a_version(tokens=EVERYBODY))
     for _ in range(10_000):
         memory.fail_next(AWAY)
     async with working(desk):
@@ -510,7 +508,7 @@ async def test_closing_while_the_journal_is_away_answers_and_ends(memory: Memory
 
 async def test_closing_while_an_append_is_in_vain_tries_no_other(memory: MemoryJournal) -> None:
     """Once Postgres is known to be away, what waits is answered `retry` without a try: each might take seconds."""
-    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=1)
+    desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=1)
     async with working(desk):
         with memory.held():
             answer = desk.submit(*[a_report(unit) for unit in UNITS])
@@ -523,14 +521,14 @@ async def test_closing_while_an_append_is_in_vain_tries_no_other(memory: MemoryJ
 
 async def test_a_writer_with_nothing_to_do_ends_when_closed(memory: MemoryJournal) -> None:
     """No append is made for it."""
-    async with working(Desk(memory, a_standing())):
+    async with working(Desk(memory, a_version())):
         await asyncio.sleep(0)
     assert memory.batches == []
 
 
 async def test_cancellation_answers_everything(memory: MemoryJournal) -> None:
     """What is being committed may be durable or not, what waits is not: all of it is answered `retry`."""
-    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=2)
+    desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=2)
     with memory.held():
         writing = asyncio.create_task(desk.writer.run())
         answer = desk.submit(a_report("a-1"), a_report("a-2"), a_report("a-3"))
@@ -544,7 +542,7 @@ async def test_cancellation_answers_everything(memory: MemoryJournal) -> None:
 
 async def test_cancellation_while_the_journal_is_away_answers_everything(memory: MemoryJournal) -> None:
     """Also what came in after the batch that failed."""
-    desk = Desk(memory, a_standing(tokens=EVERYBODY))
+    desk = Desk(memory, a_version(tokens=EVERYBODY))
     writing = asyncio.create_task(desk.writer.run())
     for _ in range(10_000):
         memory.fail_next(AWAY)
@@ -558,7 +556,7 @@ async def test_cancellation_while_the_journal_is_away_answers_everything(memory:
 
 async def test_a_fault_of_the_program_answers_everything_and_passes_upward(memory: MemoryJournal) -> None:
     """The process will end by it; until then nobody is left without an answer."""
-    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=1)
+    desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=1)
     memory.fail_next(ZeroDivisionError("a mistake"))
     answer = desk.submit(a_report("a-1"), a_report("a-2"))
     with pytest.RaisesGroup(ZeroDivisionError):
@@ -570,7 +568,7 @@ async def test_a_fault_while_a_batch_is_answered_leaves_nobody_without_an_answer
     memory: MemoryJournal,
 ) -> None:
     """Of two batches one is committed and the other in flight: both are answered `retry`, and the writer ends."""
-    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=1)
+    desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=1)
     memory.record.append(Placed(1, a_report("a-1"), CHAIN_START, PASSED))
     memory.predecessors_error = ZeroDivisionError("a mistake")
     answer = desk.submit(a_report("a-1"), a_report("a-2"), a_report("a-3"))
@@ -581,7 +579,7 @@ async def test_a_fault_while_a_batch_is_answered_leaves_nobody_without_an_answer
 
 async def test_cancellation_while_a_batch_is_answered_answers_it(memory: MemoryJournal) -> None:
     """It is committed; sent again, its reports have their receipts."""
-    desk = Desk(memory, a_standing(tokens=EVERYBODY))
+    desk = Desk(memory, a_version(tokens=EVERYBODY))
     memory.record.append(Placed(1, a_report("a-1"), CHAIN_START, PASSED))
     answer = desk.submit(a_report("a-1"))
     with memory.predecessors_held():
@@ -614,7 +612,7 @@ async def test_a_revoked_token_stops_what_waits_behind_the_batch_that_noticed(
     memory: MemoryJournal,
 ) -> None:
     """A report is judged by the election as it is at its own commit, however long it waited in the room."""
-    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=2)
+    desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=2)
     async with working(desk):
         with memory.held():
             noticing = desk.submit(a_report("b-1"), sender=2)
@@ -703,14 +701,14 @@ async def test_a_duplicate_has_the_warnings_of_its_first_receipt(
     """In one batch or in many, from memory or from the journal, by this writer or by one that has just begun."""
     monkeypatch.setattr(writer_module, "PREDECESSORS_MAX", kept)
     reports, expected = [each for each, _ in STORY], [warnings for _, warnings in STORY]
-    desk = Desk(memory, a_standing(tokens=EVERYBODY))
+    desk = Desk(memory, a_version(tokens=EVERYBODY))
     async with working(desk):
         if batched:
             first = await desk.push(*reports)
         else:
             first = [(await desk.push(each))[0] for each in reports]
         again = await desk.push(*reports)
-    cold = Desk(memory, desk.standing)
+    cold = Desk(memory, desk.election)
     async with working(cold):
         in_a_new_process = await cold.push(*reversed(reports))
     assert codes(first) == ["accepted"] * len(STORY)
@@ -722,7 +720,7 @@ async def test_a_duplicate_has_the_warnings_of_its_first_receipt(
 
 async def test_a_new_report_is_compared_with_what_another_process_accepted(memory: MemoryJournal) -> None:
     """What this one remembers of a unit may be older."""
-    one, other = Desk(memory, a_standing(tokens=EVERYBODY)), Desk(memory, a_standing(tokens=EVERYBODY))
+    one, other = Desk(memory, a_version(tokens=EVERYBODY)), Desk(memory, a_version(tokens=EVERYBODY))
     async with working(one), working(other):
         await one.push(fuller("a-1", 1, 10))
         await other.push(fuller("a-1", 2, 50))
@@ -761,7 +759,7 @@ async def test_everything_submitted_is_settled_exactly_once(
 ) -> None:
     """Whatever fails and whenever it ends; and receipts are exactly for what the journal holds."""
     memory = MemoryJournal()
-    desk = Desk(memory, a_standing(tokens=EVERYBODY), batch_max=batch_max)
+    desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=batch_max)
     writing = asyncio.create_task(desk.writer.run())
     await asyncio.sleep(0)
     answers: list[Gathered] = []
@@ -827,11 +825,11 @@ def opened(journal: PostgresJournal, acts: Administration) -> Open:
         election = await acts.load_election(a_registry())
         await acts.issue_tokens(election, [(["no"], ""), (["no"], "")])
         elections = Elections(journal, lambda _: None)
-        standing = await elections.standing(election)
-        desk = Desk(journal, standing)
+        version = await elections.find(election)
+        desk = Desk(journal, version)
         desk.writer._renew = lambda: elections.renew(election)
         async with working(desk):
-            yield Real(desk, standing.key, election)
+            yield Real(desk, version.key, election)
 
     return opened
 

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
@@ -13,27 +14,32 @@ from gateway.config import Config
 from gateway.election.outcome import Refusal
 from gateway.election.registry import read_registry
 from gateway.journal.elections import Token
+from gateway.journal.intake import Intake, OpenElection
 from gateway.journal.postgres import ElectionRow, PostgresJournal, TokenRow
-from gateway.journal.writer import BatchWriter, Waiting
+from gateway.journal.writer import BatchWriter, PendingReport
 from gateway.telemetry.metrics import PushMetrics
-from gateway.web import push_door
+from gateway.web import push_request
 from gateway.web.connections import Connections
 from gateway.web.push_body import Body, Steps
-from gateway.web.push_door import OpenElection, PushDoor
-from gateway.web.push_request import Gathering, Patience, prepare
+from gateway.web.push_door import PushDoor
+from gateway.web.push_request import AnswerDeadlines, RequestOutcomes, check_until_current, prepare
 from gateway.web.turns import Turns
-from tests.journal.makers import a_registry, a_report, a_standing, a_token
+from tests.journal.makers import a_registry, a_report, a_token, a_version
 from tests.web.doors import PATIENCE_S, SUBPROTOCOL
 
 SECRET = "of a sender"
 
 
-def a_door(
+def an_intake(
     journal: PostgresJournal, start_writer: Callable[[BatchWriter], None] = lambda _: None
-) -> PushDoor:
-    """A door whose writers are started by the test, or not at all."""
+) -> Intake:
+    """An intake whose writers are started by the test, or not at all."""
+    return Intake(Config(), journal, PushMetrics(), start_writer)
+
+
+def a_door(intake: Intake) -> PushDoor:
     metrics, config = PushMetrics(), Config()
-    return PushDoor(config, journal, metrics, Connections(config, metrics), start_writer)
+    return PushDoor(config, intake, metrics, Connections(config, metrics))
 
 
 class HeldJournal(PostgresJournal):
@@ -59,10 +65,10 @@ class HeldJournal(PostgresJournal):
 
 
 async def test_a_socket_whose_token_is_looked_for_while_the_door_drains_is_not_let_in() -> None:
-    """It would not hear the goodbye."""
+    """It would not be asked to close."""
     journal = HeldJournal()
-    door = a_door(journal)
-    await door.elections.look()
+    intake = an_intake(journal)
+    await intake.elections.refresh()
     journal.asked.clear()
     journal.answering.clear()
     journal.tokens.append(a_token(1, digest=hashlib.sha256(SECRET.encode()).digest()))
@@ -76,13 +82,13 @@ async def test_a_socket_whose_token_is_looked_for_while_the_door_drains_is_not_l
 
     async with (
         asyncio.timeout(PATIENCE_S),
-        TestServer(door.application(lambda: True)) as server,
+        TestServer(a_door(intake).application(lambda: True)) as server,
         aiohttp.ClientSession() as http,
     ):
         connecting = asyncio.create_task(connect(http, server))
         await journal.asked.wait()
-        door.drain()
-        await door.say_goodbye()
+        intake.drain()
+        await intake.close_sockets(1.0)
         journal.answering.set()
         assert await connecting == 503
 
@@ -90,38 +96,41 @@ async def test_a_socket_whose_token_is_looked_for_while_the_door_drains_is_not_l
 async def test_no_writer_is_started_for_an_election_that_is_found_while_the_door_drains() -> None:
     """It would be closed by nobody, and the process would not end before its supervisor ends it by force."""
     journal, started = HeldJournal(), list[BatchWriter]()
-    door = a_door(journal, started.append)
+    intake = an_intake(journal, started.append)
     journal.answering.clear()
     async with asyncio.timeout(PATIENCE_S):
-        looking = asyncio.create_task(door.elections.look())
+        refreshing = asyncio.create_task(intake.elections.refresh())
         await journal.asked.wait()
-        door.drain()
+        intake.drain()
         journal.answering.set()
-        await looking
-    assert [standing.id for standing in door.elections.known()] == [journal.registry.id]
+        await refreshing
+    assert [version.id for version in intake.elections.known()] == [journal.registry.id]
     assert started == []
 
 
-async def test_reports_are_judged_again_where_the_election_changes_while_they_are_made_ready(
+async def test_reports_are_checked_again_if_the_election_changes_while_they_are_prepared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Others have their turns meanwhile, and what is handed on is labelled as checked by the election as it is then."""
-    door, now = a_door(HeldJournal()), datetime.now(UTC)
-    before = a_standing(tokens=[a_token(1, "a")])
-    after = a_standing(before.registry, version=2, tokens=[a_token(1, "b")])
-    held = OpenElection(before, None, None)  # type: ignore[arg-type]
-    token = before.holds(1, now)
+    """Others have their turns meanwhile, and reports are submitted as checked by the version that is current then."""
+    now = datetime.now(UTC)
+    before = a_version(tokens=[a_token(1, "a")])
+    after = a_version(before.registry, version=2, tokens=[a_token(1, "b")])
+    writer = SimpleNamespace(follow=lambda _: None)
+    election = OpenElection(before, writer, None)  # type: ignore[arg-type]
+    token = before.valid_token(1, now)
     assert token is not None
 
-    def changing(token: Token, gathering: Gathering, received_at: datetime) -> Steps[list[Waiting]]:
-        held.standing = after
-        return prepare(token, gathering, received_at)
+    def changing(
+        token: Token, outcomes: RequestOutcomes, received_at: datetime
+    ) -> Steps[list[PendingReport]]:
+        election.renew(after)
+        return prepare(token, outcomes, received_at)
 
-    monkeypatch.setattr(push_door, "prepare", changing)
+    monkeypatch.setattr(push_request, "prepare", changing)
     async with Turns().work(1, 0.0) as work:
         body = Body([a_report("a-1").body], single=True)
-        gathering, waiting = await door._judge(held, token, body, now, work)
-    assert waiting == []
-    (outcome,) = await gathering.decided(Patience())
+        outcomes, reports = await check_until_current(election, token, body, now, work)
+    assert reports == []
+    (outcome,) = await outcomes.wait(AnswerDeadlines())
     assert isinstance(outcome, Refusal)
     assert outcome.code == "unit_forbidden"

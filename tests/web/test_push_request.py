@@ -13,69 +13,69 @@ from typing import TypeVar
 import pytest
 
 from gateway.election.outcome import Outcome, Retry
+from gateway.errors import Overloaded
 from gateway.web.answers import Problem
 from gateway.web.push_body import REPORTS_MAX
 from gateway.web.push_request import (
     ANSWER_S,
     BODIES_MAX,
     BODY_RESERVE,
-    Gathering,
-    Packed,
-    Patience,
-    Room,
-    judge_all,
+    AnswerDeadlines,
+    ReceivedBody,
+    RequestOutcomes,
+    check_all,
     prepare,
     respond,
-    take_apart,
+    split,
 )
-from gateway.web.shares import SharedBytes
-from tests.journal.makers import UNITS, a_report, a_standing, a_token
+from gateway.web.shares import ByteBudget, ByteReservation
+from tests.journal.makers import UNITS, a_report, a_token, a_version
 
 T = TypeVar("T")
 
 
-async def test_a_request_that_nobody_decides_is_answered_retry_when_patience_ends() -> None:
+async def test_a_request_that_nobody_decides_is_answered_retry_at_its_deadline() -> None:
     """What is decided by then is told; of those that came later nobody is given up with it."""
-    patience = Patience()
+    deadlines = AnswerDeadlines()
     decided = Retry("overloaded", 1.0)
-    outcomes: list[Outcome | None] = [decided, None]
-    early = Gathering(outcomes, {1: a_report("a-1")})
-    waiting = asyncio.create_task(early.decided(patience))
+    known: list[Outcome | None] = [decided, None]
+    early = RequestOutcomes(known, {1: a_report("a-1")})
+    waiting = asyncio.create_task(early.wait(deadlines))
     await asyncio.sleep(0)
-    patience.pass_time(1.0)
-    late = Gathering([None], {0: a_report("a-2")})
-    later = asyncio.create_task(late.decided(patience))
+    deadlines.pass_time(1.0)
+    late = RequestOutcomes([None], {0: a_report("a-2")})
+    later = asyncio.create_task(late.wait(deadlines))
     await asyncio.sleep(0)
 
-    patience.pass_time(ANSWER_S - 1.5)
+    deadlines.pass_time(ANSWER_S - 1.5)
     await asyncio.sleep(0)
     assert not waiting.done()
 
-    patience.pass_time(0.5)
+    deadlines.pass_time(0.5)
     told = await waiting
     assert told[0] is decided
     assert isinstance(told[1], Retry)
     assert (told[1].code, told[1].unit, told[1].revision) == ("journal_unavailable", "a-1", 1)
     assert not later.done()
 
-    late.settle(0, decided)
+    late.resolve(0, decided)
     late.flush()
     assert await later == [decided]
-    patience.pass_time(2 * ANSWER_S)
+    deadlines.pass_time(2 * ANSWER_S)
 
 
 async def test_a_request_that_is_cancelled_is_forgotten() -> None:
     """Its client has left; an outcome that comes later finds nobody."""
-    patience = Patience()
-    gathering = Gathering([None], {0: a_report("a-1")})
-    waiting = asyncio.create_task(gathering.decided(patience))
+    deadlines = AnswerDeadlines()
+    outcomes = RequestOutcomes([None], {0: a_report("a-1")})
+    waiting = asyncio.create_task(outcomes.wait(deadlines))
     await asyncio.sleep(0)
-    assert len(patience) == 1
+    assert len(deadlines) == 1
     waiting.cancel()
     await asyncio.wait({waiting})
-    assert len(patience) == 0
-    gathering.settle(0, Retry("draining", 1.0))
-    gathering.flush()
+    assert len(deadlines) == 0
+    outcomes.resolve(0, Retry("draining", 1.0))
+    outcomes.flush()
 
 
 # Steps.
@@ -101,10 +101,10 @@ HOSTILE: dict[str, tuple[bytes, bool]] = {
 
 def worked(body: bytes, *, ndjson: bool) -> tuple[float, float]:
     """Go through all steps of a request; return seconds of processor of the longest one and of all."""
-    standing = a_standing(tokens=[a_token(1)])
-    token = standing.holds(1, datetime.now(UTC))
+    version = a_version(tokens=[a_token(1)])
+    token = version.valid_token(1, datetime.now(UTC))
     assert token is not None
-    room = Room(SharedBytes(BODIES_MAX, BODY_RESERVE), 1, "bodies")
+    memory = ByteReservation(ByteBudget(BODIES_MAX, BODY_RESERVE), 1, "bodies")
     longest_s = all_s = 0.0
 
     def drive(steps: Generator[None, None, T]) -> T:
@@ -121,13 +121,12 @@ def worked(body: bytes, *, ndjson: bool) -> tuple[float, float]:
                 longest_s = max(longest_s, step_s)
                 all_s += step_s
 
-    with suppress(Problem):
-        packed = Packed(gzip.compress(body, 1), gzip=True, ndjson=ndjson)
-        gathering = drive(judge_all(standing, token, drive(take_apart(packed, room))))
-        drive(prepare(token, gathering, datetime.now(UTC)))
+    with suppress(Problem, Overloaded):
+        received = ReceivedBody(gzip.compress(body, 1), gzip=True, ndjson=ndjson)
+        outcomes = drive(check_all(version, token, drive(split(received, memory))))
+        drive(prepare(token, outcomes, datetime.now(UTC)))
         retry = Retry("draining", 1.0)
-        outcomes = [outcome or retry for outcome in gathering._outcomes]
-        drive(respond(outcomes, lambda _: None, rehearsal=False))
+        drive(respond([outcome or retry for outcome in outcomes._outcomes], lambda _: None, rehearsal=False))
     return longest_s, all_s
 
 

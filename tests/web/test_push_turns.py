@@ -9,14 +9,15 @@ import pytest
 from gateway.election.outcome import Refusal, Retry
 from gateway.journal.admission import CreditBank
 from gateway.journal.elections import Token
+from gateway.journal.intake import OpenElection
 from gateway.journal.writer import BatchWriter
 from gateway.telemetry.metrics import PushMetrics
 from gateway.web import push_socket
 from gateway.web.push_socket import (
-    AWAY_S,
     DISCARDED_MAX,
     IMMEDIATE_MAX,
     TURN,
+    UNAVAILABLE_S,
     UNSENT_TEXT_MAX,
     WAITING_MAX,
     PushSocket,
@@ -24,7 +25,7 @@ from gateway.web.push_socket import (
 from gateway.web.sender_allowance import WORK_BURST_S, WORK_SHARE, SenderAllowance
 from gateway.wire.frames import TEXT
 from gateway.wire.session import PushSession
-from tests.journal.makers import a_report, a_standing
+from tests.journal.makers import a_report, a_version
 from tests.journal.memory import MemoryJournal
 from tests.web.test_websocket import Transport, masked
 
@@ -37,10 +38,10 @@ class Door:
     """A push socket after its greeting, its writer, and a transport that only notes."""
 
     def __init__(self, credit: int = CREDIT) -> None:
-        standing = a_standing()
+        version = a_version()
         self.writer = BatchWriter(
             MemoryJournal(),
-            standing,
+            version,
             self._renew,
             PushMetrics(),
             pending_max=1000,
@@ -49,9 +50,9 @@ class Door:
         )
         self.bank = CreditBank(credit, self.writer.room)
         self.allowance = SenderAllowance()
-        token = Token(1, frozenset({"no"}), "sender", None, standing.registry)
+        token = Token(1, frozenset({"no"}), "sender", None, version.registry)
         self.socket = PushSocket(
-            lambda: standing, token, self.writer, self.bank, PushMetrics(), self.allowance
+            OpenElection(version, self.writer, self.bank), token, PushMetrics(), self.allowance
         )
         self.transport = Transport()
         self.socket._socket._transport = cast("asyncio.Transport", self.transport)
@@ -76,7 +77,7 @@ class Door:
     @property
     def answers(self) -> list[Any]:
         """What is settled and not sent."""
-        return [outcome for _, outcome, _ in self.socket._settled]
+        return [outcome for _, outcome, _ in self.socket._unsent]
 
     def answered(self) -> None:
         """Have what is settled sent."""
@@ -119,9 +120,9 @@ def test_what_was_allowed_when_sent_waits_for_credit_and_no_report_is_told_to_co
     assert door.turns() is None
     assert (len(door.writer.room), door.answers) == (2, [])
     for number in range(1, 9):
-        (waiting,) = door.writer.room.take(1)
-        assert waiting.valid.report.revision == number
-        door.socket.settle(waiting.key, Retry("test", 1.0))
+        (pending,) = door.writer.room.take(1)
+        assert pending.valid.report.revision == number
+        door.socket.resolve(pending.key, Retry("test", 1.0))
         door.answered()
         door.socket._session.grant(2)
         assert door.turns() is None
@@ -129,16 +130,16 @@ def test_what_was_allowed_when_sent_waits_for_credit_and_no_report_is_told_to_co
 
 
 def test_reports_wait_while_postgres_is_away_but_not_for_ever() -> None:
-    """After AWAY_S all are answered `retry`, in order, and so is what comes then, until it is back."""
+    """After UNAVAILABLE_S all are answered `retry`, in order, and so is what comes then, until it is back."""
     door = Door()
     door.writer._available = False
     door.send(*revisions(1, 2))
     assert door.turns() is None
-    for second in range(round(AWAY_S) + 1):
-        door.socket.look(float(second))
+    for second in range(round(UNAVAILABLE_S) + 1):
+        door.socket.check_timeouts(float(second))
         assert door.turns() is None
         assert door.answers == []
-    door.socket.look(AWAY_S + 2)
+    door.socket.check_timeouts(UNAVAILABLE_S + 2)
     assert door.turns() is None
     assert [(each.code, each.revision) for each in door.answers] == [
         ("journal_unavailable", 1),
@@ -146,7 +147,7 @@ def test_reports_wait_while_postgres_is_away_but_not_for_ever() -> None:
     ]
     door.answered()
     door.writer._available = True
-    door.socket.look(AWAY_S + 3)
+    door.socket.check_timeouts(UNAVAILABLE_S + 3)
     door.send(*revisions(3, 1, 2, 3))
     assert door.turns() is None
     assert [(each.code, each.revision) for each in door.answers] == [("out_of_order", 3)]
@@ -158,13 +159,13 @@ def test_a_connection_whose_credit_was_taken_back_has_one_report_after_the_other
     door = Door(credit=4)
     door.send(*revisions(1, 2, 3))
     door.bank.close()
-    door.bank.settle(door.socket)
+    door.bank.adjust(door.socket)
     door.socket._session.grant(0)
     for number in (1, 2, 3):
         assert door.turns() is None
-        (waiting,) = door.writer.room.take(9)
-        assert waiting.valid.report.revision == number
-        door.socket.settle(waiting.key, Retry("test", 1.0))
+        (pending,) = door.writer.room.take(9)
+        assert pending.valid.report.revision == number
+        door.socket.resolve(pending.key, Retry("test", 1.0))
         door.answered()
         door.socket._session.grant(0)
 
@@ -202,8 +203,8 @@ def test_good_reports_are_not_charged(clock: list[float]) -> None:
     for number in range(1, 2000):
         door.send(*revisions(number))
         assert door.turns() is None
-        for waiting in door.writer.room.take(9):
-            door.socket.settle(waiting.key, Retry("test", 1.0))
+        for pending in door.writer.room.take(9):
+            door.socket.resolve(pending.key, Retry("test", 1.0))
         door.answered()
         door.socket._session.grant(CREDIT)
     assert door.allowance.work.full(clock[0])

@@ -86,7 +86,7 @@ def looks(opened: WebSocket, seconds: float, since: float = 0.0) -> float:
     """Look once a second, and return the time after that."""
     for _ in range(round(seconds)):
         since += 1.0
-        opened.look(since)
+        opened.check_timeouts(since)
     return since
 
 
@@ -157,8 +157,8 @@ def test_a_client_that_is_not_read_from_is_not_cut_and_hears_from_us(
 
 def test_seconds_in_which_the_loop_stalled_are_not_silence(opened: WebSocket, transport: Transport) -> None:
     """Nobody could be heard in them."""
-    opened.look(0.0)
-    opened.look(1000.0)
+    opened.check_timeouts(0.0)
+    opened.check_timeouts(1000.0)
     assert not transport.closed
 
 
@@ -190,7 +190,7 @@ def test_a_connection_that_is_lost_wakes_its_owner(opened: WebSocket, woken: Wok
     """Nothing is written to it any more."""
     opened.feed_eof()
     assert (opened.ended, woken.times) == (True, 1)
-    opened.hang_up()
+    opened.close_transport()
     assert not opened.takes_all()
     with pytest.raises(ConnectionError):
         opened.write(b"")
