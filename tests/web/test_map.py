@@ -229,7 +229,7 @@ async def test_the_map_is_coloured_labelled_and_explained_as_tiles_are(
     page = await opened(visitor, sender)
     await expect(page.locator(".shape")).to_have_count(len(ON_MAP))
     shape = page.locator('.shape[data-tile="0602"]')
-    words = re.compile(r"^Kjævolfjord, .+ · 1 of \d+ counted · .+ leads with 100\.0%$")
+    words = re.compile(r"^Kjævolfjord, .+ · 1 of \d+ units reporting · .+ leads with 100\.0%$")
     await expect(shape).to_have_attribute("aria-label", words)
     await expect(page.locator(".labels text", has_text="FL")).to_have_count(1)
     swatch = await page.locator("#legend i").first.evaluate(
@@ -245,8 +245,8 @@ async def test_the_map_is_coloured_labelled_and_explained_as_tiles_are(
     await expect(tile).to_have_text("FL")
 
     await shape.locator("path").hover()
-    await expect(page.locator("#tile-told")).to_have_text(words)
-    await page.get_by_text("Share counted").click()
+    await expect(page.locator("#tile-description")).to_have_text(words)
+    await page.get_by_text("Share reporting").click()
     await expect(page.locator(".labels text.counted").first).to_have_text(re.compile(r"^\d+$"))
     assert await fill(page, "0602") not in (swatch, await fill(page, "0603"))
     await page.get_by_text("Leading party").click()
@@ -265,7 +265,7 @@ async def test_the_map_is_one_stop_of_the_keyboard(
 ) -> None:
     """Arrows go from shape to shape and on to tiles, up and down as they lie; Enter opens one."""
     page = await opened(visitor, sender)
-    await expect(page.locator("#tile-told")).to_have_text(re.compile("^Each shape on the map"))
+    await expect(page.locator("#tile-description")).to_have_text(re.compile("^Each shape on the map"))
     stops = page.locator('#tiles a[tabindex="0"]')
     await expect(stops).to_have_count(1)
     await stops.focus()
@@ -278,13 +278,15 @@ async def test_the_map_is_one_stop_of_the_keyboard(
     await page.locator('.shape[data-tile="0101"]').focus()  # south-west of all
     await page.keyboard.press("ArrowUp")
     assert await page.evaluate("document.activeElement.dataset.tile") == "0203"
-    await expect(page.locator("#tile-told")).to_have_text(re.compile("^Kjævøy, "))
+    await expect(page.locator("#tile-description")).to_have_text(re.compile("^Kjævøy, "))
     await expect(stops).to_have_count(1)
     await page.keyboard.press("Enter")
     await expect(page.locator("#area-title")).to_have_text("Kjævøy")
     await page.get_by_role("button", name="Norsk").click()
     await page.go_back()
-    await expect(page.locator("#tile-told")).to_have_text(re.compile("^(Kjævøy|Hvert område på kartet)"))
+    await expect(page.locator("#tile-description")).to_have_text(
+        re.compile("^(Kjævøy|Hvert område på kartet)")
+    )
 
 
 @pytest.mark.long
@@ -313,7 +315,7 @@ async def test_the_map_lies_as_the_country_does(sender: Sender, visitor: Visitor
         }"""
     )
     assert (flat["width"], flat["height"]) == (1000, 1000)
-    assert [(each["x"], each["y"]) for each in flat["places"]] == [(250, 750), (750, 750), (250, 250)]
+    assert [(each["x"], each["y"]) for each in flat["shapes"]] == [(250, 750), (750, 750), (250, 250)]
 
 
 @pytest.mark.long

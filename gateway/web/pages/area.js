@@ -1,77 +1,68 @@
-// The page of one area: its figures, its corrections, how they came over time, and what lies below it.
+// The page of one area: its figures, its corrections, its history, and the areas below it.
 
-import { areaColumns } from "./columns.js";
-import { explained, explainedUnit } from "./corrections.js";
-import { byId, h, show, text } from "./dom.js";
-import { change, current, moment, number, t } from "./format.js";
-import { sums } from "./parties.js";
+import { areaColumns, areaRow, unitColumns } from "./columns.js";
+import { describeChange, describeCorrection } from "./corrections.js";
+import { byId, h, setText, show } from "./dom.js";
+import { currentLanguage, moment, number, signedNumber, t, wholePercent } from "./format.js";
 import { plot } from "./plot.js";
-import { address, ask } from "./shell.js";
+import { areaLink } from "./registry.js";
+import { electionPath, fetchJson } from "./shell.js";
 import { Summary } from "./summary.js";
 import { LiveTable } from "./table.js";
 
+/** @import { Area, AreaAndChildren } from "../documents" */
+/** @import { Feed } from "./feed.js" */
+/** @import { Parties } from "./parties.js" */
+/** @import { HistoryEntry, PublicRecord } from "./record.js" */
+/** @import { Registry } from "./registry.js" */
+/** @import { AreaRow } from "./columns.js" */
+/** @import { Column } from "./table.js" */
+
 const ROWS = 50;
-const AGAIN_MS = 3000;
+const MORE_ROWS = 500;
+const CORRECTIONS_MAX = 12;
+const REFRESH_MS = 1000;
+const RETRY_MS = 3000;
 
 export class AreaPage {
+  /** @type {string | null} */
   #id = null;
-  #found = null; // as plain reading shows it, with children
-  #asking = false;
-  #askAgain = 0;
-  #wanted = 0;
+  /** The area with its children, as of the latest answer.
+   *
+   * @type {AreaAndChildren | null}
+   */
+  #document = null;
+  #fetching = false;
+  #fetchTimer = 0;
+  /** The sequence of the latest change of the area. */
+  #changedAt = 0;
+  /** @type {LiveTable<AreaRow> | null} */
   #children = null;
   #rows = ROWS;
-  #events = [];
-  #drawnEvents = "";
+  /** @type {HistoryEntry[]} */
+  #history = [];
+  #drawnHistory = "";
 
-  /** `places` knows the registry; `record()` the history; `sequence()` how far the feed is. */
-  constructor({ election, places, parties, record, sequence }) {
-    Object.assign(this, { election, places, parties, record, sequence });
+  /**
+   * @param {object} options
+   * @param {string} options.election
+   * @param {Registry} options.registry
+   * @param {Parties} options.parties
+   * @param {() => PublicRecord} options.record
+   * @param {() => Feed} options.feed
+   */
+  constructor({ election, registry, parties, record, feed }) {
+    this.election = election;
+    this.registry = registry;
+    this.parties = parties;
+    this.record = record;
+    this.feed = feed;
     this.summary = new Summary(byId("area-summary"), parties);
-    this.history = new LiveTable(byId("history"), [
-      {
-        title: "colTime",
-        value: (row) => row.sequence,
-        falling: true,
-        draw: (cell, row) => text(cell, moment(row.at)),
-      },
-      {
-        title: "colUnit",
-        kind: "left",
-        value: (row) => places.name(row.unit),
-        draw: (cell, row) => text(cell, places.name(row.unit)),
-      },
-      {
-        title: "colStatus",
-        kind: "left second",
-        draw: (cell, row) => text(cell, t("statuses")[row.status] ?? row.status),
-      },
-      {
-        title: "colBallots",
-        kind: "slim",
-        value: (row) => row.ballots,
-        falling: true,
-        draw: (cell, row) => text(cell, number(row.ballots)),
-      },
-      {
-        title: "colChange",
-        value: (row) => row.change,
-        draw(cell, row) {
-          text(cell, change(row.change));
-          cell.classList.toggle("late", row.change < 0);
-        },
-      },
-      {
-        title: "colReason",
-        kind: "left second",
-        value: (row) => row.reason,
-        draw: (cell, row) => text(cell, row.reason ? (t("reasons")[row.reason] ?? row.reason) : ""),
-      },
-      { title: "colSequence", kind: "third", draw: (cell, row) => text(cell, number(row.sequence)) },
-    ]);
+    /** @type {LiveTable<HistoryEntry>} */
+    this.historyTable = new LiveTable(byId("history", HTMLTableElement), historyColumns(registry));
     byId("history-more").addEventListener("click", () => {
-      this.#rows += 500;
-      this.#drawTable();
+      this.#rows += MORE_ROWS;
+      this.#drawHistoryTable();
     });
     new ResizeObserver(() => this.#drawPlot()).observe(byId("plot"));
   }
@@ -80,221 +71,288 @@ export class AreaPage {
     return this.#id;
   }
 
-  /** Show an area, or none. */
+  /** @param {string | null} id of the area to show; null: none */
   open(id) {
-    clearTimeout(this.#askAgain);
+    clearTimeout(this.#fetchTimer);
     this.#id = id;
-    this.#found = null;
+    this.#document = null;
     this.#children = null;
     this.#rows = ROWS;
-    this.#events = [];
-    this.#drawnEvents = "";
+    this.#history = [];
+    this.#drawnHistory = "";
     byId("plot").replaceChildren();
-    byId("children").tBodies[0].replaceChildren();
-    byId("history").tBodies[0].replaceChildren();
+    for (const table of ["children", "history"]) {
+      byId(table, HTMLTableElement).tBodies[0]?.replaceChildren();
+    }
     if (id === null) return;
     this.redraw();
-    if (this.places.has(id)) {
-      this.#ask();
-      this.#readHistory();
+    if (this.registry.has(id)) {
+      this.#fetch();
+      this.#readHistory(id);
     }
   }
 
-  /** What a block changed; asks for the units below where this area is among it. */
-  changed(areas, sequence) {
-    if (this.#id === null) return;
-    const id = this.places.isUnit(this.#id) ? this.places.parent(this.#id) : this.#id;
-    if (areas.some((area) => area.area === id)) {
-      this.#wanted = sequence;
-      this.#ask();
-      this.#readHistory();
-    }
-  }
-
-  async #ask() {
-    if (this.#asking) return;
-    this.#asking = true;
+  /**
+   * Fetch the area again if a block has changed it.
+   *
+   * @param {Area[]} changed
+   * @param {number} sequence
+   */
+  update(changed, sequence) {
     const id = this.#id;
-    const atLeast = this.sequence();
-    const { document } = await ask(
-      address(this.election, `/areas/${encodeURIComponent(id)}?at_least=${atLeast}`),
-    );
-    this.#asking = false;
+    if (id === null) return;
+    const above = this.registry.isUnit(id) ? this.registry.parent(id) : id; // the feed has no units
+    if (changed.some(({ area }) => area === above)) {
+      this.#changedAt = sequence;
+      this.#fetch();
+      this.#readHistory(id);
+    }
+  }
+
+  async #fetch() {
+    const id = this.#id;
+    if (this.#fetching || id === null) return;
+    this.#fetching = true;
+    const path = `/areas/${encodeURIComponent(id)}?at_least=${this.feed().sequence}`;
+    /** @type {AreaAndChildren | null} */
+    const document = await fetchJson(electionPath(this.election, path));
+    this.#fetching = false;
     if (this.#id !== id) {
-      if (this.#id !== null) this.#ask();
+      this.#fetch();
       return;
     }
     if (document) {
-      this.#found = document;
+      this.#document = document;
       this.draw();
     }
-    clearTimeout(this.#askAgain);
-    if (!document) this.#askAgain = setTimeout(() => this.#ask(), AGAIN_MS);
-    else if (this.#wanted > document.record.sequence) this.#askAgain = setTimeout(() => this.#ask(), 1000);
+    clearTimeout(this.#fetchTimer);
+    if (!document) this.#fetchTimer = setTimeout(() => this.#fetch(), RETRY_MS);
+    else if (this.#changedAt > document.record.sequence) {
+      this.#fetchTimer = setTimeout(() => this.#fetch(), REFRESH_MS);
+    }
   }
 
-  async #readHistory() {
-    const id = this.#id;
-    const units = this.places.unitsOf(id);
-    const state = byId("history-state");
+  /** @param {string} id */
+  async #readHistory(id) {
     const record = this.record();
     try {
-      while (record.sequence < this.sequence() && this.#id === id) {
+      while (record.sequence < this.feed().sequence && this.#id === id) {
         const before = record.sequence;
-        await record.read(this.sequence(), (part) => {
-          if (this.#id === id && !this.#events.length)
-            text(state, t("historyReading")(`${Math.round(100 * part)} %`));
+        await record.read(this.feed().sequence, (part) => {
+          if (this.#id === id && !this.#history.length) {
+            setText(byId("history-state"), t("historyReading")(wholePercent(part)));
+          }
         });
         if (record.sequence === before) break;
       }
     } catch {
       if (this.#id !== id) return;
-      text(state, t("historyFailed"));
-      setTimeout(() => this.#id === id && this.#readHistory(), AGAIN_MS);
+      setText(byId("history-state"), t("historyFailed"));
+      setTimeout(() => this.#id === id && this.#readHistory(id), RETRY_MS);
       return;
     }
     if (this.#id !== id) return;
-    this.#events = record.of(units);
+    this.#history = record.historyOf(this.registry.unitsOf(id));
     this.#drawHistory();
   }
 
-  /** All of it, in the language of now. */
+  /** Draw everything again, after a change of the area or of the language. */
   redraw() {
-    if (this.#id === null) return;
-    const known = this.places.has(this.#id);
-    this.history.titles();
-    this.#children?.titles();
-    this.#drawnEvents = "";
-    for (const id of ["area-summary", "children-section"]) show(byId(id), known);
-    show(byId("history-title").parentElement, known);
-    text(byId("area-title"), known ? this.places.name(this.#id) : t("unknownArea")(this.#id));
-    byId("crumbs").replaceChildren(
-      ...this.places
-        .above(this.#id)
-        .map((each, place) => h("a", { href: place ? this.places.link(each) : "#" }, this.places.name(each))),
-      ...(known ? [] : [h("a", { href: "#" }, t("backToAll"))]),
-    );
-    if (!known) {
-      text(byId("area-subtitle"), "");
-      return;
+    const id = this.#id;
+    if (id === null) return;
+    const known = this.registry.has(id);
+    this.historyTable.drawTitles();
+    this.#children?.drawTitles();
+    this.#drawnHistory = "";
+    for (const section of ["area-summary", "history-section", "children-section"]) show(byId(section), known);
+    setText(byId("area-title"), known ? this.registry.name(id) : t("unknownArea")(id));
+    byId("crumbs").replaceChildren(...this.#crumbs(id));
+    if (known) {
+      this.draw();
+      this.#drawHistory();
+    } else {
+      setText(byId("area-subtitle"), "");
     }
-    this.draw();
-    this.#drawHistory();
+  }
+
+  /**
+   * Return links to the areas above one.
+   *
+   * @param {string} id
+   */
+  #crumbs(id) {
+    if (!this.registry.has(id)) return [h("a", { href: "#" }, t("backToAll"))];
+    return this.registry
+      .ancestors(id)
+      .map((each, depth) => h("a", { href: depth ? areaLink(each) : "#" }, this.registry.name(each)));
   }
 
   draw() {
-    const area = this.#found;
+    const area = this.#document;
+    if (this.#id === null) return;
     if (!area) {
-      this.summary.draw(this.places.now(this.#id));
+      this.summary.draw(this.feed().areas.get(this.#id));
       return;
     }
-    const unit = this.places.isUnit(area.area);
-    const kind = t("areaLevel")[area.level] ?? area.level;
-    const what = [unit ? t("areaUnit")(this.places.name(area.parent)) : kind, t("codeOf")(area.area)];
-    if (unit && area.status) what.push(t("statuses")[area.status] ?? area.status);
-    if (area.published_at) what.push(`${t("colUpdated").toLowerCase()} ${moment(area.published_at)}`);
-    text(byId("area-subtitle"), what.join(" · "));
+    setText(byId("area-subtitle"), this.#subtitle(area));
     this.summary.draw(area);
-    this.#drawCorrections(area, unit);
+    this.#drawCorrections(area);
     this.#drawChildren(area);
   }
 
-  #drawCorrections(area, unit) {
-    const of = unit ? [area] : area.children;
-    const items = of
-      .filter((each) => each.correction || each.last_correction)
-      .sort((a, b) => place(b) - place(a));
-    const count = unit ? items.length : area.corrections;
+  /** @param {Area} area */
+  #subtitle({ area, level, parent, status, published_at }) {
+    const isUnit = this.registry.isUnit(area);
+    const words = [
+      isUnit ? t("areaUnit")(this.registry.name(parent ?? "")) : (t("areaLevel")[level] ?? level),
+      t("areaId")(area),
+    ];
+    if (isUnit && status) words.push(t("statuses")[status] ?? status);
+    if (published_at) words.push(t("updatedAt")(moment(published_at)));
+    return words.join(" · ");
+  }
+
+  /** @param {AreaAndChildren} area */
+  #drawCorrections(area) {
+    const isUnit = this.registry.isUnit(area.area);
+    const corrected = (isUnit ? [area] : area.children)
+      .filter((each) => correctedAt(each) > 0)
+      .sort((a, b) => correctedAt(b) - correctedAt(a));
+    const count = isUnit ? corrected.length : (area.corrections ?? 0);
     show(byId("area-corrections"), count > 0);
-    text(byId("area-corrections-title"), t("correctionsTitle")(number(count)));
-    const list = byId("area-corrections").querySelector("ol");
-    const key = `${current()} ${area.area} ${items.map((each) => `${place(each)}-${each.sequence}`).join(" ")}`;
-    if (list.dataset.key === key) return;
+    setText(byId("area-corrections-title"), t("correctionsTitle")(count));
+    const list = byId("area-corrections-list");
+    const versions = corrected.map((each) => `${correctedAt(each)}-${each.sequence}`);
+    const key = `${currentLanguage()} ${area.area} ${versions.join(" ")}`;
+    if (list.dataset.key === key) return; // the focus may be on a link in the list
     list.dataset.key = key;
-    list.replaceChildren(
-      ...items.slice(0, 12).map((each) => {
-        const { correction, last_correction: last } = each;
-        if (correction)
-          return h(
-            "li",
-            null,
-            h("strong", null, each.name),
-            ` – ${explainedUnit(each)} (${moment(correction.at)})`,
-          );
-        return h(
-          "li",
-          null,
-          h(
-            "strong",
-            null,
-            h("a", { href: this.places.link(each.area) }, each.name),
-            ` · ${this.places.name(last.unit)}`,
-          ),
-          ` – ${explained(last.ballots, last.reason)}`,
-        );
-      }),
+    list.replaceChildren(...corrected.slice(0, CORRECTIONS_MAX).map((each) => this.#correctionItem(each)));
+  }
+
+  /** @param {Area} area a unit with a correction, or an area above units that have some */
+  #correctionItem(area) {
+    const { correction, last_correction: last } = area;
+    if (correction) {
+      const description = `${describeCorrection(area, correction)} (${moment(correction.at)})`;
+      return h("li", null, h("strong", null, area.name), ` – ${description}`);
+    }
+    return h(
+      "li",
+      null,
+      h(
+        "strong",
+        null,
+        h("a", { href: areaLink(area.area) }, area.name),
+        last ? ` · ${this.registry.name(last.unit)}` : null,
+      ),
+      last ? ` – ${describeChange(last.ballots, last.reason)}` : null,
     );
   }
 
-  #drawChildren(area) {
-    const section = byId("children-section");
-    show(section, area.children.length > 0);
-    if (!area.children.length) return;
-    const units = this.places.isUnit(area.children[0].area);
-    text(byId("children-title"), t("childrenTitle")[area.children[0].level] ?? t("childrenOther"));
-    this.#children ??= new LiveTable(byId("children"), areaColumns(this.parties, { units }));
-    for (const child of area.children)
-      this.#children.set(child.area, {
-        area: child,
-        sums: sums(child),
-        place: child.area,
-        href: this.places.link(child.area),
-      });
-    this.#children.order();
+  /** @param {AreaAndChildren} area */
+  #drawChildren({ children }) {
+    show(byId("children-section"), children.length > 0);
+    const [first] = children;
+    if (!first) return;
+    setText(byId("children-title"), t("childrenTitle")[first.level] ?? t("childrenOther"));
+    const columns = this.registry.isUnit(first.area) ? unitColumns : areaColumns;
+    this.#children ??= new LiveTable(byId("children", HTMLTableElement), columns(this.parties));
+    for (const child of children) this.#children.set(child.area, areaRow(child, child.area));
+    this.#children.arrange();
   }
 
   #drawHistory() {
-    const events = this.#events;
-    const key = `${this.#id} ${events.at(-1)?.sequence ?? 0}`;
-    if (key === this.#drawnEvents) return;
-    this.#drawnEvents = key;
+    const history = this.#history;
+    const [first, last] = [history[0], history.at(-1)];
+    const key = `${this.#id} ${last?.sequence ?? 0}`;
+    if (key === this.#drawnHistory) return;
+    this.#drawnHistory = key;
     const state = byId("history-state");
-    show(byId("history-details"), events.length > 0);
-    show(byId("plot"), events.length > 0);
-    if (!events.length) {
-      text(state, this.record().sequence >= this.sequence() ? t("historyNone") : t("historyReading")(""));
+    show(byId("history-details"), history.length > 0);
+    show(byId("plot"), history.length > 0);
+    if (!first || !last) {
+      const whole = this.record().sequence >= this.feed().sequence;
+      setText(state, whole ? t("historyNone") : t("historyReading")(""));
       return;
     }
-    text(state, t("historySome")(number(events.length), moment(events[0].at), moment(events.at(-1).at)));
+    setText(state, t("historySome")(history.length, moment(first.at), moment(last.at)));
     this.#drawPlot();
-    this.#drawTable();
+    this.#drawHistoryTable();
   }
 
   #drawPlot() {
-    const events = this.#events;
-    if (!events.length) return;
-    const falls = events.filter((event) => event.change < 0).length;
-    const label = t("plotLabel")(
-      number(events.length),
-      moment(events[0].at),
-      moment(events.at(-1).at),
-      number(events.at(-1).sum),
-      number(falls),
-    );
-    plot(
-      byId("plot"),
-      events.map((event) => ({ at: event.at, value: event.sum })),
-      label,
-    );
+    const history = this.#history;
+    const points = history.map(({ at, sum }) => ({ at, value: sum }));
+    const [first, ...others] = points;
+    const last = points.at(-1);
+    if (!first || !last) return;
+    const falls = history.filter(({ change }) => change < 0).length;
+    const label = t("plotLabel")(history.length, moment(first.at), moment(last.at), last.value, falls);
+    plot(byId("plot"), [first, ...others], label);
   }
 
-  #drawTable() {
-    const newest = this.#events.slice(-this.#rows);
-    this.history.clear();
-    for (const event of newest) this.history.set(event.sequence, event);
-    this.history.order(true);
-    show(byId("history-more"), this.#events.length > newest.length);
+  #drawHistoryTable() {
+    const newest = this.#history.slice(-this.#rows);
+    this.historyTable.clear();
+    for (const entry of newest) this.historyTable.set(String(entry.sequence), entry);
+    this.historyTable.arrange(true);
+    show(byId("history-more"), this.#history.length > newest.length);
   }
 }
 
-const place = (area) => (area.correction ?? area.last_correction).sequence;
+/**
+ * Return the sequence of the last correction of an area; 0 where there is none.
+ *
+ * @param {Area} area
+ */
+const correctedAt = ({ correction, last_correction }) => (correction ?? last_correction)?.sequence ?? 0;
+
+/**
+ * @param {Registry} registry
+ * @returns {Column<HistoryEntry>[]}
+ */
+const historyColumns = (registry) => [
+  {
+    title: "colTime",
+    descending: true,
+    value: (row) => row.sequence,
+    draw: (cell, row) => setText(cell, moment(row.at)),
+  },
+  {
+    title: "colUnit",
+    kind: "left",
+    value: (row) => registry.name(row.unit),
+    draw: (cell, row) => setText(cell, registry.name(row.unit)),
+  },
+  {
+    title: "colStatus",
+    kind: "left second",
+    draw: (cell, row) => setText(cell, t("statuses")[row.status] ?? row.status),
+  },
+  {
+    title: "colBallots",
+    kind: "slim",
+    descending: true,
+    value: (row) => row.ballots,
+    draw: (cell, row) => setText(cell, number(row.ballots)),
+  },
+  {
+    title: "colChange",
+    value: (row) => row.change,
+    draw(cell, row) {
+      setText(cell, signedNumber(row.change));
+      cell.classList.toggle("late", row.change < 0);
+    },
+  },
+  {
+    title: "colReason",
+    kind: "left second",
+    value: (row) => row.reason,
+    draw: (cell, { reason }) => setText(cell, reason ? (t("reasons")[reason] ?? reason) : ""),
+  },
+  {
+    title: "colSequence",
+    kind: "third",
+    draw: (cell, row) => setText(cell, number(row.sequence)),
+  },
+];

@@ -1,110 +1,167 @@
 // The columns of tables of areas.
 
-import { explainedUnit } from "./corrections.js";
-import { h, text } from "./dom.js";
+import { describeCorrection } from "./corrections.js";
+import { h, setText } from "./dom.js";
 import { moment, number, share, t } from "./format.js";
+import { sums } from "./parties.js";
+import { areaLink } from "./registry.js";
 
-/** A row is {area, sums, place (text under the name), href}. */
-export function areaColumns(parties, { units = false } = {}) {
-  const columns = [
-    {
-      title: "colName",
-      value: (row) => row.area.name,
-      draw(cell, row) {
-        if (!cell.firstChild) cell.append(h("a", { href: row.href }), h("small"));
-        text(cell.firstChild, row.area.name);
-        text(cell.lastChild, row.place);
-      },
-    },
-  ];
-  if (units) {
-    columns.push({
-      title: "colStatus",
-      kind: "left",
-      value: (row) => t("statuses")[row.area.status ?? "no_report"],
-      draw: (cell, row) => text(cell, t("statuses")[row.area.status ?? "no_report"] ?? row.area.status),
-    });
-  } else {
-    columns.push({
-      title: "colCounted",
-      falling: true,
-      value: (row) => row.area.units.reported / (row.area.units.total || 1),
-      draw(cell, row) {
-        const { reported, total } = row.area.units;
-        text(cell, `${number(reported)}/${number(total)}`);
-        cell.classList.toggle("done", reported === total);
-      },
-    });
-  }
-  columns.push(
-    {
-      title: "colBallots",
-      kind: "slim",
-      falling: true,
-      value: (row) => row.sums.ballots,
-      draw: (cell, row) => text(cell, number(row.sums.ballots)),
-    },
-    ...(units
-      ? []
-      : [
-          {
-            title: "colTurnout",
-            kind: "second",
-            falling: true,
-            value: (row) => (row.area.eligible ? row.sums.ballots / row.area.eligible : null),
-            draw: (cell, row) => text(cell, share(row.sums.ballots, row.area.eligible)),
-          },
-        ]),
-    party(parties, "colFirst", 0, ""),
-    party(parties, "colSecond", 1, "third"),
-  );
-  if (units) {
-    columns.push(
-      {
-        title: "colRevision",
-        kind: "third",
-        falling: true,
-        value: (row) => row.area.revision,
-        draw: (cell, row) => text(cell, row.area.revision === null ? "" : number(row.area.revision)),
-      },
-      {
-        title: "colCorrections",
-        kind: "second left",
-        value: (row) => row.area.correction?.sequence,
-        falling: true,
-        draw: (cell, row) => text(cell, row.area.correction ? explainedUnit(row.area) : ""),
-      },
-    );
-  } else {
-    columns.push({
-      title: "colCorrections",
-      kind: "third",
-      falling: true,
-      value: (row) => row.area.corrections,
-      draw: (cell, row) => text(cell, row.area.corrections ? number(row.area.corrections) : ""),
-    });
-  }
-  columns.push({
-    title: "colUpdated",
-    kind: "second",
-    falling: true,
-    value: (row) => row.area.sequence || null,
-    draw: (cell, row) => text(cell, row.area.published_at ? moment(row.area.published_at) : "–"),
-  });
-  return columns;
-}
+/** @import { Area } from "../documents" */
+/** @import { Parties, Sums } from "./parties.js" */
+/** @import { Column } from "./table.js" */
 
+/** @typedef {{area: Area, sums: Sums, note: string}} AreaRow `note` is shown below the name */
+/** @typedef {Column<AreaRow>} AreaColumn */
+
+/**
+ * @param {Area} area
+ * @param {string} note
+ * @returns {AreaRow}
+ */
+export const areaRow = (area, note) => ({ area, sums: sums(area), note });
+
+/** @type {AreaColumn} */
+const name = {
+  title: "colName",
+  value: ({ area }) => area.name,
+  draw(cell, { area, note }) {
+    const [link, small] = parts(cell, () => [h("a", { href: areaLink(area.area) }), h("small")]);
+    setText(link, area.name);
+    setText(small, note);
+  },
+};
+
+/** @type {AreaColumn} */
+const ballots = {
+  title: "colBallots",
+  kind: "slim",
+  descending: true,
+  value: (row) => row.sums.ballots,
+  draw: (cell, row) => setText(cell, number(row.sums.ballots)),
+};
+
+/** @type {AreaColumn} */
+const updated = {
+  title: "colUpdated",
+  kind: "second",
+  descending: true,
+  value: ({ area }) => area.sequence || null,
+  draw: (cell, { area }) => setText(cell, area.published_at ? moment(area.published_at) : "–"),
+};
+
+/**
+ * Return the share of the party with some rank.
+ *
+ * @param {Parties} parties
+ * @param {"colFirst" | "colSecond"} title
+ * @param {number} rank 0: the largest
+ * @param {string} kind
+ * @returns {AreaColumn}
+ */
 function party(parties, title, rank, kind) {
   return {
     title,
     kind,
     value: (row) => row.sums.ranked[rank]?.[0],
     draw(cell, row) {
-      if (!cell.firstChild) cell.append(h("span", { class: "chip party", "aria-hidden": "true" }), h("span"));
+      const [chip, text] = parts(cell, () => [
+        h("span", { class: "chip party", "aria-hidden": "true" }),
+        h("span"),
+      ]);
       const found = row.sums.ranked[rank];
-      cell.firstChild.hidden = !found;
-      text(cell.lastChild, found ? `${found[0]} ${share(found[1], row.sums.votes)}` : "–");
-      if (found) parties.colour(cell.firstChild, found[0]);
+      chip.hidden = !found;
+      setText(text, found ? `${found[0]} ${share(found[1], row.sums.votes)}` : "–");
+      if (found) parties.colour(chip, found[0]);
     },
   };
+}
+
+/**
+ * The columns for areas above units.
+ *
+ * @param {Parties} parties
+ * @returns {AreaColumn[]}
+ */
+export const areaColumns = (parties) => [
+  name,
+  {
+    title: "colCounted",
+    descending: true,
+    value: ({ area }) => area.units.reported / (area.units.total || 1),
+    draw(cell, { area }) {
+      const { reported, total } = area.units;
+      setText(cell, `${number(reported)}/${number(total)}`);
+      cell.classList.toggle("done", reported === total);
+    },
+  },
+  ballots,
+  {
+    title: "colTurnout",
+    kind: "second",
+    descending: true,
+    value: (row) => (row.area.eligible ? row.sums.ballots / row.area.eligible : null),
+    draw: (cell, row) => setText(cell, share(row.sums.ballots, row.area.eligible)),
+  },
+  party(parties, "colFirst", 0, ""),
+  party(parties, "colSecond", 1, "third"),
+  {
+    title: "colCorrections",
+    kind: "third",
+    descending: true,
+    value: ({ area }) => area.corrections,
+    draw: (cell, { area }) => setText(cell, area.corrections ? number(area.corrections) : ""),
+  },
+  updated,
+];
+
+/** @param {Area} unit */
+const statusOf = ({ status }) => t("statuses")[status ?? "no_report"] ?? status ?? "";
+
+/**
+ * The columns for units.
+ *
+ * @param {Parties} parties
+ * @returns {AreaColumn[]}
+ */
+export const unitColumns = (parties) => [
+  name,
+  {
+    title: "colStatus",
+    kind: "left",
+    value: ({ area }) => statusOf(area),
+    draw: (cell, { area }) => setText(cell, statusOf(area)),
+  },
+  ballots,
+  party(parties, "colFirst", 0, ""),
+  party(parties, "colSecond", 1, "third"),
+  {
+    title: "colRevision",
+    kind: "third",
+    descending: true,
+    value: ({ area }) => area.revision,
+    draw: (cell, { area }) => setText(cell, typeof area.revision === "number" ? number(area.revision) : ""),
+  },
+  {
+    title: "colCorrections",
+    kind: "second left",
+    descending: true,
+    value: ({ area }) => area.correction?.sequence,
+    draw: (cell, { area }) => setText(cell, area.correction ? describeCorrection(area, area.correction) : ""),
+  },
+  updated,
+];
+
+/**
+ * Return the two elements that a cell is made of, made at the first time.
+ *
+ * @param {HTMLTableCellElement} cell
+ * @param {() => [HTMLElement, HTMLElement]} make
+ * @returns {[HTMLElement, HTMLElement]}
+ */
+export function parts(cell, make) {
+  const [first, second] = cell.children;
+  if (first instanceof HTMLElement && second instanceof HTMLElement) return [first, second];
+  const made = make();
+  cell.append(...made);
+  return made;
 }

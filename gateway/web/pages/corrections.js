@@ -1,22 +1,39 @@
-// Why a figure went down, in words.
+// Corrections in words: what changed, and why.
 
-import { number, t } from "./format.js";
+import { t } from "./format.js";
 import { sums } from "./parties.js";
 
-const reasonOf = (reason) => t("reasons")[reason] ?? t("noReason");
+/** @import { Area, Correction } from "../documents" */
 
-/** By how much a unit's ballots changed, and why. */
-export function explained(ballots, reason) {
-  const what =
-    ballots < 0 ? t("fell")(number(-ballots)) : ballots > 0 ? t("movedMore")(number(ballots)) : t("moved");
-  return `${what}: ${reasonOf(reason)}`;
+/** @param {string | null} reason a code */
+const reasonOf = (reason) => (reason === null ? undefined : t("reasons")[reason]) ?? t("noReason");
+
+/**
+ * Describe by how many ballots a unit changed, and why.
+ *
+ * @param {number} ballots
+ * @param {string | null} reason
+ */
+export function describeChange(ballots, reason) {
+  return `${changeInWords(ballots)}: ${reasonOf(reason)}`;
 }
 
-/** A unit's own correction: what it changed can be told while no later report has come. */
-export function explainedUnit(unit) {
-  const { correction } = unit;
-  const previous = Object.values(correction.previous).reduce((sum, counts) => sum + counts.ballots, 0);
-  if (unit.sequence === correction.sequence)
-    return explained(sums(unit).ballots - previous, correction.reason);
-  return `${t("before")(number(previous))}: ${reasonOf(correction.reason)}`;
+/** @param {number} ballots */
+function changeInWords(ballots) {
+  if (ballots < 0) return t("fell")(-ballots);
+  return ballots > 0 ? t("movedAndRose")(ballots) : t("moved");
+}
+
+/**
+ * Describe a unit's last correction. What it changed is known only while no later report has come.
+ *
+ * @param {Area} unit
+ * @param {Correction} correction
+ */
+export function describeCorrection(unit, correction) {
+  const before = Object.values(correction.previous).reduce((sum, counts) => sum + counts.ballots, 0);
+  if (unit.sequence === correction.sequence) {
+    return describeChange(sums(unit).ballots - before, correction.reason);
+  }
+  return `${t("before")(before)}: ${reasonOf(correction.reason)}`;
 }

@@ -1,30 +1,59 @@
-// The API page: openapi.json (the same as /openapi.yaml) by door, with parameters, responses, examples and schemas.
+// The API page: openapi.json (the same as /openapi.yaml) by tag, with parameters, responses, examples and
+// schemas.
 
 import { byId, h } from "./dom.js";
 import { t } from "./format.js";
+import { prose } from "./prose.js";
 import { translate } from "./shell.js";
 
-const METHODS = ["get", "post", "put", "patch", "delete"];
+/** @import { Content, Media, OpenApi, Operation, Parameter, PathItem } from "../documents" */
+/** @import { Reference, Response, Schema } from "../documents" */
 
+/** @typedef {{path: string, method: string, item: PathItem, operation: Operation}} Route */
+
+const METHODS = /** @type {const} */ (["get", "post", "put", "patch", "delete"]);
+/** @type {{[tag: string]: string}} */
+const TITLES = { push: "Push door", feed: "Feed", read: "Reading", health: "Health", pages: "Pages" };
+/** @type {{[place: string]: string}} */
+const PLACES = { path: "in the path", query: "in the query", header: "in a header" };
+
+/** @param {string} tag */
+const titleOf = (tag) => TITLES[tag] ?? tag;
+
+/** The document as elements of the page. */
 class Description {
+  /** @param {OpenApi} openapi */
   constructor(openapi) {
     this.openapi = openapi;
+    /** @type {Route[]} */
+    this.routes = Object.entries(openapi.paths).flatMap(([path, item]) =>
+      METHODS.flatMap((method) => {
+        const operation = item[method];
+        return operation ? [{ path, method, item, operation }] : [];
+      }),
+    );
   }
 
-  /** Follow a reference; also to its name. */
-  resolve(node) {
+  /**
+   * Follow references.
+   *
+   * @template {object} T
+   * @param {T | Reference} node
+   * @returns {T}
+   */
+  #resolve(node) {
+    /** @type {any} */
     let found = node;
-    while (found?.$ref)
-      found = found.$ref
-        .slice(2)
-        .split("/")
-        .reduce((each, name) => each[name], this.openapi);
+    while (found?.$ref) {
+      /** @type {string[]} */
+      const names = found.$ref.slice(2).split("/");
+      found = names.reduce((/** @type {any} */ parent, name) => parent[name], this.openapi);
+    }
     return found;
   }
 
   page() {
-    const { info, tags } = this.openapi;
-    const operations = this.operations();
+    const { info, tags, components } = this.openapi;
     return [
       h("h1", null, `${info.title} API ${info.version}`),
       h("p", { class: "lead quiet" }, info.summary),
@@ -37,51 +66,53 @@ class Description {
         h("a", { href: "/asyncapi.yaml" }, "asyncapi.yaml"),
         " (the push WebSocket and the event streams, frame by frame)",
       ),
-      ...tags.map((tag) =>
-        h(
-          "section",
-          { class: "door", "aria-labelledby": `tag-${tag.name}` },
-          h("h2", { id: `tag-${tag.name}` }, title(tag.name)),
-          h("p", { class: "quiet" }, tag.summary),
-          ...operations
-            .filter((each) => each.operation.tags[0] === tag.name)
-            .map((each) => this.operation(each)),
-        ),
-      ),
+      ...tags.map(({ name, summary }) => this.#tag(name, summary)),
       h(
         "section",
         { class: "door", "aria-labelledby": "schemas" },
         h("h2", { id: "schemas" }, "Schemas"),
-        ...Object.entries(this.openapi.components.schemas).map(([name, schema]) => this.schema(name, schema)),
+        ...Object.entries(components.schemas).map(([name, schema]) => this.#schema(name, schema)),
       ),
     ];
   }
 
-  operations() {
-    return Object.entries(this.openapi.paths).flatMap(([path, item]) =>
-      METHODS.filter((method) => item[method]).map((method) => ({
-        path,
-        method,
-        item,
-        operation: item[method],
-      })),
+  contents() {
+    const tags = this.openapi.tags.flatMap(({ name }) => {
+      const links = this.routes
+        .filter(({ operation }) => operation.tags.includes(name))
+        .map(({ operation }) =>
+          h("li", null, h("a", { href: `#${operation.operationId}` }, operation.summary)),
+        );
+      return [h("a", { href: `#tag-${name}` }, h("strong", null, titleOf(name))), h("ul", null, ...links)];
+    });
+    return [...tags, h("a", { href: "#schemas" }, h("strong", null, "Schemas"))];
+  }
+
+  /**
+   * @param {string} name
+   * @param {string} summary
+   */
+  #tag(name, summary) {
+    const routes = this.routes.filter(({ operation }) => operation.tags[0] === name);
+    return h(
+      "section",
+      { class: "door", "aria-labelledby": `tag-${name}` },
+      h("h2", { id: `tag-${name}` }, titleOf(name)),
+      h("p", { class: "quiet" }, summary),
+      ...routes.map((route) => this.#operation(route)),
     );
   }
 
-  operation({ path, method, item, operation }) {
-    const servers = operation.servers ?? item.servers ?? this.openapi.servers;
-    const asked = operation.security ?? this.openapi.security;
-    const notes = [servers.map((server) => `${server.description} (${new URL(server.url).port})`).join(", ")];
-    if (item.head && method === "get") notes.push("HEAD too");
-    if (asked.length)
-      notes.push(
-        asked.some((each) => !Object.keys(each).length)
-          ? "a token where the door asks for one"
-          : "with a token",
-      );
-    const parameters = [...(item.parameters ?? []), ...(operation.parameters ?? [])].map((each) =>
-      this.resolve(each),
-    );
+  /** @param {Route} route */
+  #operation(route) {
+    const { path, method, item, operation } = route;
+    const parameters = [...(item.parameters ?? []), ...(operation.parameters ?? [])];
+    const rows = parameters.flatMap((each) => this.#parameter(this.#resolve(each)));
+    const responses = Object.entries(operation.responses).flatMap(([status, response]) => [
+      h("dt", null, status),
+      this.#response(this.#resolve(response)),
+    ]);
+    const body = operation.requestBody ? this.#resolve(operation.requestBody).content : {};
     return h(
       "article",
       { class: "operation", id: operation.operationId },
@@ -92,229 +123,172 @@ class Description {
         h("span", { class: `method ${method}` }, method.toUpperCase()),
         h("span", null, path),
       ),
-      h("p", { class: "quiet" }, notes.join(" · ")),
+      h("p", { class: "quiet" }, this.#notes(route).join(" · ")),
       ...prose(operation.description),
-      parameters.length ? h("h4", null, "Parameters") : null,
-      parameters.length
-        ? h("dl", { class: "rows" }, ...parameters.flatMap((each) => this.parameter(each)))
-        : null,
-      ...this.body(operation.requestBody),
-      h("h4", null, "Answers"),
-      h(
-        "dl",
-        { class: "rows" },
-        ...Object.entries(operation.responses).flatMap(([status, response]) => [
-          h("dt", null, status),
-          this.response(this.resolve(response)),
-        ]),
-      ),
+      ...(rows.length ? [h("h4", null, "Parameters"), h("dl", { class: "rows" }, ...rows)] : []),
+      ...(operation.requestBody ? [h("h4", null, "Request body"), ...this.#content(body, true)] : []),
+      h("h4", null, "Responses"),
+      h("dl", { class: "rows" }, ...responses),
     );
   }
 
-  parameter(parameter) {
-    const about = [
-      `in ${parameter.in === "path" ? "the path" : parameter.in === "query" ? "the query" : "a header"}`,
-      parameter.required ? "required" : null,
-      this.kind(parameter.schema),
-    ];
+  /** @param {Route} route */
+  #notes({ method, item, operation }) {
+    const servers = operation.servers ?? item.servers ?? this.openapi.servers;
+    const security = operation.security ?? this.openapi.security;
+    const notes = [servers.map(({ description, url }) => `${description} (${new URL(url).port})`).join(", ")];
+    if (item.head && method === "get") notes.push("also HEAD");
+    const optional = security.some((schemes) => !Object.keys(schemes).length);
+    if (security.length) notes.push(optional ? "a token where the door requires one" : "requires a token");
+    return notes;
+  }
+
+  /** @param {Parameter} parameter */
+  #parameter(parameter) {
+    const { name, description, required, schema } = parameter;
+    const facts = [PLACES[parameter.in] ?? "", required ? "required" : "", this.#type(schema)];
+    const example =
+      "example" in parameter ? [" · for example ", h("code", null, String(parameter.example))] : [];
     return [
-      h("dt", null, h("code", null, parameter.name)),
+      h("dt", null, h("code", null, name)),
       h(
         "dd",
         null,
-        ...prose(parameter.description),
-        h(
-          "p",
-          { class: "kind" },
-          about.filter(Boolean).join(" · "),
-          ...("example" in parameter ? [" · for example ", h("code", null, String(parameter.example))] : []),
-        ),
+        ...prose(description),
+        h("p", { class: "kind" }, facts.filter(Boolean).join(" · "), ...example),
       ),
     ];
   }
 
-  body(body) {
-    if (!body) return [];
-    return [h("h4", null, "Body"), ...this.content(this.resolve(body).content, true)];
-  }
-
-  response(response) {
-    const headers = Object.entries(response.headers ?? {});
+  /** @param {Response} response */
+  #response({ description, headers = {}, content = {} }) {
+    const names = Object.entries(headers).flatMap(([name, header], index) => [
+      index ? ", " : "Headers: ",
+      h("code", { title: this.#resolve(header).description }, name),
+    ]);
     return h(
       "dd",
       null,
-      ...prose(response.description),
-      ...(headers.length
-        ? [
-            h(
-              "p",
-              { class: "kind" },
-              "Headers: ",
-              ...headers.flatMap(([name, header], place) => [
-                place ? ", " : "",
-                h("code", { title: this.resolve(header).description }, name),
-              ]),
-            ),
-          ]
-        : []),
-      ...this.content(response.content ?? {}, false),
+      ...prose(description),
+      names.length ? h("p", { class: "kind" }, ...names) : null,
+      ...this.#content(content, false),
     );
   }
 
-  content(content, open) {
+  /**
+   * @param {Content} content
+   * @param {boolean} open whether examples are unfolded
+   */
+  #content(content, open) {
     return Object.entries(content).flatMap(([type, media]) => [
+      h("p", { class: "kind" }, h("code", null, type), " ", ...this.#mediaType(media)),
+      ...this.#examples(media).map(([name, value]) => {
+        const code = h("code", null, typeof value === "string" ? value : JSON.stringify(value, null, 2));
+        const summary = h("summary", null, `Example: ${name.replaceAll("_", " ")}`);
+        return h("details", { open }, summary, h("pre", { tabindex: "0" }, code));
+      }),
+    ]);
+  }
+
+  /** @param {Media} media */
+  #mediaType({ schema, itemSchema }) {
+    if (schema) return this.#linkedType(schema);
+    return itemSchema ? ["a sequence of ", ...this.#linkedType(itemSchema)] : [];
+  }
+
+  /**
+   * @param {Media} media
+   * @returns {[name: string, value: unknown][]}
+   */
+  #examples(media) {
+    /** @type {[string, unknown][]} */
+    const examples = Object.entries(media.examples ?? {}).map(([name, each]) => {
+      const { summary, value, serializedValue } = this.#resolve(each);
+      return [summary ?? name, value ?? serializedValue];
+    });
+    return "example" in media ? [["one", media.example], ...examples] : examples;
+  }
+
+  /**
+   * @param {string} name
+   * @param {Schema} schema
+   */
+  #schema(name, schema) {
+    const rows = this.#members(schema).flatMap(({ member, type, required }) => [
+      h("dt", null, h("code", null, member)),
       h(
-        "p",
-        { class: "kind" },
-        h("code", null, type),
-        " ",
-        ...this.linked(media.schema ?? media.itemSchema, Boolean(media.itemSchema)),
-      ),
-      ...this.examples(media).map(([name, value]) =>
-        h(
-          "details",
-          { open },
-          h("summary", null, `Example: ${name.replaceAll("_", " ")}`),
-          h(
-            "pre",
-            { tabindex: "0" },
-            h("code", null, typeof value === "string" ? value : JSON.stringify(value, null, 2)),
-          ),
-        ),
+        "dd",
+        null,
+        ...prose(this.#resolve(type).description),
+        h("p", { class: "kind" }, ...this.#linkedType(type), required ? " · required" : ""),
       ),
     ]);
-  }
-
-  examples(media) {
-    const found = Object.entries(media.examples ?? {}).map(([name, each]) => [
-      each.summary ?? name,
-      this.resolve(each).value ?? this.resolve(each).serializedValue,
-    ]);
-    return "example" in media ? [["one", media.example], ...found] : found;
-  }
-
-  schema(name, schema) {
-    const members = this.members(schema);
     return h(
       "article",
       { class: "operation schema", id: `schema-${name}` },
       h("h3", null, name),
       ...prose(schema.description),
-      h("p", { class: "kind" }, this.kind(schema)),
-      members.length
-        ? h(
-            "dl",
-            { class: "rows" },
-            ...members.flatMap(([member, each, required]) => [
-              h("dt", null, h("code", null, member)),
-              h(
-                "dd",
-                null,
-                ...prose(this.resolve(each)?.description),
-                h("p", { class: "kind" }, ...this.linked(each, false), required ? " · required" : ""),
-              ),
-            ]),
-          )
-        : null,
+      h("p", { class: "kind" }, this.#type(schema)),
+      rows.length ? h("dl", { class: "rows" }, ...rows) : null,
     );
   }
 
-  /** Members of an object, also of what it is made of. */
-  members(schema) {
-    const found = Object.entries(schema.properties ?? {}).map(([name, each]) => [
-      name,
-      each,
-      schema.required?.includes(name),
-    ]);
-    for (const part of schema.allOf ?? []) found.push(...this.members(this.resolve(part)));
-    return found;
+  /**
+   * Return the members of an object, including those of the schemas that it combines.
+   *
+   * @param {Schema} schema
+   * @returns {{member: string, type: Schema | Reference, required: boolean}[]}
+   */
+  #members({ properties = {}, required = [], allOf = [] }) {
+    const members = Object.entries(properties).map(([member, type]) => ({
+      member,
+      type,
+      required: required.includes(member),
+    }));
+    return [...members, ...allOf.flatMap((part) => this.#members(this.#resolve(part)))];
   }
 
-  /** A schema in a few words, with links to those that have a name. */
-  linked(schema, many) {
-    if (schema === undefined || schema === true) return [];
-    const before = many ? ["a sequence of "] : [];
-    if (schema.$ref) {
-      const name = schema.$ref.split("/").at(-1);
-      return [...before, h("a", { href: `#schema-${name}` }, name)];
+  /**
+   * Return a schema in a few words, with links to those that have a name.
+   *
+   * @param {Schema | Reference} schema
+   * @returns {(Node | string)[]}
+   */
+  #linkedType(schema) {
+    if ("$ref" in schema) {
+      const name = schema.$ref.split("/").at(-1) ?? "";
+      return [h("a", { href: `#schema-${name}` }, name)];
     }
     const choices = schema.anyOf ?? schema.oneOf;
-    if (choices)
-      return [
-        ...before,
-        ...choices.flatMap((each, place) => [place ? " or " : "", ...this.linked(each, false)]),
-      ];
-    if (schema.items) return [...before, "array of ", ...this.linked(schema.items, false)];
-    return [...before, this.kind(schema)];
+    if (choices) return choices.flatMap((each, index) => [index ? " or " : "", ...this.#linkedType(each)]);
+    if (schema.items) return ["array of ", ...this.#linkedType(schema.items)];
+    return [this.#type(schema)];
   }
 
-  kind(schema) {
-    const found = this.resolve(schema) ?? {};
+  /**
+   * Return a schema in a few words.
+   *
+   * @param {Schema | Reference} schema
+   */
+  #type(schema) {
+    const found = this.#resolve(schema);
     const words = [];
-    if (found.type) words.push([].concat(found.type).join(" or "));
+    if (found.type) words.push([found.type].flat().join(" or "));
     if ("const" in found) words.push(JSON.stringify(found.const));
     if (found.enum) words.push(`one of ${found.enum.join(", ")}`);
     if (found.format) words.push(found.format);
-    if (found.pattern) words.push(`like ${found.pattern}`);
-    if (found.minimum !== undefined || found.maximum !== undefined)
+    if (found.pattern) words.push(`pattern ${found.pattern}`);
+    if (found.minimum !== undefined || found.maximum !== undefined) {
       words.push(`${found.minimum ?? "…"} to ${found.maximum ?? "…"}`);
-    if (found.default !== undefined) words.push(`else ${found.default}`);
+    }
+    if (found.default !== undefined) words.push(`default ${found.default}`);
     return words.join(", ");
   }
-
-  contents() {
-    const operations = this.operations();
-    return this.openapi.tags
-      .flatMap((tag) => [
-        h("a", { href: `#tag-${tag.name}` }, h("strong", null, title(tag.name))),
-        h(
-          "ul",
-          null,
-          ...operations
-            .filter((each) => each.operation.tags.includes(tag.name))
-            .map(({ operation }) =>
-              h("li", null, h("a", { href: `#${operation.operationId}` }, operation.summary)),
-            ),
-        ),
-      ])
-      .concat(h("a", { href: "#schemas" }, h("strong", null, "Schemas")));
-  }
 }
 
-const title = (name) =>
-  ({ push: "Push door", feed: "Feed", read: "Reading", health: "Health", pages: "Pages" })[name] ?? name;
-
-/** Paragraphs, lists, `code` and **bold**: what the descriptions use of Markdown. */
-function prose(source) {
-  if (!source) return [];
-  return source
-    .trim()
-    .split(/\n\s*\n/)
-    .map((paragraph) => {
-      if (!paragraph.startsWith("- ")) return h("p", null, ...marked(paragraph));
-      return h(
-        "ul",
-        null,
-        ...paragraph
-          .slice(2)
-          .split(/\n- /)
-          .map((item) => h("li", null, ...marked(item))),
-      );
-    });
-}
-
-function marked(source) {
-  return source
-    .replace(/\s+/g, " ")
-    .split(/(`[^`]+`|\*\*[^*]+\*\*)/)
-    .map((piece) => {
-      if (piece.startsWith("`")) return h("code", null, piece.slice(1, -1));
-      if (piece.startsWith("**")) return h("strong", null, piece.slice(2, -2));
-      return piece;
-    });
-}
-
-translate(() => (document.title = `Valgnatt · ${t("api")}`));
+translate(() => {
+  document.title = `Valgnatt · ${t("api")}`;
+});
 const response = await fetch(new URL("openapi.json", import.meta.url));
 const description = new Description(await response.json());
 byId("document").replaceChildren(...description.page());

@@ -1,55 +1,81 @@
-// A reader of the feed, as the contract has it: areas are collected and applied at `block`, one cut off is thrown away,
-// and a connection that broke is taken up where it was. The browser resumes by itself; where it has given up (any
-// status but 200, from a proxy perhaps) or the line is silent, this opens it anew with the cursor.
+// A client of the feed as the contract describes it. Areas are collected and applied when `block` ends them;
+// a group that is cut off is dropped. After a lost connection the feed is resumed at the cursor: by the
+// browser itself, or here where the browser has given up (any status but 200, from a proxy perhaps) or the
+// connection is silent.
 
-const SILENT_MS = 25_000; // a block comes at least every 10 s
-const AGAIN_MS = [1000, 2000, 4000, 8000, 15_000];
-const OFFSETS = 40;
+/** @import { Area, Block } from "../documents" */
 
-/** The server's clock, from the quickest of the last messages. */
+const SILENCE_MAX_MS = 25_000; // the server sends a block at least every 10 s
+const RECONNECT_MS = [1000, 2000, 4000, 8000, 15_000];
+const OFFSETS_MAX = 40;
+
+/** The server's clock, estimated from the quickest of the latest messages. */
 export class Clock {
-  #seen = [];
+  /** @type {number[]} */
+  #offsets_ms = [];
 
-  hear(serverTime) {
-    this.#seen.push(Date.now() - Date.parse(serverTime));
-    if (this.#seen.length > OFFSETS) this.#seen.shift();
+  /** @param {string} serverTime of a message that has just arrived */
+  observe(serverTime) {
+    this.#offsets_ms.push(Date.now() - Date.parse(serverTime));
+    if (this.#offsets_ms.length > OFFSETS_MAX) this.#offsets_ms.shift();
   }
 
+  /** Return the server's time in milliseconds since 1970. */
   now() {
-    return Date.now() - (this.#seen.length ? Math.min(...this.#seen) : 0);
+    return Date.now() - (this.#offsets_ms.length ? Math.min(...this.#offsets_ms) : 0);
   }
 }
 
 export class Feed {
-  copy = new Map();
+  /** The areas as of `sequence`, by identifier.
+   *
+   * @type {Map<string, Area>}
+   */
+  areas = new Map();
   sequence = 0;
+  /** @type {string | null} */
   publishedAt = null;
-  state = "connecting"; // live, lost
-  since = Date.now();
-  heardAt = 0;
-  lagS = null;
+  /** @type {"connecting" | "live" | "lost"} */
+  state = "connecting";
+  /** When the state began, in milliseconds since 1970. */
+  stateSince = Date.now();
+  /** When the latest block arrived, in milliseconds since 1970; 0 before the first. */
+  receivedAt = 0;
+  /** Seconds from the latest publication to its arrival here.
+   *
+   * @type {number | null}
+   */
+  lag_s = null;
 
+  /** @type {Area[]} */
   #pending = [];
+  /** @type {EventSource | null} */
   #source = null;
   #cursor = "";
   #failures = 0;
-  #again = 0;
+  #reconnectTimer = 0;
 
-  /** onBlock(changed areas, block) after a block is applied; onState() when the connection is lost or found. */
+  /**
+   * @param {string} url
+   * @param {Clock} clock
+   * @param {object} callbacks
+   * @param {(changed: Area[], block: Block) => void} callbacks.onBlock after a block has been applied
+   * @param {() => void} callbacks.onState after the state has changed
+   */
   constructor(url, clock, { onBlock, onState }) {
     this.url = url;
     this.clock = clock;
     this.onBlock = onBlock;
     this.onState = onState;
-    setInterval(() => this.#watch(), 1000);
-    addEventListener("online", () => this.#reopenIfLost());
-    document.addEventListener("visibilitychange", () => document.hidden || this.#reopenIfLost());
-    this.#open();
+    setInterval(() => this.#checkSilence(), 1000);
+    addEventListener("online", () => this.#reconnectIfLost());
+    document.addEventListener("visibilitychange", () => document.hidden || this.#reconnectIfLost());
+    this.#connect();
   }
 
-  #open() {
-    clearTimeout(this.#again);
-    this.#again = 0;
+  #connect() {
+    clearTimeout(this.#reconnectTimer);
+    this.#reconnectTimer = 0;
     this.#source?.close();
     this.#pending = [];
     const url = new URL(this.url, location.href);
@@ -58,56 +84,64 @@ export class Feed {
     this.#source = source;
     source.addEventListener("area", (event) => this.#pending.push(JSON.parse(event.data)));
     source.addEventListener("block", (event) => this.#apply(event));
-    source.addEventListener("error", () => this.#broken(source));
+    source.addEventListener("error", () => this.#failed(source));
   }
 
+  /** @param {MessageEvent<string>} event */
   #apply(event) {
+    /** @type {Block} */
     const block = JSON.parse(event.data);
-    const areas = this.#pending;
+    const changed = this.#pending;
     this.#pending = [];
     this.#cursor = event.lastEventId;
-    if (block.snapshot) this.copy = new Map();
-    for (const area of areas) this.copy.set(area.area, area);
+    if (block.snapshot) this.areas = new Map();
+    for (const area of changed) this.areas.set(area.area, area);
     this.sequence = block.sequence;
     this.publishedAt = block.published_at;
-    this.heardAt = Date.now();
+    this.receivedAt = Date.now();
     this.#failures = 0;
-    this.clock.hear(block.server_time);
-    if (areas.length && !block.snapshot)
-      this.lagS = Math.max(0, (this.clock.now() - Date.parse(block.published_at)) / 1000);
-    this.#become("live");
-    this.onBlock(areas, block);
+    this.clock.observe(block.server_time);
+    if (changed.length && !block.snapshot && block.published_at) {
+      this.lag_s = Math.max(0, (this.clock.now() - Date.parse(block.published_at)) / 1000);
+    }
+    this.#setState("live");
+    this.onBlock(changed, block);
   }
 
-  #broken(source) {
+  /** @param {EventSource} source */
+  #failed(source) {
     if (source !== this.#source) return;
     this.#pending = [];
-    this.#become("lost");
-    if (source.readyState === EventSource.CLOSED) this.#openLater();
+    this.#setState("lost");
+    if (source.readyState === EventSource.CLOSED) this.#reconnectLater();
   }
 
-  #openLater() {
-    if (this.#again) return;
-    const delay = AGAIN_MS[Math.min(this.#failures++, AGAIN_MS.length - 1)];
-    this.#again = setTimeout(() => this.#open(), delay * (0.7 + 0.6 * Math.random()));
+  #reconnectLater() {
+    if (this.#reconnectTimer) return;
+    const delay = RECONNECT_MS[Math.min(this.#failures++, RECONNECT_MS.length - 1)] ?? 0;
+    this.#reconnectTimer = setTimeout(() => this.#connect(), delay * (0.7 + 0.6 * Math.random()));
   }
 
-  #watch() {
-    if (this.state === "live" && Date.now() - this.heardAt > SILENT_MS) {
-      this.#become("lost", this.heardAt);
-      this.#open();
+  #checkSilence() {
+    if (this.state === "live" && Date.now() - this.receivedAt > SILENCE_MAX_MS) {
+      this.#setState("lost", this.receivedAt);
+      this.#connect();
     }
   }
 
-  #reopenIfLost() {
-    if (this.state === "lost" && this.#source.readyState !== EventSource.OPEN) this.#open();
+  #reconnectIfLost() {
+    if (this.state === "lost" && this.#source?.readyState !== EventSource.OPEN) this.#connect();
   }
 
-  #become(state, since = Date.now()) {
+  /**
+   * @param {"live" | "lost"} state
+   * @param {number} since
+   */
+  #setState(state, since = Date.now()) {
     if (this.state === state) return;
-    if (this.state === "connecting" && state === "lost" && !this.heardAt) since = this.since;
+    const neverConnected = this.state === "connecting" && state === "lost" && !this.receivedAt;
     this.state = state;
-    this.since = since;
+    if (!neverConnected) this.stateSince = since;
     this.onState();
   }
 }

@@ -1,133 +1,180 @@
 // The language of the page, and numbers, times and durations in it.
 
-import { TEXTS } from "./texts.js";
+import { LOCALES, TEXTS } from "./texts.js";
 
-const KEY = "valgnatt.language";
-const LOCALES = { nb: "nb-NO", en: "en-GB" };
+/** @import { Texts } from "./texts.js" */
+/** @typedef {keyof typeof TEXTS} Language */
 
-let language = remembered() ?? (/^(nb|nn|no)\b/i.test(navigator.language) ? "nb" : "en");
+const STORAGE_KEY = "valgnatt.language";
+const TODAY_MS = 12 * 3600e3; // times within this of now are shown without their date
+
+/** @type {Language} */
+let language = storedLanguage() ?? (/^(nb|nn|no)\b/i.test(navigator.language) ? "nb" : "en");
+/** @type {string | undefined} */
 let timeZone;
-let formats = {};
+/** @type {(() => void)[]} */
 const listeners = [];
 
-function remembered() {
+/** @returns {Language | null} */
+function storedLanguage() {
   try {
-    const found = localStorage.getItem(KEY);
-    return found in TEXTS ? found : null;
+    const stored = localStorage.getItem(STORAGE_KEY);
+    return stored === "nb" || stored === "en" ? stored : null;
   } catch {
-    return null; // a browser that keeps nothing
+    return null; // storage is disabled
   }
 }
 
+/**
+ * Return a text in the language of the page.
+ *
+ * @template {keyof Texts} K
+ * @param {K} key
+ * @returns {Texts[K]}
+ */
 export const t = (key) => TEXTS[language][key];
-export const current = () => language;
 
-export function onLanguage(listener) {
+/**
+ * Return a text by a key that a page names in its HTML.
+ *
+ * @param {string | undefined} key
+ */
+export function plainText(key) {
+  const found = TEXTS[language][/** @type {keyof Texts} */ (key)];
+  if (typeof found !== "string") throw new Error(`no such text: ${key}`);
+  return found;
+}
+
+export const currentLanguage = () => language;
+
+/** @param {() => void} listener called after each change of the language */
+export function onLanguageChange(listener) {
   listeners.push(listener);
 }
 
 export function switchLanguage() {
   language = language === "nb" ? "en" : "nb";
-  formats = {};
+  formats = makeFormats();
   try {
-    localStorage.setItem(KEY, language);
+    localStorage.setItem(STORAGE_KEY, language);
   } catch {
-    // it holds for this visit
+    // storage is disabled: the choice lasts as long as the page
   }
   for (const listener of listeners) listener();
 }
 
-/** Tell times as the election's own zone has them. */
+/**
+ * Show times in the time zone of the election.
+ *
+ * @param {string} name an IANA time zone; where the browser does not know it, its own is used
+ */
 export function useTimeZone(name) {
   try {
     new Intl.DateTimeFormat("en", { timeZone: name });
     timeZone = name;
-    formats = {};
   } catch {
     timeZone = undefined;
   }
+  formats = makeFormats();
 }
 
-function format(name, make) {
-  formats[name] ??= make(LOCALES[language]);
-  return formats[name];
+function makeFormats() {
+  const locale = LOCALES[language];
+  const zone = timeZone === undefined ? {} : { timeZone };
+  /** @type {Intl.DateTimeFormatOptions} */
+  const minutes = { hour: "2-digit", minute: "2-digit", ...zone };
+  /** @type {Intl.DateTimeFormatOptions} */
+  const seconds = { ...minutes, second: "2-digit" };
+  const oneDecimal = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
+  return {
+    integer: new Intl.NumberFormat(locale),
+    decimal: new Intl.NumberFormat(locale, oneDecimal),
+    percent: new Intl.NumberFormat(locale, { style: "percent", ...oneDecimal }),
+    wholePercent: new Intl.NumberFormat(locale, { style: "percent" }),
+    signed: new Intl.NumberFormat(locale, { signDisplay: "exceptZero" }),
+    minutes: new Intl.DateTimeFormat(locale, minutes),
+    seconds: new Intl.DateTimeFormat(locale, seconds),
+    daySeconds: new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", ...seconds }),
+    date: new Intl.DateTimeFormat(locale, { dateStyle: "long", timeZone: "UTC" }),
+    collator: new Intl.Collator(locale, { numeric: true }),
+  };
 }
 
-const integer = () => format("integer", (locale) => new Intl.NumberFormat(locale));
-const decimal = () =>
-  format(
-    "decimal",
-    (locale) => new Intl.NumberFormat(locale, { maximumFractionDigits: 1, minimumFractionDigits: 1 }),
-  );
-const percent = () =>
-  format(
-    "percent",
-    (locale) =>
-      new Intl.NumberFormat(locale, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 }),
-  );
-const signed = () =>
-  format("signed", (locale) => new Intl.NumberFormat(locale, { signDisplay: "exceptZero" }));
-const clock = () =>
-  format(
-    "clock",
-    (locale) =>
-      new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZone }),
-  );
-const brief = () =>
-  format(
-    "brief",
-    (locale) => new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", timeZone }),
-  );
-const dayTime = () =>
-  format(
-    "dayTime",
-    (locale) =>
-      new Intl.DateTimeFormat(locale, {
-        day: "numeric",
-        month: "short",
-        hour: "2-digit",
-        minute: "2-digit",
-        second: "2-digit",
-        timeZone,
-      }),
-  );
-const day = () =>
-  format("day", (locale) => new Intl.DateTimeFormat(locale, { dateStyle: "long", timeZone: "UTC" }));
+let formats = makeFormats();
 
-export const number = (value) => integer().format(value);
-export const change = (value) => signed().format(value);
-export const share = (part, whole) => (whole > 0 ? percent().format(part / whole) : "–");
-export const time = (value) => clock().format(new Date(value));
-export const briefTime = (value) => brief().format(new Date(value));
-export const date = (value) => day().format(new Date(value));
-export const compare = (a, b) =>
-  format("collator", (locale) => new Intl.Collator(locale, { numeric: true })).compare(a, b);
+/** @typedef {string | number} Time an RFC 3339 time, or milliseconds since 1970 */
 
-/** The time, with its day where that is not today. */
+/** @param {number} value */
+export const number = (value) => formats.integer.format(value);
+
+/** @param {number} value */
+export const signedNumber = (value) => formats.signed.format(value);
+
+/** @param {number} part @param {number | null} whole */
+export const share = (part, whole) => (whole ? formats.percent.format(part / whole) : "–");
+
+/** @param {number} part of 1 */
+export const wholePercent = (part) => formats.wholePercent.format(part);
+
+/** @param {Time} value */
+export const time = (value) => formats.seconds.format(new Date(value));
+
+/** @param {Time} value */
+export const timeInMinutes = (value) => formats.minutes.format(new Date(value));
+
+/** @param {string} value */
+export const date = (value) => formats.date.format(new Date(value));
+
+/** @param {string} a @param {string} b */
+export const compare = (a, b) => formats.collator.compare(a, b);
+
+/**
+ * Return a time, with its date unless it is of today.
+ *
+ * @param {Time} value
+ */
 export function moment(value) {
   const then = new Date(value);
-  return Math.abs(Date.now() - then) < 12 * 3600e3 ? clock().format(then) : dayTime().format(then);
+  return (Math.abs(Date.now() - then.getTime()) < TODAY_MS ? formats.seconds : formats.daySeconds).format(
+    then,
+  );
 }
 
-/** Seconds as people say them: 43 ms, 0.4 s, 34 s, 3 min 12 s, 2 h 5 min, 3 d 4 h. */
+/**
+ * Return a duration in the two largest units: 43 ms, 0.4 s, 34 s, 3 min 12 s, 2 h 5 min, 3 d 4 h.
+ *
+ * @param {number} seconds
+ */
 export function duration(seconds) {
   const s = Math.max(0, seconds);
-  const hours = current() === "nb" ? "t" : "h";
+  const hours = language === "nb" ? "t" : "h";
   if (s < 0.1) return `${number(Math.max(1, Math.round(1000 * s)))} ms`;
-  if (s < 9.95) return `${decimal().format(s)} s`;
+  if (s < 9.95) return `${formats.decimal.format(s)} s`;
   if (s < 60) return `${Math.round(s)} s`;
   if (s < 3600) return `${Math.floor(s / 60)} min ${Math.floor(s % 60)} s`;
   if (s < 86400) return `${Math.floor(s / 3600)} ${hours} ${Math.floor((s % 3600) / 60)} min`;
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} ${hours}`;
 }
 
-/** Whole seconds, for what is told anew each second. */
+/**
+ * Return a duration in whole seconds, for what is redrawn each second.
+ *
+ * @param {number} seconds
+ */
 export const age = (seconds) => (seconds < 60 ? `${Math.max(0, Math.floor(seconds))} s` : duration(seconds));
 
-/** Milliseconds left as a clock that runs backwards. */
+/**
+ * Return the time left as a clock that runs backwards: 00:41:59.
+ *
+ * @param {number} ms
+ */
 export function countdown(ms) {
   const left = Math.max(0, Math.ceil(ms / 1000));
-  const two = (value) => String(value).padStart(2, "0");
-  const within = `${two(Math.floor((left % 86400) / 3600))}:${two(Math.floor((left % 3600) / 60))}:${two(left % 60)}`;
-  return left >= 86400 ? `${number(Math.floor(left / 86400))} d ${within}` : within;
+  const [hours, minutes, seconds] = [
+    Math.floor((left % 86400) / 3600),
+    Math.floor((left % 3600) / 60),
+    left % 60,
+  ];
+  const clock = [hours, minutes, seconds].map((value) => String(value).padStart(2, "0")).join(":");
+  return left >= 86400 ? `${number(Math.floor(left / 86400))} d ${clock}` : clock;
 }

@@ -1,5 +1,14 @@
-// A colour a party: one that stands out from a light ground and bears white text, and one from a dark ground for black.
+// Parties: their names and colours, and sums of votes. Each party has two colours: one that stands out from a
+// light background and bears white text, and one that stands out from a dark background and bears black text.
 
+/** @import { Area, Party } from "../documents" */
+
+/** @typedef {[light: string, dark: string]} Colours */
+
+/** Norwegian parties.
+ *
+ * @type {{[code: string]: Colours}}
+ */
 const KNOWN = {
   A: ["#c4122f", "#ff6b7a"],
   AP: ["#c4122f", "#ff6b7a"],
@@ -14,6 +23,7 @@ const KNOWN = {
   R: ["#84101a", "#ff9d94"],
   INP: ["#7d4512", "#e6a263"],
 };
+/** @type {Colours[]} */
 const OTHERS = [
   ["#1f5fa8", "#6fb1ff"],
   ["#b3261e", "#ff897d"],
@@ -28,48 +38,69 @@ const OTHERS = [
   ["#8e2f8e", "#eb95eb"],
   ["#555b63", "#b7bdc6"],
 ];
+/** @type {Colours} */
+const UNKNOWN = ["#6d727a", "#9aa1ab"];
 
 export class Parties {
+  /** @type {Map<string, string>} */
   #names = new Map();
+  /** @type {Map<string, Colours>} */
   #colours = new Map();
 
-  constructor(listed) {
-    const local =
-      listed.some((party) => party.code === "A" || party.code === "AP") &&
-      listed.some((party) => party.code === "H");
+  /** @param {Party[]} parties */
+  constructor(parties) {
+    const codes = new Set(parties.map(({ code }) => code));
+    const norwegian = (codes.has("A") || codes.has("AP")) && codes.has("H");
     let next = 0;
-    for (const party of listed) {
-      this.#names.set(party.code, party.name);
-      this.#colours.set(party.code, (local && KNOWN[party.code]) || OTHERS[next++ % OTHERS.length]);
+    for (const { code, name } of parties) {
+      this.#names.set(code, name);
+      const known = norwegian ? KNOWN[code] : undefined;
+      this.#colours.set(code, known ?? OTHERS[next++ % OTHERS.length] ?? UNKNOWN);
     }
   }
 
+  /** @param {string} code */
   name(code) {
     return this.#names.get(code) ?? code;
   }
 
-  /** Give an element the colours of a party, for the sheet to choose from. */
+  /**
+   * Give an element the colours of a party, for the style sheet to choose from.
+   *
+   * @param {HTMLElement | SVGElement} element
+   * @param {string} code
+   */
   colour(element, code) {
     if (element.dataset.party === code) return;
     element.dataset.party = code;
-    const [light, dark] = this.#colours.get(code) ?? ["#6d727a", "#9aa1ab"];
+    const [light, dark] = this.#colours.get(code) ?? UNKNOWN;
     element.style.setProperty("--on-light", light);
     element.style.setProperty("--on-dark", dark);
   }
 }
 
-/** Votes of an area by party over all categories, and the other sums. */
+/** @typedef {[code: string, votes: number]} PartyVotes */
+/** @typedef {{ballots: number, blank: number, rejected: number, votes: number, ranked: PartyVotes[]}} Sums */
+
+/**
+ * Return the sums of an area over all categories, and the parties that have votes, the largest first.
+ *
+ * @param {Area} area
+ * @returns {Sums}
+ */
 export function sums(area) {
-  const found = { ballots: 0, blank: 0, rejected: 0, votes: 0, byParty: new Map() };
+  const found = { ballots: 0, blank: 0, rejected: 0, votes: 0 };
+  /** @type {Map<string, number>} */
+  const byParty = new Map();
   for (const counts of Object.values(area.counts)) {
     found.ballots += counts.ballots;
     found.blank += counts.blank;
     found.rejected += counts.rejected;
     for (const [party, votes] of Object.entries(counts.votes)) {
-      found.byParty.set(party, (found.byParty.get(party) ?? 0) + votes);
+      byParty.set(party, (byParty.get(party) ?? 0) + votes);
       found.votes += votes;
     }
   }
-  found.ranked = [...found.byParty].filter(([, votes]) => votes > 0).sort((a, b) => b[1] - a[1]);
-  return found;
+  const ranked = [...byParty].filter(([, votes]) => votes > 0).sort((a, b) => b[1] - a[1]);
+  return { ...found, ranked };
 }

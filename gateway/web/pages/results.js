@@ -1,55 +1,71 @@
-// The results page. What the feed changes is drawn once a frame, and only that.
+// The results page. What the feed changes is drawn once per frame, and only that.
 
 import { AreaPage } from "./area.js";
-import { areaColumns } from "./columns.js";
-import { explained } from "./corrections.js";
-import { byId, h, show, text } from "./dom.js";
+import { areaColumns, areaRow } from "./columns.js";
+import { describeChange } from "./corrections.js";
+import { byId, h, setText, show } from "./dom.js";
 import { Clock, Feed } from "./feed.js";
-import { countdown, current, date, moment, number, share, t } from "./format.js";
-import { Record } from "./history.js";
-import { Parties, sums } from "./parties.js";
-import { Places } from "./places.js";
-import { readShapes } from "./shapes.js";
-import { address, ask, election, rehearsal, say, translate } from "./shell.js";
+import { countdown, currentLanguage, date, moment, share, t } from "./format.js";
+import { Parties } from "./parties.js";
+import { PublicRecord } from "./record.js";
+import { areaLink, Registry } from "./registry.js";
+import { fetchShapes } from "./shapes.js";
+import {
+  announce,
+  electionPath,
+  fetchElections,
+  showRehearsal,
+  translate,
+  waitForElection,
+} from "./shell.js";
 import { drawStatus } from "./status.js";
 import { Summary } from "./summary.js";
 import { LiveTable } from "./table.js";
 import { Tiles } from "./tiles.js";
 
-const CORRECTIONS = 6;
-const ORDER_MS = 1500;
-const ROWS = 40;
-const SAY_MS = 60_000;
+/** @import { Area, Block, ElectionAndRegistry, Polygon } from "../documents" */
+/** @import { AreaRow } from "./columns.js" */
+/** @import { County } from "./tiles.js" */
 
-class Results {
-  #dirty = new Set();
+const CORRECTIONS_MAX = 6;
+const SORT_INTERVAL_MS = 1500;
+const ROWS = 40;
+const ANNOUNCE_INTERVAL_MS = 60_000;
+const REFRESH_ELECTION_S = 30;
+
+class ResultsPage {
+  /** Areas to draw with the next frame.
+   *
+   * @type {Set<string>}
+   */
+  #changed = new Set();
   #frame = 0;
   #built = false;
-  #orderAt = 0;
-  #saidAt = 0;
-  #orderLater = 0;
-  #renewing = false;
-  #everyRow = false;
+  #sortedAt = 0;
+  #sortTimer = 0;
+  #announcedAt = 0;
+  #refreshing = false;
+  #allRows = false;
 
-  constructor(found) {
-    this.election = found;
-    const { registry } = found;
-    this.parties = new Parties(registry.parties);
-    this.clock = new Clock();
-    this.record = new Record(found.id);
-    this.places = new Places(registry, (id) => this.feed.copy.get(id));
+  /** @param {ElectionAndRegistry} election */
+  constructor(election) {
+    this.election = election;
+    this.registry = new Registry(election.registry);
+    this.parties = new Parties(election.registry.parties);
+    this.record = new PublicRecord(election.id);
     this.country = new Summary(byId("country"), this.parties);
-    this.table = new LiveTable(byId("areas"), areaColumns(this.parties));
-    this.tiles = new Tiles(byId("tiles"), byId("tile-told"), byId("legend"), this.parties, this.places.link);
+    /** @type {LiveTable<AreaRow>} */
+    this.table = new LiveTable(byId("areas", HTMLTableElement), areaColumns(this.parties));
+    this.tiles = new Tiles(byId("tiles"), byId("tile-description"), byId("legend"), this.parties);
     this.area = new AreaPage({
-      election: found.id,
-      places: this.places,
+      election: election.id,
+      registry: this.registry,
       parties: this.parties,
       record: () => this.record,
-      sequence: () => this.feed.sequence,
+      feed: () => this.feed,
     });
-    this.feed = new Feed(address(found.id, "/feed"), this.clock, {
-      onBlock: (areas, block) => this.#applied(areas, block),
+    this.feed = new Feed(electionPath(election.id, "/feed"), new Clock(), {
+      onBlock: (changed, block) => this.#apply(changed, block),
       onState: () => this.#stateChanged(),
     });
     this.#listen();
@@ -58,256 +74,262 @@ class Results {
 
   #listen() {
     addEventListener("hashchange", () => this.route(true));
-    for (const each of document.querySelectorAll("[name=by]")) {
-      each.addEventListener("change", () => {
-        this.tiles.by = each.value;
-        this.#all();
+    for (const colourBy of /** @type {const} */ (["leader", "counted"])) {
+      byId(`by-${colourBy}`).addEventListener("change", () => {
+        this.tiles.colourBy = colourBy;
+        this.#drawAllSoon();
       });
     }
-    byId("search").addEventListener("input", () => this.#order(true));
-    byId("levels").addEventListener("change", () => this.#order(true));
+    byId("search").addEventListener("input", () => this.#sort(true));
+    byId("levels").addEventListener("change", () => this.#sort(true));
     byId("areas-all").addEventListener("click", () => {
-      this.#everyRow = true;
-      this.#order(true);
+      this.#allRows = true;
+      this.#sort(true);
     });
-    document.addEventListener("visibilitychange", () => document.hidden || this.#soon());
+    document.addEventListener("visibilitychange", () => document.hidden || this.#drawSoon());
   }
 
-  #applied(areas, block) {
+  /**
+   * @param {Area[]} changed
+   * @param {Block} block
+   */
+  #apply(changed, block) {
     if (block.snapshot) {
-      this.record = new Record(this.election.id);
+      this.record = new PublicRecord(this.election.id);
       this.#built = false;
     }
     if (!this.election.released_at && block.sequence > 0) {
       this.election.released_at = block.published_at;
-      say(t("openSaid"));
+      announce(t("announceReleased"));
     }
-    for (const area of areas) this.#dirty.add(area.area);
-    this.area.changed(areas, block.sequence);
-    this.#soon();
+    for (const { area } of changed) this.#changed.add(area);
+    this.area.update(changed, block.sequence);
+    this.#drawSoon();
   }
 
   #stateChanged() {
     drawStatus(this.feed);
-    if (this.feed.state === "live") this.#renew();
+    if (this.feed.state === "live") this.#refreshElection();
   }
 
-  /** How the election stands: its embargo may be moved, and may end with nothing to show. */
-  async #renew() {
-    if (this.#renewing) return;
-    this.#renewing = true;
-    const { document } = await ask("/v1/elections");
-    this.#renewing = false;
-    const found = document?.elections.find((each) => each.id === this.election.id);
-    if (found) Object.assign(this.election, found);
+  /** Fetch the election again: its embargo may be moved, and may end with nothing to show. */
+  async #refreshElection() {
+    if (this.#refreshing) return;
+    this.#refreshing = true;
+    const elections = await fetchElections();
+    this.#refreshing = false;
+    Object.assign(
+      this.election,
+      elections?.find(({ id }) => id === this.election.id),
+    );
     this.#drawEmbargo();
   }
 
-  #soon() {
+  #drawSoon() {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
-      this.draw();
+      this.#draw();
     });
   }
 
-  #all() {
-    for (const id of this.feed.copy.keys()) this.#dirty.add(id);
-    this.#soon();
+  #drawAllSoon() {
+    for (const id of this.feed.areas.keys()) this.#changed.add(id);
+    this.#drawSoon();
   }
 
-  /** Draw what changed. */
-  draw() {
-    const { copy } = this.feed;
-    const country = copy.get(this.places.root);
+  /** Draw what has changed. */
+  #draw() {
+    const { areas } = this.feed;
+    const country = areas.get(this.registry.root);
     if (!country) return;
     if (!this.#built) this.#build();
-    const changed = [...this.#dirty];
-    this.#dirty.clear();
+    const changed = [...this.#changed];
+    this.#changed.clear();
     for (const id of changed) {
-      const area = copy.get(id);
-      if (!area || id === this.places.root) continue;
-      this.table.set(id, { area, sums: sums(area), place: this.#under(area), href: this.places.link(id) });
+      const area = areas.get(id);
+      if (!area || area === country) continue;
+      this.table.set(id, areaRow(area, this.#noteOf(area)));
       this.tiles.draw(area);
     }
     if (changed.length) {
       this.country.draw(country);
       this.tiles.drawLegend();
-      this.#corrections();
-      this.#order(false);
+      this.#drawCorrections(country);
+      this.#sort(false);
     }
     drawStatus(this.feed);
-    if (performance.now() - this.#saidAt > SAY_MS && country.units.reported) {
-      this.#saidAt = performance.now();
-      say(t("countedSaid")(share(country.units.reported, country.units.total)));
+    const { reported, total } = country.units;
+    if (performance.now() - this.#announcedAt > ANNOUNCE_INTERVAL_MS && reported) {
+      this.#announcedAt = performance.now();
+      announce(t("announceCounted")(share(reported, total)));
     }
   }
 
-  #under(area) {
-    return area.parent === this.places.root
-      ? (t("areaLevel")[area.level] ?? area.level)
-      : this.places.name(area.parent);
+  /**
+   * Return what the table says below the name of an area: the area above it, or its level.
+   *
+   * @param {Area} area
+   */
+  #noteOf({ parent, level }) {
+    if (parent === null || parent === this.registry.root) return t("areaLevel")[level] ?? level;
+    return this.registry.name(parent);
   }
 
-  /** Make rows and tiles for the areas of a new copy. */
+  /** Make rows and tiles for the areas of a new snapshot. */
   #build() {
     this.#built = true;
-    const { copy } = this.feed;
-    this.table.keep(new Set(copy.keys()));
+    const { areas } = this.feed;
+    this.table.keep(areas);
+    /** @type {Map<string, County>} */
     const counties = new Map();
-    for (const area of copy.values()) {
-      if (!this.places.children(area.area).some(this.places.isUnit) || area.area === this.places.root)
-        continue;
-      const above = copy.get(area.parent) ?? area;
-      if (!counties.has(above.area)) counties.set(above.area, { area: above, municipalities: [] });
-      counties.get(above.area).municipalities.push(area);
+    for (const area of areas.values()) {
+      if (!this.registry.hasUnits(area.area) || area.area === this.registry.root) continue;
+      const above = areas.get(area.parent ?? "") ?? area;
+      const county = counties.get(above.area) ?? { area: above, municipalities: [] };
+      county.municipalities.push(area);
+      counties.set(above.area, county);
     }
     this.tiles.build([...counties.values()]);
-    this.tiles.hint();
-    for (const id of copy.keys()) this.#dirty.add(id);
-    this.#levels();
+    this.tiles.drawHint();
+    for (const id of areas.keys()) this.#changed.add(id);
+    this.#drawLevels();
     show(byId("overview"), this.area.id === null);
   }
 
-  #levels() {
-    const select = byId("levels");
+  #drawLevels() {
+    const select = byId("levels", HTMLSelectElement);
     const chosen = select.value;
-    const levels = [
-      ...new Set(
-        [...this.feed.copy.values()].filter((area) => area.parent !== null).map((area) => area.level),
-      ),
-    ];
+    const below = [...this.feed.areas.values()].filter(({ parent }) => parent !== null);
+    const levels = [...new Set(below.map(({ level }) => level))];
     select.replaceChildren(
       h("option", { value: "" }, t("levelAll")),
-      ...levels.map((level) => h("option", { value: level }, t("levelNames")[level] ?? level)),
+      ...levels.map((level) => h("option", { value: level }, t("levels")[level] ?? level)),
     );
     select.value = levels.includes(chosen) ? chosen : "";
   }
 
-  /** Filter and sort; while counts come in, now and then. */
-  #order(asked) {
+  /**
+   * Filter and sort the table; while counts come in, only now and then.
+   *
+   * @param {boolean} asked whether the reader asked for it
+   */
+  #sort(asked) {
     const now = performance.now();
-    if (!asked && now - this.#orderAt < ORDER_MS) {
-      this.#orderLater ||= setTimeout(() => {
-        this.#orderLater = 0;
-        this.#order(false);
-      }, ORDER_MS);
+    if (!asked && now - this.#sortedAt < SORT_INTERVAL_MS) {
+      this.#sortTimer ||= setTimeout(() => {
+        this.#sortTimer = 0;
+        this.#sort(false);
+      }, SORT_INTERVAL_MS);
       return;
     }
-    this.#orderAt = now;
-    const words = byId("search").value.trim().toLocaleLowerCase();
-    const level = byId("levels").value;
-    this.table.filter = ({ area, place }) =>
+    this.#sortedAt = now;
+    const words = byId("search", HTMLInputElement).value.trim().toLocaleLowerCase();
+    const level = byId("levels", HTMLSelectElement).value;
+    this.table.filter = ({ area, note }) =>
       (!level || area.level === level) &&
-      (!words || `${area.name} ${area.area} ${place}`.toLocaleLowerCase().includes(words));
-    this.table.limit = this.#everyRow ? Infinity : ROWS;
-    const shown = this.table.order(asked);
-    show(byId("areas-all"), !this.#everyRow && shown > ROWS);
-    text(byId("areas-all"), t("showAll")(number(shown)));
-    text(byId("matches"), words || level ? t("matches")(number(shown), number(this.feed.copy.size - 1)) : "");
-    show(byId("matches"), Boolean(words || level));
+      (!words || `${area.name} ${area.area} ${note}`.toLocaleLowerCase().includes(words));
+    this.table.limit = this.#allRows ? Infinity : ROWS;
+    const found = this.table.arrange(asked);
+    const filtered = Boolean(words || level);
+    show(byId("areas-all"), !this.#allRows && found > ROWS);
+    setText(byId("areas-all"), t("showAll")(found));
+    show(byId("matches"), filtered);
+    setText(byId("matches"), filtered ? t("matches")(found, this.feed.areas.size - 1) : "");
   }
 
-  #corrections() {
-    const country = this.feed.copy.get(this.places.root);
-    const found = [...this.feed.copy.values()].filter(
-      (area) => area.last_correction && this.places.children(area.area).some(this.places.isUnit),
-    );
-    found.sort((a, b) => b.last_correction.sequence - a.last_correction.sequence);
-    show(byId("corrections"), country.corrections > 0);
+  /** @param {Area} country */
+  #drawCorrections(country) {
+    show(byId("corrections"), Boolean(country.corrections));
     const list = byId("corrections-list");
-    const key = `${current()} ${country.last_correction?.sequence ?? 0}`;
-    if (list.dataset.key === key) return; // someone may stand on a link in it
+    const key = `${currentLanguage()} ${country.last_correction?.sequence ?? 0}`;
+    if (list.dataset.key === key) return; // the focus may be on a link in the list
     list.dataset.key = key;
-    text(byId("corrections-title"), t("correctionsTitle")(number(country.corrections)));
+    setText(byId("corrections-title"), t("correctionsTitle")(country.corrections ?? 0));
+    const found = [...this.feed.areas.values()].flatMap(({ area, name, last_correction: last }) =>
+      last && this.registry.hasUnits(area) ? [{ area, name, last }] : [],
+    );
+    found.sort((a, b) => b.last.sequence - a.last.sequence);
     list.replaceChildren(
-      ...found
-        .slice(0, CORRECTIONS)
-        .map(({ area, name, last_correction: last }) =>
-          h(
-            "li",
-            null,
-            h(
-              "strong",
-              null,
-              h("a", { href: this.places.link(area) }, name),
-              ` · ${this.places.name(last.unit)}`,
-            ),
-            ` – ${explained(last.ballots, last.reason)}`,
-          ),
-        ),
+      ...found.slice(0, CORRECTIONS_MAX).map(({ area, name, last }) => {
+        const link = h("a", { href: areaLink(area) }, name);
+        const place = h("strong", null, link, ` · ${this.registry.name(last.unit)}`);
+        return h("li", null, place, ` – ${describeChange(last.ballots, last.reason)}`);
+      }),
     );
   }
 
-  /** What changes with the clock alone. */
+  /** Draw what changes with the clock alone. */
   tick() {
     drawStatus(this.feed);
-    const left = this.#drawEmbargo();
-    if (left !== null && (left <= 0 || Math.round(left / 1000) % 30 === 0)) this.#renew();
+    const left_ms = this.#drawEmbargo();
+    if (left_ms === null) return;
+    if (left_ms <= 0 || Math.round(left_ms / 1000) % REFRESH_ELECTION_S === 0) this.#refreshElection();
   }
 
-  /** Count down to the release; returns the milliseconds left, null once it is over. */
+  /** Count down to the release; return the milliseconds left, or null after the release. */
   #drawEmbargo() {
     const { released_at, publish_from } = this.election;
     show(byId("embargo"), !released_at);
     if (released_at) return null;
-    const left = Date.parse(publish_from) - this.clock.now();
-    text(byId("countdown"), left > 0 ? countdown(left) : t("embargoNow"));
-    text(byId("embargo-until"), left > 0 ? t("embargoUntil")(moment(publish_from)) : "");
-    return left;
+    const left_ms = Date.parse(publish_from) - this.feed.clock.now();
+    setText(byId("countdown"), left_ms > 0 ? countdown(left_ms) : t("embargoNow"));
+    setText(byId("embargo-until"), left_ms > 0 ? t("embargoUntil")(moment(publish_from)) : "");
+    return left_ms;
   }
 
-  /** Show the area that the address names, or all. */
-  route(moved) {
+  /**
+   * Show the area that the address names, or all.
+   *
+   * @param {boolean} navigated whether the reader followed a link to it
+   */
+  route(navigated) {
     const match = /^#\/area\/(.+)$/.exec(location.hash);
-    const id = match ? decodeURIComponent(match[1]) : null;
-    this.area.open(id === this.places.root ? null : id);
+    const id = match?.[1] ? decodeURIComponent(match[1]) : null;
+    this.area.open(id === this.registry.root ? null : id);
     show(byId("overview"), this.area.id === null && this.#built);
     show(byId("area"), this.area.id !== null);
-    this.#title();
-    if (moved) {
+    this.#drawTitle();
+    if (navigated) {
       scrollTo(0, 0);
-      if (this.area.id !== null) byId("area-title").focus();
-      else byId("main").focus();
+      byId(this.area.id === null ? "main" : "area-title").focus();
     }
   }
 
-  #title() {
-    const name = this.election.name;
-    document.title = this.area.id === null ? name : `${this.places.name(this.area.id)} · ${name}`;
+  #drawTitle() {
+    const { name } = this.election;
+    const { id } = this.area;
+    document.title = id === null ? name : `${this.registry.name(id)} · ${name}`;
   }
 
-  /** Draw a map from here on. */
-  map(shapes) {
+  /** @param {Map<string, Polygon[]>} shapes of municipalities, for a map */
+  showMap(shapes) {
     this.tiles.shapes = shapes;
     this.#built = false;
-    this.#soon();
+    this.#drawSoon();
   }
 
-  /** Everything, in the language of now. */
+  /** Draw everything again, after a change of the language. */
   redraw() {
-    rehearsal(this.election.rehearsal);
-    text(byId("title"), this.election.name);
-    text(
-      byId("subtitle"),
-      [this.places.name(this.places.root), this.election.date && date(this.election.date)]
-        .filter(Boolean)
-        .join(" · "),
-    );
-    this.table.titles();
-    this.tiles.hint();
-    this.#levels();
-    this.#all();
+    const { name, rehearsal, date: day } = this.election;
+    showRehearsal(rehearsal);
+    setText(byId("title"), name);
+    const subtitle = [this.registry.name(this.registry.root), day ? date(day) : ""];
+    setText(byId("subtitle"), subtitle.filter(Boolean).join(" · "));
+    this.table.drawTitles();
+    this.tiles.drawHint();
+    this.#drawLevels();
+    this.#drawAllSoon();
     this.area.redraw();
-    this.#title();
+    this.#drawTitle();
     this.tick();
   }
 }
 
+/** @type {ResultsPage | null} */
 let page = null;
 translate(() => page?.redraw());
-const found = await election();
-page = new Results(found);
+page = new ResultsPage(await waitForElection());
 page.route(false);
 page.redraw();
-const shapes = await readShapes(page.places.has);
-if (shapes.size) page.map(shapes);
+const shapes = await fetchShapes(page.registry.has);
+if (shapes.size) page.showMap(shapes);

@@ -1,17 +1,30 @@
-// A map's shapes: read, laid flat, and as paths. Degrees are projected so that angles are kept (Lambert's conformal cone,
-// on a sphere); anything else is taken as it is, with north up. Source: Snyder, Map Projections, section 15.
+// The shapes of a map: read, projected and turned into paths. Degrees are projected so that angles are kept
+// (Lambert's conformal conic projection of a sphere); other coordinates are taken as they are, with north up.
+// Source: Snyder, Map Projections, section 15.
+
+/** @import { MapDocument, Polygon, Position, Ring } from "../documents" */
+
+/** @typedef {{left: number, right: number, top: number, bottom: number}} Box */
+/** @typedef {{path: string, x: number, y: number, width: number}} Shape its path, the place of its label, its width */
 
 const WIDTH = 1000;
-const TALLEST = 1.6;
+const HEIGHT_MAX = 1600;
 
-/** The shapes of this door's map by area; areas that `has` knows, none where there is no map. */
-export async function readShapes(has) {
+/**
+ * Return the polygons of this door's map by area; none where there is no map.
+ *
+ * @param {(id: string) => boolean} isArea whether an identifier is that of an area
+ * @returns {Promise<Map<string, Polygon[]>>}
+ */
+export async function fetchShapes(isArea) {
+  /** @type {Map<string, Polygon[]>} */
   const shapes = new Map();
   const response = await fetch("/map.geojson");
   if (!response.ok) return shapes;
+  /** @type {MapDocument} */
   const { features } = await response.json();
   for (const { properties, geometry } of features) {
-    const id = properties.ids.find(has);
+    const id = properties.ids.find(isArea);
     if (id === undefined) continue;
     const polygons = geometry.type === "Polygon" ? [geometry.coordinates] : geometry.coordinates;
     shapes.set(id, [...(shapes.get(id) ?? []), ...polygons]);
@@ -19,97 +32,114 @@ export async function readShapes(has) {
   return shapes;
 }
 
-/** Lay shapes (lists of polygons) out in one picture: its size, and of each a path, a place for a label and its width. */
+/**
+ * Lay shapes out in one picture.
+ *
+ * @param {Polygon[][]} shapes
+ * @returns {{width: number, height: number, shapes: Shape[]}}
+ */
 export function layOut(shapes) {
-  const positions = function* () {
-    for (const polygons of shapes) for (const rings of polygons) yield* rings[0];
-  };
-  const flat = projection(box(positions()));
-  const around = box(map(positions(), flat));
-  const scale = Math.min(
-    WIDTH / (around.right - around.left || 1),
-    (WIDTH * TALLEST) / (around.bottom - around.top || 1),
-  );
-  const onto = (position) => {
-    const [x, y] = flat(position);
-    return [(x - around.left) * scale, (y - around.top) * scale];
+  const outlines = shapes.flatMap((polygons) => polygons.map(([outline]) => outline ?? []));
+  const project = projection(boxOf(outlines));
+  const box = boxOf(outlines.map((outline) => outline.map(project)));
+  const scale = Math.min(WIDTH / (box.right - box.left || 1), HEIGHT_MAX / (box.bottom - box.top || 1));
+  /** @type {(position: Position) => Position} */
+  const toPicture = (position) => {
+    const [x, y] = project(position);
+    return [(x - box.left) * scale, (y - box.top) * scale];
   };
   return {
-    width: round((around.right - around.left) * scale),
-    height: round((around.bottom - around.top) * scale),
-    places: shapes.map((polygons) => place(polygons.map((rings) => rings.map((ring) => ring.map(onto))))),
+    width: round((box.right - box.left) * scale),
+    height: round((box.bottom - box.top) * scale),
+    shapes: shapes.map((polygons) =>
+      shapeOf(polygons.map((rings) => rings.map((ring) => ring.map(toPicture)))),
+    ),
   };
 }
 
+/**
+ * @param {Box} box of all positions
+ * @returns {(position: Position) => Position}
+ */
 function projection({ left, right, top, bottom }) {
   if (left < -180 || right > 180 || top < -90 || bottom > 90) return ([x, y]) => [x, -y];
-  const radians = (degrees) => (degrees * Math.PI) / 180;
+  const radians = (/** @type {number} */ degrees) => (degrees * Math.PI) / 180;
   const middle = (left + right) / 2;
-  const steep = (latitude) => Math.tan(Math.PI / 4 + radians(Math.max(-89, Math.min(89, latitude))) / 2);
+  const steepness = (/** @type {number} */ latitude) =>
+    Math.tan(Math.PI / 4 + radians(Math.max(-89, Math.min(89, latitude))) / 2);
   const [south, north] = [top + (bottom - top) / 6, bottom - (bottom - top) / 6];
-  const ratio = Math.log(steep(north) / steep(south));
+  const ratio = Math.log(steepness(north) / steepness(south));
   const cone =
     Math.abs(ratio) < 1e-9
       ? Math.sin(radians(south))
       : Math.log(Math.cos(radians(south)) / Math.cos(radians(north))) / ratio;
   if (Math.abs(cone) < 0.01) return ([x, y]) => [radians(x - middle), -radians(y)];
-  const size = (Math.cos(radians(south)) * steep(south) ** cone) / cone;
+  const size = (Math.cos(radians(south)) * steepness(south) ** cone) / cone;
   return ([x, y]) => {
-    const distance = size / steep(y) ** cone;
+    const distance = size / steepness(y) ** cone;
     const angle = cone * radians(x - middle);
     return [distance * Math.sin(angle), distance * Math.cos(angle)];
   };
 }
 
-function box(positions) {
-  const found = { left: Infinity, right: -Infinity, top: Infinity, bottom: -Infinity };
-  for (const [x, y] of positions) {
-    found.left = Math.min(found.left, x);
-    found.right = Math.max(found.right, x);
-    found.top = Math.min(found.top, y);
-    found.bottom = Math.max(found.bottom, y);
+/**
+ * Return the smallest box around rings.
+ *
+ * @param {Ring[]} rings
+ * @returns {Box}
+ */
+function boxOf(rings) {
+  const box = { left: Infinity, right: -Infinity, top: Infinity, bottom: -Infinity };
+  for (const ring of rings) {
+    for (const [x, y] of ring) {
+      box.left = Math.min(box.left, x);
+      box.right = Math.max(box.right, x);
+      box.top = Math.min(box.top, y);
+      box.bottom = Math.max(box.bottom, y);
+    }
   }
-  return found;
+  return box;
 }
 
-function* map(values, change) {
-  for (const each of values) yield change(each);
-}
-
-/** The path of polygons, and the middle and width of the largest of them. */
-function place(polygons) {
-  let largest = { size: -1 };
-  for (const [ring] of polygons) {
-    const found = middle(ring);
+/**
+ * Return the path of polygons; the label is in the middle of the largest of them.
+ *
+ * @param {Polygon[]} polygons
+ * @returns {Shape}
+ */
+function shapeOf(polygons) {
+  let largest = { size: -1, x: 0, y: 0, width: 0 };
+  for (const [outline] of polygons) {
+    const found = middleOf(outline ?? []);
     if (found.size > largest.size) largest = found;
   }
-  const path = polygons
-    .flat()
-    .map(
-      (ring) =>
-        `M${ring
-          .slice(0, -1)
-          .map(([x, y]) => `${round(x)} ${round(y)}`)
-          .join("L")}Z`,
-    )
-    .join("");
-  return { path, x: round(largest.x), y: round(largest.y), room: largest.room };
+  const path = polygons.flat().map((ring) => {
+    const points = ring.slice(0, -1).map(([x, y]) => `${round(x)} ${round(y)}`);
+    return `M${points.join("L")}Z`;
+  });
+  return { path: path.join(""), x: round(largest.x), y: round(largest.y), width: largest.width };
 }
 
-/** The centre of gravity of a ring, its size, and the width of its box. */
-function middle(ring) {
+/**
+ * Return the centre of gravity of a ring, its size, and the width of its box.
+ *
+ * @param {Ring} ring
+ */
+function middleOf(ring) {
   let [size, x, y] = [0, 0, 0];
-  for (let at = 0; at + 1 < ring.length; at++) {
-    const [[x0, y0], [x1, y1]] = [ring[at], ring[at + 1]];
-    const cross = x0 * y1 - x1 * y0;
+  let previous = ring[0] ?? [0, 0];
+  for (const position of ring.slice(1)) {
+    const cross = previous[0] * position[1] - position[0] * previous[1];
     size += cross;
-    x += (x0 + x1) * cross;
-    y += (y0 + y1) * cross;
+    x += (previous[0] + position[0]) * cross;
+    y += (previous[1] + position[1]) * cross;
+    previous = position;
   }
-  const { left, right, top, bottom } = box(ring);
-  const room = right - left;
-  if (!size) return { size: 0, x: (left + right) / 2, y: (top + bottom) / 2, room };
-  return { size: Math.abs(size), x: x / (3 * size), y: y / (3 * size), room };
+  const { left, right, top, bottom } = boxOf([ring]);
+  const width = right - left;
+  if (!size) return { size: 0, x: (left + right) / 2, y: (top + bottom) / 2, width };
+  return { size: Math.abs(size), x: x / (3 * size), y: y / (3 * size), width };
 }
 
+/** @param {number} value */
 const round = (value) => Math.round(value * 10) / 10;

@@ -1,123 +1,182 @@
-// What all pages have: the language, which election is shown, links that keep it, and a word where there is trouble.
+// What all pages have in common: the language, the choice of an election, links that keep it, and messages.
 
-import { byId, h, show, text } from "./dom.js";
-import { compare, current, onLanguage, switchLanguage, t, useTimeZone } from "./format.js";
+import { byId, h, setText, show } from "./dom.js";
+import {
+  compare,
+  currentLanguage,
+  onLanguageChange,
+  plainText,
+  switchLanguage,
+  t,
+  useTimeZone,
+} from "./format.js";
 
-const AGAIN_MS = 3000;
+/** @import { Election, ElectionAndRegistry } from "../documents" */
+
+const RETRY_MS = 3000;
 const query = new URLSearchParams(location.search);
 
-/** Put texts into what is marked for them, and again when the language changes. */
+/**
+ * Fill in the texts of the page, now and whenever the language changes.
+ *
+ * @param {() => void} redraw called after each time
+ */
 export function translate(redraw) {
-  const put = () => {
-    document.documentElement.lang = current();
-    for (const each of document.querySelectorAll("[data-t]")) text(each, t(each.dataset.t) ?? "");
-    for (const each of document.querySelectorAll("[data-label]"))
-      each.setAttribute("aria-label", t(each.dataset.label));
-    for (const each of document.querySelectorAll("[data-placeholder]"))
-      each.placeholder = t(each.dataset.placeholder);
+  const fillIn = () => {
+    document.documentElement.lang = currentLanguage();
+    for (const element of marked("data-t")) setText(element, plainText(element.dataset.t));
+    for (const element of marked("data-label")) {
+      element.setAttribute("aria-label", plainText(element.dataset.label));
+    }
+    for (const element of marked("data-placeholder")) {
+      element.setAttribute("placeholder", plainText(element.dataset.placeholder));
+    }
     const button = byId("language");
-    text(button, t("otherLanguage"));
-    button.lang = current() === "nb" ? "en" : "nb";
+    setText(button, t("otherLanguage"));
+    button.lang = currentLanguage() === "nb" ? "en" : "nb";
     redraw();
   };
   byId("language").addEventListener("click", switchLanguage);
-  document.querySelector(".skip").addEventListener("click", (event) => {
-    event.preventDefault(); // the address holds which area is shown
+  byId("skip").addEventListener("click", (event) => {
+    event.preventDefault(); // the fragment of the address says which area is shown
     byId("main").focus();
   });
-  onLanguage(put);
-  put();
-  keepQuery();
+  onLanguageChange(fillIn);
+  fillIn();
+  for (const link of marked("data-keep"))
+    if (link instanceof HTMLAnchorElement) link.search = location.search;
 }
 
-function keepQuery() {
-  for (const link of document.querySelectorAll("a[data-keep]")) link.search = location.search;
-}
+/**
+ * @param {string} attribute
+ * @returns {NodeListOf<HTMLElement>}
+ */
+const marked = (attribute) => document.querySelectorAll(`[${attribute}]`);
 
-/** Ask for JSON; null where there is no answer or no good one. */
-export async function ask(path) {
+/**
+ * Fetch a JSON document; null without a response or with another status than 2xx.
+ *
+ * @param {string} path
+ * @returns {Promise<any>}
+ */
+export async function fetchJson(path) {
   try {
     const response = await fetch(path, { headers: { Accept: "application/json" } });
-    return { status: response.status, document: response.ok ? await response.json() : null };
+    return response.ok ? await response.json() : null;
   } catch {
-    return { status: 0, document: null };
+    return null;
   }
 }
 
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+/** @returns {Promise<Election[] | null>} all elections of this door; null without an answer */
+export const fetchElections = async () => (await fetchJson("/v1/elections"))?.elections ?? null;
 
-export function trouble(message) {
-  const element = byId("trouble");
-  show(element, message !== null);
-  text(element, message ?? "");
-}
+/**
+ * Return the path of an election, or of something below it.
+ *
+ * @param {string} id
+ */
+export const electionPath = (id, rest = "") => `/v1/elections/${encodeURIComponent(id)}${rest}`;
 
-function newest(elections) {
-  const real = elections.filter((each) => !each.rehearsal);
-  const sorted = (real.length ? real : elections).toSorted(
-    (a, b) => compare(b.publish_from ?? "", a.publish_from ?? "") || compare(b.id, a.id),
-  );
-  return sorted[0];
-}
-
-/** Return the election that is to be shown with its registry, as soon as there is one. */
-export async function election() {
+/**
+ * Wait until the election to show exists, and return it with its registry.
+ *
+ * @returns {Promise<ElectionAndRegistry>}
+ */
+export async function waitForElection() {
   for (;;) {
-    const { document: found } = await ask("/v1/elections");
-    if (found) {
-      const wanted = query.get("election");
-      const chosen = wanted ? found.elections.find((each) => each.id === wanted) : newest(found.elections);
-      if (chosen) {
-        const { document: whole } = await ask(address(chosen.id));
-        if (whole) {
-          trouble(null);
-          offer(found.elections, chosen.id);
-          useTimeZone(whole.registry.election.timezone);
-          return whole;
-        }
-      } else {
-        trouble(wanted ? t("unknownElection")(wanted) : t("noElection"));
-        offer(found.elections, null);
-      }
-    } else {
-      trouble(t("noAnswer"));
-    }
-    await pause(AGAIN_MS);
+    const election = await findElection();
+    if (election) return election;
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
 }
 
-export const address = (id, rest = "") => `/v1/elections/${encodeURIComponent(id)}${rest}`;
+/** @returns {Promise<ElectionAndRegistry | null>} null after a message on the page that says why */
+async function findElection() {
+  const elections = await fetchElections();
+  if (!elections) {
+    showProblem(t("noAnswer"));
+    return null;
+  }
+  const wanted = query.get("election");
+  const chosen = wanted ? elections.find(({ id }) => id === wanted) : newest(elections);
+  if (!chosen) {
+    showProblem(wanted ? t("unknownElection")(wanted) : t("noElection"));
+    offerElections(elections, null);
+    return null;
+  }
+  /** @type {ElectionAndRegistry | null} */
+  const whole = await fetchJson(electionPath(chosen.id));
+  if (whole) {
+    showProblem(null);
+    offerElections(elections, chosen.id);
+    useTimeZone(whole.registry.election.timezone);
+  }
+  return whole;
+}
 
-function offer(elections, chosen) {
-  const select = byId("elections");
+/** @param {Election[]} elections */
+function newest(elections) {
+  const real = elections.filter(({ rehearsal }) => !rehearsal);
+  return (real.length ? real : elections).toSorted(
+    (a, b) => compare(b.publish_from ?? "", a.publish_from ?? "") || compare(b.id, a.id),
+  )[0];
+}
+
+/**
+ * Offer a choice of elections where there is one.
+ *
+ * @param {Election[]} elections
+ * @param {string | null} chosen
+ */
+function offerElections(elections, chosen) {
+  const select = byId("elections", HTMLSelectElement);
   select.replaceChildren(
     ...(chosen === null ? [h("option", { value: "" }, "–")] : []),
-    ...elections.map((each) => h("option", { value: each.id }, named(each, elections))),
+    ...elections.map((each) => h("option", { value: each.id }, uniqueName(each, elections))),
   );
   select.value = chosen ?? "";
-  show(select.parentElement, elections.length > (chosen === null ? 0 : 1));
+  show(byId("election-choice"), elections.length > (chosen === null ? 0 : 1));
   select.onchange = () => {
     query.set("election", select.value);
     location.assign(`${location.pathname}?${query}`);
   };
 }
 
-/** Say that it is a rehearsal, where it is one. */
-export function rehearsal(found) {
-  const element = byId("rehearsal");
-  show(element, found);
-  text(element, found ? t("rehearsal") : "");
+/**
+ * Return the name of an election, with its identifier if others have the same name.
+ *
+ * @param {Election} one
+ * @param {Election[]} all
+ */
+function uniqueName(one, all) {
+  const shared = all.some(({ id, name }) => name === one.name && id !== one.id);
+  return shared ? `${one.name} · ${one.id}` : one.name;
 }
 
-/** The name, with the identifier where several have it. */
-const named = (one, all) =>
-  all.some((each) => each.name === one.name && each.id !== one.id) ? `${one.name} · ${one.id}` : one.name;
+/** @param {string | null} message */
+function showProblem(message) {
+  const element = byId("problem");
+  show(element, message !== null);
+  setText(element, message ?? "");
+}
 
-let lastSaid = "";
+/** @param {boolean} rehearsal whether what the page shows is a rehearsal */
+export function showRehearsal(rehearsal) {
+  const element = byId("rehearsal");
+  show(element, rehearsal);
+  setText(element, rehearsal ? t("rehearsal") : "");
+}
 
-/** Tell those who listen instead of look; the same thing only once. */
-export function say(message) {
-  if (message === lastSaid) return;
-  lastSaid = message;
-  byId("said").textContent = message;
+let announced = "";
+
+/**
+ * Announce a message to screen readers, unless it is the same as the one before.
+ *
+ * @param {string} message
+ */
+export function announce(message) {
+  if (message === announced) return;
+  announced = message;
+  byId("announcement").textContent = message;
 }

@@ -1,46 +1,52 @@
-// The line that says whether what is shown is of now: connected or not, since when, and how fresh it is.
+// The line that says whether the page is connected, since when, and how current its figures are.
 
-import { byId, show, text } from "./dom.js";
+import { byId, setText, show } from "./dom.js";
 import { age, duration, t, time } from "./format.js";
-import { say } from "./shell.js";
+import { announce } from "./shell.js";
 
-const QUIET_MS = 13_000;
+/** @import { Feed } from "./feed.js" */
+
+const SILENCE_SHOWN_MS = 13_000; // the server sends a block at least every 10 s
 
 let wasLost = false;
 
-/** Redraw it; call it each second and whenever the state changes. */
+/**
+ * Draw the line. Call this each second and whenever the state changes.
+ *
+ * @param {Feed} feed
+ */
 export function drawStatus(feed) {
   const status = byId("status");
   const lost = feed.state === "lost";
   status.classList.toggle("live", feed.state === "live");
   status.classList.toggle("lost", lost);
-  const ago = age((Date.now() - feed.since) / 1000);
-  text(
-    byId("link"),
-    lost ? t("lost")(time(feed.since), ago) : t(feed.state === "live" ? "live" : "connecting"),
-  );
+  setText(byId("link"), connection(feed));
   if (lost !== wasLost) {
     wasLost = lost;
-    say(t(lost ? "lostSaid" : "backSaid"));
+    announce(t(lost ? "announceLost" : "announceRestored"));
   }
-  const { publishedAt } = feed;
-  text(
-    byId("fresh"),
-    publishedAt
-      ? t("published")(age((feed.clock.now() - Date.parse(publishedAt)) / 1000))
-      : feed.heardAt
-        ? t("nothingPublished")
-        : "",
-  );
-  const lag = byId("lag");
+  setText(byId("fresh"), freshness(feed));
+  const lag = document.getElementById("lag");
   if (!lag) return;
-  const silent = Date.now() - feed.heardAt;
-  const words =
-    silent > QUIET_MS && feed.heardAt
-      ? t("quietFor")(age(silent / 1000))
-      : feed.lagS !== null
-        ? t("lag")(duration(feed.lagS))
-        : "";
   show(lag, !lost);
-  text(lag, words);
+  setText(lag, lagOrSilence(feed));
+}
+
+/** @param {Feed} feed */
+function connection({ state, stateSince }) {
+  if (state === "lost") return t("lost")(time(stateSince), age((Date.now() - stateSince) / 1000));
+  return t(state === "live" ? "live" : "connecting");
+}
+
+/** @param {Feed} feed */
+function freshness({ publishedAt, receivedAt, clock }) {
+  if (publishedAt) return t("published")(age((clock.now() - Date.parse(publishedAt)) / 1000));
+  return receivedAt ? t("nothingPublished") : "";
+}
+
+/** @param {Feed} feed */
+function lagOrSilence({ receivedAt, lag_s }) {
+  const silence = Date.now() - receivedAt;
+  if (receivedAt && silence > SILENCE_SHOWN_MS) return t("silentFor")(age(silence / 1000));
+  return lag_s === null ? "" : t("lag")(duration(lag_s));
 }

@@ -1,166 +1,215 @@
 // An area at a glance: units, turnout, votes, and the share of each party.
 
-import { arrange, attribute, h, show, text } from "./dom.js";
+import { arrange, h, setAttribute, setText, show } from "./dom.js";
 import { number, share, t } from "./format.js";
 import { sums } from "./parties.js";
 
-const SHOWN = 9;
+/** @import { Area } from "../documents" */
+/** @import { Parties, PartyVotes, Sums } from "./parties.js" */
+/** @import { PlainTextKey } from "./table.js" */
+
+const PARTIES_MAX = 9; // others are shown as one row until the reader asks for all
+const BAR_MAX_PERCENT = 68;
 
 export class Summary {
   #parties;
-  #area = null;
-  #all = false;
+  /** @type {Area | undefined} */
+  #area;
+  #showAll = false;
+  /** @type {Map<string, ShareRow>} */
   #rows = new Map();
+  /** @type {Map<string, HTMLElement>} */
   #pieces = new Map();
 
+  /**
+   * @param {HTMLElement} container
+   * @param {Parties} parties
+   */
   constructor(container, parties) {
     this.#parties = parties;
-    this.figures = ["units", "turnout", "votes"].map((name) => new Figure(name));
+    this.units = new Figure("units");
+    this.turnout = new Figure("turnout");
+    this.votes = new Figure("votes");
     this.stack = h("div", { class: "stack", "aria-hidden": "true" });
-    this.title = h("h2");
+    this.title = h("h2", { class: "unseen" });
     this.none = h("p", { class: "quiet" });
     this.list = h("ol", { class: "shares" });
     this.more = h("button", { type: "button", class: "plain more-parties" });
     this.more.addEventListener("click", () => {
-      this.#all = !this.#all;
+      this.#showAll = !this.#showAll;
       this.draw(this.#area);
     });
+    const figures = [this.units, this.turnout, this.votes].map(({ element }) => element);
     container.replaceChildren(
-      h("dl", { class: "figures" }, ...this.figures.map((figure) => figure.element)),
+      h("dl", { class: "figures" }, ...figures),
       this.title,
       this.none,
       this.stack,
       this.list,
       this.more,
     );
-    this.title.className = "unseen";
   }
 
+  /** @param {Area | undefined} area undefined: draw nothing yet */
   draw(area) {
     this.#area = area;
     if (!area) return;
     const total = sums(area);
-    const [units, turnout, votes] = this.figures;
-    units.draw(
-      "unitsCounted",
-      number(area.units.reported),
-      t("ofUnits")(number(area.units.total), share(area.units.reported, area.units.total)),
-      area.units.reported / (area.units.total || 1),
-    );
-    const ballots = number(total.ballots);
-    const eligible = area.eligible > 0 && !("revision" in area); // ballots are counted where cast, voters where they live
-    turnout.draw(
-      eligible ? "turnout" : "colBallots",
-      eligible ? share(total.ballots, area.eligible) : ballots,
-      eligible ? t("ofEligible")(ballots, number(area.eligible)) : "",
-      eligible ? total.ballots / area.eligible : null,
-    );
-    votes.draw(
-      "votesCounted",
-      number(total.votes),
-      t("besides")(number(total.blank), number(total.rejected)),
-      null,
-    );
-    text(this.title, t("sharesTitle"));
-    text(this.none, t("noVotes"));
+    this.#drawFigures(area, total);
+    setText(this.title, t("sharesTitle"));
+    setText(this.none, t("noVotes"));
     show(this.none, total.votes === 0);
     show(this.stack, total.votes > 0);
     this.#drawShares(total);
   }
 
-  #drawShares(total) {
-    const fold = !this.#all && total.ranked.length > SHOWN + 1;
-    const shown = fold ? total.ranked.slice(0, SHOWN) : total.ranked;
-    const most = Math.max(...shown.map(([, votes]) => votes), 1);
-    const rows = shown.map(([party, votes]) =>
-      this.#row(party, this.#parties.name(party), party, votes, total.votes, most),
+  /**
+   * @param {Area} area
+   * @param {Sums} total
+   */
+  #drawFigures(area, total) {
+    const { reported, total: units } = area.units;
+    this.units.draw(
+      "unitsCounted",
+      number(reported),
+      t("ofUnits")(units, share(reported, units)),
+      reported / (units || 1),
     );
-    if (fold) {
-      const rest = total.ranked.slice(SHOWN);
-      const votes = rest.reduce((sum, [, each]) => sum + each, 0);
-      rows.push(
-        this.#row(
-          "",
-          t("othersName")(number(rest.length)),
-          t("others"),
-          votes,
-          total.votes,
-          Math.max(most, votes),
-        ),
-      );
+    const isUnit = "revision" in area; // ballots are counted where they were cast, but voters where they live
+    if (area.eligible && !isUnit) {
+      const turnout = total.ballots / area.eligible;
+      const of = t("ofEligible")(total.ballots, area.eligible);
+      this.turnout.draw("turnout", share(total.ballots, area.eligible), of, turnout);
+    } else {
+      this.turnout.draw("colBallots", number(total.ballots), "", null);
+    }
+    this.votes.draw("votesCounted", number(total.votes), t("besides")(total.blank, total.rejected), null);
+  }
+
+  /** @param {Sums} total */
+  #drawShares({ ranked, votes: all }) {
+    const foldable = ranked.length > PARTIES_MAX + 1;
+    const shown = foldable && !this.#showAll ? ranked.slice(0, PARTIES_MAX) : ranked;
+    const rest = ranked.slice(shown.length).reduce((sum, [, votes]) => sum + votes, 0);
+    const largest = Math.max(1, rest, ...shown.map(([, votes]) => votes));
+    const rows = shown.map(([party, votes]) => {
+      const row = this.#row(party);
+      row.draw(party, this.#parties.name(party), votes, all, largest);
+      return row.element;
+    });
+    if (rest) {
+      const row = this.#row("");
+      row.draw(t("others"), t("parties")(ranked.length - shown.length), rest, all, largest);
+      rows.push(row.element);
     }
     arrange(this.list, rows);
     arrange(
       this.stack,
-      total.ranked.map(([party, votes]) => this.#piece(party, votes / total.votes)),
+      ranked.map((partyVotes) => this.#piece(partyVotes, all)),
     );
-    show(this.more, total.ranked.length > SHOWN + 1);
-    text(this.more, t(this.#all ? "fewerParties" : "allParties"));
-    attribute(this.more, "aria-expanded", String(this.#all));
+    show(this.more, foldable);
+    setText(this.more, t(this.#showAll ? "fewerParties" : "allParties"));
+    setAttribute(this.more, "aria-expanded", String(this.#showAll));
   }
 
-  #row(key, name, code, votes, all, most) {
-    let row = this.#rows.get(key);
+  /** @param {string} party "": all others */
+  #row(party) {
+    let row = this.#rows.get(party);
     if (!row) {
-      const parts = {
-        code: h("span", { class: "code" }),
-        bar: h("i", { class: "party" }),
-        name: h("span", { class: "name" }),
-        share: h("span", { class: "share" }),
-        votes: h("span", { class: "votes" }),
-      };
-      const track = h("span", { class: "track" }, parts.bar, parts.name);
-      row = {
-        element: h("li", { "data-party-row": key || "others" }, parts.code, track, parts.share, parts.votes),
-        ...parts,
-      };
-      this.#parties.colour(parts.bar, key);
-      this.#rows.set(key, row);
+      row = new ShareRow(party);
+      this.#parties.colour(row.bar, party);
+      this.#rows.set(party, row);
     }
-    text(row.code, code);
-    attribute(row.code, "title", name);
-    text(row.name, name);
-    text(row.share, share(votes, all));
-    text(row.votes, number(votes));
-    attribute(row.votes, "aria-label", t("votes")(number(votes)));
-    width(row.bar, `${(68 * votes) / most}%`);
-    return row.element;
+    return row;
   }
 
-  #piece(party, part) {
+  /**
+   * @param {PartyVotes} partyVotes
+   * @param {number} all
+   */
+  #piece([party, votes], all) {
     let piece = this.#pieces.get(party);
     if (!piece) {
       piece = h("i", { class: "party" });
       this.#pieces.set(party, piece);
       this.#parties.colour(piece, party);
     }
-    width(piece, `${100 * part}%`);
+    setWidth(piece, (100 * votes) / all);
     return piece;
   }
 }
 
-function width(element, value) {
-  if (element.dataset.width === value) return;
-  element.dataset.width = value;
-  element.style.setProperty("width", value);
+/** The share of one party, or of all others. */
+class ShareRow {
+  /** @param {string} party "": all others */
+  constructor(party) {
+    this.code = h("span", { class: "code" });
+    this.bar = h("i", { class: "party" });
+    this.name = h("span", { class: "name" });
+    this.share = h("span", { class: "share" });
+    this.votes = h("span", { class: "votes" });
+    this.element = h(
+      "li",
+      { "data-party-row": party || "others" },
+      this.code,
+      h("span", { class: "track" }, this.bar, this.name),
+      this.share,
+      this.votes,
+    );
+  }
+
+  /**
+   * @param {string} code
+   * @param {string} name
+   * @param {number} votes
+   * @param {number} all votes of all parties
+   * @param {number} largest the votes of the longest bar
+   */
+  draw(code, name, votes, all, largest) {
+    setText(this.code, code);
+    setAttribute(this.code, "title", name);
+    setText(this.name, name);
+    setText(this.share, share(votes, all));
+    setText(this.votes, number(votes));
+    setAttribute(this.votes, "aria-label", t("votes")(votes));
+    setWidth(this.bar, (BAR_MAX_PERCENT * votes) / largest);
+  }
 }
 
-/** One large number with its name above and what it is of below. */
+/**
+ * @param {HTMLElement} element
+ * @param {number} percent
+ */
+function setWidth(element, percent) {
+  const width = `${percent}%`;
+  if (element.dataset.width === width) return;
+  element.dataset.width = width;
+  element.style.setProperty("width", width);
+}
+
+/** One large number, with its name above and what it is a part of below. */
 export class Figure {
-  constructor(name) {
+  /** @param {string} id for tests and style sheets */
+  constructor(id) {
     this.name = h("dt");
-    this.value = h("dd", { class: "large", "data-figure": name });
+    this.value = h("dd", { class: "large", "data-figure": id });
     this.bar = h("i");
     this.meter = h("dd", { class: "meter", "aria-hidden": "true" }, this.bar);
-    this.of = h("dd", { class: "quiet", "data-of": name });
+    this.of = h("dd", { class: "quiet", "data-of": id });
     this.element = h("div", null, this.name, this.value, this.of, this.meter);
   }
 
+  /**
+   * @param {PlainTextKey} name
+   * @param {string} value
+   * @param {string} of
+   * @param {number | null} part of 1, for a bar below; null: no bar
+   */
   draw(name, value, of, part) {
-    text(this.name, t(name));
-    text(this.value, value);
-    text(this.of, of);
+    setText(this.name, t(name));
+    setText(this.value, value);
+    setText(this.of, of);
     show(this.meter, part !== null);
-    if (part !== null) width(this.bar, `${100 * Math.min(1, part)}%`);
+    if (part !== null) setWidth(this.bar, 100 * Math.min(1, part));
   }
 }

@@ -1,110 +1,141 @@
-// A table whose headings sort and whose rows change in place. Row values are whatever the columns understand.
+// A table that is sorted by its headings and whose rows change in place.
 
-import { arrange, attribute, h, text } from "./dom.js";
+import { arrange, h, setAttribute, setText } from "./dom.js";
 import { compare, t } from "./format.js";
 
+/** @import { Texts } from "./texts.js" */
+
+/** @typedef {{[K in keyof Texts]: Texts[K] extends string ? K : never}[keyof Texts]} PlainTextKey */
+/** @typedef {string | number | null | undefined} SortValue null and undefined come last, in either direction */
+/**
+ * @template Row
+ * @typedef {object} Column
+ * @property {PlainTextKey} title
+ * @property {string} [kind] classes of its cells
+ * @property {(row: Row) => SortValue} [value] what to sort by; a column without it cannot be sorted by
+ * @property {boolean} [descending] whether the first click on the heading sorts in descending order
+ * @property {(cell: HTMLTableCellElement, row: Row) => void} draw
+ */
+
+/** @template Row */
 export class LiveTable {
   #table;
   #columns;
+  /** @type {Map<string, {element: HTMLTableRowElement, cells: HTMLTableCellElement[], value: Row}>} */
   #rows = new Map();
-  #sort;
-  #falling;
-  #filter = () => true;
-  #heads = [];
-  #limit = Infinity;
+  #sortedBy;
+  #descending;
+  /** Which rows are shown.
+   *
+   * @type {(row: Row) => boolean}
+   */
+  filter = () => true;
+  /** How many rows are shown at most. */
+  limit = Infinity;
+  /** @type {{cell: HTMLTableCellElement, label: HTMLElement}[]} */
+  #headings = [];
 
-  /** columns: {title (text key), kind (class), value(row) to sort by, draw(cell, row), falling (first click sorts so)}. */
-  constructor(table, columns, { sort = 0, falling = columns[sort].falling ?? false } = {}) {
+  /**
+   * @param {HTMLTableElement} table
+   * @param {Column<Row>[]} columns
+   * @param {number} sortedBy the index of the column that is sorted by at first
+   */
+  constructor(table, columns, sortedBy = 0) {
     this.#table = table;
     this.#columns = columns;
-    this.#sort = sort;
-    this.#falling = falling;
-    const head = h("tr");
-    columns.forEach((column, place) => {
+    this.#sortedBy = sortedBy;
+    this.#descending = columns[sortedBy]?.descending ?? false;
+    const row = h("tr");
+    for (const [index, column] of columns.entries()) {
       const button = h("button", { type: "button" });
-      const cell = h("th", { scope: "col", class: column.kind ?? null }, column.value ? button : null);
-      button.addEventListener("click", () => this.#sortBy(place));
-      this.#heads.push({ cell, target: column.value ? button : cell });
-      head.append(cell);
-    });
-    table.tHead.replaceChildren(head);
-    this.titles();
+      const cell = h("th", { scope: "col", class: column.kind }, column.value ? button : null);
+      button.addEventListener("click", () => this.#sortBy(index));
+      this.#headings.push({ cell, label: column.value ? button : cell });
+      row.append(cell);
+    }
+    table.tHead?.replaceChildren(row);
+    this.drawTitles();
   }
 
-  /** Write the headings, in the language of now. */
-  titles() {
-    this.#columns.forEach((column, place) => {
-      const { cell, target } = this.#heads[place];
-      text(target, t(column.title));
-      if (column.value)
-        attribute(
-          cell,
-          "aria-sort",
-          place !== this.#sort ? "none" : this.#falling ? "descending" : "ascending",
-        );
-    });
+  /** Draw the headings in the language of the page. */
+  drawTitles() {
+    for (const [index, { title, value }] of this.#columns.entries()) {
+      const heading = this.#headings[index];
+      if (!heading) continue;
+      setText(heading.label, t(title));
+      const order = this.#descending ? "descending" : "ascending";
+      if (value) setAttribute(heading.cell, "aria-sort", index === this.#sortedBy ? order : "none");
+    }
   }
 
-  #sortBy(place) {
-    this.#falling = place === this.#sort ? !this.#falling : (this.#columns[place].falling ?? false);
-    this.#sort = place;
-    this.titles();
-    this.order(true);
-  }
-
-  set filter(filter) {
-    this.#filter = filter;
-  }
-
-  set limit(limit) {
-    this.#limit = limit;
+  /** @param {number} index */
+  #sortBy(index) {
+    const again = index === this.#sortedBy;
+    this.#descending = again ? !this.#descending : (this.#columns[index]?.descending ?? false);
+    this.#sortedBy = index;
+    this.drawTitles();
+    this.arrange(true);
   }
 
   clear() {
     this.#rows.clear();
   }
 
+  /** @param {{has: (id: string) => boolean}} ids of rows to keep; all others are removed */
   keep(ids) {
     for (const id of [...this.#rows.keys()]) if (!ids.has(id)) this.#rows.delete(id);
   }
 
-  /** Put a row in, or change it. */
+  /**
+   * Add a row or change it; `arrange` shows it.
+   *
+   * @param {string} id
+   * @param {Row} value
+   */
   set(id, value) {
     let row = this.#rows.get(id);
     if (!row) {
-      const element = h(
-        "tr",
-        { "data-id": id },
-        ...this.#columns.map((column, place) =>
-          h(place ? "td" : "th", { scope: place ? null : "row", class: column.kind ?? null }),
-        ),
+      const cells = this.#columns.map(({ kind }, index) =>
+        index === 0 ? h("th", { scope: "row", class: kind }) : h("td", { class: kind }),
       );
-      row = { element, value };
+      row = { element: h("tr", { "data-id": id }, ...cells), cells, value };
       this.#rows.set(id, row);
     }
     row.value = value;
-    for (const [place, column] of this.#columns.entries()) column.draw(row.element.children[place], value);
+    for (const [index, cell] of row.cells.entries()) this.#columns[index]?.draw(cell, value);
   }
 
-  /** Bring the rows into order; not under the feet of who stands in one, unless asked for. Returns how many show. */
-  order(asked = false) {
+  /**
+   * Filter and sort the rows; unless asked for, not while the focus is in one of them.
+   *
+   * @param {boolean} asked whether the reader asked for it
+   * @returns {number} how many rows the filter lets through
+   */
+  arrange(asked = false) {
     const body = this.#table.tBodies[0];
-    const rows = [...this.#rows.values()].filter((row) => this.#filter(row.value));
-    if (!asked && body.contains(document.activeElement)) return rows.length;
-    const value = this.#columns[this.#sort].value;
-    const direction = this.#falling ? -1 : 1;
-    rows.sort((a, b) => direction * ranked(value(a.value), value(b.value), direction));
+    const rows = [...this.#rows.values()].filter((row) => this.filter(row.value));
+    if (!body || (!asked && body.contains(document.activeElement))) return rows.length;
+    const value = this.#columns[this.#sortedBy]?.value ?? (() => null);
+    rows.sort((a, b) => compareValues(value(a.value), value(b.value), this.#descending));
     arrange(
       body,
-      rows.slice(0, this.#limit).map((row) => row.element),
+      rows.slice(0, this.limit).map(({ element }) => element),
     );
     return rows.length;
   }
 }
 
-/** Numbers as numbers, texts as the language has them; what is not there comes last either way. */
-function ranked(a, b, direction) {
-  const none = (x) => x === null || x === undefined;
-  if (none(a) || none(b)) return none(a) && none(b) ? 0 : none(a) ? direction : -direction;
-  return typeof a === "number" ? a - b : compare(a, b);
+/**
+ * Compare numbers as numbers and texts by the rules of the language.
+ *
+ * @param {SortValue} a
+ * @param {SortValue} b
+ * @param {boolean} descending
+ */
+function compareValues(a, b, descending) {
+  const aMissing = a === null || a === undefined;
+  const bMissing = b === null || b === undefined;
+  if (aMissing || bMissing) return Number(aMissing) - Number(bMissing);
+  const order = typeof a === "number" && typeof b === "number" ? a - b : compare(String(a), String(b));
+  return descending ? -order : order;
 }

@@ -1,220 +1,288 @@
-// A tile a municipality, laid out by county: coloured by the leading party or by the share of units counted.
-// With the keyboard it is one stop; arrows go from tile to tile. The table below tells the same in words.
-//
-// Where there is a map, municipalities that it has are shapes on it, and only the others are tiles. All else is the same.
+// One tile per municipality, laid out by county and coloured by the leading party or by the share of units
+// reporting. Municipalities that a map has are shapes on it instead of tiles; all else is the same. With the
+// keyboard all tiles are one stop, and arrow keys move between them. The table below them says the same in
+// words.
 
-import { h, svg, text } from "./dom.js";
+import { h, setText, svg } from "./dom.js";
 import { compare, number, share, t } from "./format.js";
 import { sums } from "./parties.js";
+import { areaLink } from "./registry.js";
 import { layOut } from "./shapes.js";
 
-const ROOM = 34;
+/** @import { Area, Polygon } from "../documents" */
+/** @import { Parties } from "./parties.js" */
+/** @import { Shape } from "./shapes.js" */
+
+/** @typedef {{area: Area, municipalities: Area[]}} County */
+/**
+ * @typedef {object} Tile
+ * @property {HTMLElement | SVGAElement} element
+ * @property {HTMLElement | SVGTextElement} label the same element, for a tile that is not on the map
+ * @property {string} county
+ * @property {number} index in the order of the keyboard
+ * @property {Area} area as it is now
+ */
+
+const LABEL_WIDTH_MIN = 34;
+const COUNTED_DARK_PART = 0.55; // from here on the background is so dark that the label has to be light
 
 export class Tiles {
+  /** @type {Map<string, Tile>} */
   #tiles = new Map();
-  #counties = new Map();
+  /** @type {(HTMLElement | SVGAElement)[]} */
   #order = [];
-  #at = 0;
-  #by = "leader";
-  #shapes = new Map();
+  #focused = 0;
+  /** What the colours show: the leading party, or the share of units reporting.
+   *
+   * @type {"leader" | "counted"}
+   */
+  colourBy = "leader";
+  /** Shapes by municipality. Takes effect with the next `build`.
+   *
+   * @type {Map<string, Polygon[]>}
+   */
+  shapes = new Map();
 
-  constructor(container, told, legend, parties, link) {
+  /**
+   * @param {HTMLElement} container
+   * @param {HTMLElement} description where the tile is described that is pointed at or has the focus
+   * @param {HTMLElement} legend
+   * @param {Parties} parties
+   */
+  constructor(container, description, legend, parties) {
     this.container = container;
-    this.told = told;
+    this.description = description;
     this.legend = legend;
     this.parties = parties;
-    this.link = link;
-    container.addEventListener("keydown", (event) => this.#move(event));
-    container.addEventListener("focusin", (event) => this.#tell(event.target));
-    container.addEventListener("pointerover", (event) => this.#tell(event.target));
-    container.addEventListener("pointerleave", () => this.#tell(null));
+    container.addEventListener("keydown", (event) => this.#moveFocus(event));
+    container.addEventListener("focusin", (event) => this.#describe(this.#tileAt(event)));
+    container.addEventListener("pointerover", (event) => this.#describe(this.#tileAt(event)));
+    container.addEventListener("pointerleave", () => this.#describe(undefined));
   }
 
-  set by(by) {
-    this.#by = by;
-  }
-
-  /** What is drawn on a map: geometries by municipality. Takes effect when they are laid out. */
-  set shapes(shapes) {
-    this.#shapes = shapes;
-  }
-
-  /** Lay the tiles out: `counties` is a list of {area, municipalities}. */
+  /**
+   * Lay the tiles out.
+   *
+   * @param {County[]} counties
+   */
   build(counties) {
     this.#tiles.clear();
-    this.#counties.clear();
     this.#order = [];
-    const map = this.#map(counties);
-    const groups = counties.map(({ area, municipalities }) => {
-      const sorted = municipalities
-        .filter((each) => !this.#tiles.has(each.area))
-        .toSorted((a, b) => compare(a.name, b.name));
-      if (!sorted.length) return null;
-      const grid = h("div", null, ...sorted.map((each) => this.#make(each, area)));
-      grid.style.setProperty(
-        "--columns",
-        Math.min(8, Math.max(1, Math.ceil(Math.sqrt(sorted.length * 1.6)))),
-      );
-      const heading = h("a", { href: this.link(area.area), tabindex: "-1" }, area.name);
-      this.#counties.set(area.area, heading);
-      return h("section", { class: "county", "aria-label": area.name }, h("h3", null, heading), grid);
-    });
+    const map = this.#makeMap(counties);
+    const groups = counties.map((county) => this.#makeGroup(county));
     this.container.replaceChildren(...[map, ...groups].filter((each) => each !== null));
-    if (this.#order.length) this.#order[0].tabIndex = 0;
-    this.#at = 0;
+    this.#order[0]?.setAttribute("tabindex", "0");
+    this.#focused = 0;
   }
 
-  /** The municipalities that have a shape, as links in one picture; null where none has. */
-  #map(counties) {
-    const found = counties.flatMap(({ area, municipalities }) =>
-      municipalities
-        .filter((each) => this.#shapes.has(each.area))
-        .toSorted((a, b) => compare(a.name, b.name))
-        .map((each) => ({ area: each, county: area })),
+  /**
+   * Return the tiles of a county's municipalities that are not on the map; null where there are none.
+   *
+   * @param {County} county
+   */
+  #makeGroup({ area: county, municipalities }) {
+    const missing = municipalities.filter(({ area }) => !this.#tiles.has(area)).toSorted(byName);
+    if (!missing.length) return null;
+    const grid = h("div", null, ...missing.map((area) => this.#makeTile(area, county)));
+    const columns = Math.min(8, Math.max(1, Math.ceil(Math.sqrt(missing.length * 1.6))));
+    grid.style.setProperty("--columns", String(columns));
+    const heading = h("a", { href: areaLink(county.area), tabindex: "-1" }, county.name);
+    return h("section", { class: "county", "aria-label": county.name }, h("h3", null, heading), grid);
+  }
+
+  /**
+   * Return the municipalities that have a shape as links in one picture; null where none has.
+   *
+   * @param {County[]} counties
+   */
+  #makeMap(counties) {
+    const drawn = counties.flatMap(({ area: county, municipalities }) =>
+      municipalities.toSorted(byName).flatMap((area) => {
+        const polygons = this.shapes.get(area.area);
+        return polygons ? [{ area, county, polygons }] : [];
+      }),
     );
-    if (!found.length) return null;
-    const { width, height, places } = layOut(found.map(({ area }) => this.#shapes.get(area.area)));
-    const shapes = found.map(({ area, county }, index) => this.#shape(area, county, places[index]));
-    const labels = shapes.map(({ label }) => label);
+    if (!drawn.length) return null;
+    const { width, height, shapes } = layOut(drawn.map(({ polygons }) => polygons));
+    const links = [];
+    const labels = [];
+    for (const [index, shape] of shapes.entries()) {
+      const found = drawn[index];
+      if (!found) continue;
+      const { element, label } = this.#makeShape(found.area, found.county, shape);
+      links.push(element);
+      labels.push(label);
+    }
     return svg(
       "svg",
       { class: "map", viewBox: `0 0 ${width} ${height}`, role: "presentation" },
-      ...shapes.map(({ element }) => element),
+      ...links,
       svg("g", { "aria-hidden": "true", class: "labels" }, ...labels),
     );
   }
 
-  #shape(area, county, { path, x, y, room }) {
-    const label = svg("text", { x, y, class: room < ROOM ? "small" : "" });
-    const element = svg(
-      "a",
-      { class: "shape", href: this.link(area.area), tabindex: "-1", "data-tile": area.area },
-      svg("path", { d: path }),
-    );
-    this.#keep(element, label, area, county);
+  /**
+   * @param {Area} area
+   * @param {Area} county
+   * @param {Shape} shape
+   */
+  #makeShape(area, county, { path, x, y, width }) {
+    const label = svg("text", { x, y, class: width < LABEL_WIDTH_MIN ? "small" : "" });
+    const attributes = {
+      class: "shape",
+      href: areaLink(area.area),
+      tabindex: "-1",
+      "data-tile": area.area,
+    };
+    const element = svg("a", attributes, svg("path", { d: path }));
+    this.#add(element, label, area, county);
     return { element, label };
   }
 
-  #make(area, county) {
-    const tile = h("a", {
-      class: "tile",
-      href: this.link(area.area),
-      tabindex: "-1",
-      "data-tile": area.area,
-    });
-    this.#keep(tile, tile, area, county);
+  /**
+   * @param {Area} area
+   * @param {Area} county
+   */
+  #makeTile(area, county) {
+    const attributes = { class: "tile", href: areaLink(area.area), tabindex: "-1", "data-tile": area.area };
+    const tile = h("a", attributes);
+    this.#add(tile, tile, area, county);
     return tile;
   }
 
-  #keep(element, label, area, county) {
-    this.#tiles.set(area.area, {
-      element,
-      label,
-      county: county.name,
-      place: this.#order.push(element) - 1,
-      area,
-    });
+  /**
+   * @param {Tile["element"]} element
+   * @param {Tile["label"]} label
+   * @param {Area} area
+   * @param {Area} county
+   */
+  #add(element, label, area, county) {
+    const index = this.#order.push(element) - 1;
+    this.#tiles.set(area.area, { element, label, county: county.name, index, area });
   }
 
+  /** @param {Area} area as it is now; one without a tile is ignored */
   draw(area) {
     const tile = this.#tiles.get(area.area);
     if (!tile) return;
     tile.area = area;
-    const { element, label: place } = tile;
     const part = area.units.reported / (area.units.total || 1);
-    const [leader] = sums(area).ranked;
-    const led = this.#by === "leader" && leader !== undefined;
-    let label = part ? `${Math.floor(100 * part)}` : "";
-    if (this.#by === "leader") label = leader ? leader[0] : "";
-    text(place, label);
-    for (const each of new Set([element, place])) {
-      each.classList.toggle("led", led);
-      each.classList.toggle("partly", led && part < 1);
-      each.classList.toggle("counted", this.#by === "counted" && part > 0);
-      each.classList.toggle("deep", this.#by === "counted" && part > 0.55);
-      each.classList.toggle("long", label.length > 3);
-      each.style.setProperty("--part", part.toFixed(3));
-      if (led) this.parties.colour(each, leader[0]);
+    const byLeader = this.colourBy === "leader";
+    const leader = sums(area).ranked[0]?.[0];
+    const label = byLeader ? (leader ?? "") : part ? String(Math.floor(100 * part)) : "";
+    const classes = {
+      led: byLeader && leader !== undefined,
+      partly: byLeader && leader !== undefined && part < 1,
+      counted: !byLeader && part > 0,
+      deep: !byLeader && part > COUNTED_DARK_PART,
+      long: label.length > 3,
+    };
+    setText(tile.label, label);
+    for (const element of new Set([tile.element, tile.label])) {
+      for (const [name, on] of Object.entries(classes)) element.classList.toggle(name, on);
+      element.style.setProperty("--part", part.toFixed(3));
+      if (classes.led && leader !== undefined) this.parties.colour(element, leader);
     }
-    element.setAttribute("aria-label", this.#words(tile));
+    tile.element.setAttribute("aria-label", this.#describeInWords(tile));
   }
 
-  /** Explain the colours. */
+  /** Draw what the colours mean. */
   drawLegend() {
-    if (this.#by === "counted") {
-      text(this.legend, t("legendCounted"));
+    if (this.colourBy === "counted") {
+      setText(this.legend, t("legendCounted"));
       return;
     }
+    /** @type {Map<string, number>} */
     const leaders = new Map();
     for (const { area } of this.#tiles.values()) {
-      const [leader] = sums(area).ranked;
-      if (leader) leaders.set(leader[0], (leaders.get(leader[0]) ?? 0) + 1);
+      const leader = sums(area).ranked[0]?.[0];
+      if (leader !== undefined) leaders.set(leader, (leaders.get(leader) ?? 0) + 1);
     }
+    const entries = [...leaders].sort((a, b) => b[1] - a[1]);
     this.legend.replaceChildren(
-      ...[...leaders]
-        .sort((a, b) => b[1] - a[1])
-        .map(([party, count]) => {
-          const swatch = h("i", { class: "party" });
-          this.parties.colour(swatch, party);
-          return h("span", null, swatch, `${this.parties.name(party)} ${number(count)}`);
-        }),
+      ...entries.map(([party, count]) => {
+        const swatch = h("i", { class: "party" });
+        this.parties.colour(swatch, party);
+        return h("span", null, swatch, `${this.parties.name(party)} ${number(count)}`);
+      }),
     );
   }
 
-  #words({ area, county }) {
-    const words = [t("tile")(area.name, county)];
+  /** Draw how to use the tiles. */
+  drawHint() {
+    this.#describe(undefined);
+  }
+
+  /** @param {Tile | undefined} tile */
+  #describe(tile) {
+    const hint = t(this.container.querySelector(".map") ? "mapHint" : "tileHint");
+    setText(this.description, tile ? this.#describeInWords(tile) : hint);
+  }
+
+  /** @param {Tile} tile */
+  #describeInWords({ area, county }) {
     const { reported, total } = area.units;
-    words.push(reported ? t("tileCounted")(number(reported), number(total)) : t("noneYet"));
-    const found = sums(area);
-    if (found.ranked.length)
-      words.push(
-        t("tileLeads")(this.parties.name(found.ranked[0][0]), share(found.ranked[0][1], found.votes)),
-      );
+    const words = [t("tile")(area.name, county), reported ? t("tileCounted")(reported, total) : t("noneYet")];
+    const { ranked, votes } = sums(area);
+    if (ranked[0]) words.push(t("tileLeads")(this.parties.name(ranked[0][0]), share(ranked[0][1], votes)));
     return words.join(" · ");
   }
 
-  #tell(element) {
-    const tile = element && this.#tiles.get(element.closest("[data-tile]")?.dataset.tile);
-    text(
-      this.told,
-      tile ? this.#words(tile) : t(this.container.querySelector(".map") ? "mapHint" : "tileHint"),
-    );
+  /** @param {Event} event */
+  #tileAt({ target }) {
+    const element = target instanceof Element ? target.closest("[data-tile]") : null;
+    return this.#tiles.get(element?.getAttribute("data-tile") ?? "");
   }
 
-  hint() {
-    this.#tell(null);
-  }
-
-  #move(event) {
-    const from = this.#tiles.get(event.target.dataset?.tile)?.place;
+  /** @param {KeyboardEvent} event */
+  #moveFocus(event) {
+    const from = this.#tileAt(event)?.index;
     if (from === undefined) return;
-    const to = {
-      ArrowRight: from + 1,
-      ArrowLeft: from - 1,
-      Home: 0,
-      End: this.#order.length - 1,
-      ArrowDown: this.#below(from, 1),
-      ArrowUp: this.#below(from, -1),
-    }[event.key];
-    if (to === undefined || !this.#order[to]) return;
+    const to = this.#destination(event.key, from);
+    const next = to === undefined ? undefined : this.#order[to];
+    if (to === undefined || !next) return;
     event.preventDefault();
-    this.#order[this.#at].tabIndex = -1;
-    this.#at = to;
-    this.#order[to].tabIndex = 0;
-    this.#order[to].focus();
+    this.#order[this.#focused]?.setAttribute("tabindex", "-1");
+    this.#focused = to;
+    next.setAttribute("tabindex", "0");
+    next.focus();
   }
 
-  /** The nearest tile in the next row of tiles, up or down. */
-  #below(from, direction) {
-    const here = this.#order[from].getBoundingClientRect();
-    let best;
+  /**
+   * @param {string} key
+   * @param {number} from
+   */
+  #destination(key, from) {
+    if (key === "ArrowRight") return from + 1;
+    if (key === "ArrowLeft") return from - 1;
+    if (key === "ArrowDown") return this.#nearestInNextRow(from, 1);
+    if (key === "ArrowUp") return this.#nearestInNextRow(from, -1);
+    if (key === "Home") return 0;
+    if (key === "End") return this.#order.length - 1;
+    return undefined;
+  }
+
+  /**
+   * @param {number} from
+   * @param {1 | -1} direction down or up
+   */
+  #nearestInNextRow(from, direction) {
+    const here = this.#order[from]?.getBoundingClientRect();
+    if (!here) return undefined;
+    let nearest;
     let least = Infinity;
-    this.#order.forEach((tile, place) => {
+    for (const [index, tile] of this.#order.entries()) {
       const box = tile.getBoundingClientRect();
-      const down = direction * (box.top - here.top);
-      const far = down + 3 * Math.abs(box.left - here.left);
-      if (down > 5 && far < least) [least, best] = [far, place];
-    });
-    return best;
+      const away = direction * (box.top - here.top);
+      const distance = away + 3 * Math.abs(box.left - here.left);
+      if (away > 5 && distance < least) [least, nearest] = [distance, index];
+    }
+    return nearest;
   }
 }
+
+/**
+ * @param {Area} a
+ * @param {Area} b
+ */
+const byName = (a, b) => compare(a.name, b.name);

@@ -1,106 +1,160 @@
 // The columns of tables of transfers.
 
-import { h, text } from "./dom.js";
+import { parts } from "./columns.js";
+import { h, setText } from "./dom.js";
 import { age, duration, number, t } from "./format.js";
+
+/** @import { Transfer } from "../documents" */
+/** @import { Clock } from "./feed.js" */
+/** @import { Column, PlainTextKey } from "./table.js" */
+
+/**
+ * @typedef {Transfer & {county?: string, delivered?: number | null, late?: boolean}} TransferRow `delivered`
+ *   is how many units have reached this page, `late` whether a report should have been published by now
+ */
+/** @typedef {Column<TransferRow>} TransferColumn */
 
 const SLOW_S = 1;
 
+/** @type {TransferColumn} */
 const name = {
   title: "colName",
   value: (row) => row.name,
   draw(cell, row) {
-    if (!cell.firstChild) cell.append(h("span"), h("small"));
-    text(cell.firstChild, row.name);
-    text(cell.lastChild, row.county ?? row.municipality);
+    const [label, note] = parts(cell, () => [h("span"), h("small")]);
+    setText(label, row.name);
+    setText(note, row.county ?? row.municipality);
   },
 };
-const toCome = {
+
+/** @type {TransferColumn} */
+const remaining = {
   title: "colToCome",
-  falling: true,
+  descending: true,
   value: (row) => row.units - row.reported,
   draw(cell, row) {
     const left = row.units - row.reported;
-    text(cell, left ? `${number(left)} / ${number(row.units)}` : "✓");
+    setText(cell, left ? `${number(left)} / ${number(row.units)}` : "✓");
     cell.classList.toggle("done", !left);
   },
 };
+
+/**
+ * @param {PlainTextKey} title
+ * @param {"accepted" | "published" | "embargoed" | "delivered"} member
+ * @param {string} kind
+ * @returns {TransferColumn}
+ */
 const figure = (title, member, kind) => ({
   title,
   kind,
-  falling: true,
+  descending: true,
   value: (row) => row[member],
-  draw: (cell, row) => text(cell, row[member] === null ? "–" : number(row[member])),
+  draw: (cell, row) => setText(cell, typeof row[member] === "number" ? number(row[member]) : "–"),
 });
 
-/** When a municipality was last heard of; what was accepted came from somebody, by whichever token. */
-export const heard = (row) =>
+/**
+ * Return when a municipality was last in contact. What was accepted for it came from one of its senders.
+ *
+ * @param {Transfer} row
+ */
+export const lastContact = (row) =>
   (row.last_contact_at ?? "") > (row.last_accepted_at ?? "") ? row.last_contact_at : row.last_accepted_at;
 
-const contact = (clock) => ({
-  title: "colContact",
-  kind: "second",
-  falling: true,
-  value: (row) => heard(row),
-  draw: (cell, row) =>
-    text(cell, heard(row) ? t("agoShort")(age((clock.now() - Date.parse(heard(row))) / 1000)) : t("never")),
+/**
+ * @param {PlainTextKey} title
+ * @param {Clock} clock
+ * @param {(row: TransferRow) => string | null} timeOf
+ * @param {() => string} never what the cell says without a time
+ * @returns {TransferColumn}
+ */
+const ago = (title, clock, timeOf, never) => ({
+  title,
+  kind: "second ago",
+  descending: true,
+  value: timeOf,
+  draw(cell, row) {
+    const time = timeOf(row);
+    setText(cell, time ? t("agoShort")(age((clock.now() - Date.parse(time)) / 1000)) : never());
+  },
 });
 
-function lag(title, part, kind) {
-  const of = (row) => row.lag_s?.written?.[part] ?? row.lag_s?.applied?.[part] ?? null;
+/** @param {Clock} clock */
+const contact = (clock) => ago("colContact", clock, lastContact, () => t("never"));
+
+/**
+ * @param {PlainTextKey} title
+ * @param {"p50" | "p99"} percentile
+ * @param {string} kind
+ * @returns {TransferColumn}
+ */
+function lag(title, percentile, kind) {
+  const lagOf = (/** @type {TransferRow} */ { lag_s }) =>
+    lag_s?.written?.[percentile] ?? lag_s?.applied?.[percentile] ?? null;
   return {
     title,
     kind,
-    falling: true,
-    value: of,
+    descending: true,
+    value: lagOf,
     draw(cell, row) {
-      const s = of(row);
-      text(cell, s === null ? "–" : duration(s));
+      const s = lagOf(row);
+      setText(cell, s === null ? "–" : duration(s));
       cell.classList.toggle("slow", s !== null && s >= SLOW_S);
     },
   };
 }
 
-/** For everyone's table. */
-export const listColumns = (clock, lateAfterS) => [
+/** @type {TransferColumn} */
+const oldest = {
+  title: "colOldest",
+  descending: true,
+  value: (row) => row.oldest_unpublished_s,
+  draw(cell, row) {
+    const s = row.oldest_unpublished_s;
+    setText(cell, s === null ? "–" : duration(s));
+    cell.classList.toggle("slow", s !== null && s >= SLOW_S && !row.late);
+    cell.classList.toggle("late", row.late === true);
+  },
+};
+
+/**
+ * The columns of the table of all municipalities.
+ *
+ * @param {Clock} clock
+ * @returns {TransferColumn[]}
+ */
+export const listColumns = (clock) => [
   name,
-  toCome,
+  remaining,
   figure("colAccepted", "accepted", "slim"),
   figure("colPublished", "published", "second"),
   figure("colDelivered", "delivered", "third"),
-  {
-    title: "colOldest",
-    falling: true,
-    value: (row) => row.oldest_unpublished_s,
-    draw(cell, row) {
-      const s = row.oldest_unpublished_s;
-      text(cell, s === null ? "–" : duration(s));
-      cell.classList.toggle("slow", s !== null && s >= SLOW_S && s <= lateAfterS());
-      cell.classList.toggle("late", s !== null && s > lateAfterS());
-    },
-  },
+  oldest,
   contact(clock),
   lag("colLag", "p50", "third"),
   lag("colLagTail", "p99", "slim"),
 ];
 
-/** For a municipality's own. */
+/** The column that the table of all municipalities is sorted by at first. */
+export const OLDEST = 5;
+
+/**
+ * The columns of the table of a token's own municipalities.
+ *
+ * @param {Clock} clock
+ * @returns {TransferColumn[]}
+ */
 export const ownColumns = (clock) => [
   name,
-  toCome,
+  remaining,
   figure("colAccepted", "accepted", "slim"),
-  figure("colEmbargoed", "embargoed"),
+  figure("colEmbargoed", "embargoed", ""),
   figure("colPublished", "published", "second"),
-  {
-    title: "colLast",
-    kind: "second",
-    value: (row) => row.last_accepted_at,
-    draw: (cell, row) =>
-      text(
-        cell,
-        row.last_accepted_at
-          ? t("agoShort")(age((clock.now() - Date.parse(row.last_accepted_at)) / 1000))
-          : "–",
-      ),
-  },
+  ago(
+    "colLast",
+    clock,
+    (row) => row.last_accepted_at,
+    () => "–",
+  ),
   contact(clock),
 ];

@@ -1,252 +1,290 @@
-// "Is every count through?": per municipality what has come in, what is published, what has reached this very page,
-// and on top one sentence. The table is asked for each second; this page is a reader of the feed too, so that what it
-// calls delivered has been delivered.
+// "Is every count through?": per municipality what has been accepted, what is published and what has reached
+// this very page, with one sentence above it all. The table is polled each second. The page is a client of
+// the feed too, so what it calls delivered has been delivered.
 
-import { byId, h, show, text } from "./dom.js";
+import { DelayStrip } from "./delay_strip.js";
+import { byId, h, setText, show } from "./dom.js";
 import { Clock, Feed } from "./feed.js";
 import { age, countdown, duration, number, share, t, time } from "./format.js";
-import { Own } from "./own.js";
-import { Places } from "./places.js";
-import { address, election, rehearsal, say, translate } from "./shell.js";
+import { OwnTransfers } from "./own_transfers.js";
+import { Registry } from "./registry.js";
+import {
+  announce,
+  electionPath,
+  fetchElections,
+  showRehearsal,
+  translate,
+  waitForElection,
+} from "./shell.js";
 import { drawStatus } from "./status.js";
-import { Strip } from "./strip.js";
 import { Figure } from "./summary.js";
 import { LiveTable } from "./table.js";
-import { heard, listColumns } from "./transfer_columns.js";
+import { lastContact, listColumns, OLDEST } from "./transfer_columns.js";
 
-const EACH_MS = 1000;
+/** @import { Area, Block, ElectionAndRegistry, Transfers } from "../documents" */
+/** @import { TransferRow } from "./transfer_columns.js" */
+
+/** @typedef {{municipality: string, delay_s: number, at: number}} Delivery `at` in milliseconds since 1970 */
+/** @typedef {[kind: "good" | "waits" | "bad", words: string]} Sentence */
+
+const INTERVAL_MS = 1000;
 const RECENT_MS = 600_000;
 const STALE_MS = 5000;
 
-class Transfers {
-  #etag = null;
+class TransfersPage {
+  #etag = "";
+  /** @type {Transfers | null} */
   #document = null;
   #answeredAt = 0;
-  #asking = false;
-  #delays = []; // {at, municipality, s}
+  #polling = false;
+  /** @type {Delivery[]} */
+  #deliveries = [];
+  /** @type {TransferRow[]} */
+  #rows = [];
+  #sentenceKind = "";
 
-  constructor(found) {
-    this.election = found;
+  /** @param {ElectionAndRegistry} election */
+  constructor(election) {
+    this.election = election;
     this.clock = new Clock();
-    this.places = new Places(found.registry, (id) => this.feed.copy.get(id));
-    this.totals = ["accepted", "published", "delivered", "waiting", "units"].map((name) => new Figure(name));
-    byId("totals").replaceChildren(...this.totals.map((figure) => figure.element));
-    this.table = new LiveTable(
-      byId("list"),
-      listColumns(this.clock, () => this.#lateAfterS),
-      { sort: 5, falling: true },
-    );
-    this.strip = new Strip(byId("strip"), byId("strip-legend"));
-    this.own = new Own(found.id, this.clock, () => this.draw());
-    this.feed = new Feed(address(found.id, "/feed?levels=municipality"), this.clock, {
-      onBlock: (areas, block) => this.#delivered(areas, block),
+    this.registry = new Registry(election.registry);
+    this.totals = {
+      accepted: new Figure("accepted"),
+      published: new Figure("published"),
+      delivered: new Figure("delivered"),
+      waiting: new Figure("waiting"),
+      units: new Figure("units"),
+    };
+    byId("totals").replaceChildren(...Object.values(this.totals).map(({ element }) => element));
+    /** @type {LiveTable<TransferRow>} */
+    this.table = new LiveTable(byId("list", HTMLTableElement), listColumns(this.clock), OLDEST);
+    this.strip = new DelayStrip(byId("strip"), byId("strip-legend"));
+    this.own = new OwnTransfers(election.id, this.clock, () => this.draw());
+    this.feed = new Feed(electionPath(election.id, "/feed?levels=municipality"), this.clock, {
+      onBlock: (changed, block) => this.#noteDeliveries(changed, block),
       onState: () => drawStatus(this.feed),
     });
-    byId("search").addEventListener("input", () => this.#order(true));
-    byId("which").addEventListener("change", () => this.#order(true));
-    document.addEventListener("visibilitychange", () => document.hidden || this.ask());
-    setInterval(() => document.hidden || this.ask(), EACH_MS);
-    this.ask();
+    byId("search").addEventListener("input", () => this.#arrange(true));
+    byId("which").addEventListener("change", () => this.#arrange(true));
+    document.addEventListener("visibilitychange", () => document.hidden || this.#poll());
+    setInterval(() => document.hidden || this.#poll(), INTERVAL_MS);
+    this.#poll();
   }
 
-  /** How old an accepted report may be that is not published; older ones are late. */
-  get #lateAfterS() {
-    return this.#document.late_after_s;
-  }
-
-  /** What came over the feed, and how long it took from its publication to here. */
-  #delivered(areas, block) {
+  /**
+   * Note how long areas took from their publication to this page.
+   *
+   * @param {Area[]} changed
+   * @param {Block} block
+   */
+  #noteDeliveries(changed, block) {
     if (block.snapshot) return;
     const now = this.clock.now();
-    for (const area of areas) {
-      const s = Math.max(0, (now - Date.parse(area.published_at)) / 1000);
-      this.#delays.push({ at: Date.now(), municipality: area.area, s });
-      this.strip.add(s);
+    for (const { area, published_at } of changed) {
+      if (!published_at) continue;
+      const delay_s = Math.max(0, (now - Date.parse(published_at)) / 1000);
+      this.#deliveries.push({ at: Date.now(), municipality: area, delay_s });
+      this.strip.add(delay_s);
     }
   }
 
-  async ask() {
-    if (this.#asking) return;
-    this.#asking = true;
+  async #poll() {
+    if (this.#polling) return;
+    this.#polling = true;
     try {
-      const headers = this.#etag ? { "If-None-Match": this.#etag } : {};
-      const response = await fetch(address(this.election.id, "/transfers"), { headers, cache: "no-store" });
-      if (response.status === 200) {
-        this.#etag = response.headers.get("ETag");
-        this.#document = await response.json();
-        this.clock.hear(this.#document.server_time);
-      }
-      if (response.status === 200 || response.status === 304) this.#answeredAt = Date.now();
-      if (!this.election.released_at) await this.#renew();
+      await this.#fetch();
+      if (!this.election.released_at) await this.#refreshElection();
     } catch {
-      // the sentence says since when there is no answer
+      // the sentence says since when there has been no answer
     }
-    this.#asking = false;
+    this.#polling = false;
     this.draw();
   }
 
-  async #renew() {
-    const response = await fetch("/v1/elections");
-    const found = (await response.json()).elections.find((each) => each.id === this.election.id);
-    if (found) Object.assign(this.election, found);
+  async #fetch() {
+    /** @type {HeadersInit} */
+    const headers = this.#etag ? { "If-None-Match": this.#etag } : {};
+    const response = await fetch(electionPath(this.election.id, "/transfers"), {
+      headers,
+      cache: "no-store",
+    });
+    if (response.status === 200) {
+      this.#etag = response.headers.get("ETag") ?? "";
+      /** @type {Transfers} */
+      const document = await response.json();
+      this.#document = document;
+      this.clock.observe(document.server_time);
+    }
+    if (response.status === 200 || response.status === 304) this.#answeredAt = Date.now();
+  }
+
+  /** Fetch the election again: its embargo may be moved or end. */
+  async #refreshElection() {
+    const elections = await fetchElections();
+    Object.assign(
+      this.election,
+      elections?.find(({ id }) => id === this.election.id),
+    );
   }
 
   draw() {
     drawStatus(this.feed);
     if (!this.#document) return;
-    const rows = this.#document.transfers.map((transfer) => {
-      const here = this.feed.copy.get(transfer.municipality);
-      return {
-        ...transfer,
-        county: this.places.name(this.places.parent(transfer.municipality)),
-        delivered: here ? here.units.reported : null,
-      };
-    });
-    this.rows = rows;
-    const oldest = Math.max(0, ...rows.map((row) => row.oldest_unpublished_s ?? 0));
-    this.strip.second(oldest);
+    const { transfers, late_after_s } = this.#document;
+    const rows = transfers.map((transfer) => ({
+      ...transfer,
+      county: this.registry.parentName(transfer.municipality),
+      delivered: this.feed.areas.get(transfer.municipality)?.units.reported ?? null,
+      late: (transfer.oldest_unpublished_s ?? 0) > late_after_s,
+    }));
+    this.#rows = rows;
+    const oldest_s = Math.max(0, ...rows.map(({ oldest_unpublished_s }) => oldest_unpublished_s ?? 0));
+    this.strip.tick(oldest_s);
     for (const row of rows) this.table.set(row.municipality, row);
-    this.#order(false);
-    this.#drawTotals(rows, oldest);
+    this.#arrange(false);
+    this.#drawTotals(rows, oldest_s);
     this.#drawSentence(rows);
   }
 
-  #drawTotals(rows, oldest) {
-    const sum = (value) => rows.reduce((all, row) => all + (value(row) ?? 0), 0);
-    const [units, reported, accepted, published, delivered] = [
-      "units",
-      "reported",
-      "accepted",
-      "published",
-      "delivered",
-    ].map((name) => sum((row) => row[name]));
+  /**
+   * @param {TransferRow[]} rows
+   * @param {number} oldest_s
+   */
+  #drawTotals(rows, oldest_s) {
+    const sum = (/** @type {(row: TransferRow) => number} */ value) =>
+      rows.reduce((all, row) => all + value(row), 0);
+    const units = sum((row) => row.units);
+    const reported = sum((row) => row.reported);
+    const accepted = sum((row) => row.accepted);
+    const published = sum((row) => row.published);
+    const delivered = sum((row) => row.delivered ?? 0);
     const waiting = accepted - published;
-    const [a, p, d, w, u] = this.totals;
-    a.draw("totalsAccepted", number(accepted), t("totalsReports"), null);
-    p.draw("totalsPublished", number(published), t("totalsReports"), null);
-    d.draw("totalsDelivered", number(delivered), t("totalsOf")(number(reported)), null);
-    w.draw(
-      "totalsWaiting",
-      number(waiting),
-      waiting ? t("totalsOldest")(duration(oldest)) : t("totalsNone"),
-      null,
-    );
-    u.draw("totalsUnits", share(reported, units), t("totalsToCome")(number(units - reported)), null);
+    const { totals } = this;
+    totals.accepted.draw("totalsAccepted", number(accepted), t("totalsReports")(accepted), null);
+    totals.published.draw("totalsPublished", number(published), t("totalsReports")(published), null);
+    totals.delivered.draw("totalsDelivered", number(delivered), t("totalsOf")(reported), null);
+    const oldest = waiting ? t("totalsOldest")(duration(oldest_s)) : t("totalsNone");
+    totals.waiting.draw("totalsWaiting", number(waiting), oldest, null);
+    totals.units.draw("totalsUnits", share(reported, units), t("totalsToCome")(units - reported), null);
   }
 
-  /** The state of the night in one sentence. */
+  /**
+   * Return the state of all transfers in one sentence.
+   *
+   * @param {TransferRow[]} rows
+   * @returns {Sentence}
+   */
   #sentence(rows) {
-    const quietMs = Date.now() - this.#answeredAt;
-    if (quietMs > STALE_MS) return ["bad", t("sentenceUnknown")(time(this.#answeredAt))];
-    if (!this.election.released_at) return this.#embargoed();
-    const late = rows.filter(
-      (row) => row.accepted > row.published && (row.oldest_unpublished_s ?? 0) > this.#lateAfterS,
-    );
-    if (late.length) {
-      late.sort((x, y) => y.oldest_unpublished_s - x.oldest_unpublished_s);
-      const [first] = late;
-      const words = t("sentenceWaits")(
-        number(first.accepted - first.published),
-        first.name,
-        age(first.oldest_unpublished_s),
-      );
-      return ["bad", words + (late.length > 1 ? t("sentenceWaitMore")(number(late.length - 1)) : "")];
+    if (Date.now() - this.#answeredAt > STALE_MS)
+      return ["bad", t("sentenceUnknown")(time(this.#answeredAt))];
+    if (!this.election.released_at) return this.#embargoSentence();
+    const late = rows.filter((row) => row.accepted > row.published && row.late);
+    late.sort((a, b) => (b.oldest_unpublished_s ?? 0) - (a.oldest_unpublished_s ?? 0));
+    const [first, ...others] = late;
+    if (first) {
+      const waited = age(first.oldest_unpublished_s ?? 0);
+      const words = t("sentenceWaits")(first.accepted - first.published, first.name, waited);
+      return ["bad", words + (others.length ? t("sentenceMoreWait")(others.length) : "")];
     }
-    const heard = rows.filter((row) => row.accepted).length;
-    if (!heard) return ["waits", t("sentenceNothing")];
-    const slowest = this.#slowest();
-    if (slowest && heard === rows.length)
-      return [
-        "good",
-        t("sentenceThrough")(number(heard), this.places.name(slowest.municipality), duration(slowest.s)),
-      ];
-    return [
-      "good",
-      heard === rows.length && slowest === null
-        ? t("sentenceThroughQuiet")(number(heard))
-        : this.#partly(heard, rows.length, slowest),
-    ];
+    const reporting = rows.filter(({ accepted }) => accepted).length;
+    if (!reporting) return ["waits", t("sentenceNothing")];
+    const through =
+      reporting === rows.length
+        ? t("sentenceThrough")(reporting)
+        : t("sentenceSomeThrough")(reporting, rows.length);
+    const slowest = this.#slowestDelivery();
+    if (!slowest) return ["good", through];
+    const name = this.registry.name(slowest.municipality);
+    return ["good", through + t("sentenceSlowest")(name, duration(slowest.delay_s))];
   }
 
-  #partly(heard, all, slowest) {
-    const words = t("sentenceThroughQuiet")(
-      heard === all ? number(all) : t("sentenceSome")(number(heard), number(all)),
-    );
-    return slowest
-      ? words + t("sentenceSlowest")(this.places.name(slowest.municipality), duration(slowest.s))
-      : words;
-  }
-
-  #embargoed() {
-    const left = Date.parse(this.election.publish_from) - this.clock.now();
-    if (left <= 0) return ["waits", t("sentenceReleasing")];
+  /** @returns {Sentence} */
+  #embargoSentence() {
+    const left_ms = Date.parse(this.election.publish_from) - this.clock.now();
+    if (left_ms <= 0) return ["waits", t("sentenceReleasing")];
     const own = this.own.waiting;
-    if (own?.municipalities)
-      return ["waits", t("sentenceEmbargoOwn")(number(own.municipalities), number(own.counts))];
-    return ["waits", t("sentenceEmbargo")(countdown(left))];
+    if (own?.municipalities) return ["waits", t("sentenceEmbargoOwn")(own.municipalities, own.counts)];
+    return ["waits", t("sentenceEmbargo")(countdown(left_ms))];
   }
 
-  #slowest() {
+  #slowestDelivery() {
     const since = Date.now() - RECENT_MS;
-    this.#delays = this.#delays.filter((delay) => delay.at > since);
-    return this.#delays.reduce((most, delay) => (most === null || delay.s > most.s ? delay : most), null);
+    this.#deliveries = this.#deliveries.filter(({ at }) => at > since);
+    /** @type {Delivery | null} */
+    let slowest = null;
+    for (const delivery of this.#deliveries) {
+      if (slowest === null || delivery.delay_s > slowest.delay_s) slowest = delivery;
+    }
+    return slowest;
   }
 
+  /** @param {TransferRow[]} rows */
   #drawSentence(rows) {
     const [kind, words] = this.#sentence(rows);
     const element = byId("sentence");
     element.className = `sentence ${kind}`;
-    text(element, words);
-    if (this.kind !== kind) say(words); // the state, not each figure of it
-    this.kind = kind;
+    setText(element, words);
+    if (this.#sentenceKind !== kind) announce(words); // announce the state, not each figure in it
+    this.#sentenceKind = kind;
   }
 
-  #order(asked) {
-    const words = byId("search").value.trim().toLocaleLowerCase();
-    const which = byId("which").value;
-    const chosen = {
-      waiting: (row) => row.accepted > row.published,
-      incomplete: (row) => row.reported < row.units,
-      silent: (row) => !heard(row),
-    }[which];
+  /**
+   * Filter and sort the table.
+   *
+   * @param {boolean} asked whether the reader asked for it
+   */
+  #arrange(asked) {
+    const words = byId("search", HTMLInputElement).value.trim().toLocaleLowerCase();
+    const which = byId("which", HTMLSelectElement).value;
     this.table.filter = (row) =>
-      (!chosen || chosen(row)) &&
+      passes(row, which) &&
       (!words || `${row.name} ${row.county} ${row.municipality}`.toLocaleLowerCase().includes(words));
-    const shown = this.table.order(asked);
+    const found = this.table.arrange(asked);
     show(byId("matches"), Boolean(words || which));
-    text(byId("matches"), t("matches")(number(shown), number(this.rows?.length ?? 0)));
+    setText(byId("matches"), t("matches")(found, this.#rows.length));
   }
 
+  /** Draw everything again, after a change of the language. */
   redraw() {
-    rehearsal(this.election.rehearsal);
+    showRehearsal(this.election.rehearsal);
     document.title = `${t("throughTitle")} · ${this.election.name}`;
-    text(byId("title"), this.election.name);
-    const which = byId("which");
+    setText(byId("title"), this.election.name);
+    const which = byId("which", HTMLSelectElement);
     const chosen = which.value;
     which.replaceChildren(
-      ...[
-        ["", "whichAll"],
-        ["waiting", "whichWaiting"],
-        ["incomplete", "whichIncomplete"],
-        ["silent", "whichSilent"],
-      ].map(([value, key]) => h("option", { value }, t(key))),
+      h("option", { value: "" }, t("whichAll")),
+      h("option", { value: "waiting" }, t("whichWaiting")),
+      h("option", { value: "incomplete" }, t("whichIncomplete")),
+      h("option", { value: "silent" }, t("whichSilent")),
     );
     which.value = chosen;
     byId("words").replaceChildren(
-      ...t("words").flatMap(([word, meaning]) => [h("dt", null, word), h("dd", null, meaning)]),
+      ...t("words").flatMap(([word = "", meaning = ""]) => [h("dt", null, word), h("dd", null, meaning)]),
     );
-    this.table.titles();
+    this.table.drawTitles();
     this.strip.draw();
     this.own.redraw();
-    this.kind = undefined;
+    this.#sentenceKind = "";
     this.draw();
   }
 }
 
+/**
+ * @param {TransferRow} row
+ * @param {string} which the choice of the reader
+ */
+function passes(row, which) {
+  if (which === "waiting") return row.accepted > row.published;
+  if (which === "incomplete") return row.reported < row.units;
+  if (which === "silent") return !lastContact(row);
+  return true;
+}
+
+/** @type {TransfersPage | null} */
 let page = null;
 translate(() => {
   if (page) page.redraw();
-  else text(byId("sentence"), t("sentenceReading"));
+  else setText(byId("sentence"), t("sentenceReading"));
 });
-page = new Transfers(await election());
+page = new TransfersPage(await waitForElection());
 page.redraw();

@@ -1,0 +1,191 @@
+/** What the pages read from the feed door; `openapi.yaml` describes the documents in full. Times are RFC 3339. */
+
+export type Counts = {
+  ballots: number;
+  blank: number;
+  rejected: number;
+  votes: { [party: string]: number };
+};
+
+/** An area as the feed sends it. Units have `revision` and `status`; areas above units have `corrections`. */
+export type Area = {
+  area: string;
+  parent: string | null;
+  level: string;
+  name: string;
+  sequence: number;
+  published_at: string | null;
+  eligible: number | null;
+  units: { total: number; reported: number };
+  counts: { [category: string]: Counts };
+  corrections?: number;
+  last_correction?: LastCorrection | null;
+  revision?: number | null;
+  status?: string | null;
+  correction?: Correction | null;
+};
+
+export type AreaAndChildren = Area & { record: { sequence: number }; children: Area[] };
+
+export type Correction = {
+  sequence: number;
+  at: string;
+  reason: string | null;
+  previous: { [category: string]: { ballots: number } };
+};
+
+export type LastCorrection = { sequence: number; unit: string; reason: string | null; ballots: number };
+
+/** The event that ends each group of areas. */
+export type Block = {
+  sequence: number;
+  published_at: string | null;
+  snapshot: boolean;
+  server_time: string;
+};
+
+export type Party = { code: string; name: string };
+
+export type RegistryDocument = {
+  election: { timezone: string };
+  areas: { id: string; parent: string | null; name: string }[];
+  parties: Party[];
+};
+
+export type Election = {
+  id: string;
+  name: string;
+  date: string | null;
+  rehearsal: boolean;
+  publish_from: string;
+  released_at: string | null;
+};
+
+export type ElectionAndRegistry = Election & { registry: RegistryDocument };
+
+export type Publication = {
+  sequence: number;
+  published_at: string;
+  report: {
+    unit: string;
+    revision: number;
+    status: string;
+    reason?: string;
+    counts: { [category: string]: Counts };
+  };
+};
+
+type Lag = { p50: number | null; p99: number | null };
+
+/** Where the counts of a municipality are. */
+export type Transfer = {
+  municipality: string;
+  name: string;
+  units: number;
+  reported: number;
+  accepted: number;
+  published: number;
+  embargoed: number;
+  oldest_unpublished_s: number | null;
+  last_accepted_at: string | null;
+  last_contact_at: string | null;
+  lag_s: { applied: Lag; written: Lag } | null;
+};
+
+export type Transfers = {
+  server_time: string;
+  transfers: Transfer[];
+  /** A report whose `oldest_unpublished_s` is above this is late. */
+  late_after_s: number;
+};
+
+export type Position = [number, number];
+export type Ring = Position[];
+export type Polygon = Ring[];
+
+/** `/map.geojson`: shapes, each with the identifiers that its area may have. */
+export type MapDocument = {
+  features: {
+    properties: { ids: string[] };
+    geometry: { type: "Polygon"; coordinates: Polygon } | { type: "MultiPolygon"; coordinates: Polygon[] };
+  }[];
+};
+
+/** The parts of OpenAPI 3.2 that the API page shows. */
+export type OpenApi = {
+  info: { title: string; version: string; summary: string; description: string };
+  tags: { name: string; summary: string }[];
+  servers: Server[];
+  security: Security[];
+  paths: { [path: string]: PathItem };
+  components: { schemas: { [name: string]: Schema } };
+};
+
+export type Server = { url: string; description: string };
+export type Security = { [scheme: string]: string[] };
+export type Reference = { $ref: string };
+
+export type PathItem = {
+  get?: Operation;
+  post?: Operation;
+  put?: Operation;
+  patch?: Operation;
+  delete?: Operation;
+  head?: Operation;
+  servers?: Server[];
+  parameters?: (Parameter | Reference)[];
+};
+
+export type Operation = {
+  operationId: string;
+  tags: string[];
+  summary: string;
+  description?: string;
+  servers?: Server[];
+  security?: Security[];
+  parameters?: (Parameter | Reference)[];
+  requestBody?: RequestBody | Reference;
+  responses: { [status: string]: Response | Reference };
+};
+
+export type Parameter = {
+  name: string;
+  in: string;
+  description?: string;
+  required?: boolean;
+  schema: Schema | Reference;
+  example?: unknown;
+};
+
+export type RequestBody = { content: Content };
+export type Response = {
+  description?: string;
+  headers?: { [name: string]: { description?: string } | Reference };
+  content?: Content;
+};
+export type Content = { [type: string]: Media };
+export type Media = {
+  schema?: Schema | Reference;
+  itemSchema?: Schema | Reference;
+  example?: unknown;
+  examples?: { [name: string]: Example | Reference };
+};
+export type Example = { summary?: string; value?: unknown; serializedValue?: unknown };
+
+export type Schema = {
+  description?: string;
+  type?: string | string[];
+  const?: unknown;
+  enum?: unknown[];
+  format?: string;
+  pattern?: string;
+  minimum?: number;
+  maximum?: number;
+  default?: unknown;
+  properties?: { [name: string]: Schema | Reference };
+  required?: string[];
+  items?: Schema | Reference;
+  allOf?: (Schema | Reference)[];
+  anyOf?: (Schema | Reference)[];
+  oneOf?: (Schema | Reference)[];
+};
