@@ -14,8 +14,8 @@ import orjson
 from bench.figures import Result, Row, Series, Target
 from bench.load.local import election
 from bench.measure.options import Options
+from gateway.election.record import CHAIN_START, Publication, next_chain
 from gateway.election.registry import Registry, read_registry
-from gateway.election.report import CHAIN_START, Publication, next_chain
 from gateway.election.state import ElectionState
 from gateway.election.validation import Scope, Validator, ValidReport
 from gateway.feed.blocks import FEW, BlockMaker

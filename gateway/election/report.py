@@ -5,8 +5,7 @@ A report is the whole present state of one unit. Its canonical bytes are what is
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 import orjson
@@ -25,8 +24,8 @@ Status = Literal[
     "unstated",
 ]
 Reason = Literal["recount", "revoked", "late_ballots", "booking_error", "control", "other"]
-STATUSES: tuple[str, ...] = Status.__args__  # type: ignore[attr-defined]
-REASONS: tuple[str, ...] = Reason.__args__  # type: ignore[attr-defined]
+STATUSES: tuple[str, ...] = get_args(Status)
+REASONS: tuple[str, ...] = get_args(Reason)
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
 Revision = Annotated[int, msgspec.Meta(ge=1, le=COUNT_MAX)]
@@ -34,9 +33,6 @@ REVISION_CEILING = 2_000_000_000
 """Highest revision of a unit, until an operator raises it for that unit. Revisions may be Unix seconds until 2033."""
 REVISION_STEP = 1_000_000
 """How far above a unit's current revision its ceiling is raised."""
-
-CHAIN_START = bytes(32)
-"""The chain before the first publication: 32 zero bytes."""
 
 _PROGRESS = {"counting": 1, "preliminary": 2, "final": 3, "controlled": 4, "settled": 5}
 
@@ -75,22 +71,6 @@ class NewerReport(Report, frozen=True, gc=False, kw_only=True):
 
     unknown: tuple[str, ...]
     """What is unknown: `member $.source`, `status recounted`, `reason audit`."""
-
-
-class Publication(msgspec.Struct, frozen=True, gc=False):
-    """A report in the public record, at its place `sequence` (from 1, no gaps)."""
-
-    sequence: int
-    published_at: datetime
-    unit: str
-    revision: int
-    digest: bytes
-    chain: bytes
-    body: bytes
-    """The report's canonical bytes."""
-    received_at: datetime
-    """When the push door had read the report."""
-    accepted_at: datetime
 
 
 _decoder = msgspec.json.Decoder(Report)
@@ -159,11 +139,6 @@ def canonical(document: object) -> bytes:
 def digest_of(body: bytes) -> bytes:
     """Return the SHA-256 (32 bytes) of a report's canonical bytes."""
     return hashlib.sha256(body).digest()
-
-
-def next_chain(chain: bytes, digest: bytes) -> bytes:
-    """Return chain(n) = SHA-256(chain(n-1) || digest(n)); all three are 32 bytes."""
-    return hashlib.sha256(chain + digest).digest()
 
 
 def figures_fell(previous: Report, report: Report) -> bool:

@@ -16,19 +16,17 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.election.record import CHAIN_START, Publication, next_chain
 from gateway.election.registry import Area, Registry
 from gateway.election.report import (
-    CHAIN_START,
     REASONS,
     STATUSES,
     NewerReport,
-    Publication,
     Reason,
     Report,
     Status,
     decode_stored,
     figures_fell,
-    next_chain,
 )
 
 COUNTED, COUNTED_VOTERS, BALLOTS, BLANK, REJECTED, VOTERS, PARTIES = range(7)

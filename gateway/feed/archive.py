@@ -7,7 +7,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 
-from gateway.election.report import Publication
+from gateway.election.record import Publication
 from gateway.errors import JournalUnavailable
 from gateway.wire.events import publication_line
 

@@ -78,7 +78,7 @@ class Hub:
         self._metrics.channels.set(len(channels))
         self._metrics.standby.set(any(feed.head.standby for feed in self._feeds.values()))
         now = datetime.now(UTC)
-        late = {name: feed.transfers.unpublished(feed.beyond, now) for name, feed in self._feeds.items()}
+        late = {name: feed.transfers.unpublished(feed.backlog, now) for name, feed in self._feeds.items()}
         self._metrics.unpublished.set({name: count for name, (count, _) in late.items()})
         self._metrics.unpublished_oldest.set({name: age_s for name, (_, age_s) in late.items()})
         self._metrics.unknown.set(

@@ -11,8 +11,8 @@ from typing import Protocol
 import orjson
 import structlog
 
+from gateway.election.record import Head, Publication, Unapplied
 from gateway.election.registry import Registry, read_registry
-from gateway.election.report import Publication
 from gateway.election.state import CatchUp, Cursor, ElectionState, HistoryChanged
 from gateway.errors import JournalUnavailable
 from gateway.feed.archive import TAIL_MAX, Archive
@@ -20,7 +20,7 @@ from gateway.feed.areas import AreaPages
 from gateway.feed.blocks import BlockMaker
 from gateway.feed.channel import Channel, Reader
 from gateway.feed.selection import Selection, read_selection
-from gateway.feed.transfers import Beyond, Transfers
+from gateway.feed.transfers import Backlog, Transfers
 from gateway.feed.waits import Waits
 from gateway.telemetry import tracing
 from gateway.telemetry.metrics import FeedMetrics
@@ -44,70 +44,6 @@ BEHIND_S = 30.0
 server that does not know yet that the release is confirmed."""
 
 
-class Head(Protocol):
-    """Where the record of one election ends."""
-
-    @property
-    def key(self) -> int:
-        """Its number in the journal."""
-
-    @property
-    def id(self) -> str:
-        """Its identifier."""
-
-    @property
-    def loaded_at(self) -> datetime:
-        """When its registry was loaded."""
-
-    @property
-    def publish_from(self) -> datetime:
-        """When the embargo ends."""
-
-    @property
-    def released_at(self) -> datetime | None:
-        """When it ended; None before."""
-
-    @property
-    def closed_at(self) -> datetime | None:
-        """When the taking of reports ended."""
-
-    @property
-    def sequence(self) -> int:
-        """The last publication that may be shown; 0 before the release."""
-
-    @property
-    def chain(self) -> bytes:
-        """The chain there."""
-
-    @property
-    def accepted(self) -> int:
-        """How many reports the server has, confirmed or not; 0 before the release."""
-
-    @property
-    def standby(self) -> bool:
-        """Whether a replica said so."""
-
-
-class Unapplied(Protocol):
-    """What the journal holds of one unit past a sequence."""
-
-    @property
-    def unit(self) -> str:
-        """The unit's identifier."""
-
-    @property
-    def accepted(self) -> int:
-        """How many publications."""
-
-    @property
-    def oldest_published_at(self) -> datetime:
-        """Since when the first of them has been public."""
-
-    @property
-    def last_accepted_at(self) -> datetime:
-        """When the last of them was accepted."""
-
-
 class Record(Protocol):
     """What a feed needs of the public record; each method raises JournalUnavailable."""
 
@@ -120,8 +56,8 @@ class Record(Protocol):
     async def publications(self, election: int, after: int, most: int) -> list[Publication]:
         """Return publications in order."""
 
-    async def beyond(self, election: int, sequence: int) -> Sequence[Unapplied]:
-        """Return, by unit, what lies past a sequence."""
+    async def unapplied(self, election: int, sequence: int) -> Sequence[Unapplied]:
+        """Return, per unit, the publications after a sequence."""
 
     async def contacts(self, election: int) -> dict[str, datetime]:
         """Return when a token of each area was last used."""
@@ -169,7 +105,7 @@ class ElectionFeed:
         self.transfers = Transfers(self.registry)
         key = self.head.key
         self.archive = Archive(lambda after, most: self._record.publications(key, after, most))
-        self.beyond: dict[str, Beyond] = {}
+        self.backlog: dict[str, Backlog] = {}
         self.contacts: dict[str, datetime] = {}
         self._channels: dict[_Key, Channel] = {}
         self._due: dict[_Key, Channel] = {}
@@ -505,19 +441,19 @@ class ElectionFeed:
             return
         transfers = self.transfers
         published = transfers.published()
-        unapplied = await self._record.beyond(self.head.key, self.state.sequence)
+        unapplied = await self._record.unapplied(self.head.key, self.state.sequence)
         contacts = await self._record.contacts(self.head.key)
         if self.transfers is not transfers:
             return  # it was a look at another record
-        found: dict[str, Beyond] = {}
+        found: dict[str, Backlog] = {}
         for each in unapplied:
             if each.unit not in self.registry.units:
                 continue  # of a record put in the place of this one, as the next look at its head will tell
             municipality = transfers.municipality_of(each.unit)
             held = found.get(municipality)
-            found[municipality] = Beyond(
+            found[municipality] = Backlog(
                 each.accepted + (held.accepted if held else published[municipality]),
                 min(each.oldest_published_at, held.oldest_published_at) if held else each.oldest_published_at,
                 max(each.last_accepted_at, held.last_accepted_at) if held else each.last_accepted_at,
             )
-        self.beyond, self.contacts = found, contacts
+        self.backlog, self.contacts = found, contacts

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
+from gateway.election.record import Publication
 from gateway.election.registry import Registry
-from gateway.election.report import Publication
 from gateway.wire.transfers import Lag, Percentiles, Transfer
 
 _GROWTH = 1.25
@@ -45,11 +45,11 @@ class LagHistogram:
         return None
 
 
-class Beyond(NamedTuple):
-    """What the journal was seen to hold of a municipality, where that was more than was applied then."""
+class Backlog(NamedTuple):
+    """The reports of one municipality in the journal, where some of them are not applied here yet."""
 
     accepted: int
-    """In all, also what was applied."""
+    """All reports of the municipality, including those that are applied."""
     oldest_published_at: datetime
     last_accepted_at: datetime
 
@@ -104,11 +104,11 @@ class Transfers:
             transfer = self._by_area[self._of_unit[publication.unit]]
             transfer.lags["written"].add((now - publication.published_at).total_seconds())
 
-    def unpublished(self, beyond: Mapping[str, Beyond], now: datetime) -> tuple[int, float]:
+    def unpublished(self, backlog: Mapping[str, Backlog], now: datetime) -> tuple[int, float]:
         """Return how many reports are public and not applied here, and the age of the oldest in seconds."""
         late = [
             (each.accepted - self._by_area[municipality].published, each.oldest_published_at)
-            for municipality, each in beyond.items()
+            for municipality, each in backlog.items()
             if each.accepted > self._by_area[municipality].published
         ]
         if not late:
@@ -118,29 +118,31 @@ class Transfers:
 
     def documents(
         self,
-        beyond: Mapping[str, Beyond],
+        backlog: Mapping[str, Backlog],
         contacts: Mapping[str, datetime],
         now: datetime,
         only: str | None = None,
     ) -> list[Transfer]:
         """Return the transfer of each municipality (or of `only` one), in the order of the registry."""
         found = [only] if only is not None else list(self._by_area)
-        return [self._document(each, beyond.get(each), contacts, now) for each in found]
+        return [self._document(each, backlog.get(each), contacts, now) for each in found]
 
     def _document(
-        self, municipality: str, beyond: Beyond | None, contacts: Mapping[str, datetime], now: datetime
+        self, municipality: str, backlog: Backlog | None, contacts: Mapping[str, datetime], now: datetime
     ) -> Transfer:
         transfer = self._by_area[municipality]
-        if beyond is not None and beyond.accepted <= transfer.published:
-            beyond = None  # applied meanwhile
-        last_accepted_at = beyond.last_accepted_at if beyond is not None else transfer.last_accepted_at
-        waited = max(0.0, (now - beyond.oldest_published_at).total_seconds()) if beyond is not None else None
+        if backlog is not None and backlog.accepted <= transfer.published:
+            backlog = None  # applied meanwhile
+        last_accepted_at = backlog.last_accepted_at if backlog is not None else transfer.last_accepted_at
+        waited = (
+            max(0.0, (now - backlog.oldest_published_at).total_seconds()) if backlog is not None else None
+        )
         return Transfer(
             municipality=municipality,
             name=self._registry.by_id[municipality].name,
             units=transfer.units,
             reported=len(transfer.reported),
-            accepted=beyond.accepted if beyond is not None else transfer.published,
+            accepted=backlog.accepted if backlog is not None else transfer.published,
             published=transfer.published,
             embargoed=0,
             oldest_unpublished_s=waited,

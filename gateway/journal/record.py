@@ -1,44 +1,14 @@
-"""The public record, as a feed reads it: elections, heads and publications, under a role that can see nothing else."""
+"""Read the public record of Postgres, under a database role that can read nothing else."""
 
 from datetime import datetime
 
-import msgspec
-
-from gateway.election.report import Publication
+from gateway.election.record import Head, Publication, Unapplied
 from gateway.errors import JournalUnavailable
 from gateway.journal.connection import Pool, acquired, translate_db_errors
 
 
-class Head(msgspec.Struct, frozen=True):
-    """Where the public record of one election ends; `sequence` 0 before its release."""
-
-    key: int
-    id: str
-    loaded_at: datetime
-    """When the registry was loaded; another time, perhaps another registry."""
-    publish_from: datetime
-    released_at: datetime | None
-    closed_at: datetime | None
-    sequence: int
-    """The last publication that may be shown: on a primary with a synchronous standby, that the standby has as well."""
-    chain: bytes
-    accepted: int
-    """How many reports this server has; those beyond `sequence` wait for their confirmation."""
-    standby: bool
-    """Whether a replica said so, which may lag behind the record rather than lack a part of it."""
-
-
-class Beyond(msgspec.Struct, frozen=True):
-    """What the journal holds of one unit past a sequence."""
-
-    unit: str
-    accepted: int
-    oldest_published_at: datetime
-    last_accepted_at: datetime
-
-
 class PublicRecord:
-    """Reads the record. Every method raises JournalUnavailable when Postgres does not answer."""
+    """The public record in Postgres. Every method raises JournalUnavailable when Postgres does not answer."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -58,11 +28,11 @@ class PublicRecord:
                     "SELECT valgnatt_public.registry($1)", election
                 )
         if document is None:
-            raise JournalUnavailable(f"election {election} is gone from the record")
+            raise JournalUnavailable(f"election {election} is no longer in the record")
         return document
 
     async def publications(self, election: int, after: int, most: int) -> list[Publication]:
-        """Return up to `most` publications (10 000 at the most) after a sequence, in order."""
+        """Return up to `most` publications after a sequence, in order; never more than 10 000."""
         with translate_db_errors():
             async with acquired(self._pool) as connection:
                 rows = await connection.fetch(
@@ -70,17 +40,17 @@ class PublicRecord:
                 )
         return [Publication(*row) for row in rows]
 
-    async def beyond(self, election: int, sequence: int) -> list[Beyond]:
-        """Return, by unit, what the journal holds past a sequence: published, but not applied by who asks."""
+    async def unapplied(self, election: int, sequence: int) -> list[Unapplied]:
+        """Return, per unit, the publications after a sequence: those that a feed at `sequence` has not applied."""
         with translate_db_errors():
             async with acquired(self._pool) as connection:
                 rows = await connection.fetch(
                     "SELECT * FROM valgnatt_public.unapplied($1, $2)", election, sequence
                 )
-        return [Beyond(*row) for row in rows]
+        return [Unapplied(*row) for row in rows]
 
     async def contacts(self, election: int) -> dict[str, datetime]:
-        """Return when a token of each area was last used; empty before the release."""
+        """Return, per area, when a token of it was last used; empty before the release."""
         with translate_db_errors():
             async with acquired(self._pool) as connection:
                 rows = await connection.fetch("SELECT * FROM valgnatt_public.contacts($1)", election)

@@ -521,7 +521,7 @@ def _area_body(feed: ElectionFeed, area: Area, table: bool) -> Body:
 
 
 def _transfers_body(feed: ElectionFeed, only: str | None, now: datetime) -> Body:
-    found = feed.transfers.documents(feed.beyond, feed.contacts, now, only)
+    found = feed.transfers.documents(feed.backlog, feed.contacts, now, only)
     if only is not None:
         return Body(to_json(to_document(found[0])), JSON, tag="")
     document = PublicTransfers(

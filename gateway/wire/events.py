@@ -14,8 +14,9 @@ from typing import Any
 
 import orjson
 
+from gateway.election.record import Publication
 from gateway.election.registry import Registry
-from gateway.election.report import STATUSES, Publication
+from gateway.election.report import STATUSES
 from gateway.election.state import (
     BALLOTS,
     BLANK,

@@ -11,8 +11,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from gateway.election.record import Publication
 from gateway.election.registry import read_registry
-from gateway.election.report import Publication
 
 STATUSES = (
     "not_counted",

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from gateway.election.record import Publication
 from gateway.election.registry import Registry, read_registry
-from gateway.election.report import Publication
 from gateway.election.state import CatchUp, ElectionState
 from gateway.rehearsal.dataset import DataSet
 from gateway.rehearsal.generator import GeneratedElection

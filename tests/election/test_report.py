@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.election.record import CHAIN_START, next_chain
 from gateway.election.registry import read_registry
 from gateway.election.report import (
-    CHAIN_START,
     REASONS,
     STATUSES,
     canonical,
@@ -22,7 +22,6 @@ from gateway.election.report import (
     decode_stored,
     digest_of,
     figures_fell,
-    next_chain,
     status_went_back,
     warnings_of,
 )

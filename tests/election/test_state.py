@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway.election.report import Publication
+from gateway.election.record import Publication
 from gateway.election.state import UNKNOWN_MAX, CatchUp, Cursor, ElectionState, HistoryChanged
 from gateway.wire.events import area_document
 from tests.election.makers import (

@@ -16,13 +16,12 @@ from typing import Any
 from aiohttp import web
 
 from gateway.config import Config
+from gateway.election.record import Head, Publication, Unapplied
 from gateway.election.registry import read_registry
-from gateway.election.report import Publication
 from gateway.errors import JournalUnavailable
 from gateway.feed.channel import Channel, Reader
 from gateway.feed.hub import Hub
 from gateway.feed.stream import ElectionFeed
-from gateway.journal.record import Beyond, Head
 from gateway.telemetry.metrics import FeedMetrics
 from gateway.web.accepting import Door
 from gateway.web.connections import Connections
@@ -68,8 +67,8 @@ class FakeRecord:
         self.fails_after: int | None = None
         """A place after which nothing can be read, as the database is away by then."""
         self.reads = self.looks = 0
-        self.beyond_held: asyncio.Event | None = None
-        """What has to come before an answer of `beyond` does."""
+        self.unapplied_held: asyncio.Event | None = None
+        """What has to come before an answer of `unapplied` does."""
         self.version = 0
         self.replace(document)
         self.show(shown)
@@ -111,11 +110,11 @@ class FakeRecord:
             raise JournalUnavailable("away")
         return self.night[after : min(after + most, self.rows)]
 
-    async def beyond(self, election: int, sequence: int) -> list[Beyond]:
+    async def unapplied(self, election: int, sequence: int) -> list[Unapplied]:
         found = Counter(publication.unit for publication in self.night[sequence : self.rows])
-        if self.beyond_held is not None:
-            await self.beyond_held.wait()
-        return [Beyond(unit, count, AT, AT) for unit, count in found.items()]
+        if self.unapplied_held is not None:
+            await self.unapplied_held.wait()
+        return [Unapplied(unit, count, AT, AT) for unit, count in found.items()]
 
     async def contacts(self, election: int) -> dict[str, datetime]:
         return {}

@@ -552,11 +552,11 @@ async def test_no_more_counts_as_accepted_than_the_journal_holds(
         await door.show(15)
         assert (await told("accepted"), await told("published")) == (15, 15)
         record.rows = 20
-        record.beyond_held = asyncio.Event()
+        record.unapplied_held = asyncio.Event()
         looking = asyncio.create_task(door.feed.watch())
         await asyncio.sleep(0)
         await door.show(20)
-        record.beyond_held.set()
+        record.unapplied_held.set()
         await looking
         assert (await told("accepted"), await told("published")) == (20, 20)
 
@@ -575,17 +575,17 @@ async def test_a_look_at_the_transfers_while_the_record_becomes_another_one_does
     record.show(10)
     async with served(record) as door:
         record.rows = 20
-        record.beyond_held = asyncio.Event()
+        record.unapplied_held = asyncio.Event()
         looking = asyncio.create_task(door.feed.watch())
         await asyncio.sleep(0)
         record.replace(other)
         record.night, record.rows = a_night(other, 30), 30
-        record.beyond_held, held = None, record.beyond_held
+        record.unapplied_held, held = None, record.unapplied_held
         await door.feed.watch()
         await door.show(5)
         held.set()
         await looking
-        assert door.feed.beyond == {}
+        assert door.feed.backlog == {}
         record.rows = 15
         await door.feed.watch()
         (transfer,) = (await ask(http, "GET", door.url("/transfers"))).document["transfers"]

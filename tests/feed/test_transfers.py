@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.feed.transfers import Beyond, LagHistogram, Transfers
+from gateway.feed.transfers import Backlog, LagHistogram, Transfers
 from gateway.wire.transfers import Percentiles, to_document
 from tests.election.makers import REGISTRY, Record, a_report
 
@@ -80,8 +80,8 @@ def test_a_municipality_is_told_from_push_to_reader() -> None:
     for publication in (first, second):
         transfers.applied(publication, publication.published_at + timedelta(seconds=1))
     transfers.written([first, second], second.published_at + timedelta(seconds=3))
-    beyond = {"a-1": Beyond(5, AT + timedelta(seconds=5), AT + timedelta(seconds=8))}
-    (told,) = transfers.documents(beyond, {"a-1": AT}, AT + timedelta(seconds=9), only="a-1")
+    backlog = {"a-1": Backlog(5, AT + timedelta(seconds=5), AT + timedelta(seconds=8))}
+    (told,) = transfers.documents(backlog, {"a-1": AT}, AT + timedelta(seconds=9), only="a-1")
     document = to_document(told)
     lags = document.pop("lag_s")
     assert document == {
@@ -131,6 +131,6 @@ def test_every_unit_has_a_municipality_that_answers_for_it() -> None:
 
 def test_clocks_that_disagree_give_no_negative_age() -> None:
     """What is published in another machine's future is as old as nothing."""
-    beyond = {"b": Beyond(1, AT + timedelta(seconds=5), AT)}
-    (told,) = Transfers(REGISTRY).documents(beyond, {}, AT, only="b")
+    backlog = {"b": Backlog(1, AT + timedelta(seconds=5), AT)}
+    (told,) = Transfers(REGISTRY).documents(backlog, {}, AT, only="b")
     assert told.oldest_unpublished_s == 0.0

@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from gateway.election.record import CHAIN_START, next_chain
 from gateway.election.registry import Registry, read_registry
-from gateway.election.report import CHAIN_START, canonical, decode_report, digest_of, next_chain
+from gateway.election.report import canonical, decode_report, digest_of
 from gateway.election.validation import ValidReport
 from gateway.journal.connection import Connection, connect
 from gateway.journal.elections import ElectionVersion

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from gateway.election.report import CHAIN_START, next_chain
+from gateway.election.record import CHAIN_START, next_chain
 from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown
 from gateway.journal.connection import Unstorable, VersionChanged

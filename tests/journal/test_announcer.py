@@ -151,7 +151,7 @@ async def test_what_no_standby_has_is_not_shown_until_one_has(site: Site) -> Non
     assert (head.sequence, head.accepted) == (1, 2)
     (shown,) = await site.record.publications(site.key, 0, 100)
     assert head.chain == shown.chain
-    assert await site.record.beyond(site.key, 1) == []
+    assert await site.record.unapplied(site.key, 1) == []
 
     await waits_for(site.owner, "")
     await site.append()

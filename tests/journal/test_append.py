@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from gateway.election.report import CHAIN_START, Publication
+from gateway.election.record import CHAIN_START, Publication
 from gateway.election.validation import ValidReport
 from gateway.journal.administration import Administration
 from gateway.journal.connection import Connection, open_pool

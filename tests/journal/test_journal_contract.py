@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.election.report import CHAIN_START
+from gateway.election.record import CHAIN_START
 from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown
 from gateway.journal.administration import Administration

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 
-from gateway.election.report import CHAIN_START
+from gateway.election.record import CHAIN_START
 from gateway.journal.administration import Administration
 from gateway.journal.connection import CHANNEL, FEED_ROLE, Connection
 from gateway.journal.embedded import READER
@@ -78,7 +78,7 @@ async def test_before_the_release_the_record_is_empty(embargoed: Election, recor
     assert (head.id, head.sequence, head.chain, head.released_at) == (embargoed.id, 0, CHAIN_START, None)
     assert await record.publications(embargoed.key, 0, 100) == []
     assert await record.publications(embargoed.key, -1, 100) == []
-    assert await record.beyond(embargoed.key, 0) == []
+    assert await record.unapplied(embargoed.key, 0) == []
     assert await record.contacts(embargoed.key) == {}
 
 
@@ -102,7 +102,7 @@ async def test_after_the_release_the_record_is_whole(
     assert publications[2].published_at == publications[2].accepted_at > publications[1].published_at
     assert publications[2].body == a_report("a-1", 9).body
     assert set(await record.contacts(embargoed.key)) == {"a", "b-1"}
-    (first, second) = await record.beyond(embargoed.key, 1)
+    (first, second) = await record.unapplied(embargoed.key, 1)
     assert {(first.unit, first.accepted), (second.unit, second.accepted)} == {("a-1", 1), ("b-1", 1)}
 
 

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
+from gateway.election.record import CHAIN_START
 from gateway.election.registry import read_registry
-from gateway.election.report import CHAIN_START
 from gateway.election.validation import ValidReport
 from gateway.errors import Draining, ElectionUnknown, JournalUnavailable
 from gateway.journal import writer as writer_module

@@ -10,8 +10,9 @@ import orjson
 import pytest
 
 from gateway.client.publisher import Answer
+from gateway.election.record import CHAIN_START, Publication, next_chain
 from gateway.election.registry import read_registry
-from gateway.election.report import CHAIN_START, Publication, canonical, digest_of, next_chain
+from gateway.election.report import canonical, digest_of
 from gateway.election.state import ElectionState
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.rehearsal.judge import Glimpse, History, Push, Reading, Stored, figures, fingerprint, judge

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from gateway.config import Config
-from gateway.feed.transfers import Beyond, Transfers
+from gateway.feed.transfers import Backlog, Transfers
 from gateway.journal.condition import HeldBack, Watch
 from gateway.journal.connection import open_pool
 from gateway.rehearsal.generator import GeneratedElection
@@ -210,8 +210,8 @@ def test_what_a_feed_has_not_applied_ages_until_it_has(small: GeneratedElection)
     published_at = datetime(2025, 9, 8, 21, tzinfo=UTC)
     now = published_at + timedelta(seconds=9)
     assert transfers.unpublished({}, now) == (0, 0.0)
-    assert transfers.unpublished({municipality: Beyond(3, published_at, published_at)}, now) == (3, 9.0)
-    assert transfers.unpublished({municipality: Beyond(0, published_at, published_at)}, now) == (0, 0.0)
+    assert transfers.unpublished({municipality: Backlog(3, published_at, published_at)}, now) == (3, 9.0)
+    assert transfers.unpublished({municipality: Backlog(0, published_at, published_at)}, now) == (0, 0.0)
 
 
 # The database that does not answer.

@@ -1,0 +1,63 @@
+"""The public record of one election: its publications, the chain through them, and where it ends.
+
+The journal reads these from Postgres and the feed applies them; neither knows the other.
+"""
+
+import hashlib
+from datetime import datetime
+
+import msgspec
+
+CHAIN_START = bytes(32)
+"""The chain before the first publication: 32 zero bytes."""
+
+
+class Publication(msgspec.Struct, frozen=True, gc=False):
+    """A report in the public record at its `sequence` (from 1, without gaps)."""
+
+    sequence: int
+    published_at: datetime
+    unit: str
+    revision: int
+    digest: bytes
+    chain: bytes
+    body: bytes
+    """The report's canonical bytes."""
+    received_at: datetime
+    """When the push door had read the report."""
+    accepted_at: datetime
+
+
+class Head(msgspec.Struct, frozen=True):
+    """Where the public record of one election ends; `sequence` is 0 before its release."""
+
+    key: int
+    """The election's number in the journal."""
+    id: str
+    loaded_at: datetime
+    """When the registry was loaded. A later time may mean a different registry."""
+    publish_from: datetime
+    released_at: datetime | None
+    closed_at: datetime | None
+    sequence: int
+    """The last publication that may be shown. On a primary with a synchronous standby, the standby has it as well."""
+    chain: bytes
+    accepted: int
+    """Number of reports that this server has. Those after `sequence` are waiting for their confirmation."""
+    standby: bool
+    """Whether a replica returned this head; a replica may lag behind the record."""
+
+
+class Unapplied(msgspec.Struct, frozen=True):
+    """The publications of one unit that a feed has not applied yet."""
+
+    unit: str
+    accepted: int
+    """Number of publications."""
+    oldest_published_at: datetime
+    last_accepted_at: datetime
+
+
+def next_chain(chain: bytes, digest: bytes) -> bytes:
+    """Return chain(n) = SHA-256(chain(n-1) || digest(n)); all three are 32 bytes."""
+    return hashlib.sha256(chain + digest).digest()
