@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.election.registry import Registry
+from gateway.election.report import COUNT_NAMES, OPTIONAL_COUNT_NAMES
 from gateway.errors import GatewayError
 from gateway.trimmed_json import dumps_trimmed
 
@@ -22,13 +23,16 @@ COLUMNS = (
     "status",
     "reason",
     "category",
-    "ballots",
-    "blank",
-    "rejected",
-    "voters",
+    *COUNT_NAMES,
 )
 _OF_REPORT = ("counted_at", "status", "reason")
-_COUNTS = ("ballots", "blank", "rejected", "voters")
+_REQUIRED = (
+    "unit",
+    "counted_at",
+    "status",
+    "category",
+    *(name for name in COUNT_NAMES if name not in OPTIONAL_COUNT_NAMES),
+)
 _BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -120,7 +124,7 @@ def _from_table(name: str, text: str) -> Iterator[dict[str, Any]]:
 
 
 def _check_head(name: str, head: Sequence[str]) -> None:
-    for column in ("unit", "counted_at", "status", "category", "ballots", "blank", "rejected"):
+    for column in _REQUIRED:
         if column not in head:
             hint = " (is it separated by semicolons?)" if len(head) == 1 and ";" in head[0] else ""
             raise BadCountFile(f"{name}, line 1: no column {column!r}{hint}")
@@ -142,7 +146,7 @@ def _add(
         if value and report.setdefault(column, value) != value:
             raise BadCountFile(f"{where}: {column} {value!r}, but {report[column]!r} in a line before")
     category = row.get("category", "")
-    numbers = {column: row[column] for column in _COUNTS if row.get(column)}
+    numbers = {column: row[column] for column in COUNT_NAMES if row.get(column)}
     parties = {column: row[column] for column in head if column not in COLUMNS and row.get(column)}
     if not numbers and not parties:
         return  # a line of the template that was not filled in

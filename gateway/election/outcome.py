@@ -1,7 +1,6 @@
 """What became of one report: the answers a sender can get."""
 
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
@@ -81,45 +80,3 @@ Outcome = Receipt | Refusal | Retry
 def refusal_of(invalid: Invalid) -> Refusal:
     """Return the answer to a report that may not be accepted."""
     return Refusal(invalid.code, invalid.unit, invalid.revision, violations=invalid.violations)
-
-
-def outcome_document(outcome: Outcome, *, rehearsal: bool) -> dict[str, Any]:
-    """Return an outcome as its members on the wire."""
-    match outcome:
-        case Receipt():
-            document: dict[str, Any] = {
-                "unit": outcome.unit,
-                "revision": outcome.revision,
-                "outcome": outcome.outcome,
-                "state": "embargoed" if outcome.sequence is None else "published",
-                "sequence": outcome.sequence,
-                "digest": outcome.digest.hex(),
-                "accepted_at": outcome.accepted_at,
-                "published_at": outcome.published_at,
-                "warnings": list(outcome.warnings),
-            }
-        case Refusal():
-            document = {
-                "unit": outcome.unit,
-                "revision": outcome.revision,
-                "outcome": "refused",
-                "code": outcome.code,
-            }
-            if outcome.current_revision is not None:
-                document["current_revision"] = outcome.current_revision
-            if outcome.line is not None:
-                document["line"] = outcome.line
-            document["violations"] = [
-                {"code": each.code, "path": each.path, "detail": each.detail} for each in outcome.violations
-            ]
-        case Retry():
-            document = {
-                "unit": outcome.unit,
-                "revision": outcome.revision,
-                "outcome": "retry",
-                "code": outcome.code,
-            }
-            document["retry_after_s"] = outcome.retry_after_s
-    if rehearsal:
-        document["rehearsal"] = True
-    return document

@@ -47,6 +47,12 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     voters: Count | msgspec.UnsetType = msgspec.UNSET
 
 
+_COUNT_FIELDS = tuple(field for field in msgspec.structs.fields(Counts) if field.name != "votes")
+COUNT_NAMES = tuple(field.name for field in _COUNT_FIELDS)
+"""The names of the counts of a category, without its `votes`, in the order in which they are shown."""
+OPTIONAL_COUNT_NAMES = tuple(field.name for field in _COUNT_FIELDS if not field.required)
+
+
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """The whole present state of one unit, as its sender put it."""
 

@@ -19,6 +19,8 @@ import msgspec
 from gateway.election.record import CHAIN_START, Publication, next_chain
 from gateway.election.registry import Area, Registry
 from gateway.election.report import (
+    COUNT_NAMES,
+    OPTIONAL_COUNT_NAMES,
     REASONS,
     STATUSES,
     NewerReport,
@@ -29,10 +31,21 @@ from gateway.election.report import (
     figures_fell,
 )
 
-COUNTED, COUNTED_VOTERS, BALLOTS, BLANK, REJECTED, VOTERS, PARTIES = range(7)
-"""Places within one category of a figures array: how many units have the category, how many of these told voters,
-then the sums; from PARTIES on, the votes of each party in the registry's order."""
-
+COUNTED = 0
+"""Place, from the start of a category, of the number of units that have it. The units of each optional count
+follow, then the sums of all counts and, from PARTIES on, the votes of each party in the registry's order."""
+_FIRST_SUM = COUNTED + 1 + len(OPTIONAL_COUNT_NAMES)
+COUNT_PLACES: tuple[tuple[str, int, int], ...] = tuple(
+    (
+        name,
+        _FIRST_SUM + number,
+        COUNTED + 1 + OPTIONAL_COUNT_NAMES.index(name) if name in OPTIONAL_COUNT_NAMES else COUNTED,
+    )
+    for number, name in enumerate(COUNT_NAMES)
+)
+"""For each count its name, the place of its sum, and the place of the number of units that reported it."""
+BALLOTS = next(place for name, place, _ in COUNT_PLACES if name == "ballots")
+PARTIES = _FIRST_SUM + len(COUNT_NAMES)
 
 UNKNOWN_STATUS: Status = "unstated"
 """How a status is counted and shown that this version does not know."""
@@ -67,7 +80,8 @@ class Layout:
         }
         self.statuses = {name: number for number, name in enumerate(STATUSES)}
         self.size = len(STATUSES) + len(self.bases) * self.width
-        self.fallible = frozenset(
+        self._zeros = array("q", bytes(8 * self.size))
+        self.must_not_fall = frozenset(
             place
             for base in self.bases.values()
             for place in (base + BALLOTS, *range(base + PARTIES, base + self.width))
@@ -78,7 +92,7 @@ class Layout:
 
     def zeros(self) -> array[int]:
         """Return figures of nothing counted (64-bit signed)."""
-        return array("q", bytes(8 * self.size))
+        return array("q", self._zeros)
 
     def figures(self, report: Report) -> array[int]:
         """Return one report's figures, as far as its status, categories and parties are known.
@@ -98,13 +112,11 @@ class Layout:
         parties = self.parties
         for category, counts in report.counts.items():
             base = self.bases[category]
-            figures[base] = 1
-            figures[base + BALLOTS] = counts.ballots
-            figures[base + BLANK] = counts.blank
-            figures[base + REJECTED] = counts.rejected
-            if type(counts.voters) is int:
-                figures[base + COUNTED_VOTERS] = 1
-                figures[base + VOTERS] = counts.voters
+            for name, place, units in COUNT_PLACES:
+                count = getattr(counts, name)
+                if count is not msgspec.UNSET:
+                    figures[base + units] = 1
+                    figures[base + place] = count
             base += PARTIES
             for party, votes in counts.votes.items():
                 figures[base + parties[party]] = votes
@@ -133,7 +145,7 @@ class Layout:
 
     def fell(self, before: array[int], after: array[int]) -> bool:
         """Whether ballots or a party's votes are fewer than before."""
-        return any(after[place] < before[place] for place in self.fallible)
+        return any(after[place] < before[place] for place in self.must_not_fall)
 
     def ballots(self, figures: array[int]) -> int:
         """Return the ballots of all categories."""
@@ -205,9 +217,9 @@ class ElectionState:
             for place, (old, new) in enumerate(zip(before, after, strict=True))
             if old != new
         ]
-        fallible = self.layout.fallible
+        must_not_fall = self.layout.must_not_fall
         correction = None
-        if any(change < 0 and place in fallible for place, change in changes):
+        if any(change < 0 and place in must_not_fall for place, change in changes):
             correction = self._correction(publication, report, before, after)
         unit.figures = after
         unit.report = (report.revision, report.counted_at, self.layout.status(report))

@@ -17,7 +17,16 @@ import msgspec
 import orjson
 
 from gateway.election.registry import COUNT_MAX, Area, NoOffset, Registry, read_time
-from gateway.election.report import REASONS, REVISION_CEILING, STATUSES, Report, canonical, digest_of
+from gateway.election.report import (
+    COUNT_NAMES,
+    REASONS,
+    REVISION_CEILING,
+    STATUSES,
+    Counts,
+    Report,
+    canonical,
+    digest_of,
+)
 from gateway.errors import MalformedDocument
 
 REPORT_MAX = 64 << 10
@@ -35,10 +44,10 @@ OBJECTS_MAX = 1_000
 """JSON objects of one report, besides two for each category of the election. Real ones have five; each that is read
 again takes half a microsecond."""
 
-_REQUIRED = ("unit", "revision", "counted_at", "status", "counts")
-_MEMBERS = frozenset((*_REQUIRED, "reason"))
-_COUNTS_REQUIRED = ("ballots", "blank", "rejected", "votes")
-_COUNTS_MEMBERS = frozenset((*_COUNTS_REQUIRED, "voters"))
+_REQUIRED = tuple(field.name for field in msgspec.structs.fields(Report) if field.required)
+_MEMBERS = frozenset(Report.__struct_fields__)
+_COUNTS_REQUIRED = tuple(field.name for field in msgspec.structs.fields(Counts) if field.required)
+_COUNTS_MEMBERS = frozenset(Counts.__struct_fields__)
 _WHITE_SPACE = b" \t\r\n"
 _SIMPLE_NAME = re.compile(r"\w+")
 
@@ -488,7 +497,7 @@ def _counts(value: object, path: str, registry: Registry, unit: Area | None) -> 
         yield Violation(code, path, detail)
         return
     yield from _object(value, path, _COUNTS_REQUIRED, _COUNTS_MEMBERS)
-    for name in ("ballots", "blank", "rejected", "voters"):
+    for name in COUNT_NAMES:
         if name in value:
             yield from _count(value[name], f"{path}.{name}")
     votes = value.get("votes")

@@ -1,42 +1,33 @@
-"""Areas with their children as documents and tables, put together from what was written once a change of each area."""
+"""Areas with their children as documents, put together from parts that are encoded once per change of an area."""
 
 from gateway.election.registry import Area
 from gateway.election.state import ElectionState
 from gateway.feed.blocks import BlockMaker
-from gateway.wire.events import csv_head, csv_line, to_json
+from gateway.wire.areas import FORMATS, JSON, AreaFormat
 
 
 class AreaPages:
-    """The areas of one state. Invariant: an area is written as a line of a table once a change, whoever asks."""
+    """The areas of one state in each format. Invariant: an area is encoded once per change and format."""
 
     def __init__(self, state: ElectionState, maker: BlockMaker) -> None:
         self._state = state
         self._maker = maker
-        self._head = csv_head(state.registry)
-        self._lines: dict[int, tuple[int, bytes]] = {}
+        self._heads = {name: each.encode_head(state.registry) for name, each in FORMATS.items()}
+        self._encoded: dict[tuple[str, int], tuple[int, bytes]] = {}
+        """By format and area: the sequence of its last change, and the bytes."""
 
-    def document(self, area: Area) -> bytes:
-        """Return an area as in the feed, the place of the record, and the area's children, as JSON."""
-        state = self._state
-        more = {
-            "rehearsal": state.registry.rehearsal,
-            "record": {
-                "sequence": state.sequence,
-                "chain": state.chain.hex(),
-                "published_at": state.published_at,
-            },
-        }
-        children = b",".join(map(self._maker.document, area.children))
-        own = self._maker.document(area.index)
-        return own[:-1] + b"," + to_json(more)[1:-1] + b',"children":[' + children + b"]}"
+    def page(self, area: Area, form: AreaFormat) -> bytes:
+        """Return an area and its children in a format."""
+        indexes = (area.index, *area.children)
+        areas = [self._area(form, index) for index in indexes]
+        return form.join(self._state, self._heads[form.name], areas)
 
-    def table(self, area: Area) -> bytes:
-        """Return an area and its children as CSV."""
-        return self._head + b"".join(map(self._line, (area.index, *area.children)))
-
-    def _line(self, index: int) -> bytes:
+    def _area(self, form: AreaFormat, index: int) -> bytes:
+        if form is JSON:
+            return self._maker.document(index)  # encoded for the feed as well
         sequence = self._state.areas[index].sequence
-        held = self._lines.get(index)
-        if held is None or held[0] != sequence:
-            held = self._lines[index] = (sequence, csv_line(self._state, index))
-        return held[1]
+        key = (form.name, index)
+        encoded = self._encoded.get(key)
+        if encoded is None or encoded[0] != sequence:
+            encoded = self._encoded[key] = (sequence, form.encode_area(self._state, index))
+        return encoded[1]

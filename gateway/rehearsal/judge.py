@@ -99,7 +99,7 @@ def figures(area: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _of_category(category: str, counts: Mapping[str, Any]) -> dict[str, int]:
-    found = {f"{category} {name}": counts.get(name, 0) for name in ("ballots", "blank", "rejected", "voters")}
+    found = {f"{category} {name}": count for name, count in counts.items() if name != "votes"}
     found |= {f"{category} votes {party}": votes for party, votes in counts["votes"].items()}
     return found
 

@@ -363,7 +363,7 @@ def same_figures(area: Mapping[str, Any] | None, official: Mapping[str, Any]) ->
     held, wanted = area["counts"], official["counts"]
     for category in {*held, *wanted}:
         mine, theirs = held.get(category, {}), wanted.get(category, {})
-        for name in ("ballots", "blank", "rejected", "voters"):
+        for name in {*mine, *theirs} - {"votes"}:
             if mine.get(name, 0) != theirs.get(name, 0):
                 return False
         mine, theirs = mine.get("votes", {}), theirs.get("votes", {})

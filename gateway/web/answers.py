@@ -23,7 +23,7 @@ from gateway.errors import (
     TokenMissing,
 )
 from gateway.telemetry import tracing
-from gateway.wire.events import to_json
+from gateway.wire.json import to_json
 
 log = structlog.get_logger()
 

@@ -32,12 +32,9 @@ from gateway.web.map_file import NO_MAP, read_map
 from gateway.web.pages import REVALIDATE, StaticFile, add_pages
 from gateway.web.queries import known_queries
 from gateway.web.takeover import stream_head, take_over
-from gateway.wire.events import (
-    parse_cursor,
-    publication_event,
-    retry_event,
-    to_json,
-)
+from gateway.wire.areas import FORMATS, AreaFormat
+from gateway.wire.events import parse_cursor, publication_event, retry_event
+from gateway.wire.json import to_json
 from gateway.wire.transfers import PublicTransfers, to_document
 
 AHEAD_S = 5.0
@@ -318,9 +315,9 @@ class FeedDoor:
         area = registry.by_id.get(request.match_info["area"])
         if area is None:
             raise Problem(404, "unknown_area", "not an area of this election")
-        table = _wants_csv(request)
-        name = ("table" if table else "area", feed.id, area.id)
-        return _tagged(request, self._bodies.get(name, _moment(feed), partial(_area_body, feed, area, table)))
+        form = _area_format(request)
+        name = ("area", feed.id, area.id, form.name)
+        return _tagged(request, self._bodies.get(name, _moment(feed), partial(_area_body, feed, area, form)))
 
     async def _wait_at_least(self, feed: ElectionFeed, text: str, client: str) -> None:
         sequence = _number("at_least", text, 0, 2**53)
@@ -514,10 +511,8 @@ def _elections_body(feeds: Sequence[ElectionFeed]) -> Body:
     return Body(to_json({"elections": [_election_document(feed) for feed in feeds]}), JSON, tag="")
 
 
-def _area_body(feed: ElectionFeed, area: Area, table: bool) -> Body:
-    if table:
-        return Body(feed.areas.table(area), "text/csv")
-    return Body(feed.areas.document(area), "application/json")
+def _area_body(feed: ElectionFeed, area: Area, form: AreaFormat) -> Body:
+    return Body(feed.areas.page(area, form), form.media_type)
 
 
 def _transfers_body(feed: ElectionFeed, only: str | None, now: datetime) -> Body:
@@ -618,13 +613,17 @@ async def _lines(feed: ElectionFeed, first: int, last: int) -> list[bytes]:
         raise Problem(503, error.code, "the record cannot be read now", retry_after_s=2.0) from error
 
 
-def _wants_csv(request: web.Request) -> bool:
-    wanted = request.query.get("format")
-    if wanted is None:
-        return _wants(request, "text/csv", "application/json")
-    if wanted not in ("json", "csv"):
-        raise Problem(400, "bad_query", "format is json or csv")
-    return wanted == "csv"
+def _area_format(request: web.Request) -> AreaFormat:
+    """Return the format that the query names, else the one that the client prefers. Raises Problem."""
+    name = request.query.get("format")
+    if name is None:
+        default, *others = FORMATS.values()
+        accepted = (each for each in others if _wants(request, each.media_type, default.media_type))
+        accept = request.headers.get(hdrs.ACCEPT, "")
+        return max(accepted, key=lambda each: _quality(accept, each.media_type), default=default)
+    if name not in FORMATS:
+        raise Problem(400, "bad_query", f"format is {' or '.join(FORMATS)}")
+    return FORMATS[name]
 
 
 def _wants(request: web.Request, kind: str, other: str) -> bool:

@@ -4,11 +4,12 @@ from typing import Any
 
 import orjson
 
-from gateway.election.outcome import Receipt, outcome_document
+from gateway.election.outcome import Receipt
 from gateway.election.report import decode_stored, warnings_of
 from gateway.journal.elections import ElectionVersion, Token
 from gateway.journal.postgres import PostgresJournal
 from gateway.web.answers import Problem
+from gateway.wire.outcomes import outcome_document
 from gateway.wire.transfers import OwnTransfers, Transfer, to_document
 
 

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import HttpVersion11, hdrs, web
 
 from gateway.deadline import Deadline
-from gateway.election.outcome import Outcome, Receipt, Refusal, Retry, outcome_document, refusal_of
+from gateway.election.outcome import Outcome, Receipt, Refusal, Retry, refusal_of
 from gateway.election.validation import ExplanationBudget, Invalid, ValidReport
 from gateway.errors import JournalUnavailable, MalformedDocument, Overloaded
 from gateway.journal.elections import ElectionVersion, Token
@@ -34,7 +34,8 @@ from gateway.web.push_body import (
 )
 from gateway.web.shares import ByteBudget, ByteReservation
 from gateway.web.turns import Turns, Work
-from gateway.wire.events import to_json
+from gateway.wire.json import to_json
+from gateway.wire.outcomes import outcome_document
 
 BODY_S = 60.0
 """How long the body of a request may take at most, in seconds."""

@@ -14,8 +14,9 @@ from typing import Any
 
 import msgspec
 
-from gateway.election.outcome import Outcome, Retry, outcome_document
-from gateway.wire.events import to_json
+from gateway.election.outcome import Outcome, Retry
+from gateway.wire.json import to_json
+from gateway.wire.outcomes import outcome_document
 
 SUBPROTOCOL = "valgnatt.push.v1"
 FRAME_MAX = 64 << 10

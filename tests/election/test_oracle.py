@@ -13,7 +13,7 @@ from gateway.election.registry import Registry, read_registry
 from gateway.election.state import CatchUp, ElectionState
 from gateway.rehearsal.dataset import DataSet
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.wire.events import area_document
+from gateway.wire.areas import area_document
 from tests.election.makers import Record
 
 Line = dict[str, Any]

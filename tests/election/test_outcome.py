@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.election.outcome import Outcome, Receipt, Refusal, Retry, outcome_document, refusal_of
+from gateway.election.outcome import Outcome, Receipt, Refusal, Retry, refusal_of
 from gateway.election.validation import Invalid, Violation
+from gateway.wire.outcomes import outcome_document
 
 AT = datetime(2025, 9, 8, 20, 36, 55, tzinfo=UTC)
 RECEIPT = Receipt(

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from gateway.election.record import Publication
 from gateway.election.state import UNKNOWN_MAX, CatchUp, Cursor, ElectionState, HistoryChanged
-from gateway.wire.events import area_document
+from gateway.wire.areas import area_document
 from tests.election.makers import (
     BALLOTS,
     CATEGORIES,

@@ -18,7 +18,9 @@ from gateway.feed.blocks import BLOCKS_MAX, Block, BlockMaker, Retries
 from gateway.feed.compression import GZIP_START
 from gateway.feed.selection import Selection, read_selection
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.wire.events import area_document, format_cursor, to_json
+from gateway.wire.areas import area_document
+from gateway.wire.events import format_cursor
+from gateway.wire.json import to_json
 from tests.election.makers import DOCUMENT, REGISTRY, UNITS, Record, a_report, some_counts
 from tests.feed.reader import Client
 from tests.wire.sse import events_of

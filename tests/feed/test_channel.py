@@ -25,7 +25,9 @@ from gateway.feed.channel import SHARING_MIN, SLOW_BYTES_S, SLOW_S, Channel, Rea
 from gateway.feed.compression import GZIP_START, deflate
 from gateway.feed.selection import Selection, read_selection
 from gateway.telemetry.metrics import FeedMetrics
-from gateway.wire.events import area_document, format_cursor, to_json
+from gateway.wire.areas import area_document
+from gateway.wire.events import format_cursor
+from gateway.wire.json import to_json
 from tests.election.makers import REGISTRY, UNITS, Record, a_report, reports, some_counts
 from tests.feed.reader import Client
 from tests.feed.transport import FakeTransport

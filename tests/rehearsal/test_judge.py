@@ -16,7 +16,7 @@ from gateway.election.report import canonical, digest_of
 from gateway.election.state import ElectionState
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.rehearsal.judge import Glimpse, History, Push, Reading, Stored, figures, fingerprint, judge
-from gateway.wire.events import area_document
+from gateway.wire.areas import area_document
 
 OPENS = datetime(2025, 9, 8, 19, 0, tzinfo=UTC)
 EMBARGOED = 10

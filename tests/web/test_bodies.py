@@ -21,8 +21,9 @@ from gateway.web import bodies as bodies_module
 from gateway.web import feed_door
 from gateway.web.allowance import BURST_S
 from gateway.web.bodies import PACKED_LEAST, Bodies, Body, Framed
-from gateway.wire import events
-from gateway.wire.events import area_document, csv_head, csv_line, to_json
+from gateway.wire import areas
+from gateway.wire.areas import area_document, csv_head, csv_line
+from gateway.wire.json import to_json
 from tests.feed.served import FakeRecord, Served, a_night, served, until
 from tests.web.doors import COUNTRY, HERE, UNIT, ask, streaming
 
@@ -67,7 +68,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
     monkeypatch.setattr(bodies_module, "deflate", counted("deflate", deflate, compresses=True))
     pack = bodies_module._packed_quickly
     monkeypatch.setattr(bodies_module, "_packed_quickly", counted("pack", pack, compresses=True))
-    monkeypatch.setattr(events, "area_document", counted("area", events.area_document))
+    monkeypatch.setattr(areas, "area_document", counted("area", areas.area_document))
     monkeypatch.setattr(feed_door, "publication_event", counted("event", feed_door.publication_event))
     return found
 

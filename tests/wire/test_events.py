@@ -14,19 +14,17 @@ from hypothesis import strategies as st
 from gateway.election.registry import Registry, read_registry
 from gateway.election.state import Cursor, ElectionState
 from gateway.errors import MalformedCursor
+from gateway.wire.areas import area_document, csv_head, csv_line
 from gateway.wire.events import (
-    area_document,
     area_event,
     block_event,
-    csv_head,
-    csv_line,
     format_cursor,
     parse_cursor,
     publication_event,
     publication_line,
     retry_event,
-    to_json,
 )
+from gateway.wire.json import to_json
 from tests.election.makers import (
     BEYOND_BMP,
     CATEGORIES,

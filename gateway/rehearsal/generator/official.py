@@ -45,11 +45,10 @@ def add(reports: Iterable[Report], parties: Iterable[str]) -> dict[str, Any]:
     for report in reports:
         for category, counts in report["counts"].items():
             if category not in total:
-                total[category] = {"ballots": 0, "blank": 0, "rejected": 0, "voters": 0}
-                total[category]["votes"] = dict.fromkeys(codes, 0)
+                total[category] = dict.fromkeys(counts, 0) | {"votes": dict.fromkeys(codes, 0)}
             into = total[category]
-            for figure in ("ballots", "blank", "rejected", "voters"):
-                into[figure] += counts[figure]
+            for name in counts.keys() - {"votes"}:
+                into[name] += counts[name]
             votes = into["votes"]
             for party, count in counts["votes"].items():
                 votes[party] += count

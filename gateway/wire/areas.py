@@ -1,0 +1,221 @@
+"""Areas as JSON and as CSV, and the table of the formats in which an area can be read.
+
+The feed door offers exactly the formats in FORMATS.
+"""
+
+from __future__ import annotations
+
+import csv
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from gateway.election.registry import Registry
+from gateway.election.report import COUNT_NAMES, STATUSES
+from gateway.election.state import (
+    BALLOTS,
+    COUNT_PLACES,
+    COUNTED,
+    PARTIES,
+    AreaState,
+    Correction,
+    ElectionState,
+    Layout,
+)
+from gateway.wire.json import to_json
+
+
+class AreaFormat(NamedTuple):
+    """A format in which an area and its children can be read."""
+
+    name: str
+    """The value of the query parameter `format`."""
+    media_type: str
+    encode_head: Callable[[Registry], bytes]
+    """Encode what depends on the registry alone."""
+    encode_area: Callable[[ElectionState, int], bytes]
+    """Encode the area with this index. The result is reused until the area changes."""
+    join: Callable[[ElectionState, bytes, Sequence[bytes]], bytes]
+    """Return the whole document, from the encoded head and areas; the first area is the parent of the others."""
+
+
+def area_document(state: ElectionState, index: int) -> dict[str, Any]:
+    """Return an area's current values as the members of its JSON document."""
+    area_state = state.areas[index]
+    area = area_state.area
+    document: dict[str, Any] = {
+        "area": area.id,
+        "parent": area.parent,
+        "level": area.level,
+        "name": area.name,
+        "sequence": area_state.sequence,
+        "published_at": area_state.published_at,
+        "eligible": area.eligible,
+        "units": _units(area_state),
+        "counts": _counts(area_state.figures, state.layout, area.ballot),
+    }
+    if area.is_unit:
+        revision, counted_at, status = area_state.report or (None, None, None)
+        document |= {"revision": revision, "counted_at": counted_at, "status": status}
+        document["correction"] = _unit_correction(area_state.correction, state.layout, area.ballot)
+    else:
+        document["corrections"] = area_state.corrections
+        document["last_correction"] = _last_correction(area_state.correction)
+    return document
+
+
+def area_json(state: ElectionState, index: int) -> bytes:
+    """Return an area's current values as JSON."""
+    return to_json(area_document(state, index))
+
+
+def _units(area_state: AreaState) -> dict[str, Any]:
+    figures, total = area_state.figures, area_state.area.units
+    by_status = {name: figures[place] for place, name in enumerate(STATUSES) if figures[place]}
+    reported = sum(by_status.values())
+    if reported < total:
+        by_status = {"no_report": total - reported, **by_status}
+    return {"total": total, "reported": reported, "by_status": by_status}
+
+
+def _counts(figures: array[int], layout: Layout, ballot: frozenset[str]) -> dict[str, Any]:
+    """Return the figures of each category that some unit has counted, with every party on the ballot."""
+    counts = {}
+    for category, base in layout.bases.items():
+        if not figures[base + COUNTED]:
+            continue
+        entry: dict[str, Any] = {
+            name: figures[base + place] for name, place, units in COUNT_PLACES if figures[base + units]
+        }
+        entry["votes"] = _votes(figures, base, layout, ballot)
+        counts[category] = entry
+    return counts
+
+
+def _votes(figures: array[int], base: int, layout: Layout, ballot: frozenset[str]) -> dict[str, int]:
+    first = base + PARTIES
+    return {party: figures[first + place] for party, place in layout.parties.items() if party in ballot}
+
+
+def _unit_correction(
+    correction: Correction | None, layout: Layout, ballot: frozenset[str]
+) -> dict[str, Any] | None:
+    if correction is None:
+        return None
+    previous = {
+        category: {
+            "ballots": correction.previous[base + BALLOTS],
+            "votes": _votes(correction.previous, base, layout, ballot),
+        }
+        for category, base in layout.bases.items()
+        if correction.previous[base + COUNTED]
+    }
+    return {
+        "sequence": correction.sequence,
+        "at": correction.at,
+        "reason": correction.reason,
+        "previous": previous,
+    }
+
+
+def _last_correction(correction: Correction | None) -> dict[str, Any] | None:
+    if correction is None:
+        return None
+    return {
+        "sequence": correction.sequence,
+        "unit": correction.unit,
+        "reason": correction.reason,
+        "ballots": correction.ballots,
+    }
+
+
+def _no_head(_: Registry) -> bytes:
+    return b""
+
+
+def _join_json(state: ElectionState, _: bytes, areas: Sequence[bytes]) -> bytes:
+    """Return the parent's document with two more members: the place in the record, and the children."""
+    more = {
+        "rehearsal": state.registry.rehearsal,
+        "record": {
+            "sequence": state.sequence,
+            "chain": state.chain.hex(),
+            "published_at": state.published_at,
+        },
+    }
+    parent, *children = areas
+    return parent[:-1] + b"," + to_json(more)[1:-1] + b',"children":[' + b",".join(children) + b"]}"
+
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""First characters of a cell that a spreadsheet would evaluate as a formula."""
+_AREA_COLUMNS = (
+    "sequence",
+    "published_at",
+    "area",
+    "parent",
+    "level",
+    "name",
+    "eligible",
+    "units",
+    "reported",
+)
+
+
+class _ReturnRow:
+    """A file for `csv.writer` whose `writerow` then returns the row."""
+
+    def write(self, row: str) -> str:
+        return row
+
+
+_write_row: Callable[[Iterable[object]], str] = csv.writer(_ReturnRow(), lineterminator="\r\n").writerow
+
+
+def csv_head(registry: Registry) -> bytes:
+    """Return the header line of the table: one column per figure, such as `advance.votes.A`. Source: RFC 4180."""
+    columns = [f"{category}.{name}" for category in registry.categories for name in COUNT_NAMES]
+    columns += [
+        f"{category}.votes.{party}" for category in registry.categories for party in registry.party_codes
+    ]
+    return _csv_row([*_AREA_COLUMNS, *columns])
+
+
+def csv_line(state: ElectionState, index: int) -> bytes:
+    """Return an area as a line of the table. The cells of a category without counts are empty."""
+    registry = state.registry
+    document = area_document(state, index)
+    counts, units = document["counts"], document["units"]
+    at = document["published_at"]
+    cells: list[object] = [
+        document["sequence"],
+        at and at.isoformat(),
+        *(document[name] for name in ("area", "parent", "level", "name", "eligible")),
+        units["total"],
+        units["reported"],
+    ]
+    cells += [counts.get(category, {}).get(name) for category in registry.categories for name in COUNT_NAMES]
+    for category in registry.categories:
+        votes = counts.get(category, {}).get("votes", {})
+        cells += [votes.get(party) for party in registry.party_codes]
+    return _csv_row(cells)
+
+
+def _csv_row(cells: Iterable[object]) -> bytes:
+    return _write_row([_not_a_formula(cell) for cell in cells]).encode()
+
+
+def _not_a_formula(cell: object) -> object:
+    if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS):
+        return "'" + cell
+    return cell
+
+
+def _join_lines(_: ElectionState, head: bytes, areas: Sequence[bytes]) -> bytes:
+    return head + b"".join(areas)
+
+
+JSON = AreaFormat("json", "application/json", _no_head, area_json, _join_json)
+CSV = AreaFormat("csv", "text/csv", csv_head, csv_line, _join_lines)
+FORMATS = {each.name: each for each in (JSON, CSV)}
+"""By name. The first is the default."""
