@@ -1,9 +1,6 @@
 """Areas, blocks, publications and cursors as bytes, read back by readers that know only the standards."""
 
-import csv
-import io
 import json
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.election.registry import Registry, read_registry
 from gateway.election.state import Cursor, ElectionState
 from gateway.errors import MalformedCursor
-from gateway.wire.areas import area_document, csv_head, csv_line
+from gateway.wire.areas import area_document
 from gateway.wire.events import (
     area_event,
     block_event,
@@ -27,9 +24,7 @@ from gateway.wire.events import (
 from gateway.wire.json import to_json
 from tests.election.makers import (
     BEYOND_BMP,
-    CATEGORIES,
     DOCUMENT,
-    PARTIES,
     REGISTRY,
     Record,
     a_report,
@@ -41,10 +36,6 @@ from tests.election.makers import (
 from tests.wire.sse import events_of
 
 AT = datetime(2025, 9, 8, 20, 36, 55, 250_000, tzinfo=UTC)
-
-
-def csv_table(state: ElectionState, indexes: Iterable[int]) -> bytes:
-    return csv_head(state.registry) + b"".join(csv_line(state, index) for index in indexes)
 
 
 def told(state: ElectionState, index: int) -> Any:
@@ -242,113 +233,3 @@ def test_a_time_in_utc_is_written_with_a_z() -> None:
     """The short form of RFC 3339; texts are UTF-8 and not escaped."""
     assert to_json({"at": AT, "RØDT": 1}) == '{"at":"2025-09-08T20:36:55.250000Z","RØDT":1}'.encode()
     assert to_json(datetime(2025, 9, 8, tzinfo=UTC)) == b'"2025-09-08T00:00:00Z"'
-
-
-# CSV -----------------------------------------------------------------------------------------------------
-
-
-def table(state: ElectionState) -> list[dict[str, str]]:
-    """The whole table, as a CSV reader reads it."""
-    raw = csv_table(state, range(len(state.areas)))
-    assert raw.endswith(b"\r\n")
-    return list(csv.DictReader(io.StringIO(raw.decode(), newline=""), strict=True))
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.lists(reports(), max_size=6))
-def test_a_table_says_what_the_areas_say(history: list[dict[str, Any]]) -> None:
-    """A row an area, a column a figure; what nobody counted, or is on no ballot there, is empty and not 0."""
-    state = a_state(*history)
-    rows = table(state)
-    assert len(rows) == len(REGISTRY.areas)
-    for index, row in enumerate(rows):
-        document = area_document(state, index)
-        assert row["area"] == document["area"]
-        assert row["sequence"] == str(document["sequence"])
-        assert (row["units"], row["reported"]) == (
-            str(document["units"]["total"]),
-            str(document["units"]["reported"]),
-        )
-        assert row["eligible"] == _cell(document["eligible"])
-        at = document["published_at"]
-        assert datetime.fromisoformat(row["published_at"]) == at if at else row["published_at"] == ""
-        for category in CATEGORIES:
-            counts = document["counts"].get(category, {})
-            for name in ("ballots", "blank", "rejected", "voters"):
-                assert row[f"{category}.{name}"] == _cell(counts.get(name))
-            for party in PARTIES:
-                assert row[f"{category}.votes.{party}"] == _cell(counts.get("votes", {}).get(party))
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else str(value)
-
-
-@pytest.mark.parametrize(
-    ("name", "cell"),
-    [
-        ("Øvre", "Øvre"),
-        ("A, 1", '"A, 1"'),
-        ('B "1"', '"B ""1"""'),
-        ("two\nlines", '"two\nlines"'),
-        ("two\r\nlines", '"two\r\nlines"'),
-        ("=1+1", "'=1+1"),
-        ('=HYPERLINK("x","y")', '"\'=HYPERLINK(""x"",""y"")"'),
-        ("+1", "'+1"),
-        ("-1", "'-1"),
-        ("@SUM(A1)", "'@SUM(A1)"),
-        ("\t=1", "'\t=1"),
-        ("\r=1", '"\'\r=1"'),
-        ("\n=1", '"\'\n=1"'),
-        ("a=1", "a=1"),
-        ("", ""),
-    ],
-)
-def test_a_name_is_quoted_and_never_a_formula(name: str, cell: str) -> None:
-    """A cell that a spreadsheet would run gets an apostrophe in front; a mark of CSV gets quotes around."""
-    areas = [{**area, "name": name} for area in DOCUMENT["areas"]]
-    state = a_state(registry=read_registry({**DOCUMENT, "areas": areas}, stored=True))
-    raw = csv_table(state, [0]).decode()
-    header, row = raw.split("\r\n", maxsplit=1)
-    assert row == f"0,,no,,country,{cell},1000,6,0{',' * (header.count(',') - 8)}\r\n"
-    assert table(state)[0]["name"].removeprefix("'") == name
-
-
-def test_a_column_is_never_a_formula_either() -> None:
-    """Codes and categories are names as well."""
-    parties = [{"code": "=P,1", "name": "x"}]
-    areas = [{"id": "x", "name": "X", "level": "country"}]
-    header = {**DOCUMENT["election"], "categories": ["-c"]}
-    registry = read_registry({**DOCUMENT, "election": header, "parties": parties, "areas": areas})
-    columns = csv_table(ElectionState(registry), []).decode()
-    assert columns.endswith("reported,'-c.ballots,'-c.blank,'-c.rejected,'-c.voters,\"'-c.votes.=P,1\"\r\n")
-
-
-def test_a_count_is_never_taken_for_a_formula() -> None:
-    """Figures are figures, and no apostrophe makes a text of them."""
-    state = a_state(a_report("a-2", counts={"advance": some_counts(P=5)}))
-    assert "'" not in csv_table(state, [REGISTRY.by_id["a-2"].index]).decode()
-
-
-def test_the_cells_of_a_unit_are_right_in_every_column() -> None:
-    """One row written out."""
-    state = a_state(a_report("a-2", counts={"election_day": {**some_counts(P=5), "voters": 0}}))
-    (row,) = [row for row in table(state) if row["area"] == "a-2"]
-    assert {name: value for name, value in row.items() if value} == {
-        "sequence": "1",
-        "published_at": "2025-09-08T19:00:00+00:00",
-        "area": "a-2",
-        "parent": "a",
-        "level": "municipality",
-        "name": "A 2",
-        "eligible": "20",
-        "units": "1",
-        "reported": "1",
-        "election_day.ballots": "6",
-        "election_day.blank": "1",
-        "election_day.rejected": "2",
-        "election_day.voters": "0",
-        "election_day.votes.P": "5",
-        "election_day.votes.Q": "0",
-        "election_day.votes.RØDT": "0",
-    }

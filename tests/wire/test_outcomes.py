@@ -1,4 +1,4 @@
-"""The answers a sender can get, as they are written."""
+"""What a sender is answered, as JSON members."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -33,7 +33,7 @@ WRITTEN = {
     "warnings": ["figures_fell", "status_back"],
 }
 VIOLATION = Violation("sum_mismatch", "$.counts.advance.ballots", "votes 3 + blank 1 = 4, not 5")
-TOLD = {
+VIOLATION_DOCUMENT = {
     "code": "sum_mismatch",
     "path": "$.counts.advance.ballots",
     "detail": "votes 3 + blank 1 = 4, not 5",
@@ -61,7 +61,7 @@ REFUSED: dict[str, Any] = {"unit": "a-1-1", "revision": 2, "outcome": "refused",
         ),
         (
             refusal_of(Invalid("invalid_report", "a-1-1", 2, (VIOLATION,))),
-            {**REFUSED, "code": "invalid_report", "violations": [TOLD]},
+            {**REFUSED, "code": "invalid_report", "violations": [VIOLATION_DOCUMENT]},
         ),
         (
             Retry("overloaded", 2.5, "a-1-1", 2),
@@ -91,7 +91,7 @@ def test_an_outcome_has_the_members_of_the_contract(outcome: Outcome, document: 
     assert outcome_document(outcome, rehearsal=True) == document | {"rehearsal": True}
 
 
-def test_bytes_that_are_no_json_are_told_as_a_violation_of_the_whole() -> None:
+def test_bytes_that_are_no_json_are_a_violation_of_the_whole_document() -> None:
     """The sender gets the same members as for a report that could be read."""
     assert outcome_document(refusal_of(Invalid.malformed("line 1 column 2")), rehearsal=False) == {
         "unit": None,
