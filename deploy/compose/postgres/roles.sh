@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs once, on an empty cluster: the database, its owner, who is the push door's, and a reader, who is the feed door's
-# and may do nothing but what the migrations grant to valgnatt_feed.
-# Passwords come in files, and reach psql in its environment: a command line can be read by every user of the machine.
+# Runs once, on an empty cluster: creates the database, its owner (for the push door) and a reader (for the feed door) that
+# has only the rights that the migrations grant to valgnatt_feed.
+# Passwords are in files and reach psql in its environment, because every user of the machine can read a command line.
 set -eu
 owner_password=$(cat "$OWNER_PASSWORD_FILE")
 reader_password=$(cat "$READER_PASSWORD_FILE")
@@ -15,13 +15,13 @@ CREATE ROLE valgnatt LOGIN PASSWORD :'owner_password';
 CREATE ROLE valgnatt_feed NOLOGIN;
 GRANT valgnatt_feed TO valgnatt;
 CREATE ROLE valgnatt_reader LOGIN PASSWORD :'reader_password' IN ROLE valgnatt_feed;
-ALTER ROLE valgnatt_reader SET temp_file_limit = '256MB'; -- a session's temporary files, by which it could fill the disk
+ALTER ROLE valgnatt_reader SET temp_file_limit = '256MB'; -- per session; temporary files could fill the disk
 CREATE DATABASE valgnatt OWNER valgnatt;
 REVOKE CONNECT, TEMPORARY ON DATABASE valgnatt FROM PUBLIC;
 GRANT CONNECT ON DATABASE valgnatt TO valgnatt_feed;
 \connect valgnatt
--- Large objects and messages in the write-ahead log, by which anybody could fill the disk, and advisory locks, by which
--- anybody could fill the lock table.
+-- Large objects and messages in the write-ahead log could be used to fill the disk, and advisory locks to fill the lock
+-- table.
 REVOKE EXECUTE ON FUNCTION lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea) FROM PUBLIC;
 DO $$
 DECLARE
