@@ -20,8 +20,8 @@ from aiohttp import web
 from gateway.errors import GatewayError
 from gateway.feed.hub import Hub
 from gateway.journal.announcer import Announcer
-from gateway.journal.condition import Watch
 from gateway.journal.connection import Pool, notifications, open_pool
+from gateway.journal.database_monitor import DatabaseMonitor
 from gateway.journal.intake import Intake
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
@@ -61,12 +61,12 @@ async def push_service(control: Control) -> None:
     assert config.database_url is not None
     async with (
         open_pool(config.database_url) as pool,
-        open_pool(config.database_url, most=1) as watched,
-        open_pool(config.database_url, most=1) as announcing,
+        open_pool(config.database_url, max_size=1) as watched,
+        open_pool(config.database_url, max_size=1) as announcing,
         asyncio.TaskGroup() as parts,
     ):
         metrics.standby_required.set(config.require_standby)
-        watch = Watch(watched, metrics.database, held_back=True)
+        watch = DatabaseMonitor(watched, metrics.database, embargoed=True)
         writing: list[asyncio.Task[None]] = []
         announcer = Announcer(announcing)
         intake = Intake(
@@ -81,7 +81,7 @@ async def push_service(control: Control) -> None:
             intake.refresh_gauges()
             door.refresh_gauges()
             _tell_pool(metrics, pool)
-            _tell_held_back(metrics, watch, intake.released())
+            _set_embargoed_gauges(metrics, watch, intake.released())
 
         def heard() -> None:
             metrics.database.notified.inc()
@@ -153,10 +153,10 @@ async def feed_service(control: Control) -> None:
     assert url is not None
     async with (
         open_pool(url, feed=True) as pool,
-        open_pool(url, feed=True, most=1) as watched,
+        open_pool(url, feed=True, max_size=1) as watched,
         asyncio.TaskGroup() as parts,
     ):
-        watch = Watch(watched, metrics.database, held_back=False)
+        watch = DatabaseMonitor(watched, metrics.database, embargoed=False)
         hub = Hub(PublicRecord(pool), metrics, heartbeat_s=config.heartbeat_s)
         door = FeedDoor(config, hub, metrics, connections)
 
@@ -191,10 +191,10 @@ def _tell_pool(metrics: DoorMetrics, pool: Pool) -> None:
     metrics.database.pool(pool.get_size(), pool.get_idle_size(), pool.get_max_size())
 
 
-def _tell_held_back(metrics: PushMetrics, watch: Watch, released: Collection[str]) -> None:
+def _set_embargoed_gauges(metrics: PushMetrics, watch: DatabaseMonitor, released: Collection[str]) -> None:
     """Set what embargoes hold back, and apart from it what should be public and is not released."""
     now = watch.now()
-    held = {election: each for election, each in watch.held_back.items() if election not in released}
+    held = {election: each for election, each in watch.embargoed.items() if election not in released}
     embargoed = {election: each for election, each in held.items() if now < each.publish_from}
     metrics.embargoed.set({election: each.accepted for election, each in embargoed.items()})
     metrics.embargoed_oldest.set({election: each.embargoed_s(now) for election, each in embargoed.items()})

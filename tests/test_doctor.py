@@ -242,7 +242,7 @@ def test_a_standby_that_is_required_and_missing_is_an_error(facts: Facts) -> Non
         ({"writable": False}, "error", "writable", "primary"),
         ({"applied": {}}, "error", "migrations", "db migrate"),
         ({"applied": {**digests(), 999: "x"}}, "error", "migrations", "999"),
-        ({"applied": {**digests(), 1: "x"}}, "error", "migrations", "another content"),
+        ({"applied": {**digests(), 1: "x"}}, "error", "migrations", "different content"),
         ({"settings": {"fsync": "off"}}, "error", "fsync", "fsync = on"),
         ({"settings": {"full_page_writes": "off"}}, "error", "full_page_writes", "full_page_writes = on"),
         ({"settings": {"synchronous_commit": "off"}}, "warning", "synchronous_commit", "on"),

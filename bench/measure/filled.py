@@ -31,7 +31,7 @@ async def fill(local: Local, document: dict[str, object], bodies: Sequence[bytes
     now = datetime.now(UTC)
     async with administration(local.database_url, "bench") as acts:
         election = await acts.load_election(rehearsal_of(document, now, as_fast_as_possible([now], PASSED_S)))
-    async with open_pool(local.database_url, most=4) as pool:
+    async with open_pool(local.database_url, max_size=4) as pool:
         journal = PostgresJournal(pool)
         held = await journal.election(election)
         started = time.perf_counter()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from gateway.config import Config
 from gateway.doctor.facts import Database, Facts
 from gateway.doctor.findings import Finding, duration, error, ok, size, some, warning
-from gateway.journal.feed_login import excesses
+from gateway.journal.feed_login import excess_privileges
 from gateway.journal.migrate import migrations
 
 VERSION_LEAST = 15
@@ -80,7 +80,7 @@ def _migrations(database: Database) -> Finding:
     if changed:
         return error(
             "migrations",
-            f"applied with another content: {some(changed)}",
+            f"applied with different content: {some(changed)}",
             "this database belongs to another build of the gateway: use that, or another database",
         )
     if missing:
@@ -174,11 +174,11 @@ def _feed(facts: Facts) -> Iterator[Finding]:
             "put VALGNATT_FEED_DATABASE_URL right; its user has to be a member of the role valgnatt_feed",
         )
         return
-    if login.catalogs_closed:
+    if login.privileges_hidden:
         seen = f"feeds log in as {login.user}, whom the server does not even tell what its rights are"
         yield ok("feed role", seen)
         return
-    found = [Finding("feed role", each.level, each.what, each.do) for each in excesses(login)]
+    found = [Finding("feed role", each.level, each.what, each.do) for each in excess_privileges(login)]
     yield from found or [
         ok("feed role", f"feeds log in as {login.user}, who cannot read unpublished reports or tokens")
     ]

@@ -1,7 +1,7 @@
-"""Administrative acts: registries, embargo, closing, tokens, ceilings of revisions.
+"""Administrative acts: registries, embargo, closing, tokens, revision ceilings.
 
-Each takes the head lock of its election, as an append does, raises the election's version and is recorded with time
-and author. So no report is ever accepted by rules that had already changed.
+Each act takes the head lock of its election, as an append does, increments the election's version and is recorded with
+its time and author. So no report is accepted under rules that have already changed.
 """
 
 import asyncio
@@ -30,19 +30,18 @@ from gateway.journal.connection import (
 )
 from gateway.journal.postgres import registry_of
 
-TOKEN_PREFIX = "vgn_"  # noqa: S105 - a mark by which scanners for secrets know one, not a secret
-
+TOKEN_PREFIX = "vgn_"  # noqa: S105 - a prefix by which secret scanners recognise a token, not a secret
 
 NOTIFY_S = 2.0
-"""What the notification of an act may take; without it, push processes see the act within a second."""
+"""Timeout of the notification of an act in seconds; without it, push processes see the act within a second."""
 _LOCALLY = (
-    "committed on the primary, but its wait for the synchronous standby was cut short: a failover can still lose it."
-    " Repeat the command once the standby is back; it changes nothing twice, and then ends without this message"
+    "committed on the primary, but the wait for the synchronous standby was cut short: a failover can still lose it."
+    " Repeat the command once the standby is back; it is idempotent, and then succeeds without this message"
 )
 
 _UNKNOWN = (
-    "Postgres did not answer in time, perhaps because a commit waits for a synchronous standby that is away: the act"
-    " may have happened or not. See whether it did, and repeat the command"
+    "Postgres did not answer in time, perhaps because a commit waits for a synchronous standby that is unavailable: the"
+    " change may or may not have been made. Check whether it was, and repeat the command"
 )
 
 
@@ -60,7 +59,7 @@ class ElectionSummary(msgspec.Struct, frozen=True):
 
 
 class TokenSummary(msgspec.Struct, frozen=True):
-    """A token as an operator sees it; the token itself is nowhere."""
+    """A token as an operator sees it, without its secret."""
 
     key: int
     election: str
@@ -74,7 +73,7 @@ class TokenSummary(msgspec.Struct, frozen=True):
 
 
 class IssuedToken(msgspec.Struct, frozen=True):
-    """A new token, shown this once."""
+    """A new token; its secret is shown only once."""
 
     key: int
     secret: str
@@ -84,14 +83,14 @@ class IssuedToken(msgspec.Struct, frozen=True):
 
 
 class RevisionCeiling(msgspec.Struct, frozen=True):
-    """The current revision of a unit, 0 for none, and the highest that it may have."""
+    """The current revision of a unit, 0 for none, and the highest that is accepted."""
 
     current: int
     ceiling: int
 
 
-class HeldReport(msgspec.Struct, frozen=True):
-    """A report as the journal holds it, embargoed or not; `published_at` is None while it is."""
+class JournalReport(msgspec.Struct, frozen=True):
+    """A report in the journal, embargoed or not; `published_at` is None under the embargo."""
 
     sequence: int
     unit: str
@@ -113,23 +112,25 @@ class _Locked(msgspec.Struct, frozen=True):
 
 
 class Administration:
-    """One connection on which acts are done. Raises JournalUnavailable, ElectionUnknown and Refused."""
+    """Performs acts on one connection. Raises JournalUnavailable, ElectionUnknown and Refused."""
 
     def __init__(self, connection: Connection, author: str) -> None:
         self._connection = connection
         self._author = author
-        self._news = False  # whether an act has changed something of which nobody was notified
+        self._notification_due = (
+            False  # whether an act has changed something and no notification was sent yet
+        )
 
     async def load_election(self, document: object) -> str:
-        """Load a registry document, or replace one while no report is accepted; return the election's identifier.
+        """Load a registry document, or replace it while no report is accepted; return the election's identifier.
 
-        Loading the same again changes nothing. Raises MalformedRegistry; ElectionStarted with what would differ.
+        Idempotent. Raises MalformedRegistry; ElectionStarted, naming what differs.
         """
         registry = read_registry(document)
         connection = self._connection
         with translate_db_errors():
             async with self._transaction():
-                # The insert decides who is first; whoever loses waits here for the winner and then sees its row.
+                # The insert decides which of two concurrent loads is first; the other waits here and then sees its row.
                 key = await connection.fetchval(
                     "INSERT INTO election (id, registry) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING RETURNING key",
                     registry.id,
@@ -140,78 +141,81 @@ class Administration:
                     await self._record(
                         key, "load", f"{len(registry.areas)} areas, {len(registry.units)} units"
                     )
-                    self._news = True
+                    self._notification_due = True
                     return registry.id
-        async with self._act(registry.id) as held:
-            found = differences(held.registry, registry)
+        async with self._act(registry.id) as locked:
+            found = differences(locked.registry, registry)
             if not found:
                 return registry.id
-            if held.accepted:
+            if locked.accepted:
                 raise ElectionStarted(
-                    f"{held.accepted} reports are accepted, the registry stands; what differs: {', '.join(found)}"
+                    f"the registry cannot change after a report was accepted ({locked.accepted} so far);"
+                    f" it differs in: {', '.join(found)}"
                 )
             await connection.execute(
                 "UPDATE election SET registry = $2, loaded_at = clock_timestamp() WHERE key = $1",
-                held.key,
+                locked.key,
                 registry.canonical(),
             )
-            # The same time as before leaves the embargo as it is: it may have been moved since.
-            if registry.publish_from != held.registry.publish_from:
-                if held.released_at is not None and registry.publish_from > held.now:
-                    raise Refused(f"the embargo of {registry.id} has ended and cannot begin again")
+            # An unchanged time leaves the embargo as it is, because it may have been moved since.
+            if registry.publish_from != locked.registry.publish_from:
+                if locked.released_at is not None and registry.publish_from > locked.now:
+                    raise Refused(f"the embargo of {registry.id} has ended and cannot start again")
                 await connection.execute(
                     "UPDATE embargo SET publish_from = $2 WHERE election = $1",
-                    held.key,
+                    locked.key,
                     registry.publish_from,
                 )
-            await self._changed(held.key, "load", f"again: {', '.join(found)}")
+            await self._changed(locked.key, "load", f"again: {', '.join(found)}")
         return registry.id
 
     async def move_embargo(self, election: str, until: datetime) -> None:
-        """Move the embargo's end to a later time, while it has not passed. The same time again changes nothing."""
-        async with self._act(election) as held:
-            if held.released_at is not None or held.now >= held.publish_from:
-                raise Refused(f"the embargo of {election} ended at {held.publish_from.isoformat()}")
-            if until == held.publish_from:
+        """Move the embargo's end to a later time, before it has passed. Idempotent."""
+        async with self._act(election) as locked:
+            if locked.released_at is not None or locked.now >= locked.publish_from:
+                raise Refused(f"the embargo of {election} ended at {locked.publish_from.isoformat()}")
+            if until == locked.publish_from:
                 return
-            if until < held.publish_from:
-                raise Refused(f"the embargo can only be moved to later than {held.publish_from.isoformat()}")
+            if until < locked.publish_from:
+                raise Refused(
+                    f"the embargo can only be moved to a time later than {locked.publish_from.isoformat()}"
+                )
             await self._connection.execute(
-                "UPDATE embargo SET publish_from = $2 WHERE election = $1", held.key, until
+                "UPDATE embargo SET publish_from = $2 WHERE election = $1", locked.key, until
             )
             await self._changed(
-                held.key, "embargo", f"from {held.publish_from.isoformat()} to {until.isoformat()}"
+                locked.key, "embargo", f"from {locked.publish_from.isoformat()} to {until.isoformat()}"
             )
 
     async def close_election(self, election: str) -> None:
-        """End the taking of reports. Closing again changes nothing."""
-        async with self._act(election) as held:
-            if held.closed_at is None:
+        """Close an election: no further report is accepted. Idempotent."""
+        async with self._act(election) as locked:
+            if locked.closed_at is None:
                 await self._connection.execute(
-                    "UPDATE head SET closed_at = clock_timestamp() WHERE election = $1", held.key
+                    "UPDATE head SET closed_at = clock_timestamp() WHERE election = $1", locked.key
                 )
-                await self._changed(held.key, "close", f"after {held.accepted} reports")
+                await self._changed(locked.key, "close", f"after {locked.accepted} reports")
 
     async def raise_revisions(self, election: str, unit: str) -> RevisionCeiling:
-        """Raise the ceiling of a unit's revisions to REVISION_STEP above its current one, and return both.
+        """Raise a unit's revision ceiling to REVISION_STEP above its current revision, and return both.
 
-        It changes nothing where the ceiling is that high already; so repeating it does not use up the numbers that are
-        left. Raises Refused for what is no unit, and where the current revision is the highest number there is.
+        Idempotent, so that repeated calls do not use up the remaining numbers. Raises Refused for an unknown unit, and
+        if the current revision is the highest possible number.
         """
-        async with self._act(election) as held:
-            if unit not in held.registry.units:
+        async with self._act(election) as locked:
+            if unit not in locked.registry.units:
                 raise Refused(f"{unit!r} is not a unit of {election}")
             row = await self._connection.fetchrow(
                 "SELECT (SELECT max(r.revision) FROM report r WHERE r.election = $1 AND r.unit = $2),"
                 " (SELECT c.ceiling FROM revision_ceiling c WHERE c.election = $1 AND c.unit = $2)",
-                held.key,
+                locked.key,
                 unit,
             )
             assert row is not None
             current, ceiling = row[0] or 0, row[1] or REVISION_CEILING
             if current == COUNT_MAX:
                 raise Refused(
-                    f"unit {unit} is at revision {current}, the highest there is: no report can follow it"
+                    f"unit {unit} is at revision {current}, the highest possible: no report can follow it"
                 )
             wanted = min(current + REVISION_STEP, COUNT_MAX)
             if wanted <= ceiling:
@@ -219,11 +223,11 @@ class Administration:
             await self._connection.execute(
                 "INSERT INTO revision_ceiling (election, unit, ceiling) VALUES ($1, $2, $3)"
                 " ON CONFLICT (election, unit) DO UPDATE SET ceiling = excluded.ceiling",
-                held.key,
+                locked.key,
                 unit,
                 wanted,
             )
-            await self._changed(held.key, "revisions", f"unit {unit}, at {current}: up to {wanted}")
+            await self._changed(locked.key, "revisions", f"unit {unit}, at {current}: up to {wanted}")
         return RevisionCeiling(current, wanted)
 
     async def issue_token(
@@ -235,7 +239,7 @@ class Administration:
         expires_at: datetime | None = None,
         note: str = "",
     ) -> IssuedToken:
-        """Make a token of 256 random bits for some areas and all below them; only its SHA-256 is kept."""
+        """Issue a token of 256 random bits for some areas and all below them; only its SHA-256 is stored."""
         return (await self.issue_tokens(election, [(areas, note)], role=role, expires_at=expires_at))[0]
 
     async def issue_tokens(
@@ -246,10 +250,10 @@ class Administration:
         role: str = "sender",
         expires_at: datetime | None = None,
     ) -> list[IssuedToken]:
-        """Make a token for each (areas, note) in one act.
+        """Issue a token for each (areas, note) in one act.
 
-        Raises CommittedLocally, naming the tokens by their keys; their secrets are lost then, so that nobody relies on
-        what a failover can lose.
+        Raises CommittedLocally, naming the tokens by their keys; their secrets are discarded then, so that nobody
+        relies on tokens that a failover can lose.
         """
         issued: list[IssuedToken] = []
         try:
@@ -258,8 +262,8 @@ class Administration:
             keys = ", ".join(str(each.key) for each in issued)
             raise CommittedLocally(
                 "committed on the primary, but the wait for the synchronous standby was cut short: a failover can still"
-                f" lose the tokens with number {keys}. Their secrets are not shown: revoke them and issue others, once"
-                " the standby is back"
+                f" lose the issued tokens (numbers {keys}). Their secrets are not shown: revoke these tokens and issue"
+                " new ones once the standby is back"
             ) from error
         return issued
 
@@ -271,18 +275,18 @@ class Administration:
         expires_at: datetime | None,
         issued: list[IssuedToken],
     ) -> None:
-        async with self._act(election) as held:
-            unknown = [area for areas, _ in wanted for area in areas if area not in held.registry.by_id]
+        async with self._act(election) as locked:
+            unknown = [area for areas, _ in wanted for area in areas if area not in locked.registry.by_id]
             if unknown:
                 raise Refused(f"not areas of {election}: {', '.join(unknown[:10])}")
             if not all(areas for areas, _ in wanted):
                 raise Refused("a token needs at least one area")
-            made = [TOKEN_PREFIX + secrets.token_urlsafe(32) for _ in wanted]
-            for (areas, note), secret in zip(wanted, made, strict=True):
+            secret_values = [TOKEN_PREFIX + secrets.token_urlsafe(32) for _ in wanted]
+            for (areas, note), secret in zip(wanted, secret_values, strict=True):
                 key = await self._connection.fetchval(
                     "INSERT INTO token (election, digest, areas, role, note, expires_at)"
                     " VALUES ($1, $2, $3, $4, $5, $6) RETURNING key",
-                    held.key,
+                    locked.key,
                     hashlib.sha256(secret.encode()).digest(),
                     list(areas),
                     role,
@@ -290,27 +294,27 @@ class Administration:
                     expires_at,
                 )
                 issued.append(IssuedToken(key, secret))
-            told = f"{len(issued)} for {', '.join(area for areas, _ in wanted[:5] for area in areas[:5])}"
-            await self._changed(held.key, "token issue", told)
+            detail = f"{len(issued)} for {', '.join(area for areas, _ in wanted[:5] for area in areas[:5])}"
+            await self._changed(locked.key, "token issue", detail)
 
     async def revoke_token(self, key: int) -> None:
-        """End a token now, in every process. Revoking again changes nothing."""
+        """Revoke a token at once, in every process. Idempotent."""
         with translate_db_errors():
             election = await self._connection.fetchval(
                 "SELECT e.id FROM token t JOIN election e ON e.key = t.election WHERE t.key = $1", key
             )
         if election is None:
             raise Refused(f"there is no token {key}")
-        async with self._act(election) as held:
+        async with self._act(election) as locked:
             revoked = await self._connection.fetchval(
                 "UPDATE token SET revoked_at = clock_timestamp() WHERE key = $1 AND revoked_at IS NULL RETURNING key",
                 key,
             )
             if revoked is not None:
-                await self._changed(held.key, "token revoke", str(key))
+                await self._changed(locked.key, "token revoke", str(key))
 
     async def elections(self) -> list[ElectionSummary]:
-        """Return all elections, by name."""
+        """Return all elections, ordered by identifier."""
         with translate_db_errors():
             rows = await self._connection.fetch(
                 "SELECT e.id, e.registry, m.publish_from, m.released_at, h.closed_at, h.accepted, e.loaded_at"
@@ -329,8 +333,8 @@ class Administration:
             rows = await self._connection.fetch("SELECT id, registry FROM election ORDER BY id")
         return {row["id"]: read_registry(orjson.loads(row["registry"]), stored=True) for row in rows}
 
-    async def held_reports(self, election: str) -> list[HeldReport]:
-        """Return every report of an election, in order, for whoever checks the record. Of some size: 1 kB each."""
+    async def journal_reports(self, election: str) -> list[JournalReport]:
+        """Return every report of an election in order, about 1 kB each; for checks of the whole record."""
         with translate_db_errors():
             rows = await self._connection.fetch(
                 "SELECT r.sequence, r.unit, r.revision, r.digest, r.chain, r.body,"
@@ -339,10 +343,10 @@ class Administration:
                 " WHERE e.id = $1 ORDER BY r.sequence",
                 election,
             )
-        return [HeldReport(*row) for row in rows]
+        return [JournalReport(*row) for row in rows]
 
     async def tokens(self, election: str | None) -> list[TokenSummary]:
-        """Return the tokens of one election, or of all."""
+        """Return the tokens of one election, or of all elections."""
         with translate_db_errors():
             rows = await self._connection.fetch(
                 "SELECT t.key, e.id, t.areas, t.role, t.note, t.issued_at, t.expires_at, t.revoked_at, c.last_at"
@@ -355,9 +359,9 @@ class Administration:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:
-        """Run a transaction whose commit is on the synchronous standby too, where there is one.
+        """Run a transaction whose commit waits for the synchronous standby, if there is one.
 
-        Raises CommittedLocally where that is not certain, because the wait for the standby was cut short.
+        Raises CommittedLocally if the wait for the standby was cut short.
         """
         with LocalCommit(self._connection) as local:
             try:
@@ -365,7 +369,7 @@ class Administration:
                     await self._connection.execute(f"SELECT {COMMIT_SETTINGS}")
                     yield
             except TimeoutError as error:
-                self._connection.terminate()  # at once, before asyncpg sends a cancel that could cut the wait short
+                self._connection.terminate()  # before asyncpg sends a cancel request that could cut the wait short
                 raise JournalUnavailable(_UNKNOWN) from error
             except asyncio.CancelledError:
                 self._connection.terminate()
@@ -377,13 +381,13 @@ class Administration:
         await self._notify()
 
     async def _notify(self) -> None:
-        """Wake the push processes after an act that changed something; they also look by themselves each second.
+        """Wake the push processes after an act that changed something; they also poll every second.
 
-        Not within the act's transaction: a full queue of notifications would make it fail. The act is committed, so
-        nothing that goes wrong here is its error, and this commit waits for no standby.
+        Outside the act's transaction, which a full notification queue would make fail. The act is committed, so a
+        failure here is not an error of the act, and this commit waits for no standby.
         """
-        if self._news:
-            self._news = False
+        if self._notification_due:
+            self._notification_due = False
             with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
                 await self._connection.execute(
                     "SELECT set_config('synchronous_commit', 'local', true), pg_notify($1, $2)",
@@ -394,12 +398,12 @@ class Administration:
 
     @asynccontextmanager
     async def _act(self, election: str) -> AsyncIterator[_Locked]:
-        """Hold the head lock of an election while an act is done.
+        """Lock the head of an election during an act.
 
-        The lock is written to the row, so the commit of an act that changes nothing waits for the standby too: it then
-        has all that was committed before. So an act that was committed locally is made certain by repeating it.
+        The lock is written to the row, so even the commit of an act that changes nothing waits for the standby, which
+        then has everything committed before. So repeating an act that was committed locally makes it durable.
 
-        Its registry is read before: nobody can commit under the lock, and a large one takes seconds.
+        The registry is read before the lock is taken: no append can commit meanwhile, and a large one takes seconds.
         """
         connection = self._connection
         with translate_db_errors():
@@ -414,7 +418,7 @@ class Administration:
                 )
                 if row is None:
                     raise ElectionUnknown(f"no election {election!r}")
-                # A statement of its own, which sees what was committed while the first one waited for the lock.
+                # A separate statement, which sees what was committed while the first one waited for the lock.
                 fixed = await connection.fetchrow(
                     "SELECT e.registry, m.publish_from, m.released_at, clock_timestamp() AS now"
                     " FROM election e JOIN embargo m ON m.election = e.key WHERE e.key = $1",
@@ -430,10 +434,10 @@ class Administration:
                 )
 
     async def _changed(self, election: int, kind: str, detail: str) -> None:
-        """Record an act that changed something, and raise the election's version."""
+        """Record an act that changed something, and increment the election's version."""
         await self._record(election, kind, detail)
         await self._connection.execute("UPDATE head SET version = version + 1 WHERE election = $1", election)
-        self._news = True
+        self._notification_due = True
 
     async def _record(self, election: int, kind: str, detail: str) -> None:
         await self._connection.execute(
@@ -448,7 +452,7 @@ class Administration:
 @asynccontextmanager
 async def administration(url: str, author: str) -> AsyncIterator[Administration]:
     """Open a connection for administrative acts by `author`."""
-    connection = await connect(url, patience_s=60.0)
+    connection = await connect(url, statement_s=60.0)
     try:
         yield Administration(connection, author)
     finally:

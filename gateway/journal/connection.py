@@ -1,10 +1,10 @@
-"""Connections to Postgres: how they are opened, bounded and given up, and what their errors mean.
+"""Open, bound and close connections to Postgres, and translate their errors.
 
-The promise: every wait has an end. A host that says nothing costs HOST_S and not the turn of the next one, and a
-connection on which an answer is outstanding is closed and never waited for. Each of these waits is a `Deadline`, which
-counts only time in which the event loop ran: a busy process does not mistake its own stall for an outage of Postgres.
+Every wait has a limit. A host that does not answer costs HOST_S and does not keep the next one from being tried. A
+connection with an outstanding answer is closed, never waited for. Each wait is a `Deadline`, which counts only time in
+which the event loop ran, so a busy process does not mistake its own stall for an outage of Postgres.
 
-asyncpg's errors stop at this package: `translate_db_errors` turns them into the gateway's own.
+asyncpg's errors do not leave this package: `translate_db_errors` translates them.
 """
 
 import asyncio
@@ -32,39 +32,39 @@ log = structlog.get_logger()
 FEED_ROLE = "valgnatt_feed"
 CHANNEL = "valgnatt"
 ACT = "act"
-"""What a NOTIFY says of an administrative act; of publications it says nothing."""
+"""The payload of a NOTIFY after an administrative act; after publications the payload is empty."""
 
 STATEMENT_S = 5.0
-"""What a statement may take on the server; the longest append takes some hundredths."""
+"""Statement timeout on the server, in seconds; the longest append takes some hundredths of one."""
 ANSWER_S = 8.0
-"""How long an answer is waited for; longer than STATEMENT_S, so that the server's own word comes first."""
+"""Seconds to wait for an answer; longer than STATEMENT_S, so that the server's own error arrives first."""
 CONNECT_S = 5.0
-"""What a connection may take to be had: opened, or free in a pool."""
+"""Seconds to wait for a connection: for a new one to open, or for a free one in a pool."""
 HOST_S = 2.0
-"""What one of several hosts may take to let us in, before the next is tried; less than half of CONNECT_S."""
+"""Seconds to wait for one of several hosts before the next is tried; less than half of CONNECT_S."""
 PROBE_S = 30.0
-"""How often a listener that hears nothing asks whether the other end is still there."""
+"""Seconds without a notification after which a listener checks that the server still answers."""
 LISTEN_AGAIN_S = 1.0
-"""How long a listener waits before it connects again."""
+"""Seconds before a listener reconnects."""
 NO_LISTEN_S = 5.0
-"""Likewise where LISTEN is refused, as on a standby, and after a flood of notifications."""
-HEARD_MAX = 10_000
-"""Notifications that a listener takes within a second, some 1 % of a core. Any login may send as many as it likes;
-beyond this the listener gives up its connection, with all that is unread, and whoever it wakes looks by itself."""
+"""The same where LISTEN is refused, as on a standby, and after too many notifications."""
+NOTIFICATIONS_PER_S_MAX = 10_000
+"""Notifications that a listener processes within a second, about 1 % of a core. Any login may send any number. Above
+this limit the listener closes its connection with everything unread; its users also poll, so they miss nothing."""
 
 _SESSION = {
     "application_name": "valgnatt",
     "search_path": "valgnatt",
     "TimeZone": "UTC",
-    "client_min_messages": "warning",  # a commit that did not wait for the standby says so in a warning only
-    "default_transaction_isolation": "read committed",  # each statement of an append sees all before its lock
-    "row_security": "off",  # a policy that somebody adds raises an error, rather than hide rows from an append
-    "plan_cache_mode": "auto",  # statements that are repeated are not planned each time
-    "jit": "off",  # compiling costs more than any statement here
+    "client_min_messages": "warning",  # a commit that did not wait for the standby is reported by a warning only
+    "default_transaction_isolation": "read committed",  # each statement of an append sees all commits before its lock
+    "row_security": "off",  # a policy added by someone else raises an error instead of hiding rows from an append
+    "plan_cache_mode": "auto",  # repeated statements are not planned each time
+    "jit": "off",  # compilation costs more than any statement here
     "statement_timeout": f"{STATEMENT_S * 1000:.0f}",
     "lock_timeout": f"{STATEMENT_S * 1000:.0f}",
     "idle_in_transaction_session_timeout": "5000",  # a cut network must not hold the head lock
-    "idle_session_timeout": "0",  # a listener is idle all the time
+    "idle_session_timeout": "0",  # a listener is always idle
     "client_connection_check_interval": "2000",
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
@@ -72,15 +72,17 @@ _SESSION = {
     "tcp_user_timeout": "8000",
 }
 """Startup parameters of every session, in the units of `pg_settings`. They override what is set for the role, the
-database or the server. `default_transaction_read_only` is absent on purpose: a host on which an operator or a
-provider has switched it on is not to be written to, and is passed over like a standby."""
+database or the server. `default_transaction_read_only` is absent on purpose: if an operator or a provider has switched
+it on, the host must not be written to, and is skipped like a standby."""
 _UNVERIFIED = ("application_name", "jit", "plan_cache_mode")
-"""Startup parameters that only cost time where they are not in force; those of TCP also depend on the socket."""
+"""Startup parameters that affect only speed; they are not verified, nor are those of TCP, which depend on the
+socket."""
 _REQUIRED = {"session_replication_role": "origin"}
-"""Parameters that are verified too, but that only a superuser may set. Another value would switch off the trigger that
-keeps accepted reports from being changed."""
+"""Parameters that are verified but that only a superuser may set. Any other value would disable the trigger that
+protects accepted reports from changes."""
 _FLUSHED = ("on", "remote_apply")
-"""Values of `synchronous_commit` by which a commit waits for the flush here and on the synchronous standby."""
+"""Values of `synchronous_commit` with which a commit waits for the flush on the primary and on the synchronous
+standby."""
 
 _SYNCHRONOUS_COMMIT = (
     "CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END"
@@ -89,18 +91,18 @@ COMMIT_SETTINGS = (
     f"set_config('synchronous_commit', {_SYNCHRONOUS_COMMIT}, true),"
     " set_config('client_min_messages', 'warning', true)"
 )
-"""Columns for a SELECT in the transaction that they concern: its commit waits for the flush and for the standby, and
-warns if it did not. They apply until the commit has ended, whatever session a pooler has given the transaction."""
+"""Columns for a SELECT within a transaction: its commit then waits for the flush and for the standby, and warns if it
+did not. They apply until the commit has ended, whichever session a pooler has assigned to the transaction."""
 
 VERSION_CHANGED = "VG001"
-"""The SQLSTATE by which an append is turned back that rests on another version."""
+"""The SQLSTATE of an append that was checked against another version of the election."""
 _REPORTS_AT_FAULT = ("22", "23")
-"""SQLSTATE classes that blame what was sent: data exception, integrity constraint."""
+"""SQLSTATE classes caused by the data sent: data exception, integrity constraint violation."""
 _PLACE_TAKEN = "23505"
-"""A place or a revision was given twice: the head has fallen behind its reports, for which no report can be blamed."""
+"""A sequence or a revision was assigned twice: the head is behind its reports, and no report is the cause."""
 _LIMIT = "54"
-"""The class of limits. A report hits one only with what an index cannot take, and then the error names the index; a
-full queue of notifications is in this class too."""
+"""The class of program limits. A report exceeds one only with a value too large for an index, and then the error names
+the index; a full notification queue is in this class too."""
 _OUTAGES = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -108,35 +110,35 @@ _OUTAGES = (
     OSError,
     TimeoutError,
 )
-"""What a database call raises, where nothing more is known of it."""
+"""Every exception of a failed database call."""
 _LOCAL_COMMIT = ("01000", "57P01")
-"""What a commit says that was told not to wait for the standby any more: a warning, or that the session ends."""
+"""SQLSTATEs of a commit whose wait for the standby was cut short: a warning, or the end of the session."""
 
 
 class VersionChanged(GatewayError):
-    """The election is no longer as it was when these reports were checked; check them again."""
+    """The election has changed since these reports were checked; check them again."""
 
     code = "version_changed"
     retryable = True
 
 
 class CommittedLocally(JournalUnavailable):
-    """A commit's wait for the synchronous standby was cut short: it may be on the primary only."""
+    """A commit's wait for the synchronous standby was cut short: the commit may be on the primary only."""
 
 
 class SessionUnfit(JournalUnavailable):
-    """A new session lacks something that a promise rests on; the message names it."""
+    """A new session lacks a property that a guarantee depends on; the message names it."""
 
 
 class Unstorable(GatewayError):
-    """Postgres will not take these data, however often they are sent."""
+    """Postgres refuses these data, however often they are sent."""
 
     code = "unstorable"
 
 
 @contextmanager
 def translate_db_errors() -> Iterator[None]:
-    """Turn what a database call raises into VersionChanged, ElectionUnknown, Unstorable or JournalUnavailable."""
+    """Translate what a database call raises into VersionChanged, ElectionUnknown, Unstorable or JournalUnavailable."""
     try:
         yield
     except asyncpg.PostgresError as error:
@@ -163,37 +165,37 @@ def _blames_report(error: asyncpg.PostgresError, state: str) -> bool:
 class LocalCommit:
     """Detect a commit on this connection that did not wait for the synchronous standby to the end.
 
-    When such a wait is cancelled, Postgres reports success, with a warning: the transaction is committed on the
-    primary and perhaps nowhere else. Use it as a context around a statement or a transaction. The connection has to
-    show warnings: see COMMIT_SETTINGS, and `_require_messages`.
+    When such a wait is cancelled, Postgres reports success, with a warning: the transaction is committed on the primary
+    and perhaps nowhere else. Use it as a context manager around a statement or a transaction. The connection has to
+    deliver warnings: see COMMIT_SETTINGS, and `_require_messages`.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._heard = False
+        self._warned = False
 
     def __enter__(self) -> "LocalCommit":
-        self._connection.add_log_listener(self._hear)
+        self._connection.add_log_listener(self._on_message)
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(asyncpg.InterfaceError):  # the connection is gone, and its listeners with it
-            self._connection.remove_log_listener(self._hear)
+        with suppress(asyncpg.InterfaceError):  # the connection is closed, and its listeners with it
+            self._connection.remove_log_listener(self._on_message)
 
     async def rule_out(
         self, text: str = "committed locally, but perhaps not on the synchronous standby"
     ) -> None:
-        """Raise CommittedLocally, with a text, if the wait was cut short."""
-        await asyncio.sleep(0)  # listeners are called by the loop, before whatever comes after this
-        if self._heard:
+        """Raise CommittedLocally with `text` if the wait was cut short."""
+        await asyncio.sleep(0)  # the loop calls the listeners before it continues here
+        if self._warned:
             raise CommittedLocally(text)
 
-    def _hear(self, _: object, message: asyncpg.PostgresLogMessage) -> None:
-        self._heard = self._heard or tells_local_commit(message)
+    def _on_message(self, _: object, message: asyncpg.PostgresLogMessage) -> None:
+        self._warned = self._warned or reports_local_commit(message)
 
 
-def tells_local_commit(message: asyncpg.PostgresLogMessage) -> bool:
-    """Whether this says that a commit did not wait for the standby; the server's language does not matter."""
+def reports_local_commit(message: asyncpg.PostgresLogMessage) -> bool:
+    """Return whether this message reports a commit that did not wait for the standby, in any language of the server."""
     if message.sqlstate not in _LOCAL_COMMIT:
         return False
     where = getattr(message, "server_source_function", None)
@@ -201,9 +203,9 @@ def tells_local_commit(message: asyncpg.PostgresLogMessage) -> bool:
 
 
 async def _prepare(connection: Connection, settings: Mapping[str, str], *, feed: bool) -> None:
-    """Bring a new session into the state that the promises rest on, and verify it.
+    """Set the parameters of a new session that the guarantees depend on, and verify them.
 
-    Raises SessionUnfit, and what asyncpg raises.
+    Raises SessionUnfit and asyncpg's errors.
     """
     if feed:
         await connection.execute(f"SET ROLE {FEED_ROLE}")
@@ -218,27 +220,27 @@ async def _prepare(connection: Connection, settings: Mapping[str, str], *, feed:
 
 
 async def _prepare_commits(connection: Connection, settings: Mapping[str, str]) -> None:
-    """Have every commit flushed, here and on the synchronous standby, and require that its warnings would arrive.
+    """Make every commit wait for its flush, here and on the synchronous standby, and require that warnings arrive.
 
-    `synchronous_commit` is set in the session, so that no later change of the server's settings takes it back. A
-    message is sent through everything between the server and this process, as the warning would be.
+    `synchronous_commit` is set in the session, so a later change of the server's settings does not override it. A test
+    message takes the same way from the server to this process as the warning would.
     """
-    heard: list[str | None] = []
+    received: list[str | None] = []
 
-    def hear(_: object, message: asyncpg.PostgresLogMessage) -> None:
-        heard.append(message.message)
+    def on_message(_: object, message: asyncpg.PostgresLogMessage) -> None:
+        received.append(message.message)
 
-    connection.add_log_listener(hear)
+    connection.add_log_listener(on_message)
     await connection.execute(
         f"DO $$ BEGIN PERFORM set_config('synchronous_commit', {_SYNCHRONOUS_COMMIT}, false);"
         f" PERFORM set_config('client_min_messages', 'notice', true); RAISE NOTICE '{_MESSAGE}'; END $$"
     )
     await _require_settings(connection, settings, synchronous_commit=_FLUSHED)
-    connection.remove_log_listener(hear)
-    if _MESSAGE not in heard:
+    connection.remove_log_listener(on_message)
+    if _MESSAGE not in received:
         raise SessionUnfit(
             "messages of the server do not arrive, so a commit that skips the standby would go unnoticed;"
-            " connect to Postgres directly, or by a pooler in session mode that passes them on"
+            " connect to Postgres directly, or through a pooler in session mode that forwards messages"
         )
 
 
@@ -248,9 +250,9 @@ _MESSAGE = "valgnatt: messages arrive"
 async def _require_settings(
     connection: Connection, settings: Mapping[str, str], **also: tuple[str, ...]
 ) -> None:
-    """Require that parameters are in force, as `settings` asked for and with one of the values that `also` names.
+    """Require that parameters have the values that `settings` asked for, or one of the values in `also`.
 
-    Raises SessionUnfit, naming those that are not.
+    Raises SessionUnfit, naming those that do not.
     """
     wanted = {name: (value,) for name, value in {**settings, **_REQUIRED}.items() if _verified(name)} | also
     rows = await connection.fetch(
@@ -264,8 +266,8 @@ async def _require_settings(
     ]
     if wrong:
         raise SessionUnfit(
-            f"the session lacks parameters that were asked for: {', '.join(wrong)}; a pooler in between may ignore"
-            " startup parameters, and session_replication_role is set for the role or database by a superuser"
+            f"these session parameters are not in effect: {', '.join(wrong)}; a pooler may ignore startup"
+            " parameters, and only a superuser can set session_replication_role for the role or database"
         )
 
 
@@ -273,19 +275,19 @@ def _verified(name: str) -> bool:
     return name not in _UNVERIFIED and not name.startswith("tcp_")
 
 
-async def _keep(_: Connection) -> None:
-    """Leave a returned connection as it is; the statements here leave nothing behind to reset."""
+async def _no_reset(_: Connection) -> None:
+    """Return a connection to the pool as it is; the statements here leave nothing to reset."""
 
 
 class _Pooled(asyncpg.Connection):
-    """A connection that knows how to put its host behind the others, and bounds its statements by a Deadline.
+    """A connection that bounds its statements by a Deadline and can demote its host.
 
-    asyncpg's own `command_timeout` goes by the clock, and expires while the loop is busy.
+    asyncpg's own `command_timeout` uses the clock, and expires while the loop is busy.
     """
 
-    blame: Callable[[], None] = staticmethod(lambda: None)
+    demote_host: Callable[[], None] = staticmethod(lambda: None)
     answer_s: float | None = None
-    """What an answer to one statement may take, where the call does not say; None: any time."""
+    """Default timeout of a statement in seconds; None: no limit."""
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
         """See asyncpg. Raises TimeoutError."""
@@ -313,17 +315,17 @@ class _Pooled(asyncpg.Connection):
 
 
 class Hosts:
-    """The hosts of a URL, and how a connection to one of them is had. Invariants:
+    """The hosts of a URL, and the order in which they are tried. Invariants:
 
-    * Each host is tried with a time of its own, so none takes the turn of another.
-    * One that was tried in vain, or that left a question unanswered, comes last from then on, so the last good one
-      comes first; and who is patient for HOST_S and a little more comes further with each attempt.
+    * Each host has its own time limit, so none uses up the time of another.
+    * A host that failed, or left a statement unanswered, is tried last from then on. So the last good one comes first,
+      and repeated attempts reach every host even if each lasts little more than HOST_S.
     """
 
     def __init__(self, url: str, *, feed: bool) -> None:
         self._url = url
         self._feed = feed
-        self._wanted = "any" if feed else "read-write"
+        self._session_attrs = "any" if feed else "read-write"
         self._hosts = hosts_of(url)
 
     async def connect(self, **options: Any) -> Connection:
@@ -331,22 +333,22 @@ class Hosts:
         hosts = list(self._hosts)
         if len(hosts) == 1:
             return await self._open(hosts[0], CONNECT_S, options)
-        in_vain: list[str] = []
+        failures: list[str] = []
         for host in hosts:
             try:
                 return await self._open(host, HOST_S, options)
             except (*_OUTAGES, SessionUnfit) as error:
-                in_vain.append(f"{host.name}: {type(error).__name__} {error}".strip())
+                failures.append(f"{host.name}: {type(error).__name__} {error}".strip())
                 self._put_last(host)
-        raise ConnectionError("; ".join(in_vain))
+        raise ConnectionError("; ".join(failures))
 
     def _put_last(self, host: Host) -> None:
         self._hosts.remove(host)
         self._hosts.append(host)
 
-    async def _open(self, host: Host, patience_s: float, options: dict[str, Any]) -> Connection:
+    async def _open(self, host: Host, timeout_s: float, options: dict[str, Any]) -> Connection:
         answer_s = options.get("command_timeout")
-        async with Deadline(patience_s):
+        async with Deadline(timeout_s):
             connection: Connection = await asyncpg.connect(
                 self._url,
                 host=host.name,
@@ -356,10 +358,10 @@ class Hosts:
                     "connection_class": _Pooled,
                     "timeout": None,
                     "command_timeout": None,
-                    "target_session_attrs": self._wanted,
+                    "target_session_attrs": self._session_attrs,
                 },
             )
-            vars(connection).update(blame=partial(self._put_last, host), answer_s=answer_s)
+            vars(connection).update(demote_host=partial(self._put_last, host), answer_s=answer_s)
             try:
                 await _prepare(connection, options["server_settings"], feed=self._feed)
             except BaseException:
@@ -369,10 +371,10 @@ class Hosts:
 
 
 @asynccontextmanager
-async def open_pool(url: str, *, feed: bool = False, most: int = 8) -> AsyncIterator[Pool]:
-    """Open a pool of at most `most` connections: to the writable host of `url`, or, for a feed, to any.
+async def open_pool(url: str, *, feed: bool = False, max_size: int = 8) -> AsyncIterator[Pool]:
+    """Open a pool of at most `max_size` connections: to the writable host of `url`, or, for a feed, to any.
 
-    It opens even while Postgres is away: connections are made when they are asked for.
+    Opening succeeds while Postgres is unavailable: connections are made when they are needed.
     """
     hosts = Hosts(url, feed=feed)
 
@@ -383,9 +385,9 @@ async def open_pool(url: str, *, feed: bool = False, most: int = 8) -> AsyncIter
     pool = asyncpg.create_pool(
         url,
         min_size=0,
-        max_size=most,
+        max_size=max_size,
         max_inactive_connection_lifetime=60.0,
-        reset=_keep,
+        reset=_no_reset,
         command_timeout=ANSWER_S,
         connection_class=_Pooled,
         **options,
@@ -399,11 +401,11 @@ async def open_pool(url: str, *, feed: bool = False, most: int = 8) -> AsyncIter
 
 @asynccontextmanager
 async def acquired(pool: Pool) -> AsyncIterator[Connection]:
-    """Have a connection of a pool; raise TimeoutError where none is to be had in CONNECT_S.
+    """Acquire a connection of a pool. Raises TimeoutError if none is available within CONNECT_S.
 
-    One on which an answer is outstanding is closed, and no cancel is sent: who it would reach is unknown, and a
-    commit that waits for the standby would be cut short. The server sees that nobody is there any more. Where the
-    host has become read-only, all connections are to be opened anew, to the one that is writable then.
+    A connection with an outstanding answer is closed without a cancel request: through a pooler, a cancel may reach
+    another session, and it would cut short a commit that waits for the standby. The server notices the closed
+    connection. If the host has become read-only, all connections are reopened, to the host that is writable then.
     """
     async with Deadline(CONNECT_S):
         taken = await pool.acquire()
@@ -411,8 +413,8 @@ async def acquired(pool: Pool) -> AsyncIterator[Connection]:
     try:
         yield connection
     except TimeoutError:
-        cast("_Pooled", taken).blame()
-        await pool.expire_connections()  # the others may be as dead, and would be tried before a new one
+        cast("_Pooled", taken).demote_host()
+        await pool.expire_connections()  # the others may be dead as well, and would be used before a new one
         _terminate(connection)
         raise
     except asyncio.CancelledError:
@@ -423,42 +425,42 @@ async def acquired(pool: Pool) -> AsyncIterator[Connection]:
         _terminate(connection)
         raise
     finally:
-        await pool.release(taken, timeout=ANSWER_S)  # does nothing for one that is closed
+        await pool.release(taken, timeout=ANSWER_S)  # does nothing for a closed connection
 
 
 def _terminate(connection: Connection) -> None:
-    with suppress(asyncpg.InterfaceError):  # the pool has let go of one that broke
+    with suppress(asyncpg.InterfaceError):  # the pool has already released a broken connection
         connection.terminate()
 
 
-async def connect(url: str, *, feed: bool = False, patience_s: float = STATEMENT_S) -> Connection:
-    """Open one connection for a purpose of its own (listening, migrating, administration).
+async def connect(url: str, *, feed: bool = False, statement_s: float = STATEMENT_S) -> Connection:
+    """Open a dedicated connection (for listening, migrations or administration).
 
-    `patience_s` bounds its statements. Raises JournalUnavailable.
+    `statement_s` is the timeout of its statements in seconds. Raises JournalUnavailable.
     """
     with translate_db_errors():
         return await Hosts(url, feed=feed).connect(
-            command_timeout=patience_s + ANSWER_S - STATEMENT_S,
-            server_settings={**_SESSION, "statement_timeout": f"{patience_s * 1000:.0f}"},
+            command_timeout=statement_s + ANSWER_S - STATEMENT_S,
+            server_settings={**_SESSION, "statement_timeout": f"{statement_s * 1000:.0f}"},
         )
 
 
 async def notifications(
     url: str, wake: Callable[[], None], *, feed: bool = False, acts: bool = False
 ) -> None:
-    """Call `wake` upon each NOTIFY, and once after each connect, until cancelled; `acts`: only of administrative acts.
+    """Call `wake` on each NOTIFY, and once after each connect, until cancelled; `acts`: only for administrative acts.
 
-    A hint only: whoever uses it also looks by itself now and then. So a lost connection is opened again at leisure,
-    and on a standby, where LISTEN does not work, nothing is ever heard.
+    A notification is only a hint, and callers also poll. So a lost connection is reopened after a pause, and on a
+    standby, where LISTEN does not work, `wake` is never called.
     """
 
-    flood = _Flood()
+    rate = _NotificationRate()
 
-    def hear(connection: Any, *heard: object) -> None:
-        if flood.counts(asyncio.get_running_loop().time()):
+    def on_notification(connection: Any, *details: object) -> None:
+        if rate.exceeded(asyncio.get_running_loop().time()):
             if not connection.is_closed():
                 connection.terminate()
-        elif not acts or heard[-1] == ACT:
+        elif not acts or details[-1] == ACT:
             wake()
 
     while True:
@@ -473,44 +475,48 @@ async def notifications(
         try:
             with translate_db_errors():
                 pause_s = NO_LISTEN_S
-                await connection.add_listener(CHANNEL, hear)
+                await connection.add_listener(CHANNEL, on_notification)
                 pause_s = LISTEN_AGAIN_S
                 wake()
-                await _see_through(connection, ended)
+                await _wait_terminated(connection, ended)
         except JournalUnavailable:
-            pass  # it is opened again, as one that ended by itself
+            pass  # reopened below, like a connection that the server closed
         finally:
             connection.terminate()
-        if flood.clear():
-            log.warning("more notifications than a listener takes", most_per_s=HEARD_MAX, away_s=NO_LISTEN_S)
+        if rate.clear():
+            log.warning(
+                "too many notifications; the listener reconnects",
+                limit_per_s=NOTIFICATIONS_PER_S_MAX,
+                pause_s=NO_LISTEN_S,
+            )
             pause_s = NO_LISTEN_S
         await asyncio.sleep(pause_s)
 
 
-class _Flood:
-    """Counts notifications by the second, and notes where there were more than HEARD_MAX."""
+class _NotificationRate:
+    """Counts notifications per second and detects more than NOTIFICATIONS_PER_S_MAX."""
 
     def __init__(self) -> None:
         self._second = 0
         self._count = 0
-        self._seen = False
+        self._over = False
 
-    def counts(self, now: float) -> bool:
-        """Count one more; return whether it is one too many, or has been since the last `clear`."""
+    def exceeded(self, now: float) -> bool:
+        """Count one notification; return whether the limit has been exceeded since the last `clear`."""
         if int(now) != self._second:
             self._second, self._count = int(now), 0
         self._count += 1
-        self._seen = self._seen or self._count > HEARD_MAX
-        return self._seen
+        self._over = self._over or self._count > NOTIFICATIONS_PER_S_MAX
+        return self._over
 
     def clear(self) -> bool:
-        """Begin anew; return whether there were too many."""
-        seen, self._seen, self._count = self._seen, False, 0
-        return seen
+        """Reset; return whether the limit was exceeded."""
+        over, self._over, self._count = self._over, False, 0
+        return over
 
 
-async def _see_through(connection: Connection, ended: asyncio.Event) -> None:
-    """Wait until a connection has ended; ask now and then, as a silent network ends none."""
+async def _wait_terminated(connection: Connection, ended: asyncio.Event) -> None:
+    """Wait until a connection has ended; probe it every PROBE_S, because a network that drops packets ends none."""
     while not ended.is_set():
         try:
             async with asyncio.timeout(PROBE_S):

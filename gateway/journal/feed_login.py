@@ -47,11 +47,11 @@ class FeedLogin(msgspec.Struct, frozen=True, kw_only=True):
     """Tables and functions to which it has a right that valgnatt_feed does not have."""
     role_objects: Sequence[str] = ()
     """Tables, and functions not meant for it, to which valgnatt_feed has a right."""
-    catalogs_closed: bool = False
+    privileges_hidden: bool = False
     """Whether the server tells that user nothing of rights, as one that is the gateway's own; the rest is unknown."""
 
 
-class Excess(msgspec.Struct, frozen=True):
+class ExcessPrivilege(msgspec.Struct, frozen=True):
     """A right too many, and how to take it away."""
 
     level: Literal["warning", "error"]
@@ -59,7 +59,7 @@ class Excess(msgspec.Struct, frozen=True):
     do: str
 
 
-def login_of_its_own(login: FeedLogin) -> str:
+def create_login_sql(login: FeedLogin) -> str:
     """Return the SQL that makes the login a feed needs."""
     return (
         f"CREATE ROLE valgnatt_reader LOGIN PASSWORD '…' IN ROLE {FEED_ROLE};"
@@ -68,20 +68,20 @@ def login_of_its_own(login: FeedLogin) -> str:
     )
 
 
-def excesses(login: FeedLogin) -> Iterator[Excess]:
+def excess_privileges(login: FeedLogin) -> Iterator[ExcessPrivilege]:
     """Return every right that a feed's login has and should not have, the worst first."""
     if login.role_objects:
-        yield Excess(
+        yield ExcessPrivilege(
             "error",
             f"the role {FEED_ROLE} has rights to {_some(login.role_objects)}: reports under embargo could leak",
             f"as the owner: REVOKE ALL ON {login.role_objects[0]} FROM {FEED_ROLE}, PUBLIC;",
         )
     if login.superuser or login.owner:
         who = "is a superuser" if login.superuser else "owns the record"
-        yield Excess(
+        yield ExcessPrivilege(
             "error",
             f"feeds log in as {login.user}, who {who}: RESET ROLE gives a feed every report under embargo",
-            f"as a database administrator: {login_of_its_own(login)} then name that user in"
+            f"as a database administrator: {create_login_sql(login)} then name that user in"
             " VALGNATT_FEED_DATABASE_URL",
         )
         return
@@ -98,38 +98,38 @@ def excesses(login: FeedLogin) -> Iterator[Excess]:
     ]
     rights += [(f"has rights to {name}", f"REVOKE ALL ON {name} FROM {user};") for name in login.objects]
     if rights:
-        yield Excess(
+        yield ExcessPrivilege(
             "error",
             f"feeds log in as {login.user}, who {_some([what for what, _ in rights])}",
             f"as a database administrator: {' '.join(do for _, do in rights[:SHOWN])}",
         )
     if login.temporary:
-        yield Excess(
+        yield ExcessPrivilege(
             "warning",
             f"feeds log in as {login.user}, who may create temporary tables, and so fill the disk",
             f"as the owner: REVOKE TEMPORARY ON DATABASE {login.database} FROM PUBLIC, {login.user}, {FEED_ROLE};",
         )
     if login.large_objects:
-        yield Excess(
+        yield ExcessPrivilege(
             "warning",
             f"feeds log in as {login.user}, who may create large objects, and so fill the disk",
             f"as a superuser in database {login.database}: REVOKE EXECUTE ON FUNCTION {LARGE_OBJECTS} FROM PUBLIC;",
         )
     if login.advisory_locks:
-        yield Excess(
+        yield ExcessPrivilege(
             "warning",
             f"feeds log in as {login.user}, who may take advisory locks, and so fill the lock table for everyone",
             f"as a superuser in database {login.database}: {NO_ADVISORY_LOCKS}",
         )
     if login.log_messages:
-        yield Excess(
+        yield ExcessPrivilege(
             "warning",
             f"feeds log in as {login.user}, who may write messages into the write-ahead log, and so fill the disk"
             " and hold up the standby",
             f"as a superuser in database {login.database}: {NO_LOG_MESSAGES}",
         )
     if login.unlimited_files:
-        yield Excess(
+        yield ExcessPrivilege(
             "warning",
             f"feeds log in as {login.user}, whose statements may write temporary files without a limit, and so fill the"
             " disk",
@@ -219,7 +219,7 @@ async def read_feed_login(url: str, owner_url: str | None = None) -> FeedLogin:
                 try:
                     return await _described(connection, user, unlimited_files=unlimited_files)
                 except asyncpg.InsufficientPrivilegeError:
-                    return FeedLogin(user=user, database="", catalogs_closed=True)
+                    return FeedLogin(user=user, database="", privileges_hidden=True)
     finally:
         connection.terminate()
     connection = await connect(owner_url)

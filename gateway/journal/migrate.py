@@ -1,6 +1,7 @@
-"""Numbered SQL, applied once each, in order, and never changed afterwards; and the privileges that are withdrawn.
+"""Apply numbered SQL migrations, each once and in order, and withdraw default privileges.
 
-The lock is one on the table of migrations, which only its owner can take. An advisory lock would be anybody's.
+A migration never changes once it is released. Concurrent runs are serialised by a lock on the table of migrations,
+which only its owner can take; any login could take an advisory lock.
 """
 
 import hashlib
@@ -13,18 +14,18 @@ from gateway.journal.connection import FEED_ROLE, Connection, connect, translate
 from gateway.journal.feed_login import TEMPORARY_FILES
 
 LOCK_S = 120.0
-"""How long another process that migrates is waited for, in seconds."""
+"""Seconds to wait for another process that migrates."""
 BLOCKED_S = 10.0
-"""How long a migration waits for a lock on a table, in seconds. Appends queue up behind it meanwhile."""
+"""Seconds that a migration waits for a lock on a table. Appends queue behind it meanwhile."""
 ATTEMPTS = 5
-"""How often the first tables are tried for, where several processes make them at once."""
+"""Attempts to create the table of migrations while several processes create it at once."""
 
 
 _OPEN_DATABASES = """
 SELECT quote_ident(datname) FROM pg_database
 WHERE datallowconn AND has_database_privilege('public', oid, 'CONNECT') ORDER BY 1
 """
-"""The databases that everybody may enter, where the statistics of all databases can be read."""
+"""The databases to which PUBLIC may connect; in each, the statistics of all databases can be read."""
 _UNLIMITED_LOGINS = """
 SELECT quote_ident(r.rolname) FROM pg_roles r
 WHERE r.rolcanlogin AND NOT r.rolsuper AND pg_has_role(r.oid, $1, 'MEMBER')
@@ -33,7 +34,7 @@ AND NOT EXISTS (SELECT FROM pg_db_role_setting s, unnest(s.setconfig) AS c
                 WHERE s.setrole = r.oid AND c LIKE 'temp\\_file\\_limit=%')
 ORDER BY 1
 """
-"""The feeds' logins whose statements may fill the disk with temporary files."""
+"""The feeds' logins without a limit on temporary files, which could fill the disk."""
 
 
 def migrations() -> list[tuple[int, str, str]]:
@@ -48,16 +49,16 @@ def migrations() -> list[tuple[int, str, str]]:
 
 
 async def migrate(url: str, *, dedicated: bool = False) -> list[str]:
-    """Bring a database up to date and return the names of the migrations that were applied.
+    """Apply the missing migrations and return their names.
 
-    Safe beside others that do the same. `dedicated`: the server is the gateway's own, so PUBLIC loses what Postgres
-    grants to everybody in this database, see `privileges.sql`, and may enter no other; and the feeds' logins may write
-    temporary files up to a limit only. That takes a superuser.
+    Safe to run concurrently. `dedicated`: the server is used by the gateway alone, so the default privileges of PUBLIC
+    in this database are revoked (`privileges.sql`), as is CONNECT on all others, and the temporary files of the feeds'
+    logins are limited. This requires a superuser.
 
-    Raises Refused when a migration applied earlier is not the one this program knows, the database is newer, a right
-    is missing or another session is in the way; JournalUnavailable.
+    Raises Refused if an applied migration differs from the one in this program, the database is newer than the program,
+    a privilege is missing, or another session blocks the migration; JournalUnavailable.
     """
-    connection = await connect(url, patience_s=600.0)
+    connection = await connect(url, statement_s=600.0)
     try:
         _require_supported(connection)
         with translate_db_errors():
@@ -73,14 +74,16 @@ async def migrate(url: str, *, dedicated: bool = False) -> list[str]:
 
 def _require_supported(connection: Connection) -> None:
     if connection.get_server_version().major < 15:
-        raise Refused(f"Postgres {connection.get_server_version().major} is too old; 15 or newer is needed")
+        raise Refused(
+            f"Postgres {connection.get_server_version().major} is too old; version 15 or later is required"
+        )
 
 
 async def _apply_all(connection: Connection) -> list[str]:
-    """Apply what is missing, in one transaction under the lock: all of it, or nothing."""
+    """Apply the missing migrations in one transaction under the lock: all of them or none."""
     known = migrations()
     if not await _missing(connection, known):
-        return []  # nothing to be locked for
+        return []  # without taking the lock
     await _make_table(connection)
     async with connection.transaction():
         await _lock(connection)
@@ -91,21 +94,23 @@ async def _apply_all(connection: Connection) -> list[str]:
 
 
 async def _missing(connection: Connection, known: list[tuple[int, str, str]]) -> list[tuple[int, str, str]]:
-    """Return the migrations that are not applied. Raises Refused where those that are do not fit this program."""
+    """Return the migrations that are not applied. Raises Refused if the applied ones do not match this program."""
     if await connection.fetchval("SELECT to_regclass('valgnatt.migration')") is None:
         return known
     rows = await connection.fetch("SELECT number, digest FROM valgnatt.migration")
     applied = {row["number"]: row["digest"] for row in rows}
     if newer := sorted(set(applied) - {number for number, _, _ in known}):
-        raise Refused(f"the database is newer than this program: it has migration {newer[-1]}")
+        raise Refused(
+            f"the database is newer than this program: it has migration {newer[-1]}; use a program at least as new"
+        )
     for number, name, sql in known:
         if applied.get(number, _digest(sql)) != _digest(sql):
-            raise Refused(f"migration {name} was applied to this database with another content")
+            raise Refused(f"migration {name} was applied to this database with different content")
     return [each for each in known if each[0] not in applied]
 
 
 async def _make_table(connection: Connection) -> None:
-    """Make the table of migrations; IF NOT EXISTS does not keep two sessions from making it at once."""
+    """Create the table of migrations; IF NOT EXISTS does not prevent a conflict between concurrent sessions."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             await connection.execute("CREATE SCHEMA IF NOT EXISTS valgnatt")
@@ -125,13 +130,13 @@ async def _make_table(connection: Connection) -> None:
 
 
 async def _lock(connection: Connection) -> None:
-    """Wait for others that migrate, then bound the waits of what follows; both for this transaction."""
+    """Wait for other migrations to end, then limit the lock waits of the following statements; for this transaction."""
     await connection.execute(f"SET LOCAL lock_timeout = {1000 * LOCK_S:.0f}")
     try:
         await connection.execute("LOCK TABLE valgnatt.migration IN EXCLUSIVE MODE", timeout=2 * LOCK_S)
     except asyncpg.LockNotAvailableError as error:
         raise Refused(
-            f"another session has been migrating this database for {LOCK_S:.0f} s; look for it in pg_stat_activity"
+            f"another session has been migrating this database for {LOCK_S:.0f} s; find it in pg_stat_activity"
         ) from error
     await connection.execute(f"SET LOCAL lock_timeout = {1000 * BLOCKED_S:.0f}")
 
@@ -141,8 +146,8 @@ async def _apply(connection: Connection, number: int, name: str, sql: str) -> No
         await connection.execute(sql)
     except asyncpg.LockNotAvailableError as error:
         raise Refused(
-            f"migration {name} waited {BLOCKED_S:.0f} s for a table that another session has locked; nothing changed:"
-            " end that session (pg_locks names it) and migrate again"
+            f"migration {name} waited {BLOCKED_S:.0f} s for a table locked by another session; nothing was changed:"
+            " end that session (see pg_locks) and run the migration again"
         ) from error
     await connection.execute(
         "INSERT INTO valgnatt.migration (number, name, digest) VALUES ($1, $2, $3)",
@@ -157,7 +162,7 @@ def _digest(sql: str) -> str:
 
 
 async def _restrict(connection: Connection, *, dedicated: bool) -> None:
-    """Withdraw privileges that everybody has by default and the gateway's logins do not need. Changes nothing twice."""
+    """Revoke default privileges that the gateway's logins do not need. Idempotent."""
     if dedicated:
         if await connection.fetchval(
             "SELECT has_function_privilege('public', 'pg_stat_get_wal()', 'EXECUTE')"

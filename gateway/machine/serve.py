@@ -12,7 +12,7 @@ from gateway.config import Config, ConfigError
 from gateway.errors import GatewayError
 from gateway.journal.administration import administration
 from gateway.journal.embedded import EmbeddedPostgres
-from gateway.journal.feed_login import excesses, read_feed_login, restore_feed_login
+from gateway.journal.feed_login import excess_privileges, read_feed_login, restore_feed_login
 from gateway.journal.migrate import migrate
 from gateway.machine.supervisor import Ports, supervise
 from gateway.web.map_file import NO_MAP, Map, read_map
@@ -82,7 +82,7 @@ async def warn_of_feed_login(url: str, owner_url: str | None) -> None:
                 log.warning("the rights of the feeds' database user are not known", error=str(error))
                 reported = True
             await asyncio.sleep(LOOK_AGAIN_S)
-    for each in excesses(login):
+    for each in excess_privileges(login):
         log.warning("the feeds' database user may do too much", what=each.what, do=each.do)
 
 

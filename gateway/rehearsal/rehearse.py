@@ -33,7 +33,7 @@ class Rehearsal(msgspec.Struct):
         """Run it, see `Replay.run`, and let the judge look at all of its history."""
         summary = await self.replay.run(self.dataset, self.started, self.publish_at)
         async with administration(self.database_url, self.author) as administered:
-            held = await administered.held_reports(self.election)
+            held = await administered.journal_reports(self.election)
         history = History(
             registry=self.dataset.registry,
             publish_from=self.publish_at.timestamp(),

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from gateway.journal.embedded import EmbeddedPostgresError, find_binaries
-from gateway.journal.feed_login import excesses, read_feed_login
+from gateway.journal.feed_login import excess_privileges, read_feed_login
 from gateway.rehearsal.generator import GeneratedElection
 from tests.deploy.proxies import DEPLOY, free_ports
 from tests.faults.servers import require_binaries
@@ -180,7 +180,7 @@ async def test_a_feed_that_may_only_read_follows_a_push_door_elsewhere(
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await ask_for(reader, written)
-    assert list(excesses(await read_feed_login(reader, owner))) == []
+    assert list(excess_privileges(await read_feed_login(reader, owner))) == []
     assert (
         await ask_for(owner, "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user")
         is False

@@ -315,7 +315,7 @@ class Night:
 
     async def _stored(self) -> list[Stored]:
         async with asyncio.timeout(PATIENCE_S), administration(self.addresses.database_url, "test") as acts:
-            held = await acts.held_reports(self.election)
+            held = await acts.journal_reports(self.election)
         return [
             Stored(
                 each.sequence,

@@ -86,9 +86,9 @@ def a_token(key: int, *areas: str, digest: bytes = b"", expires_at: datetime | N
 
 
 @asynccontextmanager
-async def connected(url: str, *, feed: bool = False, patience_s: float = 5.0) -> AsyncIterator[Connection]:
+async def connected(url: str, *, feed: bool = False, statement_s: float = 5.0) -> AsyncIterator[Connection]:
     """A connection as the gateway opens one for a purpose of its own."""
-    connection = await connect(url, feed=feed, patience_s=patience_s)
+    connection = await connect(url, feed=feed, statement_s=statement_s)
     try:
         yield connection
     finally:

@@ -93,7 +93,7 @@ async def a_site(server: EmbeddedPostgres, publish_from: datetime) -> AsyncItera
     async with (
         administration(server.url, "olga") as acts,
         open_pool(server.url) as pool,
-        open_pool(server.url, most=1) as announcing,
+        open_pool(server.url, max_size=1) as announcing,
         open_pool(server.feed_url, feed=True) as reading,
     ):
         owner = await asyncpg.connect(server.url, server_settings={"search_path": "valgnatt"})

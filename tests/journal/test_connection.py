@@ -214,7 +214,7 @@ async def test_a_session_in_which_messages_do_not_arrive_is_refused(
 
 async def test_patience_bounds_the_statements_of_one_connection(database: Database) -> None:
     """Where a purpose takes longer, it says so."""
-    async with connected(database.url, patience_s=60.0) as patient:
+    async with connected(database.url, statement_s=60.0) as patient:
         assert await patient.fetchval("SHOW statement_timeout") == "1min"
 
 
@@ -493,7 +493,7 @@ async def test_a_flood_of_notifications_is_not_read_to_its_end(
     database: Database, owner: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Any login may send as many as it likes; the listener gives up its connection, and comes back after a while."""
-    monkeypatch.setattr(connection_module, "HEARD_MAX", 50)
+    monkeypatch.setattr(connection_module, "NOTIFICATIONS_PER_S_MAX", 50)
     monkeypatch.setattr(connection_module, "NO_LISTEN_S", 0.0)
     woken: asyncio.Queue[None] = asyncio.Queue()
     listening = asyncio.create_task(notifications(database.url, lambda: woken.put_nowait(None)))

@@ -24,7 +24,7 @@ from gateway.journal.connection import (
     hosts_of,
     notifications,
     open_pool,
-    tells_local_commit,
+    reports_local_commit,
 )
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import migrate
@@ -277,7 +277,7 @@ async def test_a_pool_that_has_no_connection_left_says_so(
     """Who waits for one waits for CONNECT_S at most."""
     monkeypatch.setattr(connection_module, "CONNECT_S", 0.3)
     key = await an_election(first)
-    async with open_pool(first, most=1) as pool, pool.acquire():
+    async with open_pool(first, max_size=1) as pool, pool.acquire():
         with pytest.raises(JournalUnavailable):
             await append(PostgresJournal(pool), key, 1, a_report())
 
@@ -442,7 +442,7 @@ async def test_no_setting_makes_an_append_without_the_standby_look_like_one_with
             await stack.enter_async_context(role_set(owner, setting, value))
         elif where == "database":
             await stack.enter_async_context(database_set(owner, setting, value))
-        pool = await stack.enter_async_context(open_pool(first, most=1))
+        pool = await stack.enter_async_context(open_pool(first, max_size=1))
         if where == "session":
             await pool.execute(f"SET {setting} = {value}")
         await stack.enter_async_context(standby_missing(first, owner))
@@ -509,10 +509,10 @@ async def test_a_token_that_a_failover_could_lose_is_not_told(first: str, owner:
         async with standby_missing(first, owner):
             issuing = asyncio.create_task(acts.issue_token(election, ["no"]))
             await cancel_wait(owner)
-            with pytest.raises(CommittedLocally, match=r"number \d+.*revoke") as told:
+            with pytest.raises(CommittedLocally, match=r"numbers \d+.*revoke") as told:
                 await issuing
         (token,) = await acts.tokens(election)
-        assert f"number {token.key}." in str(told.value)
+        assert f"(numbers {token.key})." in str(told.value)
 
 
 async def test_an_act_whose_session_is_ended_while_it_waits_for_the_standby_is_an_error(
@@ -537,7 +537,7 @@ async def test_an_act_that_is_given_up_leaves_the_wait_for_the_standby_alone(
     async with administration(first, "test") as acts:
         election = await acts.load_election(a_registry())
         async with standby_missing(first, owner):
-            with pytest.raises(JournalUnavailable, match="may have happened or not"):
+            with pytest.raises(JournalUnavailable, match="may or may not have been made"):
                 await acts.close_election(election)
             assert await waiting_for_standby(owner)
             async with administration(first, "test") as others:
@@ -662,4 +662,4 @@ def test_a_wait_for_the_standby_that_was_cut_short_is_told_in_any_language(
     if function is not None:
         fields["R"] = function
     message = asyncpg.PostgresLogMessage.new(fields)
-    assert tells_local_commit(message) is meant
+    assert reports_local_commit(message) is meant

@@ -14,7 +14,7 @@ from gateway.journal.feed_login import (
     NO_LOG_MESSAGES,
     TEMPORARY_FILES,
     FeedLogin,
-    excesses,
+    excess_privileges,
     read_feed_login,
 )
 from tests.conftest import Database
@@ -66,7 +66,7 @@ async def login(database: Database) -> AsyncIterator[Login]:
 
 
 def found(login: FeedLogin) -> list[tuple[str, str, str]]:
-    return [(each.level, each.what, each.do) for each in excesses(login)]
+    return [(each.level, each.what, each.do) for each in excess_privileges(login)]
 
 
 async def test_a_login_that_is_a_member_of_the_feeds_role_alone_has_no_right_too_many(login: Login) -> None:
@@ -206,7 +206,7 @@ async def test_a_feed_itself_can_ask_or_is_told_nothing(login: Login) -> None:
     assert await read_feed_login(login.url) == asked_by_owner
     await login.may("REVOKE SELECT ON pg_catalog.pg_roles FROM PUBLIC")
     closed = await read_feed_login(login.url)
-    assert (closed.user, closed.catalogs_closed, found(closed)) == (login.name, True, [])
+    assert (closed.user, closed.privileges_hidden, found(closed)) == (login.name, True, [])
 
 
 async def test_the_owner_as_a_feed_is_an_error(database: Database) -> None:

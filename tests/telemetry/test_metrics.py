@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry
 
 from gateway.config import Config
 from gateway.feed.transfers import Backlog, Transfers
-from gateway.journal.condition import HeldBack, Watch
 from gateway.journal.connection import open_pool
+from gateway.journal.database_monitor import DatabaseMonitor, EmbargoedReports
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.telemetry.metrics import (
     CODES_MAX,
@@ -190,14 +190,14 @@ def test_a_count_is_late_from_the_end_of_its_embargo(small: GeneratedElection) -
     """Before it, it is held back, and that is another figure."""
     accepted_at = datetime(2025, 9, 8, 20, 30, tzinfo=UTC)
     opens = accepted_at + timedelta(minutes=30)
-    held = HeldBack(publish_from=opens, accepted=7, oldest_accepted_at=accepted_at)
+    held = EmbargoedReports(publish_from=opens, accepted=7, oldest_accepted_at=accepted_at)
     assert (held.overdue_s(opens), held.embargoed_s(opens)) == (0, 1800)
     assert held.overdue_s(opens + timedelta(seconds=4)) == 4
-    after = HeldBack(
+    after = EmbargoedReports(
         publish_from=accepted_at - timedelta(hours=1), accepted=1, oldest_accepted_at=accepted_at
     )
     assert after.overdue_s(accepted_at + timedelta(seconds=2)) == 2
-    empty = HeldBack(publish_from=accepted_at, accepted=0, oldest_accepted_at=None)
+    empty = EmbargoedReports(publish_from=accepted_at, accepted=0, oldest_accepted_at=None)
     assert empty.overdue_s(opens) == empty.embargoed_s(opens) == 0
 
 
@@ -220,27 +220,27 @@ def test_what_a_feed_has_not_applied_ages_until_it_has(small: GeneratedElection)
 async def test_a_database_that_does_not_answer_is_told_as_down_and_else_unknown(database: Database) -> None:
     """A figure of before would be taken for one of now."""
     metrics = DatabaseMetrics(CollectorRegistry())
-    async with open_pool(database.url, most=1) as pool:
-        await _looked_once(Watch(pool, metrics, held_back=True), metrics, up=1)
+    async with open_pool(database.url, max_size=1) as pool:
+        await _looked_once(DatabaseMonitor(pool, metrics, embargoed=True), metrics, up=1)
         assert metrics.facts["size"]._value.get() > 0
     nowhere = database.url.replace("host=", "host=/nowhere")
-    async with open_pool(nowhere, most=1) as pool:
-        await _looked_once(Watch(pool, metrics, held_back=True), metrics, up=0)
+    async with open_pool(nowhere, max_size=1) as pool:
+        await _looked_once(DatabaseMonitor(pool, metrics, embargoed=True), metrics, up=0)
     assert all(math.isnan(gauge._value.get()) for gauge in metrics.facts.values())
 
 
 async def test_what_a_user_may_not_see_is_unknown_and_no_error(database: Database) -> None:
     """Of a server of our own a feed's login learns little: that it answers, its time, and whether it is a replica."""
     metrics = DatabaseMetrics(CollectorRegistry())
-    async with open_pool(database.feed_url, feed=True, most=1) as pool:
-        await _looked_once(Watch(pool, metrics, held_back=False), metrics, up=1)
+    async with open_pool(database.feed_url, feed=True, max_size=1) as pool:
+        await _looked_once(DatabaseMonitor(pool, metrics, embargoed=False), metrics, up=1)
     for name in ("size", "sessions", "standbys", "replication_lag_s"):
         assert math.isnan(metrics.facts[name]._value.get())
     assert metrics.facts["in_recovery"]._value.get() == 0
     assert metrics.facts["sessions_max"]._value.get() > 0
 
 
-async def _looked_once(watch: Watch, metrics: DatabaseMetrics, *, up: int) -> None:
+async def _looked_once(watch: DatabaseMonitor, metrics: DatabaseMetrics, *, up: int) -> None:
     metrics.up.set(-1)
     looking = asyncio.ensure_future(watch.run())
 

@@ -182,7 +182,7 @@ class Ingest:
     async def _postgres(self) -> AsyncIterator[Turn]:
         """Postgres alone: the writer's own append, of an election of its own, one batch after the other."""
         checked = Checked(self._alone.supply)
-        async with open_pool(self._local.database_url, most=4) as pool:
+        async with open_pool(self._local.database_url, max_size=4) as pool:
             journal = PostgresJournal(pool)
             held = await journal.election(self._alone.election)
 

@@ -1,7 +1,7 @@
-"""How Postgres is, for those who watch: looked at now and then over a connection of its own.
+"""Collect metrics of Postgres periodically, on a dedicated connection.
 
-So no scrape asks Postgres anything, a look that hangs holds up nobody, and what hangs longer than LOOK_MAX_S is given
-up. What the user may not see is unknown, and no error.
+So no scrape queries Postgres, and a query that hangs delays nothing else and is given up after QUERY_S. Values that the
+database user may not see are unknown, which is not an error.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from gateway.errors import JournalUnavailable
 from gateway.journal.connection import Connection, Pool, acquired, translate_db_errors
 from gateway.telemetry.metrics import DatabaseMetrics
 
-LOOK_S = 5.0
-"""How often it is looked at."""
-LOOK_MAX_S = 3.0
-"""What a question may take; the first one after a connection broke may take as long again to connect."""
+POLL_S = 5.0
+"""Seconds between two collections."""
+QUERY_S = 3.0
+"""Timeout of a query in seconds; the first one after a connection broke may take as long again to connect."""
 
-_CONDITION = """
+_STATE = """
 SELECT clock_timestamp() AS now, pg_is_in_recovery() AS in_recovery,
     CASE WHEN has_database_privilege(current_database(), 'CONNECT')
          THEN pg_database_size(current_database()) END AS size,
@@ -39,13 +39,13 @@ SELECT clock_timestamp() AS now, pg_is_in_recovery() AS in_recovery,
          ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())
     END AS replication_lag_s
 """
-_CONDITION_RESTRICTED = """
+_STATE_RESTRICTED = """
 SELECT clock_timestamp() AS now, pg_is_in_recovery() AS in_recovery,
     current_setting('max_connections') AS sessions_max,
     CASE current_setting('synchronous_standby_names') WHEN '' THEN '0' ELSE '1' END AS standbys_wanted
 """
-"""What a feed's login may know of a server of our own, where statistics and sizes are withdrawn from it."""
-_HELD_BACK = """
+"""What a feed's login may see on a dedicated server, where it has no access to statistics and sizes."""
+_EMBARGOED = """
 SELECT e.id, m.publish_from, h.accepted, r.accepted_at
 FROM valgnatt.embargo m
 JOIN valgnatt.head h ON h.election = m.election
@@ -55,8 +55,8 @@ WHERE m.released_at IS NULL
 """
 
 
-class HeldBack(msgspec.Struct, frozen=True):
-    """What an election holds that is not released: until its embargo ends, and for how much longer than that."""
+class EmbargoedReports(msgspec.Struct, frozen=True):
+    """The reports of an election that are not released, and how long they have waited."""
 
     publish_from: datetime
     accepted: int
@@ -69,62 +69,62 @@ class HeldBack(msgspec.Struct, frozen=True):
         return max(0.0, (now - self.oldest_accepted_at).total_seconds())
 
     def overdue_s(self, now: datetime) -> float:
-        """For how long the oldest report should have been public; 0 under the embargo, and for none."""
+        """Seconds for which the oldest report should have been public; 0 under the embargo, and for none."""
         if self.oldest_accepted_at is None:
             return 0.0
         return max(0.0, (now - max(self.oldest_accepted_at, self.publish_from)).total_seconds())
 
 
-class Watch:
-    """Postgres as one process sees it; what is held back only for one that may see that."""
+class DatabaseMonitor:
+    """Collects the state of Postgres for one process; embargoed reports only if its login may see them."""
 
-    def __init__(self, pool: Pool, metrics: DatabaseMetrics, *, held_back: bool) -> None:
+    def __init__(self, pool: Pool, metrics: DatabaseMetrics, *, embargoed: bool) -> None:
         self._pool = pool
         self._metrics = metrics
-        self._wants_held_back = held_back
+        self._wants_embargoed = embargoed
         self._restricted = False
         self._clock_ahead_s = 0.0
-        self.held_back: Mapping[str, HeldBack] = {}
+        self.embargoed: Mapping[str, EmbargoedReports] = {}
 
     def now(self) -> datetime:
-        """Return the time by the database's clock, as far as it is known."""
+        """Return the current time by the database's clock, estimated at the last collection."""
         return datetime.now(UTC) + timedelta(seconds=self._clock_ahead_s)
 
     async def run(self) -> NoReturn:
-        """Look until cancelled."""
+        """Collect until cancelled."""
         while True:
             try:
-                await self._look()
+                await self._collect()
             except JournalUnavailable:
                 self._metrics.told({})
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
-    async def _look(self) -> None:
-        """Look once. Raises JournalUnavailable."""
+    async def _collect(self) -> None:
+        """Collect once. Raises JournalUnavailable."""
         with translate_db_errors():
             async with acquired(self._pool) as connection:
                 before, asked_at = time.perf_counter(), datetime.now(UTC)
-                row = await self._condition(connection)
+                row = await self._state(connection)
                 took_s = time.perf_counter() - before
-                held_back = (
-                    await connection.fetch(_HELD_BACK, timeout=LOOK_MAX_S) if self._wants_held_back else ()
+                embargoed = (
+                    await connection.fetch(_EMBARGOED, timeout=QUERY_S) if self._wants_embargoed else ()
                 )
         self._clock_ahead_s = (row["now"] - asked_at).total_seconds() - took_s / 2
-        self.held_back = {each[0]: HeldBack(*tuple(each)[1:]) for each in held_back}
+        self.embargoed = {each[0]: EmbargoedReports(*tuple(each)[1:]) for each in embargoed}
         facts = {
             name: None if value is None else float(value) for name, value in row.items() if name != "now"
         }
         self._metrics.told({**facts, "answer_s": took_s, "clock_ahead_s": self._clock_ahead_s})
 
-    async def _condition(self, connection: Connection) -> asyncpg.Record:
-        """Ask how Postgres is; where this login may not know all of it, what it may."""
+    async def _state(self, connection: Connection) -> asyncpg.Record:
+        """Query the state of Postgres, or as much of it as this login may see."""
         row = None
         if not self._restricted:
             try:
-                row = await connection.fetchrow(_CONDITION, timeout=LOOK_MAX_S)
+                row = await connection.fetchrow(_STATE, timeout=QUERY_S)
             except asyncpg.InsufficientPrivilegeError:
                 self._restricted = True
         if row is None:
-            row = await connection.fetchrow(_CONDITION_RESTRICTED, timeout=LOOK_MAX_S)
+            row = await connection.fetchrow(_STATE_RESTRICTED, timeout=QUERY_S)
         assert row is not None
         return row
