@@ -1,39 +1,39 @@
-"""What can go wrong, by name, with the code it shows on the wire.
+"""The errors of the gateway, with their codes on the wire.
 
     GatewayError
-    ├── Overloaded            this sender, or the whole queue, has its share waiting       retryable
-    ├── Draining              this process is about to end                                 retryable
+    ├── Overloaded            this sender's share, or the whole queue, is full             retryable
+    ├── Draining              this process is shutting down                                retryable
     ├── JournalUnavailable    Postgres did not decide; the outcome is unknown              retryable
-    │   └── StandbyMissing    a synchronous standby is required, and there is none         retryable
-    ├── ElectionUnknown       no election of that name
+    │   └── StandbyMissing    a synchronous standby is required but missing                retryable
+    ├── ElectionUnknown       no election has this name
     ├── TokenMissing          a request without a token
     ├── TokenInvalid          not a valid token of this election
     ├── RoleForbidden         a token that may not push reports
     ├── ElectionStarted       a registry cannot change once a report is accepted
-    ├── MalformedRegistry     a registry that cannot be used, with every reason
+    ├── MalformedRegistry     an invalid registry, with every problem
     ├── MalformedCursor       a cursor that is not `sequence-cccccccc`
-    ├── MalformedDocument     bytes that are not the JSON they claim to be
-    └── Refused               an administrative act the rules forbid
+    ├── MalformedDocument     bytes that are not valid JSON of their kind
+    └── Refused               an administrative act that the rules forbid
 
-A wrong report is not an exception: see `election.validation`, which returns every violation at once.
+An invalid report is not an exception: see `election.validation`, which returns every violation at once.
 """
 
 from collections.abc import Sequence
 
 
 class GatewayError(Exception):
-    """Anything the gateway names; `code` is stable on the wire, `retryable` says whether sending again may help."""
+    """The base of all; `code` is stable on the wire, and `retryable` means that the same request may succeed later."""
 
     code = "error"
     retryable = False
     retry_after_s = 1.0
-    """After how many seconds a client may try again, where that may help."""
+    """After how many seconds a client may try again, if retryable."""
     reason: str | None = None
-    """What clients may know of it, where the message itself is for the log."""
+    """The text for clients, if the message itself is only for the log."""
 
 
 class Overloaded(GatewayError):
-    """No room for these reports now; `retry_after_s` says when to come back."""
+    """There is no room for these reports now; they may be sent again after `retry_after_s`."""
 
     code = "overloaded"
     retryable = True
@@ -42,18 +42,18 @@ class Overloaded(GatewayError):
         super().__init__(detail)
         self.retry_after_s = retry_after_s
         self.share = share
-        """Whether it is this sender's own share that is full (429) and not the whole queue (503)."""
+        """Whether the sender's own share is full (429) and not the whole queue (503)."""
 
 
 class Draining(GatewayError):
-    """The process is about to end and takes nothing new."""
+    """The process is shutting down and accepts nothing new."""
 
     code = "draining"
     retryable = True
 
 
 class JournalUnavailable(GatewayError):
-    """Postgres gave no answer: what was handed over may or may not be durable."""
+    """Postgres gave no answer: reports that were submitted may or may not be durable."""
 
     code = "journal_unavailable"
     retryable = True
@@ -68,9 +68,9 @@ class JournalUnavailable(GatewayError):
 
 
 class StandbyMissing(JournalUnavailable):
-    """A synchronous standby is required, and Postgres waits for none: what it commits has no receipt."""
+    """A synchronous standby is required, and Postgres waits for none: its commits give no receipts."""
 
-    reason = "there is no synchronous standby, and without one this gateway gives no receipts"
+    reason = "there is no synchronous standby, and this gateway gives no receipts without one"
 
 
 class ElectionUnknown(GatewayError):

@@ -1,7 +1,7 @@
-"""The journal in Postgres: append a batch, and read back what a sender may see of its own.
+"""The journal in Postgres: append a batch, and read back a sender's own reports.
 
 One append is one call of one function in the database, which takes the election's head lock first; see
-`migrations/0001_journal.sql`. Feeds read the record elsewhere, under a role of their own: see `record.py`.
+`migrations/0002_embargo.sql`. Feeds read the record under another role: see `record.py`.
 """
 
 import asyncio
@@ -33,15 +33,15 @@ from gateway.journal.connection import (
 )
 
 WRITERS_FREE = 3
-"""Connections of a pool that readers leave free, at least, where it has so many: the writers' own."""
+"""Connections of a pool that readers leave free for writers, if it has so many."""
 REGISTRIES_MAX = 8
-"""Registries kept as they were read; one of Norway's size takes some 25 ms, and 4 MB."""
+"""Decoded registries that are kept; decoding one of Norway's size takes about 25 ms, and it uses 4 MB."""
 SETTLED_S = 2.0
-"""How long a configuration of the server is in force before a required standby is relied on. A commit waits only once
-the checkpointer has taken the setting over: usually within milliseconds, at worst after the last flushes of a
+"""How long a configuration of the server must be in force before a required standby is relied on. Commits wait only
+once the checkpointer has taken over the setting: usually within milliseconds, at worst after the last flushes of a
 checkpoint."""
 READ_AGAIN_MAX = 10
-"""How often what belongs to one version is read while the election keeps changing."""
+"""How many times an election is read if it keeps changing meanwhile."""
 
 
 class New(msgspec.Struct, frozen=True, gc=False):
@@ -126,7 +126,7 @@ class ElectionRow(msgspec.Struct, frozen=True):
 
 
 class StoredReport(msgspec.Struct, frozen=True):
-    """A unit's current report and where it stands."""
+    """A unit's current report and its place in the record."""
 
     body: bytes
     digest: bytes
@@ -135,11 +135,11 @@ class StoredReport(msgspec.Struct, frozen=True):
     accepted_at: datetime
     released_at: datetime | None
     previous: bytes | None
-    """The body of the report with the next lower revision; None: it is the first."""
+    """The body of the report with the next lower revision; None if this is the first."""
 
 
 class TransferRow(msgspec.Struct, frozen=True):
-    """What the journal holds of one unit, for those who may know."""
+    """What the journal has of one unit, including embargoed reports."""
 
     unit: str
     accepted: int
@@ -147,14 +147,14 @@ class TransferRow(msgspec.Struct, frozen=True):
 
 
 class Journal(Protocol):
-    """What the writer needs of a journal."""
+    """The part of a journal that the writer needs."""
 
     async def append(
         self, election: int, version: int, reports: Sequence[ValidReport], received: Sequence[datetime]
     ) -> Appended:
-        """Decide reports in order; what is accepted is durable when this returns.
+        """Decide on reports in order; those that are accepted are durable when this returns.
 
-        Raises VersionChanged, Unstorable (nothing was taken) or JournalUnavailable (the outcome is unknown).
+        Raises VersionChanged, Unstorable (none was appended) or JournalUnavailable (the outcome is unknown).
         """
 
     async def predecessors(self, election: int, reports: Sequence[tuple[str, int]]) -> Sequence[bytes | None]:
@@ -162,11 +162,11 @@ class Journal(Protocol):
 
 
 class PostgresJournal:
-    """The journal of the push door. Every method raises JournalUnavailable when Postgres does not answer. Invariants:
+    """The journal of the push door. Every method raises JournalUnavailable if Postgres does not answer. Invariants:
 
-    * What an append returns, and what a receipt can be made of, is committed on the synchronous standby too, where
-      there is one. With `require_standby` there is one, or StandbyMissing is raised.
-    * Whoever reads back leaves WRITERS_FREE connections to those who write; among themselves they wait in turn.
+    * Everything that an append returns, or that a receipt can be made from, is committed on the synchronous standby
+      too, if there is one. With `require_standby` there is one, or StandbyMissing is raised.
+    * Readers leave WRITERS_FREE connections to writers, and wait for the others in turn.
     """
 
     def __init__(
@@ -179,7 +179,7 @@ class PostgresJournal:
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[Connection]:
-        """Have a connection for one who reads back; raise TimeoutError where it is not his turn in CONNECT_S."""
+        """Provide a connection for a reader; raise TimeoutError if none is free within CONNECT_S."""
         async with Deadline(CONNECT_S):
             await self._readers.acquire()
         try:
@@ -201,7 +201,7 @@ class PostgresJournal:
         return appended
 
     def _announce(self, election: int, appended: Appended) -> None:
-        """Have feeds told of a commit that has returned."""
+        """Have the feeds notified of a commit that has returned."""
         if self._announcer is not None:
             self._announcer.committed(
                 election,
@@ -226,7 +226,7 @@ class PostgresJournal:
         return [row[0] for row in rows]
 
     async def versions(self) -> dict[str, tuple[int, bool]]:
-        """Return of every election its version and whether it is released."""
+        """Return the version of every election, and whether it is released."""
         with translate_db_errors():
             async with self._reading() as connection:
                 rows = await connection.fetch(
@@ -236,7 +236,7 @@ class PostgresJournal:
         return {row[0]: (row[1], row[2]) for row in rows}
 
     async def election(self, identifier: str) -> ElectionRow:
-        """Return an election as it is now, all of one version. Raises ElectionUnknown."""
+        """Return an election as it is now, all parts at one version. Raises ElectionUnknown."""
         with translate_db_errors():
             async with acquired(self._pool) as connection:
                 row, tokens = await _election(connection, identifier)
@@ -259,8 +259,8 @@ class PostgresJournal:
     async def current_report(self, election: int, unit: str) -> StoredReport | None:
         """Return the unit's current report, None before its first.
 
-        A receipt is made of it, so an empty append follows on the same connection: its commit waits for all before
-        it, and what was read may have been waiting for the standby still.
+        A receipt is made from it, so an empty append follows on the same connection: its commit waits for all before
+        it, while the report that was read may still have been waiting for the standby.
         """
         with translate_db_errors():
             async with self._reading() as connection:
@@ -290,7 +290,7 @@ class PostgresJournal:
         raise JournalUnavailable("the election kept changing while a report was read")
 
     async def transfers(self, election: int, units: Iterable[str]) -> tuple[bool, list[TransferRow]]:
-        """Return whether the election is released, and what the journal holds of each of these units."""
+        """Return whether the election is released, and what the journal has of each of these units."""
         with translate_db_errors():
             async with self._reading() as connection:
                 rows = await connection.fetch(
@@ -304,7 +304,7 @@ class PostgresJournal:
         return rows[0][0], [TransferRow(*tuple(row)[1:]) for row in rows if row[1] is not None]
 
     async def record_contacts(self, seen: dict[int, datetime]) -> None:
-        """Keep when each token (by its key) was last used."""
+        """Record when each token, given by its key, was last used."""
         with translate_db_errors():
             async with self._reading() as connection:
                 await connection.execute(
@@ -331,14 +331,14 @@ class PostgresJournal:
 
 @lru_cache(REGISTRIES_MAX)
 def registry_of(document: bytes) -> Registry:
-    """Read a registry document; the same one is read once, as each act and each release has elections read again."""
+    """Decode a registry document; the same one is decoded once, since each act and release reads elections again."""
     return read_registry(orjson.loads(document), stored=True)
 
 
 async def _election(connection: Connection, identifier: str) -> tuple[asyncpg.Record, list[asyncpg.Record]]:
-    """Read an election and its tokens: two statements, again where the version changed between them.
+    """Read an election and its tokens: two statements, repeated if the version changed between them.
 
-    A transaction would have to be ended, and who gives up a connection that says nothing does not wait for that.
+    A transaction would have to be ended, and a connection that does not answer is closed without waiting for that.
     """
     for _ in range(READ_AGAIN_MAX):
         row = await connection.fetchrow(
@@ -364,9 +364,9 @@ async def _election(connection: Connection, identifier: str) -> tuple[asyncpg.Re
 async def _require_waited(connection: Connection, committed_after: datetime) -> None:
     """Require that a commit of this session, begun at a time of the server's clock, waited for a synchronous standby.
 
-    The setting is taken over by each process of the server at a moment of its own. So it has to be in force after the
-    commit as it was SETTLED_S before: no reload since then. Raises StandbyMissing, or JournalUnavailable where that
-    cannot be told.
+    Each process of the server takes over the setting at a different moment. So it must be in force after the commit as
+    it was SETTLED_S before, with no reload since then. Raises StandbyMissing, or JournalUnavailable if that is not
+    certain.
     """
     row = await connection.fetchrow(
         "SELECT current_setting('synchronous_standby_names') <> '' AS named,"
@@ -376,7 +376,7 @@ async def _require_waited(connection: Connection, committed_after: datetime) -> 
     )
     assert row is not None
     if not row["named"]:
-        raise StandbyMissing("the server has ceased to wait for a synchronous standby")
+        raise StandbyMissing("the server no longer waits for a synchronous standby")
     if not row["settled"]:
         raise JournalUnavailable(
             "the server's configuration has just been reloaded; whether it waits is not known yet"

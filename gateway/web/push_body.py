@@ -1,4 +1,4 @@
-"""PURE: the body of a push request -> the reports in it, each still as it was sent."""
+"""PURE: the body of a push request, split into reports that are still as they were sent."""
 
 import functools
 import re
@@ -16,48 +16,48 @@ BODY_MAX = 8 << 20
 REPORTS_MAX = 10_000
 """Reports in a body."""
 MEMBERS_MAX = 10_000
-"""Members of a gzip body: more than one a report is no use but to keep this process busy."""
+"""Members of a gzip body: more than one per report serves no purpose but to keep this process busy."""
 LINES_MAX = 10 * REPORTS_MAX
-"""Lines in a body, empty ones with them."""
+"""Lines in a body, including empty ones."""
 WHOLE_ARRAY_MAX = 64 << 10
-"""Bytes of an array that is taken apart in one step, which takes some 50 ns a byte at worst."""
+"""Bytes of an array that is split in one step, which takes about 50 ns per byte at worst."""
 REPORT_READ_MAX = 1 << 20
-"""Bytes of a report of a larger array; beyond that its end is not looked for."""
+"""Bytes of a larger array in which the end of a report is searched for."""
 WHITE_SPACE = b" \t\r\n"
 _PIECE = 16 << 10
-"""Packed bytes unpacked at a time. What a member leaves of them is copied, so they are few."""
+"""Packed bytes unpacked at a time. The rest after the end of a member is copied, so they are few."""
 _UNPACKED_PIECE = 256 << 10
 """Bytes unpacked in one step: less than a millisecond."""
 _LINES_STEP = 500
 """Lines in one step."""
 _WINDOW = 2 << 10
-"""Bytes in which the end of a report is looked for first; most are shorter."""
+"""Bytes in which the end of a report is searched for first; most are shorter."""
 _NO_SPACE = re.compile(rb"[ \t\r\n]*+")
 _FOLLOWS = re.compile(r"trailing characters \(byte (\d+)\)$")
-"""How msgspec says that something follows a value, and at which byte, counted from 1. A test holds it to that."""
+"""How msgspec reports that something follows a value, and at which byte, counted from 1. A test verifies that."""
 
 _decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _raw_decoder = msgspec.json.Decoder(msgspec.Raw)
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
-"""Work in steps of a millisecond or so, between which others may have their turn; its value is what it returns."""
+"""Work in steps of about a millisecond, between which others may have their turn; it returns a T."""
 
 
 class TooLarge(GatewayError):
-    """A body beyond BODY_MAX or REPORTS_MAX."""
+    """A body above BODY_MAX or REPORTS_MAX."""
 
     code = "too_large"
 
 
 class MalformedBody(GatewayError):
-    """A body that is not what its headers say."""
+    """A body that its headers do not describe correctly."""
 
     code = "malformed"
 
 
 class Body(msgspec.Struct, frozen=True):
-    """The reports of one request, in the order sent. `lines` numbers them from 1 where they were lines."""
+    """The reports of one request, in the order sent. `lines` has the number of each, from 1, if they were lines."""
 
     reports: list[bytes]
     single: bool
@@ -81,16 +81,16 @@ def unpacking(chunks: Iterator[bytes], grown: Callable[[int], None]) -> Steps[by
                     members += 1
                 unpacked += unpacker.decompress(rest, min(_UNPACKED_PIECE, BODY_MAX + 1 - len(unpacked)))
                 if len(unpacked) > BODY_MAX:
-                    raise TooLarge(f"more than {BODY_MAX} bytes unpacked")
+                    raise TooLarge(f"a body has at most {BODY_MAX} bytes when unpacked")
                 if members > MEMBERS_MAX:
-                    raise TooLarge(f"more than {MEMBERS_MAX} gzip members")
+                    raise TooLarge(f"a body has at most {MEMBERS_MAX} gzip members")
                 grown(len(unpacked))
                 rest = unpacker.unconsumed_tail or unpacker.unused_data
                 yield
     except zlib.error as error:
-        raise MalformedBody(f"not gzip: {error}") from None
+        raise MalformedBody(f"the body is not valid gzip: {error}") from None
     if not unpacker.eof:
-        raise MalformedBody("the gzip body ends too early")
+        raise MalformedBody("the gzip body is incomplete")
     return bytes(unpacked)
 
 
@@ -101,10 +101,9 @@ def _pieces(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def reading(body: bytes, *, ndjson: bool) -> Steps[Body]:
-    """Take a body apart step by step: a report, an array of reports, or a report a line.
+    """Split a body step by step: a single report, an array of reports, or one report per line.
 
-    Raises MalformedBody for an array that is none, TooLarge for too many reports. What is wrong within one report is
-    not found here.
+    Raises MalformedBody for an invalid array, TooLarge for too many reports. The reports themselves are not checked.
     """
     if ndjson:
         return _reading_lines(body)
@@ -119,7 +118,7 @@ def _reading_one(body: bytes) -> Steps[Body]:
 
 
 def _reading_array(body: bytes) -> Steps[Body]:
-    """Take an array apart; a large one report by report, as decoding it whole would take up to half a second."""
+    """Split an array; a large one report by report, since decoding it whole would take up to half a second."""
     if len(body) > WHOLE_ARRAY_MAX and _names_ends():
         return Body((yield from _reading_reports(body)), single=False)
     try:
@@ -127,7 +126,7 @@ def _reading_array(body: bytes) -> Steps[Body]:
     except (msgspec.DecodeError, RecursionError) as error:
         raise MalformedBody(str(error)) from None
     if len(reports) > REPORTS_MAX:
-        raise TooLarge(f"{len(reports)} reports, at most {REPORTS_MAX} in a request")
+        raise TooLarge(f"a request has at most {REPORTS_MAX} reports, not {len(reports)}")
     yield
     return Body([bytes(report) for report in reports], single=False)
 
@@ -137,7 +136,7 @@ def _reading_reports(body: bytes) -> Steps[list[bytes]]:
     at = _after_space(body, _after_space(body, 0) + 1)
     while body[at : at + 1] != b"]" or reports:
         if len(reports) == REPORTS_MAX:
-            raise TooLarge(f"at most {REPORTS_MAX} reports in a request")
+            raise TooLarge(f"a request has at most {REPORTS_MAX} reports")
         end = _end_of_report(body, at, len(reports))
         reports.append(body[at:end].rstrip(WHITE_SPACE))
         yield
@@ -149,14 +148,14 @@ def _reading_reports(body: bytes) -> Steps[list[bytes]]:
             raise MalformedBody(f"after report {len(reports) - 1} of the array: expected , or ] (byte {end})")
         at = _after_space(body, end + 1)
     if _after_space(body, at + 1) < len(body):
-        raise MalformedBody(f"something follows the array (byte {at + 1})")
+        raise MalformedBody(f"unexpected content after the array (byte {at + 1})")
     return reports
 
 
 def _end_of_report(body: bytes, at: int, number: int) -> int:
-    """Return where the JSON value at a place ends, with the white space after it.
+    """Return where the JSON value that begins at `at` ends, including white space after it.
 
-    The decoder is given more than the value, and says at which byte something follows it. Raises MalformedBody, and
+    The decoder gets more than the value, and reports at which byte something follows it. Raises MalformedBody, and
     TooLarge for a value that does not end within REPORT_READ_MAX.
     """
     window = _WINDOW
@@ -179,7 +178,7 @@ def _end_of_report(body: bytes, at: int, number: int) -> int:
 
 @functools.cache
 def _names_ends() -> bool:
-    """Whether the decoder says where a value ends, in the words that `_end_of_report` reads."""
+    """Whether the decoder reports where a value ends, in the form that `_end_of_report` reads."""
     try:
         _raw_decoder.decode(b"[0] ,")
     except msgspec.DecodeError as error:
@@ -202,7 +201,7 @@ def _reading_lines(body: bytes) -> Steps[Body]:
             reports.append(line.removesuffix(b"\n"))
             numbers.append(number)
         if len(reports) > REPORTS_MAX or number > LINES_MAX:
-            raise TooLarge(f"at most {REPORTS_MAX} reports in a request, in {LINES_MAX} lines")
+            raise TooLarge(f"a request has at most {REPORTS_MAX} reports in {LINES_MAX} lines")
         if not number % _LINES_STEP:
             yield
     return Body(reports, single=False, lines=numbers)

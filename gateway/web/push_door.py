@@ -133,7 +133,12 @@ class PushDoor:
 def _check_handshake(request: web.Request) -> None:
     """Raise Problem for a request that may not become a push WebSocket."""
     if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
-        raise Problem(426, "upgrade_required", "this is a WebSocket", headers={"Upgrade": "websocket"})
+        raise Problem(
+            426,
+            "upgrade_required",
+            "this is a WebSocket; the request must ask for the upgrade",
+            headers={"Upgrade": "websocket"},
+        )
     offered = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "")
     if SUBPROTOCOL not in [name.strip() for name in offered.split(",")]:
         raise Problem(400, "subprotocol_missing", f"the client must offer the subprotocol {SUBPROTOCOL}")

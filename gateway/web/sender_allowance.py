@@ -1,21 +1,21 @@
-"""PURE: how much that carries no report a sender may make a push process do.
+"""PURE: how much work other than accepting reports a sender may cause.
 
-Reports are bounded by credit and by the turns of the waiting room. Control frames, tiny fragments, and what is refused
-before it reaches the waiting room are not, so each sender has an allowance for them, shared by all its WebSockets.
+Reports are bounded by credit and by the turns of the waiting room. Control frames, tiny fragments, and reports that are
+refused before they reach the waiting room are not, so each sender has an allowance for them, shared by its WebSockets.
 """
 
 from gateway.web.token_bucket import TokenBucket
 
 CONTROL_RATE, CONTROL_BURST = 10.0, 100.0
-"""Control frames and small fragments of one connection: so many a second, and so many at once."""
+"""Control frames and small fragments of one connection: per second, and at once."""
 SENDER_CONTROL_RATE, SENDER_CONTROL_BURST = 50.0, 500.0
-"""The same of all connections of one token, in one process."""
+"""The same for all connections of one token, in one process."""
 WORK_SHARE, WORK_BURST_S = 0.1, 0.5
-"""Seconds of a second that a process spends on what it refuses to one token, and seconds at once."""
+"""The share of its time that a process spends on refused reports of one token, and seconds at once."""
 
 
 class SenderAllowance:
-    """What one sender may spend on all its WebSockets in this process."""
+    """What one sender may spend, on all its WebSockets in this process."""
 
     __slots__ = ("control", "sockets", "work")
 
@@ -26,7 +26,7 @@ class SenderAllowance:
 
 
 class Allowances:
-    """The allowances of all senders; what a sender owes is remembered after its last WebSocket has closed."""
+    """The allowances of all senders; a debt is remembered after a sender's last WebSocket has closed."""
 
     def __init__(self) -> None:
         self._of: dict[int, SenderAllowance] = {}
@@ -35,13 +35,13 @@ class Allowances:
         return len(self._of)
 
     def enter(self, sender: int) -> SenderAllowance:
-        """Count a WebSocket of a sender in and return the sender's allowance."""
+        """Count in a WebSocket of a sender and return the sender's allowance."""
         allowance = self._of.setdefault(sender, SenderAllowance())
         allowance.sockets += 1
         return allowance
 
     def leave(self, sender: int) -> None:
-        """Count a WebSocket out."""
+        """Count out a WebSocket."""
         self._of[sender].sockets -= 1
 
     def prune(self, now: float) -> None:

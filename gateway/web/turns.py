@@ -1,9 +1,9 @@
-"""Whose turn it is to compute: long work of many requests, in slices, taken from the senders in turn.
+"""Fair computing: long work of many requests, in slices, given to the senders in turn.
 
-Reading, checking and answering a large request takes a process up to some tenths of a second. Done in one piece it
-would hold up everybody else; done in pieces that each go on as soon as the loop comes by, a sender with many requests
-would still have most of the processor. So every piece waits for its sender's turn, and in one turn of the event loop
-no more than SLICE_S is worked on all of them together.
+Reading, checking and answering a large request takes up to some tenths of a second. Done at once, it would delay all
+others; done in pieces that each continue as soon as the event loop is free, a sender with many requests would still
+get most of the processor. So every piece waits for its sender's turn, and in one turn of the event loop all pieces
+together work for at most SLICE_S.
 """
 
 import asyncio
@@ -13,55 +13,55 @@ from time import perf_counter
 from typing import Self, TypeVar
 
 SLICE_S = 0.002
-"""Seconds of work in one turn, and in one turn of the event loop while others wait. A piece that is begun ends at the
+"""Seconds of work in one turn, and in one turn of the event loop while others wait. A piece that has begun ends at the
 next point where it may pause, a few milliseconds later at most."""
 
 T = TypeVar("T")
 
 
 class Turns:
-    """Hands out turns to work. Invariants:
+    """Gives out turns to work. Invariants:
 
     * Senders are served in turn, and the requests of one sender in the order in which they began to wait. So a
       request waits for one slice of each other sender, however many requests they have.
-    * In one turn of the event loop, work begins only until SLICE_S was worked, whatever was expected.
-    * Everyone who waits is served or cancelled; waiting ends by itself, as nobody has to give a turn back.
+    * In one turn of the event loop, no work begins once SLICE_S was worked, whatever was expected.
+    * Every request that waits is served or cancelled; no turn has to be given back.
     """
 
     def __init__(self) -> None:
         self._lanes: OrderedDict[Hashable, deque[tuple[asyncio.Future[None], float]]] = OrderedDict()
-        self._put_off: deque[asyncio.Future[None]] = deque()
-        """Turns that were given when others had used up the time; they come first."""
+        self._postponed: deque[asyncio.Future[None]] = deque()
+        """Turns that were given after others had used up the time; they are next."""
         self._worked_s = 0.0
         self._scheduled = False
 
     def __len__(self) -> int:
         """Return how many wait."""
-        return len(self._put_off) + sum(map(len, self._lanes.values()))
+        return len(self._postponed) + sum(map(len, self._lanes.values()))
 
     def work(self, sender: Hashable, expected_s: float) -> "Work":
-        """Return the work of one request of a sender, which begins in its turn: `async with turns.work(...)`."""
+        """Return the work of one request, which begins in its sender's turn: `async with turns.work(...)`."""
         return Work(self, sender, expected_s)
 
     @property
     def free(self) -> bool:
         """Whether work may begin at once."""
-        return not self._lanes and not self._put_off and self._worked_s < SLICE_S
+        return not self._lanes and not self._postponed and self._worked_s < SLICE_S
 
     async def wait(self, sender: Hashable, expected_s: float) -> None:
-        """Wait for a turn of this sender, in which it means to work for so long, or for SLICE_S."""
+        """Wait for a turn of this sender, in which it expects to work for so long, or for SLICE_S."""
         turn = asyncio.get_running_loop().create_future()
         self._lanes.setdefault(sender, deque()).append((turn, min(expected_s, SLICE_S)))
         self._schedule()
         await turn
-        while self._worked_s >= SLICE_S:  # others who had their turn worked for longer than they expected
+        while self._worked_s >= SLICE_S:  # others worked for longer than they expected
             turn = asyncio.get_running_loop().create_future()
-            self._put_off.append(turn)
+            self._postponed.append(turn)
             self._schedule()
             await turn
 
     def worked(self, seconds: float) -> None:
-        """Note how long was worked."""
+        """Record the time that was worked."""
         self._worked_s += seconds
         self._schedule()
 
@@ -71,11 +71,11 @@ class Turns:
             asyncio.get_running_loop().call_soon(self._next)
 
     def _next(self) -> None:
-        """In another turn of the loop, give the next senders their turns, as many as fit into it."""
+        """Give the next senders their turns, as many as fit into this turn of the event loop."""
         self._scheduled = False
         self._worked_s = begun_s = 0.0
-        if self._put_off:
-            turn = self._put_off.popleft()
+        if self._postponed:
+            turn = self._postponed.popleft()
             if not turn.done():
                 turn.set_result(None)
                 begun_s = SLICE_S
@@ -86,15 +86,15 @@ class Turns:
             turn, expected_s = lane.popleft()
             if lane:
                 self._lanes[sender] = lane
-            if not turn.done():  # it is where its request was cancelled
+            if not turn.done():  # it is if its request was cancelled
                 turn.set_result(None)
                 begun_s += expected_s
-        if self._lanes or self._put_off:
+        if self._lanes or self._postponed:
             self._schedule()
 
 
 class Work:
-    """The work of one request, which pauses when its slice is over. Entered, it waits for its first turn."""
+    """The work of one request, which pauses when its slice is over. Entering it waits for its first turn."""
 
     __slots__ = ("_expected_s", "_sender", "_since", "_turns")
 
@@ -114,7 +114,7 @@ class Work:
         self._turns.worked(perf_counter() - self._since)
 
     async def run(self, steps: Generator[None, None, T]) -> T:
-        """Go through the steps of a generator, pausing between them when the slice is over; return what it returns."""
+        """Run the steps of a generator, pausing between them when the slice is over; return its value."""
         while True:
             try:
                 next(steps)
