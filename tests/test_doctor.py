@@ -368,7 +368,7 @@ def test_a_municipality_without_units_is_told(facts: Facts, registry: dict[str, 
 @pytest.mark.parametrize(
     ("members", "level", "word"),
     [
-        ({"mistake": "the key is not that of the certificate"}, "error", "the key is not"),
+        ({"mistake": "the key does not match the certificate"}, "error", "does not match"),
         ({"not_after": NOW - HOUR}, "error", "expired 60 min ago"),
         ({"not_after": NOW + timedelta(days=5)}, "warning", "expires in 5 days"),
         ({"names": ["other.example.no"]}, "error", "valg.example.no"),
@@ -485,7 +485,7 @@ def test_a_certificate_is_read_as_a_client_sees_it(authority: trustme.CA, tmp_pa
     assert read.known_authority is False
     assert read.client_authorities is not None
     assert min(read.client_authorities.values()) > datetime.now(UTC)
-    assert "not that of" in (read_certificate("push", Certificate(chain, other)).mistake or "")
+    assert "does not match" in (read_certificate("push", Certificate(chain, other)).mistake or "")
     assert read_certificate("push", Certificate(tmp_path / "none.pem", None)).mistake
 
 

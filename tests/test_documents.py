@@ -10,8 +10,8 @@ from gateway.election.validation import REPORT_MAX, ExplanationBudget
 from gateway.feed.blocks import BLOCK_BYTES_MAX, PARTS_BYTES_MAX
 from gateway.web import allowance, bodies, connections, push_socket, sender_allowance
 from gateway.web import push_request as push
-from gateway.web.feed_door import AHEAD_S
-from gateway.web.protocol import HEAD_MAX
+from gateway.web.aiohttp_connection import AHEAD_MAX, HEAD_MAX, SEND_RATE, SEND_TIMEOUT_S, SMALL_MAX
+from gateway.web.feed_lookup import AHEAD_S
 from gateway.web.push_body import BODY_MAX, REPORTS_MAX
 from gateway.web.push_door import READS_MAX, TRANSFERS_MAX
 from gateway.web.turns import SLICE_S
@@ -74,11 +74,11 @@ def test_every_fixed_bound_is_that_of_the_code() -> None:
         "TLS handshakes in progress": f"{connections.HANDSHAKES_MAX}",
         "handshake and head of the first request": f"{connections.HEAD_S:g} s",
         "head of a request": f"{HEAD_MAX >> 10} KiB, 8190 bytes a line",
-        "requests sent ahead of an answer": f"{connections.AHEAD_MAX >> 10} KiB",
-        f"unread answers, of {connections.AT_ONCE >> 10} KiB or more": (
+        "requests sent ahead of an answer": f"{AHEAD_MAX >> 10} KiB",
+        f"unread answers, of {SMALL_MAX >> 10} KiB or more": (
             f"{UNREAD_MAX >> 20} MiB in all, {UNREAD_PER_ADDRESS >> 20} MiB of one address"
         ),
-        "time to read an answer": f"{connections.TAKE_S:g} s + 1 s for each {connections.TAKE_RATE >> 10} KiB",
+        "time to read an answer": f"{SEND_TIMEOUT_S:g} s + 1 s for each {SEND_RATE >> 10} KiB",
         "a request": f"{BODY_MAX >> 20} MiB, packed and unpacked, and {REPORTS_MAX} reports",
         "simultaneous requests of one token": f"{READS_MAX} that read a report back, {TRANSFERS_MAX} of transfers",
         "bodies in memory": f"{push.BODIES_MAX >> 20} MiB, and {push.BODY_RESERVE >> 10} KiB for each",

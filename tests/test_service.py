@@ -18,14 +18,14 @@ from tests.faults.servers import require_binaries
 
 LOOK = """
 import resource
-from gateway.service import open_as_many_as_may_be
-open_as_many_as_may_be()
+from gateway.service import raise_open_file_limit
+raise_open_file_limit()
 print(*resource.getrlimit(resource.RLIMIT_NOFILE))
 """
 
 
-def test_a_worker_opens_as_many_files_as_it_may() -> None:
-    """Each reader is one, and what a shell allows at first is often 1 024."""
+def test_a_worker_raises_its_limit_of_open_files() -> None:
+    """Each connection needs one, and the soft limit of a shell is often 1024."""
 
     def shell() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, 4096))

@@ -32,6 +32,13 @@ MAY_IMPORT = {
 }
 """Parts that may import less than what is below them."""
 
+AIOHTTP_INTERNALS = "gateway/web/aiohttp_connection.py"
+"""The only module that relies on how aiohttp works inside."""
+AIOHTTP_PUBLIC = {"hdrs", "typedefs", "web", "HttpVersion11"}
+"""What other modules import from aiohttp by name; its client is `import aiohttp`."""
+AIOHTTP_HANDLES = {"protocol", "writer"}
+"""Attributes of a request that lead behind aiohttp's public interface."""
+
 PURE = ("election", "wire")
 """Parts without I/O: they wait for nothing and read no clock."""
 IMPURE_MODULES = {"asyncio", "aiohttp", "asyncpg", "socket", "threading", "subprocess", "time", "uvloop"}
@@ -142,6 +149,28 @@ def test_some_packages_are_known_in_few_places(package: str) -> None:
         part for part, _, tree in MODULES if any(name.split(".")[0] == package for name in imports(tree))
     }
     assert found == ONLY_IN[package]
+
+
+def test_one_module_relies_on_the_internals_of_aiohttp() -> None:
+    """No other imports what is not public, extends its classes, or reaches for private attributes of its objects."""
+    for _, path, tree in MODULES:
+        if path == AIOHTTP_INTERNALS or "aiohttp" not in {name.split(".")[0] for name in imports(tree)}:
+            continue
+        assert not {name for name in imports(tree) if _is_internal_of_aiohttp(name)}, path
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                bases = {ast.unparse(base).split(".")[0] for base in node.bases}
+                assert not bases & {"web", "aiohttp"}, (path, node.name)
+            elif isinstance(node, ast.Attribute):
+                owner = ast.unparse(node.value)
+                assert owner != "request" or node.attr not in AIOHTTP_HANDLES, (path, node.lineno)
+                private = node.attr.startswith("_") and not node.attr.endswith("__")
+                assert not private or owner in ("self", "cls", "super()"), (path, node.lineno)
+
+
+def _is_internal_of_aiohttp(name: str) -> bool:
+    package, *inner = name.split(".")
+    return package == "aiohttp" and bool(inner) and inner[0] not in AIOHTTP_PUBLIC
 
 
 def test_architecture_names_every_part() -> None:

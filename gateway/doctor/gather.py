@@ -244,7 +244,7 @@ def read_certificate(door: str, certificate: Certificate) -> CertificateFile:
     """Have a server show a certificate to a client, both in memory, and note what the client sees."""
     try:
         certificate.context()
-        shown = certificate.shown()
+        shown = certificate.peer_view()
     except (BadCertificate, OSError, ValueError) as error:
         return CertificateFile(door=door, chain=certificate.chain, mistake=str(error))
     names = [value for kind, value in shown.get("subjectAltName", ()) if kind in ("DNS", "IP Address")]
@@ -263,7 +263,7 @@ def _authority_known(certificate: Certificate) -> bool | None:
     client.check_hostname = False
     client.verify_flags |= NO_CHECK_TIME
     try:
-        certificate.meet(client)
+        certificate.handshake(client)
     except ssl.SSLCertVerificationError:
         return False
     return True

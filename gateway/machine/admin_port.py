@@ -15,8 +15,8 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from gateway.web.answers import bodiless, harden, problems
-from gateway.web.protocol import ProblemHandler
+from gateway.web.aiohttp_connection import ProblemHandler
+from gateway.web.middleware import add_security_headers, problem_documents, refuse_bodies
 
 _requests = logging.getLogger("gateway.requests")
 
@@ -45,8 +45,8 @@ async def admin_port(
             body=text.encode(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
 
-    app = web.Application(middlewares=[problems(lambda _: None), bodiless])
-    app.on_response_prepare.append(harden)
+    app = web.Application(middlewares=[problem_documents(lambda _: None), refuse_bodies])
+    app.on_response_prepare.append(add_security_headers)
     app.add_routes(
         [web.get("/health/live", live), web.get("/health/ready", ready), web.get("/metrics", measured)]
     )

@@ -1,7 +1,7 @@
 """Accepting the connections of a door: each is counted when it is accepted, before anything is spent on it.
 
-A server of asyncio says that there is a connection only after its handshake of TLS, so handshakes could be neither
-counted nor refused there. And uvloop's closes its listening socket for good when `accept` fails for lack of files.
+asyncio's servers report a connection only after its TLS handshake, so handshakes could be neither counted nor refused
+there. And uvloop's close their listening socket for good when `accept` fails because no file descriptors are left.
 """
 
 import asyncio
@@ -14,32 +14,36 @@ from typing import cast
 
 import structlog
 
-from gateway.web.connections import HEAD_S, Connection, Connections, Handler
+from gateway.web.connections import HEAD_S, Connection, Connections
 
 log = structlog.get_logger()
 
 BACKLOG = 4096
-"""Connections that the kernel keeps until they are accepted; its own limit may be lower."""
+"""Length of the kernel's queue of connections to accept; the kernel's own limit may be lower."""
 ACCEPTS = 64
-"""Connections accepted before others have their turn."""
+"""Connections accepted before other work has its turn."""
 PAUSE_S = 0.25
-"""How long nothing is accepted after the process ran out of files or memory."""
+"""How long nothing is accepted after the process has run out of file descriptors or memory, in seconds."""
 CLOSE_TLS_S = 5.0
-"""How long a peer may take to answer the end of TLS."""
+"""How long a peer may take to answer the end of TLS, in seconds."""
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
-class Door:
+Make = Callable[[Connection], asyncio.Protocol]
+"""Makes the protocol that serves a connection."""
+
+
+class Listener:
     """A listening socket whose connections are counted and served.
 
-    Invariant: it accepts until `close`, whatever one connection or the lack of files does.
+    Invariant: it accepts until `close`, whatever happens to single connections or without file descriptors.
     """
 
     def __init__(
         self,
         listener: socket.socket,
         connections: Connections,
-        make: Callable[[Connection], Handler],
+        make: Make,
         tls: ssl.SSLContext | None,
     ) -> None:
         self._listener = listener
@@ -50,13 +54,13 @@ class Door:
         self._opening: set[asyncio.Task[None]] = set()
         self._paused: asyncio.TimerHandle | None = None
         self._exhausted = False
-        """Whether the lack of files has been logged and has lasted since."""
+        """Whether file descriptors ran out, which has been logged, and nothing was accepted since."""
         listener.setblocking(False)
         listener.listen(BACKLOG)
         self._loop.add_reader(listener, self._accept)
 
     def close(self) -> None:
-        """Accept nothing more; connections that were accepted stay."""
+        """Accept nothing more; accepted connections stay open."""
         if self._paused is not None:
             self._paused.cancel()
         if self._listener.fileno() >= 0:
@@ -64,7 +68,7 @@ class Door:
             self._listener.close()
 
     async def end(self) -> None:
-        """Close, and give up the connections that are not open yet."""
+        """Close, and abandon connections that are still being opened."""
         self.close()
         opening = tuple(self._opening)
         for task in opening:
@@ -81,7 +85,7 @@ class Door:
                 if error.errno in _EXHAUSTED:
                     self._pause(error)
                     return
-                continue  # the client was gone before it was accepted: the others wait behind it
+                continue  # the client was gone before it was accepted; others are queued behind it
             self._take(sock, address)
         self._exhausted = False
 
@@ -99,14 +103,14 @@ class Door:
     def _opened(self, task: asyncio.Task[None]) -> None:
         self._opening.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a connection could not be opened", exc_info=error)
+            log.error("connection not opened", exc_info=error)
 
     def _pause(self, error: OSError) -> None:
-        """Accept nothing for a moment, and close a few idle connections, so that there is something to accept with."""
+        """Accept nothing for a moment, and close a few idle connections to free file descriptors."""
         if not self._exhausted:
             self._exhausted = True
-            log.warning("no connection can be accepted", reason=error.strerror)
-        self._connections.relieve_files()
+            log.warning("connections not accepted", reason=error.strerror)
+        self._connections.evict_for_files()
         self._loop.remove_reader(self._listener)
         self._paused = self._loop.call_later(PAUSE_S, self._resume)
 
@@ -115,7 +119,7 @@ class Door:
         self._loop.add_reader(self._listener, self._accept)
 
     async def _open(self, connection: Connection, sock: socket.socket) -> None:
-        """Have a connection served; where that fails, or its handshake does, it is gone and nobody is to be told."""
+        """Serve a connection; if its handshake fails, it is closed without being logged."""
         try:
             if self._tls is None:
                 await self._loop.connect_accepted_socket(lambda: self._make(connection), sock)
@@ -128,45 +132,43 @@ class Door:
                     ssl_shutdown_timeout=CLOSE_TLS_S,
                 )
         except (OSError, ssl.SSLError):
-            self._connections.leave(connection)
+            self._connections.remove(connection)
         except BaseException:
-            self._connections.leave(connection)
-            connection.cut()
+            self._connections.remove(connection)
+            connection.abort()
             raise
 
 
 class _Handshake(asyncio.Protocol):
-    """A connection in its handshake of TLS; what serves it is made when that is done, so that silence costs little."""
+    """A connection during its TLS handshake; what serves it is made afterwards, so that silent clients cost little."""
 
-    def __init__(
-        self, connections: Connections, connection: Connection, make: Callable[[Connection], Handler]
-    ) -> None:
+    def __init__(self, connections: Connections, connection: Connection, make: Make) -> None:
         self._connections = connections
         self._connection = connection
         self._make = make
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Hand over to what serves requests."""
-        self._connections.greeted(self._connection)
+        """Hand the connection over to what serves requests."""
+        self._connections.handshake_done(self._connection)
         handler = self._make(self._connection)
         cast("asyncio.Transport", transport).set_protocol(handler)
         handler.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """Count out: the handshake failed."""
-        self._connections.leave(self._connection)
+        """Count the connection no more: the handshake failed."""
+        self._connections.remove(self._connection)
 
 
 @asynccontextmanager
 async def accepting(
-    listener: socket.socket,
+    sock: socket.socket,
     connections: Connections,
-    make: Callable[[Connection], Handler],
+    make: Make,
     tls: ssl.SSLContext | None = None,
-) -> AsyncIterator[Door]:
-    """Accept and serve the connections of a bound socket until the block is left."""
-    door = Door(listener, connections, make, tls)
+) -> AsyncIterator[Listener]:
+    """Accept and serve the connections of a bound socket, within a context."""
+    listener = Listener(sock, connections, make, tls)
     try:
-        yield door
+        yield listener
     finally:
-        await door.end()
+        await listener.end()

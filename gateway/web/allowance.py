@@ -1,6 +1,6 @@
-"""PURE: how much work may be done for one address alone, and for all such: token buckets.
+"""PURE: how much work a process does for a single address, and for all such addresses together: token buckets.
 
-What is shared costs nobody anything, however many ask for it; so a crowd that reads the same is never refused here.
+Work that several clients share is not charged to any of them, so clients that read the same are never refused here.
 """
 
 from collections.abc import Callable
@@ -8,19 +8,18 @@ from collections.abc import Callable
 from gateway.web.token_bucket import TokenBucket
 
 BURST_S = 16.0
-"""What may be used at once, as so many seconds of the rate: a crowd behind one address that comes back with selections
-of its own."""
+"""The burst, in seconds of the rate: enough for many readers behind one address that return with unusual selections."""
 ALL = 16
-"""The rate of all addresses together, as so many of one."""
+"""The rate of all addresses together, as a multiple of that of one."""
 ADDRESSES_MAX = 10_000
-"""Addresses of whom something is kept; beyond it those that have used up least are forgotten."""
+"""Addresses that are tracked; above that, those that have used up least are forgotten."""
 
 
 class Allowance:
-    """What each address, and all together, have used up lately, in units that come back at a rate.
+    """What each address, and all of them together, have used up, in units that are regained at a rate.
 
-    Invariants: who has used up less than the burst may go on, whatever the next thing costs; what it costs is known
-    afterwards, and is owed. `rate` None is no limit.
+    Invariants: an address that has used up less than the burst may continue, whatever the next item costs; the cost is
+    known afterwards and becomes debt. `rate` None is no limit.
     """
 
     def __init__(self, rate: float | None, clock: Callable[[], float]) -> None:
@@ -30,16 +29,16 @@ class Allowance:
         self._all = _bucket(rate, ALL)
 
     def wait_s(self, address: str) -> float:
-        """Return in how many seconds an address may have something made for it alone; 0: now."""
+        """Return the seconds until work for an address is allowed; 0 if it is allowed now."""
         bucket = self._used.get(address)
         return bucket.owed_s(self._clock()) if bucket is not None else 0.0
 
     def wait_all_s(self) -> float:
-        """Return the same for all addresses together."""
+        """Return the seconds until work for any address is allowed; 0 if it is allowed now."""
         return self._all.owed_s(self._clock()) if self._all is not None else 0.0
 
     def use(self, address: str, units: float) -> None:
-        """Note what was made for an address alone."""
+        """Charge work that was done for an address alone."""
         own = self._used.get(address) or _bucket(self._rate, 1)
         if own is None or self._all is None or units <= 0:
             return

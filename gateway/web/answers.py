@@ -1,16 +1,14 @@
-"""Answers that both doors give: problem documents, JSON, and how long to stay away.
+"""Answers that both doors give: problem documents, JSON, and when to retry.
 
 Source: RFC 9457 (problem details), RFC 9110 section 10.2.3 (Retry-After).
 """
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import structlog
-from aiohttp import hdrs, web
-from aiohttp.typedefs import Middleware
+from aiohttp import web
 
 from gateway.errors import (
     Draining,
@@ -22,39 +20,36 @@ from gateway.errors import (
     TokenInvalid,
     TokenMissing,
 )
-from gateway.telemetry import tracing
 from gateway.wire.json import to_json
-
-log = structlog.get_logger()
 
 PROBLEM = "application/problem+json"
 JSON = "application/json"
 
 _TITLES = {
     400: "Bad request",
-    401: "A valid token is needed",
-    403: "Not allowed",
+    401: "Unauthorized",
+    403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
     406: "Not acceptable",
-    408: "The request took too long",
+    408: "Request timeout",
     409: "Conflict",
-    413: "Too large",
-    415: "Unsupported type",
+    413: "Content too large",
+    415: "Unsupported media type",
     417: "Expectation failed",
-    422: "The report is refused",
+    422: "Unprocessable report",
     426: "Upgrade required",
-    429: "Too much at once",
-    431: "The head of the request is too large",
-    500: "Internal error",
-    503: "Not available now",
-    504: "The answer took too long",
+    429: "Too many requests",
+    431: "Request header fields too large",
+    500: "Internal server error",
+    503: "Service unavailable",
+    504: "Timeout",
 }
 _REFUSED = {
-    404: ("not_found", "there is nothing at this path"),
-    405: ("method_not_allowed", "this path does not take this method; Allow lists those that it takes"),
+    404: ("not_found", "no resource at this path"),
+    405: ("method_not_allowed", "method not allowed for this path; see the Allow header"),
     413: ("too_large", "the request is too large"),
-    417: ("expectation_failed", "the only expectation that is met is 100-continue"),
+    417: ("expectation_failed", "the only supported expectation is 100-continue"),
 }
 """Code and text where aiohttp refuses a request. Nothing of the request is repeated: a token may be anywhere in it."""
 
@@ -82,7 +77,7 @@ _AUTHENTICATE = {
     "token_revoked": "Bearer",
 }
 """WWW-Authenticate of an answer, by its code. Source: RFC 6750 section 3."""
-_ANSWERED = (
+ANSWERED_ERRORS = (
     Overloaded,
     Draining,
     JournalUnavailable,
@@ -91,11 +86,11 @@ _ANSWERED = (
     TokenInvalid,
     RoleForbidden,
 )
-"""Errors that end a request with an answer wherever they are raised; any other is a fault of the gateway."""
+"""Errors that become an answer wherever they are raised in a request; any other is an internal error."""
 
 
 class Problem(Exception):
-    """An answer that says what is wrong; raised anywhere in a door, it ends the request."""
+    """An answer that describes an error; raised anywhere in a door, it ends the request."""
 
     def __init__(
         self,
@@ -159,12 +154,12 @@ def _challenge(code: str) -> dict[str, str]:
 
 
 def spread_s(delay_s: float) -> int:
-    """Return whole seconds at random about a delay, at least 1, so that those sent away do not return at once."""
+    """Return a random number of whole seconds around a delay, at least 1, so that clients do not all return at once."""
     return max(1, math.ceil(random.uniform(0.5, 1.5) * delay_s))  # noqa: S311 - jitter, no secret
 
 
 def jittered_s(delay_s: float) -> float:
-    """Return a delay at random about the given one."""
+    """Return a random delay around the given one, in seconds."""
     return round(random.uniform(0.5, 1.5) * delay_s, 2)  # noqa: S311
 
 
@@ -175,7 +170,7 @@ def json_response(
     return web.Response(body=to_json(document), status=status, content_type=JSON, headers=headers)
 
 
-HARD = {
+SECURITY_HEADERS = {
     "Server": "valgnatt",
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -186,43 +181,8 @@ ANY_ORIGIN = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers
 """Headers of every answer of the feed door. Source: WHATWG Fetch, CORS protocol."""
 
 
-async def harden(_: web.Request, response: web.StreamResponse) -> None:
-    """Tell browsers, in the head of every answer, to take it for nothing but what it is."""
-    response.headers["Server"] = HARD["Server"]  # aiohttp has set its own
-    for name, value in HARD.items():
-        response.headers.setdefault(name, value)
-
-
-def problems(note: Callable[[str], None]) -> Middleware:
-    """Return a middleware that turns what goes wrong into problem documents, and notes the code of each.
-
-    A request with a valid `traceparent` is answered within that trace. Logs name the route and never the path, where
-    someone may have put a token.
-    """
-
-    @web.middleware
-    async def middleware(request: web.Request, handler: Any) -> web.StreamResponse:
-        if tracing.HEADER not in request.headers:
-            return await _answered(request, handler, note)
-        with tracing.within(tracing.parse_traceparent(request.headers.getall(tracing.HEADER))):
-            answer = await _answered(request, handler, note)
-            log.debug("answered", method=request.method, route=_route(request), status=answer.status)
-            return answer
-
-    return middleware
-
-
-@web.middleware
-async def bodiless(request: web.Request, handler: Any) -> web.StreamResponse:
-    """Refuse a body with any method but POST: nobody reads it, so it would be kept while the request waits."""
-    if request.body_exists and request.method != hdrs.METH_POST:
-        raise Problem(400, "bad_request", "a request of this method has no body here")
-    response: web.StreamResponse = await handler(request)
-    return response
-
-
 def is_gone(request: web.BaseRequest) -> bool:
-    """Whether the client has closed its connection, so that what is written to it fails."""
+    """Return whether the client has closed its connection, so that writing to it fails."""
     return request.transport is None or request.transport.is_closing()
 
 
@@ -231,33 +191,3 @@ def problem_of(error: web.HTTPException) -> tuple[str, Problem]:
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     code, detail = _REFUSED.get(error.status, ("bad_request", "the request cannot be served"))
     return code, Problem(error.status, code, detail, headers=headers)
-
-
-def _route(request: web.Request) -> str:
-    resource = request.match_info.route.resource
-    return resource.canonical if resource is not None else ""
-
-
-async def _answered(request: web.Request, handler: Any, note: Callable[[str], None]) -> web.StreamResponse:
-    """Answer a request, also where aiohttp itself refuses it."""
-    try:
-        response: web.StreamResponse = await handler(request)
-    except Problem as problem:
-        note(problem.code)
-        return problem.response()
-    except _ANSWERED as error:
-        note(error.code)
-        return Problem.of(error).response()
-    except web.HTTPException as error:
-        if error.status < 400:
-            raise
-        code, refused = problem_of(error)
-        note(code)
-        return refused.response()
-    except Exception:
-        if request.writer.output_size or is_gone(request):
-            raise  # part of another answer has left already, or there is nobody to answer
-        log.exception("request failed", method=request.method, route=_route(request))
-        note("internal_error")
-        return Problem(500, "internal_error", "internal error; it has been logged").response()
-    return response

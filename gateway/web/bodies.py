@@ -1,7 +1,7 @@
-"""Bodies of answers, made once for all who ask for the same: plain, compressed and with their ETag.
+"""Bodies of answers, made once for all clients that request the same: plain, compressed and with an ETag.
 
-An answer that is asked for again, a HEAD and a 304 cost no more than finding it; and what many connections have not
-taken yet is one piece of memory.
+A repeated answer, a HEAD and a 304 cost no more than a look-up, and what many connections have not read yet is in
+memory once.
 """
 
 import gzip
@@ -14,19 +14,20 @@ from collections.abc import Callable, Hashable, Mapping
 from aiohttp import hdrs, web
 
 from gateway.feed.compression import GZIP_START, QUICKLY, deflate
+from gateway.web.negotiation import combined, is_current
 
 BODIES_MAX = 32 << 20
-"""Bytes of the bodies that are kept; whoever asks for another evicts the one used longest ago."""
-KEPT_LEAST = 1 << 10
-"""Bytes that a body takes however short it is, with its name: so the number of those that are kept has a bound too."""
-PACKED_LEAST = 1000
-"""Bytes above which a body is compressed for those who take that."""
+"""Bytes of the bodies that are cached; another one evicts the least recently used."""
+BODY_OVERHEAD = 1 << 10
+"""Bytes that a cached body takes in addition to its content, with its name; this bounds the number of them too."""
+GZIP_MIN = 1000
+"""Bytes above which a body is compressed for clients that accept it."""
 
 
 class Body:
-    """What is answered to many. Invariant: it never changes, so its ETag is a strong one."""
+    """A body that is sent to many clients. Invariant: it never changes, so its ETag is a strong one."""
 
-    __slots__ = ("_pack", "_packed", "content_type", "held", "plain", "tag")
+    __slots__ = ("_compress", "_compressed", "content_type", "plain", "size", "tag")
 
     def __init__(
         self,
@@ -34,69 +35,69 @@ class Body:
         content_type: str,
         *,
         tag: str | None = None,
-        pack: Callable[[bytes], bytes] | None = None,
+        compress: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self.plain = plain
         self.content_type = content_type
         self.tag = hashlib.sha256(plain).hexdigest()[:32] if tag is None else tag
-        self.held = KEPT_LEAST + len(plain) + len(plain) // 2
-        """Bytes that it takes with its compressed form, or a little less."""
-        self._pack = pack or _packed_quickly
-        self._packed: bytes | None = None
+        self.size = BODY_OVERHEAD + len(plain) + len(plain) // 2
+        """Bytes that it takes with its compressed form, as an estimate."""
+        self._compress = compress or _gzip
+        self._compressed: bytes | None = None
 
-    def answer(self, request: web.Request, headers: Mapping[str, str], *, packed: bool) -> web.Response:
-        """Return it as an answer, compressed for a client that takes that; or 304 to one that has it already."""
-        packed = packed and len(self.plain) > PACKED_LEAST
-        etag = f'"{self.tag}{"-gzip" if packed else ""}"'
+    def answer(self, request: web.Request, headers: Mapping[str, str], *, gzip: bool) -> web.Response:
+        """Return it as an answer, compressed if `gzip` is accepted and worth it; or 304 to a client that has it."""
+        gzip = gzip and len(self.plain) > GZIP_MIN
+        etag = f'"{self.tag}{"-gzip" if gzip else ""}"'
         every = {**headers, "ETag": etag}
-        if matches(request, etag):
+        if is_current(combined(request.headers, hdrs.IF_NONE_MATCH), etag):
             return web.Response(status=304, headers=every)
-        if packed:
+        if gzip:
             every["Content-Encoding"] = "gzip"
-        body = self.packed() if packed else self.plain
+        body = self.compressed() if gzip else self.plain
         return web.Response(body=body, content_type=self.content_type, charset="utf-8", headers=every)
 
-    def packed(self) -> bytes:
-        """Return it under gzip."""
-        if self._packed is None:
-            self._packed = self._pack(self.plain)
-        return self._packed
+    def compressed(self) -> bytes:
+        """Return it as gzip."""
+        if self._compressed is None:
+            self._compressed = self._compress(self.plain)
+        return self._compressed
 
 
-class Bodies:
-    """The bodies that a process keeps: the present one of each name. Invariant: they take `most` bytes, or are one."""
+class BodyCache:
+    """The latest body of each name. Invariant: they take at most `limit` bytes, unless a single one exceeds that."""
 
-    def __init__(self, most: int = BODIES_MAX) -> None:
-        self._most = most
+    def __init__(self, limit: int = BODIES_MAX) -> None:
+        self._limit = limit
         self._bodies: OrderedDict[Hashable, tuple[Hashable, Body]] = OrderedDict()
-        self._held = 0
+        self._size = 0
 
     def find(self, name: Hashable, version: Hashable) -> Body | None:
-        """Return the body of a name in this version, None where it is not there."""
-        held = self._bodies.get(name)
-        if held is None or held[0] != version:
+        """Return the body of a name in this version; None if it is not cached."""
+        cached = self._bodies.get(name)
+        if cached is None or cached[0] != version:
             return None
         self._bodies.move_to_end(name)
-        return held[1]
+        return cached[1]
 
     def get(self, name: Hashable, version: Hashable, make: Callable[[], Body]) -> Body:
-        """Return the body of a name in this version, made now unless it is there."""
+        """Return the body of a name in this version; make it if it is not cached."""
         found = self.find(name, version)
         if found is not None:
             return found
         former = self._bodies.pop(name, None)
         if former is not None:
-            self._held -= former[1].held
+            self._size -= former[1].size
         body = make()
         self._bodies[name] = version, body
-        self._held += body.held
-        while self._held > self._most and len(self._bodies) > 1:
-            self._held -= self._bodies.popitem(last=False)[1][1].held
+        self._size += body.size
+        while self._size > self._limit and len(self._bodies) > 1:
+            self._size -= self._bodies.popitem(last=False)[1][1].size
         return body
 
 
-class Framed:
-    """A long text that does not change, and is sent between others that do: compressed once for all of them."""
+class PrecompressedText:
+    """A long text that does not change and is sent between others that do: compressed once for all of them."""
 
     __slots__ = ("_deflated", "_digest", "text")
 
@@ -105,27 +106,20 @@ class Framed:
         self._digest = hashlib.sha256(text).digest()
         self._deflated: bytes | None = None
 
-    def body(self, before: bytes, after: bytes, content_type: str) -> Body:
-        """Return it between two texts."""
+    def between(self, before: bytes, after: bytes, content_type: str) -> Body:
+        """Return a body with this text between two others."""
         tag = hashlib.sha256(b"\0".join((before, self._digest, after))).hexdigest()[:32]
         plain = before + self.text + after
-        return Body(plain, content_type, tag=tag, pack=lambda whole: self._pack(before, after, whole))
+        return Body(plain, content_type, tag=tag, compress=lambda whole: self._compress(before, after, whole))
 
-    def _pack(self, before: bytes, after: bytes, whole: bytes) -> bytes:
-        """Return one gzip stream of pieces that end in a flush, and its trailer (RFC 1952, section 2.3.1)."""
+    def _compress(self, before: bytes, after: bytes, whole: bytes) -> bytes:
+        """Return one gzip stream of parts that each end in a flush, and its trailer (RFC 1952, section 2.3.1)."""
         if self._deflated is None:
             self._deflated = deflate(self.text)
         last = zlib.compressobj(QUICKLY, zlib.DEFLATED, -zlib.MAX_WBITS)
-        pieces = (GZIP_START, deflate(before), self._deflated, last.compress(after), last.flush())
-        return b"".join(pieces) + struct.pack("<II", zlib.crc32(whole), len(whole) & 0xFFFFFFFF)
+        parts = (GZIP_START, deflate(before), self._deflated, last.compress(after), last.flush())
+        return b"".join(parts) + struct.pack("<II", zlib.crc32(whole), len(whole) & 0xFFFFFFFF)
 
 
-def matches(request: web.Request, etag: str) -> bool:
-    """Whether the client has this representation already. Source: RFC 9110, section 13.1.2."""
-    listed = request.headers.get(hdrs.IF_NONE_MATCH, "").split(",")
-    known = [each.strip().removeprefix("W/") for each in listed]
-    return etag in known or "*" in known
-
-
-def _packed_quickly(plain: bytes) -> bytes:
+def _gzip(plain: bytes) -> bytes:
     return gzip.compress(plain, QUICKLY, mtime=0)

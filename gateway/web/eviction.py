@@ -1,7 +1,7 @@
-"""PURE: which connection gives way when a door is full.
+"""PURE: which connection to close when a door is full.
 
-The address with the most candidates gives way first, and of its connections the one that has waited longest. Every
-operation takes constant time, whatever the number of connections.
+It is one of the address with the most candidates, and of these the one that was added first. Every operation takes
+constant time, independent of the number of connections.
 """
 
 from collections import OrderedDict
@@ -11,7 +11,7 @@ M = TypeVar("M")
 
 
 class ByAddress(Generic[M]):
-    """Members by address, in the order in which they were added. Invariant: no empty address is kept."""
+    """Members by address, in the order in which they were added. Invariant: an address without members is removed."""
 
     def __init__(self) -> None:
         self._members: dict[str, OrderedDict[M, None]] = {}
@@ -24,11 +24,11 @@ class ByAddress(Generic[M]):
 
     @property
     def most(self) -> int:
-        """Members of the address that has the most."""
+        """The number of members of the address with the most."""
         return self._most
 
     def add(self, address: str, member: M) -> None:
-        """Add a member that is not there yet."""
+        """Add a new member."""
         members = self._members.get(address)
         if members is None:
             members = self._members[address] = OrderedDict()
@@ -41,7 +41,7 @@ class ByAddress(Generic[M]):
         self._most = max(self._most, count)
 
     def discard(self, address: str, member: M) -> None:
-        """Remove a member if it is there."""
+        """Remove a member, if present."""
         members = self._members.get(address)
         if members is None or member not in members:
             return
@@ -57,12 +57,12 @@ class ByAddress(Generic[M]):
             self._most = count  # it was the only address with that many
 
     def oldest(self, address: str) -> M | None:
-        """Return the member of an address that was added first."""
+        """Return the member of an address that was added first; None if it has none."""
         members = self._members.get(address)
         return next(iter(members)) if members else None
 
     def victim(self) -> M | None:
-        """Return the member, added first, of the address with the most; None if there is no member."""
+        """Return the first member of the address with the most members; None if there are no members."""
         if not self._size:
             return None
         return self.oldest(next(iter(self._by_count[self._most])))

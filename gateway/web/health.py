@@ -1,4 +1,4 @@
-"""Health, on every port: whether the process lives, and whether its whole door is ready."""
+"""Health checks on every port: whether the process is live, and whether its door is ready."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ _HEADERS = {"Cache-Control": "no-store"}
 
 
 def add_health(application: web.Application, ready: Callable[[], bool]) -> None:
-    """Add `/health/live` and `/health/ready`; `ready` speaks for all workers of the door."""
+    """Add `/health/live` and `/health/ready`; `ready` returns whether all workers of the door are."""
 
     async def live(_: web.Request) -> web.Response:
         return json_response({"status": "live"}, headers=_HEADERS)

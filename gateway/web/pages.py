@@ -8,7 +8,6 @@ two versions. This module knows nothing of elections.
 
 import gzip
 import hashlib
-import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from string import Template
@@ -18,6 +17,7 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 
 from gateway.web.answers import Problem
+from gateway.web.negotiation import accepts_gzip, combined, is_current
 
 DIRECTORY = Path(__file__).with_name("pages")
 OPENAPI = Path(__file__).with_name("openapi.yaml")
@@ -81,9 +81,6 @@ _IMMUTABLE = "public, max-age=31536000, immutable"
 _GZIP_MIN_BYTES = 1000
 """Shorter bodies are never compressed."""
 
-_GZIP = re.compile(r"gzip(;q=(1(\.0{0,3})?|0\.\d{0,2}[1-9]\d{0,2}))?")
-"""Offered, and not with weight 0. Source: RFC 9110, section 12.4.2."""
-
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -98,7 +95,7 @@ class StaticFile:
 
     def respond(self, request: web.Request, caching: str) -> web.Response:
         """Return the file, or 304 if the client has it. `caching` is the value of `Cache-Control`."""
-        gzipped = self._gzipped if _accepts_gzip(request) else None
+        gzipped = self._gzipped if accepts_gzip(combined(request.headers, hdrs.ACCEPT_ENCODING)) else None
         etag = f'"{self._digest}{"-gzip" if gzipped is not None else ""}"'
         headers = {
             "ETag": etag,
@@ -106,7 +103,7 @@ class StaticFile:
             "Vary": "Accept-Encoding",
             "Content-Security-Policy": POLICY,
         }
-        if etag in _client_etags(request):
+        if is_current(combined(request.headers, hdrs.IF_NONE_MATCH), etag):
             return web.Response(status=304, headers=headers)
         if gzipped is not None:
             headers["Content-Encoding"] = "gzip"
@@ -162,14 +159,3 @@ def _serve(file: StaticFile) -> Handler:
         return file.respond(request, REVALIDATE)
 
     return get
-
-
-def _client_etags(request: web.Request) -> set[str]:
-    """Return the ETags of `If-None-Match`. Source: RFC 9110, section 13.1.2."""
-    listed = request.headers.get(hdrs.IF_NONE_MATCH, "").split(",")
-    return {each.strip().removeprefix("W/") for each in listed}
-
-
-def _accepts_gzip(request: web.Request) -> bool:
-    offers = request.headers.get(hdrs.ACCEPT_ENCODING, "").lower().replace(" ", "").split(",")
-    return any(_GZIP.fullmatch(offer) for offer in offers)

@@ -1,9 +1,9 @@
-"""PURE: whose request it is: the address behind the proxies that are trusted, and nobody else's word for it.
+"""PURE: the client address of a request: the peer's own, or the one that trusted proxies report.
 
-Source: RFC 7239 (Forwarded); X-Forwarded-For as nginx, HAProxy and the load balancers of clouds write it.
+Source: RFC 7239 (Forwarded); X-Forwarded-For as nginx, HAProxy and cloud load balancers write it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -11,13 +11,13 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 ADDRESSES_MAX = 4096
-"""Addresses kept as they were read: each is asked about several times while its connection begins."""
+"""Parsed addresses that are cached: each is needed several times while its connection begins."""
 IPV6_PREFIX = 64
-"""Bits of an IPv6 address that belong to one customer, unless configured otherwise; the rest is theirs to choose."""
+"""Bits of an IPv6 address that identify one customer, unless configured otherwise; the customer chooses the rest."""
 
 
 class Proxies:
-    """The proxies whose word is taken. `networks` are theirs; Raises ValueError for what is no network."""
+    """The trusted proxies. `networks` are theirs. Raises ValueError for a text that is not a network."""
 
     def __init__(self, networks: Sequence[str]) -> None:
         self._networks: list[Network] = [ip_network(text) for text in networks]
@@ -27,10 +27,10 @@ class Proxies:
         return parsed is not None and any(parsed in network for network in self._networks)
 
     def client(self, peer: str, hops: Sequence[str]) -> str:
-        """Return who asks: the last of `hops` that is not a trusted proxy, where `peer` is one.
+        """Return the client's address: if `peer` is a trusted proxy, the last of `hops` that is not one.
 
-        `hops` are the addresses that the proxies wrote down, the farthest first. Whatever stands before an address
-        that is not trusted may be made up, so it is not looked at; nor is anything beyond a hop that is no address.
+        `hops` are the addresses that the proxies recorded, the most distant first. Anything in front of an address
+        that is not trusted may be forged, so it is ignored, as is anything in front of a hop that is not an address.
         """
         client = peer
         for hop in reversed(hops):
@@ -42,8 +42,13 @@ class Proxies:
         return client
 
 
+def forwarded(elements: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return the addresses of the elements of a Forwarded header, the most distant first, without ports."""
+    return [without_port(element.get("for", "")) for element in elements]
+
+
 def forwarded_for(value: str) -> list[str]:
-    """Return the addresses of an X-Forwarded-For header, the farthest first, without ports."""
+    """Return the addresses of an X-Forwarded-For header, the most distant first, without ports."""
     return [without_port(part.strip()) for part in value.split(",")]
 
 
@@ -58,7 +63,7 @@ def without_port(node: str) -> str:
 
 @lru_cache(ADDRESSES_MAX)
 def group(address: str, ipv6_prefix: int = IPV6_PREFIX) -> str:
-    """Return what is counted as one: an IPv4 address, or the network of an IPv6 address, of `ipv6_prefix` bits."""
+    """Return what limits count as one client: an IPv4 address, or an IPv6 network of `ipv6_prefix` bits."""
     parsed = _address(address)
     if isinstance(parsed, IPv6Address):
         return str(ip_network((parsed, ipv6_prefix), strict=False))

@@ -16,14 +16,17 @@ from gateway.config import Config
 from gateway.journal.elections import Token
 from gateway.journal.intake import Intake, OpenElection, require_sender
 from gateway.telemetry.metrics import PushMetrics
-from gateway.web.answers import Problem, bodiless, harden, json_response, problems
-from gateway.web.connections import Connections, Tally
+from gateway.web.aiohttp_connection import connection_of
+from gateway.web.answers import Problem, json_response
+from gateway.web.concurrency_limit import ConcurrencyLimit
+from gateway.web.connections import Connections
 from gateway.web.health import add_health
+from gateway.web.middleware import add_security_headers, problem_documents, refuse_bodies
 from gateway.web.push_body import BODY_MAX
 from gateway.web.push_reading import report_document, transfers_document
 from gateway.web.push_request import Counted, PushRequests, expect_later
 from gateway.web.push_socket import PushSocket
-from gateway.web.queries import known_queries
+from gateway.web.queries import check_queries
 from gateway.web.sender_allowance import Allowances
 from gateway.wire.session import SUBPROTOCOL
 
@@ -47,16 +50,17 @@ class PushDoor:
         self._metrics = metrics
         self._connections = connections
         self._requests = PushRequests(config.requests_per_sender, metrics)
-        self._sockets_of = Tally(config.sockets_per_sender)
+        self._sockets_of = ConcurrencyLimit(config.sockets_per_sender)
         self._allowances = Allowances()
-        self._reads_of = Tally(READS_MAX)
-        self._transfers_of = Tally(TRANSFERS_MAX)
+        self._reads_of = ConcurrencyLimit(READS_MAX)
+        self._transfers_of = ConcurrencyLimit(TRANSFERS_MAX)
 
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes."""
-        noting = problems(self._metrics.problems.note)
-        application = web.Application(middlewares=[noting, bodiless, known_queries], client_max_size=BODY_MAX)
-        application.on_response_prepare.append(harden)
+        problems = problem_documents(self._metrics.problems.note)
+        middlewares = [problems, refuse_bodies, check_queries]
+        application = web.Application(middlewares=middlewares, client_max_size=BODY_MAX)
+        application.on_response_prepare.append(add_security_headers)
         reports = "/v1/elections/{election}/reports"
         application.router.add_post(reports, self.post_reports, expect_handler=expect_later)
         application.router.add_get(reports + "/{unit}", self.get_report, allow_head=False)
@@ -126,7 +130,8 @@ class PushDoor:
         kind, _, secret = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         secret = secret.strip() if kind.lower() == "bearer" else ""
         election, token = await self._intake.authenticate(request.match_info["election"], secret)
-        self._connections.prove(request, str(token.key))
+        if (connection := connection_of(request)) is not None:
+            self._connections.authenticate(connection, str(token.key))
         return election, token
 
 

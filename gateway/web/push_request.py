@@ -20,8 +20,9 @@ from gateway.journal.intake import OpenElection
 from gateway.journal.writer import PendingReport
 from gateway.telemetry import tracing
 from gateway.telemetry.metrics import PushMetrics
+from gateway.web.aiohttp_connection import deliver, send_continue
 from gateway.web.answers import JSON, Problem, jittered_s, json_response
-from gateway.web.connections import Tally, deliver
+from gateway.web.concurrency_limit import ConcurrencyLimit
 from gateway.web.push_body import (
     BODY_MAX,
     REPORTS_MAX,
@@ -76,7 +77,7 @@ class PushRequests:
     def __init__(self, requests_per_sender: int, metrics: PushMetrics) -> None:
         self._metrics = metrics
         self._requests_per_sender = requests_per_sender
-        self._requests_of = Tally(requests_per_sender)
+        self._requests_of = ConcurrencyLimit(requests_per_sender)
         self._bodies = ByteBudget(BODIES_MAX, BODY_RESERVE)
         self._answers = ByteBudget(ANSWERS_MAX, ANSWER_RESERVE)
         self._turns = Turns()
@@ -146,19 +147,21 @@ class PushRequests:
 class Counted:
     """What a sender has in progress, counted while entered. Raises Overloaded if it is as much as is allowed."""
 
-    __slots__ = ("_name", "_tally")  # a class and not a generator: every request passes through it
+    __slots__ = ("_limit", "_name")  # a class and not a generator: every request passes through it
 
-    def __init__(self, tally: Tally, token: Token, detail: str, retry_after_s: float = 1.0) -> None:
-        self._tally = tally
+    def __init__(
+        self, limit: ConcurrencyLimit, token: Token, detail: str, retry_after_s: float = 1.0
+    ) -> None:
+        self._limit = limit
         self._name = str(token.key)
-        if tally.full(self._name):
+        if limit.full(self._name):
             raise Overloaded(detail, retry_after_s, share=True)
 
     def __enter__(self) -> None:
-        self._tally.enter(self._name)
+        self._limit.enter(self._name)
 
     def __exit__(self, *_: object) -> None:
-        self._tally.leave(self._name)
+        self._limit.leave(self._name)
 
 
 # Reading.
@@ -199,8 +202,7 @@ async def receive(request: web.Request, memory: ByteReservation) -> ReceivedBody
             body = _arrived(request.content.read_nowait(), memory)
         else:
             if request.version >= HttpVersion11 and _expects_continue(request):
-                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                request.writer.output_size = 0  # nothing of the answer itself has been written yet
+                await send_continue(request)
             body = await _read(request, memory)
     except TimeoutError:
         detail = (

@@ -1,7 +1,7 @@
-"""The query parameters of each route, as a table and a middleware. Others would make another address of every request
-and so pass by every cache, here and in front; and a mistyped one would be ignored, so that its answer is another one.
+"""The query parameters of each route, as a table and a middleware that refuses any others.
 
-`openapi.yaml` says the same, and a test compares both.
+An arbitrary parameter would make each URL unique and so bypass every cache, here and in proxies, and a misspelled one
+would be ignored without notice. `openapi.yaml` lists the same parameters; a test compares the two.
 """
 
 import re
@@ -19,42 +19,46 @@ KNOWN: dict[str, tuple[str, ...]] = {
     f"{_ELECTION}/publications": ("after", "limit", "last_event_id", "lastEventId"),
     f"{_ELECTION}/publications/{{range}}": ("chain",),
 }
-"""By path, on either door; every other route below VERSION has none."""
+"""By path, for both doors; all other routes below VERSION have none."""
 VERSION = "/v1/"
 NAMED_MAX = 5
-"""Parameters that one refusal names."""
+"""Parameters that an error message names."""
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
-def mistakes(route: str, names: Iterable[str]) -> str | None:
-    """Return what is wrong with the names of a query's parameters, None where nothing is.
+def query_errors(route: str, names: Iterable[str]) -> str | None:
+    """Return what is wrong with the names of query parameters; None if nothing is.
 
-    Names are shown only where they are plain words: they come from whoever asks.
+    Names come from the client, so the message repeats only those made of letters, digits, `_` and `-`.
     """
     known = KNOWN.get(route, ())
     seen: set[str] = set()
     wrong: dict[str, None] = {}
     for name in names:
         if name not in known:
-            wrong[f"{name} is not known" if _PLAIN.fullmatch(name) else "a name is no plain word"] = None
+            wrong[_unknown(name)] = None
         elif name in seen:
-            wrong[f"{name} is repeated"] = None
+            wrong[f"repeated parameter {name}"] = None
         seen.add(name)
     if not wrong:
         return None
     named = [*wrong][:NAMED_MAX]
     more = [f"and {len(wrong) - NAMED_MAX} more"] if len(wrong) > NAMED_MAX else []
-    there = f"the parameters here are {', '.join(known)}" if known else "there are no parameters here"
-    return f"{'; '.join(named + more)}; {there}"
+    expected = f"this path takes {', '.join(known)}" if known else "this path takes no parameters"
+    return f"{'; '.join(named + more)}; {expected}"
+
+
+def _unknown(name: str) -> str:
+    return f"unknown parameter {name}" if _PLAIN.fullmatch(name) else "unknown parameter (name not shown)"
 
 
 @web.middleware
-async def known_queries(request: web.Request, handler: Any) -> web.StreamResponse:
-    """Refuse a request below VERSION that has an unknown query parameter, or one twice."""
+async def check_queries(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Refuse a request below VERSION that has an unknown or repeated query parameter."""
     if request.query_string:
         resource = request.match_info.route.resource
         if resource is not None and resource.canonical.startswith(VERSION):
-            wrong = mistakes(resource.canonical, (name for name, _ in request.query.items()))
+            wrong = query_errors(resource.canonical, (name for name, _ in request.query.items()))
             if wrong is not None:
                 raise Problem(400, "bad_query", wrong)
     response: web.StreamResponse = await handler(request)

@@ -1,4 +1,4 @@
-"""TLS of a door: certificate and key from files, read again when they are renewed, without a connection lost."""
+"""TLS of a door: certificate and key from files, reloaded when they are renewed, without closing any connection."""
 
 import ssl
 from pathlib import Path
@@ -8,17 +8,17 @@ from gateway.config import Config
 from gateway.errors import GatewayError
 
 NO_CHECK_TIME = 0x200000
-"""X509_V_FLAG_NO_CHECK_TIME: an expired certificate is to be read, not refused. Source: OpenSSL, x509_vfy.h."""
+"""X509_V_FLAG_NO_CHECK_TIME: read an expired certificate too. Source: OpenSSL, x509_vfy.h."""
 
 
 class BadCertificate(GatewayError):
-    """Files that cannot serve TLS; the text names the file and the reason."""
+    """Files that cannot be used for TLS; the message names the file and the reason."""
 
     code = "bad_certificate"
 
 
 class Certificate:
-    """Where a door's certificate, its key, and the authority of its clients' certificates are."""
+    """The files of a door's certificate, its key, and the authority of client certificates."""
 
     def __init__(self, chain: Path, key: Path | None, client_ca: Path | None = None) -> None:
         self.chain = chain
@@ -26,9 +26,9 @@ class Certificate:
         self.client_ca = client_ca
 
     def context(self) -> ssl.SSLContext:
-        """Read the files and return what a server needs of them. Raises BadCertificate.
+        """Read the files and return a server's context. Raises BadCertificate.
 
-        With `client_ca`, a client has to show a certificate of that authority, or is refused in the handshake.
+        With `client_ca`, the handshake fails for clients without a certificate of that authority.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -39,46 +39,49 @@ class Certificate:
         return context
 
     def renew(self, context: ssl.SSLContext) -> None:
-        """Have `context` use the files as they are now, from the next handshake on. Raises BadCertificate, and changes
-        nothing then.
+        """Reload the files into `context`, for all handshakes from now on. Raises BadCertificate, and then changes
+        nothing.
 
-        An authority that is new is trusted besides the old one: to end trust in one takes a restart.
+        A new authority is trusted in addition to the old one; removing one takes a restart.
         """
         self.context()
         self._read_into(context)
 
-    def shown(self) -> dict[str, Any]:
-        """Return what a client sees of the certificate. Raises BadCertificate, or ssl.SSLError."""
+    def peer_view(self) -> dict[str, Any]:
+        """Return the certificate as a client sees it. Raises BadCertificate, or ssl.SSLError."""
         client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         client.check_hostname = False
-        client.load_verify_locations(self.chain)  # the certificate itself is trusted, so that it is read
+        client.load_verify_locations(self.chain)  # getpeercert() is empty unless it is trusted
         client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | NO_CHECK_TIME
-        shown = self.meet(client).getpeercert()
-        assert shown is not None
-        return shown
+        certificate = self.handshake(client).getpeercert()
+        assert certificate is not None
+        return certificate
 
-    def meet(self, client: ssl.SSLContext) -> ssl.SSLObject:
-        """Have a server show the certificate to a client, both in memory; return the client's end.
+    def handshake(self, client: ssl.SSLContext) -> ssl.SSLObject:
+        """Perform a handshake between a server with this certificate and a client, in memory; return the client's side.
 
-        Raises BadCertificate, or ssl.SSLError where the client does not take it.
+        Raises BadCertificate, or ssl.SSLError if the client rejects it.
         """
         server = Certificate(self.chain, self.key).context()
-        there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
-        ends = [client.wrap_bio(back, there), server.wrap_bio(there, back, server_side=True)]
+        to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+        sides = [
+            client.wrap_bio(to_client, to_server),
+            server.wrap_bio(to_server, to_client, server_side=True),
+        ]
         for _ in range(10):
             waiting = []
-            for end in ends:
+            for side in sides:
                 try:
-                    end.do_handshake()
+                    side.do_handshake()
                 except ssl.SSLWantReadError:
-                    waiting.append(end)
+                    waiting.append(side)
             if not waiting:
                 break
-        return ends[0]
+        return sides[0]
 
-    def ends_at(self) -> float:
-        """Return when the certificate ends, in Unix time. Raises BadCertificate, or ssl.SSLError."""
-        return ssl.cert_time_to_seconds(self.shown()["notAfter"])
+    def expires_at(self) -> float:
+        """Return when the certificate expires, in Unix time. Raises BadCertificate, or ssl.SSLError."""
+        return ssl.cert_time_to_seconds(self.peer_view()["notAfter"])
 
     def _read_into(self, context: ssl.SSLContext) -> None:
         try:
@@ -94,35 +97,35 @@ class Certificate:
 
 
 def push_certificate(config: Config) -> Certificate | None:
-    """Return what the push door shows, None where it speaks plain HTTP."""
+    """Return the certificate of the push door; None if it serves plain HTTP."""
     if config.push_tls_certificate is None:
         return None
     return Certificate(config.push_tls_certificate, config.push_tls_key, config.push_client_ca)
 
 
 def feed_certificate(config: Config) -> Certificate | None:
-    """Return what the feed door shows, None where it speaks plain HTTP."""
+    """Return the certificate of the feed door; None if it serves plain HTTP."""
     if config.feed_tls_certificate is None:
         return None
     return Certificate(config.feed_tls_certificate, config.feed_tls_key)
 
 
 def check_certificates(config: Config) -> None:
-    """Raise BadCertificate for files that cannot serve, before anything is started."""
+    """Raise BadCertificate for files that cannot be used, before anything is started."""
     for certificate in (push_certificate(config), feed_certificate(config)):
         if certificate is not None:
             certificate.context()
 
 
 def _no_password() -> str:
-    raise ValueError("the key is protected by a password, which nobody is there to type")
+    raise ValueError("the key is encrypted; remove its passphrase")
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         known = {
-            "KEY_VALUES_MISMATCH": "the key is not that of the certificate",
-            "NO_CERTIFICATE_OR_CRL_FOUND": "there is no certificate in it",
+            "KEY_VALUES_MISMATCH": "the key does not match the certificate",
+            "NO_CERTIFICATE_OR_CRL_FOUND": "it contains no certificate",
         }
         return known.get(error.reason or "", error.reason or "not in PEM format")
     return getattr(error, "strerror", None) or str(error)

@@ -1,5 +1,5 @@
-"""PURE: the bytes that a process keeps for connections which do not take their answers, and who is cut when there are
-too many.
+"""PURE: the bytes that a process buffers for connections that do not read their answers, and which ones to close when
+there are too many.
 
 Knows nothing of sockets: a connection is any hashable value.
 """
@@ -11,11 +11,11 @@ from enum import Enum
 from typing import Generic, TypeVar
 
 UNREAD_MAX = 256 << 20
-"""Bytes that a process keeps for answers that are not taken: as many again as for slow readers of the feed."""
+"""Bytes that a process buffers for unread answers; slow readers of the feed have as many again."""
 UNREAD_PER_ADDRESS = 64 << 20
 """Of these, bytes for one address. One answer is always allowed, whatever its size."""
 STALLED_MIN_S = 1.0
-"""A connection that took something more recently than this, in seconds, is not cut to make room."""
+"""A connection that read something more recently than this, in seconds, is not closed to make room."""
 
 M = TypeVar("M")
 
@@ -28,8 +28,8 @@ class Fit(Enum):
     FULL = "full"
 
 
-class _Owed(Generic[M]):
-    """What is kept for one connection: bytes of its own, and a body that others may share."""
+class _Unread(Generic[M]):
+    """The unread bytes of one connection: those buffered for it alone, and a body that others may share."""
 
     __slots__ = ("address", "body", "own", "since")
 
@@ -41,7 +41,7 @@ class _Owed(Generic[M]):
 
 
 class _Sum:
-    """A number of bytes in which a body that is kept several times counts once."""
+    """A number of bytes in which a body that several connections share counts once."""
 
     __slots__ = ("_bodies", "bytes")
 
@@ -65,149 +65,152 @@ class _Sum:
                 self.bytes -= len(body)
 
     def cost(self, body: bytes | None) -> int:
-        """Return the bytes by which a body would make it larger."""
+        """Return by how many bytes adding a body would increase the sum."""
         return 0 if body is None or id(body) in self._bodies else len(body)
 
 
-class _Share(_Sum, Generic[M]):
-    """What is kept for one address: its connections in the order in which they last took something."""
+class _AddressSum(_Sum, Generic[M]):
+    """The unread bytes of one address, and its connections in the order in which they last read something."""
 
     __slots__ = ("members",)
 
     def __init__(self) -> None:
         super().__init__()
-        self.members: OrderedDict[M, _Owed[M]] = OrderedDict()
+        self.members: OrderedDict[M, _Unread[M]] = OrderedDict()
 
 
-class Unread(Generic[M]):
-    """The account of a process. Invariants:
+class UnreadBytes(Generic[M]):
+    """The unread bytes of a process. Invariants:
 
-    * A body that several connections wait for counts once in all, and once for each of their addresses.
-    * `fit` lets in no answer that would make it more than `most` in all, or more than `per_address` for one address
-      that has others unread.
+    * A body that several connections wait for counts once in the total, and once for each of their addresses.
+    * `fit` admits no answer that would exceed `limit` in total, or `per_address` for one address that has other answers
+      unread.
     """
 
-    def __init__(self, most: int = UNREAD_MAX, per_address: int = UNREAD_PER_ADDRESS) -> None:
-        self._most = most
+    def __init__(self, limit: int = UNREAD_MAX, per_address: int = UNREAD_PER_ADDRESS) -> None:
+        self._limit = limit
         self._per_address = per_address
         self._total = _Sum()
-        self._shares: dict[str, _Share[M]] = {}
-        self._owed: dict[M, _Owed[M]] = {}
+        self._addresses: dict[str, _AddressSum[M]] = {}
+        self._unread: dict[M, _Unread[M]] = {}
 
     def __len__(self) -> int:
-        return len(self._owed)
+        return len(self._unread)
 
     def __iter__(self) -> Iterator[M]:
-        return iter(self._owed)
+        return iter(self._unread)
+
+    def __contains__(self, member: object) -> bool:
+        return member in self._unread
 
     @property
     def total(self) -> int:
-        """Bytes kept in all."""
+        """Unread bytes in total."""
         return self._total.bytes
 
     def of(self, address: str) -> int:
-        """Return the bytes kept for an address."""
-        share = self._shares.get(address)
-        return share.bytes if share is not None else 0
+        """Return the unread bytes of an address."""
+        found = self._addresses.get(address)
+        return found.bytes if found is not None else 0
 
     def put(self, member: M, address: str, own: int, body: bytes | None, now: float) -> None:
-        """Set what is kept for a connection, in place of what was; it took something `now`, in seconds."""
+        """Set the unread bytes of a connection, in place of those before; it read something at `now`, in seconds."""
         self.drop(member)
-        share = self._shares.get(address)
-        if share is None:
-            share = self._shares[address] = _Share()
-        owed: _Owed[M] = _Owed(address, own, body, now)
-        self._owed[member] = share.members[member] = owed
-        share.add(own, body)
+        found = self._addresses.get(address)
+        if found is None:
+            found = self._addresses[address] = _AddressSum()
+        unread: _Unread[M] = _Unread(address, own, body, now)
+        self._unread[member] = found.members[member] = unread
+        found.add(own, body)
         self._total.add(own, body)
 
-    def measured(self, member: M, own: int, now: float) -> None:
-        """Set the bytes of its own of a connection that is in the account; fewer mean that it took something."""
-        owed = self._owed[member]
-        less = own < owed.own
-        for each in (self._total, self._shares[owed.address]):
-            each.bytes += own - owed.own
-        owed.own = own
-        if less:
+    def resize(self, member: M, own: int, now: float) -> None:
+        """Set the bytes buffered for a connection alone; fewer than before mean that it read something."""
+        unread = self._unread[member]
+        fewer = own < unread.own
+        for each in (self._total, self._addresses[unread.address]):
+            each.bytes += own - unread.own
+        unread.own = own
+        if fewer:
             self.progress(member, now)
 
     def progress(self, member: M, now: float) -> None:
-        """Note that a connection took something."""
-        owed = self._owed.get(member)
-        if owed is not None:
-            owed.since = now
-            self._shares[owed.address].members.move_to_end(member)
+        """Record that a connection read something."""
+        unread = self._unread.get(member)
+        if unread is not None:
+            unread.since = now
+            self._addresses[unread.address].members.move_to_end(member)
 
     def drop(self, member: M) -> None:
-        """Forget a connection: it has taken everything, or is closed."""
-        owed = self._owed.pop(member, None)
-        if owed is None:
+        """Remove a connection: it has read everything, or is closed."""
+        unread = self._unread.pop(member, None)
+        if unread is None:
             return
-        self._total.remove(owed.own, owed.body)
-        share = self._shares[owed.address]
-        share.remove(owed.own, owed.body)
-        del share.members[member]
-        if not share.members:
-            del self._shares[owed.address]
+        self._total.remove(unread.own, unread.body)
+        found = self._addresses[unread.address]
+        found.remove(unread.own, unread.body)
+        del found.members[member]
+        if not found.members:
+            del self._addresses[unread.address]
 
     def fit(self, address: str, own: int, body: bytes | None, now: float) -> tuple[Fit, list[M]]:
-        """Return whether another answer fits, and which connections, now forgotten, have to be cut for it.
+        """Return whether another answer fits, and which connections, already removed, to close for it.
 
-        First those of its own address, where that has its share; then those of the addresses with the most, and more
-        of them than needed, so that it is not done for every answer. A connection that is not stalled is cut only if
-        its address has more than twice as much as this one would have.
+        Connections of the same address go first if it has used up its share; then those of the addresses with the most
+        bytes, and more of them than needed, to avoid doing this for every answer. A connection that is not stalled is
+        closed only if its address has more than twice as many bytes as this one would have.
         """
-        cut = self._relieve_share(address, own, body, now)
-        share = self._shares.get(address)
-        if share is not None and share.bytes + own + share.cost(body) > self._per_address:
-            return Fit.ADDRESS_FULL, cut
-        if self._total.bytes + own + self._total.cost(body) > self._most:
+        closed = self._shrink_address(address, own, body, now)
+        found = self._addresses.get(address)
+        if found is not None and found.bytes + own + found.cost(body) > self._per_address:
+            return Fit.ADDRESS_FULL, closed
+        if self._total.bytes + own + self._total.cost(body) > self._limit:
             needed = own + self._total.cost(body)
-            cut += self._relieve(needed, 2 * (self.of(address) + needed), now)
-            if self._total.bytes + own + self._total.cost(body) > self._most:
-                return Fit.FULL, cut
-        return Fit.YES, cut
+            closed += self._shrink(needed, 2 * (self.of(address) + needed), now)
+            if self._total.bytes + own + self._total.cost(body) > self._limit:
+                return Fit.FULL, closed
+        return Fit.YES, closed
 
     def excess(self, now: float) -> list[M]:
-        """Return the connections, now forgotten, that have to be cut because what was measured is too much.
+        """Return the connections, already removed, to close because the measured bytes exceed a limit.
 
-        Connections that are not stalled are cut only if their address has more than an eighth of what may be kept.
+        Connections that are not stalled are closed only if their address has more than an eighth of the limit.
         """
-        cut: list[M] = []
-        for address, share in list(self._shares.items()):
-            if share.bytes > self._per_address and len(share.members) > 1:
-                cut += self._relieve_share(address, 0, None, now)
-        if self._total.bytes > self._most:
-            cut += self._relieve(0, self._most // 8, now)
-        return cut
+        closed: list[M] = []
+        for address, found in list(self._addresses.items()):
+            if found.bytes > self._per_address and len(found.members) > 1:
+                closed += self._shrink_address(address, 0, None, now)
+        if self._total.bytes > self._limit:
+            closed += self._shrink(0, self._limit // 8, now)
+        return closed
 
-    def _relieve_share(self, address: str, own: int, body: bytes | None, now: float) -> list[M]:
-        cut: list[M] = []
-        while (share := self._shares.get(address)) is not None:
-            if share.bytes + own + share.cost(body) <= self._per_address:
+    def _shrink_address(self, address: str, own: int, body: bytes | None, now: float) -> list[M]:
+        closed: list[M] = []
+        while (found := self._addresses.get(address)) is not None:
+            if found.bytes + own + found.cost(body) <= self._per_address:
                 break
-            member, owed = next(iter(share.members.items()))
-            if owed.since > now - STALLED_MIN_S:
+            member, unread = next(iter(found.members.items()))
+            if unread.since > now - STALLED_MIN_S:
                 break
             self.drop(member)
-            cut.append(member)
-        return cut
+            closed.append(member)
+        return closed
 
-    def _relieve(self, needed: int, large: int, now: float) -> list[M]:
-        """Cut connections until an eighth is free besides what is needed, those of the largest addresses first.
+    def _shrink(self, needed: int, large: int, now: float) -> list[M]:
+        """Remove connections of the largest addresses first, until an eighth is free in addition to what is needed.
 
-        Connections that are not stalled are cut where their address has more than `large` bytes.
+        Connections that are not stalled are removed only if their address has more than `large` bytes.
         """
-        cut: list[M] = []
-        heap = [(-share.bytes, address) for address, share in self._shares.items()]
+        closed: list[M] = []
+        heap = [(-found.bytes, address) for address, found in self._addresses.items()]
         heapq.heapify(heap)
-        while heap and self._total.bytes + needed > self._most - self._most // 8:
+        while heap and self._total.bytes + needed > self._limit - self._limit // 8:
             size, address = heapq.heappop(heap)
-            member, owed = next(iter(self._shares[address].members.items()))
-            if owed.since > now - STALLED_MIN_S and -size <= large:
+            member, unread = next(iter(self._addresses[address].members.items()))
+            if unread.since > now - STALLED_MIN_S and -size <= large:
                 continue
             self.drop(member)
-            cut.append(member)
-            if address in self._shares:
-                heapq.heappush(heap, (-self._shares[address].bytes, address))
-        return cut
+            closed.append(member)
+            if address in self._addresses:
+                heapq.heappush(heap, (-self._addresses[address].bytes, address))
+        return closed

@@ -8,13 +8,11 @@ import asyncio
 import base64
 import hashlib
 import socket
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
-from aiohttp._websocket.helpers import websocket_mask  # in C, six times as fast as ours; a test compares them
-from aiohttp.abc import AbstractStreamWriter
 
+from gateway.web.aiohttp_connection import mask, switch_protocols
 from gateway.web.answers import Problem
 from gateway.wire.frames import PING, PONG, Frame, FrameReader, close_frame, frame
 
@@ -50,11 +48,11 @@ class WebSocket:
     def __init__(self, message_max: int, wake: Callable[[], None]) -> None:
         self.ended = False
         """Whether the client is gone."""
-        self._frames = FrameReader(message_max, websocket_mask)
+        self._frames = FrameReader(message_max, mask)
         self._kept_max = message_max + HEAD_MAX
         self._wake = wake
         self._transport: asyncio.Transport | None = None
-        self._writer: AbstractStreamWriter | None = None
+        self._drain: Callable[[], Awaitable[None]] | None = None
         self._ignoring = False
         self._paused = False
         self._closing = False
@@ -65,16 +63,13 @@ class WebSocket:
 
     async def open(self, request: web.Request, subprotocol: str) -> web.StreamResponse:
         """Answer the handshake and take the connection over. Raises Problem."""
-        answer = web.StreamResponse(status=101, headers=_handshake(request, subprotocol))
+        headers = _handshake(request, subprotocol)
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the client is gone")
         self._transport = transport
         _bound_kernel(transport)
-        self._writer = await answer.prepare(request)
-        answer.force_close()
-        request.protocol.keep_alive(False)
-        request.protocol.set_parser(cast("Any", self))
+        answer, self._drain = await switch_protocols(request, headers, self)
         return answer
 
     # Called by aiohttp.
@@ -134,8 +129,8 @@ class WebSocket:
     async def send(self, data: bytes) -> None:
         """Write whole frames, and wait while too much is unsent. Raises ConnectionError if the client is gone."""
         self.write(data)
-        assert self._writer is not None
-        await self._writer.drain()
+        assert self._drain is not None
+        await self._drain()
 
     def pong(self, payload: bytes | bytearray) -> None:
         """Answer a ping."""

@@ -8,18 +8,18 @@ from unittest import mock
 from aiohttp import web
 
 from gateway.machine.admin_port import admin_port
-from gateway.telemetry.metrics import FeedMetrics, PushMetrics
-from gateway.web.feed_door import FeedDoor
+from gateway.telemetry.metrics import PushMetrics
 from gateway.web.push_door import PushDoor
+from tests.feed.served import a_feed_door
 
 
 def all_routes() -> Iterator[tuple[str, str, str]]:
     """Return port, method and path of each; a door's routes need nothing of it but its methods and its metrics."""
-    push, feed = PushDoor.__new__(PushDoor), FeedDoor.__new__(FeedDoor)
-    push._metrics, feed._metrics = PushMetrics(), FeedMetrics()
+    push = PushDoor.__new__(PushDoor)
+    push._metrics = PushMetrics()
     applications = {
         "push": push.application(lambda: True),
-        "feed": feed.application(lambda: True),
+        "feed": a_feed_door().application(lambda: True),
         "admin": _admin(),
     }
     for port, application in applications.items():

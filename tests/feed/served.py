@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -21,9 +20,10 @@ from gateway.election.registry import read_registry
 from gateway.errors import JournalUnavailable
 from gateway.feed.channel import Channel, Reader
 from gateway.feed.hub import Hub
-from gateway.feed.stream import ElectionFeed
+from gateway.feed.stream import ElectionFeed, Record
 from gateway.telemetry.metrics import FeedMetrics
-from gateway.web.accepting import Door
+from gateway.web.accepting import Listener
+from gateway.web.aiohttp_connection import door_handlers
 from gateway.web.connections import Connections
 from gateway.web.feed_door import FeedDoor
 from tests.election.makers import Record as Written
@@ -150,7 +150,7 @@ class Served:
     @property
     def streams(self) -> int:
         """How many streams are open, as the door counts them."""
-        return self.door._readers
+        return self.door.limits.readers
 
     @property
     def channel(self) -> Channel:
@@ -174,6 +174,13 @@ class Served:
         self.record.fails_after = readable
         self.hub.wake()
         await until(lambda: self.feed.state.sequence == readable and not self.feed.settled)
+
+
+def a_feed_door() -> FeedDoor:
+    """A door without a record, for its routes."""
+    config, metrics = Config(), FeedMetrics()
+    hub = Hub(cast("Record", None), metrics, heartbeat_s=config.heartbeat_s)
+    return FeedDoor(config, hub, metrics, Connections(config, metrics))
 
 
 async def until(fact: Callable[[], bool]) -> None:
@@ -202,14 +209,14 @@ async def served(
     try:
         async with asyncio.TaskGroup() as parts:
             background = [parts.create_task(each.run()) for each in (served.hub, served.connections)]
-            make = partial(served.connections.handler, runner.server, {"access_log": None})
-            server = Door(listening, served.connections, make, None)
+            make = door_handlers(served.connections, runner.server)
+            server = Listener(listening, served.connections, make, None)
             await served.hub.wait_ready()
             try:
                 yield served
             finally:
                 await server.end()
-                served.door.send_away()
+                served.door.close_streams()
                 _abort(served.hub.feeds())
                 for task in background:
                     task.cancel()

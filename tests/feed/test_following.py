@@ -15,7 +15,7 @@ import pytest
 from gateway.feed import archive, blocks, hub, stream
 from gateway.feed.selection import read_selection
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.web import feed_door
+from gateway.web import feed_lookup
 from tests.feed.reader import Client
 from tests.feed.served import FakeRecord, Served, a_night, served, until
 from tests.web.doors import EVERYTHING, ask, open_connection, streaming
@@ -331,7 +331,7 @@ async def test_a_browser_that_asks_for_publications_meanwhile_is_told_when_to_co
 ) -> None:
     """With 200, as it gives up for good on anything else; others with 503."""
     monkeypatch.setattr(stream, "PAGE", 5)
-    monkeypatch.setattr(feed_door, "SETTLE_S", 0.05)
+    monkeypatch.setattr(feed_lookup, "SETTLE_S", 0.05)
     record.show(10)
     async with served(record) as door:
         await door.half_apply(40, readable=20)
@@ -393,7 +393,7 @@ async def test_an_election_that_vanishes_is_gone_for_everyone(
     record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever reads it, takes nothing of it or waits for it is let go; it is 404 until it is there again."""
-    monkeypatch.setattr(feed_door, "SETTLE_S", 0.05)
+    monkeypatch.setattr(feed_lookup, "SETTLE_S", 0.05)
     monkeypatch.setattr(hub, "GONE_S", 0.0)
     record.show(70)
     async with served(record, send_buffer=SMALL_BUFFER, heartbeat_s=1) as door, AsyncExitStack() as opened:

@@ -6,7 +6,6 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from functools import partial
 
 import pytest
 import trustme
@@ -18,9 +17,18 @@ from gateway.web import accepting as accepting_module
 from gateway.web import connections as connections_module
 from gateway.web import unread as unread_module
 from gateway.web.accepting import accepting
-from gateway.web.connections import AHEAD_MAX, FRAMING_MAX, Connections, deliver
-from gateway.web.protocol import HEAD_MAX
-from gateway.web.unread import Unread
+from gateway.web.aiohttp_connection import (
+    AHEAD_MAX,
+    FRAMING_MAX,
+    HEAD_MAX,
+    SLICE,
+    connection_of,
+    deliver,
+    door_handlers,
+    write_part,
+)
+from gateway.web.connections import Connections
+from gateway.web.unread import UnreadBytes
 from tests.web.doors import PATIENCE_S, until
 
 MIB = 1 << 20
@@ -46,7 +54,9 @@ class Hall:
     async def get_wait(self, request: web.Request) -> web.Response:
         """Answer when told to; with `?token`, as to a sender whose token is valid."""
         if "token" in request.query:
-            self.connections.prove(request, request.query["token"])
+            connection = connection_of(request)
+            assert connection is not None
+            self.connections.authenticate(connection, request.query["token"])
         self.waiting += 1
         await self.go_on.wait()
         self.waiting -= 1
@@ -69,7 +79,7 @@ class Hall:
         response = web.StreamResponse()
         await response.prepare(request)
         for _ in range(2):
-            await request.protocol.write_part(response, bytes(MIB), PATIENCE_S)  # type: ignore[attr-defined]
+            await write_part(request, response, bytes(MIB), PATIENCE_S)
         return response
 
     async def post_size(self, request: web.Request) -> web.Response:
@@ -147,7 +157,7 @@ async def opened(config: Config, tls: ssl.SSLContext | None = None) -> AsyncIter
         runner = web.AppRunner(application, handle_signals=False, shutdown_timeout=0.1)
         await runner.setup()
         assert runner.server is not None
-        make = partial(connections.handler, runner.server, {"access_log": None})
+        make = door_handlers(connections, runner.server)
         sweeping = asyncio.create_task(connections.run())
         try:
             async with accepting(listener, connections, make, tls):
@@ -173,7 +183,7 @@ async def hall() -> AsyncIterator[Hall]:
 async def wide() -> AsyncIterator[Hall]:
     """Room for many connections and for few bytes of answers."""
     async with opened(Config()) as hall:
-        hall.connections.unread = Unread(8 * MIB, 4 * MIB)
+        hall.connections.buffers.unread = UnreadBytes(8 * MIB, 4 * MIB)
         yield hall
 
 
@@ -273,13 +283,13 @@ async def test_a_connection_that_gave_way_is_no_victim_again() -> None:
         for _ in range(4):
             gone = connections.admit(HERE, sock)
             assert gone is not None
-            connections.leave(gone)
-            connections.begin(gone)
+            connections.remove(gone)
+            connections.request_started(gone)
         for number in range(6):
             admitted = connections.admit(f"192.0.2.{number}", sock)
             assert (admitted is not None) == (number < 2)
             if admitted is not None:
-                connections.begin(admitted)
+                connections.request_started(admitted)
         assert len(connections) == 2
 
 
@@ -354,7 +364,7 @@ async def test_a_process_without_files_goes_on_accepting_when_it_has_some(
     assert await hall.is_served(ELSEWHERE)
     assert failures == 0
     assert await idle.read() == b""
-    assert capsys.readouterr().out.count("no connection can be accepted") == 1
+    assert capsys.readouterr().out.count("connections not accepted") == 1
 
 
 # What is kept for clients.
@@ -364,14 +374,14 @@ async def test_unread_answers_of_one_address_take_its_share_and_others_are_serve
     """Answers beyond it are refused with 429, or older ones are cut; whoever reads gets the whole of its own."""
     for _ in range(20):
         await wide.ask("/own")
-    await until(fact(lambda: wide.connections.unread.of(HERE) >= 3 * MIB))
+    await until(fact(lambda: wide.connections.buffers.unread.of(HERE) >= 3 * MIB))
     for number in range(40):
         await wide.ask("/own", f"127.0.1.{number}")
-        assert wide.connections.unread.total <= 8 * MIB
-        assert wide.connections.unread.of(HERE) <= 4 * MIB
+        assert wide.connections.buffers.unread.total <= 8 * MIB
+        assert wide.connections.buffers.unread.of(HERE) <= 4 * MIB
     await until(lambda: _reads_whole(wide, ELSEWHERE))
     await until(fact(lambda: wide.counted("evicted", "unread") > 0))
-    assert wide.connections.unread.total <= 8 * MIB
+    assert wide.connections.buffers.unread.total <= 8 * MIB
 
 
 async def _reads_whole(hall: Hall, address: str) -> bool:
@@ -394,7 +404,7 @@ async def test_a_refused_answer_says_why(wide: Hall, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(unread_module, "STALLED_MIN_S", 1000.0)
     for _ in range(4):
         await wide.ask("/own")
-    await until(fact(lambda: wide.connections.unread.of(HERE) == 4 * MIB))
+    await until(fact(lambda: wide.connections.buffers.unread.of(HERE) == 4 * MIB))
     reader, _ = await wide.ask("/own", read=True)
     head = await reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 429 ")
@@ -406,8 +416,8 @@ async def test_an_answer_that_many_wait_for_is_kept_once(wide: Hall) -> None:
     """So it is refused to nobody."""
     for _ in range(30):
         await wide.ask("/shared")
-    await until(fact(lambda: len(wide.connections.unread) == 30))
-    assert wide.connections.unread.total == MIB
+    await until(fact(lambda: len(wide.connections.buffers.unread) == 30))
+    assert wide.connections.buffers.unread.total == MIB
 
 
 async def test_small_answers_that_are_not_taken_count_too(wide: Hall) -> None:
@@ -417,8 +427,8 @@ async def test_small_answers_that_are_not_taken_count_too(wide: Hall) -> None:
         for _ in range(20):
             writer.write(request("/small"))
     await until(fact(lambda: wide.counted("evicted", "unread") > 0))
-    wide.connections._measure()
-    assert wide.connections.unread.of(HERE) <= 4 * MIB
+    wide.connections.buffers.measure()
+    assert wide.connections.buffers.unread.of(HERE) <= 4 * MIB
     assert await wide.is_served(ELSEWHERE, "/small")
 
 
@@ -426,7 +436,7 @@ async def test_a_part_of_a_stream_counts_until_it_is_taken(wide: Hall) -> None:
     """A stream that does not fit is closed; one that is read comes whole."""
     for _ in range(20):
         await wide.ask("/stream")
-    await until(fact(lambda: wide.connections.unread.of(HERE) == 4 * MIB))
+    await until(fact(lambda: wide.connections.buffers.unread.of(HERE) == 4 * MIB))
     reader, _ = await wide.ask("/stream", ELSEWHERE, read=True)
     async with asyncio.timeout(PATIENCE_S):
         assert len(await reader.readuntil(b"\r\n0\r\n\r\n")) > 2 * MIB
@@ -435,12 +445,12 @@ async def test_a_part_of_a_stream_counts_until_it_is_taken(wide: Hall) -> None:
 async def test_an_answer_that_is_taken_is_kept_no_longer(wide: Hall) -> None:
     """And its connection serves the next request."""
     reader, writer = await wide.ask("/own")
-    await until(fact(lambda: wide.connections.unread.total == MIB))
+    await until(fact(lambda: wide.connections.buffers.unread.total == MIB))
     writer.transport.resume_reading()  # type: ignore[attr-defined]
     for _ in range(2):
         await reader.readuntil(b"\r\n\r\n")
         await reader.readexactly(MIB)
-        await until(fact(lambda: wide.connections.unread.total == 0))
+        await until(fact(lambda: wide.connections.buffers.unread.total == 0))
         writer.write(request("/own"))
 
 
@@ -498,7 +508,7 @@ async def test_trailers_of_a_body_are_bounded(wide: Hall) -> None:
     for cut, asked in enumerate((post, request("/now", "Transfer-Encoding: chunked")), 1):
         reader, writer = await wide.connect(HERE)
         writer.write(asked + b"1\r\nx\r\n0\r\n")
-        await until(fact(lambda: len(wide.connections._headless) == 0))  # the head was read
+        await until(fact(lambda: len(wide.connections._awaiting_head) == 0))  # the head was read
         writer.write(trailer * 100)
         await until(fact(lambda wanted=cut: wide.counted("evicted", "input") == wanted))
 
@@ -514,5 +524,5 @@ async def test_slices_of_large_answers_are_written_in_turns_of_addresses(
     reader, writer = await wide.ask("/own", read=True)
     await reader.readuntil(b"\r\n\r\n")
     await reader.readexactly(MIB)
-    assert asked == [HERE] * (MIB // connections_module.SLICE)
+    assert asked == [HERE] * (MIB // SLICE)
     writer.close()

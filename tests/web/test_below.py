@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.web import protocol
+from gateway.web import aiohttp_connection
 from tests.running import Gateway
 from tests.web.doors import PATIENCE_S, a_registry, open_connection, shown
 
@@ -105,8 +105,8 @@ async def test_an_error_has_the_usual_headers_and_repeats_nothing(
 def test_a_client_that_is_gone_is_no_error_of_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is written to it fails, and nothing is logged; the same failure of a client that is there is."""
     logged: list[str] = []
-    monkeypatch.setattr(protocol.log, "error", lambda event, **_: logged.append(event))
-    handler = object.__new__(protocol.ProblemHandler)
+    monkeypatch.setattr(aiohttp_connection.log, "error", lambda event, **_: logged.append(event))
+    handler = object.__new__(aiohttp_connection.ProblemHandler)
     handler._answer_headers = {}
     request: Any = SimpleNamespace(transport=None, writer=SimpleNamespace(output_size=0))
     with pytest.raises(ConnectionResetError):

@@ -18,9 +18,9 @@ from gateway.feed import archive
 from gateway.feed.compression import deflate
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.web import bodies as bodies_module
-from gateway.web import feed_door
+from gateway.web import feed_documents, feed_streams, stream_limits
 from gateway.web.allowance import BURST_S
-from gateway.web.bodies import PACKED_LEAST, Bodies, Body, Framed
+from gateway.web.bodies import GZIP_MIN, Body, BodyCache, PrecompressedText
 from gateway.wire import areas
 from gateway.wire.areas import area_document, csv_head, csv_line
 from gateway.wire.json import to_json
@@ -66,10 +66,10 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
         return call
 
     monkeypatch.setattr(bodies_module, "deflate", counted("deflate", deflate, compresses=True))
-    pack = bodies_module._packed_quickly
-    monkeypatch.setattr(bodies_module, "_packed_quickly", counted("pack", pack, compresses=True))
+    pack = bodies_module._gzip
+    monkeypatch.setattr(bodies_module, "_gzip", counted("pack", pack, compresses=True))
     monkeypatch.setattr(areas, "area_document", counted("area", areas.area_document))
-    monkeypatch.setattr(feed_door, "publication_event", counted("event", feed_door.publication_event))
+    monkeypatch.setattr(feed_streams, "publication_event", counted("event", feed_streams.publication_event))
     return found
 
 
@@ -78,15 +78,20 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
 
 @settings(deadline=None)
 @given(st.binary(max_size=3000), st.binary(max_size=300), st.binary(max_size=300))
-def test_a_framed_text_is_the_same_plain_and_compressed(text: bytes, before: bytes, after: bytes) -> None:
+def test_a_precompressed_text_is_the_same_plain_and_compressed(
+    text: bytes, before: bytes, after: bytes
+) -> None:
     """One gzip stream with a right trailer, and a tag that tells it from others."""
-    framed = Framed(text)
-    body, other = framed.body(before, after, "text/plain"), framed.body(before + b"x", after, "text/plain")
+    shared = PrecompressedText(text)
+    body, other = (shared.between(each, after, "text/plain") for each in (before, before + b"x"))
     assert body.plain == before + text + after
-    assert gzip.decompress(body.packed()) == body.plain
-    assert gzip.decompress(other.packed()) == other.plain
-    assert body.tag == Framed(text).body(before, after, "text/plain").tag
-    assert body.tag not in (other.tag, Framed(text + b"x").body(before, after, "text/plain").tag)
+    assert gzip.decompress(body.compressed()) == body.plain
+    assert gzip.decompress(other.compressed()) == other.plain
+    assert body.tag == PrecompressedText(text).between(before, after, "text/plain").tag
+    assert body.tag not in (
+        other.tag,
+        PrecompressedText(text + b"x").between(before, after, "text/plain").tag,
+    )
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2), st.integers(0, 400)), max_size=60))
@@ -94,7 +99,7 @@ def test_bodies_are_kept_within_bounds_and_of_each_name_the_present_one(
     asked: list[tuple[int, int, int]],
 ) -> None:
     """The one just asked for stays, however large it is."""
-    bodies = Bodies(most=1000)
+    bodies = BodyCache(limit=1000)
     made: list[Body] = []
 
     def make(size: int) -> Body:
@@ -108,19 +113,19 @@ def test_bodies_are_kept_within_bounds_and_of_each_name_the_present_one(
         assert bodies.get(name, version, lambda: pytest.fail("it was there")) is body
         assert bodies.find(name, version) is body
         assert bodies.find(name, version + 1) is None
-        assert bodies._held == sum(each.held for _, each in bodies._bodies.values())
-        assert bodies._held <= 1000 or len(bodies._bodies) == 1
+        assert bodies._size == sum(each.size for _, each in bodies._bodies.values())
+        assert bodies._size <= 1000 or len(bodies._bodies) == 1
 
 
 def test_answers_of_one_body_share_its_bytes() -> None:
     """So what many do not take is kept once."""
-    body = Body(b"x" * (PACKED_LEAST + 1), "text/plain")
+    body = Body(b"x" * (GZIP_MIN + 1), "text/plain")
     request = make_mocked_request("GET", "/")
-    for packed, expected in ((False, body.plain), (True, body.packed())):
-        answers = [body.answer(request, {}, packed=packed) for _ in range(3)]
+    for packed, expected in ((False, body.plain), (True, body.compressed())):
+        answers = [body.answer(request, {}, gzip=packed) for _ in range(3)]
         assert all(answer.body is expected for answer in answers)
         assert len({answer.headers["ETag"] for answer in answers}) == 1
-    short = Body(b"x" * PACKED_LEAST, "text/plain").answer(request, {}, packed=True)
+    short = Body(b"x" * GZIP_MIN, "text/plain").answer(request, {}, gzip=True)
     assert "Content-Encoding" not in short.headers
 
 
@@ -149,13 +154,13 @@ async def test_transfers_are_made_once_a_second_and_state(
 ) -> None:
     """However often they are asked for."""
     made = Counter[tuple[int, int]]()
-    make = feed_door._transfers_body
+    make = feed_documents._transfers_body
 
     def counted(feed: Any, only: str | None, now: datetime) -> Body:
         made[feed.state.sequence, int(now.timestamp())] += 1
         return make(feed, only, now)
 
-    monkeypatch.setattr(feed_door, "_transfers_body", counted)
+    monkeypatch.setattr(feed_documents, "_transfers_body", counted)
     for count in (70, 71):
         await door.show(count)
         for _ in range(20):
@@ -235,9 +240,9 @@ async def test_pages_of_publications_that_nobody_shares_have_a_bound(
 ) -> None:
     """Whole hundreds from a whole hundred on are everybody's."""
     await door.show(2100)
-    monkeypatch.setattr(door.door._allowance, "_rate", 10_000.0)
+    monkeypatch.setattr(door.door.limits.allowance, "_rate", 10_000.0)
     now = time.monotonic()
-    monkeypatch.setattr(door.door._allowance, "_clock", lambda: now)
+    monkeypatch.setattr(door.door.limits.allowance, "_clock", lambda: now)
     for after in range(1, 100):
         answer = await ask(http, "GET", door.url("/publications"), params={"after": after, "limit": 1000})
         if answer.status != 200:
@@ -270,8 +275,8 @@ async def test_reading_old_ranges_has_a_bound_and_what_was_read_is_everybodys(
     record = FakeRecord(small.registry, a_night(small.registry, 5000), shown=5000)
     async with served(record) as door:
         now = time.monotonic()
-        monkeypatch.setattr(door.door._allowance, "_clock", lambda: now)
-        monkeypatch.setattr(door.door._allowance, "_rate", feed_door.RANGE_BYTES * 2 / BURST_S)
+        monkeypatch.setattr(door.door.limits.allowance, "_clock", lambda: now)
+        monkeypatch.setattr(door.door.limits.allowance, "_rate", stream_limits.RANGE_COST * 2 / BURST_S)
         asked = ("/publications/1-1000", "/publications?after=1000&limit=100")
         for path in asked:
             assert (await ask(http, "GET", door.url(path))).status == 200
@@ -299,15 +304,15 @@ async def test_pages_beyond_the_record_are_not_kept(door: Served, http: aiohttp.
     await door.show(70)
     url = door.url("/publications?after=")
     assert (await ask(http, "GET", url + "0&limit=100")).body
-    kept = len(door.door._bodies._bodies)
+    kept = len(door.door.bodies._bodies)
     for page in range(1, 50):
         assert (await ask(http, "GET", f"{url}{100 * page}&limit=100")).body == b""
-    assert len(door.door._bodies._bodies) == kept
+    assert len(door.door.bodies._bodies) == kept
 
 
 def test_however_short_bodies_are_only_so_many_are_kept() -> None:
     """Each takes memory for its name as well."""
-    kept = Bodies(most=100 << 10)
+    kept = BodyCache(limit=100 << 10)
     for name in range(1000):
         kept.get(name, 0, lambda: Body(b"", "text/plain"))
     assert len(kept._bodies) <= 100

@@ -3,16 +3,16 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from functools import partial
 
 import pytest
 from aiohttp import web
 
 from gateway.config import Config
 from gateway.telemetry.metrics import DoorMetrics
-from gateway.web import connections as connections_module
+from gateway.web import aiohttp_connection, send_buffers
 from gateway.web.accepting import accepting
-from gateway.web.connections import Connections, deliver
+from gateway.web.aiohttp_connection import deliver, door_handlers
+from gateway.web.connections import Connections
 from tests.web.doors import PATIENCE_S, open_connection, until
 
 LARGE = bytes(16 << 20)
@@ -63,7 +63,7 @@ async def server() -> AsyncIterator[Server]:
     runner = web.AppRunner(application, handle_signals=False, shutdown_timeout=0.1)
     await runner.setup()
     assert runner.server is not None
-    make = partial(connections.handler, runner.server, {"access_log": None})
+    make = door_handlers(connections, runner.server)
     sweeping = asyncio.create_task(connections.run())
     async with accepting(listener, connections, make):
         yield server
@@ -76,8 +76,8 @@ async def test_who_does_not_take_its_answer_is_cut(
     server: Server, monkeypatch: pytest.MonkeyPatch, path: bytes
 ) -> None:
     """When the time that its size allows is over; then nothing of it is kept and nothing counts any more."""
-    monkeypatch.setattr(connections_module, "TAKE_S", 0.05)
-    monkeypatch.setattr(connections_module, "TAKE_RATE", 1 << 30)
+    monkeypatch.setattr(aiohttp_connection, "SEND_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(aiohttp_connection, "SEND_RATE", 1 << 30)
     _, writer = await server.ask(path)
     await until(lambda: _has(server, 1))
     await until(server.is_left)
@@ -90,7 +90,7 @@ async def test_who_takes_nothing_is_cut_long_before_its_time_is_over(
     server: Server, monkeypatch: pytest.MonkeyPatch, path: bytes
 ) -> None:
     """What it was sent stays as it is, from one look to the next."""
-    monkeypatch.setattr(connections_module, "STALLED_S", 0.5)
+    monkeypatch.setattr(send_buffers, "STALLED_S", 0.5)
     _, writer = await server.ask(path)
     await until(lambda: _has(server, 1))
     await until(server.is_left)

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.web.answers import ANY_ORIGIN, HARD
+from gateway.web.answers import ANY_ORIGIN, SECURITY_HEADERS
 from tests.running import Gateway, Sender, served
 from tests.web.conftest import make_database
 from tests.web.doors import (
@@ -397,8 +397,10 @@ async def test_a_page_of_another_origin_cannot_push(narrow: Gateway, election: s
     await connect(narrow.push_url)
 
 
-async def test_every_answer_is_hardened(narrow: Gateway, election: str, clients: Clients) -> None:
-    """Streams and errors too; none says with what it was made."""
+async def test_every_answer_has_the_security_headers(
+    narrow: Gateway, election: str, clients: Clients
+) -> None:
+    """Streams and errors too; none names the software behind it."""
     client = await clients.at(ELSEWHERE)
     for url in (
         f"{narrow.feed_url}/v1/elections",
@@ -410,7 +412,7 @@ async def test_every_answer_is_hardened(narrow: Gateway, election: str, clients:
     ):
         for kind in ("*/*", "text/event-stream"):
             async with client.get(url, headers={"Accept": kind}) as answer:
-                for name, value in HARD.items():
+                for name, value in SECURITY_HEADERS.items():
                     assert answer.headers[name] == value, (url, kind)
                 if url.startswith(narrow.feed_url):
                     for name, value in ANY_ORIGIN.items():

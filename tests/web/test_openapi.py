@@ -17,10 +17,10 @@ from openapi_spec_validator import OpenAPIV32SpecValidator
 import gateway
 from gateway.election.report import REASONS, STATUSES
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.telemetry.metrics import FeedMetrics, PushMetrics
-from gateway.web.feed_door import FeedDoor
+from gateway.telemetry.metrics import PushMetrics
 from gateway.web.pages import OPENAPI, OPENAPI_JSON
 from gateway.web.push_door import PushDoor
+from tests.feed.served import a_feed_door
 from tests.running import Gateway, Sender
 from tests.web.described import DOCUMENT, METHODS, items, mistakes, operations, resolved, undescribed
 from tests.web.doors import (
@@ -143,8 +143,9 @@ def test_every_operation_has_a_name_a_tag_a_summary_and_all_parameters_of_its_pa
 
 def test_every_route_of_the_doors_is_described_and_every_one_described_is_there() -> None:
     """Each on its door, with its method; the routes of a door need nothing of it but its methods and its metrics."""
-    push, feed = PushDoor.__new__(PushDoor), FeedDoor.__new__(FeedDoor)
-    push._metrics, feed._metrics = PushMetrics(), FeedMetrics()
+    push = PushDoor.__new__(PushDoor)
+    push._metrics = PushMetrics()
+    feed = a_feed_door()
     there = {
         (name, route.method, route.resource.canonical)
         for name, door in (("push", push), ("feed", feed))

@@ -1,4 +1,4 @@
-"""Below /v1 a query has the parameters that its route knows, each once: anything else is refused, and not ignored."""
+"""Below /v1 a query has only parameters of its route, each at most once; others are refused and not ignored."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.web.queries import KNOWN, mistakes
+from gateway.web.queries import KNOWN, query_errors
 from tests.feed.served import FakeRecord, Served, a_night, served
 from tests.running import Sender
 from tests.web.described import DOCUMENT, operations, resolved
@@ -40,8 +40,8 @@ async def door(small: GeneratedElection) -> AsyncIterator[Served]:
         yield opened
 
 
-def test_the_table_is_that_of_the_description() -> None:
-    """Each operation has the query parameters that the document gives it, in its order, and no other."""
+def test_the_table_agrees_with_openapi() -> None:
+    """Each operation has the query parameters that the document lists, in the same order, and no others."""
     described: dict[str, tuple[str, ...]] = {}
     for path, _, operation, _ in operations():
         parameters = [*DOCUMENT["paths"][path].get("parameters", []), *operation.get("parameters", [])]
@@ -52,49 +52,48 @@ def test_the_table_is_that_of_the_description() -> None:
 
 
 def test_every_operation_below_v1_may_answer_a_query_with_400() -> None:
-    """As the document has it."""
+    """According to the document."""
     for path, method, operation, _ in operations():
         if path.startswith("/v1"):
             assert "400" in operation["responses"], (path, method)
 
 
 @given(st.sampled_from(sorted(KNOWN)), st.lists(st.text(max_size=50), max_size=20))
-def test_what_is_wrong_is_said_in_few_words_and_shows_only_plain_ones(route: str, names: list[str]) -> None:
-    """Names come from whoever asks, so no more of them is shown than could be a mistyped one."""
-    told = mistakes(route, names)
+def test_an_error_message_is_short_and_repeats_only_plain_names(route: str, names: list[str]) -> None:
+    """Names come from the client, so only those that could be misspelled ones are repeated."""
+    message = query_errors(route, names)
     known = KNOWN[route]
-    assert (told is None) == (len(set(names)) == len(names) and set(names) <= set(known))
-    if told is not None:
-        assert told.isascii()
-        assert len(told) < 500
-        assert all(name in told for name in known)
-        assert not set(told) & set("<>&\"'%\\\r\n")
+    assert (message is None) == (len(set(names)) == len(names) and set(names) <= set(known))
+    if message is not None:
+        assert message.isascii()
+        assert len(message) < 500
+        assert all(name in message for name in known)
+        assert not set(message) & set("<>&\"'%\\\r\n")
 
 
-def test_a_mistake_is_named_and_so_is_what_there_is() -> None:
+def test_an_error_message_names_the_wrong_parameters_and_the_valid_ones() -> None:
     """Unknown names, repeated ones, and many of them."""
-    assert mistakes(FEED, ["levels", "every_s"]) is None
-    known = "the parameters here are levels, areas, every_s, last_event_id, lastEventId"
-    assert mistakes(FEED, ["level"]) == f"level is not known; {known}"
-    assert mistakes(FEED, ["areas", "areas"]) == f"areas is repeated; {known}"
-    assert mistakes(FEED, ["<script>"]) == f"a name is no plain word; {known}"
-    told = mistakes(FEED, [f"x{number}" for number in range(9)])
-    assert told == "; ".join(f"x{number} is not known" for number in range(5)) + f"; and 4 more; {known}"
-    assert mistakes("/v1/elections", ["x"]) == "x is not known; there are no parameters here"
+    assert query_errors(FEED, ["levels", "every_s"]) is None
+    known = "this path takes levels, areas, every_s, last_event_id, lastEventId"
+    assert query_errors(FEED, ["level"]) == f"unknown parameter level; {known}"
+    assert query_errors(FEED, ["areas", "areas"]) == f"repeated parameter areas; {known}"
+    assert query_errors(FEED, ["<script>"]) == f"unknown parameter (name not shown); {known}"
+    message = query_errors(FEED, [f"x{number}" for number in range(9)])
+    assert (
+        message == "; ".join(f"unknown parameter x{number}" for number in range(5)) + f"; and 4 more; {known}"
+    )
+    assert query_errors("/v1/elections", ["x"]) == "unknown parameter x; this path takes no parameters"
 
 
 @pytest.mark.parametrize("query", ["cache=1", "at_least=1&at_least=1", "format=csv&x=%3Cb%3E", "Levels=a"])
-async def test_feed_door_refuses_what_it_does_not_know(
+async def test_the_feed_door_refuses_unknown_parameters(
     door: Served, http: aiohttp.ClientSession, query: str
 ) -> None:
-    """On every route, with the names that there are, and without what was given as a value."""
+    """On every route; the message lists the valid names and does not repeat the value."""
     for route in ROUTES:
         answer = await ask(http, "GET", f"{door.url(route)}?{query}")
         problem = answer.problem(400, "bad_query")
-        assert (
-            "there are no parameters here" in problem["detail"]
-            or "the parameters here are" in problem["detail"]
-        )
+        assert "this path takes" in problem["detail"]
         assert b"<b>" not in answer.body
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert (await ask(http, "GET", f"{door.origin}/v1/elections?{query}")).problem(400, "bad_query")
@@ -102,8 +101,8 @@ async def test_feed_door_refuses_what_it_does_not_know(
     assert (await ask(http, "GET", f"{door.url('/none')}?{query}")).problem(404, "not_found")
 
 
-async def test_values_are_not_shown(door: Served, http: aiohttp.ClientSession) -> None:
-    """What is wrong with a value is said without it: it may be a token that someone put in the wrong place."""
+async def test_values_are_not_repeated(door: Served, http: aiohttp.ClientSession) -> None:
+    """An error message about a value does not contain it: it may be a token in the wrong place."""
     for value in ("<b>", "CaNaRy-7f3a"):
         for route, query in (
             ("/feed", {"every_s": value}),
@@ -121,8 +120,8 @@ async def test_values_are_not_shown(door: Served, http: aiohttp.ClientSession) -
     assert "name 2 of areas" in answer.problem(400, "bad_selection")["detail"]
 
 
-async def test_push_door_refuses_what_it_does_not_know(http: aiohttp.ClientSession, sender: Sender) -> None:
-    """None of its routes has a parameter."""
+async def test_the_push_door_refuses_unknown_parameters(http: aiohttp.ClientSession, sender: Sender) -> None:
+    """None of its routes has parameters."""
     for method, path in (
         ("GET", "/reports/x"),
         ("POST", "/reports"),
@@ -130,7 +129,9 @@ async def test_push_door_refuses_what_it_does_not_know(http: aiohttp.ClientSessi
         ("GET", "/push"),
     ):
         answer = await ask(http, method, sender.url(path), params={"x": "1"}, headers=sender.headers)
-        assert answer.problem(400, "bad_query")["detail"] == "x is not known; there are no parameters here"
+        assert (
+            answer.problem(400, "bad_query")["detail"] == "unknown parameter x; this path takes no parameters"
+        )
 
 
 @pytest.mark.parametrize(
@@ -144,10 +145,10 @@ async def test_push_door_refuses_what_it_does_not_know(http: aiohttp.ClientSessi
         ("BAD", {"lastEventId": "GOOD", "last_event_id": "GOOD"}, True),
     ],
 )
-async def test_clients_that_cannot_set_headers_come_back_by_a_parameter(
+async def test_clients_that_cannot_set_headers_resume_with_a_parameter(
     door: Served, http: aiohttp.ClientSession, header: str | None, query: dict[str, Any], snapshot: bool
 ) -> None:
-    """A header comes first, then `lastEventId`, which polyfills append to the address, then `last_event_id`."""
+    """A header comes first, then `lastEventId`, which polyfills append to the URL, then `last_event_id`."""
     words = {"GOOD": door.record.cursor(15), "BAD": "15-00000000"}
     headers = {"Last-Event-ID": words[header]} if header else {}
     params = {name: words.get(value, value) for name, value in query.items()}

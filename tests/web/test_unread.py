@@ -3,20 +3,20 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.web.unread import STALLED_MIN_S, Fit, Unread
+from gateway.web.unread import STALLED_MIN_S, Fit, UnreadBytes
 
 NOW = 1000.0
 OLD = NOW - 2 * STALLED_MIN_S
 BODIES = [bytes(size) for size in (100, 200, 300)]
 
 
-def put(unread: Unread[str], member: str, address: str, size: int, since: float = OLD) -> None:
+def put(unread: UnreadBytes[str], member: str, address: str, size: int, since: float = OLD) -> None:
     unread.put(member, address, 0, bytes(size), since)
 
 
 def test_a_shared_body_counts_once_in_all_and_once_for_each_address() -> None:
     """And not at all once the last connection has taken it."""
-    unread: Unread[str] = Unread()
+    unread: UnreadBytes[str] = UnreadBytes()
     body = bytes(1000)
     for member, address in (("a", "x"), ("b", "x"), ("c", "y")):
         unread.put(member, address, 1, body, NOW)
@@ -30,7 +30,7 @@ def test_a_shared_body_counts_once_in_all_and_once_for_each_address() -> None:
 
 def test_an_address_above_its_share_loses_its_stalled_connections_first() -> None:
     """The one that has taken nothing for longest, and no more than needed; others lose nothing."""
-    unread: Unread[str] = Unread(1000, 300)
+    unread: UnreadBytes[str] = UnreadBytes(1000, 300)
     put(unread, "first", "x", 100, OLD - 1)
     put(unread, "second", "x", 100, OLD)
     put(unread, "third", "x", 100, NOW)
@@ -43,13 +43,13 @@ def test_an_address_above_its_share_loses_its_stalled_connections_first() -> Non
 
 def test_one_answer_always_fits_an_address_that_has_nothing_unread() -> None:
     """However large it is."""
-    unread: Unread[str] = Unread(1000, 100)
+    unread: UnreadBytes[str] = UnreadBytes(1000, 100)
     assert unread.fit("x", 0, bytes(900), NOW) == (Fit.YES, [])
 
 
 def test_when_all_is_full_the_address_with_the_most_is_cut_and_a_small_one_is_let_in() -> None:
     """Even if its connections are not stalled; room is made for more than one answer."""
-    unread: Unread[str] = Unread(800, 600)
+    unread: UnreadBytes[str] = UnreadBytes(800, 600)
     put(unread, "honest", "z", 50, OLD - 9)
     for number in range(3):
         put(unread, f"x{number}", "x", 200, NOW)
@@ -60,7 +60,7 @@ def test_when_all_is_full_the_address_with_the_most_is_cut_and_a_small_one_is_le
 
 def test_when_all_is_full_and_nobody_has_more_an_answer_is_refused() -> None:
     """Connections that take their answers are not cut for others as large."""
-    unread: Unread[str] = Unread(800, 600)
+    unread: UnreadBytes[str] = UnreadBytes(800, 600)
     for number in range(8):
         put(unread, f"x{number}", f"x{number}", 100, NOW)
     assert unread.fit("h", 0, bytes(100), NOW) == (Fit.FULL, [])
@@ -68,11 +68,11 @@ def test_when_all_is_full_and_nobody_has_more_an_answer_is_refused() -> None:
 
 def test_what_is_measured_later_is_cut_down_too() -> None:
     """Those of the address with the most first."""
-    unread: Unread[str] = Unread(1000, 1000)
+    unread: UnreadBytes[str] = UnreadBytes(1000, 1000)
     put(unread, "small", "x", 100)
     put(unread, "large", "y", 100)
-    unread.measured("large", 900, NOW)
-    unread.measured("small", 1, OLD)
+    unread.resize("large", 900, NOW)
+    unread.resize("small", 1, OLD)
     assert unread.excess(NOW + 2 * STALLED_MIN_S) == ["large"]
     assert (unread.total, unread.of("x"), unread.of("y")) == (101, 101, 0)
 
@@ -88,7 +88,7 @@ def test_the_account_is_right_after_any_sequence(
     steps: list[tuple[int, str, int, bytes | None]],
 ) -> None:
     """In all and for each address; nothing that was let in makes it larger than it may be."""
-    unread: Unread[int] = Unread(500, 350)
+    unread: UnreadBytes[int] = UnreadBytes(500, 350)
     model: dict[int, tuple[str, int, bytes | None]] = {}
     for now, (member, address, own, body) in enumerate(steps):
         unread.drop(member)

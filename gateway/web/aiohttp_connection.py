@@ -1,0 +1,504 @@
+"""Everything that relies on aiohttp's internals: how it serves a connection, and how a connection is taken from it.
+
+A test checks that no other module does. Of aiohttp it uses the protocol of a connection (`web.RequestHandler`), its
+queue of requests and its write flow control, how it forgets a connection, and how it hands over an upgraded one.
+
+* `ProblemHandler`: aiohttp's own answers are problem documents as well. What aiohttp answers before a route is reached
+  (a request that is not HTTP, an unknown expectation) would otherwise name aiohttp and its version, lack the security
+  headers, and repeat what the client sent, which may include a token.
+* `DoorHandler`: reports requests and buffers to `Connections`, and closes connections whose clients do not read.
+* `take_over` and `switch_protocols`: an event stream and a WebSocket need no request, no parser and no task.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol, TypeVar, cast
+
+import structlog
+from aiohttp import StreamReader, web
+from aiohttp._websocket.helpers import websocket_mask
+from aiohttp.http import HttpProcessingError
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import _ErrInfo
+
+from gateway.web.answers import SECURITY_HEADERS, Problem, is_gone, problem_of
+from gateway.web.connections import BEHIND_PROXIES, KEEPALIVE_S, Connection, Connections
+
+log = structlog.get_logger()
+REQUESTS_LOGGER = logging.getLogger("gateway.requests")
+"""What aiohttp logs about requests."""
+
+HEAD_MAX = 16 << 10
+"""Bytes of the head of a request."""
+SEND_TIMEOUT_S, SEND_RATE = 30.0, 8 << 10
+"""How long a client may take to read an answer: so many seconds, and one more for each SEND_RATE bytes."""
+SMALL_MAX = 32 << 10
+"""Bytes of an answer that is written without waiting: with its head it stays below the high-water mark (64 KiB)."""
+SLICE = 128 << 10
+"""Bytes of a large answer that are written at a time: TLS copies what is written, for each connection."""
+WRITE_S = 100e-6
+"""Approximate seconds to write a slice, which the kernel copies; addresses take turns at it."""
+AHEAD_MAX = 64 << 10
+"""Bytes of later requests that a client may send while one is in progress."""
+FRAMING_MAX = 16 << 10
+"""Consecutive bytes of a chunked body that are not content of a chunk: sizes and trailers."""
+INPUT_MIN = 4 << 10
+"""Size of an incomplete head from which it counts as buffered for its connection, in bytes."""
+
+mask = websocket_mask
+"""Mask or unmask a payload in place (RFC 6455, section 5.3); written in C, six times as fast as Python."""
+
+
+class ProblemHandler(web.RequestHandler):
+    """A connection whose errors are problem documents that repeat nothing of the request.
+
+    `answer_headers` are added to the answers that no route gives.
+    """
+
+    __slots__ = ("_answer_headers",)
+
+    def __init__(
+        self, server: web.Server, *, answer_headers: Mapping[str, str] | None = None, **options: Any
+    ) -> None:
+        super().__init__(server, **options)
+        self._answer_headers = dict(answer_headers or {})
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - it repeats what the client sent
+    ) -> web.StreamResponse:
+        """Return the answer to what cannot be served; then the connection is closed."""
+        if isinstance(exc, ConnectionError) and is_gone(request):
+            raise exc  # clients go away at any time; aiohttp ends the connection
+        if not isinstance(
+            exc, HttpProcessingError
+        ):  # what is not HTTP is not logged: scanners send it to any port
+            log.error("request failed", exc_info=exc)
+        if answer_begun(request):
+            raise ConnectionError("part of another answer has been sent")
+        answer = self._without_route(_problem(status, exc))
+        answer.force_close()
+        return answer
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write an answer; one that aiohttp made for an error is replaced."""
+        if isinstance(resp, web.HTTPException) and resp.status >= 400:
+            resp = self._without_route(problem_of(resp)[1])
+        return await super().finish_response(request, resp, start_time)
+
+    def refuse_head(self) -> None:
+        """Answer that the head of a request is too large, in place of the queued requests, and read nothing more."""
+        error = LineTooLong(b"", str(HEAD_MAX))
+        self._messages.clear()
+        self._messages.append((_ErrInfo(status=431, exc=error, message=""), EMPTY_PAYLOAD))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        self._close = True
+
+    def _without_route(self, problem: Problem) -> web.Response:
+        """Return a problem document with the headers that the application adds to every answer."""
+        answer = problem.response()
+        answer.headers.update(SECURITY_HEADERS)
+        answer.headers.update(self._answer_headers)
+        return answer
+
+
+def _problem(status: int, exc: BaseException | None) -> Problem:
+    if isinstance(exc, LineTooLong):
+        detail = f"the head of a request may have at most {HEAD_MAX} bytes, and a line of it 8190"
+        return Problem(431, "head_too_large", detail)
+    if isinstance(exc, HttpProcessingError):
+        return Problem(400, "bad_request", "the request is not valid HTTP/1.1")
+    if status == 504:
+        return Problem(504, "timeout", "the answer took too long")
+    return Problem(500, "internal_error", "internal error; it has been logged")
+
+
+class DoorHandler(ProblemHandler):
+    """A connection of a door: reports when requests begin and end, and what is buffered for its client."""
+
+    __slots__ = (
+        "_ahead",
+        "_body",
+        "_busy",
+        "_connections",
+        "_framing",
+        "_written",
+        "connection",
+        "ended",
+        "writing_large",
+    )
+
+    def __init__(
+        self, connections: Connections, connection: Connection, server: web.Server, **options: Any
+    ) -> None:
+        super().__init__(server, **options)
+        self._connections = connections
+        self.connection = connection
+        self.ended = False
+        """Whether the client has closed its side, which ends the connection."""
+        self.writing_large = False
+        """Whether a large answer is being written, whose bytes are counted already."""
+        self._written = 0
+        """Under TLS, bytes of answers written since all of them were last found to be taken."""
+        self._ahead = 0
+        """Bytes of incomplete heads, or of requests after the one in progress."""
+        self._body: StreamReader | None = None
+        """The body of the request that was read last."""
+        self._framing = 0
+        """Bytes since its content last grew; aiohttp would buffer up to 2 MiB of the trailers of a chunked body."""
+        self._busy = False
+        """Whether a request is in progress."""
+
+    # What the client has not read, and what it sent ahead.
+
+    @property
+    def account(self) -> str:
+        """The client address that buffered bytes count for."""
+        return self.connection.address or BEHIND_PROXIES
+
+    @property
+    def unsent(self) -> int:
+        """Bytes written that the client has not taken."""
+        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+
+    @property
+    def buffered(self) -> int:
+        """Bytes buffered for the connection: what its client has not taken, and what it sent ahead.
+
+        Under TLS the transport does not count bytes that are encrypted already, so what was written counts until the
+        kernel has nothing left to send.
+        """
+        if self.transport is None:
+            return 0
+        unsent = self.unsent
+        if self._written:
+            if unsent or self.connection.unsent_by_kernel():
+                unsent += min(self._written, SLICE)
+            else:
+                self._written = 0
+        ahead = self._ahead if self._ahead >= INPUT_MIN and not self.connection.authenticated else 0
+        return unsent + ahead
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether what is written is encrypted, and so copied, for this connection."""
+        return self.transport is not None and self.transport.get_extra_info("sslcontext") is not None
+
+    @property
+    def _copied(self) -> int:
+        """Bytes of a large answer that are copied for this connection."""
+        return SLICE if self.encrypted else 0
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Serve the connection."""
+        self.connection.handler = self
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Count the connection no more."""
+        self._connections.remove(self.connection)
+        super().connection_lost(exc)
+
+    def eof_received(self) -> None:
+        """Record that the client has closed its side. TLS drops what is written from now on and does not report it."""
+        self.ended = True
+        super().eof_received()
+
+    def data_received(self, data: bytes) -> None:
+        """Read requests; refuse a head that is too large, abort if the client sends too much ahead of its answers."""
+        before = self._request_count
+        in_body = self._body is not None and not self._body.is_eof()
+        arrived = self._body.total_bytes if self._body is not None else 0
+        super().data_received(data)
+        if in_body and self._body is not None:
+            self._framing = self._framing + len(data) if self._body.total_bytes == arrived else 0
+            if self._framing > FRAMING_MAX:
+                self._abort_input()
+                return
+        if self._request_count != before and self._messages:
+            self._body = self._messages[-1][1]
+            if not self._busy:
+                self._begin(len(data))
+                return
+        if data and not in_body and self._payload_parser is None and not self._upgraded:
+            self._read_ahead(len(data))
+
+    def _begin(self, size: int) -> None:
+        """Record that a request is in progress, of which the last `size` bytes have just been read."""
+        self._busy = True
+        self._connections.request_started(self.connection)
+        self._ahead += size - sum(body.total_bytes for _, body in self._messages)
+        if self._ahead > HEAD_MAX and any(_head_size(message) > HEAD_MAX for message, _ in self._messages):
+            self.refuse_head()
+        elif self._body is not None and not self._body.is_eof():
+            self._ahead = 0  # the rest is a body, which is bounded where it is read
+        elif self._ahead >= INPUT_MIN:
+            self._connections.buffers.add(self, size)
+
+    def _read_ahead(self, size: int) -> None:
+        self._ahead += size
+        if self._ahead > HEAD_MAX and not self._busy:
+            self._busy = True
+            self._connections.request_started(self.connection)
+            self.refuse_head()
+        elif self._ahead > AHEAD_MAX:
+            self._abort_input()
+        elif self._ahead >= INPUT_MIN:
+            self._connections.buffers.add(self, size)
+
+    def _abort_input(self) -> None:
+        self._connections.metrics.evicted_connections["input"].inc()
+        self.abort()
+
+    # Answers.
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write an answer, or close the connection if its client does not read it."""
+        if (
+            self.transport is None
+        ):  # it was taken over as a stream, or is closed: there is no client to answer
+            return resp, True
+        delivered = isinstance(resp, web.Response) and resp.prepared
+        if not delivered and not self.fits_buffer(resp):
+            resp = await self.write(request, resp)
+        finished = await super().finish_response(request, resp, start_time)
+        if not finished[1]:
+            self._record_written(resp)
+            self._ahead = 0
+            if not self._messages:
+                self._busy = False
+                self._connections.request_finished(self.connection)
+        return finished
+
+    def fits_buffer(self, answer: web.StreamResponse) -> bool:
+        """Return whether an answer is written without waiting: it is small, and everything before it was taken."""
+        body = answer.body if isinstance(answer, web.Response) else None
+        return isinstance(body, bytes) and len(body) < SMALL_MAX and not self.unsent
+
+    def _record_written(self, answer: web.StreamResponse) -> None:
+        """Record an answer, to be measured later."""
+        body = answer.body if isinstance(answer, web.Response) else None
+        size = 512 + (len(body) if isinstance(body, bytes) and len(body) < SMALL_MAX else 0)
+        if self.transport is not None:
+            if self.encrypted:
+                self._written += size
+            self._connections.buffers.add(self, size)
+
+    async def write(self, request: web.BaseRequest, answer: web.StreamResponse) -> web.StreamResponse:
+        """Write an answer and wait until it is taken, or close the connection; return what was written.
+
+        If too many bytes are buffered already, for this address or in total, a problem document is written instead.
+        """
+        body = answer.body if isinstance(answer, web.Response) else None
+        large = body if isinstance(body, bytes) and len(body) >= SMALL_MAX and not answer.prepared else None
+        if large is not None:
+            try:
+                self._admit(request, large)
+            except Problem as problem:
+                answer, large = problem.response(), None
+        try:
+            async with asyncio.timeout(_send_timeout_s(answer)):
+                if large is None:
+                    await answer.prepare(request)
+                    await answer.write_eof()
+                else:
+                    await self._write_large(request, answer, large)
+        except (TimeoutError, ConnectionError):
+            self.abort()
+        finally:
+            self.writing_large = False
+            if large is not None:
+                self._connections.buffers.release(self)
+        return answer
+
+    async def write_part(self, answer: web.StreamResponse, data: bytes, timeout_s: float) -> None:
+        """Write a part of an answer that has begun, and wait until it is taken. Raises TimeoutError, ConnectionError.
+
+        ConnectionError also if too many bytes are buffered already: the connection is to be closed.
+        """
+        buffers = self._connections.buffers
+        try:
+            buffers.admit(self, self.account, self._copied, data)
+        except Problem as problem:
+            raise ConnectionResetError(problem.detail) from None
+        try:
+            self.writing_large = True
+            async with asyncio.timeout(timeout_s):
+                await self._write_slices(answer, data)
+        finally:
+            self.writing_large = False
+            buffers.release(self)
+
+    def _admit(self, request: web.BaseRequest, body: bytes) -> None:
+        client = self._connections.addresses.of_request(request)
+        self._connections.buffers.admit(self, client, self._copied, body)
+        self.writing_large = True
+
+    async def _write_large(self, request: web.BaseRequest, answer: web.StreamResponse, body: bytes) -> None:
+        await answer.prepare(request)
+        empty = request.method == "HEAD" or answer.status in (204, 304)
+        if empty or answer.compression:
+            await answer.write_eof()
+            return
+        await self._write_slices(answer, body)
+        await web.StreamResponse.write_eof(answer)
+
+    async def _write_slices(self, answer: web.StreamResponse, body: bytes) -> None:
+        """Write without a copy of the whole, and wait until nothing of it is left in the transport.
+
+        A transport keeps the whole body as long as one byte of it is not sent, so the last byte is waited for too.
+        """
+        transport = self.transport
+        if transport is None:
+            raise ConnectionResetError("the connection is closed")
+        # At 0, TLS would pause for ever: it does so at the limit, and not above it.
+        transport.set_write_buffer_limits(high=1 if self.encrypted else 0, low=0)
+        view = memoryview(body)
+        for start in range(0, len(body), SLICE):
+            if self.ended:
+                raise ConnectionResetError("the client has closed its side")
+            async with self._connections.turns.work(self.account, WRITE_S):
+                await answer.write(view[start : start + SLICE])
+            if self._paused:
+                await self._drain_helper()
+            self._connections.buffers.progress(self)
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.set_write_buffer_limits()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
+
+def door_handlers(
+    connections: Connections, server: web.Server, **options: Any
+) -> Callable[[Connection], DoorHandler]:
+    """Return what makes the protocol of each connection of a door; `options` are those of `ProblemHandler`."""
+    defaults = {
+        "access_log": None,
+        "logger": REQUESTS_LOGGER,
+        "keepalive_timeout": KEEPALIVE_S,
+        "auto_decompress": False,
+        "loop": asyncio.get_running_loop(),
+    }
+    return lambda connection: DoorHandler(connections, connection, server, **(defaults | options))
+
+
+async def deliver(request: web.Request, answer: web.Response) -> web.StreamResponse:
+    """Write an answer while its request still counts against limits, or close the connection; return the answer.
+
+    aiohttp then finds it written. A small one is written without waiting: it stays in the buffer of its connection,
+    and no other request of the connection is answered while that is full.
+    """
+    handler = request.protocol
+    if not isinstance(handler, DoorHandler):
+        return answer  # aiohttp's own server writes it
+    if not handler.fits_buffer(answer):
+        return await handler.write(request, answer)
+    try:
+        await answer.prepare(request)
+        await answer.write_eof()
+    except ConnectionError:
+        handler.abort()
+    return answer
+
+
+async def write_part(
+    request: web.Request, response: web.StreamResponse, data: bytes, timeout_s: float
+) -> None:
+    """Write a part of a streamed answer and wait until it is taken. Raises TimeoutError, ConnectionError."""
+    handler = request.protocol
+    if isinstance(handler, DoorHandler):
+        await handler.write_part(response, data, timeout_s)
+    else:
+        async with asyncio.timeout(timeout_s):
+            await response.write(data)
+
+
+def connection_of(request: web.BaseRequest) -> Connection | None:
+    """Return the connection of a request; None if it is served by aiohttp's own server, as in some tests."""
+    handler = request.protocol
+    return handler.connection if isinstance(handler, DoorHandler) else None
+
+
+def answer_begun(request: web.BaseRequest) -> bool:
+    """Return whether a part of an answer has been written."""
+    return request.writer.output_size > 0
+
+
+async def send_continue(request: web.Request) -> None:
+    """Tell the client to send its body. Source: RFC 9110, section 10.1.1."""
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # nothing of the answer itself has been written
+
+
+class Receiver(Protocol):
+    """What takes the bytes of a connection after its protocol was switched."""
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Take what was received; return (False, b"") to go on."""
+
+    def feed_eof(self) -> None:
+        """Record that the connection is lost."""
+
+
+async def switch_protocols(
+    request: web.Request, headers: Mapping[str, str], receiver: Receiver
+) -> tuple[web.StreamResponse, Callable[[], Awaitable[None]]]:
+    """Answer with 101 and hand everything that the client sends from now on to `receiver`.
+
+    Returns the answer, which the handler of the request returns at its end, and a coroutine function that waits while
+    too much is unsent.
+    """
+    answer = web.StreamResponse(status=101, headers=headers)
+    writer = await answer.prepare(request)
+    assert writer is not None
+    answer.force_close()
+    request.protocol.keep_alive(False)
+    request.protocol.set_parser(cast("Any", receiver))
+    return answer, writer.drain
+
+
+R = TypeVar("R", bound=asyncio.BaseProtocol)
+
+
+def take_over(
+    request: web.Request, make: Callable[[asyncio.Transport, Callable[[], None]], R], gone: Callable[[], None]
+) -> R | None:
+    """Make the connection of a request an event stream's, which calls `gone` at its end; None if it is closed already.
+
+    aiohttp is led to believe that the connection is lost, and forgets it without closing it.
+    """
+    transport = request.transport
+    handler = request.protocol
+    if transport is None or transport.is_closing() or getattr(handler, "ended", False):
+        return None
+    stream = make(transport, gone)
+    transport.set_protocol(stream)
+    handler.transport = None
+    handler.connection_lost(None)
+    return stream
+
+
+def _send_timeout_s(answer: web.StreamResponse) -> float:
+    """Return how long a client may take to read an answer, in seconds."""
+    body = answer.body if isinstance(answer, web.Response) else None
+    return SEND_TIMEOUT_S + (len(body) if isinstance(body, bytes | bytearray) else 0) / SEND_RATE
+
+
+def _head_size(message: Any) -> int:
+    """Return the bytes of the header fields of a request; 0 for what could not be read as one."""
+    return sum(len(name) + len(value) for name, value in getattr(message, "raw_headers", ()))

@@ -1,0 +1,211 @@
+"""The documents of the feed door: elections, areas, pages of publications, transfers and the map."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+import orjson
+from aiohttp import web
+
+from gateway.election.registry import Area
+from gateway.errors import JournalUnavailable
+from gateway.feed.stream import ElectionFeed
+from gateway.web.answers import JSON, Problem
+from gateway.web.bodies import Body, BodyCache, PrecompressedText
+from gateway.web.client_address import ClientAddresses
+from gateway.web.feed_lookup import FeedLookup
+from gateway.web.feed_request import (
+    LINES,
+    SEQUENCE_MAX,
+    area_format,
+    gzip_accepted,
+    read_number,
+    read_range,
+)
+from gateway.web.map_file import Map
+from gateway.web.negotiation import combined, is_current
+from gateway.web.pages import REVALIDATE, StaticFile
+from gateway.web.stream_limits import StreamLimits
+from gateway.wire.areas import AreaFormat
+from gateway.wire.json import to_json
+from gateway.wire.transfers import PublicTransfers, to_document
+
+LIMIT_DEFAULT, LIMIT_MAX = 100, 1000
+"""Publications per page."""
+
+_PUBLIC = {"Cache-Control": "public, max-age=1"}
+
+
+class FeedDocuments:
+    """Handlers of plain requests; what is the same for several clients is made once, in `bodies`."""
+
+    def __init__(
+        self,
+        lookup: FeedLookup,
+        limits: StreamLimits,
+        addresses: ClientAddresses,
+        bodies: BodyCache,
+        drawn: Map,
+    ) -> None:
+        self._lookup = lookup
+        self._limits = limits
+        self._addresses = addresses
+        self._bodies = bodies
+        self._registries: dict[str, tuple[int, PrecompressedText]] = {}
+        """Registry documents, by election and edition."""
+        self._map = StaticFile("map.geojson", drawn.body)
+
+    async def get_elections(self, _: web.Request) -> web.Response:
+        """`GET /v1/elections`: every election and the position of its record."""
+        feeds = self._lookup.all()
+        version = tuple((feed.edition, feed.head, feed.maker.position.sequence) for feed in feeds)
+        body = self._bodies.get("elections", version, partial(_elections_body, feeds))
+        return web.Response(body=body.plain, content_type=body.content_type, headers=_PUBLIC)
+
+    async def get_election(self, request: web.Request) -> web.Response:
+        """`GET /v1/elections/{e}`: the registry, and the position of the record."""
+        feed = await self._lookup.find(request)
+        before = to_json(_election_document(feed))[:-1] + b',"registry":'
+        name, version = ("registry", feed.id), (feed.edition, before)
+        body = self._bodies.get(name, version, lambda: self._registry(feed).between(before, b"}", JSON))
+        return _tagged(request, body)
+
+    def _registry(self, feed: ElectionFeed) -> PrecompressedText:
+        cached = self._registries.get(feed.id)
+        if cached is None or cached[0] != feed.edition:
+            known = {each.id for each in self._lookup.all()}
+            self._registries = {name: each for name, each in self._registries.items() if name in known}
+            cached = self._registries[feed.id] = feed.edition, PrecompressedText(feed.document)
+        return cached[1]
+
+    async def get_area(self, request: web.Request) -> web.Response:
+        """`GET …/areas/{area}`: an area and its children, as JSON or CSV."""
+        feed = await self._lookup.find(request)
+        if (text := request.query.get("at_least")) is not None:
+            await self._lookup.wait_at_least(feed, text, self._addresses.of_request(request))
+        area = feed.registry.by_id.get(request.match_info["area"])
+        if area is None:
+            raise Problem(404, "unknown_area", "this election has no area with this identifier")
+        form = area_format(request.headers, request.query)
+        name = ("area", feed.id, area.id, form.name)
+        version = (feed.edition, feed.state.sequence)
+        return _tagged(request, self._bodies.get(name, version, partial(_area_body, feed, area, form)))
+
+    async def get_publications(self, request: web.Request) -> web.Response:
+        """`GET …/publications`: a page of publications in order, as lines."""
+        feed = await self._lookup.find(request)
+        after = read_number("after", request.query.get("after", "0"), 0, SEQUENCE_MAX)
+        limit = read_number("limit", request.query.get("limit", str(LIMIT_DEFAULT)), 1, LIMIT_MAX)
+        headers = {**_PUBLIC, "Vary": "Accept"}
+        if after % LIMIT_DEFAULT == 0 and limit in (LIMIT_DEFAULT, LIMIT_MAX):
+            body = await self._page(request, feed, after, limit)
+            return web.Response(body=body.plain, content_type=LINES, headers=headers)
+        client = self._addresses.of_request(request)
+        self._limits.require_allowance(client)
+        self._limits.charge_range(client, feed, after + 1)
+        lines = await _lines(feed, after + 1, after + limit)
+        joined = b"".join(lines)
+        self._limits.allowance.use(client, len(joined))
+        return web.Response(body=joined, content_type=LINES, headers=headers)
+
+    async def get_range(self, request: web.Request) -> web.Response:
+        """`GET …/publications/1-1000`: a whole range, which never changes once it is complete."""
+        feed = await self._lookup.find(request)
+        first, last = read_range(request.match_info["range"])
+        if last > feed.state.sequence:
+            detail = f"this range is not complete; the record has {feed.state.sequence} publications"
+            raise Problem(404, "not_complete", detail)
+        body = await self._page(request, feed, first - 1, last - first + 1)
+        immutable = request.query.get("chain") == body.tag
+        caching = "public, max-age=31536000, immutable" if immutable else "public, max-age=1"
+        headers = {**_PUBLIC, "Cache-Control": caching, "ETag": f'"{body.tag}"'}
+        if is_current(combined(request.headers, "If-None-Match"), headers["ETag"]):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=body.plain, content_type=LINES, headers=headers)
+
+    async def _page(self, request: web.Request, feed: ElectionFeed, after: int, limit: int) -> Body:
+        """Return a page of publications as lines: one body for all clients that request it. Raises Problem.
+
+        Reading it from the record is charged to the client that requests it first.
+        """
+        if after >= feed.state.sequence:
+            return Body(b"", LINES, tag="")  # not cached: the number of such pages has no bound
+        name = ("lines", feed.id, after, limit)
+        version = (feed.edition, min(after + limit, feed.state.sequence))
+        body = self._bodies.find(name, version)
+        if body is None:
+            self._limits.charge_range(self._addresses.of_request(request), feed, after + 1)
+            lines = await _lines(feed, after + 1, after + limit)
+            chain = orjson.loads(lines[-1])["chain"] if lines else ""
+            body = self._bodies.get(name, version, lambda: Body(b"".join(lines), LINES, tag=chain))
+        return body
+
+    async def get_transfers(self, request: web.Request) -> web.Response:
+        """`GET …/transfers[/{municipality}]`: where the reports of each municipality are, and how late."""
+        feed = await self._lookup.find(request)
+        only = request.match_info.get("municipality")
+        if only is not None and only not in feed.transfers:
+            detail = "this election has no reporting municipality with this identifier"
+            raise Problem(404, "unknown_municipality", detail)
+        now = datetime.now(UTC)
+        version = (feed.edition, feed.state.sequence, int(now.timestamp()))
+        make = partial(_transfers_body, feed, only, now)
+        body = self._bodies.get(("transfers", feed.id, only), version, make)
+        return web.Response(body=body.plain, content_type=body.content_type, headers=_PUBLIC)
+
+    async def get_map(self, request: web.Request) -> web.Response:
+        """`GET /map.geojson`: the shapes that the results page draws; none if it draws tiles instead."""
+        return self._map.respond(request, REVALIDATE)
+
+
+async def _lines(feed: ElectionFeed, first: int, last: int) -> list[bytes]:
+    try:
+        return await feed.archive.lines(first, last)
+    except JournalUnavailable as error:
+        detail = "the record is temporarily unavailable"
+        raise Problem(503, error.code, detail, retry_after_s=2.0) from error
+
+
+def _tagged(request: web.Request, body: Body) -> web.Response:
+    """Return a body with a strong ETag for each representation, or 304."""
+    headers = {**_PUBLIC, "Vary": "Accept, Accept-Encoding"}
+    return body.answer(request, headers, gzip=gzip_accepted(request.headers))
+
+
+def _elections_body(feeds: Sequence[ElectionFeed]) -> Body:
+    return Body(to_json({"elections": [_election_document(feed) for feed in feeds]}), JSON, tag="")
+
+
+def _election_document(feed: ElectionFeed) -> dict[str, object]:
+    head, registry = feed.head, feed.registry
+    return {
+        "id": feed.id,
+        "name": registry.name,
+        "date": registry.document["election"].get("date"),
+        "rehearsal": registry.rehearsal,
+        "publish_from": head.publish_from,
+        "released_at": head.released_at,
+        "closed_at": head.closed_at if head.released_at is not None else None,
+        "sequence": feed.maker.position.sequence,
+        "chain": feed.maker.position.chain.hex(),
+        "levels": list(registry.levels),
+        "units": len(registry.units),
+    }
+
+
+def _area_body(feed: ElectionFeed, area: Area, form: AreaFormat) -> Body:
+    return Body(feed.areas.page(area, form), form.media_type)
+
+
+def _transfers_body(feed: ElectionFeed, only: str | None, now: datetime) -> Body:
+    found = feed.transfers.documents(feed.backlog, feed.contacts, now, only)
+    if only is not None:
+        return Body(to_json(to_document(found[0])), JSON, tag="")
+    document = PublicTransfers(
+        election=feed.id,
+        rehearsal=feed.registry.rehearsal,
+        sequence=feed.state.sequence,
+        server_time=now,
+        transfers=found,
+    )
+    return Body(to_json(to_document(document)), JSON, tag="")

@@ -1,0 +1,79 @@
+"""Finds the election of a request, and waits until it has what the request is for, for a bounded time."""
+
+from aiohttp import web
+
+from gateway.election.state import Cursor
+from gateway.feed.hub import Hub
+from gateway.feed.stream import ElectionFeed
+from gateway.web.answers import Problem
+from gateway.web.concurrency_limit import ConcurrencyLimit
+from gateway.web.feed_request import SEQUENCE_MAX, read_number
+
+AHEAD_S = 5.0
+"""How long a reader that is ahead of this process waits for it, in seconds."""
+SETTLE_S = 5.0
+"""How long a request waits while many publications are being applied, in seconds."""
+
+
+class FeedLookup:
+    """Invariant: an election that is returned shows a consistent state, of one moment.
+
+    `waits_of` limits the requests of each client that wait for a publication.
+    """
+
+    def __init__(self, hub: Hub, waits_of: ConcurrencyLimit) -> None:
+        self._hub = hub
+        self._waits_of = waits_of
+
+    def all(self) -> list[ElectionFeed]:
+        """Return every election. Raises Problem until they are known."""
+        if not self._hub.looked:
+            raise _loading()
+        return self._hub.feeds()
+
+    async def find(self, request: web.Request) -> ElectionFeed:
+        """Return the election of a request, once its state may be shown. Raises Problem."""
+        feed = self._hub.feed(request.match_info["election"])
+        if feed is None:
+            if not self._hub.looked:
+                raise _loading()
+            raise Problem(404, "unknown_election", "there is no election with this identifier")
+        await self._wait_settled(feed)
+        return feed
+
+    async def wait_for_cursor(self, feed: ElectionFeed, cursor: Cursor | None, client: str) -> None:
+        """Wait for the position of a reader that another process served further; one never reached is ignored.
+
+        There is no wait if too many requests of its address are waiting already. Raises Problem.
+        """
+        if cursor is None or cursor.sequence <= feed.state.sequence or self._waits_of.full(client):
+            return
+        await self._wait_reached(feed, cursor.sequence, client)
+        await self._wait_settled(feed)
+
+    async def wait_at_least(self, feed: ElectionFeed, text: str, client: str) -> None:
+        """Wait for the publication that a query parameter requires. Raises Problem."""
+        sequence = read_number("at_least", text, 0, SEQUENCE_MAX)
+        if feed.state.sequence < sequence:
+            if self._waits_of.full(client):
+                detail = "too many requests from this address are waiting for a publication"
+                raise Problem(429, "overloaded", detail, retry_after_s=AHEAD_S)
+            if not await self._wait_reached(feed, sequence, client):
+                detail = f"this server has publications up to {feed.state.sequence}"
+                raise Problem(503, "not_yet", detail, retry_after_s=1.0)
+        await self._wait_settled(feed)
+
+    async def _wait_settled(self, feed: ElectionFeed) -> None:
+        if not feed.settled and not await feed.wait_settled(SETTLE_S):
+            raise _loading()
+
+    async def _wait_reached(self, feed: ElectionFeed, sequence: int, client: str) -> bool:
+        self._waits_of.enter(client)
+        try:
+            return await feed.wait_reached(sequence, AHEAD_S)
+        finally:
+            self._waits_of.leave(client)
+
+
+def _loading() -> Problem:
+    return Problem(503, "starting", "the record is still being loaded", retry_after_s=2.0)

@@ -1,0 +1,108 @@
+"""PURE: what a client of the feed door requests: selection, pace, cursor and format. Errors are raised as Problem."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from aiohttp import hdrs
+from multidict import MultiMapping
+
+from gateway.election.state import Cursor
+from gateway.errors import MalformedCursor
+from gateway.feed.archive import RANGE
+from gateway.feed.selection import PACES_S, BadSelection, Selection
+from gateway.web.answers import Problem
+from gateway.web.negotiation import accepts_gzip, combined, preferred
+from gateway.wire.areas import FORMATS, AreaFormat
+from gateway.wire.events import parse_cursor
+
+EVENT_STREAM = "text/event-stream"
+LINES = "application/x-ndjson"
+SEQUENCE_MAX = 1 << 53
+"""The largest integer that JSON represents exactly in all implementations (RFC 8259, section 6)."""
+DIGITS_MAX = 16
+
+_MEDIA_TYPES = {each.media_type: each for each in FORMATS.values()}
+"""The formats of areas; the first one is the default."""
+
+Headers = MultiMapping[str]
+Query = Mapping[str, str]
+
+
+class FeedRequest(NamedTuple):
+    """What a reader of the feed requests; `every_s` is the pace in seconds, 0 for every change at once."""
+
+    selection: Selection
+    every_s: int
+    cursor: Cursor | None
+    gzip: bool
+
+
+def read_feed_request(
+    headers: Headers, query: Query, select: Callable[[str | None, str | None], Selection]
+) -> FeedRequest:
+    """Read the parameters of a feed; `select` returns the selection of levels and areas. Raises Problem."""
+    try:
+        selection = select(query.get("levels"), query.get("areas"))
+    except BadSelection as error:
+        raise Problem(400, "bad_selection", str(error)) from None
+    every_s = read_number("every_s", query.get("every_s", "0"), 0, 60)
+    if every_s not in PACES_S:
+        raise Problem(400, "bad_query", f"every_s must be one of {', '.join(map(str, PACES_S))}")
+    return FeedRequest(selection, every_s, read_cursor(headers, query), gzip_accepted(headers))
+
+
+def read_cursor(headers: Headers, query: Query) -> Cursor | None:
+    """Return a reader's position; None if there is none or it is malformed.
+
+    The header comes first, then `lastEventId`, which clients that cannot set headers append when they reconnect, so it
+    is more recent than a `last_event_id` that was in the URL from the start.
+    """
+    text = headers.get("Last-Event-ID") or query.get("lastEventId") or query.get("last_event_id")
+    if not text:
+        return None
+    try:
+        return parse_cursor(text)
+    except MalformedCursor:
+        return None
+
+
+def read_number(name: str, text: str, least: int, most: int) -> int:
+    """Return a query parameter that is a whole number within bounds. Raises Problem."""
+    if not (_is_number(text) and least <= int(text) <= most):
+        raise Problem(400, "bad_query", f"{name} must be a whole number from {least} to {most}")
+    return int(text)
+
+
+def read_range(text: str) -> tuple[int, int]:
+    """Return first and last sequence of a range of the record, such as `1-1000`. Raises Problem."""
+    first, dash, last = text.partition("-")
+    if dash and _is_number(first) and _is_number(last):
+        begin, end = int(first), int(last)
+        if begin % RANGE == 1 and end == begin + RANGE - 1 and text == f"{begin}-{end}":
+            return begin, end
+    raise Problem(400, "bad_range", f"the range must be 1-{RANGE}, {RANGE + 1}-{2 * RANGE} and so on")
+
+
+def gzip_accepted(headers: Headers) -> bool:
+    """Return whether to send gzip."""
+    return accepts_gzip(combined(headers, hdrs.ACCEPT_ENCODING))
+
+
+def stream_preferred(headers: Headers, default: str) -> bool:
+    """Return whether a client prefers an event stream, as browsers' EventSource does."""
+    return preferred(combined(headers, hdrs.ACCEPT), default, EVENT_STREAM) == EVENT_STREAM
+
+
+def area_format(headers: Headers, query: Query) -> AreaFormat:
+    """Return the format that the query names, else the one that the client prefers. Raises Problem."""
+    name = query.get("format")
+    if name is None:
+        media_type = preferred(combined(headers, hdrs.ACCEPT), *_MEDIA_TYPES)
+        return _MEDIA_TYPES[media_type]
+    if name not in FORMATS:
+        raise Problem(400, "bad_query", f"format must be {' or '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX

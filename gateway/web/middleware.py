@@ -1,0 +1,101 @@
+"""Middleware of every port: problem documents, security headers, refusal of bodies, and CORS preflights."""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Middleware
+
+from gateway.telemetry import tracing
+from gateway.web.aiohttp_connection import answer_begun
+from gateway.web.answers import ANSWERED_ERRORS, ANY_ORIGIN, SECURITY_HEADERS, Problem, is_gone, problem_of
+
+log = structlog.get_logger()
+
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET",
+    "Access-Control-Allow-Headers": "Last-Event-ID, If-None-Match, Accept, Cache-Control",
+    "Access-Control-Max-Age": "86400",
+}
+"""Source: WHATWG Fetch, CORS protocol."""
+
+
+async def add_security_headers(_: web.Request, response: web.StreamResponse) -> None:
+    """Forbid browsers to interpret an answer as anything but what it is; a signal of `on_response_prepare`."""
+    response.headers["Server"] = SECURITY_HEADERS["Server"]  # aiohttp has set its own
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+
+
+async def allow_any_origin(_: web.Request, response: web.StreamResponse) -> None:
+    """Let pages of any origin read every answer, errors included, as everything here is public."""
+    for name, value in ANY_ORIGIN.items():
+        response.headers.setdefault(name, value)
+
+
+def problem_documents(count: Callable[[str], None]) -> Middleware:
+    """Return a middleware that turns errors into problem documents; `count` is called with the code of each.
+
+    A request with a valid `traceparent` is answered within that trace. Logs name the route and never the path, which
+    may contain a token by mistake.
+    """
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Any) -> web.StreamResponse:
+        if tracing.HEADER not in request.headers:
+            return await _answer(request, handler, count)
+        with tracing.within(tracing.parse_traceparent(request.headers.getall(tracing.HEADER))):
+            answer = await _answer(request, handler, count)
+            log.debug("answered", method=request.method, route=_route(request), status=answer.status)
+            return answer
+
+    return middleware
+
+
+@web.middleware
+async def refuse_bodies(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Refuse a body with any method but POST: nothing reads it, so it would be buffered while the request waits."""
+    if request.body_exists and request.method != hdrs.METH_POST:
+        raise Problem(400, "bad_request", "a request with this method must not have a body")
+    response: web.StreamResponse = await handler(request)
+    return response
+
+
+@web.middleware
+async def answer_preflight(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Answer what a browser asks before it sends a request from a page of another origin."""
+    if request.method == hdrs.METH_OPTIONS:
+        return web.Response(status=204, headers=_PREFLIGHT)
+    response: web.StreamResponse = await handler(request)
+    return response
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else ""
+
+
+async def _answer(request: web.Request, handler: Any, count: Callable[[str], None]) -> web.StreamResponse:
+    """Answer a request, also if aiohttp itself refuses it."""
+    try:
+        response: web.StreamResponse = await handler(request)
+    except Problem as problem:
+        count(problem.code)
+        return problem.response()
+    except ANSWERED_ERRORS as error:
+        count(error.code)
+        return Problem.of(error).response()
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        code, refused = problem_of(error)
+        count(code)
+        return refused.response()
+    except Exception:
+        if answer_begun(request) or is_gone(request):
+            raise  # part of another answer has been sent already, or the client is gone
+        log.exception("request failed", method=request.method, route=_route(request))
+        count("internal_error")
+        return Problem(500, "internal_error", "internal error; it has been logged").response()
+    return response

@@ -1,0 +1,101 @@
+"""Limits of the feed door: readers, waiting requests, selections, and work that is done for one address alone."""
+
+import time
+from collections.abc import Callable
+
+from gateway.config import Config
+from gateway.feed.archive import RANGE
+from gateway.feed.stream import ElectionFeed
+from gateway.web.allowance import Allowance
+from gateway.web.answers import Problem
+from gateway.web.concurrency_limit import ConcurrencyLimit
+from gateway.web.feed_request import FeedRequest
+
+FULL_S = 10.0
+"""Seconds after which a reader may retry at a full door: others have to leave first."""
+SHARED_MIN = 8
+"""Readers of a selection, in one encoding and pace, from which work for one of them counts as shared."""
+RANGE_COST = RANGE * 700
+"""What reading a range of the record costs, as a number of bytes assembled."""
+
+
+class StreamLimits:
+    """Counts readers and what they use. Each `require_…` raises Problem if a limit is reached."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self.readers = 0
+        """Open streams, of the feed and of publications."""
+        self._readers_of = ConcurrencyLimit(config.readers_per_address)
+        self.waits_of = ConcurrencyLimit(config.readers_per_address)
+        """Requests that wait for a publication; they are connections too, so their total is bounded as well."""
+        self._selections = 0
+        self._selections_of = ConcurrencyLimit(config.selections_per_address)
+        """Channels of selections that are not common, by the address that opened them."""
+        rate = config.unshared_per_address
+        self.allowance = Allowance(None if rate is None else rate << 20, time.monotonic)
+
+    def require_reader(self, client: str) -> None:
+        """Require room for another reader, in total and for its address."""
+        if self.readers >= self._config.readers_max:
+            raise Problem(503, "full", "the maximum number of readers is reached", retry_after_s=FULL_S)
+        if self._readers_of.full(client):
+            detail = f"too many open streams from this address (limit {self._config.readers_per_address})"
+            raise Problem(429, "too_many_streams", detail, retry_after_s=FULL_S)
+
+    def add_reader(self, client: str) -> None:
+        """Count a reader."""
+        self.readers += 1
+        self._readers_of.enter(client)
+
+    def remove_reader(self, client: str) -> None:
+        """Count a reader no more."""
+        self.readers -= 1
+        self._readers_of.leave(client)
+
+    def require_selection(self, feed: ElectionFeed, asked: FeedRequest, client: str) -> bool:
+        """Require that an unusual selection may be served; common ones always are.
+
+        Returns whether this reader would be the first of it, so that it has to be counted.
+        """
+        if asked.selection.common:
+            return False
+        readers = feed.readers(asked.selection, gzip=asked.gzip, every_s=asked.every_s)
+        if readers < SHARED_MIN and not feed.shares(asked.selection, asked.cursor):
+            self.require_allowance(client)
+        if readers:
+            return False
+        if self._selections_of.full(client):
+            detail = f"too many selections for this address (limit {self._config.selections_per_address})"
+            raise Problem(429, "too_many_selections", detail, retry_after_s=FULL_S)
+        if self._selections >= self._config.selections_max:
+            raise Problem(503, "full", "the maximum number of selections is reached", retry_after_s=FULL_S)
+        return True
+
+    def add_selection(self, client: str) -> Callable[[], None]:
+        """Count a selection; return what counts it no more."""
+        self._selections += 1
+        self._selections_of.enter(client)
+
+        def remove() -> None:
+            self._selections -= 1
+            self._selections_of.leave(client)
+
+        return remove
+
+    def require_allowance(self, client: str) -> None:
+        """Require that work may be done for this address alone; shared work is always done."""
+        if (wait_s := self.allowance.wait_s(client)) > 0:
+            detail = (
+                "too much work for this address alone; selections and pages that others read are not limited"
+            )
+            raise Problem(429, "overloaded", detail, retry_after_s=max(1.0, wait_s))
+        if (wait_s := self.allowance.wait_all_s()) > 0:
+            detail = "too much work for single readers; selections and pages that many read are not limited"
+            raise Problem(503, "overloaded", detail, retry_after_s=max(1.0, wait_s))
+
+    def charge_range(self, client: str, feed: ElectionFeed, first: int) -> None:
+        """Charge a read of the record, unless the publication is in memory. Raises Problem."""
+        if not feed.archive.kept(first):
+            self.require_allowance(client)
+            self.allowance.use(client, RANGE_COST)
