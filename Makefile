@@ -1,4 +1,4 @@
-# Single words. Each needs git, python3 with venv, and make; nothing else has to be prepared.
+# Every target is a single word and needs git, python3 with venv, and make; nothing else has to be installed, unless it says so.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --n
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick long lint format types bench pages openapi pictures audit lock clean
 
-help:  ## what there is
+help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 $(BIN)/python:
@@ -27,33 +27,33 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/python
 demo: $(VENV)/.runtime  ## a whole election night in about a minute, on an embedded Postgres (DATA=DIR replays another)
 	@$(BIN)/python -m gateway demo $(if $(DATA),--data "$(DATA)")
 
-test: $(VENV)/.dev  ## lint, types and every test
+test: $(VENV)/.dev  ## lint, type checks and every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(PYTEST)
 
-quick: $(VENV)/.dev  ## the tests that take seconds
+quick: $(VENV)/.dev  ## the tests that take seconds only
 	$(PYTEST) -m "not long"
 
 long: $(VENV)/.dev  ## every test with its full counts, which `make test` reduces
 	TESTS_FULL=1 $(PYTEST)
 
-lint: $(VENV)/.dev  ## style
+lint: $(VENV)/.dev  ## check the style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(VENV)/.dev  ## put the style right
+format: $(VENV)/.dev  ## correct the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: $(VENV)/.dev  ## static types
+types: $(VENV)/.dev  ## check static types
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev  ## every target measured, as in docs/performance.md; some 5 minutes
+bench: $(VENV)/.dev  ## measure every target, as in docs/performance.md; some 5 minutes
 	$(BIN)/python -m bench measure
 
-pages: node_modules/.installed  ## format, lint and types of the web pages (needs npm; `npm run format` puts the format right)
+pages: node_modules/.installed  ## format, lint and types of the web pages (needs npm; `npm run format` corrects the format)
 	npm run --silent check
 
 node_modules/.installed: package-lock.json package.json
@@ -61,20 +61,20 @@ node_modules/.installed: package-lock.json package.json
 	npm ci --silent
 	touch $@
 
-openapi: $(VENV)/.dev  ## openapi.json again, after a change of openapi.yaml
+openapi: $(VENV)/.dev  ## generate openapi.json from openapi.yaml
 	$(BIN)/python -m tests.web.openapi_json
 
-pictures: $(VENV)/.dev  ## the pictures of the pages in docs/ (needs Chromium)
+pictures: $(VENV)/.dev  ## take the screenshots in docs/ (needs Chromium)
 	$(BIN)/python -m tests.web.screenshots docs
 
-audit: $(VENV)/.dev  ## known vulnerabilities of what is depended on, where the index tells them
+audit: $(VENV)/.dev  ## check the dependencies for known vulnerabilities
 	$(BIN)/pip-audit --disable-pip --progress-spinner off --requirement requirements.lock
 
-lock: $(BIN)/python  ## choose dependencies anew (needs uv)
+lock: $(BIN)/python  ## update the locked dependencies (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	  --extra embedded pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	  --extra embedded --extra bench --group dev pyproject.toml -c requirements.lock -o requirements-dev.lock
 
-clean:  ## remove what the other words made
+clean:  ## remove what the other targets created
 	rm -rf $(VENV) node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
