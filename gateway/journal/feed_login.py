@@ -1,8 +1,8 @@
-"""What the database user of the feeds may do, and what of that it must not be able to do.
+"""Check the privileges of the feeds' database user.
 
-A feed logs in and takes on the role `valgnatt_feed`, but RESET ROLE undoes that: a feed under an attacker's control has
-every right of the user it logged in as. So that user needs to be a login of its own, a member of `valgnatt_feed` and of
-no other role. `serve` warns and `doctor` complains where it is not.
+A feed logs in and switches to the role `valgnatt_feed`, but RESET ROLE undoes that: an attacker who controls a feed has
+every privilege of its login. So the login must be a separate one that is a member of `valgnatt_feed` and of no other
+role. If it is not, `serve` logs a warning and `doctor` reports an error.
 """
 
 import re
@@ -18,7 +18,7 @@ from gateway.journal.connection import FEED_ROLE, Connection, connect, translate
 
 
 class FeedLogin(msgspec.Struct, frozen=True, kw_only=True):
-    """The user that feeds log in as, as the server describes it. Names of objects are quoted as SQL needs them."""
+    """The feeds' login as the server describes it. Object names are quoted for SQL."""
 
     user: str
     database: str
@@ -32,7 +32,7 @@ class FeedLogin(msgspec.Struct, frozen=True, kw_only=True):
     grants_role: bool = False
     """Whether it may grant valgnatt_feed to others."""
     creates_in: Sequence[str] = ()
-    """Schemas and the database, where it has the right CREATE: `SCHEMA public`."""
+    """Schemas, and the database, on which it has the privilege CREATE: `SCHEMA public`."""
     temporary: bool = False
     """Whether it may create temporary tables."""
     large_objects: bool = False
@@ -44,15 +44,15 @@ class FeedLogin(msgspec.Struct, frozen=True, kw_only=True):
     unlimited_files: bool = False
     """Whether its sessions may write temporary files of any size."""
     objects: Sequence[str] = ()
-    """Tables and functions to which it has a right that valgnatt_feed does not have."""
+    """Tables and functions on which it has a privilege that valgnatt_feed does not have."""
     role_objects: Sequence[str] = ()
-    """Tables, and functions not meant for it, to which valgnatt_feed has a right."""
+    """Tables, and functions not meant for it, on which valgnatt_feed has a privilege."""
     privileges_hidden: bool = False
-    """Whether the server tells that user nothing of rights, as one that is the gateway's own; the rest is unknown."""
+    """Whether the login may not query privileges, as on a dedicated server; then the rest is unknown."""
 
 
 class ExcessPrivilege(msgspec.Struct, frozen=True):
-    """A right too many, and how to take it away."""
+    """An excess privilege, and the statement that revokes it."""
 
     level: Literal["warning", "error"]
     what: str
@@ -60,7 +60,7 @@ class ExcessPrivilege(msgspec.Struct, frozen=True):
 
 
 def create_login_sql(login: FeedLogin) -> str:
-    """Return the SQL that makes the login a feed needs."""
+    """Return the SQL that creates a suitable login for feeds."""
     return (
         f"CREATE ROLE valgnatt_reader LOGIN PASSWORD '…' IN ROLE {FEED_ROLE};"
         f" REVOKE CONNECT, TEMPORARY ON DATABASE {login.database} FROM PUBLIC;"
@@ -69,19 +69,19 @@ def create_login_sql(login: FeedLogin) -> str:
 
 
 def excess_privileges(login: FeedLogin) -> Iterator[ExcessPrivilege]:
-    """Return every right that a feed's login has and should not have, the worst first."""
+    """Return every privilege that a feed's login has and should not have, the most dangerous first."""
     if login.role_objects:
         yield ExcessPrivilege(
             "error",
-            f"the role {FEED_ROLE} has rights to {_some(login.role_objects)}: reports under embargo could leak",
+            f"the role {FEED_ROLE} has privileges on {_some(login.role_objects)}: reports under embargo could leak",
             f"as the owner: REVOKE ALL ON {login.role_objects[0]} FROM {FEED_ROLE}, PUBLIC;",
         )
     if login.superuser or login.owner:
-        who = "is a superuser" if login.superuser else "owns the record"
+        who = "is a superuser" if login.superuser else "owns the journal"
         yield ExcessPrivilege(
             "error",
-            f"feeds log in as {login.user}, who {who}: RESET ROLE gives a feed every report under embargo",
-            f"as a database administrator: {create_login_sql(login)} then name that user in"
+            f"feeds log in as {login.user}, who {who}: with RESET ROLE a feed can read every report under embargo",
+            f"as a database administrator: {create_login_sql(login)} then use that login in"
             " VALGNATT_FEED_DATABASE_URL",
         )
         return
@@ -96,7 +96,7 @@ def excess_privileges(login: FeedLogin) -> Iterator[ExcessPrivilege]:
         (f"may create objects in {place}", f"REVOKE CREATE ON {place} FROM {user}, PUBLIC;")
         for place in login.creates_in
     ]
-    rights += [(f"has rights to {name}", f"REVOKE ALL ON {name} FROM {user};") for name in login.objects]
+    rights += [(f"has privileges on {name}", f"REVOKE ALL ON {name} FROM {user};") for name in login.objects]
     if rights:
         yield ExcessPrivilege(
             "error",
@@ -106,48 +106,48 @@ def excess_privileges(login: FeedLogin) -> Iterator[ExcessPrivilege]:
     if login.temporary:
         yield ExcessPrivilege(
             "warning",
-            f"feeds log in as {login.user}, who may create temporary tables, and so fill the disk",
+            f"feeds log in as {login.user}, who may create temporary tables and fill the disk with them",
             f"as the owner: REVOKE TEMPORARY ON DATABASE {login.database} FROM PUBLIC, {login.user}, {FEED_ROLE};",
         )
     if login.large_objects:
         yield ExcessPrivilege(
             "warning",
-            f"feeds log in as {login.user}, who may create large objects, and so fill the disk",
+            f"feeds log in as {login.user}, who may create large objects and fill the disk with them",
             f"as a superuser in database {login.database}: REVOKE EXECUTE ON FUNCTION {LARGE_OBJECTS} FROM PUBLIC;",
         )
     if login.advisory_locks:
         yield ExcessPrivilege(
             "warning",
-            f"feeds log in as {login.user}, who may take advisory locks, and so fill the lock table for everyone",
+            f"feeds log in as {login.user}, who may take advisory locks and exhaust the lock table for everyone",
             f"as a superuser in database {login.database}: {NO_ADVISORY_LOCKS}",
         )
     if login.log_messages:
         yield ExcessPrivilege(
             "warning",
-            f"feeds log in as {login.user}, who may write messages into the write-ahead log, and so fill the disk"
-            " and hold up the standby",
+            f"feeds log in as {login.user}, who may write messages to the write-ahead log, which fills the disk"
+            " and delays the standby",
             f"as a superuser in database {login.database}: {NO_LOG_MESSAGES}",
         )
     if login.unlimited_files:
         yield ExcessPrivilege(
             "warning",
-            f"feeds log in as {login.user}, whose statements may write temporary files without a limit, and so fill the"
+            f"feeds log in as {login.user}, whose statements may write temporary files without a limit and fill the"
             " disk",
             f"as a superuser: ALTER ROLE {login.user} SET temp_file_limit = '{TEMPORARY_FILES}';",
         )
 
 
 TEMPORARY_FILES = "256MB"
-"""What a session of a feed may write to temporary files: twice the largest page of the record that it reads."""
+"""Limit on temporary files per session of a feed: twice the largest page of the record that it reads."""
 ADVISORY_LOCKS = "^pg_(try_)?advisory_(xact_)?lock"
 LOG_MESSAGES = "^pg_logical_emit_message$"
-"""The names of these functions, as regular expressions: signatures differ between versions of Postgres."""
+"""Names of these functions as regular expressions, because signatures differ between versions of Postgres."""
 
 
 def _withdrawn(names: str) -> str:
-    """Return the SQL that withdraws from everybody the functions of some names, of which the gateway calls none."""
+    """Return the SQL that revokes matching functions from PUBLIC; the gateway calls none of them."""
     return (
-        "DO $$ DECLARE f regprocedure; BEGIN FOR f IN SELECT oid FROM pg_proc"  # noqa: S608 - names are ours
+        "DO $$ DECLARE f regprocedure; BEGIN FOR f IN SELECT oid FROM pg_proc"  # noqa: S608 - constant names
         f" WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '{names}'"
         " LOOP EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f); END LOOP; END $$;"
     )
@@ -156,9 +156,9 @@ def _withdrawn(names: str) -> str:
 NO_ADVISORY_LOCKS = _withdrawn(ADVISORY_LOCKS)
 NO_LOG_MESSAGES = _withdrawn(LOG_MESSAGES)
 LARGE_OBJECTS = "lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea)"
-"""The functions by which everybody may create large objects, unless they are revoked."""
+"""The functions with which PUBLIC may create large objects by default."""
 SHOWN = 8
-"""Names in a message; the rest is counted."""
+"""Names listed in a message; the rest is counted."""
 
 
 def _some(names: Sequence[str]) -> str:
@@ -200,13 +200,13 @@ FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE n.nspname = 'valgnatt' AND has_function_privilege($1, p.oid, 'EXECUTE')
 ORDER BY 1
 """
-"""What a role has rights to; `meant`: views, and functions whose name says that they are for everyone."""
+"""Objects on which a role has privileges; `meant`: views, and functions whose name marks them as public."""
 
 
 async def read_feed_login(url: str, owner_url: str | None = None) -> FeedLogin:
-    """Log in as a feed does, and ask the server what that user may do; the owner is asked where its URL is given.
+    """Query the privileges of the feeds' login, as the owner if its URL is given.
 
-    A server that is the gateway's own does not let that user ask: only its name is known then. Raises
+    On a dedicated server the login may not query them; without the owner's URL only its name is known then. Raises
     JournalUnavailable.
     """
     connection = await connect(url, feed=True)
@@ -231,9 +231,9 @@ async def read_feed_login(url: str, owner_url: str | None = None) -> FeedLogin:
 
 
 async def restore_feed_login(url: str, feed_url: str) -> None:
-    """Give the feeds' login the password of its address, and no settings of its own: it may have changed both.
+    """Reset the password of the feeds' login to that in its URL, and all its settings: the login may change both.
 
-    For a server of our own, by a superuser. Raises JournalUnavailable.
+    For a dedicated server; requires a superuser. Raises JournalUnavailable.
     """
     parts = urlsplit(feed_url)
     connection = await connect(url)
@@ -246,7 +246,7 @@ async def restore_feed_login(url: str, feed_url: str) -> None:
 
 
 async def _described(connection: Connection, user: str, *, unlimited_files: bool) -> FeedLogin:
-    """Ask about a user. Raises asyncpg's errors; JournalUnavailable for a user that this server does not know."""
+    """Query the privileges of a user. Raises asyncpg's errors; JournalUnavailable if this server has no such user."""
     attributes = await connection.fetchrow(
         "SELECT quote_ident(rolname) AS name, quote_ident(current_database()) AS database, rolsuper,"  # noqa: S608
         " rolcreaterole, rolcreatedb, rolreplication, rolbypassrls,"
@@ -263,7 +263,9 @@ async def _described(connection: Connection, user: str, *, unlimited_files: bool
         LOG_MESSAGES,
     )
     if attributes is None:
-        raise JournalUnavailable(f"the feeds log in as {user}, whom the owner's server does not know")
+        raise JournalUnavailable(
+            f"the feeds log in as {user}, a user that does not exist on the owner's server"
+        )
     of_role = await connection.fetch(_OBJECTS, FEED_ROLE)
     known = {row["name"] for row in of_role}
     of_user = await connection.fetch(_OBJECTS, user)

@@ -1,10 +1,10 @@
--- For a server that is the gateway's own: withdraw, in this database, what Postgres grants to everybody.
+-- For a server that only the gateway uses: revoke, in this database, the default privileges of PUBLIC.
 --
 -- The feed's login then has the functions of 0002_embargo.sql and little else: no statistics, sizes, WAL positions or
--- transaction numbers, which would tell how much is accepted before its time; no large objects, advisory locks or
--- temporary tables, by which it could get in the way of others. An owner who is no superuser is granted what PUBLIC
--- loses. Catalogs belong to one database: the others are closed to PUBLIC in migrate.py, as their catalogs would show
--- the statistics of this one.
+-- transaction IDs, which would reveal how much has been accepted under the embargo; no large objects, advisory locks or
+-- temporary tables, with which it could disturb others. An owner that is not a superuser is granted what PUBLIC loses.
+-- Catalogs belong to one database: migrate.py revokes CONNECT on the others from PUBLIC, because their catalogs would
+-- show the statistics of this one.
 
 DO $$
 BEGIN
@@ -36,7 +36,7 @@ REVOKE EXECUTE ON ALL ROUTINES IN SCHEMA pg_catalog, information_schema FROM PUB
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 REVOKE USAGE ON LANGUAGE plpgsql, sql FROM PUBLIC;
 
--- What a connection needs before it calls anything of ours: it sets and verifies its parameters.
+-- What a connection needs to set and verify its parameters, before it calls any function of the gateway.
 GRANT EXECUTE ON FUNCTION
     pg_catalog.pg_is_in_recovery(),
     pg_catalog.clock_timestamp(),

