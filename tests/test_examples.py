@@ -215,7 +215,7 @@ async def test_the_page_runs_from_a_file_and_from_another_origin(
         await expect(page.locator("tr").first).to_have_text("FL10")
         await pushed(http, sender, a_report(revision=2, votes=33))
         await expect(page.locator("tr").first).to_have_text("FL33")
-        assert visitor.complaints == []
+        assert visitor.errors == []
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

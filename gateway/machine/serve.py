@@ -92,5 +92,5 @@ async def _tell_unknown(drawn: Map, url: str) -> None:
         return
     async with administration(url, "serve") as acts:
         areas = {area for registry in (await acts.registries()).values() for area in registry.by_id}
-    if areas and (unknown := drawn.unknown(areas)):
+    if areas and (unknown := drawn.unknown_shapes(areas)):
         log.warning("no election has these areas of the map", areas=unknown[:TOLD_MAX], count=len(unknown))

@@ -1,7 +1,7 @@
 """A map for the results page: GeoJSON, read once, checked, and reduced to what is drawn.
 
-Of a feature remain its geometry, to a metre, and what may be the identifier of its area: its `id`, and those of its
-properties that maps of municipalities use for it. Which of them it is, is for whoever knows the areas to say. Source:
+Each feature keeps its geometry, rounded to a metre, and all identifiers that its area may have: its `id`, and the
+properties in which maps of municipalities keep it. The caller, who knows the areas, decides which one applies. Source:
 RFC 7946.
 """
 
@@ -17,41 +17,42 @@ from gateway.errors import GatewayError
 from gateway.trimmed_json import dumps_trimmed
 
 SIZE_MAX = 16 << 20
-"""Bytes of a file: a whole country, drawn finer than a screen shows."""
+"""Largest file, in bytes; enough for a whole country in more detail than a screen shows."""
 DECIMALS = 5
-"""Of a coordinate: a metre, of degrees."""
-MISTAKES_MAX = 10
-NAMES = ("id", "area", "kommunenummer", "kommunenr", "komm", "municipality", "code")
-"""Properties that may hold the identifier of an area, the likeliest first."""
-_NUMBER_LENGTH = 4
-"""Digits of a municipality's number, of which some programs drop the leading zero."""
-_RING_LEAST = 4
+"""Decimals of a coordinate; in degrees the last one is about a metre."""
+ERRORS_MAX = 10
+"""How many errors a message lists."""
+ID_PROPERTIES = ("id", "area", "kommunenummer", "kommunenr", "komm", "municipality", "code")
+"""Properties that may contain the identifier of an area, the most likely first."""
+_NUMBER_DIGITS = 4
+"""Length of a municipality's number; some programs drop its leading zero."""
+_RING_MIN = 4
 
 
 class BadMap(GatewayError):
-    """A file that cannot be drawn; the text names it, and every reason."""
+    """A file that cannot be drawn; the message names it and all reasons."""
 
     code = "bad_map"
 
 
 class Map(msgspec.Struct, frozen=True):
-    """A map as it is served, and of each shape the identifiers that it may have."""
+    """A map as it is served, and for each shape the identifiers that its area may have."""
 
     body: bytes
     shapes: Sequence[tuple[str, ...]]
 
-    def unknown(self, areas: Collection[str]) -> list[str]:
-        """Return the first identifier of each shape that is none of these areas."""
+    def unknown_shapes(self, areas: Collection[str]) -> list[str]:
+        """Return the first identifier of each shape that belongs to none of these areas."""
         known = frozenset(areas)
-        return [names[0] for names in self.shapes if not known.intersection(names)]
+        return [ids[0] for ids in self.shapes if not known.intersection(ids)]
 
 
 NO_MAP = Map(b'{"type":"FeatureCollection","features":[]}', ())
-"""What is served where there is none."""
+"""The map that is served if none is configured."""
 
 
 def read_map(path: Path) -> Map:
-    """Read a file. Raises BadMap."""
+    """Read and check a file. Raises BadMap."""
     try:
         with path.open("rb") as file:
             content = file.read(SIZE_MAX + 1)
@@ -72,36 +73,38 @@ def read_map(path: Path) -> Map:
 
 
 def _read_features(path: Path, features: Sequence[Any]) -> Map:
-    kept, shapes, mistakes = [], [], []
-    for place, feature in enumerate(features):
+    drawn, shapes, errors = [], [], []
+    for index, feature in enumerate(features):
         try:
-            names = _names(feature)
+            ids = _ids(feature)
             geometry = _geometry(feature.get("geometry"))
         except ValueError as error:
-            mistakes.append(f"features[{place}]: {error}")
+            errors.append(f"features[{index}]: {error}")
             continue
-        kept.append({"type": "Feature", "properties": {"ids": names}, "geometry": geometry})
-        shapes.append(names)
-    if mistakes:
-        more = f"; and {len(mistakes) - MISTAKES_MAX} more" if len(mistakes) > MISTAKES_MAX else ""
-        raise BadMap(f"map {path}: {'; '.join(mistakes[:MISTAKES_MAX])}{more}")
-    return Map(dumps_trimmed({"type": "FeatureCollection", "features": kept}), tuple(shapes))
+        drawn.append({"type": "Feature", "properties": {"ids": ids}, "geometry": geometry})
+        shapes.append(ids)
+    if errors:
+        more = f"; and {len(errors) - ERRORS_MAX} more" if len(errors) > ERRORS_MAX else ""
+        raise BadMap(f"map {path}: {'; '.join(errors[:ERRORS_MAX])}{more}")
+    return Map(dumps_trimmed({"type": "FeatureCollection", "features": drawn}), tuple(shapes))
 
 
-def _names(feature: Any) -> tuple[str, ...]:
-    """Return the identifiers that a feature may have, the likeliest first. Raises ValueError where there is none."""
+def _ids(feature: Any) -> tuple[str, ...]:
+    """Return the identifiers that a feature may have, the most likely first. Raises ValueError if it has none."""
     if not isinstance(feature, dict) or feature.get("type") != "Feature":
         raise ValueError("not a Feature")
     properties = feature.get("properties") or {}
     if not isinstance(properties, dict):
-        raise ValueError("its properties are no object")
+        raise ValueError("its properties are not an object")
     found = dict.fromkeys(
         text
-        for value in (feature.get("id"), *(properties.get(name) for name in NAMES))
+        for value in (feature.get("id"), *(properties.get(name) for name in ID_PROPERTIES))
         for text in _texts(value)
     )
     if not found:
-        raise ValueError(f"no identifier of an area: none of `id` and the properties {', '.join(NAMES)}")
+        raise ValueError(
+            f"no identifier of an area: neither `id` nor any of the properties {', '.join(ID_PROPERTIES)}"
+        )
     return tuple(found)
 
 
@@ -109,7 +112,7 @@ def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str) and value:
         yield value
     elif isinstance(value, int) and not isinstance(value, bool):
-        yield f"{value:0{_NUMBER_LENGTH}}"
+        yield f"{value:0{_NUMBER_DIGITS}}"
         yield str(value)
 
 
@@ -128,8 +131,8 @@ def _polygon(rings: Any) -> list[list[list[float]]]:
 
 
 def _ring(positions: Any) -> list[list[float]]:
-    if len(_list(positions, "positions")) < _RING_LEAST:
-        raise ValueError(f"a ring of fewer than {_RING_LEAST} positions")
+    if len(_list(positions, "positions")) < _RING_MIN:
+        raise ValueError(f"a ring has fewer than {_RING_MIN} positions")
     return [_position(each) for each in positions]
 
 
@@ -137,13 +140,13 @@ def _position(position: Any) -> list[float]:
     try:
         x, y = float(position[0]), float(position[1])
     except (TypeError, ValueError, IndexError, KeyError, OverflowError):
-        raise ValueError(f"{str(position)[:40]} is no position") from None
+        raise ValueError(f"{str(position)[:40]} is not a position") from None
     if not (math.isfinite(x) and math.isfinite(y)):
-        raise ValueError(f"{str(position)[:40]} is no position")
+        raise ValueError(f"{str(position)[:40]} is not a position")
     return [round(x, DECIMALS), round(y, DECIMALS)]
 
 
-def _list(value: Any, what: str) -> list[Any]:
+def _list(value: Any, items: str) -> list[Any]:
     if not isinstance(value, list) or not value:
-        raise ValueError(f"there are no {what}")
+        raise ValueError(f"there are no {items}")
     return value

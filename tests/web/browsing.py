@@ -1,4 +1,4 @@
-"""A real browser without a screen, for tests and pictures of the pages; and a line to the gateway that can be cut."""
+"""A real browser without a screen, for tests and pictures of the pages; and a proxy whose connections can be cut."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,63 +24,65 @@ async def browsing() -> AsyncIterator[Browser]:
 
 
 class Visitor:
-    """Someone at a browser. What pages say in the console, and what they ask for, is noted."""
+    """A user of a browser. Errors and warnings in the console are recorded, and all requests."""
 
     def __init__(self, context: BrowserContext) -> None:
         self.context = context
-        self.complaints: list[str] = []
-        self.asked: list[str] = []
+        self.errors: list[str] = []
+        self.requests: list[str] = []
 
     async def open(self, url: str) -> Page:
-        """Open a page in a tab of its own."""
+        """Open a page in a new tab."""
         page = await self.context.new_page()
-        page.on("console", self._heard)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", self._noted)
+        page.on("console", self._record_message)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", self._record_request)
         await page.goto(url)
         return page
 
-    def _heard(self, message: ConsoleMessage) -> None:
+    def _record_message(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
+            self.errors.append(message.text)
 
-    def _noted(self, request: Request) -> None:
-        self.asked.append(request.url)
+    def _record_request(self, request: Request) -> None:
+        self.requests.append(request.url)
 
-    def elsewhere(self, *origins: str) -> list[str]:
-        """Return what was asked for that is not of these origins, nor within a page itself."""
-        return [url for url in self.asked if not url.startswith((*(f"{each}/" for each in origins), "data:"))]
+    def requests_elsewhere(self, *origins: str) -> list[str]:
+        """Return the requests to other origins than these; data within a page is none."""
+        return [
+            url for url in self.requests if not url.startswith((*(f"{each}/" for each in origins), "data:"))
+        ]
 
 
 @asynccontextmanager
 async def visiting(browser: Browser, **options: Any) -> AsyncIterator[Visitor]:
-    """Have someone visit, who remembers nothing afterwards; English and 1280 wide unless asked for otherwise."""
-    told = {"locale": "en-GB", "viewport": {"width": 1280, "height": 900}, **options}
-    context = await browser.new_context(**told)
+    """Provide a visitor with a new profile, by default in English and with a window 1280 pixels wide."""
+    context_options = {"locale": "en-GB", "viewport": {"width": 1280, "height": 900}, **options}
+    context = await browser.new_context(**context_options)
     try:
         yield Visitor(context)
     finally:
         await context.close()
 
 
-class Line:
-    """Passes bytes to a server and back, until it is cut: then nobody gets through until it is mended."""
+class CuttableProxy:
+    """Forwards connections to a server until it is cut; then none gets through until it is restored."""
 
     def __init__(self, port: int) -> None:
         self.url = ""
-        self._onward = port
+        self._target_port = port
         self._port = 0
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
 
-    async def mend(self) -> None:
-        """Take connections, at the same address as before."""
+    async def restore(self) -> None:
+        """Accept connections, at the same address as before."""
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
 
     async def cut(self) -> None:
-        """End all connections at once and take no more."""
+        """End all connections at once and accept no more."""
         assert self._server is not None
         self._server.close()
         for serving in self._serving:
@@ -94,21 +96,21 @@ class Line:
         serving.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        onward_reader, onward_writer = await asyncio.open_connection("127.0.0.1", self._onward)
-        ways = {
-            asyncio.create_task(_pass_on(reader, onward_writer)),
-            asyncio.create_task(_pass_on(onward_reader, writer)),
+        target_reader, target_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+        directions = {
+            asyncio.create_task(_forward(reader, target_writer)),
+            asyncio.create_task(_forward(target_reader, writer)),
         }
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for way in ways:
-                way.cancel()
+            for direction in directions:
+                direction.cancel()
             writer.transport.abort()
-            onward_writer.transport.abort()
+            target_writer.transport.abort()
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while piece := await reader.read(65536):
             writer.write(piece)
@@ -118,11 +120,11 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 @asynccontextmanager
-async def line_to(url: str) -> AsyncIterator[Line]:
-    """Lay a line to a server; it is cut when the block is left."""
-    line = Line(int(url.rpartition(":")[2]))
-    await line.mend()
+async def cuttable_proxy(url: str) -> AsyncIterator[CuttableProxy]:
+    """Run a proxy to a server; it is cut at the end of the block."""
+    proxy = CuttableProxy(int(url.rpartition(":")[2]))
+    await proxy.restore()
     try:
-        yield line
+        yield proxy
     finally:
-        await line.cut()
+        await proxy.cut()

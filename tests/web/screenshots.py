@@ -41,7 +41,7 @@ async def take(
         await expect(page.locator(ready).first).to_be_visible(timeout=20_000)
         await page.wait_for_timeout(1000 * seconds)
         await page.screenshot(path=path)
-        assert not visitor.complaints, visitor.complaints
+        assert not visitor.errors, visitor.errors
     _tell(path)
 
 

@@ -1,4 +1,4 @@
-"""A map in place of tiles: which files are taken, what is served, and what is drawn in a real browser."""
+"""A map instead of tiles: which files are accepted, what is served, and what a real browser draws."""
 
 import copy
 import json
@@ -16,7 +16,7 @@ from playwright.async_api import Page, expect
 
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.web.map_file import MISTAKES_MAX, SIZE_MAX, BadMap, read_map
+from gateway.web.map_file import ERRORS_MAX, SIZE_MAX, BadMap, read_map
 from tests.conftest import Database
 from tests.running import Gateway, Sender, running, served
 from tests.web.browsing import CHROMIUM, Visitor, browsing, visiting
@@ -64,10 +64,10 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_map_is_reduced_to_what_is_drawn(file: Path) -> None:
-    """Shapes and what may be their area; nothing else of the file is served."""
+    """To shapes and the identifiers of their areas; nothing else in the file is served."""
     read = read_map(file)
     assert read.shapes[:2] == (("0101", "101"), ("0201", "x"))
-    assert read.unknown(["0101", "0201", "0202", "0203", "0602", "0603", "vl"]) == ["9999"]
+    assert read.unknown_shapes(["0101", "0201", "0202", "0203", "0602", "0603", "vl"]) == ["9999"]
     served = json.loads(read.body)
     assert [set(feature) for feature in served["features"]] == [{"type", "properties", "geometry"}] * 7
     assert served["features"][1]["properties"] == {"ids": ["0201", "x"]}
@@ -76,8 +76,8 @@ def test_a_map_is_reduced_to_what_is_drawn(file: Path) -> None:
     assert parts[1] == [[[8.1, 60.0], [8.3, 60.0], [8.3, 60.2], [8.1, 60.2], [8.1, 60.0]]]
 
 
-def test_coordinates_are_kept_to_a_metre(tmp_path: Path) -> None:
-    """More is not seen; heights are left out."""
+def test_coordinates_are_rounded_to_a_metre(tmp_path: Path) -> None:
+    """More would not be visible; heights are dropped."""
     path = tmp_path / "fine.geojson"
     ring = [[5.123456789, 60.0, 12.5], [6, 60], [6, 61], [5.123456789, 60.0, 12.5]]
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [a_feature("0101", ring)]}))
@@ -119,28 +119,28 @@ MISTAKES: dict[str, tuple[bytes, tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_file_that_cannot_be_drawn_is_told_why(tmp_path: Path, name: str) -> None:
-    """With the file and the place."""
+def test_a_file_that_cannot_be_drawn_is_refused_with_the_reason(tmp_path: Path, name: str) -> None:
+    """The message names the file and the feature."""
     content, words = MISTAKES[name]
     path = tmp_path / "wrong.geojson"
     path.write_bytes(content)
-    with pytest.raises(BadMap) as told:
+    with pytest.raises(BadMap) as raised:
         read_map(path)
     for word in (str(path), *words):
-        assert word in str(told.value)
+        assert word in str(raised.value)
 
 
-def test_every_mistake_is_told_but_not_without_end(tmp_path: Path) -> None:
+def test_every_error_is_listed_up_to_a_limit(tmp_path: Path) -> None:
     path = tmp_path / "wrong.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [1] * 50}))
-    with pytest.raises(BadMap, match=f"and {50 - MISTAKES_MAX} more"):
+    with pytest.raises(BadMap, match=f"and {50 - ERRORS_MAX} more"):
         read_map(path)
     with pytest.raises(BadMap, match="No such file"):
         read_map(tmp_path / "none.geojson")
 
 
 def test_serve_does_not_start_with_a_map_that_cannot_be_drawn(tmp_path: Path) -> None:
-    """A line, a status, and no database made."""
+    """It prints one line and exits with 1 before it makes a database."""
     path = tmp_path / "wrong.geojson"
     path.write_bytes(b"{")
     environ = {name: value for name, value in os.environ.items() if not name.startswith("VALGNATT_")}
@@ -154,10 +154,10 @@ def test_serve_does_not_start_with_a_map_that_cannot_be_drawn(tmp_path: Path) ->
     assert not (tmp_path / "data").exists()
 
 
-async def test_areas_of_a_map_that_nobody_has_are_logged_at_the_start(
+async def test_unknown_areas_of_a_map_are_logged_at_the_start(
     database: Database, small: GeneratedElection, file: Path
 ) -> None:
-    """By their names; the night goes on without them."""
+    """By their identifiers; the gateway starts without them."""
     async with running(database) as gateway:
         await gateway.load(a_registry(small))
     async with running(database, map=file) as gateway:
@@ -174,16 +174,16 @@ def mapped(postgres: EmbeddedPostgres, file: Path) -> Iterator[Gateway]:
         yield gateway
 
 
-async def test_a_map_is_served_and_none_is_an_empty_one(
+async def test_a_map_is_served_and_without_one_an_empty_collection(
     mapped: Gateway, gateway: Gateway, http: aiohttp.ClientSession, file: Path
 ) -> None:
-    """Under a strong tag, to pages of any origin."""
+    """With a strong ETag, to pages of any origin."""
     answer = await ask(http, "GET", f"{mapped.feed_url}/map.geojson")
     assert (answer.status, answer.body) == (200, read_map(file).body)
     assert answer.headers["Content-Type"] == "application/geo+json; charset=utf-8"
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    held = {"If-None-Match": answer.headers["ETag"]}
-    assert (await ask(http, "GET", f"{mapped.feed_url}/map.geojson", headers=held)).status == 304
+    cached = {"If-None-Match": answer.headers["ETag"]}
+    assert (await ask(http, "GET", f"{mapped.feed_url}/map.geojson", headers=cached)).status == 304
     none = await ask(http, "GET", f"{gateway.feed_url}/map.geojson")
     assert none.document == {"type": "FeatureCollection", "features": []}
 
@@ -198,11 +198,11 @@ async def sender(mapped: Gateway, small: GeneratedElection) -> Sender:
 
 @pytest.fixture
 async def visitor(mapped: Gateway) -> AsyncIterator[Visitor]:
-    """Someone who reads English; afterwards the console is clean, and nothing was asked of anyone else."""
+    """A visitor who reads English. Afterwards the console has no errors, and no other host got a request."""
     async with browsing() as browser, visiting(browser) as visitor:
         yield visitor
-        assert visitor.complaints == []
-        assert visitor.elsewhere(mapped.feed_url) == []
+        assert visitor.errors == []
+        assert visitor.requests_elsewhere(mapped.feed_url) == []
 
 
 async def opened(visitor: Visitor, sender: Sender) -> Page:
@@ -220,10 +220,10 @@ async def fill(page: Page, area: str) -> str:
 
 @pytest.mark.long
 @needs_chromium
-async def test_the_map_is_coloured_labelled_and_explained_as_tiles_are(
+async def test_the_map_is_coloured_labelled_and_described_like_tiles(
     sender: Sender, http: aiohttp.ClientSession, small: GeneratedElection, visitor: Visitor
 ) -> None:
-    """By the leader in its colour, as the legend has it; by the share counted; live; in words for who cannot see it."""
+    """By leading party as in the legend, or by the share reporting; updated live, with descriptions in words."""
     await pushed(http, sender, a_report("0602-0001", votes=500), a_report(votes=10))
     await shown(sender.gateway, sender.election, 2)
     page = await opened(visitor, sender)
@@ -260,10 +260,8 @@ async def test_the_map_is_coloured_labelled_and_explained_as_tiles_are(
 
 @pytest.mark.long
 @needs_chromium
-async def test_the_map_is_one_stop_of_the_keyboard(
-    sender: Sender, http: aiohttp.ClientSession, visitor: Visitor
-) -> None:
-    """Arrows go from shape to shape and on to tiles, up and down as they lie; Enter opens one."""
+async def test_the_map_is_one_tab_stop(sender: Sender, http: aiohttp.ClientSession, visitor: Visitor) -> None:
+    """Arrow keys move between shapes and on to tiles, up and down by position; Enter opens one."""
     page = await opened(visitor, sender)
     await expect(page.locator("#tile-description")).to_have_text(re.compile("^Each shape on the map"))
     stops = page.locator('#tiles a[tabindex="0"]')
@@ -291,8 +289,8 @@ async def test_the_map_is_one_stop_of_the_keyboard(
 
 @pytest.mark.long
 @needs_chromium
-async def test_the_map_lies_as_the_country_does(sender: Sender, visitor: Visitor) -> None:
-    """North is up, a degree at 60° is half as wide as high, holes are holes, and metres are taken as they are."""
+async def test_the_map_is_projected_like_the_country(sender: Sender, visitor: Visitor) -> None:
+    """North is up, a degree at 60° is half as wide as high, holes stay holes, and metres are not projected."""
     page = await opened(visitor, sender)
     boxes = {}
     for area in ON_MAP:
@@ -327,7 +325,7 @@ async def test_the_map_fits_a_phone(sender: Sender, mapped: Gateway, scheme: Any
     async with browsing() as browser, visiting(browser, viewport=viewport, color_scheme=scheme) as visitor:
         page = await opened(visitor, sender)
         assert await page.evaluate("document.documentElement.scrollWidth") == 320
-        assert visitor.complaints == []
+        assert visitor.errors == []
 
 
 @pytest.mark.long
@@ -335,7 +333,7 @@ async def test_the_map_fits_a_phone(sender: Sender, mapped: Gateway, scheme: Any
 async def test_an_election_that_is_not_on_the_map_has_tiles(
     mapped: Gateway, small: GeneratedElection, visitor: Visitor
 ) -> None:
-    """A map is of one country, and there may be others."""
+    """A map shows one country; other elections on the same gateway may be elsewhere."""
     registry = json.loads(json.dumps(a_registry(small)).replace('"0', '"9'))
     election = await mapped.load(registry)
     page = await visitor.open(f"{mapped.feed_url}/?election={election}")

@@ -1,4 +1,4 @@
-"""The pages in a real browser: what they show is what is official, they heal by themselves, and anyone can use them."""
+"""The pages in a real browser: they show the official figures, recover by themselves, and are accessible."""
 
 import gzip
 import json
@@ -15,7 +15,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.pages import DIRECTORY, OPENAPI, PAGES, POLICY
 from tests.running import Gateway, Sender
-from tests.web.browsing import CHROMIUM, Visitor, browsing, line_to, visiting
+from tests.web.browsing import CHROMIUM, Visitor, browsing, cuttable_proxy, visiting
 from tests.web.doors import COUNTRY, HERE, UNIT, a_registry, a_report, ask, pushed, shown
 
 PATIENCE_MS = 20_000
@@ -29,23 +29,23 @@ expect.set_options(timeout=PATIENCE_MS)
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    """A browser of the test's own."""
+    """A browser of this test."""
     async with browsing() as browser:
         yield browser
 
 
 @pytest.fixture
 async def visitor(browser: Browser, gateway: Gateway) -> AsyncIterator[Visitor]:
-    """Someone who reads English. Afterwards: the console is clean, and nothing was asked of anyone else."""
+    """A visitor who reads English. Afterwards the console has no errors, and no other host got a request."""
     async with visiting(browser) as visitor:
         yield visitor
-        assert visitor.complaints == []
-        assert visitor.asked
-        assert visitor.elsewhere(gateway.feed_url) == []
+        assert visitor.errors == []
+        assert visitor.requests
+        assert visitor.requests_elsewhere(gateway.feed_url) == []
 
 
 def place(gateway: Gateway, election: str, path: str = "/", query: str = "") -> str:
-    """Return the address of a page about an election; `path` may end with `#…`."""
+    """Return the address of a page for an election; `path` may end with a fragment."""
     path, mark, fragment = path.partition("#")
     return f"{gateway.feed_url}{path}?election={election}{query}{mark}{fragment}"
 
@@ -59,12 +59,12 @@ def english(count: int) -> str:
 
 
 def official(small: GeneratedElection) -> dict[str, dict[str, Any]]:
-    """The last official line of each area."""
+    """Return the final official line of each area."""
     return {line["area"]: line for line in small.official if line.get("final")}
 
 
 def total(areas: list[Mapping[str, Any]]) -> tuple[int, dict[str, int]]:
-    """Ballots and votes by party of areas, all categories."""
+    """Return ballots, and votes by party, of areas over all categories."""
     ballots, votes = 0, dict[str, int]()
     for area in areas:
         for counts in area["counts"].values():
@@ -81,7 +81,7 @@ def total(areas: list[Mapping[str, Any]]) -> tuple[int, dict[str, int]]:
 async def test_the_night_opens_on_the_page_and_ends_with_the_official_figures(
     gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession, visitor: Visitor
 ) -> None:
-    """Zero and a countdown while counts come in; the release by itself; at the end every figure is the official one."""
+    """Zeros and a countdown during the embargo; then the release without a reload; finally every official figure."""
     opens = datetime.now(UTC) + timedelta(seconds=6)
     election = await gateway.load(a_registry(small, publish_from=opens.isoformat()))
     sender = await gateway.issue(election, [COUNTRY])
@@ -119,35 +119,35 @@ async def test_the_night_opens_on_the_page_and_ends_with_the_official_figures(
 
 
 @needs_chromium
-async def test_a_line_that_is_cut_is_told_of_and_heals(
+async def test_a_lost_connection_is_shown_and_restored(
     gateway: Gateway, sender: Sender, http: aiohttp.ClientSession, browser: Browser
 ) -> None:
-    """It says so and since when, keeps what it has, and shows what came meanwhile when it is back."""
+    """The page says since when, keeps its figures, and shows what it missed once it is connected again."""
     await pushed(http, sender, a_report(votes=10))
     await shown(gateway, sender.election, 1)
-    async with line_to(gateway.feed_url) as line, visiting(browser) as visitor:
-        page = await visitor.open(f"{line.url}/?election={sender.election}")
+    async with cuttable_proxy(gateway.feed_url) as proxy, visiting(browser) as visitor:
+        page = await visitor.open(f"{proxy.url}/?election={sender.election}")
         await expect(figure(page, "votes")).to_have_text("10")
-        await line.cut()
+        await proxy.cut()
         await expect(page.locator("#status.lost #link")).to_have_text(
             re.compile(r"Connection lost at \d\d:\d\d:\d\d \(\d+ s ago\)")
         )
         await expect(page.locator("#announcement")).to_have_text(re.compile("connection is lost"))
         await pushed(http, sender, a_report(revision=2, votes=20))
         await expect(figure(page, "votes")).to_have_text("10")
-        await line.mend()
+        await proxy.restore()
         await expect(page.locator("#status.live #link")).to_have_text("Live")
         await expect(figure(page, "votes")).to_have_text("20")
         await expect(page.locator("#announcement")).to_have_text("The connection is back.")
-        assert [each for each in visitor.complaints if "net::ERR_" not in each] == []
-        assert visitor.elsewhere(line.url) == []
+        assert [each for each in visitor.errors if "net::ERR_" not in each] == []
+        assert visitor.requests_elsewhere(proxy.url) == []
 
 
 @needs_chromium
 async def test_a_correction_is_marked_and_explained(
     gateway: Gateway, sender: Sender, http: aiohttp.ClientSession, visitor: Visitor
 ) -> None:
-    """On the page of all, of its municipality and of its unit, with a history that shows the fall."""
+    """On the pages of the country, the municipality and the unit, with a history that shows the fall."""
     await pushed(http, sender, a_report(votes=5000), a_report(revision=2, votes=239, reason="booking_error"))
     page = await visitor.open(place(gateway, sender.election))
     explained = "Ballots fell by 4,761: data entry error"
@@ -173,25 +173,25 @@ async def test_a_correction_is_marked_and_explained(
 
 
 @needs_chromium
-async def test_a_history_of_whole_ranges_is_read_to_its_end(
+async def test_a_long_history_is_read_completely(
     gateway: Gateway, sender: Sender, http: aiohttp.ClientSession, visitor: Visitor
 ) -> None:
-    """Ranges under their chain, then the rest."""
+    """Whole ranges by their chain value, which caches keep, then the rest."""
     await pushed(http, sender, *(a_report(revision=each, votes=each) for each in range(1, 1204)))
     await shown(gateway, sender.election, 1203)
     page = await visitor.open(place(gateway, sender.election, f"/#/area/{HERE}"))
     await expect(page.locator("#history-state")).to_have_text(re.compile("^1,203 publications"))
-    asked = [url for url in visitor.asked if "/publications" in url]
+    asked = [url for url in visitor.requests if "/publications" in url]
     assert any(re.search(r"/publications/1-1000\?chain=[0-9a-f]{64}$", url) for url in asked)
     assert any("/publications?after=1000&" in url for url in asked)
 
 
 @needs_chromium
 @pytest.mark.parametrize("path", ["/", "/transfers"])
-async def test_a_rehearsal_is_told_to_be_one(
+async def test_a_rehearsal_is_marked_as_one(
     gateway: Gateway, small: GeneratedElection, visitor: Visitor, path: str
 ) -> None:
-    """Above everything."""
+    """At the top of the page."""
     election = await gateway.load(a_registry(small, rehearsal=True))
     page = await visitor.open(place(gateway, election, path))
     await expect(page.locator("#rehearsal")).to_have_text(re.compile("^REHEARSAL"))
@@ -201,10 +201,10 @@ async def test_a_rehearsal_is_told_to_be_one(
 
 
 @needs_chromium
-async def test_the_page_of_transfers_tells_the_state_of_the_night(
+async def test_the_transfers_page_shows_the_state_of_the_night(
     gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession, visitor: Visitor
 ) -> None:
-    """In a sentence, in sums and by municipality, up to what was delivered to the page itself."""
+    """In one sentence, in totals and by municipality, including what was delivered to the page itself."""
     election = await gateway.load(a_registry(small))
     sender = await gateway.issue(election, [COUNTRY])
     page = await visitor.open(place(gateway, election, "/transfers"))
@@ -236,10 +236,10 @@ async def test_the_page_of_transfers_tells_the_state_of_the_night(
 
 
 @needs_chromium
-async def test_counts_that_wait_are_named_with_their_age(
+async def test_late_counts_are_named_with_their_age(
     gateway: Gateway, sender: Sender, http: aiohttp.ClientSession, visitor: Visitor
 ) -> None:
-    """In both languages, and marked in the table; when they are through, that is said again."""
+    """In both languages, and marked in the table, until they are published."""
     await pushed(http, sender, a_report())
     await shown(gateway, sender.election, 1)
     page = await visitor.open(place(gateway, sender.election, "/transfers"))
@@ -266,10 +266,10 @@ async def test_counts_that_wait_are_named_with_their_age(
 
 
 @needs_chromium
-async def test_a_token_shows_its_own_before_the_release_and_is_kept_nowhere(
+async def test_a_token_shows_its_own_counts_before_the_release_and_is_not_stored(
     gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession, visitor: Visitor
 ) -> None:
-    """It goes to the push door alone, as `Authorization`, and is forgotten when asked to."""
+    """It is sent to the push door only, as `Authorization`, and forgotten on request."""
     opens = datetime.now(UTC) + timedelta(hours=1)
     election = await gateway.load(a_registry(small, publish_from=opens.isoformat()))
     sender = await gateway.issue(election, [HERE])
@@ -295,17 +295,17 @@ async def test_a_token_shows_its_own_before_the_release_and_is_kept_nowhere(
     )
     assert sender.secret not in kept
     assert sender.secret not in await page.content()
-    assert not [url for url in visitor.asked if sender.secret in url]
+    assert not [url for url in visitor.requests if sender.secret in url]
     await page.get_by_role("button", name="Forget the token").click()
     await expect(page.locator("#own")).to_be_hidden()
     await expect(sentence).to_have_text(re.compile("^Results will be released in"))
 
 
 @needs_chromium
-async def test_a_push_door_elsewhere_is_explained_and_sent_nothing(
+async def test_a_push_door_of_another_origin_is_explained_and_gets_no_token(
     gateway: Gateway, election: str, visitor: Visitor
 ) -> None:
-    """The page may read from its own address only."""
+    """The policy of the page allows its own origin only."""
     elsewhere = gateway.push_url
     page = await visitor.open(place(gateway, election, "/transfers", f"&push={elsewhere}"))
     await page.get_by_label("Token").fill("secret")
@@ -320,7 +320,7 @@ async def test_a_push_door_elsewhere_is_explained_and_sent_nothing(
 async def test_the_language_follows_the_browser_and_a_choice_is_remembered(
     gateway: Gateway, sender: Sender, http: aiohttp.ClientSession, browser: Browser
 ) -> None:
-    """Texts, numbers and the language that the document says it is in."""
+    """For texts, numbers and the `lang` of the document."""
     await pushed(http, sender, a_report(votes=12_345))
     async with visiting(browser, locale="nb-NO") as visitor:
         page = await visitor.open(place(gateway, sender.election))
@@ -343,14 +343,67 @@ async def test_the_language_follows_the_browser_and_a_choice_is_remembered(
             }"""
         )
         assert keys[0] == keys[1]
-        assert visitor.complaints == []
+        assert visitor.errors == []
+
+
+@needs_chromium
+async def test_texts_have_the_right_plural_in_both_languages(gateway: Gateway, visitor: Visitor) -> None:
+    """One of something is in the singular; large numbers are grouped as the language does it."""
+    page = await visitor.open(f"{gateway.feed_url}/docs")
+    texts = await page.evaluate(
+        """async () => {
+            const { src } = document.querySelector("script");
+            const { TEXTS } = await import(src.replace("docs.js", "texts.js"));
+            return Object.values(TEXTS).map((texts) => [
+                texts.correctionsTitle(1), texts.correctionsTitle(1234),
+                texts.ofEligible(1, 1), texts.besides(1, 2),
+                texts.plotLabel(1, "20:00", "21:00", 1, 1), texts.plotLabel(2, "20:00", "21:00", 5, 2),
+                texts.sentenceWaits(1, "Oslo", "3 s") + texts.sentenceMoreWait(1),
+                texts.sentenceThrough(1), texts.sentenceEmbargoOwn(1, 1), texts.totalsReports(1),
+                texts.lost("21:00:00", "3 s"), texts.colRevision, texts.colLagTail, texts.colTurnout,
+            ]);
+        }"""
+    )
+    norwegian, english = ([text.replace("\xa0", " ") for text in each] for each in texts)
+    assert norwegian == [
+        "1 rettelse",
+        "1 234 rettelser",
+        "1 stemmeseddel · 1 stemmeberettiget",
+        "1 blank · 2 forkastede",
+        "Stemmesedler over tid: 1 publisering fra 20:00 til 21:00, nå 1; gikk ned én gang.",
+        "Stemmesedler over tid: 2 publiseringer fra 20:00 til 21:00, nå 5; gikk ned 2 ganger.",
+        "1 telling fra Oslo har ventet i 3 s. 1 annen kommune venter også.",
+        "Alle tellinger som er mottatt fra kommunen, er framme.",
+        "1 kommune venter på at resultatene offentliggjøres, med 1 mottatt telling.",
+        "melding",
+        "Forbindelsen har vært brutt siden 21:00:00 (i 3 s). Kobler til igjen automatisk.",
+        "Versjon",
+        "Tregeste 1 %",
+        "Valgdeltakelse",
+    ]
+    assert english == [
+        "1 correction",
+        "1,234 corrections",
+        "1 ballot · 1 eligible",
+        "1 blank · 2 rejected",
+        "Ballots over time: 1 publication from 20:00 to 21:00, now 1; fell once.",
+        "Ballots over time: 2 publications from 20:00 to 21:00, now 5; fell 2 times.",
+        "1 count from Oslo has been waiting for 3 s. 1 other municipality is waiting too.",
+        "Every count received from the municipality is through.",
+        "1 municipality is waiting for the release, with 1 count received.",
+        "report",
+        "Connection lost at 21:00:00 (3 s ago). Reconnecting automatically.",
+        "Revision",
+        "Slowest 1%",
+        "Turnout",
+    ]
 
 
 @needs_chromium
 async def test_the_table_is_searched_and_sorted_by_keyboard(
     gateway: Gateway, sender: Sender, http: aiohttp.ClientSession, visitor: Visitor
 ) -> None:
-    """And tiles are one stop, with arrows from one to the next."""
+    """The tiles are one tab stop, with arrow keys to move between them."""
     await pushed(http, sender, a_report(votes=10), a_report("0602-0001", votes=500))
     page = await visitor.open(place(gateway, sender.election))
     await expect(figure(page, "votes")).to_have_text("510")
@@ -394,7 +447,7 @@ async def test_on_a_phone_no_page_scrolls_sideways_and_text_stands_out(
     browser: Browser,
     scheme: Any,
 ) -> None:
-    """320 px wide, in both languages; light on dark where that is asked for, with a contrast of at least 4.5."""
+    """At 320 pixels, in both languages, light and dark, with a contrast of at least 4.5."""
     await pushed(http, sender, *(line["report"] for line in small.reports))
     await shown(gateway, sender.election, len(small.reports))
     viewport = {"width": 320, "height": 700}
@@ -420,11 +473,11 @@ async def test_on_a_phone_no_page_scrolls_sideways_and_text_stands_out(
             assert contrast(ground, ink) >= 7
             assert contrast(ground, soft) >= 4.5
             await page.close()
-        assert visitor.complaints == []
+        assert visitor.errors == []
 
 
 def contrast(one: list[int], other: list[int]) -> float:
-    """Source: WCAG 2.2, contrast ratio."""
+    """Return the contrast ratio of two colours. Source: WCAG 2.2."""
 
     def luminance(colour: list[int]) -> float:
         parts = [part / 255 for part in colour]
@@ -438,8 +491,8 @@ def contrast(one: list[int], other: list[int]) -> float:
 
 
 @needs_chromium
-async def test_the_description_is_shown_whole(gateway: Gateway, visitor: Visitor) -> None:
-    """Every operation, status and schema, from the JSON that is the YAML."""
+async def test_the_api_page_shows_the_whole_description(gateway: Gateway, visitor: Visitor) -> None:
+    """Every operation, status and schema, from JSON that equals the YAML."""
     page = await visitor.open(f"{gateway.feed_url}/docs")
     await expect(page.locator("#contents a").first).to_be_visible()
     document = yaml.safe_load(OPENAPI.read_text())
@@ -463,10 +516,8 @@ async def test_the_description_is_shown_whole(gateway: Gateway, visitor: Visitor
 # The files.
 
 
-async def test_every_file_is_sent_with_its_policy_and_tag(
-    gateway: Gateway, http: aiohttp.ClientSession
-) -> None:
-    """Packed where that is accepted, 304 where it is held; those that pages name are kept for good."""
+async def test_every_file_has_a_policy_and_an_etag(gateway: Gateway, http: aiohttp.ClientSession) -> None:
+    """Compressed if accepted, 304 if cached; files that pages link to are cached for good."""
     url = gateway.feed_url
     texts = {path: (await ask(http, "GET", url + path)).body.decode() for path in (*PAGES, "/openapi.yaml")}
     (version,) = {found for text in texts.values() for found in re.findall(r'"/static/(\w+)/', text)}
@@ -506,7 +557,7 @@ async def test_every_file_is_sent_with_its_policy_and_tag(
         (await ask(http, "GET", url + path)).problem(404, "not_found")
 
 
-def test_no_page_names_anything_elsewhere_or_writes_script_or_style_into_a_page() -> None:
+def test_no_page_refers_to_another_host_or_has_inline_script_or_style() -> None:
     """So the policy can be this strict. The namespace of SVG is no address; `/** @import` only names types."""
     for path in DIRECTORY.iterdir():
         text = path.read_text().replace("http://www.w3.org/2000/svg", "")

@@ -70,7 +70,7 @@ export const lastContact = (row) =>
  */
 const ago = (title, clock, timeOf, never) => ({
   title,
-  kind: "second ago",
+  kind: "second",
   descending: true,
   value: timeOf,
   draw(cell, row) {
