@@ -173,6 +173,20 @@ def _is_internal_of_aiohttp(name: str) -> bool:
     return package == "aiohttp" and bool(inner) and inner[0] not in AIOHTTP_PUBLIC
 
 
+TRANSPORTS = ("push_request", "push_socket")
+
+
+def test_transports_of_reports_do_not_know_each_other() -> None:
+    """Each rests on the intake, so another one changes neither of them."""
+    for path, tree in ((path, tree) for _, path, tree in MODULES if Path(path).stem in TRANSPORTS):
+        imported = {name.split(".")[2] for name in imports(tree) if name.startswith("gateway.web.")}
+        assert imported & set(TRANSPORTS) == set(), path
+        assert any(name.startswith("gateway.journal.intake.") for name in imports(tree)), path
+        assert "push_door" not in imported, path
+    (intake,) = (tree for _, path, tree in MODULES if path == "gateway/journal/intake.py")
+    assert not [name for name in imports(intake) if name.startswith("aiohttp")]
+
+
 def test_architecture_names_every_part() -> None:
     """And no part that is gone."""
     text = (ROOT / "ARCHITECTURE.md").read_text()

@@ -124,7 +124,7 @@ class OpenElection:
         self.current = version
         self.writer.follow(version)
         now = datetime.now(UTC)
-        for socket in self.sockets:
+        for socket in list(self.sockets):
             token = version.valid_token(socket.token.key, now)
             if token is None:
                 socket.deauthorize("the token is no longer valid")
@@ -288,7 +288,7 @@ class Intake:
     async def close_sockets(self, retry_after_s: float) -> None:
         """Ask every client to connect again after about `retry_after_s`, and wait until all sockets are closed."""
         for election in self._open.values():
-            for socket in election.sockets:
+            for socket in list(election.sockets):
                 socket.drain(retry_after_s)
         for election in self._open.values():
             await election.wait_empty()

@@ -18,6 +18,7 @@ import gateway
 from gateway.election.report import REASONS, STATUSES
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.telemetry.metrics import PushMetrics
+from gateway.web.answers import STATUS
 from gateway.web.pages import OPENAPI, OPENAPI_JSON
 from gateway.web.push_door import PushDoor
 from tests.feed.served import a_feed_door
@@ -197,6 +198,7 @@ def test_every_code_that_the_sources_name_is_in_a_list() -> None:
     )
     assert len(said("Problem")) > 20
     assert said("Problem") <= problems
+    assert set(STATUS) <= problems
     assert said("Refusal", "Invalid") <= refusals <= problems
     assert said("Violation") <= violations
 
