@@ -1,7 +1,7 @@
-"""What documents show: their fenced blocks, and a shell into which the commands among them are typed.
+"""The fenced blocks of documents, and a shell that runs the commands in them.
 
-A block of `sh` is typed. A block of `text` under it is what it says: line by line in this order, others between them,
-`…` for anything.
+A block of `sh` is run. A block of `text` below it is its output: these lines in this order, possibly with others in
+between; `…` matches any text.
 """
 
 import os
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 END_S = 15.0
 MARK = "@@ step "
-NOT_REACHED = "the shell did not come here"
+NOT_REACHED = "the shell did not reach this step"
 
 _PIECE = re.compile(
     r"^#+ (?P<heading>[^\n]+)$|^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
@@ -36,7 +36,7 @@ class Block(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What is typed, and what is shown under it."""
+    """A command, and the output shown below it."""
 
     heading: str
     typed: str
@@ -44,7 +44,7 @@ class Step(NamedTuple):
 
 
 def blocks(document: str) -> list[Block]:
-    """Return the blocks of a document in `docs`, in their order."""
+    """Return the blocks of a document in `docs`, in order."""
     found, heading = [], ""
     for piece in _PIECE.finditer((DOCS / document).read_text(encoding="utf-8")):
         heading = piece["heading"] or heading
@@ -54,7 +54,7 @@ def blocks(document: str) -> list[Block]:
 
 
 def commands(document: str) -> dict[str, str]:
-    """Return what a document has one type in a shell, by heading; each heading has one such block at most."""
+    """Return the commands of a document by heading; each heading has at most one such block."""
     shown = [(block.heading, block.text) for block in blocks(document) if block.language == "sh"]
     found = dict(shown)
     assert len(found) == len(shown), f"{document}: two blocks of commands under one heading"
@@ -62,7 +62,7 @@ def commands(document: str) -> dict[str, str]:
 
 
 def steps(document: str) -> list[Step]:
-    """Return the commands of a document, each with what it shows under them. It has no other blocks."""
+    """Return the commands of a document, each with the output shown below it. There must be no other blocks."""
     found: list[Step] = []
     for block in blocks(document):
         assert block.language in ("sh", "text"), f"{block.heading}: {block.language!r} is run by no test"
@@ -77,9 +77,9 @@ def steps(document: str) -> list[Step]:
 def type_all(
     typed: Sequence[Step], home: Path, ports: Mapping[str, str], environ: Mapping[str, str], most_s: float
 ) -> list[str]:
-    """Type steps into one shell with a home of its own, and return what each says. Nothing of it is left running.
+    """Run steps in one shell with a temporary home, and return the output of each. No process is left running.
 
-    `ports` are those that stand for the ones in the document; `.venv` is the environment of the tests.
+    `ports` maps the ports in the document to those to use; `.venv` is the environment of the tests.
     """
     text = "".join(f"echo; echo '{MARK}{place}'\n{step.typed}" for place, step in enumerate(typed))
     text = text.replace("source .venv/", f"source {sys.prefix}/")
@@ -106,7 +106,7 @@ def type_all(
 
 
 def _end(shell: "subprocess.Popen[bytes]") -> None:
-    """End a shell and all that it has started; usually nothing is left."""
+    """End a shell and the processes that it started; usually none are left."""
     try:
         os.killpg(shell.pid, signal.SIGTERM)
     except ProcessLookupError:
@@ -115,7 +115,7 @@ def _end(shell: "subprocess.Popen[bytes]") -> None:
 
 
 def assert_as_shown(step: Step, said: str) -> None:
-    """Assert that a step says what is shown under it, and complains of nothing."""
+    """Assert that the output of a step is as shown, without error messages."""
     assert NOT_REACHED not in said, said
     assert not _COMPLAINTS.search(said), said
     lines = iter(said.splitlines())
@@ -125,7 +125,7 @@ def assert_as_shown(step: Step, said: str) -> None:
 
 
 def free_ports(count: int) -> list[str]:
-    """Return some ports that are free now."""
+    """Return ports that are free at present."""
     with ExitStack() as held:
         bound = [held.enter_context(socket.socket()) for _ in range(count)]
         for each in bound:

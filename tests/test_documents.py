@@ -1,4 +1,4 @@
-"""Documents name what there is: tests, modules, scenarios and commands that exist."""
+"""Documents refer to tests, modules, scenarios and commands that exist, and to the bounds of the code."""
 
 import re
 from pathlib import Path
@@ -23,8 +23,8 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / 
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_file_that_a_document_names_is_there(document: Path) -> None:
-    """As a link, or in code as a path below a folder of this project."""
+def test_every_file_that_a_document_names_exists(document: Path) -> None:
+    """As a link, or as code with a path below a directory of this project."""
     text = document.read_text()
     links = [link for link in re.findall(r"\]\(([^)#:]+)\)", text) if not link.startswith("http")]
     missing = [link for link in links if not (document.parent / link).exists()]
@@ -34,7 +34,7 @@ def test_every_file_that_a_document_names_is_there(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_scenario_that_a_document_plays_is_there(document: Path) -> None:
+def test_every_scenario_in_a_document_exists(document: Path) -> None:
     from bench.rehearse.scenarios import names
 
     for line in re.findall(r"bench run ([a-z -]+)", document.read_text()):
@@ -44,7 +44,7 @@ def test_every_scenario_that_a_document_plays_is_there(document: Path) -> None:
 
 
 def bounds() -> dict[str, str]:
-    """Return the tables of bounds in docs/security.md: what is bounded, and by how much."""
+    """Return the tables of bounds in docs/security.md: the bound of each row."""
     section = (ROOT / "docs/security.md").read_text().partition("\n## Bounds\n")[2].partition("\n## ")[0]
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]]
@@ -56,7 +56,7 @@ def bounds() -> dict[str, str]:
 
 
 def test_every_bound_that_a_knob_sets_is_its_default() -> None:
-    """Figures stand before the name of their knob."""
+    """Each figure precedes the name of its knob."""
     defaults = {f"--{knob.name.replace('_', '-')}": knob.default for knob in knobs()}
     found = [
         (name, int(figure))
@@ -68,7 +68,7 @@ def test_every_bound_that_a_knob_sets_is_its_default() -> None:
 
 
 def test_every_fixed_bound_is_that_of_the_code() -> None:
-    """Written as a person reads it."""
+    """In units for people."""
     per_token = sender_allowance.SENDER_CONTROL_RATE, sender_allowance.SENDER_CONTROL_BURST
     said = {
         "TLS handshakes in progress": f"{connections.HANDSHAKES_MAX}",
@@ -116,7 +116,7 @@ def test_every_fixed_bound_is_that_of_the_code() -> None:
 
 
 def test_every_threat_has_a_test() -> None:
-    """That the files exist is tested above."""
+    """Another test checks that the files exist."""
     section = (ROOT / "docs/security.md").read_text().partition("\n## Threats\n")[2].partition("\n## ")[0]
     threats = [line for line in section.splitlines() if line.startswith("| ") and "---" not in line][1:]
     assert threats

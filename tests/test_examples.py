@@ -1,4 +1,4 @@
-"""Every example runs against a real gateway, and does what it says."""
+"""Every example runs against a real gateway and does what its description says."""
 
 import asyncio
 import json
@@ -46,12 +46,12 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 async def sender(gateway: Gateway, small: GeneratedElection) -> Sender:
-    """Whoever may report for the whole country, in an election of the test's own."""
+    """A sender for the whole country, in a separate election for the test."""
     return await gateway.issue(await gateway.load(a_registry(small)), [COUNTRY])
 
 
 class Example:
-    """An example that runs, line by line."""
+    """A running example, read line by line."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -62,7 +62,7 @@ class Example:
             return (await self.process.stdout.readline()).decode().rstrip("\n")
 
     async def until(self, pattern: str) -> str:
-        """Read up to a line that has a pattern."""
+        """Read up to a line that matches a pattern."""
         while line := await self.line():
             if re.search(pattern, line):
                 return line
@@ -70,7 +70,7 @@ class Example:
         raise AssertionError((await self.process.stderr.read()).decode())
 
     async def end(self) -> tuple[int, str]:
-        """Wait for its end; return its status, and what else it said."""
+        """Wait for its end; return its status and the rest of its output."""
         async with asyncio.timeout(PATIENCE_S):
             out, err = await self.process.communicate()
         assert "Traceback" not in err.decode()
@@ -109,7 +109,7 @@ def python(sender: Sender, name: str, *arguments: str) -> AbstractAsyncContextMa
 
 @asynccontextmanager
 async def newsroom(file: Path) -> AsyncIterator[str]:
-    """A server of another origin, with a file."""
+    """A server on another origin, with a file."""
     application = web.Application()
 
     async def get(_: web.Request) -> web.FileResponse:
@@ -131,7 +131,7 @@ async def newsroom(file: Path) -> AsyncIterator[str]:
 
 
 def test_every_example_is_listed_and_tested() -> None:
-    """In its README, and here."""
+    """In the README of the examples, and in this module."""
     names = {path.name for path in EXAMPLES.iterdir() if path.is_file()} - {"README.md"}
     assert set(re.findall(r"\]\((\w+\.\w+)\)", (EXAMPLES / "README.md").read_text())) == names
     tested = Path(__file__).read_text()
@@ -139,7 +139,7 @@ def test_every_example_is_listed_and_tested() -> None:
 
 
 async def test_one_count_is_pushed_and_its_receipt_shown(sender: Sender, tmp_path: Path) -> None:
-    """Twice is a duplicate; a wrong one is told with what is wrong."""
+    """The second time it is a duplicate; for an invalid count the violations are shown."""
     file = tmp_path / "report.json"
     file.write_text(json.dumps(a_report()))
     for outcome in ("accepted", "duplicate"):
@@ -160,7 +160,7 @@ async def test_one_count_is_pushed_and_its_receipt_shown(sender: Sender, tmp_pat
 async def test_a_night_is_pushed_followed_and_copied(
     sender: Sender, small: GeneratedElection, tmp_path: Path
 ) -> None:
-    """Three examples beside each other: at the end the copy in SQLite has the official figures."""
+    """Three examples at the same time: at the end the copy in SQLite has the official figures."""
     night, results = tmp_path / "reports.ndjson", tmp_path / "results.db"
     night.write_text("".join(json.dumps(line) + "\n" for line in small.reports))
     async with (
@@ -192,7 +192,7 @@ async def test_a_night_is_pushed_followed_and_copied(
     kept.close()
 
     async with python(sender, "newsroom_copy.py", sender.election, str(results)) as copying:
-        assert not (await copying.line()).endswith("everything")  # it goes on where it was
+        assert not (await copying.line()).endswith("everything")  # it continues from its position
 
 
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"Chromium is not installed ({CHROMIUM})")
@@ -200,7 +200,7 @@ async def test_a_night_is_pushed_followed_and_copied(
 async def test_the_page_runs_from_a_file_and_from_another_origin(
     sender: Sender, http: aiohttp.ClientSession, origin: str
 ) -> None:
-    """It shows what is there, and what comes."""
+    """It shows the present figures, and changes."""
     await pushed(http, sender, a_report(votes=10))
     query = f"?feed={sender.gateway.feed_url}&election={sender.election}&area={HERE}"
     page_file = EXAMPLES / "feed.html"
@@ -219,8 +219,8 @@ async def test_the_page_runs_from_a_file_and_from_another_origin(
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-async def test_the_lines_of_curl_are_all_answered(sender: Sender) -> None:
-    """In order, each with what it promises."""
+async def test_every_request_of_curl_sh_is_answered(sender: Sender) -> None:
+    """In order, each with the answer that its heading describes."""
     names = {"ELECTION": sender.election, "UNIT": UNIT, "AREA": HERE}
     async with running(sender, "sh", str(EXAMPLES / "curl.sh"), **names) as example:
         status, said = await example.end()
@@ -241,8 +241,8 @@ async def test_the_lines_of_curl_are_all_answered(sender: Sender) -> None:
 # The library.
 
 
-def test_the_library_names_what_it_has() -> None:
-    """At its top, with a word about each, and typed for who uses it."""
+def test_the_library_lists_its_public_names() -> None:
+    """In its docstring, with a description of each; the package is typed."""
     assert set(client.__all__) >= {"Publisher", "Subscriber", "Answer", "Block"}
     for name in client.__all__:
         assert getattr(client, name).__doc__
@@ -255,7 +255,7 @@ def test_the_library_names_what_it_has() -> None:
 async def test_a_subscriber_waits_for_what_a_receipt_names(
     gateway: Gateway, sender: Sender, http: aiohttp.ClientSession
 ) -> None:
-    """`wait_for` gives the block by which it is there; what never comes is the caller's to bound."""
+    """`wait_for` returns the block that contains it; the caller limits a wait that never ends."""
     async with (
         Publisher(gateway.push_url, sender.election, sender.secret) as publisher,
         Subscriber(gateway.feed_url, sender.election) as subscriber,
@@ -274,10 +274,10 @@ async def test_a_subscriber_waits_for_what_a_receipt_names(
                 await subscriber.wait_for(lambda it: it.sequence > 10)
 
 
-async def test_a_subscriber_goes_on_from_a_kept_copy(
+async def test_a_subscriber_continues_from_a_saved_copy(
     gateway: Gateway, sender: Sender, http: aiohttp.ClientSession
 ) -> None:
-    """Only what changed is read; from a cursor of another history, everything."""
+    """Only changes are read; with a cursor from another history, everything is."""
     await pushed(http, sender, a_report(), a_report("0602-0001"))
     await shown(gateway, sender.election, 2)
     async with asyncio.timeout(PATIENCE_S), Subscriber(gateway.feed_url, sender.election) as first:
@@ -302,8 +302,10 @@ async def test_a_subscriber_goes_on_from_a_kept_copy(
         assert "gone" not in third.copy
 
 
-async def test_what_cannot_be_served_is_said_by_name(gateway: Gateway, sender: Sender) -> None:
-    """And not tried for ever."""
+async def test_a_subscription_that_cannot_be_served_raises_an_error_with_its_code(
+    gateway: Gateway, sender: Sender
+) -> None:
+    """It is not retried for ever."""
     async with asyncio.timeout(PATIENCE_S), Subscriber(gateway.feed_url, "none") as subscriber:
         with pytest.raises(FeedRefused):
             await subscriber.wait_for(lambda _: True)

@@ -1,4 +1,4 @@
-"""The first hour as its document tells it: every command is typed, and says what is shown under it."""
+"""The commands of docs/first-hour.md: each is run, and its output is the one shown below it."""
 
 import re
 import sys
@@ -12,14 +12,14 @@ from tests.shown import DOCS, assert_as_shown, free_ports, steps, type_all
 PAGE = "first-hour.md"
 STEPS = steps(PAGE)
 HOUR_S = 150.0
-"""What all of it may take; it is some 20 s."""
+"""Time limit for all steps, which take some 20 s."""
 
 pytestmark = pytest.mark.timeout(HOUR_S + 30)
 
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What each step says, from nothing: the gateway is one that the page has had started."""
+    """The output of each step; the gateway is the one that the page starts."""
     try:
         find_binaries(None)
     except EmbeddedPostgresError as error:
@@ -40,11 +40,11 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("place", range(len(STEPS)), ids=lambda place: f"{place} {STEPS[place].heading}")
-def test_what_is_typed_says_what_is_shown_under_it(said: list[str], place: int) -> None:
+def test_the_output_of_each_command_is_as_shown(said: list[str], place: int) -> None:
     assert_as_shown(STEPS[place], said[place])
 
 
-def test_all_three_find_their_first_hour() -> None:
-    """After what they have in common."""
+def test_the_document_has_a_part_for_each_of_the_three_audiences() -> None:
+    """After the part for all of them."""
     parts = re.findall(r"^## (.+)$", (DOCS / PAGE).read_text(), re.MULTILINE)
     assert parts == ["A gateway to try on", "A municipality", "The media", "An operator"]

@@ -1,4 +1,4 @@
-"""The commands of docs/operation.md: a rehearsal on a gateway that runs, its archive, and the judge's word on that."""
+"""The commands of docs/operation.md: a rehearsal on a running gateway, its archive, and the judge's verdict on it."""
 
 import json
 import sys
@@ -41,7 +41,7 @@ SHOWN_AGAIN = Step(
 def test_a_rehearsal_and_its_archive_are_made_as_the_page_shows(
     postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
-    """On the doors of a gateway; the archive is then changed by hand, which the judge sees."""
+    """Through the doors of a gateway; the archive is then altered, which the judge detects."""
     database = make_database(postgres)
     write_election(tmp_path / "night", 7, 0.02)
     page = steps(PAGE)

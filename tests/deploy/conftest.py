@@ -1,4 +1,4 @@
-"""A gateway that trusts the proxies of this machine, for the tests that stand before it."""
+"""A gateway that trusts the proxies of this machine, for tests of proxies."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -17,7 +17,7 @@ READERS_PER_ADDRESS = 10
 
 @pytest.fixture(scope="session")
 def gateway(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
-    """One worker a door, a quick heart, and few readers of one address."""
+    """One worker per door, frequent heartbeats, and few readers per address."""
     knobs = {
         "heartbeat_s": 1,
         "trusted_proxies": "127.0.0.1/32",
@@ -29,7 +29,7 @@ def gateway(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
 
 @pytest.fixture(params=KINDS)
 async def proxy(request: pytest.FixtureRequest, gateway: Gateway) -> AsyncIterator[Proxied]:
-    """Each proxy there is, before that gateway."""
+    """Each installed proxy, in front of that gateway."""
 
     async def nobody_left() -> bool:
         return (await gateway.metrics()).get('valgnatt_readers{process="feed-0"}') == 0
@@ -41,7 +41,7 @@ async def proxy(request: pytest.FixtureRequest, gateway: Gateway) -> AsyncIterat
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client that shows bodies as they came over the wire."""
+    """A client that does not unpack bodies."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0), auto_decompress=False
     ) as session:
@@ -50,7 +50,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 async def election(gateway: Gateway, small: GeneratedElection) -> str:
-    """An election of the test's own, open."""
+    """A released election for the test."""
     loaded = await gateway.load(a_registry(small))
     await shown(gateway, loaded)
     return loaded
@@ -58,13 +58,13 @@ async def election(gateway: Gateway, small: GeneratedElection) -> str:
 
 @pytest.fixture
 async def sender(gateway: Gateway, proxy: Proxied, election: str) -> Sender:
-    """Whoever may report for the whole country, through the proxy."""
+    """A sender for the whole country, through the proxy."""
     return proxy.sender(await gateway.issue(election, [COUNTRY]))
 
 
 @pytest.fixture(autouse=True)
 def healthy(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After every test of a proxy, the gateway behind it has logged no error."""
+    """Assert after every test that the gateway behind the proxy has logged no error."""
     yield
     if "proxy" in request.fixturenames:
         assert not request.getfixturevalue("gateway").complaints()

@@ -1,12 +1,12 @@
-"""Real proxies before a real gateway, started from the files that are shipped.
+"""Real proxies in front of a real gateway, started with the shipped files.
 
     async with a_proxy("nginx", gateway) as proxy:
         sender = proxy.sender(await gateway.issue(election, ["0301"]))
         proxy.asked                      # request lines that reached the feed door
 
-HAProxy reads the shipped file itself and gets its places by the variables that stand at the head of it. nginx reads the
-shipped nginx.conf; of site.conf and listen-*.conf, which are there to be changed, only the places are replaced.
-Between proxy and gateway are lines that know what was asked.
+HAProxy reads the shipped file and gets its addresses from the variables at its beginning. nginx reads the shipped
+nginx.conf; in site.conf and listen-*.conf, which are meant to be changed, only the addresses are replaced.
+Connections between proxy and gateway pass through a recorder of requests.
 """
 
 import asyncio
@@ -35,14 +35,14 @@ _REQUEST = re.compile(rb"^([A-Z]+ \S+) HTTP/1\.1\r$", re.MULTILINE)
 
 
 class Proxied:
-    """A gateway as it is seen through a proxy; whatever is not an address of a door is the gateway's own."""
+    """A gateway seen through a proxy; everything but the addresses of the doors is that of the gateway."""
 
     def __init__(self, gateway: Gateway, push_port: int, feed_port: int, asked: list[str]) -> None:
         self._gateway = gateway
         self.push_url = f"http://127.0.0.1:{push_port}"
         self.feed_url = f"http://127.0.0.1:{feed_port}"
         self.asked = asked
-        """What was asked of the feed door, as `GET /v1/elections`, except for health."""
+        """The requests to the feed door, such as `GET /v1/elections`, without health checks."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._gateway, name)
@@ -54,7 +54,7 @@ class Proxied:
         return through
 
     def times_asked(self, path: str) -> int:
-        """So many requests for what begins so reached the feed door."""
+        """Return how many requests whose path starts with `path` reached the feed door."""
         return sum(each.startswith(f"GET {path}") for each in self.asked)
 
 
@@ -145,7 +145,7 @@ def _nginx(directory: Path, ports: list[int], doors: list[str]) -> tuple[list[st
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody has now."""
+    """Return ports of 127.0.0.1 that are free at present."""
     held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in held]
     for each in held:

@@ -1,4 +1,4 @@
-"""What the files of deploy/ say agrees with the gateway, and with each other."""
+"""The files in deploy/ agree with the gateway and with each other."""
 
 import json
 import re
@@ -31,7 +31,7 @@ ENV_EXAMPLE = DEPLOY / "compose" / "env.example"
 KUBERNETES = DEPLOY / "kubernetes"
 ROLES = ("push", "feed")
 HEARTBEAT_MAX_S = 10
-"""By the contract, of the feed."""
+"""Of the feed, by the contract."""
 
 
 # All of them.
@@ -39,7 +39,7 @@ HEARTBEAT_MAX_S = 10
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: str(path.relative_to(DEPLOY)))
 def test_every_variable_that_is_named_is_a_knob(file: Path) -> None:
-    """A gateway does not start with one that it does not know."""
+    """A gateway does not start with an unknown one."""
     known = {knob.variable for knob in knobs()} | OTHER_VARIABLES
     assert set(re.findall(r"\bVALGNATT_[A-Z0-9_]+", file.read_text())) <= known
 
@@ -52,16 +52,16 @@ def test_every_yaml_file_can_be_read(file: Path) -> None:
 
 
 def seconds(text: str) -> float:
-    """A time as nginx, HAProxy and compose write it."""
+    """Read a duration as nginx, HAProxy and compose write it."""
     number, unit = re.fullmatch(r"(\d+)(s|m|h)", text).groups()  # type: ignore[union-attr]
     return float(number) * {"s": 1, "m": 60, "h": 3600}[unit]
 
 
-# Who can reach the push door, whose requests carry tokens.
+# Access to the push door, whose requests carry tokens.
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens there; `*` and nothing are every address."""
+    """Whether only this machine can connect to that address; `*` and nothing are every address."""
     if host.startswith("unix:") or host == "localhost":
         return True
     try:
@@ -71,7 +71,7 @@ def is_loopback(host: str) -> bool:
 
 
 def listeners(nginx: str, *, tls: bool = False) -> list[tuple[str, int]]:
-    """Return each place, as host and port, at which a piece of nginx's configuration listens with or without TLS."""
+    """Return each host and port on which a part of nginx's configuration listens, with or without TLS."""
     found = []
     for place, options in re.findall(r"^\s*listen\s+([^\s;]+)([^;]*);", nginx, re.MULTILINE):
         host, _, port = place.rpartition(":")
@@ -93,7 +93,7 @@ def published(service: dict[str, Any]) -> list[tuple[str, int]]:
 
 
 def exposed_in_compose(services: dict[str, Any], public: set[int]) -> list[str]:
-    """Return what compose publishes beyond this machine, apart from ports of the proxy that may be."""
+    """Return the ports that compose publishes to other machines, except permitted ports of the proxy."""
     return [
         f"{name}: {target}"
         for name, service in services.items()
@@ -102,8 +102,8 @@ def exposed_in_compose(services: dict[str, Any], public: set[int]) -> list[str]:
     ]
 
 
-def test_compose_publishes_no_push_port_in_the_clear() -> None:
-    """Beyond this machine only the results may be reached, and the push door where it speaks TLS."""
+def test_compose_publishes_no_push_port_without_tls() -> None:
+    """Other machines can only connect to the results, and to the push door with TLS."""
     services = compose()["services"]
     mounted = {
         volume.split(":")[1].rpartition("/")[2]: (COMPOSE.parent / volume.split(":")[0]).read_text()
@@ -132,7 +132,7 @@ def test_compose_publishes_no_push_port_in_the_clear() -> None:
     ],
 )
 def test_a_push_port_that_compose_would_publish_is_found(port: object) -> None:
-    """In whatever way it is written; so it is where the gateway itself would be published."""
+    """In any notation; also if the gateway itself were published."""
     assert exposed_in_compose({"proxy": {"ports": [port]}}, public={9080}) == ["proxy: 9081"]
     assert exposed_in_compose({"push": {"ports": [port]}}, public={9081}) == ["push: 9081"]
     loopback = ["127.0.0.1:8081:9081", {"target": 9081, "host_ip": "127.0.0.1"}]
@@ -140,7 +140,7 @@ def test_a_push_port_that_compose_would_publish_is_found(port: object) -> None:
 
 
 def exposed_push(nginx: str, haproxy: str) -> list[str]:
-    """Return where the proxies, as they are shipped, take requests of the push door in the clear from elsewhere."""
+    """Return where the shipped proxies accept unencrypted requests to the push door from other machines."""
     found = [f"nginx: {host}:{port}" for host, port in listeners(nginx) if not is_loopback(host)]
     binds = re.findall(r'^\s*presetenv PUSH_BIND "([^"]*)"', haproxy, re.MULTILINE)
     assert len(binds) == 1
@@ -151,7 +151,7 @@ def exposed_push(nginx: str, haproxy: str) -> list[str]:
     return found
 
 
-def test_proxies_take_no_push_in_the_clear_from_elsewhere() -> None:
+def test_proxies_accept_no_unencrypted_push_from_other_machines() -> None:
     nginx = (DEPLOY / "nginx" / "listen-push.conf").read_text()
     haproxy = (DEPLOY / "haproxy" / "haproxy.cfg").read_text()
     assert exposed_push(nginx, haproxy) == []
@@ -168,13 +168,13 @@ def test_a_proxy_that_would_is_found() -> None:
     assert exposed_push(tls, 'presetenv PUSH_BIND "127.0.0.1:1,:443 ssl crt x"') == []
 
 
-def test_the_push_door_of_systemd_listens_to_this_machine_or_speaks_tls() -> None:
+def test_the_push_door_of_systemd_listens_on_loopback_or_uses_tls() -> None:
     config = load({}, DEPLOY / "systemd" / "push.toml")
     assert is_loopback(config.host) or config.push_tls_certificate is not None
 
 
 def test_kubernetes_opens_no_door_to_the_outside() -> None:
-    """That is for an ingress of the site's own, which speaks TLS."""
+    """That is the task of the site's ingress, which uses TLS."""
     assert not of_kind("Ingress")
     assert not of_kind("HTTPRoute")
     for service in of_kind("Service").values():
@@ -186,11 +186,11 @@ def test_kubernetes_opens_no_door_to_the_outside() -> None:
         assert not [port for each in spec["containers"] for port in each["ports"] if "hostPort" in port]
 
 
-# Who knows which password.
+# Passwords.
 
 
 def secrets_in(environ: Mapping[str, object]) -> list[str]:
-    """Return the variables that hold a secret, rather than the name of a file with one."""
+    """Return the variables that contain a secret rather than the name of a file with one."""
     return [
         name
         for name, value in environ.items()
@@ -218,7 +218,7 @@ def test_a_secret_in_an_environment_is_found(name: str, value: str) -> None:
 
 
 def test_each_service_of_compose_has_its_own_passwords_and_no_others() -> None:
-    """The feed above all; the files are named where the gateway, Postgres and Grafana look for them."""
+    """In particular the feed; the gateway, Postgres and Grafana look for the files under these names."""
     services, defined = compose()["services"], compose()["secrets"]
     has = {name: set(service.get("secrets", ())) for name, service in services.items()}
     assert has == {
@@ -242,7 +242,7 @@ def test_each_service_of_compose_has_its_own_passwords_and_no_others() -> None:
 
 @pytest.mark.parametrize(("role", "secret"), [("push", "valgnatt-db-app"), ("feed", "valgnatt-reader")])
 def test_a_pod_gets_its_own_password_as_a_file_and_no_other(role: str, secret: str) -> None:
-    """No secret is in an environment, and none is in a pod whose role does not need it."""
+    """No environment contains a secret, and no pod has one that its role does not need."""
     spec = pod(role)["spec"]
     (container,) = [*spec.get("initContainers", ()), *spec["containers"]]
     assert not [each for each in container["env"] if "valueFrom" in each]
@@ -264,7 +264,7 @@ def test_a_pod_gets_its_own_password_as_a_file_and_no_other(role: str, secret: s
 
 
 def test_push_and_feed_of_systemd_are_different_users() -> None:
-    """Else one could read the password of the other."""
+    """Otherwise one could read the password of the other."""
     users = []
     for role in ROLES:
         unit = (DEPLOY / "systemd" / f"valgnatt-{role}.service").read_text()
@@ -280,8 +280,8 @@ def test_push_and_feed_of_systemd_are_different_users() -> None:
 # Proxies.
 
 
-def test_no_timeout_of_a_proxy_is_shorter_than_what_the_gateway_is_silent_for() -> None:
-    """Heartbeats of streams, pings of sockets, connections kept between requests: the proxy closes first."""
+def test_every_timeout_of_a_proxy_is_longer_than_the_pauses_of_the_gateway() -> None:
+    """Heartbeats of streams and pings of sockets; idle connections are closed by the proxy first."""
     nginx = dict(
         re.findall(r"^\s*(\w+_timeout) (\w+);", (DEPLOY / "nginx" / "nginx.conf").read_text(), re.MULTILINE)
     )
@@ -297,7 +297,7 @@ def test_no_timeout_of_a_proxy_is_shorter_than_what_the_gateway_is_silent_for() 
     assert seconds(nginx["worker_shutdown_timeout"]) >= 600
 
 
-def test_nginx_of_compose_differs_from_the_other_in_places_only() -> None:
+def test_nginx_of_compose_differs_from_the_other_in_addresses_only() -> None:
     services = compose()["services"]
     expected = (DEPLOY / "nginx" / "site.conf").read_text()
     for name, port in (("push", Config().push_port), ("feed", Config().feed_port)):
@@ -309,8 +309,8 @@ def test_nginx_of_compose_differs_from_the_other_in_places_only() -> None:
 # The image.
 
 
-def test_the_image_has_what_serving_needs_and_nothing_else() -> None:
-    """The lock, without the embedded Postgres and what nobody else needs: worked out from what each package says."""
+def test_the_image_has_the_dependencies_of_serve_and_nothing_else() -> None:
+    """The lock without the embedded Postgres and its own dependencies, computed from the metadata of each package."""
     awk = shutil.which("awk")
     if awk is None:
         pytest.skip("awk is not installed")
@@ -333,14 +333,14 @@ def served() -> list[str]:
 
 
 def locked(text: str) -> dict[str, str]:
-    """The entries of a lock, by name, each with its hashes."""
+    """Return the entries of a lock by name, each with its hashes."""
     entries = re.split(r"^(?=[^\s#])", text, flags=re.MULTILINE)
     return {canonicalize_name(entry.partition("==")[0]): entry for entry in entries if "==" in entry}
 
 
 @cache
 def needed(name: str) -> frozenset[str]:
-    """A package and all that it needs here."""
+    """Return a package and its dependencies on this platform."""
     try:
         wanted = [Requirement(text) for text in requires(name) or ()]
     except PackageNotFoundError:
@@ -355,7 +355,7 @@ def dockerfile() -> str:
     return (DEPLOY / "docker" / "Dockerfile").read_text().replace("\\\n", " ")
 
 
-def test_the_image_runs_as_nobody_in_particular_and_from_what_is_pinned() -> None:
+def test_the_image_runs_as_an_unprivileged_user_with_pinned_packages() -> None:
     text = dockerfile()
     assert re.findall(r"^USER (.*)$", text, re.MULTILINE)[-1] == "10001:10001"
     assert "--require-hashes" in text
@@ -371,8 +371,8 @@ def health_check() -> list[str]:
     return found
 
 
-def test_the_health_check_of_the_image_passes_only_where_a_gateway_is_ready(gateway: Gateway) -> None:
-    """The very command of the image, asked of another port."""
+def test_the_health_check_of_the_image_passes_only_if_a_gateway_is_ready(gateway: Gateway) -> None:
+    """The exact command of the image, with another port."""
     import sys
 
     python, option, code = health_check()
@@ -415,7 +415,7 @@ def test_compose_reads_its_file() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(compose()["services"]))
-def test_each_service_of_compose_is_pinned_and_bounded_and_looked_after(name: str) -> None:
+def test_each_service_of_compose_is_pinned_limited_and_checked(name: str) -> None:
     service = compose()["services"][name]
     assert pinned(service["image"])
     assert service["healthcheck"]["test"]
@@ -433,18 +433,18 @@ def test_each_service_of_compose_is_pinned_and_bounded_and_looked_after(name: st
 
 
 def filled_in(text: str) -> str:
-    """A value as compose makes it where .env says nothing."""
+    """Return a value as compose expands it without .env."""
     return re.sub(r"\$\{\w+:-(\w+)\}", r"\1", text)
 
 
 def loaded(environ: Mapping[str, str], role: str) -> Config:
-    """Read an environment as the gateway does; the files with passwords are not here."""
+    """Read an environment as the gateway does; the files with passwords do not exist here."""
     here = {name: value for name, value in environ.items() if not name.endswith("_PASSWORD_FILE")}
     return load(here, overrides={"role": role})
 
 
-def test_compose_tells_the_gateway_only_what_it_takes() -> None:
-    """Each environment makes a configuration; the feed's has no way to what is under embargo."""
+def test_the_environments_of_compose_are_valid_configurations() -> None:
+    """The feed's gives no access to reports under embargo."""
     services = compose()["services"]
     for role in ("push", "feed"):
         service = services[role]
@@ -458,8 +458,8 @@ def test_compose_tells_the_gateway_only_what_it_takes() -> None:
         assert seconds(service["stop_grace_period"]) > config.drain_s + OVERDUE_S
 
 
-def test_prometheus_of_compose_asks_the_gateways_that_are_there() -> None:
-    """By their names, at the admin port, which they open to it."""
+def test_prometheus_of_compose_scrapes_the_gateways_of_compose() -> None:
+    """By their names, on the admin port, which they open to it."""
     scraped = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
     targets = {target for job in scraped for each in job["static_configs"] for target in each["targets"]}
     assert targets == {f"{role}:{Config().admin_port}" for role in ROLES}
@@ -468,7 +468,7 @@ def test_prometheus_of_compose_asks_the_gateways_that_are_there() -> None:
     assert not any("ports" in services[role] for role in ROLES)
 
 
-def test_every_variable_of_compose_has_its_line_in_the_example() -> None:
+def test_every_variable_of_compose_is_in_the_example() -> None:
     wanted = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text()))
     assert wanted == set(re.findall(r"^(\w+)=", ENV_EXAMPLE.read_text(), re.MULTILINE))
 
@@ -478,7 +478,7 @@ def test_every_variable_of_compose_has_its_line_in_the_example() -> None:
 
 @cache
 def manifests() -> list[dict[str, Any]]:
-    """What `kubectl apply -k` would apply; where there is no kubectl, the files as they are."""
+    """Return what `kubectl apply -k` would apply; without kubectl, the files as they are."""
     for program, *words in (("kubectl", "kustomize"), ("kustomize", "build")):
         if shutil.which(program) is not None:
             command = [program, *words, str(KUBERNETES)]
@@ -499,7 +499,7 @@ def pod(role: str) -> dict[str, Any]:
 
 
 def knobs_of(role: str) -> dict[str, str]:
-    """The environment that a container gets."""
+    """Return the environment of a container."""
     (container,) = pod(role)["spec"]["containers"]
     generated = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())["configMapGenerator"]
     environ = dict(literal.split("=", 1) for each in generated for literal in each["literals"])
@@ -508,7 +508,7 @@ def knobs_of(role: str) -> dict[str, str]:
     return environ
 
 
-def test_kustomize_builds_what_there_is() -> None:
+def test_kustomize_builds_every_file() -> None:
     if shutil.which("kubectl") is None and shutil.which("kustomize") is None:
         pytest.skip("neither kubectl nor kustomize is installed")
     files = {path.name for path in KUBERNETES.glob("*.yaml")} - {"kustomization.yaml"}
@@ -520,7 +520,7 @@ def test_kustomize_builds_what_there_is() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_ports_of_a_deployment_are_those_of_the_gateway(role: str) -> None:
-    """Of containers, services, probes and network policies, by number and by name."""
+    """In containers, services, probes and network policies, by number and by name."""
     config = loaded(knobs_of(role), role)
     (container,) = pod(role)["spec"]["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
@@ -548,8 +548,8 @@ def selects(selector: dict[str, Any], template: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_pod_has_its_time_to_drain(role: str) -> None:
-    """The pause in which it is still asked, the drain itself, and what the supervisor waits for after that."""
+def test_a_pod_has_enough_time_to_drain(role: str) -> None:
+    """The pause in which it still gets requests, the drain, and the supervisor's wait after that."""
     (container,) = pod(role)["spec"]["containers"]
     program, pause_s = container["lifecycle"]["preStop"]["exec"]["command"]
     assert program == "sleep"
@@ -560,7 +560,7 @@ def test_a_pod_has_its_time_to_drain(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_pod_may_do_next_to_nothing(role: str) -> None:
+def test_a_pod_has_minimal_privileges(role: str) -> None:
     spec = pod(role)["spec"]
     (container,) = spec["containers"]
     assert spec["securityContext"]["runAsNonRoot"]
@@ -578,8 +578,8 @@ def test_a_pod_may_do_next_to_nothing(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_what_a_deployment_refers_to_is_there(role: str) -> None:
-    """Secrets are those that the operator makes for the cluster, and the reader's, which the site makes."""
+def test_everything_that_a_deployment_refers_to_exists(role: str) -> None:
+    """The secrets are those that the operator creates for the cluster, and the reader's, which the site creates."""
     template = pod(role)
     (container,) = template["spec"]["containers"]
     (cluster,) = of_kind("Cluster").values()
@@ -606,7 +606,7 @@ def test_what_a_deployment_refers_to_is_there(role: str) -> None:
     assert of_kind("Deployment")[f"valgnatt-{role}"]["spec"]["replicas"] > budget["maxUnavailable"]
 
 
-def test_the_feed_of_kubernetes_has_no_way_to_what_is_under_embargo() -> None:
+def test_the_feed_of_kubernetes_has_no_access_to_reports_under_embargo() -> None:
     (managed,) = of_kind("Cluster")["valgnatt-db"]["spec"]["managed"]["roles"]
     environ = knobs_of("feed")
     assert "VALGNATT_DATABASE_URL" not in environ

@@ -38,7 +38,7 @@ def night(tmp_path_factory: pytest.TempPathFactory, small: GeneratedElection) ->
 
 
 def queries() -> list[str]:
-    """What the dashboard asks, as Grafana does with everything chosen."""
+    """Return the queries of the dashboard, as Grafana sends them with everything selected."""
     targets = [target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", ())]
     words = {"$__rate_interval": "1m", "$instance": ".*", "$election": ".*"}
     for word, value in words.items():
@@ -65,7 +65,7 @@ def test_promtool_accepts_the_rules_and_the_configuration() -> None:
 
 
 def test_alerts_fire_when_they_should_and_are_silent_otherwise() -> None:
-    """As `rules_test.yml` has it: an embargo wakes nobody, a count that is not public does."""
+    """As in `rules_test.yml`: an embargo triggers no alert, a count that is not public does."""
     checked("test", "rules", PROMETHEUS / "rules_test.yml")
     tests = yaml.safe_load((PROMETHEUS / "rules_test.yml").read_text())["tests"]
     tried = {check["alertname"] for test in tests for check in test["alert_rule_test"] if check["exp_alerts"]}

@@ -1,4 +1,4 @@
-"""HAProxy and nginx before both doors, from the files that are shipped: nothing that is promised is lost on the way."""
+"""HAProxy and nginx in front of both doors, with the shipped files: every guarantee is kept through them."""
 
 import asyncio
 import gzip
@@ -45,18 +45,18 @@ from tests.web.doors import (
 )
 
 FRESH_S = 1.0
-"""What the gateway lets a cache keep an area for."""
+"""How long a cache may keep an area."""
 TAKEN_S = 0.25
-"""What an answer may take on its way in these tests, on top of that."""
+"""Additional time for an answer in these tests."""
 
 
 def hit(answer: Answer) -> bool:
-    """Whether a cache answered."""
+    """Whether the answer came from a cache."""
     return answer.headers.get("X-Cache") == "HIT"
 
 
 async def next_change(stream: EventStream) -> Block:
-    """The next block that is no heartbeat."""
+    """Return the next block that is not a heartbeat."""
     while not (block := await stream.block()).areas:
         pass
     return block
@@ -65,7 +65,7 @@ async def next_change(stream: EventStream) -> Block:
 async def test_a_report_over_http_gets_its_receipt(
     http: aiohttp.ClientSession, sender: Sender, small: GeneratedElection
 ) -> None:
-    """One alone, the same again, a wrong one, and many in a packed body that no buffer of a proxy holds."""
+    """A single one, the same again, an invalid one, and many in a compressed body larger than any buffer of a proxy."""
     accepted = await push(http, sender, a_report())
     assert (accepted.status, accepted.document["sequence"]) == (201, 1)
     again = await push(http, sender, a_report())
@@ -82,7 +82,7 @@ async def test_a_report_over_http_gets_its_receipt(
 async def test_a_body_that_is_too_large_is_refused_by_the_gateway_and_not_by_the_proxy(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """So whoever sent it learns what is wrong."""
+    """So the sender gets an error that explains the problem."""
     body = b" " * ((8 << 20) + 1)
     (await push(http, sender, None, data=body)).problem(413, "too_large")
 
@@ -90,7 +90,7 @@ async def test_a_body_that_is_too_large_is_refused_by_the_gateway_and_not_by_the
 async def test_a_report_over_a_websocket_gets_its_receipt(
     http: aiohttp.ClientSession, proxy: Proxied, sender: Sender
 ) -> None:
-    """The upgrade passes, and the door knows its own pages by the name they know it by."""
+    """The upgrade is passed on, and the door recognizes its own origin by the host name that clients use."""
     async with connected(http, sender) as socket:
         await socket.send(1, a_report())
         (result,) = await socket.results(1)
@@ -109,7 +109,7 @@ async def test_a_report_over_a_websocket_gets_its_receipt(
 async def test_a_block_arrives_within_a_second_of_its_publication(
     http: aiohttp.ClientSession, proxy: Proxied, sender: Sender, election: str, coding: str
 ) -> None:
-    """Nothing holds events back, packed or not, and between them comes the heartbeat.
+    """Events are not delayed, compressed or not, and heartbeats arrive between them.
 
     There are readers enough for packed blocks to refer to those before.
     """
@@ -133,7 +133,7 @@ async def test_a_block_arrives_within_a_second_of_its_publication(
 async def test_publications_arrive_one_by_one_as_a_stream(
     http: aiohttp.ClientSession, proxy: Proxied, sender: Sender, election: str
 ) -> None:
-    """The other stream is on a path that also has plain answers."""
+    """This stream is on a path that also has plain answers."""
     async with streaming(http, feed_url(proxy, election, "/publications")) as stream:
         for revision in range(1, 4):
             (receipt,) = await pushed(http, sender, a_report(revision=revision))
@@ -145,10 +145,10 @@ async def test_publications_arrive_one_by_one_as_a_stream(
     assert [json.loads(line)["sequence"] for line in lines.body.splitlines()] == [1, 2]
 
 
-async def test_a_reader_that_comes_back_gets_what_changed(
+async def test_a_reader_that_reconnects_gets_what_changed(
     http: aiohttp.ClientSession, proxy: Proxied, sender: Sender, election: str
 ) -> None:
-    """`Last-Event-ID` passes, and so does the query."""
+    """`Last-Event-ID` is passed on, and so is the query."""
     url = feed_url(proxy, election)
     await pushed(http, sender, a_report())
     await shown(proxy, election, 1)
@@ -165,10 +165,10 @@ async def test_a_reader_that_comes_back_gets_what_changed(
         assert block.names == [COUNTRY, "06", HERE, UNIT]
 
 
-async def test_a_range_is_asked_for_once_and_then_comes_from_the_cache(
+async def test_a_range_is_requested_once_and_then_served_from_the_cache(
     http: aiohttp.ClientSession, proxy: Proxied, sender: Sender, election: str, small: GeneratedElection
 ) -> None:
-    """Under its chain it is kept for good, and who holds it already hears so without the gateway being asked."""
+    """With its chain it is kept permanently, and a conditional request is answered without asking the gateway."""
     units = units_of(small)
     reports = [a_report(units[n % len(units)], 1 + n // len(units)) for n in range(1000)]
     await pushed(http, sender, *reports)
@@ -194,10 +194,10 @@ async def test_a_range_is_asked_for_once_and_then_comes_from_the_cache(
     missing.problem(404, "not_complete")
 
 
-async def test_a_changed_area_is_never_served_beyond_the_second_it_may_be_kept(
+async def test_a_changed_area_is_never_served_after_the_second_for_which_it_may_be_kept(
     http: aiohttp.ClientSession, gateway: Gateway, proxy: Proxied, sender: Sender, election: str
 ) -> None:
-    """However the changes fall between the seconds; and a crowd costs the gateway next to nothing."""
+    """Whenever the changes happen within a second; and a crowd costs the gateway almost nothing."""
     path = f"/v1/elections/{election}/areas/{HERE}"
     published: list[tuple[float, int]] = []
     answers: list[tuple[float, Answer]] = []
@@ -225,10 +225,10 @@ async def test_a_changed_area_is_never_served_beyond_the_second_it_may_be_kept(
     assert proxy.times_asked(path) < len(answers) / 4
 
 
-async def test_a_crowd_that_asks_for_different_kinds_gets_each_its_own(
+async def test_clients_that_request_different_formats_each_get_their_own(
     http: aiohttp.ClientSession, proxy: Proxied, sender: Sender, election: str
 ) -> None:
-    """JSON, a table and packed bytes of one address are never taken for each other, and nothing is packed twice."""
+    """JSON, CSV and compressed bytes of one path are never mixed up, and nothing is compressed twice."""
     await pushed(http, sender, a_report())
     await shown(proxy, election, 1)
     url = feed_url(proxy, election, f"/areas/{COUNTRY}")
@@ -263,10 +263,10 @@ async def test_a_crowd_that_asks_for_different_kinds_gets_each_its_own(
     assert len({tag for found in tags.values() for tag in found}) == len(tags)
 
 
-async def test_before_its_moment_nothing_of_an_election_shows_and_then_it_does_promptly(
+async def test_nothing_of_an_election_is_visible_before_its_release_and_everything_promptly_afterwards(
     http: aiohttp.ClientSession, gateway: Gateway, proxy: Proxied, small: GeneratedElection
 ) -> None:
-    """Nothing that a cache kept keeps the release back for longer than it may."""
+    """No cached answer delays the release for longer than permitted."""
     publish_from = datetime.now(UTC) + timedelta(seconds=3)
     election = await gateway.load(a_registry(small, publish_from=publish_from.isoformat()))
     sender = proxy.sender(await gateway.issue(election, [COUNTRY]))
@@ -296,7 +296,7 @@ async def test_before_its_moment_nothing_of_an_election_shows_and_then_it_does_p
 
 
 async def everything_shown(http: aiohttp.ClientSession, proxy: Proxied, election: str) -> dict[str, Any]:
-    """What the feed door shows of an election, as it comes out of the proxy."""
+    """Return everything that the feed door shows of an election, through the proxy."""
     seen: dict[str, Any] = {}
     paths = ["", "/publications", "/publications/1-1000", f"/transfers/{HERE}"]
     paths += [f"/areas/{area}{query}" for area in (COUNTRY, HERE, UNIT) for query in ("", "?format=csv")]
@@ -311,7 +311,7 @@ async def everything_shown(http: aiohttp.ClientSession, proxy: Proxied, election
 async def test_the_gateway_counts_clients_and_not_the_proxy(
     http: aiohttp.ClientSession, proxy: Proxied, election: str
 ) -> None:
-    """One address that has its share leaves room for the next, and what it writes of itself does not help it."""
+    """An address at its limit does not affect the next one, and a forged header does not help it."""
     url = feed_url(proxy, election)
     async with AsyncExitStack() as opened:
         crowd = await opened.enter_async_context(a_client("127.0.0.2"))
@@ -328,17 +328,17 @@ async def test_the_gateway_counts_clients_and_not_the_proxy(
 
 @asynccontextmanager
 async def a_client(address: str) -> AsyncIterator[aiohttp.ClientSession]:
-    """A client that comes from another address of this machine."""
+    """A client with another address of this machine."""
     connector = aiohttp.TCPConnector(limit=0, local_addr=(address, 0))
     async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
         yield session
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_gateway_that_ends_says_goodbye_through_the_proxy(
+async def test_a_draining_gateway_notifies_clients_through_the_proxy(
     kind: str, database: Database, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """The drain reaches senders and readers; then the proxy answers for it, and takes it up again when it is back."""
+    """Senders and readers are notified; then the proxy answers itself, and uses the gateway again when it is back."""
     async with running(database) as gateway, a_proxy(kind, gateway) as proxy:
         election = await gateway.load(a_registry(small))
         sender = proxy.sender(await gateway.issue(election, [COUNTRY]))
@@ -366,10 +366,10 @@ async def test_a_gateway_that_ends_says_goodbye_through_the_proxy(
 
 @pytest.mark.long
 @pytest.mark.timeout(180)
-async def test_what_is_idle_is_not_cut(
+async def test_idle_connections_are_not_closed(
     database: Database, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """Longer than every timeout of both proxies: a stream of nothing but heartbeats, a socket of nothing but pings."""
+    """For longer than every timeout of both proxies: a stream with only heartbeats, a socket with only pings."""
     idle_s = 70
     async with running(database) as gateway, AsyncExitStack() as opened:
         election = await gateway.load(a_registry(small))
@@ -393,7 +393,7 @@ async def test_what_is_idle_is_not_cut(
                 await next_change(stream)
 
         async def heard(socket: PushSocket) -> dict[str, Any]:
-            """The first result, however long nothing but credit and pings comes."""
+            """Return the first message that is neither credit nor a ping."""
             while True:
                 frame = json.loads((await socket.socket.receive()).data)
                 if "results" in frame:

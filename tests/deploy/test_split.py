@@ -1,4 +1,4 @@
-"""Push and feed on machines of their own, with database users as compose and Kubernetes make them."""
+"""Push and feed on separate machines, with database users as compose and Kubernetes create them."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ OWNER, READER = "ownerpassword1", "readerpassword1"
 
 
 class Cluster(NamedTuple):
-    """A Postgres as it comes, with nothing of the gateway in it."""
+    """A new Postgres cluster, without anything of the gateway."""
 
     port: int
     sockets: Path
@@ -48,7 +48,7 @@ class Reached(NamedTuple):
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    """Of a user other than root, as Postgres wants it; passwords are asked for over TCP."""
+    """Run by a user other than root, as Postgres requires; it asks for passwords over TCP."""
     require_binaries()
     with a_cluster() as made:
         yield made
@@ -110,7 +110,7 @@ async def up(cluster: Cluster) -> None:
 
 
 async def prepared_by_compose(cluster: Cluster) -> None:
-    """As the image of Postgres runs what it finds in docker-entrypoint-initdb.d, with secrets as files."""
+    """Run roles.sh as the image of Postgres runs docker-entrypoint-initdb.d, with secrets as files."""
     path = f"{os.environ['PATH']}:{find_binaries(None)}"
     if shutil.which("psql", path=path) is None:
         pytest.skip("psql is not installed")
@@ -129,14 +129,14 @@ async def prepared_by_compose(cluster: Cluster) -> None:
 
 
 def secret(cluster: Cluster, name: str, password: str) -> str:
-    """Make a file with a password, and return where it is."""
+    """Create a file with a password, and return its path."""
     file = cluster.sockets / f"{name}_password"
     file.write_text(f"{password}\n")
     return str(file)
 
 
 async def prepared_by_the_operator(cluster: Cluster) -> None:
-    """As CloudNativePG makes a cluster: the owner, the queries of the manifest, the database, the managed roles."""
+    """Set up a cluster as CloudNativePG does: owner, queries of the manifest, database, managed roles."""
     spec = yaml.safe_load((DEPLOY / "kubernetes" / "postgres.yaml").read_text())["spec"]
     initdb, (role,) = spec["bootstrap"]["initdb"], spec["managed"]["roles"]
     connection = await asyncpg.connect(cluster.admin_url)
@@ -156,10 +156,10 @@ async def prepared_by_the_operator(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("prepare", [prepared_by_compose, prepared_by_the_operator])
-async def test_a_feed_that_may_only_read_follows_a_push_door_elsewhere(
+async def test_a_feed_that_may_only_read_follows_a_push_door_on_another_machine(
     prepare: object, cluster: Cluster, small: GeneratedElection
 ) -> None:
-    """The feed starts first, on an empty database, and knows no password but its own; the owner is no superuser."""
+    """The feed starts first, on an empty database, and has only its own password; the owner is not a superuser."""
     await up(cluster)
     await prepare(cluster)  # type: ignore[operator]
     owner, reader = cluster.url_of("valgnatt", OWNER), cluster.url_of("valgnatt_reader", READER)

@@ -1,4 +1,4 @@
-"""The gateway as a service of systemd: what it tells its manager, and the units."""
+"""The gateway as a systemd service: notifications to the service manager, and the units."""
 
 import asyncio
 import os
@@ -24,11 +24,11 @@ from tests.web.doors import PATIENCE_S, until
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 PROGRAM = "/opt/valgnatt/bin/valgnatt"
 EXPOSURE_MAX = 2.0
-"""Of 10: what `systemd-analyze security` may find left open. It calls up to 2 OK."""
+"""Maximum exposure, of 10, by `systemd-analyze security`, which rates up to 2 as OK."""
 
 
 class Manager:
-    """The socket of a service manager, and what it was told."""
+    """The socket of a service manager, and the messages that it received."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -37,12 +37,12 @@ class Manager:
         self._socket.bind(f"\0{address[1:]}" if address.startswith("@") else address)
 
     async def told(self) -> str:
-        """The next word."""
+        """Return the next message."""
         async with asyncio.timeout(PATIENCE_S):
             return (await asyncio.get_running_loop().sock_recv(self._socket, 4096)).decode()
 
     def told_now(self) -> list[str]:
-        """All that waits."""
+        """Return all messages that have arrived."""
         found = []
         while True:
             try:
@@ -66,16 +66,18 @@ async def fine(_: float) -> bool:
     return True
 
 
-async def test_each_word_is_a_datagram_of_its_own(manager: Manager) -> None:
-    """At a path, or at an abstract address."""
+async def test_each_message_is_a_separate_datagram(manager: Manager) -> None:
+    """To a path, or to an abstract address."""
     other = ServiceManager.of({"NOTIFY_SOCKET": manager.address})
     other.ready()
     other.stopping()
     assert manager.told_now() == ["READY=1", "STOPPING=1"]
 
 
-async def test_a_sign_of_life_comes_at_half_the_time_and_only_while_all_is_fine(manager: Manager) -> None:
-    """Whoever is asked is given a quarter of the time, so that one that is late is still in time."""
+async def test_the_watchdog_is_notified_at_half_its_interval_and_only_while_all_is_well(
+    manager: Manager,
+) -> None:
+    """A check may take a quarter of the interval, so a slow one is still in time."""
     given, well = [], asyncio.Event()
     well.set()
 
@@ -114,8 +116,8 @@ async def after(given: list[float], count: int) -> bool:
         {"WATCHDOG_USEC": "400000"},
     ],
 )
-async def test_nothing_is_said_where_nobody_listens(environ: dict[str, str]) -> None:
-    """And nothing is waited for."""
+async def test_nothing_is_sent_without_a_service_manager(environ: dict[str, str]) -> None:
+    """And there is no wait."""
     nobody = ServiceManager.of(environ)
     nobody.ready()
     await asyncio.wait_for(nobody.keep_informed(fine), 1.0)
@@ -125,31 +127,31 @@ async def test_nothing_is_said_where_nobody_listens(environ: dict[str, str]) -> 
     "watchdog",
     [{}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "soon"}, {"WATCHDOG_USEC": "400000", "WATCHDOG_PID": "1"}],
 )
-async def test_no_sign_of_life_is_given_that_nobody_of_ours_was_asked_for(
+async def test_the_watchdog_of_another_process_is_not_notified(
     manager: Manager, watchdog: dict[str, str]
 ) -> None:
-    """Of another process, or of none."""
+    """Nor is one without an interval."""
     other = ServiceManager.of({"NOTIFY_SOCKET": manager.address, **watchdog})
     await asyncio.wait_for(other.keep_informed(fine), 1.0)
     assert manager.told_now() == []
 
 
-async def test_a_manager_that_went_away_is_no_error(tmp_path: Path) -> None:
-    """The service is what counts."""
+async def test_a_service_manager_that_has_ended_is_not_an_error(tmp_path: Path) -> None:
+    """The service continues."""
     ServiceManager.of({"NOTIFY_SOCKET": str(tmp_path / "nowhere")}).ready()
 
 
-async def test_no_child_finds_the_socket(manager: Manager) -> None:
-    """So none can speak for its parent."""
+async def test_child_processes_do_not_inherit_the_socket(manager: Manager) -> None:
+    """So none can send messages on behalf of its parent."""
     environ = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1", "PATH": "/bin"}
     ServiceManager.of(environ)
     assert environ == {"PATH": "/bin"}
 
 
-async def test_a_machine_tells_that_it_is_ready_that_it_lives_and_that_it_ends(
+async def test_a_machine_notifies_the_manager_when_it_is_ready_alive_and_stopping(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ready once all workers are, alive as long as each answers: one that hangs is noticed."""
+    """Ready once all workers are, alive as long as each answers: a worker that hangs is detected."""
     manager = Manager(str(tmp_path / "notify"))
     monkeypatch.setenv("NOTIFY_SOCKET", manager.address)
     monkeypatch.setenv("WATCHDOG_USEC", "1000000")
@@ -182,7 +184,7 @@ async def test_a_machine_tells_that_it_is_ready_that_it_lives_and_that_it_ends(
 
 
 def environment(pid: object) -> bytes:
-    """What a process was started with; empty where only root may read that."""
+    """Return the initial environment of a process; empty if only root may read it."""
     try:
         return Path(f"/proc/{pid}/environ").read_bytes()
     except PermissionError:
@@ -190,7 +192,7 @@ def environment(pid: object) -> bytes:
 
 
 async def silence(manager: Manager, seconds: float) -> None:
-    """Assert that, but for what was under way, nothing is told for so long."""
+    """Assert that, apart from messages in progress, none is sent for this time."""
     await asyncio.sleep(0.6)
     manager.told_now()
     await asyncio.sleep(seconds)
@@ -212,7 +214,7 @@ async def back(admin_url: str, before: object) -> bool:
 
 
 def settings(unit: Path) -> dict[str, list[str]]:
-    """What a unit sets, each with all its values."""
+    """Return the settings of a unit, each with all its values."""
     found: dict[str, list[str]] = {}
     for line in unit.read_text().splitlines():
         name, equals, value = line.partition("=")
@@ -229,7 +231,7 @@ def systemd_analyze() -> str:
 
 
 def installed(unit: Path, directory: Path) -> Path:
-    """The unit with a program that is here, in a directory of its own."""
+    """Return a copy of the unit with an existing program, in a separate directory."""
     program = directory / "valgnatt"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
@@ -241,8 +243,8 @@ def installed(unit: Path, directory: Path) -> Path:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_systemd_finds_no_mistake_in_a_unit(unit: Path, tmp_path: Path) -> None:
-    """Neither a setting that it does not know nor one that it cannot read."""
+def test_systemd_finds_no_error_in_a_unit(unit: Path, tmp_path: Path) -> None:
+    """Neither an unknown setting nor an unreadable one."""
     command = [systemd_analyze(), "verify", "--man=no", str(installed(unit, tmp_path))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     said = [line for line in done.stderr.splitlines() if unit.name in line or str(tmp_path) in line]
@@ -250,8 +252,8 @@ def test_systemd_finds_no_mistake_in_a_unit(unit: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_a_unit_leaves_little_open(unit: Path, tmp_path: Path) -> None:
-    """As systemd itself adds it up."""
+def test_a_unit_has_little_exposure(unit: Path, tmp_path: Path) -> None:
+    """As computed by systemd."""
     place = installed(unit, tmp_path)
     command = [systemd_analyze(), "security", "--offline=true", "--no-pager", str(place)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -261,8 +263,8 @@ def test_a_unit_leaves_little_open(unit: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_a_unit_gives_a_drain_its_time(unit: Path) -> None:
-    """SIGKILL comes after all that the gateway itself waits for; a reload renews certificates."""
+def test_a_unit_allows_enough_time_for_a_drain(unit: Path) -> None:
+    """SIGKILL is sent after everything that the gateway itself waits for; a reload renews certificates."""
     set_here = settings(unit)
     config = load({}, DEPLOY / "systemd" / f"{unit.stem.removeprefix('valgnatt-')}.toml")
     assert float(set_here["TimeoutStopSec"][0].removesuffix("s")) > config.drain_s + OVERDUE_S
@@ -274,8 +276,8 @@ def test_a_unit_gives_a_drain_its_time(unit: Path) -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_a_unit_and_its_file_of_knobs_fit(unit: Path) -> None:
-    """The file is read as the gateway reads it; the doors of one machine do not meet on a port."""
+def test_a_unit_and_its_configuration_file_match(unit: Path) -> None:
+    """The file is read as the gateway reads it."""
     role = unit.stem.removeprefix("valgnatt-")
     set_here = settings(unit)
     assert set_here["ExecStart"] == [f"{PROGRAM} serve --role {role}"]
@@ -285,7 +287,7 @@ def test_a_unit_and_its_file_of_knobs_fit(unit: Path) -> None:
     assert (config.database_url is None) is (role == "feed")
 
 
-def test_the_files_of_knobs_leave_each_other_their_ports() -> None:
+def test_the_configuration_files_use_different_ports() -> None:
     configs = {role: load({}, DEPLOY / "systemd" / f"{role}.toml") for role in ("push", "feed")}
     assert configs["push"].admin_port != configs["feed"].admin_port
     assert {knob.name for knob in knobs()} >= {"trusted_proxies"}

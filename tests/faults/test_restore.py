@@ -1,4 +1,4 @@
-"""Backup and restore under load, by the very commands that docs/backup.md shows; see `night`.
+"""Backup and restore under load, with the exact commands of docs/backup.md; see `night`.
 
 The document's blocks are run by a shell as the user of Postgres; what it leaves to whoever runs Postgres, to stop
 and to start it, is done here.
@@ -52,7 +52,7 @@ POINT, ASIDE, IN_PLACE, OWN_LOG, STARTED = (
 
 
 class Page:
-    """The commands of the document, for one server. The names that it begins with are those of the test."""
+    """The commands of the document, for one server. The variables that it starts with are set by the test."""
 
     def __init__(self, server: Server, backups: Path) -> None:
         self.server = server
@@ -63,7 +63,7 @@ class Page:
         self._names = {"CLUSTER": str(server.cluster), "BACKUPS": str(backups), "POINT": ""}
 
     async def type(self, heading: str) -> str:
-        """Run the block under a heading, and return what it says; it has to succeed."""
+        """Run the block under a heading, which has to succeed, and return its output."""
         server = self.server
         process = await asyncio.create_subprocess_exec(
             *server._prefix,
@@ -91,7 +91,7 @@ class Page:
         self._names["POINT"] = point
 
     async def begin(self) -> None:
-        """Do all that stands under "Before the night"; a backup is verified where the tool for it starts."""
+        """Run everything under "Before the night"; verify the backup if the tool for it starts."""
         await self.type(ARCHIVE)
         self.server.restart()
         assert "000000010000" in await self.type(LOOK)
@@ -100,7 +100,7 @@ class Page:
             assert "successfully verified" in await self.type(VERIFY)
 
     async def restore(self, *, own_log: bool = False) -> None:
-        """Bring the base backup to the point; Postgres has ended."""
+        """Restore the base backup to the point; Postgres has stopped."""
         await self.type(ASIDE)
         await self.type(IN_PLACE)
         if own_log:
@@ -111,7 +111,7 @@ class Page:
 
 
 def starts(program: Path) -> bool:
-    """Whether a program is there, and runs."""
+    """Whether a program exists and runs."""
     return (
         program.exists()
         and subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0
@@ -120,7 +120,7 @@ def starts(program: Path) -> bool:
 
 @pytest.fixture
 def page(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
-    """The page for a server of the Postgres that comes with the gateway; or of the oldest that is promised."""
+    """The page for a server of the embedded Postgres, or of the oldest supported version."""
     require_binaries()
     binaries = OLDEST if getattr(request, "param", "newest") == "oldest" else find_binaries(None)
     if missing := [tool for tool in TOOLS if not (binaries / tool).exists()]:
@@ -145,10 +145,10 @@ def test_every_command_of_the_page_is_run_here() -> None:
 async def test_a_restore_to_a_point_in_time_loses_nothing_once_outboxes_send_again(
     page: Page, tmp_path: Path, kind: str
 ) -> None:
-    """Harm is done under load. The push door is stopped, the feed door stays; Postgres is brought back to before.
+    """Data is damaged under load. The push door is stopped, the feed door is not; Postgres is restored to before.
 
-    What has a receipt from after the point is gone, and a token revoked after it holds again, as the page says.
-    Readers begin anew, once. When the outboxes were sent again, every receipt that was ever given is in the record.
+    Reports with a receipt from after the point are gone, and a token revoked after it is valid again, as the page says.
+    Readers start over, once. When the outboxes have been sent again, the record has a report for every receipt.
     """
     server = page.server
     database = reached(server)
@@ -193,10 +193,10 @@ async def test_a_restore_to_a_point_in_time_loses_nothing_once_outboxes_send_aga
         )
 
 
-async def test_a_postgres_that_died_is_rebuilt_from_backup_archive_and_its_own_log_and_loses_nothing(
+async def test_a_postgres_that_crashed_is_restored_from_backup_archive_and_its_own_wal_and_loses_nothing(
     page: Page,
 ) -> None:
-    """Killed in the middle of a night, with receipts that no archive has yet; the gateway is not even restarted."""
+    """It is killed during a night, with receipts that are not archived yet; the gateway is not restarted."""
     server = page.server
     async with running(reached(server)) as gateway, a_night(gateway, **LOAD) as night:
         await page.begin()
@@ -213,19 +213,19 @@ async def test_a_postgres_that_died_is_rebuilt_from_backup_archive_and_its_own_l
 
 
 async def the_point(server: Server, kind: str) -> str:
-    """Return the present moment as the setting that the page has one choose."""
+    """Return the present moment as the setting that the page describes."""
     if kind == "time":
         return f"recovery_target_time = '{await server.ask('SELECT clock_timestamp()::text')}'"
     return f"recovery_target_lsn = '{await server.ask('SELECT pg_current_wal_flush_lsn()::text')}'"
 
 
 def with_receipt(night: Night) -> list[Push]:
-    """Return what has a receipt, of all senders."""
+    """Return the reports with a receipt, of all senders."""
     return [push for sender in night.senders for push in sender.pushes if push.answer.has_receipt]
 
 
 async def all_begin_anew(night: Night) -> None:
-    """Wait until every reader has the restored record, and leave out of the history what it had before."""
+    """Wait until every reader has the restored record, and remove from the history what it had before."""
     await night.until(
         lambda: [each.name for each in night.readers if not begun_anew(each.glimpses)],
         "a snapshot of the restored record",
@@ -246,7 +246,7 @@ async def _again(seen: Sequence[tuple[float, int, str]]) -> bool:
 
 
 def outboxes(night: Night, directory: Path, gateway: Gateway) -> list[Outbox]:
-    """Return an outbox of each sender, as it would have kept what has a receipt, in the order in which it was sent."""
+    """Return an outbox for each sender with the reports that have a receipt, in the order in which they were sent."""
     found = []
     to = destination(gateway.push_url, night.election)
     for sender in night.senders:
@@ -265,9 +265,9 @@ def outboxes(night: Night, directory: Path, gateway: Gateway) -> list[Outbox]:
 
 
 async def send_again(night: Night, mine: Sequence[Outbox], before: Gateway, gateway: Gateway) -> Counter[str]:
-    """Have every sender send its whole outbox again; return what became of it.
+    """Let every sender send its whole outbox again; return the outcomes.
 
-    As `valgnatt push --again --moved-from` does: the restored gateway has another address.
+    Like `valgnatt push --again --moved-from`, as the restored gateway has another address.
     """
     former = destination(before.push_url, night.election)
     to = destination(gateway.push_url, night.election)
@@ -296,13 +296,13 @@ async def a_token(night: Night) -> int:
 
 
 async def revoke(night: Night, token: int) -> None:
-    """End a token."""
+    """Revoke a token."""
     async with administration(night.addresses.database_url, "test") as acts:
         await acts.revoke_token(token)
 
 
 async def revoked(night: Night, token: int) -> bool:
-    """Whether a token has ended."""
+    """Whether a token is revoked."""
     async with administration(night.addresses.database_url, "test") as acts:
         tokens = {each.key: each for each in await acts.tokens(night.election)}
     return tokens[token].revoked_at is not None
