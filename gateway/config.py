@@ -1,9 +1,9 @@
-"""Every knob with its unit, its default and its reason; read once, and all mistakes told at once.
+"""Every option with its unit, default and reason; read once, with all mistakes reported together.
 
-What the command line says goes before the environment (`VALGNATT_FEED_PORT`), that before a TOML file (key
-`feed_port`, in the file that `--config` or `VALGNATT_CONFIG` names), and that before the default. Only the
-value that counts is judged, so in the middle of a night an option can put a wrong file right. An empty
-variable is not set; `none` switches off what may be off. Passwords show in no error and no `repr`.
+An option on the command line takes precedence over the environment (`VALGNATT_FEED_PORT`), which takes precedence over
+a TOML file (key `feed_port`, in the file named by `--config` or `VALGNATT_CONFIG`), which takes precedence over the
+default. Only the value that takes effect is checked, so an option can override a wrong value in a file. An empty
+variable counts as unset; `none` disables whatever can be disabled. Passwords appear in no error and no `repr`.
 
 Knows nothing of what the values are used for, and imports nothing slow: `--help` and every worker begin here.
 """
@@ -25,12 +25,12 @@ from gateway.errors import GatewayError
 
 PREFIX = "VALGNATT_"
 OTHER_VARIABLES = frozenset({"VALGNATT_CONFIG", "VALGNATT_TOKEN", "VALGNATT_PUSH_URL", "VALGNATT_FEED_URL"})
-"""Names that are no knob of a serving process but have a meaning to a command."""
+"""Variables that are not options of a serving process but are read by a command."""
 
 _SERVICE_LINK = re.compile(
     r"\w+_(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT_\d+_(TCP|UDP)(_\w+)?=|PORT=(tcp|udp)://)"
 )
-"""What Kubernetes puts into containers beside a service called `valgnatt`: not the operator's mistake."""
+"""Variables that Kubernetes sets in containers next to a service called `valgnatt`; not the operator's mistake."""
 
 
 def _default_data_dir() -> Path:
@@ -38,8 +38,8 @@ def _default_data_dir() -> Path:
     return Path("/var/lib/valgnatt" if home == "~" else os.path.join(home, ".local/share/valgnatt"))
 
 
-def _knob(about: str, unit: str = "", **limits: Any) -> Meta:
-    return Meta(description=about, extra={"unit": unit}, **limits)
+def _option(description: str, unit: str = "", **limits: Any) -> Meta:
+    return Meta(description=description, extra={"unit": unit}, **limits)
 
 
 _Most = Annotated[int, Meta(ge=1)]
@@ -48,63 +48,74 @@ _PostgresUrl = Annotated[str, Meta(pattern="^postgres(ql)?://")]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """All knobs of a machine, as one value; made by `load`, or directly in a test.
+    """All options of a machine as one immutable value; made by `load`, or directly in a test.
 
-    Port 0 is any free port. A Config is never changed: `msgspec.structs.replace` makes another one.
+    Port 0 stands for any free port. To change an option, make a new Config with `msgspec.structs.replace`.
     """
 
-    host: Annotated[str, _knob("address both doors listen on; this machine only, until told otherwise")] = (
-        "127.0.0.1"
-    )
-    push_port: Annotated[_Port, _knob("where reports are pushed to", "port")] = 8081
-    feed_port: Annotated[_Port, _knob("where results are read from", "port")] = 8080
+    host: Annotated[
+        str, _option("address on which both doors listen; by default only this machine can connect")
+    ] = "127.0.0.1"
+    push_port: Annotated[_Port, _option("push door, which takes reports", "port")] = 8081
+    feed_port: Annotated[_Port, _option("feed door, which serves results", "port")] = 8080
     admin_port: Annotated[
-        _Port | None, _knob("health and metrics of the whole machine; `none` for none", "port")
+        _Port | None, _option("health and metrics of the whole machine; `none` disables it", "port")
     ] = 8082
     admin_host: Annotated[
-        str, _knob("address of the admin port; metrics tell more than the public need know")
+        str, _option("address of the admin port; keep it private, since metrics reveal internals")
     ] = "127.0.0.1"
     role: Annotated[
-        Literal["all", "push", "feed"], _knob("which doors this machine has; they share nothing but Postgres")
+        Literal["all", "push", "feed"], _option("doors that this machine runs; they share only Postgres")
     ] = "all"
     push_workers: Annotated[
-        int, _knob("push processes; one takes far more than a country counts", "processes", ge=1, le=64)
+        int,
+        _option(
+            "push processes; one handles far more reports than a country sends", "processes", ge=1, le=64
+        ),
     ] = 1
     feed_workers: Annotated[
-        int, _knob("feed processes; one core each for the crowd of readers", "processes", ge=1, le=256)
+        int, _option("feed processes; each uses one core to serve readers", "processes", ge=1, le=256)
     ] = 1
     database_url: Annotated[
         _PostgresUrl | None,
-        _knob("Postgres; several hosts may be named, the writable one is found; without it an embedded one"),
+        _option(
+            "Postgres; of several hosts the writable one is used; if unset, an embedded Postgres is started"
+        ),
     ] = None
     feed_database_url: Annotated[
         _PostgresUrl | None,
-        _knob("where feeds read the journal, perhaps a replica; without it the same Postgres"),
+        _option("database from which feeds read, for example a replica; if unset, the same Postgres"),
     ] = None
     database_password_file: Annotated[
         Path | None,
-        _knob("file that holds the password for database_url, one line, read once at start", "file"),
+        _option("file with the password for database_url, one line, read once at startup", "file"),
     ] = None
     feed_database_password_file: Annotated[
-        Path | None, _knob("file that holds the password for feed_database_url, likewise", "file")
+        Path | None,
+        _option("file with the password for feed_database_url, one line, read once at startup", "file"),
     ] = None
     require_standby: Annotated[
         bool,
-        _knob(
-            "no receipts while Postgres waits for no synchronous standby; without it, receipts then rest on one disk"
+        _option(
+            "give no receipts while there is no synchronous standby; if off, receipts then depend on a single disk"
         ),
     ] = False
     data_dir: Annotated[
-        Path, _knob("where the embedded Postgres lives, and the other commands find it", "directory")
+        Path, _option("directory of the embedded Postgres, where the other commands look for it", "directory")
     ] = msgspec.field(default_factory=_default_data_dir)
     drain_s: Annotated[
         float,
-        _knob("for answering what is in flight at the end; readers return spread over it", "s", ge=0, le=600),
+        _option(
+            "time for answering reports in flight at shutdown; readers reconnect spread over this time",
+            "s",
+            ge=0,
+            le=600,
+        ),
     ] = 10.0
     pending_max: Annotated[
         int,
-        _knob(
-            "reports that may wait for Postgres, per push process and election; senders of more are put off",
+        _option(
+            "reports that may wait for Postgres, per push process and election; more are answered with retry",
             "reports",
             ge=1,
             le=1_000_000,
@@ -112,8 +123,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = 20_000
     batch_max: Annotated[
         int,
-        _knob(
-            "reports in one commit: more gain little and hold the head lock longer",
+        _option(
+            "reports in one commit; larger commits gain little and hold the head lock longer",
             "reports",
             ge=1,
             le=10_000,
@@ -121,129 +132,146 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = 500
     credit_max: Annotated[
         int,
-        _knob("reports that may be unanswered on the WebSockets of one token", "reports", ge=1, le=10_000),
+        _option("unanswered reports on all WebSockets of one token", "reports", ge=1, le=10_000),
     ] = 64
     readers_max: Annotated[
-        int, _knob("streams of a feed process, at some 11 kB of memory each", "connections", ge=1)
+        int, _option("streams per feed process, about 11 kB of memory each", "connections", ge=1)
     ] = 20_000
     readers_per_address: Annotated[
         _Most | None,
-        _knob(
-            "streams of one address, per feed process; behind one there may be a whole company",
+        _option(
+            "streams per client address and feed process; a whole company may share one address",
             "connections",
         ),
     ] = 2_000
     selections_max: Annotated[
         int,
-        _knob(
-            "selections with areas or units that a feed process follows at once, some 0.1 ms each at a change",
+        _option(
+            "distinct selections with areas or units per feed process; each costs about 0.1 ms per change",
             "selections",
             ge=1,
         ),
     ] = 4_000
     selections_per_address: Annotated[
         _Most | None,
-        _knob(
-            "of these, those that one address opened: more than a country has municipalities, for whoever shows each",
+        _option(
+            "distinct selections per client address; enough for a site that follows every municipality separately",
             "selections",
         ),
     ] = 500
     unshared_per_address: Annotated[
         _Most | None,
-        _knob(
-            "what is put together for one address alone, after 16 s of it at once, per feed process; for all together"
-            " it is 16 times as much",
+        _option(
+            "rate at which a feed process builds answers that only one address asks for; bursts of 16 s are allowed;"
+            " all addresses together may use 16 times this rate",
             "MiB/s",
         ),
     ] = 4
     connections_max: Annotated[
         int,
-        _knob(
-            "connections of a process besides streams; beyond it idle ones are closed first, those of senders last",
+        _option(
+            "connections per process, not counting streams; above it, idle ones are closed first and senders' last",
             "connections",
             ge=1,
         ),
     ] = 10_000
     connections_per_address: Annotated[
         _Most | None,
-        _knob(
-            "connections of one address, per process, besides streams and from when they are accepted; not of"
-            " trusted proxies",
+        _option(
+            "connections per client address and process, not counting streams; trusted proxies are exempt",
             "connections",
         ),
     ] = 1_000
     ipv6_prefix: Annotated[
         int,
-        _knob(
-            "bits of an IPv6 address that count as one address; a provider gives a customer 64 or fewer",
+        _option(
+            "prefix length that counts as one IPv6 client; a provider assigns a customer a /64 or larger network",
             "bits",
             ge=32,
             le=128,
         ),
     ] = 64
     sockets_per_sender: Annotated[
-        int, _knob("WebSockets of one token, per push process", "connections", ge=1, le=10_000)
+        int, _option("WebSockets per token and push process", "connections", ge=1, le=10_000)
     ] = 16
     requests_per_sender: Annotated[
         int,
-        _knob("push requests of one token under way at once, per push process", "requests", ge=1, le=10_000),
+        _option("concurrent push requests per token and push process", "requests", ge=1, le=10_000),
     ] = 64
     trusted_proxies: Annotated[
         tuple[str, ...],
-        _knob("proxies whose word on a client's address is taken, separated by commas", "networks"),
+        _option("proxies trusted to report the client's address, separated by commas", "networks"),
     ] = ()
     proxy_header: Annotated[
         Literal["x-forwarded-for", "forwarded"],
-        _knob("where trusted proxies write that address; they must not pass on what a client writes there"),
+        _option(
+            "header in which trusted proxies report that address; they must overwrite what the client sends"
+        ),
     ] = "x-forwarded-for"
     push_tls_certificate: Annotated[
         Path | None,
-        _knob(
-            "certificate and chain of the push door, PEM; with it the door speaks TLS; read again on SIGHUP",
+        _option(
+            "certificate and chain of the push door, PEM; enables TLS; reloaded on SIGHUP",
             "file",
         ),
     ] = None
     push_tls_key: Annotated[
-        Path | None, _knob("its key, PEM, without a password; without it the key is in the same file", "file")
+        Path | None,
+        _option(
+            "private key of the push door, PEM, unencrypted; if unset, it is read from the certificate file",
+            "file",
+        ),
     ] = None
     push_client_ca: Annotated[
         Path | None,
-        _knob("authority, PEM, whose certificates senders have to show besides their token", "file"),
+        _option(
+            "CA certificates, PEM; senders must then present a client certificate besides their token", "file"
+        ),
     ] = None
     feed_tls_certificate: Annotated[
-        Path | None, _knob("certificate and chain of the feed door, PEM; as for the push door", "file")
+        Path | None,
+        _option("certificate and chain of the feed door, PEM; enables TLS; reloaded on SIGHUP", "file"),
     ] = None
-    feed_tls_key: Annotated[Path | None, _knob("its key, PEM, as for the push door", "file")] = None
+    feed_tls_key: Annotated[
+        Path | None,
+        _option(
+            "private key of the feed door, PEM, unencrypted; if unset, it is read from the certificate file",
+            "file",
+        ),
+    ] = None
     map: Annotated[
         Path | None,
-        _knob(
-            "GeoJSON of the municipalities, up to 16 MiB, that the results page draws; without it, tiles",
+        _option(
+            "GeoJSON of the municipalities, up to 16 MiB, drawn by the results page; if unset, it shows tiles",
             "file",
         ),
     ] = None
     heartbeat_s: Annotated[
         float,
-        _knob(
-            "a reader hears something at least so often, as promised; proxies cut silence", "s", gt=0, le=10
+        _option(
+            "longest silence on a stream before a heartbeat is sent; proxies close silent connections",
+            "s",
+            gt=0,
+            le=10,
         ),
     ] = 10.0
     log_format: Annotated[
         Literal["auto", "json", "console"],
-        _knob("shape of the log lines; auto is console on a terminal, else json"),
+        _option("format of the log; auto is console on a terminal and json elsewhere"),
     ] = "auto"
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], _knob("the least grave event that is logged")
+        Literal["debug", "info", "warning", "error"], _option("lowest level that is logged")
     ] = "info"
 
     def __repr__(self) -> str:
         return f"Config({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return [(knob.name, knob.shown(getattr(self, knob.name))) for knob in knobs()]
+        return [(option.name, option.redacted(getattr(self, option.name))) for option in all_options()]
 
 
 Process = Literal["every", "push", "feed", "supervisor"]
-"""Which processes use a knob; the supervisor knows all of them."""
+"""Which processes use an option; the supervisor uses all of them."""
 _USED_BY: Mapping[str, Process] = {
     **dict.fromkeys(("database_url", "push_port", "pending_max", "batch_max", "credit_max"), "push"),
     **dict.fromkeys(("sockets_per_sender", "requests_per_sender", "require_standby"), "push"),
@@ -253,47 +281,47 @@ _USED_BY: Mapping[str, Process] = {
     **dict.fromkeys(("database_password_file", "feed_database_password_file", "data_dir"), "supervisor"),
     **dict.fromkeys(("role", "push_workers", "feed_workers", "admin_host", "admin_port"), "supervisor"),
 }
-"""Knobs that not every process uses. A knob with a secret has to be here."""
+"""Options that not every process uses. An option that may contain a secret must be listed."""
 
 
-class Knob(NamedTuple):
-    """What is known about one member of Config."""
+class Option(NamedTuple):
+    """One member of Config and what is known about it."""
 
     name: str
     type: Any
     default: object
     unit: str
-    about: str
+    description: str
 
     @property
     def variable(self) -> str:
-        """Its name in the environment."""
+        """Its name in the environment, such as `VALGNATT_FEED_PORT`."""
         return PREFIX + self.name.upper()
 
     @property
-    def option(self) -> str:
-        """Its name on the command line."""
+    def argument(self) -> str:
+        """Its name on the command line, such as `--feed-port`."""
         return "--" + self.name.replace("_", "-")
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The words it may be, for one that is a choice."""
+        """The values of an option that is a choice, else none."""
         kind = get_args(self.type)[0]
         return get_args(kind) if get_origin(kind) is Literal else ()
 
     @property
-    def flag(self) -> bool:
-        """Whether it is on or off; `true` or `false` in the environment."""
+    def is_boolean(self) -> bool:
+        """Whether it is switched on or off; `true` or `false` in the environment."""
         return get_args(self.type)[0] is bool
 
     @property
     def help(self) -> str:
         """Description, unit and default, for `--help` and tables in the documentation."""
         default = f"{self.default:g}" if isinstance(self.default, float) else self.default
-        if self.flag:
+        if self.is_boolean:
             default = "on" if default else "off"
         unit = f", in {self.unit}" if self.unit == "s" else ""
-        return f"{self.about}{unit} (default: {'none' if default in (None, ()) else default})"
+        return f"{self.description}{unit} (default: {'none' if default in (None, ()) else default})"
 
     @property
     def process(self) -> Process:
@@ -301,31 +329,31 @@ class Knob(NamedTuple):
         return _USED_BY.get(self.name, "every")
 
     @property
-    def secret(self) -> bool:
-        """Whether a password may be in it."""
+    def is_secret(self) -> bool:
+        """Whether its value may contain a password."""
         return self.name.endswith("_url")
 
-    def shown(self, value: object) -> object:
-        """The value as a `repr` may show it: of a URL only what comes after user and password."""
-        if self.secret and isinstance(value, str):
+    def redacted(self, value: object) -> object:
+        """Return the value without secrets: of a URL only what follows user and password."""
+        if self.is_secret and isinstance(value, str):
             place = value.rpartition("@")[2] if "@" in value else value.partition("://")[2]
             return f"postgresql://{place.partition('?')[0]}"
         return without_passwords(value) if isinstance(value, str) else value
 
 
 @functools.cache
-def knobs() -> tuple[Knob, ...]:
-    """All members of Config, in their order."""
+def all_options() -> tuple[Option, ...]:
+    """Return all members of Config, in their order."""
     found = []
     for field in msgspec.structs.fields(Config):
         meta = get_args(field.type)[-1]
         default = field.default_factory() if callable(field.default_factory) else field.default
-        found.append(Knob(field.name, field.type, default, meta.extra["unit"], meta.description))
+        found.append(Option(field.name, field.type, default, meta.extra["unit"], meta.description))
     return tuple(found)
 
 
 class ConfigError(GatewayError):
-    """Every mistake of a configuration, each with the variable, key or option it came from."""
+    """All mistakes in a configuration, each with the variable, key or option that caused it."""
 
     code = "config"
 
@@ -335,7 +363,7 @@ class ConfigError(GatewayError):
 
 
 _Given = dict[str, tuple[str, object]]
-"""Knob → where its value was given, and that value."""
+"""Name of an option → where its value was given, and that value."""
 
 
 def load(
@@ -343,7 +371,7 @@ def load(
 ) -> Config:
     """Read the configuration; in `overrides` a value of None means "not given".
 
-    Without `file`, the one that `VALGNATT_CONFIG` names. Raises ConfigError with all mistakes.
+    `file` defaults to the one named by `VALGNATT_CONFIG`. Raises ConfigError with all mistakes.
     """
     mistakes: list[str] = []
     if file is None and (name := environ.get("VALGNATT_CONFIG")):
@@ -351,14 +379,14 @@ def load(
     given = _from_file(file, mistakes) | _from_environment(environ, mistakes)
     given |= _from_command_line(overrides or {}, mistakes)
     values: dict[str, Any] = {}
-    for knob in knobs():
-        if knob.name in given:
-            origin, value = given[knob.name]
+    for option in all_options():
+        if option.name in given:
+            origin, value = given[option.name]
             try:
-                values[knob.name] = _converted(knob, value)
+                values[option.name] = _converted(option, value)
             except (msgspec.ValidationError, ValueError) as error:
-                mistakes.append(f"{origin}: {_reason(knob, value, error)}")
-    counting = {knob.name: values.get(knob.name, knob.default) for knob in knobs()}
+                mistakes.append(f"{origin}: {_reason(option, value, error)}")
+    counting = {option.name: values.get(option.name, option.default) for option in all_options()}
     mistakes += _shared_ports(counting, given)
     mistakes += _lone_tls(counting, given)
     _add_passwords(values, given, mistakes)
@@ -369,12 +397,14 @@ def load(
 
 
 def config_for(config: Config, role: Literal["push", "feed"]) -> Config:
-    """Return what a process of one role needs; each knob that it does not use has its default.
+    """Return the options that a process of one role needs; every option that it does not use has its default.
 
-    So a push process has no login of the feeds, and a feed no login of the owner. The exception: where the feeds have
-    no login of their own, they get the owner's as `feed_database_url`; `serve` and `doctor` warn of that.
+    So a push process does not get the feeds' login, nor a feed process the owner's. The exception: if the feeds have no
+    separate login, they get the owner's as `feed_database_url`; `serve` and `doctor` warn about that.
     """
-    unused = {knob.name: knob.default for knob in knobs() if knob.process not in ("every", role)}
+    unused = {
+        option.name: option.default for option in all_options() if option.process not in ("every", role)
+    }
     if role == "feed":
         unused["feed_database_url"] = config.feed_database_url or config.database_url
     return msgspec.structs.replace(config, **unused)
@@ -390,7 +420,7 @@ def _from_file(file: Path | None, mistakes: list[str]) -> _Given:
     except (OSError, ValueError) as error:
         mistakes.append(f"{file}: {getattr(error, 'strerror', None) or error}")
         return {}
-    names = [knob.name for knob in knobs()]
+    names = [option.name for option in all_options()]
     mistakes += [
         f"{key} in {file}: no such key{_did_you_mean(key, names)}" for key in content if key not in names
     ]
@@ -398,24 +428,26 @@ def _from_file(file: Path | None, mistakes: list[str]) -> _Given:
 
 
 def _from_environment(environ: Mapping[str, str], mistakes: list[str]) -> _Given:
-    names = {knob.variable: knob.name for knob in knobs()}
+    names = {option.variable: option.name for option in all_options()}
     for name in environ:
         foreign = name in OTHER_VARIABLES or _SERVICE_LINK.match(f"{name}={environ[name]}")
         if name.startswith(PREFIX) and name not in names and not foreign:
             known = [*names, *OTHER_VARIABLES]
             mistakes.append(f"{name}: no such variable{_did_you_mean(name, known, PREFIX)}")
-    return {knob: (name, environ[name]) for name, knob in names.items() if environ.get(name)}
+    return {option: (name, environ[name]) for name, option in names.items() if environ.get(name)}
 
 
 def _from_command_line(overrides: Mapping[str, object], mistakes: list[str]) -> _Given:
-    options = {knob.name: knob.option for knob in knobs()}
+    arguments = {option.name: option.argument for option in all_options()}
     mistakes += [
-        f"{name}: no such option{_did_you_mean(name, options)}" for name in overrides if name not in options
+        f"{name}: no such option{_did_you_mean(name, arguments)}"
+        for name in overrides
+        if name not in arguments
     ]
     return {
-        name: (options[name], value)
+        name: (arguments[name], value)
         for name, value in overrides.items()
-        if name in options and value is not None
+        if name in arguments and value is not None
     }
 
 
@@ -427,14 +459,18 @@ def _did_you_mean(name: str, names: Collection[str], prefix: str = "") -> str:
     return f"; did you mean {prefix}{near[0]}?" if near else ""
 
 
-def _converted(knob: Knob, value: object) -> Any:
-    if isinstance(value, str) and value.lower() == "none" and type(None) in get_args(get_args(knob.type)[0]):
+def _converted(option: Option, value: object) -> Any:
+    if (
+        isinstance(value, str)
+        and value.lower() == "none"
+        and type(None) in get_args(get_args(option.type)[0])
+    ):
         return None
-    if knob.unit == "networks":
+    if option.unit == "networks":
         return tuple(str(ip_network(text)) for text in _texts(value))
-    if knob.secret and isinstance(value, str):
+    if option.is_secret and isinstance(value, str):
         hosts_of(value)
-    return msgspec.convert(value, knob.type, strict=False, dec_hook=decode_path)
+    return msgspec.convert(value, option.type, strict=False, dec_hook=decode_path)
 
 
 def _texts(value: object) -> list[str]:
@@ -443,18 +479,18 @@ def _texts(value: object) -> list[str]:
     return msgspec.convert(value, list[str])
 
 
-def _reason(knob: Knob, value: object, error: Exception) -> str:
-    if knob.secret:
-        return "expected postgresql://user:password@host:port/database (in a password, / is written %2F)"
-    if knob.choices:
-        return f"{without_passwords(repr(value))} is none of {', '.join(knob.choices)}"
+def _reason(option: Option, value: object, error: Exception) -> str:
+    if option.is_secret:
+        return "expected postgresql://user:password@host:port/database (write / in a password as %2F)"
+    if option.choices:
+        return f"{without_passwords(repr(value))} is not one of {', '.join(option.choices)}"
     if isinstance(value, str) and value.startswith("tcp://"):
-        return f"{error}; this is a link Kubernetes made for a service: set enableServiceLinks to false"
-    return f"{error} (it is {without_passwords(repr(value))})"
+        return f"{error}; Kubernetes set this variable for a service: set enableServiceLinks to false"
+    return f"{error} (value: {without_passwords(repr(value))})"
 
 
 def _shared_ports(values: Mapping[str, Any], given: _Given) -> Iterator[str]:
-    """Two doors of one machine on the same port."""
+    """Yield a mistake for each pair of ports of one machine that are the same."""
     doors = [f"{role}_port" for role in ("push", "feed") if values["role"] in ("all", role)] + ["admin_port"]
     taken: dict[int, str] = {}
     for door in doors:
@@ -467,7 +503,7 @@ def _shared_ports(values: Mapping[str, Any], given: _Given) -> Iterator[str]:
 
 
 def _lone_tls(values: Mapping[str, Any], given: _Given) -> Iterator[str]:
-    """A key, or an authority of clients, for a door that has no certificate."""
+    """Yield a mistake for each key or client CA of a door that has no certificate."""
     for name in ("push_tls_key", "push_client_ca", "feed_tls_key"):
         certificate = f"{name[:4]}_tls_certificate"
         if values[name] is not None and values[certificate] is None:
@@ -475,11 +511,11 @@ def _lone_tls(values: Mapping[str, Any], given: _Given) -> Iterator[str]:
 
 
 PASSWORD_MAX = 4096
-"""Bytes of a file with a password."""
+"""Largest size of a password file, in bytes."""
 
 
 def _add_passwords(values: dict[str, Any], given: _Given, mistakes: list[str]) -> None:
-    """Put the passwords that are in files of their own into their URLs."""
+    """Add the passwords from password files to their URLs."""
     for name in ("database", "feed_database"):
         file, url = f"{name}_password_file", f"{name}_url"
         if values.get(file) is None:
@@ -495,7 +531,7 @@ def _add_passwords(values: dict[str, Any], given: _Given, mistakes: list[str]) -
 
 
 def _read_password(file: Path) -> str:
-    """Return the only line of a file. Raises OSError, or ValueError, whose text quotes nothing of the file."""
+    """Return the only line of a file. Raises OSError, or ValueError with a text that does not quote the file."""
     with file.open("rb") as opened:
         content = opened.read(PASSWORD_MAX + 1)
     if len(content) > PASSWORD_MAX:
@@ -512,23 +548,23 @@ def _read_password(file: Path) -> str:
 
 
 def has_password(url: str) -> bool:
-    """Whether a URL names a password, before its host or as a parameter."""
+    """Whether a URL contains a password, before its host or as a parameter."""
     parts = urlsplit(url)
     return ":" in parts.netloc.rpartition("@")[0] or "password" in parse_qs(parts.query)
 
 
 def _with_password(url: str, password: str) -> str:
-    """Return a URL with a password, in whatever way it names its user. Raises ValueError if it has one already."""
+    """Return a URL with a password added as a parameter. Raises ValueError if it has one already."""
     if has_password(url):
-        raise ValueError("the URL names a password already")
+        raise ValueError("the URL already contains a password")
     url = url.partition("#")[0]
     return f"{url}{'&' if '?' in url else '?'}password={quote(password, safe='')}"
 
 
 def _add_password_of_libpq(values: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """Put PGPASSWORD into the owner's URL, or, where that is not named, into the feeds'.
+    """Add PGPASSWORD to the owner's URL, or, if that is not set, to the feeds'.
 
-    Every process of the machine would inherit it otherwise, and use it for every login without a password.
+    Otherwise every process of the machine would inherit it and use it for every login without a password.
     """
     password = environ.get("PGPASSWORD")
     name = "database_url" if values.get("database_url") is not None else "feed_database_url"
@@ -537,7 +573,7 @@ def _add_password_of_libpq(values: dict[str, Any], environ: Mapping[str, str]) -
 
 
 def decode_path(kind: type, value: object) -> object:
-    """For `msgspec`: a path from its text, absolute and with `~` filled in."""
+    """Decode a path for `msgspec`: absolute, with `~` expanded. Raises ValueError."""
     if kind is Path and isinstance(value, str) and value:
         return Path(os.path.abspath(os.path.expanduser(value)))
     if kind is Path and isinstance(value, Path):
@@ -546,14 +582,14 @@ def decode_path(kind: type, value: object) -> object:
 
 
 _PASSWORDS = (
-    (re.compile(r"(://[^\s:/?#@]*):\S*@"), r"\1:***@"),  # to the last @: a password may hold another
+    (re.compile(r"(://[^\s:/?#@]*):\S*@"), r"\1:***@"),  # up to the last @: a password may contain others
     (re.compile(r"(?i)\b((?:ssl)?password)=[^&\s'\"]*"), r"\1=***"),
     (re.compile(r"(?i)\b(bearer)\s+[\w.~+/=-]{16,}"), r"\1 ***"),
 )
 
 
 def without_passwords(text: str) -> str:
-    """The text without the passwords of URLs in it; rather too much is hidden than too little."""
+    """Return a text with passwords of URLs and tokens masked; errs on the side of masking too much."""
     for pattern, shown in _PASSWORDS:
         text = pattern.sub(shown, text)
     return text

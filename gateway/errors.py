@@ -1,39 +1,61 @@
-"""The errors of the gateway, with their codes on the wire.
+"""All errors that the gateway names, with their codes. Where a code appears on the wire, it is part of the contract.
 
-    GatewayError
-    ├── Overloaded            this sender's share, or the whole queue, is full             retryable
-    ├── Draining              this process is shutting down                                retryable
-    ├── JournalUnavailable    Postgres did not decide; the outcome is unknown              retryable
-    │   └── StandbyMissing    a synchronous standby is required but missing                retryable
-    ├── ElectionUnknown       no election has this name
-    ├── TokenMissing          a request without a token
-    ├── TokenInvalid          not a valid token of this election
-    ├── RoleForbidden         a token that may not push reports
-    ├── ElectionStarted       a registry cannot change once a report is accepted
-    ├── MalformedRegistry     an invalid registry, with every problem
-    ├── MalformedCursor       a cursor that is not `sequence-cccccccc`
-    ├── MalformedDocument     bytes that are not valid JSON of their kind
-    └── Refused               an administrative act that the rules forbid
+    GatewayError                error                    anything named by the gateway
+    ├── Overloaded              overloaded               no room for these reports now               retryable
+    ├── Draining                draining                 this process is about to end                retryable
+    ├── JournalUnavailable      journal_unavailable      Postgres did not answer; outcome unknown    retryable
+    │   ├── StandbyMissing      journal_unavailable      no synchronous standby, and one is required retryable
+    │   ├── CommittedLocally    journal_unavailable      committed without waiting for the standby   retryable
+    │   └── SessionUnfit        journal_unavailable      a session that would hide such a commit     retryable
+    ├── VersionChanged          version_changed          the election changed; check again           retryable
+    ├── Unstorable              unstorable               Postgres rejects the report itself
+    ├── ElectionUnknown         unknown_election         no election of that name
+    ├── TokenMissing            token_missing            a request without a token
+    ├── TokenInvalid            token_invalid            not a valid token of this election
+    ├── RoleForbidden           role_forbidden           a token that may not push reports
+    ├── ElectionStarted         election_started         the registry is fixed, as reports are in
+    ├── Refused                 refused                  the rules forbid this administrative action
+    ├── MalformedRegistry       malformed_registry       a registry that cannot be used
+    ├── MalformedCursor         malformed_cursor         not `sequence-cccccccc`
+    ├── MalformedDocument       malformed                not the JSON that was expected
+    ├── MalformedBody           malformed                the body of a push request cannot be read
+    ├── TooLarge                too_large                the body of a push request is too large
+    ├── ConfigError             config                   mistakes in the configuration
+    ├── ListenError             cannot_listen            an address or port cannot be bound
+    ├── BadCertificate          bad_certificate          a certificate or key cannot be used
+    ├── BadMap                  bad_map                  the file with the map cannot be used
+    ├── EmbeddedPostgresError   embedded_postgres        the embedded Postgres cannot be run
+    ├── PushRefused             push_refused             the push door does not accept this sender
+    ├── FeedRefused             feed_refused             the feed door does not serve this request
+    ├── BadCountFile            bad_count_file           a file with counts cannot be read
+    ├── Mistakes                mistakes                 files with mistakes; nothing was sent
+    ├── OutboxConflict          outbox_conflict          the same revision with different figures
+    ├── DataSetError            malformed_data_set       a data set cannot be read
+    └── ReplayFailed            replay_failed            a replay could not be completed
 
-An invalid report is not an exception: see `election.validation`, which returns every violation at once.
+An error is defined here if several packages need it, and otherwise next to the code that raises it; a test keeps the
+list complete. An invalid report is not an exception: `election.validation` returns every violation.
 """
 
 from collections.abc import Sequence
 
 
 class GatewayError(Exception):
-    """The base of all; `code` is stable on the wire, and `retryable` means that the same request may succeed later."""
+    """Base class of all errors named by the gateway.
+
+    `code` is stable on the wire; `retryable` tells whether repeating the same request may succeed.
+    """
 
     code = "error"
     retryable = False
     retry_after_s = 1.0
-    """After how many seconds a client may try again, if retryable."""
+    """Seconds after which a client may retry, if that may succeed."""
     reason: str | None = None
-    """The text for clients, if the message itself is only for the log."""
+    """The reason as clients may see it, if the message itself is only for the log."""
 
 
 class Overloaded(GatewayError):
-    """There is no room for these reports now; they may be sent again after `retry_after_s`."""
+    """There is no room for these reports now; retry after `retry_after_s` seconds."""
 
     code = "overloaded"
     retryable = True
@@ -42,18 +64,18 @@ class Overloaded(GatewayError):
         super().__init__(detail)
         self.retry_after_s = retry_after_s
         self.share = share
-        """Whether the sender's own share is full (429) and not the whole queue (503)."""
+        """Whether this sender's share is full (429) rather than the whole queue (503)."""
 
 
 class Draining(GatewayError):
-    """The process is shutting down and accepts nothing new."""
+    """The process is about to end and accepts nothing new."""
 
     code = "draining"
     retryable = True
 
 
 class JournalUnavailable(GatewayError):
-    """Postgres gave no answer: reports that were submitted may or may not be durable."""
+    """Postgres did not answer: what was sent to it may or may not be durable."""
 
     code = "journal_unavailable"
     retryable = True
@@ -68,7 +90,7 @@ class JournalUnavailable(GatewayError):
 
 
 class StandbyMissing(JournalUnavailable):
-    """A synchronous standby is required, and Postgres waits for none: its commits give no receipts."""
+    """A synchronous standby is required and there is none, so a commit gets no receipt."""
 
     reason = "there is no synchronous standby, and this gateway gives no receipts without one"
 
@@ -99,7 +121,7 @@ class RoleForbidden(GatewayError):
 
 
 class ElectionStarted(GatewayError):
-    """A report is accepted already, so the registry stands; the message names what would have changed."""
+    """The registry is fixed, because reports have been accepted; the message names what would have changed."""
 
     code = "election_started"
 
@@ -115,18 +137,18 @@ class MalformedRegistry(GatewayError):
 
 
 class MalformedCursor(GatewayError):
-    """A text that is no cursor; readers with one get a snapshot."""
+    """A text that is not a cursor; the reader gets a snapshot instead."""
 
     code = "malformed_cursor"
 
 
 class MalformedDocument(GatewayError):
-    """Bytes that cannot be read as what they claim to be."""
+    """Bytes that are not the JSON that was expected."""
 
     code = "malformed"
 
 
 class Refused(GatewayError):
-    """An administrative act that the rules of an election forbid."""
+    """An administrative action that the rules of an election forbid."""
 
     code = "refused"

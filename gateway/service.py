@@ -27,7 +27,7 @@ from gateway.journal.record import PublicRecord
 from gateway.machine.control import Control, supervised
 from gateway.machine.ports import listen_socket
 from gateway.telemetry import logs, tracing
-from gateway.telemetry.metrics import DoorMetrics, FeedMetrics, PushMetrics, exposition, feel_loop
+from gateway.telemetry.metrics import DoorMetrics, FeedMetrics, PushMetrics, exposition, sample_loop_lag
 from gateway.web.accepting import Listener, accepting
 from gateway.web.aiohttp_connection import door_handlers
 from gateway.web.answers import ANY_ORIGIN
@@ -87,7 +87,7 @@ async def push_service(control: Control) -> None:
             parts.create_task(notifications(config.database_url, notified, acts=True), name="notifications"),
             parts.create_task(monitor.run(), name="watch"),
             parts.create_task(announcer.run(intake.request_append), name="announcer"),
-            parts.create_task(feel_loop(metrics.loop_lag), name="loop"),
+            parts.create_task(sample_loop_lag(metrics.loop_lag), name="loop"),
         ]
         application = door.application(lambda: control.door_ready)
         async with serving(application, control, connections, push_certificate(config), metrics) as listener:
@@ -166,7 +166,7 @@ async def feed_service(control: Control) -> None:
             parts.create_task(connections.run(), name="connections"),
             parts.create_task(notifications(url, notified, feed=True), name="notifications"),
             parts.create_task(monitor.run(), name="watch"),
-            parts.create_task(feel_loop(metrics.loop_lag), name="loop"),
+            parts.create_task(sample_loop_lag(metrics.loop_lag), name="loop"),
         ]
         application = door.application(lambda: control.door_ready and hub.ready)
         async with serving(application, control, connections, feed_certificate(config), metrics) as listener:
@@ -227,7 +227,7 @@ async def serving(
         headers = ANY_ORIGIN if control.role == "feed" else None
         make = door_handlers(connections, runner.server, answer_headers=headers)
         async with accepting(listen_socket(config.host, port), connections, make, tls) as listener:
-            control.listening(port)
+            control.set_port(port)
             yield listener
     finally:
         await runner.cleanup()

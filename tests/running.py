@@ -48,7 +48,7 @@ class Gateway:
         self._told_to_end = False
         self._ports: Future[dict[str, int]] = Future()
         environ = {name: value for name, value in os.environ.items() if not name.startswith("VALGNATT_")}
-        knobs = {
+        options = {
             "database_url": database.url,
             "feed_database_url": database.feed_url,
             "push_port": 0,
@@ -58,7 +58,7 @@ class Gateway:
             "log_format": "json",
             **config,
         }
-        environ |= {f"VALGNATT_{name.upper()}": str(value) for name, value in knobs.items()}
+        environ |= {f"VALGNATT_{name.upper()}": str(value) for name, value in options.items()}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "gateway", "serve"],
             env=environ,
@@ -224,7 +224,7 @@ def served(database: Addressed, **config: Any) -> Iterator[Gateway]:
 
 @asynccontextmanager
 async def running(database: Addressed, **config: Any) -> AsyncIterator[Gateway]:
-    """Run a gateway on a database; `config` holds knobs by name, as `heartbeat_s=1`.
+    """Run a gateway on a database; `config` holds options by name, as `heartbeat_s=1`.
 
     Leaving the block ends it with SIGTERM and asserts exit status 0.
     """

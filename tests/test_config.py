@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from gateway.config import Config, ConfigError, config_for, decode_path, knobs, load, without_passwords
+from gateway.config import Config, ConfigError, all_options, config_for, decode_path, load, without_passwords
 from gateway.options import with_config_options
 
 URL = "postgresql://clerk:s3c/r@et@db1:5432,db2/night?password=s3cret&sslmode=require"
@@ -35,7 +35,7 @@ def test_nothing_given_is_the_defaults() -> None:
 
 
 def test_the_command_line_goes_before_environment_file_and_default(file: Path) -> None:
-    """Each knob comes from the first place that names it."""
+    """Each option comes from the first place that names it."""
     environ = {"VALGNATT_CONFIG": str(file), "VALGNATT_FEED_PORT": "2", "VALGNATT_DRAIN_S": "2.5"}
     config = load(environ, None, {"feed_port": "3"})
     assert (config.feed_port, config.drain_s, config.push_port) == (3, 2.5, 1001)
@@ -52,10 +52,10 @@ def test_an_option_puts_a_wrong_file_right(file: Path) -> None:
 @pytest.mark.parametrize(
     ("environ", "mistake"),
     [
-        ({"VALGNATT_FEED_PORT": "70000"}, "VALGNATT_FEED_PORT: Expected `int` <= 65535 (it is '70000')"),
-        ({"VALGNATT_FEED_PORT": "x"}, "VALGNATT_FEED_PORT: Expected `int`, got `str` (it is 'x')"),
-        ({"VALGNATT_ROLE": "pusher"}, "VALGNATT_ROLE: 'pusher' is none of all, push, feed"),
-        ({"VALGNATT_DRAIN_S": "nan"}, "VALGNATT_DRAIN_S: Expected `float` >= 0.0 (it is 'nan')"),
+        ({"VALGNATT_FEED_PORT": "70000"}, "VALGNATT_FEED_PORT: Expected `int` <= 65535 (value: '70000')"),
+        ({"VALGNATT_FEED_PORT": "x"}, "VALGNATT_FEED_PORT: Expected `int`, got `str` (value: 'x')"),
+        ({"VALGNATT_ROLE": "pusher"}, "VALGNATT_ROLE: 'pusher' is not one of all, push, feed"),
+        ({"VALGNATT_DRAIN_S": "nan"}, "VALGNATT_DRAIN_S: Expected `float` >= 0.0 (value: 'nan')"),
         ({"VALGNATT_HOST": "none", "VALGNATT_FEED_WORKERS": "none"}, "VALGNATT_FEED_WORKERS: Expected `int`"),
         (
             {"VALGNATT_FEED_PROT": "1"},
@@ -83,11 +83,11 @@ def test_all_mistakes_are_told_at_once(file: Path) -> None:
             f"feed-port in {file}: no such key; did you mean feed_port?",
             "VALGNATT_SPEED: no such variable",
             "hosts: no such option; did you mean host?",
-            "VALGNATT_PUSH_WORKERS: Expected `int` >= 1 (it is '0')",
-            f"data_dir in {file}: Expected a path (it is 7)",
-            "--drain-s: Expected `float` >= 0.0 (it is '-1')",
-            f"batch_max in {file}: Expected `int` >= 1 (it is 0)",
-            f"log_level in {file}: 'loud' is none of debug, info, warning, error",
+            "VALGNATT_PUSH_WORKERS: Expected `int` >= 1 (value: '0')",
+            f"data_dir in {file}: Expected a path (value: 7)",
+            "--drain-s: Expected `float` >= 0.0 (value: '-1')",
+            f"batch_max in {file}: Expected `int` >= 1 (value: 0)",
+            f"log_level in {file}: 'loud' is not one of debug, info, warning, error",
         ]
     )
 
@@ -198,7 +198,7 @@ def test_a_password_has_one_place_and_belongs_to_a_url(tmp_path: Path) -> None:
         (told,) = mistakes(
             {"VALGNATT_DATABASE_URL": url.replace("/r@", "%2Fr@")}, database_password_file=file
         )
-        assert told == f"--database-password-file: {file}: the URL names a password already"
+        assert told == f"--database-password-file: {file}: the URL already contains a password"
     for environ in ({}, {"VALGNATT_FEED_DATABASE_URL": "none"}):
         (told,) = mistakes(environ, feed_database_password_file=file)
         assert told == "--feed-database-password-file: needs feed_database_url too"
@@ -217,16 +217,18 @@ def test_the_password_of_libpq_goes_to_one_login_only() -> None:
 def test_each_process_gets_what_its_role_needs_and_nothing_else() -> None:
     """No feed gets the owner's login, no push process the feeds'; what a role does not use has its default."""
     odd: dict[str, Any] = {
-        knob.name: _other(knob.name, knob.default)
-        for knob in knobs()
-        if knob.name not in ("role", "proxy_header")
+        option.name: _other(option.name, option.default)
+        for option in all_options()
+        if option.name not in ("role", "proxy_header")
     }
     config = Config(**odd)
     for role, other in (("push", "feed"), ("feed", "push")):
         given = config_for(config, role)
-        for knob in knobs():
-            expected = knob.default if knob.process in (other, "supervisor") else getattr(config, knob.name)
-            assert getattr(given, knob.name) == expected, knob.name
+        for option in all_options():
+            expected = (
+                option.default if option.process in (other, "supervisor") else getattr(config, option.name)
+            )
+            assert getattr(given, option.name) == expected, option.name
     assert config_for(config, "feed").database_url is None
     assert config_for(config, "push").feed_database_url is None
 
@@ -243,11 +245,13 @@ def _other(name: str, default: object) -> object:
     )  # type: ignore[call-arg]
 
 
-def test_every_knob_with_a_secret_belongs_to_one_role() -> None:
+def test_every_option_with_a_secret_belongs_to_one_role() -> None:
     """One that is added later has to say which."""
-    assert {knob.process for knob in knobs() if knob.secret} == {"push", "feed"}
-    assert not [knob.name for knob in knobs() if knob.secret and knob.process == "every"]
-    assert not [knob.name for knob in knobs() if knob.name.endswith("_key") and knob.process == "every"]
+    assert {option.process for option in all_options() if option.is_secret} == {"push", "feed"}
+    assert not [option.name for option in all_options() if option.is_secret and option.process == "every"]
+    assert not [
+        option.name for option in all_options() if option.name.endswith("_key") and option.process == "every"
+    ]
 
 
 def test_feeds_without_a_login_of_their_own_get_the_owners() -> None:
@@ -263,15 +267,15 @@ def test_paths_are_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load({"VALGNATT_DATA_DIR": "night"}).data_dir == Path.cwd() / "night"
 
 
-def test_every_knob_has_a_reason_and_a_default_that_it_takes_itself() -> None:
+def test_every_option_has_a_reason_and_a_default_that_it_takes_itself() -> None:
     """The table is complete, and consistent."""
-    for knob in knobs():
-        assert knob.about
-        if knob.default not in (None, ()):
-            assert load({knob.variable: str(knob.default)}) == Config()
+    for option in all_options():
+        assert option.description
+        if option.default not in (None, ()):
+            assert load({option.variable: str(option.default)}) == Config()
 
 
-def test_importing_the_knobs_is_quick() -> None:
+def test_importing_the_options_is_quick() -> None:
     """Nothing heavy comes along, as `--help` and every worker begin here."""
     heavy = "{'aiohttp', 'asyncpg', 'typer', 'structlog', 'asyncio'}"
     code = f"import sys, gateway.config; assert not {heavy} & set(sys.modules)"
@@ -300,12 +304,12 @@ def run(*words: str, **environ: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def test_help_shows_unit_and_default_of_each_knob() -> None:
+def test_help_shows_unit_and_default_of_each_option() -> None:
     """From the same table as everything else."""
     status, shown, _ = run("serve", "--help")
     assert status == 0
     lines = {line.split()[1]: " ".join(line.split()) for line in shown.splitlines() if "--" in line}
-    assert {knob.option for knob in knobs()} <= lines.keys()
+    assert {option.argument for option in all_options()} <= lines.keys()
     assert "--drain-s S" in lines["--drain-s"]
     assert "in s (default: 10)" in lines["--drain-s"]
     assert "--role all|push|feed" in lines["--role"]
@@ -313,7 +317,7 @@ def test_help_shows_unit_and_default_of_each_knob() -> None:
     assert "(default: 500)" in lines["--batch-max"]
 
 
-def test_help_of_a_command_with_some_knobs_shows_those() -> None:
+def test_help_of_a_command_with_some_options_shows_those() -> None:
     """And `--config`, which may hold any."""
     _, shown, _ = run("migrate", "--help")
     assert "--database-url" in shown
@@ -346,18 +350,18 @@ def test_mistakes_end_a_command_with_status_2() -> None:
     status, out, err = run("serve", "3", "--feed-port", "x", VALGNATT_ROLE="y")
     assert (status, out) == (2, "")
     assert err.splitlines() == [
-        "--feed-port: Expected `int`, got `str` (it is 'x')",
-        "VALGNATT_ROLE: 'y' is none of all, push, feed",
+        "--feed-port: Expected `int`, got `str` (value: 'x')",
+        "VALGNATT_ROLE: 'y' is not one of all, push, feed",
     ]
 
 
-def test_options_can_only_be_made_of_knobs() -> None:
+def test_arguments_can_only_be_made_from_options() -> None:
     """A mistake in a command is found when it is made."""
     with pytest.raises(TypeError, match="fed_port"):
         with_config_options(only=["fed_port"])
 
 
-def test_a_knob_that_is_on_or_off_takes_words_for_it() -> None:
+def test_an_option_that_is_on_or_off_takes_words_for_it() -> None:
     """In the environment and in a file; anything else is a mistake that names it."""
     assert load({}).require_standby is False
     for text, on in (("true", True), ("1", True), ("false", False), ("0", False)):

@@ -166,7 +166,7 @@ def facts(registry: dict[str, Any]) -> Facts:
 
 
 def changed(facts: Facts, **members: Any) -> Facts:
-    """The same but for something; `database__size=1` is the database's size, `config__…` a knob."""
+    """The same but for something; `database__size=1` is the database's size, `config__…` an option."""
     for name, value in members.items():
         part, _, member = name.partition("__")
         if member:
@@ -206,7 +206,7 @@ def test_a_sound_installation_has_nothing_to_complain_of(facts: Facts) -> None:
     assert checks >= {
         "database", "writable", "migrations", "fsync", "full_page_writes", "synchronous_commit", "standby",
         "connections", "feed role", "archive", "disk", "wal", "clock", "open files", "backlog", "processors",
-        "TLS of feed", "election generated-7", "push door", "feed door", "admin port", "knobs",
+        "TLS of feed", "election generated-7", "push door", "feed door", "admin port", "options",
     }  # fmt: skip
 
 
@@ -216,7 +216,7 @@ def test_a_database_that_is_away_is_one_error_and_the_rest_is_looked_at(facts: F
         facts, database=None, database_mistake="db: ConnectionRefusedError", feed_login=None, elections=[]
     )
     the_one(away, "error", "database", "ConnectionRefusedError", "VALGNATT_DATABASE_URL")
-    assert {"push door", "knobs"} <= {each.check for each in findings_of(away)}
+    assert {"push door", "options"} <= {each.check for each in findings_of(away)}
 
 
 def test_a_standby_that_is_required_and_missing_is_an_error(facts: Facts) -> None:
@@ -420,7 +420,7 @@ def test_what_the_machine_lacks_is_told(facts: Facts) -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "level", "word"),
+    ("options", "level", "word"),
     [
         ({"readers_max": 100}, "warning", "readers_per_address is 2000"),
         ({"connections_max": 100}, "warning", "connections_per_address is 1000"),
@@ -437,20 +437,20 @@ def test_what_the_machine_lacks_is_told(facts: Facts) -> None:
         ({"database_url": None, "feed_database_url": None, "role": "feed"}, "warning", "no other machine"),
     ],
 )
-def test_knobs_that_do_not_go_together_are_told(
-    facts: Facts, knobs: dict[str, Any], level: str, word: str
+def test_options_that_contradict_each_other_are_reported(
+    facts: Facts, options: dict[str, Any], level: str, word: str
 ) -> None:
     """Each with both its sides."""
-    config = msgspec.structs.replace(facts.config, **knobs)
+    config = msgspec.structs.replace(facts.config, **options)
     found = [
-        each for each in worse(changed(facts, config=config)) if each.check in ("knobs", "trusted proxies")
+        each for each in worse(changed(facts, config=config)) if each.check in ("options", "trusted proxies")
     ]
     assert [each.level for each in found if word in each.seen] == [level]
 
 
 def test_no_default_contradicts_another(facts: Facts) -> None:
     """But for what only the operator can know: which proxy there is."""
-    found = [each for each in worse(changed(facts, config=Config())) if each.check == "knobs"]
+    found = [each for each in worse(changed(facts, config=Config())) if each.check == "options"]
     assert found == []
 
 
@@ -533,13 +533,13 @@ def doctor(database: Addresses, gateway: Gateway | None = None, **environ: objec
             "--admin-url",
             gateway.admin_url,
         )
-    knobs = {
+    options = {
         "database_url": database.url,
         "feed_database_url": database.feed_url,
         "host": "127.0.0.1",
         **environ,
     }
-    ended = run_doctor("--json", *urls, **knobs)
+    ended = run_doctor("--json", *urls, **options)
     assert not ended.stderr, ended.stderr.decode()
     return Doctored(ended.returncode, orjson.loads(ended.stdout))
 

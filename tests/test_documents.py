@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import knobs
+from gateway.config import all_options
 from gateway.election.validation import REPORT_MAX, ExplanationBudget
 from gateway.feed.blocks import BLOCK_BYTES_MAX, PARTS_BYTES_MAX
 from gateway.web import allowance, bodies, connections, push_socket, sender_allowance
@@ -55,9 +55,9 @@ def bounds() -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
-def test_every_bound_that_a_knob_sets_is_its_default() -> None:
-    """Each figure precedes the name of its knob."""
-    defaults = {f"--{knob.name.replace('_', '-')}": knob.default for knob in knobs()}
+def test_every_bound_that_an_option_sets_is_its_default() -> None:
+    """Each figure precedes the name of its option."""
+    defaults = {f"--{option.name.replace('_', '-')}": option.default for option in all_options()}
     found = [
         (name, int(figure))
         for bound in bounds().values()

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, get_args
 import pytest
 import typer.main
 
-from gateway.cli import app, author
-from gateway.config import knobs
+from gateway.cli import app
+from gateway.commands.running import author
+from gateway.config import all_options
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
@@ -28,7 +29,7 @@ UNITS = ("seconds", "times", "a number", "its number")
 NOWHERE = "postgresql://user:s3cret@127.0.0.1:1/none"
 
 
-class Option(NamedTuple):
+class Parameter(NamedTuple):
     """An option or argument of a command, as it is declared."""
 
     command: str
@@ -41,12 +42,12 @@ class Option(NamedTuple):
     shows_default: bool
 
 
-def options_of(command: Any, path: str = "") -> Iterator[Option]:
+def options_of(command: Any, path: str = "") -> Iterator[Parameter]:
     if getattr(command, "hidden", False):
         return
     for parameter in command.params:
         kind = parameter.type_descriptor.annotation if hasattr(parameter, "type_descriptor") else None
-        yield Option(
+        yield Parameter(
             path,
             parameter.opts[0],
             getattr(parameter, "help", None) or "",
@@ -61,7 +62,7 @@ def options_of(command: Any, path: str = "") -> Iterator[Option]:
 
 
 OPTIONS = list(options_of(typer.main.get_command(app)))
-KNOBS = {knob.option: knob for knob in knobs()}
+CONFIG_OPTIONS = {option.argument: option for option in all_options()}
 
 
 def test_every_option_and_argument_says_what_it_is() -> None:
@@ -72,13 +73,13 @@ def test_every_option_and_argument_says_what_it_is() -> None:
 
 
 def test_every_number_has_a_unit() -> None:
-    """A knob in its table, others in their words."""
+    """An option in its table, others in their words."""
     numbers = [option for option in OPTIONS if option.number]
     assert {option.name for option in numbers} >= {"--seconds", "--speed", "--scale", "--seed", "key"}
     assert not [option for option in numbers if not any(unit in option.help for unit in UNITS)]
-    for knob in KNOBS.values():
-        numeric = {int, float}.intersection(str_free(knob.type))
-        assert knob.unit or not numeric, knob.name
+    for option in CONFIG_OPTIONS.values():
+        numeric = {int, float}.intersection(str_free(option.type))
+        assert option.unit or not numeric, option.name
 
 
 def str_free(kind: Any) -> set[Any]:

@@ -101,13 +101,13 @@ async def test_a_feed_process_beside_an_embedded_postgres_has_no_password_of_the
 
 async def test_with_passwords_in_files_no_environment_has_one(database: Database, tmp_path: Path) -> None:
     """Not even the supervisor's."""
-    knobs = {}
+    options = {}
     for name, url in (("database", database.url), ("feed_database", database.feed_url)):
         password = password_of(url)
         (tmp_path / name).write_text(f"{password}\n")
-        knobs |= {f"{name}_url": url.replace(f":{password}", ""), f"{name}_password_file": tmp_path / name}
+        options |= {f"{name}_url": url.replace(f":{password}", ""), f"{name}_password_file": tmp_path / name}
     passwords = Passwords(password_of(database.url), password_of(database.feed_url))
-    async with running(database, **knobs) as gateway:
+    async with running(database, **options) as gateway:
         await expect_each_in_its_process(gateway, passwords)
         for password in passwords:
             assert places_of(password, gateway.pid) <= {"memory"}
@@ -116,7 +116,7 @@ async def test_with_passwords_in_files_no_environment_has_one(database: Database
 async def test_a_command_that_is_given_a_password_in_a_file_finds_the_database(
     database: Database, tmp_path: Path
 ) -> None:
-    """Administrative commands take the same knobs as `serve`."""
+    """Administrative commands take the same options as `serve`."""
     password = password_of(database.url)
     (tmp_path / "password").write_text(password)
     environ = {name: value for name, value in os.environ.items() if not name.startswith("VALGNATT_")}

@@ -37,7 +37,7 @@ def test_a_worker_raises_its_limit_of_open_files() -> None:
 
 
 async def test_a_standby_cannot_be_required_of_the_embedded_postgres(tmp_path: Path) -> None:
-    """It has none, so no report would ever get a receipt; the knob is named."""
+    """It has none, so no report would ever get a receipt; the option is named."""
     with pytest.raises(ConfigError, match=r"require_standby: .*database_url"):
         await serve(Config(data_dir=tmp_path, require_standby=True))
 

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("cli",),
+    ("commands",),
     ("service", "doctor", "rehearsal"),
     ("machine",),
     ("web",),
@@ -20,13 +21,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("election",),
     ("options",),
     ("config", "output", "terminal"),
-    ("database_url", "deadline", "trimmed_json", "characters"),
+    ("backoff", "database_url", "deadline", "humanize", "trimmed_json", "characters"),
     ("errors", "__version__"),
 )
 """The parts of `gateway`, from the top. A part imports only from layers below its own."""
 
 MAY_IMPORT = {
-    "client": {"wire", "election", "output", "terminal", "trimmed_json", "characters", "errors"},
+    "client": {
+        "wire", "election", "output", "terminal", "trimmed_json", "backoff", "humanize", "characters", "errors",
+    },  # fmt: skip
     "wire": {"election", "errors"},
     "election": {"trimmed_json", "characters", "errors"},
 }
@@ -48,7 +51,7 @@ ONLY_IN = {
     "asyncpg": {"journal"},
     "prometheus_client": {"telemetry"},
     "rich": {"client", "doctor", "rehearsal", "terminal"},
-    "typer": {"cli", "options"},
+    "typer": {"cli", "commands", "options"},
 }
 """Packages that only some parts know."""
 

@@ -5,7 +5,7 @@ import time
 
 import msgspec
 
-from bench.load.crowd_process import Seen
+from bench.load.audience import Told
 from bench.load.hub import Hub
 
 DRAIN_S = 30.0
@@ -20,7 +20,7 @@ class Turn(msgspec.Struct, frozen=True):
     cpu_s: float
     late_s: float
     """From the last publication to when all readers had it, or were no longer waited for."""
-    seen: Seen
+    told: Told
 
     @property
     def per_cpu_s(self) -> float:
@@ -29,30 +29,30 @@ class Turn(msgspec.Struct, frozen=True):
 
     def shortfall(self, name: str) -> str:
         """Return in words what readers did not get in the time allowed; empty where each had every change."""
-        expected = self.changes * (self.seen.readers + self.seen.lost)
+        expected = self.changes * (self.told.readers + self.told.lost)
         if self.delivered == expected:
             return ""
         return (
-            f"{name}: {self.delivered} of {expected} deliveries in the time allowed, {self.seen.lost} cut off"
+            f"{name}: {self.delivered} of {expected} deliveries in the time allowed, {self.told.lost} cut off"
         )
 
 
 async def one_at_a_time(hub: Hub, seconds: float) -> Turn:
     """Publish a change once every reader has the one before."""
-    await hub.crowd.mark()
+    await hub.stand.mark()
     before, ends = hub.cpu_s(), time.monotonic() + seconds
-    changes, published, seen = 0, 0.0, None
-    while seen is None or (not seen.behind and time.monotonic() < ends):
+    changes, published, told = 0, 0.0, None
+    while told is None or (not told.behind and time.monotonic() < ends):
         number = await hub.publish()
         published = time.monotonic()
         changes += 1
-        seen = await hub.crowd.wait(number, DRAIN_S)
-    return Turn(changes, seen.covered, hub.cpu_s() - before, time.monotonic() - published, seen)
+        told = await hub.stand.wait(number, DRAIN_S)
+    return Turn(changes, told.covered, hub.cpu_s() - before, time.monotonic() - published, told)
 
 
 async def at_rate(hub: Hub, rate: float, seconds: float) -> Turn:
     """Publish changes when they are due, and wait until every reader has the last."""
-    await hub.crowd.mark()
+    await hub.stand.mark()
     before, started = hub.cpu_s(), time.monotonic()
     changes, number = max(1, round(rate * seconds)), 0
     for place in range(changes):
@@ -60,5 +60,5 @@ async def at_rate(hub: Hub, rate: float, seconds: float) -> Turn:
             await asyncio.sleep(early_s)
         number = await hub.publish()
     published = time.monotonic()
-    seen = await hub.crowd.wait(number, DRAIN_S)
-    return Turn(changes, seen.covered, hub.cpu_s() - before, time.monotonic() - published, seen)
+    told = await hub.stand.wait(number, DRAIN_S)
+    return Turn(changes, told.covered, hub.cpu_s() - before, time.monotonic() - published, told)

@@ -129,8 +129,8 @@ async def _settings(database_url: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def gateway(**knobs: object) -> AsyncIterator[Local]:
-    """Have a gateway run, on a Postgres of its own where no other is named; knobs are those of its configuration."""
+async def gateway(**options: object) -> AsyncIterator[Local]:
+    """Run a gateway, on an embedded Postgres unless another is named; `options` are those of its configuration."""
     directory = Path(tempfile.mkdtemp(prefix="valgnatt-bench-"))
     wanted = {
         "push_port": 0,
@@ -140,7 +140,7 @@ async def gateway(**knobs: object) -> AsyncIterator[Local]:
         "readers_per_address": None,
         "connections_per_address": None,
         "log_level": "warning",
-        **knobs,
+        **options,
     }
     config = msgspec.structs.replace(Config(), data_dir=directory / "data", **wanted)
     logs.configure("bench", level="warning")

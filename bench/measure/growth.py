@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from bench.figures import Result, Row, Series
 from bench.load.delivery import one_at_a_time
-from bench.load.hub import feed_crowd, valgnatt
+from bench.load.hub import feed_stand, valgnatt
 from bench.load.local import gateway
 from bench.measure.load import made, playing
 from bench.measure.options import Options
@@ -43,21 +43,21 @@ async def _report_us(scale: float, found: Result) -> dict[str, float]:
     async with (
         gateway() as local,
         playing(local, election, tokens_max=SENDERS, judged=judged) as play,
-        feed_crowd(local, play.target.election) as others,
+        feed_stand(local, play.target.election) as others,
     ):
         await others.connect(1)
         plan = play.planner.night()
         before = await play.cpu()
         await play.push(plan)
         await play.reached(len(plan), SHOWN_S)
-        seen = await others.wait(len(plan), SHOWN_S)
+        told = await others.wait(len(plan), SHOWN_S)
         cpu = (await play.cpu()).since(before)
-        if seen.behind or seen.lost:
+        if told.behind or told.lost:
             play.faults.append(f"election × {scale:g}: a subscriber is behind or was cut off")
         if judged:
             await play.judge()
     found.invalid += play.faults
-    found.notes.append(f"election × {scale:g}: {len(plan)} reports; CPU s: {cpu.text}; {play.blocks} blocks")
+    found.notes.append(f"election × {scale:g}: {len(plan)} reports; CPU s: {cpu.told}; {play.blocks} blocks")
     taken = {"the push process": cpu.push, "Postgres": cpu.postgres, "the feed process": cpu.feed}
     return {process: 1e6 * seconds / len(plan) for process, seconds in taken.items()}
 
@@ -68,9 +68,9 @@ async def _delivery_us(options: Options, found: Result) -> list[tuple[float, flo
     async with gateway(readers_max=100_000) as local, valgnatt(local) as hub:
         present = 0
         for crowd in options.readers or CROWDS:
-            await hub.crowd.connect(crowd - present)
+            await hub.stand.connect(crowd - present)
             present = crowd
-            await hub.crowd.wait(await hub.publish())
+            await hub.stand.wait(await hub.publish())
             turn = await one_at_a_time(hub, options.seconds / 6)
             if shortfall := turn.shortfall(f"{crowd} readers"):
                 found.invalid.append(shortfall)

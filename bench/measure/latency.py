@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import msgspec
 
 from bench.figures import Result, Row, Target
-from bench.load.crowd_process import Seen
-from bench.load.hub import feed_crowd
+from bench.load.audience import Told
+from bench.load.hub import feed_stand
 from bench.load.local import Local, election, gateway
 from bench.measure.load import Cpu, playing
 from bench.measure.options import Options
@@ -26,8 +26,8 @@ TARGETS_MS = {1_000: (10.0, 50.0), 10_000: (150.0, 350.0)}
 class Followed(msgspec.Struct, frozen=True):
     """What one crowd showed."""
 
-    seen: Seen
-    weighed: Seen
+    told: Told
+    weighed: Told
     """The same, with latencies of every publication."""
     note: str
 
@@ -37,7 +37,7 @@ async def follow(
 ) -> list[Followed]:
     """Push at RATE before each crowd, the larger ones on top of the smaller; note in `faults` what was not right."""
     found = []
-    async with playing(local, dataset) as play, feed_crowd(local, play.target.election) as readers:
+    async with playing(local, dataset) as play, feed_stand(local, play.target.election) as readers:
         await play.push(play.planner.whole(within_s=0.0))
         last, present = len(play.planner.units), 0
         await play.reached(last)
@@ -49,7 +49,7 @@ async def follow(
             await readers.mark(each=True)
             before = await play.cpu()
             generator = await play.push(plan, RATE)
-            seen = await readers.wait(last)
+            told = await readers.wait(last)
             cpu = (await play.cpu()).since(before)
             published = [
                 (each.sequence, each.published_at)
@@ -57,31 +57,31 @@ async def follow(
                 if each.published_at is not None
             ]
             weighed = await readers.weigh(published)
-            if seen.behind or seen.lost or sum(weighed.latencies.values()) != crowd * len(plan):
-                faults.append(f"{crowd} readers: {seen.behind} are behind, {seen.lost} were cut off")
-            found.append(Followed(seen, weighed, _note(seen, cpu, generator.late_p99_s)))
+            if told.behind or told.lost or weighed.weighed != crowd * len(plan):
+                faults.append(f"{crowd} readers: {told.behind} are behind, {told.lost} were cut off")
+            found.append(Followed(told, weighed, _note(told, cpu, generator.late_p99_s)))
         await play.judge()
         faults += play.faults
     return found
 
 
-def _note(seen: Seen, cpu: Cpu, late_s: float) -> str:
-    blocks, size = seen.receives / seen.readers, seen.size / max(1, seen.receives)
+def _note(told: Told, cpu: Cpu, late_s: float) -> str:
+    blocks, size = told.receives / told.readers, told.size / max(1, told.receives)
     return (
-        f"{seen.readers} readers: CPU s: {cpu.text}, readers {seen.cpu_s:.2f}; {blocks:.0f} blocks a reader of"
+        f"{told.readers} readers: CPU s: {cpu.told}, readers {told.cpu_s:.2f}; {blocks:.0f} blocks a reader of"
         f" {size / 1000:.1f} kB; reports left {1000 * late_s:.1f} ms late (p99)"
     )
 
 
 def rows(each: Followed) -> list[Row]:
     """Return the figures of a crowd."""
-    crowd = each.seen.readers
+    crowd = each.told.readers
     limits = TARGETS_MS.get(crowd)
     what = f"commit → subscriber's socket, {RATE:g} reports/s, {crowd} readers"
     targets = [Target(limit, most=True) for limit in limits] if limits is not None else [None, None]
     return [
-        Row.single(f"{what}: newest of each block, p50", 1000 * each.seen.p50_s, "ms", targets[0]),
-        Row.single(f"{what}: newest of each block, p99", 1000 * each.seen.p99_s, "ms", targets[1]),
+        Row.single(f"{what}: newest of each block, p50", 1000 * each.told.p50_s, "ms", targets[0]),
+        Row.single(f"{what}: newest of each block, p99", 1000 * each.told.p99_s, "ms", targets[1]),
         Row.single(f"{what}: every publication, p50", 1000 * each.weighed.p50_s, "ms"),
         Row.single(f"{what}: every publication, p99", 1000 * each.weighed.p99_s, "ms"),
     ]

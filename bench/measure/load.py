@@ -54,8 +54,8 @@ class Cpu(msgspec.Struct, frozen=True):
         )
 
     @property
-    def text(self) -> str:
-        """The figures for display."""
+    def told(self) -> str:
+        """As a person reads it."""
         return f"push process {self.push:.2f}, feed process {self.feed:.2f}, Postgres {self.postgres:.2f}"
 
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from bench.figures import Result, Row, Series, Target
-from bench.load.hub import feed_crowd
+from bench.load.hub import feed_stand
 from bench.load.local import election, gateway, resident_kb
 from bench.load.processes import kernel_socket_kb, pss_kb
 from bench.measure.load import playing
@@ -26,7 +26,7 @@ async def measure(options: Options) -> Result:
         playing(local, dataset) as play,
     ):
         feed = (await local.pids())["feed-0"]
-        async with feed_crowd(local, play.target.election) as readers:
+        async with feed_stand(local, play.target.election) as readers:
             warm = min(WARM, count)
             await readers.connect(warm)
             await asyncio.sleep(QUIET_S)
@@ -34,15 +34,15 @@ async def measure(options: Options) -> Result:
             there = await readers.connect(count)
             await asyncio.sleep(QUIET_S)
             each, in_kernel = (pss_kb(feed) - before) / count, (kernel_socket_kb() - kernel) / count
-        async with feed_crowd(local, play.target.election, query=f"levels={LEVELS}") as whole:
+        async with feed_stand(local, play.target.election, query=f"levels={LEVELS}") as whole:
             plan = play.planner.night()
             await whole.connect(1)
             await play.push(plan)
-            seen = await whole.wait(len(plan))
+            told = await whole.wait(len(plan))
             megabytes = resident_kb(feed) / 1024
         await play.judge()
-    if seen.behind or there.readers != warm + count:
-        play.faults.append(f"{seen.behind} readers are behind, {there.readers} of {warm + count} are there")
+    if told.behind or there.readers != warm + count:
+        play.faults.append(f"{told.behind} readers are behind, {there.readers} of {warm + count} are there")
     beside = Series.single("the kernel, for the sockets of both ends", in_kernel, "kB")
     what = f"memory of the feed process for an idle reader, of {count}"
     return Result(

@@ -5,7 +5,7 @@ import time
 import msgspec
 
 from bench.figures import Result, Row, Series, Target
-from bench.load.hub import feed_crowd
+from bench.load.hub import feed_stand
 from bench.load.local import Local, election, gateway
 from bench.load.pusher import Told
 from bench.measure.filled import postgres_alone
@@ -30,10 +30,10 @@ class Night(msgspec.Struct, frozen=True):
     faults: list[str]
 
     @property
-    def text(self) -> str:
+    def told(self) -> str:
         """Where the time went."""
         return (
-            f"CPU s: {self.cpu.text}, generator {self.generator.cpu_s:.2f}, subscribers"
+            f"CPU s: {self.cpu.told}, generator {self.generator.cpu_s:.2f}, subscribers"
             f" {self.subscribers_cpu_s:.2f}; last receipt after {self.generator.seconds:.2f} s, {self.blocks} blocks"
         )
 
@@ -45,7 +45,7 @@ async def push_all(local: Local, dataset: DataSet) -> Night:
     """
     async with (
         playing(local, dataset) as play,
-        feed_crowd(local, play.target.election) as others,
+        feed_stand(local, play.target.election) as others,
     ):
         await others.connect(SUBSCRIBERS - 1)
         plan = play.planner.night()
@@ -53,16 +53,16 @@ async def push_all(local: Local, dataset: DataSet) -> Night:
         before, mine, blocks = await play.cpu(), time.process_time(), play.blocks
         generator = await play.push(plan)
         last_at = await play.reached(len(plan))
-        seen = await others.wait(len(plan))
+        told = await others.wait(len(plan))
         cpu, mine = (await play.cpu()).since(before), time.process_time() - mine
         blocks = play.blocks - blocks
-        if seen.behind or seen.lost:
-            play.faults.append(f"{seen.behind} subscribers are behind, {seen.lost} were cut off")
+        if told.behind or told.lost:
+            play.faults.append(f"{told.behind} subscribers are behind, {told.lost} were cut off")
         play.compare(dataset)
         await play.judge()
-    seconds = max(last_at, seen.last_at) - generator.started_at
+    seconds = max(last_at, told.last_at) - generator.started_at
     return Night(
-        len(plan), len(play.target.tokens), seconds, blocks, cpu, generator, seen.cpu_s + mine, play.faults
+        len(plan), len(play.target.tokens), seconds, blocks, cpu, generator, told.cpu_s + mine, play.faults
     )
 
 
@@ -84,6 +84,6 @@ async def measure(options: Options) -> Result:
             ),
             Row.single(f"{what}: the rate of that", night.reports / night.seconds, "reports/s", None, beside),
         ],
-        notes=[night.text],
+        notes=[night.told],
         invalid=night.faults,
     )

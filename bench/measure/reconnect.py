@@ -13,7 +13,7 @@ import asyncpg
 import msgspec
 
 from bench.figures import Result, Row, Series, Target
-from bench.load.hub import feed_crowd
+from bench.load.hub import feed_stand
 from bench.load.local import Local, election, gateway
 from bench.measure.load import Play, playing
 from bench.measure.options import Options
@@ -60,19 +60,19 @@ class Crowd:
         play, local = self._play, self._local
         cursor = play.subscriber.cursor
         await self._miss()
-        async with feed_crowd(local, play.target.election, cursor=cursor) as stand:
+        async with feed_stand(local, play.target.election, cursor=cursor) as stand:
             counted = await _transactions(local) if postgres else 0
             before, started = await play.cpu(), time.perf_counter()
             with nullcontext() if postgres else local.postgres_stopped():
                 await stand.connect(self._readers)
-                seen = await stand.wait(self._last, MOST_S)
+                told = await stand.wait(self._last, MOST_S)
                 seconds = time.perf_counter() - started
                 cpu = (await play.cpu()).since(before)
             if postgres:
                 await asyncio.sleep(COUNTED_S)
                 counted = await _transactions(local) - counted
-        if seen.behind or seen.lost or seen.readers != self._readers:
-            play.faults.append(f"{seen.behind} of {seen.readers} are behind, {seen.lost} were cut off")
+        if told.behind or told.lost or told.readers != self._readers:
+            play.faults.append(f"{told.behind} of {told.readers} are behind, {told.lost} were cut off")
         return Return(cpu.feed, seconds, counted)
 
     async def nobody_comes(self, seconds: float) -> int:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from bench.figures import Result, Row, Target
-from bench.load.hub import feed_crowd
+from bench.load.hub import feed_stand
 from bench.load.local import Local, election, gateway
 from bench.measure.load import Play, playing
 from bench.measure.options import Options
@@ -62,7 +62,7 @@ async def release(local: Local, dataset: DataSet, crowd: int, found: Result) -> 
     """Measure one crowd."""
     async with (
         playing(local, dataset, publish_in_s=BEFORE_S + MORE_S) as play,
-        feed_crowd(local, play.target.election) as readers,
+        feed_stand(local, play.target.election) as readers,
     ):
         plan = play.planner.night()[:HELD]
 
@@ -74,21 +74,21 @@ async def release(local: Local, dataset: DataSet, crowd: int, found: Result) -> 
         await embargo.until(come())
         await readers.mark()
         before = await play.cpu()
-        seen = await readers.wait(len(plan), embargo.left_s + MOST_S)
+        told = await readers.wait(len(plan), embargo.left_s + MOST_S)
         cpu = (await play.cpu()).since(before)
-        seconds = seen.last_at - play.target.publish_from.timestamp()
+        seconds = told.last_at - play.target.publish_from.timestamp()
         await play.reached(len(plan))
         await play.judge()
-    if seen.behind or seen.lost:
-        play.faults.append(f"{crowd} readers: {seen.behind} are behind, {seen.lost} were cut off")
+    if told.behind or told.lost:
+        play.faults.append(f"{crowd} readers: {told.behind} are behind, {told.lost} were cut off")
     what = f"embargo release of {len(plan)} reports to {crowd} gzip readers: last compressed byte read"
     most_s = TARGETS_S.get(crowd)
     found.rows.append(
         Row.single(what, seconds, "s", Target(most_s, most=True) if most_s is not None else None)
     )
     found.notes.append(
-        f"{crowd} readers: {seen.size / crowd / 1000:.1f} kB each; CPU s: {cpu.text}, readers {seen.cpu_s:.2f};"
-        f" {seen.inspected} different pieces of bytes were unpacked"
+        f"{crowd} readers: {told.size / crowd / 1000:.1f} kB each; CPU s: {cpu.told}, readers {told.cpu_s:.2f};"
+        f" {told.looked_at} different pieces of bytes were unpacked"
     )
     found.invalid += play.faults
 

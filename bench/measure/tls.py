@@ -62,18 +62,18 @@ class Sides:
             side,
             night.seconds,
         )
-        self.found.notes.append(f"{side}: the night: {night.text}")
+        self.found.notes.append(f"{side}: the night: {night.told}")
         self.found.invalid += night.faults
         (followed,) = await follow(local, self._dataset, [self._crowd], seconds, self.found.invalid)
         what = (
             f"commit → subscriber's socket, {RATE:g} reports/s, {self._crowd} readers: newest of each block"
         )
-        self._add(f"{what}, p50", "ms", side, 1000 * followed.seen.p50_s)
-        self._add(f"{what}, p99", "ms", side, 1000 * followed.seen.p99_s)
+        self._add(f"{what}, p50", "ms", side, 1000 * followed.told.p50_s)
+        self._add(f"{what}, p99", "ms", side, 1000 * followed.told.p99_s)
         await self._requests(side, local, seconds)
         async with valgnatt(local) as hub:
-            await hub.crowd.connect(self._crowd)
-            await hub.crowd.wait(await hub.publish())
+            await hub.stand.connect(self._crowd)
+            await hub.stand.wait(await hub.publish())
             turn = await one_at_a_time(hub, seconds / 3)
         if shortfall := turn.shortfall(side):
             self.found.invalid.append(shortfall)
@@ -114,10 +114,10 @@ async def measure(options: Options) -> Result:
         shown = await certificate(scratch)
         async with election(options.data) as dataset:
             sides = Sides(options, dataset, scratch)
-            for side, knobs in (
+            for side, config in (
                 (CLEAR, {}),
                 (TLS, {"push_tls_certificate": shown, "feed_tls_certificate": shown}),
             ):
-                async with gateway(readers_max=100_000, **knobs) as local:
+                async with gateway(readers_max=100_000, **config) as local:
                     await sides.measure(side, local)
     return sides.tell()

@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bench.figures import Unavailable
-from bench.load.crowd import crowd, readers
-from bench.load.hub import Hub
+from bench.load.hub import Hub, stand
 from bench.load.processes import cpu_s, end, free_port, pss_kb, running
 from bench.peers.posting import posting
 
@@ -72,9 +71,7 @@ async def queue_a_subscriber(scratch: Path) -> AsyncIterator[Hub]:
     async with served("queues", scratch) as app:
         port = int(app.url.rpartition(":")[2])
         async with (
-            crowd(
-                readers("127.0.0.1", port, "/changes", marker='data: {"sequence":', end_of_event="\n\n\r\n")
-            ) as audience,
+            stand(port, "/changes", marker='data: {"sequence":', end_of_event="\n\n\r\n") as audience,
             posting(port, "/changes") as publish,
         ):
             yield Hub("FastAPI", audience, publish, lambda: cpu_s(app.pid), lambda: pss_kb(app.pid))

@@ -30,12 +30,12 @@ class Where(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def _target(
-    name: str, options: Options, dataset: DataSet, where: Where | None, knobs: Mapping[str, object]
+    name: str, options: Options, dataset: DataSet, where: Where | None, config: Mapping[str, object]
 ) -> AsyncIterator[Target]:
     if where is not None:
         yield await target.running(where.push_url, where.feed_url, where.election, where.tokens)
         return
-    async with local.gateway(**knobs) as gateway:
+    async with local.gateway(**config) as gateway:
         publish_in_s = getattr(scenario(name), "publish_in_s", None)
         ends_in_s = PASSED_S if publish_in_s is None else publish_in_s(options)
         yield await target.rehearsal(gateway, dataset, ends_in_s)
@@ -48,11 +48,11 @@ async def play(
     *,
     data: Path | None = None,
     where: Where | None = None,
-    knobs: Mapping[str, object] | None = None,
+    config: Mapping[str, object] | None = None,
 ) -> Run:
     """Play one scenario from its beginning to its verdict; `levels` go before its own and the default ones."""
     module = scenario(name)
-    async with local.election(data) as dataset, _target(name, options, dataset, where, knobs or {}) as found:
+    async with local.election(data) as dataset, _target(name, options, dataset, where, config or {}) as found:
         planner = Planner(each for each in dataset.reports() if each.municipality in found.tokens)
         run = new_run(name, (module.__doc__ or "").strip(), found, options)
         stage = Stage(found, planner, options, run)

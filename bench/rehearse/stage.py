@@ -10,20 +10,23 @@ A stage opens everything, leaves a record of all that happened, and lets the jud
 import asyncio
 import os
 import statistics
+import sys
 import time
+from asyncio.subprocess import PIPE, Process
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from itertools import pairwise
+from typing import Any
 
 import aiohttp
 import asyncpg
 import msgspec
+import orjson
 
 from bench.figures import Histogram
-from bench.load.crowd import Crowd, crowd, feed_readers
-from bench.load.crowd_process import Seen
+from bench.load.crowd import Told
 from bench.load.environment import environment
 from bench.load.history import judged, stored_reports
 from bench.load.local import Local, cpu_s, resident_kb
@@ -35,10 +38,8 @@ from bench.rehearse.run import BUSY_MAX, LAG_MAX_S, Run, over_time, per_second, 
 from gateway.client.subscriber import Subscriber
 from gateway.rehearsal.judge import Glimpse, glimpse
 
-CONNECT_S = 120.0
-"""How long readers may take to receive their first event, after the last of them has connected."""
-REPORT_S = 1.0
-"""Interval at which the crowd of readers reports."""
+CROWD = (sys.executable, "-m", "bench.load.crowd")
+LINE_MAX = 64 << 20
 SETTLE_S = 60.0
 """How long everything may take to be answered and shown after the last report."""
 PERCENTILES = (50.0, 99.0)
@@ -66,16 +67,16 @@ class Stage:
         self.run = run
         self.began = time.monotonic()
         self.senders = Senders(target)
-        self.crowd: Crowd | None = None
-        self.seen: list[Seen] = []
+        self.crowd: Process | None = None
+        self.told: list[Told] = []
         self.levels: dict[str, float] = {}
         """Service levels of this scenario's own, beside or instead of the default ones."""
         self._blocks: list[tuple[int, float]] = []
         self._glimpses: list[Glimpse] = []
-        self._readers_cpu_s = 0.0
+        self._done: dict[str, asyncio.Event] = {}
         self._deltas: dict[str, tuple[float, float]] = {}
         self._wanted_readers = 0
-        self._stack = AsyncExitStack()
+        self._hearing: asyncio.Task[None] | None = None
 
     # What a scenario says.
 
@@ -109,39 +110,25 @@ class Stage:
         if not count:
             return
         self._wanted_readers += count
-        group = feed_readers(
-            self.target.feed_url,
-            self.target.election,
-            query=query,
-            gzip=self.options.gzip if gzip is None else gzip,
-            returning=True,
+        wanted = self.options.gzip if gzip is None else gzip
+        await self._tell(
+            {"do": "connect", "count": count, "over_s": over_s, "slow": slow, "query": query, "gzip": wanted},
+            most_s=over_s + 120.0,
         )
-        opened = await self._crowd()
-        try:
-            seen = await opened.connect(count, over_s=over_s, slow=slow, group=group, limit_s=CONNECT_S)
-        except TimeoutError:
-            self.mark("the readers did not connect in time")
-            return
-        self.mark(f"{count - seen.silent} readers")
+        self.mark(f"{count} readers")
 
     async def arm(self) -> None:
         """Have readers compare what they get from here on."""
-        await (await self._crowd()).mark(each=True)
+        await self._tell({"do": "arm"}, most_s=30.0)
 
     async def cut_readers(self, within_s: float = 1.0) -> None:
         """Cut every reader at once; they come back within so many seconds."""
         self.mark("all readers cut")
-        await (await self._crowd()).cut(within_s)
+        await self._write({"do": "cut", "within_s": within_s})
 
     async def returned(self, most_s: float = 60.0) -> None:
         """Wait until all readers are connected again."""
-        wanted, ends = self._wanted_readers, time.monotonic() + most_s
-        while not self.seen or self.seen[-1].readers < wanted:
-            if time.monotonic() > ends:
-                self.run.invalid.append(f"only {self.seen[-1].readers} of {wanted} readers came back")
-                return
-            await asyncio.sleep(0.1)
-        await asyncio.sleep(2.0)
+        await self._wait_readers(lambda told: told.connected, most_s)
 
     async def released(self, most_s: float = 60.0) -> None:
         """Wait until the subscriber sees what the embargo had held."""
@@ -228,7 +215,8 @@ class Stage:
                 self.run.seconds = time.monotonic() - self.began
                 await self._collect()
             finally:
-                await self._stack.aclose()
+                if self.crowd is not None and self.crowd.returncode is None:
+                    self.crowd.kill()
                 for task in background:
                     task.cancel()
 
@@ -276,22 +264,50 @@ class Stage:
 
     # The crowd.
 
-    async def _crowd(self) -> Crowd:
-        if self.crowd is None:
-            group = feed_readers(self.target.feed_url, self.target.election, returning=True)
-            self.crowd = await self._stack.enter_async_context(crowd(group, self._note_seen))
-            await self.crowd.report(REPORT_S)
-        return self.crowd
+    async def _tell(self, command: Mapping[str, Any], most_s: float) -> None:
+        self._done[command["do"]] = done = asyncio.Event()
+        await self._write(command)
+        try:
+            async with asyncio.timeout(most_s):
+                await done.wait()
+        except TimeoutError:
+            self.mark(f"readers did not {command['do']} in time")
 
-    def _note_seen(self, seen: Seen) -> None:
-        self.seen.append(seen)
-        self._readers_cpu_s += seen.cpu_s
-        self._note_cpu(seen.at - self.began, "load: readers", self._readers_cpu_s, 0.0)
+    async def _write(self, command: Mapping[str, Any]) -> None:
+        if self.crowd is None:
+            self.crowd = await asyncio.create_subprocess_exec(
+                *CROWD, self.target.feed_url, self.target.election, stdin=PIPE, stdout=PIPE, limit=LINE_MAX
+            )
+            self._hearing = asyncio.create_task(self._hear(self.crowd))
+        assert self.crowd.stdin is not None
+        self.crowd.stdin.write(orjson.dumps(command) + b"\n")
+        await self.crowd.stdin.drain()
+
+    async def _hear(self, crowd: Process) -> None:
+        assert crowd.stdout is not None
+        while line := await crowd.stdout.readline():
+            told = msgspec.json.decode(line, type=Told)
+            self.told.append(told)
+            self._note_cpu(told.at - self.began, "load: readers", told.cpu_s, 0.0)
+            if told.done in self._done:
+                self._done[told.done].set()
+
+    async def _wait_readers(self, connected: Callable[[Told], int], most_s: float) -> None:
+        wanted, ends = self._wanted_readers, time.monotonic() + most_s
+        while not self.told or connected(self.told[-1]) < wanted:
+            if time.monotonic() > ends:
+                self.run.invalid.append(f"only {connected(self.told[-1])} of {wanted} readers came back")
+                return
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(2.0)
 
     async def _stop_crowd(self) -> None:
         if self.crowd is not None:
-            await asyncio.sleep(REPORT_S + 0.2)  # what is on its way is counted in the next report
-            await self.crowd.stop()
+            await asyncio.sleep(1.2)  # what is on its way is counted with the next tick
+            await self._tell({"do": "stop"}, most_s=30.0)
+            await self.crowd.wait()
+            assert self._hearing is not None
+            await self._hearing
 
     # What came of it.
 
@@ -354,34 +370,37 @@ class Stage:
 
     def _collect_crowd(self) -> None:
         run = self.run
-        if not self.seen:
+        if not self.told:
             return
         reader = Histogram()
-        for seen in self.seen:
-            at = seen.at - self.began
-            self._line("readers", "connected", at, seen.readers)
-            if seen.latencies:
-                reader.add_counts(seen.latencies)
-                self._line("delivered", "publications covered", at, seen.covered)
-                part = Histogram().add_counts(seen.latencies)
+        for told in self.told:
+            reader.add_counts(told.delivered)
+            at = told.at - self.began
+            self._line("readers", "connected", at, told.connected)
+            if told.delivered:
+                self._line("delivered", "publications covered", at, told.covered)
+                part = Histogram()
+                part.add_counts(told.delivered)
                 for percentile in PERCENTILES:
                     self._line("latency", f"reader p{percentile:g}", at, part.at(percentile))
         if len(reader):
             run.latencies["reader"], run.histograms["reader"] = reader.summary(), reader.encoded()
         for name in ("joined", "returned"):
-            values = [value for seen in self.seen for value in getattr(seen, name)]
+            values = [value for told in self.told for value in getattr(told, name)]
             if values:
                 run.latencies[name] = Histogram().add_all(values).summary()
-        last = self.seen[-1]
+        last = self.told[-1]
         final = self._blocks[-1][0]
-        run.figures["behind"] = sum(count for sequence, count in last.numbers.items() if sequence < final)
-        run.figures["turned_away"] = last.refused
-        run.figures["streams_lost"] = last.lost
-        run.figures["wire_megabytes"] = sum(seen.size for seen in self.seen) / 1e6
+        run.figures["behind"] = sum(
+            count for sequence, count in last.last_sequences.items() if sequence < final
+        )
+        run.figures["turned_away"] = sum(told.refused for told in self.told)
+        run.figures["streams_lost"] = sum(told.lost for told in self.told)
+        run.figures["wire_megabytes"] = sum(told.wire_bytes for told in self.told) / 1e6
         if last.compared or last.differing:
             run.figures["compared"], run.figures["differing"] = last.compared, last.differing
-        if last.first_at:
-            run.figures["release_s"] = last.first_at - self.target.publish_from.timestamp()
+        if last.last_byte_at:
+            run.figures["release_s"] = last.last_byte_at - self.target.publish_from.timestamp()
 
     def _look_at_self(self) -> None:
         """Say whether it was the load generator that was slow, and not the gateway."""
@@ -393,7 +412,9 @@ class Stage:
                 run.invalid.append(
                     f"reports left {late.at(99):.2f} s late (p99): the load generator was too slow"
                 )
-        worst = Histogram().add_all(seen.lag_s for seen in self.seen).at(95) if len(self.seen) > 2 else 0.0
+        worst = (
+            statistics.quantiles([told.lag_s for told in self.told], n=20)[-1] if len(self.told) > 2 else 0.0
+        )
         run.figures["crowd_lag_s"] = worst
         if worst > LAG_MAX_S:
             run.invalid.append(f"the readers' process was {worst:.2f} s late: it was too slow, not the feed")

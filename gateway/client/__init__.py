@@ -1,9 +1,9 @@
-"""The other side of the doors: push reports, follow results, replay a night. Speaks only what the contract promises.
+"""Clients of both doors: push reports, follow results. Uses only what the contract promises.
 
     from gateway.client import Publisher, Subscriber
 
-`Publisher` hands reports in until each has its answer, `Subscriber` keeps a copy of the results; both come back by
-themselves after every interruption. `push_http` does with one request what a Publisher does with a connection.
+`Publisher` pushes reports until each has an answer, `Subscriber` keeps a copy of the results; both reconnect after
+every interruption. `push_http` pushes reports in a single request, without a connection that stays open.
 """
 
 from gateway.client.publisher import Answer, Publisher, PushRefused, push_http

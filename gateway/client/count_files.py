@@ -1,8 +1,8 @@
-"""PURE: counts as files that people make: JSON, NDJSON, or a table with commas (CSV, RFC 4180).
+"""PURE: read counts from files that people write: JSON, NDJSON, or comma-separated tables (CSV, RFC 4180).
 
-A table has a line for each category of a unit; lines of the same unit and revision are one report. Its columns are
+A table has one row per category of a unit; rows of the same unit and revision form one report. Its columns are
 `unit`, `revision`, `counted_at`, `status`, `reason`, `category`, `ballots`, `blank`, `rejected`, `voters`, and one for
-each party by its code. An empty cell is left out of the report; an empty `revision` stands for the next one.
+each party, named by its code. An empty cell is omitted from the report; an empty `revision` means the next one.
 """
 
 import csv
@@ -37,15 +37,15 @@ _BYTE_ORDER_MARK = "\ufeff"
 
 
 class BadCountFile(GatewayError):
-    """A file that cannot be read as counts; the text names the file, the line and the reason."""
+    """A file that cannot be read as counts; the message gives file, line and reason."""
 
     code = "bad_count_file"
 
 
 def read_counts(name: str, content: bytes) -> list[dict[str, Any]]:
-    """Return the reports of a file, by the ending of its name: `.json`, `.ndjson` or `.jsonl`, `.csv`.
+    """Return the reports in a file; the extension of its name gives its format: `.json`, `.ndjson`, `.jsonl` or `.csv`.
 
-    A report without `revision` is left so. Raises BadCountFile.
+    Does not add a missing `revision`. Raises BadCountFile.
     """
     try:
         text = content.decode("utf-8").removeprefix(_BYTE_ORDER_MARK)
@@ -64,11 +64,11 @@ def read_counts(name: str, content: bytes) -> list[dict[str, Any]]:
         case "csv":
             return list(_from_table(name, text))
         case ending:
-            raise BadCountFile(f"{name}: what is {ending!r}? name it .json, .ndjson or .csv")
+            raise BadCountFile(f"{name}: unknown extension {ending!r}; use .json, .ndjson or .csv")
 
 
 def template(registry: Registry, areas: Sequence[str]) -> str:
-    """Return an empty table of all units at or below some areas: a line for each category, a column for each party."""
+    """Return an empty table of all units at or below some areas: a row per category, a column per party."""
     wanted = frozenset().union(*(registry.below(registry.by_id[area]) for area in areas))
     units = [area for area in registry.areas if area.is_unit and area.index in wanted]
     ballot = {party for unit in units for party in unit.ballot}
@@ -91,7 +91,7 @@ def _from_json(name: str, text: str) -> list[dict[str, Any]]:
         raise BadCountFile(f"{name}: {error}") from None
     for place, each in enumerate(found):
         if not isinstance(each, dict):
-            raise BadCountFile(f"{name}: element {place} is no report, but {type(each).__name__}")
+            raise BadCountFile(f"{name}: element {place} is not a report but {type(each).__name__}")
     return list(found)
 
 
@@ -101,7 +101,7 @@ def _object(where: str, text: str) -> dict[str, Any]:
     except ValueError as error:
         raise BadCountFile(f"{where}: {error}") from None
     if not isinstance(found, dict):
-        raise BadCountFile(f"{where}: no report, but {type(found).__name__}")
+        raise BadCountFile(f"{where}: not a report but {type(found).__name__}")
     return found
 
 
@@ -116,7 +116,7 @@ def _from_table(name: str, text: str) -> Iterator[dict[str, Any]]:
                 continue
             where = f"{name}, line {lines.line_num}"
             if len(cells) > len(head):
-                raise BadCountFile(f"{where}: {len(cells)} cells, but {len(head)} columns")
+                raise BadCountFile(f"{where}: {len(cells)} cells, but only {len(head)} columns")
             _add(where, dict(zip(head, (cell.strip() for cell in cells), strict=False)), head, reports)
     except csv.Error as error:
         raise BadCountFile(f"{name}, line {lines.line_num}: {error}") from None
@@ -129,7 +129,7 @@ def _check_head(name: str, head: Sequence[str]) -> None:
             hint = " (is it separated by semicolons?)" if len(head) == 1 and ";" in head[0] else ""
             raise BadCountFile(f"{name}, line 1: no column {column!r}{hint}")
     if repeated := {column for column in head if head.count(column) > 1}:
-        raise BadCountFile(f"{name}, line 1: column {min(repeated)!r} stands twice")
+        raise BadCountFile(f"{name}, line 1: column {min(repeated)!r} is repeated")
 
 
 def _add(
@@ -144,16 +144,16 @@ def _add(
     for column in _OF_REPORT:
         value = row.get(column, "")
         if value and report.setdefault(column, value) != value:
-            raise BadCountFile(f"{where}: {column} {value!r}, but {report[column]!r} in a line before")
+            raise BadCountFile(f"{where}: {column} {value!r}, but {report[column]!r} in an earlier row")
     category = row.get("category", "")
     numbers = {column: row[column] for column in COUNT_NAMES if row.get(column)}
     parties = {column: row[column] for column in head if column not in COLUMNS and row.get(column)}
     if not numbers and not parties:
-        return  # a line of the template that was not filled in
+        return  # a row of the template that was not filled in
     if not category:
         raise BadCountFile(f"{where}: no category")
     if category in report["counts"]:
-        raise BadCountFile(f"{where}: {category!r} of unit {unit} stands twice")
+        raise BadCountFile(f"{where}: {category!r} of unit {unit} is repeated")
     counts: dict[str, Any] = {column: _number(where, column, text) for column, text in numbers.items()}
     counts["votes"] = {party: _number(where, party, text) for party, text in parties.items()}
     report["counts"][category] = counts
@@ -162,10 +162,10 @@ def _add(
 def _number(where: str, column: str, text: str) -> int:
     digits = text.replace(" ", "").replace("\u00a0", "")
     if not (digits.isascii() and digits.isdigit()):
-        raise BadCountFile(f"{where}: {column} is a whole number, not {text!r}")
+        raise BadCountFile(f"{where}: {column} must be a whole number, not {text!r}")
     return int(digits)
 
 
-def as_body(report: Mapping[str, Any]) -> bytes:
-    """Return a report as it is sent."""
+def encode_report(report: Mapping[str, Any]) -> bytes:
+    """Return a report as the bytes that are sent."""
     return dumps_trimmed(report)

@@ -1,6 +1,6 @@
-"""A durable outbox: what was once handed over is sent, whatever goes down in between, and sent once.
+"""A durable outbox: every report that was added is sent, even if the machine or the network fails in between.
 
-A SQLite file, so that it needs nothing but a disk. Knows nothing of the network.
+A SQLite file, so it needs only a disk. Knows nothing of the network.
 """
 
 import sqlite3
@@ -46,15 +46,15 @@ INSERT INTO item (key, gateway, election, unit, revision, body, added_at, waits,
 DROP TABLE item_without_gateway;
 DROP TABLE file;
 """
-"""Converts a file whose items name no gateway; the first gateway that is used for their election takes them over."""
+"""Converts a file of an older version whose items name no gateway; see `Outbox.adopt_unnamed`."""
 ABOVE_CEILING = "revision_above_ceiling"
-"""Code of the violation of a revision that is above the ceiling of its unit."""
+"""Code of the violation for a revision above the ceiling of its unit."""
 BUSY_S = 10.0
-"""How long another process that holds the file is waited for."""
+"""How long to wait for another process that has locked the file."""
 
 
 class OutboxConflict(GatewayError):
-    """A revision that was handed over before with other figures; nothing of the same call was taken."""
+    """A revision was added before with different figures; the call added nothing."""
 
     code = "outbox_conflict"
 
@@ -63,12 +63,12 @@ class Destination(msgspec.Struct, frozen=True):
     """An election at one gateway. Receipts of another gateway say nothing about this one."""
 
     gateway: str
-    """The push door's address, normalised; see `destination` in handing_in.py."""
+    """The push door's URL, normalised by `push_files.destination`."""
     election: str
 
 
 class Item(msgspec.Struct, frozen=True):
-    """One report in the outbox; `answer` is the latest answer, also while it waits to be sent again."""
+    """One report in the outbox; `answer` is the latest answer, also while the report waits to be resent."""
 
     key: int
     unit: str
@@ -80,14 +80,14 @@ class Item(msgspec.Struct, frozen=True):
 class Outbox:
     """The reports of one sender, for each destination separately. Invariants:
 
-    * What `add` has returned from is on disk (`synchronous = FULL`, write-ahead log), and waits until it is answered.
-    * For one destination a unit's revision is there once; its figures change only after the gateway refused them.
-    * A receipt from an earlier run is never a reason not to send: the gateway's database may have been restored or
-      replaced since.
+    * When `add` returns, the reports are on disk (`synchronous = FULL`, write-ahead log), and wait until answered.
+    * A destination has each revision of a unit once; its figures change only after the gateway has refused them.
+    * A receipt from an earlier run is no reason not to send: the gateway's database may have been restored or replaced
+      since.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or make it, readable for its owner only. Raises GatewayError where that fails."""
+        """Open the file, or create it readable by its owner only. Raises GatewayError."""
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,9 +114,9 @@ class Outbox:
     def add(
         self, to: Destination, reports: Sequence[tuple[str, int, bytes]], digest: bytes | None = None
     ) -> int:
-        """Take reports (unit, revision, body), all or none; return how many are new. All of them wait afterwards.
+        """Add reports (unit, revision, body), all or none; return how many are new. All of them wait afterwards.
 
-        `digest` identifies the file that they are from, see `numbers`. Raises OutboxConflict.
+        `digest` identifies their file; see `revisions_of_file`. Raises OutboxConflict.
         """
         with self._transaction():
             new = sum(self._add(to, *report) for report in reports)
@@ -129,25 +129,25 @@ class Outbox:
         return new
 
     def _add(self, to: Destination, unit: str, revision: int, body: bytes) -> bool:
-        held = self._db.execute(
+        stored = self._db.execute(
             "SELECT key, body, waits, answer FROM item"
             " WHERE gateway = ? AND election = ? AND unit = ? AND revision = ?",
             (to.gateway, to.election, unit, revision),
         ).fetchone()
-        if held is None:
+        if stored is None:
             self._db.execute(
                 "INSERT INTO item (gateway, election, unit, revision, body, added_at) VALUES (?, ?, ?, ?, ?, ?)",
                 (to.gateway, to.election, unit, revision, body, time.time()),
             )
             return True
-        key, known, waits, encoded = held
+        key, known, waits, encoded = stored
         if orjson.loads(known) == orjson.loads(body):
             self._db.execute("UPDATE item SET waits = 1 WHERE key = ?", (key,))
             return False
         if waits or _decoded(encoded).has_receipt:
             raise OutboxConflict(
-                f"unit {unit}, revision {revision} was handed over before with other figures;"
-                " a correction needs a higher revision"
+                f"unit {unit}, revision {revision} was already added with different figures;"
+                " give the correction a higher revision"
             )
         self._db.execute(
             "UPDATE item SET body = ?, added_at = ?, waits = 1, answer = NULL, answered_at = NULL WHERE key = ?",
@@ -155,14 +155,14 @@ class Outbox:
         )
         return True
 
-    def numbers(self, to: Destination, digest: bytes) -> list[tuple[str, int]] | None:
-        """Return unit and revision of each report of a file, as they were handed over before; None if it was not."""
+    def revisions_of_file(self, to: Destination, digest: bytes) -> list[tuple[str, int]] | None:
+        """Return unit and revision of each report of a file that was added before, else None."""
         query = "SELECT reports FROM handed_in WHERE gateway = ? AND election = ? AND digest = ?"
         row = self._db.execute(query, (to.gateway, to.election, digest)).fetchone()
         return [(unit, revision) for unit, revision in orjson.loads(row[0])] if row is not None else None
 
     def waiting(self, to: Destination) -> Iterator[Item]:
-        """Return what is to be sent, in the order handed over."""
+        """Return the reports to be sent, in the order in which they were added."""
         query = (
             "SELECT key, unit, revision, body, answer FROM item"
             " WHERE gateway = ? AND election = ? AND waits ORDER BY key"
@@ -170,13 +170,13 @@ class Outbox:
         for row in self._db.execute(query, (to.gateway, to.election)).fetchall():
             yield _item(row)
 
-    def elsewhere(self, to: Destination, *, answered: bool) -> dict[str, int]:
-        """Return how many reports of the election wait for other gateways, by gateway; also those `answered`."""
+    def at_other_gateways(self, to: Destination, *, include_answered: bool) -> dict[str, int]:
+        """Return how many reports of the election wait for other gateways, by gateway."""
         query = "SELECT gateway, count(*) FROM item WHERE election = ? AND gateway <> ? AND (waits OR ?) GROUP BY 1"
-        return dict(self._db.execute(query, (to.election, to.gateway, answered)).fetchall())
+        return dict(self._db.execute(query, (to.election, to.gateway, include_answered)).fetchall())
 
     def move(self, origin: Destination, to: Destination) -> int:
-        """Take over all that is kept for a gateway's former address; return how much. Raises OutboxConflict."""
+        """Take over the reports kept for a gateway's former address; return how many. Raises OutboxConflict."""
         query = (
             "SELECT key, unit, revision, body, waits, answered_at, answer FROM item"
             " WHERE gateway = ? AND election = ? ORDER BY key"
@@ -198,15 +198,15 @@ class Outbox:
         return len(found)
 
     def adopt_unnamed(self, to: Destination) -> None:
-        """Take over what an older version kept for this election without noting for which gateway."""
+        """Take over reports that an older version kept for this election without noting the gateway."""
         with self._transaction():
             self._db.execute(
                 "UPDATE OR IGNORE item SET gateway = ? WHERE election = ? AND gateway = ''",
                 (to.gateway, to.election),
             )
 
-    def answered(self, key: int, answer: Answer) -> None:
-        """Keep the answer to an item; it does not wait any more."""
+    def record_answer(self, key: int, answer: Answer) -> None:
+        """Store the answer to an item, which then no longer waits."""
         encoded = msgspec.json.encode(answer)
         with self._transaction():
             self._db.execute(
@@ -215,7 +215,7 @@ class Outbox:
             )
 
     def answers(self, to: Destination) -> Iterator[Item]:
-        """Return all that has an answer, in the order handed over."""
+        """Return all answered items, in the order in which they were added."""
         query = (
             "SELECT key, unit, revision, body, answer FROM item"
             " WHERE gateway = ? AND election = ? AND answer IS NOT NULL ORDER BY key"
@@ -223,25 +223,25 @@ class Outbox:
         for row in self._db.execute(query, (to.gateway, to.election)):
             yield _item(row)
 
-    def again(self, to: Destination) -> int:
-        """Have all that had a receipt, or was overtaken, wait once more; return how much.
+    def resend_confirmed(self, to: Destination) -> int:
+        """Queue again all reports that had a receipt or were superseded; return how many.
 
-        For a gateway whose database was restored: what it still has is answered as a duplicate.
+        For a gateway whose database was restored: it answers reports that it still has as duplicates.
         """
-        held = [
+        confirmed = [
             (item.key,)
             for item in self.answers(to)
             if item.answer is not None and (item.answer.has_receipt or item.answer.code == "stale_revision")
         ]
         with self._transaction():
-            self._db.executemany("UPDATE item SET waits = 1 WHERE key = ?", held)
-        return len(held)
+            self._db.executemany("UPDATE item SET waits = 1 WHERE key = ?", confirmed)
+        return len(confirmed)
 
     def last_revision(self, to: Destination, unit: str) -> int:
-        """Return the revision after which the next report of a unit is numbered; 0 where there is none.
+        """Return the highest known revision of a unit, which the next report continues; 0 if there is none.
 
-        It is the highest one that was handed over, or that the gateway named as the current one. One that was refused
-        because it is above the unit's ceiling does not count: what follows it would be refused too, and other figures
+        Known are the revisions that were added and those that the gateway reported as current. A revision that was
+        refused for being above the unit's ceiling does not count: the next one would be refused too, and other figures
         may replace it under the same number.
         """
         query = "SELECT revision, answer FROM item WHERE gateway = ? AND election = ? AND unit = ?"

@@ -1,7 +1,7 @@
-"""Publisher: push reports over a WebSocket, as many at a time as the gateway has credit for, until each is decided.
+"""Publisher: push reports over a WebSocket within the credit that the gateway grants, until each has an answer.
 
-What has no result when a connection breaks is sent again on the next, in the same order: the gateway answers
-`duplicate` with the first receipt where a report was durable already.
+Reports without an answer when a connection breaks are resent on the next one, in the same order; the gateway answers
+`duplicate` with the first receipt if a report was already durable.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from typing import Any, Self
 import aiohttp
 import msgspec
 
+from gateway.backoff import Backoff, with_jitter
 from gateway.errors import GatewayError
 from gateway.trimmed_json import dumps_trimmed
 from gateway.wire.session import FRAME_MAX, SUBPROTOCOL
@@ -24,13 +25,13 @@ RETRY_FIRST_S, RETRY_MOST_S = 0.1, 5.0
 
 
 class PushRefused(GatewayError):
-    """The gateway will not take reports on this token: it is not valid, or there is no such election."""
+    """The gateway does not accept reports with this token: it is not valid, or there is no such election."""
 
     code = "push_refused"
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What the gateway said of one report; see the contract, section 3."""
+    """The gateway's answer to one report; see section 3 of the contract."""
 
     outcome: str
     id: int | str | None = None
@@ -81,7 +82,7 @@ class Publisher:
         async with Publisher("http://127.0.0.1:8081", "no-storting-2025", token) as publisher:
             answer = await publisher.push(report)
 
-    Invariants: reports are sent in the order submitted; every one submitted is answered, or fails with PushRefused.
+    Invariants: reports are sent in the order submitted; each is answered or fails with PushRefused.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Publisher:
         self._unsent: deque[_Push] = deque()
         self._sent: dict[int, _Push] = {}
         self._credit = 0
-        self._resume_at = 0.0  # by the loop's clock; nothing is sent before
+        self._resume_at = 0.0  # by the loop's clock; nothing is sent earlier
         self._wanted = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -123,16 +124,16 @@ class Publisher:
             await self._session.close()
 
     async def push(self, report: Mapping[str, Any] | bytes) -> Answer:
-        """Send one report and return what became of it; sent again for as long as the gateway says `retry`.
+        """Send one report and return the answer; resend it while the gateway answers `retry`.
 
         Raises PushRefused.
         """
         return await self.submit(report)
 
     def submit(self, report: Mapping[str, Any] | bytes) -> asyncio.Future[Answer]:
-        """Have one report sent, without waiting; the caller bounds how many are open.
+        """Queue one report without waiting; the caller bounds the number of unanswered reports.
 
-        One that does not fit into a frame is refused at once: the gateway would close the connection, each time anew.
+        A report that does not fit into a frame is refused here: the gateway would close the connection each time.
         """
         if self._running is None or self._running.done():
             raise PushRefused("the publisher is closed")
@@ -148,25 +149,24 @@ class Publisher:
         return push.answer
 
     async def _run(self) -> None:
-        pause_s = RETRY_FIRST_S
+        backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
         try:
             while True:
                 try:
                     wait_s = await self._connection()
-                    pause_s = RETRY_FIRST_S
+                    backoff.reset()
                 except (aiohttp.ClientError, TimeoutError, ConnectionError):
-                    wait_s = pause_s
-                    pause_s = min(2 * pause_s, RETRY_MOST_S)
+                    wait_s = backoff.next()
                 self._unsent = deque(sorted((*self._sent.values(), *self._unsent), key=lambda push: push.key))
                 self._sent.clear()
-                await asyncio.sleep(random.uniform(0.5, 1.0) * wait_s)  # noqa: S311 - jitter
+                await asyncio.sleep(with_jitter(wait_s))
         except PushRefused as error:
             self._fail(error)
         finally:
-            self._fail(PushRefused("the publisher has ended"))  # whatever it was: nobody waits for ever
+            self._fail(PushRefused("the publisher has ended"))  # on any error, so that nobody waits forever
 
     async def _connection(self) -> float:
-        """Serve one connection to its end; return after how many seconds to come back."""
+        """Serve one connection to its end; return the seconds to wait before the next."""
         assert self._session is not None
         try:
             async with asyncio.timeout(CONNECT_S):
@@ -190,7 +190,7 @@ class Publisher:
         clock = asyncio.get_running_loop().time
         while True:
             self._wanted.clear()
-            while (wait_s := self._resume_at - clock()) > 0:  # noqa: ASYNC110 - it is a time, and may be put off
+            while (wait_s := self._resume_at - clock()) > 0:  # noqa: ASYNC110 - a time that may be moved
                 await asyncio.sleep(wait_s)
             while self._unsent and len(self._sent) < self._credit and self._resume_at <= clock():
                 push = self._unsent.popleft()
@@ -214,26 +214,26 @@ class Publisher:
                 case "results":
                     self._credit = frame.credit
                     for answer in frame.results:
-                        self._answered(answer)
+                        self._on_answer(answer)
                 case "goodbye":
                     wait_s = frame.retry_after_s
             self._wanted.set()
         return wait_s
 
-    def _answered(self, answer: Answer) -> None:
+    def _on_answer(self, answer: Answer) -> None:
         push = self._sent.pop(answer.id, None) if isinstance(answer.id, int) else None
         if push is None:
             return
         if answer.outcome == "retry":
-            self._again(push, answer.retry_after_s or RETRY_FIRST_S)
+            self._requeue(push, answer.retry_after_s or RETRY_FIRST_S)
             return
         if not push.answer.done():
             push.answer.set_result(answer)
         if not self._sent and not self._unsent:
             self._empty.set()
 
-    def _again(self, push: _Push, wait_s: float) -> None:
-        """Put a report back in its place and send nothing meanwhile: a later one of its unit would make it stale."""
+    def _requeue(self, push: _Push, wait_s: float) -> None:
+        """Put a report back in its place, and pause: a later report of its unit would make it stale."""
         later = (place for place, other in enumerate(self._unsent) if other.key > push.key)
         self._unsent.insert(next(later, len(self._unsent)), push)
         self._resume_at = max(self._resume_at, asyncio.get_running_loop().time() + wait_s)
@@ -242,15 +242,15 @@ class Publisher:
         for push in (*self._sent.values(), *self._unsent):
             if not push.answer.done():
                 push.answer.set_exception(error)
-                push.answer.exception()  # whoever awaits it gets it; nobody need
+                push.answer.exception()  # retrieved, in case nobody awaits it
         self._sent.clear()
         self._unsent.clear()
         self._empty.set()
 
 
 def _too_large(body: bytes) -> Answer:
-    """Return what the gateway answers to a report that is too large, where it can read it."""
-    detail = f"a report of {len(body)} bytes; a frame with one takes {FRAME_MAX}"
+    """Return the answer that the gateway gives to a report that is too large."""
+    detail = f"the report has {len(body)} bytes; a frame with a report may have at most {FRAME_MAX}"
     violation = {"code": "report_too_large", "path": "$", "detail": detail}
     return Answer("refused", code="invalid_report", violations=(violation,))
 
@@ -264,11 +264,11 @@ async def push_http(
     *,
     ndjson: bool,
 ) -> list[Answer]:
-    """Push some reports in one HTTP request, again while it is answered 429 or 503 or breaks off.
+    """Push reports in one HTTP request; repeat it if the connection fails or the answer is 429 or 503.
 
-    Of several reports, single ones may be answered `retry`; the caller sends those again.
+    Some of several reports may be answered `retry`; the caller resends those.
 
-    Raises PushRefused for what coming back will not cure.
+    Raises PushRefused for errors that a retry cannot fix.
     """
     url = f"{push_url.rstrip('/')}/v1/elections/{election}/reports"
     kind = "application/x-ndjson" if ndjson else "application/json"

@@ -1,4 +1,4 @@
-"""What `valgnatt push` says to a person: what will be sent, how far it is, what came of it."""
+"""The command `valgnatt push`: shows what will be sent, the progress, and the answers."""
 
 import asyncio
 import csv
@@ -11,142 +11,147 @@ import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from gateway.client.handing_in import (
-    LOOK_S,
+from gateway.client.outbox import Destination, Item, Outbox, OutboxConflict
+from gateway.client.publisher import Answer
+from gateway.client.push_files import (
+    POLL_S,
     Count,
     Directory,
     Mistakes,
     current_revisions,
     destination,
     file_digest,
-    ready,
+    read_files,
     registry_of,
     send,
-    without_revision,
+    units_without_revision,
 )
-from gateway.client.outbox import Destination, Item, Outbox, OutboxConflict
-from gateway.client.publisher import Answer
 from gateway.election.registry import Registry
 from gateway.errors import GatewayError
+from gateway.humanize import counted
 from gateway.terminal import Terminal
 
 SHOWN_MAX = 20
-"""Lines of what will be sent."""
+"""Rows of the table of reports."""
 
 
-class Wish(msgspec.Struct, frozen=True):
-    """What was asked for."""
+class PushOptions(msgspec.Struct, frozen=True):
+    """The options of the command."""
 
     push_url: str
     feed_url: str | None
-    """Whose registry reports are checked by; None to leave that to the gateway."""
+    """Feed door whose registry is used to check reports; None to leave checking to the gateway."""
     election: str
     token: str
     outbox: Path
     receipts: Path | None
     yes: bool
     again: bool = False
-    """Whether to send once more what has its receipt."""
+    """Whether to resend reports that have a receipt."""
     moved_from: str | None = None
-    """The gateway's former push door, whose reports are taken over."""
+    """The gateway's former push door; reports kept for it are taken over."""
 
     @property
     def to(self) -> Destination:
-        """Under which key the outbox keeps the reports."""
+        """The key under which the outbox keeps the reports."""
         return destination(self.push_url, self.election)
 
 
-async def push(wish: Wish, files: Sequence[Path], watched: Path | None) -> int:
-    """Hand in files, and what appears in a directory; return the exit status.
+async def push(options: PushOptions, files: Sequence[Path], watched: Path | None) -> int:
+    """Push files, and new files of a watched directory; return the exit status.
 
-    0: every report of the files, and all that waited, has a receipt that this gateway gave or repeated in this run;
-    1: some have none; 2: something is wrong with a file, and nothing was sent.
+    0: every report, including those that waited in the outbox, has a receipt that this gateway gave or confirmed in
+    this run; 1: some have none. Raises Mistakes if a file is not valid; nothing is sent then.
     """
     console = Terminal(stderr=True, soft_wrap=True)
-    registry = await registry_of(wish.feed_url, wish.election) if wish.feed_url is not None else None
-    outbox = Outbox(wish.outbox)
+    registry = await registry_of(options.feed_url, options.election) if options.feed_url is not None else None
+    outbox = Outbox(options.outbox)
     try:
-        outbox.adopt_unnamed(wish.to)
-        if wish.moved_from is not None:
-            moved = outbox.move(destination(wish.moved_from, wish.election), wish.to)
-            console.say(f"{moved} reports are taken over from {wish.moved_from}.")
-        if wish.again:
-            console.say(f"{outbox.again(wish.to)} reports are sent once more.")
-        left = len(list(outbox.waiting(wish.to)))
+        outbox.adopt_unnamed(options.to)
+        if options.moved_from is not None:
+            moved = outbox.move(destination(options.moved_from, options.election), options.to)
+            console.say(f"Took over {counted(moved, 'report')} from {options.moved_from}.")
+        if options.again:
+            console.say(f"Resending {counted(outbox.resend_confirmed(options.to), 'confirmed report')}.")
+        left = len(list(outbox.waiting(options.to)))
         if left:
-            console.say(f"{left} reports wait from before; they are sent first.")
-        elsewhere = outbox.elsewhere(wish.to, answered=wish.again)
+            console.say(f"Sending {counted(left, 'report')} from the outbox first.")
+        elsewhere = outbox.at_other_gateways(options.to, include_answered=options.again)
         for gateway, count in elsewhere.items():
             console.say(
-                f"{count} reports are kept for {gateway} and are not sent to {wish.to.gateway};"
-                f" if that is the same gateway, add --moved-from {gateway}",
+                f"The outbox has {counted(count, 'report')} for {gateway}, not sent to {options.to.gateway};"
+                f" if it is the same gateway, add --moved-from {gateway}",
                 "yellow",
             )
         contents = {str(path): _read(path) for path in files}
         if contents:
-            counts = await _ready(wish, contents, registry, outbox)
+            counts = await _ready(options, contents, registry, outbox)
             _show(console, counts, registry)
-            if not wish.yes and sys.stdin.isatty() and not _agreed():
+            if not options.yes and sys.stdin.isatty() and not _confirmed():
                 return 1
-            _take(outbox, wish.to, counts, contents)
-        status = await _send(wish, outbox, console)
+            _add(outbox, options.to, counts, contents)
+        status = await _send(options, outbox, console)
         if watched is not None:
-            await _watch(wish, watched, registry, outbox, console)
+            await _watch(options, watched, registry, outbox, console)
         return 1 if elsewhere and not contents else status
     finally:
         outbox.close()
 
 
 async def _ready(
-    wish: Wish,
+    options: PushOptions,
     contents: Mapping[str, bytes],
     registry: Registry | None,
     outbox: Outbox,
     *,
     unattended: bool = False,
 ) -> list[Count]:
-    """Read and check files, and number what leaves its revision to us.
+    """Read and check files, and give revisions to the reports without one.
 
-    A file that was handed in before keeps its numbers. A person who hands in an old file once more, after a newer
-    count of the same unit, wants it to count again: that unit gets a new number. A directory is no such wish
-    (`unattended`).
+    A file that was pushed before keeps its revisions. If a person pushes an old file again after a newer count of the
+    same unit, the old count is meant to be current again, so that unit gets a new revision. In a watched directory
+    (`unattended`) it keeps the old one.
     """
-    to = wish.to
+    to = options.to
 
-    def numbered(content: bytes) -> list[tuple[str, int]]:
-        known = outbox.numbers(to, file_digest(content)) or []
+    def known_revisions(content: bytes) -> list[tuple[str, int]]:
+        known = outbox.revisions_of_file(to, file_digest(content)) or []
         latest: dict[str, int] = {}
         for unit, revision in known:
             latest[unit] = max(latest.get(unit, 0), revision)
-        overtaken = {unit for unit, revision in latest.items() if outbox.last_revision(to, unit) > revision}
+        superseded = {unit for unit, revision in latest.items() if outbox.last_revision(to, unit) > revision}
         return [
-            ("", 0) if unit in overtaken and not unattended else (unit, revision) for unit, revision in known
+            ("", 0) if unit in superseded and not unattended else (unit, revision) for unit, revision in known
         ]
 
-    unknown = [unit for unit in without_revision(contents) if not outbox.last_revision(to, unit)]
-    at_gateway = await current_revisions(wish.push_url, wish.election, wish.token, unknown) if unknown else {}
-    return ready(
+    unknown = [unit for unit in units_without_revision(contents) if not outbox.last_revision(to, unit)]
+    at_gateway = (
+        await current_revisions(options.push_url, options.election, options.token, unknown) if unknown else {}
+    )
+    return read_files(
         contents,
         registry,
         lambda unit: max(outbox.last_revision(to, unit), at_gateway.get(unit, 0)),
-        numbered,
+        known_revisions,
     )
 
 
-def _take(outbox: Outbox, to: Destination, counts: Sequence[Count], contents: Mapping[str, bytes]) -> None:
+def _add(outbox: Outbox, to: Destination, counts: Sequence[Count], contents: Mapping[str, bytes]) -> None:
     for name, content in contents.items():
         reports = [(each.unit, each.revision, each.body) for each in counts if each.file == name]
         outbox.add(to, reports, file_digest(content))
 
 
-async def _send(wish: Wish, outbox: Outbox, console: Terminal) -> int:
-    waiting = len(list(outbox.waiting(wish.to)))
+async def _send(options: PushOptions, outbox: Outbox, console: Terminal) -> int:
+    waiting = len(list(outbox.waiting(options.to)))
     columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("sending", total=waiting)
-        answered = await send(outbox, wish.to, wish.push_url, wish.token, lambda *_: progress.advance(bar))
-    if wish.receipts is not None:
-        write_receipts(wish.receipts, outbox, wish.to)
+        answered = await send(
+            outbox, options.to, options.push_url, options.token, lambda *_: progress.advance(bar)
+        )
+    if options.receipts is not None:
+        write_receipts(options.receipts, outbox, options.to)
     return _conclude(console, answered)
 
 
@@ -158,14 +163,14 @@ def _conclude(console: Terminal, answered: Sequence[tuple[Item, Answer]]) -> int
             reasons = "; ".join(f"{each.get('path')}: {each.get('detail')}" for each in answer.violations)
             console.say(f"refused: {which}: {reasons or answer.code}", "red")
         elif answer.outcome == "refused":
-            console.say(f"no receipt: {which}: a newer one, {answer.current_revision}, is in already")
+            console.say(f"no receipt: {which}: revision {answer.current_revision} has already been accepted")
         for warning in answer.warnings:
             console.say(f"note: {which}: {warning.replace('_', ' ')}", "yellow")
     return 0 if all(answer.has_receipt for _, answer in answered) else 1
 
 
 def summary(answered: Sequence[tuple[Item, Answer]]) -> str:
-    """PURE: say how many receipts this run got, and what a person should know of them."""
+    """PURE: return how many receipts this run got, and what a person should know about them."""
     receipts = [answer for _, answer in answered if answer.has_receipt]
     known = sum(answer.outcome == "duplicate" for answer in receipts)
     embargoed = sum(answer.state == "embargoed" for answer in receipts)
@@ -173,39 +178,39 @@ def summary(answered: Sequence[tuple[Item, Answer]]) -> str:
         item.answer is not None and item.answer.has_receipt and answer.outcome != "duplicate"
         for item, answer in answered
     )
-    parts = [f"{len(receipts)} receipts"]
+    parts = [counted(len(receipts), "receipt")]
     if known:
-        parts[0] += f" ({len(receipts) - known} new, {known} that the gateway had already)"
+        parts[0] += f" ({len(receipts) - known} new, {known} already known to the gateway)"
     if embargoed:
         parts.append(f"{embargoed} of them under embargo")
     if gone:
-        parts.append(f"{gone} reports had receipts from before that this gateway no longer knows")
+        parts.append(f"{counted(gone, 'report')} with earlier receipts that this gateway no longer knows")
     return ", ".join(parts)
 
 
 async def _watch(
-    wish: Wish, watched: Path, registry: Registry | None, outbox: Outbox, console: Terminal
+    options: PushOptions, watched: Path, registry: Registry | None, outbox: Outbox, console: Terminal
 ) -> None:
-    """Send what appears in a directory, until interrupted; a file with mistakes is told once and left alone."""
+    """Send new files of a directory, until interrupted; report a file with mistakes once and skip it."""
     directory = Directory(watched)
-    console.say(f"watching {watched}; Ctrl-C ends it")
+    console.say(f"Watching {watched}; stop with Ctrl-C.")
     while True:
         for name, content in directory.new().items():
             try:
-                counts = await _ready(wish, {name: content}, registry, outbox, unattended=True)
-                _take(outbox, wish.to, counts, {name: content})
+                counts = await _ready(options, {name: content}, registry, outbox, unattended=True)
+                _add(outbox, options.to, counts, {name: content})
             except (Mistakes, OutboxConflict) as error:
-                directory.done(name, content)
-                console.say(f"{name} is not sent:", "red")
+                directory.mark_done(name, content)
+                console.say(f"{name}: not sent:", "red")
                 for mistake in getattr(error, "mistakes", (str(error),)):
                     console.say(mistake, "red")
             except GatewayError as error:
                 console.say(f"{name}: {error}", "red")
             else:
-                directory.done(name, content)
-                console.say(f"{name}: {len(counts)} reports")
-                await _send(wish, outbox, console)
-        await asyncio.sleep(LOOK_S)
+                directory.mark_done(name, content)
+                console.say(f"{name}: {counted(len(counts), 'report')}")
+                await _send(options, outbox, console)
+        await asyncio.sleep(POLL_S)
 
 
 def _read(path: Path) -> bytes:
@@ -226,8 +231,8 @@ def _show(console: Terminal, counts: Sequence[Count], registry: Registry | None)
         console.say(f"… and {len(counts) - SHOWN_MAX} more")
 
 
-def _agreed() -> bool:
-    """Ask. The first Ctrl-C ends the command; the handler of asyncio.run would not interrupt `input`."""
+def _confirmed() -> bool:
+    """Ask whether to send. Ctrl-C ends the command at once; asyncio's handler would not interrupt `input`."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return input("Send? [y/N] ").strip().lower() in ("y", "yes", "j", "ja")
@@ -236,7 +241,7 @@ def _agreed() -> bool:
 
 
 def write_receipts(path: Path, outbox: Outbox, to: Destination) -> None:
-    """Write what a gateway answered to every report, as a table; all of the outbox for it, each time anew."""
+    """Write a gateway's answers to all reports in the outbox as a CSV table, replacing the file."""
     part = path.with_name(path.name + ".part")
     with part.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)

@@ -1,13 +1,14 @@
-"""PURE: bytes of an event stream -> events.
+"""PURE: parse the bytes of an event stream into events.
 
-Source: WHATWG HTML, "Interpreting an event stream"; `\\r` alone as a line end is not used by the gateway and not read.
+Source: WHATWG HTML, "Interpreting an event stream"; a lone `\\r` as a line end is not
+supported, as the gateway never sends it.
 """
 
 from typing import NamedTuple
 
 
 class Event(NamedTuple):
-    """One event. `id` is the last one given on the stream, "" before any; `retry_ms` if the stream just gave one."""
+    """One event; `id` is the last id on the stream so far, or "" before the first."""
 
     type: str
     data: bytes
@@ -15,7 +16,10 @@ class Event(NamedTuple):
 
 
 class EventParser:
-    """Reads a stream in pieces of any size; an event cut off at its end is never given."""
+    """Parses a stream in pieces of any size; an incomplete event at its end is discarded.
+
+    `retry_ms` is the last reconnection time on the stream, in milliseconds.
+    """
 
     def __init__(self) -> None:
         self.retry_ms: int | None = None
@@ -25,7 +29,7 @@ class EventParser:
         self._id = ""
 
     def feed(self, piece: bytes) -> list[Event]:
-        """Take the next bytes and return the events that they complete."""
+        """Parse the next bytes and return the events that they complete."""
         lines = (self._rest + piece).split(b"\n")
         self._rest = lines.pop()
         events: list[Event] = []

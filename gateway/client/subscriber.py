@@ -1,10 +1,9 @@
-"""Subscriber: follow an election, keep a copy of it, and come back after every interruption.
+"""Subscriber: follow an election, keep a copy of its results, and reconnect after every interruption.
 
-A block is applied whole or not at all, so the copy is at every moment the state at some sequence.
+A block is applied as a whole or not at all, so the copy is always the state at some sequence.
 """
 
 import asyncio
-import random
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
@@ -15,22 +14,23 @@ import aiohttp
 import msgspec
 import orjson
 
+from gateway.backoff import Backoff, with_jitter
 from gateway.client.sse import Event, EventParser
 from gateway.errors import GatewayError
 
 SILENCE_S = 30.0
-"""A stream that says nothing for so long is taken for dead; the gateway speaks every 10 s."""
+"""A stream without any data for this long is considered dead; the gateway sends a heartbeat every 10 s."""
 RETRY_FIRST_S, RETRY_MOST_S = 0.2, 10.0
 
 
 class FeedRefused(GatewayError):
-    """The gateway will not serve this: no such election, level or area."""
+    """The gateway does not serve this request: no such election, level or area."""
 
     code = "feed_refused"
 
 
 class Block(msgspec.Struct, frozen=True):
-    """One moment of the record, as it reached this subscriber."""
+    """One block of the feed: the changes up to a sequence."""
 
     cursor: str
     sequence: int
@@ -39,7 +39,7 @@ class Block(msgspec.Struct, frozen=True):
     snapshot: bool
     server_time: datetime
     areas: Mapping[str, Mapping[str, Any]] = {}
-    """The areas that it names, with their values, by identifier."""
+    """The areas in the block, with their values, by identifier."""
 
 
 class Subscriber:
@@ -49,9 +49,9 @@ class Subscriber:
             async for block in subscriber.blocks():
                 print(block.sequence, subscriber.copy["no"]["counts"])
 
-    Whoever keeps `cursor` and `copy` somewhere gives them to the next one, which goes on from there.
+    To continue later or elsewhere, keep `cursor` and `copy` and pass them to another Subscriber.
 
-    Invariants: `copy` holds what the blocks applied so far add up to; `cursor` names the last of them.
+    Invariants: `copy` is the result of all blocks applied so far; `cursor` is that of the last one.
     """
 
     def __init__(
@@ -70,16 +70,16 @@ class Subscriber:
     ) -> None:
         """Follow `levels` and `areas` (comma-separated; default: all areas that have children).
 
-        At most one block comes in `every_s` seconds: 0, 1, 2, 5, 10, 30 or 60. With `cursor`, and the `copy` that was
-        held at it, only what changed since is read; if the gateway does not know the cursor, everything is.
-        Without `keep_copy` areas are not even decoded: for many readers in a load test.
+        At most one block arrives per `every_s` seconds: 0, 1, 2, 5, 10, 30 or 60. With `cursor` and the `copy` kept
+        at that cursor, only later changes are read; if the gateway does not know the cursor, everything is.
+        Without `keep_copy`, areas are not decoded, which saves time for many readers in a load test.
         """
         self.copy: dict[str, Mapping[str, Any]] = dict(copy or {})
         self.cursor = cursor
         self.sequence = int(cursor.partition("-")[0]) if cursor is not None else 0
         self.connections = 0
         self.wire_bytes = 0
-        """Bytes read, as they came over the wire."""
+        """Bytes read from the connections, compressed if they were."""
         self._url = f"{feed_url.rstrip('/')}/v1/elections/{election}/feed"
         wanted = {"levels": levels, "areas": areas, "every_s": str(every_s)}
         self._query = {name: value for name, value in wanted.items() if value is not None}
@@ -88,12 +88,12 @@ class Subscriber:
         self._own_session = session is None
         self._session = session
         self._response: aiohttp.ClientResponse | None = None
-        self._told_s = 0.0
+        self._retry_s = 0.0
         """When to come back, if that was the last that the gateway said; it is spread there."""
 
     async def __aenter__(self) -> Self:
         if self._session is None:
-            self._session = aiohttp.ClientSession(auto_decompress=False, timeout=_no_total())
+            self._session = aiohttp.ClientSession(auto_decompress=False, timeout=_no_total_timeout())
         return self
 
     async def __aexit__(
@@ -104,16 +104,16 @@ class Subscriber:
             await self._session.close()
 
     def cut(self) -> None:
-        """Cut the connection, if there is one; `blocks` opens another."""
+        """Close the connection, if there is one; `blocks` opens another."""
         if self._response is not None:
             self._response.close()
 
     async def wait_for(self, reached: Callable[[Self], bool]) -> Block:
-        """Follow until `reached(self)` holds after some block, and return that block.
+        """Follow until `reached(self)` is true after a block, and return that block.
 
             block = await subscriber.wait_for(lambda it: it.sequence >= receipt.sequence)
 
-        Waits as long as it takes; `asyncio.timeout` bounds it. Raises FeedRefused.
+        Waits without a limit; use `asyncio.timeout` to set one. Raises FeedRefused.
         """
         async for block in self.blocks():
             if reached(self):
@@ -121,23 +121,22 @@ class Subscriber:
         raise AssertionError("a feed never ends")
 
     async def blocks(self) -> AsyncIterator[Block]:
-        """Give every block once it is applied to the copy, for ever, over as many connections as it takes.
+        """Yield each block after it is applied to the copy, reconnecting as needed; never ends.
 
-        Raises FeedRefused for what coming back will not cure.
+        Raises FeedRefused for errors that a retry cannot fix.
         """
-        pause_s = RETRY_FIRST_S
+        backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
         while True:
             try:
                 async for block in self._connection():
-                    pause_s = RETRY_FIRST_S
+                    backoff.reset()
                     yield block
             except (aiohttp.ClientError, TimeoutError, ConnectionError, zlib.error):
                 pass
             except (ValueError, KeyError, TypeError) as error:
                 raise FeedRefused(f"{self._url}: not a feed of version 1: {error}") from None
-            told_s, self._told_s = self._told_s, 0.0
-            await asyncio.sleep(max(told_s, random.uniform(0.5, 1.0) * pause_s))  # noqa: S311 - jitter
-            pause_s = min(2 * pause_s, RETRY_MOST_S)
+            retry_s, self._retry_s = self._retry_s, 0.0
+            await asyncio.sleep(max(retry_s, with_jitter(backoff.next())))
 
     async def _connection(self) -> AsyncIterator[Block]:
         assert self._session is not None, "use it as a context manager"
@@ -163,22 +162,28 @@ class Subscriber:
                         parser.retry_ms = None
                         yield self._apply(event, pending)
                         pending = {}
-            self._told_s = (parser.retry_ms or 0) / 1000
+            self._retry_s = (parser.retry_ms or 0) / 1000
 
     def _apply(self, event: Event, areas: dict[str, Mapping[str, Any]]) -> Block:
-        told = msgspec.json.decode(event.data, type=_Told)
-        if told.snapshot:
+        header = msgspec.json.decode(event.data, type=_BlockHeader)
+        if header.snapshot:
             self.copy = dict(areas)
         else:
             self.copy.update(areas)
         self.cursor = event.id
-        self.sequence = told.sequence
+        self.sequence = header.sequence
         return Block(
-            event.id, told.sequence, told.chain, told.published_at, told.snapshot, told.server_time, areas
+            event.id,
+            header.sequence,
+            header.chain,
+            header.published_at,
+            header.snapshot,
+            header.server_time,
+            areas,
         )
 
 
-class _Told(msgspec.Struct):
+class _BlockHeader(msgspec.Struct):
     sequence: int
     chain: str
     published_at: datetime | None
@@ -186,5 +191,5 @@ class _Told(msgspec.Struct):
     server_time: datetime
 
 
-def _no_total() -> aiohttp.ClientTimeout:
+def _no_total_timeout() -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=SILENCE_S)

@@ -1,4 +1,4 @@
-"""PURE: areas of the feed, and transfers, as tables in a terminal."""
+"""PURE: areas of the feed, and transfers, as tables for a terminal."""
 
 from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
@@ -6,6 +6,7 @@ from typing import NotRequired, TypedDict
 from rich.table import Table
 
 from gateway.characters import printable
+from gateway.humanize import counted, milliseconds, spaced
 from gateway.wire.transfers import Moment, PublicTransfers, by_waiting, is_late
 
 
@@ -17,14 +18,14 @@ class Units(TypedDict):
 
 
 class Counts(TypedDict):
-    """The figures of one category, as far as they are shown."""
+    """The figures of one category that are shown."""
 
     ballots: int
     votes: dict[str, int]
 
 
 class Area(TypedDict):
-    """An area of the feed, as far as it is shown."""
+    """The members of an area of the feed that are shown."""
 
     area: str
     name: str
@@ -36,14 +37,14 @@ class Area(TypedDict):
 
 
 LARGEST = 4
-"""Parties named of an area."""
+"""Parties shown per area."""
 
 
 def area_table(above: Sequence[Area], below: Sequence[Area], late_s: Mapping[str, float], most: int) -> Table:
-    """Return some areas in bold, and those below them by name: units, ballots, largest parties, how late, falls."""
+    """Return a table of some areas, in bold, and of those below them, sorted by name."""
     table = Table(expand=True, box=None, header_style="dim")
     table.add_column("area")
-    for name in ("units", "ballots", "largest parties", "late", "falls"):
+    for name in ("units", "ballots", "largest parties", "lag", "corrections"):
         table.add_column(name, justify="left" if name == "largest parties" else "right")
     shown = sorted(below, key=lambda area: str(area["name"]))
     for area, style in [*((each, "bold") for each in above), *((each, "") for each in shown[:most])]:
@@ -63,11 +64,11 @@ def area_table(above: Sequence[Area], below: Sequence[Area], late_s: Mapping[str
     return table
 
 
-LAG_CAPTION = "lag p99: 99 % of the reports were sent to the readers within this time after publication"
+LAG_CAPTION = "lag p99: 99 % of the reports were sent to readers within this time after publication"
 
 
 def transfers_table(document: PublicTransfers, most: int) -> Table:
-    """Return municipalities with their reports on the way, the ones that wait longest first."""
+    """Return a table of municipalities and their transfers, those that wait longest first."""
     table = Table(
         expand=True,
         box=None,
@@ -77,7 +78,7 @@ def transfers_table(document: PublicTransfers, most: int) -> Table:
         caption_justify="left",
     )
     table.add_column("municipality")
-    for name in ("units", "accepted", "published", "embargoed", "waits", "lag p99", "last contact"):
+    for name in ("units", "accepted", "published", "embargoed", "waiting", "lag p99", "last contact"):
         table.add_column(name, justify="right")
     for each in by_waiting(document.transfers)[:most]:
         waits = each.oldest_unpublished_s
@@ -104,12 +105,12 @@ def state_of(document: PublicTransfers) -> str:
     if late:
         first = late[0]
         return (
-            f"{len(late)} of {len(transfers)} municipalities wait; longest {first.name},"
-            f" {first.oldest_unpublished_s:.0f} s."
+            f"Late: {len(late)} of {counted(len(transfers), 'municipality', 'municipalities')};"
+            f" waiting longest: {first.name}, {first.oldest_unpublished_s:.0f} s."
         )
     if embargoed:
-        return f"{spaced(embargoed)} reports wait for the end of the embargo."
-    return f"Everything that came in is through: {spaced(reported)} of {spaced(units)} units have reported."
+        return f"{counted(embargoed, 'report')} under embargo; nothing is late."
+    return f"All accepted reports are published. Units reported: {spaced(reported)} of {spaced(units)}."
 
 
 def ballots(area: Area) -> int:
@@ -128,13 +129,3 @@ def largest(area: Area) -> str:
         return ""
     first = sorted(votes, key=lambda party: -votes[party])[:LARGEST]
     return "  ".join(f"{party} {100 * votes[party] / total:.1f} %" for party in first)
-
-
-def spaced(number: int) -> str:
-    """A number as a person reads it."""
-    return f"{number:,}".replace(",", " ")
-
-
-def milliseconds(seconds: float | None) -> str:
-    """A short time as a person reads it."""
-    return f"{1000 * seconds:.0f} ms" if seconds is not None else ""

@@ -1,4 +1,4 @@
-"""What `valgnatt watch` and `valgnatt status` show."""
+"""The commands `valgnatt watch` and `valgnatt status`."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,11 +11,12 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from gateway.client.asking import asked
-from gateway.client.handing_in import registry_of
+from gateway.client.http_json import get_document
+from gateway.client.push_files import registry_of
 from gateway.client.subscriber import Subscriber
-from gateway.client.tables import Area, area_table, ballots, spaced, state_of, transfers_table
+from gateway.client.tables import Area, area_table, ballots, state_of, transfers_table
 from gateway.errors import GatewayError
+from gateway.humanize import counted
 from gateway.output import say_json
 from gateway.terminal import Terminal
 from gateway.wire.transfers import PublicTransfers
@@ -23,7 +24,7 @@ from gateway.wire.transfers import PublicTransfers
 T = TypeVar("T")
 
 ROWS_MAX = 40
-REDRAWS_A_SECOND = 4
+REDRAWS_PER_S = 4
 REQUEST_S = 10.0
 
 
@@ -37,7 +38,7 @@ class _Elections(TypedDict):
 
 
 async def the_election(feed_url: str, election: str | None) -> str:
-    """Return the election that is meant: the one named, or the only one there is that is no rehearsal.
+    """Return the election that was named, or else the only one that is not a rehearsal.
 
     Raises GatewayError.
     """
@@ -48,12 +49,12 @@ async def the_election(feed_url: str, election: str | None) -> str:
     real = [each["id"] for each in found if not each["rehearsal"]] or [each["id"] for each in found]
     if len(real) != 1:
         names = ", ".join(each["id"] for each in found) or "none"
-        raise GatewayError(f"which election? --election is one of: {names}")
+        raise GatewayError(f"select an election with --election; available: {names}")
     return str(real[0])
 
 
 async def watch(feed_url: str, election: str | None, area: str | None, *, as_json: bool) -> None:
-    """Follow an area and what is right below it, until interrupted; as JSON, a line for each area of each block."""
+    """Follow an area and its children until interrupted; as JSON, print one line per area and block."""
     election = await the_election(feed_url, election)
     registry = await registry_of(feed_url, election)
     chosen = area or registry.root.id
@@ -69,7 +70,7 @@ async def watch(feed_url: str, election: str | None, area: str | None, *, as_jso
 
 
 async def status(feed_url: str, election: str | None, *, as_json: bool) -> int:
-    """Show the transfers in one look; return 1 if a report is late."""
+    """Show the transfers once; return 1 if a report is late."""
     election = await the_election(feed_url, election)
     document = await _get(feed_url, f"/v1/elections/{election}/transfers")
     transfers = _read(document, PublicTransfers, feed_url)
@@ -91,7 +92,7 @@ async def _lines(subscriber: Subscriber) -> None:
 async def _board(subscriber: Subscriber, chosen: str, title: str, feed_url: str) -> None:
     board = _Board(subscriber, chosen, title)
     console = Terminal()
-    with Live(board, console=console, refresh_per_second=REDRAWS_A_SECOND, screen=console.is_terminal):
+    with Live(board, console=console, refresh_per_second=REDRAWS_PER_S, screen=console.is_terminal):
         async for block in subscriber.blocks():
             areas = _read(block.areas, dict[str, Area], feed_url)
             board.apply(areas, snapshot=block.snapshot)
@@ -99,10 +100,10 @@ async def _board(subscriber: Subscriber, chosen: str, title: str, feed_url: str)
 
 
 class _Board:
-    """The area and what is below it, as they are at each redraw."""
+    """An area and its children, rendered at each redraw."""
 
     def __init__(self, subscriber: Subscriber, chosen: str, title: str) -> None:
-        self._late_s: dict[str, float] = {}
+        self._lag_s: dict[str, float] = {}
         self._block_at: datetime | None = None
         self._subscriber = subscriber
         self._copy: dict[str, Area] = {}
@@ -110,19 +111,19 @@ class _Board:
         self._title = title
 
     def apply(self, areas: Mapping[str, Area], *, snapshot: bool) -> None:
-        """Take a block that just came."""
+        """Apply a block that has just arrived."""
         self._block_at = datetime.now(UTC)
         self._copy = dict(areas) if snapshot else self._copy | dict(areas)
         for identifier, area in areas.items():
             published_at = area["published_at"]
             if published_at is not None:
-                self._late_s[identifier] = max(0.0, (self._block_at - published_at).total_seconds())
+                self._lag_s[identifier] = max(0.0, (self._block_at - published_at).total_seconds())
 
     def __rich__(self) -> Group:
         copy = self._copy
         above = [copy[self._chosen]] if self._chosen in copy else []
         below = [area for area in copy.values() if area["parent"] == self._chosen]
-        return Group(self._headline(above), area_table(above, below, self._late_s, ROWS_MAX))
+        return Group(self._headline(above), area_table(above, below, self._lag_s, ROWS_MAX))
 
     def _headline(self, above: list[Any]) -> Text:
         if self._block_at is None:
@@ -130,19 +131,19 @@ class _Board:
         silent_s = (datetime.now(UTC) - self._block_at).total_seconds()
         fresh = f"sequence {self._subscriber.sequence}"
         if silent_s > 15.0:
-            fresh = f"nothing heard for {silent_s:.0f} s, trying again"
-        told = f", {spaced(ballots(above[0]))} ballots" if above else ""
-        return Text(f"{self._title}: {fresh}{told}", style="bold")
+            fresh = f"no data for {silent_s:.0f} s, reconnecting"
+        counted_ballots = f", {counted(ballots(above[0]), 'ballot')}" if above else ""
+        return Text(f"{self._title}: {fresh}{counted_ballots}", style="bold")
 
 
 async def _get(feed_url: str, path: str) -> dict[str, Any]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S)) as http:
-        return await asked(http, feed_url.rstrip("/") + path)
+        return await get_document(http, feed_url.rstrip("/") + path)
 
 
 def _read(document: Any, kind: type[T], feed_url: str) -> T:
-    """Return what a feed door sent as what it should be. Raises GatewayError."""
+    """Convert a document from a feed door to a type. Raises GatewayError if it does not match."""
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
-        raise GatewayError(f"{feed_url}: not an answer of a feed door, version 1: {error}") from None
+        raise GatewayError(f"{feed_url}: not a feed door, version 1: {error}") from None

@@ -6,7 +6,7 @@ from gateway.doctor.database import check_database
 from gateway.doctor.elections import check_elections
 from gateway.doctor.facts import Facts
 from gateway.doctor.findings import Finding
-from gateway.doctor.machine import check_certificates, check_doors, check_knobs, check_machine, check_map
+from gateway.doctor.machine import check_certificates, check_doors, check_machine, check_map, check_options
 
 CHECKS: tuple[Callable[[Facts], Iterable[Finding]], ...] = (
     check_database,
@@ -15,7 +15,7 @@ CHECKS: tuple[Callable[[Facts], Iterable[Finding]], ...] = (
     check_elections,
     check_map,
     check_doors,
-    check_knobs,
+    check_options,
 )
 
 

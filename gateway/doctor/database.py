@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from gateway.config import Config
 from gateway.doctor.facts import Database, Facts
-from gateway.doctor.findings import Finding, duration, error, ok, size, some, warning
+from gateway.doctor.findings import Finding, error, ok, some, warning
+from gateway.humanize import duration, size
 from gateway.journal.feed_login import excess_privileges
 from gateway.journal.migrate import migrations
 

@@ -5,9 +5,10 @@ from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
 from gateway.doctor.facts import Election, Facts
-from gateway.doctor.findings import Finding, duration, error, ok, some, warning
+from gateway.doctor.findings import Finding, error, ok, some, warning
 from gateway.election.registry import Area, Registry
 from gateway.election.validation import Scope
+from gateway.humanize import duration
 from gateway.journal.administration import TokenSummary
 
 OVER_S = 7 * 86_400.0

@@ -40,25 +40,6 @@ def some(names: Sequence[str]) -> str:
     return f"{shown} and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else shown
 
 
-def duration(seconds: float) -> str:
-    """Return a length of time as a person says it."""
-    seconds = abs(seconds)
-    if seconds < 1:
-        return f"{1000 * seconds:.0f} ms"
-    for unit, length in (("days", 86_400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-
-
-def size(count: float) -> str:
-    """Return a number of bytes as a person says it."""
-    for unit, length in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if count >= length:
-            return f"{count / length:.1f} {unit}"
-    return f"{count:.0f} bytes"
-
-
 def document(findings: Sequence[Finding]) -> dict[str, Any]:
     """Return findings as `--json` shows them."""
     return {

@@ -50,7 +50,7 @@ _SETTINGS = (
 
 
 class Addresses(msgspec.Struct, frozen=True):
-    """Where doors are to be knocked at, where that is not what the knobs say."""
+    """Addresses of doors, where they differ from those in the options."""
 
     push: str | None = None
     feed: str | None = None

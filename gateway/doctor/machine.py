@@ -6,7 +6,8 @@ from ipaddress import ip_address
 
 from gateway.config import Config
 from gateway.doctor.facts import CertificateFile, Door, Facts
-from gateway.doctor.findings import Finding, duration, error, ok, some, warning
+from gateway.doctor.findings import Finding, error, ok, some, warning
+from gateway.humanize import duration
 
 CERTIFICATE_DAYS = 14
 """Days before its end from which a certificate is complained of: time for a renewal that goes wrong."""
@@ -48,13 +49,13 @@ def _open_files(facts: Facts) -> Iterator[Finding]:
         name, limit, most = short[0]
         yield warning(
             "open files",
-            f"{name} may open {limit} files, and its knobs promise room for {most}"
+            f"{name} may open {limit} files, but its options allow {most}"
             + (f"; {len(short) - 1} more like it" if len(short) > 1 else ""),
             f"`ulimit -n {most}` before `valgnatt serve` (systemd: LimitNOFILE={most}),"
             " or lower --readers-max and --connections-max",
         )
     elif limits:
-        yield ok("open files", f"{min(limit for _, limit, _ in limits)} a process, enough for its knobs")
+        yield ok("open files", f"{min(limit for _, limit, _ in limits)} per process, enough for its options")
 
 
 def _roles(config: Config) -> tuple[str, ...]:
@@ -208,15 +209,15 @@ def check_map(facts: Facts) -> Iterator[Finding]:
         yield ok("map", f"{drawn.path}: {len(drawn.shapes)} shapes")
 
 
-# Knobs.
+# Options.
 
 
-def check_knobs(facts: Facts) -> Iterator[Finding]:
-    """Knobs that are each right and do not go together."""
+def check_options(facts: Facts) -> Iterator[Finding]:
+    """Options that are valid alone but contradict each other."""
     found = [*_limits(facts.config), *_addresses(facts.config), *_places(facts.config)]
     yield from found
     if not found:
-        yield ok("knobs", "none contradicts another")
+        yield ok("options", "no contradictions")
 
 
 def _limits(config: Config) -> Iterator[Finding]:
@@ -230,11 +231,11 @@ def _limits(config: Config) -> Iterator[Finding]:
         least, most = getattr(config, low), getattr(config, high)
         if least is not None and least > most:
             yield warning(
-                "knobs", f"{low} is {least} and {high} only {most}", f"{low} is never reached: lower it"
+                "options", f"{low} is {least} and {high} only {most}", f"{low} is never reached: lower it"
             )
     if config.drain_s < 1:
         yield warning(
-            "knobs",
+            "options",
             f"drain_s is {config.drain_s:g}: at the end, what is in flight gets no answer",
             "leave it a few seconds",
         )
@@ -263,13 +264,13 @@ def _addresses(config: Config) -> Iterator[Finding]:
     in_clear = config.push_tls_certificate is None and "push" in _roles(config)
     if in_clear and not _is_local(config.host) and not config.trusted_proxies:
         yield warning(
-            "knobs",
+            "options",
             f"the push door listens on {config.host} without TLS: tokens go over the network for all to read",
             "name a certificate in VALGNATT_PUSH_TLS_CERTIFICATE, or put a proxy in front that speaks TLS",
         )
     if config.admin_port is not None and not _is_local(config.admin_host):
         yield warning(
-            "knobs",
+            "options",
             f"the admin port listens on {config.admin_host}: metrics tell more than the public need know",
             "keep it on 127.0.0.1, or behind a firewall",
         )
@@ -284,17 +285,19 @@ def _places(config: Config) -> Iterator[Finding]:
     ]
     if unused:
         yield warning(
-            "knobs", f"role is {config.role}, and {some(unused)} has no effect", "leave it out, or mend role"
+            "options",
+            f"role is {config.role}, and {some(unused)} has no effect",
+            "leave it out, or mend role",
         )
     if config.database_url is None and config.role != "all":
         yield warning(
-            "knobs",
+            "options",
             f"role is {config.role} on an embedded Postgres, which no other machine can reach",
             "name one that all machines share in VALGNATT_DATABASE_URL",
         )
     if config.database_url is None and config.feed_database_url is not None and "feed" in roles:
         yield warning(
-            "knobs",
+            "options",
             "reports go to the embedded Postgres, and feeds read another one",
             "name both in VALGNATT_DATABASE_URL and VALGNATT_FEED_DATABASE_URL, or neither",
         )

@@ -96,7 +96,7 @@ class DatabaseMonitor:
             try:
                 await self._collect()
             except JournalUnavailable:
-                self._metrics.told({})
+                self._metrics.set_facts({})
             await asyncio.sleep(POLL_S)
 
     async def _collect(self) -> None:
@@ -114,7 +114,7 @@ class DatabaseMonitor:
         facts = {
             name: None if value is None else float(value) for name, value in row.items() if name != "now"
         }
-        self._metrics.told({**facts, "answer_s": took_s, "clock_ahead_s": self._clock_ahead_s})
+        self._metrics.set_facts({**facts, "answer_s": took_s, "clock_ahead_s": self._clock_ahead_s})
 
     async def _state(self, connection: Connection) -> asyncpg.Record:
         """Query the state of Postgres, or as much of it as this login may see."""

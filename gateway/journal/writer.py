@@ -15,6 +15,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from gateway.backoff import Backoff
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
 from gateway.election.report import Report, decode_stored, warnings_of
 from gateway.election.validation import ValidReport
@@ -337,10 +338,9 @@ class BatchWriter:
         self._note_reason(error)
         self._set_available(False)
         self._retry_batch(batch, JournalUnavailable.code, self.room.delay_s(), self.unavailable_reason)
-        pause_s = RETRY_FIRST_S
+        backoff = Backoff(RETRY_FIRST_S, RETRY_MAX_S)
         while not self._closed:
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, RETRY_MAX_S)
+            await asyncio.sleep(backoff.next())
             while rest := self.room.take(1000):
                 self._retry(rest, JournalUnavailable.code, self.room.delay_s(), self.unavailable_reason)
             try:

@@ -1,1 +1,1 @@
-"""One machine: its supervisor, its processes, and the ports that they share."""
+"""One machine: its supervisor, its worker processes, and the ports that they share."""

@@ -1,7 +1,7 @@
-"""The admin port: how the whole machine is, for those who run it.
+"""The admin port: health and metrics of the whole machine, for its operators.
 
-It speaks for all processes, asks them when it is asked, and answers also while they drain. Knows nothing of
-how processes are kept: health and metrics come in as callables.
+Each request collects the state of all processes; the port keeps answering while they drain. Knows nothing of how
+processes are supervised: health and metrics are passed in as callables.
 """
 
 import asyncio
@@ -29,17 +29,17 @@ async def admin_port(
 ) -> AsyncIterator[None]:
     """Serve `/health/live`, `/health/ready` and `/metrics` on a bound socket until the block is left.
 
-    `health` says whether the machine is ready, and why in a few words.
+    `health` returns whether the machine is ready, and the document that describes its state.
     """
 
     async def live(_: web.Request) -> web.Response:
         return _json({"status": "live"})
 
     async def ready(_: web.Request) -> web.Response:
-        fine, states = health()
-        return _json(states, 200 if fine else 503)
+        is_ready, document = health()
+        return _json(document, 200 if is_ready else 503)
 
-    async def measured(_: web.Request) -> web.Response:
+    async def metrics_text(_: web.Request) -> web.Response:
         text = await metrics()
         return web.Response(
             body=text.encode(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
@@ -48,7 +48,7 @@ async def admin_port(
     app = web.Application(middlewares=[problem_documents(lambda _: None), refuse_bodies])
     app.on_response_prepare.append(add_security_headers)
     app.add_routes(
-        [web.get("/health/live", live), web.get("/health/ready", ready), web.get("/metrics", measured)]
+        [web.get("/health/live", live), web.get("/health/ready", ready), web.get("/metrics", metrics_text)]
     )
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()

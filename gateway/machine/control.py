@@ -1,11 +1,11 @@
-"""The line between a supervisor and one of its workers, and what a worker needs to be one.
+"""The control line between the supervisor and a worker, and the worker's end of it.
 
-A worker inherits one end of a socket pair and is told by it, as JSON lines, who it is, with which
-configuration, and when to drain; it tells back when it is ready, and what it counts. So no secret is on a
-command line or in an environment, a worker gets only what its role needs (`config_for`), and it knows that
-its supervisor is gone, however that died, from the end of the line. Knows nothing of what a worker does.
+A worker inherits one end of a socket pair. Over it, as JSON lines, it receives its role, its configuration and the
+command to drain, and reports when it is ready, and its metrics. So no secret is on a command line or in an environment,
+a worker gets only what its role needs (`config_for`), and the end of the line tells it that its supervisor has ended,
+in whatever way. Knows nothing of what a worker does.
 
-    supervisor → worker   {"role":"push","index":0,"config":{…}}, first of all
+    supervisor → worker   {"role":"push","index":0,"config":{…}}, as the first line
                           {"door_ready":true}, {"metrics?":7}, {"renew":true}, {"drain":true}
     worker → supervisor   {"listening":{"port":8081}}, {"ready":true}, {"metrics":"…","id":7}
 """
@@ -26,19 +26,19 @@ from gateway.config import Config, decode_path
 from gateway.errors import GatewayError, MalformedDocument
 
 LINE_MAX = 8 << 20
-"""Bytes in a line: metrics are by far the longest, at some 100 kB."""
-WORDS_MAX = 1 << 16
-"""Bytes that may wait for a worker that does not listen; then its line is cut, and with it its life."""
+"""Longest line, in bytes; metrics are by far the longest, about 100 kB."""
+UNREAD_MAX = 1 << 16
+"""Bytes that a worker may leave unread; beyond that its line is closed, which ends the worker."""
 OVERDUE_S = 5.0
-"""Seconds beyond `drain_s` after which a process that should have drained is ended by force."""
+"""Seconds after the end of `drain_s` at which a process that has not drained is killed."""
 
 log = structlog.get_logger()
 Role = Literal["push", "feed"]
 Message = TypeVar("Message", bound=msgspec.Struct)
 
 
-class Assignment(msgspec.Struct, frozen=True):
-    """The first line: who a worker is."""
+class WorkerSpec(msgspec.Struct, frozen=True):
+    """The first line to a worker: its role, index and configuration."""
 
     role: Role
     index: int
@@ -46,7 +46,7 @@ class Assignment(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """As it stands in logs and metrics: `push-0`."""
+        """The worker's name in logs and metrics, such as `push-0`."""
         return f"{self.role}-{self.index}"
 
 
@@ -54,10 +54,10 @@ PR_SET_DUMPABLE = 4
 
 
 def forbid_inspection() -> None:
-    """Keep other processes of the same user from reading the memory and the environment of this one.
+    """Prevent other processes of the same user from reading the memory and environment of this one.
 
-    Afterwards /proc/PID/environ, /proc/PID/mem and ptrace need CAP_SYS_PTRACE, and no core is dumped. A program that
-    this process executes is not affected. Raises OSError. Source: prctl(2), PR_SET_DUMPABLE; ptrace(2), "Ptrace access
+    Afterwards /proc/PID/environ, /proc/PID/mem and ptrace require CAP_SYS_PTRACE, and no core is dumped. Programs that
+    this process executes are not affected. Raises OSError. Source: prctl(2), PR_SET_DUMPABLE; ptrace(2), "Ptrace access
     mode checking".
     """
     libc = ctypes.CDLL(None, use_errno=True)
@@ -65,8 +65,8 @@ def forbid_inspection() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE) failed")
 
 
-class ToWorker(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Every other line to a worker, with one member each."""
+class WorkerCommand(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Every other line to a worker; one member is set."""
 
     drain: bool = False
     renew: bool = False
@@ -75,12 +75,12 @@ class ToWorker(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Listening(msgspec.Struct, frozen=True):
-    """Where a worker takes connections."""
+    """The port on which a worker accepts connections."""
 
     port: int
 
 
-class FromWorker(msgspec.Struct, frozen=True, omit_defaults=True):
+class WorkerReport(msgspec.Struct, frozen=True, omit_defaults=True):
     """A line from a worker."""
 
     ready: bool | None = None
@@ -89,11 +89,11 @@ class FromWorker(msgspec.Struct, frozen=True, omit_defaults=True):
     id: int | None = None
 
 
-class Channel:
+class ControlLine:
     """One end of the line. Invariants:
 
-    * A message is taken whole or not at all; none is longer than LINE_MAX.
-    * `send` never waits, and what it keeps is bounded: whoever does not listen loses the line.
+    * A message is received as a whole or not at all; none is longer than LINE_MAX.
+    * `send` never waits, and its buffer is bounded: if the other side does not read, the line is closed.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, unread_max: int) -> None:
@@ -101,88 +101,89 @@ class Channel:
         self._unread_max = unread_max
 
     @classmethod
-    async def over(cls, sock: socket.socket, unread_max: int) -> Self:
-        """Take over a socket; at most `unread_max` bytes wait for the other side."""
+    async def from_socket(cls, sock: socket.socket, unread_max: int) -> Self:
+        """Take over a socket; the other side may leave at most `unread_max` bytes unread."""
         sock.setblocking(False)
         return cls(*await asyncio.open_unix_connection(sock=sock, limit=LINE_MAX), unread_max)
 
     def send(self, message: msgspec.Struct) -> None:
-        """Say something, unless the line has ended."""
+        """Send a message, unless the line is closed."""
         if self._writer.is_closing():
             return
         self._writer.write(msgspec.json.encode(message, enc_hook=str) + b"\n")
         if self._writer.transport.get_write_buffer_size() > self._unread_max:
-            log.error("channel cut, nobody reads it")
+            log.error("control line closed: the other side does not read")
             self._writer.transport.abort()
 
     async def receive(self, kind: type[Message]) -> Message | None:
         """Return the next message, or None at the end of the line. Raises MalformedDocument."""
         try:
-            line = await self._reader.readline()
+            received = await self._reader.readline()
             return (
-                msgspec.json.decode(line, type=kind, dec_hook=decode_path) if line.endswith(b"\n") else None
+                msgspec.json.decode(received, type=kind, dec_hook=decode_path)
+                if received.endswith(b"\n")
+                else None
             )
         except ConnectionError:
             return None
         except ValueError as error:  # too long, or no such message
-            raise MalformedDocument(f"control channel: {error}") from None
+            raise MalformedDocument(f"control line: {error}") from None
 
     async def close(self) -> None:
-        """End the line."""
+        """Close the line."""
         self._writer.close()
         with suppress(ConnectionError):
             await self._writer.wait_closed()
 
 
 class Control:
-    """The worker's side. Invariants:
+    """The worker's end of the line. Invariants:
 
-    * `stop` is set once the worker is to drain: when it is told to, on SIGTERM, or when its supervisor is
-      gone.
-    * `door_ready` says whether every worker of this door on this machine is ready; never true after `stop`.
+    * `stop` is set once the worker has to drain: on command, on SIGTERM, or when its supervisor has ended.
+    * `door_ready` is true while every worker of this door on this machine is ready, and never after `stop`.
     """
 
-    def __init__(self, channel: Channel, assignment: Assignment) -> None:
-        self.config = assignment.config
-        self.role: Role = assignment.role
-        self.index = assignment.index
-        self.name = assignment.name
+    def __init__(self, line: ControlLine, spec: WorkerSpec) -> None:
+        self.config = spec.config
+        self.role: Role = spec.role
+        self.index = spec.index
+        self.name = spec.name
         self.stop = asyncio.Event()
         self.door_ready = False
         self.metrics: Callable[[], bytes] | None = None
-        """What is counted, in Prometheus' text format; asked for every few seconds."""
+        """Returns the metrics in Prometheus' text format; called every few seconds."""
         self.renew: Callable[[], None] | None = None
-        """Reads certificates again; raises GatewayError."""
-        self._channel = channel
+        """Reloads the certificates; raises GatewayError."""
+        self._line = line
         self._ready = False
 
     def set_ready(self, ready: bool) -> None:
-        """Tell whether this worker can serve now; it counts as not ready until it says so."""
+        """Report whether this worker can serve now; it counts as not ready until the first report."""
         if ready != self._ready:
             self._ready = ready
-            self._channel.send(FromWorker(ready=ready))
+            self._line.send(WorkerReport(ready=ready))
 
-    def listening(self, port: int) -> None:
-        """Tell where connections are taken."""
-        self._channel.send(FromWorker(listening=Listening(port)))
+    def set_port(self, port: int) -> None:
+        """Report the port on which connections are accepted."""
+        self._line.send(WorkerReport(listening=Listening(port)))
 
     def drain(self) -> None:
-        """Set `stop`, as if told to."""
+        """Set `stop`, as on command."""
         self.door_ready = False
         self.stop.set()
 
     async def run(self) -> None:
-        """Do what the supervisor says until the line ends; then the supervisor is gone, and `stop` is set."""
+        """Execute the supervisor's commands until the line ends, then set `stop`."""
         try:
-            while (said := await self._channel.receive(ToWorker)) is not None:
-                if said.drain:
+            while (command := await self._line.receive(WorkerCommand)) is not None:
+                if command.drain:
                     self.drain()
-                if said.door_ready is not None:
-                    self.door_ready = said.door_ready and not self.stop.is_set()
-                if said.renew and self.renew is not None:
+                if command.door_ready is not None:
+                    self.door_ready = command.door_ready and not self.stop.is_set()
+                if command.renew and self.renew is not None:
                     self._renew(self.renew)
-                if said.metrics is not None:
-                    self._channel.send(FromWorker(metrics=self._counted(), id=said.metrics))
+                if command.metrics is not None:
+                    self._line.send(WorkerReport(metrics=self._metrics_text(), id=command.metrics))
         finally:
             self.drain()
 
@@ -190,39 +191,39 @@ class Control:
         try:
             renew()
         except GatewayError as error:
-            log.error("certificate not renewed; the old one stays", error=str(error))
+            log.error("certificate not reloaded; the old one stays in use", error=str(error))
         else:
-            log.info("certificate renewed")
+            log.info("certificate reloaded")
 
-    def _counted(self) -> str:
+    def _metrics_text(self) -> str:
         text = self.metrics().decode() if self.metrics else ""
         if len(text) > LINE_MAX // 4:
-            log.error("metrics are too long to be told", characters=len(text))
+            log.error("metrics are too long to send", characters=len(text))
             return ""
         return text
 
 
 @asynccontextmanager
 async def supervised(fd: int) -> AsyncIterator[Control]:
-    """Be the worker at the end of this inherited descriptor, until the block is left; runs `Control.run`.
+    """Run as the worker at this end of the line until the block is left; runs `Control.run`.
 
-    SIGTERM or SIGINT to the worker alone also means to drain: some service managers send them to every
-    process. The configuration arrives only once no other process may read this one's memory. Raises GatewayError
-    if the supervisor is gone already.
+    SIGTERM or SIGINT to the worker alone also makes it drain: some service managers send them to every process. The
+    configuration is received only after other processes can no longer read this one's memory. Raises GatewayError if
+    the supervisor has already ended.
     """
     forbid_inspection()
     with socket.socket(fileno=fd) as sock:
         sock.set_inheritable(False)
-        channel = await Channel.over(sock.dup(), LINE_MAX)
+        line = await ControlLine.from_socket(sock.dup(), LINE_MAX)
     loop = asyncio.get_running_loop()
     try:
-        if (assignment := await channel.receive(Assignment)) is None:
-            raise GatewayError("the supervisor went away")
-        control = Control(channel, assignment)
+        if (spec := await line.receive(WorkerSpec)) is None:
+            raise GatewayError("the supervisor has ended")
+        control = Control(line, spec)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, control.drain)
         async with asyncio.TaskGroup() as parts:
-            running = parts.create_task(_obey(control), name="control")
+            running = parts.create_task(_run_control(control), name="control")
             try:
                 yield control
             finally:
@@ -230,12 +231,12 @@ async def supervised(fd: int) -> AsyncIterator[Control]:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-        await channel.close()
+        await line.close()
 
 
-async def _obey(control: Control) -> None:
-    """Run the line; end a worker that outlives its supervisor by too much, as nobody else will."""
+async def _run_control(control: Control) -> None:
+    """Run the line; end this worker if it does not drain in time after its supervisor has ended."""
     await control.run()
     await asyncio.sleep(control.config.drain_s + OVERDUE_S)
-    log.error("supervisor gone and not drained in time", worker=control.name)
+    log.error("supervisor ended, worker not drained in time", worker=control.name)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Bind the ports of a machine, for one process or shared by several."""
+"""Bind the ports of a machine, for one process or shared by several with SO_REUSEPORT."""
 
 import socket
 
@@ -6,16 +6,16 @@ from gateway.errors import GatewayError
 
 
 class ListenError(GatewayError):
-    """Nothing can listen there; the text names address, port and reason."""
+    """An address or port cannot be bound; the message names both and the reason."""
 
     code = "cannot_listen"
 
 
 def listen_socket(host: str, port: int, *, shared: bool = True) -> socket.socket:
-    """Bind a socket for one of the workers that share this port; it does not listen yet.
+    """Bind a socket for one of the workers that share a port; it does not listen yet.
 
-    The kernel spreads connections over those that listen. A host with several addresses is taken at its
-    first. Raises ListenError.
+    The kernel distributes connections over the sockets that listen. If the host has several addresses, the first is
+    used. Raises ListenError.
     """
     try:
         family, kind, _, _, address = socket.getaddrinfo(

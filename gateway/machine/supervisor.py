@@ -1,9 +1,8 @@
-"""Which processes a machine runs, and how they end together.
+"""Supervise the processes of a machine: start, restart and stop them together.
 
-The promise: while the supervisor lives, what should run does, and is started again if it ends; when it ends,
-in whatever way, nothing is left behind. Its own part is so small that it does not fall: it serves nobody but
-the admin port. Postgres, where it is an embedded one, is opened by the caller before and closed after all
-workers have ended. Knows nothing of what the workers do.
+While the supervisor runs, every process is restarted when it ends; when the supervisor ends, in whatever way, no
+process is left behind. To be reliable, it does little itself: it serves only the admin port. An embedded Postgres is
+started by the caller before, and stopped after all workers have ended. Knows nothing of what the workers do.
 """
 
 import asyncio
@@ -14,7 +13,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Container, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -24,21 +23,29 @@ import msgspec
 import structlog
 
 from gateway import __version__
+from gateway.backoff import Backoff
 from gateway.config import PREFIX, Config, config_for, without_passwords
 from gateway.machine.admin_port import admin_port
-from gateway.machine.control import OVERDUE_S, Assignment, Role, ToWorker, forbid_inspection
+from gateway.machine.control import OVERDUE_S, Role, WorkerCommand, WorkerSpec, forbid_inspection
 from gateway.machine.ports import listen_socket
 from gateway.machine.systemd import ServiceManager
-from gateway.machine.worker import STEADY_S, Backoff, Worker
-from gateway.telemetry.metrics import ProcessMetrics, exposition, feel_loop, sample_lines
+from gateway.machine.worker import STABLE_S, Worker
+from gateway.telemetry.metrics import (
+    MachineMetrics,
+    MachineState,
+    ProcessMetrics,
+    WorkerState,
+    exposition,
+    sample_loop_lag,
+)
 from gateway.telemetry.metrics_merge import merge_metrics
 
 WORKER_COMMAND = (sys.executable, "-m", "gateway", "worker")
-"""Is given two more words: the worker's name, for whoever lists processes, and the descriptor of its line."""
+"""Command of a worker; its name, for lists of processes, and the descriptor of its control line are appended."""
 METRICS_S = 2.0
-"""Seconds a worker has to say what it counts."""
+"""Seconds within which a worker has to return its metrics."""
 GIVE_UP_S = 120.0
-"""Seconds of failed attempts to bring Postgres up again; after a crash much may have to be read once more."""
+"""Seconds of failed restarts of Postgres before giving up; recovery after a crash may take long."""
 
 _NAMES_SECRET = re.compile(r"PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIAL|TOKEN|PRIVATE_?KEY", re.IGNORECASE)
 
@@ -46,11 +53,11 @@ log = structlog.get_logger()
 
 
 def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what a worker inherits of the supervisor's environment: no knob, and nothing that looks like a secret.
+    """Return the environment of a worker: the supervisor's without options and without anything that looks secret.
 
-    A worker gets its configuration, passwords included, over its line. A variable is left out if its name speaks of a
-    secret (PGPASSWORD, READER_PASSWORD, CREDENTIALS_DIRECTORY), or if its value contains a URL with a password. Those
-    of OpenTelemetry are for the workers, the key of its collector among them.
+    A worker receives its configuration, including passwords, over its control line. A variable is removed if its name
+    suggests a secret (PGPASSWORD, READER_PASSWORD, CREDENTIALS_DIRECTORY), or if its value contains a URL with a
+    password. The variables of OpenTelemetry are kept, including the key for its collector, as the workers use them.
     """
     return {name: value for name, value in environ.items() if not _is_secret(name, value)}
 
@@ -64,7 +71,7 @@ def _is_secret(name: str, value: str) -> bool:
 
 
 class Ports(msgspec.Struct, frozen=True):
-    """Where this machine takes connections; None for what it does not have."""
+    """The ports of this machine; None for those that it does not have."""
 
     push: int | None = None
     feed: int | None = None
@@ -72,9 +79,9 @@ class Ports(msgspec.Struct, frozen=True):
 
 
 class LongLivedThread:
-    """A thread that calls one thing after another, and lives as long as the process.
+    """A thread that makes one call after another and lives as long as the process.
 
-    Some system calls tie a child to the thread that forked it; a pool's thread may end, and the child with it.
+    Some system calls tie a child process to the thread that forked it; a thread of a pool may end, and end the child.
     """
 
     def __init__(self, name: str) -> None:
@@ -82,7 +89,7 @@ class LongLivedThread:
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     async def call(self, function: Callable[[], object]) -> None:
-        """Call it there and wait until it has ended, also where who waits is cancelled; raise what it raises."""
+        """Call a function in the thread and wait for its end, even if the caller is cancelled; raise its exception."""
         called: Future[None] = Future()
         self._calls.put((function, called))
         ending = asyncio.wrap_future(called)
@@ -93,7 +100,7 @@ class LongLivedThread:
             except asyncio.CancelledError as error:
                 cancelled = error
         if cancelled is not None:
-            ending.exception()  # nobody is there to hear of it
+            ending.exception()  # retrieved; the caller no longer waits for it
             raise cancelled
         ending.result()
 
@@ -109,17 +116,17 @@ class LongLivedThread:
 
 
 class Restartable(Protocol):
-    """A database that lives with this machine.
+    """The embedded database of this machine.
 
-    `restart` may block for long, and what it starts may end with the thread that started it. So it is called in one
-    thread that lives as long as the process.
+    `restart` may block for long, and the process that it starts may end with the thread that started it. So it is
+    always called in the same thread, which lives as long as the process.
     """
 
     async def wait_ended(self) -> object:
-        """Wait until it is down, wanted or not."""
+        """Wait until it has ended, expected or not."""
 
     def restart(self) -> object:
-        """Bring it up again at the same address."""
+        """Start it again at the same address."""
 
 
 async def supervise(
@@ -127,61 +134,65 @@ async def supervise(
     *,
     worker_command: Sequence[str] = WORKER_COMMAND,
     database: Restartable | None = None,
-    beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    background: Callable[[], Coroutine[Any, Any, None]] | None = None,
     on_started: Callable[[Ports], None] | None = None,
     stop: asyncio.Event | None = None,
 ) -> int:
     """Run the workers of this machine until SIGTERM, SIGINT or `stop`; return the exit status.
 
-    `config` holds the database's addresses already. `beside` runs beside the workers until they drain.
-    `on_started` is called once, when all workers are ready.
-    The status is 0 after a clean drain, and 1 if anything had to be ended by force, by a second signal or
-    because it was late, or could not be kept running. Raises ListenError before anything is started.
+    `config` must contain the addresses of the database. `background` runs until the workers drain. `on_started` is
+    called once, when all workers are ready. The status is 0 after a clean drain, and 1 if a process had to be killed,
+    after a second signal or a timeout, or could not be kept running. Raises ListenError before anything is started.
     """
     stop = stop or asyncio.Event()
     forbid_inspection()
-    with ExitStack() as held:
-        config, ports, admin = _take_ports(config, held)
-        manager = ServiceManager.of(os.environ)
+    with ExitStack() as resources:
+        config, ports, admin = _bind_ports(config, resources)
+        manager = ServiceManager.from_environment(os.environ)
         machine = Supervisor(config, worker_command)
         if database is not None:
             machine.data_dir = config.data_dir
-        held.enter_context(_signals(stop, machine.end_at_once, machine.renew))
+        resources.enter_context(_signals(stop, machine.kill_workers, machine.renew_certificates))
         async with AsyncExitStack() as doors, asyncio.TaskGroup() as parts:
             if admin is not None:
                 await doors.enter_async_context(admin_port(admin, machine.health, machine.metrics))
-            kept = [
-                parts.create_task(machine.keep(worker, stop), name=worker.name) for worker in machine.workers
+            running = [
+                parts.create_task(machine.keep_running(worker, stop), name=worker.name)
+                for worker in machine.workers
             ]
             others = [
-                parts.create_task(machine.announce(ports, manager, on_started), name="announce"),
-                parts.create_task(manager.keep_informed(machine.answers), name="service manager"),
-                parts.create_task(feel_loop(machine.own.loop_lag), name="loop"),
+                parts.create_task(machine.report_started(ports, manager, on_started), name="started"),
+                parts.create_task(manager.run_watchdog(machine.workers_respond), name="service manager"),
+                parts.create_task(sample_loop_lag(machine.own.loop_lag), name="loop"),
             ]
             if database is not None:
-                others.append(parts.create_task(machine.keep_database(database, stop), name="database"))
-            if beside is not None:
-                others.append(parts.create_task(beside(), name="beside"))
+                others.append(
+                    parts.create_task(machine.keep_database_running(database, stop), name="database")
+                )
+            if background is not None:
+                others.append(parts.create_task(background(), name="background"))
             await stop.wait()
             manager.stopping()
-            await machine.drain(kept)
+            await machine.drain(running)
             for task in others:
                 task.cancel()
     return machine.status
 
 
 class Supervisor:
-    """The workers of one machine, and what they have in common. Invariants:
+    """The workers of one machine. Invariants:
 
-    * A door is ready while all its workers are, and each of them knows it.
-    * Once it drains, nothing is started any more.
+    * A door is ready while all its workers are ready, and each of them is notified.
+    * Once draining, nothing is started.
     """
 
     def __init__(self, config: Config, worker_command: Sequence[str]) -> None:
         counts: dict[Role, int] = {"push": config.push_workers, "feed": config.feed_workers}
         environ = worker_environment(os.environ)
         self.workers = [
-            Worker(Assignment(role, index, config_for(config, role)), worker_command, environ, self._changed)
+            Worker(
+                WorkerSpec(role, index, config_for(config, role)), worker_command, environ, self._update_doors
+            )
             for role, count in counts.items()
             if config.role in ("all", role)
             for index in range(count)
@@ -189,32 +200,34 @@ class Supervisor:
         self.status = 0
         self.own = ProcessMetrics()
         self.data_dir: Path | None = None
-        """Where the database lives that lives with this machine."""
+        """The data directory of the embedded database, if there is one."""
         self._drain_max_s = config.drain_s + OVERDUE_S
         self._draining = False
         self._doors_ready: dict[Role, bool] = {worker.role: False for worker in self.workers}
         self._all_ready = asyncio.Event()
         self._database_restarts = 0
+        self._up: Collection[str] = ()  # names of the workers that returned their metrics last
+        self._machine_metrics = MachineMetrics(__version__, self._state)
 
-    async def keep(self, worker: Worker, stop: asyncio.Event) -> None:
-        """Keep a worker running until the drain; if that is in vain, drain everything."""
+    async def keep_running(self, worker: Worker, stop: asyncio.Event) -> None:
+        """Keep a worker running until the drain; if that fails, drain everything."""
         if reason := await worker.run():
             self._fail(reason, stop)
 
-    async def keep_database(self, database: Restartable, stop: asyncio.Event) -> None:
-        """Restart Postgres whenever it ends; if that is in vain for GIVE_UP_S, drain everything."""
+    async def keep_database_running(self, database: Restartable, stop: asyncio.Event) -> None:
+        """Restart Postgres whenever it ends; after GIVE_UP_S of failures, drain everything."""
         backoff, clock, failing_since = Backoff(), asyncio.get_running_loop().time, None
         thread: LongLivedThread | None = None
         while True:
             since = clock()
             await database.wait_ended()
-            if stop.is_set():  # it ends with everything, and the caller sees to that
+            if stop.is_set():  # the caller stops it
                 return
             ended_at = clock()
-            if ended_at - since >= STEADY_S:
+            if ended_at - since >= STABLE_S:
                 backoff.reset()
             delay_s = backoff.next()
-            log.error("database ended unasked", restart_in_s=delay_s)
+            log.error("database ended unexpectedly", restart_in_s=delay_s)
             await asyncio.sleep(delay_s)
             if stop.is_set():
                 return
@@ -224,7 +237,7 @@ class Supervisor:
                 await thread.call(database.restart)
                 failing_since = None
                 log.info("database restarted")
-            except Exception as error:  # whatever it is, a night is not given up for it at once
+            except Exception as error:  # any error may be temporary
                 failing_since = ended_at if failing_since is None else failing_since
                 failing_s = clock() - failing_since
                 log.exception("database could not be restarted", error=error, failing_s=round(failing_s, 1))
@@ -237,43 +250,43 @@ class Supervisor:
         self.status = 1
         stop.set()
 
-    async def announce(
+    async def report_started(
         self, ports: Ports, manager: ServiceManager, on_started: Callable[[Ports], None] | None
     ) -> None:
-        """Tell once that all workers are ready."""
+        """Report once that all workers are ready: to the service manager, the log and `on_started`."""
         await self._all_ready.wait()
         manager.ready()
         log.info("started", push=ports.push, feed=ports.feed, admin=ports.admin)
         if on_started is not None:
             on_started(ports)
 
-    async def drain(self, kept: Sequence[asyncio.Task[None]]) -> None:
-        """Let all workers end, and end by force those that are late."""
+    async def drain(self, running: Sequence[asyncio.Task[None]]) -> None:
+        """Drain all workers, and kill those that are late."""
         log.info("draining", at_most_s=self._drain_max_s)
         self._draining = True
         for worker in self.workers:
             worker.drain()
-        _, late = await asyncio.wait(kept, timeout=self._drain_max_s)
+        _, late = await asyncio.wait(running, timeout=self._drain_max_s)
         if late:
             names = [worker.name for worker in self.workers if worker.pid is not None]
             log.error("not drained in time", workers=names)
-            self.end_at_once()
-            await asyncio.wait(kept)
+            self.kill_workers()
+            await asyncio.wait(running)
         log.info("drained", status=self.status)
 
-    def renew(self) -> None:
-        """Have every worker read its certificate again."""
+    def renew_certificates(self) -> None:
+        """Make every worker reload its certificate."""
         for worker in self.workers:
-            worker.tell(ToWorker(renew=True))
+            worker.send(WorkerCommand(renew=True))
 
-    def end_at_once(self) -> None:
-        """End all workers by force."""
+    def kill_workers(self) -> None:
+        """Kill all workers."""
         self.status = 1
         for worker in self.workers:
             worker.kill()
 
     def health(self) -> tuple[bool, dict[str, Any]]:
-        """Whether this machine is ready, and the state of each worker."""
+        """Return whether this machine is ready, and the state of each worker."""
         ready = all(self._doors_ready.values()) and not self._draining
         workers = {
             worker.name: {
@@ -287,96 +300,75 @@ class Supervisor:
         status = "draining" if self._draining else "ready" if ready else "not_ready"
         return ready, {"status": status, "workers": workers}
 
-    async def answers(self, patience_s: float) -> bool:
-        """Whether every worker is there and says something when asked; a drain has a bound of its own."""
+    async def workers_respond(self, within_s: float) -> bool:
+        """Whether every worker answers within some seconds; always true in a drain, which has its own limit."""
         if self._draining:
             return True
-        asked = [worker.ask_metrics() for worker in self.workers]
-        await asyncio.wait(asked, timeout=patience_s)
-        return all(answer.done() and answer.result() is not None for answer in asked)
+        requests = [worker.request_metrics() for worker in self.workers]
+        await asyncio.wait(requests, timeout=within_s)
+        return all(answer.done() and answer.result() is not None for answer in requests)
 
     async def metrics(self) -> str:
-        """What all processes count; a worker that does not say so in METRICS_S is down."""
-        asked = {worker.name: worker.ask_metrics() for worker in self.workers}
-        await asyncio.wait(asked.values(), timeout=METRICS_S)
-        texts = {name: answer.result() for name, answer in asked.items() if answer.done()}
-        told = {name: text for name, text in texts.items() if text is not None}
+        """Return the metrics of all processes; a worker that does not answer within METRICS_S is down."""
+        requests = {worker.name: worker.request_metrics() for worker in self.workers}
+        await asyncio.wait(requests.values(), timeout=METRICS_S)
+        texts = {name: answer.result() for name, answer in requests.items() if answer.done()}
+        received = {name: text for name, text in texts.items() if text is not None}
+        self._up = received.keys()
         own = exposition(self.own.registry).decode()
-        return merge_metrics([*told.items(), ("supervisor", own), (None, self._own_metrics(set(told)))])
+        machine = exposition(self._machine_metrics.registry).decode()
+        return merge_metrics([*received.items(), ("supervisor", own), (None, machine)])
 
-    def _own_metrics(self, up: Container[str]) -> str:
-        figures: list[tuple[str, str, str, Callable[[Worker], int]]] = [
-            ("worker_up", "gauge", "Whether a worker told its metrics.", lambda worker: worker.name in up),
-            ("worker_ready", "gauge", "Whether a worker can serve now.", lambda worker: worker.ready),
-            ("worker_restarts_total", "counter", "Starts after the first.", lambda worker: worker.restarts),
+    def _state(self) -> MachineState:
+        """Return what the supervisor itself knows, for its metrics."""
+        workers = [
+            WorkerState(worker.name, worker.name in self._up, worker.ready, worker.restarts)
+            for worker in self.workers
         ]
-        lines = []
-        for name, kind, about, figure in figures:
-            samples = [(f'process="{worker.name}"', int(figure(worker))) for worker in self.workers]
-            lines += sample_lines(f"valgnatt_{name}", kind, about, samples)
-        doors = [(f'door="{role}"', int(ready)) for role, ready in self._doors_ready.items()]
-        lines += sample_lines(
-            "valgnatt_door_ready", "gauge", "Whether all workers of a door are ready.", doors
+        return MachineState(
+            workers,
+            self._doors_ready,
+            self._database_restarts,
+            self._disk(),
         )
-        about = "Restarts of the embedded Postgres."
-        lines += sample_lines(
-            "valgnatt_database_restarts_total", "counter", about, [("", self._database_restarts)]
-        )
-        version = f'version="{__version__}"'
-        lines += sample_lines("valgnatt_build_info", "gauge", "Which program this is.", [(version, 1)])
-        return "\n".join(lines + self._disk_lines())
 
-    def _disk_lines(self) -> list[str]:
-        """What the disk of a database of this machine has left; of another one nothing is known here."""
+    def _disk(self) -> tuple[int, int] | None:
+        """Return free bytes and size of the embedded database's disk; None for another database."""
         if self.data_dir is None:
-            return []
+            return None
         with suppress(OSError):
             disk = os.statvfs(self.data_dir)
-            return [
-                *sample_lines(
-                    "valgnatt_disk_free_bytes",
-                    "gauge",
-                    "What the embedded Postgres can still write.",
-                    [("", disk.f_bavail * disk.f_frsize)],
-                ),
-                *sample_lines(
-                    "valgnatt_disk_size_bytes",
-                    "gauge",
-                    "Size of that disk.",
-                    [("", disk.f_blocks * disk.f_frsize)],
-                ),
-            ]
-        return []
+            return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+        return None
 
-    def _changed(self) -> None:
-        """Tell the workers of each door what has changed for it."""
+    def _update_doors(self) -> None:
+        """Notify the workers of each door whose readiness has changed."""
         for role, before in self._doors_ready.items():
             workers = [worker for worker in self.workers if worker.role == role]
             ready = all(worker.ready for worker in workers)
             if ready != before:
                 self._doors_ready[role] = ready
                 for worker in workers:
-                    worker.tell(ToWorker(door_ready=ready))
+                    worker.send(WorkerCommand(door_ready=ready))
         if all(self._doors_ready.values()):
             self._all_ready.set()
 
 
-def _take_ports(config: Config, held: ExitStack) -> tuple[Config, Ports, socket.socket | None]:
-    """Bind each port of this machine, so that it is ours before anything starts and while nobody listens.
+def _bind_ports(config: Config, resources: ExitStack) -> tuple[Config, Ports, socket.socket | None]:
+    """Bind each port of this machine, to reserve it before anything starts and while no worker listens.
 
-    The sockets that `held` keeps never listen: they make workers that come and go share one port, also where
-    it is any free one. Who listens on a port that may be shared would share it with us unasked, so that is
-    looked for.
+    The sockets kept in `resources` never listen: they let workers that come and go share one port, even if it was
+    chosen by the kernel. Another SO_REUSEPORT listener would silently take part of our traffic; check for one.
     """
     found = {}
     for role in ("push", "feed"):
         if config.role in ("all", role):
             wanted: int = getattr(config, f"{role}_port")
             listen_socket(config.host, wanted, shared=False).close()
-            found[role] = held.enter_context(listen_socket(config.host, wanted)).getsockname()[1]
+            found[role] = resources.enter_context(listen_socket(config.host, wanted)).getsockname()[1]
     admin = None
     if config.admin_port is not None:
-        admin = held.enter_context(listen_socket(config.admin_host, config.admin_port, shared=False))
+        admin = resources.enter_context(listen_socket(config.admin_host, config.admin_port, shared=False))
         found["admin"] = admin.getsockname()[1]
     bound = {f"{name}_port": port for name, port in found.items()}
     return msgspec.structs.replace(config, **bound), Ports(**found), admin
@@ -384,28 +376,25 @@ def _take_ports(config: Config, held: ExitStack) -> tuple[Config, Ports, socket.
 
 @contextmanager
 def _signals(
-    stop: asyncio.Event, end_at_once: Callable[[], None], renew: Callable[[], None]
+    stop: asyncio.Event, kill_workers: Callable[[], None], renew_certificates: Callable[[], None]
 ) -> Iterator[None]:
-    """Take the first SIGTERM or SIGINT as a wish to drain, the second as an order to end.
+    """Drain on the first SIGTERM or SIGINT, kill the workers on the second; reload certificates on SIGHUP."""
+    received = 0
 
-    SIGHUP renews the certificates.
-    """
-    asked = 0
-
-    def ask() -> None:
-        nonlocal asked
-        asked += 1
+    def terminate() -> None:
+        nonlocal received
+        received += 1
         stop.set()
-        if asked > 1:
-            log.warning("ended at once, as asked a second time")
-            end_at_once()
+        if received > 1:
+            log.warning("second signal: killing the workers")
+            kill_workers()
 
     loop = asyncio.get_running_loop()
-    meanings = {signal.SIGTERM: ask, signal.SIGINT: ask, signal.SIGHUP: renew}
-    for number, meaning in meanings.items():
-        loop.add_signal_handler(number, meaning)
+    handlers = {signal.SIGTERM: terminate, signal.SIGINT: terminate, signal.SIGHUP: renew_certificates}
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
     try:
         yield
     finally:
-        for number in meanings:
+        for number in handlers:
             loop.remove_signal_handler(number)

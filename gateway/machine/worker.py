@@ -1,6 +1,6 @@
-"""One worker as its supervisor sees it: a process, the line to it, and the next process if it ends unasked.
+"""The supervisor's view of one worker: its process, the control line to it, and its restarts.
 
-Knows nothing of other workers, nor of what a worker does; the worker's own side is `control`.
+Knows nothing of other workers or of what a worker does; the worker's end of the line is in `control`.
 """
 
 import asyncio
@@ -12,85 +12,69 @@ from contextlib import suppress
 
 import structlog
 
+from gateway.backoff import Backoff
 from gateway.errors import MalformedDocument
-from gateway.machine.control import WORDS_MAX, Assignment, Channel, FromWorker, ToWorker
+from gateway.machine.control import UNREAD_MAX, ControlLine, WorkerCommand, WorkerReport, WorkerSpec
 
-GIVE_UP_AFTER = 5
-"""Starts that fail before the first that does not: then it is a mistake, and not the night."""
-STEADY_S = 60.0
-"""Seconds of being ready after which an end is no longer blamed on the ends before."""
+STARTS_MAX = 5
+"""Failed starts in a row, before any success, after which the configuration is taken to be wrong."""
+STABLE_S = 60.0
+"""Seconds of being ready after which the delay before a restart starts over."""
 GRACE_S = 5.0
-"""Seconds between the end of a worker's line and that of its process."""
+"""Seconds that a process may take to end after its control line has ended."""
 STANDARD_ERROR = 2
 
 log = structlog.get_logger()
 
 
-class Backoff:
-    """How long to wait before the next attempt: 0.1 s, and twice as long each time, up to 10 s."""
-
-    def __init__(self) -> None:
-        self._next_s = 0.1
-
-    def next(self) -> float:
-        """Return the seconds to wait now."""
-        delay_s, self._next_s = self._next_s, min(self._next_s * 2, 10.0)
-        return delay_s
-
-    def reset(self) -> None:
-        """Begin anew."""
-        self._next_s = 0.1
-
-
 class Worker:
-    """A place for one process. Invariants:
+    """One worker, kept running. Invariants:
 
-    * At most one process at a time; none once `run` has ended or was cancelled.
-    * `ready` only while the process is there and says so.
-    * One that was ever ready is started again for as long as it takes; one that never was, GIVE_UP_AFTER
-      times.
-    * At most one question for metrics is open; whoever asks meanwhile gets the same answer.
+    * There is at most one process at a time, and none once `run` has ended or was cancelled.
+    * `ready` is true only while the process runs and reports it.
+    * A worker that was ever ready is restarted without limit; one that never was, STARTS_MAX times.
+    * At most one request for metrics is pending; concurrent callers share its answer.
     """
 
     def __init__(
         self,
-        assignment: Assignment,
+        spec: WorkerSpec,
         command: Sequence[str],
         environ: Mapping[str, str],
         changed: Callable[[], None],
     ) -> None:
-        self.name = assignment.name
-        self.role = assignment.role
+        self.name = spec.name
+        self.role = spec.role
         self.ready = False
         self.port: int | None = None
-        self._assignment = assignment
+        self._spec = spec
         self._command = (*command, self.name)
         self._environ = environ
         self._changed = changed  # called when `ready` has changed
         self._ready_at = 0.0  # by the loop's clock
         self._ever_ready = False
-        self._steady = False  # whether the present or last process was ready for STEADY_S
+        self._stable = False  # whether the current or last process was ready for STABLE_S
         self._starts = 0
         self._process: Process | None = None
-        self._channel: Channel | None = None
+        self._line: ControlLine | None = None
         self._ending = asyncio.Event()
         self._killed = False
-        self._question = 0
-        self._answer: asyncio.Future[str | None] | None = None
+        self._request_id = 0
+        self._metrics: asyncio.Future[str | None] | None = None
 
     @property
     def pid(self) -> int | None:
-        """The process there is, if there is one."""
+        """The id of the running process, if there is one."""
         return self._process.pid if self._process else None
 
     @property
     def restarts(self) -> int:
-        """How often it was started after the first time."""
+        """Number of starts after the first."""
         return max(self._starts - 1, 0)
 
     @property
     def state(self) -> str:
-        """In one word, for people."""
+        """The state in one word, for people."""
         if self._process is None:
             return "ended" if self._ending.is_set() else "restarting"
         if self._ending.is_set():
@@ -98,58 +82,58 @@ class Worker:
         return "ready" if self.ready else "not_ready"
 
     async def run(self) -> str | None:
-        """Keep a process running until `drain`; return None, or why it is in vain to go on."""
+        """Keep a process running until `drain`; return None, or the reason for giving up."""
         backoff, failures = Backoff(), 0
         while not self._ending.is_set():
-            end = await self._live()
+            end = await self._run_process()
             if self._ending.is_set():
                 break
             failures = 0 if self._ever_ready else failures + 1
-            if failures == GIVE_UP_AFTER:
+            if failures == STARTS_MAX:
                 return f"{self.name} {end}; it was started {failures} times and never became ready"
-            if self._steady:
+            if self._stable:
                 backoff.reset()
             delay_s = backoff.next()
-            log.error("worker ended unasked", worker=self.name, end=end, restart_in_s=delay_s)
+            log.error("worker ended unexpectedly", worker=self.name, end=end, restart_in_s=delay_s)
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay_s):
                     await self._ending.wait()
         return None
 
     def drain(self) -> None:
-        """Tell the process to end its work; there will be no other."""
+        """Make the process drain, and start no other."""
         self._ending.set()
-        self.tell(ToWorker(drain=True))
+        self.send(WorkerCommand(drain=True))
 
     def kill(self) -> None:
-        """End the process at once."""
+        """Kill the process."""
         self._killed = True
         if self._process is not None:
             with suppress(ProcessLookupError):
                 self._process.kill()
 
-    def tell(self, message: ToWorker) -> None:
-        """Say something to the process, if it is there."""
-        if self._channel is not None:
-            self._channel.send(message)
+    def send(self, command: WorkerCommand) -> None:
+        """Send a command to the process, if it runs."""
+        if self._line is not None:
+            self._line.send(command)
 
-    def ask_metrics(self) -> asyncio.Future[str | None]:
-        """Ask what it counts; the answer is None if it ends before it answers."""
-        if self._answer is None or self._answer.done():
-            self._answer = asyncio.get_running_loop().create_future()
-            if self._channel is None:
-                self._answer.set_result(None)
-            self._question += 1
-            self.tell(ToWorker(metrics=self._question))
-        return self._answer
+    def request_metrics(self) -> asyncio.Future[str | None]:
+        """Request the metrics of the process; None if it ends before it answers."""
+        if self._metrics is None or self._metrics.done():
+            self._metrics = asyncio.get_running_loop().create_future()
+            if self._line is None:
+                self._metrics.set_result(None)
+            self._request_id += 1
+            self.send(WorkerCommand(metrics=self._request_id))
+        return self._metrics
 
-    async def _live(self) -> str:
-        """One process from its start to its end; return how it ended."""
-        self._steady = False
+    async def _run_process(self) -> str:
+        """Run one process from start to end; return a description of how it ended."""
+        self._stable = False
         self._starts += 1
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            channel = await Channel.over(ours, WORDS_MAX)
+            line = await ControlLine.from_socket(ours, UNREAD_MAX)
             try:
                 process = await asyncio.create_subprocess_exec(
                     *(*self._command, str(theirs.fileno())),
@@ -159,53 +143,55 @@ class Worker:
                     stdout=STANDARD_ERROR,
                     env=self._environ,
                 )
-                theirs.close()  # so that the end of the process is the end of the line
-                return _told(await self._attend(process, channel))
+                theirs.close()  # so that the end of the process ends the line
+                return _describe_exit(await self._supervise(process, line))
             except OSError as error:
                 return f"could not be started: {error.strerror}"
             finally:
-                await channel.close()
+                await line.close()
 
-    async def _attend(self, process: Process, channel: Channel) -> int:
-        """See a process through, and see that it is gone; return its status."""
-        self._process, self._channel = process, channel
-        channel.send(self._assignment)
+    async def _supervise(self, process: Process, line: ControlLine) -> int:
+        """Supervise a process until it has ended; return its exit status."""
+        self._process, self._line = process, line
+        line.send(self._spec)
         if self._ending.is_set():
             self.drain()
         if self._killed:
             self.kill()
         try:
             async with asyncio.TaskGroup() as parts:
-                hearing = parts.create_task(self._hear(channel))
+                receiving = parts.create_task(self._receive(line))
                 ended = parts.create_task(process.wait())
-                await asyncio.wait((hearing, ended), return_when=asyncio.FIRST_COMPLETED)
-                await asyncio.wait((hearing, ended), timeout=GRACE_S)
-                hearing.cancel()
+                await asyncio.wait((receiving, ended), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((receiving, ended), timeout=GRACE_S)
+                receiving.cancel()
                 if not ended.done():
-                    log.error("worker left its line but did not end", worker=self.name, pid=process.pid)
+                    log.error(
+                        "worker closed its control line but did not end", worker=self.name, pid=process.pid
+                    )
                     process.kill()
             return ended.result()
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-            self._process = self._channel = None
+            self._process = self._line = None
             self._set_ready(False)
-            if self._answer is not None and not self._answer.done():
-                self._answer.set_result(None)
+            if self._metrics is not None and not self._metrics.done():
+                self._metrics.set_result(None)
 
-    async def _hear(self, channel: Channel) -> None:
-        """Take in what the process says, to the end of the line."""
+    async def _receive(self, line: ControlLine) -> None:
+        """Process the reports of the worker until the line ends."""
         try:
-            while (said := await channel.receive(FromWorker)) is not None:
-                if said.listening is not None:
-                    self.port = said.listening.port
-                if said.ready is not None:
-                    self._set_ready(said.ready)
-                if said.id == self._question and self._answer is not None and not self._answer.done():
-                    self._answer.set_result(said.metrics)
+            while (report := await line.receive(WorkerReport)) is not None:
+                if report.listening is not None:
+                    self.port = report.listening.port
+                if report.ready is not None:
+                    self._set_ready(report.ready)
+                if report.id == self._request_id and self._metrics is not None and not self._metrics.done():
+                    self._metrics.set_result(report.metrics)
         except MalformedDocument as error:
-            log.error("worker speaks nonsense", worker=self.name, error=error)
+            log.error("malformed message from worker", worker=self.name, error=error)
             self.kill()
 
     def _set_ready(self, ready: bool) -> None:
@@ -216,11 +202,11 @@ class Worker:
         if ready:
             self._ever_ready, self._ready_at = True, now
         else:
-            self._steady = self._steady or now - self._ready_at >= STEADY_S
+            self._stable = self._stable or now - self._ready_at >= STABLE_S
         self._changed()
 
 
-def _told(status: int) -> str:
+def _describe_exit(status: int) -> str:
     if status >= 0:
         return f"ended with status {status}"
     return f"was ended by {signal.strsignal(-status) or 'a signal'} ({-status})"

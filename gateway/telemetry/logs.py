@@ -34,7 +34,7 @@ _HIDDEN = "***"
 def configure(
     process: str,
     *,
-    format: Literal["auto", "json", "console"] = "auto",  # noqa: A002 - the word of the knob
+    format: Literal["auto", "json", "console"] = "auto",  # noqa: A002 - the name of the option
     level: Literal["debug", "info", "warning", "error"] = "info",
     fd: int = 2,
 ) -> None:

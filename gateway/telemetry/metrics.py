@@ -10,7 +10,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
-from typing import NoReturn
+from typing import Literal, NamedTuple, NoReturn
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,7 +21,12 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from gateway.election.outcome import Outcome, Receipt, Retry
@@ -31,8 +36,8 @@ LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 
 """Upper bounds in seconds."""
 CODES_MAX = 64
 """Codes of refusals or problems that are told apart; there are some dozens, and none comes from outside."""
-TICK_S = 0.1
-"""How often it is felt how late the loop is."""
+SAMPLING_INTERVAL_S = 0.1
+"""Sampling interval of the event loop's lag, in seconds."""
 
 _OUTCOMES = ("accepted", "duplicate", "refused", "retry")
 _REFUSALS = (
@@ -170,17 +175,17 @@ class DatabaseMetrics:
         self.notified = Counter(
             "valgnatt_notifications", "NOTIFYs heard, and connects of the listener", registry=registry
         )
-        self.told({})
+        self.set_facts({})
 
-    def told(self, facts: Mapping[str, float | None]) -> None:
-        """Set what is known now; {} where Postgres did not answer."""
+    def set_facts(self, facts: Mapping[str, float | None]) -> None:
+        """Set the latest facts; {} if Postgres did not answer."""
         self.up.set(bool(facts))
         for name, gauge in self.facts.items():
             value = facts.get(name)
             gauge.set(_UNKNOWN if value is None else value)
 
     def pool(self, size: int, idle: int, most: int) -> None:
-        """Set how the pool is used."""
+        """Set how the connection pool is used."""
         self.busy.set(size - idle)
         self.idle.set(idle)
         self.connections_max.set(most)
@@ -385,19 +390,77 @@ def exposition(registry: CollectorRegistry, refresh: Callable[[], None] | None =
     return generate_latest(registry)
 
 
-def sample_lines(name: str, kind: str, about: str, samples: Sequence[tuple[str, float]]) -> list[str]:
-    """Return a family as Prometheus text; each sample with its labels, or ""."""
-    return [
-        f"# HELP {name} {about}",
-        f"# TYPE {name} {kind}",
-        *(f"{name}{{{labels}}} {value}" if labels else f"{name} {value}" for labels, value in samples),
-    ]
+class WorkerState(NamedTuple):
+    """A worker as its supervisor knows it."""
+
+    name: str
+    up: bool
+    """Whether it returned its metrics when they were last collected."""
+    ready: bool
+    restarts: int
 
 
-async def feel_loop(lag: Durations) -> NoReturn:
-    """Note, again and again, how late the loop is with what is due now, until cancelled."""
+class MachineState(NamedTuple):
+    """What a supervisor itself knows about its machine."""
+
+    workers: Sequence[WorkerState]
+    doors_ready: Mapping[Literal["push", "feed"], bool]
+    database_restarts: int
+    disk: tuple[int, int] | None
+    """Free bytes and size of the disk of the embedded database."""
+
+
+class MachineMetrics(Collector):
+    """Metrics about a machine's workers, labelled with the worker that they are about; read from the supervisor."""
+
+    def __init__(self, version: str, state: Callable[[], MachineState]) -> None:
+        self.registry = CollectorRegistry()
+        self._version = version
+        self._state = state
+        self.registry.register(self)
+
+    def collect(self) -> Iterable[Metric]:
+        """Return all families with their current values."""
+        state = self._state()
+        up = GaugeMetricFamily(
+            "valgnatt_worker_up", "Whether a worker returned its metrics", labels=["process"]
+        )
+        ready = GaugeMetricFamily(
+            "valgnatt_worker_ready", "Whether a worker can serve now", labels=["process"]
+        )
+        restarts = CounterMetricFamily(
+            "valgnatt_worker_restarts", "Starts of a worker after the first", labels=["process"]
+        )
+        for worker in state.workers:
+            up.add_metric([worker.name], worker.up)
+            ready.add_metric([worker.name], worker.ready)
+            restarts.add_metric([worker.name], worker.restarts)
+        doors = GaugeMetricFamily(
+            "valgnatt_door_ready", "Whether all workers of a door are ready", labels=["door"]
+        )
+        for door, is_ready in state.doors_ready.items():
+            doors.add_metric([door], is_ready)
+        build = GaugeMetricFamily("valgnatt_build_info", "Version of the program", labels=["version"])
+        build.add_metric([self._version], 1)
+        yield from (up, ready, restarts, doors)
+        yield CounterMetricFamily(
+            "valgnatt_database_restarts", "Restarts of the embedded Postgres", state.database_restarts
+        )
+        yield build
+        if state.disk is not None:
+            free, size = state.disk
+            yield GaugeMetricFamily(
+                "valgnatt_disk_free_bytes", "Bytes that the embedded Postgres can still write", free
+            )
+            yield GaugeMetricFamily(
+                "valgnatt_disk_size_bytes", "Size of the disk of the embedded Postgres", size
+            )
+
+
+async def sample_loop_lag(lag: Durations) -> NoReturn:
+    """Measure the lag of the event loop at every sampling interval, until cancelled."""
     clock = time.monotonic  # finer than the loop's
     while True:
-        due = clock() + TICK_S
-        await asyncio.sleep(TICK_S)
+        due = clock() + SAMPLING_INTERVAL_S
+        await asyncio.sleep(SAMPLING_INTERVAL_S)
         lag.observe(clock() - due)

@@ -211,7 +211,7 @@ def test_the_supply_never_ends_and_every_report_of_it_is_good(data: Path) -> Non
 
 async def test_an_audience_covers_what_a_hub_sends_however_it_is_cut() -> None:
     """Two events in one piece count as two; half an event as none until it is whole."""
-    from bench.load.crowd import crowd, readers
+    from bench.load.hub import stand
 
     told_port: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
 
@@ -222,8 +222,7 @@ async def test_an_audience_covers_what_a_hub_sends_however_it_is_cut() -> None:
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    group = readers("127.0.0.1", port, "/", marker='data: {"sequence":')
-    async with server, crowd(group) as audience:
+    async with server, stand(port, "/", marker='data: {"sequence":') as audience:
         assert (await audience.connect(1)).readers == 1
         writer = await told_port
         await audience.mark()
@@ -330,8 +329,8 @@ async def test_a_hub_of_ours_and_nchan_deliver_every_change(tmp_path: Path) -> N
     from bench.peers.nchan import nchan
 
     async def deliver(hub: object) -> AsyncIterator[str]:
-        await hub.crowd.connect(20)  # type: ignore[attr-defined]
-        await hub.crowd.wait(await hub.publish())  # type: ignore[attr-defined]
+        await hub.stand.connect(20)  # type: ignore[attr-defined]
+        await hub.stand.wait(await hub.publish())  # type: ignore[attr-defined]
         yield (await one_at_a_time(hub, 0.3)).shortfall("one at a time")  # type: ignore[arg-type]
         yield (await at_rate(hub, 100.0, 0.3)).shortfall("at a rate")  # type: ignore[arg-type]
 

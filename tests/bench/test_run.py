@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
 
-from bench.load.crowd_process import rounded_us
+from bench.load.crowd import rounded_us
 from bench.rehearse.capacity import search
 from bench.rehearse.report import compare, page_of, read, told, verdict_of, write
 from bench.rehearse.run import (

@@ -33,7 +33,7 @@ def test_what_was_handed_over_waits_in_its_order_until_it_is_answered(path: Path
     ]
     assert list(outbox.waiting(OTHER)) == []
     first = next(outbox.waiting(HERE))
-    outbox.answered(first.key, Answer("accepted", sequence=7))
+    outbox.record_answer(first.key, Answer("accepted", sequence=7))
     outbox.close()
     again = Outbox(path)
     assert [(each.unit, each.revision) for each in again.waiting(HERE)] == [("1-1", 1), ("1-1", 2)]
@@ -52,7 +52,7 @@ def test_handing_over_again_changes_nothing(path: Path) -> None:
     with pytest.raises(OutboxConflict, match="unit 1-1, revision 1"):
         outbox.add(HERE, [("1-2", 1, b"{}"), ("1-1", 1, b'{"a":2}')], b"x")
     assert len(list(outbox.waiting(HERE))) == 1
-    assert outbox.numbers(HERE, b"x") is None
+    assert outbox.revisions_of_file(HERE, b"x") is None
     outbox.close()
 
 
@@ -61,7 +61,7 @@ def test_figures_that_were_refused_may_be_replaced_under_the_same_revision(path:
     outbox = Outbox(path)
     outbox.add(HERE, [("1-1", 1, b'{"a":1}')])
     (item,) = outbox.waiting(HERE)
-    outbox.answered(item.key, Answer("refused", code="invalid_report"))
+    outbox.record_answer(item.key, Answer("refused", code="invalid_report"))
     assert outbox.add(HERE, [("1-1", 1, b'{"a":2}')]) == 1
     assert [(each.body, each.answer) for each in outbox.waiting(HERE)] == [(b'{"a":2}', None)]
     with pytest.raises(OutboxConflict):
@@ -77,10 +77,10 @@ def test_numbering_goes_on_after_what_the_gateway_named_and_below_what_was_too_h
     above = Answer("refused", code="invalid_report", violations=({"code": "revision_above_ceiling"},))
     for item, answer in zip(list(outbox.waiting(HERE)), (Answer("accepted"), above, None), strict=True):
         if answer is not None:
-            outbox.answered(item.key, answer)
+            outbox.record_answer(item.key, answer)
     assert outbox.last_revision(HERE, "1-1") == 4
     (waiting,) = outbox.waiting(HERE)
-    outbox.answered(waiting.key, stale)
+    outbox.record_answer(waiting.key, stale)
     assert outbox.last_revision(HERE, "1-1") == 2_000_000_000
     outbox.close()
 
@@ -88,10 +88,10 @@ def test_numbering_goes_on_after_what_the_gateway_named_and_below_what_was_too_h
 def test_the_numbers_that_a_file_was_given_are_kept_by_its_content(path: Path) -> None:
     outbox = Outbox(path)
     outbox.add(HERE, [("1-1", 3, b"{}"), ("1-2", 1, b"{}")], b"x")
-    assert outbox.numbers(HERE, b"x") == [("1-1", 3), ("1-2", 1)]
-    assert outbox.numbers(HERE, b"y") is None
-    assert outbox.numbers(THERE, b"x") is None
-    assert outbox.numbers(OTHER, b"x") is None
+    assert outbox.revisions_of_file(HERE, b"x") == [("1-1", 3), ("1-2", 1)]
+    assert outbox.revisions_of_file(HERE, b"y") is None
+    assert outbox.revisions_of_file(THERE, b"x") is None
+    assert outbox.revisions_of_file(OTHER, b"x") is None
     outbox.close()
 
 
@@ -100,15 +100,15 @@ def test_a_receipt_of_one_gateway_says_nothing_about_another(path: Path) -> None
     outbox = Outbox(path)
     outbox.add(HERE, [("1-1", 7, b"{}")])
     (item,) = outbox.waiting(HERE)
-    outbox.answered(item.key, Answer("accepted"))
+    outbox.record_answer(item.key, Answer("accepted"))
     assert outbox.last_revision(THERE, "1-1") == 0
     assert outbox.add(THERE, [("1-1", 7, b'{"other": "figures"}')]) == 1
     assert [each.unit for each in outbox.waiting(THERE)] == ["1-1"]
     assert list(outbox.answers(THERE)) == []
     assert list(outbox.waiting(HERE)) == []
-    assert outbox.elsewhere(HERE, answered=False) == {"http://there": 1}
-    assert outbox.elsewhere(THERE, answered=False) == {}
-    assert outbox.elsewhere(THERE, answered=True) == {"http://here": 1}
+    assert outbox.at_other_gateways(HERE, include_answered=False) == {"http://there": 1}
+    assert outbox.at_other_gateways(THERE, include_answered=False) == {}
+    assert outbox.at_other_gateways(THERE, include_answered=True) == {"http://here": 1}
     outbox.close()
 
 
@@ -117,7 +117,7 @@ def test_a_receipt_from_before_does_not_keep_a_report_from_being_sent(path: Path
     outbox = Outbox(path)
     outbox.add(HERE, [("1-1", 1, b"{}"), ("1-2", 1, b"{}")])
     for item in list(outbox.waiting(HERE)):
-        outbox.answered(item.key, Answer("accepted", sequence=4))
+        outbox.record_answer(item.key, Answer("accepted", sequence=4))
     assert outbox.add(HERE, [("1-1", 1, b"{}")]) == 0
     assert [(each.unit, each.answer) for each in outbox.waiting(HERE)] == [
         ("1-1", Answer("accepted", sequence=4))
@@ -133,12 +133,12 @@ def test_what_is_kept_for_a_former_address_can_be_taken_over(path: Path) -> None
     outbox.add(HERE, [("1-1", 1, b"{}"), ("1-1", 2, b"{}")], b"x")
     outbox.add(third, [("1-3", 1, b"{}")])
     first = next(outbox.waiting(HERE))
-    outbox.answered(first.key, Answer("accepted", sequence=4))
+    outbox.record_answer(first.key, Answer("accepted", sequence=4))
     assert outbox.move(HERE, THERE) == 2
     assert [(each.unit, each.revision) for each in outbox.waiting(THERE)] == [("1-1", 2)]
     assert [each.answer for each in outbox.answers(THERE)] == [Answer("accepted", sequence=4)]
-    assert outbox.numbers(THERE, b"x") == [("1-1", 1), ("1-1", 2)]
-    assert outbox.elsewhere(THERE, answered=True) == {"http://third": 1}
+    assert outbox.revisions_of_file(THERE, b"x") == [("1-1", 1), ("1-1", 2)]
+    assert outbox.at_other_gateways(THERE, include_answered=True) == {"http://third": 1}
     outbox.add(HERE, [("1-1", 2, b'{"other": "figures"}')])
     with pytest.raises(OutboxConflict):
         outbox.move(HERE, THERE)
@@ -179,15 +179,15 @@ def test_what_the_gateway_had_waits_once_more_in_its_order(path: Path) -> None:
         Answer("refused", code="invalid_report"),
     ]
     for item, answer in zip(list(outbox.waiting(HERE)), answers, strict=False):
-        outbox.answered(item.key, answer)
-    assert outbox.again(OTHER) == 0
-    assert outbox.again(HERE) == 2
+        outbox.record_answer(item.key, answer)
+    assert outbox.resend_confirmed(OTHER) == 0
+    assert outbox.resend_confirmed(HERE) == 2
     assert [(each.unit, each.revision) for each in outbox.waiting(HERE)] == [
         ("1-1", 1),
         ("1-1", 2),
         ("1-3", 1),
     ]
-    assert outbox.again(THERE) == 0
+    assert outbox.resend_confirmed(THERE) == 0
     outbox.close()
 
 

@@ -18,7 +18,7 @@ from aiohttp.test_utils import TestServer
 from rich.console import Console
 
 from gateway.client import watch_command
-from gateway.client.asking import asked
+from gateway.client.http_json import get_document
 from gateway.client.tables import LAG_CAPTION, state_of, transfers_table
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
@@ -84,7 +84,7 @@ def test_status_says_where_every_count_is(gateway: Gateway, election: str) -> No
     with command(gateway, "status", "--election", election) as process:
         said, complaint = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, complaint
-    assert "Everything that came in is through: 2 of" in said
+    assert "All accepted reports are published. Units reported: 2 of" in said
     assert "municipality" in said
     with command(gateway, "status", "--election", election, "--json") as process:
         said, _ = process.communicate(timeout=PATIENCE_S)
@@ -117,7 +117,7 @@ def a_transfer(name: str, **members: Any) -> Transfer:
 async def test_status_shows_the_p99_of_the_lag_to_readers(gateway: Gateway, election: str) -> None:
     """It is that of the stage `written` in the real document, in milliseconds, with what it means below the table."""
     async with aiohttp.ClientSession() as http:
-        document = await asked(http, f"{gateway.feed_url}/v1/elections/{election}/transfers")
+        document = await get_document(http, f"{gateway.feed_url}/v1/elections/{election}/transfers")
     (p99,) = (
         each["lag_s"]["written"]["p99"] for each in document["transfers"] if each["municipality"] == "0604"
     )
@@ -147,15 +147,15 @@ def document_of(*transfers: Transfer, **members: Any) -> PublicTransfers:
     return PublicTransfers("e", False, 7, datetime(2025, 9, 8, 19, tzinfo=UTC), list(transfers), **members)
 
 
-def test_the_night_is_told_in_a_sentence() -> None:
-    """What waits too long comes first, then what waits for its time."""
+def test_the_state_of_all_transfers_is_one_sentence() -> None:
+    """Late reports take precedence over embargoed ones."""
     good = a_transfer("Bergen")
-    through = "Everything that came in is through: 8 of 20 units have reported."
+    through = "All accepted reports are published. Units reported: 8 of 20."
     assert state_of(document_of(good, good)) == through
     embargoed = a_transfer("Oslo", embargoed=3)
-    assert state_of(document_of(good, embargoed)) == "3 reports wait for the end of the embargo."
+    assert state_of(document_of(good, embargoed)) == "3 reports under embargo; nothing is late."
     late = a_transfer("Oslo", oldest_unpublished_s=34.2, embargoed=3)
-    assert state_of(document_of(good, late)) == "1 of 2 municipalities wait; longest Oslo, 34 s."
+    assert state_of(document_of(good, late)) == "Late: 1 of 2 municipalities; waiting longest: Oslo, 34 s."
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ async def test_the_exit_status_is_by_the_threshold_that_the_gateway_serves(
 ) -> None:
     """Whatever the sentence is; an older gateway, which serves no threshold, has that of this version."""
     async with aiohttp.ClientSession() as http:
-        document = await asked(http, f"{gateway.feed_url}/v1/elections/{election}/transfers")
+        document = await get_document(http, f"{gateway.feed_url}/v1/elections/{election}/transfers")
     assert document.pop("late_after_s") == 5.0
     if late_after_s is not None:
         document["late_after_s"] = late_after_s
@@ -189,7 +189,7 @@ async def test_the_exit_status_is_by_the_threshold_that_the_gateway_serves(
     async def transfers(_: web.Request) -> web.Response:
         return web.json_response(document)
 
-    monkeypatch.setattr(watch_command, "state_of", lambda _: "any sentence: 7 of 7 municipalities wait")
+    monkeypatch.setattr(watch_command, "state_of", lambda _: "any sentence: Late: 7 of 7 municipalities")
     application = web.Application()
     application.router.add_get(f"/v1/elections/{election}/transfers", transfers)
     async with TestServer(application) as server:

@@ -18,12 +18,12 @@ READERS_PER_ADDRESS = 10
 @pytest.fixture(scope="session")
 def gateway(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
     """One worker per door, frequent heartbeats, and few readers per address."""
-    knobs = {
+    options = {
         "heartbeat_s": 1,
         "trusted_proxies": "127.0.0.1/32",
         "readers_per_address": READERS_PER_ADDRESS,
     }
-    with served(make_database(postgres), **knobs) as gateway:
+    with served(make_database(postgres), **options) as gateway:
         yield gateway
 
 

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from gateway import __version__
-from gateway.config import OTHER_VARIABLES, Config, knobs, load, without_passwords
+from gateway.config import OTHER_VARIABLES, Config, all_options, load, without_passwords
 from gateway.machine.control import OVERDUE_S
 from gateway.web.connections import KEEPALIVE_S
 from gateway.web.websocket import PING_S
@@ -38,9 +38,9 @@ HEARTBEAT_MAX_S = 10
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: str(path.relative_to(DEPLOY)))
-def test_every_variable_that_is_named_is_a_knob(file: Path) -> None:
+def test_every_variable_that_is_named_is_an_option(file: Path) -> None:
     """A gateway does not start with an unknown one."""
-    known = {knob.variable for knob in knobs()} | OTHER_VARIABLES
+    known = {option.variable for option in all_options()} | OTHER_VARIABLES
     assert set(re.findall(r"\bVALGNATT_[A-Z0-9_]+", file.read_text())) <= known
 
 
@@ -247,7 +247,7 @@ def test_a_pod_gets_its_own_password_as_a_file_and_no_other(role: str, secret: s
     (container,) = [*spec.get("initContainers", ()), *spec["containers"]]
     assert not [each for each in container["env"] if "valueFrom" in each]
     assert not [each for each in container["envFrom"] if "secretRef" in each]
-    assert secrets_in(knobs_of(role)) == []
+    assert secrets_in(options_of(role)) == []
     items = {
         (volume["secret"]["secretName"], item["key"])
         for volume in spec["volumes"]
@@ -498,7 +498,7 @@ def pod(role: str) -> dict[str, Any]:
     return found
 
 
-def knobs_of(role: str) -> dict[str, str]:
+def options_of(role: str) -> dict[str, str]:
     """Return the environment of a container."""
     (container,) = pod(role)["spec"]["containers"]
     generated = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())["configMapGenerator"]
@@ -521,7 +521,7 @@ def test_kustomize_builds_every_file() -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_ports_of_a_deployment_are_those_of_the_gateway(role: str) -> None:
     """In containers, services, probes and network policies, by number and by name."""
-    config = loaded(knobs_of(role), role)
+    config = loaded(options_of(role), role)
     (container,) = pod(role)["spec"]["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {role: getattr(config, f"{role}_port"), "admin": config.admin_port}
@@ -553,7 +553,7 @@ def test_a_pod_has_enough_time_to_drain(role: str) -> None:
     (container,) = pod(role)["spec"]["containers"]
     program, pause_s = container["lifecycle"]["preStop"]["exec"]["command"]
     assert program == "sleep"
-    config = loaded(knobs_of(role), role)
+    config = loaded(options_of(role), role)
     assert pod(role)["spec"]["terminationGracePeriodSeconds"] > float(pause_s) + config.drain_s + OVERDUE_S
     probe = container["readinessProbe"]
     assert float(pause_s) > probe["periodSeconds"] * probe["failureThreshold"]
@@ -591,7 +591,7 @@ def test_everything_that_a_deployment_refers_to_exists(role: str) -> None:
     assert asked <= secrets
     assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
     (mounted,) = [mount for mount in container["volumeMounts"] if mount["name"] == "database"]
-    environ = knobs_of(role)
+    environ = options_of(role)
     assert (
         environ["PGSSLROOTCERT"]
         == f"{mounted['mountPath']}/{volumes['database']['secret']['items'][0]['path']}"
@@ -608,7 +608,7 @@ def test_everything_that_a_deployment_refers_to_exists(role: str) -> None:
 
 def test_the_feed_of_kubernetes_has_no_access_to_reports_under_embargo() -> None:
     (managed,) = of_kind("Cluster")["valgnatt-db"]["spec"]["managed"]["roles"]
-    environ = knobs_of("feed")
+    environ = options_of("feed")
     assert "VALGNATT_DATABASE_URL" not in environ
     assert environ["VALGNATT_FEED_DATABASE_URL"] == f"postgresql://{managed['name']}@valgnatt-db-ro/valgnatt"
     assert managed["inRoles"] == ["valgnatt_feed"]
@@ -620,5 +620,5 @@ def test_a_receipt_waits_for_a_standby() -> None:
     assert spec["instances"] == 3
     assert spec["postgresql"]["synchronous"] == {"method": "any", "number": 1, "dataDurability": "required"}
     assert spec["postgresql"]["parameters"]["synchronous_commit"] == "on"
-    assert loaded(knobs_of("push"), "push").require_standby
+    assert loaded(options_of("push"), "push").require_standby
     assert spec["affinity"]["podAntiAffinityType"] == "required"

@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from gateway.config import Config, knobs, load
+from gateway.config import Config, all_options, load
 from gateway.machine.control import OVERDUE_S
 from gateway.machine.systemd import ServiceManager
 from tests.conftest import Database
@@ -68,7 +68,7 @@ async def fine(_: float) -> bool:
 
 async def test_each_message_is_a_separate_datagram(manager: Manager) -> None:
     """To a path, or to an abstract address."""
-    other = ServiceManager.of({"NOTIFY_SOCKET": manager.address})
+    other = ServiceManager.from_environment({"NOTIFY_SOCKET": manager.address})
     other.ready()
     other.stopping()
     assert manager.told_now() == ["READY=1", "STOPPING=1"]
@@ -86,8 +86,8 @@ async def test_the_watchdog_is_notified_at_half_its_interval_and_only_while_all_
         return well.is_set()
 
     usec = 400_000
-    other = ServiceManager.of({"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": str(usec)})
-    keeping = asyncio.create_task(other.keep_informed(asked))
+    other = ServiceManager.from_environment({"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": str(usec)})
+    keeping = asyncio.create_task(other.run_watchdog(asked))
     clock = asyncio.get_running_loop().time
     assert await manager.told() == "WATCHDOG=1"
     first = clock()
@@ -118,9 +118,9 @@ async def after(given: list[float], count: int) -> bool:
 )
 async def test_nothing_is_sent_without_a_service_manager(environ: dict[str, str]) -> None:
     """And there is no wait."""
-    nobody = ServiceManager.of(environ)
+    nobody = ServiceManager.from_environment(environ)
     nobody.ready()
-    await asyncio.wait_for(nobody.keep_informed(fine), 1.0)
+    await asyncio.wait_for(nobody.run_watchdog(fine), 1.0)
 
 
 @pytest.mark.parametrize(
@@ -131,20 +131,20 @@ async def test_the_watchdog_of_another_process_is_not_notified(
     manager: Manager, watchdog: dict[str, str]
 ) -> None:
     """Nor is one without an interval."""
-    other = ServiceManager.of({"NOTIFY_SOCKET": manager.address, **watchdog})
-    await asyncio.wait_for(other.keep_informed(fine), 1.0)
+    other = ServiceManager.from_environment({"NOTIFY_SOCKET": manager.address, **watchdog})
+    await asyncio.wait_for(other.run_watchdog(fine), 1.0)
     assert manager.told_now() == []
 
 
 async def test_a_service_manager_that_has_ended_is_not_an_error(tmp_path: Path) -> None:
     """The service continues."""
-    ServiceManager.of({"NOTIFY_SOCKET": str(tmp_path / "nowhere")}).ready()
+    ServiceManager.from_environment({"NOTIFY_SOCKET": str(tmp_path / "nowhere")}).ready()
 
 
 async def test_child_processes_do_not_inherit_the_socket(manager: Manager) -> None:
     """So none can send messages on behalf of its parent."""
     environ = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1", "PATH": "/bin"}
-    ServiceManager.of(environ)
+    ServiceManager.from_environment(environ)
     assert environ == {"PATH": "/bin"}
 
 
@@ -290,5 +290,5 @@ def test_a_unit_and_its_configuration_file_match(unit: Path) -> None:
 def test_the_configuration_files_use_different_ports() -> None:
     configs = {role: load({}, DEPLOY / "systemd" / f"{role}.toml") for role in ("push", "feed")}
     assert configs["push"].admin_port != configs["feed"].admin_port
-    assert {knob.name for knob in knobs()} >= {"trusted_proxies"}
+    assert {option.name for option in all_options()} >= {"trusted_proxies"}
     assert configs["push"].trusted_proxies == configs["feed"].trusted_proxies != Config().trusted_proxies

@@ -86,7 +86,7 @@ async def opened(database: Any, **config: Any) -> AsyncIterator[Gateway]:
 
 
 def ports_of(gateway: Gateway) -> dict[str, int | None]:
-    """The ports of a gateway, as knobs of the next one."""
+    """The ports of a gateway, as options of the next one."""
     urls = {"push": gateway.push_url, "feed": gateway.feed_url, "admin": gateway.admin_url}
     return {f"{door}_port": urlsplit(url).port for door, url in urls.items()}
 
@@ -121,7 +121,7 @@ async def test_a_push_process_killed_during_commits_loses_nothing_that_has_a_rec
         ]
         assert again, "what was committed for the dead was not sent again"
         await night.settle()
-        assert_only_these_complaints(gateway, "worker ended unasked")
+        assert_only_these_complaints(gateway, "worker ended unexpectedly")
 
 
 async def test_a_killed_feed_process_costs_readers_a_reconnect(database: Database) -> None:
@@ -137,7 +137,7 @@ async def test_a_killed_feed_process_costs_readers_a_reconnect(database: Databas
         await night.settle()
         assert all(reader.connections >= 3 for reader in night.readers)
         assert not any("503" in answer for answer in night.seen.answers if answer.startswith("post"))
-        assert_only_these_complaints(gateway, "worker ended unasked")
+        assert_only_these_complaints(gateway, "worker ended unexpectedly")
 
 
 async def test_workers_drain_when_their_supervisor_is_killed_and_another_takes_their_place(
@@ -313,7 +313,7 @@ async def test_of_two_workers_a_door_one_carries_on_while_the_other_is_dead(data
         await night.goes_on()
         await night.settle()
         assert night.without_receipts_s() < LATE_S
-        assert_only_these_complaints(gateway, "worker ended unasked")
+        assert_only_these_complaints(gateway, "worker ended unexpectedly")
 
 
 async def has_receipts(night: Night, wanted: int) -> bool:

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from gateway.client.handing_in import destination, send
 from gateway.client.outbox import Outbox
+from gateway.client.push_files import destination, send
 from gateway.journal.administration import administration
 from gateway.journal.embedded import find_binaries
 from gateway.rehearsal.judge import Push
@@ -259,7 +259,7 @@ def outboxes(night: Night, directory: Path, gateway: Gateway) -> list[Outbox]:
         outbox.add(to, bodies)
         answers = {(push.unit, push.revision): push.answer for push in held}
         for item in list(outbox.waiting(to)):
-            outbox.answered(item.key, answers[item.unit, item.revision])
+            outbox.record_answer(item.key, answers[item.unit, item.revision])
         found.append(outbox)
     return found
 
@@ -274,7 +274,7 @@ async def send_again(night: Night, mine: Sequence[Outbox], before: Gateway, gate
 
     async def one(sender: Any, outbox: Outbox) -> Counter[str]:
         held = len(list(outbox.answers(former)))
-        assert outbox.move(former, to) == outbox.again(to) == held
+        assert outbox.move(former, to) == outbox.resend_confirmed(to) == held
         answered = await send(outbox, to, gateway.push_url, sender.secret)
         assert len(answered) == held
         for item, answer in answered:

@@ -192,10 +192,10 @@ async def until(fact: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def served(
-    record: FakeRecord, *, send_buffer: int | None = None, **knobs: Any
+    record: FakeRecord, *, send_buffer: int | None = None, **options: Any
 ) -> AsyncIterator[Served]:
     """Open a door; with a small send buffer it soon notices that a client reads nothing."""
-    served = Served(record, Config(**knobs))
+    served = Served(record, Config(**options))
     runner = web.AppRunner(
         served.door.application(lambda: served.hub.ready), handle_signals=False, shutdown_timeout=0.1
     )

@@ -70,7 +70,7 @@ async def work(mode: str, fd: int) -> None:
         for sock in (listen_socket(line.config.host, port), own):
             await asyncio.start_server(worker.answer, sock=sock)
         line.metrics = lambda: METRICS
-        line.listening(own.getsockname()[1])
+        line.set_port(own.getsockname()[1])
         line.set_ready(True)
         await line.stop.wait()
         line.set_ready(False)

@@ -22,20 +22,20 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
+from gateway.backoff import Backoff
 from gateway.config import Config
 from gateway.machine import supervisor
 from gateway.machine import worker as workers
 from gateway.machine.ports import ListenError, listen_socket
 from gateway.machine.supervisor import Ports, Supervisor, supervise, worker_environment
-from gateway.machine.worker import Backoff
 
 SCRIPT = str(Path(__file__).with_name("supervised.py"))
 SECRET = "postgresql://user:s3cret@nowhere/db"
 
 
-def a_config(**knobs: Any) -> Config:
+def a_config(**options: Any) -> Config:
     free = Config(push_port=0, feed_port=0, admin_port=0, drain_s=5.0, database_url=SECRET)
-    return msgspec.structs.replace(free, **knobs)
+    return msgspec.structs.replace(free, **options)
 
 
 class Machine:
@@ -93,13 +93,13 @@ async def until(fact: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
 
 
 @asynccontextmanager
-async def a_machine(**knobs: Any) -> AsyncIterator[Machine]:
+async def a_machine(**options: Any) -> AsyncIterator[Machine]:
     """A machine supervised by this process; it has to drain cleanly at the end."""
     stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as parts:
         running = parts.create_task(
             supervise(
-                a_config(**knobs),
+                a_config(**options),
                 worker_command=[sys.executable, SCRIPT, "good"],
                 on_started=started.set_result,
                 stop=stop,
@@ -132,8 +132,8 @@ class Supervising:
 
 
 @asynccontextmanager
-async def a_supervisor(mode: str, before: Sequence[str] = (), **knobs: Any) -> AsyncIterator[Supervising]:
-    config = msgspec.json.encode(a_config(**knobs), enc_hook=str)
+async def a_supervisor(mode: str, before: Sequence[str] = (), **options: Any) -> AsyncIterator[Supervising]:
+    config = msgspec.json.encode(a_config(**options), enc_hook=str)
     process = await asyncio.create_subprocess_exec(
         *before, sys.executable, SCRIPT, "supervise", config, mode, stdout=PIPE, stderr=PIPE
     )
@@ -321,7 +321,7 @@ async def test_a_worker_that_cannot_be_one_is_given_up(
     command: list[str], end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is all the same whether it does not exist, or is no worker of ours."""
-    monkeypatch.setattr(workers, "GIVE_UP_AFTER", 1)
+    monkeypatch.setattr(workers, "STARTS_MAX", 1)
     with capture_logs() as said:
         assert await supervise(a_config(role="push"), worker_command=command) == 1
     assert f"push-0 {end}; it was started 1 times and never became ready" in [e.get("reason") for e in said]
@@ -444,7 +444,7 @@ class Database:
 async def test_a_database_that_ends_is_restarted_until_it_is_up() -> None:
     """One failure is not the end of the night."""
     database, stop = Database(attempts=2), asyncio.Event()
-    keeping = asyncio.create_task(Supervisor(a_config(), ["false"]).keep_database(database, stop))
+    keeping = asyncio.create_task(Supervisor(a_config(), ["false"]).keep_database_running(database, stop))
     await database.up.wait()
     keeping.cancel()
     assert not stop.is_set()
@@ -456,7 +456,7 @@ async def test_a_database_that_cannot_be_restarted_for_long_ends_everything(
     """It is given up by time, however quickly the attempts fail; then all is drained, with status 1."""
     monkeypatch.setattr(supervisor, "GIVE_UP_S", 0.5)
     machine, stop = Supervisor(a_config(), ["false"]), asyncio.Event()
-    await machine.keep_database(Database(attempts=99), stop)
+    await machine.keep_database_running(Database(attempts=99), stop)
     assert stop.is_set()
     assert machine.status == 1
 
@@ -465,9 +465,9 @@ async def test_a_database_that_has_long_been_up_is_not_given_up_at_its_first_fai
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The time in vain begins when it ends, and many quick failures are no reason by themselves."""
-    monkeypatch.setattr(workers.Backoff, "next", lambda _: 0.0)
+    monkeypatch.setattr(Backoff, "next", lambda _: 0.0)
     database, stop = Database(attempts=50), asyncio.Event()
-    keeping = asyncio.create_task(Supervisor(a_config(), ["false"]).keep_database(database, stop))
+    keeping = asyncio.create_task(Supervisor(a_config(), ["false"]).keep_database_running(database, stop))
     await database.up.wait()
     keeping.cancel()
     assert not stop.is_set()
@@ -495,7 +495,7 @@ class SlowDatabase:
 async def test_while_a_database_comes_up_everything_else_goes_on() -> None:
     """It is brought up in a thread of its own, always the same, which lives on."""
     database, stop = SlowDatabase(), asyncio.Event()
-    keeping = asyncio.create_task(Supervisor(a_config(), ["false"]).keep_database(database, stop))
+    keeping = asyncio.create_task(Supervisor(a_config(), ["false"]).keep_database_running(database, stop))
     await database.asked.wait()  # this loop still runs
     assert threading.main_thread() not in database.threads
     database.held.set()
@@ -510,7 +510,7 @@ async def test_while_a_database_comes_up_everything_else_goes_on() -> None:
 async def test_a_restart_that_is_under_way_is_waited_for_also_when_supervising_ends() -> None:
     """What it starts is there by then, so whoever closes the database after that finds all of it."""
     database, stop = SlowDatabase(), asyncio.Event()
-    keeping = asyncio.create_task(Supervisor(a_config(), ["false"]).keep_database(database, stop))
+    keeping = asyncio.create_task(Supervisor(a_config(), ["false"]).keep_database_running(database, stop))
     await database.asked.wait()
     keeping.cancel()
     for _ in range(10):
@@ -519,11 +519,3 @@ async def test_a_restart_that_is_under_way_is_waited_for_also_when_supervising_e
     database.held.set()
     await asyncio.wait((keeping,))
     assert keeping.cancelled()
-
-
-def test_backoff_doubles_up_to_ten_seconds() -> None:
-    """The first restart is quick, and none waits for long."""
-    backoff = Backoff()
-    assert [backoff.next() for _ in range(9)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
-    backoff.reset()
-    assert backoff.next() == 0.1

@@ -26,7 +26,7 @@ from gateway.telemetry.metrics import (
     DatabaseMetrics,
     Durations,
     ProcessMetrics,
-    feel_loop,
+    sample_loop_lag,
 )
 from tests.conftest import Database
 from tests.small_night import SmallNight, a_small_night
@@ -294,7 +294,7 @@ def test_an_election_that_is_gone_is_not_told_of() -> None:
 async def test_a_loop_that_is_held_up_is_felt() -> None:
     """By as much as it was."""
     metrics = ProcessMetrics()
-    feeling = asyncio.ensure_future(feel_loop(metrics.loop_lag))
+    feeling = asyncio.ensure_future(sample_loop_lag(metrics.loop_lag))
     await asyncio.sleep(0)
     time.sleep(0.4)  # noqa: ASYNC251 - that is what is felt
 

@@ -40,8 +40,8 @@ def gateway(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
 @pytest.fixture(scope="session")
 def tight(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
     """One worker a door, with little room for anyone, and a quick heart."""
-    knobs = {"pending_max": 8, "credit_max": 4, "batch_max": 1, "readers_max": 2, "heartbeat_s": 1}
-    with served(make_database(postgres), **knobs) as gateway:
+    options = {"pending_max": 8, "credit_max": 4, "batch_max": 1, "readers_max": 2, "heartbeat_s": 1}
+    with served(make_database(postgres), **options) as gateway:
         yield gateway
 
 

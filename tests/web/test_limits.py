@@ -32,7 +32,7 @@ ELSEWHERE = "127.0.0.2"
 FAR = "127.0.0.3"
 PROXY = "127.0.0.9"
 JSON = "application/json"
-KNOBS = {
+OPTIONS = {
     "connections_max": 12,
     "connections_per_address": 4,
     "readers_per_address": 2,
@@ -46,7 +46,7 @@ KNOBS = {
 @pytest.fixture(scope="module")
 def narrow(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
     """One worker a door, with a few connections for everybody."""
-    with served(make_database(postgres), **KNOBS) as gateway:
+    with served(make_database(postgres), **OPTIONS) as gateway:
         yield gateway
 
 

@@ -45,7 +45,7 @@ class Files:
         feed.private_key_pem.write_to_path(str(self.feed_key))
 
     @property
-    def knobs(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
         """What the gateway is told."""
         return {
             "push_tls_certificate": self.push,
@@ -71,7 +71,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 @pytest.fixture(scope="module")
 def gateway(postgres: EmbeddedPostgres, files: Files) -> Iterator[Gateway]:
     """A gateway that speaks TLS on both doors."""
-    with served(make_database(postgres), **files.knobs) as gateway:
+    with served(make_database(postgres), **files.options) as gateway:
         yield gateway
 
 
@@ -190,12 +190,12 @@ def test_files_that_cannot_serve_are_named_before_anything_starts(tmp_path: Path
     missing, empty, foreign = tmp_path / "none.pem", tmp_path / "empty.pem", tmp_path / "other.key"
     empty.write_text("")
     other.private_key_pem.write_to_path(str(foreign))
-    for knobs, words in (
+    for options, words in (
         ({"push_tls_certificate": missing}, ("none.pem", "No such file")),
         ({"feed_tls_certificate": empty}, ("empty.pem",)),
         ({"feed_tls_certificate": good.feed, "feed_tls_key": foreign}, ("other.key", "not that of")),
         ({"push_tls_certificate": good.push, "push_client_ca": empty}, ("empty.pem", "no certificate")),
     ):
         with pytest.raises(BadCertificate) as told:
-            check_certificates(Config(**knobs))
+            check_certificates(Config(**options))
         assert all(word in str(told.value) for word in words), str(told.value)

@@ -63,7 +63,7 @@ class Fanout:
             }
             await take_turns(options.rounds, sides)
         for hub in self.hubs:
-            await hub.crowd.connect(self._crowd - self._few)
+            await hub.stand.connect(self._crowd - self._few)
         await take_turns(options.rounds, {hub.name: partial(self._many, hub) for hub in self.hubs})
         self._tell()
         return self.pair
@@ -71,13 +71,13 @@ class Fanout:
     async def _fill(self, hub: Hub) -> None:
         """Let readers in, and see what they cost while nothing happens."""
         warm = min(WARM, self._few // 2)
-        await hub.crowd.connect(warm)
-        await hub.crowd.wait(await hub.publish())
+        await hub.stand.connect(warm)
+        await hub.stand.wait(await hub.publish())
         await asyncio.sleep(QUIET_S)
         before, kernel = hub.memory_kb(), socket_memory_kb()
-        seen = await hub.crowd.connect(self._few - warm)
+        told = await hub.stand.connect(self._few - warm)
         await asyncio.sleep(QUIET_S)
-        new = seen.readers - warm
+        new = told.readers - warm
         self._rounds.add(f"{hub.name}, {MEMORY}", "kB an idle reader", (hub.memory_kb() - before) / new)
         self._rounds.add(
             f"{hub.name}, memory of the kernel for both ends, of all on this machine",
@@ -94,13 +94,13 @@ class Fanout:
     def _note(self, hub: Hub, what: str, turn: Turn) -> None:
         name, rounds = f"{hub.name}, {what}", self._rounds
         rounds.add(name, "deliveries per CPU s", turn.per_cpu_s)
-        rounds.add(f"{name}: from publication to a reader, p50", "ms", 1000 * turn.seen.p50_s)
-        rounds.add(f"{name}: from publication to a reader, p99", "ms", 1000 * turn.seen.p99_s)
+        rounds.add(f"{name}: from publication to a reader, p50", "ms", 1000 * turn.told.p50_s)
+        rounds.add(f"{name}: from publication to a reader, p99", "ms", 1000 * turn.told.p99_s)
         rounds.add(f"{name}: behind after the last", "s", turn.late_s)
-        rounds.add(f"{name}: bytes of a piece", "bytes", turn.seen.size / max(1, turn.seen.receives))
-        rounds.add_cpu(name, {"the audience": turn.seen.cpu_s}, turn.delivered or 1, PER, "deliveries")
+        rounds.add(f"{name}: bytes of a piece", "bytes", turn.told.size / max(1, turn.told.receives))
+        rounds.add_cpu(name, {"the audience": turn.told.cpu_s}, turn.delivered or 1, PER, "deliveries")
         if shortfall := turn.shortfall(name):
-            (self.pair.invalid if turn.seen.lost else self.pair.notes).append(shortfall)
+            (self.pair.invalid if turn.told.lost else self.pair.notes).append(shortfall)
 
     def _tell(self) -> None:
         rounds, pair = self._rounds, self.pair

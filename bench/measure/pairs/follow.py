@@ -49,17 +49,17 @@ class Follow:
 
     async def _turn(self, opened: Callable[[], AbstractAsyncContextManager[Hub]]) -> None:
         async with opened() as hub:
-            await hub.crowd.connect(self._readers)
-            await hub.crowd.wait(await hub.publish())
+            await hub.stand.connect(self._readers)
+            await hub.stand.wait(await hub.publish())
             turn = await at_rate(hub, self._options.rate, self._options.seconds / 2)
         rounds = self._rounds
         rounds.add(f"{hub.name}, CPU", "µs a delivery", 1e6 * turn.cpu_s / max(1, turn.delivered))
-        rounds.add(f"{hub.name}, p50", "ms", 1000 * turn.seen.p50_s)
-        rounds.add(f"{hub.name}, p99", "ms", 1000 * turn.seen.p99_s)
+        rounds.add(f"{hub.name}, p50", "ms", 1000 * turn.told.p50_s)
+        rounds.add(f"{hub.name}, p99", "ms", 1000 * turn.told.p99_s)
         rounds.add(f"{hub.name}, behind after the last", "s", turn.late_s)
-        rounds.add_cpu(hub.name, {"the audience": turn.seen.cpu_s}, turn.delivered or 1, PER, "deliveries")
+        rounds.add_cpu(hub.name, {"the audience": turn.told.cpu_s}, turn.delivered or 1, PER, "deliveries")
         if shortfall := turn.shortfall(hub.name):
-            (self._pair.invalid if turn.seen.lost else self._pair.notes).append(shortfall)
+            (self._pair.invalid if turn.told.lost else self._pair.notes).append(shortfall)
 
     def _tell(self, sides: list[str]) -> None:
         rounds, pair, shown = self._rounds, self._pair, []

@@ -1,4 +1,4 @@
-"""Handing counts in from files: read, checked, put into the outbox, sent, until each has its answer."""
+"""Push counts from files: read and check them, add them to the outbox, and send until each report has an answer."""
 
 import asyncio
 import hashlib
@@ -10,8 +10,8 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import msgspec
 
-from gateway.client.asking import ask, asked, refusal
-from gateway.client.count_files import BadCountFile, as_body, read_counts
+from gateway.client.count_files import BadCountFile, encode_report, read_counts
+from gateway.client.http_json import error_of, get, get_document
 from gateway.client.outbox import Destination, Item, Outbox
 from gateway.client.publisher import Answer, Publisher
 from gateway.election.registry import Registry, read_registry
@@ -20,14 +20,14 @@ from gateway.errors import GatewayError, MalformedDocument
 
 REQUEST_S = 20.0
 OPEN_MAX = 500
-"""Reports handed to the connection at once; the rest waits in the outbox."""
-LOOK_S = 1.0
-"""How often a watched directory is looked at; a file is taken once it has not changed from one look to the next."""
+"""Reports passed to the connection at once; the rest waits in the outbox."""
+POLL_S = 1.0
+"""Interval at which a watched directory is read; a file is sent once it has not changed between two readings."""
 ENDINGS = (".json", ".ndjson", ".jsonl", ".csv")
 
 
 class Mistakes(GatewayError):
-    """Files that are not handed in, with every mistake in them; nothing was sent."""
+    """All mistakes in the given files; nothing was sent."""
 
     code = "mistakes"
 
@@ -37,7 +37,7 @@ class Mistakes(GatewayError):
 
 
 class Count(msgspec.Struct, frozen=True):
-    """A report that is ready to be sent, and the file that it is from."""
+    """A report that is ready to be sent, and its file."""
 
     file: str
     unit: str
@@ -48,10 +48,10 @@ class Count(msgspec.Struct, frozen=True):
 
 
 def destination(push_url: str, election: str) -> Destination:
-    """Return under which key the outbox keeps reports for a push door.
+    """Return the key under which the outbox keeps reports for a push door.
 
-    Spellings of one address are one gateway (case, default port, slash at the end; a user's name is left out). Two
-    addresses of one gateway are two, which costs nothing but duplicates.
+    URLs are normalised: case, default port, trailing slash; a user name is dropped. Different addresses of the same
+    gateway count as two, at the cost of duplicates only.
     """
     parts = urlsplit(push_url)
     host = (parts.hostname or "").rstrip(".")
@@ -63,10 +63,10 @@ def destination(push_url: str, election: str) -> Destination:
 
 
 async def registry_of(feed_url: str, election: str) -> Registry:
-    """Read an election's registry from a feed door, as anybody can. Raises GatewayError."""
+    """Read an election's registry from a feed door. Raises GatewayError."""
     url = f"{feed_url.rstrip('/')}/v1/elections/{quote(election, safe='')}"
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S)) as http:
-        document = await asked(http, url)
+        document = await get_document(http, url)
     return read_registry(document.get("registry"), stored=True)
 
 
@@ -79,18 +79,18 @@ class _Current(msgspec.Struct):
 
 
 async def current_revisions(push_url: str, election: str, token: str, units: Sequence[str]) -> dict[str, int]:
-    """Ask the push door at which revision units are; 0 where there is no report. Raises GatewayError."""
+    """Return the current revision of units from the push door; 0 if there is no report. Raises GatewayError."""
     found: dict[str, int] = {}
     headers = {"Authorization": f"Bearer {token}"}
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S), headers=headers) as http:
         for unit in units:
             url = f"{push_url.rstrip('/')}/v1/elections/{election}/reports/{quote(unit, safe='')}"
-            status, document = await ask(http, url)
+            status, document = await get(http, url)
             if status == 404:
                 found[unit] = 0
                 continue
             if status != 200:
-                raise refusal(url, status, document)
+                raise error_of(url, status, document)
             try:
                 found[unit] = msgspec.convert(document, _Current).report.revision
             except msgspec.ValidationError as error:
@@ -98,30 +98,30 @@ async def current_revisions(push_url: str, election: str, token: str, units: Seq
     return found
 
 
-def without_revision(files: Mapping[str, bytes]) -> list[str]:
-    """Return the units of which files hold a report that leaves its revision to us."""
+def units_without_revision(files: Mapping[str, bytes]) -> list[str]:
+    """Return the units for which a report without a revision is in the files."""
     found: dict[str, None] = {}
     for name, content in files.items():
         try:
             reports = read_counts(name, content)
         except BadCountFile:
-            continue  # told when it is read for sending
+            continue  # reported when the file is read for sending
         for report in reports:
             if "revision" not in report and isinstance(report.get("unit"), str):
                 found[report["unit"]] = None
     return list(found)
 
 
-def ready(
+def read_files(
     files: Mapping[str, bytes],
     registry: Registry | None,
     last_revision: Callable[[str], int],
-    numbered: Callable[[bytes], Sequence[tuple[str, int]]] = lambda _: (),
+    known_revisions: Callable[[bytes], Sequence[tuple[str, int]]] = lambda _: (),
 ) -> list[Count]:
-    """Read files and check every report, by the registry where there is one; number those without a revision.
+    """Read files, add missing revisions, and check every report against the registry, if there is one.
 
-    `numbered` returns unit and revision of each report of a file that was handed in before: those numbers are used
-    again, so that the same file does not become new revisions. Raises Mistakes, with all of them.
+    `known_revisions` returns unit and revision of each report of a file that was pushed before; the same numbers are
+    used again, so that pushing a file twice creates no new revisions. Raises Mistakes with all mistakes.
     """
     mistakes: list[str] = []
     counts: list[Count] = []
@@ -135,8 +135,8 @@ def ready(
             mistakes.append(str(error))
             continue
         if not reports:
-            mistakes.append(f"{name}: there is no report in it")
-        before = dict(enumerate(numbered(content), 1))
+            mistakes.append(f"{name}: contains no report")
+        before = dict(enumerate(known_revisions(content), 1))
         for place, read in enumerate(reports, 1):
             unit, report = read.get("unit"), dict(read)
             if "revision" not in report and isinstance(unit, str):
@@ -144,7 +144,7 @@ def ready(
                 if known_unit != unit:
                     known_revision = max(last_revision(unit), given.get(unit, 0)) + 1
                 report["revision"] = known_revision
-            body = as_body(report)
+            body = encode_report(report)
             where = f"{name}, unit {unit}" if isinstance(unit, str) else f"{name}, report {place}"
             if validator is not None and scope is not None:
                 mistakes += [f"{where}: {text}" for text in _mistakes(validator, scope, body)]
@@ -152,7 +152,7 @@ def ready(
                 given[unit] = max(given.get(unit, 0), report["revision"])
                 counts.append(_count(name, report, body))
             elif validator is None:
-                mistakes.append(f"{where}: no unit, or no revision")
+                mistakes.append(f"{where}: unit or revision is missing")
     if mistakes:
         raise Mistakes(mistakes)
     return counts
@@ -187,31 +187,31 @@ async def send(
     token: str,
     on_answer: Callable[[Item, Answer], None] = lambda *_: None,
 ) -> list[tuple[Item, Answer]]:
-    """Send what waits in the outbox until each report has its answer, however long that takes.
+    """Send the waiting reports of the outbox until each has an answer, however long that takes.
 
-    Cut off at any moment, the rest waits for the next time. Raises PushRefused where the token is not taken.
+    If interrupted, the rest stays in the outbox for the next call. Raises PushRefused if the token is not accepted.
     """
     answered: list[tuple[Item, Answer]] = []
-    room = asyncio.Semaphore(OPEN_MAX)
+    free = asyncio.Semaphore(OPEN_MAX)
 
     async def one(publisher: Publisher, item: Item) -> None:
         try:
             answer = await publisher.push(item.body)
-            outbox.answered(item.key, answer)
+            outbox.record_answer(item.key, answer)
             answered.append((item, answer))
             on_answer(item, answer)
         finally:
-            room.release()
+            free.release()
 
-    async with Publisher(push_url, to.election, token) as publisher, _first_error() as parts:
+    async with Publisher(push_url, to.election, token) as publisher, _FirstErrorGroup() as parts:
         for item in outbox.waiting(to):
-            await room.acquire()
+            await free.acquire()
             parts.create_task(one(publisher, item))
     return answered
 
 
-class _first_error:  # noqa: N801 - reads as a word
-    """A TaskGroup whose only error, where it is one of ours, comes out as itself."""
+class _FirstErrorGroup:
+    """A TaskGroup that raises the first GatewayError itself instead of an exception group."""
 
     def __init__(self) -> None:
         self._group = asyncio.TaskGroup()
@@ -230,7 +230,7 @@ class _first_error:  # noqa: N801 - reads as a word
 
 
 class Directory:
-    """A directory whose count files are taken once each in a run, when they have stopped changing."""
+    """A watched directory: each file with counts is returned once per run, after it has stopped changing."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -238,7 +238,7 @@ class Directory:
         self._done: set[tuple[str, bytes]] = set()
 
     def new(self) -> dict[str, bytes]:
-        """Return the files that are whole and not `done`. Raises GatewayError."""
+        """Return the files that are complete and not marked as done. Raises GatewayError."""
         try:
             return self._new()
         except OSError as error:
@@ -259,11 +259,11 @@ class Directory:
                 found[path.name] = content
         return found
 
-    def done(self, name: str, content: bytes) -> None:
-        """Leave a file alone until it is changed."""
+    def mark_done(self, name: str, content: bytes) -> None:
+        """Skip a file until its content changes."""
         self._done.add((name, file_digest(content)))
 
 
 def file_digest(content: bytes) -> bytes:
-    """Return by what the content of a file is known."""
+    """Return the digest that identifies the content of a file."""
     return hashlib.sha256(content).digest()

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from gateway.client.handing_in import destination
 from gateway.client.outbox import Outbox
+from gateway.client.push_files import destination
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
 from tests.deploy.proxies import free_ports
@@ -122,7 +122,7 @@ def test_counts_in_a_file_get_receipts(desk: Desk) -> None:
     first = desk.answers()
     assert [answer["outcome"] for answer in first] == ["accepted", "accepted"]
     status, said = desk.push(file)
-    assert (status, "2 receipts (0 new, 2 that the gateway had already)" in said) == (0, True), said
+    assert (status, "2 receipts (0 new, 2 already known to the gateway)" in said) == (0, True), said
     assert [answer["accepted_at"] for answer in desk.answers()] == [each["accepted_at"] for each in first]
     following = a_report(votes=11)
     del following["revision"]
@@ -178,9 +178,9 @@ def test_a_second_gateway_gets_all_of_a_file_and_gives_its_own_receipts(
         assert status == 1
         status, said = desk.push()
         assert (status, "0 receipts" in said) == (1, True), said
-        assert f"1 reports are kept for {second.push_url} and are not sent to {gateway.push_url}" in said
+        assert f"The outbox has 1 report for {second.push_url}, not sent to {gateway.push_url}" in said
         status, said = desk.push("--moved-from", second.push_url)
-        assert (status, "3 reports are taken over" in said) == (0, True), said
+        assert (status, "Took over 3 reports" in said) == (0, True), said
         assert [answer["revision"] for answer in desk.answers()] == ["1", "1", "2"]
 
 
@@ -197,16 +197,16 @@ def test_a_gateway_whose_record_was_replaced_gets_all_of_a_file_again(
     del unnumbered["revision"]
     (watched / "a.json").write_text(json.dumps(unnumbered))
     push_port, feed_port = free_ports(2)
-    knobs = {"push_port": push_port, "feed_port": feed_port}
+    options = {"push_port": push_port, "feed_port": feed_port}
     file = desk.file("night.ndjson", a_report())
-    for gone in ("", ", 1 reports had receipts from before that this gateway no longer knows"):
-        with served(make_database(postgres), **knobs) as gateway:
+    for gone in ("", ", 1 report with earlier receipts that this gateway no longer knows"):
+        with served(make_database(postgres), **options) as gateway:
             environ = at(gateway, sender_at(gateway, small, desk.to.election))
             status, said = desk.push(file, **environ)
-            assert (status, f"1 receipts{gone}\n" in said) == (0, True), said
+            assert (status, f"1 receipt{gone}\n" in said) == (0, True), said
             with desk.command("--watch", watched, **environ) as process:
                 assert process.stderr is not None
-                while f"1 receipts{gone}\n" not in (line := process.stderr.readline()):
+                while f"1 receipt{gone}\n" not in (line := process.stderr.readline()):
                     assert line
                 process.send_signal(signal.SIGINT)
             answers = [(each["unit"], each["revision"], each["outcome"]) for each in desk.answers()]
@@ -229,7 +229,7 @@ def test_all_that_has_a_receipt_is_sent_once_more_when_that_is_asked_for(desk: D
     assert desk.push(desk.file("night.ndjson", a_report(), a_report("0604-0002")))[0] == 0
     first = desk.answers()
     status, said = desk.push("--again")
-    assert (status, "2 reports are sent once more" in said) == (0, True), said
+    assert (status, "Resending 2 confirmed reports" in said) == (0, True), said
     assert [answer["outcome"] for answer in desk.answers()] == ["duplicate", "duplicate"]
     assert [answer["accepted_at"] for answer in desk.answers()] == [each["accepted_at"] for each in first]
 
@@ -256,7 +256,7 @@ def test_a_mistake_in_a_file_is_named_and_nothing_is_sent(desk: Desk) -> None:
         ((desk.file("a.csv"),), "a.csv, line 1"),
         (
             (desk.file("empty.json", a_report()), desk.file("empty.ndjson")),
-            "empty.ndjson: there is no report in it",
+            "empty.ndjson: contains no report",
         ),
     ):
         status, said = desk.push(*arguments)
@@ -301,7 +301,7 @@ def test_a_report_that_a_newer_one_overtook_has_no_receipt(desk: Desk) -> None:
     status, said = desk.push(desk.file("b.json", a_report(revision=3)))
     assert status == 1
     assert "0 receipts" in said
-    assert "no receipt: unit 0604-0001, revision 3: a newer one, 5, is in already" in said
+    assert "no receipt: unit 0604-0001, revision 3: revision 5 has already been accepted" in said
 
 
 def test_after_somebody_used_up_a_unit_s_revisions_its_file_is_handed_in_until_it_has_a_receipt(
@@ -323,7 +323,7 @@ def test_after_somebody_used_up_a_unit_s_revisions_its_file_is_handed_in_until_i
         assert (status, words in said) == (1, True), said
     asyncio.run(raise_revisions(gateway, desk.to.election))
     status, said = desk.push(file)
-    assert (status, "1 receipts" in said) == (0, True), said
+    assert (status, "1 receipt" in said) == (0, True), said
     assert [(each["revision"], each["outcome"]) for each in desk.answers()][-1] == ("2000000001", "accepted")
 
 
@@ -356,7 +356,7 @@ def test_what_was_taken_is_sent_although_the_gateway_was_away_and_the_command_ki
     with served(make_database(postgres), push_port=push_port, feed_port=feed_port) as gateway:
         status, said = desk.push(**at(gateway, sender_at(gateway, small, desk.to.election)))
         assert status == 0, said
-        assert "2 reports wait from before" in said
+        assert "Sending 2 reports from the outbox first" in said
         assert [answer["outcome"] for answer in desk.answers()] == ["accepted", "accepted"]
 
 
@@ -384,7 +384,7 @@ def test_what_appears_in_a_watched_directory_is_sent(desk: Desk) -> None:
         _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert "Traceback" not in said
-    assert said.count("b.json is not sent") == 1
+    assert said.count("b.json: not sent") == 1
 
 
 def test_a_template_can_be_filled_in_and_handed_in(desk: Desk, sender: Sender) -> None:

@@ -1,0 +1,28 @@
+"""Delays between attempts at something that keeps failing: connections, processes, the database."""
+
+import random
+
+
+class Backoff:
+    """Delays that start at `first_s` seconds and double up to `most_s`."""
+
+    __slots__ = ("_first_s", "_most_s", "_next_s")
+
+    def __init__(self, first_s: float = 0.1, most_s: float = 10.0) -> None:
+        self._first_s = first_s
+        self._most_s = most_s
+        self._next_s = first_s
+
+    def next(self) -> float:
+        """Return the seconds to wait before the next attempt."""
+        delay_s, self._next_s = self._next_s, min(self._next_s * 2, self._most_s)
+        return delay_s
+
+    def reset(self) -> None:
+        """Start over at `first_s`, after an attempt that succeeded."""
+        self._next_s = self._first_s
+
+
+def with_jitter(delay_s: float) -> float:
+    """Return between half and all of a delay, so that many clients do not retry at the same moment."""
+    return random.uniform(0.5, 1.0) * delay_s  # noqa: S311 - no secret

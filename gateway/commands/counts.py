@@ -1,0 +1,181 @@
+"""`valgnatt push`, `watch` and `status`: the commands of those who send counts and follow the result."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.characters import printable
+from gateway.commands.arguments import (
+    DEFAULT_FEED_URL,
+    DEFAULT_PUSH_URL,
+    AsJsonLines,
+    ElectionOption,
+    FeedUrl,
+    PushUrl,
+    checked_url,
+    read_areas,
+)
+from gateway.commands.running import fail, run
+from gateway.output import say, write_out
+
+
+def push(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="counts as .json, .ndjson or .csv; see --template")
+    ] = None,
+    election: Annotated[str, typer.Option(help="the election's identifier (default: none, required)")] = "",
+    push_url: PushUrl = DEFAULT_PUSH_URL,
+    feed_url: Annotated[
+        str,
+        typer.Option(
+            envvar="VALGNATT_FEED_URL",
+            callback=checked_url,
+            help="URL of the feed door; its registry is used to check counts before they are sent",
+        ),
+    ] = DEFAULT_FEED_URL,
+    token_file: Annotated[
+        Path | None, typer.Option(help="file with the token (default: the variable VALGNATT_TOKEN)")
+    ] = None,
+    outbox: Annotated[
+        Path | None,
+        typer.Option(
+            help="file that keeps counts until they have a receipt (default: in your state directory)"
+        ),
+    ] = None,
+    receipts: Annotated[
+        Path | None, typer.Option(help="CSV file to which every answer is written (default: none)")
+    ] = None,
+    watch: Annotated[
+        Path | None,
+        typer.Option(
+            help="directory whose new files are sent as well, until Ctrl-C (default: none)", file_okay=False
+        ),
+    ] = None,
+    template: Annotated[
+        bool, typer.Option("--template", help="print an empty CSV table to fill in, and send nothing")
+    ] = False,
+    areas: Annotated[
+        str, typer.Option(help="with --template: areas whose units are listed (default: all)")
+    ] = "",
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="do not check counts before sending; the gateway checks them")
+    ] = False,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again",
+            help="resend counts that already have a receipt, after the gateway's database was restored",
+        ),
+    ] = False,
+    moved_from: Annotated[
+        str | None,
+        typer.Option(
+            callback=checked_url,
+            help="former URL of the gateway's push door; takes over the outbox entries for it (default: none)",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask before sending")] = False,
+) -> None:
+    """Push counts from files.
+
+    For a municipality without its own system.
+
+    All files are checked before anything is sent. Reports are first written to an outbox on disk, and are sent even if
+    the network, the gateway or this machine fails meanwhile: run the command again, with or without files. The outbox
+    keeps reports per gateway: a report is done when this gateway has confirmed it in this run.
+
+    Exit status 0: all reports have receipts from this gateway; 1: some have none; 2: a file has mistakes, and nothing
+    was sent.
+    """
+    if not election:
+        fail("no election given; use --election", 2)
+    if template:
+        write_out(run(_template(feed_url, election, read_areas(areas))))
+        return
+    if receipts is not None and not receipts.absolute().parent.is_dir():
+        fail(f"--receipts {receipts}: no such directory", 2)
+    from gateway.client.push_command import PushOptions
+    from gateway.client.push_command import push as push_files
+    from gateway.client.push_files import Mistakes
+
+    options = PushOptions(
+        push_url,
+        None if unchecked else feed_url,
+        election,
+        _token(token_file),
+        outbox or _default_outbox(),
+        receipts,
+        yes,
+        again,
+        moved_from,
+    )
+    try:
+        sys.exit(run(push_files(options, files or [], watch)))
+    except Mistakes as error:
+        for mistake in error.mistakes:
+            say(printable(mistake), err=True)
+        fail("nothing was sent", 2)
+    except KeyboardInterrupt:
+        say("valgnatt: interrupted; reports without a receipt stay in the outbox", err=True)
+        sys.exit(130)
+
+
+def watch(
+    area: Annotated[
+        str | None, typer.Argument(help="area to follow, with its children (default: the country)")
+    ] = None,
+    election: ElectionOption = None,
+    feed_url: FeedUrl = DEFAULT_FEED_URL,
+    as_json: AsJsonLines = False,
+) -> None:
+    """Follow the results live in the terminal, until Ctrl-C."""
+    from gateway.client.watch_command import watch as watch_results
+
+    try:
+        run(watch_results(feed_url, election, area, as_json=as_json))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def status(
+    election: ElectionOption = None, feed_url: FeedUrl = DEFAULT_FEED_URL, as_json: AsJsonLines = False
+) -> None:
+    """Show which reports are accepted and published.
+
+    One line per municipality. Exit status 1 if a report waits too long to become public.
+    """
+    from gateway.client.watch_command import status as show_status
+
+    sys.exit(run(show_status(feed_url, election, as_json=as_json)))
+
+
+async def _template(feed_url: str, election: str, areas: list[str]) -> str:
+    from gateway.client.count_files import template
+    from gateway.client.push_files import registry_of
+
+    registry = await registry_of(feed_url, election)
+    if unknown := [area for area in areas if area not in registry.by_id]:
+        fail(f"no area {', '.join(unknown)} in {election}", 2)
+    return template(registry, areas or [registry.root.id])
+
+
+def _token(file: Path | None) -> str:
+    try:
+        token = (
+            file.read_text(encoding="utf-8").strip()
+            if file is not None
+            else os.environ.get("VALGNATT_TOKEN", "")
+        )
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"token file {file}: {getattr(error, 'strerror', None) or error}", 2)
+    if not token:
+        fail("no token: set VALGNATT_TOKEN, or name a file with --token-file", 2)
+    return token
+
+
+def _default_outbox() -> Path:
+    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(base) / "valgnatt" / "outbox.db"

@@ -1,0 +1,115 @@
+"""`valgnatt generate`, `replay` and `demo`: rehearse an election."""
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.commands.arguments import (
+    DEFAULT_FEED_URL,
+    DEFAULT_PUSH_URL,
+    FeedUrl,
+    PushUrl,
+    with_database,
+)
+from gateway.commands.running import author, database_url, fail, run
+from gateway.config import Config
+from gateway.humanize import counted
+from gateway.output import say
+
+if TYPE_CHECKING:
+    from gateway.rehearsal.schedule import Schedule
+
+
+def generate(
+    directory: Annotated[Path, typer.Argument(help="directory for the data set")],
+    seed: Annotated[int, typer.Option(help="a number; the same seed gives the same election")] = 1,
+    scale: Annotated[float, typer.Option(help="size, in times the default of about 3 500 units")] = 1.0,
+) -> None:
+    """Generate an election for rehearsals.
+
+    Writes its registry, the reports of a whole night, and the official totals.
+    """
+    from gateway.rehearsal.generator import write_election
+
+    try:
+        made = write_election(directory, seed, scale)
+    except (ValueError, OSError) as error:
+        fail(str(error), 2)
+    areas = counted(len(made.registry["areas"]), "area")
+    say(f"{directory}: {areas}, {counted(len(made.reports), 'report')}")
+
+
+def demo(
+    data: Annotated[
+        Path | None, typer.Option(help="data set to replay (default: a generated election)", exists=True)
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="length of the replay in seconds", min=5, max=3600)] = 50.0,
+) -> None:
+    """Replay a whole election night in a minute.
+
+    Runs on a temporary Postgres and removes everything afterwards.
+    """
+    from gateway.rehearsal.demo import demo as run_demo
+    from gateway.telemetry import logs
+
+    logs.configure("demo", level="warning")
+    try:
+        sys.exit(run(run_demo(data, seconds, author())))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@with_database
+def replay(
+    directory: Annotated[Path, typer.Argument(help="a data set: registry, reports, official totals")],
+    config: Config,
+    speed: Annotated[
+        float | None,
+        typer.Option(help="speed, in times the original (default: as fast as possible)", min=0.01),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="length of the whole replay in seconds, instead of --speed (default: none)", min=0.1
+        ),
+    ] = None,
+    push_url: PushUrl = DEFAULT_PUSH_URL,
+    feed_url: FeedUrl = DEFAULT_FEED_URL,
+) -> None:
+    """Replay a data set on a running gateway.
+
+    The replay becomes a separate election, marked as a rehearsal, with all times shifted to now.
+
+    Exit status 1 if any result is wrong.
+    """
+    from gateway.rehearsal import schedule
+    from gateway.rehearsal.dataset import DataSet
+    from gateway.rehearsal.demo import replay as run_replay
+    from gateway.terminal import Terminal
+
+    if speed is not None and seconds is not None:
+        fail("give either --speed or --seconds, not both", 2)
+
+    def make_schedule(times: Sequence[datetime], publish_from: datetime) -> "Schedule":
+        if seconds is not None:
+            return schedule.within(times, publish_from, seconds)
+        if speed is not None:
+            return schedule.at_speed(times, publish_from, speed)
+        return schedule.as_fast_as_possible(times)
+
+    summary = run(
+        run_replay(
+            DataSet.open(directory),
+            make_schedule,
+            database_url=database_url(config),
+            push_url=push_url,
+            feed_url=feed_url,
+            author=author(),
+            console=Terminal(),
+        )
+    )
+    sys.exit(0 if summary.good else 1)
