@@ -257,7 +257,7 @@ def test_another_registry_is_refused_once_a_report_is_accepted(
     assert "Changed" in cli.good("election", "list")
     fetch(database, "UPDATE valgnatt.head SET accepted = 1")
     (cli("election", "load", str(a_file(tmp_path, small)))).told(
-        1, "1 reports are accepted", "$.election.name"
+        1, "after a report was accepted (1 so far)", "$.election.name"
     )
     assert cli.good("election", "load", str(changed)) == f"{loaded}\n"
 

@@ -248,14 +248,14 @@ def test_a_standby_that_is_required_and_missing_is_an_error(facts: Facts) -> Non
         ({"settings": {"synchronous_commit": "off"}}, "warning", "synchronous_commit", "on"),
         ({"settings": {"synchronous_commit": "local"}}, "warning", "synchronous_commit", "local"),
         ({"settings": {"synchronous_standby_names": ""}}, "warning", "standby", "disk"),
-        ({"standbys": []}, "error", "standby", "wait for ever"),
-        ({"standbys": [Standby("one", "async")]}, "error", "standby", "wait for ever"),
+        ({"standbys": []}, "error", "standby", "wait forever"),
+        ({"standbys": [Standby("one", "async")]}, "error", "standby", "wait forever"),
         ({"standbys": [Standby("one", "sync")]}, "warning", "standby", "second"),
         ({"settings": {"max_connections": "10"}}, "error", "connections", "max_connections"),
         ({"connections": 90}, "warning", "connections", "pg_stat_activity"),
         ({"settings": {"archive_mode": "off"}}, "warning", "archive", "archive_mode"),
         ({"last_archive_failed_at": NOW}, "error", "archive", "archive_command"),
-        ({"last_archived_at": None}, "error", "archive", "none ever worked"),
+        ({"last_archived_at": None}, "error", "archive", "no archiving has ever succeeded"),
         ({"wal_size": 5 << 30}, "warning", "wal", "max_wal_size"),
         ({"idle_slots": ["old"]}, "warning", "wal", "pg_drop_replication_slot"),
         ({"clock_ahead_s": -2.0}, "warning", "clock", "behind"),
@@ -276,8 +276,8 @@ def test_a_clock_that_is_not_known_well_is_not_blamed(facts: Facts) -> None:
 
 def test_room_is_measured_where_it_can_be(facts: Facts) -> None:
     """On another machine only that one knows."""
-    the_one(changed(facts, disk_free=DISK_WARNING - 1), "warning", "disk", "make room")
-    the_one(changed(facts, disk_free=DISK_ERROR - 1), "error", "disk", "make room")
+    the_one(changed(facts, disk_free=DISK_WARNING - 1), "warning", "disk", "free up space")
+    the_one(changed(facts, disk_free=DISK_ERROR - 1), "error", "disk", "free up space")
     elsewhere = findings_of(changed(facts, disk_free=None))
     assert "its own machine" in next(each.seen for each in elsewhere if each.check == "disk")
 
@@ -315,7 +315,7 @@ def test_tokens_are_judged_by_what_they_leave_uncovered(facts: Facts, registry: 
     assert worse(judged()) == []
     most = [a_token(2, ["02", "06"])]
     check = "election generated-7: tokens"
-    the_one(judged(), "error", check, "1 municipalities", "0101", "token issue")
+    the_one(judged(), "error", check, "1 municipality", "0101", "token issue")
     the_one(judged(rehearsal=True), "warning", check, "0101")
     the_one(judged(a_token(3, ["0101"], revoked_at=NOW)), "error", check, "0101")
     the_one(judged(a_token(3, ["0101"], role="operator")), "error", check, "0101")
@@ -334,7 +334,7 @@ def test_tokens_that_end_in_the_night_or_were_never_used_are_named(
     the_one(changed(facts, elections=[ending]), "warning", check, "1 (token 1)", "last longer")
     unused = [a_token(key, ["vl"], last_contact_at=None) for key in range(1, 13)]
     found = the_one(changed(facts, elections=[an_election(registry, tokens=unused)]), "warning", check)
-    assert found.seen.startswith("12 of 12 were never used: 1 (token 1), ")
+    assert found.seen.startswith("12 of 12 never used: 1 (token 1), ")
     assert found.seen.endswith(" and 4 more")
 
 
@@ -411,7 +411,7 @@ def test_what_the_machine_lacks_is_told(facts: Facts) -> None:
     wanted = files_wanted(facts.config, "feed")
     short = [Process("push-0", 65_536), Process("feed-0", 1024), Process("feed-1", 1024)]
     found = the_one(changed(facts, processes=short), "warning", "open files", "feed-0", f"ulimit -n {wanted}")
-    assert "1 more like it" in found.seen
+    assert "1 other likewise" in found.seen
     the_one(changed(facts, processes=[], open_files_max=1024), "warning", "open files", "started from here")
     pushing = msgspec.structs.replace(facts.config, role="push", feed_tls_certificate=None)
     assert worse(changed(facts, config=pushing, processes=[Process("push-0", 11_000)])) == []
@@ -433,7 +433,7 @@ def test_what_the_machine_lacks_is_told(facts: Facts) -> None:
         ({"trusted_proxies": ()}, "warning", "without TLS"),
         ({"admin_host": "0.0.0.0"}, "warning", "metrics"),
         ({"role": "push"}, "warning", "feed_tls_certificate has no effect"),
-        ({"database_url": None}, "warning", "feeds read another"),
+        ({"database_url": None}, "warning", "feeds read another database"),
         ({"database_url": None, "feed_database_url": None, "role": "feed"}, "warning", "no other machine"),
     ],
 )

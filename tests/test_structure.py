@@ -28,8 +28,16 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 MAY_IMPORT = {
     "client": {
-        "wire", "election", "output", "terminal", "trimmed_json", "backoff", "humanize", "characters", "errors",
-    },  # fmt: skip
+        "wire",
+        "election",
+        "output",
+        "terminal",
+        "trimmed_json",
+        "backoff",
+        "humanize",
+        "characters",
+        "errors",
+    },
     "wire": {"election", "errors"},
     "election": {"trimmed_json", "characters", "errors"},
 }

@@ -1,6 +1,6 @@
-"""Whether an installation is fit for the night, and what to do where it is not.
+"""Check whether an installation is ready for the election night, and how to fix it.
 
     gather ─► facts ─► checks ─► findings
 
-Only `gather` looks at anything; the checks are pure.
+Only `gather` does I/O; the checks are pure.
 """

@@ -1,4 +1,4 @@
-"""PURE: facts in, findings out."""
+"""PURE: all checks, which turn facts into findings."""
 
 from collections.abc import Callable, Iterable
 
@@ -20,5 +20,5 @@ CHECKS: tuple[Callable[[Facts], Iterable[Finding]], ...] = (
 
 
 def findings_of(facts: Facts) -> list[Finding]:
-    """Return what there is to say, in the order in which one would look."""
+    """Return the findings of all checks, most important subjects first."""
     return [finding for check in CHECKS for finding in check(facts)]

@@ -1,4 +1,4 @@
-"""What `valgnatt doctor` shows."""
+"""The command `valgnatt doctor`: gather facts, check them, show the findings."""
 
 from collections.abc import Sequence
 
@@ -10,6 +10,7 @@ from gateway.config import Config, without_passwords
 from gateway.doctor.checks import findings_of
 from gateway.doctor.findings import Finding, document
 from gateway.doctor.gather import Addresses, gather
+from gateway.humanize import counted
 from gateway.output import say_json
 from gateway.terminal import Terminal
 
@@ -17,7 +18,7 @@ _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
 async def doctor(config: Config, addresses: Addresses, *, as_json: bool) -> int:
-    """Look at everything and show it; return 1 where an error was found."""
+    """Check everything and show the findings; return 1 if there is an error, else 0."""
     findings = findings_of(await gather(config, addresses))
     if as_json:
         say_json(orjson.loads(without_passwords(orjson.dumps(document(findings)).decode())))
@@ -34,5 +35,6 @@ def _show(findings: Sequence[Finding]) -> None:
         console.print(line + Text(seen, style="default"))
         if finding.do:
             console.say(f"         → {without_passwords(finding.do)}")
-    told = document(findings)
-    console.print(f"{told['errors']} errors, {told['warnings']} warnings", style="bold")
+    totals = document(findings)
+    summary = f"{counted(totals['errors'], 'error')}, {counted(totals['warnings'], 'warning')}"
+    console.print(summary, style="bold")

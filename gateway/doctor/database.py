@@ -1,4 +1,4 @@
-"""PURE: is Postgres fit to hold the record?"""
+"""PURE: checks of Postgres: durability, standbys, capacity, and the feeds' login."""
 
 import hashlib
 from collections.abc import Iterator
@@ -6,23 +6,24 @@ from collections.abc import Iterator
 from gateway.config import Config
 from gateway.doctor.facts import Database, Facts
 from gateway.doctor.findings import Finding, error, ok, some, warning
-from gateway.humanize import duration, size
+from gateway.humanize import counted, duration, size
 from gateway.journal.feed_login import excess_privileges
 from gateway.journal.migrate import migrations
 
-VERSION_LEAST = 15
-CONNECTIONS_A_PROCESS = 10
-"""A pool of at most 8, one that listens, and one that looks how Postgres is."""
+VERSION_MIN = 15
+CONNECTIONS_PER_PROCESS = 10
+"""A pool of at most 8, one for LISTEN, and one for monitoring."""
 CONNECTIONS_FOR_PEOPLE = 3
-"""For commands, and a person with psql."""
+"""For commands, and for a person with psql."""
 CLOCK_WARNING_S, CLOCK_ERROR_S = 1.0, 10.0
-"""How far two clocks may be apart: times that people see differ, then releases and expiries come at the wrong time."""
+"""Difference between two clocks: above the first, times shown to people differ; above the second, releases and expiries
+happen at the wrong time."""
 DISK_WARNING, DISK_ERROR = 5 << 30, 1 << 30
-"""Bytes left: 2 GiB of WAL, a night, and room; less than that is gone in a night."""
+"""Free bytes: 2 GiB of WAL, one night, and a reserve; below the second, the disk may fill up in one night."""
 
 
 def check_database(facts: Facts) -> Iterator[Finding]:
-    """All about Postgres; on a machine of feeds alone, about the login that they have."""
+    """Check Postgres; on a machine that only runs feeds, check their login."""
     if reads_only(facts.config):
         yield from _feed(facts)
         return
@@ -30,7 +31,7 @@ def check_database(facts: Facts) -> Iterator[Finding]:
         yield error(
             "database",
             facts.database_mistake,
-            "name a Postgres in VALGNATT_DATABASE_URL, or start `valgnatt serve` for an embedded one",
+            "set VALGNATT_DATABASE_URL, or start `valgnatt serve` for an embedded Postgres",
         )
         return
     database = facts.database
@@ -47,24 +48,24 @@ def check_database(facts: Facts) -> Iterator[Finding]:
 
 
 def reads_only(config: Config) -> bool:
-    """Whether this machine has feeds alone and no login but theirs."""
+    """Whether this machine only runs feeds and has only their login."""
     return config.role == "feed" and config.database_url is None and config.feed_database_url is not None
 
 
 def _version(database: Database) -> Finding:
     answered = f"Postgres {database.version} answers in {1000 * database.answered_s:.0f} ms"
-    if database.version < VERSION_LEAST:
-        return error("database", answered, f"upgrade to Postgres {VERSION_LEAST} or newer")
+    if database.version < VERSION_MIN:
+        return error("database", answered, f"upgrade to Postgres {VERSION_MIN} or later")
     return ok("database", answered)
 
 
 def _writable(database: Database) -> Finding:
     if database.writable:
-        return ok("writable", "the database takes writes")
+        return ok("writable", "the database accepts writes")
     return error(
         "writable",
-        "the database takes no writes: it is a standby, or set to read only",
-        "name the primary in VALGNATT_DATABASE_URL, or promote this one",
+        "the database does not accept writes: it is a standby or read-only",
+        "set VALGNATT_DATABASE_URL to the primary, or promote this server",
     )
 
 
@@ -76,13 +77,13 @@ def _migrations(database: Database) -> Finding:
         name for number, (name, digest) in known.items() if database.applied.get(number, digest) != digest
     ]
     if newer:
-        seen = f"the database has migration {newer[-1]}, which this program does not know"
-        return error("migrations", seen, "run the version of the gateway that made it, or a newer one")
+        seen = f"the database has migration {newer[-1]}, which this version does not know"
+        return error("migrations", seen, "run the version of the gateway that applied it, or a later one")
     if changed:
         return error(
             "migrations",
             f"applied with different content: {some(changed)}",
-            "this database belongs to another build of the gateway: use that, or another database",
+            "use the build of the gateway that this database belongs to, or another database",
         )
     if missing:
         return error("migrations", f"not applied: {some(missing)}", "run `valgnatt db migrate`")
@@ -94,7 +95,7 @@ def _durability(database: Database) -> Iterator[Finding]:
         if database.settings.get(name) == "off":
             yield error(
                 name,
-                f"{name} is off: a power cut may cost the whole record, receipts or not",
+                f"{name} is off: a power failure may destroy the whole record, including reports with receipts",
                 f"set {name} = on in postgresql.conf and reload",
             )
         else:
@@ -103,7 +104,7 @@ def _durability(database: Database) -> Iterator[Finding]:
     if commit in ("off", "local", "remote_write"):
         yield warning(
             "synchronous_commit",
-            f"synchronous_commit is {commit}; the gateway's own sessions set it to on, others do not",
+            f"synchronous_commit is {commit}; the gateway's sessions override it, other sessions do not",
             "set synchronous_commit = on in postgresql.conf, and for the role and the database",
         )
     else:
@@ -115,38 +116,38 @@ def _standbys(database: Database, *, required: bool) -> Finding:
     attached = [f"{each.name} ({each.sync_state or 'state not shown'})" for each in database.standbys]
     waited_for = [each for each in database.standbys if each.sync_state in ("sync", "quorum", None)]
     if not wanted:
-        seen = f"no synchronous standby (attached: {some(attached) or 'none'})"
+        seen = f"no synchronous standby (connected: {some(attached) or 'none'})"
         if required:
             return error(
                 "standby",
                 f"{seen}, and require_standby is on: no report gets a receipt",
-                "attach a standby and set synchronous_standby_names; without a standby, switch require_standby off",
+                "connect a standby and set synchronous_standby_names; to run without one, switch require_standby off",
             )
         return warning(
             "standby",
-            f"{seen}: a receipt lasts as long as this disk",
-            "set synchronous_standby_names, so that a receipt also survives the loss of the disk",
+            f"{seen}: reports with receipts are lost if this disk fails",
+            "connect a standby and set synchronous_standby_names, so that receipts survive the loss of this disk",
         )
     if not waited_for:
         seen = (
-            f"synchronous_standby_names is {wanted!r}, and no such standby is attached: commits wait for ever"
+            f"synchronous_standby_names is {wanted!r}, and no such standby is connected: commits wait forever"
         )
-        return error("standby", seen, "start the standby, or empty synchronous_standby_names and reload")
+        return error("standby", seen, "start the standby, or clear synchronous_standby_names and reload")
     if len(waited_for) == 1:
         return warning(
             "standby",
-            f"commits wait for {some(attached)}, the only one there is",
-            "attach a second standby, or all pushing stops with the first",
+            f"commits wait for {some(attached)}, the only standby",
+            "connect a second standby; otherwise all pushing stops when this one fails",
         )
-    return ok("standby", f"commits wait for {wanted!r}; attached: {some(attached)}")
+    return ok("standby", f"commits wait for {wanted!r}; connected: {some(attached)}")
 
 
 def connections_wanted(config: Config) -> int:
-    """Return how many connections the processes of this machine may open to the writable Postgres."""
+    """Return how many connections the processes of this machine may open to the primary."""
     processes = config.push_workers if config.role in ("all", "push") else 0
     if config.role in ("all", "feed") and config.feed_database_url is None:
         processes += config.feed_workers
-    return processes * CONNECTIONS_A_PROCESS + CONNECTIONS_FOR_PEOPLE
+    return processes * CONNECTIONS_PER_PROCESS + CONNECTIONS_FOR_PEOPLE
 
 
 def _connections(database: Database, config: Config) -> Finding:
@@ -154,12 +155,17 @@ def _connections(database: Database, config: Config) -> Finding:
     kept = int(database.settings.get("superuser_reserved_connections", "0"))
     kept += int(database.settings.get("reserved_connections", "0"))
     wanted = connections_wanted(config)
-    seen = f"{database.connections} connections now; this machine may open {wanted}; {most - kept} may be"
+    seen = (
+        f"{counted(database.connections, 'connection')} open; this machine may open {wanted};"
+        f" the limit is {most - kept}"
+    )
     if wanted > most - kept:
-        do = f"set max_connections to {wanted + kept} or more, for each machine, and restart Postgres"
+        do = f"set max_connections to at least {wanted + kept} for each machine, and restart Postgres"
         return error("connections", seen, do)
     if database.connections > 0.8 * (most - kept):
-        return warning("connections", seen, "see who holds them (pg_stat_activity), or raise max_connections")
+        return warning(
+            "connections", seen, "see pg_stat_activity for who uses them, or raise max_connections"
+        )
     return ok("connections", seen)
 
 
@@ -171,17 +177,17 @@ def _feed(facts: Facts) -> Iterator[Finding]:
     if login is None:
         yield error(
             "feed role",
-            f"the feeds' address is of no use: {facts.feed_login_mistake}",
-            "put VALGNATT_FEED_DATABASE_URL right; its user has to be a member of the role valgnatt_feed",
+            f"the feeds cannot log in: {facts.feed_login_mistake}",
+            "correct VALGNATT_FEED_DATABASE_URL; its user must be a member of the role valgnatt_feed",
         )
         return
     if login.privileges_hidden:
-        seen = f"feeds log in as {login.user}, whom the server does not even tell what its rights are"
+        seen = f"feeds log in as {login.user}, which cannot see its own privileges on this server"
         yield ok("feed role", seen)
         return
     found = [Finding("feed role", each.level, each.what, each.do) for each in excess_privileges(login)]
     yield from found or [
-        ok("feed role", f"feeds log in as {login.user}, who cannot read unpublished reports or tokens")
+        ok("feed role", f"feeds log in as {login.user}, which cannot read unpublished reports or tokens")
     ]
 
 
@@ -190,61 +196,65 @@ def _archive(database: Database) -> Finding:
     if mode == "off":
         return warning(
             "archive",
-            "archive_mode is off: a restored backup lacks whatever came after it",
-            "set archive_mode and archive_command, or keep a standby, and try a restore before the night",
+            "archive_mode is off: a restored backup lacks everything after it",
+            "set archive_mode and archive_command, or run a standby; test a restore before the election",
         )
     failed, archived = database.last_archive_failed_at, database.last_archived_at
     if failed is not None and (archived is None or failed > archived):
-        since = f"the last one that worked was at {archived.isoformat()}" if archived else "none ever worked"
+        since = (
+            f"the last success was at {archived.isoformat()}"
+            if archived
+            else "no archiving has ever succeeded"
+        )
         return error(
             "archive",
             f"archiving WAL failed at {failed.isoformat()}; {since}",
-            "look for archive_command in the server's log: WAL piles up until the disk is full",
+            "search the server's log for archive_command; WAL accumulates until the disk is full",
         )
-    when = f"last at {archived.isoformat()}" if archived else "nothing to archive yet"
+    when = f"last at {archived.isoformat()}" if archived else "nothing archived yet"
     return ok("archive", f"archive_mode is {mode}, {when}")
 
 
 def _room(facts: Facts, database: Database) -> Iterator[Finding]:
-    seen = f"the database has {size(database.size)}"
+    seen = f"the database takes {size(database.size)}"
     if facts.disk_free is None:
-        yield ok("disk", f"{seen}; how much its disk has left only its own machine can tell")
+        yield ok("disk", f"{seen}; free space is only known on its own machine")
     else:
         assert facts.disk_total is not None
-        seen += f", its disk {size(facts.disk_free)} left of {size(facts.disk_total)}"
-        do = f"make room below {facts.config.data_dir}: a full disk stops all pushing"
+        seen += f"; its disk has {size(facts.disk_free)} of {size(facts.disk_total)} free"
+        do = f"free up space in {facts.config.data_dir}; a full disk stops all pushing"
         if facts.disk_free < DISK_ERROR:
             yield error("disk", seen, do)
         elif facts.disk_free < DISK_WARNING:
             yield warning("disk", seen, do)
         else:
             yield ok("disk", seen)
-    most = int(database.settings.get("max_wal_size", "0")) << 20  # the server tells it in MB
+    most = int(database.settings.get("max_wal_size", "0")) << 20  # in MB
     if database.idle_slots:
         yield warning(
             "wal",
-            f"nobody reads these replication slots, and WAL is kept for them: {some(database.idle_slots)}",
-            "start their standby, or drop them with pg_drop_replication_slot",
+            f"inactive replication slots retain WAL: {some(database.idle_slots)}",
+            "start their standbys, or drop the slots with pg_drop_replication_slot",
         )
     elif database.wal_size is None:
-        yield ok("wal", "this user may not see how much WAL there is (pg_monitor may)")
+        yield ok("wal", "the size of WAL is not visible to this user (needs pg_monitor)")
     elif most and database.wal_size > 2 * most:
         yield warning(
             "wal",
-            f"WAL has {size(database.wal_size)}, more than twice max_wal_size",
-            "see what keeps it: a slot, archiving that fails, or a checkpoint that cannot keep up",
+            f"WAL takes {size(database.wal_size)}, more than twice max_wal_size",
+            "find out what retains it: a replication slot, failing archiving, or slow checkpoints",
         )
     else:
-        yield ok("wal", f"WAL has {size(database.wal_size)}")
+        yield ok("wal", f"WAL takes {size(database.wal_size)}")
 
 
 def _clock(database: Database) -> Finding:
     ahead, within = database.clock_ahead_s, database.clock_known_within_s
     where = "ahead of" if ahead > 0 else "behind"
-    seen = f"the database's clock is {duration(ahead)} {where} this machine's (known within {1000 * within:.0f} ms)"
-    do = "let both follow the same time servers (chrony or systemd-timesyncd)"
+    seen = f"the database's clock is {duration(ahead)} {where} this machine's (± {1000 * within:.0f} ms)"
+    do = "synchronise both with the same time servers (chrony or systemd-timesyncd)"
     if abs(ahead) - within > CLOCK_ERROR_S:
-        return error("clock", f"{seen}: releases and expiries come at the wrong time", do)
+        return error("clock", f"{seen}: releases and expiries happen at the wrong time", do)
     if abs(ahead) - within > CLOCK_WARNING_S:
         return warning("clock", seen, do)
     return ok(

@@ -1,4 +1,4 @@
-"""PURE: are the elections and their tokens complete?"""
+"""PURE: checks of elections: embargo, registry and tokens."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -8,27 +8,27 @@ from gateway.doctor.facts import Election, Facts
 from gateway.doctor.findings import Finding, error, ok, some, warning
 from gateway.election.registry import Area, Registry
 from gateway.election.validation import Scope
-from gateway.humanize import duration
+from gateway.humanize import counted, duration
 from gateway.journal.administration import TokenSummary
 
 OVER_S = 7 * 86_400.0
-"""After its release an election is counted for so long; open later, it was forgotten."""
+"""Seconds after its release until an open election is reported as forgotten."""
 NIGHT_S = 86_400.0
-"""A token that ends within so long of the release may end in the middle of the count."""
+"""Seconds after the release within which the expiry of a token may interrupt the count."""
 LATE_S = 5.0
-"""An embargo is lifted within a second of its end."""
+"""Seconds within which an embargo must be released after its end; usually it takes one."""
 
 
 def check_elections(facts: Facts) -> Iterator[Finding]:
-    """All about what is loaded."""
+    """Check all elections that are loaded."""
     if facts.database is None or not facts.database.applied:
         return
     if not facts.elections:
-        yield warning("elections", "no election is loaded", "load one: `valgnatt election load FILE`")
+        yield warning("elections", "no election is loaded", "run `valgnatt election load FILE`")
     for election in facts.elections:
         name = f"election {election.registry.id}"
         if election.closed_at is not None:
-            yield ok(name, f"closed, with {election.accepted} reports")
+            yield ok(name, f"closed, with {counted(election.accepted, 'report')}")
             continue
         yield _embargo(name, election, facts.now)
         if _over(election, facts.now):
@@ -46,19 +46,22 @@ def _embargo(name: str, election: Election, now: datetime) -> Finding:
     until = election.publish_from.isoformat()
     if election.released_at is not None:
         since = duration((now - election.released_at).total_seconds())
-        seen = f"released {since} ago, {election.accepted} reports"
+        seen = f"released {since} ago, {counted(election.accepted, 'report')}"
         if _over(election, now):
-            do = f"`valgnatt election close {election.registry.id}`, if it is over"
-            return warning(name, f"{seen}, and it still takes reports", do)
+            do = f"run `valgnatt election close {election.registry.id}` if the election is over"
+            return warning(name, f"{seen}, and still open for reports", do)
         return ok(name, seen)
     if left_s > 0:
-        return ok(name, f"under embargo for {duration(left_s)}, until {until}; {election.accepted} reports")
+        return ok(
+            name,
+            f"under embargo for {duration(left_s)}, until {until}; {counted(election.accepted, 'report')}",
+        )
     if max(left_s, (election.loaded_at - now).total_seconds()) > -LATE_S:
-        return ok(name, f"to be released now, {until}")
+        return ok(name, f"being released now, {until}")
     return error(
         name,
-        f"its embargo ended {duration(left_s)} ago ({until}), and it is not released",
-        "start a push process: `valgnatt serve`; it lifts embargoes",
+        f"the embargo ended {duration(left_s)} ago ({until}), but the election is not released",
+        "start `valgnatt serve` with a push process, which releases elections",
     )
 
 
@@ -69,43 +72,45 @@ def _registry(name: str, registry: Registry) -> Iterator[Finding]:
     if odd:
         yield warning(
             f"{name}: registry",
-            f"these have nothing below them, and so report themselves, where others have a {usual}: {some(odd)}",
-            "put their units into the registry and load it again, before the first report",
+            f"areas without units count as units themselves, while other units are a {usual}: {some(odd)}",
+            "add their units to the registry and load it again before the first report",
         )
     else:
         yield ok(
-            f"{name}: registry", f"{len(registry.areas)} areas, {len(registry.units)} units, each a {usual}"
+            f"{name}: registry",
+            f"{counted(len(registry.areas), 'area')}, {counted(len(registry.units), 'unit')}, each a {usual}",
         )
     unknown = [area.id for area in registry.areas if area.eligible is None and not area.is_unit]
     if unknown:
         yield warning(
             f"{name}: eligible",
-            f"without a number of eligible voters, so without turnout: {some(unknown)}",
+            f"no number of eligible voters, so no turnout: {some(unknown)}",
             "add `eligible` to these areas of the registry",
         )
 
 
 def _tokens(election: Election, now: datetime) -> Iterator[Finding]:
     registry, check = election.registry, f"election {election.registry.id}: tokens"
-    standing = [token for token in election.tokens if token.revoked_at is None]
-    expired = [token for token in standing if token.expires_at is not None and token.expires_at <= now]
-    valid = [token for token in standing if token not in expired]
+    active = [token for token in election.tokens if token.revoked_at is None]
+    expired = [token for token in active if token.expires_at is not None and token.expires_at <= now]
+    valid = [token for token in active if token not in expired]
     senders = [token for token in valid if token.role == "sender"]
     uncovered = _uncovered(registry, senders)
     if uncovered:
         make = warning if registry.rehearsal else error
         yield make(
             check,
-            f"no sender's token for {len(uncovered)} municipalities: {some(uncovered)}",
-            f"`valgnatt token issue --election {registry.id} --areas {uncovered[0].split()[0]}`, and so on",
+            f"no sender's token for {counted(len(uncovered), 'municipality', 'municipalities')}: {some(uncovered)}",
+            f"run `valgnatt token issue --election {registry.id} --areas {uncovered[0].split()[0]}`"
+            + (", and likewise for the others" if len(uncovered) > 1 else ""),
         )
     else:
-        yield ok(check, f"{len(senders)} senders' tokens, and every unit has one")
+        yield ok(check, f"{counted(len(senders), 'sender token')}, covering every unit")
     if expired:
         yield warning(
             check,
             f"expired: {some([_token(each) for each in expired])}",
-            "issue new ones where they are needed, and revoke these",
+            "issue new tokens where needed, and revoke these",
         )
     night = max(election.publish_from, election.released_at or election.publish_from) + timedelta(
         seconds=NIGHT_S
@@ -116,22 +121,22 @@ def _tokens(election: Election, now: datetime) -> Iterator[Finding]:
     if ending:
         yield warning(
             check,
-            f"end before the count is over: {some([_token(each) for each in ending])}",
+            f"expire before the count is over: {some([_token(each) for each in ending])}",
             "issue tokens that last longer",
         )
     unused = [each for each in valid if each.last_contact_at is None]
     if unused:
         yield warning(
             check,
-            f"{len(unused)} of {len(valid)} were never used: {some([_token(each) for each in unused])}",
-            "have each sender try its own in a rehearsal, and revoke those that nobody needs",
+            f"{len(unused)} of {len(valid)} never used: {some([_token(each) for each in unused])}",
+            "ask each sender to use its token in a rehearsal, and revoke tokens that nobody needs",
         )
 
 
 def _uncovered(registry: Registry, senders: Collection[TokenSummary]) -> list[str]:
-    """Return the municipalities of which some unit nobody may report for."""
-    held = frozenset(area for token in senders for area in token.areas)
-    scope = Scope(registry, held)
+    """Return the municipalities with a unit that no token covers."""
+    covered = frozenset(area for token in senders for area in token.areas)
+    scope = Scope(registry, covered)
     found: dict[str, Area] = {}
     for unit, area in registry.units.items():
         if unit not in scope:

@@ -1,4 +1,4 @@
-"""PURE: what is known of an installation when it is judged. None is what could not be learnt."""
+"""PURE: the facts about an installation on which the checks are based. None stands for unknown."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,32 +13,32 @@ from gateway.journal.feed_login import FeedLogin
 
 
 class Standby(msgspec.Struct, frozen=True):
-    """A replica that is attached."""
+    """A standby that is connected to the primary."""
 
     name: str
     sync_state: str | None
 
 
 class Database(msgspec.Struct, frozen=True, kw_only=True):
-    """What Postgres says of itself."""
+    """The state of Postgres."""
 
     version: int
     answered_s: float
     writable: bool
     settings: Mapping[str, str]
-    """As the server has them, not as a session of ours set them."""
+    """The settings of the server, without those that our sessions override."""
     applied: Mapping[int, str]
-    """Number and digest of each migration that was applied; empty where there is no such table."""
+    """Number and digest of each applied migration; empty if the database has no schema."""
     connections: int
     standbys: Sequence[Standby]
     size: int
     wal_size: int | None
     idle_slots: Sequence[str]
-    """Replication slots that hold back WAL and that nobody reads."""
+    """Inactive replication slots, which retain WAL."""
     last_archived_at: datetime | None
     last_archive_failed_at: datetime | None
     clock_ahead_s: float
-    """By how much its clock is ahead of ours."""
+    """Seconds by which its clock is ahead of this machine's."""
     clock_known_within_s: float
 
 
@@ -55,26 +55,26 @@ class Election(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CertificateFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A door's certificate, by its files."""
+    """The certificate files of a door."""
 
     door: str
     chain: Path
     mistake: str | None = None
-    """Why it cannot serve; then nothing else is known."""
+    """Why the files cannot be used; then nothing else is known."""
     names: Sequence[str] = ()
     not_after: datetime | None = None
     known_authority: bool | None = None
-    """Whether this machine's own authorities lead to it."""
+    """Whether it is signed by an authority that this machine trusts."""
     client_authorities: Mapping[str, datetime] | None = None
-    """The authorities of clients, and until when they hold."""
+    """The CA certificates for clients, with their expiry."""
 
 
 class Door(msgspec.Struct, frozen=True, kw_only=True):
-    """What a door answered when it was knocked at."""
+    """The answer of a door's health check."""
 
     name: str
     url: str | None
-    """None where it has no address that is known."""
+    """None if its address is not known."""
     host: str = ""
     ready: bool = False
     seen: str = ""
@@ -82,14 +82,14 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Process(msgspec.Struct, frozen=True):
-    """A worker of this machine, and how many files it may open."""
+    """A running worker of this machine, and its limit of open files."""
 
     name: str
     open_files_max: int
 
 
 class Drawn(msgspec.Struct, frozen=True):
-    """A map's file: why it cannot be drawn, else the identifiers that each of its shapes may have."""
+    """The file with the map: why it cannot be drawn, or the possible identifiers of each shape."""
 
     path: Path
     mistake: str | None
@@ -97,13 +97,13 @@ class Drawn(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that is judged."""
+    """All facts."""
 
     now: datetime
     config: Config
     database: Database | None
     database_mistake: str = ""
-    """Why it is None."""
+    """Why `database` is None."""
     feed_login: FeedLogin | None = None
     feed_login_mistake: str = ""
     elections: Sequence[Election] = ()

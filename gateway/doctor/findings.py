@@ -1,4 +1,4 @@
-"""PURE: what a check has to say."""
+"""PURE: findings of checks, and their texts."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -7,11 +7,11 @@ import msgspec
 
 Level = Literal["ok", "warning", "error"]
 NAMES_MAX = 8
-"""Names in a line; the rest is counted."""
+"""Names shown in one line; the others are only counted."""
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One line of what is seen and one of what to do, which is empty where there is nothing to do."""
+    """The result of a check: what was seen, and what to do about it, if anything."""
 
     check: str
     level: Level
@@ -20,28 +20,28 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def ok(check: str, seen: str) -> Finding:
-    """Return a finding that asks for nothing."""
+    """Return a finding that needs no action."""
     return Finding(check, "ok", seen)
 
 
 def warning(check: str, seen: str, do: str) -> Finding:
-    """Return a finding that the night may go well in spite of."""
+    """Return a finding about a risk."""
     return Finding(check, "warning", seen, do)
 
 
 def error(check: str, seen: str, do: str) -> Finding:
-    """Return a finding that something promised will not hold with."""
+    """Return a finding about a guarantee that does not hold."""
     return Finding(check, "error", seen, do)
 
 
 def some(names: Sequence[str]) -> str:
-    """Return the first names, and how many more there are."""
+    """Return the first names and the number of the others."""
     shown = ", ".join(names[:NAMES_MAX])
     return f"{shown} and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else shown
 
 
 def document(findings: Sequence[Finding]) -> dict[str, Any]:
-    """Return findings as `--json` shows them."""
+    """Return the document that `--json` prints."""
     return {
         "errors": sum(each.level == "error" for each in findings),
         "warnings": sum(each.level == "warning" for each in findings),

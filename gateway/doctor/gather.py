@@ -1,6 +1,6 @@
-"""Gathers the facts: asks Postgres, reads files, knocks at the doors. Judges nothing, changes nothing.
+"""Gather the facts: query Postgres, read files, check the doors. Judges nothing and changes nothing.
 
-Every question has an end, and one that finds no answer becomes a fact too.
+Every query has a timeout, and a query without an answer is recorded as a fact too.
 """
 
 import os
@@ -38,10 +38,10 @@ from gateway.journal.feed_login import FeedLogin, read_feed_login
 from gateway.web.map_file import BadMap, read_map
 from gateway.web.tls import NO_CHECK_TIME, BadCertificate, Certificate, feed_certificate, push_certificate
 
-KNOCK_S = 5.0
-"""How long a door may take to answer."""
+PROBE_S = 5.0
+"""Seconds that a door may take to answer."""
 ROUNDS = 5
-"""How often the database is asked for the time; the quickest answer tells most."""
+"""Number of clock readings; the quickest answer is the most accurate."""
 
 _SETTINGS = (
     "fsync", "full_page_writes", "synchronous_commit", "synchronous_standby_names", "max_connections",
@@ -50,7 +50,7 @@ _SETTINGS = (
 
 
 class Addresses(msgspec.Struct, frozen=True):
-    """Addresses of doors, where they differ from those in the options."""
+    """URLs of doors, if they differ from the options."""
 
     push: str | None = None
     feed: str | None = None
@@ -58,7 +58,7 @@ class Addresses(msgspec.Struct, frozen=True):
 
 
 async def gather(config: Config, addresses: Addresses) -> Facts:
-    """Return everything there is to know."""
+    """Gather all facts."""
     url, feed_url, mistake = _database_urls(config)
     database: Database | None = None
     login: FeedLogin | None = None
@@ -101,22 +101,22 @@ async def gather(config: Config, addresses: Addresses) -> Facts:
 
 
 def _database_urls(config: Config) -> tuple[str | None, str | None, str]:
-    """Return where the record is written, where feeds read it, and why that is not known."""
+    """Return the URL for writing, the URL for the feeds, and the reason if there is no URL."""
     if config.database_url is not None:
         return config.database_url, config.feed_database_url or config.database_url, ""
     if reads_only(config):
-        return None, config.feed_database_url, "this machine has feeds alone, which do not write"
+        return None, config.feed_database_url, "this machine only runs feeds, which do not write"
     try:
         running = find(config.data_dir)
     except (OSError, KeyError, ValueError) as error:
-        return None, None, f"the embedded Postgres cannot be looked for in {config.data_dir}: {error}"
+        return None, None, f"cannot look for an embedded Postgres in {config.data_dir}: {error}"
     if running is None:
-        return None, None, f"no database is named, and no embedded one runs in {config.data_dir}"
+        return None, None, f"no database is configured, and no embedded Postgres runs in {config.data_dir}"
     return running.url, config.feed_database_url or running.feed_url, ""
 
 
 async def _database(url: str) -> Database:
-    """Ask Postgres about itself. Raises JournalUnavailable."""
+    """Query the state of Postgres. Raises JournalUnavailable."""
     started = time.perf_counter()
     connection = await connect(url)
     try:
@@ -137,7 +137,9 @@ async def _database(url: str) -> Database:
                 connections=await connection.fetchval(
                     "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
                 ),
-                standbys=[Standby(row["application_name"] or "one", row["sync_state"]) for row in standbys],
+                standbys=[
+                    Standby(row["application_name"] or "unnamed", row["sync_state"]) for row in standbys
+                ],
                 size=await connection.fetchval("SELECT pg_database_size(current_database())"),
                 wal_size=await _wal_size(connection),
                 idle_slots=await _idle_slots(connection),
@@ -177,7 +179,7 @@ async def _idle_slots(connection: Connection) -> Sequence[str]:
 
 
 async def _clock(connection: Connection) -> tuple[float, float]:
-    """Return by how much the database's clock is ahead, and how far off that may be: half of a question's time."""
+    """Return by how much the database's clock is ahead, and the error bound: half of the round trip; in seconds."""
     best = (0.0, float("inf"))
     for _ in range(ROUNDS):
         before = time.time()
@@ -209,7 +211,7 @@ async def _elections(url: str) -> list[Election]:
 
 
 def _disk(config: Config) -> tuple[int, int] | None:
-    """Return free and all bytes where the embedded database lives, or would."""
+    """Return free and total bytes of the disk for the embedded database."""
     place = config.data_dir
     while not place.exists() and place != place.parent:
         place = place.parent
@@ -235,13 +237,17 @@ def _map(path: Path | None) -> Drawn | None:
 
 
 def _certificates(config: Config) -> list[CertificateFile]:
-    held = {"push": push_certificate(config), "feed": feed_certificate(config)}
+    configured = {"push": push_certificate(config), "feed": feed_certificate(config)}
     roles = ("push", "feed") if config.role == "all" else (config.role,)
-    return [read_certificate(door, each) for door, each in held.items() if each is not None and door in roles]
+    return [
+        read_certificate(door, each)
+        for door, each in configured.items()
+        if each is not None and door in roles
+    ]
 
 
 def read_certificate(door: str, certificate: Certificate) -> CertificateFile:
-    """Have a server show a certificate to a client, both in memory, and note what the client sees."""
+    """Do a TLS handshake in memory and record the certificate that the client sees."""
     try:
         certificate.context()
         shown = certificate.peer_view()
@@ -300,10 +306,10 @@ async def _doors(config: Config, addresses: Addresses) -> tuple[list[Door], list
     if config.admin_port is not None:
         wanted["admin"] = addresses.admin or _url("http", config.admin_host, config.admin_port)
     doors, processes = [], []
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=KNOCK_S)) as http:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PROBE_S)) as http:
         for name, url in wanted.items():
-            asks = name == "push" and config.push_client_ca is not None
-            door, workers = await _knock(http, name, url, asks_clients=asks)
+            needed = name == "push" and config.push_client_ca is not None
+            door, workers = await _probe(http, name, url, client_certificates=needed)
             doors.append(door)
             processes += [
                 Process(worker, limit) for worker, pid in workers.items() if (limit := _limit_of(pid))
@@ -314,14 +320,14 @@ async def _doors(config: Config, addresses: Addresses) -> tuple[list[Door], list
 def _url(scheme: str, host: str, port: int) -> str | None:
     if port == 0:
         return None
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - to knock at
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - to connect to
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-async def _knock(
-    http: aiohttp.ClientSession, name: str, url: str | None, *, asks_clients: bool
+async def _probe(
+    http: aiohttp.ClientSession, name: str, url: str | None, *, client_certificates: bool
 ) -> tuple[Door, Mapping[str, int]]:
-    """Ask a door for its health; return that, and the processes that the admin port tells of."""
+    """Query the health of a door; return it, and the process ids that the admin port reports."""
     if url is None:
         return Door(name=name, url=None), {}
     url, host = url.rstrip("/"), urlsplit(url).hostname or ""
@@ -330,28 +336,28 @@ async def _knock(
         async with http.get(f"{url}/health/ready", ssl=_trusting()) as answer:
             document = await answer.json(content_type=None)
             ready = answer.status == 200
-            told = document.get("status", answer.status) if isinstance(document, dict) else answer.status
+            status = document.get("status", answer.status) if isinstance(document, dict) else answer.status
             seen = (
-                f"is {told}".replace("_", " ")
+                f"is {status}".replace("_", " ")
                 if ready
-                else f"answers {answer.status}, {told}".replace("_", " ")
+                else f"answers {answer.status}, {status}".replace("_", " ")
             )
             if isinstance(document, dict) and isinstance(document.get("workers"), dict):
                 workers = document["workers"]
     except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
-        if asks_clients and "CERTIFICATE_REQUIRED" in str(error).upper().replace(" ", "_"):
-            return Door(name=name, url=url, host=host, ready=True, seen="asks for a client's certificate"), {}
+        if client_certificates and "CERTIFICATE_REQUIRED" in str(error).upper().replace(" ", "_"):
+            return Door(name=name, url=url, host=host, ready=True, seen="requires a client certificate"), {}
         seen = _reason(error)
         return Door(name=name, url=url, host=host, seen=seen), {}
     restarts = {worker: int(about.get("restarts", 0)) for worker, about in workers.items()}
-    here = host in ("127.0.0.1", "::1", "localhost")  # else these are processes of another machine
+    here = host in ("127.0.0.1", "::1", "localhost")  # otherwise these are processes of another machine
     pids = {worker: about["pid"] for worker, about in workers.items() if here and about.get("pid")}
     return Door(name=name, url=url, host=host, ready=ready, seen=seen, restarts=restarts), pids
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return f"no answer in {KNOCK_S:.0f} s"
+        return f"no answer in {PROBE_S:.0f} s"
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = error.os_error
         return os.strerror(reason.errno) if reason.errno else str(reason)
@@ -359,7 +365,7 @@ def _reason(error: Exception) -> str:
 
 
 def _trusting() -> ssl.SSLContext:
-    """What a door shows is looked at in its files; here it only has to answer, so whatever it shows will do."""
+    """Return a context that accepts any certificate: the files are checked separately."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -367,7 +373,7 @@ def _trusting() -> ssl.SSLContext:
 
 
 def _limit_of(pid: int) -> int | None:
-    """Return how many files a process may open, where it is one of this machine that we may look at."""
+    """Return the limit of open files of a process of this machine, if we may read it."""
     with suppress(OSError, ValueError, ProcessLookupError):
         return resource.prlimit(pid, resource.RLIMIT_NOFILE)[0]
     return None

@@ -1,4 +1,4 @@
-"""PURE: do this machine, its certificates, its doors and its map do what is asked of them?"""
+"""PURE: checks of this machine, its certificates, doors, map and options."""
 
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -7,22 +7,22 @@ from ipaddress import ip_address
 from gateway.config import Config
 from gateway.doctor.facts import CertificateFile, Door, Facts
 from gateway.doctor.findings import Finding, error, ok, some, warning
-from gateway.humanize import duration
+from gateway.humanize import counted, duration
 
 CERTIFICATE_DAYS = 14
-"""Days before its end from which a certificate is complained of: time for a renewal that goes wrong."""
+"""Days before its expiry from which a certificate is reported, to leave time for a failed renewal."""
 FILES_BESIDES = 200
-"""Files that a process has open besides connections of clients: its own, and those to Postgres."""
+"""Open files of a process besides client connections: its own, and connections to Postgres."""
 
 
 def check_machine(facts: Facts) -> Iterator[Finding]:
-    """All about this machine."""
+    """Check the limits of this machine."""
     yield from _open_files(facts)
     if facts.backlog_max is not None and facts.backlog_max < BACKLOG:
         yield warning(
             "backlog",
-            f"net.core.somaxconn is {facts.backlog_max}: a crowd that arrives in one moment is partly dropped",
-            f"sysctl -w net.core.somaxconn={BACKLOG}, and in /etc/sysctl.d",
+            f"net.core.somaxconn is {facts.backlog_max}: connections that arrive at the same moment may be dropped",
+            f"run `sysctl -w net.core.somaxconn={BACKLOG}`, and set it in /etc/sysctl.d",
         )
     elif facts.backlog_max is not None:
         yield ok("backlog", f"net.core.somaxconn is {facts.backlog_max}")
@@ -30,11 +30,11 @@ def check_machine(facts: Facts) -> Iterator[Finding]:
 
 
 BACKLOG = 4096
-"""Connections that a door has the kernel hold until they are taken."""
+"""Connections that the kernel queues for a door until they are accepted."""
 
 
 def _open_files(facts: Facts) -> Iterator[Finding]:
-    """What the workers that run may open; where none runs, what this shell would hand on to them."""
+    """Check the limits of running workers, or of this shell, from which workers would inherit them."""
     wanted = {role: files_wanted(facts.config, role) for role in _roles(facts.config)}
     limits = [
         (each.name, each.open_files_max, wanted.get(each.name.partition("-")[0])) for each in facts.processes
@@ -49,9 +49,9 @@ def _open_files(facts: Facts) -> Iterator[Finding]:
         name, limit, most = short[0]
         yield warning(
             "open files",
-            f"{name} may open {limit} files, but its options allow {most}"
-            + (f"; {len(short) - 1} more like it" if len(short) > 1 else ""),
-            f"`ulimit -n {most}` before `valgnatt serve` (systemd: LimitNOFILE={most}),"
+            f"{name} may open {limit} files, but its options allow {most} connections and files"
+            + (f"; {counted(len(short) - 1, 'other', 'others')} likewise" if len(short) > 1 else ""),
+            f"run `ulimit -n {most}` before `valgnatt serve` (systemd: LimitNOFILE={most}),"
             " or lower --readers-max and --connections-max",
         )
     elif limits:
@@ -72,9 +72,9 @@ def _processors(facts: Facts) -> Finding:
     workers = (config.push_workers if "push" in _roles(config) else 0) + (
         config.feed_workers if "feed" in _roles(config) else 0
     )
-    seen = f"{workers} workers on {facts.processors} processors"
+    seen = f"{counted(workers, 'worker')} on {counted(facts.processors, 'processor')}"
     if workers > facts.processors:
-        return warning("processors", seen, "run fewer workers, or a machine with more: they take turns")
+        return warning("processors", seen, "run fewer workers, or use a machine with more processors")
     return ok("processors", seen)
 
 
@@ -82,7 +82,7 @@ def _processors(facts: Facts) -> Finding:
 
 
 def check_certificates(facts: Facts) -> Iterator[Finding]:
-    """What each door shows of itself, and asks of its clients."""
+    """Check the certificate of each door, and the CA certificates for its clients."""
     hosts = {door.name: door.host for door in facts.doors}
     for certificate in facts.certificates:
         yield from _certificate(facts, certificate, hosts.get(certificate.door, ""))
@@ -91,7 +91,7 @@ def check_certificates(facts: Facts) -> Iterator[Finding]:
 def _certificate(facts: Facts, certificate: CertificateFile, host: str) -> Iterator[Finding]:
     check = f"TLS of {certificate.door}"
     if certificate.mistake is not None:
-        yield error(check, certificate.mistake, "put the files right, then send SIGHUP to `valgnatt serve`")
+        yield error(check, certificate.mistake, "correct the files, then send SIGHUP to `valgnatt serve`")
         return
     assert certificate.not_after is not None
     left_s = (certificate.not_after - facts.now).total_seconds()
@@ -102,14 +102,14 @@ def _certificate(facts: Facts, certificate: CertificateFile, host: str) -> Itera
     elif left_s < CERTIFICATE_DAYS * 86_400:
         yield warning(check, f"{seen} expires in {duration(left_s)}", renew)
     else:
-        yield ok(check, f"{seen}, for {duration(left_s)} more; its key fits")
+        yield ok(check, f"{seen}, valid for {duration(left_s)} more; the key matches")
     if host and not _is_local(host) and not names_host(certificate.names, host):
-        yield error(f"{check}: name", f"it is not for {host}", "have one issued that names it")
+        yield error(f"{check}: name", f"not valid for {host}", "get a certificate that includes this name")
     if certificate.known_authority is False and left_s > 0:
         yield warning(
             f"{check}: authority",
-            "no authority that this machine knows leads to it",
-            "add the intermediate certificates to the file, or give every client your authority",
+            "not signed by an authority that this machine trusts",
+            "add the intermediate certificates to the file, or install your CA on every client",
         )
     yield from _client_authorities(facts, certificate)
 
@@ -122,24 +122,23 @@ def _client_authorities(facts: Facts, certificate: CertificateFile) -> Iterator[
     if not authorities:
         yield error(
             check,
-            "there is no authority in the file, so no sender is let in",
-            "name the authority's own file",
+            "no authority in the file, so no sender is accepted",
+            "set the option to a file with the CA certificates",
         )
         return
     ended = [name for name, until in authorities.items() if until <= facts.now]
     if ended:
-        yield error(
-            check, f"expired: {some(ended)}", "have the authority renewed, or name the new one, and restart"
-        )
+        yield error(check, f"expired: {some(ended)}", "renew the CA certificate or replace it, and restart")
     else:
         least = min((until - facts.now).total_seconds() for until in authorities.values())
         yield ok(
-            check, f"certificates of {some(list(authorities))} are asked for, for {duration(least)} more"
+            check,
+            f"clients need a certificate of {some(list(authorities))}; valid for {duration(least)} more",
         )
 
 
 def names_host(names: Sequence[str], host: str) -> bool:
-    """Whether a certificate of these names is for a host. Source: RFC 9525, section 6.3 (a star is one label)."""
+    """Whether a certificate with these names is valid for a host. Source: RFC 9525, section 6.3 (`*` is one label)."""
     for name in names:
         if name.startswith("*."):
             if host.count(".") == name.count(".") and fnmatchcase(host.lower(), name.lower()):
@@ -162,13 +161,15 @@ def _is_local(host: str) -> bool:
 
 
 def check_doors(facts: Facts) -> Iterator[Finding]:
-    """Whether each door that this machine has answers, and is ready."""
+    """Check that each door of this machine answers and is ready."""
     for door in facts.doors:
         yield _door(door)
-        again = [f"{name} {count} times" for name, count in door.restarts.items() if count]
+        again = [f"{name} {counted(count, 'time')}" for name, count in door.restarts.items() if count]
         if again:
             yield warning(
-                "restarts", f"workers ended unasked: {some(again)}", "look for the reason in the log"
+                "restarts",
+                f"workers ended unexpectedly: {some(again)}",
+                "search the log for `worker ended unexpectedly`",
             )
 
 
@@ -177,12 +178,12 @@ def _door(door: Door) -> Finding:
     if door.url is None:
         return ok(
             check,
-            "it takes any free port, so where it is is not known; --push-url, --feed-url, --admin-url say so",
+            "port chosen at startup, so not checked; give --push-url, --feed-url or --admin-url",
         )
     if door.ready:
         return ok(check, f"{door.url} {door.seen}")
     return error(
-        check, f"{door.url}: {door.seen}", "start `valgnatt serve`, or see in its log what it waits for"
+        check, f"{door.url}: {door.seen}", "start `valgnatt serve`, or see in its log why it is not ready"
     )
 
 
@@ -190,23 +191,23 @@ def _door(door: Door) -> Finding:
 
 
 def check_map(facts: Facts) -> Iterator[Finding]:
-    """Whether the map can be drawn, and is one of the areas there are."""
+    """Check that the map can be drawn, and that its shapes are areas of an election."""
     drawn = facts.map
     if drawn is None:
         return
     if drawn.mistake is not None:
-        yield error("map", drawn.mistake, "put the file right, or serve without --map")
+        yield error("map", drawn.mistake, "correct the file, or serve without --map")
         return
     known = {area for election in facts.elections for area in election.registry.by_id}
     unknown = [shape[0] for shape in drawn.shapes if not known.intersection(shape)]
     if known and unknown:
         yield warning(
             "map",
-            f"{drawn.path}: no election has these areas: {some(unknown)}",
-            "give each feature the identifier that the registry has",
+            f"{drawn.path}: shapes without an area in any election: {some(unknown)}",
+            "give each feature the identifier of its area in the registry",
         )
     else:
-        yield ok("map", f"{drawn.path}: {len(drawn.shapes)} shapes")
+        yield ok("map", f"{drawn.path}: {counted(len(drawn.shapes), 'shape')}")
 
 
 # Options.
@@ -231,13 +232,15 @@ def _limits(config: Config) -> Iterator[Finding]:
         least, most = getattr(config, low), getattr(config, high)
         if least is not None and least > most:
             yield warning(
-                "options", f"{low} is {least} and {high} only {most}", f"{low} is never reached: lower it"
+                "options",
+                f"{low} is {least}, but {high} is only {most}, so it is never reached",
+                f"lower {low} or raise {high}",
             )
     if config.drain_s < 1:
         yield warning(
             "options",
-            f"drain_s is {config.drain_s:g}: at the end, what is in flight gets no answer",
-            "leave it a few seconds",
+            f"drain_s is {config.drain_s:g}: reports in flight at shutdown get no answer",
+            "set drain_s to a few seconds",
         )
 
 
@@ -245,34 +248,34 @@ def _addresses(config: Config) -> Iterator[Finding]:
     if any(network.endswith("/0") for network in config.trusted_proxies):
         yield error(
             "trusted proxies",
-            f"trusted_proxies is {', '.join(config.trusted_proxies)}: whoever connects may claim any address",
-            "name the networks of your proxies alone",
+            f"trusted_proxies is {', '.join(config.trusted_proxies)}: any client may claim any address",
+            "set it to the networks of your proxies only",
         )
     if _is_local(config.host) and not config.trusted_proxies:
         yield warning(
             "trusted proxies",
-            f"the doors listen on {config.host}, so others come through a proxy, and none is trusted:"
-            " all readers are one address to the limits",
-            "name its network in VALGNATT_TRUSTED_PROXIES, or listen on an address of this machine",
+            f"the doors listen on {config.host}, so clients connect through a proxy, but none is trusted:"
+            " to the limits, all readers are one address",
+            "set VALGNATT_TRUSTED_PROXIES to its network, or listen on an address of this machine",
         )
     if config.proxy_header != "x-forwarded-for" and not config.trusted_proxies:
         yield warning(
             "trusted proxies",
-            f"proxy_header is {config.proxy_header}, and no proxy is trusted",
-            "name your proxies in VALGNATT_TRUSTED_PROXIES, or the header is not read",
+            f"proxy_header is {config.proxy_header}, but no proxy is trusted, so it is not read",
+            "set VALGNATT_TRUSTED_PROXIES to the networks of your proxies",
         )
     in_clear = config.push_tls_certificate is None and "push" in _roles(config)
     if in_clear and not _is_local(config.host) and not config.trusted_proxies:
         yield warning(
             "options",
-            f"the push door listens on {config.host} without TLS: tokens go over the network for all to read",
-            "name a certificate in VALGNATT_PUSH_TLS_CERTIFICATE, or put a proxy in front that speaks TLS",
+            f"the push door listens on {config.host} without TLS: anyone on the network can read tokens",
+            "set VALGNATT_PUSH_TLS_CERTIFICATE, or put a TLS proxy in front of it",
         )
     if config.admin_port is not None and not _is_local(config.admin_host):
         yield warning(
             "options",
-            f"the admin port listens on {config.admin_host}: metrics tell more than the public need know",
-            "keep it on 127.0.0.1, or behind a firewall",
+            f"the admin port listens on {config.admin_host}: metrics reveal internals",
+            "set admin_host to 127.0.0.1, or put it behind a firewall",
         )
 
 
@@ -287,17 +290,17 @@ def _places(config: Config) -> Iterator[Finding]:
         yield warning(
             "options",
             f"role is {config.role}, and {some(unused)} has no effect",
-            "leave it out, or mend role",
+            "remove it, or correct role",
         )
     if config.database_url is None and config.role != "all":
         yield warning(
             "options",
-            f"role is {config.role} on an embedded Postgres, which no other machine can reach",
-            "name one that all machines share in VALGNATT_DATABASE_URL",
+            f"role is {config.role} with an embedded Postgres, which no other machine can reach",
+            "set VALGNATT_DATABASE_URL to a database that all machines share",
         )
     if config.database_url is None and config.feed_database_url is not None and "feed" in roles:
         yield warning(
             "options",
-            "reports go to the embedded Postgres, and feeds read another one",
-            "name both in VALGNATT_DATABASE_URL and VALGNATT_FEED_DATABASE_URL, or neither",
+            "reports go to the embedded Postgres, but feeds read another database",
+            "set both VALGNATT_DATABASE_URL and VALGNATT_FEED_DATABASE_URL, or neither",
         )
