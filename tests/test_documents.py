@@ -19,6 +19,7 @@ from gateway.web.unread import UNREAD_MAX, UNREAD_PER_ADDRESS
 from gateway.wire.session import FRAME_MAX
 
 ROOT = Path(__file__).parents[1]
+RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").glob("*.md")])
 
 
@@ -41,6 +42,16 @@ def test_every_scenario_in_a_document_exists(document: Path) -> None:
         scenarios = [word for word in line.split(" --")[0].split() if not word.startswith("-")]
         assert scenarios
         assert set(scenarios) <= {*names(), "all"}, line
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, RULES], ids=lambda path: path.name)
+def test_every_log_line_that_a_document_quotes_is_logged(document: Path) -> None:
+    """By the beginning of its event."""
+    source = "".join(path.read_text() for path in (ROOT / "gateway").rglob("*.py"))
+    events = re.findall(r'log\.\w+\(\s*"([^"]+)"', source)
+    quoted = re.findall(r"(?:lines?|logs)(?: |\n *)`([a-z ]+)`", document.read_text())
+    quoted += re.findall(r"`([a-z ]+)`(?: |\n *)(?:is )?in the log", document.read_text())
+    assert not [line for line in quoted if not any(event.startswith(line) for event in events)]
 
 
 def bounds() -> dict[str, str]:
