@@ -7,7 +7,15 @@ import msgspec
 import orjson
 
 from bench.load.target import Target, publications
-from gateway.rehearsal.judge import Broken, Glimpse, History, Push, Reading, Stored, judge
+from gateway.rehearsal.judge import (
+    BrokenGuarantee,
+    History,
+    ObservedBlock,
+    Push,
+    ReaderHistory,
+    StoredReport,
+    judge,
+)
 
 
 class _Publication(msgspec.Struct):
@@ -18,7 +26,7 @@ class _Publication(msgspec.Struct):
     report: msgspec.Raw
 
 
-async def stored_reports(target: Target) -> list[Stored]:
+async def stored_reports(target: Target) -> list[StoredReport]:
     """Read the public record to its end."""
     found = []
     async with publications(target) as lines:
@@ -27,7 +35,7 @@ async def stored_reports(target: Target) -> list[Stored]:
             body = bytes(each.report)
             report = orjson.loads(body)
             found.append(
-                Stored(
+                StoredReport(
                     each.sequence, report["unit"], report["revision"], bytes.fromhex(each.digest),
                     bytes.fromhex(each.chain), body, each.published_at.timestamp(),
                 )
@@ -36,8 +44,8 @@ async def stored_reports(target: Target) -> list[Stored]:
 
 
 def judged(
-    target: Target, pushes: Sequence[Push], glimpses: Sequence[Glimpse], stored: Sequence[Stored]
-) -> list[Broken]:
+    target: Target, pushes: Sequence[Push], observed: Sequence[ObservedBlock], stored: Sequence[StoredReport]
+) -> list[BrokenGuarantee]:
     """Return every promise that was broken to senders or to a subscriber of the default selection."""
     registry = target.registry
     parents = {area.get("parent") for area in registry["areas"]}
@@ -47,7 +55,7 @@ def judged(
             registry=registry,
             publish_from=target.publish_from.timestamp(),
             pushes=pushes,
-            readings=[Reading("subscriber", areas, glimpses)],
+            readings=[ReaderHistory("subscriber", areas, observed)],
             stored=stored,
         )
     )

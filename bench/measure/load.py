@@ -28,7 +28,7 @@ from gateway.client.publisher import Answer
 from gateway.client.subscriber import Block, Subscriber
 from gateway.rehearsal.dataset import DataSet, RecordedReport
 from gateway.rehearsal.generator import generate
-from gateway.rehearsal.judge import Glimpse, Push, Stored, expected_digest, glimpse
+from gateway.rehearsal.judge import ObservedBlock, Push, StoredReport, expected_digest, observe
 from gateway.rehearsal.replay import same_figures
 from gateway.trimmed_json import dumps_trimmed
 
@@ -168,16 +168,16 @@ class Play:
         push, feed = self._pids["push-0"], self._pids["feed-0"]
         return Cpu(cpu_s(push), cpu_s(feed), cpu_s(self.local.postmaster))
 
-    async def stored(self, after: int) -> list[Stored]:
+    async def stored(self, after: int) -> list[StoredReport]:
         """Return the public record past a sequence."""
         return (await stored_reports(self.target))[after:]
 
-    async def judge(self) -> list[Stored]:
+    async def judge(self) -> list[StoredReport]:
         """Have the judge look at the whole history, note what it finds, and return the public record."""
         stored = await stored_reports(self.target)
-        glimpses: list[Glimpse] = [glimpse(block, at) for at, block in self._seen]
-        for broken in judged(self.target, self._pushes, glimpses, stored):
-            self.faults.append(f"{broken.promise}: {broken.example}")
+        observed: list[ObservedBlock] = [observe(block, at) for at, block in self._seen]
+        for broken in judged(self.target, self._pushes, observed, stored):
+            self.faults.append(f"{broken.guarantee}: {broken.example}")
         return stored
 
     def compare(self, dataset: DataSet) -> None:

@@ -52,7 +52,7 @@ async def search(
 def reason(run: Run) -> str:
     """Say what gave out: the levels that were missed, and who was busiest."""
     missed = [f"{level.name} was {level.found:.3g}" for level in run.verdict if not level.held]
-    missed += [broken.promise for broken in run.broken]
+    missed += [broken.guarantee for broken in run.broken]
     missed += [f"the load generator ({text})" for text in run.invalid]
     busy = {
         name: max((value for _, value in points), default=0.0)

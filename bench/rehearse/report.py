@@ -45,7 +45,7 @@ def told(run: Run) -> list[str]:
     """Return a run as lines for a person at a terminal."""
     lines = [f"{run.scenario}: {verdict_of(run)}"]
     lines += [f"  invalid    {reason}" for reason in run.invalid]
-    lines += [f"  broken     {broken.promise}: {broken.example}" for broken in run.broken]
+    lines += [f"  broken     {broken.guarantee}: {broken.example}" for broken in run.broken]
     lines += [
         f"  {'held' if level.held else 'MISSED':10} {level.name} = {shown(level.name, level.found)},"
         f" at most {shown(level.name, level.limit)}"
@@ -101,7 +101,10 @@ def page_of(run: Run) -> str:
         f"<h1>{_e(run.scenario)}</h1><p class=about>{_e(run.about)}</p>",
         f"<p><span class='verdict {colour}'>{word}</span></p>",
         *(f"<p class=missed>Says nothing about the gateway: {_e(reason)}</p>" for reason in run.invalid),
-        *(f"<p class=missed>Broken: {_e(broken.promise)}: {_e(broken.example)}</p>" for broken in run.broken),
+        *(
+            f"<p class=missed>Broken: {_e(broken.guarantee)}: {_e(broken.example)}</p>"
+            for broken in run.broken
+        ),
         _levels(run.verdict),
         _latencies(run),
     ]

@@ -7,7 +7,7 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.figures import Histogram
-from gateway.rehearsal.judge import Broken
+from gateway.rehearsal.judge import BrokenGuarantee
 
 LAG_MAX_S = 0.25
 """A load generator that is later than this, at p99, measures itself."""
@@ -32,7 +32,7 @@ class Run(msgspec.Struct):
     """Plot → line → points."""
     marks: list[tuple[float, str]] = []
     outcomes: dict[str, int] = {}
-    broken: list[Broken] = []
+    broken: list[BrokenGuarantee] = []
     invalid: list[str] = []
     """Why the figures say nothing about the gateway."""
     verdict: list["Level"] = []

@@ -36,7 +36,7 @@ from bench.load.senders import Senders, Sent, outcomes
 from bench.load.target import NoTarget, Target
 from bench.rehearse.run import BUSY_MAX, LAG_MAX_S, Run, over_time, per_second, queue_of
 from gateway.client.subscriber import Subscriber
-from gateway.rehearsal.judge import Glimpse, glimpse
+from gateway.rehearsal.judge import ObservedBlock, observe
 
 CROWD = (sys.executable, "-m", "bench.load.crowd")
 LINE_MAX = 64 << 20
@@ -72,7 +72,7 @@ class Stage:
         self.levels: dict[str, float] = {}
         """Service levels of this scenario's own, beside or instead of the default ones."""
         self._blocks: list[tuple[int, float]] = []
-        self._glimpses: list[Glimpse] = []
+        self._observed: list[ObservedBlock] = []
         self._done: dict[str, asyncio.Event] = {}
         self._deltas: dict[str, tuple[float, float]] = {}
         self._wanted_readers = 0
@@ -224,7 +224,7 @@ class Stage:
         async with Subscriber(self.target.feed_url, self.target.election) as subscriber:
             async for block in subscriber.blocks():
                 self._blocks.append((block.sequence, time.monotonic()))
-                self._glimpses.append(glimpse(block, time.time()))
+                self._observed.append(observe(block, time.time()))
                 attached.set()
 
     async def _sample(self) -> None:
@@ -330,7 +330,7 @@ class Stage:
         run.figures["unanswered"] = sum(each.answer is None for each in self.senders.sent)
         accepted = {(each.unit, each.revision) for each in stored}
         run.figures["lost"] = sum((each.planned.unit, each.planned.revision) not in accepted for each in held)
-        run.broken = judged(self.target, self.senders.pushes(), self._glimpses, stored)
+        run.broken = judged(self.target, self.senders.pushes(), self._observed, stored)
         self._look_at_self()
 
     def _latency(self, name: str, points: Sequence[tuple[float, float]]) -> None:

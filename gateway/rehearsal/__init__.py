@@ -1,1 +1,1 @@
-"""Rehearse an election: recorded and generated elections, their replay, and the judge of the result."""
+"""Rehearse an election: recorded and generated elections, their replay, and the check of the results."""

@@ -1,12 +1,12 @@
-"""A data set: one election in a directory, as input (registry, reports) and oracle (official totals).
+"""A data set: an election in a directory, with input (registry, reports) and expected results (official totals).
 
     registry.json           election, area tree, parties
-    reports.ndjson.gz       what each municipality pushed, in the order of `counted_at`
-    official.ndjson.gz      the totals these add up to, in the order of `generated_at`
+    reports.ndjson.gz       the reports of each municipality, ordered by `counted_at`
+    official.ndjson.gz      the totals of these reports, ordered by `generated_at`
 
-The two streams are read line by line and may also lie there unpacked (`reports.ndjson`). What is read is
-checked only as far as needed to walk it: that a line is JSON, and whose it is and from when. Whether a report
-is right is the gateway's to say. Written files depend on their content alone: same data, same bytes.
+The two streams are read line by line and may also be uncompressed (`reports.ndjson`). Reading checks only that a line
+is JSON and has the members needed to replay it; the gateway validates reports. Written files depend only on their
+content: the same data gives the same bytes.
 """
 
 import gzip
@@ -28,31 +28,31 @@ OFFICIAL = "official.ndjson"
 
 
 class DataSetError(GatewayError):
-    """A data set cannot be read; the message names the file and, in a stream, the line."""
+    """A data set cannot be read; the message gives the file and, for a stream, the line."""
 
     code = "malformed_data_set"
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedReport:
-    """One report as it was pushed, with the municipality that pushed it."""
+    """A report, with the municipality that pushed it."""
 
     municipality: str
     report: dict[str, Any]
     counted_at: datetime
-    """The report's own `counted_at`, with its offset: the clock of the stream."""
+    """`counted_at` of the report, which orders the stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """An opened data set. Invariants: the registry is read; both streams were there when it was opened."""
+    """An open data set. Invariants: the registry has been read; both streams existed when it was opened."""
 
     path: Path
     registry: dict[str, Any]
 
     @classmethod
     def open(cls, path: str | Path) -> "DataSet":
-        """Open the directory `path`. Raises DataSetError if a file is missing or the registry is not one."""
+        """Open the directory `path`. Raises DataSetError if a file is missing or the registry cannot be read."""
         directory = Path(path)
         if not directory.is_dir():
             raise DataSetError(f"{directory}: no such directory")
@@ -62,7 +62,7 @@ class DataSet:
         return cls(directory, registry)
 
     def reports(self) -> Iterator[RecordedReport]:
-        """Every report, in the order of the file. Raises DataSetError at the first line that is not one."""
+        """Yield every report, in the order of the file. Raises DataSetError at the first invalid line."""
         for place, line in self._lines(REPORTS):
             municipality, report = line.get("municipality"), line.get("report")
             if not isinstance(municipality, str) or not isinstance(report, dict):
@@ -70,12 +70,12 @@ class DataSet:
             yield RecordedReport(municipality, report, _moment(report.get("counted_at"), place))
 
     def official(self) -> Iterator[dict[str, Any]]:
-        """Every official total, in the order of the file."""
+        """Yield every official total, in the order of the file."""
         for _, line in self._official_lines():
             yield line
 
     def official_finals(self) -> dict[str, dict[str, Any]]:
-        """The last total of each area, by area. Raises DataSetError if an area has two."""
+        """Return the final total of each area, by area. Raises DataSetError if an area has two."""
         finals: dict[str, dict[str, Any]] = {}
         for place, line in self._official_lines():
             if line.get("final") is True:
@@ -91,7 +91,7 @@ class DataSet:
             yield place, line
 
     def _lines(self, stream: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Each JSON object of a stream with its place, `file:line`, lines counted from 1."""
+        """Yield each JSON object of a stream with its place, `file:line`, lines counted from 1."""
         path = _existing(self.path, stream)
         number = 0
         try:
@@ -110,15 +110,15 @@ def write(
     reports: Iterable[Mapping[str, Any]],
     official: Iterable[Mapping[str, Any]],
 ) -> None:
-    """Write a data set into the directory `path`, made if need be; files of that name are replaced.
+    """Write a data set into the directory `path`, which is created if missing; existing files are replaced.
 
-    `reports` and `official` are lines as in the files, taken one at a time and written in the order given.
+    `reports` and `official` are lines as in the files; they are consumed one at a time and written in order.
     """
     directory = Path(path)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / REGISTRY).write_bytes(_registry_bytes(registry))
     for stream, lines in ((REPORTS, reports), (OFFICIAL, official)):
-        (directory / stream).unlink(missing_ok=True)  # an unpacked one would be another election's
+        (directory / stream).unlink(missing_ok=True)  # an uncompressed file would be that of another election
         _write_lines(directory / f"{stream}.gz", lines)
 
 
@@ -140,7 +140,7 @@ def _existing(directory: Path, stream: str) -> Path:
     for path in (directory / f"{stream}.gz", directory / stream):
         if path.is_file():
             return path
-    raise DataSetError(f"{directory}: neither {stream}.gz nor {stream} is there")
+    raise DataSetError(f"{directory}: neither {stream}.gz nor {stream} exists")
 
 
 def _parse(content: bytes, place: str) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def _moment(value: object, place: str) -> datetime:
 
 
 def _registry_bytes(registry: Mapping[str, Any]) -> bytes:
-    """One line per area and party, so that people can read it and compare two."""
+    """Return a registry as JSON with one line per area and party, to be readable and comparable."""
     members = []
     for name, value in registry.items():
         text = orjson.dumps(value)

@@ -1,4 +1,4 @@
-"""`valgnatt demo` and the look of `valgnatt replay`: a night on a stage, as a live table in the terminal."""
+"""`valgnatt demo`, and the display of `valgnatt replay`: a live table of a replay in the terminal."""
 
 import asyncio
 import shutil
@@ -21,27 +21,28 @@ from gateway.client.subscriber import Block, Subscriber
 from gateway.client.tables import area_table, ballots
 from gateway.config import Config
 from gateway.errors import GatewayError
+from gateway.humanize import counted
 from gateway.machine.serve import serve
 from gateway.machine.supervisor import Ports
 from gateway.rehearsal.dataset import DataSet
-from gateway.rehearsal.rehearse import Rehearsal, rehearse, told
-from gateway.rehearsal.replay import WAYS, Sending, Summary
+from gateway.rehearsal.rehearse import Rehearsal, rehearse, summary_lines
+from gateway.rehearsal.replay import TRANSPORTS, Sending, Summary
 from gateway.rehearsal.schedule import Schedule, within
 from gateway.terminal import Terminal
 
 ROWS_MAX = 24
-"""Counties shown."""
-REDRAWS_A_SECOND = 5
+"""Counties that are shown."""
+REDRAWS_PER_S = 5
 
 
 class Board:
-    """What is shown of a replay while it runs: country, counties, units reported, how late."""
+    """The display of a running replay: country and counties, with units reported and lag."""
 
     def __init__(self, console: Terminal, reports: int, title: str) -> None:
         self._console = console
         self._title = title
         self._copy: dict[str, Any] = {}
-        self._late_s: dict[str, float] = {}
+        self._lag_s: dict[str, float] = {}
         self._progress = Progress(
             TextColumn("receipts"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
         )
@@ -49,32 +50,32 @@ class Board:
         self._publish_at: datetime | None = None
         self._plain_at = 0.0
 
-    def opens(self, publish_at: datetime) -> None:
-        """Note when the embargo ends."""
+    def set_publish_at(self, publish_at: datetime) -> None:
+        """Set the end of the embargo."""
         self._publish_at = publish_at
 
     def on_answer(self, _: Sending) -> None:
-        """Count a report that was answered."""
+        """Count an answered report."""
         self._progress.advance(self._task)
 
     def on_block(self, subscriber: Subscriber, block: Block) -> None:
-        """Note what changed, and how late it is here."""
+        """Record the changed areas and their lag."""
         self._copy = dict(subscriber.copy)
         now = datetime.now(UTC)
         for identifier, area in block.areas.items():
             if area["published_at"] is not None:
                 published_at = datetime.fromisoformat(area["published_at"])
-                self._late_s[identifier] = max(0.0, (now - published_at).total_seconds())
+                self._lag_s[identifier] = max(0.0, (now - published_at).total_seconds())
 
     async def show(self, work: Awaitable[Summary]) -> Summary:
-        """Show the board until the work is done."""
+        """Show the board until the work is done; return its result."""
         if not self._console.is_terminal:
-            return await self._in_lines(work)
-        with Live(self, console=self._console, refresh_per_second=REDRAWS_A_SECOND, redirect_stderr=False):
+            return await self._print_progress(work)
+        with Live(self, console=self._console, refresh_per_second=REDRAWS_PER_S, redirect_stderr=False):
             return await work
 
-    async def _in_lines(self, work: Awaitable[Summary]) -> Summary:
-        """Tell how it goes in a line now and then, where nothing can be redrawn."""
+    async def _print_progress(self, work: Awaitable[Summary]) -> Summary:
+        """Print a line of progress every few seconds, for output that is not a terminal."""
         working = asyncio.ensure_future(work)
         try:
             while not working.done():
@@ -92,18 +93,17 @@ class Board:
         done = self._progress.tasks[0].completed
         state = f"embargo ends in {left_s:4.1f} s" if left_s > 0 else "published"
         country = next((area for area in self._copy.values() if area["parent"] is None), None)
-        told = ""
+        progress = ""
         if country is not None:
             units = country["units"]
-            told = f"  {units['reported']} of {units['total']} units, {ballots(country):,} ballots".replace(
-                ",", " "
-            )
-        return Text(f"{self._title}  {state}  {done:.0f} receipts{told}", style="bold")
+            units_reported = f"{units['reported']} of {counted(units['total'], 'unit')}"
+            progress = f"  {units_reported}, {counted(ballots(country), 'ballot')}"
+        return Text(f"{self._title}  {state}  {counted(int(done), 'receipt')}{progress}", style="bold")
 
     def _table(self) -> Table:
         roots = [area for area in self._copy.values() if area["parent"] is None]
         below = [area for area in self._copy.values() if area["parent"] in {root["area"] for root in roots}]
-        return area_table(roots, below, self._late_s, ROWS_MAX)
+        return area_table(roots, below, self._lag_s, ROWS_MAX)
 
 
 async def replay(
@@ -114,11 +114,11 @@ async def replay(
     push_url: str,
     feed_url: str,
     author: str,
-    ways: Sequence[str] = WAYS,
+    transports: Sequence[str] = TRANSPORTS,
     console: Terminal,
     announce: Callable[[Rehearsal], None] = lambda _: None,
 ) -> Summary:
-    """Rehearse a data set against running doors with a board in the terminal, and print how it went."""
+    """Rehearse a data set on a running gateway, with a board in the terminal, and print a summary."""
     board = Board(console, sum(1 for _ in dataset.reports()), dataset.registry["election"]["name"])
     rehearsal = await rehearse(
         dataset,
@@ -127,22 +127,22 @@ async def replay(
         push_url=push_url,
         feed_url=feed_url,
         author=author,
-        ways=ways,
+        transports=transports,
         on_block=board.on_block,
         on_answer=board.on_answer,
     )
-    board.opens(rehearsal.publish_at)
+    board.set_publish_at(rehearsal.publish_at)
     announce(rehearsal)
     summary = await board.show(rehearsal.run())
-    for line in told(summary):
+    for line in summary_lines(summary):
         console.say(line)
     return summary
 
 
 async def demo(data: Path | None, seconds: float, author: str) -> int:
-    """Run a whole night of about `seconds` on an embedded Postgres, and leave nothing behind.
+    """Replay a whole election in about `seconds` on a temporary Postgres, and remove everything afterwards.
 
-    Returns the exit status: 0 if every area equals the official totals, 130 if it was interrupted.
+    Returns the exit status: 0 if every area equals the official totals, 1 if not, 130 if it was interrupted.
     """
     console = Terminal()
     directory = Path(tempfile.mkdtemp(prefix="valgnatt-demo-"))
@@ -150,16 +150,16 @@ async def demo(data: Path | None, seconds: float, author: str) -> int:
         if data is None:
             from gateway.rehearsal.generator import write_election
 
-            console.print("Making up an election …")
+            console.print("Generating an election …")
             data = directory / "election"
             await asyncio.to_thread(write_election, data, 1, 1.0)
         dataset = DataSet.open(data)
-        return await _on_stage(dataset, directory / "postgres", seconds, author, console)
+        return await _run(dataset, directory / "postgres", seconds, author, console)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-async def _on_stage(dataset: DataSet, data_dir: Path, seconds: float, author: str, console: Terminal) -> int:
+async def _run(dataset: DataSet, data_dir: Path, seconds: float, author: str, console: Terminal) -> int:
     defaults = Config()
     config = msgspec.structs.replace(
         defaults,
@@ -189,12 +189,12 @@ async def _on_stage(dataset: DataSet, data_dir: Path, seconds: float, author: st
         await asyncio.wait({playing})
         if serving.done():
             return await serving or 1
-        console.print("Interrupted; ending everything …")
+        console.print("Interrupted; shutting down …")
         return 130
     except asyncio.CancelledError:
         stop.set()
         await asyncio.wait({serving})
-        serving.exception()  # what an interrupted start complains of is of no interest
+        serving.exception()  # retrieved; errors of an interrupted start are irrelevant
         raise
     finally:
         stop.set()
@@ -209,12 +209,12 @@ async def _play(
 
     running = find(config.data_dir)
     if running is None:
-        raise GatewayError("the embedded Postgres is gone")
+        raise GatewayError("the embedded Postgres has ended")
     push_url, feed_url = f"http://{config.host}:{ports.push}", f"http://{config.host}:{ports.feed}"
 
     def announce(rehearsal: Rehearsal) -> None:
         election = rehearsal.election
-        console.print("Try, while it runs:", style="bold")
+        console.print("While it runs, try:", style="bold")
         console.print(
             f"  curl -N '{feed_url}/v1/elections/{election}/feed?levels=country'\n"
             f"  curl '{feed_url}/v1/elections/{election}/areas/{_root(dataset)}?format=csv'\n"
@@ -235,7 +235,7 @@ async def _play(
         console=console,
         announce=announce,
     )
-    verdict = "Everything came out right." if summary.good else "NOT everything came out right."
+    verdict = "All results are correct." if summary.good else "Some results are WRONG; see above."
     console.print(f"{verdict} ({time.monotonic() - begun:.0f} s)", style="bold")
     return summary
 
@@ -245,7 +245,7 @@ def _root(dataset: DataSet) -> str:
 
 
 def _free_or_any(port: int) -> int:
-    """Return the port if nobody has it, else 0: any free one."""
+    """Return the port if it is free, else 0, which stands for any free port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

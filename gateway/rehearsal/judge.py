@@ -1,7 +1,8 @@
-"""PURE: the judge of a history. Says which promise was broken, with the smallest example it found.
+"""PURE: check a whole history against the guarantees, and return each broken one with an example.
 
-It is told what senders sent and were answered, what readers received, and what the journal holds at the end. It sums
-for itself, from the registry and the stored reports alone, and shares no code with the state that it judges.
+A history consists of the reports that senders pushed with their answers, the blocks that readers received, and the
+reports in the journal at the end. The judge computes all sums itself, from the registry and the stored reports, and
+shares no code with the state that it checks.
 """
 
 import hashlib
@@ -15,18 +16,18 @@ from gateway.client.publisher import Answer
 from gateway.client.subscriber import Block
 
 EXAMPLES_MAX = 5
-"""Examples told of each broken promise."""
+"""Examples returned for each broken guarantee."""
 
 
-class Broken(msgspec.Struct, frozen=True):
-    """A promise that did not hold, by name, and where."""
+class BrokenGuarantee(msgspec.Struct, frozen=True):
+    """A guarantee that was broken, and an example."""
 
-    promise: str
+    guarantee: str = msgspec.field(name="promise")  # its name in the results of bench
     example: str
 
 
 class Push(msgspec.Struct, frozen=True):
-    """A report as it was sent, and one answer to it; times in seconds since 1970."""
+    """A report that was sent, and one answer to it; times in seconds since 1970."""
 
     unit: str
     revision: int
@@ -40,8 +41,8 @@ def expected_digest(body: bytes) -> str:
     return hashlib.sha256(orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-class Glimpse(msgspec.Struct, frozen=True):
-    """A block as a reader had it: what it named, each area by the fingerprint of its figures."""
+class ObservedBlock(msgspec.Struct, frozen=True):
+    """A block that a reader received; areas are represented by fingerprints of their figures."""
 
     at: float
     sequence: int
@@ -50,16 +51,16 @@ class Glimpse(msgspec.Struct, frozen=True):
     areas: Mapping[str, bytes]
 
 
-class Reading(msgspec.Struct, frozen=True):
-    """What one reader of the feed received, in order. `areas` are those of its selection."""
+class ReaderHistory(msgspec.Struct, frozen=True):
+    """The blocks that one reader of the feed received, in order; `areas` are those of its selection."""
 
     name: str
     areas: frozenset[str]
-    glimpses: Sequence[Glimpse]
+    observed: Sequence[ObservedBlock]
 
 
-class Stored(msgspec.Struct, frozen=True):
-    """A report as the journal holds it at the end; `published_at` is None while it is under embargo."""
+class StoredReport(msgspec.Struct, frozen=True):
+    """A report in the journal at the end; `published_at` is None while it is under embargo."""
 
     sequence: int
     unit: str
@@ -71,21 +72,21 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class History(msgspec.Struct, frozen=True):
-    """All that is known of what happened to one election."""
+    """Everything that was recorded about one election."""
 
     registry: Mapping[str, Any]
     publish_from: float
     pushes: Sequence[Push]
-    readings: Sequence[Reading]
-    stored: Sequence[Stored]
+    readings: Sequence[ReaderHistory]
+    stored: Sequence[StoredReport]
     streams: Mapping[str, Sequence[tuple[float, int, str]]] = {}
-    """What readers of the publication stream received: time, sequence, digest."""
+    """Time, sequence and digest of the publications that readers of the publication stream received."""
 
 
-def glimpse(block: Block, at: float) -> Glimpse:
-    """Keep of a block what the judge needs."""
+def observe(block: Block, at: float) -> ObservedBlock:
+    """Reduce a block to what the judge needs; `at` is when it was received, in seconds since 1970."""
     areas = {name: fingerprint(figures(area)) for name, area in block.areas.items()}
-    return Glimpse(at, block.sequence, block.chain, block.snapshot, areas)
+    return ObservedBlock(at, block.sequence, block.chain, block.snapshot, areas)
 
 
 def figures(area: Mapping[str, Any]) -> dict[str, int]:
@@ -105,58 +106,58 @@ def _of_category(category: str, counts: Mapping[str, Any]) -> dict[str, int]:
 
 
 def fingerprint(found: Mapping[str, int]) -> bytes:
-    """Return 8 bytes that tell figures apart."""
+    """Return an 8-byte digest of figures."""
     text = orjson.dumps({name: count for name, count in found.items() if count}, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(text, digest_size=8).digest()
 
 
-def judge(history: History) -> list[Broken]:
-    """Return every promise that was broken, at most EXAMPLES_MAX examples of each; nothing for a good history."""
-    found: list[Broken] = []
-    told: dict[str, int] = {}
+def judge(history: History) -> list[BrokenGuarantee]:
+    """Return every broken guarantee, with at most EXAMPLES_MAX examples each."""
+    found: list[BrokenGuarantee] = []
+    examples: dict[str, int] = {}
     for broken in _all(history):
-        told[broken.promise] = told.get(broken.promise, 0) + 1
-        if told[broken.promise] <= EXAMPLES_MAX:
+        examples[broken.guarantee] = examples.get(broken.guarantee, 0) + 1
+        if examples[broken.guarantee] <= EXAMPLES_MAX:
             found.append(broken)
     return found
 
 
-def _all(history: History) -> Iterator[Broken]:
+def _all(history: History) -> Iterator[BrokenGuarantee]:
     yield from _record(history)
     yield from _receipts(history)
     for name, seen in history.streams.items():
         yield from _stream(name, seen, history)
-    yield from _readings(history)
+    yield from _reader_histories(history)
 
 
-def _record(history: History) -> Iterator[Broken]:
-    """Check the journal by itself: places, chain, revisions, times."""
+def _record(history: History) -> Iterator[BrokenGuarantee]:
+    """Check the journal itself: sequences, chain, revisions, times."""
     chain = bytes(32)
     revisions: dict[str, int] = {}
     before = 0.0
     for place, stored in enumerate(history.stored, 1):
         which = f"{stored.unit} revision {stored.revision} at {stored.sequence}"
         if stored.sequence != place:
-            yield Broken("sequence has no gap", f"{which}, expected {place}")
+            yield BrokenGuarantee("sequence has no gap", f"{which}, expected {place}")
             return
         chain = hashlib.sha256(chain + stored.digest).digest()
         if stored.digest != hashlib.sha256(stored.body).digest() or stored.chain != chain:
-            yield Broken("chain", which)
+            yield BrokenGuarantee("chain", which)
             return
         if stored.revision == revisions.get(stored.unit, 0):
-            yield Broken("published once", which)
+            yield BrokenGuarantee("published once", which)
         elif stored.revision < revisions.get(stored.unit, 0):
-            yield Broken("revision rises", f"{which} after {revisions[stored.unit]}")
+            yield BrokenGuarantee("revision rises", f"{which} after {revisions[stored.unit]}")
         revisions[stored.unit] = max(stored.revision, revisions.get(stored.unit, 0))
         if stored.published_at is not None:
             if stored.published_at < history.publish_from:
-                yield Broken("nothing before its time", which)
+                yield BrokenGuarantee("nothing before its time", which)
             if stored.published_at < before:
-                yield Broken("time does not go back", which)
+                yield BrokenGuarantee("time does not go back", which)
             before = stored.published_at
 
 
-def _receipts(history: History) -> Iterator[Broken]:
+def _receipts(history: History) -> Iterator[BrokenGuarantee]:
     """Check every receipt against the journal, and against other receipts of the same report."""
     stored = {(each.unit, each.revision): each for each in history.stored}
     first: dict[tuple[str, int], Answer] = {}
@@ -164,35 +165,37 @@ def _receipts(history: History) -> Iterator[Broken]:
         if not push.answer.has_receipt:
             continue
         which = f"{push.unit} revision {push.revision}"
-        held = stored.get((push.unit, push.revision))
-        if held is None:
-            yield Broken("receipt means durable", which)
+        stored_report = stored.get((push.unit, push.revision))
+        if stored_report is None:
+            yield BrokenGuarantee("receipt means durable", which)
             continue
-        if push.answer.digest != held.digest.hex() or push.digest != held.digest.hex():
-            yield Broken("receipt's digest is in the chain", which)
-        if push.answer.sequence not in (None, held.sequence):
-            yield Broken("receipt's sequence", f"{which}: {push.answer.sequence}, stored at {held.sequence}")
+        if push.answer.digest != stored_report.digest.hex() or push.digest != stored_report.digest.hex():
+            yield BrokenGuarantee("receipt's digest is in the chain", which)
+        if push.answer.sequence not in (None, stored_report.sequence):
+            yield BrokenGuarantee(
+                "receipt's sequence", f"{which}: {push.answer.sequence}, stored at {stored_report.sequence}"
+            )
         if push.answer.sequence is not None and push.answered_at < history.publish_from:
-            yield Broken("nothing before its time", f"receipt of {which}")
+            yield BrokenGuarantee("nothing before its time", f"receipt of {which}")
         earlier = first.setdefault((push.unit, push.revision), push.answer)
         if earlier.accepted_at != push.answer.accepted_at:
-            yield Broken("first receipt again", which)
+            yield BrokenGuarantee("first receipt again", which)
 
 
-def _stream(name: str, seen: Sequence[tuple[float, int, str]], history: History) -> Iterator[Broken]:
-    """Check a reader of the publication stream: each publication once, in order, the one that is stored."""
+def _stream(name: str, seen: Sequence[tuple[float, int, str]], history: History) -> Iterator[BrokenGuarantee]:
+    """Check a reader of the publication stream: each publication once, in order, as stored."""
     for place, (at, sequence, digest) in enumerate(seen, 1):
         if sequence != place:
-            yield Broken("sequence has no gap", f"{name} received {sequence}, expected {place}")
+            yield BrokenGuarantee("sequence has no gap", f"{name} received {sequence}, expected {place}")
             return
         if at < history.publish_from:
-            yield Broken("nothing before its time", f"{name} received {sequence}")
+            yield BrokenGuarantee("nothing before its time", f"{name} received {sequence}")
         if sequence > len(history.stored) or history.stored[sequence - 1].digest.hex() != digest:
-            yield Broken("only what is stored is published", f"{name} received {sequence}")
+            yield BrokenGuarantee("only what is stored is published", f"{name} received {sequence}")
 
 
 class _Fold:
-    """The sums at a sequence, moved forward only."""
+    """The sums at a sequence, which can only move forward."""
 
     def __init__(self, history: History) -> None:
         self._stored = history.stored
@@ -222,46 +225,46 @@ class _Fold:
         return changed
 
 
-def _readings(history: History) -> Iterator[Broken]:
+def _reader_histories(history: History) -> Iterator[BrokenGuarantee]:
     for reading in history.readings:
         yield from _reading(reading, history)
 
 
-def _reading(reading: Reading, history: History) -> Iterator[Broken]:
-    """Check a reader: at each block its copy is the sums at that sequence; at the end it has them all."""
+def _reading(reading: ReaderHistory, history: History) -> Iterator[BrokenGuarantee]:
+    """Check a reader: its copy equals the sums at the sequence of each block, and is complete at the end."""
     public = sum(stored.published_at is not None for stored in history.stored)
     fold = _Fold(history)
     copy: dict[str, bytes] = {}
-    for seen in reading.glimpses:
+    for seen in reading.observed:
         where = f"{reading.name} at {seen.sequence}"
         if seen.sequence < fold.sequence:
-            yield Broken("readers go forward", f"{where}, after {fold.sequence}")
+            yield BrokenGuarantee("readers go forward", f"{where}, after {fold.sequence}")
             return
         if seen.sequence > public:
-            yield Broken("only what is stored is published", f"{where}, {public} are stored")
+            yield BrokenGuarantee("only what is stored is published", f"{where}, {public} are stored")
             return
         if seen.sequence > 0 and seen.at < history.publish_from:
-            yield Broken("nothing before its time", where)
+            yield BrokenGuarantee("nothing before its time", where)
         if seen.sequence and history.stored[seen.sequence - 1].chain.hex() != seen.chain:
-            yield Broken("chain", where)
+            yield BrokenGuarantee("chain", where)
         changed = fold.to(seen.sequence)
         if seen.snapshot:
             copy, changed = {}, set(reading.areas)
         copy.update(seen.areas)
         yield from _differences(copy, fold, (changed | set(seen.areas)) & reading.areas, where)
-    if not reading.glimpses or reading.glimpses[-1].sequence < public:
+    if not reading.observed or reading.observed[-1].sequence < public:
         fold.to(public)
         left = [area for area in sorted(reading.areas) if copy.get(area) != fingerprint(fold.sums[area])]
-        if left or not reading.glimpses:
-            yield Broken(
+        if left or not reading.observed:
+            yield BrokenGuarantee(
                 "the last value arrives", f"{reading.name} lacks {', '.join(left[:3]) or 'everything'}"
             )
 
 
 def _differences(
     copy: Mapping[str, bytes], fold: _Fold, areas: Iterable[str], where: str
-) -> Iterator[Broken]:
+) -> Iterator[BrokenGuarantee]:
     for area in areas:
         if copy.get(area) != fingerprint(fold.sums[area]):
-            yield Broken("figures are exact at every block", f"{where}: {area}")
+            yield BrokenGuarantee("figures are exact at every block", f"{where}: {area}")
             return

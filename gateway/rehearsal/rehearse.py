@@ -1,4 +1,4 @@
-"""A rehearsal from end to end: load it as an election of its own, issue tokens, replay it, tell how it went."""
+"""Rehearse a data set: load it as a separate election, issue tokens, replay it, judge the history, and summarise it."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -6,14 +6,15 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from gateway.client.subscriber import Block, Subscriber
+from gateway.humanize import counted
 from gateway.journal.administration import administration
 from gateway.rehearsal.dataset import DataSet
-from gateway.rehearsal.judge import History, Stored, judge
-from gateway.rehearsal.replay import WAYS, Latency, Replay, Sending, Summary, prepare, rehearsal_of
+from gateway.rehearsal.judge import History, StoredReport, judge
+from gateway.rehearsal.replay import TRANSPORTS, Latency, Replay, Sending, Summary, prepare, rehearsal_of
 from gateway.rehearsal.schedule import Schedule
 
 SET_UP_S = 1.5
-"""Between the making of a rehearsal and its first report."""
+"""Seconds between the creation of a rehearsal and its first report."""
 
 
 class Rehearsal(msgspec.Struct):
@@ -30,17 +31,17 @@ class Rehearsal(msgspec.Struct):
     author: str
 
     async def run(self) -> Summary:
-        """Run it, see `Replay.run`, and let the judge look at all of its history."""
+        """Run the replay, then judge its history. Raises ReplayFailed."""
         summary = await self.replay.run(self.dataset, self.started, self.publish_at)
         async with administration(self.database_url, self.author) as administered:
-            held = await administered.journal_reports(self.election)
+            reports = await administered.journal_reports(self.election)
         history = History(
             registry=self.dataset.registry,
             publish_from=self.publish_at.timestamp(),
             pushes=self.replay.pushes(),
             readings=[self.replay.reading(self.dataset.registry)],
             stored=[
-                Stored(
+                StoredReport(
                     each.sequence,
                     each.unit,
                     each.revision,
@@ -49,7 +50,7 @@ class Rehearsal(msgspec.Struct):
                     each.body,
                     each.published_at.timestamp() if each.published_at is not None else None,
                 )
-                for each in held
+                for each in reports
             ],
         )
         return msgspec.structs.replace(summary, broken=judge(history))
@@ -63,11 +64,11 @@ async def rehearse(
     push_url: str,
     feed_url: str,
     author: str,
-    ways: Sequence[str] = WAYS,
+    transports: Sequence[str] = TRANSPORTS,
     on_block: Callable[[Subscriber, Block], None] = lambda *_: None,
     on_answer: Callable[[Sending], None] = lambda _: None,
 ) -> Rehearsal:
-    """Make an election of its own of a data set, whose night begins in SET_UP_S, with a token a municipality.
+    """Load a data set as a separate election that starts in SET_UP_S, with one token per municipality.
 
     Raises GatewayError.
     """
@@ -83,40 +84,49 @@ async def rehearse(
         issued = await administered.issue_tokens(election, wanted)
     tokens = {municipality: token.secret for municipality, token in zip(senders, issued, strict=True)}
     replay = Replay(
-        push_url, feed_url, election, tokens, senders, ways=ways, on_block=on_block, on_answer=on_answer
+        push_url,
+        feed_url,
+        election,
+        tokens,
+        senders,
+        transports=transports,
+        on_block=on_block,
+        on_answer=on_answer,
     )
     publish_at = started + timedelta(seconds=schedule.publish_s)
     return Rehearsal(election, started, publish_at, replay, dataset, tokens, database_url, author)
 
 
-def told(summary: Summary) -> list[str]:
-    """Return a summary as lines for a person."""
+def summary_lines(summary: Summary) -> list[str]:
+    """Return a summary as lines of text."""
     lines = [
         f"election       {summary.election}",
         f"reports        {summary.reports}, receipts {summary.receipts}, refused {summary.refused}",
-        f"publications   {summary.publications}, in {summary.blocks} blocks, after {summary.seconds:.2f} s",
+        f"publications   {summary.publications} in {counted(summary.blocks, 'block')} after {summary.seconds:.2f} s",
         f"to receipt     {_latency(summary.to_receipt)}",
         f"to subscriber  {_latency(summary.to_subscriber)}",
     ]
     if summary.release_s is not None:
         lines.append(f"release        public {1000 * summary.release_s:.0f} ms after the embargo's end")
     if summary.broken:
-        lines += [f"BROKEN         {broken.promise}: {broken.example}" for broken in summary.broken]
+        lines += [f"BROKEN         {broken.guarantee}: {broken.example}" for broken in summary.broken]
     else:
-        lines.append("judge          no promise was broken")
+        lines.append("judge          no guarantee was broken")
     if not summary.areas:
         lines.append("official       the data set has no official totals to compare with")
     elif summary.wrong:
         some = ", ".join(summary.wrong[:10])
-        lines.append(f"official       {len(summary.wrong)} of {summary.areas} areas DIFFER: {some}")
+        lines.append(
+            f"official       {len(summary.wrong)} of {counted(summary.areas, 'area')} DIFFER: {some}"
+        )
     else:
-        lines.append(f"official       all {summary.areas} areas equal the official totals")
+        lines.append(f"official       {counted(summary.areas, 'area')}, all equal to the official totals")
     return lines
 
 
 def _latency(latency: Latency) -> str:
     if not latency.count:
-        return "none published at once"
+        return "no report"
     figures = (
         f"p50 {1000 * latency.p50:.1f} ms, p99 {1000 * latency.p99:.1f} ms, max {1000 * latency.max:.1f} ms"
     )

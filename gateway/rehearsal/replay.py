@@ -1,7 +1,7 @@
-"""Replay a recorded or generated night through the front doors, and say whether it all came out right.
+"""Replay a recorded or generated election through the doors of a gateway, and check the results.
 
-Every municipality is a sender of its own, with its own token and connection, in its own order. The election is a
-rehearsal under an id of its own, its times shifted to now.
+Every municipality is a separate sender with its own token, connection and order of reports. The replay is a separate
+election, marked as a rehearsal, with all times shifted to now.
 """
 
 import asyncio
@@ -22,28 +22,35 @@ from gateway.client.publisher import Answer, Publisher, push_http
 from gateway.client.subscriber import Block, Subscriber
 from gateway.errors import GatewayError
 from gateway.rehearsal.dataset import DataSet, RecordedReport
-from gateway.rehearsal.judge import Broken, Glimpse, Push, Reading, expected_digest, glimpse
+from gateway.rehearsal.judge import (
+    BrokenGuarantee,
+    ObservedBlock,
+    Push,
+    ReaderHistory,
+    expected_digest,
+    observe,
+)
 from gateway.rehearsal.schedule import Schedule
 from gateway.trimmed_json import dumps_trimmed
 
-WAYS = ("websocket", "http", "ndjson")
-"""How municipalities push: in turn by these, or all by one of them."""
+TRANSPORTS = ("websocket", "http", "ndjson")
+"""Transports by which municipalities push, assigned in rotation."""
 HISTOGRAM_US = (1, 600_000_000, 3)
 """Range in microseconds and significant digits of the latency histograms."""
 LINES_MAX = 200
 """Reports in one NDJSON request."""
-UNREAD_MAX = 20_000
-"""Areas in blocks that are kept as they came until the end, when there is time to look into them; about 5 kB each."""
+UNPROCESSED_MAX = 20_000
+"""Areas in blocks that are kept unprocessed, to process them at the end; about 5 kB each."""
 
 
 class ReplayFailed(GatewayError):
-    """The replay could not be finished; the text says why."""
+    """The replay could not be completed; the message gives the reason."""
 
     code = "replay_failed"
 
 
 class Sending(msgspec.Struct):
-    """One report of the replay: when it was due, and what became of it."""
+    """One report of the replay, with its due time and its answer."""
 
     body: bytes
     due_s: float
@@ -52,12 +59,12 @@ class Sending(msgspec.Struct):
     sent_at: float = 0.0
     answered_at: float = 0.0
     answered_wall: float = 0.0
-    """The same by the wall clock, in seconds since 1970."""
+    """The same time by the wall clock, in seconds since 1970."""
     answer: Answer | None = None
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """Percentiles in seconds; `count` values."""
+    """Percentiles of `count` values, in seconds."""
 
     count: int
     p50: float
@@ -66,7 +73,7 @@ class Latency(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """What a replay found."""
+    """The results of a replay."""
 
     election: str
     reports: int
@@ -75,29 +82,29 @@ class Summary(msgspec.Struct, frozen=True):
     publications: int
     blocks: int
     seconds: float
-    """From the first report pushed to the last block that a report needed."""
+    """From the first report to the block with the last report."""
     to_receipt: Latency
-    """From when a report was due to its receipt."""
+    """From the due time of a report to its receipt."""
     to_subscriber: Latency
-    """From when a report was due to the block that held it; of those pushed after the release."""
+    """From the due time of a report to the block that contained it, for reports after the release."""
     release_s: float | None
-    """From the embargo's end to the block that showed what it had held; None where nothing was held."""
+    """From the end of the embargo to the first block after it; None if no report was under embargo."""
     areas: int
-    """Areas that the official totals name and the copy was compared with."""
+    """Number of areas with official totals, which were compared with the feed."""
     wrong: Sequence[str]
     """Areas that differ from the official totals."""
-    broken: Sequence[Broken] = ()
-    """Promises that the judge found broken."""
+    broken: Sequence[BrokenGuarantee] = ()
+    """Guarantees that the judge found broken."""
 
     @property
     def good(self) -> bool:
-        """Whether every report has a receipt, each is public, every area is as official, and no promise broken."""
+        """Whether all reports have receipts and are published, no area is wrong, and no guarantee is broken."""
         whole = self.receipts == self.reports == self.publications
         return whole and self.areas > 0 and not self.wrong and not self.broken
 
 
 def rehearsal_of(registry: Mapping[str, Any], started: datetime, schedule: Schedule) -> dict[str, Any]:
-    """Return a registry as a rehearsal of its own that begins now."""
+    """Return a registry as that of a separate rehearsal that starts now."""
     document = copy.deepcopy(dict(registry))
     header = document["election"]
     publish_from = started + timedelta(seconds=schedule.publish_s)
@@ -112,7 +119,7 @@ def rehearsal_of(registry: Mapping[str, Any], started: datetime, schedule: Sched
 def prepare(
     reports: Sequence[RecordedReport], started: datetime, schedule: Schedule
 ) -> dict[str, list[Sending]]:
-    """Return what each municipality sends, in its own order, with times shifted to the replay's."""
+    """Return the reports of each municipality in their order, with times shifted to those of the replay."""
     senders: dict[str, list[Sending]] = {}
     for recorded in reports:
         due_s = schedule.offset_s(recorded.counted_at)
@@ -126,7 +133,7 @@ def prepare(
 
 
 class Replay:
-    """One replay. `on_block` and `on_answer` let others look on; they must be quick."""
+    """One replay; `on_block` and `on_answer` are called for each block and answer and must return quickly."""
 
     def __init__(
         self,
@@ -136,7 +143,7 @@ class Replay:
         tokens: Mapping[str, str],
         senders: dict[str, list[Sending]],
         *,
-        ways: Sequence[str] = WAYS,
+        transports: Sequence[str] = TRANSPORTS,
         on_block: Callable[[Subscriber, Block], None] = lambda *_: None,
         on_answer: Callable[[Sending], None] = lambda _: None,
     ) -> None:
@@ -145,32 +152,32 @@ class Replay:
         self._feed_url = feed_url
         self._election = election
         self._tokens = tokens
-        self._ways = ways
+        self._transports = transports
         self._on_block = on_block
         self._on_answer = on_answer
         self._blocks: list[tuple[int, float]] = []
-        self._unread: deque[tuple[float, Block]] = deque()
-        self._unread_areas = 0
-        self._glimpses: list[Glimpse] = []
+        self._unprocessed: deque[tuple[float, Block]] = deque()
+        self._unprocessed_areas = 0
+        self._observed: list[ObservedBlock] = []
         self._moved = asyncio.Event()
         self._started = 0.0
 
     @property
     def began(self) -> float:
-        """When the first report could be due, by the loop's clock."""
+        """The start of the replay, by the loop's clock."""
         return self._started
 
     @property
     def reports(self) -> int:
-        """How many reports there are to send."""
+        """The number of reports to send."""
         return sum(len(sendings) for sendings in self.senders.values())
 
     async def run(
         self, dataset: DataSet, started: datetime, publish_at: datetime, finish_s: float = 60.0
     ) -> Summary:
-        """Push everything when it is due after `started`, wait until it is public, compare with the official totals.
+        """Push every report when it is due, wait until all are public, and compare with the official totals.
 
-        Raises ReplayFailed when the end is not reached within `finish_s` of the last report and the release.
+        Raises ReplayFailed if this is not complete within `finish_s` of the last report and the release.
         """
         clock = asyncio.get_running_loop().time
         async with Subscriber(self._feed_url, self._election) as subscriber:
@@ -194,7 +201,7 @@ class Replay:
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as pushing:
             for number, municipality in enumerate(self.senders):
-                way = self._ways[number % len(self._ways)]
+                way = self._transports[number % len(self._transports)]
                 pushing.create_task(self._send(session, municipality, way))
 
     def _last_due_s(self) -> float:
@@ -205,29 +212,29 @@ class Replay:
         clock = asyncio.get_running_loop().time
         async for block in subscriber.blocks():
             self._blocks.append((block.sequence, clock()))
-            self._unread.append((time.time(), block))
-            self._unread_areas += len(block.areas)
-            self._look_into_blocks(UNREAD_MAX)
+            self._unprocessed.append((time.time(), block))
+            self._unprocessed_areas += len(block.areas)
+            self._process_blocks(UNPROCESSED_MAX)
             self._on_block(subscriber, block)
             attached.set()
             self._moved.set()
 
-    def _look_into_blocks(self, left: int) -> None:
-        """Keep only what the judge needs of all blocks but the last `left` areas."""
-        while self._unread and self._unread_areas > left:
-            at, block = self._unread.popleft()
-            self._unread_areas -= len(block.areas)
-            self._glimpses.append(glimpse(block, at))
+    def _process_blocks(self, left: int) -> None:
+        """Reduce blocks to what the judge needs, until at most `left` areas are unprocessed."""
+        while self._unprocessed and self._unprocessed_areas > left:
+            at, block = self._unprocessed.popleft()
+            self._unprocessed_areas -= len(block.areas)
+            self._observed.append(observe(block, at))
 
-    def reading(self, registry: Mapping[str, Any]) -> Reading:
-        """Return what the replay's own subscriber received, for the judge."""
-        self._look_into_blocks(-1)
+    def reading(self, registry: Mapping[str, Any]) -> ReaderHistory:
+        """Return the blocks that the replay's subscriber received, for the judge."""
+        self._process_blocks(-1)
         parents = {area.get("parent") for area in registry["areas"]}
         areas = frozenset(area["id"] for area in registry["areas"] if area["id"] in parents)
-        return Reading("subscriber", areas, self._glimpses)
+        return ReaderHistory("subscriber", areas, self._observed)
 
     def pushes(self) -> list[Push]:
-        """Return what the senders were answered, for the judge."""
+        """Return the reports with their answers, for the judge."""
         return [
             Push(
                 sending.unit,
@@ -259,7 +266,7 @@ class Replay:
                 for sending in sendings:
                     await self._until(sending.due_s)
                     sending.sent_at = asyncio.get_running_loop().time()
-                    publisher.submit(sending.body).add_done_callback(partial(self._take, sending))
+                    publisher.submit(sending.body).add_done_callback(partial(self._on_done, sending))
             return
         most = LINES_MAX if way == "ndjson" else 1
         place = 0
@@ -292,7 +299,7 @@ class Replay:
         if left_s > 0:
             await asyncio.sleep(left_s)
 
-    def _take(self, sending: Sending, answer: asyncio.Future[Answer]) -> None:
+    def _on_done(self, sending: Sending, answer: asyncio.Future[Answer]) -> None:
         if not answer.cancelled() and answer.exception() is None:
             self._settle(sending, answer.result())
 
@@ -331,7 +338,7 @@ class Replay:
         )
 
     def _to_subscriber(self, sendings: Sequence[Sending]) -> tuple[list[float], float]:
-        """Return how long each report published at once took to the subscriber, and when the last block came."""
+        """Return the delay of each report that was published immediately, and the time of the last block needed."""
         sequences = [sequence for sequence, _ in self._blocks]
         delays = []
         last = 0
@@ -354,15 +361,15 @@ class Replay:
 
 
 def same_figures(area: Mapping[str, Any] | None, official: Mapping[str, Any]) -> bool:
-    """Whether an area of the feed has the figures of an official line: every count, and every party's votes.
+    """Whether an area of the feed has the figures of an official line: all counts, and the votes of all parties.
 
-    A category or party left out has 0.
+    A category or party that is missing counts as 0.
     """
     if area is None:
         return False
-    held, wanted = area["counts"], official["counts"]
-    for category in {*held, *wanted}:
-        mine, theirs = held.get(category, {}), wanted.get(category, {})
+    measured, expected = area["counts"], official["counts"]
+    for category in {*measured, *expected}:
+        mine, theirs = measured.get(category, {}), expected.get(category, {})
         for name in {*mine, *theirs} - {"votes"}:
             if mine.get(name, 0) != theirs.get(name, 0):
                 return False
@@ -385,7 +392,7 @@ def _histogram(seconds: Any) -> Latency:
 
 
 async def _first_of(wanted: Any, following: asyncio.Task[None], most_s: float, what: str) -> None:
-    """Wait for something while the subscriber follows; fail when that fails or it takes too long."""
+    """Wait for something while the subscriber follows. Raises ReplayFailed after `most_s`, or the error of either."""
     waiting = asyncio.ensure_future(wanted)
     done, _ = await asyncio.wait({waiting, following}, timeout=most_s, return_when=asyncio.FIRST_COMPLETED)
     if following in done:
@@ -393,5 +400,5 @@ async def _first_of(wanted: Any, following: asyncio.Task[None], most_s: float, w
         following.result()
     if waiting not in done:
         waiting.cancel()
-        raise ReplayFailed(f"{what} did not come within {most_s:.0f} s")
+        raise ReplayFailed(f"{what} did not arrive within {most_s:.0f} s")
     waiting.result()

@@ -1,6 +1,6 @@
-"""PURE: when each report of a recorded night is pushed in a replay.
+"""PURE: when each report of a recorded election is pushed in a replay.
 
-A schedule maps recorded times to seconds after the start, and never turns two reports of a unit round.
+A schedule maps recorded times to seconds after the start, and preserves the order of reports of a unit.
 """
 
 import bisect
@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 NIGHT = timedelta(hours=9)
-"""From the embargo's end to the morning."""
+"""From the end of the embargo to the next morning."""
 SHARES = (0.25, 0.5, 0.25)
-"""Of a stage of fixed length: before the embargo's end, the night, the days after."""
+"""Shares of a replay of fixed length: before the end of the embargo, the night, the days after."""
 ASAP_EMBARGO_S = 2.0
-"""Pushing as fast as possible, how long after the start the embargo ends."""
+"""End of the embargo in a replay as fast as possible, in seconds after the start."""
 
 
 class Schedule:
-    """Offsets in seconds for recorded times; `publish_s` is when the embargo ends."""
+    """Offsets in seconds after the start for recorded times; `publish_s` is the end of the embargo."""
 
     def __init__(self, times: Sequence[float], offsets: Sequence[float], publish_s: float) -> None:
         self._times = times
@@ -24,7 +24,7 @@ class Schedule:
         self.publish_s = publish_s
 
     def offset_s(self, time: datetime) -> float:
-        """Return when what happened at `time` happens in the replay, in seconds after its start."""
+        """Return the offset in seconds for a recorded time; between two recorded times it is interpolated."""
         at = time.timestamp()
         place = bisect.bisect_left(self._times, at)
         if place < len(self._times) and self._times[place] == at:
@@ -54,11 +54,11 @@ def as_fast_as_possible(times: Sequence[datetime], embargo_s: float = ASAP_EMBAR
     return Schedule(stamps, [0.0] * len(stamps), embargo_s)
 
 
-def within(times: Sequence[datetime], publish_from: datetime, stage_s: float) -> Schedule:
-    """Return a schedule that puts a whole election on a stage of `stage_s` seconds.
+def within(times: Sequence[datetime], publish_from: datetime, length_s: float) -> Schedule:
+    """Return a schedule that compresses a whole election into `length_s` seconds.
 
-    Each of the three phases gets its share, and within the first and the last, report follows report evenly: the
-    days of waiting are left out, the rhythm of the night is kept.
+    Each of the three phases gets its share. In the first and the last, reports follow at equal intervals, without the
+    days between; the night keeps its rhythm.
     """
     opens = publish_from.timestamp()
     ends = (publish_from + NIGHT).timestamp()
@@ -66,7 +66,7 @@ def within(times: Sequence[datetime], publish_from: datetime, stage_s: float) ->
     before = [stamp for stamp in stamps if stamp < opens]
     night = [stamp for stamp in stamps if opens <= stamp < ends]
     after = [stamp for stamp in stamps if stamp >= ends]
-    first_s, night_s, last_s = (share * stage_s for share in SHARES)
+    first_s, night_s, last_s = (share * length_s for share in SHARES)
     pairs: dict[float, float] = {}
     for place, stamp in enumerate(before):
         pairs[stamp] = first_s * 0.9 * place / len(before)

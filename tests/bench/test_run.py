@@ -19,7 +19,7 @@ from bench.rehearse.run import (
     queue_of,
     read_level,
 )
-from gateway.rehearsal.judge import Broken
+from gateway.rehearsal.judge import BrokenGuarantee
 from gateway.telemetry.metrics import PushMetrics
 
 
@@ -61,7 +61,7 @@ def test_a_missed_level_a_broken_promise_and_a_slow_load_are_no_go() -> None:
     late = a_run(latencies={"receipt": {"p99": 0.3}})
     late.verdict = judge_levels(late, {"receipt.p99": 0.2})
     assert verdict_of(late) == "NO GO"
-    assert verdict_of(a_run(broken=[Broken("receipt means durable", "x")])) == "NO GO"
+    assert verdict_of(a_run(broken=[BrokenGuarantee("receipt means durable", "x")])) == "NO GO"
     assert verdict_of(a_run(invalid=["too slow"])) == "INVALID"
 
 

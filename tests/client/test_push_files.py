@@ -316,7 +316,7 @@ def test_after_somebody_used_up_a_unit_s_revisions_its_file_is_handed_in_until_i
     desk.outbox = own
     file = desk.file("true.json", unnumbered)
     for words in (
-        "a newer one, 2000000000, is in already",
+        "revision 2000000000 has already been accepted",
         "at most 2000000000, not 2000000001; an operator",
     ):
         status, said = desk.push(file)

@@ -45,7 +45,7 @@ from gateway.client.publisher import Answer, Publisher, push_http
 from gateway.client.sse import EventParser
 from gateway.client.subscriber import Subscriber
 from gateway.journal.administration import administration
-from gateway.rehearsal.judge import Glimpse, History, Push, Reading, Stored, glimpse, judge
+from gateway.rehearsal.judge import History, ObservedBlock, Push, ReaderHistory, StoredReport, judge, observe
 from tests.measured import note
 from tests.running import Gateway
 
@@ -291,10 +291,10 @@ class Night:
         sys.stdout.write(line + "\n")
         history = await self._history()
         broken = judge(history)
-        assert not broken, "\n".join(f"{each.promise}: {each.example}" for each in broken)
+        assert not broken, "\n".join(f"{each.guarantee}: {each.example}" for each in broken)
         self._assert_answers(history)
         if not self.may_reset:
-            reset = [each.name for each in self.readers if any(seen.snapshot for seen in each.glimpses[1:])]
+            reset = [each.name for each in self.readers if any(seen.snapshot for seen in each.observed[1:])]
             assert not reset, f"these had to begin anew: {reset}"
         return history
 
@@ -313,11 +313,11 @@ class Night:
         late = [each for each in self.seen.late if each not in self.seen.allowed]
         assert not late, f"later than {self.seen.answer_s:.0f} s: {late[:10]}"
 
-    async def _stored(self) -> list[Stored]:
+    async def _stored(self) -> list[StoredReport]:
         async with asyncio.timeout(PATIENCE_S), administration(self.addresses.database_url, "test") as acts:
             held = await acts.journal_reports(self.election)
         return [
-            Stored(
+            StoredReport(
                 each.sequence,
                 each.unit,
                 each.revision,
@@ -334,7 +334,7 @@ class Night:
             registry=self.registry,
             publish_from=datetime.fromisoformat(self.registry["election"]["publish_from"]).timestamp(),
             pushes=[push for sender in self.senders for push in sender.pushes],
-            readings=[Reading(each.name, each.areas, each.glimpses) for each in self.readers],
+            readings=[ReaderHistory(each.name, each.areas, each.observed) for each in self.readers],
             stored=await self._stored(),
             streams={each.name: each.seen for each in self.streams},
         )
@@ -362,10 +362,10 @@ class Night:
 
     def _behind_s(self, reader: "_Reader") -> float:
         """The longest time from a receipt to the block of this reader that shows it."""
-        sequences = [each.sequence for each in reader.glimpses]
+        sequences = [each.sequence for each in reader.observed]
         return max(
             (
-                reader.glimpses[bisect_left(sequences, push.answer.sequence)].at - push.answered_at
+                reader.observed[bisect_left(sequences, push.answer.sequence)].at - push.answered_at
                 for sender in self.senders
                 for push in sender.pushes
                 if push.answer.sequence is not None and push.answer.outcome == "accepted"
@@ -742,7 +742,7 @@ class _Reader(_Client):
     def __init__(self, night: Night, place: int, reads: Reads) -> None:
         super().__init__(f"{reads.name} ({place})")
         self.reads = reads
-        self.glimpses: list[Glimpse] = []
+        self.observed: list[ObservedBlock] = []
         self.areas = _selected(night.registry, reads)
         parents = {area["id"]: area["parent"] for area in night.registry["areas"]}
         self._above = {area: frozenset(_upward(area, parents)) for area in parents}
@@ -772,7 +772,7 @@ class _Reader(_Client):
             ) as subscriber,
         ):
             async for block in subscriber.blocks():
-                self.glimpses.append(glimpse(block, time.time()))
+                self.observed.append(observe(block, time.time()))
                 self.sequence = block.sequence
                 self.connections = subscriber.connections
 

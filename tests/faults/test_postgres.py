@@ -20,7 +20,7 @@ from gateway.journal import migrate as migrate_module
 from gateway.journal.administration import IssuedToken
 from gateway.journal.migrate import migrate
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.rehearsal.judge import Glimpse
+from gateway.rehearsal.judge import ObservedBlock
 from tests.faults.night import Night, a_night
 from tests.faults.servers import PATIENCE_S, Clock, Reached, Server, a_pair, a_server, reached
 from tests.running import Gateway, Sender, running
@@ -197,14 +197,14 @@ async def test_a_restore_to_an_earlier_point_is_noticed_and_readers_begin_anew(
         assert kept < night.sequence
         forget_what_was_lost(night, kept)
         await night.until(
-            lambda: [each.name for each in night.readers if not begun_anew(each.glimpses)],
+            lambda: [each.name for each in night.readers if not restarts_of(each.observed)],
             "a snapshot of the restored record",
         )
         await night.goes_on()
         night.may_reset = True
         for reader in night.readers:
-            assert len(begun_anew(reader.glimpses)) == 1
-            del reader.glimpses[: begun_anew(reader.glimpses)[0]]
+            assert len(restarts_of(reader.observed)) == 1
+            del reader.observed[: restarts_of(reader.observed)[0]]
         for stream in night.streams:
             (again,) = [place for place, (_, sequence, __) in enumerate(stream.seen) if sequence == 1][1:]
             del stream.seen[:again]
@@ -221,9 +221,9 @@ def forget_what_was_lost(night: Night, kept: int) -> None:
         reader.sequence = min(reader.sequence, kept)
 
 
-def begun_anew(glimpses: Sequence[Glimpse]) -> list[int]:
+def restarts_of(observed: Sequence[ObservedBlock]) -> list[int]:
     """Return where a reader was sent a snapshot after its first."""
-    return [place for place, seen in enumerate(glimpses) if seen.snapshot and place]
+    return [place for place, seen in enumerate(observed) if seen.snapshot and place]
 
 
 # Postgres has no room left.

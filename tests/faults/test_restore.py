@@ -23,7 +23,7 @@ from gateway.journal.embedded import find_binaries
 from gateway.rehearsal.judge import Push
 from tests.faults.night import Addresses, Night, a_night
 from tests.faults.servers import PATIENCE_S, Server, a_server, reached, require_binaries
-from tests.faults.test_postgres import begun_anew, forget_what_was_lost
+from tests.faults.test_postgres import forget_what_was_lost, restarts_of
 from tests.measured import note
 from tests.running import Gateway, running
 from tests.shown import commands
@@ -227,13 +227,13 @@ def with_receipt(night: Night) -> list[Push]:
 async def all_begin_anew(night: Night) -> None:
     """Wait until every reader has the restored record, and remove from the history what it had before."""
     await night.until(
-        lambda: [each.name for each in night.readers if not begun_anew(each.glimpses)],
+        lambda: [each.name for each in night.readers if not restarts_of(each.observed)],
         "a snapshot of the restored record",
     )
     night.may_reset = True
     for reader in night.readers:
-        (anew,) = begun_anew(reader.glimpses)
-        del reader.glimpses[:anew]
+        (anew,) = restarts_of(reader.observed)
+        del reader.observed[:anew]
     for stream in night.streams:
         seen = stream.seen
         await until(lambda seen=seen: _again(seen), PATIENCE_S)

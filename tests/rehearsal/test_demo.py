@@ -59,12 +59,12 @@ def test_the_demo_ends_with_the_official_totals_and_leaves_nothing(data: Path, s
     demo = _start(data, scratch, 6)
     output, _ = demo.communicate(timeout=90)
     assert demo.returncode == 0, output
-    assert "areas equal the official totals" in output
+    assert "areas, all equal to the official totals" in output
     assert "curl -N" in output
     assert _left_behind(scratch) == []
 
 
-@pytest.mark.parametrize("word", ["Try, while it runs", " units"])
+@pytest.mark.parametrize("word", ["While it runs, try", " units"])
 def test_ctrl_c_ends_the_demo_cleanly_at_any_moment(data: Path, scratch: Path, word: str) -> None:
     """Interrupted while it starts or while it plays, it says so and leaves nothing."""
     demo = _start(data, scratch, 60)

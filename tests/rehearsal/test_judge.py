@@ -15,7 +15,16 @@ from gateway.election.registry import read_registry
 from gateway.election.report import canonical, digest_of
 from gateway.election.state import ElectionState
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.rehearsal.judge import Glimpse, History, Push, Reading, Stored, figures, fingerprint, judge
+from gateway.rehearsal.judge import (
+    History,
+    ObservedBlock,
+    Push,
+    ReaderHistory,
+    StoredReport,
+    figures,
+    fingerprint,
+    judge,
+)
 from gateway.wire.areas import area_document
 
 OPENS = datetime(2025, 9, 8, 19, 0, tzinfo=UTC)
@@ -37,11 +46,11 @@ def _publications(election: GeneratedElection) -> list[Publication]:
     return found
 
 
-def _glimpse(state: ElectionState, areas: list[int], *, snapshot: bool) -> Glimpse:
+def _observe(state: ElectionState, areas: list[int], *, snapshot: bool) -> ObservedBlock:
     documents = [orjson.loads(orjson.dumps(area_document(state, index))) for index in areas]
     named = {document["area"]: fingerprint(figures(document)) for document in documents}
     at = OPENS.timestamp() + max(0, state.sequence - EMBARGOED) if state.sequence else OPENS.timestamp() - 60
-    return Glimpse(at, state.sequence, state.chain.hex(), snapshot, named)
+    return ObservedBlock(at, state.sequence, state.chain.hex(), snapshot, named)
 
 
 def _good(election: GeneratedElection) -> History:
@@ -50,25 +59,25 @@ def _good(election: GeneratedElection) -> History:
     state = ElectionState(registry)
     publications = _publications(election)
     above = [area.index for area in registry.areas if not area.is_unit]
-    glimpses = [_glimpse(state, above, snapshot=True)]
-    late: list[Glimpse] = []
+    observed = [_observe(state, above, snapshot=True)]
+    late: list[ObservedBlock] = []
     sent = 0
     for publication in publications:
         state.apply(publication)
         if (
             publication.sequence >= EMBARGOED and publication.sequence % 3 == 1
         ) or publication is publications[-1]:
-            glimpses.append(_glimpse(state, state.changed_since(sent, above), snapshot=False))
+            observed.append(_observe(state, state.changed_since(sent, above), snapshot=False))
             sent = publication.sequence
         if publication.sequence == len(publications) - 5:
-            late.append(_glimpse(state, above, snapshot=True))
-    late.append(_glimpse(state, state.changed_since(len(publications) - 5, above), snapshot=False))
+            late.append(_observe(state, above, snapshot=True))
+    late.append(_observe(state, state.changed_since(len(publications) - 5, above), snapshot=False))
     selection = frozenset(registry.areas[index].id for index in above)
     return History(
         registry=election.registry,
         publish_from=OPENS.timestamp(),
         pushes=[_push(publication) for publication in publications],
-        readings=[Reading("first", selection, glimpses), Reading("late", selection, late)],
+        readings=[ReaderHistory("first", selection, observed), ReaderHistory("late", selection, late)],
         stored=[_stored(publication) for publication in publications],
         streams={
             "stream": [
@@ -90,8 +99,8 @@ def _push(publication: Publication) -> Push:
     return Push(publication.unit, publication.revision, publication.digest.hex(), at, answer)
 
 
-def _stored(publication: Publication) -> Stored:
-    return Stored(
+def _stored(publication: Publication) -> StoredReport:
+    return StoredReport(
         publication.sequence,
         publication.unit,
         publication.revision,
@@ -106,7 +115,7 @@ def _changed(value: Any, **members: Any) -> Any:
     return msgspec.structs.replace(value, **members)
 
 
-def _chained(stored: list[Stored]) -> list[Stored]:
+def _chained(stored: list[StoredReport]) -> list[StoredReport]:
     """Give reports new places and a new chain, so that only what was done to them is wrong."""
     chain, found = bytes(32), []
     for place, each in enumerate(stored, 1):
@@ -116,15 +125,15 @@ def _chained(stored: list[Stored]) -> list[Stored]:
     return found
 
 
-def _with_stored(history: History, change: Callable[[list[Stored]], list[Stored]]) -> History:
+def _with_stored(history: History, change: Callable[[list[StoredReport]], list[StoredReport]]) -> History:
     return _changed(history, stored=change(list(history.stored)), readings=[], streams={}, pushes=[])
 
 
 def _with_glimpse(history: History, place: int, **members: Any) -> History:
     first = history.readings[0]
-    glimpses = list(first.glimpses)
-    glimpses[place] = _changed(glimpses[place], **members)
-    return _changed(history, readings=[_changed(first, glimpses=glimpses)])
+    observed = list(first.observed)
+    observed[place] = _changed(observed[place], **members)
+    return _changed(history, readings=[_changed(first, observed=observed)])
 
 
 def _with_answer(history: History, place: int, **members: Any) -> History:
@@ -138,7 +147,7 @@ def _lost(history: History) -> History:
     return _changed(history, pushes=[ghost])
 
 
-def _revision_back(stored: list[Stored]) -> list[Stored]:
+def _revision_back(stored: list[StoredReport]) -> list[StoredReport]:
     last = max(stored, key=lambda each: each.revision)
     earlier = next(each for each in stored if each.unit == last.unit and each.revision < last.revision)
     return _chained(
@@ -152,14 +161,14 @@ def _no_figures(areas: Any) -> dict[str, bytes]:
 
 def _forgets(history: History) -> History:
     """A block that leaves out an area that changed."""
-    areas = dict(history.readings[0].glimpses[5].areas)
+    areas = dict(history.readings[0].observed[5].areas)
     areas.popitem()
     return _with_glimpse(history, 5, areas=areas)
 
 
 def _never_last(history: History) -> History:
     first = history.readings[0]
-    return _changed(history, readings=[_changed(first, glimpses=first.glimpses[:-2])])
+    return _changed(history, readings=[_changed(first, observed=first.observed[:-2])])
 
 
 def _another_stream(history: History, change: Callable[[list[Any]], list[Any]]) -> History:
@@ -224,18 +233,18 @@ FAULTS: dict[str, tuple[str, Callable[[History], History]]] = {
     ),
     "a copy that is not the sum": (
         "figures are exact at every block",
-        lambda history: _with_glimpse(history, 4, areas=_no_figures(history.readings[0].glimpses[4].areas)),
+        lambda history: _with_glimpse(history, 4, areas=_no_figures(history.readings[0].observed[4].areas)),
     ),
     "a change that a block leaves out": ("figures are exact at every block", _forgets),
     "a snapshot that lacks an area": (
         "figures are exact at every block",
         lambda history: _with_glimpse(
-            history, 0, areas=dict(list(history.readings[0].glimpses[0].areas.items())[1:])
+            history, 0, areas=dict(list(history.readings[0].observed[0].areas.items())[1:])
         ),
     ),
     "a reader that goes back": (
         "readers go forward",
-        lambda history: _with_glimpse(history, 5, sequence=history.readings[0].glimpses[3].sequence),
+        lambda history: _with_glimpse(history, 5, sequence=history.readings[0].observed[3].sequence),
     ),
     "a last value that never arrives": ("the last value arrives", _never_last),
     "a block of another history": (
@@ -299,5 +308,5 @@ def test_each_fault_is_found(good: History, fault: str) -> None:
     """A fault put in on purpose is named by the promise that it breaks, with an example."""
     promise, seed = FAULTS[fault]
     found = judge(seed(good))
-    assert promise in {broken.promise for broken in found}, found
+    assert promise in {broken.guarantee for broken in found}, found
     assert all(broken.example for broken in found)
