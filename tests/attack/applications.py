@@ -1,4 +1,4 @@
-"""The routes of every port, from the applications themselves."""
+"""The routes of every port, read from the applications."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ from tests.feed.served import a_feed_door
 
 
 def all_routes() -> Iterator[tuple[str, str, str]]:
-    """Return port, method and path of each; a door's routes need nothing of it but its methods and its metrics."""
+    """Return port, method and path of each; the routes of the push door need only its methods and metrics."""
     push = PushDoor.__new__(PushDoor)
     push._metrics = PushMetrics()
     applications = {
@@ -29,7 +29,7 @@ def all_routes() -> Iterator[tuple[str, str, str]]:
 
 
 def _admin() -> web.Application:
-    """Return the application of the admin port, which is made where it is served."""
+    """Return the application of the admin port, which is created when it is served."""
     made: list[web.Application] = []
 
     async def serve() -> None:

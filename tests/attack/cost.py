@@ -1,4 +1,4 @@
-"""What an attack costs the process that it is aimed at: CPU and memory by byte sent, and the longest wait of others."""
+"""What an attack costs the process that it targets: CPU and memory per byte sent, and the longest wait of others."""
 
 import asyncio
 import sys
@@ -12,13 +12,13 @@ from tests.attack.probe import cpu_s, held_bytes
 from tests.running import Gateway
 
 QUIET = 0.25
-"""Share of a core below which a process has nothing left to do."""
+"""Share of a core below which a process counts as idle."""
 SETTLE_S = 5.0
 ROOT = Path(__file__).parents[2]
 
 
 class Cost(NamedTuple):
-    """What a run cost. `stall_s` is CPU time of the process while an honest request waited."""
+    """The cost of a run. `stall_s` is the CPU time of the process while an honest request waited."""
 
     sent: int
     cpu_s: float
@@ -27,17 +27,17 @@ class Cost(NamedTuple):
 
     @property
     def cpu_us_per_kb(self) -> float:
-        """Microseconds of CPU for 1 000 bytes sent."""
+        """Microseconds of CPU per 1000 bytes sent."""
         return 1e9 * self.cpu_s / max(self.sent, 1)
 
     @property
     def held_per_byte(self) -> float:
-        """Bytes of memory, at most, for each byte sent."""
+        """Maximum bytes of memory per byte sent."""
         return self.held / max(self.sent, 1)
 
 
 def workers(gateway: Gateway) -> dict[str, int]:
-    """Return the process of each door, and of the supervisor."""
+    """Return the process IDs of each door and of the supervisor."""
     found = {"admin": gateway.pid}
     for pid in Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split():
         command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -46,8 +46,8 @@ def workers(gateway: Gateway) -> dict[str, int]:
     return found
 
 
-async def quiet(pid: int) -> None:
-    """Wait until a process has done what it had to do, for a bounded time."""
+async def wait_idle(pid: int) -> None:
+    """Wait until a process is idle, for a bounded time."""
     ends = time.monotonic() + SETTLE_S
     while time.monotonic() < ends:
         before_s, began = cpu_s(pid), time.monotonic()
@@ -59,11 +59,11 @@ async def quiet(pid: int) -> None:
 async def cost_of(
     pid: int, target: Target, attack: Callable[[Target], Awaitable[None]], idle: float = 0.0
 ) -> Cost:
-    """Run a client against a process and return what it cost.
+    """Run a client against a process and return the cost.
 
-    `idle` is the share of a core that the process takes meanwhile without it, for its own clocks and the probe.
+    `idle` is the share of a core that the process uses without it, for its timers and the probe.
     """
-    await quiet(pid)
+    await wait_idle(pid)
     probe = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.attack.probe", str(pid), str(target.port),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT,
@@ -76,9 +76,9 @@ async def cost_of(
             await asyncio.wait({running}, timeout=0.1)
             most = max(most, held_bytes(pid))
         running.result()
-        await quiet(pid)
+        await wait_idle(pid)
     finally:
         running.cancel()
-        told, _ = await probe.communicate(b"\n")
+        stall, _ = await probe.communicate(b"\n")
     spent_s = cpu_s(pid) - spent_s - idle * (time.monotonic() - began)
-    return Cost(target.sent, max(spent_s, 0.0), max(0, max(most, held_bytes(pid)) - base), float(told))
+    return Cost(target.sent, max(spent_s, 0.0), max(0, max(most, held_bytes(pid)) - base), float(stall))

@@ -1,6 +1,6 @@
-"""Clients that mean harm, and honest ones beside them: each sends bytes to a door and counts them.
+"""Hostile clients, and honest ones to compare with: each sends bytes to a door and counts them.
 
-Every one is bounded in number and time, and says for which routes or frames it is.
+Each is bounded in number and time, and is listed with the routes or frames that it is for.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from tests.running import Sender
 from tests.web.doors import a_report, framed
 
 PACKETS = 200
-"""Bytes that a connection costs its client besides what it says: SYN, ACK and FIN, with their heads."""
+"""Bytes that a connection costs its client in addition to its data: SYN, ACK and FIN packets with their headers."""
 PATIENCE_S = 5.0
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG, RESERVED = 0, 1, 2, 8, 9, 10, 11
 
 
 @dataclass
 class Target:
-    """A door under attack: where it is, what can be asked for there, and how many bytes were sent to it."""
+    """A door under attack: its port, what can be requested there, and how many bytes were sent to it."""
 
     port: int
     sender: Sender
@@ -40,13 +40,13 @@ class Target:
     _addresses: Any = field(default_factory=lambda: itertools.cycle(range(2, 100)))
 
     def report(self, unit: str | None = None) -> dict[str, Any]:
-        """Return a good report that no one has sent yet."""
+        """Return a valid report that was not sent before."""
         return a_report(
             unit or self.chance.choice(self.units), next(iter(self.revision)), self.chance.randrange(1, 2000)
         )
 
     def path(self, route: str, **given: str) -> str:
-        """Return a good path of a route; a name in braces that is not known here is a KeyError."""
+        """Return a valid path of a route. Raises KeyError for an unknown name in braces."""
         known = {
             "election": self.sender.election, "unit": self.units[0], "area": self.areas[0], "range": "1-1000",
             "municipality": self.areas[-1], "version": "0", "name": "results.js",
@@ -73,7 +73,7 @@ class Target:
         return Connection(self, reader, writer)
 
     async def each(self, count: int, one: Callable[[int], Awaitable[object]], at_once: int = 20) -> None:
-        """Do something so often, and so many at once; a connection that the door ends is no failure."""
+        """Call `one` with each number below `count`, some at once; connections that the door closes are ignored."""
         numbers = iter(range(count))
 
         async def some() -> None:
@@ -93,14 +93,14 @@ class Connection:
     writer: asyncio.StreamWriter
 
     async def send(self, data: bytes, patience_s: float = PATIENCE_S) -> None:
-        """Send, waiting for the door to take it, for a bounded time; what it did not take is not counted."""
+        """Send, and wait for the door to read it, for a bounded time; what it does not read is not counted."""
         self.writer.write(data)
         async with asyncio.timeout(patience_s):
             await self.writer.drain()
         self.target.sent += len(data)
 
     async def answers(self, count: int) -> list[int]:
-        """Read so many answers and return their statuses; fewer if the door ends the connection."""
+        """Read `count` answers and return their statuses; fewer if the door closes the connection."""
         statuses: list[int] = []
         async with asyncio.timeout(PATIENCE_S):
             while len(statuses) < count:
@@ -113,12 +113,12 @@ class Connection:
         return statuses
 
     def close(self) -> None:
-        """Cut it."""
+        """Close at once."""
         self.writer.transport.abort()
 
 
 CONNECTIONS = 4
-"""On which requests are sent where nothing else is said, in turn."""
+"""Connections on which requests are sent by default."""
 
 
 async def ask(target: Target, requests: Sequence[bytes], *, connections: int = CONNECTIONS) -> list[int]:
@@ -142,8 +142,8 @@ async def ask(target: Target, requests: Sequence[bytes], *, connections: int = C
     return statuses
 
 
-async def ask_anew(target: Target, requests: Sequence[bytes], at_once: int = 20) -> list[int]:
-    """Send each request on a connection of its own; return the statuses."""
+async def ask_on_new_connections(target: Target, requests: Sequence[bytes], at_once: int = 20) -> list[int]:
+    """Send each request on a new connection; return the statuses."""
     statuses: list[int] = []
 
     async def one(number: int) -> None:
@@ -159,7 +159,7 @@ async def ask_anew(target: Target, requests: Sequence[bytes], at_once: int = 20)
 
 
 async def leave_unread(target: Target, request: bytes, connections: int, each: int, s: float = 0.6) -> None:
-    """Send requests in one piece on many connections, read nothing, and go after a while."""
+    """Send pipelined requests on many connections, read nothing, and disconnect after a while."""
     opened: list[Connection] = []
 
     async def one(_: int) -> None:
@@ -175,7 +175,7 @@ async def leave_unread(target: Target, request: bytes, connections: int, each: i
 
 
 def packed(lines: Iterable[bytes]) -> bytes:
-    """Return lines under gzip."""
+    """Return lines as gzip."""
     return gzip.compress(b"\n".join(lines), 6)
 
 
@@ -199,7 +199,7 @@ PUBLICATIONS = "/v1/elections/{election}/publications"
 
 
 async def single_reports(target: Target) -> None:
-    """A report a request; those of a unit all on one connection, as between connections there is no order."""
+    """Push one report per request; those of a unit on one connection, as there is no order between connections."""
     path = target.path(REPORTS)
     units = target.units[: len(target.units) // CONNECTIONS * CONNECTIONS]
     requests = [
@@ -212,7 +212,7 @@ async def single_reports(target: Target) -> None:
 
 
 async def full_requests(target: Target) -> None:
-    """Thousands of reports in a request, under gzip."""
+    """Push thousands of reports per request, compressed."""
     for _ in range(2):
         body = packed(as_line(target.report()) for _ in range(3000))
         request = target.request("POST", target.path(REPORTS), body, **PACKED)
@@ -220,28 +220,30 @@ async def full_requests(target: Target) -> None:
 
 
 async def read_areas(target: Target) -> None:
-    """Areas as JSON, on connections that are kept."""
+    """Read areas as JSON on persistent connections."""
     requests = [target.request("GET", target.path(AREA, area=area)) for area in target.areas[:20] * 15]
     assert await ask(target, requests) == [200] * len(requests)
 
 
-async def anew(target: Target) -> None:
-    """What any port answers, each time on a connection of its own."""
-    assert set(await ask_anew(target, [target.request("GET", "/health/live")] * 400)) == {200}
+async def requests_on_new_connections(target: Target) -> None:
+    """Send requests that any port answers, each on a new connection."""
+    assert set(await ask_on_new_connections(target, [target.request("GET", "/health/live")] * 400)) == {200}
 
 
-async def a_crowd(target: Target) -> None:
-    """Hundreds at once, each with one request on a connection of its own."""
-    assert set(await ask_anew(target, [target.request("GET", "/health/live")] * 500, 500)) == {200}
+async def many_at_once(target: Target) -> None:
+    """Send hundreds of requests at once, each on a new connection."""
+    assert set(await ask_on_new_connections(target, [target.request("GET", "/health/live")] * 500, 500)) == {
+        200
+    }
 
 
 async def read_health(target: Target) -> None:
-    """What any port answers."""
+    """Send requests that any port answers."""
     assert set(await ask(target, [target.request("GET", "/health/live")] * 600)) == {200}
 
 
 async def frames_of_reports(target: Target) -> None:
-    """Reports over a WebSocket, one after the other."""
+    """Push reports over a WebSocket, one after the other."""
     connection = await opened(target)
     for number in range(500):
         await connection.send(framed(TEXT, report_frame(number, target.report())))
@@ -283,24 +285,24 @@ async def frame_of(connection: Connection) -> tuple[int, bytes]:
 
 
 async def post(target: Target, body: bytes, times: int = 1, **headers: str) -> None:
-    """Post a body, read the answer."""
+    """Post a body and read the answer."""
     request = target.request("POST", target.path(REPORTS), body, **headers)
     await ask(target, [request] * times, connections=1)
 
 
-async def a_hundred_mistakes(target: Target) -> None:
-    """A full request of reports that break a hundred rules each."""
+async def a_hundred_violations(target: Target) -> None:
+    """Send a full request of reports with a hundred violations each."""
     wrong = as_line(target.report() | {f"x{number}": None for number in range(100)})
     await post(target, packed([wrong] * 3000), **PACKED)
 
 
 async def one_report_repeated(target: Target) -> None:
-    """A full request of one report."""
+    """Send a full request of one repeated report."""
     await post(target, packed([as_line(target.report())] * 6000), **PACKED)
 
 
 async def deep_json(target: Target) -> None:
-    """Arrays within arrays, as reports and as one document."""
+    """Send deeply nested arrays, as reports and as one document."""
     deep = b"[" * 30_000
     await post(target, packed([deep] * 250), **PACKED)
     await post(
@@ -310,31 +312,31 @@ async def deep_json(target: Target) -> None:
 
 
 async def empty_lines(target: Target) -> None:
-    """Megabytes of line feeds."""
+    """Send megabytes of line feeds."""
     await post(target, gzip.compress(b"\n" * (8 << 20)), 3, **PACKED)
 
 
 async def many_members(target: Target) -> None:
-    """A gzip file of thousands of empty ones."""
+    """Send thousands of empty gzip members."""
     await post(target, gzip.compress(b"") * 50_000, 2, **PACKED)
 
 
 async def tiny_chunks(target: Target) -> None:
-    """A body in chunks of one byte."""
+    """Send a body in chunks of one byte."""
     head = target.request("POST", target.path(REPORTS), Transfer_Encoding="chunked", **NDJSON)
     body = b"".join(b"1\r\n%c\r\n" % byte for byte in as_line(target.report()) * 100) + b"0\r\n\r\n"
     await ask(target, [head + body], connections=1)
 
 
 async def claimed_lengths(target: Target) -> None:
-    """Bodies of 8 MiB of which one byte comes."""
+    """Declare bodies of 8 MiB and send one byte."""
     await leave_unread(
         target, target.request("POST", target.path(REPORTS), b"x", length=8 << 20, **NDJSON), 300, 1
     )
 
 
 async def wrong_tokens(target: Target) -> None:
-    """Tokens that there are not."""
+    """Send invalid tokens."""
     tokens = [base64.urlsafe_b64encode(os.urandom(32)).decode() for _ in range(400)]
     path = target.path(REPORTS)
     await ask(target, [_with_token(target, token, path) for token in tokens])
@@ -351,7 +353,7 @@ def _with_token(target: Target, token: str, path: str) -> bytes:
 def flood(
     opcode: int, payload: bytes, count: int, *, connections: int = 8, last: bool = True, masked: bool = True
 ) -> Callable[[Target], Awaitable[None]]:
-    """Return a client that sends a frame so often on each of some connections, as long as the door lets it."""
+    """Return a client that sends a frame repeatedly on some connections, until the door closes them."""
 
     async def run(target: Target) -> None:
         frame = framed(opcode, payload, last=last)
@@ -378,8 +380,8 @@ def flood(
     return run
 
 
-async def sockets_come_and_go(target: Target) -> None:
-    """WebSockets that are opened and closed."""
+async def open_and_close_websockets(target: Target) -> None:
+    """Open and close WebSockets."""
 
     async def one(_: int) -> None:
         (await opened(target)).close()
@@ -391,7 +393,7 @@ async def sockets_come_and_go(target: Target) -> None:
 
 
 async def random_selections(target: Target) -> None:
-    """Streams of selections that nobody else has, under gzip; each is read for a moment."""
+    """Open compressed streams of unique selections; each is read for a moment."""
 
     async def one(_: int) -> None:
         areas = ",".join(target.chance.sample(target.areas, 3))
@@ -408,7 +410,7 @@ async def random_selections(target: Target) -> None:
 
 
 async def random_cursors(target: Target) -> None:
-    """Streams that begin at places that were never given."""
+    """Open streams with invalid cursors."""
 
     async def one(_: int) -> None:
         cursor = f"{target.chance.randrange(1, 10_000)}-{target.chance.getrandbits(32):08x}"
@@ -423,23 +425,23 @@ async def random_cursors(target: Target) -> None:
     await target.each(200, one)
 
 
-async def waits_for_the_future(target: Target) -> None:
-    """Requests that wait for a place in the record that is not there."""
+async def wait_for_future_publications(target: Target) -> None:
+    """Send requests that wait for a publication that does not exist."""
     await leave_unread(target, target.request("GET", target.path(AREA) + "?at_least=999999999"), 800, 1)
 
 
 async def unread_publications(target: Target) -> None:
-    """Pages of publications that nobody reads."""
+    """Request pages of publications and do not read them."""
     await leave_unread(target, target.request("GET", target.path(PUBLICATIONS) + "?limit=1000"), 500, 2)
 
 
 async def unread_registries(target: Target) -> None:
-    """Registries that nobody reads."""
+    """Request registries and do not read them."""
     await leave_unread(target, target.request("GET", target.path("/v1/elections/{election}")), 200, 2)
 
 
 async def unread_streams(target: Target) -> None:
-    """Streams that nobody reads."""
+    """Open streams and do not read them."""
     await leave_unread(target, target.request("GET", target.path(FEED)), 300, 1)
 
 
@@ -454,12 +456,12 @@ class Route:
     path: str
 
     async def abused(self, target: Target) -> None:
-        """Both."""
+        """Run all attacks on the route."""
         await self.strange(target)
         await self.unread(target)
 
     async def strange(self, target: Target) -> None:
-        """Unknown parameters, unknown names, as many headers as are let through, a range that is none."""
+        """Send unknown parameters, unknown names, as many headers as are accepted, and a malformed range."""
 
         def name(*_: object) -> str:
             return f"{target.chance.getrandbits(64):x}"
@@ -471,18 +473,18 @@ class Route:
             *(self._request(target, re.sub(r"\{\w+\}", name, self.path)) for _ in range(40)),
             *[self._request(target, path, Range="bytes=5-3,99999-", **many)] * 40,
         ]
-        await ask_anew(target, requests)
+        await ask_on_new_connections(target, requests)
 
     async def unread(self, target: Target) -> None:
-        """Requests in one piece, whose answers nobody reads."""
+        """Pipeline requests and do not read the answers."""
         await leave_unread(target, self._request(target, target.path(self.path)), 30, 30, 0.3)
 
     def _request(self, target: Target, path: str, **headers: str) -> bytes:
         return target.request(self.method, path, b"{}" if self.method == "POST" else b"", **headers)
 
 
-async def comes_and_goes(target: Target) -> None:
-    """Connections that say nothing and end."""
+async def open_and_close(target: Target) -> None:
+    """Open connections and close them."""
 
     async def one(_: int) -> None:
         connection = await target.connect()
@@ -492,14 +494,14 @@ async def comes_and_goes(target: Target) -> None:
     await target.each(1000, one)
 
 
-async def stays_silent(target: Target) -> None:
-    """Connections that say nothing and stay."""
+async def stay_silent(target: Target) -> None:
+    """Open connections and keep them open in silence."""
     await leave_unread(target, b"G", 800, 1)
 
 
-ANY_PORT = {"connections that come and go": comes_and_goes, "silent connections": stays_silent}
+ANY_PORT = {"connections that open and close": open_and_close, "silent connections": stay_silent}
 OF_BODIES = {
-    "a hundred mistakes a report": a_hundred_mistakes,
+    "a hundred violations per report": a_hundred_violations,
     "one report repeated": one_report_repeated,
     "deep JSON": deep_json,
     "empty lines": empty_lines,
@@ -509,12 +511,12 @@ OF_BODIES = {
     "wrong tokens": wrong_tokens,
 }
 OF_FRAMES: dict[str, tuple[int, Callable[[Target], Awaitable[None]]]] = {
-    "text that is no JSON": (TEXT, flood(TEXT, b"x", 1000)),
-    "text that is no report": (TEXT, flood(TEXT, b'{"type":"x","id":1}', 1000)),
+    "text that is not JSON": (TEXT, flood(TEXT, b"x", 1000)),
+    "text that is not a report": (TEXT, flood(TEXT, b'{"type":"x","id":1}', 1000)),
     "text of 64 KiB": (TEXT, flood(TEXT, b"[" * 65_000, 10)),
     "text too long": (TEXT, flood(TEXT, b"[" * 70_000, 10)),
-    "text in pieces": (CONTINUATION, flood(CONTINUATION, b"x", 1000, last=False)),
-    "text never ended": (TEXT, flood(TEXT, b"", 1000, last=False)),
+    "fragmented text": (CONTINUATION, flood(CONTINUATION, b"x", 1000, last=False)),
+    "unfinished text": (TEXT, flood(TEXT, b"", 1000, last=False)),
     "unmasked text": (TEXT, flood(TEXT, b"{}", 100, masked=False, connections=40)),
     "binary": (BINARY, flood(BINARY, b"x" * 100, 10, connections=40)),
     "close": (CLOSE, flood(CLOSE, b"", 10, connections=40)),
@@ -524,10 +526,10 @@ OF_FRAMES: dict[str, tuple[int, Callable[[Target], Awaitable[None]]]] = {
     "reserved": (RESERVED, flood(RESERVED, b"", 10, connections=40)),
 }
 OF_READERS = {
-    "selections of nobody else": (FEED, random_selections),
-    "cursors that are none": (FEED, random_cursors),
-    "streams that nobody reads": (FEED, unread_streams),
-    "waits for the future": (AREA, waits_for_the_future),
-    "publications that nobody reads": (PUBLICATIONS, unread_publications),
-    "registries that nobody reads": ("/v1/elections/{election}", unread_registries),
+    "unique selections": (FEED, random_selections),
+    "invalid cursors": (FEED, random_cursors),
+    "unread streams": (FEED, unread_streams),
+    "waits for future publications": (AREA, wait_for_future_publications),
+    "unread publications": (PUBLICATIONS, unread_publications),
+    "unread registries": ("/v1/elections/{election}", unread_registries),
 }

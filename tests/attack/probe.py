@@ -1,8 +1,8 @@
-"""How long a process makes an honest request wait, in CPU time of its own, so that a busy machine does not count.
+"""Measure how long a process makes an honest request wait, in its own CPU time, so that other load does not count.
 
     python -m tests.attack.probe PID PORT
 
-Asks `/health/live` on a connection of its own until standard input ends; then prints the longest wait in seconds.
+Requests `/health/live` on one connection until standard input ends; then prints the longest wait in seconds.
 """
 
 import os
@@ -17,7 +17,7 @@ REQUEST = b"GET /health/live HTTP/1.1\r\nHost: door\r\n\r\n"
 
 
 def cpu_s(pid: int) -> float:
-    """Return the CPU time of all threads of a process that live now, in seconds."""
+    """Return the CPU time of all live threads of a process, in seconds."""
     spent_ns = 0
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
@@ -34,7 +34,7 @@ def held_bytes(pid: int) -> int:
 
 
 def main(pid: int, port: int) -> None:
-    """Probe until told to end."""
+    """Probe until standard input ends."""
     longest_s = 0.0
     probe = _connected(port)
     while not select.select([sys.stdin], [], [], PAUSE_S)[0]:

@@ -1,4 +1,4 @@
-"""Hostile input costs little more than honest input: CPU and memory by byte sent, and the wait of everybody else."""
+"""Hostile input costs little more than honest input: CPU and memory per byte sent, and the latency of other clients."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,13 +19,13 @@ from tests.web.doors import COUNTRY, a_registry, shown, units_of
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
 HELD_FLOOR = 32 << 20
-"""Bytes of growth that any case may cause: buffers and caches that are bounded by themselves."""
+"""Bytes of growth allowed in any case, for buffers and caches with bounds of their own."""
 STALL_FLOOR_S = 0.05
-"""CPU time that an honest request may wait for in any case."""
+"""CPU time that may pass while an honest request waits, in any case."""
 
 
 class Bounds(NamedTuple):
-    """By how many times hostile input may cost more than honest input: by byte, by byte, and at longest."""
+    """How many times more hostile input may cost than honest input: CPU and memory per byte, and the longest wait."""
 
     honest: str
     cpu: float
@@ -34,7 +34,7 @@ class Bounds(NamedTuple):
 
 
 def read_bounds() -> dict[str, Bounds]:
-    """Return the table of the document, by kind of hostile input."""
+    """Return the table of the document by kind of hostile input."""
     section = DOCUMENT.read_text().partition("## What hostile input costs")[2].partition("\n## ")[0]
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
@@ -45,7 +45,7 @@ def read_bounds() -> dict[str, Bounds]:
 
 
 class Case(NamedTuple):
-    """A hostile client, the port that it is aimed at, and the row of the table that bounds it."""
+    """A hostile client, the port that it attacks, and the row of the table that bounds its cost."""
 
     name: str
     row: str
@@ -56,14 +56,14 @@ class Case(NamedTuple):
 
 
 def routes() -> Iterator[tuple[str, str, str]]:
-    """Return port, method and path of every route, from the applications themselves."""
+    """Return port, method and path of every route of the applications."""
     from tests.attack.applications import all_routes
 
     yield from all_routes()
 
 
-PACKED = (
-    "a hundred mistakes a report",
+COMPRESSED = (
+    "a hundred violations per report",
     "one report repeated",
     "deep JSON",
     "empty lines",
@@ -72,13 +72,13 @@ PACKED = (
 
 
 def cases() -> Iterator[Case]:
-    """Return every case: of bodies, frames and readers, and of every route and port there is."""
+    """Return every case: bodies, frames, readers, and every route and port."""
     for name, run in hostile.OF_BODIES.items():
-        row = "packed bodies" if name in PACKED else "other bodies"
+        row = "compressed bodies" if name in COMPRESSED else "other bodies"
         yield Case(name, row, "push", run, f"POST {hostile.REPORTS}")
     for name, (opcode, run) in hostile.OF_FRAMES.items():
         yield Case(name, "frames", "push", run, f"GET {hostile.PUSH}", opcode)
-    yield Case("sockets that come and go", "connections", "push", hostile.sockets_come_and_go)
+    yield Case("WebSockets that open and close", "connections", "push", hostile.open_and_close_websockets)
     for name, (path, run) in hostile.OF_READERS.items():
         yield Case(name, "readers", "feed", run, f"GET {path}")
     for port in ("push", "feed", "admin"):
@@ -94,33 +94,33 @@ def cases() -> Iterator[Case]:
 CASES = list(cases())
 HONEST: dict[str, dict[str, Callable[[Target], Awaitable[None]]]] = {
     "push": {
-        "a report a request": hostile.single_reports,
-        "thousands of reports a request": hostile.full_requests,
-        "a report a frame": hostile.frames_of_reports,
-        "a request a connection": hostile.anew,
-        "a crowd": hostile.a_crowd,
+        "one report per request": hostile.single_reports,
+        "thousands of reports per request": hostile.full_requests,
+        "one report per frame": hostile.frames_of_reports,
+        "one request per connection": hostile.requests_on_new_connections,
+        "many connections at once": hostile.many_at_once,
     },
     "feed": {
         "requests": hostile.read_areas,
-        "a request a connection": hostile.anew,
-        "a crowd": hostile.a_crowd,
+        "one request per connection": hostile.requests_on_new_connections,
+        "many connections at once": hostile.many_at_once,
     },
     "admin": {
         "requests": hostile.read_health,
-        "a request a connection": hostile.anew,
-        "a crowd": hostile.a_crowd,
+        "one request per connection": hostile.requests_on_new_connections,
+        "many connections at once": hostile.many_at_once,
     },
 }
 IDLE_S = 1.0
 
 
-async def idles(_: Target) -> None:
-    """Nobody sends anything."""
+async def idle(_: Target) -> None:
+    """Send nothing."""
     await asyncio.sleep(IDLE_S)
 
 
 class Attacked(NamedTuple):
-    """A gateway, its processes and doors, and what honest clients cost it."""
+    """A gateway, its processes and doors, and the cost of honest clients."""
 
     gateway: Gateway
     pids: dict[str, int]
@@ -128,12 +128,12 @@ class Attacked(NamedTuple):
     honest: dict[str, dict[str, Cost]]
     idle: dict[str, float]
     others: dict[str, Target]
-    """The same doors for an honest sender and reader of another election."""
+    """The same doors, for an honest sender and reader of another election."""
 
 
 @pytest.fixture(scope="module")
 def attacked(postgres: EmbeddedPostgres) -> Iterator[Attacked]:
-    """One worker a door, with an election of some hundreds of units; honest clients were there first."""
+    """One worker per door and an election of some hundreds of units, measured with honest clients first."""
     made = generate(seed=7, scale=0.15)
     with served(make_database(postgres)) as gateway:
 
@@ -152,10 +152,10 @@ def attacked(postgres: EmbeddedPostgres) -> Iterator[Attacked]:
             others = {name: Target(target.port, other, units, areas) for name, target in targets.items()}
             attacked = Attacked(gateway, workers(gateway), targets, {}, {}, others)
             for port, clients in HONEST.items():
-                cost = await cost_of(attacked.pids[port], targets[port], idles)
+                cost = await cost_of(attacked.pids[port], targets[port], idle)
                 attacked.idle[port] = cost.cpu_s / IDLE_S
                 for name, run in clients.items():
-                    await run(targets[port])  # what is imported or filled once is no cost of a request
+                    await run(targets[port])  # warm up: imports and caches are not the cost of a request
                     cost = await cost_of(attacked.pids[port], targets[port], run, attacked.idle[port])
                     attacked.honest.setdefault(port, {})[name] = cost
                     note("attack", figure(f"honest, {port}: {name}", cost))
@@ -173,7 +173,7 @@ def figure(name: str, cost: Cost) -> str:
 
 
 async def statuses_until(ended: asyncio.Future[Cost], other: Target, port: str) -> set[int]:
-    """Ask as somebody else does, on new connections, until the attack has ended; return the statuses."""
+    """Send requests of another client on new connections until the attack ends; return the statuses."""
     statuses: set[int] = set()
     while not ended.done():
         body = hostile.as_line(other.report()) if port == "push" else b""
@@ -182,7 +182,7 @@ async def statuses_until(ended: asyncio.Future[Cost], other: Target, port: str) 
             "feed": other.request("GET", other.path(hostile.AREA)),
             "admin": other.request("GET", "/health/ready"),
         }[port]
-        statuses.update(await hostile.ask_anew(other, [request]) or [0])
+        statuses.update(await hostile.ask_on_new_connections(other, [request]) or [0])
         await asyncio.wait({ended}, timeout=0.1)
     return statuses
 
@@ -190,9 +190,9 @@ async def statuses_until(ended: asyncio.Future[Cost], other: Target, port: str) 
 @pytest.mark.long
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 async def test_hostile_input_costs_little_more_than_honest_input(attacked: Attacked, case: Case) -> None:
-    """By byte sent, in CPU and memory, and in the CPU time that passes while an honest request waits.
+    """Per byte sent, in CPU and memory, and in the CPU time that passes while an honest request waits.
 
-    And whoever else pushes or reads meanwhile is served.
+    Other clients that push or read meanwhile are served.
     """
     pid, target = attacked.pids[case.port], attacked.targets[case.port]
     running = asyncio.ensure_future(cost_of(pid, target, case.run, attacked.idle[case.port]))

@@ -1,4 +1,4 @@
-"""Every route, every kind of frame and every row of the table has a hostile client, so that a new one needs one too."""
+"""Every route, every kind of frame and every row of the table has a hostile client; a new one needs one too."""
 
 import inspect
 import re
@@ -9,14 +9,14 @@ from tests.attack.test_costs import CASES, HONEST, read_bounds, routes
 
 
 def test_every_route_has_a_hostile_client() -> None:
-    """Routes come from the applications of the ports. HEAD has the handler of GET."""
+    """The routes are those of the applications. HEAD has the handler of GET."""
     there = {f"{method} {path}, {port}" for port, method, path in routes() if method != "HEAD"}
     assert there == {case.name for case in CASES if case.row == "requests"}
     assert there > {"GET /metrics, admin", "GET /v1/elections/{election}/feed, feed"}
 
 
-def test_every_other_client_is_for_a_route_that_there_is() -> None:
-    """So one whose route has gone fails here."""
+def test_every_other_client_is_for_an_existing_route() -> None:
+    """So one whose route was removed fails here."""
     there = {f"{method} {path}" for _, method, path in routes()}
     assert {case.route for case in CASES if case.route} == there - {
         route for route in there if route.startswith("HEAD ")
@@ -24,15 +24,15 @@ def test_every_other_client_is_for_a_route_that_there_is() -> None:
 
 
 def test_every_kind_of_frame_has_a_hostile_client() -> None:
-    """Whole, in pieces, unmasked, too long, and those that RFC 6455 reserves."""
+    """Whole, fragmented, unmasked, too long, and reserved by RFC 6455."""
     constants = re.search(r"^(TEXT.*) = (.*)$", inspect.getsource(frames), re.MULTILINE)
     assert constants is not None
     known = {int(code) for code in constants[2].split(",")}
     assert {opcode for opcode, _ in OF_FRAMES.values()} == known | {0, 11}
 
 
-def test_the_document_bounds_every_case_and_has_no_row_too_many() -> None:
-    """Each against honest clients that there are, on the port of the case."""
+def test_the_document_bounds_every_case_and_has_no_superfluous_row() -> None:
+    """Each compared with existing honest clients, on the port of the case."""
     bounds = read_bounds()
     assert set(bounds) == {case.row for case in CASES}
     for case in CASES:

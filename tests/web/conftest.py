@@ -1,4 +1,4 @@
-"""Gateways that tests of the doors share; each test has an election of its own there."""
+"""Gateways that the tests of the doors share; each test has its own election."""
 
 import asyncio
 import itertools
@@ -18,7 +18,7 @@ _numbers = itertools.count(1)
 
 
 def make_database(postgres: EmbeddedPostgres) -> Database:
-    """A migrated, empty database that lives as long as the server."""
+    """Create an empty migrated database, which lasts as long as the server."""
     name = f"doors_{next(_numbers)}"
 
     async def make() -> None:
@@ -32,14 +32,14 @@ def make_database(postgres: EmbeddedPostgres) -> Database:
 
 @pytest.fixture(scope="session")
 def gateway(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
-    """Two push and two feed workers, as they come."""
+    """Two push and two feed workers, with default options."""
     with served(make_database(postgres), push_workers=2, feed_workers=2) as gateway:
         yield gateway
 
 
 @pytest.fixture(scope="session")
 def tight(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
-    """One worker a door, with little room for anyone, and a quick heart."""
+    """One worker per door, with low limits and frequent heartbeats."""
     options = {"pending_max": 8, "credit_max": 4, "batch_max": 1, "readers_max": 2, "heartbeat_s": 1}
     with served(make_database(postgres), **options) as gateway:
         yield gateway
@@ -47,7 +47,7 @@ def tight(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client that shows bodies as they came over the wire."""
+    """A client that does not decompress bodies."""
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
         yield session
@@ -55,27 +55,27 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 async def election(gateway: Gateway, small: GeneratedElection) -> str:
-    """An election of the test's own, open."""
+    """An open election for the test alone."""
     return await gateway.load(a_registry(small))
 
 
 @pytest.fixture
 async def sender(gateway: Gateway, election: str) -> Sender:
-    """Whoever may report for the whole country."""
+    """A sender for the whole country."""
     return await gateway.issue(election, [COUNTRY])
 
 
 @pytest.fixture(autouse=True)
 def healthy() -> Iterator[None]:
-    """After every test, whatever it sent: the gateways that several share have logged no error."""
+    """Check after every test that the shared gateways have logged no error."""
     yield
     for gateway in still_running():
         assert not gateway.complaints()
 
 
 @pytest.fixture(autouse=True)
-def told() -> None:
-    """Begin with empty logs, so that what is shown of a failed test is its own."""
+def empty_logs() -> None:
+    """Start with empty logs, so that a failed test shows only its own."""
     for gateway in still_running():
         gateway.log.clear()
 

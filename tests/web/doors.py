@@ -1,6 +1,6 @@
-"""What tests of the doors share: elections of a test's own, reports, problem documents, event streams.
+"""What the tests of the doors share: elections, reports, problem documents and event streams.
 
-The clients here are plain: they know HTTP, WebSocket, event streams and JSON, and nothing of the gateway's code.
+The clients know HTTP, WebSocket, event streams and JSON, and use none of the gateway's code.
 """
 
 import asyncio
@@ -38,13 +38,13 @@ _numbers = itertools.count(1)
 
 
 def a_registry(small: GeneratedElection, **header: Any) -> dict[str, Any]:
-    """The small election under an identifier of its own."""
+    """Return the registry of the small election with a new identifier."""
     election = {**small.registry["election"], "id": f"e{next(_numbers)}", **header}
     return {**small.registry, "election": election}
 
 
 def units_of(small: GeneratedElection, area: str = COUNTRY) -> list[str]:
-    """Units at or below an area, in the order of the registry."""
+    """Return the units at or below an area, in the order of the registry."""
     parents = {each["id"]: each["parent"] for each in small.registry["areas"]}
     above = set(parents.values())
 
@@ -55,7 +55,7 @@ def units_of(small: GeneratedElection, area: str = COUNTRY) -> list[str]:
 
 
 def a_report(unit: str = UNIT, revision: int = 1, votes: int = 10, **members: Any) -> dict[str, Any]:
-    """A good report in which one party has so many votes."""
+    """Return a valid report in which one party has so many votes."""
     counts = {"election_day": {"ballots": votes + 1, "blank": 1, "rejected": 2, "votes": {"FL": votes}}}
     return {
         "unit": unit,
@@ -68,13 +68,13 @@ def a_report(unit: str = UNIT, revision: int = 1, votes: int = 10, **members: An
 
 
 def digest_of(report: Mapping[str, Any]) -> str:
-    """The digest as the contract has it, made without the gateway."""
+    """Return the digest as the contract defines it, computed without the gateway."""
     text = json.dumps(report, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def next_chain(chain: str, digest: str) -> str:
-    """chain(n) of chain(n-1) and a digest, all in hex."""
+    """Return chain(n) from chain(n-1) and a digest, all in hex."""
     return hashlib.sha256(bytes.fromhex(chain) + bytes.fromhex(digest)).hexdigest()
 
 
@@ -84,7 +84,7 @@ def ndjson(reports: Iterable[Any]) -> bytes:
 
 @dataclass
 class Answer:
-    """An answer read to its end."""
+    """A complete answer."""
 
     status: int
     headers: Mapping[str, str]
@@ -115,7 +115,7 @@ class Answer:
 
 
 async def ask(http: aiohttp.ClientSession, method: str, url: str, **options: Any) -> Answer:
-    """Make one request and read its answer, not packed unless the headers ask for it."""
+    """Send a request and read its answer, uncompressed unless the headers accept gzip."""
     headers = {"Accept-Encoding": "identity", **options.pop("headers", {})}
     async with asyncio.timeout(PATIENCE_S), http.request(method, url, headers=headers, **options) as response:
         return Answer(response.status, response.headers, await response.read())
@@ -133,7 +133,7 @@ async def push(http: aiohttp.ClientSession, sender: Sender, report: Any, **optio
 
 
 async def push_lines(http: aiohttp.ClientSession, sender: Sender, reports: Iterable[Any]) -> Answer:
-    """Push reports, one a line."""
+    """Push reports as NDJSON."""
     headers = {"Content-Type": "application/x-ndjson"}
     return await push(http, sender, None, data=ndjson(reports), headers=headers)
 
@@ -148,14 +148,14 @@ async def pushed(http: aiohttp.ClientSession, sender: Sender, *reports: Any) -> 
 
 
 async def until(fact: Any, patience_s: float = PATIENCE_S) -> None:
-    """Wait for a fact that nobody announces; `fact` is a coroutine function that tells whether it is one."""
+    """Poll until a coroutine function returns True."""
     async with asyncio.timeout(patience_s):
         while not await fact():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
 async def shown(gateway: Gateway, election: str, sequence: int = 0) -> None:
-    """Wait until every feed worker shows an election up to a sequence."""
+    """Wait until every feed worker serves an election up to a sequence."""
 
     async def reached() -> bool:
         samples = await gateway.metrics()
@@ -169,7 +169,7 @@ async def shown(gateway: Gateway, election: str, sequence: int = 0) -> None:
 
 @asynccontextmanager
 async def head_locked(gateway: Gateway, election: str) -> AsyncIterator[None]:
-    """Hold the head lock of an election, so that no report is decided meanwhile; for less than 5 s."""
+    """Lock the head row of an election, so that no report is decided meanwhile; for less than 5 s."""
     connection = await asyncpg.connect(gateway.database.url)
     try:
         async with connection.transaction():
@@ -184,7 +184,7 @@ async def head_locked(gateway: Gateway, election: str) -> AsyncIterator[None]:
 
 
 async def waiting_for_lock(gateway: Gateway, sessions: int = 1) -> None:
-    """Wait until so many database sessions wait for a lock: an append is under way."""
+    """Wait until so many database sessions wait for a lock, as an append does."""
     connection = await asyncpg.connect(gateway.database.url)
 
     async def blocked() -> bool:
@@ -200,8 +200,8 @@ async def waiting_for_lock(gateway: Gateway, sessions: int = 1) -> None:
         await connection.close()
 
 
-async def cut_off_waiting_sessions(gateway: Gateway) -> None:
-    """End the database sessions that wait for a lock: what they were asked for has no answer."""
+async def terminate_waiting_sessions(gateway: Gateway) -> None:
+    """Terminate the database sessions that wait for a lock; their callers get no answer."""
     connection = await asyncpg.connect(gateway.database.url)
     try:
         await connection.execute(
@@ -212,8 +212,8 @@ async def cut_off_waiting_sessions(gateway: Gateway) -> None:
         await connection.close()
 
 
-async def revocation(sender: Sender) -> datetime:
-    """When a token was revoked, by the clock of the journal."""
+async def revoked_at_of(sender: Sender) -> datetime:
+    """Return when a token was revoked, by the clock of the database."""
     async with sender.gateway.administration() as acts:
         (token,) = (each for each in await acts.tokens(sender.election) if each.key == sender.key)
     assert token.revoked_at is not None
@@ -236,7 +236,7 @@ class PushSocket:
             return await self.socket.receive()
 
     async def frame(self) -> dict[str, Any]:
-        """The next text frame."""
+        """Return the next text frame."""
         message = await self.receive()
         assert message.type is aiohttp.WSMsgType.TEXT, (message, self.socket.close_code)
         frame: dict[str, Any] = json.loads(message.data)
@@ -247,7 +247,7 @@ class PushSocket:
         await self.socket.send_json({"type": "report", "id": identifier, "report": report})
 
     async def results(self, count: int) -> list[dict[str, Any]]:
-        """The next so many results, however they are parted into frames; other frames are left out."""
+        """Return the next `count` results, in any number of frames; other frames are skipped."""
         found: list[dict[str, Any]] = []
         while len(found) < count:
             frame = await self.frame()
@@ -290,7 +290,7 @@ TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
 
 def framed(opcode: int, payload: bytes, *, last: bool = True, length: int | None = None) -> bytes:
-    """A frame as a client writes it, masked with zeros; `length` claims another length than it has."""
+    """Return a frame as a client writes it, masked with zeros; `length` overrides its declared length."""
     size = len(payload) if length is None else length
     first = (0x80 if last else 0) | opcode
     if size < 126:
@@ -303,7 +303,7 @@ def framed(opcode: int, payload: bytes, *, last: bool = True, length: int | None
 
 
 class RawSocket:
-    """A WebSocket whose bytes the test writes itself."""
+    """A WebSocket whose frames the test encodes itself."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -345,7 +345,7 @@ class RawSocket:
 async def open_connection(
     url: str, receive_buffer: int | None = None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect; with a small receive buffer, the other side soon notices that nothing is read."""
+    """Connect; with a small receive buffer, the peer soon notices that nothing is read."""
     host, port = url.removeprefix("http://").split(":")
     raw = socket.socket()
     if receive_buffer is not None:
@@ -355,8 +355,8 @@ async def open_connection(
     return await asyncio.open_connection(sock=raw)
 
 
-async def disappear(writer: asyncio.StreamWriter, *, politely: bool) -> None:
-    """Close a connection, or cut it as a lost power line would show."""
+async def disconnect(writer: asyncio.StreamWriter, *, politely: bool) -> None:
+    """Close a connection, or reset it as after a crash of the client."""
     await writer.drain()
     if politely:
         writer.close()
@@ -409,7 +409,7 @@ class Block:
 
 @dataclass
 class EventStream:
-    """A stream that is open; what was read of it, as it is to be understood."""
+    """An open event stream, and what was read of it, decoded."""
 
     response: aiohttp.ClientResponse
     copy: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -423,7 +423,7 @@ class EventStream:
             self._unpack = zlib.decompressobj(31)
 
     async def event(self) -> Event | None:
-        """The next event, None at the end of the stream."""
+        """Return the next event; None at the end of the stream."""
         async with asyncio.timeout(PATIENCE_S):
             while b"\n\n" not in self._rest:
                 piece = await self.response.content.readany()
@@ -440,7 +440,7 @@ class EventStream:
         self._rest += piece
 
     async def events(self, kind: str, count: int) -> list[Event]:
-        """The next so many events of a type."""
+        """Return the next `count` events of a type."""
         found: list[Event] = []
         while len(found) < count:
             event = await self.event()
@@ -450,7 +450,7 @@ class EventStream:
         return found
 
     async def block(self) -> Block:
-        """The next block, applied to `copy`."""
+        """Return the next block, and apply it to `copy`."""
         areas: list[dict[str, Any]] = []
         while True:
             event = await self.event()
@@ -467,14 +467,14 @@ class EventStream:
                 return block
 
     async def blocks_until(self, sequence: int) -> list[Block]:
-        """Blocks up to the one that reaches a sequence."""
+        """Return blocks up to the one that reaches a sequence."""
         found = [await self.block()]
         while found[-1].sequence < sequence:
             found.append(await self.block())
         return found
 
     async def rest(self) -> list[Event]:
-        """All events to the end of the stream, which has to come."""
+        """Return all events up to the end of the stream."""
         found = []
         while (event := await self.event()) is not None:
             found.append(event)
@@ -520,7 +520,7 @@ async def streaming_from_every_worker(
     headers: Mapping[str, str] | None = None,
     **params: Any,
 ) -> AsyncIterator[list[EventStream]]:
-    """Open as many event streams as it takes until every feed worker has one; the kernel chooses whose each is."""
+    """Open event streams until every feed worker has one; the kernel assigns connections to workers."""
 
     async def readers() -> list[float]:
         samples = await gateway.metrics()
@@ -539,8 +539,10 @@ async def streaming_from_every_worker(
         yield streams
 
 
-async def room(gateway: Gateway, http: aiohttp.ClientSession, election: str, readers: int = 2) -> None:
-    """Wait until so many readers fit, where only few do: until nothing is left of those before."""
+async def wait_for_room(
+    gateway: Gateway, http: aiohttp.ClientSession, election: str, readers: int = 2
+) -> None:
+    """Wait until so many readers are admitted at a low limit, and earlier ones are gone."""
     url = feed_url(gateway, election)
 
     async def let_in() -> bool:

@@ -1,4 +1,4 @@
-"""Connections are counted when accepted: which of them give way, and what is kept for those that do not read."""
+"""Connections are counted when they are accepted: which ones are evicted, and what is buffered for slow clients."""
 
 import asyncio
 import errno
@@ -38,8 +38,8 @@ SHARED = bytes(MIB)
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-class Hall:
-    """A door with few connections, in this process, and clients at any address."""
+class DoorUnderTest:
+    """A door in this process, and clients at any local address."""
 
     def __init__(
         self, stack: AsyncExitStack, port: int, connections: Connections, metrics: DoorMetrics
@@ -48,34 +48,34 @@ class Hall:
         self.port = port
         self.connections = connections
         self.metrics = metrics
-        self.go_on = asyncio.Event()
+        self.proceed = asyncio.Event()
         self.waiting = 0
 
     async def get_wait(self, request: web.Request) -> web.Response:
-        """Answer when told to; with `?token`, as to a sender whose token is valid."""
+        """Answer once `proceed` is set; with `?token`, to a sender with a valid token."""
         if "token" in request.query:
             connection = connection_of(request)
             assert connection is not None
             self.connections.authenticate(connection, request.query["token"])
         self.waiting += 1
-        await self.go_on.wait()
+        await self.proceed.wait()
         self.waiting -= 1
         return web.Response(body=b"done")
 
     async def get_own(self, _: web.Request) -> web.Response:
-        """A large answer that is nobody else's."""
+        """Return a large answer that is not shared."""
         return web.Response(body=bytes(MIB))
 
     async def get_shared(self, request: web.Request) -> web.StreamResponse:
-        """A large answer that is the same for all."""
+        """Return a large answer that all clients share."""
         return await deliver(request, web.Response(body=SHARED))
 
     async def get_small(self, _: web.Request) -> web.Response:
-        """An answer that is written without waiting."""
+        """Return an answer that is written without waiting."""
         return web.Response(body=bytes(30_000))
 
     async def get_stream(self, request: web.Request) -> web.StreamResponse:
-        """An answer in parts."""
+        """Return an answer in parts."""
         response = web.StreamResponse()
         await response.prepare(request)
         for _ in range(2):
@@ -83,7 +83,7 @@ class Hall:
         return response
 
     async def post_size(self, request: web.Request) -> web.Response:
-        """Say how long the body is."""
+        """Return the length of the body."""
         return web.Response(text=str(len(await request.read())))
 
     async def connect(
@@ -103,7 +103,7 @@ class Hall:
         return reader, writer
 
     async def ask(self, path: str, address: str = HERE, *, read: bool = False) -> Streams:
-        """Ask on a connection of its own; unless it is to be read, nothing of the answer is."""
+        """Send a request on a new connection; without `read`, nothing of the answer is read."""
         reader, writer = await self.connect(address, receive_buffer=None if read else 4096)
         if not read:
             writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -111,7 +111,7 @@ class Hall:
         return reader, writer
 
     async def is_served(self, address: str, path: str = "/now") -> bool:
-        """Whether a request of an address is answered with 200."""
+        """Return whether a request from an address is answered with 200."""
         try:
             reader, writer = await self.ask(path, address, read=True)
             async with asyncio.timeout(PATIENCE_S):
@@ -122,7 +122,7 @@ class Hall:
             return False
 
     def counted(self, name: str, reason: str) -> float:
-        """What a counter says."""
+        """Return the value of a counter."""
         return (
             self.metrics.registry.get_sample_value(f"valgnatt_connections_{name}_total", {"reason": reason})
             or 0
@@ -140,7 +140,7 @@ def request(path: str, *headers: str) -> bytes:
 
 
 @asynccontextmanager
-async def opened(config: Config, tls: ssl.SSLContext | None = None) -> AsyncIterator[Hall]:
+async def opened(config: Config, tls: ssl.SSLContext | None = None) -> AsyncIterator[DoorUnderTest]:
     metrics = DoorMetrics()
     connections = Connections(config, metrics)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -148,12 +148,12 @@ async def opened(config: Config, tls: ssl.SSLContext | None = None) -> AsyncIter
         socket.SOL_SOCKET, socket.SO_SNDBUF, 16384
     )  # else the kernel takes the whole of an answer
     async with AsyncExitStack() as stack:
-        hall = Hall(stack, listener.getsockname()[1], connections, metrics)
+        door = DoorUnderTest(stack, listener.getsockname()[1], connections, metrics)
         application = web.Application(client_max_size=8 * MIB)
         application.router.add_get("/now", _done)
         for path in ("wait", "own", "shared", "small", "stream"):
-            application.router.add_get(f"/{path}", getattr(hall, f"get_{path}"))
-        application.router.add_post("/size", hall.post_size)
+            application.router.add_get(f"/{path}", getattr(door, f"get_{path}"))
+        application.router.add_post("/size", door.post_size)
         runner = web.AppRunner(application, handle_signals=False, shutdown_timeout=0.1)
         await runner.setup()
         assert runner.server is not None
@@ -161,9 +161,9 @@ async def opened(config: Config, tls: ssl.SSLContext | None = None) -> AsyncIter
         sweeping = asyncio.create_task(connections.run())
         try:
             async with accepting(listener, connections, make, tls):
-                yield hall
+                yield door
         finally:
-            hall.go_on.set()
+            door.proceed.set()
             sweeping.cancel()
             await runner.cleanup()
 
@@ -173,111 +173,113 @@ async def _done(_: web.Request) -> web.Response:
 
 
 @pytest.fixture
-async def hall() -> AsyncIterator[Hall]:
-    """Room for eight connections, four of an address."""
-    async with opened(Config(connections_max=8, connections_per_address=4)) as hall:
-        yield hall
+async def door() -> AsyncIterator[DoorUnderTest]:
+    """At most eight connections, and four per address."""
+    async with opened(Config(connections_max=8, connections_per_address=4)) as door:
+        yield door
 
 
 @pytest.fixture
-async def wide() -> AsyncIterator[Hall]:
-    """Room for many connections and for few bytes of answers."""
-    async with opened(Config()) as hall:
-        hall.connections.buffers.unread = UnreadBytes(8 * MIB, 4 * MIB)
-        yield hall
+async def wide() -> AsyncIterator[DoorUnderTest]:
+    """Many connections, and few bytes of unread answers."""
+    async with opened(Config()) as door:
+        door.connections.buffers.unread = UnreadBytes(8 * MIB, 4 * MIB)
+        yield door
 
 
-def fact(tell: Callable[[], bool]) -> Callable[[], "asyncio.Future[bool]"]:
-    async def told() -> bool:
-        return tell()
+def fact(holds: Callable[[], bool]) -> Callable[[], "asyncio.Future[bool]"]:
+    async def check() -> bool:
+        return holds()
 
-    return told  # type: ignore[return-value]
+    return check  # type: ignore[return-value]
 
 
 # Who gives way.
 
 
-async def test_connections_in_use_are_not_closed_for_another_of_their_address(hall: Hall) -> None:
-    """The one beyond its share is closed and counted; those in use are answered."""
-    held = [await hall.ask("/wait", read=True) for _ in range(4)]
-    await until(fact(lambda: hall.waiting == 4))
-    assert not await hall.is_served(HERE)
-    assert hall.counted("refused", "address") == 1
-    assert await hall.is_served(ELSEWHERE)
-    hall.go_on.set()
+async def test_active_connections_are_not_evicted_for_another_one_of_their_address(
+    door: DoorUnderTest,
+) -> None:
+    """The excess connection is closed and counted; requests in progress are answered."""
+    held = [await door.ask("/wait", read=True) for _ in range(4)]
+    await until(fact(lambda: door.waiting == 4))
+    assert not await door.is_served(HERE)
+    assert door.counted("refused", "address") == 1
+    assert await door.is_served(ELSEWHERE)
+    door.proceed.set()
     for reader, _ in held:
         assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
 
 
-async def test_when_all_are_in_use_the_address_with_the_most_gives_way_unless_its_tokens_are_valid(
-    hall: Hall,
+async def test_when_all_connections_are_active_one_of_the_largest_address_without_a_valid_token_is_evicted(
+    door: DoorUnderTest,
 ) -> None:
-    """Requests with a valid token are answered whatever comes; when nothing gives way, the new one is closed."""
-    senders = [await hall.ask("/wait?token", f"127.0.1.{number}", read=True) for number in range(4)]
-    strangers = [await hall.ask("/wait", read=True) for _ in range(4)]
-    await until(fact(lambda: hall.waiting == 8))
-    assert await hall.is_served(ELSEWHERE)
+    """Requests with a valid token are always answered; if no connection can be evicted, the new one is closed."""
+    senders = [await door.ask("/wait?token", f"127.0.1.{number}", read=True) for number in range(4)]
+    strangers = [await door.ask("/wait", read=True) for _ in range(4)]
+    await until(fact(lambda: door.waiting == 8))
+    assert await door.is_served(ELSEWHERE)
     assert await strangers[0][0].read() == b""
-    more = [await hall.ask("/wait?token", f"127.0.2.{number}", read=True) for number in range(4)]
-    await until(fact(lambda: hall.counted("evicted", "full") >= 3))
-    await until(fact(lambda: len(hall.connections) == 8))
-    hall.go_on.set()
+    more = [await door.ask("/wait?token", f"127.0.2.{number}", read=True) for number in range(4)]
+    await until(fact(lambda: door.counted("evicted", "full") >= 3))
+    await until(fact(lambda: len(door.connections) == 8))
+    door.proceed.set()
     for reader, _ in senders:
         assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
     assert len(more) == 4
 
 
-async def test_idle_connections_of_senders_give_way_after_those_of_strangers(
-    hall: Hall, monkeypatch: pytest.MonkeyPatch
+async def test_idle_connections_of_senders_are_evicted_after_anonymous_ones(
+    door: DoorUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However long the senders' have been idle."""
+    """However long those of senders have been idle."""
     monkeypatch.setattr(connections_module, "IDLE_MIN_S", 0.0)
-    hall.go_on.set()
-    sender, _ = await hall.ask("/wait?token", "127.0.1.1", read=True)
+    door.proceed.set()
+    sender, _ = await door.ask("/wait?token", "127.0.1.1", read=True)
     await sender.readuntil(b"done")
-    strangers = [await hall.ask("/now", f"127.0.2.{number}", read=True) for number in range(7)]
+    strangers = [await door.ask("/now", f"127.0.2.{number}", read=True) for number in range(7)]
     for reader, _ in strangers:
         await reader.readuntil(b"done")
     for number in range(7):
-        newcomer, _ = await hall.ask("/wait?token", f"127.0.3.{number}", read=True)
+        newcomer, _ = await door.ask("/wait?token", f"127.0.3.{number}", read=True)
         await newcomer.readuntil(b"done")
     for reader, _ in strangers:
         assert await reader.read() == b""
     assert not sender.at_eof()
-    await hall.ask("/now", ELSEWHERE)
+    await door.ask("/now", ELSEWHERE)
     async with asyncio.timeout(PATIENCE_S):
         assert await sender.read() == b""
 
 
 @pytest.mark.parametrize("path", ["/wait?token", "/wait"], ids=["idle, with a valid token", "under way"])
-async def test_who_fills_a_door_and_connects_again_closes_no_connection_that_has_yet_to_ask(
+async def test_a_client_that_fills_a_door_and_reconnects_evicts_no_connection_before_its_first_request(
     path: str,
 ) -> None:
-    """One token has no more connections that count as a sender's than it can use, from however many addresses."""
+    """A token has no more authenticated connections than it can use, from any number of addresses."""
     config = Config(connections_max=8, connections_per_address=4, requests_per_sender=1, sockets_per_sender=1)
-    async with opened(config) as hall:
+    async with opened(config) as door:
         if "token" in path:
-            hall.go_on.set()
+            door.proceed.set()
         flood = [f"127.0.1.{number}" for number in (1, 2)]
         for address in flood * 4:
-            reader, _ = await hall.ask(path, address, read=True)
-            if hall.go_on.is_set():
+            reader, _ = await door.ask(path, address, read=True)
+            if door.proceed.is_set():
                 await reader.readuntil(b"done")
-        await until(fact(lambda: len(hall.connections) == 8))
-        if not hall.go_on.is_set():
-            await until(fact(lambda: hall.waiting == 8))
-        reader, writer = await hall.connect(ELSEWHERE)
-        await until(fact(lambda: hall.counted("evicted", "full") == 1))
+        await until(fact(lambda: len(door.connections) == 8))
+        if not door.proceed.is_set():
+            await until(fact(lambda: door.waiting == 8))
+        reader, writer = await door.connect(ELSEWHERE)
+        await until(fact(lambda: door.counted("evicted", "full") == 1))
         for address in flood * 3:
-            await hall.connect(address)
-        await until(fact(lambda: hall.counted("refused", "full") + hall.counted("refused", "address") == 6))
+            await door.connect(address)
+        await until(fact(lambda: door.counted("refused", "full") + door.counted("refused", "address") == 6))
         writer.write(request("/now"))
         async with asyncio.timeout(PATIENCE_S):
             assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
 
 
-async def test_a_connection_that_gave_way_is_no_victim_again() -> None:
-    """Even if it reads a request that had arrived before: there is no more room than there was."""
+async def test_an_evicted_connection_is_not_evicted_again() -> None:
+    """Even if it reads a request that had arrived before; that makes no room."""
     connections = Connections(Config(connections_max=2), DoorMetrics())
     with socket.socket() as sock:
         for _ in range(4):
@@ -293,8 +295,8 @@ async def test_a_connection_that_gave_way_is_no_victim_again() -> None:
         assert len(connections) == 2
 
 
-async def test_addresses_of_one_ipv6_network_count_as_one() -> None:
-    """How large it is can be configured."""
+async def test_addresses_of_an_ipv6_network_count_as_one() -> None:
+    """Its prefix length is configurable."""
     for prefix, admitted in (
         (64, [True, False, True]),
         (128, [True, True, True]),
@@ -309,46 +311,46 @@ async def test_addresses_of_one_ipv6_network_count_as_one() -> None:
 # Accepting.
 
 
-async def test_silent_handshakes_are_counted_when_they_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As connections of their address and in all; a client that shakes hands is served."""
+async def test_connections_are_counted_before_their_tls_handshake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Per address and in total; a client that completes its handshake is served."""
     authority = trustme.CA()
     tls, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(tls)
     authority.configure_trust(trusting)
     monkeypatch.setattr(connections_module, "HANDSHAKES_MAX", 6)
-    async with opened(Config(connections_max=100, connections_per_address=4), tls) as hall:
+    async with opened(Config(connections_max=100, connections_per_address=4), tls) as door:
         for _ in range(50):
-            await hall.connect(HERE)
-        await until(fact(lambda: hall.counted("refused", "address") == 46))
-        assert len(hall.connections) == 4
+            await door.connect(HERE)
+        await until(fact(lambda: door.counted("refused", "address") == 46))
+        assert len(door.connections) == 4
         for number in range(20):
-            await hall.connect(f"127.0.1.{number}")
-        await until(fact(lambda: hall.counted("evicted", "handshakes") == 18))
-        assert len(hall.connections) == 6
-        reader, writer = await hall.connect(ELSEWHERE, trusting)
+            await door.connect(f"127.0.1.{number}")
+        await until(fact(lambda: door.counted("evicted", "handshakes") == 18))
+        assert len(door.connections) == 6
+        reader, writer = await door.connect(ELSEWHERE, trusting)
         writer.write(request("/now"))
         assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
-        assert hall.counted("evicted", "handshakes") == 19
+        assert door.counted("evicted", "handshakes") == 19
 
 
-async def test_a_handshake_that_fails_counts_no_more() -> None:
-    """Whether the client speaks no TLS or goes away."""
+async def test_a_connection_whose_handshake_fails_is_removed() -> None:
+    """If the client does not speak TLS, and if it disconnects."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
-    async with opened(Config(), tls) as hall:
-        _, talking = await hall.connect(HERE)
-        _, leaving = await hall.connect(HERE)
-        await until(fact(lambda: len(hall.connections) == 2))
+    async with opened(Config(), tls) as door:
+        _, talking = await door.connect(HERE)
+        _, leaving = await door.connect(HERE)
+        await until(fact(lambda: len(door.connections) == 2))
         talking.write(request("/now"))
         leaving.close()
-        await until(fact(lambda: len(hall.connections) == 0))
+        await until(fact(lambda: len(door.connections) == 0))
 
 
-async def test_a_process_without_files_goes_on_accepting_when_it_has_some(
-    hall: Hall, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+async def test_accepting_resumes_when_file_descriptors_are_available_again(
+    door: DoorUnderTest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Idle connections are closed meanwhile, and it is logged once."""
-    idle, _ = await hall.ask("/now", read=True)
+    """Idle connections are closed meanwhile, and the shortage is logged once."""
+    idle, _ = await door.ask("/now", read=True)
     await idle.readuntil(b"done")
     accept, failures = socket.socket.accept, 3
     monkeypatch.setattr(accepting_module, "PAUSE_S", 0.01)
@@ -361,7 +363,7 @@ async def test_a_process_without_files_goes_on_accepting_when_it_has_some(
         return accept(listener)
 
     monkeypatch.setattr(socket.socket, "accept", failing)
-    assert await hall.is_served(ELSEWHERE)
+    assert await door.is_served(ELSEWHERE)
     assert failures == 0
     assert await idle.read() == b""
     assert capsys.readouterr().out.count("connections not accepted") == 1
@@ -370,8 +372,8 @@ async def test_a_process_without_files_goes_on_accepting_when_it_has_some(
 # What is kept for clients.
 
 
-async def test_unread_answers_of_one_address_take_its_share_and_others_are_served(wide: Hall) -> None:
-    """Answers beyond it are refused with 429, or older ones are cut; whoever reads gets the whole of its own."""
+async def test_unread_answers_of_an_address_are_limited_and_others_are_served(wide: DoorUnderTest) -> None:
+    """Excess answers are refused with 429, or older ones are aborted; a client that reads gets its whole answer."""
     for _ in range(20):
         await wide.ask("/own")
     await until(fact(lambda: wide.connections.buffers.unread.of(HERE) >= 3 * MIB))
@@ -384,9 +386,9 @@ async def test_unread_answers_of_one_address_take_its_share_and_others_are_serve
     assert wide.connections.buffers.unread.total <= 8 * MIB
 
 
-async def _reads_whole(hall: Hall, address: str) -> bool:
-    """Whether a large answer is read to its end; each try is a request of its own."""
-    reader, writer = await hall.ask("/own", address, read=True)
+async def _reads_whole(door: DoorUnderTest, address: str) -> bool:
+    """Return whether a large answer is read to its end, on a new connection."""
+    reader, writer = await door.ask("/own", address, read=True)
     try:
         head = await reader.readuntil(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 200 "):
@@ -399,8 +401,8 @@ async def _reads_whole(hall: Hall, address: str) -> bool:
     return True
 
 
-async def test_a_refused_answer_says_why(wide: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A problem document, and when to come back."""
+async def test_a_refused_answer_says_why(wide: DoorUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a problem document, with Retry-After."""
     monkeypatch.setattr(unread_module, "STALLED_MIN_S", 1000.0)
     for _ in range(4):
         await wide.ask("/own")
@@ -412,16 +414,16 @@ async def test_a_refused_answer_says_why(wide: Hall, monkeypatch: pytest.MonkeyP
     assert b"too_much_unread" in await reader.readuntil(b"}")
 
 
-async def test_an_answer_that_many_wait_for_is_kept_once(wide: Hall) -> None:
-    """So it is refused to nobody."""
+async def test_an_answer_shared_by_many_connections_counts_once(wide: DoorUnderTest) -> None:
+    """So it is refused to none of them."""
     for _ in range(30):
         await wide.ask("/shared")
     await until(fact(lambda: len(wide.connections.buffers.unread) == 30))
     assert wide.connections.buffers.unread.total == MIB
 
 
-async def test_small_answers_that_are_not_taken_count_too(wide: Hall) -> None:
-    """A client that asks again and again on its connection and reads nothing holds no more than its buffers."""
+async def test_small_unread_answers_count_too(wide: DoorUnderTest) -> None:
+    """A client that pipelines many requests and reads nothing uses no more than its buffers."""
     for _ in range(60):
         _, writer = await wide.ask("/small")
         for _ in range(20):
@@ -432,8 +434,8 @@ async def test_small_answers_that_are_not_taken_count_too(wide: Hall) -> None:
     assert await wide.is_served(ELSEWHERE, "/small")
 
 
-async def test_a_part_of_a_stream_counts_until_it_is_taken(wide: Hall) -> None:
-    """A stream that does not fit is closed; one that is read comes whole."""
+async def test_a_part_of_a_stream_counts_until_it_is_read(wide: DoorUnderTest) -> None:
+    """A stream that does not fit is closed; one that is read arrives complete."""
     for _ in range(20):
         await wide.ask("/stream")
     await until(fact(lambda: wide.connections.buffers.unread.of(HERE) == 4 * MIB))
@@ -442,8 +444,8 @@ async def test_a_part_of_a_stream_counts_until_it_is_taken(wide: Hall) -> None:
         assert len(await reader.readuntil(b"\r\n0\r\n\r\n")) > 2 * MIB
 
 
-async def test_an_answer_that_is_taken_is_kept_no_longer(wide: Hall) -> None:
-    """And its connection serves the next request."""
+async def test_an_answer_that_was_read_is_released(wide: DoorUnderTest) -> None:
+    """And the connection serves the next request."""
     reader, writer = await wide.ask("/own")
     await until(fact(lambda: wide.connections.buffers.unread.total == MIB))
     writer.transport.resume_reading()  # type: ignore[attr-defined]
@@ -455,8 +457,8 @@ async def test_an_answer_that_is_taken_is_kept_no_longer(wide: Hall) -> None:
 
 
 @pytest.mark.parametrize("finished", [True, False])
-async def test_a_head_that_is_too_large_is_refused_with_431(wide: Hall, finished: bool) -> None:
-    """Whether it comes at once or never ends."""
+async def test_a_head_that_is_too_large_is_refused_with_431(wide: DoorUnderTest, finished: bool) -> None:
+    """If it arrives at once, and if it never ends."""
     head = request("/now", *(f"X-Filler-{number}: {'x' * 4000}" for number in range(8)))
     assert len(head) > HEAD_MAX
     reader, writer = await wide.connect(HERE)
@@ -466,16 +468,16 @@ async def test_a_head_that_is_too_large_is_refused_with_431(wide: Hall, finished
     assert b"head_too_large" in answer
 
 
-async def test_requests_that_are_sent_ahead_are_bounded(wide: Hall) -> None:
-    """A client may send some while one is under way; one that goes on is cut."""
+async def test_pipelined_requests_are_bounded(wide: DoorUnderTest) -> None:
+    """A client may send some while one is in progress; one that continues is disconnected."""
     reader, writer = await wide.ask("/wait", read=True)
     await until(fact(lambda: wide.waiting == 1))
     for _ in range(10):
         writer.write(request("/now"))
-    wide.go_on.set()
+    wide.proceed.set()
     for _ in range(11):
         await reader.readuntil(b"done")
-    wide.go_on.clear()
+    wide.proceed.clear()
     writer.write(request("/wait"))
     await until(fact(lambda: wide.waiting == 1))
     for _ in range(3 * AHEAD_MAX // 4096):
@@ -487,8 +489,8 @@ async def test_requests_that_are_sent_ahead_are_bounded(wide: Hall) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 100, AHEAD_MAX, 300_000, 3_000_000])
-async def test_bodies_of_any_size_are_not_taken_for_requests_ahead(wide: Hall, size: int) -> None:
-    """Again and again on one connection, and one right behind the other."""
+async def test_bodies_of_any_size_do_not_count_as_pipelined_requests(wide: DoorUnderTest, size: int) -> None:
+    """Several times on one connection, one directly after the other."""
     reader, writer = await wide.connect(HERE)
     post = b"POST /size HTTP/1.1\r\nHost: door\r\nContent-Length: %d\r\n\r\n" % size
     for _ in range(3):
@@ -497,8 +499,8 @@ async def test_bodies_of_any_size_are_not_taken_for_requests_ahead(wide: Hall, s
         await reader.readuntil(b"\r\n\r\n" + str(size).encode())
 
 
-async def test_trailers_of_a_body_are_bounded(wide: Hall) -> None:
-    """Some may follow; a client that goes on is cut, also where nobody reads the body."""
+async def test_trailers_of_a_body_are_bounded(wide: DoorUnderTest) -> None:
+    """Some are accepted; a client that continues is disconnected, even if nothing reads the body."""
     post = b"POST /size HTTP/1.1\r\nHost: door\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunks = b"1\r\nx\r\n" * (2 * FRAMING_MAX // 6) + b"0\r\n"
     trailer = b"X-Filler: " + b"x" * 4000 + b"\r\n"
@@ -513,10 +515,10 @@ async def test_trailers_of_a_body_are_bounded(wide: Hall) -> None:
         await until(fact(lambda wanted=cut: wide.counted("evicted", "input") == wanted))
 
 
-async def test_slices_of_large_answers_are_written_in_turns_of_addresses(
-    wide: Hall, monkeypatch: pytest.MonkeyPatch
+async def test_addresses_take_turns_at_slices_of_large_answers(
+    wide: DoorUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel copies each: thousands that are asked for at once would otherwise hold up everybody else."""
+    """The kernel copies each slice, so thousands of simultaneous answers would otherwise delay all other clients."""
     asked: list[object] = []
     turns = wide.connections.turns
     work = turns.work

@@ -1,4 +1,4 @@
-"""Work for one address alone comes back at a rate; others have theirs, and all together have a bound."""
+"""The allowance for work for one address alone: regained at a rate, separate per address, and bounded in total."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,10 +18,10 @@ moves = st.lists(st.tuples(st.floats(0, 30), st.integers(0, 4000)), min_size=1, 
 
 
 @given(moves)
-def test_an_address_never_has_more_than_its_rate_and_its_burst_and_one_thing(
+def test_an_address_never_uses_more_than_its_rate_and_burst_and_one_item(
     moves: list[tuple[float, int]],
 ) -> None:
-    """Whenever it asks; and who waits as long as it was told may go on."""
+    """Whenever it asks; and after waiting as long as it was told, it may continue."""
     clock = Clock()
     allowance = Allowance(RATE, clock)
     made = 0.0
@@ -35,8 +35,8 @@ def test_an_address_never_has_more_than_its_rate_and_its_burst_and_one_thing(
         made += units
 
 
-def test_addresses_have_each_their_own_and_all_together_a_bound() -> None:
-    """Twice ALL addresses cannot all use up what each may."""
+def test_addresses_have_separate_allowances_and_a_common_bound() -> None:
+    """Twice ALL addresses cannot all use up their allowances."""
     clock = Clock()
     allowance = Allowance(RATE, clock)
     for number in range(2 * ALL):
@@ -48,14 +48,14 @@ def test_addresses_have_each_their_own_and_all_together_a_bound() -> None:
 
 
 def test_no_rate_is_no_limit() -> None:
-    """As for the other limits."""
+    """As for other limits."""
     allowance = Allowance(None, Clock())
     allowance.use("a", 1e12)
     assert (allowance.wait_s("a"), allowance.wait_all_s(), allowance._used) == (0, 0, {})
 
 
-def test_of_addresses_those_that_used_most_are_remembered() -> None:
-    """However many come."""
+def test_the_addresses_that_used_most_are_remembered() -> None:
+    """Whatever the number of addresses."""
     allowance = Allowance(RATE, Clock())
     allowance.use("greedy", 10 * RATE * BURST_S)
     for number in range(3 * ADDRESSES_MAX):

@@ -30,10 +30,10 @@ from tests.web.doors import (
     a_report,
     ask,
     connected,
-    cut_off_waiting_sessions,
     head_locked,
     pushed,
     shown,
+    terminate_waiting_sessions,
     units_of,
     waiting_for_lock,
 )
@@ -237,7 +237,7 @@ async def test_a_conversation_is_as_described(
                 async with connected(http, sender) as second:
                     heard.listen(second)
                     await first.credit(2)
-                await cut_off_waiting_sessions(gateway)
+                await terminate_waiting_sessions(gateway)
                 await waiting_for_lock(gateway)
                 await first.socket.send_json(sent("later", a_report(units[10], revision=2)))
             await first.results(3)

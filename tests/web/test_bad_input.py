@@ -1,4 +1,4 @@
-"""What no sender should send: each has its documented error, and the gateway goes on as if nothing had been."""
+"""Invalid input from senders: each kind has its documented error, and the gateway continues unaffected."""
 
 import asyncio
 import gzip
@@ -19,7 +19,7 @@ from tests.web.doors import (
     RawSocket,
     a_report,
     connected,
-    disappear,
+    disconnect,
     framed,
     open_connection,
     push,
@@ -33,8 +33,8 @@ MIB = 1 << 20
 
 
 @pytest.fixture(autouse=True)
-async def goes_on(http: aiohttp.ClientSession, sender: Sender) -> AsyncIterator[None]:
-    """Whatever a test sent, nothing of it was accepted, and the next good reports are, over HTTP and WebSocket."""
+async def still_works(http: aiohttp.ClientSession, sender: Sender) -> AsyncIterator[None]:
+    """Check that nothing a test sent was accepted, and that valid reports are, over HTTP and WebSocket."""
     yield
     assert (await pushed(http, sender, a_report(revision=1000)))[0]["sequence"] == 1
     async with connected(http, sender) as socket:
@@ -47,7 +47,7 @@ def text(**members: Any) -> str:
 
 
 def with_votes(votes: str) -> str:
-    """A report whose votes are written like this."""
+    """Return a report with these literal votes."""
     return text().replace('"votes": {"FL": 10}', f'"votes": {{{votes}}}')
 
 
@@ -92,10 +92,10 @@ REFUSED: dict[str, tuple[str, str, str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-async def test_a_report_that_is_json_and_wrong_is_answered_422(
+async def test_an_invalid_report_is_answered_422(
     http: aiohttp.ClientSession, sender: Sender, case: str
 ) -> None:
-    """With the violation and its path, the same over HTTP, in lines, and over a WebSocket."""
+    """With the violation and its path, the same over HTTP, as NDJSON and over a WebSocket."""
     body, code, path = REFUSED[case]
     problem = (await push(http, sender, None, data=body)).problem(422, "invalid_report")
     assert (code, path) in {(each["code"], each["path"]) for each in problem["violations"]}
@@ -136,10 +136,10 @@ MALFORMED: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("case", MALFORMED)
-async def test_a_body_that_is_no_json_is_answered_400(
+async def test_a_body_that_is_not_json_is_answered_400(
     http: aiohttp.ClientSession, sender: Sender, case: str
 ) -> None:
-    """Whatever it claims to be; as a packed body and in an array as well, and as a line it is a refused result."""
+    """Whatever its type; also compressed and in an array. As a line of NDJSON it is a refused result."""
     body = MALFORMED[case]
     answers = [
         await push(http, sender, None, data=data, headers=headers)
@@ -156,10 +156,10 @@ async def test_a_body_that_is_no_json_is_answered_400(
         assert (result["outcome"], result["code"], result["line"]) == ("refused", "malformed", 1)
 
 
-async def test_nine_mebibytes_are_answered_413_in_every_shape(
+async def test_nine_mebibytes_are_answered_413_in_every_form(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """Before they are read, where their length is told."""
+    """Before they are read, if their length is declared."""
     for data, headers in (
         (text().encode().ljust(9 * MIB), {}),
         (text().encode().ljust(9 * MIB), NDJSON),
@@ -169,10 +169,10 @@ async def test_nine_mebibytes_are_answered_413_in_every_shape(
         (await push(http, sender, None, data=data, headers=headers)).problem(413, "too_large")
 
 
-async def test_a_million_parties_are_answered_413_and_fewer_with_the_first_hundred(
+async def test_a_million_parties_are_answered_413_and_fewer_with_the_first_hundred_violations(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """What is told of a report stays small, however much is wrong with it."""
+    """The answer stays small, however many violations a report has."""
     million = with_votes(", ".join(f'"P{number}": 1' for number in range(1_000_000))).encode()
     (await push(http, sender, None, data=million)).problem(413, "too_large")
     (await push(http, sender, None, data=gzip.compress(million, 1), headers=GZIP)).problem(413, "too_large")
@@ -211,10 +211,10 @@ FRAMES: dict[str, tuple[str, str, Any]] = {
 
 
 @pytest.mark.parametrize("case", FRAMES)
-async def test_a_frame_that_is_no_report_is_a_refused_result(
+async def test_a_frame_that_is_not_a_report_is_a_refused_result(
     http: aiohttp.ClientSession, sender: Sender, case: str
 ) -> None:
-    """Under its id where it has one; the connection stays, and the next report is taken."""
+    """With its id if it has one; the connection stays open, and the next report is accepted."""
     frame, code, identifier = FRAMES[case]
     async with connected(http, sender) as socket:
         await socket.socket.send_str(frame)
@@ -230,7 +230,7 @@ async def test_a_frame_that_is_no_report_is_a_refused_result(
 async def test_a_frame_of_64_kib_is_read_and_a_larger_one_closes_with_1009(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """The limit is of the whole message, in one frame or in many."""
+    """The limit applies to the whole message, in one frame or in many."""
     frame = '{"type":"report","id":1,"report":{}}'
     async with connected(http, sender) as socket:
         await socket.socket.send_str(frame.ljust(64 << 10))
@@ -243,7 +243,7 @@ async def test_a_frame_of_64_kib_is_read_and_a_larger_one_closes_with_1009(
 
 
 async def test_a_binary_frame_closes_with_1003(http: aiohttp.ClientSession, sender: Sender) -> None:
-    """Also one that holds good JSON."""
+    """Even one that contains valid JSON."""
     async with connected(http, sender) as socket:
         await socket.socket.send_bytes(b'{"type":"report","id":1,"report":{}}')
         assert await socket.end() == 1003
@@ -263,16 +263,14 @@ NONSENSE: dict[str, tuple[bytes, int]] = {
 
 
 @pytest.mark.parametrize("case", NONSENSE)
-async def test_what_is_no_websocket_protocol_closes_with_the_code_of_its_rfc(
-    sender: Sender, case: str
-) -> None:
+async def test_protocol_errors_close_with_the_code_of_the_rfc(sender: Sender, case: str) -> None:
     """RFC 6455, section 7.4: 1002 for the protocol, 1007 for the encoding, 1009 for the size."""
     data, code = NONSENSE[case]
     socket = await RawSocket.connected(sender)
     socket.writer.write(data)
     async with asyncio.timeout(10):
         assert await socket.close_code() == code
-    await disappear(socket.writer, politely=True)
+    await disconnect(socket.writer, politely=True)
 
 
 async def test_a_message_in_many_frames_is_one_message(sender: Sender) -> None:
@@ -287,11 +285,11 @@ async def test_a_message_in_many_frames_is_one_message(sender: Sender) -> None:
     assert (10, b"still there?") in frames
     (result,) = next(json.loads(payload)["results"] for kind, payload in frames if kind == TEXT)
     assert result["code"] == "invalid_report"
-    await disappear(socket.writer, politely=True)
+    await disconnect(socket.writer, politely=True)
 
 
-async def test_chunks_that_are_none_are_answered_400(sender: Sender) -> None:
-    """Whether the first one is wrong or a later one, as soon as they are seen."""
+async def test_malformed_chunks_are_answered_400(sender: Sender) -> None:
+    """At once, if the first one is malformed or a later one."""
     head = (
         f"POST /v1/elections/{sender.election}/reports HTTP/1.1\r\nHost: door\r\n"
         f"Authorization: Bearer {sender.secret}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -301,25 +299,25 @@ async def test_chunks_that_are_none_are_answered_400(sender: Sender) -> None:
         writer.write(head + chunks)
         async with asyncio.timeout(10):
             assert (await reader.readline())[8:].startswith(b" 400 "), chunks
-        await disappear(writer, politely=False)
+        await disconnect(writer, politely=False)
 
 
-async def test_who_sends_half_and_disappears_leaves_nothing_behind(
+async def test_a_client_that_disconnects_midway_leaves_nothing_behind(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """Half a frame, half a body, half a request line, half a packed body: with and without a last word."""
+    """Half a frame, half a body, half a request line, half a compressed body: by a close and by a reset."""
     report = json.dumps(a_report()).encode()
     head = (
         f"POST /v1/elections/{sender.election}/reports HTTP/1.1\r\nHost: door\r\n"
         f"Authorization: Bearer {sender.secret}\r\nContent-Type: application/json\r\n"
     ).encode()
-    told = b"Content-Length: %d\r\n\r\n" % len(report)
+    length = b"Content-Length: %d\r\n\r\n" % len(report)
     halves = [
         head[:30],
         head,
-        head + told,
-        head + told + report[:40],
-        head + b"Content-Encoding: gzip\r\n" + told + gzip.compress(report)[:40],
+        head + length,
+        head + length + report[:40],
+        head + b"Content-Encoding: gzip\r\n" + length + gzip.compress(report)[:40],
         head + b"Transfer-Encoding: chunked\r\n\r\n28\r\n" + report[:40] + b"\r\n",
         head + b"Transfer-Encoding: chunked\r\n\r\n28\r\n" + report[:10],
     ]
@@ -327,14 +325,14 @@ async def test_who_sends_half_and_disappears_leaves_nothing_behind(
         for politely in (True, False):
             _, writer = await open_connection(sender.gateway.push_url)
             writer.write(half)
-            await disappear(writer, politely=politely)
+            await disconnect(writer, politely=politely)
     message = b'{"type":"report","id":1,"report":' + report + b"}"
     frame = framed(TEXT, message)
     for half in (frame[:1], frame[:5], frame[:40], framed(TEXT, message[:40], last=False)):
         for politely in (True, False):
             socket = await RawSocket.connected(sender)
             socket.writer.write(half)
-            await disappear(socket.writer, politely=politely)
+            await disconnect(socket.writer, politely=politely)
 
     async def forgotten() -> bool:
         samples = await sender.gateway.metrics()
@@ -343,8 +341,8 @@ async def test_who_sends_half_and_disappears_leaves_nothing_behind(
     await until(forgotten)
 
 
-async def test_a_request_that_is_no_http_is_answered_400_and_closed(sender: Sender) -> None:
-    """And the worker goes on."""
+async def test_a_request_that_is_not_http_is_answered_400_and_closed(sender: Sender) -> None:
+    """And the worker continues."""
     for data in (
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + os.urandom(50),
         b"GET\r\n\r\n",
@@ -354,4 +352,4 @@ async def test_a_request_that_is_no_http_is_answered_400_and_closed(sender: Send
         writer.write(data + b"\r\n\r\n")
         async with asyncio.timeout(10):
             assert (await reader.read())[8:].startswith(b" 400 ")
-        await disappear(writer, politely=True)
+        await disconnect(writer, politely=True)

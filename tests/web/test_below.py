@@ -1,4 +1,4 @@
-"""Whatever is sent to a port, its answer is a problem document with the usual headers, and repeats nothing of it."""
+"""Errors below the routes: any answer is a problem document with the usual headers, and repeats no input."""
 
 import asyncio
 import json
@@ -57,7 +57,7 @@ REQUESTS = {
 
 
 async def answer_to(url: str, data: bytes) -> bytes:
-    """Return the first answer, whole."""
+    """Return the first answer."""
     reader, writer = await open_connection(url)
     try:
         writer.write(data)
@@ -72,10 +72,10 @@ async def answer_to(url: str, data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("port", ["push", "feed", "admin"])
-async def test_an_error_has_the_usual_headers_and_repeats_nothing(
+async def test_an_error_has_the_usual_headers_and_repeats_no_input(
     gateway: Gateway, small: GeneratedElection, port: str
 ) -> None:
-    """At every place of a request where a token may have been put; the log is silent about it as well."""
+    """From any part of a request where a client may have put a token; nor does the log."""
     election = await gateway.load(a_registry(small))
     await shown(gateway, election)
     url = getattr(gateway, f"{port}_url")
@@ -102,8 +102,8 @@ async def test_an_error_has_the_usual_headers_and_repeats_nothing(
     assert not [line for line in gateway.log if CANARY.lower() in line.lower()]
 
 
-def test_a_client_that_is_gone_is_no_error_of_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written to it fails, and nothing is logged; the same failure of a client that is there is."""
+def test_a_disconnected_client_is_not_logged_as_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writing to it fails, and nothing is logged; the same failure with a connected client is logged."""
     logged: list[str] = []
     monkeypatch.setattr(aiohttp_connection.log, "error", lambda event, **_: logged.append(event))
     handler = object.__new__(aiohttp_connection.ProblemHandler)

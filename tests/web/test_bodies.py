@@ -1,4 +1,4 @@
-"""Bodies are made and compressed once for all who ask for the same, and are what they would be if made for each."""
+"""Bodies are made and compressed once for all clients that request the same, and equal bodies made separately."""
 
 import gzip
 import json
@@ -38,13 +38,13 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 async def door(small: GeneratedElection) -> AsyncIterator[Served]:
-    """A feed door on a record that goes on to 2 100 publications."""
+    """A feed door on a record of up to 2100 publications."""
     async with served(FakeRecord(small.registry, a_night(small.registry, 2100), shown=70)) as opened:
         yield opened
 
 
 class Work:
-    """How much was compressed, and how often something was written."""
+    """Counts the bytes compressed and the calls made."""
 
     def __init__(self) -> None:
         self.compressed = 0
@@ -53,7 +53,7 @@ class Work:
 
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Work:
-    """Count it."""
+    """Count the work of the door."""
     found = Work()
 
     def counted(name: str, function: Callable[..., Any], *, compresses: bool = False) -> Callable[..., Any]:
@@ -81,7 +81,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
 def test_a_precompressed_text_is_the_same_plain_and_compressed(
     text: bytes, before: bytes, after: bytes
 ) -> None:
-    """One gzip stream with a right trailer, and a tag that tells it from others."""
+    """It is one gzip stream with a correct trailer, and a tag that distinguishes it from others."""
     shared = PrecompressedText(text)
     body, other = (shared.between(each, after, "text/plain") for each in (before, before + b"x"))
     assert body.plain == before + text + after
@@ -95,10 +95,10 @@ def test_a_precompressed_text_is_the_same_plain_and_compressed(
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2), st.integers(0, 400)), max_size=60))
-def test_bodies_are_kept_within_bounds_and_of_each_name_the_present_one(
+def test_the_cache_is_bounded_and_has_the_latest_body_of_each_name(
     asked: list[tuple[int, int, int]],
 ) -> None:
-    """The one just asked for stays, however large it is."""
+    """The most recently requested one stays, whatever its size."""
     bodies = BodyCache(limit=1000)
     made: list[Body] = []
 
@@ -118,7 +118,7 @@ def test_bodies_are_kept_within_bounds_and_of_each_name_the_present_one(
 
 
 def test_answers_of_one_body_share_its_bytes() -> None:
-    """So what many do not take is kept once."""
+    """So a body that many clients have not read yet is in memory once."""
     body = Body(b"x" * (GZIP_MIN + 1), "text/plain")
     request = make_mocked_request("GET", "/")
     for packed, expected in ((False, body.plain), (True, body.compressed())):
@@ -133,10 +133,10 @@ def test_answers_of_one_body_share_its_bytes() -> None:
 
 
 @pytest.mark.parametrize("path", ["", f"/areas/{COUNTRY}", f"/areas/{HERE}?format=csv"])
-async def test_a_body_is_made_once_however_often_it_is_asked_for(
+async def test_a_body_is_made_once_for_any_number_of_requests(
     door: Served, http: aiohttp.ClientSession, work: Work, path: str
 ) -> None:
-    """Also as a head, and by who has it already."""
+    """HEAD and 304 included."""
     first = await ask(http, "GET", door.url(path), headers=PACKED)
     before = work.compressed, work.calls.copy()
     for _ in range(5):
@@ -149,10 +149,10 @@ async def test_a_body_is_made_once_however_often_it_is_asked_for(
     assert (work.compressed, work.calls) == before
 
 
-async def test_transfers_are_made_once_a_second_and_state(
+async def test_transfers_are_made_once_per_second_and_state(
     door: Served, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However often they are asked for."""
+    """For any number of requests."""
     made = Counter[tuple[int, int]]()
     make = feed_documents._transfers_body
 
@@ -170,10 +170,10 @@ async def test_transfers_are_made_once_a_second_and_state(
     assert set(made.values()) == {1}
 
 
-async def test_a_registry_is_compressed_once_whatever_is_published(
+async def test_a_registry_is_compressed_once_while_the_record_grows(
     door: Served, http: aiohttp.ClientSession, work: Work
 ) -> None:
-    """Each publication moves the place of the record that stands in front of it."""
+    """Each publication changes the position of the record, which precedes it in the document."""
     size = len(door.record.document)
     for count in range(70, 90):
         await door.show(count)
@@ -184,8 +184,10 @@ async def test_a_registry_is_compressed_once_whatever_is_published(
     assert work.compressed < size + 20 * 2000
 
 
-async def test_what_is_put_together_is_what_it_was_made_of(door: Served, http: aiohttp.ClientSession) -> None:
-    """Areas as documents and tables, whichever of them have changed."""
+async def test_assembled_documents_equal_those_made_from_scratch(
+    door: Served, http: aiohttp.ClientSession
+) -> None:
+    """Areas as documents and tables, whichever of them changed."""
     for count in (70, 75, 140):
         await door.show(count)
         state, registry = door.feed.state, door.feed.registry
@@ -208,10 +210,10 @@ async def test_what_is_put_together_is_what_it_was_made_of(door: Served, http: a
             assert (await ask(http, "GET", door.url(f"/areas/{name}?format=csv"))).body == table
 
 
-async def test_an_area_is_written_once_a_change_for_feeds_and_documents(
+async def test_an_area_is_encoded_once_per_change_for_feeds_and_documents(
     door: Served, http: aiohttp.ClientSession, work: Work
 ) -> None:
-    """Of its parent, of itself, and in a stream."""
+    """For the document of its parent, for its own, and for a stream."""
     async with streaming(http, door.url("/feed"), levels="country,county,municipality,precinct") as stream:
         await stream.block()
     made = work.calls["area"]
@@ -223,7 +225,7 @@ async def test_an_area_is_written_once_a_change_for_feeds_and_documents(
 async def test_another_history_has_other_bodies(
     door: Served, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """Also at the same sequence."""
+    """Even at the same sequence."""
     paths = ("", f"/areas/{COUNTRY}", f"/areas/{COUNTRY}?format=csv", "/publications?after=0&limit=100")
     first = [await ask(http, "GET", door.url(path)) for path in paths]
     door.record.night = a_night(small.registry, 70, votes=5)
@@ -235,10 +237,10 @@ async def test_another_history_has_other_bodies(
         assert (await ask(http, "GET", door.url(path))).body != before.body
 
 
-async def test_pages_of_publications_that_nobody_shares_have_a_bound(
+async def test_unshared_pages_of_publications_are_limited(
     door: Served, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whole hundreds from a whole hundred on are everybody's."""
+    """Pages of 100 that start at a multiple of 100 are shared and not limited."""
     await door.show(2100)
     monkeypatch.setattr(door.door.limits.allowance, "_rate", 10_000.0)
     now = time.monotonic()
@@ -255,10 +257,10 @@ async def test_pages_of_publications_that_nobody_shares_have_a_bound(
     assert (await ask(http, "GET", door.url("/publications/1-1000"))).status == 200
 
 
-async def test_streams_of_publications_share_what_they_are_sent(
+async def test_streams_of_publications_share_chunks(
     door: Served, http: aiohttp.ClientSession, work: Work
 ) -> None:
-    """From wherever they come, they soon are sent the same."""
+    """Wherever they start, they are soon sent the same chunks."""
     await door.show(2000)
     for after in (3, 170, 333, 420):
         async with streaming(http, door.url("/publications"), after=after) as stream:
@@ -267,10 +269,10 @@ async def test_streams_of_publications_share_what_they_are_sent(
     assert work.calls["event"] == sum(500 - after for after in (3, 170, 333, 420)) + 1500
 
 
-async def test_reading_old_ranges_has_a_bound_and_what_was_read_is_everybodys(
+async def test_reads_of_old_ranges_are_limited_and_their_results_shared(
     http: aiohttp.ClientSession, small: GeneratedElection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By pages, by ranges and by streams: whoever makes the database work for it alone is put off."""
+    """Pages, ranges and streams: a client is refused if too much is read from the database for it alone."""
     monkeypatch.setattr(archive, "TAIL_MAX", archive.RANGE)
     record = FakeRecord(small.registry, a_night(small.registry, 5000), shown=5000)
     async with served(record) as door:
@@ -299,8 +301,10 @@ async def test_reading_old_ranges_has_a_bound_and_what_was_read_is_everybodys(
             await stream.events("publication", 1500)
 
 
-async def test_pages_beyond_the_record_are_not_kept(door: Served, http: aiohttp.ClientSession) -> None:
-    """There is no end of their names, and nothing in them."""
+async def test_pages_after_the_end_of_the_record_are_not_cached(
+    door: Served, http: aiohttp.ClientSession
+) -> None:
+    """Their number is unbounded, and they are empty."""
     await door.show(70)
     url = door.url("/publications?after=")
     assert (await ask(http, "GET", url + "0&limit=100")).body
@@ -310,8 +314,8 @@ async def test_pages_beyond_the_record_are_not_kept(door: Served, http: aiohttp.
     assert len(door.door.bodies._bodies) == kept
 
 
-def test_however_short_bodies_are_only_so_many_are_kept() -> None:
-    """Each takes memory for its name as well."""
+def test_the_number_of_cached_bodies_is_bounded_even_if_they_are_short() -> None:
+    """Each takes memory for its name too."""
     kept = BodyCache(limit=100 << 10)
     for name in range(1000):
         kept.get(name, 0, lambda: Body(b"", "text/plain"))

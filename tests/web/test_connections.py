@@ -1,4 +1,4 @@
-"""Answers that nobody takes: whoever leaves one unread is cut, and holds nothing up until then."""
+"""Clients that do not read their answers are disconnected, and delay nothing until then."""
 
 import asyncio
 import socket
@@ -21,7 +21,7 @@ REQUEST = b"GET %s HTTP/1.1\r\nHost: door\r\n\r\n"
 
 
 class Server:
-    """A server of large answers, and whose requests are under way there."""
+    """A server of large answers that counts the requests in progress."""
 
     def __init__(self, url: str, connections: Connections) -> None:
         self.url = url
@@ -29,11 +29,11 @@ class Server:
         self.under_way = 0
 
     async def get_later(self, _: web.Request) -> web.Response:
-        """Leave the writing to aiohttp."""
+        """Let aiohttp write the answer."""
         return web.Response(body=LARGE)
 
     async def get_now(self, request: web.Request) -> web.StreamResponse:
-        """Count until the answer is taken."""
+        """Count the request until its answer is read."""
         self.under_way += 1
         try:
             return await deliver(request, web.Response(body=LARGE))
@@ -41,7 +41,7 @@ class Server:
             self.under_way -= 1
 
     async def ask(self, path: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Ask for an answer and read none of it."""
+        """Send a request and read nothing of the answer."""
         reader, writer = await open_connection(self.url, 4096)
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(REQUEST % path)
@@ -53,7 +53,7 @@ class Server:
 
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
-    """Both ways to answer, at `/later` and `/now`."""
+    """A server that answers in two ways, at `/later` and `/now`."""
     connections = Connections(Config(), DoorMetrics())
     listener = socket.create_server(("127.0.0.1", 0))
     server = Server(f"http://127.0.0.1:{listener.getsockname()[1]}", connections)
@@ -72,10 +72,10 @@ async def server() -> AsyncIterator[Server]:
 
 
 @pytest.mark.parametrize("path", [b"/later", b"/now"])
-async def test_who_does_not_take_its_answer_is_cut(
+async def test_a_client_that_does_not_read_its_answer_is_disconnected(
     server: Server, monkeypatch: pytest.MonkeyPatch, path: bytes
 ) -> None:
-    """When the time that its size allows is over; then nothing of it is kept and nothing counts any more."""
+    """After the time that its size allows; then nothing is buffered or counted any more."""
     monkeypatch.setattr(aiohttp_connection, "SEND_TIMEOUT_S", 0.05)
     monkeypatch.setattr(aiohttp_connection, "SEND_RATE", 1 << 30)
     _, writer = await server.ask(path)
@@ -86,10 +86,10 @@ async def test_who_does_not_take_its_answer_is_cut(
 
 
 @pytest.mark.parametrize("path", [b"/later", b"/now"])
-async def test_who_takes_nothing_is_cut_long_before_its_time_is_over(
+async def test_a_client_that_reads_nothing_is_disconnected_early(
     server: Server, monkeypatch: pytest.MonkeyPatch, path: bytes
 ) -> None:
-    """What it was sent stays as it is, from one look to the next."""
+    """Its unsent bytes do not change between two measurements."""
     monkeypatch.setattr(send_buffers, "STALLED_S", 0.5)
     _, writer = await server.ask(path)
     await until(lambda: _has(server, 1))
@@ -99,10 +99,10 @@ async def test_who_takes_nothing_is_cut_long_before_its_time_is_over(
 
 
 @pytest.mark.parametrize("path", [b"/later", b"/now"])
-async def test_who_takes_its_answer_in_time_gets_it_whole_and_may_ask_again(
+async def test_a_client_that_reads_its_answer_in_time_gets_all_of_it_and_may_send_another_request(
     server: Server, path: bytes
 ) -> None:
-    """However late it begins; a request whose answer is delivered counts until it is taken."""
+    """However late it starts; a request whose answer is delivered counts until it is read."""
     reader, writer = await server.ask(path)
     await until(lambda: _has(server, 1))
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""The embargo: until its moment nothing shows, then everything at once, and nothing overtakes."""
+"""The embargo: until it ends nothing can be learned of an election; then everything is published at once, in order."""
 
 import asyncio
 import json
@@ -43,8 +43,8 @@ CONNECTIONS = 6
 """Fresh ones each time, so that each worker answers some."""
 
 
-async def everything_shown(gateway: Gateway, election: str) -> list[dict[str, Any]]:
-    """All that the feed door shows of an election, over several connections: bodies, tags, sizes, statuses."""
+async def every_answer(gateway: Gateway, election: str) -> list[dict[str, Any]]:
+    """Return all that the feed door answers about an election, on several connections: bodies, tags, sizes, status."""
     seen = []
     for _ in range(CONNECTIONS):
         async with aiohttp.ClientSession(auto_decompress=False) as http:
@@ -75,16 +75,16 @@ async def _shown_over(http: aiohttp.ClientSession, gateway: Gateway, election: s
 
 
 async def next_change(stream: EventStream) -> Block:
-    """The next block that is no heartbeat."""
+    """Return the next block that is not a heartbeat."""
     while not (block := await stream.block()).areas:
         pass
     return block
 
 
-async def test_until_its_moment_nothing_of_an_election_shows_and_then_everything_at_once(
+async def test_nothing_of_an_embargoed_election_is_served_and_then_everything_at_once(
     gateway: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """No figure, sequence, size, tag or transfer, in no representation of any worker; then one block with it all."""
+    """No worker serves a count, sequence, size, tag or transfer in any representation; then one block has them all."""
     publish_from = datetime.now(UTC) + timedelta(seconds=2.5)
     election = await gateway.load(a_registry(small, publish_from=publish_from.isoformat()))
     sender = await gateway.issue(election, [COUNTRY])
@@ -96,7 +96,7 @@ async def test_until_its_moment_nothing_of_an_election_shows_and_then_everything
         streaming_from_every_worker(gateway, http, url, levels=EVERYTHING) as streams,
         streaming(http, feed_url(gateway, election, "/publications")) as publications,
     ):
-        before = await everything_shown(gateway, election)
+        before = await every_answer(gateway, election)
         assert all(each == before[0] for each in before)
         receipts = await pushed(
             http, sender, *(a_report(unit, votes=place) for place, unit in enumerate(units))
@@ -111,7 +111,7 @@ async def test_until_its_moment_nothing_of_an_election_shows_and_then_everything
                 None,
                 None,
             )
-        assert await everything_shown(gateway, election) == before
+        assert await every_answer(gateway, election) == before
         assert datetime.now(UTC) < publish_from, "this machine is too slow for this test"
 
         blocks = [await next_change(stream) for stream in streams]
@@ -135,10 +135,10 @@ async def test_until_its_moment_nothing_of_an_election_shows_and_then_everything
     assert (again.document["state"], again.document["sequence"]) == ("published", 4)
 
 
-async def test_reports_pushed_across_the_moment_never_overtake(
+async def test_reports_pushed_around_the_release_keep_their_order(
     gateway: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """Whatever was accepted before the release stands before whatever was accepted after, through either worker."""
+    """What was accepted before the release precedes what was accepted after it, through either worker."""
     publish_from = datetime.now(UTC) + timedelta(seconds=1.5)
     election = await gateway.load(a_registry(small, publish_from=publish_from.isoformat()))
     sender = await gateway.issue(election, [COUNTRY])
@@ -194,10 +194,10 @@ async def test_reports_pushed_across_the_moment_never_overtake(
         assert revisions == list(range(1, len(revisions) + 1))
 
 
-async def test_an_embargo_that_is_moved_holds_until_its_new_moment(
+async def test_a_postponed_embargo_lasts_until_its_new_end(
     gateway: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """In every process; and it is lifted then, though nobody pushes anything any more."""
+    """In every process; and it is released then even if no reports are pushed."""
     first = datetime.now(UTC) + timedelta(seconds=1)
     until = first + timedelta(seconds=1)
     election = await gateway.load(a_registry(small, publish_from=first.isoformat()))
@@ -230,7 +230,7 @@ def _fresh(opened: AsyncExitStack) -> Iterator[tuple[int, aiohttp.ClientSession]
 async def test_a_release_that_a_failover_lost_is_made_again(
     database: Database, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """Without a report, by a process that had released the election itself before."""
+    """Without a report, by a process that had released the election before."""
     async with running(database, role="push") as gateway:
         election = await gateway.load(a_registry(small))
         sender = await gateway.issue(election, [COUNTRY])

@@ -1,4 +1,4 @@
-"""Which connection gives way: the same answers as a plain model gives."""
+"""Which connection is evicted: compared with a simple model."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +9,9 @@ STEPS = st.lists(st.tuples(st.booleans(), st.sampled_from("abc"), st.integers(0,
 
 
 @given(STEPS)
-def test_the_victim_is_the_oldest_of_the_address_with_the_most(steps: list[tuple[bool, str, int]]) -> None:
+def test_the_victim_is_the_oldest_connection_of_the_address_with_the_most(
+    steps: list[tuple[bool, str, int]],
+) -> None:
     """After any sequence of additions and removals."""
     members: ByAddress[tuple[str, int]] = ByAddress()
     model: dict[str, list[tuple[str, int]]] = {}
@@ -34,8 +36,8 @@ def test_the_victim_is_the_oldest_of_the_address_with_the_most(steps: list[tuple
             assert victim is None
 
 
-def test_of_addresses_with_as_many_the_first_to_have_them_gives_way() -> None:
-    """So connections from many addresses give way in the order in which they came."""
+def test_of_equal_addresses_the_first_one_is_chosen() -> None:
+    """So connections from many addresses are evicted in the order in which they arrived."""
     members: ByAddress[int] = ByAddress()
     for number in range(4):
         members.add(f"192.0.2.{number}", number)

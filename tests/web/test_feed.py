@@ -28,11 +28,11 @@ from tests.web.doors import (
     next_chain,
     open_connection,
     pushed,
-    room,
     shown,
     streaming,
     units_of,
     until,
+    wait_for_room,
 )
 
 COUNTY = "06"
@@ -41,7 +41,7 @@ START = "0-00000000"
 
 @pytest.fixture
 async def url(gateway: Gateway, sender: Sender) -> str:
-    """The feed of the test's election, which every worker knows."""
+    """The feed of the test's own election, which every worker serves."""
     await shown(gateway, sender.election)
     return feed_url(gateway, sender.election)
 
@@ -49,7 +49,7 @@ async def url(gateway: Gateway, sender: Sender) -> str:
 async def test_a_new_reader_gets_every_area_of_its_selection_parents_first(
     http: aiohttp.ClientSession, url: str, small: GeneratedElection
 ) -> None:
-    """Reported or not, and after the time to wait before coming back; by default all areas that have children."""
+    """Reported or not, after a `retry:` field; by default all areas that have children."""
     above = [area for area in small.registry["areas"] if area["level"] != "precinct"]
     async with streaming(http, url) as stream:
         first = await stream.event()
@@ -73,7 +73,7 @@ async def test_a_new_reader_gets_every_area_of_its_selection_parents_first(
 async def test_the_answer_is_an_event_stream_for_any_origin_and_no_cache(
     http: aiohttp.ClientSession, url: str
 ) -> None:
-    """What proxies and browsers need to know to let it through as it comes."""
+    """With the headers that make proxies and browsers pass it on as it arrives."""
     async with streaming(http, url) as stream:
         headers = stream.response.headers
     assert headers["Content-Type"] == "text/event-stream; charset=utf-8"
@@ -86,7 +86,7 @@ async def test_the_answer_is_an_event_stream_for_any_origin_and_no_cache(
 async def test_a_report_reaches_every_reader_as_a_block_of_the_areas_above_it(
     http: aiohttp.ClientSession, url: str, sender: Sender
 ) -> None:
-    """With absolute values, the place in the record, and the moment of its publication."""
+    """With absolute values, the position in the record and the time of publication."""
     async with streaming(http, url) as stream, streaming(http, url, levels=EVERYTHING) as units:
         await stream.block()
         await units.block()
@@ -119,10 +119,10 @@ async def test_a_report_reaches_every_reader_as_a_block_of_the_areas_above_it(
     assert unit["correction"] is None
 
 
-async def test_a_fall_is_told_until_the_next_one(
+async def test_a_decrease_is_reported_until_the_next_one(
     http: aiohttp.ClientSession, url: str, sender: Sender
 ) -> None:
-    """Whoever skips values still sees why a figure went down."""
+    """A reader that skips values still sees why a count went down."""
     reports = [
         a_report(votes=100),
         a_report(revision=2, votes=40, reason="booking_error"),
@@ -150,10 +150,10 @@ async def test_a_fall_is_told_until_the_next_one(
 # Resuming.
 
 
-async def test_a_reader_that_returns_gets_what_changed_since_and_no_more(
+async def test_a_returning_reader_gets_only_what_changed_since(
     http: aiohttp.ClientSession, url: str, sender: Sender
 ) -> None:
-    """Each area once, with its newest value; by the header, or by the query where a header cannot be set."""
+    """Each area once, with its latest value; its cursor is in the header, or in the query if a header cannot be set."""
     async with streaming(http, url, levels=EVERYTHING) as stream:
         await stream.block()
         await pushed(http, sender, a_report(FOREIGN_UNIT))
@@ -173,10 +173,10 @@ async def test_a_reader_that_returns_gets_what_changed_since_and_no_more(
         assert block.areas[3]["counts"]["election_day"]["votes"]["FL"] == 20
 
 
-async def test_every_place_of_the_record_can_be_resumed_from(
+async def test_a_reader_can_resume_from_any_position_of_the_record(
     http: aiohttp.ClientSession, url: str, sender: Sender
 ) -> None:
-    """However old: a copy as of then, brought up to date, is the present state."""
+    """However old: a copy of that time, brought up to date, equals the current state."""
     units = [UNIT, OTHER_UNIT, FOREIGN_UNIT]
     cursors: list[str] = []
     copies = []
@@ -195,10 +195,10 @@ async def test_every_place_of_the_record_can_be_resumed_from(
         assert stream.copy == copies[-1]
 
 
-async def test_nonsense_and_the_cursor_of_another_history_get_a_snapshot(
+async def test_a_malformed_cursor_or_one_of_another_history_gets_a_snapshot(
     http: aiohttp.ClientSession, url: str, sender: Sender
 ) -> None:
-    """Never an error: whatever a reader brings, it ends up with the present state."""
+    """Never an error: with any cursor, a reader ends up with the current state."""
     await pushed(http, sender, a_report())
     await shown(sender.gateway, sender.election, 1)
     for cursor in (
@@ -219,7 +219,7 @@ async def test_nonsense_and_the_cursor_of_another_history_get_a_snapshot(
 async def test_a_reader_ahead_of_this_process_waits_for_it(
     http: aiohttp.ClientSession, url: str, sender: Sender
 ) -> None:
-    """Another process was quicker; what the reader has seen already is not sent again."""
+    """Another process was faster; what the reader has already received is not sent again."""
     (first,) = await pushed(http, sender, a_report())
     await shown(sender.gateway, sender.election, 1)
     second = a_report(revision=2)
@@ -241,7 +241,7 @@ async def test_a_reader_ahead_of_this_process_waits_for_it(
 async def test_a_cursor_that_is_never_reached_gets_a_snapshot_in_the_end(
     http: aiohttp.ClientSession, url: str, sender: Sender
 ) -> None:
-    """After 5 s, as do all who wait for what does not come: a publication stream begins anew, `at_least` is 503."""
+    """After 5 s; likewise a publication stream starts from the beginning, and `at_least` is answered with 503."""
     await pushed(http, sender, a_report())
     await shown(sender.gateway, sender.election, 1)
     ahead = {"Last-Event-ID": "7-12345678"}
@@ -275,7 +275,7 @@ async def test_a_cursor_that_is_never_reached_gets_a_snapshot_in_the_end(
 async def test_a_selection_is_of_levels_and_of_areas_with_all_below_them(
     http: aiohttp.ClientSession, url: str, sender: Sender, small: GeneratedElection
 ) -> None:
-    """And the two together; in the order of the registry, whatever order is asked for."""
+    """Or both together; in the order of the registry, whatever the order of the query."""
     below = [HERE, *units_of(small, HERE)]
     for params, expected in (
         ({"levels": "country"}, [COUNTRY]),
@@ -296,10 +296,8 @@ async def test_a_selection_is_of_levels_and_of_areas_with_all_below_them(
         assert (await stream.block()).names == [HERE, UNIT]
 
 
-async def test_a_selection_that_names_what_is_not_there_is_answered_400(
-    http: aiohttp.ClientSession, url: str
-) -> None:
-    """Also to browsers, which then do not come back: it will not get better."""
+async def test_a_selection_with_unknown_names_is_answered_400(http: aiohttp.ClientSession, url: str) -> None:
+    """To browsers too, which then do not reconnect, as that would not help."""
     for params, code in (
         ({"levels": "street"}, "bad_selection"),
         ({"levels": ""}, "bad_selection"),
@@ -320,15 +318,15 @@ async def test_a_selection_that_names_what_is_not_there_is_answered_400(
 
 
 async def test_an_unknown_election_is_answered_404(http: aiohttp.ClientSession, gateway: Gateway) -> None:
-    """There is nothing to wait for."""
+    """At once, without waiting for it."""
     for path in ("/feed", "/areas/vl", "/publications", "/publications/1-1000", "/transfers", ""):
         (await ask(http, "GET", feed_url(gateway, "nowhere", path))).problem(404, "unknown_election")
 
 
-async def test_a_paced_reader_gets_at_most_one_block_in_its_time_with_the_newest_values(
+async def test_a_paced_reader_gets_at_most_one_block_per_interval_with_the_latest_values(
     http: aiohttp.ClientSession, url: str, sender: Sender
 ) -> None:
-    """What happens in between is skipped, never the last value; others hear of each change."""
+    """Values in between are skipped, but never the last one; other readers get each change."""
     async with streaming(http, url, every_s=1) as paced, streaming(http, url) as quick:
         blocks = [await paced.block()]
         await quick.block()
@@ -353,10 +351,10 @@ async def test_a_paced_reader_gets_at_most_one_block_in_its_time_with_the_newest
 # Compression.
 
 
-async def test_a_packed_stream_unpacks_to_the_plain_one(
+async def test_a_compressed_stream_decompresses_to_the_plain_one(
     http: aiohttp.ClientSession, url: str, sender: Sender
 ) -> None:
-    """By any inflater, as it comes: whoever has read a block's bytes can read the block."""
+    """With any decompressor, incrementally: once a block's bytes are read, the block can be decoded."""
     packed = {"Accept-Encoding": "br, gzip"}
     await pushed(http, sender, a_report(FOREIGN_UNIT))
     await shown(sender.gateway, sender.election, 1)
@@ -381,8 +379,8 @@ async def test_a_packed_stream_unpacks_to_the_plain_one(
         assert "Content-Encoding" not in stream.response.headers
 
 
-async def test_a_library_that_reads_gzip_by_itself_reads_the_stream(url: str) -> None:
-    """As the usual clients do, without knowing of this one's flushes and missing trailer."""
+async def test_a_library_that_decompresses_transparently_reads_the_stream(url: str) -> None:
+    """As common clients do, which know nothing of its flushes and missing trailer."""
     async with (
         aiohttp.ClientSession() as usual,
         usual.get(url, headers={"Accept-Encoding": "gzip"}) as response,
@@ -393,10 +391,10 @@ async def test_a_library_that_reads_gzip_by_itself_reads_the_stream(url: str) ->
     assert text.startswith(b"retry: ")
 
 
-async def test_blocks_that_refer_to_earlier_ones_are_read_by_all_who_get_them(
+async def test_blocks_that_refer_to_earlier_ones_are_decoded_by_all_their_readers(
     http: aiohttp.ClientSession, url: str, sender: Sender
 ) -> None:
-    """Readers enough for every process to have many who are sent the same; some come when others share a window."""
+    """With enough readers for every process to share blocks; some arrive while others share a window."""
     packed = {"Accept-Encoding": "gzip"}
     async with AsyncExitStack() as opened, streaming(http, url) as plain:
         await plain.block()
@@ -415,14 +413,14 @@ async def test_blocks_that_refer_to_earlier_ones_are_read_by_all_who_get_them(
 # The heartbeat.
 
 
-async def test_a_silent_stream_beats_and_moves_the_cursor(
+async def test_an_idle_stream_sends_heartbeats_that_move_the_cursor(
     tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """A reader for whom nothing changes hears an empty block, and need not hear of the rest when it returns."""
+    """A reader whose selection does not change gets empty blocks, so it resumes from there when it returns."""
     election = await tight.load(a_registry(small))
     sender = await tight.issue(election, [COUNTRY])
     await shown(tight, election)
-    await room(tight, http, election)
+    await wait_for_room(tight, http, election)
     async with streaming(http, feed_url(tight, election), areas=THERE) as stream:
         await stream.block()
         await pushed(http, sender, a_report())
@@ -435,15 +433,15 @@ async def test_a_silent_stream_beats_and_moves_the_cursor(
         assert (await stream.block()).areas == []
 
 
-async def test_a_paced_and_a_packed_stream_beat_too(
+async def test_paced_and_compressed_streams_send_heartbeats_too(
     tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """Also where the pace is slower than the heart."""
+    """Even if the pace is slower than the heartbeat."""
     election = await tight.load(a_registry(small))
     await shown(tight, election)
     packed = {"Accept-Encoding": "gzip"}
     url = feed_url(tight, election)
-    await room(tight, http, election)
+    await wait_for_room(tight, http, election)
     async with streaming(http, url, packed, every_s=60) as slow, streaming(http, url, packed) as usual:
         for stream in (slow, usual):
             await stream.block()
@@ -454,7 +452,7 @@ async def test_a_paced_and_a_packed_stream_beat_too(
 
 
 class SlowReader:
-    """A reader whose socket takes next to nothing until it is asked to read."""
+    """A reader whose socket accepts almost nothing until it reads."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -471,7 +469,7 @@ class SlowReader:
         return slow
 
     async def blocks_until(self, sequence: int) -> list[tuple[list[dict[str, object]], dict[str, object]]]:
-        """Read again, up to the block that reaches a sequence: the areas and the end of each."""
+        """Return the areas and the end of each block, up to the one that reaches a sequence."""
         self.writer.transport.resume_reading()
         blocks = []
         areas: list[dict[str, object]] = []
@@ -488,10 +486,10 @@ class SlowReader:
                         return blocks
 
 
-async def test_a_reader_that_does_not_read_later_gets_the_newest_values_at_once(
+async def test_a_reader_that_stalls_gets_the_latest_values_at_once_when_it_resumes(
     gateway: Gateway, http: aiohttp.ClientSession, url: str, sender: Sender, small: GeneratedElection
 ) -> None:
-    """It is not queued for: it skips what was in between, and its neighbours never wait for it."""
+    """Nothing is queued for it: it skips the values in between, and other readers never wait for it."""
     units = units_of(small)
     slow = await SlowReader.connected(url, f"levels={EVERYTHING}")
 
@@ -527,13 +525,13 @@ async def test_a_reader_that_does_not_read_later_gets_the_newest_values_at_once(
     assert len(blocks[-1][0]) == len(quick.copy)
 
 
-async def test_readers_above_the_limit_are_told_when_to_come_back(
+async def test_readers_above_the_limit_are_told_when_to_retry(
     tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """A browser with 200 and an end, as it gives up for good on anything else; others with 503."""
+    """A browser with 200 and the end of the stream, since it stops for good on anything else; others with 503."""
     election = await tight.load(a_registry(small))
     await shown(tight, election)
-    await room(tight, http, election)
+    await wait_for_room(tight, http, election)
     url, publications = feed_url(tight, election), feed_url(tight, election, "/publications")
     async with streaming(http, url) as first, streaming(http, publications):
         await first.block()

@@ -1,4 +1,4 @@
-"""A feed that is full, seen by a real browser's EventSource: it is sent away, does not give up, and comes back."""
+"""A full feed, with a real browser's EventSource: it is turned away, does not give up, and reconnects."""
 
 import time
 from contextlib import AsyncExitStack
@@ -9,7 +9,7 @@ import pytest
 from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway
 from tests.web.browsing import CHROMIUM, browsing, visiting
-from tests.web.doors import a_registry, feed_url, room, shown, streaming, until
+from tests.web.doors import a_registry, feed_url, shown, streaming, until, wait_for_room
 
 pytestmark = [
     pytest.mark.long,
@@ -33,13 +33,13 @@ LOOK = """() => window.sources.map((source) => ({
 CONNECTING, CLOSED = 0, 2
 
 
-async def test_a_browser_turned_away_from_a_full_feed_comes_back_by_itself(
+async def test_a_browser_turned_away_from_a_full_feed_reconnects_by_itself(
     tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """Three sources find a feed with room for two that is full. When the two have left, two of the three get in."""
+    """Three sources connect to a feed that is full with two readers. When those two leave, two of the three get in."""
     election = await tight.load(a_registry(small))
     await shown(tight, election)
-    await room(tight, http, election)
+    await wait_for_room(tight, http, election)
     url = feed_url(tight, election)
     async with browsing() as browser, visiting(browser) as visitor:
         page = await visitor.open(f"{tight.feed_url}/docs")

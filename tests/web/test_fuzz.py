@@ -1,6 +1,6 @@
-"""Whatever a door is sent, it answers as openapi.yaml says, logs no error, and goes on.
+"""Fuzzing of both doors: any input is answered as openapi.yaml describes, no error is logged, and the doors continue.
 
-The same examples every time; FUZZ_EXAMPLES is how many there are of each kind (25), with another seed as FUZZ_SEED.
+The examples are the same in every run; FUZZ_EXAMPLES sets their number per test (25), FUZZ_SEED another seed.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ from tests.web.doors import (
     a_report,
     ask,
     connected,
-    disappear,
+    disconnect,
     feed_url,
     framed,
     open_connection,
@@ -74,21 +74,21 @@ pytestmark = pytest.mark.long
 
 
 def fuzzed(examples: int = EXAMPLES) -> Callable[[Any], Any]:
-    """Run with so many examples, always the same ones unless another seed is asked for."""
-    told = os.environ.get("FUZZ_SEED")
+    """Run with `examples` examples, which are the same in every run unless another seed is set."""
+    chosen_seed = os.environ.get("FUZZ_SEED")
     kept = settings(
-        derandomize=told is None,
+        derandomize=chosen_seed is None,
         max_examples=examples,
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    return kept if told is None else lambda test: seed(int(told))(kept(test))
+    return kept if chosen_seed is None else lambda test: seed(int(chosen_seed))(kept(test))
 
 
 @pytest.fixture(scope="module")
 def known(gateway: Gateway, small: GeneratedElection) -> Sender:
-    """Whoever may report in an election that has KNOWN publications."""
+    """A sender of an election with KNOWN publications."""
 
     async def make() -> Sender:
         election = await gateway.load(a_registry(small))
@@ -102,8 +102,8 @@ def known(gateway: Gateway, small: GeneratedElection) -> Sender:
 
 
 @pytest.fixture(autouse=True)
-def goes_on(known: Sender, gateway: Gateway) -> Iterator[None]:
-    """After every test a good sender gets its receipts, a good reader its blocks, and no error was logged."""
+def still_works(known: Sender, gateway: Gateway) -> Iterator[None]:
+    """Check after every test that a sender gets its receipts and a reader its blocks, and that no error was logged."""
     yield
 
     async def check() -> None:
@@ -123,7 +123,7 @@ def goes_on(known: Sender, gateway: Gateway) -> Iterator[None]:
 
 
 async def a_copy(gateway: Gateway, sender: Sender) -> Sender:
-    """A sender of a new election with the same registry."""
+    """Return a sender of a new election with the same registry."""
     async with aiohttp.ClientSession() as http:
         document = (await ask(http, "GET", feed_url(gateway, sender.election, ""))).document["registry"]
     header = {**document["election"], "id": f"{sender.election}-{os.urandom(4).hex()}"}
@@ -139,7 +139,7 @@ words = st.sampled_from(
 
 
 def cursors(chain: str) -> st.SearchStrategy[str]:
-    """Places of the record, of another one, and nonsense; none that is ahead."""
+    """Cursors of the record, of another one, and malformed ones; none is ahead."""
     places = st.integers(0, KNOWN)
     return st.one_of(
         st.just(f"1-{chain[:8]}"),
@@ -152,7 +152,7 @@ def cursors(chain: str) -> st.SearchStrategy[str]:
 
 
 def altered(document: Any, data: st.DataObject) -> Any:
-    """A document with something taken away, put in or changed somewhere within."""
+    """A document with a member removed, added or changed at any depth."""
     if isinstance(document, dict) and document and data.draw(st.integers(0, 3)):
         name = data.draw(st.sampled_from(sorted(document)))
         what = data.draw(st.integers(0, 9))
@@ -180,7 +180,7 @@ def altered(document: Any, data: st.DataObject) -> Any:
 
 
 def reports(data: st.DataObject) -> Any:
-    """A good report, or one that is nearly good."""
+    """A valid report, or an almost valid one."""
     report = a_report(data.draw(st.sampled_from([UNIT, OTHER_UNIT])), data.draw(st.integers(1, 50)))
     return altered(report, data) if data.draw(st.booleans()) else report
 
@@ -195,7 +195,7 @@ def written(document: Any, data: st.DataObject) -> bytes:
 
 
 def bodies(data: st.DataObject) -> tuple[str, bytes]:
-    """A type, and a body that may be of it."""
+    """A content type, and a body that may be of it."""
     kind = data.draw(
         st.sampled_from(["application/json"] * 3 + ["application/x-ndjson"] * 2 + ["text/plain"])
     )
@@ -205,8 +205,8 @@ def bodies(data: st.DataObject) -> tuple[str, bytes]:
     return kind, written([reports(data) for _ in range(many)] if many > 1 else reports(data), data)
 
 
-class Strange:
-    """Sends what was generated for an operation, with some of it put right, so that it reaches what lies deeper."""
+class Generated:
+    """Sends what was generated for an operation, with parts corrected so that more of the code is reached."""
 
     def __init__(self, operation: Any, sender: Sender, chain: str) -> None:
         self.operation = operation
@@ -278,7 +278,7 @@ class Strange:
             if response.status_code != 101:
                 read(response)
                 case.validate_response(response, checks=self.checks(response), headers=headers)
-                self.hold(response)
+                self.validate_strictly(response)
 
     @property
     def servers(self) -> list[dict[str, Any]]:
@@ -289,14 +289,14 @@ class Strange:
     def checks(self, response: requests.Response) -> list[Any]:
         return CHECKS if response.status_code == 503 else [not_a_server_error, *CHECKS]
 
-    def hold(self, response: requests.Response) -> None:
-        """Hold the answer to the document a second time, with members that are not described as mistakes."""
+    def validate_strictly(self, response: requests.Response) -> None:
+        """Validate an answer again, with undescribed members as errors."""
         answer = Answer(response.status_code, response.headers, response.content)
         assert not undescribed(self.operation.path, self.operation.method.upper(), answer)
 
 
 def read(response: requests.Response) -> None:
-    """Read a response, of an endless one some whole events."""
+    """Read a response; of an endless one, some whole events."""
     if "text/event-stream" in response.headers.get("Content-Type", ""):
         beginning = b""
         while b"\n\n" not in beginning and (piece := response.raw.read1(1 << 16, decode_content=True)):
@@ -309,10 +309,10 @@ def read(response: requests.Response) -> None:
 
 
 @pytest.mark.parametrize("label", sorted(set(OPERATIONS) - NOTHING_TO_FUZZ))
-def test_every_answer_is_one_of_those_described(label: str, known: Sender) -> None:
-    """Its status, type, headers and schema, with tokens, bodies, names and queries good and bad."""
+def test_every_answer_is_described_by_openapi(label: str, known: Sender) -> None:
+    """Status, type, headers and schema, for valid and invalid tokens, bodies, names and queries."""
     lines = requests.get(feed_url(known.gateway, known.election, "/publications"), timeout=PATIENCE_S)
-    strange = Strange(OPERATIONS[label], known, json.loads(lines.text.splitlines()[0])["chain"])
+    strange = Generated(OPERATIONS[label], known, json.loads(lines.text.splitlines()[0])["chain"])
 
     @fuzzed(max(1, EXAMPLES // 2) if label.startswith("HEAD") else EXAMPLES)
     @given(st.data())
@@ -350,9 +350,9 @@ async def answered(url: str, path: str, head: bytes) -> Answer:
     reader, writer = await open_connection(url)
     writer.write(head)
     async with asyncio.timeout(PATIENCE_S):
-        told = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        headers = CIMultiDict(each.partition(": ")[::2] for each in told[1:] if each)
-        status, length = int(told[0].split(" ")[1]), headers.get("Content-Length")
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        headers = CIMultiDict(each.partition(": ")[::2] for each in lines[1:] if each)
+        status, length = int(lines[0].split(" ")[1]), headers.get("Content-Length")
         stream = status == 200 and length is None
         if not stream:
             body = await reader.readexactly(int(length or 0))
@@ -360,7 +360,7 @@ async def answered(url: str, path: str, head: bytes) -> Answer:
             body = await reader.readuntil(b"\x1f\x8b")
         else:
             body = await reader.readuntil(b"retry: ")
-    await disappear(writer, politely=False)
+    await disconnect(writer, politely=False)
     answer = Answer(status, headers, body)
     no_http = status == 400 and headers["Content-Type"].startswith("text/plain")
     if not stream and not no_http:
@@ -373,8 +373,8 @@ async def answered(url: str, path: str, head: bytes) -> Answer:
     return answer
 
 
-def test_a_reader_may_ask_for_anything(known: Sender) -> None:
-    """In the query, the path and the headers, with any bytes; each is answered, and good readers get their blocks."""
+def test_a_reader_may_send_any_bytes(known: Sender) -> None:
+    """In the query, the path and the headers; each request is answered, and other readers get their blocks."""
     base = f"/v1/elections/{known.election}"
     paths = [
         f"/v1/elections/{{election}}{rest}"
@@ -411,8 +411,8 @@ def test_a_reader_may_ask_for_anything(known: Sender) -> None:
     in_turn(asks, 4 * EXAMPLES)
 
 
-def test_a_sender_may_write_anything_in_its_headers(known: Sender) -> None:
-    """Token, type, packing, origin and subprotocol with any bytes; each is answered, and good reports are taken."""
+def test_a_sender_may_send_any_headers(known: Sender) -> None:
+    """Token, type, encoding, origin and subprotocol; each request is answered, and valid reports are accepted."""
     revisions = itertools.count(1)
     names = [
         "Authorization",
@@ -494,15 +494,15 @@ def in_turn(asks: Callable[[st.DataObject, aiohttp.ClientSession], Any], example
 
 
 def frame(data: st.DataObject) -> str:
-    """A frame that is good, nearly good, or anything."""
+    """A valid frame, an almost valid one, or any bytes."""
     if not data.draw(st.integers(0, 3)):
         return data.draw(st.text(max_size=50))
     good = {"type": "report", "id": data.draw(st.integers(0, 9)), "report": reports(data)}
     return written(altered(good, data) if data.draw(st.booleans()) else good, data).decode("utf-8", "replace")
 
 
-def test_every_text_frame_has_one_result_and_then_a_good_one_its_receipt(known: Sender) -> None:
-    """On the same connection: whatever a frame holds, it costs nobody an answer."""
+def test_every_text_frame_has_one_result_and_then_a_valid_one_its_receipt(known: Sender) -> None:
+    """On the same connection: no frame prevents the answer to another one."""
     revisions = itertools.count(1)
     codes = {*DOCUMENT["components"]["schemas"]["ProblemCode"]["enum"], "unknown_message"}
 
@@ -521,7 +521,7 @@ def test_every_text_frame_has_one_result_and_then_a_good_one_its_receipt(known: 
 
 
 def wire(data: st.DataObject) -> bytes:
-    """Some frames of any kind, in parts, with lengths that are not theirs, or cut off."""
+    """Frames of any kind, fragmented, with wrong lengths, or truncated."""
     payload = data.draw(st.one_of(st.binary(max_size=130), st.just(None)))
     if payload is None:
         payload = frame(data).encode()
@@ -545,8 +545,8 @@ def wire(data: st.DataObject) -> bytes:
             return data.draw(st.binary(max_size=40))
 
 
-def test_whatever_bytes_a_socket_is_sent_others_get_their_receipts(known: Sender) -> None:
-    """Control frames, binary ones, half ones and noise, ended politely or not; nothing is left behind."""
+def test_no_bytes_on_a_socket_prevent_the_receipts_of_others(known: Sender) -> None:
+    """Control frames, binary ones, incomplete ones and noise, with and without a close; nothing is left behind."""
     revisions = itertools.count(1)
 
     async def asks(data: st.DataObject, http: aiohttp.ClientSession) -> None:
@@ -555,7 +555,7 @@ def test_whatever_bytes_a_socket_is_sent_others_get_their_receipts(known: Sender
         socket = await RawSocket.connected(known)
         try:
             socket.writer.write(sent)
-            await disappear(socket.writer, politely=politely)
+            await disconnect(socket.writer, politely=politely)
         except ConnectionError:
             socket.writer.transport.abort()
         async with connected(http, known) as good:

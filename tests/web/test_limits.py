@@ -1,4 +1,4 @@
-"""Limits of a door: each of them reached, and whoever keeps within them served as ever."""
+"""Limits of a door: each of them is reached, and clients within them are served as before."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from tests.web.doors import (
     a_registry,
     a_report,
     connected,
-    disappear,
+    disconnect,
     head_locked,
     open_connection,
     shown,
@@ -45,14 +45,14 @@ OPTIONS = {
 
 @pytest.fixture(scope="module")
 def narrow(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
-    """One worker a door, with a few connections for everybody."""
+    """One worker per door, with few connections."""
     with served(make_database(postgres), **OPTIONS) as gateway:
         yield gateway
 
 
 @pytest.fixture
 async def election(narrow: Gateway, small: GeneratedElection) -> str:
-    """An election of the test's own, open."""
+    """An open election for the test alone."""
     election = await narrow.load(a_registry(small))
     await shown(narrow, election)
     return election
@@ -66,18 +66,18 @@ async def clients() -> AsyncIterator["Clients"]:
 
 
 class Clients:
-    """HTTP clients that come from any address of this machine."""
+    """HTTP clients at any local address."""
 
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack
 
     async def at(self, address: str) -> aiohttp.ClientSession:
-        """A client at an address; each request on a connection of its own."""
+        """Return a client at an address, with a new connection per request."""
         connector = aiohttp.TCPConnector(local_addr=(address, 0), limit=0, force_close=True)
         return await self._stack.enter_async_context(aiohttp.ClientSession(connector=connector))
 
     async def silent(self, url: str, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection that says nothing."""
+        """Open a connection and send nothing."""
         port = int(url.rpartition(":")[2])
         reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
         self._stack.push_async_callback(_closed, writer)
@@ -99,7 +99,7 @@ async def is_live(client: aiohttp.ClientSession, url: str) -> bool:
 
 
 async def test_one_address_cannot_take_all_connections(narrow: Gateway, clients: Clients) -> None:
-    """A connection beyond its share takes the place of its longest idle one, if there is one; others are served."""
+    """A connection above its limit replaces its longest idle one, if there is one; others are served."""
     here, elsewhere = await clients.at(FAR), await clients.at(ELSEWHERE)
     for url in (narrow.push_url, narrow.feed_url):
         held = [await clients.silent(url, FAR) for _ in range(4)]
@@ -111,10 +111,8 @@ async def test_one_address_cannot_take_all_connections(narrow: Gateway, clients:
             writer.close()
 
 
-async def test_all_addresses_together_cannot_take_more_than_there_is(
-    narrow: Gateway, clients: Clients
-) -> None:
-    """A connection that has said nothing for a second gives way to one that does, the oldest first."""
+async def test_the_total_number_of_connections_is_limited(narrow: Gateway, clients: Clients) -> None:
+    """A connection that has been silent for a second is evicted for a new one, the oldest first."""
     here = await clients.at("127.0.1.1")
     held = [await clients.silent(narrow.feed_url, f"127.0.2.{number}") for number in range(1, 13)]
     await until(lambda: is_live(here, narrow.feed_url))
@@ -125,12 +123,12 @@ async def test_all_addresses_together_cannot_take_more_than_there_is(
 
 
 @pytest.mark.parametrize("secret", ["", "valgnatt_no_such_token"])
-async def test_idle_connections_of_many_addresses_keep_no_honest_push_out(
+async def test_idle_connections_of_many_addresses_do_not_keep_a_push_out(
     narrow: Gateway, election: str, clients: Clients, secret: str
 ) -> None:
-    """They take all that there are after a request each, also with a wrong token, and give way to every push.
+    """They use up the limit after one request each, even with a wrong token, and are evicted for every push.
 
-    A push WebSocket that is open, with nothing to say, stays open.
+    An idle push WebSocket stays open.
     """
     client = await clients.at(ELSEWHERE)
     sender = await narrow.issue(election, [COUNTRY])
@@ -158,8 +156,10 @@ async def test_idle_connections_of_many_addresses_keep_no_honest_push_out(
 
 
 @pytest.mark.long
-async def test_who_does_not_finish_the_head_of_a_request_is_cut(narrow: Gateway, clients: Clients) -> None:
-    """Silent or a byte a second, after HEAD_S."""
+async def test_a_client_that_does_not_finish_the_head_of_a_request_is_disconnected(
+    narrow: Gateway, clients: Clients
+) -> None:
+    """After HEAD_S, whether it is silent or sends a byte per second."""
     start = asyncio.get_running_loop().time()
     ends = []
     for url in (narrow.push_url, narrow.feed_url):
@@ -182,10 +182,8 @@ async def _trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, t
         return b""
 
 
-async def test_one_address_has_a_share_of_the_streams(
-    narrow: Gateway, election: str, clients: Clients
-) -> None:
-    """A program is told; a browser is sent away so that it comes back; another address is let in."""
+async def test_streams_per_address_are_limited(narrow: Gateway, election: str, clients: Clients) -> None:
+    """A program gets 429; a browser is told to reconnect; another address is admitted."""
     here, elsewhere = await clients.at(FAR), await clients.at(ELSEWHERE)
     feed = f"{narrow.feed_url}/v1/elections/{election}/feed"
     async with AsyncExitStack() as streams:
@@ -213,10 +211,10 @@ async def _lets_in(client: aiohttp.ClientSession, feed: str) -> bool:
         return answer.status == 200
 
 
-async def test_behind_a_trusted_proxy_its_clients_count(
+async def test_clients_behind_a_trusted_proxy_are_counted_separately(
     narrow: Gateway, election: str, clients: Clients
 ) -> None:
-    """And a stranger's word on its address counts for nothing."""
+    """And the header of a peer that is not trusted is ignored."""
     proxy, stranger = await clients.at(PROXY), await clients.at(FAR)
     feed = f"{narrow.feed_url}/v1/elections/{election}/feed"
     async with AsyncExitStack() as streams:
@@ -232,10 +230,8 @@ async def test_behind_a_trusted_proxy_its_clients_count(
         assert made_up == [200, 200, 429]
 
 
-async def test_one_token_has_a_share_of_the_websockets(
-    narrow: Gateway, election: str, clients: Clients
-) -> None:
-    """The third is refused with 429; another token's is not, nor the third once one has closed."""
+async def test_websockets_per_token_are_limited(narrow: Gateway, election: str, clients: Clients) -> None:
+    """The third is refused with 429; that of another token is not, nor the third after one has closed."""
     client = await clients.at(ELSEWHERE)
     sender, other = [await narrow.issue(election, [COUNTRY]) for _ in range(2)]
     async with connected(client, sender):
@@ -261,10 +257,8 @@ async def _connects(client: aiohttp.ClientSession, sender: object) -> bool:
         return False
 
 
-async def test_one_token_has_a_share_of_the_requests(
-    narrow: Gateway, election: str, clients: Clients
-) -> None:
-    """What comes while two are under way is refused with 429; another token's is taken."""
+async def test_requests_per_token_are_limited(narrow: Gateway, election: str, clients: Clients) -> None:
+    """A third one while two are in progress is refused with 429; that of another token is accepted."""
     client = await clients.at(ELSEWHERE)
     sender, other = [await narrow.issue(election, [COUNTRY]) for _ in range(2)]
 
@@ -289,10 +283,10 @@ async def _refused(push: object, sender: object) -> bool:
 
 
 @pytest.mark.parametrize(("path", "most"), [("/transfers", 1), ("/reports/0604-0001", 4)])
-async def test_one_token_has_a_share_of_the_reading_back(
+async def test_reads_of_reports_per_token_are_limited(
     narrow: Gateway, election: str, clients: Clients, path: str, most: int
 ) -> None:
-    """What it asks for beyond that is refused with 429; another token's is answered, and so is it afterwards."""
+    """Any more are refused with 429; those of another token are answered, and so are its own afterwards."""
     addresses = [await clients.at(address) for address in (ELSEWHERE, FAR)]
     sender, other = [await narrow.issue(election, [COUNTRY]) for _ in range(2)]
 
@@ -320,7 +314,7 @@ async def _refused_reading(get: Callable[[int], Awaitable[tuple[int, str]]]) -> 
 
 @asynccontextmanager
 async def reports_locked(gateway: Gateway) -> AsyncIterator[None]:
-    """Have nobody read or write a report."""
+    """Lock the table of reports, so that nothing is read or written."""
     connection = await asyncpg.connect(gateway.database.url)
     try:
         async with connection.transaction():
@@ -330,10 +324,10 @@ async def reports_locked(gateway: Gateway) -> AsyncIterator[None]:
         await connection.close()
 
 
-async def test_a_request_counts_until_its_answer_is_taken(
+async def test_a_request_counts_until_its_answer_is_read(
     narrow: Gateway, election: str, clients: Clients
 ) -> None:
-    """Who leaves two large answers unread has no third request taken, until it has read one."""
+    """A sender with two large unread answers is refused a third request until it has read one."""
     client = await clients.at(ELSEWHERE)
     sender = await narrow.issue(election, [COUNTRY])
     line = json.dumps({"unit": "\U0001f5f3" * 64}, ensure_ascii=False).encode() + b"\n"
@@ -364,11 +358,11 @@ async def test_a_request_counts_until_its_answer_is_taken(
         await until(lambda: _is(push_small, 201, 200))
     finally:
         for _, writer in deaf:
-            await disappear(writer, politely=False)
+            await disconnect(writer, politely=False)
 
 
 async def _refusals(gateway: Gateway) -> float:
-    """How many reports were answered with a refusal."""
+    """Return the number of reports answered with a refusal."""
     return (await gateway.metrics()).get('valgnatt_answers_total{process="push-0",outcome="refused"}', 0)
 
 
@@ -381,7 +375,7 @@ async def _is(push: Callable[[], Awaitable[int]], *statuses: int) -> bool:
 
 
 async def test_a_page_of_another_origin_cannot_push(narrow: Gateway, election: str, clients: Clients) -> None:
-    """Even one that came by a token."""
+    """Even with a valid token."""
     client = await clients.at(ELSEWHERE)
     sender = await narrow.issue(election, [COUNTRY])
 
@@ -420,7 +414,7 @@ async def test_every_answer_has_the_security_headers(
 
 
 async def test_a_preflight_lets_pages_resume(narrow: Gateway, election: str, clients: Clients) -> None:
-    """A page that follows by `fetch` asks first whether it may send Last-Event-ID."""
+    """A page that uses `fetch` asks first whether it may send Last-Event-ID."""
     client = await clients.at(ELSEWHERE)
     headers = {
         "Origin": "https://newspaper.example",

@@ -1,4 +1,4 @@
-"""A packed feed with many readers, seen by a real browser's EventSource: it unpacks what refers to earlier blocks."""
+"""A compressed feed with many readers, with a real browser: it decodes blocks that refer to earlier ones."""
 
 from contextlib import AsyncExitStack
 
@@ -33,7 +33,7 @@ FOLLOW = """(url) => {
 async def test_a_browser_among_many_reads_every_block(
     database: Database, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """Its copy in the end is that of a reader in the clear, and it never had to come back."""
+    """In the end its copy equals that of an uncompressed reader, and it never had to reconnect."""
     async with running(database) as gateway, AsyncExitStack() as opened:
         election = await gateway.load(a_registry(small))
         sender = await gateway.issue(election, [COUNTRY])

@@ -1,4 +1,4 @@
-"""Whose request it is, behind whatever proxies."""
+"""Which client a request counts for, behind any proxies."""
 
 import pytest
 from hypothesis import given
@@ -26,20 +26,22 @@ STRANGERS = ADDRESSES.filter(lambda address: address not in PROXIES)
         ("::ffff:10.0.0.1", ["198.51.100.7"], "198.51.100.7"),
     ],
 )
-def test_the_client_is_the_last_hop_that_is_no_trusted_proxy(peer: str, hops: list[str], client: str) -> None:
-    """Only what a trusted proxy wrote counts, and it wrote the last."""
+def test_the_client_is_the_last_hop_that_is_not_a_trusted_proxy(
+    peer: str, hops: list[str], client: str
+) -> None:
+    """Only what a trusted proxy wrote counts, and it appended the last hop."""
     assert PROXIES.client(peer, hops) == client
 
 
 @given(STRANGERS, st.lists(ADDRESSES))
-def test_a_stranger_cannot_pass_for_another(peer: str, hops: list[str]) -> None:
-    """Whatever it writes into the header."""
+def test_an_untrusted_peer_cannot_impersonate_another_client(peer: str, hops: list[str]) -> None:
+    """With any value of the header."""
     assert PROXIES.client(peer, hops) == peer
 
 
 @given(STRANGERS, st.lists(st.text()))
-def test_a_stranger_behind_a_proxy_cannot_either(client: str, hops: list[str]) -> None:
-    """The proxy writes its address last."""
+def test_a_client_behind_a_proxy_cannot_impersonate_another_one(client: str, hops: list[str]) -> None:
+    """The proxy appends its address last."""
     assert PROXIES.client("10.0.0.1", [*hops, client]) == client
 
 
@@ -53,14 +55,14 @@ def test_a_stranger_behind_a_proxy_cannot_either(client: str, hops: list[str]) -
         ("2001:db8::7", "2001:db8::7"),
     ],
 )
-def test_a_port_is_no_part_of_an_address(node: str, address: str) -> None:
+def test_a_port_is_not_part_of_an_address(node: str, address: str) -> None:
     """In any of the notations of RFC 7239."""
     assert without_port(node) == address
     assert forwarded_for(f"unknown, {node}") == ["unknown", address]
 
 
-def test_an_ipv6_network_counts_as_one() -> None:
-    """Its customer could choose among 2^64 addresses."""
+def test_an_ipv6_network_counts_as_one_client() -> None:
+    """A customer can choose among 2^64 addresses."""
     assert group("2001:db8:0:7:1::1") == group("2001:db8:0:7:2::2") != group("2001:db8:0:8::1")
     assert group("192.0.2.1") == group("::ffff:192.0.2.1") != group("192.0.2.2")
     assert group("local") == "local"

@@ -29,7 +29,7 @@ from tests.web.doors import (
     a_report,
     ask,
     digest_of,
-    disappear,
+    disconnect,
     head_locked,
     moment,
     ndjson,
@@ -37,7 +37,7 @@ from tests.web.doors import (
     push,
     push_lines,
     pushed,
-    revocation,
+    revoked_at_of,
     units_of,
     until,
     waiting_for_lock,
@@ -353,7 +353,7 @@ async def test_a_body_is_asked_for_only_once_it_would_be_taken(sender: Sender) -
             for status in statuses:
                 assert (await reader.readuntil(b"\r\n\r\n")).split()[1] == status
                 writer.write(report)
-        await disappear(writer, politely=False)
+        await disconnect(writer, politely=False)
 
 
 # Several reports.
@@ -685,7 +685,7 @@ async def test_reports_that_wait_when_their_token_is_revoked_are_judged_again(
         await waiting_for_lock(tight, 2)
     await revoking
     results = (await pushing).results
-    revoked_at = await revocation(sender)
+    revoked_at = await revoked_at_of(sender)
     for result in results:
         if result["outcome"] == "accepted":
             assert moment(result["accepted_at"]) <= revoked_at

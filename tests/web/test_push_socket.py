@@ -30,14 +30,14 @@ from tests.web.doors import (
     a_report,
     ask,
     connected,
-    cut_off_waiting_sessions,
     digest_of,
     framed,
     head_locked,
     moment,
     push,
     pushed,
-    revocation,
+    revoked_at_of,
+    terminate_waiting_sessions,
     units_of,
     until,
     waiting_for_lock,
@@ -200,7 +200,7 @@ async def test_a_later_revision_in_flight_is_not_accepted_before_one_that_is_to_
         async with head_locked(tight, election):
             await socket.send(1, a_report(revision=1))
             await waiting_for_lock(tight)
-            await cut_off_waiting_sessions(tight)
+            await terminate_waiting_sessions(tight)
             await waiting_for_lock(
                 tight
             )  # the writer asks whether Postgres is back: what it had in hand is given up
@@ -428,7 +428,7 @@ async def test_a_report_in_flight_when_its_token_is_revoked_is_not_accepted_afte
             outcomes |= {result["id"]: result for result in json.loads(message.data)["results"]}
         assert socket.socket.close_code == 1008
     assert outcomes[1]["outcome"] == "accepted"
-    revoked_at = await revocation(sender)
+    revoked_at = await revoked_at_of(sender)
     for result in outcomes.values():
         assert result["outcome"] != "accepted" or moment(result["accepted_at"]) <= revoked_at
 

@@ -28,11 +28,11 @@ from tests.web.doors import (
     next_chain,
     push,
     pushed,
-    room,
     shown,
     streaming,
     units_of,
     until,
+    wait_for_room,
 )
 
 COUNTY = "06"
@@ -265,7 +265,7 @@ async def test_a_silent_stream_of_publications_beats(
     """With comments, about as often as the feed, and not for nothing."""
     election = await tight.load(a_registry(small))
     await shown(tight, election)
-    await room(tight, http, election)
+    await wait_for_room(tight, http, election)
     async with (
         streaming(http, feed_url(tight, election, "/publications")) as stream,
         streaming(http, feed_url(tight, election)) as feed,

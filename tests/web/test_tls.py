@@ -1,4 +1,4 @@
-"""TLS on both doors: certificates that are renewed, and clients that have to show one."""
+"""TLS on both doors: renewed certificates, and client certificates."""
 
 import asyncio
 import signal
@@ -38,7 +38,7 @@ class Files:
         self.senders.cert_pem.write_to_path(str(self.client_ca))
 
     def issue(self) -> None:
-        """Write certificates that nobody has seen."""
+        """Write new certificates."""
         push, feed = (self.authority.issue_cert(HOST) for _ in range(2))
         push.private_key_and_cert_chain_pem.write_to_path(str(self.push))
         feed.cert_chain_pems[0].write_to_path(str(self.feed))
@@ -46,7 +46,7 @@ class Files:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the gateway is told."""
+        """Return the options of the gateway."""
         return {
             "push_tls_certificate": self.push,
             "push_client_ca": self.client_ca,
@@ -55,7 +55,7 @@ class Files:
         }
 
     def client(self, shown: trustme.CA | None = None) -> ssl.SSLContext:
-        """What a client trusts, and a certificate that it shows, made by an authority."""
+        """Return the context of a client, with a certificate of `shown` if given."""
         context = ssl.create_default_context()
         self.authority.configure_trust(context)
         if shown is not None:
@@ -70,7 +70,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 @pytest.fixture(scope="module")
 def gateway(postgres: EmbeddedPostgres, files: Files) -> Iterator[Gateway]:
-    """A gateway that speaks TLS on both doors."""
+    """A gateway with TLS on both doors."""
     with served(make_database(postgres), **files.options) as gateway:
         yield gateway
 
@@ -93,7 +93,7 @@ def secure(url: str) -> str:
 
 
 async def read_up_to(stream: aiohttp.ClientResponse, mark: bytes) -> None:
-    """Read a stream until something has come; an end before is a failure."""
+    """Read a stream up to some bytes; fail if it ends before."""
     seen = b""
     async with asyncio.timeout(10):
         while mark not in seen:
@@ -102,7 +102,7 @@ async def read_up_to(stream: aiohttp.ClientResponse, mark: bytes) -> None:
 
 
 async def serial(url: str, context: ssl.SSLContext) -> int:
-    """The number of the certificate that a door shows now."""
+    """Return the serial number of the certificate that a door presents."""
     port = int(url.rpartition(":")[2])
     _, writer = await asyncio.open_connection(HOST, port, ssl=context)
     try:
@@ -113,8 +113,8 @@ async def serial(url: str, context: ssl.SSLContext) -> int:
             await writer.wait_closed()
 
 
-async def test_a_report_goes_in_and_comes_out_over_tls(gateway: Gateway, files: Files, election: str) -> None:
-    """By HTTP and WebSocket, and as a stream that was taken over."""
+async def test_reports_are_pushed_and_read_over_tls(gateway: Gateway, files: Files, election: str) -> None:
+    """Over HTTP and WebSocket, and as an event stream."""
     sender = await gateway.issue(election, [COUNTRY])
     async with http(files.client(files.senders)) as client:
         feed = f"{secure(gateway.feed_url)}/v1/elections/{election}/feed?levels=country"
@@ -143,17 +143,17 @@ async def test_a_sender_without_a_certificate_is_refused_in_the_handshake(
                 assert answer.status == 200
 
 
-async def test_plain_http_is_not_spoken_beside_it(gateway: Gateway, election: str) -> None:
-    """A reader that forgot the s is closed, not served."""
+async def test_plain_http_is_not_served_on_a_tls_port(gateway: Gateway, election: str) -> None:
+    """A reader that uses http:// is disconnected."""
     async with aiohttp.ClientSession() as client:
         with pytest.raises(aiohttp.ClientError):
             await client.get(f"{gateway.feed_url}/v1/elections/{election}")
 
 
-async def test_a_renewed_certificate_is_shown_after_sighup_and_no_connection_is_lost(
+async def test_a_renewed_certificate_is_presented_after_sighup_and_no_connection_is_lost(
     gateway: Gateway, files: Files, election: str
 ) -> None:
-    """A file that is half written is complained of, and the old one stays."""
+    """An incomplete file is logged, and the old certificate stays in use."""
     context = files.client(files.senders)
     before = [await serial(url, context) for url in (gateway.push_url, gateway.feed_url)]
     sender = await gateway.issue(election, [COUNTRY])
@@ -184,7 +184,7 @@ async def changed(url: str, context: ssl.SSLContext, before: int) -> bool:
     return await serial(url, context) != before
 
 
-def test_files_that_cannot_serve_are_named_before_anything_starts(tmp_path: Path) -> None:
+def test_unusable_files_are_reported_before_anything_starts(tmp_path: Path) -> None:
     """Each with its reason."""
     good, other = Files(tmp_path), trustme.CA().issue_cert(HOST)
     missing, empty, foreign = tmp_path / "none.pem", tmp_path / "empty.pem", tmp_path / "other.key"
@@ -193,9 +193,9 @@ def test_files_that_cannot_serve_are_named_before_anything_starts(tmp_path: Path
     for options, words in (
         ({"push_tls_certificate": missing}, ("none.pem", "No such file")),
         ({"feed_tls_certificate": empty}, ("empty.pem",)),
-        ({"feed_tls_certificate": good.feed, "feed_tls_key": foreign}, ("other.key", "not that of")),
+        ({"feed_tls_certificate": good.feed, "feed_tls_key": foreign}, ("other.key", "does not match")),
         ({"push_tls_certificate": good.push, "push_client_ca": empty}, ("empty.pem", "no certificate")),
     ):
-        with pytest.raises(BadCertificate) as told:
+        with pytest.raises(BadCertificate) as refused:
             check_certificates(Config(**options))
-        assert all(word in str(told.value) for word in words), str(told.value)
+        assert all(word in str(refused.value) for word in words), str(refused.value)

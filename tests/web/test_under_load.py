@@ -1,4 +1,4 @@
-"""Two push and two feed workers under concurrent load: one record, and every copy of it the same."""
+"""Two push and two feed workers under concurrent load: one record, and identical copies of it."""
 
 import asyncio
 import random
@@ -29,7 +29,7 @@ REPORTS = 24
 
 
 def reports_of(unit: str) -> list[dict[str, Any]]:
-    """A unit's night, with falls and repeated figures."""
+    """Return a unit's reports, with decreases and repeated values."""
     chance = random.Random(unit)
     return [a_report(unit, revision, votes=chance.randrange(50)) for revision in range(1, REPORTS + 1)]
 
@@ -49,7 +49,7 @@ async def in_batches(sender: Sender, unit: str) -> list[dict[str, Any]]:
 
 
 async def over_websocket(sender: Sender, unit: str) -> list[dict[str, Any]]:
-    """With a token of its own, as all sockets of one share what credit it has."""
+    """Push with a token of its own, since all sockets of a token share its credit."""
     own = await sender.gateway.issue(sender.election, [COUNTRY])
     async with aiohttp.ClientSession() as http, connected(http, own) as socket:
         for report in reports_of(unit):
@@ -57,10 +57,10 @@ async def over_websocket(sender: Sender, unit: str) -> list[dict[str, Any]]:
         return await socket.results(REPORTS)
 
 
-async def test_one_record_whichever_workers_reports_come_through(
+async def test_there_is_one_record_whichever_workers_reports_are_pushed_to(
     gateway: Gateway, http: aiohttp.ClientSession, small: GeneratedElection, sender: Sender
 ) -> None:
-    """The sequence has no gap and no repetition, and every reader on every worker ends up with the same areas."""
+    """The sequence has no gaps or repetitions, and every reader on every worker ends up with the same areas."""
     await shown(gateway, sender.election)
     units = [unit for unit in units_of(small) if unit[5:] != "9999"][:30]
     ways = [(over_http, in_batches, over_websocket)[place % 3] for place in range(len(units))]
@@ -111,7 +111,7 @@ async def test_one_record_whichever_workers_reports_come_through(
 async def read_all(
     http: aiohttp.ClientSession, gateway: Gateway, election: str, area: str
 ) -> dict[str, dict[str, Any]]:
-    """An area and all below it, read one by one as the feed would show them."""
+    """Return an area and all below it, read one by one."""
     document = (await ask(http, "GET", feed_url(gateway, election, f"/areas/{area}"))).document
     found: dict[str, dict[str, Any]] = {}
     for child in document.pop("children"):

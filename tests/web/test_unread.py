@@ -1,4 +1,4 @@
-"""The account of bytes that are kept for connections which do not take their answers."""
+"""The account of bytes buffered for connections that do not read their answers."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +14,8 @@ def put(unread: UnreadBytes[str], member: str, address: str, size: int, since: f
     unread.put(member, address, 0, bytes(size), since)
 
 
-def test_a_shared_body_counts_once_in_all_and_once_for_each_address() -> None:
-    """And not at all once the last connection has taken it."""
+def test_a_shared_body_counts_once_in_total_and_once_per_address() -> None:
+    """And no more once the last connection has read it."""
     unread: UnreadBytes[str] = UnreadBytes()
     body = bytes(1000)
     for member, address in (("a", "x"), ("b", "x"), ("c", "y")):
@@ -28,8 +28,8 @@ def test_a_shared_body_counts_once_in_all_and_once_for_each_address() -> None:
     assert (unread.total, unread.of("x"), len(unread)) == (0, 0, 0)
 
 
-def test_an_address_above_its_share_loses_its_stalled_connections_first() -> None:
-    """The one that has taken nothing for longest, and no more than needed; others lose nothing."""
+def test_an_address_above_its_limit_loses_its_stalled_connections_first() -> None:
+    """The longest stalled first, and no more than needed; other addresses lose none."""
     unread: UnreadBytes[str] = UnreadBytes(1000, 300)
     put(unread, "first", "x", 100, OLD - 1)
     put(unread, "second", "x", 100, OLD)
@@ -42,13 +42,13 @@ def test_an_address_above_its_share_loses_its_stalled_connections_first() -> Non
 
 
 def test_one_answer_always_fits_an_address_that_has_nothing_unread() -> None:
-    """However large it is."""
+    """Whatever its size."""
     unread: UnreadBytes[str] = UnreadBytes(1000, 100)
     assert unread.fit("x", 0, bytes(900), NOW) == (Fit.YES, [])
 
 
-def test_when_all_is_full_the_address_with_the_most_is_cut_and_a_small_one_is_let_in() -> None:
-    """Even if its connections are not stalled; room is made for more than one answer."""
+def test_at_the_total_limit_connections_of_the_largest_address_are_closed_for_a_small_answer() -> None:
+    """Even if they are not stalled; room is made for more than one answer."""
     unread: UnreadBytes[str] = UnreadBytes(800, 600)
     put(unread, "honest", "z", 50, OLD - 9)
     for number in range(3):
@@ -58,16 +58,16 @@ def test_when_all_is_full_the_address_with_the_most_is_cut_and_a_small_one_is_le
     assert unread.of("z") == 50
 
 
-def test_when_all_is_full_and_nobody_has_more_an_answer_is_refused() -> None:
-    """Connections that take their answers are not cut for others as large."""
+def test_at_the_total_limit_an_answer_is_refused_if_no_address_has_more() -> None:
+    """Connections that read their answers are not closed for others of the same size."""
     unread: UnreadBytes[str] = UnreadBytes(800, 600)
     for number in range(8):
         put(unread, f"x{number}", f"x{number}", 100, NOW)
     assert unread.fit("h", 0, bytes(100), NOW) == (Fit.FULL, [])
 
 
-def test_what_is_measured_later_is_cut_down_too() -> None:
-    """Those of the address with the most first."""
+def test_an_excess_found_by_measurement_is_removed() -> None:
+    """From the largest address first."""
     unread: UnreadBytes[str] = UnreadBytes(1000, 1000)
     put(unread, "small", "x", 100)
     put(unread, "large", "y", 100)
@@ -84,10 +84,10 @@ def test_what_is_measured_later_is_cut_down_too() -> None:
         )
     )
 )
-def test_the_account_is_right_after_any_sequence(
+def test_the_account_is_correct_after_any_sequence_of_operations(
     steps: list[tuple[int, str, int, bytes | None]],
 ) -> None:
-    """In all and for each address; nothing that was let in makes it larger than it may be."""
+    """In total and per address; no admitted answer exceeds a limit."""
     unread: UnreadBytes[int] = UnreadBytes(500, 350)
     model: dict[int, tuple[str, int, bytes | None]] = {}
     for now, (member, address, own, body) in enumerate(steps):
