@@ -96,6 +96,12 @@ def undescribed(name: str, *, headers: Any = None, payload: Any = None) -> list[
 # The document itself.
 
 
+def test_violations_have_the_same_codes_as_over_http() -> None:
+    """A report is checked by the same rules, whatever transport it arrives over."""
+    over_http = described.DOCUMENT["components"]["schemas"]
+    assert set(SCHEMAS["ViolationCode"]["enum"]) == set(over_http["ViolationCode"]["enum"])
+
+
 def test_the_document_is_valid_asyncapi() -> None:
     """By the schema of its version; and each of its schemas is one, in the dialect of AsyncAPI."""
     specification = json.loads(gzip.decompress(SPECIFICATION.read_bytes()))
