@@ -4,6 +4,7 @@ import ast
 import asyncio
 import gzip
 import io
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ import gateway
 from gateway.election.report import REASONS, STATUSES
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.telemetry.metrics import PushMetrics
-from gateway.web.answers import STATUS
+from gateway.web.answers import STATUS, Problem
 from gateway.web.pages import OPENAPI, OPENAPI_JSON
 from gateway.web.push_door import PushDoor
 from tests.feed.served import a_feed_door
@@ -212,6 +213,19 @@ def test_the_codes_are_those_of_the_contract() -> None:
     )
     assert violations | {"more_violations"} == set(SCHEMAS["ViolationCode"]["enum"])
     assert refusals - {"unknown_message"} == set(SCHEMAS["RefusalCode"]["enum"])
+
+
+def test_the_titles_of_examples_are_those_of_the_code() -> None:
+    found = {
+        path: node
+        for path, node in nodes(DOCUMENT)
+        if isinstance(node, dict) and str(node.get("type", "")).startswith("urn:valgnatt:problem:")
+    }
+    assert len(found) > 30
+    for path, problem in found.items():
+        body = Problem(problem["status"], problem["code"], problem["detail"]).response().body
+        assert isinstance(body, bytes)
+        assert json.loads(body)["title"] == problem["title"], path
 
 
 # The document and what is answered.
