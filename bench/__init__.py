@@ -1,1 +1,1 @@
-"""Measurements, each beside the ceiling of its kind in the same run: `python -m bench`, or one by its name."""
+"""Rehearsals of an installation, and measurements beside their ceilings and peers: `python -m bench`."""

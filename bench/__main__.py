@@ -1,17 +1,17 @@
 """`python -m bench`, also `valgnatt-bench`: rehearse an installation, or measure this one.
 
-python -m bench run steady flood --rate 500 --slo receipt.p99=250ms     scenarios, each with a report and a verdict
-python -m bench capacity                                                how much it can take
-python -m bench compare before/steady.json after/steady.json            two runs side by side
-python -m bench measure                                                 every target, as in docs/performance.md
-python -m bench peers ingest                                            beside others in the same run
+python -m bench run steady flood --rate 500 --slo receipt.p99=250ms     run scenarios, each with a report and a verdict
+python -m bench capacity                                                find the highest load
+python -m bench compare before/steady.json after/steady.json            show two runs side by side
+python -m bench measure                                                 measure every target of docs/performance.md
+python -m bench peers ingest                                            compare with peers in the same run
 """
 
 import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -22,82 +22,82 @@ T = TypeVar("T")
 
 app = typer.Typer(
     name="valgnatt-bench",
-    help="Rehearse an installation before the night, or measure this one.",
+    help="Rehearse an installation under load, or measure this machine.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 NO_GO, INVALID = 1, 3
+"""Exit statuses."""
 
 _Slo = Annotated[
     list[str] | None,
-    typer.Option("--slo", help="a service level, as receipt.p99=250ms or lost=0; may be repeated"),
+    typer.Option("--slo", help="service level, such as receipt.p99=250ms or lost=0; may be repeated"),
 ]
-_Readers = Annotated[int, typer.Option(help="readers of the feed")]
-_Rate = Annotated[float, typer.Option(help="reports a second")]
-_Seconds = Annotated[float, typer.Option(help="how long the load lasts, in s")]
+_Readers = Annotated[int, typer.Option(help="number of readers of the feed")]
+_Rate = Annotated[float, typer.Option(help="reports per second")]
+_Seconds = Annotated[float, typer.Option(help="duration of the load in s")]
 _Data = Annotated[
-    Path | None, typer.Option(help="data set to play (default: the recorded election, else a made-up one)")
+    Path | None, typer.Option(help="data set to use (default: the recorded election, else a generated one)")
 ]
 _Push = Annotated[
-    str | None, typer.Option("--push", help="push door of a gateway that runs (default: one of our own)")
+    str | None,
+    typer.Option("--push", help="address of the push port of a running gateway (default: start one)"),
 ]
-_Feed = Annotated[str | None, typer.Option("--feed", help="its feed door")]
-_Election = Annotated[str | None, typer.Option(help="its election, which has to be a rehearsal")]
-_Tokens = Annotated[Path | None, typer.Option(help="its tokens, JSON: municipality → token")]
+_Feed = Annotated[str | None, typer.Option("--feed", help="address of its feed port")]
+_Election = Annotated[str | None, typer.Option(help="its election, which must be a rehearsal")]
+_Tokens = Annotated[Path | None, typer.Option(help="JSON file of its tokens: municipality → token")]
 
 
 @app.command("list")
 def list_() -> None:
-    """Say which scenarios there are, which measurements, and which pairs of `peers`."""
+    """List the scenarios, the measurements, and the pairs of `peers`."""
     from bench.measure import MEASUREMENTS
     from bench.measure import about as about_measurement
     from bench.measure.pairs import PAIRS, about
     from bench.rehearse.scenarios import names, scenario
 
     for name in names():
-        say(f"{name:18} {(scenario(name).__doc__ or '').strip().splitlines()[0].partition(': ')[2]}")
+        say(f"{name:22} {(scenario(name).__doc__ or '').strip().splitlines()[0].partition(': ')[2]}")
     for name in MEASUREMENTS:
-        say(f"{f'measure {name}':18} {about_measurement(name)}")
+        say(f"{f'measure {name}':22} {about_measurement(name)}")
     for name in PAIRS:
-        say(f"{f'peers {name}':18} {about(name)}")
+        say(f"{f'peers {name}':22} {about(name)}")
 
 
 @app.command()
 def run(
-    scenarios: Annotated[list[str], typer.Argument(help="their names, see `list`; or `all`")],
+    scenarios: Annotated[list[str], typer.Argument(help="names, see `list`; or `all`")],
     readers: _Readers = 1000,
     rate: _Rate = 200.0,
     seconds: _Seconds = 20.0,
     speed: Annotated[
-        float, typer.Option(help="for `night`: how many times as fast; 0 is as fast as possible")
+        float, typer.Option(help="for `night`: multiple of the original speed; 0: as fast as possible")
     ] = 0.0,
-    gzip: Annotated[bool, typer.Option(help="readers ask for gzip")] = False,
+    gzip: Annotated[bool, typer.Option(help="readers request gzip")] = False,
     slo: _Slo = None,
-    out: Annotated[Path, typer.Option(help="directory of the reports")] = Path("bench-results"),
+    out: Annotated[Path, typer.Option(help="directory for the reports")] = Path("bench-results"),
     data: _Data = None,
     push: _Push = None,
     feed: _Feed = None,
     election: _Election = None,
     tokens: _Tokens = None,
 ) -> None:
-    """Play scenarios: a report of each, a verdict, and as exit status 0 for GO, 1 for NO GO, 3 for INVALID."""
+    """Run scenarios, with a report and a verdict for each; the exit status is 0 for GO, 1 for NO GO, 3 for INVALID."""
     from bench.rehearse.play import play_all
-    from bench.rehearse.report import told
+    from bench.rehearse.report import summary
     from bench.rehearse.scenarios import names
     from bench.rehearse.stage import Options
 
-    wanted = names() if scenarios == ["all"] else scenarios
-    if unknown := [name for name in wanted if name not in names()]:
-        _mistake(f"no scenario {', '.join(unknown)}; there are {', '.join(names())}")
+    wanted = _known("scenario", names() if scenarios == ["all"] else scenarios, names())
     options = Options(readers=readers, rate=rate, seconds=seconds, speed=speed, gzip=gzip)
-    where = _where(push, feed, election, tokens)
+    running = _running_gateway(push, feed, election, tokens)
     levels = _levels(slo)
     status = 0
     for name in wanted:
-        say(f"playing {name} …", err=True)
-        (found,) = _run(play_all([name], options, levels, out, data=data, where=where))
-        say("\n".join(told(found)))
+        say(f"running {name} …", err=True)
+        (found,) = _run(play_all([name], options, levels, out, data=data, running=running))
+        say("\n".join(summary(found)))
         say(f"  {'report':20} {out / name}.html")
         status = max(status, 0 if found.go else INVALID if found.invalid else NO_GO)
     sys.exit(status)
@@ -106,12 +106,12 @@ def run(
 @app.command()
 def capacity(
     seconds: _Seconds = 8.0,
-    rate_max: Annotated[float, typer.Option(help="not tried beyond, in reports a second")] = 32_000.0,
-    readers_max: Annotated[int, typer.Option(help="not tried beyond")] = 10_000,
+    rate_max: Annotated[float, typer.Option(help="highest rate to try, in reports per second")] = 32_000.0,
+    readers_max: Annotated[int, typer.Option(help="largest number of readers to try")] = 10_000,
     slo: _Slo = None,
     data: _Data = None,
 ) -> None:
-    """Find the highest rate and the most readers that hold the service levels here, and what gave out first."""
+    """Find the highest rate and the most readers that keep the service levels, and what is exceeded first."""
     from bench.rehearse.capacity import capacity as measure_capacity
     from bench.rehearse.stage import Options
 
@@ -122,15 +122,15 @@ def capacity(
         measure_capacity(Options(seconds=seconds), _levels(slo), rate_max, readers_max, note, data=data)
     )
     for each in found:
-        beyond = f"not {each.fails:,.0f}: {each.gave_out}" if each.fails is not None else each.gave_out
-        say(f"{each.holds:,.0f} {each.what} hold; {beyond}")
+        limit = f"{each.failed:,.0f} failed: {each.limit}" if each.failed is not None else each.limit
+        say(f"{each.passed:,.0f} {each.what} passed; {limit}")
 
 
 @app.command()
 def compare(
-    first: Annotated[Path, typer.Argument(help="JSON of a run")],
-    second: Annotated[Path, typer.Argument(help="JSON of another")],
-    out: Annotated[Path | None, typer.Option(help="page to write")] = None,
+    first: Annotated[Path, typer.Argument(help="JSON file of a run")],
+    second: Annotated[Path, typer.Argument(help="JSON file of another run")],
+    out: Annotated[Path | None, typer.Option(help="HTML page to write")] = None,
 ) -> None:
     """Show two runs side by side."""
     from bench.rehearse.report import compare as side_by_side
@@ -145,55 +145,62 @@ def compare(
 
 @app.command()
 def measure(
-    names: Annotated[list[str] | None, typer.Argument(help="which, see `list` (default: all)")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="names, see `list` (default: all)")] = None,
     readers: Annotated[
-        int | None, typer.Option(help="readers of each crowd (default: those that each measurement is about)")
+        int | None, typer.Option(help="number of readers (default: those of each measurement)")
     ] = None,
-    long: Annotated[bool, typer.Option("--long", help="growth up to 100 times the election too")] = False,
-    out: Annotated[Path, typer.Option(help="directory of the results")] = Path("bench-results"),
+    long: Annotated[
+        bool, typer.Option("--long", help="growth also with an election of 100 times the size")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="directory for the results")] = Path("bench-results"),
     data: _Data = None,
 ) -> None:
-    """Measure this gateway, and write the table of all targets; everything takes some minutes."""
+    """Measure this gateway and write the table of all targets; everything takes some minutes."""
     from bench.measure import MEASUREMENTS, TABLE, measure_all, table
-    from bench.measure.options import Options, long_one
+    from bench.measure.options import Options, with_largest
 
-    wanted = names or list(MEASUREMENTS)
-    if unknown := [name for name in wanted if name not in MEASUREMENTS]:
-        _mistake(f"no measurement {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}")
+    wanted = _known("measurement", names, MEASUREMENTS)
     options = Options(data=data, out=out, readers=(readers,) if readers is not None else ())
-    found = measure_all(wanted, long_one(options) if long else options)
+    found = measure_all(wanted, with_largest(options) if long else options)
     say(f"\n{table(found)}\n{out / TABLE}")
     sys.exit(INVALID if any(each.invalid for each in found) else 0)
 
 
 @app.command()
 def peers(
-    names: Annotated[list[str] | None, typer.Argument(help="which pairs, see `list` (default: all)")] = None,
-    rounds: Annotated[int, typer.Option(help="turns of each side")] = 3,
-    seconds: Annotated[float, typer.Option(help="how long a turn takes that is bounded by time, in s")] = 4.0,
-    reports: Annotated[int, typer.Option(help="reports of a turn that is bounded by their number")] = 40_000,
+    names: Annotated[list[str] | None, typer.Argument(help="names, see `list` (default: all)")] = None,
+    rounds: Annotated[int, typer.Option(help="rounds of each side")] = 3,
+    seconds: Annotated[float, typer.Option(help="duration of a round that is limited by time, in s")] = 4.0,
+    reports: Annotated[int, typer.Option(help="reports of a round that is limited by their number")] = 40_000,
     readers: Annotated[
-        int | None, typer.Option(help="readers of each side (default: as many as each pair is about)")
+        int | None, typer.Option(help="readers of each side (default: those of each pair)")
     ] = None,
-    burst: Annotated[int, typer.Option(help="frames a write, where several are; 1 leaves that out")] = 8,
-    rate: Annotated[float, typer.Option(help="changes a second that readers follow")] = 200.0,
-    feed: Annotated[bool, typer.Option(help="a feed process follows while reports are taken in")] = False,
-    out: Annotated[Path, typer.Option(help="directory of the results")] = Path("bench-results"),
+    burst: Annotated[
+        int, typer.Option(help="frames per write of the side that sends several; 1: leave it out")
+    ] = 8,
+    rate: Annotated[float, typer.Option(help="changes per second that readers follow")] = 200.0,
+    feed: Annotated[bool, typer.Option(help="run a feed process while reports are pushed")] = False,
+    out: Annotated[Path, typer.Option(help="directory for the results")] = Path("bench-results"),
     data: _Data = None,
 ) -> None:
-    """Measure this gateway beside its peers, in turn, in one run; what is not here is left out by name."""
+    """Compare this gateway with its peers in alternating rounds; peers that are not installed are skipped."""
     from bench.figures import compared_table
     from bench.load.environment import machine
     from bench.measure.pairs import PAIRS, RESULTS, measure_pairs
     from bench.measure.pairs.options import Options
 
-    wanted = names or list(PAIRS)
-    if unknown := [name for name in wanted if name not in PAIRS]:
-        _mistake(f"no pair {', '.join(unknown)}; there are {', '.join(PAIRS)}")
+    wanted = _known("pair", names, PAIRS)
     options = Options(rounds, seconds, reports, readers, burst, rate, feed, data, out)
     found = measure_pairs(wanted, options)
     say(f"\n{machine()}\n\n{compared_table(found)}\n\n{out / RESULTS}")
     sys.exit(INVALID if any(pair.invalid for pair in found) else 0)
+
+
+def _known(kind: str, wanted: Sequence[str] | None, known: Sequence[str]) -> list[str]:
+    """Return the wanted names, or all known ones."""
+    if unknown := [name for name in wanted or () if name not in known]:
+        _usage_error(f"no {kind} {', '.join(unknown)}; known: {', '.join(known)}")
+    return list(wanted or known)
 
 
 def _levels(texts: list[str] | None) -> dict[str, float]:
@@ -202,22 +209,20 @@ def _levels(texts: list[str] | None) -> dict[str, float]:
     try:
         return dict(read_level(text) for text in texts or ())
     except ValueError as error:
-        _mistake(str(error))
-        raise AssertionError from None
+        _usage_error(str(error))
 
 
-def _where(push: str | None, feed: str | None, election: str | None, tokens: Path | None) -> Any:
-    from bench.rehearse.play import Where
+def _running_gateway(push: str | None, feed: str | None, election: str | None, tokens: Path | None) -> Any:
+    from bench.rehearse.play import RunningGateway
 
     if push is None and feed is None and election is None and tokens is None:
         return None
     if push is None or feed is None or election is None or tokens is None:
-        _mistake("a gateway that runs is named by --push, --feed, --election and --tokens together")
-        raise AssertionError
-    return Where(push, feed, election, tokens)
+        _usage_error("a running gateway needs --push, --feed, --election and --tokens together")
+    return RunningGateway(push, feed, election, tokens)
 
 
-def _mistake(text: str) -> None:
+def _usage_error(text: str) -> NoReturn:
     say(f"valgnatt-bench: {text}", err=True)
     sys.exit(2)
 
@@ -230,7 +235,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def main() -> None:
-    """Run the command line; what the gateway names is told as one line."""
+    """Run the command line; errors of the gateway become one line and exit status 1."""
     try:
         app(prog_name="valgnatt-bench")
     except GatewayError as error:

@@ -346,3 +346,8 @@ def number(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}".replace(",", " ")
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: `1 reader`, `2 readers`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}".replace(",", " ")

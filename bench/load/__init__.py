@@ -1,0 +1,1 @@
+"""What puts a gateway under load: plans, senders, generators, readers, and a gateway of our own."""

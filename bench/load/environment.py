@@ -1,4 +1,4 @@
-"""On what was measured: processor, Python, Postgres and its settings, and how fast its disk flushes."""
+"""The environment of a measurement: processor, Python, Postgres and its settings, and the speed of disk flushes."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ FSYNC_TEST_S = 1
 
 
 def environment(local: Local | None) -> dict[str, Any]:
-    """Return what one has to know to compare figures; of the gateway's own machine only where that is ours."""
+    """Return what is needed to compare figures; facts about Postgres only if it is our own."""
     found: dict[str, Any] = {
         "valgnatt": __version__,
         "machine": machine(),
@@ -33,10 +33,10 @@ def environment(local: Local | None) -> dict[str, Any]:
 
 @cache
 def pg_test_fsync() -> str:
-    """Return what `pg_test_fsync` says of flushing 8 kB by fdatasync; a second each."""
+    """Return how fast `pg_test_fsync` finds that 8 kB are flushed by fdatasync; takes a second."""
     tool = find_binaries(None) / "pg_test_fsync"
     if not tool.exists():
-        return "not there"
+        return "pg_test_fsync is not installed"
     with tempfile.TemporaryDirectory() as directory:
         command = [str(tool), "-s", str(FSYNC_TEST_S), "-f", str(Path(directory) / "probe")]
         with subprocess.Popen(
@@ -49,12 +49,12 @@ def pg_test_fsync() -> str:
                     if match:
                         return f"fdatasync of 8 kB: {match[1]} ops/s, {match[2]} µs each"
             finally:
-                process.kill()  # the other ways to flush, a second each, are not ours
-    return "said nothing"
+                process.kill()  # it would go on to other ways of flushing, which we do not use
+    return "pg_test_fsync reported nothing"
 
 
 def machine() -> str:
-    """Say on what was measured."""
+    """Return a line about this machine: cores, processor, Python version and date."""
     model = next(
         (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
         "?",

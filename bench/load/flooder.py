@@ -1,7 +1,7 @@
-"""A sender that floods, in a process of its own, so that it is the gateway that is flooded and not the load generator.
+"""A sender that floods the gateway, in a process of its own, so that it does not slow down the other senders.
 
-It is told on standard input, as one JSON line, where to push, with which token, over how many connections, for how
-long, and which reports; it says at the end, a JSON line each, what every report was answered.
+It reads an `Order` from standard input, as one line of JSON, and at the end writes the answer to each report, one
+line of JSON each.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from gateway.client.publisher import Answer, Publisher
 from gateway.rehearsal.judge import Push, expected_digest
 from gateway.trimmed_json import dumps_trimmed
 
-OPEN = 128
-"""Reports that a connection keeps open: more than it ever has credit for."""
+IN_FLIGHT = 128
+"""Reports that a connection keeps in flight: more than it ever has credit for."""
 DRAIN_S = 60.0
 
 
 class Order(msgspec.Struct):
-    """What to do."""
+    """Where to push, with which token, over how many connections, for how long, and which reports."""
 
     push_url: str
     election: str
@@ -33,11 +33,11 @@ class Order(msgspec.Struct):
     connections: int
     seconds: float
     reports: list[dict[str, Any]]
-    """The present report of each unit; the next revisions of them are sent in turn."""
+    """The latest report of each unit; their next revisions are sent in turn."""
 
 
 class Flood:
-    """The reports of one sender, as fast as they are taken."""
+    """Pushes the reports of one sender as fast as they are accepted."""
 
     def __init__(self, order: Order) -> None:
         self._order = order
@@ -46,7 +46,7 @@ class Flood:
         self.pushes: list[Push] = []
 
     async def run(self) -> None:
-        """Flood until it is time, then wait for the last answers."""
+        """Push until the time is over, then wait for the last answers."""
         order = self._order
         async with AsyncExitStack() as stack:
             connector = aiohttp.TCPConnector(limit=0)
@@ -57,9 +57,11 @@ class Flood:
                 )
                 for _ in range(order.connections)
             ]
-            await asyncio.gather(*(self._one(publisher) for publisher in publishers for _ in range(OPEN)))
+            await asyncio.gather(
+                *(self._push(publisher) for publisher in publishers for _ in range(IN_FLIGHT))
+            )
 
-    async def _one(self, publisher: Publisher) -> None:
+    async def _push(self, publisher: Publisher) -> None:
         while time.monotonic() < self._ends:
             report = self._order.reports[next(self._next)]
             report["revision"] += 1
@@ -69,7 +71,7 @@ class Flood:
 
 
 def main() -> None:
-    """Flood as told."""
+    """Execute an order."""
     flood = Flood(msgspec.json.decode(sys.stdin.buffer.readline(), type=Order))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(flood.run())

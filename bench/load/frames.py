@@ -1,4 +1,4 @@
-"""PURE: WebSocket frames as bytes, as far as a load generator needs them. Source: RFC 6455, section 5.2."""
+"""PURE: WebSocket frames, as far as a load generator needs them. Source: RFC 6455, section 5.2."""
 
 import struct
 
@@ -7,13 +7,13 @@ import msgspec
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 _FINAL, _MASKED = 0x80, 0x80
 _KEY = bytes(4)
-"""A masking key of zeros: legal, and what is masked stays as it is."""
+"""A masking key of zeros: it is valid, and the payload does not change."""
 _CREDIT = b'"credit":'
 _OUTCOME, _ACCEPTED = b'"outcome":"', b'"outcome":"accepted"'
 
 
 def masked(payload: bytes, opcode: int = TEXT) -> bytes:
-    """Return a client's frame, whole."""
+    """Return a complete frame of a client."""
     size = len(payload)
     if size < 126:
         head = struct.pack("!BB", _FINAL | opcode, _MASKED | size)
@@ -30,7 +30,7 @@ def report_frame(identifier: int, body: bytes) -> bytes:
 
 
 def split(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
-    """Return a server's whole frames, opcode and payload each, and the bytes that are left over."""
+    """Return the complete frames of a server, as opcode and payload, and the remaining bytes."""
     frames, place, end = [], 0, len(data)
     while end - place >= 2:
         size, start = data[place + 1] & 0x7F, place + 2
@@ -52,7 +52,7 @@ def split(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
 
 
 def credit_of(payload: bytes) -> int | None:
-    """Return the credit that a frame announces, None where it announces none."""
+    """Return the credit that a frame announces, or None."""
     start = payload.find(_CREDIT, 0, 80)
     if start < 0:
         return None
@@ -63,14 +63,14 @@ def credit_of(payload: bytes) -> int | None:
     return int(payload[start:end])
 
 
-def accepted_alone(payload: bytes) -> int | None:
-    """Return how many reports a frame says are accepted; None where it says something else of some."""
+def count_accepted(payload: bytes) -> int | None:
+    """Return how many reports a frame accepts; None if it has another outcome for any report."""
     accepted = payload.count(_ACCEPTED)
     return accepted if payload.count(_OUTCOME) == accepted else None
 
 
 class Result(msgspec.Struct):
-    """What became of one report."""
+    """The outcome of one report."""
 
     id: int
     outcome: str

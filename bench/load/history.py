@@ -1,4 +1,4 @@
-"""The whole history of an election under load, as anybody can read it, before the judge."""
+"""The history of an election under load: the public record, and the guarantees that the judge finds broken."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -27,7 +27,7 @@ class _Publication(msgspec.Struct):
 
 
 async def stored_reports(target: Target) -> list[StoredReport]:
-    """Read the public record to its end."""
+    """Read the public record from beginning to end."""
     found = []
     async with publications(target) as lines:
         async for line in lines:
@@ -43,10 +43,10 @@ async def stored_reports(target: Target) -> list[StoredReport]:
     return found
 
 
-def judged(
+def broken_guarantees(
     target: Target, pushes: Sequence[Push], observed: Sequence[ObservedBlock], stored: Sequence[StoredReport]
 ) -> list[BrokenGuarantee]:
-    """Return every promise that was broken to senders or to a subscriber of the default selection."""
+    """Return every guarantee that was broken, to senders or to a subscriber of the default selection."""
     registry = target.registry
     parents = {area.get("parent") for area in registry["areas"]}
     areas = frozenset(area["id"] for area in registry["areas"] if area["id"] in parents)

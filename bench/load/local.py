@@ -1,4 +1,4 @@
-"""A gateway of a measurement's own: real processes on an embedded, durable Postgres, gone afterwards."""
+"""A gateway of our own for one measurement: real processes on an embedded Postgres that flushes its commits."""
 
 import asyncio
 import os
@@ -15,6 +15,7 @@ import aiohttp
 import asyncpg
 import msgspec
 
+from bench.load.processes import family, resident_kb
 from gateway.config import Config
 from gateway.journal.embedded import find
 from gateway.machine.serve import serve
@@ -27,30 +28,30 @@ RECORDED = Path(__file__).resolve().parents[3] / "shared" / "elections" / "no-st
 
 
 class Local(msgspec.Struct, frozen=True):
-    """A gateway of our own: where it is, and a look at its processes."""
+    """A gateway of our own: its addresses and its processes."""
 
     push_url: str
     feed_url: str
     admin_url: str
     database_url: str
     postmaster: int
-    """Its process; pausing or ending it is what a scenario does to the database. 0: it is another's."""
+    """Its process id, so that a scenario can stop the database; 0: the database belongs to another gateway."""
     feed_database_url: str = ""
     postgres_settings: dict[str, str] = {}
     certificate: Path | None = None
-    """Of both doors, where they speak TLS; it is to be trusted."""
+    """File of the certificate of both ports if they use TLS; clients have to trust it."""
     ready_at: float = 0.0
-    """When all its processes were ready, in seconds since this machine began."""
+    """When all its processes were ready, in seconds since this machine was booted."""
 
     def session(self, *, streams: bool = False) -> aiohttp.ClientSession:
-        """Return a session of a client that trusts the doors; what reads `streams` unpacks them by itself."""
+        """Return a client session that trusts the certificate; with `streams`, bodies are not decompressed."""
         tls = ssl.create_default_context(cafile=self.certificate) if self.certificate is not None else True
         connector = aiohttp.TCPConnector(limit=0, ssl=tls)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=30.0)
         return aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=not streams)
 
     async def pids(self) -> dict[str, int]:
-        """Return the process of each worker that runs."""
+        """Return the process id of each running worker."""
         async with (
             aiohttp.ClientSession() as session,
             session.get(f"{self.admin_url}/health/ready") as response,
@@ -62,22 +63,10 @@ class Local(msgspec.Struct, frozen=True):
         """Return the resident memory of each worker."""
         return {name: resident_kb(pid) for name, pid in (await self.pids()).items()}
 
-    def postgres_pids(self) -> list[int]:
-        """The server and all its processes."""
-        found, below = [], [self.postmaster]
-        while below:
-            pid = below.pop()
-            found.append(pid)
-            try:
-                below += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-            except OSError:
-                pass  # gone meanwhile
-        return found
-
     @contextmanager
     def postgres_stopped(self) -> Iterator[None]:
-        """Have every process of it stand still for a while (SIGSTOP), as a machine that hangs does."""
-        pids = self.postgres_pids()
+        """Stop every process of Postgres with SIGSTOP for the duration of the block, as if its machine hung."""
+        pids = family(self.postmaster)
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         try:
@@ -86,30 +75,6 @@ class Local(msgspec.Struct, frozen=True):
             for pid in reversed(pids):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
-
-    def postgres_usage(self) -> tuple[float, float]:
-        """CPU seconds of the processes of Postgres there are now, and 0.0: shared memory would count many times."""
-        return sum(cpu_s(pid) for pid in self.postgres_pids()), 0.0
-
-
-def resident_kb(pid: int) -> int:
-    """Resident memory of a process; 0 if it is gone."""
-    try:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1])
-    except OSError:
-        pass
-    return 0
-
-
-def cpu_s(pid: int) -> float:
-    """CPU seconds that a process took, in user space and kernel; 0 if it is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _settings(database_url: str) -> dict[str, str]:
@@ -130,7 +95,7 @@ async def _settings(database_url: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def gateway(**options: object) -> AsyncIterator[Local]:
-    """Run a gateway, on an embedded Postgres unless another is named; `options` are those of its configuration."""
+    """Run a gateway, on an embedded Postgres unless `database_url` names another; `options` as in its configuration."""
     directory = Path(tempfile.mkdtemp(prefix="valgnatt-bench-"))
     wanted = {
         "push_port": 0,
@@ -180,8 +145,8 @@ async def gateway(**options: object) -> AsyncIterator[Local]:
 
 
 @asynccontextmanager
-async def election(data: Path | None = None) -> AsyncIterator[DataSet]:
-    """The data set given, else the recorded election where it is at hand, else a made-up one of the same shape."""
+async def open_data_set(data: Path | None = None) -> AsyncIterator[DataSet]:
+    """Open the given data set, else the recorded election if it is available, else a generated one of its size."""
     if data is not None:
         yield DataSet.open(data)
         return

@@ -1,7 +1,7 @@
-"""Offered load: requests at a rate, each sent once when it is due, and not again when it is turned away.
+"""Offered load: requests at a rate, each sent once when it is due, and not repeated when it is refused.
 
-What senders who keep to credit never do; it shows whether refusals stay cheap and what is accepted stays quick. The
-requests go out over raw connections, some of each sender, taken in turn as they are free.
+Senders that respect their credit never overload the gateway like this. It shows whether refusals stay cheap and
+accepted reports stay fast. The requests use raw connections, each taken by the next request that is due.
 """
 
 import asyncio
@@ -20,20 +20,20 @@ from gateway.client.publisher import Answer
 CONNECTIONS = 900
 ANSWER_S = 40.0
 BATCH = 25
-"""Reports in one request: the generator has to offer ten times what is taken, on the same two cores."""
+"""Reports per request. The generator offers up to ten times what is accepted, on the same two cores."""
 
 
 class Offered(msgspec.Struct, frozen=True):
-    """What became of an offer."""
+    """The result of an offered load."""
 
     offered: int
     accepted: int
     accepted_per_s: float
     turned_away_per_s: float
     p99_s: float
-    """Of those accepted, from when they were due."""
+    """Latency of accepted reports, from when they were due to their receipts, in s."""
     lag_s: float
-    """By how much requests left late, 99 % of them by less: where no connection was free, or the generator is slow."""
+    """How late requests were sent (p99), because no connection was free or the generator was slow, in s."""
     unanswered: int
 
 
@@ -41,10 +41,12 @@ class _Results(msgspec.Struct):
     results: list[Answer]
 
 
-async def offer(target: Target, planner: Planner, rate: float, seconds: float, kept: list[Sent]) -> Offered:
-    """Offer `rate` reports a second, BATCH of one sender to a request; keep in `kept` what was answered.
+async def offer(
+    target: Target, planner: Planner, rate: float, seconds: float, accepted: list[Sent]
+) -> Offered:
+    """Offer `rate` reports per second, BATCH reports of one sender per request; add those with a receipt to `accepted`.
 
-    Requests are written before and answers read after, so that the machine is the gateway's meanwhile.
+    Requests are encoded before and answers decoded after the load, which leaves the machine to the gateway meanwhile.
     """
     requests = _requests(planner, rate, seconds)
     due = deque(requests)
@@ -54,7 +56,7 @@ async def offer(target: Target, planner: Planner, rate: float, seconds: float, k
 
     async def connection() -> None:
         nonlocal unanswered
-        caller = _Caller(target)
+        opened = _Connection(target)
         while due:
             request = due.popleft()
             left_s = start + request.due_s - time.monotonic()
@@ -63,16 +65,16 @@ async def offer(target: Target, planner: Planner, rate: float, seconds: float, k
             sent_at = time.monotonic()
             try:
                 async with asyncio.timeout(ANSWER_S):
-                    status, body = await caller.post(request.sender, request.body)
+                    status, body = await opened.post(request.sender, request.body)
             except (OSError, TimeoutError, asyncio.IncompleteReadError):
                 unanswered += len(request.reports)
-                caller.close()
+                opened.close()
                 continue
             answered.append((request, sent_at, time.monotonic(), time.time(), status, body))
-        caller.close()
+        opened.close()
 
     await asyncio.gather(*(connection() for _ in range(CONNECTIONS)))
-    found: list[Sent] = []
+    received: list[Sent] = []
     turned_away = 0
     for request, _, at, wall, status, body in answered:
         if status != 200:
@@ -82,17 +84,17 @@ async def offer(target: Target, planner: Planner, rate: float, seconds: float, k
         for each, answer in zip(request.reports, results, strict=True):
             turned_away += answer.outcome == "retry"
             if answer.has_receipt:
-                found.append(Sent(each, start + request.due_s, at, wall, answer))
-    took_s = max(seconds, max((sent.answered_at for sent in found), default=start) - start)
-    kept += found
-    latencies = Histogram().add_all(sent.answered_at - sent.due_at for sent in found)
+                received.append(Sent(each, start + request.due_s, at, wall, answer))
+    took_s = max(seconds, max((sent.answered_at for sent in received), default=start) - start)
+    accepted += received
+    latencies = Histogram().add_all(sent.answered_at - sent.due_at for sent in received)
     lags = Histogram().add_all(sent_at - start - request.due_s for request, sent_at, *_ in answered)
     return Offered(
         len(requests) * BATCH,
-        len(found),
-        len(found) / took_s,
+        len(received),
+        len(received) / took_s,
         turned_away / took_s,
-        latencies.at(99) if found else float("inf"),
+        latencies.at(99) if received else float("inf"),
         lags.at(99) if answered else float("inf"),
         unanswered,
     )
@@ -100,15 +102,15 @@ async def offer(target: Target, planner: Planner, rate: float, seconds: float, k
 
 class _Request(msgspec.Struct, frozen=True, gc=False):
     due_s: float
-    """After the beginning."""
+    """After the start of the load."""
     sender: str
     reports: list[Planned]
     body: bytes
 
 
 def _requests(planner: Planner, rate: float, seconds: float) -> list[_Request]:
-    senders = [sender for sender in planner.senders if len(planner.of(sender)) >= 1]
-    endless = {sender: planner.endless(planner.of(sender)) for sender in senders}
+    senders = [sender for sender in planner.senders if len(planner.units_of(sender)) >= 1]
+    endless = {sender: planner.endless(planner.units_of(sender)) for sender in senders}
     found = []
     for place in range(max(1, round(rate * seconds / BATCH))):
         sender = senders[place % len(senders)]
@@ -118,8 +120,8 @@ def _requests(planner: Planner, rate: float, seconds: float) -> list[_Request]:
     return found
 
 
-class _Caller:
-    """One connection that posts, opened when needed."""
+class _Connection:
+    """An HTTP connection for POST requests, opened when needed."""
 
     def __init__(self, target: Target) -> None:
         parts = urlsplit(target.push_url)
@@ -129,7 +131,7 @@ class _Caller:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def post(self, sender: str, body: bytes) -> tuple[int, bytes]:
-        """Send a request and return status and body of its answer."""
+        """Send a request; return the status and the body of the response."""
         if self._streams is None:
             self._streams = await asyncio.open_connection(self._host, self._port)
         reader, writer = self._streams
@@ -146,7 +148,7 @@ class _Caller:
         return int(answer[9:12]), content
 
     def close(self) -> None:
-        """Close it; the next request opens another."""
+        """Close the connection; the next request opens another."""
         if self._streams is not None:
             self._streams[1].transport.abort()
             self._streams = None

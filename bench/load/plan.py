@@ -1,7 +1,7 @@
-"""PURE: what is sent, by whom and when: a plan is made before the first report leaves, and keeps to no answer.
+"""PURE: plans of a load: which report is sent, by whom and when.
 
-That is the open model: a report that is late because the gateway is slow is late in the figures too, and the next one
-is due all the same (no coordinated omission).
+A plan is complete before the first report is sent and does not depend on answers (open model). So a slow gateway shows
+in the latencies, and does not delay the reports that follow (no coordinated omission).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from gateway.trimmed_json import dumps_trimmed
 
 
 class Planned(msgspec.Struct, frozen=True):
-    """One report: due so many seconds after the start of its plan."""
+    """One report, due `due_s` seconds after the start of its plan."""
 
     due_s: float
     sender: str
@@ -27,13 +27,13 @@ class Planned(msgspec.Struct, frozen=True):
 
 
 class Planner:
-    """Makes plans for one election, one after the other; the revisions of a unit rise from plan to plan."""
+    """Makes plans for one election. The revisions of a unit increase from plan to plan."""
 
     def __init__(self, reports: Iterable[RecordedReport], begins: datetime | None = None) -> None:
         self._begins = begins or datetime.now(UTC)
         self._senders: dict[str, str] = {}
         self._recorded: list[tuple[datetime, bytes]] = []
-        """When each was counted, and its report as JSON, which takes a tenth of what it does as objects."""
+        """When each report was counted, and the report as JSON, which takes a tenth of the memory of its objects."""
         self._last: dict[str, bytes] = {}
         self._revisions: dict[str, int] = {}
         for each in reports:
@@ -44,7 +44,7 @@ class Planner:
 
     @property
     def senders(self) -> list[str]:
-        """Every municipality that reports, in the order of the recording."""
+        """Every municipality that reports, in the order of the data set."""
         return list(dict.fromkeys(self._senders.values()))
 
     @property
@@ -57,44 +57,44 @@ class Planner:
         """Every unit that reports."""
         return list(self._last)
 
-    def night(self, offset_s: Mapping[datetime, float] | None = None) -> list[Planned]:
-        """Every report of the recording, due when `offset_s` says of its moment; without it, at once."""
+    def recorded(self, offset_s: Mapping[datetime, float] | None = None) -> list[Planned]:
+        """Plan every report of the data set: due at the `offset_s` of its time of counting; without it, at once."""
         planned = [
             self._planned(0.0 if offset_s is None else offset_s[counted_at], report)
             for counted_at, report in self._recorded
         ]
         return sorted(planned, key=lambda each: each.due_s)
 
-    def whole(self, within_s: float, units: Sequence[str] | None = None) -> list[Planned]:
-        """The last count of every unit, evenly within so many seconds."""
+    def every_unit(self, within_s: float, units: Sequence[str] | None = None) -> list[Planned]:
+        """Plan the last report of every unit, evenly over an interval in s."""
         wanted = self.units if units is None else units
         return [
             self._planned(within_s * place / len(wanted), self._last[unit])
-            for place, unit in enumerate(_mixed(wanted))
+            for place, unit in enumerate(_interleaved(wanted))
         ]
 
     def steady(
         self, rate: float, seconds: float, units: Sequence[str] | None = None, reason: str | None = None
     ) -> list[Planned]:
-        """`rate` reports a second, evenly, of all units in turn."""
-        wanted = _mixed(self.units if units is None else units)
+        """Plan `rate` reports per second, evenly spaced, of all units in turn."""
+        wanted = _interleaved(self.units if units is None else units)
         return [
             self._planned(place / rate, self._last[wanted[place % len(wanted)]], reason)
             for place in range(round(rate * seconds))
         ]
 
-    def of(self, sender: str) -> list[str]:
-        """The units of one sender."""
+    def units_of(self, sender: str) -> list[str]:
+        """Return the units of one sender."""
         return [unit for unit, municipality in self._senders.items() if municipality == sender]
 
-    def present(self, units: Sequence[str]) -> list[dict[str, Any]]:
-        """The reports of some units as they stand, for a sender who goes on from there."""
+    def latest(self, units: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the latest report of each unit, for a sender that continues with the next revisions."""
         return [
             {**orjson.loads(self._last[unit]), "revision": self._revisions.get(unit, 0)} for unit in units
         ]
 
     def endless(self, units: Sequence[str]) -> Iterator[Planned]:
-        """Reports of some units in turn, due at once, for as long as they are asked for."""
+        """Yield reports of these units in turn without end, each due at once."""
         while True:
             for unit in units:
                 yield self._planned(0.0, self._last[unit])
@@ -110,8 +110,8 @@ class Planner:
         return Planned(due_s, self._senders[unit], unit, revision, dumps_trimmed(members))
 
 
-def _mixed(units: Sequence[str]) -> list[str]:
-    """The same units in an order in which neighbours are of different senders; always the same order."""
+def _interleaved(units: Sequence[str]) -> list[str]:
+    """Return the units in a fixed order in which neighbours belong to different senders."""
     step = next(
         step
         for step in range(max(2, round(len(units) * 0.618)), len(units) + 3)

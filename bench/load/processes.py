@@ -1,4 +1,4 @@
-"""Processes of peers: started by a command, waited for until they answer, watched, and ended by their id."""
+"""Processes: started by a command, waited for until they answer, observed through /proc, and ended by their id."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ def program(name: str, how: str) -> str:
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody had a moment ago."""
+    """Return a port of the loopback interface that was free a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
@@ -37,28 +37,31 @@ def free_port() -> int:
 async def running(
     name: str, command: Sequence[str], port: int, log: Path, *, variables: Mapping[str, str] | None = None
 ) -> AsyncIterator[Process]:
-    """Have a server run that listens on a port; its last words are in the error if it does not come up."""
-    with log.open("wb") as words:
+    """Run a server until the block ends; start the block when its port accepts connections.
+
+    Raises Unavailable, with the last lines of its log, if the server does not start.
+    """
+    with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=DEVNULL, stdout=words, stderr=words, env={**os.environ, **(variables or {})}
+            *command, stdin=DEVNULL, stdout=output, stderr=output, env={**os.environ, **(variables or {})}
         )
     try:
         ends = time.monotonic() + START_S
         while not _listens(port):
             if process.returncode is not None or time.monotonic() > ends:
-                raise Unavailable(name, f"did not start: {_last_words(log)}", f"see {log}")
+                raise Unavailable(name, f"did not start: {_last_lines(log)}", f"see {log}")
             await asyncio.sleep(0.05)
         yield process
     finally:
         await end(process)
 
 
-def _last_words(log: Path) -> str:
-    return " / ".join(log.read_text(errors="replace").strip().splitlines()[-3:]) or "it said nothing"
+def _last_lines(log: Path) -> str:
+    return " / ".join(log.read_text(errors="replace").strip().splitlines()[-3:]) or "it logged nothing"
 
 
 async def end(process: Process) -> None:
-    """End a process, politely at first."""
+    """Terminate a process; kill it if it has not ended after END_S."""
     if process.returncode is None:
         process.terminate()
         try:
@@ -75,51 +78,75 @@ def _listens(port: int) -> bool:
 
 
 def cpu_s(pid: int) -> float:
-    """CPU seconds of a process and of all those that descend from it, also of those that have ended."""
-    own = _stat(pid)
-    if own is None:
+    """Return the CPU seconds of a process and its descendants, those that have ended included; 0.0 if it has ended."""
+    fields = _stat(pid)
+    if fields is None:
         return 0.0
-    return (sum(own) / TICKS) + sum(cpu_s(child) for child in children(pid))
+    user, system, waited_user, waited_system = map(int, fields[11:15])
+    own = (user + system + waited_user + waited_system) / TICKS
+    return own + sum(map(cpu_s, children(pid)))
+
+
+def started_at(pid: int) -> float:
+    """Return when a process started, in seconds since this machine was booted; 0.0 if it has ended."""
+    fields = _stat(pid)
+    return int(fields[19]) / TICKS if fields is not None else 0.0
 
 
 def children(pid: int) -> list[int]:
-    """The processes that one has started and that still run."""
+    """Return the child processes that are running."""
     found: list[int] = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             found += map(int, path.read_text().split())
         except OSError:
-            pass  # the thread is gone
+            pass  # the thread has ended
     return found
 
 
-def _stat(pid: int) -> tuple[int, ...] | None:
-    """User and system time of a process and of the children that it has waited for, in ticks."""
+def family(pid: int) -> list[int]:
+    """Return a process and all its descendants, parents first."""
+    return [pid, *(each for child in children(pid) for each in family(child))]
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Return the fields of /proc/PID/stat after the name of the command; None if the process has ended."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    return tuple(int(field) for field in fields[11:15])
+
+
+def resident_kb(pid: int) -> int:
+    """Return the resident memory of a process; 0 if it has ended."""
+    return _size_kb(Path(f"/proc/{pid}/status"), "VmRSS:")
 
 
 def pss_kb(pid: int) -> int:
-    """The memory of a process, what it shares counted in parts; 0 if it has ended.
+    """Return the proportional set size of a process; 0 if it has ended.
 
-    The gateway's processes show it to root alone. Raises PermissionError.
+    Raises PermissionError: only root may read that of the gateway's processes.
     """
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return _size_kb(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
     except PermissionError as error:
         raise PermissionError(
             f"only root may measure the memory of process {pid}: run this as root"
         ) from error
+
+
+def _size_kb(path: Path, name: str) -> int:
+    try:
+        lines = path.read_text().splitlines()
+    except PermissionError:
+        raise
     except OSError:
         return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+    return next((int(line.split()[1]) for line in lines if line.startswith(name)), 0)
 
 
 def socket_memory_kb() -> int:
-    """What the kernel holds for the TCP sockets of this machine."""
+    """Return the kernel memory of all TCP sockets of this machine."""
     for line in Path("/proc/net/sockstat").read_text().splitlines():
         kind, _, rest = line.partition(":")
         if kind == "TCP":
@@ -129,7 +156,5 @@ def socket_memory_kb() -> int:
 
 
 def kernel_socket_kb() -> int:
-    """What the kernel holds for sockets, as far as it tells: their buffers, and all its small objects."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    slab = next((int(line.split()[1]) for line in lines if line.startswith("Slab:")), 0)
-    return socket_memory_kb() + slab
+    """Return the kernel memory of sockets as far as it is published: their buffers, and all slabs."""
+    return socket_memory_kb() + _size_kb(Path("/proc/meminfo"), "Slab:")

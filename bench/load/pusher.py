@@ -1,10 +1,9 @@
-"""A lean generator of reports, in a process of its own, so that it is the gateway that is measured.
+"""A lean generator of reports, in a process of its own, so that the gateway is measured and not the generator.
 
-It is told by a line of JSON on standard input what to do, and reads the reports, one a line, from a file: the first
-is the first sender's, the next the next one's, and so on in turn, where it is not told whose each is. Frames are made
-and connections opened before it says `ready`; at the word `go` it sends, and says at the end what it saw. One thread,
-no event loop: a write a report, or a write for several, is all that is done for it. It keeps to its credit and counts
-the answers in the bytes; only an answer that does not accept is looked into.
+It reads an `Order` from standard input, as one line of JSON, and the reports from a file, one per line. It encodes the
+frames and opens the connections, writes `ready`, waits for `go`, sends, and at the end writes a `Pushed`. It has one
+thread and no event loop, writes once per report or once for several, respects its credit, and counts accepted reports
+without decoding the answers; it decodes only those with another outcome.
 """
 
 import gc
@@ -24,22 +23,22 @@ from bench.load.frames import (
     PING,
     PONG,
     TEXT,
-    accepted_alone,
+    count_accepted,
     credit_of,
     decode_results,
     masked,
     report_frame,
     split,
 )
-from bench.load.streams import opened, received, taken
+from bench.load.streams import connected, received, written
 
 TICK_S = 0.0005
-"""In open load: how finely reports are sent. What it delays them by counts, as it is from when they were due."""
+"""Resolution of an open load. The delay counts, because latencies start when a report is due."""
 CONNECT_S = 20.0
 
 
 class Order(msgspec.Struct):
-    """What to do."""
+    """What to push, where and how."""
 
     url: str
     election: str
@@ -47,18 +46,18 @@ class Order(msgspec.Struct):
     file: str
     burst: int = 1
     rate: float = 0.0
-    """Reports a second in all, each sent when it is due; 0: as fast as the credit allows."""
+    """Reports per second in total, each sent when it is due; 0: as fast as the credit allows."""
     limit_s: float = 60.0
     senders: list[int] = []
-    """Whose each report is, by the place of its token; empty: they take turns."""
+    """The sender of each report, as index into `tokens`; empty: the senders take turns."""
     answers: str = ""
-    """A file into which each answer is written at the end, as an Answered a line."""
+    """File to which the answers are written at the end, one `Answered` per line; empty: they are not kept."""
     certificate: str = ""
-    """What to trust, for a door that speaks TLS."""
+    """File of the certificate to trust, if the port uses TLS."""
 
 
-class Told(msgspec.Struct):
-    """What was seen."""
+class Pushed(msgspec.Struct):
+    """The result of a load."""
 
     reports: int
     outcomes: dict[str, int]
@@ -69,14 +68,14 @@ class Told(msgspec.Struct):
     p50_s: float = 0.0
     p99_s: float = 0.0
     late_p99_s: float = 0.0
-    """By how much this process itself was late with reports for which there was credit."""
+    """How late this process itself was with reports for which it had credit, in s."""
     unanswered: int = 0
     started_at: float = 0.0
     """The first write, in seconds since 1970."""
 
 
 class Answered(msgspec.Struct):
-    """A frame of text as it came to one sender; `id` in it is the place of a report among the sender's own."""
+    """A text frame that one sender received; its `id` is the index of a report among the reports of that sender."""
 
     sender: int
     at: float
@@ -84,36 +83,35 @@ class Answered(msgspec.Struct):
     frame: msgspec.Raw
 
 
-class Refused(Exception):
-    """A connection that was not to be had, or that ended."""
+class ConnectionFailed(Exception):
+    """A connection was refused, or the gateway closed it."""
 
 
-class Line:
-    """One sender's connection."""
+class Connection:
+    """The connection of one sender."""
 
     __slots__ = (
-        "again_at", "credit", "due_at", "frames", "open", "place", "read", "rest", "socket", "unsent", "waiting"
+        "buffer", "credit", "due_at", "frames", "in_flight", "place", "rest", "retry_at", "socket", "unsent"
     )  # fmt: skip
 
     def __init__(self, order: Order, place: int, bodies: Sequence[bytes]) -> None:
         self.place = place
         self.frames = [report_frame(number, body) for number, body in enumerate(bodies)]
         self.unsent: deque[int] = deque()
-        self.open = 0
-        """Reports that are sent and not answered."""
-        self.waiting = len(bodies)
+        self.in_flight = 0
+        """Reports that are sent and not answered yet."""
         self.due_at: dict[int, float] = {}
-        self.again_at = 0.0
+        self.retry_at = 0.0
         self.rest = b""
         self.credit = 0
-        self.socket, self.read = _connected(order, order.tokens[place])
+        self.socket, self.buffer = _open_websocket(order, order.tokens[place])
 
     def send(self, burst: int) -> None:
-        """Write what there is credit for, `burst` frames a write; what the socket does not take waits."""
-        most = min(self.credit - self.open, len(self.unsent))
-        if most <= 0 or self.rest or (self.again_at and self.again_at > time.monotonic()):
+        """Send what there is credit for, `burst` frames per write; keep what the socket does not accept."""
+        most = min(self.credit - self.in_flight, len(self.unsent))
+        if most <= 0 or self.rest or (self.retry_at and self.retry_at > time.monotonic()):
             return
-        self.again_at = 0.0
+        self.retry_at = 0.0
         frames, take, stream = self.frames, self.unsent.popleft, self.socket
         while most > 0 and not self.rest:
             if burst == 1:
@@ -121,25 +119,25 @@ class Line:
             else:
                 part = min(burst, most)
                 data = b"".join([frames[take()] for _ in range(part)])
-            self.open += part
+            self.in_flight += part
             most -= part
-            written = taken(stream, data)
-            if written < len(data):
-                self.rest = data[written:]
+            accepted = written(stream, data)
+            if accepted < len(data):
+                self.rest = data[accepted:]
 
     def write_rest(self) -> None:
-        """Write what the socket did not take."""
-        self.rest = self.rest[taken(self.socket, self.rest) :]
+        """Write what the socket did not accept."""
+        self.rest = self.rest[written(self.socket, self.rest) :]
 
-    def hear(self) -> list[bytes]:
-        """Read what is there: the frames of text."""
+    def receive(self) -> list[bytes]:
+        """Read what has arrived; return the payloads of text frames."""
         try:
             data = received(self.socket)
         except BlockingIOError:
             return []
         if not data:
-            raise Refused("the gateway closed a connection")
-        frames, self.read = split(self.read + data if self.read else data)
+            raise ConnectionFailed("the gateway closed a connection")
+        frames, self.buffer = split(self.buffer + data if self.buffer else data)
         texts = []
         for opcode, payload in frames:
             if opcode == TEXT:
@@ -148,25 +146,27 @@ class Line:
                 self.rest += masked(payload, PONG)
                 self.write_rest()
             elif opcode == CLOSE:
-                raise Refused(f"the gateway closed a connection: {payload[2:].decode(errors='replace')}")
+                raise ConnectionFailed(
+                    f"the gateway closed a connection: {payload[2:].decode(errors='replace')}"
+                )
         return texts
 
 
 class Pusher:
-    """All connections, one turn."""
+    """All connections of one load."""
 
     def __init__(self, order: Order, bodies: Sequence[bytes]) -> None:
         self._order = order
         count = len(order.tokens)
         own: list[list[bytes]] = [[] for _ in order.tokens]
         self._turns: list[tuple[int, int]] = []
-        """Of each report, its sender and its place among the sender's own."""
+        """For each report, its sender, and its index among the reports of that sender."""
         for place, body in enumerate(bodies):
             sender = order.senders[place] if order.senders else place % count
             self._turns.append((sender, len(own[sender])))
             own[sender].append(body)
-        self._lines = [Line(order, place, each) for place, each in enumerate(own)]
-        self._by_fd = {line.socket.fileno(): line for line in self._lines}
+        self._connections = [Connection(order, place, each) for place, each in enumerate(own)]
+        self._by_fd = {connection.socket.fileno(): connection for connection in self._connections}
         self._poll = select.epoll()
         for fd in self._by_fd:
             self._poll.register(fd, select.EPOLLIN)
@@ -174,30 +174,30 @@ class Pusher:
         self._outcomes: Counter[str] = Counter()
         self._latencies: list[float] = []
         self._late: list[float] = []
-        self._kept: list[tuple[int, float, bytes]] = []
+        self._answers: list[tuple[int, float, bytes]] = []
         self._retried = 0
         self._last_at = 0.0
 
-    def greet(self) -> None:
-        """Wait until every connection has heard how much credit it has. Raises Refused."""
-        silent = set(self._lines)
+    def wait_credit(self) -> None:
+        """Wait until every connection has its first credit. Raises ConnectionFailed."""
+        without_credit = set(self._connections)
         ends = time.monotonic() + CONNECT_S
-        for line in self._lines:
-            frames, line.read = split(line.read)
+        for connection in self._connections:
+            frames, connection.buffer = split(connection.buffer)
             for _, payload in frames:
-                line.credit = credit_of(payload) or 0
-                silent.discard(line)
-        while silent:
+                connection.credit = credit_of(payload) or 0
+                without_credit.discard(connection)
+        while without_credit:
             if time.monotonic() > ends:
-                raise Refused(f"{len(silent)} connections heard no hello")
+                raise ConnectionFailed(f"{len(without_credit)} connections received no credit")
             for fd, _ in self._poll.poll(0.1):
-                line = self._by_fd[fd]
-                for payload in line.hear():
-                    line.credit = credit_of(payload) or line.credit
-                    silent.discard(line)
+                connection = self._by_fd[fd]
+                for payload in connection.receive():
+                    connection.credit = credit_of(payload) or connection.credit
+                    without_credit.discard(connection)
 
-    def run(self) -> Told:
-        """Send all, and return when all is answered, or it has taken too long."""
+    def run(self) -> Pushed:
+        """Send everything; return when all is answered, or after the time limit."""
         cpu, started = time.process_time(), time.monotonic()
         ends, started_at = started + self._order.limit_s, time.time()
         if self._order.rate:
@@ -205,7 +205,7 @@ class Pusher:
         else:
             self._send_as_taken(ends)
         latencies = Histogram().add_all(self._latencies)
-        return Told(
+        return Pushed(
             reports=self._reports,
             outcomes=dict(self._outcomes),
             seconds=self._last_at - started,
@@ -219,22 +219,23 @@ class Pusher:
         )
 
     def write_answers(self) -> None:
-        """Write what was kept of the answers."""
+        """Write the answers that were kept."""
         encode = msgspec.json.encode
         with open(self._order.answers, "wb") as file:
             file.writelines(
-                encode(Answered(sender, at, msgspec.Raw(frame))) + b"\n" for sender, at, frame in self._kept
+                encode(Answered(sender, at, msgspec.Raw(frame))) + b"\n"
+                for sender, at, frame in self._answers
             )
 
     def _send_as_taken(self, ends: float) -> None:
-        for line in self._lines:
-            line.unsent.extend(range(len(line.frames)))
-            self._send(line)
+        for connection in self._connections:
+            connection.unsent.extend(range(len(connection.frames)))
+            self._send(connection)
         while self._missing and time.monotonic() < ends:
             self._serve(self._poll.poll(0.05))
 
     def _send_when_due(self, started: float, ends: float) -> None:
-        lines, turns, rate = self._lines, self._turns, self._order.rate
+        connections, turns, rate = self._connections, self._turns, self._order.rate
         sent, now = 0, time.monotonic()
         waiting = [self._poll.fileno()]
         while self._missing and now < ends:
@@ -242,78 +243,77 @@ class Pusher:
             touched = set()
             while sent < due:
                 sender, number = turns[sent]
-                line = lines[sender]
+                connection = connections[sender]
                 at = started + sent / rate
-                line.due_at[number] = at
-                line.unsent.append(number)
-                if line.open < line.credit:
+                connection.due_at[number] = at
+                connection.unsent.append(number)
+                if connection.in_flight < connection.credit:
                     self._late.append(now - at)
-                touched.add(line)
+                touched.add(connection)
                 sent += 1
-            for line in touched:
-                self._send(line)
+            for connection in touched:
+                self._send(connection)
             self._serve(self._poll.poll(0))
             pause = TICK_S if sent < self._reports else 0.05
-            select.select(waiting, (), (), pause)  # of epoll itself, which waits in whole milliseconds
+            select.select(waiting, (), (), pause)  # epoll itself waits whole milliseconds
             now = time.monotonic()
 
     def _serve(self, events: Sequence[tuple[int, int]]) -> None:
         for fd, what in events:
-            line = self._by_fd[fd]
+            connection = self._by_fd[fd]
             if what & select.EPOLLOUT:
-                line.write_rest()
-                if not line.rest:
+                connection.write_rest()
+                if not connection.rest:
                     self._poll.modify(fd, select.EPOLLIN)
             if what & ~select.EPOLLOUT:
-                for payload in line.hear():
-                    self._take(line, payload)
-            self._send(line)
+                for payload in connection.receive():
+                    self._note_answer(connection, payload)
+            self._send(connection)
         if self._retried:
-            for line in self._lines:
-                if line.again_at:
-                    self._send(line)
+            for connection in self._connections:
+                if connection.retry_at:
+                    self._send(connection)
 
-    def _send(self, line: Line) -> None:
-        line.send(self._order.burst)
-        if line.rest:
-            self._poll.modify(line.socket.fileno(), select.EPOLLIN | select.EPOLLOUT)
+    def _send(self, connection: Connection) -> None:
+        connection.send(self._order.burst)
+        if connection.rest:
+            self._poll.modify(connection.socket.fileno(), select.EPOLLIN | select.EPOLLOUT)
 
-    def _take(self, line: Line, payload: bytes) -> None:
+    def _note_answer(self, connection: Connection, payload: bytes) -> None:
         credit = credit_of(payload)
         if credit is not None:
-            line.credit = credit
-        accepted = accepted_alone(payload)
+            connection.credit = credit
+        accepted = count_accepted(payload)
         if not accepted and accepted is not None:
             return
         self._last_at = time.monotonic()
         if self._order.answers:
-            self._kept.append((line.place, time.time(), payload))
+            self._answers.append((connection.place, time.time(), payload))
         if accepted is not None and not self._order.rate:
             self._outcomes["accepted"] += accepted
-            self._done(line, accepted)
+            self._done(connection, accepted)
             return
         again = []
         for result in decode_results(payload).results:
             if result.outcome == "retry":
                 again.append(result.id)
-                line.again_at = self._last_at + (result.retry_after_s or 0.1)
-                line.open -= 1
+                connection.retry_at = self._last_at + (result.retry_after_s or 0.1)
+                connection.in_flight -= 1
                 self._retried += 1
                 continue
             self._outcomes[result.outcome] += 1
             if self._order.rate:
-                self._latencies.append(self._last_at - line.due_at.pop(result.id))
-            self._done(line, 1)
-        line.unsent.extendleft(sorted(again, reverse=True))
+                self._latencies.append(self._last_at - connection.due_at.pop(result.id))
+            self._done(connection, 1)
+        connection.unsent.extendleft(sorted(again, reverse=True))
 
-    def _done(self, line: Line, count: int) -> None:
-        line.open -= count
-        line.waiting -= count
+    def _done(self, connection: Connection, count: int) -> None:
+        connection.in_flight -= count
         self._missing -= count
 
 
-def _connected(order: Order, token: str) -> tuple[socket.socket, bytes]:
-    """Open a push WebSocket; return it with the bytes that came after its head."""
+def _open_websocket(order: Order, token: str) -> tuple[socket.socket, bytes]:
+    """Open a push WebSocket; return its socket and the bytes received after the handshake."""
     where = urlsplit(order.url)
     assert where.hostname is not None
     request = (
@@ -321,24 +321,24 @@ def _connected(order: Order, token: str) -> tuple[socket.socket, bytes]:
         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         f"Sec-WebSocket-Protocol: valgnatt.push.v1\r\nAuthorization: Bearer {token}\r\n\r\n"
     )
-    found = opened(where.hostname, where.port or 80, order.certificate, CONNECT_S)
-    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    found.sendall(request.encode())
+    stream = connected(where.hostname, where.port or 80, order.certificate, CONNECT_S)
+    stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    stream.sendall(request.encode())
     data = b""
     while b"\r\n\r\n" not in data:
-        piece = found.recv(1 << 16)
+        piece = stream.recv(1 << 16)
         if not piece:
-            raise Refused("a connection was closed before it was a WebSocket")
+            raise ConnectionFailed("a connection was closed during the handshake")
         data += piece
     head, _, rest = data.partition(b"\r\n\r\n")
     if b" 101 " not in head[:16]:
-        raise Refused(f"no WebSocket: {head[:60].decode(errors='replace')}")
-    found.setblocking(False)
-    return found, rest
+        raise ConnectionFailed(f"the handshake was refused: {head[:60].decode(errors='replace')}")
+    stream.setblocking(False)
+    return stream, rest
 
 
 def main() -> None:
-    """Push as told."""
+    """Execute an order."""
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
     with open(order.file, "rb") as file:
         bodies = file.read().splitlines()
@@ -348,18 +348,18 @@ def main() -> None:
         gc.collect()
         gc.freeze()
         gc.disable()
-        pusher.greet()
+        pusher.wait_credit()
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         if sys.stdin.readline().strip() != "go":
             return
-        told = pusher.run()
+        pushed = pusher.run()
         if order.answers:
             pusher.write_answers()
-    except (Refused, OSError) as error:
+    except (ConnectionFailed, OSError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)
-    sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
+    sys.stdout.buffer.write(msgspec.json.encode(pushed) + b"\n")
     sys.stdout.flush()
 
 

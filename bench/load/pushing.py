@@ -1,4 +1,4 @@
-"""A generator of reports in its own process, see `bench.load.pusher`: started, released and read."""
+"""A generator of reports, which runs in a process of its own: see `bench.load.pusher`."""
 
 import asyncio
 import sys
@@ -9,34 +9,34 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from bench.load.processes import end
-from bench.load.pusher import Order, Told
+from bench.load.pusher import Order, Pushed
 
-PUSHER = (sys.executable, "-m", "bench.load.pusher")
+PROCESS = (sys.executable, "-m", "bench.load.pusher")
 READY_S = 60.0
-_Go = Callable[[], Awaitable[Told]]
+Go = Callable[[], Awaitable[Pushed]]
 
 
 @asynccontextmanager
-async def pushing(order: Order) -> AsyncIterator[_Go]:
-    """Have a generator ready; call what is given to let it go and hear what it saw."""
-    process = await asyncio.create_subprocess_exec(*PUSHER, stdin=PIPE, stdout=PIPE)
+async def pushing(order: Order) -> AsyncIterator[Go]:
+    """Start a generator and wait until it is ready; the yielded function starts the load and returns its result."""
+    process = await asyncio.create_subprocess_exec(*PROCESS, stdin=PIPE, stdout=PIPE)
     assert process.stdin is not None
     assert process.stdout is not None
     lines_in, lines_out = process.stdin, process.stdout
 
-    async def said(most_s: float) -> bytes:
+    async def read_line(most_s: float) -> bytes:
         line = await asyncio.wait_for(lines_out.readline(), most_s)
         if not line:
-            raise RuntimeError("the generator ended without a word")
+            raise RuntimeError("the generator ended without a result")
         return line
 
-    async def go() -> Told:
+    async def go() -> Pushed:
         lines_in.write(b"go\n")
-        return msgspec.json.decode(await said(order.limit_s + 10), type=Told)
+        return msgspec.json.decode(await read_line(order.limit_s + 10), type=Pushed)
 
     try:
         lines_in.write(msgspec.json.encode(order) + b"\n")
-        await said(READY_S)
+        await read_line(READY_S)
         yield go
     finally:
         await end(process)

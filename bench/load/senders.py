@@ -1,4 +1,4 @@
-"""The senders of a load: each municipality's reports leave when they are due, whatever became of those before."""
+"""The senders of a load: each report is sent when it is due, whatever the answers to earlier ones."""
 
 import asyncio
 import sys
@@ -19,12 +19,12 @@ from gateway.client.publisher import Answer, Publisher
 from gateway.rehearsal.judge import Push, expected_digest
 
 OPEN_S = 20.0
-"""How long connecting may take before the load begins all the same."""
+"""How long connecting may take before the load starts anyway, in s."""
 FLOODER = (sys.executable, "-m", "bench.load.flooder")
 
 
 class Sent(msgspec.Struct):
-    """A report that was due, and what became of it; times by the monotonic clock, `wall` in seconds since 1970."""
+    """A planned report and its answer; times by the monotonic clock, `wall` in seconds since 1970."""
 
     planned: Planned
     due_at: float
@@ -34,15 +34,15 @@ class Sent(msgspec.Struct):
 
 
 class Senders:
-    """One WebSocket a sender, opened before the first report. Leaving the block closes them."""
+    """One WebSocket per sender, opened before the first report. Leaving the block closes them."""
 
     def __init__(self, target: Target) -> None:
         self.sent: list[Sent] = []
         self.flooded: list[Push] = []
         self.offered: list[Sent] = []
-        """Sent once, by HTTP, and not again if turned away."""
+        """Reports sent once over HTTP, and not again if they were refused."""
         self.late_s: list[float] = []
-        """By how much this process itself was late with each report."""
+        """How late this process itself was with each report, in s."""
         self._target = target
         self._publishers: dict[str, Publisher] = {}
         self._stack = AsyncExitStack()
@@ -57,7 +57,7 @@ class Senders:
         await self._stack.aclose()
 
     async def open(self, senders: Sequence[str]) -> None:
-        """Connect some senders, those that are not yet, and wait for each to be welcomed, within bounds."""
+        """Connect senders that are not connected yet, and wait up to OPEN_S for the gateway to accept them."""
         new = [sender for sender in senders if sender not in self._publishers]
         for sender in new:
             self._publishers[sender] = await self._stack.enter_async_context(self._publisher(sender))
@@ -72,17 +72,17 @@ class Senders:
         return Publisher(target.push_url, target.election, target.tokens[sender], session=self._session)
 
     async def play(self, plan: Sequence[Planned]) -> list[Sent]:
-        """Send a plan from now on; return when all is sent, which is not when all is answered."""
+        """Send a plan, starting now; return when everything is sent, without waiting for answers."""
         await self.open(list(dict.fromkeys(each.sender for each in plan)))
         start, played = time.monotonic(), []
         for each in plan:
             due_at = start + each.due_s
-            while (left_s := due_at - time.monotonic()) > 0:  # noqa: ASYNC110 - a clock
+            while (left_s := due_at - time.monotonic()) > 0:  # noqa: ASYNC110 - waits for a time
                 await asyncio.sleep(left_s)
             sent = Sent(each, due_at)
             self.late_s.append(time.monotonic() - due_at)
             played.append(sent)
-            self._publishers[each.sender].submit(each.body).add_done_callback(partial(_take, sent))
+            self._publishers[each.sender].submit(each.body).add_done_callback(partial(_note_answer, sent))
             if len(played) % 64 == 0:
                 await asyncio.sleep(0)
         self.sent += played
@@ -102,14 +102,14 @@ class Senders:
             [dict(each) for each in reports],
         )
         process = await asyncio.create_subprocess_exec(*FLOODER, stdin=PIPE, stdout=PIPE)
-        told, _ = await process.communicate(msgspec.json.encode(order) + b"\n")
+        output, _ = await process.communicate(msgspec.json.encode(order) + b"\n")
         if process.returncode:
-            raise RuntimeError(f"the flood ended with status {process.returncode}")
-        self.flooded += [msgspec.json.decode(line, type=Push) for line in told.splitlines()]
+            raise RuntimeError(f"the flooding process ended with status {process.returncode}")
+        self.flooded += [msgspec.json.decode(line, type=Push) for line in output.splitlines()]
         return len(self.flooded)
 
-    async def answered(self, most_s: float) -> bool:
-        """Wait until everything sent is answered; return whether it was in time."""
+    async def wait_answered(self, most_s: float) -> bool:
+        """Wait up to `most_s` until everything is answered; return whether it was."""
         ends = time.monotonic() + most_s
         while any(sent.answer is None for sent in self.sent):
             if time.monotonic() > ends:
@@ -118,8 +118,8 @@ class Senders:
         return True
 
     def pushes(self) -> list[Push]:
-        """What was answered, for the judge."""
-        own = [
+        """Return the answers, for the judge."""
+        sent_here = [
             Push(
                 sent.planned.unit,
                 sent.planned.revision,
@@ -130,18 +130,18 @@ class Senders:
             for sent in (*self.sent, *self.offered)
             if sent.answer is not None
         ]
-        return own + self.flooded
+        return sent_here + self.flooded
 
 
 def outcomes(sent: Sequence[Sent | Push]) -> Mapping[str, int]:
-    """How many reports had which outcome; `none` for those without."""
-    found: dict[str, int] = {}
+    """Count the reports by outcome; `none` for those without an answer."""
+    counts: dict[str, int] = {}
     for each in sent:
         outcome = each.answer.code or each.answer.outcome if each.answer is not None else "none"
-        found[outcome] = found.get(outcome, 0) + 1
-    return found
+        counts[outcome] = counts.get(outcome, 0) + 1
+    return counts
 
 
-def _take(sent: Sent, answer: asyncio.Future[Answer]) -> None:
+def _note_answer(sent: Sent, answer: asyncio.Future[Answer]) -> None:
     if not answer.cancelled() and answer.exception() is None:
         sent.answer, sent.answered_at, sent.wall = answer.result(), time.monotonic(), time.time()

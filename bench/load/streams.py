@@ -1,4 +1,4 @@
-"""Sockets of load generators, in the clear or in TLS: opened and waited for, then never waited for again."""
+"""Sockets of load generators, with or without TLS, which never block after they are opened."""
 
 import functools
 import socket
@@ -10,12 +10,12 @@ PIECE = 1 << 18
 
 @functools.cache
 def trusting(certificate: str) -> ssl.SSLContext:
-    """Return what a client needs that trusts one certificate."""
+    """Return the TLS context of a client that trusts one certificate."""
     return ssl.create_default_context(cafile=certificate)
 
 
-def opened(host: str, port: int, certificate: str, timeout_s: float) -> socket.socket:
-    """Connect, in TLS where a certificate to trust is named."""
+def connected(host: str, port: int, certificate: str, timeout_s: float) -> socket.socket:
+    """Connect; with TLS if `certificate` names the file of the certificate to trust."""
     stream = socket.create_connection((host, port), timeout=timeout_s)
     if certificate:
         stream = trusting(certificate).wrap_socket(stream, server_hostname=host)
@@ -23,14 +23,14 @@ def opened(host: str, port: int, certificate: str, timeout_s: float) -> socket.s
 
 
 def received(stream: socket.socket, most: int = PIECE) -> bytes:
-    """Return what is there, nothing at the end. Raises BlockingIOError where nothing is there yet."""
+    """Return the bytes that have arrived, empty at the end of the stream. Raises BlockingIOError if there are none."""
     if not isinstance(stream, ssl.SSLSocket):
         return stream.recv(most)
     return b"".join(_records(stream, most))
 
 
 def _records(stream: ssl.SSLSocket, most: int) -> Iterator[bytes]:
-    """Give all that is there: what TLS has read of a socket, no poll tells of again. Raises BlockingIOError."""
+    """Yield all decrypted bytes: epoll does not report those that TLS has read already. Raises BlockingIOError."""
     found = False
     while True:
         try:
@@ -45,8 +45,8 @@ def _records(stream: ssl.SSLSocket, most: int) -> Iterator[bytes]:
         yield piece
 
 
-def taken(stream: socket.socket, data: bytes) -> int:
-    """Write, and return how many bytes were taken."""
+def written(stream: socket.socket, data: bytes) -> int:
+    """Write; return how many bytes the socket accepted."""
     try:
         return stream.send(data)
     except (BlockingIOError, ssl.SSLWantWriteError):

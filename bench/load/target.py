@@ -1,7 +1,7 @@
-"""The gateway under load: one that runs already, known by its addresses, or one of our own."""
+"""The election under load: at a gateway that is running, known by its addresses, or at one of our own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +17,9 @@ from gateway.rehearsal.dataset import RecordedReport
 from gateway.rehearsal.replay import rehearsal_of
 from gateway.rehearsal.schedule import as_fast_as_possible
 
+PASSED_S = -60.0
+"""End of an embargo that has passed, in s from now: every report is published at once."""
+
 
 class Target(msgspec.Struct, frozen=True):
     """An election at a gateway, and the tokens of its senders."""
@@ -29,56 +32,82 @@ class Target(msgspec.Struct, frozen=True):
     """By municipality."""
     publish_from: datetime
     local: Local | None = None
-    """The gateway's processes and database, where they are our own."""
+    """The processes and the database of the gateway, if they are our own."""
 
 
 class NoTarget(GatewayError):
-    """A gateway that cannot be put under load; the text says why."""
+    """This gateway cannot be put under load; the text gives the reason."""
 
     code = "no_target"
 
 
-class Election(Protocol):
-    """A data set, or what is as good as one."""
+class Data(Protocol):
+    """A data set, on disk or generated in memory."""
 
     @property
     def registry(self) -> dict[str, Any]:
         """Election, areas, parties."""
 
     def reports(self) -> Iterable[RecordedReport]:
-        """What each municipality pushed, in order."""
+        """Yield the reports of all municipalities, in order."""
 
 
-async def rehearsal(
-    local: Local, dataset: Election, publish_in_s: float, tokens_max: int | None = None
-) -> Target:
-    """Make an election of its own of a data set at our own gateway, whose embargo ends in so many seconds.
+class Created(msgspec.Struct, frozen=True):
+    """A new election."""
 
-    Each municipality has a token of its own, or shares one with others where there may be only so many.
-    """
+    id: str
+    registry: dict[str, Any]
+    publish_from: datetime
+    secrets: list[str]
+    """Tokens, one per group of senders."""
+
+
+async def create_election(
+    local: Local,
+    registry: dict[str, Any],
+    senders: Sequence[Sequence[str]] = (),
+    publish_in_s: float = PASSED_S,
+    counted_at: Sequence[datetime] = (),
+) -> Created:
+    """Load a registry as a new rehearsal at our own gateway, with a token for each group of senders."""
     started = datetime.now(UTC)
     publish_from = started + timedelta(seconds=publish_in_s)
-    counted_at: list[datetime] = []
-    senders: dict[str, None] = {}
-    for each in dataset.reports():  # which may be many, so none is kept
-        counted_at.append(each.counted_at)
-        senders[each.municipality] = None
-    document = rehearsal_of(dataset.registry, started, as_fast_as_possible(counted_at, publish_in_s))
+    document = rehearsal_of(registry, started, as_fast_as_possible(counted_at or [started], publish_in_s))
     document["election"]["publish_from"] = publish_from.isoformat()
     async with administration(local.database_url, "bench") as acts:
         election = await acts.load_election(document)
-        count = min(len(senders), tokens_max or len(senders))
-        issued = await acts.issue_tokens(
-            election, [(list(senders)[place::count], "bench") for place in range(count)]
-        )
-    tokens = {sender: issued[place % count].secret for place, sender in enumerate(senders)}
-    target = Target(local.push_url, local.feed_url, election, document, tokens, publish_from, local)
-    await shown(local, election)
-    return target
+        issued = await acts.issue_tokens(election, [(list(areas), "bench") for areas in senders])
+    await asyncio.sleep(0.01)  # the identifier of a rehearsal contains the time, in ms
+    return Created(election, document, publish_from, [token.secret for token in issued])
 
 
-async def shown(local: Local, election: str) -> None:
-    """Wait until the feed door of our own gateway knows an election."""
+async def own_target(local: Local, data: Data, publish_in_s: float, tokens_max: int | None = None) -> Target:
+    """Create an election of a data set at our own gateway; its embargo ends after `publish_in_s`.
+
+    Each municipality has its own token, or shares one of `tokens_max` with others.
+    """
+    counted_at: list[datetime] = []
+    senders: dict[str, None] = {}
+    for each in data.reports():  # there may be millions, so the reports are not kept
+        counted_at.append(each.counted_at)
+        senders[each.municipality] = None
+    tokens = min(len(senders), tokens_max or len(senders))
+    groups = [list(senders)[place::tokens] for place in range(tokens)]
+    created = await create_election(local, data.registry, groups, publish_in_s, counted_at)
+    await wait_served(local, created.id)
+    return Target(
+        local.push_url,
+        local.feed_url,
+        created.id,
+        created.registry,
+        {sender: created.secrets[place % tokens] for place, sender in enumerate(senders)},
+        created.publish_from,
+        local,
+    )
+
+
+async def wait_served(local: Local, election: str) -> None:
+    """Wait until the feed port of our own gateway serves an election."""
     async with asyncio.timeout(30), local.session() as http:
         while True:
             async with http.get(f"{local.feed_url}/v1/elections/{election}") as answer:
@@ -87,9 +116,12 @@ async def shown(local: Local, election: str) -> None:
             await asyncio.sleep(0.05)
 
 
-async def running(push_url: str, feed_url: str, election: str, tokens: Path) -> Target:
-    """Find an election at a gateway that runs; `tokens` is a JSON file, municipality → token. Raises NoTarget."""
-    held = _tokens(tokens)
+async def running_target(push_url: str, feed_url: str, election: str, tokens: Path) -> Target:
+    """Return an election of a gateway that is running; `tokens` is a JSON file, municipality → token.
+
+    Raises NoTarget, also for an election that is not marked as a rehearsal.
+    """
+    secrets = _read_tokens(tokens)
     try:
         async with (
             asyncio.timeout(20),
@@ -102,12 +134,12 @@ async def running(push_url: str, feed_url: str, election: str, tokens: Path) -> 
     if answer.status != 200:
         raise NoTarget(f"{feed_url}: {document.get('detail', answer.status)}")
     if not document["registry"]["election"].get("rehearsal"):
-        raise NoTarget(f"{election} is no rehearsal; load goes into no real election")
+        raise NoTarget(f"{election} is not a rehearsal; a real election is never put under load")
     publish_from = datetime.fromisoformat(document["publish_from"])
-    return Target(push_url, feed_url, election, document["registry"], held, publish_from)
+    return Target(push_url, feed_url, election, document["registry"], secrets, publish_from)
 
 
-def _tokens(path: Path) -> dict[str, str]:
+def _read_tokens(path: Path) -> dict[str, str]:
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
     except (OSError, msgspec.DecodeError) as error:
@@ -116,7 +148,7 @@ def _tokens(path: Path) -> dict[str, str]:
 
 @asynccontextmanager
 async def publications(target: Target) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Read the whole record, a line a publication, as anybody can."""
+    """Read the public record from its beginning, one line per publication."""
     url = f"{target.feed_url.rstrip('/')}/v1/elections/{target.election}/publications"
 
     async def lines(http: aiohttp.ClientSession) -> AsyncIterator[bytes]:
@@ -124,12 +156,12 @@ async def publications(target: Target) -> AsyncIterator[AsyncIterator[bytes]]:
         while True:
             async with http.get(url, params={"after": str(after), "limit": "1000"}) as answer:
                 answer.raise_for_status()
-                found = [line for line in (await answer.read()).split(b"\n") if line]
-            if not found:
+                page = [line for line in (await answer.read()).split(b"\n") if line]
+            if not page:
                 return
-            for line in found:
+            for line in page:
                 yield line
-            after += len(found)
+            after += len(page)
 
     async with target.local.session() if target.local is not None else aiohttp.ClientSession() as http:
         yield lines(http)

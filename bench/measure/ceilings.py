@@ -1,4 +1,4 @@
-"""What this machine can do at most: JSON by itself, and HTTP by a bare handler in a process of its own."""
+"""Ceilings of this machine: JSON alone, and HTTP with a bare handler in a process of its own."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from aiohttp import web
 
 
 def orjson_us(bodies: Sequence[bytes]) -> float:
-    """Microseconds in which orjson alone decodes a report."""
+    """Return the time in µs in which orjson alone decodes a report."""
     started = time.perf_counter()
     for body in bodies:
         orjson.loads(body)
@@ -21,10 +21,10 @@ def orjson_us(bodies: Sequence[bytes]) -> float:
 
 @asynccontextmanager
 async def bare_handler() -> AsyncIterator[str]:
-    """An aiohttp handler that reads, parses and answers, and no more; in a process of its own. Gives its URL."""
+    """Run an aiohttp handler that only reads, parses and answers, in a process of its own; yield its URL."""
     sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
     if (child := os.fork()) == 0:
-        _answer_for_ever(sock)
+        _serve_forever(sock)
     port = sock.getsockname()[1]
     sock.close()
     try:
@@ -34,7 +34,7 @@ async def bare_handler() -> AsyncIterator[str]:
         await asyncio.to_thread(os.waitpid, child, 0)
 
 
-def _answer_for_ever(sock: socket.socket) -> None:
+def _serve_forever(sock: socket.socket) -> None:
     import uvloop
 
     async def answer(request: web.Request) -> web.Response:

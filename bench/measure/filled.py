@@ -1,49 +1,43 @@
-"""A journal that is filled without a push process: the writer's own append, one batch after the other."""
+"""Fill a journal without a push process: append in batches, as the writer does, one after the other."""
 
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from bench.load.checked import Checker
 from bench.load.local import Local
-from bench.load.target import Election
-from gateway.election.registry import read_registry
-from gateway.election.validation import Scope, Validator, ValidReport
-from gateway.journal.administration import administration
+from bench.load.target import Data, create_election
+from gateway.election.validation import ValidReport
 from gateway.journal.connection import open_pool
 from gateway.journal.postgres import PostgresJournal
-from gateway.rehearsal.replay import rehearsal_of
-from gateway.rehearsal.schedule import as_fast_as_possible
 from gateway.trimmed_json import dumps_trimmed
 
 BATCH = 1000
-PASSED_S = -60.0
+
+
+async def append_all(
+    journal: PostgresJournal, election: str, reports: Sequence[ValidReport], batch_size: int = BATCH
+) -> float:
+    """Append reports to an election; return in how many seconds Postgres took them."""
+    opened = await journal.election(election)
+    started = time.perf_counter()
+    for first in range(0, len(reports), batch_size):
+        batch = reports[first : first + batch_size]
+        await journal.append(opened.key, opened.version, batch, [datetime.now(UTC)] * len(batch))
+    return time.perf_counter() - started
 
 
 async def fill(local: Local, document: dict[str, object], bodies: Sequence[bytes]) -> tuple[str, float]:
     """Append reports to a new election; return its identifier, and in how many seconds Postgres took them."""
-    registry = read_registry(document)
-    validator, scope = Validator(registry), Scope(registry, frozenset({registry.root.id}))
-    reports = []
-    for body in bodies:
-        valid = validator.check(body, scope)
-        assert isinstance(valid, ValidReport), f"a report is refused: {valid}"
-        reports.append(valid)
-    now = datetime.now(UTC)
-    async with administration(local.database_url, "bench") as acts:
-        election = await acts.load_election(rehearsal_of(document, now, as_fast_as_possible([now], PASSED_S)))
+    reports = Checker(document).check_all(bodies)
+    created = await create_election(local, document)
     async with open_pool(local.database_url, max_size=4) as pool:
-        journal = PostgresJournal(pool)
-        held = await journal.election(election)
-        started = time.perf_counter()
-        for first in range(0, len(reports), BATCH):
-            batch = reports[first : first + BATCH]
-            await journal.append(held.key, held.version, batch, [datetime.now(UTC)] * len(batch))
-        seconds = time.perf_counter() - started
-    return election, seconds
+        seconds = await append_all(PostgresJournal(pool), created.id, reports)
+    return created.id, seconds
 
 
-async def postgres_alone(local: Local, dataset: Election) -> float:
-    """Return how many reports a second Postgres takes from one connection."""
-    bodies = [dumps_trimmed(each.report) for each in dataset.reports()]
-    _, seconds = await fill(local, dataset.registry, bodies)
+async def postgres_alone(local: Local, data: Data) -> float:
+    """Return how many reports per second Postgres takes over one connection."""
+    bodies = [dumps_trimmed(each.report) for each in data.reports()]
+    _, seconds = await fill(local, data.registry, bodies)
     return len(bodies) / seconds

@@ -1,8 +1,8 @@
-"""An election at a gateway of our own under load: lean generators around it, and one subscriber who keeps a copy.
+"""An election under load at a gateway of our own: lean generators, and one subscriber that keeps a copy.
 
-Reports are pushed by `bench.load.pusher`, in a process of its own; a crowd of readers is `bench.load.audience`. The
-subscriber is the gateway's own client, in this process, which does little else; the judge looks at what it saw, at what
-senders were answered and at the public record.
+Reports are pushed by `bench.load.pusher`, in a process of its own. The subscriber is the client of the gateway, in this
+process, which does little else. The judge checks what the subscriber received, the answers to the senders, and the
+public record.
 """
 
 import asyncio
@@ -17,13 +17,14 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from bench.load.history import judged, stored_reports
+from bench.figures import counted
+from bench.load.history import broken_guarantees, stored_reports
 from bench.load.local import Local
 from bench.load.plan import Planned, Planner
 from bench.load.processes import cpu_s
-from bench.load.pusher import Answered, Order, Told
+from bench.load.pusher import Answered, Order, Pushed
 from bench.load.pushing import pushing
-from bench.load.target import Election, Target, rehearsal
+from bench.load.target import PASSED_S, Data, Target, own_target
 from gateway.client.publisher import Answer
 from gateway.client.subscriber import Block, Subscriber
 from gateway.rehearsal.dataset import DataSet, RecordedReport
@@ -32,21 +33,19 @@ from gateway.rehearsal.judge import ObservedBlock, Push, StoredReport, expected_
 from gateway.rehearsal.replay import same_figures
 from gateway.trimmed_json import dumps_trimmed
 
-PASSED_S = -60.0
-"""The embargo has passed, so that every report becomes public at once."""
 SHOWN_S = 60.0
-"""How long the last report may take to reach the subscriber."""
+"""How long the last report may take to reach the subscriber, in s."""
 
 
 class Cpu(msgspec.Struct, frozen=True):
-    """CPU seconds of the gateway's processes so far, or between two looks."""
+    """CPU seconds of the processes of the gateway, since their start or between two readings."""
 
     push: float
     feed: float
     postgres: float
 
     def since(self, before: "Cpu") -> "Cpu":
-        """Return what was taken since another look."""
+        """Return the CPU seconds since an earlier reading."""
         return Cpu(
             self.push - before.push,
             self.feed - before.feed,
@@ -54,8 +53,8 @@ class Cpu(msgspec.Struct, frozen=True):
         )
 
     @property
-    def told(self) -> str:
-        """As a person reads it."""
+    def text(self) -> str:
+        """The figures for display."""
         return f"push process {self.push:.2f}, feed process {self.feed:.2f}, Postgres {self.postgres:.2f}"
 
 
@@ -64,8 +63,8 @@ class _Results(msgspec.Struct):
     results: list[Answer] = []
 
 
-class Play:
-    """One election under load. Where it is not to be judged, answers are counted and nothing is kept for the judge."""
+class ElectionLoad:
+    """One election under load. Unless it is `judged`, answers are only counted."""
 
     def __init__(
         self,
@@ -82,20 +81,20 @@ class Play:
         self.planner = planner
         self.subscriber = subscriber
         self.faults: list[str] = []
-        """Why figures say nothing."""
+        """Why the figures are meaningless."""
         self._scratch = scratch
         self._judged = judged
         self._secrets = list(dict.fromkeys(target.tokens.values()))
         self._pushes: list[Push] = []
         self._blocks: list[tuple[float, int]] = []
-        """When the subscriber had a block, and how far it went."""
+        """When the subscriber received a block, and its sequence."""
         self._seen: list[tuple[float, Block]] = []
-        """The blocks themselves, where there will be a judge."""
+        """The blocks themselves, for the judge."""
         self._moved = asyncio.Event()
         self._pids: dict[str, int] = {}
 
     async def follow(self) -> None:
-        """Take every block as it comes; what is in it is looked into at the end, when there is time."""
+        """Note every block when it arrives; its content is inspected at the end, when there is time."""
         async for block in self.subscriber.blocks():
             now = time.time()
             self._blocks.append((now, block.sequence))
@@ -103,8 +102,8 @@ class Play:
                 self._seen.append((now, block))
             self._moved.set()
 
-    async def push(self, plan: Sequence[Planned], rate: float = 0.0) -> Told:
-        """Push reports over one WebSocket a sender, open before; `rate` a second, or as fast as they are taken."""
+    async def push(self, plan: Sequence[Planned], rate: float = 0.0) -> Pushed:
+        """Push reports over one open WebSocket per sender, `rate` per second, or as fast as they are accepted."""
         place = {secret: number for number, secret in enumerate(self._secrets)}
         senders = [place[self.target.tokens[each.sender]] for each in plan]
         file, answers = self._scratch / "reports", self._scratch / "answers"
@@ -122,12 +121,14 @@ class Play:
             certificate=str(self.local.certificate or ""),
         )
         async with pushing(order) as go:
-            told = await go()
-        if told.outcomes != {"accepted": len(plan)}:
-            self.faults.append(f"of {len(plan)} reports {told.outcomes}, {told.unanswered} unanswered")
+            pushed = await go()
+        if pushed.outcomes != {"accepted": len(plan)}:
+            self.faults.append(
+                f"{counted(len(plan), 'report')}: {pushed.outcomes}, {pushed.unanswered} unanswered"
+            )
         if self._judged:
             self._keep(plan, senders, answers)
-        return told
+        return pushed
 
     def _keep(self, plan: Sequence[Planned], senders: Sequence[int], answers: Path) -> None:
         own: list[list[Planned]] = [[] for _ in self._secrets]
@@ -144,8 +145,8 @@ class Play:
                     Push(each.unit, each.revision, expected_digest(each.body), answered.at, answer)
                 )
 
-    async def reached(self, sequence: int, most_s: float = SHOWN_S) -> float:
-        """Wait until the subscriber has a publication; return when it had it, in seconds since 1970."""
+    async def wait_reached(self, sequence: int, most_s: float = SHOWN_S) -> float:
+        """Wait until the subscriber has a publication; return when it arrived, in seconds since 1970."""
         ends = time.monotonic() + most_s
         place = 0
         while True:
@@ -159,29 +160,29 @@ class Play:
 
     @property
     def blocks(self) -> int:
-        """How many the subscriber was sent."""
+        """Number of blocks that the subscriber received."""
         return len(self._blocks)
 
     async def cpu(self) -> Cpu:
-        """Return what the gateway's processes took so far."""
+        """Return the CPU seconds of the gateway since its start."""
         self._pids = self._pids or await self.local.pids()
         push, feed = self._pids["push-0"], self._pids["feed-0"]
         return Cpu(cpu_s(push), cpu_s(feed), cpu_s(self.local.postmaster))
 
     async def stored(self, after: int) -> list[StoredReport]:
-        """Return the public record past a sequence."""
+        """Return the public record after a sequence."""
         return (await stored_reports(self.target))[after:]
 
     async def judge(self) -> list[StoredReport]:
-        """Have the judge look at the whole history, note what it finds, and return the public record."""
+        """Judge the whole history, add broken guarantees to the faults, and return the public record."""
         stored = await stored_reports(self.target)
         observed: list[ObservedBlock] = [observe(block, at) for at, block in self._seen]
-        for broken in judged(self.target, self._pushes, observed, stored):
+        for broken in broken_guarantees(self.target, self._pushes, observed, stored):
             self.faults.append(f"{broken.guarantee}: {broken.example}")
         return stored
 
-    def compare(self, dataset: DataSet) -> None:
-        """Note which areas of the subscriber's copy differ from the official totals."""
+    def compare_totals(self, dataset: DataSet) -> None:
+        """Add a fault if areas of the subscriber's copy differ from the official totals."""
         finals = dataset.official_finals()
         wrong = [
             area for area, line in finals.items() if not same_figures(self.subscriber.copy.get(area), line)
@@ -191,34 +192,34 @@ class Play:
 
 
 @asynccontextmanager
-async def playing(
+async def under_load(
     local: Local,
-    dataset: Election,
+    dataset: Data,
     publish_in_s: float = PASSED_S,
     tokens_max: int | None = None,
     *,
     judged: bool = True,
-) -> AsyncIterator[Play]:
-    """Make an election of its own, and follow it."""
-    target = await rehearsal(local, dataset, publish_in_s, tokens_max)
+) -> AsyncIterator[ElectionLoad]:
+    """Create an election and follow it."""
+    target = await own_target(local, dataset, publish_in_s, tokens_max)
     with tempfile.TemporaryDirectory(prefix="valgnatt-measure-") as scratch:
         async with (
             local.session(streams=True) as session,
             Subscriber(local.feed_url, target.election, session=session) as subscriber,
         ):
             planner = Planner(dataset.reports())
-            play = Play(local, target, planner, subscriber, Path(scratch), judged=judged)
-            following = asyncio.create_task(play.follow(), name="subscriber")
+            load = ElectionLoad(local, target, planner, subscriber, Path(scratch), judged=judged)
+            following = asyncio.create_task(load.follow(), name="subscriber")
             try:
-                await play.reached(0)
-                yield play
+                await load.wait_reached(0)
+                yield load
             finally:
                 following.cancel()
                 await asyncio.wait({following})
 
 
-class Made:
-    """A made-up election that is on no disk."""
+class Generated:
+    """A generated election, in memory only."""
 
     def __init__(self, scale: float) -> None:
         election = generate(1, scale)
@@ -233,13 +234,13 @@ class Made:
         return [body for _, body in self._lines]
 
     def reports(self) -> Iterator[RecordedReport]:
-        """Give every report, in order."""
+        """Yield every report in order."""
         for municipality, body in self._lines:
             report = orjson.loads(body)
             yield RecordedReport(municipality, report, datetime.fromisoformat(report["counted_at"]))
 
 
 @cache
-def made(scale: float) -> Made:
-    """Return the made-up election of a scale; it is made once."""
-    return Made(scale)
+def generated(scale: float) -> Generated:
+    """Return the generated election of a scale; it is generated once."""
+    return Generated(scale)

@@ -1,50 +1,52 @@
-"""Memory: each idle reader of a feed process that has seen nothing else, and the whole election at all levels."""
+"""Memory: of the feed process per idle reader, and with a whole election that is read at all levels."""
 
 import asyncio
 
-from bench.figures import Result, Row, Series, Target
-from bench.load.hub import feed_stand
-from bench.load.local import election, gateway, resident_kb
-from bench.load.processes import kernel_socket_kb, pss_kb
-from bench.measure.load import playing
+from bench.figures import Result, Row, Series, Target, counted
+from bench.load.hub import feed_crowd
+from bench.load.local import gateway, open_data_set
+from bench.load.processes import kernel_socket_kb, pss_kb, resident_kb
+from bench.measure.load import under_load
 from bench.measure.options import Options
 
 READERS = 8_000
-"""So many that what the process had free before does not count for much."""
+"""Enough readers to make memory that the process had free before negligible."""
 WARM = 100
-"""Readers that have come before memory is looked at."""
+"""Readers that are connected before the first measurement of memory."""
 QUIET_S = 1.5
 LEVELS = "country,county,municipality,precinct"
 
 
 async def measure(options: Options) -> Result:
-    """Let a crowd in that hears no more than its snapshot, then push the election and have it read at all levels."""
+    """Connect a crowd that receives only its snapshot, then push the election and read it at all levels."""
     count = options.readers[-1] if options.readers else READERS
     async with (
-        election(options.data) as dataset,
+        open_data_set(options.data) as dataset,
         gateway(readers_max=100_000) as local,
-        playing(local, dataset) as play,
+        under_load(local, dataset) as load,
     ):
         feed = (await local.pids())["feed-0"]
-        async with feed_stand(local, play.target.election) as readers:
+        async with feed_crowd(local, load.target.election) as readers:
             warm = min(WARM, count)
             await readers.connect(warm)
             await asyncio.sleep(QUIET_S)
             before, kernel = pss_kb(feed), kernel_socket_kb()
-            there = await readers.connect(count)
+            connected = await readers.connect(count)
             await asyncio.sleep(QUIET_S)
             each, in_kernel = (pss_kb(feed) - before) / count, (kernel_socket_kb() - kernel) / count
-        async with feed_stand(local, play.target.election, query=f"levels={LEVELS}") as whole:
-            plan = play.planner.night()
+        async with feed_crowd(local, load.target.election, query=f"levels={LEVELS}") as whole:
+            plan = load.planner.recorded()
             await whole.connect(1)
-            await play.push(plan)
-            told = await whole.wait(len(plan))
+            await load.push(plan)
+            seen = await whole.wait(len(plan))
             megabytes = resident_kb(feed) / 1024
-        await play.judge()
-    if told.behind or there.readers != warm + count:
-        play.faults.append(f"{told.behind} readers are behind, {there.readers} of {warm + count} are there")
+        await load.judge()
+    if seen.behind or connected.readers != warm + count:
+        load.faults.append(
+            f"{counted(seen.behind, 'reader')} behind, {connected.readers} of {warm + count} connected"
+        )
     beside = Series.single("the kernel, for the sockets of both ends", in_kernel, "kB")
-    what = f"memory of the feed process for an idle reader, of {count}"
+    what = f"memory of the feed process per idle reader, of {count}"
     return Result(
         "memory",
         [
@@ -53,5 +55,5 @@ async def measure(options: Options) -> Result:
                 "feed process, whole election read at all levels", megabytes, "MB", Target(200, most=True)
             ),
         ],
-        invalid=play.faults,
+        invalid=load.faults,
     )

@@ -1,74 +1,82 @@
-"""Night: at once, every sender pushes all it has, until the last of ten subscribers has it all."""
+"""Night: every sender pushes all its reports at once, until the last of ten subscribers has everything."""
 
 import time
 
 import msgspec
 
-from bench.figures import Result, Row, Series, Target
-from bench.load.hub import feed_stand
-from bench.load.local import Local, election, gateway
-from bench.load.pusher import Told
+from bench.figures import Result, Row, Series, Target, counted
+from bench.load.hub import feed_crowd
+from bench.load.local import Local, gateway, open_data_set
+from bench.load.pusher import Pushed
 from bench.measure.filled import postgres_alone
-from bench.measure.load import Cpu, playing
+from bench.measure.load import Cpu, under_load
 from bench.measure.options import Options
 from gateway.rehearsal.dataset import DataSet
 
 SUBSCRIBERS = 10
 
 
-class Night(msgspec.Struct, frozen=True):
-    """What a night showed."""
+class PushedNight(msgspec.Struct, frozen=True):
+    """The figures of a whole election that was pushed at once."""
 
     reports: int
     senders: int
     seconds: float
-    """From the first write of the first sender to the last subscriber complete."""
+    """From the first write of the first sender until the last subscriber is complete."""
     blocks: int
     cpu: Cpu
-    generator: Told
+    generator: Pushed
     subscribers_cpu_s: float
     faults: list[str]
 
     @property
-    def told(self) -> str:
-        """Where the time went."""
+    def text(self) -> str:
+        """What took the time, for disload."""
         return (
-            f"CPU s: {self.cpu.told}, generator {self.generator.cpu_s:.2f}, subscribers"
+            f"CPU s: {self.cpu.text}, generator {self.generator.cpu_s:.2f}, subscribers"
             f" {self.subscribers_cpu_s:.2f}; last receipt after {self.generator.seconds:.2f} s, {self.blocks} blocks"
         )
 
 
-async def push_all(local: Local, dataset: DataSet) -> Night:
+async def push_all(local: Local, dataset: DataSet) -> PushedNight:
     """Push a whole election at once.
 
-    One subscriber keeps a copy, which is compared with the official totals; the others only see that every block comes.
+    One subscriber keeps a copy, which is compared with the official totals; the others only check that every block
+    arrives.
     """
     async with (
-        playing(local, dataset) as play,
-        feed_stand(local, play.target.election) as others,
+        under_load(local, dataset) as load,
+        feed_crowd(local, load.target.election) as others,
     ):
         await others.connect(SUBSCRIBERS - 1)
-        plan = play.planner.night()
+        plan = load.planner.recorded()
         await others.mark()
-        before, mine, blocks = await play.cpu(), time.process_time(), play.blocks
-        generator = await play.push(plan)
-        last_at = await play.reached(len(plan))
-        told = await others.wait(len(plan))
-        cpu, mine = (await play.cpu()).since(before), time.process_time() - mine
-        blocks = play.blocks - blocks
-        if told.behind or told.lost:
-            play.faults.append(f"{told.behind} subscribers are behind, {told.lost} were cut off")
-        play.compare(dataset)
-        await play.judge()
-    seconds = max(last_at, told.last_at) - generator.started_at
-    return Night(
-        len(plan), len(play.target.tokens), seconds, blocks, cpu, generator, told.cpu_s + mine, play.faults
+        before, own_cpu_s, blocks = await load.cpu(), time.process_time(), load.blocks
+        generator = await load.push(plan)
+        last_at = await load.wait_reached(len(plan))
+        seen = await others.wait(len(plan))
+        cpu, own_cpu_s = (await load.cpu()).since(before), time.process_time() - own_cpu_s
+        blocks = load.blocks - blocks
+        if seen.behind or seen.lost:
+            load.faults.append(f"{counted(seen.behind, 'subscriber')} behind, {seen.lost} disconnected")
+        load.compare_totals(dataset)
+        await load.judge()
+    seconds = max(last_at, seen.last_at) - generator.started_at
+    return PushedNight(
+        len(plan),
+        len(load.target.tokens),
+        seconds,
+        blocks,
+        cpu,
+        generator,
+        seen.cpu_s + own_cpu_s,
+        load.faults,
     )
 
 
 async def measure(options: Options) -> Result:
-    """Measure it once, beside Postgres alone."""
-    async with election(options.data) as dataset, gateway() as local:
+    """Measure once, beside Postgres alone."""
+    async with open_data_set(options.data) as dataset, gateway() as local:
         night = await push_all(local, dataset)
         alone = await postgres_alone(local, dataset)
     what = f"{night.reports} reports at once over {night.senders} WebSockets"
@@ -82,8 +90,8 @@ async def measure(options: Options) -> Result:
                 "s",
                 Target(1.5, 1.0, most=True),
             ),
-            Row.single(f"{what}: the rate of that", night.reports / night.seconds, "reports/s", None, beside),
+            Row.single(f"{what}: rate", night.reports / night.seconds, "reports/s", None, beside),
         ],
-        notes=[night.told],
+        notes=[night.text],
         invalid=night.faults,
     )

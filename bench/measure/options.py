@@ -1,4 +1,4 @@
-"""What may be changed of the measurements: small in a test, whole where figures are published."""
+"""Options of the measurements: small values for tests, the defaults for published figures."""
 
 from pathlib import Path
 
@@ -11,17 +11,17 @@ class Options(msgspec.Struct, frozen=True):
     data: Path | None = None
     out: Path = Path("bench-results")
     readers: tuple[int, ...] = ()
-    """Crowds, each larger than the one before; none: those that each measurement is about."""
+    """Numbers of readers in ascending order; empty: those of each measurement."""
     seconds: float = 6.0
-    """How long a load lasts that is bounded by time."""
+    """Duration of a load that is limited by time."""
     publications: int = 100_000
-    """Of the election that a feed process starts with."""
+    """Publications of the election that a feed process starts with."""
     scales: tuple[float, ...] = (1.0, 10.0)
-    """Sizes of the elections that show how cost grows, in times Norway's."""
+    """Sizes of the elections that show how costs grow, as multiples of Norway's."""
     reports: int = 20_000
-    """Of a turn of peers that is bounded by their number."""
+    """Reports of a round of peers that is limited by their number."""
 
 
-def long_one(options: Options) -> Options:
-    """Return options with a still larger election, which takes minutes, and some 7 GB."""
+def with_largest(options: Options) -> Options:
+    """Return options with an election of 100 times the size too, which takes minutes and some 7 GB of memory."""
     return msgspec.structs.replace(options, scales=(*options.scales, 100.0))

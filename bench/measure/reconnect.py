@@ -1,7 +1,7 @@
-"""Reconnect: a crowd that was cut off comes back with Last-Event-ID, as fast as it is let in.
+"""Reconnect: a crowd that was disconnected connects again with Last-Event-ID, as fast as it is accepted.
 
-That none of it costs a look at the database is shown twice: by the transactions that Postgres counts meanwhile, and by
-a crowd that comes back while every process of Postgres is stopped.
+Two figures show that this does not query the database: the transactions that Postgres counts meanwhile, and a crowd
+that reconnects while every process of Postgres is stopped.
 """
 
 import asyncio
@@ -12,89 +12,94 @@ from contextlib import nullcontext
 import asyncpg
 import msgspec
 
-from bench.figures import Result, Row, Series, Target
-from bench.load.hub import feed_stand
-from bench.load.local import Local, election, gateway
-from bench.measure.load import Play, playing
+from bench.figures import Result, Row, Series, Target, counted
+from bench.load.hub import feed_crowd
+from bench.load.local import Local, gateway, open_data_set
+from bench.measure.load import ElectionLoad, under_load
 from bench.measure.options import Options
 
 READERS = 5_000
 MISSED = 50
-"""Reports that are published while they are away."""
+"""Reports that are published while the readers are disconnected."""
 TURNS = 2
 COUNTED_S = 1.2
-"""After so long Postgres has counted the transactions of every process that goes on working: it does once a second."""
+"""Time after which Postgres has counted the transactions of every active process; it does so once per second."""
 QUIET_S = 0.3
 MOST_S = 10.0
 TICK_S = 0.01
 
 
-class Return(msgspec.Struct, frozen=True):
-    """What one return showed."""
+class Reconnection(msgspec.Struct, frozen=True):
+    """The figures of one reconnection."""
 
     cpu_s: float
-    """Of the feed process."""
+    """CPU seconds of the feed process."""
     seconds: float
     transactions: int
-    """That Postgres counted."""
+    """Transactions that Postgres counted."""
 
 
-class Crowd:
-    """Those who come back, again and again."""
+class ReconnectingCrowd:
+    """A crowd that reconnects several times."""
 
-    def __init__(self, local: Local, play: Play, readers: int) -> None:
+    def __init__(self, local: Local, load: ElectionLoad, readers: int) -> None:
         self._local = local
-        self._play = play
+        self._load = load
         self._readers = readers
         self._last = 0
 
-    async def begin(self) -> None:
-        """Have something to come back to."""
-        plan = self._play.planner.whole(within_s=0.0)
-        await self._play.push(plan)
-        await self._play.reached(len(plan))
+    async def prepare(self) -> None:
+        """Publish the reports of every unit."""
+        plan = self._load.planner.every_unit(within_s=0.0)
+        await self._load.push(plan)
+        await self._load.wait_reached(len(plan))
         self._last = len(plan)
 
-    async def come_back(self, *, postgres: bool = True) -> Return:
-        """Miss some publications, and come back from before them; without `postgres`, while it is stopped."""
-        play, local = self._play, self._local
-        cursor = play.subscriber.cursor
+    async def reconnect(self, *, postgres: bool = True) -> Reconnection:
+        """Miss MISSED publications, then reconnect with the cursor before them.
+
+        Without `postgres`, do so while it is stopped.
+        """
+        load, local = self._load, self._local
+        cursor = load.subscriber.cursor
         await self._miss()
-        async with feed_stand(local, play.target.election, cursor=cursor) as stand:
-            counted = await _transactions(local) if postgres else 0
-            before, started = await play.cpu(), time.perf_counter()
+        async with feed_crowd(local, load.target.election, cursor=cursor) as stand:
+            transactions = await _transactions(local) if postgres else 0
+            before, started = await load.cpu(), time.perf_counter()
             with nullcontext() if postgres else local.postgres_stopped():
                 await stand.connect(self._readers)
-                told = await stand.wait(self._last, MOST_S)
+                seen = await stand.wait(self._last, MOST_S)
                 seconds = time.perf_counter() - started
-                cpu = (await play.cpu()).since(before)
+                cpu = (await load.cpu()).since(before)
             if postgres:
                 await asyncio.sleep(COUNTED_S)
-                counted = await _transactions(local) - counted
-        if told.behind or told.lost or told.readers != self._readers:
-            play.faults.append(f"{told.behind} of {told.readers} are behind, {told.lost} were cut off")
-        return Return(cpu.feed, seconds, counted)
+                transactions = await _transactions(local) - transactions
+        if seen.behind or seen.lost or seen.readers != self._readers:
+            load.faults.append(
+                f"{seen.behind} of {counted(seen.readers, 'reader')} behind, {seen.lost} disconnected"
+            )
+        return Reconnection(cpu.feed, seconds, transactions)
 
-    async def nobody_comes(self, seconds: float) -> int:
-        """Miss as much, and do not come back for as long; return how many transactions Postgres counted."""
+    async def stay_away(self, seconds: float) -> int:
+        """Miss as many publications and do not reconnect; return how many transactions Postgres counted."""
         await self._miss()
         before = await _transactions(self._local)
         await asyncio.sleep(seconds + COUNTED_S)
         return await _transactions(self._local) - before
 
     async def _miss(self) -> None:
-        plan = self._play.planner.steady(MISSED, 1.0)
-        await self._play.push(plan)
+        plan = self._load.planner.steady(MISSED, 1.0)
+        await self._load.push(plan)
         self._last += len(plan)
-        await self._play.reached(self._last)
-        await self._quiet()
+        await self._load.wait_reached(self._last)
+        await self._wait_idle()
 
-    async def _quiet(self) -> None:
-        """Wait until the feed process has forgotten those who are gone."""
-        before = await self._play.cpu()
+    async def _wait_idle(self) -> None:
+        """Wait until the feed process has cleaned up after the disconnected readers."""
+        before = await self._load.cpu()
         while True:
             await asyncio.sleep(QUIET_S)
-            now = await self._play.cpu()
+            now = await self._load.cpu()
             if now.since(before).feed <= QUIET_S / 10:
                 return
             before = now
@@ -113,38 +118,38 @@ async def _transactions(local: Local) -> int:
 
 
 async def measure(options: Options) -> Result:
-    """Have a crowd come back some times, and once more while Postgres is stopped."""
+    """Reconnect a crowd TURNS times, and once more while Postgres is stopped."""
     readers = options.readers[-1] if options.readers else READERS
     async with (
-        election(options.data) as dataset,
+        open_data_set(options.data) as dataset,
         gateway(readers_max=100_000) as local,
-        playing(local, dataset) as play,
+        under_load(local, dataset) as load,
     ):
-        crowd = Crowd(local, play, readers)
-        await crowd.begin()
-        turns = [await crowd.come_back() for _ in range(TURNS)]
-        usual = await crowd.nobody_comes(statistics.median(turn.seconds for turn in turns))
-        alone = await crowd.come_back(postgres=False)
-        await play.judge()
+        crowd = ReconnectingCrowd(local, load, readers)
+        await crowd.prepare()
+        turns = [await crowd.reconnect() for _ in range(TURNS)]
+        usual = await crowd.stay_away(statistics.median(turn.seconds for turn in turns))
+        alone = await crowd.reconnect(postgres=False)
+        await load.judge()
     rate = statistics.median(readers / max(turn.cpu_s, TICK_S) for turn in turns)
     wall = statistics.median(readers / turn.seconds for turn in turns)
-    counted = statistics.median(turn.transactions for turn in turns)
-    what = f"{readers} readers back with Last-Event-ID"
+    transactions = statistics.median(turn.transactions for turn in turns)
+    what = f"{readers} readers reconnecting with Last-Event-ID"
     return Result(
         "reconnect",
         [
-            Row.single(f"{what}, a CPU second of the feed process", rate, "/s", Target(4_000)),
-            Row.single(f"{what}, a second of the clock, their own process included", wall, "/s"),
+            Row.single(f"{what}, per CPU second of the feed process", rate, "/s", Target(4_000)),
+            Row.single(f"{what}, per second of wall time, their own process included", wall, "/s"),
             Row.single(
-                f"{what}: transactions of the database meanwhile",
-                max(0.0, counted - usual) / readers,
-                "a reader",
+                f"{what}: transactions of the database",
+                max(0.0, transactions - usual) / readers,
+                "per reader",
                 Target(0.1, most=True),
-                Series.single("as long with nobody coming", usual / readers, "a reader"),
+                Series.single("in the same time without readers", usual / readers, "per reader"),
             ),
         ],
         notes=[
-            f"with Postgres stopped all {readers} came back in {alone.seconds:.2f} s, each up to the last publication"
+            f"with Postgres stopped, all {readers} reconnected in {alone.seconds:.2f} s and received everything"
         ],
-        invalid=play.faults,
+        invalid=load.faults,
     )

@@ -1,7 +1,7 @@
-"""Embargo release: what was counted before becomes public at once, before crowds that wait for it under gzip.
+"""Embargo release: all earlier counts become public at once, while crowds of gzip readers wait for them.
 
-It ends when the last compressed byte is read by the last reader. What is read is compared with what was unpacked, which
-is one piece of bytes for all of them; a reader who gets other bytes has them unpacked and looked at by themselves.
+The time ends when the last reader has read the last compressed byte. Each reader's bytes are compared with bytes that
+were decompressed once for all; bytes that differ are decompressed and inspected by themselves.
 """
 
 import asyncio
@@ -11,92 +11,92 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from bench.figures import Result, Row, Target
-from bench.load.hub import feed_stand
-from bench.load.local import Local, election, gateway
-from bench.measure.load import Play, playing
+from bench.load.hub import feed_crowd
+from bench.load.local import Local, gateway, open_data_set
+from bench.measure.load import ElectionLoad, under_load
 from bench.measure.options import Options
 from gateway.journal.administration import administration
 from gateway.rehearsal.dataset import DataSet
 
-HELD = 1_867
-"""Reports that were counted before the release in 2025."""
+EMBARGOED = 1_867
+"""Reports that were embargoed in 2025 until the release."""
 CROWDS = (2_000, 10_000)
 TARGETS_S = {2_000: 0.5, 10_000: 2.0}
 BEFORE_S, MORE_S = 4.0, 4.0
-"""The embargo is moved on by MORE_S while readers still come BEFORE_S before its end."""
+"""The embargo is extended by MORE_S if readers are still connecting BEFORE_S before its end."""
 MOST_S = 60.0
 QUIET_S = 1.5
-"""Between the last reader and the release, at least."""
+"""Least time between the last reader and the release, in s."""
 
 
 class Embargo:
-    """The end of an election's embargo, moved on until all are there."""
+    """The end of the embargo of an election, extended until all readers are connected."""
 
-    def __init__(self, play: Play) -> None:
-        self._play = play
+    def __init__(self, load: ElectionLoad) -> None:
+        self._load = load
 
     @property
     def left_s(self) -> float:
-        """Seconds until it ends."""
-        return (self._play.target.publish_from - datetime.now(UTC)).total_seconds()
+        """Seconds until the embargo ends."""
+        return (self._load.target.publish_from - datetime.now(UTC)).total_seconds()
 
-    async def until(self, done: Coroutine[None, None, None]) -> None:
-        """Have it last until something is done, and QUIET_S more."""
+    async def extend_until(self, done: Coroutine[None, None, None]) -> None:
+        """Extend the embargo until something is done, and QUIET_S longer."""
         doing = asyncio.ensure_future(done)
         while not (await asyncio.wait({doing}, timeout=0.2))[0]:
-            await self._last(BEFORE_S, MORE_S)
+            await self._ensure(BEFORE_S, MORE_S)
         doing.result()
-        await self._last(QUIET_S, QUIET_S)
+        await self._ensure(QUIET_S, QUIET_S)
 
-    async def _last(self, least_s: float, more_s: float) -> None:
+    async def _ensure(self, least_s: float, more_s: float) -> None:
         if self.left_s >= least_s:
             return
-        target = self._play.target
+        target = self._load.target
         until = target.publish_from + timedelta(seconds=more_s)
-        async with administration(self._play.local.database_url, "bench") as acts:
+        async with administration(self._load.local.database_url, "bench") as acts:
             await acts.move_embargo(target.election, until)
-        self._play.target = msgspec.structs.replace(target, publish_from=until)
+        self._load.target = msgspec.structs.replace(target, publish_from=until)
 
 
 async def release(local: Local, dataset: DataSet, crowd: int, found: Result) -> None:
-    """Measure one crowd."""
+    """Measure the release to one crowd."""
     async with (
-        playing(local, dataset, publish_in_s=BEFORE_S + MORE_S) as play,
-        feed_stand(local, play.target.election) as readers,
+        under_load(local, dataset, publish_in_s=BEFORE_S + MORE_S) as load,
+        feed_crowd(local, load.target.election) as readers,
     ):
-        plan = play.planner.night()[:HELD]
+        plan = load.planner.recorded()[:EMBARGOED]
 
-        async def come() -> None:
-            await play.push(plan)
+        async def prepare() -> None:
+            await load.push(plan)
             await readers.connect(crowd)
 
-        embargo = Embargo(play)
-        await embargo.until(come())
+        embargo = Embargo(load)
+        await embargo.extend_until(prepare())
         await readers.mark()
-        before = await play.cpu()
-        told = await readers.wait(len(plan), embargo.left_s + MOST_S)
-        cpu = (await play.cpu()).since(before)
-        seconds = told.last_at - play.target.publish_from.timestamp()
-        await play.reached(len(plan))
-        await play.judge()
-    if told.behind or told.lost:
-        play.faults.append(f"{crowd} readers: {told.behind} are behind, {told.lost} were cut off")
+        before = await load.cpu()
+        seen = await readers.wait(len(plan), embargo.left_s + MOST_S)
+        cpu = (await load.cpu()).since(before)
+        seconds = seen.last_at - load.target.publish_from.timestamp()
+        await load.wait_reached(len(plan))
+        await load.judge()
+    if seen.behind or seen.lost:
+        load.faults.append(f"{crowd} readers: {seen.behind} behind, {seen.lost} disconnected")
     what = f"embargo release of {len(plan)} reports to {crowd} gzip readers: last compressed byte read"
     most_s = TARGETS_S.get(crowd)
     found.rows.append(
         Row.single(what, seconds, "s", Target(most_s, most=True) if most_s is not None else None)
     )
     found.notes.append(
-        f"{crowd} readers: {told.size / crowd / 1000:.1f} kB each; CPU s: {cpu.told}, readers {told.cpu_s:.2f};"
-        f" {told.looked_at} different pieces of bytes were unpacked"
+        f"{crowd} readers: {seen.size / crowd / 1000:.1f} kB each; CPU s: {cpu.text}, readers {seen.cpu_s:.2f};"
+        f" {seen.inspected} different pieces of bytes were decompressed"
     )
-    found.invalid += play.faults
+    found.invalid += load.faults
 
 
 async def measure(options: Options) -> Result:
-    """Measure each crowd, with an election of its own."""
+    """Measure each crowd with a new election."""
     found = Result("release")
-    async with election(options.data) as dataset, gateway(readers_max=100_000) as local:
+    async with open_data_set(options.data) as dataset, gateway(readers_max=100_000) as local:
         for crowd in options.readers or CROWDS:
             await release(local, dataset, crowd, found)
     return found

@@ -1,4 +1,4 @@
-"""TLS: the night, latency, requests and deliveries once more, with TLS on both doors, beside the same in the clear."""
+"""TLS: night, latency, HTTP and deliveries with TLS on both ports, beside the same without TLS."""
 
 import asyncio
 import tempfile
@@ -8,9 +8,9 @@ from pathlib import Path
 from bench.figures import Result, Row, Series, Skipped, Unavailable
 from bench.load.delivery import one_at_a_time
 from bench.load.hub import valgnatt
-from bench.load.local import Local, election, gateway
+from bench.load.local import Local, gateway, open_data_set
 from bench.load.processes import program
-from bench.load.supply import Supply, ground
+from bench.load.supply import Supply, stock
 from bench.measure.latency import RATE, follow
 from bench.measure.night import SUBSCRIBERS, push_all
 from bench.measure.options import Options
@@ -19,12 +19,12 @@ from bench.measure.pairs.options import Options as PeerOptions
 from gateway.rehearsal.dataset import DataSet
 
 CROWD = 1_000
-CLEAR, TLS = "in the clear", "TLS"
+CLEAR, TLS = "without TLS", "TLS"
 OPENSSL_S = 20.0
 
 
 async def certificate(directory: Path) -> Path:
-    """Make a key and a certificate for this machine, in one file. Raises Unavailable."""
+    """Create a key and a certificate for this machine, in one file. Raises Unavailable."""
     key, shown, both = (directory / name for name in ("key.pem", "certificate.pem", "both.pem"))
     process = await asyncio.create_subprocess_exec(
         program("openssl", "apt-get install openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt",
@@ -32,17 +32,17 @@ async def certificate(directory: Path) -> Path:
         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(shown),
         stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE,
     )  # fmt: skip
-    _, said = await asyncio.wait_for(process.communicate(), OPENSSL_S)
+    _, output = await asyncio.wait_for(process.communicate(), OPENSSL_S)
     if process.returncode:
         raise Unavailable(
-            "TLS", f"openssl made no certificate: {said.decode().strip()[-200:]}", "a newer openssl"
+            "TLS", f"openssl created no certificate: {output.decode().strip()[-200:]}", "a newer openssl"
         )
     both.write_bytes(shown.read_bytes() + key.read_bytes())
     return both
 
 
 class Sides:
-    """The figures of both sides, by what they are about."""
+    """The figures of both sides."""
 
     def __init__(self, options: Options, dataset: DataSet, scratch: Path) -> None:
         self._options = options
@@ -62,18 +62,18 @@ class Sides:
             side,
             night.seconds,
         )
-        self.found.notes.append(f"{side}: the night: {night.told}")
+        self.found.notes.append(f"{side}: the night: {night.text}")
         self.found.invalid += night.faults
         (followed,) = await follow(local, self._dataset, [self._crowd], seconds, self.found.invalid)
         what = (
             f"commit → subscriber's socket, {RATE:g} reports/s, {self._crowd} readers: newest of each block"
         )
-        self._add(f"{what}, p50", "ms", side, 1000 * followed.told.p50_s)
-        self._add(f"{what}, p99", "ms", side, 1000 * followed.told.p99_s)
+        self._add(f"{what}, p50", "ms", side, 1000 * followed.seen.p50_s)
+        self._add(f"{what}, p99", "ms", side, 1000 * followed.seen.p99_s)
         await self._requests(side, local, seconds)
         async with valgnatt(local) as hub:
-            await hub.stand.connect(self._crowd)
-            await hub.stand.wait(await hub.publish())
+            await hub.crowd.connect(self._crowd)
+            await hub.crowd.wait(await hub.publish())
             turn = await one_at_a_time(hub, seconds / 3)
         if shortfall := turn.shortfall(side):
             self.found.invalid.append(shortfall)
@@ -88,7 +88,7 @@ class Sides:
                 self.found.skipped.append(Skipped.of(absent))
             return
         pair = Result("http")
-        ours = await ground(local, Supply(self._dataset))
+        ours = await stock(local, Supply(self._dataset))
         options = PeerOptions(rounds=1, seconds=max(1.0, 2 * seconds / 3))
         await http.Requests(options, local, ours, self._scratch, pair).measure(None)
         self.found.invalid += pair.invalid
@@ -98,8 +98,8 @@ class Sides:
     def _add(self, what: str, unit: str, side: str, value: float) -> None:
         self._figures.setdefault((what, unit), {})[side] = value
 
-    def tell(self) -> Result:
-        """Return what was found."""
+    def result(self) -> Result:
+        """Return the rows of both sides."""
         self.found.rows = [
             Row.single(f"{TLS}: {what}", sides[TLS], unit, None, Series.single(CLEAR, sides[CLEAR], unit))
             for (what, unit), sides in self._figures.items()
@@ -112,7 +112,7 @@ async def measure(options: Options) -> Result:
     with tempfile.TemporaryDirectory(prefix="valgnatt-measure-") as directory:
         scratch = Path(directory)
         shown = await certificate(scratch)
-        async with election(options.data) as dataset:
+        async with open_data_set(options.data) as dataset:
             sides = Sides(options, dataset, scratch)
             for side, config in (
                 (CLEAR, {}),
@@ -120,4 +120,4 @@ async def measure(options: Options) -> Result:
             ):
                 async with gateway(readers_max=100_000, **config) as local:
                     await sides.measure(side, local)
-    return sides.tell()
+    return sides.result()

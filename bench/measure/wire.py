@@ -1,7 +1,7 @@
-"""Wire: bytes of the night as it was published, to readers in the clear and under gzip.
+"""Wire: bytes per reader of a recorded election, with and without gzip.
 
-The state, the blocks and the channels are those of a feed process; the sockets only count, and the clock is that of the
-recording. So these are sizes, not times: but for the time of day that a block tells, the same on every machine.
+State, blocks and channels are those of a feed process; the sockets only count bytes, and the clock is that of the
+recording. So the sizes are the same on every machine, apart from the time of day that blocks contain.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ from itertools import groupby
 import orjson
 
 from bench.figures import Result, Row, Series, Target
-from bench.load.local import election
+from bench.load.checked import Checker
+from bench.load.local import open_data_set
 from bench.measure.options import Options
 from gateway.election.record import CHAIN_START, Publication, next_chain
 from gateway.election.registry import Registry, read_registry
 from gateway.election.state import ElectionState
-from gateway.election.validation import Scope, Validator, ValidReport
 from gateway.feed.blocks import FEW, BlockMaker
 from gateway.feed.channel import SHARING_MIN, Channel, Reader
 from gateway.feed.compression import GZIP_START
@@ -27,52 +27,52 @@ from gateway.telemetry.metrics import FeedMetrics
 
 PACES_S = (0, 10)
 TARGETS = {0: Target(0.40, most=True), 10: Target(0.25, most=True)}
-"""By `every_s`: under gzip, as a part of what it is in the clear."""
+"""By `every_s`: size under gzip, as a part of the size without."""
 RELEASE = Target(0.20, most=True)
 NIGHT = timedelta(hours=6)
-"""From the end of the embargo."""
+"""Duration of the recording, from the end of the embargo."""
 HEARTBEAT_S = 10.0
 LEVELS = ("country", "country,county", None)
-"""What snapshots are of; None: the default selection."""
+"""Levels of the snapshots; None: the default selection."""
 
 
-class Counting(asyncio.Transport):
-    """A socket that takes everything and counts it."""
+class CountingTransport(asyncio.Transport):
+    """A socket that accepts everything and counts it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.size = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Count it."""
+        """Count the bytes."""
         self.size += len(data)
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        """Count it."""
+        """Count the bytes."""
         self.size += sum(map(len, list_of_data))
 
     def get_write_buffer_size(self) -> int:
-        """Nothing waits."""
+        """Return 0: nothing waits."""
         return 0
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """There is no limit."""
+        """Ignore the limits."""
 
 
 class Side:
-    """Readers of the default selection, from before the release on: as many as share a window, and one is counted."""
+    """Readers of the default selection from the release on: enough to share a window; the bytes of one are counted."""
 
     def __init__(self, maker: BlockMaker, registry: Registry, every_s: int, gzip: bool, now: float) -> None:
         self._maker = maker
-        self._socket = Counting()
+        self._socket = CountingTransport()
         self.every_s = every_s
         self.gzip = gzip
         self._channel = Channel(read_selection(registry, None, None), gzip, every_s, maker, FeedMetrics())
-        for socket in (self._socket, *(Counting() for _ in range(SHARING_MIN - 1))):
+        for socket in (self._socket, *(CountingTransport() for _ in range(SHARING_MIN - 1))):
             self._channel.join(Reader(socket, lambda: None), GZIP_START if gzip else b"", None, now)
         self.began = self._socket.size
         self.beats = 0
-        """Bytes of heartbeats."""
+        """Bytes of heartbeats so far."""
 
     @property
     def size(self) -> int:
@@ -80,12 +80,12 @@ class Side:
         return self._socket.size
 
     def published(self, now: float) -> None:
-        """Something was: it is written, where there is no pace."""
+        """Write what was published, unless the channel has a pace."""
         if not self.every_s:
             self._channel.write(now)
 
     def tick(self, now: float) -> None:
-        """A second has begun: paces and heartbeats, as a feed process serves them."""
+        """Write at the start of a second what paces and heartbeats require, as a feed process does."""
         if self.every_s and int(now) % self.every_s == 0:
             self._channel.write(now)
         if now - self._channel.wrote_at >= HEARTBEAT_S - 1.5:
@@ -95,7 +95,7 @@ class Side:
 
 
 class Night:
-    """The readers of one night, beside the state that they follow."""
+    """The readers of one recorded election, and the state that they follow."""
 
     def __init__(self, dataset: DataSet) -> None:
         self._registry = read_registry(dataset.registry)
@@ -112,7 +112,7 @@ class Night:
         self.release: dict[tuple[int, bool], int] = {}
 
     def play(self) -> int:
-        """Publish everything up to the end of the night; return how much was."""
+        """Publish everything up to the end of the recording; return the number of publications."""
         ends = self._publish_from + NIGHT
         clock = int(self._publish_from.timestamp())
         for moment, group in groupby(self._publications, lambda each: each.published_at):
@@ -141,23 +141,22 @@ class Night:
         return clock
 
     def bytes(self, every_s: int, gzip: bool) -> tuple[int, int]:
-        """Return the bytes of a reader since the release began, and how many of them were heartbeats."""
+        """Return the bytes of a reader from the release on, and how many of them were heartbeats."""
         (side,) = (side for side in self.sides if (side.every_s, side.gzip) == (every_s, gzip))
         return side.size - side.began, side.beats
 
     def snapshot(self, levels: str | None, *, gzip: bool, few: bool = False) -> int:
-        """Return the bytes of what a reader of some levels is sent who comes now, one of few or of many."""
+        """Return the size of the snapshot that a new reader of some levels is sent, as one of few or of many."""
         selection = read_selection(self._registry, levels, None)
         return len(self._maker.snapshot(selection).bytes(gzip=gzip, readers=1 if few else FEW))
 
 
 def _publications(dataset: DataSet, registry: Registry) -> Iterator[Publication]:
-    """Give every report at its place in the record; what was counted before the release is published by it."""
-    validator, scope = Validator(registry), Scope(registry, frozenset({registry.root.id}))
+    """Yield every report with its place in the record; the release publishes what was counted before it."""
+    checker = Checker(dataset.registry)
     chain = CHAIN_START
     for sequence, recorded in enumerate(sorted(dataset.reports(), key=lambda each: each.counted_at), 1):
-        valid = validator.check(orjson.dumps(recorded.report), scope)
-        assert isinstance(valid, ValidReport), f"a report is refused: {valid}"
+        valid = checker.check(orjson.dumps(recorded.report))
         chain = next_chain(chain, valid.digest)
         at: datetime = recorded.counted_at
         report = valid.report
@@ -168,18 +167,18 @@ def _publications(dataset: DataSet, registry: Registry) -> Iterator[Publication]
 
 
 async def measure(options: Options) -> Result:
-    """Play the night, and compare the bytes of those in the clear and those under gzip."""
-    async with election(options.data) as dataset:
+    """Publish the recording, and compare the bytes of readers with and without gzip."""
+    async with open_data_set(options.data) as dataset:
         night = Night(dataset)
     published = night.play()
     found = Result("wire")
-    shown = f"{published} publications of the night, default selection, gzip"
+    what_published = f"{published} publications, default selection, gzip"
     for every_s in PACES_S:
         (plain, plain_beats), (packed, beats) = (night.bytes(every_s, gzip) for gzip in (False, True))
         found.notes.append(
             f"every_s={every_s}: without heartbeats {(packed - beats) / (plain - plain_beats):.3f} of plain"
         )
-        found.rows.append(_row(f"{shown}, every_s={every_s}", plain, packed, TARGETS[every_s]))
+        found.rows.append(_row(f"{what_published}, every_s={every_s}", plain, packed, TARGETS[every_s]))
     found.rows.append(_row("a release, gzip", night.release[0, False], night.release[0, True], RELEASE))
     for levels in LEVELS:
         what = f"a snapshot at the end, {levels or 'default selection'}, gzip"
@@ -193,5 +192,5 @@ async def measure(options: Options) -> Result:
 def _row(what: str, plain: int, packed: int, target: Target | None = None) -> Row:
     beside = Series.single("plain", plain / 1000, "kB")
     return Row.single(
-        f"bytes a reader: {what}", packed / 1000, "kB", target, beside, of_ratio=target is not None
+        f"bytes per reader: {what}", packed / 1000, "kB", target, beside, of_ratio=target is not None
     )

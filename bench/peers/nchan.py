@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bench.figures import Unavailable
-from bench.load.hub import Hub, stand
+from bench.load.crowd import crowd, readers
+from bench.load.hub import Hub
 from bench.load.processes import children, cpu_s, free_port, program, pss_kb, running
 from bench.peers.posting import posting
 
@@ -30,21 +31,21 @@ http {{ access_log off; client_body_temp_path {run}/b; nchan_shared_memory_size 
 
 
 @asynccontextmanager
-async def nchan(scratch: Path, readers: int) -> AsyncIterator[Hub]:
+async def nchan(scratch: Path, most_readers: int) -> AsyncIterator[Hub]:
     """Nchan on nginx, one worker. Raises Unavailable."""
     binary = program("nginx", HOW)
     module = next((path for folder in MODULES if (path := folder / "ngx_nchan_module.so").exists()), None)
     if module is None:
-        raise Unavailable("Nchan", "nginx is here, its module is not", HOW)
+        raise Unavailable("Nchan", "nginx is installed, but not its module", HOW)
     port, run = free_port(), scratch / "nginx"
     run.mkdir(exist_ok=True)
-    most = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 2 * readers + 4096)
+    most = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 2 * most_readers + 4096)
     config = run / "nginx.conf"
     config.write_text(CONFIGURATION.format(files=most, run=run, module=module, connections=most, port=port))
     log = scratch / "nginx.log"
     async with (
         running("Nchan", [binary, "-c", str(config), "-p", str(run), "-e", "stderr"], port, log) as process,
-        stand(port, "/sub/changes", marker='data: {"sequence":') as audience,
+        crowd(readers("127.0.0.1", port, "/sub/changes", marker='data: {"sequence":')) as audience,
         posting(port, "/pub/changes") as publish,
     ):
         (worker,) = [pid for pid in children(process.pid) if _is_worker(pid)]

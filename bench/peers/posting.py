@@ -6,18 +6,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 CHANGE_BYTES = 400
-"""What one change is on the wire of a peer; ours has the size that it has."""
+"""Size of a change on the wire of a peer; the size of ours follows from the format."""
 
 
 def event(number: int, size: int) -> bytes:
-    """Return an event of a size in bytes."""
+    """Return an event of `size` bytes."""
     text = b'data: {"sequence":%d,"published_at":%.6f,"counts":"' % (number, time.time())
     return text + b"0" * (size - len(text) - 4) + b'"}\n\n'
 
 
 @asynccontextmanager
 async def posting(port: int, path: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
-    """Publish by POST over one connection, in order, without waiting for answers."""
+    """Publish by POST over one connection, in order, without waiting for responses."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     number = 0
 
@@ -29,13 +29,13 @@ async def posting(port: int, path: str) -> AsyncIterator[Callable[[], Awaitable[
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         return number
 
-    async def throw_away() -> None:
+    async def discard() -> None:
         while await reader.read(1 << 16):
             pass
 
-    hearing = asyncio.create_task(throw_away())
+    discarding = asyncio.create_task(discard())
     try:
         yield publish
     finally:
-        hearing.cancel()
+        discarding.cancel()
         writer.close()

@@ -6,15 +6,16 @@ from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from bench.load.hub import Hub, stand
+from bench.load.crowd import crowd, readers
+from bench.load.hub import Hub
 from bench.load.processes import end, pss_kb
 
 LOOP = (sys.executable, "-m", "bench.peers.loop_sender")
 
 
 @asynccontextmanager
-async def loop_of_sends(readers: int, size: int) -> AsyncIterator[Hub]:
-    """`socket.send` in a loop: the ceiling, with all its readers connected."""
+async def loop_of_sends(count: int, size: int) -> AsyncIterator[Hub]:
+    """Run a loop of `socket.send`, with all its readers connected."""
     process = await asyncio.create_subprocess_exec(*LOOP, str(size), stdin=PIPE, stdout=PIPE)
     assert process.stdin is not None
     assert process.stdout is not None
@@ -33,9 +34,9 @@ async def loop_of_sends(readers: int, size: int) -> AsyncIterator[Hub]:
 
     try:
         port = int(await asyncio.wait_for(of.readline(), 20.0))
-        async with stand(port, "/", marker='data: {"sequence":') as audience:
-            accepting = asyncio.create_task(ask(f"accept {readers}"))
-            await audience.connect(readers)
+        async with crowd(readers("127.0.0.1", port, "/", marker='data: {"sequence":')) as audience:
+            accepting = asyncio.create_task(ask(f"accept {count}"))
+            await audience.connect(count)
             taken_s = await accepting
             yield Hub(
                 "`socket.send` in a loop", audience, publish, lambda: taken_s, lambda: pss_kb(process.pid)

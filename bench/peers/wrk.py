@@ -1,4 +1,4 @@
-"""wrk: requests prepared in a file, sent over many connections as fast as they are answered."""
+"""wrk: sends requests from a file over many connections, as fast as they are answered."""
 
 import asyncio
 import re
@@ -31,7 +31,7 @@ _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
 class Load(msgspec.Struct, frozen=True):
-    """What wrk says of a run."""
+    """What wrk reports about a run."""
 
     requests: int
     seconds: float
@@ -42,12 +42,12 @@ class Load(msgspec.Struct, frozen=True):
 
     @property
     def requests_s(self) -> float:
-        """Requests a second that were answered as wanted."""
+        """Successful requests per second."""
         return (self.requests - self.bad_statuses) / self.seconds
 
 
 def request(host: str, path: str, body: bytes, token: str = "") -> bytes:
-    """Return a request, whole."""
+    """Return a complete request."""
     head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
     if token:
         head += f"Authorization: Bearer {token}\r\n"
@@ -55,12 +55,12 @@ def request(host: str, path: str, body: bytes, token: str = "") -> bytes:
 
 
 def write_requests(requests: Iterable[bytes], file: Path) -> None:
-    """Write requests as the script reads them: the size in a line, then the bytes."""
+    """Write requests in the format of SCRIPT: a line with the size, then the bytes."""
     file.write_bytes(b"".join(b"%d\n%s" % (len(each), each) for each in requests))
 
 
 async def wrk(url: str, file: Path, *, connections: int, seconds: float) -> Load:
-    """Send the requests of a file in turn, from its beginning. Raises Unavailable."""
+    """Send the requests of a file in order. Raises Unavailable."""
     script = file.with_suffix(".lua")
     script.write_text(SCRIPT.format(file=file))
     process = await asyncio.create_subprocess_exec(
@@ -68,19 +68,19 @@ async def wrk(url: str, file: Path, *, connections: int, seconds: float) -> Load
         "-s", str(script), url, stdout=PIPE, stderr=PIPE,
     )  # fmt: skip
     try:
-        said, wrong = await asyncio.wait_for(process.communicate(), seconds + GRACE_S)
+        output, errors = await asyncio.wait_for(process.communicate(), seconds + GRACE_S)
     finally:
         await end(process)
     if process.returncode:
-        raise RuntimeError(f"wrk ended with status {process.returncode}: {wrong.decode()[:300]}")
-    return read_output(said.decode())
+        raise RuntimeError(f"wrk ended with status {process.returncode}: {errors.decode()[:300]}")
+    return read_output(output.decode())
 
 
 def read_output(text: str) -> Load:
-    """Read what wrk prints. Raises ValueError for something else."""
+    """Parse the output of wrk. Raises ValueError for anything else."""
     whole = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m)\b", text)
     if whole is None:
-        raise ValueError(f"not what wrk prints: {text[:200]!r}")
+        raise ValueError(f"not the output of wrk: {text[:200]!r}")
     statuses = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
     return Load(

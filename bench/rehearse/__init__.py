@@ -1,0 +1,1 @@
+"""Rehearsals: scenarios under load, each with a report, a verdict and the judge's check of every guarantee."""

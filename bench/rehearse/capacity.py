@@ -1,7 +1,7 @@
-"""How much an installation can take: the highest rate, and then the most readers, that hold the service levels.
+"""The capacity of an installation: the highest rate, then the most readers, at which it keeps its service levels.
 
-Each attempt is a short `steady` run of its own. The search doubles until a level is missed, and then halves what is
-between the last that held and the first that did not, until that is known within a fifth.
+Each attempt is a short `steady` run. The search doubles the load until a level is missed, then bisects between the
+largest load that passed and the smallest that failed, until they differ by less than a fifth.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from bench.figures import counted
 from bench.rehearse.play import play
 from bench.rehearse.run import Run
 from bench.rehearse.stage import Options
@@ -18,40 +19,40 @@ ATTEMPTS_MAX = 12
 
 
 class Capacity(msgspec.Struct, frozen=True):
-    """What was found of one measure: `holds` is the largest that held, `fails` the smallest that did not."""
+    """One limit: `passed` is the largest load that kept the levels, `failed` the smallest that did not."""
 
     what: str
-    holds: float
-    fails: float | None
-    gave_out: str
+    passed: float
+    failed: float | None
+    limit: str
     """What was missed first, and which process was the busiest then."""
 
 
 async def search(
     what: str, first: float, most: float, attempt: Callable[[float], Awaitable[Run]]
 ) -> Capacity:
-    """Search the largest value at which an attempt is a GO."""
-    holds, fails, gave_out, value = 0.0, None, "nothing up to there", first
+    """Search for the largest value at which an attempt is a GO."""
+    passed, failed, limit, value = 0.0, None, "no limit up to there", first
     for _ in range(ATTEMPTS_MAX):
         run = await attempt(value)
         if run.go:
-            holds = value
+            passed = value
         else:
-            fails, gave_out = value, reason(run)
-        if fails is None:
+            failed, limit = value, reason(run)
+        if failed is None:
             if value >= most:
                 break
             value = min(most, 2 * value)
-        elif holds and fails / holds <= CLOSE_ENOUGH:
+        elif passed and failed / passed <= CLOSE_ENOUGH:
             break
         else:
-            value = (holds + fails) / 2 if holds else fails / 2
-    return Capacity(what, holds, fails, gave_out)
+            value = (passed + failed) / 2 if passed else failed / 2
+    return Capacity(what, passed, failed, limit)
 
 
 def reason(run: Run) -> str:
-    """Say what gave out: the levels that were missed, and who was busiest."""
-    missed = [f"{level.name} was {level.found:.3g}" for level in run.verdict if not level.held]
+    """Return why a run is no GO: the levels that were missed, and the busiest process."""
+    missed = [f"{level.name} was {level.found:.3g}" for level in run.verdict if not level.kept]
     missed += [broken.guarantee for broken in run.broken]
     missed += [f"the load generator ({text})" for text in run.invalid]
     busy = {
@@ -61,7 +62,7 @@ def reason(run: Run) -> str:
     if not busy:
         return "; ".join(missed)
     name = max(busy, key=lambda each: busy[each])
-    return f"{'; '.join(missed)}; busiest was {name} at {busy[name]:.0%} of a core"
+    return f"{'; '.join(missed)}; the busiest process was {name} at {busy[name]:.0%} of a core"
 
 
 async def capacity(
@@ -72,18 +73,19 @@ async def capacity(
     say: Callable[[str], None],
     **how: Any,
 ) -> list[Capacity]:
-    """Search the highest rate with a few readers, then the most readers at a tenth of that rate."""
+    """Search for the highest rate with a few readers, then for the most readers at a tenth of that rate."""
 
     async def at(**changed: Any) -> Run:
         tried = msgspec.structs.replace(options, **changed)
         run = await play("steady", tried, levels, **how)
-        say(f"{tried.rate:,.0f} reports/s, {tried.readers} readers: {'holds' if run.go else reason(run)}")
+        load = f"{tried.rate:,.0f} reports/s to {counted(tried.readers, 'reader')}"
+        say(f"{load}: {'passed' if run.go else reason(run)}")
         return run
 
-    rate = await search("reports a second", 250.0, rate_max, lambda value: at(rate=value, readers=10))
-    quiet = max(10.0, rate.holds / 10)
+    rate = await search("reports per second", 250.0, rate_max, lambda value: at(rate=value, readers=10))
+    quiet = max(10.0, rate.passed / 10)
     readers = await search(
-        f"readers at {quiet:,.0f} reports a second",
+        f"readers at {quiet:,.0f} reports per second",
         500.0,
         readers_max,
         lambda value: at(rate=quiet, readers=round(value)),

@@ -1,4 +1,4 @@
-"""Play scenarios: each against a fresh election, with its report written and its verdict given."""
+"""Run scenarios: each on a new election, with a report and a verdict."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -9,18 +9,15 @@ import msgspec
 
 from bench.load import local, target
 from bench.load.plan import Planner
-from bench.load.target import Target
+from bench.load.target import PASSED_S, Target
 from bench.rehearse.run import DEFAULT_LEVELS, Run, judge_levels
 from bench.rehearse.scenarios import scenario
 from bench.rehearse.stage import Options, Stage, new_run
 from gateway.rehearsal.dataset import DataSet
 
-PASSED_S = -60.0
-"""Where a scenario says nothing else, the embargo has passed."""
 
-
-class Where(msgspec.Struct, frozen=True):
-    """A gateway that runs already."""
+class RunningGateway(msgspec.Struct, frozen=True):
+    """A gateway that is running already, and the election to use."""
 
     push_url: str
     feed_url: str
@@ -30,15 +27,21 @@ class Where(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def _target(
-    name: str, options: Options, dataset: DataSet, where: Where | None, config: Mapping[str, object]
+    name: str,
+    options: Options,
+    dataset: DataSet,
+    running: RunningGateway | None,
+    config: Mapping[str, object],
 ) -> AsyncIterator[Target]:
-    if where is not None:
-        yield await target.running(where.push_url, where.feed_url, where.election, where.tokens)
+    if running is not None:
+        yield await target.running_target(
+            running.push_url, running.feed_url, running.election, running.tokens
+        )
         return
     async with local.gateway(**config) as gateway:
         publish_in_s = getattr(scenario(name), "publish_in_s", None)
         ends_in_s = PASSED_S if publish_in_s is None else publish_in_s(options)
-        yield await target.rehearsal(gateway, dataset, ends_in_s)
+        yield await target.own_target(gateway, dataset, ends_in_s)
 
 
 async def play(
@@ -47,12 +50,15 @@ async def play(
     levels: Mapping[str, float],
     *,
     data: Path | None = None,
-    where: Where | None = None,
+    running: RunningGateway | None = None,
     config: Mapping[str, object] | None = None,
 ) -> Run:
-    """Play one scenario from its beginning to its verdict; `levels` go before its own and the default ones."""
+    """Run one scenario and judge it; `levels` override its own levels and the default ones."""
     module = scenario(name)
-    async with local.election(data) as dataset, _target(name, options, dataset, where, config or {}) as found:
+    async with (
+        local.open_data_set(data) as dataset,
+        _target(name, options, dataset, running, config or {}) as found,
+    ):
         planner = Planner(each for each in dataset.reports() if each.municipality in found.tokens)
         run = new_run(name, (module.__doc__ or "").strip(), found, options)
         stage = Stage(found, planner, options, run)
@@ -65,7 +71,7 @@ async def play(
 async def play_all(
     names: Sequence[str], options: Options, levels: Mapping[str, float], out: Path, **how: object
 ) -> list[Run]:
-    """Play some, one after the other, and write a report of each into `out`."""
+    """Run scenarios one after the other, and write a report of each into `out`."""
     from bench.rehearse.report import write
 
     runs = []

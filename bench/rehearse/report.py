@@ -1,4 +1,4 @@
-"""A run as one self-contained HTML file, to look at, and one JSON file, to compare; and two runs side by side."""
+"""Reports of runs: a self-contained HTML page, a JSON file for comparing, and two runs side by side."""
 
 import html
 import io
@@ -13,7 +13,7 @@ Lines = Mapping[str, Sequence[tuple[float, float]]]
 
 
 class Plot(msgspec.Struct, frozen=True):
-    """How a group of curves is drawn. `scale` is by what values are multiplied to be in `unit`."""
+    """How a group of curves is drawn. Values are multiplied by `scale` to be in `unit`."""
 
     name: str
     title: str
@@ -23,32 +23,32 @@ class Plot(msgspec.Struct, frozen=True):
 
 
 PLOTS = (
-    Plot("rate", "Reports a second", "reports/s"),
-    Plot("latency", "Latency, from when a report was due", "ms", 1000.0, logarithmic=True),
-    Plot("delivered", "Publications covered at readers, a second", "deliveries/s"),
-    Plot("readers", "Readers connected", "readers"),
+    Plot("rate", "Reports per second", "reports/s"),
+    Plot("latency", "Latency from when a report was due", "ms", 1000.0, logarithmic=True),
+    Plot("delivered", "Publications delivered to readers per second", "deliveries/s"),
+    Plot("readers", "Connected readers", "readers"),
     Plot("queue", "Reports waiting for a commit", "reports"),
     Plot("age", "Age of the oldest report without an answer", "ms", 1000.0),
     Plot("cpu", "CPU", "cores"),
-    Plot("memory", "Memory, resident", "MB"),
+    Plot("memory", "Resident memory", "MB"),
 )
 
 _STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
 
 
 def verdict_of(run: Run) -> str:
-    """Return it in a word: GO, NO GO, or INVALID where the figures say nothing about the gateway."""
+    """Return the verdict: GO, NO GO, or INVALID if the figures are meaningless."""
     return "INVALID" if run.invalid else "GO" if run.go else "NO GO"
 
 
-def told(run: Run) -> list[str]:
-    """Return a run as lines for a person at a terminal."""
+def summary(run: Run) -> list[str]:
+    """Return a run as lines for a terminal."""
     lines = [f"{run.scenario}: {verdict_of(run)}"]
     lines += [f"  invalid    {reason}" for reason in run.invalid]
     lines += [f"  broken     {broken.guarantee}: {broken.example}" for broken in run.broken]
     lines += [
-        f"  {'held' if level.held else 'MISSED':10} {level.name} = {shown(level.name, level.found)},"
-        f" at most {shown(level.name, level.limit)}"
+        f"  {'kept' if level.kept else 'MISSED':10} {level.name} = {formatted(level.name, level.found)},"
+        f" at most {formatted(level.name, level.limit)}"
         for level in run.verdict
         if level.found is not None
     ]
@@ -64,14 +64,14 @@ def told(run: Run) -> list[str]:
 
 
 def seconds(value: float) -> str:
-    """A time as a person reads it."""
+    """Return a time for display."""
     if value < 1.0:
         return f"{1e3 * value:.3g} ms"
     return f"{value:.3g} s"
 
 
-def shown(name: str, value: float | None) -> str:
-    """A figure as a person reads it, by the name it has."""
+def formatted(name: str, value: float | None) -> str:
+    """Return a figure for display; its name tells whether it is a time."""
     if value is None:
         return "not measured"
     if "." in name or (name.endswith("_s") and not name.endswith("per_s")):
@@ -80,7 +80,7 @@ def shown(name: str, value: float | None) -> str:
 
 
 def write(run: Run, directory: Path) -> tuple[Path, Path]:
-    """Write both files and return where they are."""
+    """Write the page and the JSON file into a directory; return their paths."""
     directory.mkdir(parents=True, exist_ok=True)
     page, data = directory / f"{run.scenario}.html", directory / f"{run.scenario}.json"
     data.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1))
@@ -89,18 +89,18 @@ def write(run: Run, directory: Path) -> tuple[Path, Path]:
 
 
 def read(path: Path) -> Run:
-    """Read what `write` wrote."""
+    """Read a JSON file that `write` wrote."""
     return msgspec.json.decode(path.read_bytes(), type=Run)
 
 
 def page_of(run: Run) -> str:
-    """Return the report of a run."""
+    """Return the report of a run as HTML."""
     word = verdict_of(run)
     colour = {"GO": "go", "NO GO": "no", "INVALID": "void"}[word]
     parts = [
         f"<h1>{_e(run.scenario)}</h1><p class=about>{_e(run.about)}</p>",
         f"<p><span class='verdict {colour}'>{word}</span></p>",
-        *(f"<p class=missed>Says nothing about the gateway: {_e(reason)}</p>" for reason in run.invalid),
+        *(f"<p class=missed>Invalid: {_e(reason)}</p>" for reason in run.invalid),
         *(
             f"<p class=missed>Broken: {_e(broken.guarantee)}: {_e(broken.example)}</p>"
             for broken in run.broken
@@ -126,17 +126,17 @@ def page_of(run: Run) -> str:
 
 
 def compare(first: Run, second: Run) -> list[tuple[str, str, str, str]]:
-    """Return the figures of two runs side by side: name, first, second, second over first."""
+    """Return the figures of two runs side by side: name, first, second, and the ratio of second to first."""
     rows = []
     for name in dict.fromkeys([*_all_figures(first), *_all_figures(second)]):
         one, other = first.figure(name), second.figure(name)
         ratio = f"{other / one:.2f} ×" if one and other is not None else ""
-        rows.append((name, shown(name, one), shown(name, other), ratio))
+        rows.append((name, formatted(name, one), formatted(name, other), ratio))
     return rows
 
 
 def comparison_page(first: Run, second: Run) -> str:
-    """Return two runs side by side as a page."""
+    """Return two runs side by side as HTML."""
     rows = "".join(
         f"<tr><td>{_e(name)}</td>{''.join(f'<td class=figure>{each}</td>' for each in (one, other, ratio))}</tr>"
         for name, one, other, ratio in compare(first, second)
@@ -161,7 +161,7 @@ def comparison_page(first: Run, second: Run) -> str:
 
 
 def draw(plot: Plot, lines: Lines, marks: Sequence[tuple[float, str]], until: float | None = None) -> str:
-    """Return a plot as SVG to stand in a page; `until`: where the axis of time ends, in s."""
+    """Return a plot as an SVG element; the time axis ends at `until`, in s."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -212,17 +212,17 @@ def _all_figures(run: Run) -> list[str]:
 def _levels(levels: Sequence[Level]) -> str:
     rows = "".join(
         f"<tr><td>{_e(level.name)}</td>"
-        f"<td class='figure {_colour(level)}'>{shown(level.name, level.found)}</td>"
-        f"<td class=figure>{shown(level.name, level.limit)}</td></tr>"
+        f"<td class='figure {_colour(level)}'>{formatted(level.name, level.found)}</td>"
+        f"<td class=figure>{formatted(level.name, level.limit)}</td></tr>"
         for level in levels
     )
-    return f"<h2>Service levels</h2><table><tr><th></th><th>found</th><th>at most</th></tr>{rows}</table>"
+    return f"<h2>Service levels</h2><table><tr><th></th><th>measured</th><th>at most</th></tr>{rows}</table>"
 
 
 def _colour(level: Level) -> str:
     if level.found is None:
         return "about"
-    return "held" if level.held else "missed"
+    return "kept" if level.kept else "missed"
 
 
 def _latencies(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""PURE: what a run found: figures, latencies and curves, as one JSON document, and whether that is good enough."""
+"""PURE: the results of a run: figures, latencies and curves, as one JSON document, and the verdict."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,13 +10,13 @@ from bench.figures import Histogram
 from gateway.rehearsal.judge import BrokenGuarantee
 
 LAG_MAX_S = 0.25
-"""A load generator that is later than this, at p99, measures itself."""
+"""A load generator that is later than this at p99 measures itself, in s."""
 BUSY_MAX = 0.95
-"""The same for the part of a core that it took."""
+"""The same for the part of a core that it uses."""
 
 
 class Run(msgspec.Struct):
-    """One scenario, played once. Times in seconds since its start, latencies in seconds."""
+    """One run of a scenario. Times in seconds since its start, latencies in seconds."""
 
     scenario: str
     about: str
@@ -25,7 +25,7 @@ class Run(msgspec.Struct):
     options: dict[str, Any]
     seconds: float = 0.0
     figures: dict[str, float] = {}
-    """Single figures, by the name that a service level has."""
+    """Single figures, by the name that is used in service levels."""
     latencies: dict[str, dict[str, float]] = {}
     histograms: dict[str, str] = {}
     curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
@@ -34,16 +34,16 @@ class Run(msgspec.Struct):
     outcomes: dict[str, int] = {}
     broken: list[BrokenGuarantee] = []
     invalid: list[str] = []
-    """Why the figures say nothing about the gateway."""
+    """Why the figures are meaningless: for example, a load generator was too slow."""
     verdict: list["Level"] = []
 
     @property
     def go(self) -> bool:
-        """Whether every service level was held, by a run that says something."""
-        return not self.invalid and not self.broken and all(level.held for level in self.verdict)
+        """Whether the run is valid, no guarantee is broken and every service level is kept."""
+        return not self.invalid and not self.broken and all(level.kept for level in self.verdict)
 
     def figure(self, name: str) -> float | None:
-        """Return a figure by the name of a service level: `lost`, `receipt.p99`."""
+        """Return a figure by its name in service levels, such as `lost` or `receipt.p99`."""
         what, _, part = name.partition(".")
         if name in self.figures:
             return self.figures[name]
@@ -51,15 +51,15 @@ class Run(msgspec.Struct):
 
 
 class Level(msgspec.Struct, frozen=True):
-    """A service level: a figure that may not be larger; None where the run has no such figure."""
+    """A service level: the largest allowed value of a figure; `found` is None if the run has no such figure."""
 
     name: str
     limit: float
     found: float | None
 
     @property
-    def held(self) -> bool:
-        """Whether it was held; what was not measured was."""
+    def kept(self) -> bool:
+        """Whether the figure is within its limit; a figure that was not measured is."""
         return self.found is None or self.found <= self.limit
 
 
@@ -87,11 +87,11 @@ def read_level(text: str) -> tuple[str, float]:
             if equals and name and limit >= 0:
                 return name, limit
             break
-    raise ValueError(f"{text!r} is no service level; write name=limit, as receipt.p99=250ms or lost=0")
+    raise ValueError(f"{text!r} is not a service level; use name=limit, such as receipt.p99=250ms or lost=0")
 
 
 def judge_levels(run: Run, levels: Mapping[str, float]) -> list[Level]:
-    """Hold the figures of a run against service levels."""
+    """Compare the figures of a run with service levels."""
     return [Level(name, limit, run.figure(name)) for name, limit in levels.items()]
 
 
@@ -111,7 +111,7 @@ def over_time(
 
 
 def per_second(times: Iterable[float]) -> list[tuple[float, float]]:
-    """Return how many there were in each second, also where there were none in between."""
+    """Return how many times fall into each second, zeros in between included."""
     counts: dict[int, int] = {}
     for at in times:
         counts[int(at)] = counts.get(int(at), 0) + 1
@@ -121,7 +121,7 @@ def per_second(times: Iterable[float]) -> list[tuple[float, float]]:
 
 
 def queue_of(exposition: str) -> tuple[float, float]:
-    """Return from a gateway's metrics how many reports wait in all its processes, and the oldest one's age in s."""
+    """Read from the metrics of a gateway how many reports wait in all processes, and the age of the oldest in s."""
     found: dict[str, list[float]] = {}
     for family in text_string_to_metric_families(exposition):
         found[family.name] = [sample.value for sample in family.samples]

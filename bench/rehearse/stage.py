@@ -1,64 +1,64 @@
-"""What a scenario plays on: senders, a crowd of readers, a subscriber who keeps a copy, and clocks beside them all.
+"""What a scenario runs on: senders, a crowd of readers, a subscriber that keeps a copy, and samples of all processes.
 
     async def play(stage: Stage) -> None:
         await stage.readers(1000, over_s=5)
         await stage.push(stage.planner.steady(rate=200, seconds=30))
 
-A stage opens everything, leaves a record of all that happened, and lets the judge look at it.
+A stage starts everything, collects what happened into a `Run`, and has the judge check it.
 """
 
 import asyncio
 import os
 import statistics
-import sys
 import time
-from asyncio.subprocess import PIPE, Process
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any
 
 import aiohttp
 import asyncpg
 import msgspec
-import orjson
 
-from bench.figures import Histogram
-from bench.load.crowd import Told
+from bench.figures import Histogram, counted
+from bench.load.crowd import Crowd, crowd, feed_readers
+from bench.load.crowd_process import Seen
 from bench.load.environment import environment
-from bench.load.history import judged, stored_reports
-from bench.load.local import Local, cpu_s, resident_kb
+from bench.load.history import broken_guarantees, stored_reports
+from bench.load.local import Local
 from bench.load.offer import Offered, offer
 from bench.load.plan import Planned, Planner
+from bench.load.processes import cpu_s, resident_kb
 from bench.load.senders import Senders, Sent, outcomes
 from bench.load.target import NoTarget, Target
 from bench.rehearse.run import BUSY_MAX, LAG_MAX_S, Run, over_time, per_second, queue_of
 from gateway.client.subscriber import Subscriber
 from gateway.rehearsal.judge import ObservedBlock, observe
 
-CROWD = (sys.executable, "-m", "bench.load.crowd")
-LINE_MAX = 64 << 20
+CONNECT_S = 120.0
+"""How long readers may take to receive their first event, after the last of them has connected."""
+REPORT_S = 1.0
+"""Interval at which the crowd of readers reports."""
 SETTLE_S = 60.0
-"""How long everything may take to be answered and shown after the last report."""
+"""How long it may take after the last report until everything is answered and published, in s."""
 PERCENTILES = (50.0, 99.0)
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What a person may change of any scenario; what it means is the scenario's to say."""
+    """Options of every scenario; the scenario defines their exact meaning."""
 
     readers: int = 1000
     rate: float = 200.0
-    """Reports a second."""
+    """Reports per second."""
     seconds: float = 20.0
     speed: float = 0.0
-    """How many times as fast as it was recorded a night is played; 0: as fast as possible."""
+    """Speed of a recorded election, as a multiple of the original; 0: as fast as possible."""
     gzip: bool = False
 
 
 class Stage:
-    """One run of one scenario. Times are by the monotonic clock, shared with all processes of this machine."""
+    """One run of one scenario. Times are those of the monotonic clock, which all processes of this machine share."""
 
     def __init__(self, target: Target, planner: Planner, options: Options, run: Run) -> None:
         self.target = target
@@ -67,89 +67,103 @@ class Stage:
         self.run = run
         self.began = time.monotonic()
         self.senders = Senders(target)
-        self.crowd: Process | None = None
-        self.told: list[Told] = []
+        self.crowd: Crowd | None = None
+        self.seen: list[Seen] = []
         self.levels: dict[str, float] = {}
-        """Service levels of this scenario's own, beside or instead of the default ones."""
+        """Service levels of this scenario, which add to the default ones or replace them."""
         self._blocks: list[tuple[int, float]] = []
         self._observed: list[ObservedBlock] = []
-        self._done: dict[str, asyncio.Event] = {}
+        self._readers_cpu_s = 0.0
         self._deltas: dict[str, tuple[float, float]] = {}
         self._wanted_readers = 0
-        self._hearing: asyncio.Task[None] | None = None
+        self._stack = AsyncExitStack()
 
-    # What a scenario says.
+    # What a scenario uses.
 
     def mark(self, text: str) -> None:
-        """Note a moment, for the plots."""
+        """Mark this moment in the plots."""
         self.run.marks.append((round(time.monotonic() - self.began, 3), text))
 
     async def push(self, plan: Sequence[Planned]) -> list[Sent]:
-        """Send a plan, each report when it is due; return once all is sent."""
+        """Send a plan, each report when it is due; return when everything is sent."""
         return await self.senders.play(plan)
 
-    async def answered(self, most_s: float = SETTLE_S) -> None:
-        """Wait until all that was sent is answered."""
-        if not await self.senders.answered(most_s):
-            self.mark("not all is answered")
+    async def wait_answered(self, most_s: float = SETTLE_S) -> None:
+        """Wait until everything that was sent is answered."""
+        if not await self.senders.wait_answered(most_s):
+            self.mark("some reports are not answered")
 
-    async def shown(self, most_s: float = SETTLE_S) -> None:
-        """Wait until the subscriber has all that has a receipt."""
+    async def wait_published(self, most_s: float = SETTLE_S) -> None:
+        """Wait until the subscriber has every report that has a receipt."""
         ends = time.monotonic() + most_s
         last = max((each.answer.sequence or 0 for each in self._with_receipt() if each.answer), default=0)
         while not self._blocks or self._blocks[-1][0] < last:
             if time.monotonic() > ends:
-                self.mark("not all is shown")
+                self.mark("some reports are not published")
                 return
             await asyncio.sleep(0.01)
 
     async def readers(
         self, count: int, *, over_s: float = 2.0, slow: float = 0.0, query: str = "", gzip: bool | None = None
     ) -> None:
-        """Have readers come evenly within so many seconds; return when each has its first block."""
+        """Connect readers evenly over an interval; return when each has its first block."""
         if not count:
             return
         self._wanted_readers += count
-        wanted = self.options.gzip if gzip is None else gzip
-        await self._tell(
-            {"do": "connect", "count": count, "over_s": over_s, "slow": slow, "query": query, "gzip": wanted},
-            most_s=over_s + 120.0,
+        group = feed_readers(
+            self.target.feed_url,
+            self.target.election,
+            query=query,
+            gzip=self.options.gzip if gzip is None else gzip,
+            returning=True,
         )
-        self.mark(f"{count} readers")
+        opened = await self._crowd()
+        try:
+            seen = await opened.connect(count, over_s=over_s, slow=slow, group=group, limit_s=CONNECT_S)
+        except TimeoutError:
+            self.mark("the readers did not connect in time")
+            return
+        self.mark(counted(count - seen.silent, "reader"))
 
-    async def arm(self) -> None:
-        """Have readers compare what they get from here on."""
-        await self._tell({"do": "arm"}, most_s=30.0)
+    async def compare_bytes(self) -> None:
+        """Compare from now on what the readers receive, and note when each receives its next block."""
+        await (await self._crowd()).mark(each=True)
 
     async def cut_readers(self, within_s: float = 1.0) -> None:
-        """Cut every reader at once; they come back within so many seconds."""
-        self.mark("all readers cut")
-        await self._write({"do": "cut", "within_s": within_s})
+        """Disconnect all readers at once; each connects again within `within_s`."""
+        self.mark("all readers disconnected")
+        await (await self._crowd()).cut(within_s)
 
-    async def returned(self, most_s: float = 60.0) -> None:
+    async def wait_returned(self, most_s: float = 60.0) -> None:
         """Wait until all readers are connected again."""
-        await self._wait_readers(lambda told: told.connected, most_s)
+        wanted, ends = self._wanted_readers, time.monotonic() + most_s
+        while not self.seen or self.seen[-1].readers < wanted:
+            if time.monotonic() > ends:
+                self.run.invalid.append(f"only {self.seen[-1].readers} of {wanted} readers came back")
+                return
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(2.0)
 
-    async def released(self, most_s: float = 60.0) -> None:
-        """Wait until the subscriber sees what the embargo had held."""
+    async def wait_released(self, most_s: float = 60.0) -> None:
+        """Wait until the subscriber has what was embargoed."""
         ends = time.monotonic() + most_s
         while self._blocks[-1][0] == 0:
             if time.monotonic() > ends:
-                self.run.invalid.append("no release was seen")
+                self.run.invalid.append("the subscriber saw no release")
                 return
             await asyncio.sleep(0.005)
         self.run.figures["release_seen_s"] = time.time() - self.target.publish_from.timestamp()
         await asyncio.sleep(self.options.readers / 2000)
 
     def now(self) -> float:
-        """Seconds since the beginning."""
+        """Return the seconds since the start."""
         return time.monotonic() - self.began
 
-    def recovered(self, since: float) -> None:
-        """Note how long after a moment everything that had waited was answered, and the silence before."""
+    def note_recovery(self, since: float) -> None:
+        """Note how long after a moment all reports due before it had answers, and the longest time without receipts."""
         answered = sorted(each.answered_at - self.began for each in self._with_receipt())
-        silence = max((after - before for before, after in pairwise(answered)), default=0.0)
-        self.run.figures["without_receipts_s"] = silence
+        without_s = max((after - before for before, after in pairwise(answered)), default=0.0)
+        self.run.figures["without_receipts_s"] = without_s
         late = [at for at in answered if at >= since]
         due = [each for each in self._with_receipt() if each.due_at - self.began < since]
         last = max((each.answered_at - self.began for each in due), default=since)
@@ -157,7 +171,7 @@ class Stage:
         self.run.figures["recovered_s"] = max(0.0, last - since)
 
     def compare(self, name: str, before: Sequence[Sent], during: Sequence[Sent]) -> None:
-        """Note the latency of the same senders before and during something."""
+        """Note the latencies of the same senders before and during an event."""
         both = []
         for when, part in (("before", before), ("during", during)):
             histogram = Histogram().add_all(
@@ -169,14 +183,14 @@ class Stage:
 
     @asynccontextmanager
     async def postgres_paused(self) -> AsyncIterator[None]:
-        """Stop every process of our own Postgres for a while, as a machine that hangs does."""
-        with self._own().postgres_stopped():
+        """Stop every process of our own Postgres for the duration of the block, as if its machine hung."""
+        with self._own_gateway().postgres_stopped():
             yield
 
     @asynccontextmanager
     async def slow_commits(self, capacity: float) -> AsyncIterator[None]:
-        """Have our own Postgres take so many reports a second at most, by waiting under the head lock."""
-        connection = await asyncpg.connect(self._own().database_url)
+        """Limit our own Postgres to `capacity` reports per second, by waiting under the head lock."""
+        connection = await asyncpg.connect(self._own_gateway().database_url)
         try:
             await connection.execute(SLOW_COMMITS.format(wait_s=1 / capacity))
             yield
@@ -185,19 +199,21 @@ class Stage:
             await connection.close()
 
     async def offer(self, rate: float, seconds: float) -> Offered:
-        """Offer single reports by HTTP at a rate, whatever becomes of them; see `bench.load.offer`."""
+        """Offer reports over HTTP at a rate, each once, even if it is refused; see `bench.load.offer`."""
         return await offer(self.target, self.planner, rate, seconds, self.senders.offered)
 
-    def _own(self) -> Local:
+    def _own_gateway(self) -> Local:
         if self.target.local is None:
-            raise NoTarget("this scenario does something to the database, and so needs a gateway of its own")
+            raise NoTarget(
+                "this scenario interferes with the database, so it runs only on a gateway of its own"
+            )
         return self.target.local
 
-    # How it is played.
+    # How it runs.
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Stage"]:
-        """Open all parts; on leaving, collect what they saw into the run."""
+        """Start all parts; on leaving, collect what they recorded into the run."""
         async with self.senders, asyncio.TaskGroup() as parts:
             attached = asyncio.Event()
             background = [
@@ -209,14 +225,13 @@ class Stage:
             self.began = time.monotonic()
             try:
                 yield self
-                await self.answered()
-                await self.shown()
+                await self.wait_answered()
+                await self.wait_published()
                 await self._stop_crowd()
                 self.run.seconds = time.monotonic() - self.began
                 await self._collect()
             finally:
-                if self.crowd is not None and self.crowd.returncode is None:
-                    self.crowd.kill()
+                await self._stack.aclose()
                 for task in background:
                     task.cancel()
 
@@ -228,7 +243,7 @@ class Stage:
                 attached.set()
 
     async def _sample(self) -> None:
-        """Look each second at every process that can be seen, and at the gateway's own metrics."""
+        """Sample once per second every process of our own, and the metrics of the gateway."""
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5.0)) as http:
             while True:
                 await asyncio.sleep(1.0)
@@ -239,12 +254,12 @@ class Stage:
                     continue
                 for name, pid in (await local.pids()).items():
                     self._note_cpu(at, name, cpu_s(pid), resident_kb(pid) / 1024)
-                self._note_cpu(at, "postgres", *local.postgres_usage())
+                self._note_cpu(at, "postgres", cpu_s(local.postmaster), 0.0)
                 try:
                     async with http.get(f"{local.admin_url}/metrics") as answer:
                         self._note_metrics(at, await answer.text())
                 except (aiohttp.ClientError, TimeoutError):
-                    pass  # the curve has a gap there
+                    pass  # the curve has a gap here
 
     def _note_cpu(self, at: float, name: str, cpu: float, megabytes: float) -> None:
         before = self._deltas.get(name)
@@ -264,74 +279,48 @@ class Stage:
 
     # The crowd.
 
-    async def _tell(self, command: Mapping[str, Any], most_s: float) -> None:
-        self._done[command["do"]] = done = asyncio.Event()
-        await self._write(command)
-        try:
-            async with asyncio.timeout(most_s):
-                await done.wait()
-        except TimeoutError:
-            self.mark(f"readers did not {command['do']} in time")
-
-    async def _write(self, command: Mapping[str, Any]) -> None:
+    async def _crowd(self) -> Crowd:
         if self.crowd is None:
-            self.crowd = await asyncio.create_subprocess_exec(
-                *CROWD, self.target.feed_url, self.target.election, stdin=PIPE, stdout=PIPE, limit=LINE_MAX
-            )
-            self._hearing = asyncio.create_task(self._hear(self.crowd))
-        assert self.crowd.stdin is not None
-        self.crowd.stdin.write(orjson.dumps(command) + b"\n")
-        await self.crowd.stdin.drain()
+            group = feed_readers(self.target.feed_url, self.target.election, returning=True)
+            self.crowd = await self._stack.enter_async_context(crowd(group, self._note_seen))
+            await self.crowd.report(REPORT_S)
+        return self.crowd
 
-    async def _hear(self, crowd: Process) -> None:
-        assert crowd.stdout is not None
-        while line := await crowd.stdout.readline():
-            told = msgspec.json.decode(line, type=Told)
-            self.told.append(told)
-            self._note_cpu(told.at - self.began, "load: readers", told.cpu_s, 0.0)
-            if told.done in self._done:
-                self._done[told.done].set()
-
-    async def _wait_readers(self, connected: Callable[[Told], int], most_s: float) -> None:
-        wanted, ends = self._wanted_readers, time.monotonic() + most_s
-        while not self.told or connected(self.told[-1]) < wanted:
-            if time.monotonic() > ends:
-                self.run.invalid.append(f"only {connected(self.told[-1])} of {wanted} readers came back")
-                return
-            await asyncio.sleep(0.1)
-        await asyncio.sleep(2.0)
+    def _note_seen(self, seen: Seen) -> None:
+        self.seen.append(seen)
+        self._readers_cpu_s += seen.cpu_s
+        self._note_cpu(seen.at - self.began, "load: readers", self._readers_cpu_s, 0.0)
 
     async def _stop_crowd(self) -> None:
         if self.crowd is not None:
-            await asyncio.sleep(1.2)  # what is on its way is counted with the next tick
-            await self._tell({"do": "stop"}, most_s=30.0)
-            await self.crowd.wait()
-            assert self._hearing is not None
-            await self._hearing
+            await asyncio.sleep(REPORT_S + 0.2)  # what is on its way is counted in the next report
+            await self.crowd.stop()
 
-    # What came of it.
+    # The results.
 
     def _with_receipt(self) -> list[Sent]:
         return [each for each in self.senders.sent if each.answer is not None and each.answer.has_receipt]
 
     async def _collect(self) -> None:
         run = self.run
-        held = self._with_receipt()
+        accepted = self._with_receipt()
         run.outcomes = dict(outcomes([*self.senders.sent, *self.senders.flooded, *self.senders.offered]))
-        self._latency("receipt", [(each.due_at, each.answered_at - each.due_at) for each in held])
+        self._latency("receipt", [(each.due_at, each.answered_at - each.due_at) for each in accepted])
         self._latency(
-            "publication", [(each.due_at, _publication_s(each)) for each in held if _is_public(each)]
+            "publication", [(each.due_at, _publication_s(each)) for each in accepted if _is_public(each)]
         )
-        self._latency("subscriber", self._to_subscriber(held))
-        self._offered(held)
+        self._latency("subscriber", self._to_subscriber(accepted))
+        self._note_rates(accepted)
         self._collect_crowd()
         stored = await stored_reports(self.target)
         run.figures["reports"] = len(self.senders.sent)
         run.figures["unanswered"] = sum(each.answer is None for each in self.senders.sent)
-        accepted = {(each.unit, each.revision) for each in stored}
-        run.figures["lost"] = sum((each.planned.unit, each.planned.revision) not in accepted for each in held)
-        run.broken = judged(self.target, self.senders.pushes(), self._observed, stored)
-        self._look_at_self()
+        stored_keys = {(each.unit, each.revision) for each in stored}
+        run.figures["lost"] = sum(
+            (each.planned.unit, each.planned.revision) not in stored_keys for each in accepted
+        )
+        run.broken = broken_guarantees(self.target, self.senders.pushes(), self._observed, stored)
+        self._check_generators()
 
     def _latency(self, name: str, points: Sequence[tuple[float, float]]) -> None:
         if not points:
@@ -343,10 +332,10 @@ class Stage:
         for line, found in over_time(shifted, PERCENTILES).items():
             self.run.curves.setdefault("latency", {})[f"{name} {line}"] = found
 
-    def _to_subscriber(self, held: Sequence[Sent]) -> list[tuple[float, float]]:
+    def _to_subscriber(self, accepted: Sequence[Sent]) -> list[tuple[float, float]]:
         sequences = [sequence for sequence, _ in self._blocks]
         found = []
-        for each in held:
+        for each in accepted:
             assert each.answer is not None
             if each.answer.sequence is not None:
                 place = bisect_left(sequences, each.answer.sequence)
@@ -354,80 +343,77 @@ class Stage:
                     found.append((each.due_at, self._blocks[place][1] - each.due_at))
         return found
 
-    def _offered(self, held: Sequence[Sent]) -> None:
+    def _note_rates(self, accepted: Sequence[Sent]) -> None:
         rates = self.run.curves.setdefault("rate", {})
         rates["offered"] = per_second(each.due_at - self.began for each in self.senders.sent)
-        rates["accepted"] = per_second(each.answered_at - self.began for each in held)
+        rates["accepted"] = per_second(each.answered_at - self.began for each in accepted)
         published: list[float] = []
         before = 0
         for sequence, at in self._blocks:
             published += [at - self.began] * (sequence - before)
             before = sequence
         rates["published"] = per_second(published)
-        if held:
-            first, last = min(each.due_at for each in held), max(each.answered_at for each in held)
-            self.run.figures["accepted_per_s"] = len(held) / max(1e-9, last - first)
+        if accepted:
+            first, last = min(each.due_at for each in accepted), max(each.answered_at for each in accepted)
+            self.run.figures["accepted_per_s"] = len(accepted) / max(1e-9, last - first)
 
     def _collect_crowd(self) -> None:
         run = self.run
-        if not self.told:
+        if not self.seen:
             return
         reader = Histogram()
-        for told in self.told:
-            reader.add_counts(told.delivered)
-            at = told.at - self.began
-            self._line("readers", "connected", at, told.connected)
-            if told.delivered:
-                self._line("delivered", "publications covered", at, told.covered)
-                part = Histogram()
-                part.add_counts(told.delivered)
+        for seen in self.seen:
+            at = seen.at - self.began
+            self._line("readers", "connected", at, seen.readers)
+            if seen.latencies:
+                reader.add_counts(seen.latencies)
+                self._line("delivered", "publications covered", at, seen.covered)
+                part = Histogram().add_counts(seen.latencies)
                 for percentile in PERCENTILES:
                     self._line("latency", f"reader p{percentile:g}", at, part.at(percentile))
         if len(reader):
             run.latencies["reader"], run.histograms["reader"] = reader.summary(), reader.encoded()
         for name in ("joined", "returned"):
-            values = [value for told in self.told for value in getattr(told, name)]
+            values = [value for seen in self.seen for value in getattr(seen, name)]
             if values:
                 run.latencies[name] = Histogram().add_all(values).summary()
-        last = self.told[-1]
+        last = self.seen[-1]
         final = self._blocks[-1][0]
-        run.figures["behind"] = sum(
-            count for sequence, count in last.last_sequences.items() if sequence < final
-        )
-        run.figures["turned_away"] = sum(told.refused for told in self.told)
-        run.figures["streams_lost"] = sum(told.lost for told in self.told)
-        run.figures["wire_megabytes"] = sum(told.wire_bytes for told in self.told) / 1e6
+        run.figures["behind"] = sum(count for sequence, count in last.numbers.items() if sequence < final)
+        run.figures["turned_away"] = last.refused
+        run.figures["streams_lost"] = last.lost
+        run.figures["wire_megabytes"] = sum(seen.size for seen in self.seen) / 1e6
         if last.compared or last.differing:
             run.figures["compared"], run.figures["differing"] = last.compared, last.differing
-        if last.last_byte_at:
-            run.figures["release_s"] = last.last_byte_at - self.target.publish_from.timestamp()
+        if last.first_at:
+            run.figures["release_s"] = last.first_at - self.target.publish_from.timestamp()
 
-    def _look_at_self(self) -> None:
-        """Say whether it was the load generator that was slow, and not the gateway."""
+    def _check_generators(self) -> None:
+        """Call the run invalid if a load generator was too slow to tell anything about the gateway."""
         run = self.run
         if len(self.senders.late_s) > 10:
             late = Histogram().add_all(max(0.0, value) for value in self.senders.late_s)
             run.latencies["generator"] = late.summary()
             if late.at(99) > LAG_MAX_S:
                 run.invalid.append(
-                    f"reports left {late.at(99):.2f} s late (p99): the load generator was too slow"
+                    f"reports were sent {late.at(99):.2f} s late (p99): the load generator was too slow"
                 )
-        worst = (
-            statistics.quantiles([told.lag_s for told in self.told], n=20)[-1] if len(self.told) > 2 else 0.0
-        )
+        worst = Histogram().add_all(seen.lag_s for seen in self.seen).at(95) if len(self.seen) > 2 else 0.0
         run.figures["crowd_lag_s"] = worst
         if worst > LAG_MAX_S:
-            run.invalid.append(f"the readers' process was {worst:.2f} s late: it was too slow, not the feed")
+            run.invalid.append(
+                f"the process of the readers was {worst:.2f} s late: it was too slow, not the feed"
+            )
         for name in ("load: senders", "load: readers"):
             busy = [value for _, value in run.curves.get("cpu", {}).get(name, [])]
             if len(busy) >= 5 and statistics.median(busy) > BUSY_MAX:
                 run.invalid.append(
-                    f"{name.removeprefix('load: ')} took {statistics.median(busy):.0%} of a core"
+                    f"{name.removeprefix('load: ')} used {statistics.median(busy):.0%} of a core"
                 )
 
 
 def new_run(scenario: str, about: str, target: Target, options: Options) -> Run:
-    """Begin a run."""
+    """Start the record of a run."""
     return Run(
         scenario=scenario,
         about=about,

@@ -1,4 +1,4 @@
-"""What tests of rehearsals and measurements share."""
+"""Fixtures of the tests of rehearsals and measurements."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from gateway.rehearsal.generator import write_election
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small made-up election."""
+    """Return a small generated data set."""
     directory = tmp_path_factory.mktemp("night")
     write_election(directory, 1, 0.1)
     return directory

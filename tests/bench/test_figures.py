@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.figures import (
@@ -24,6 +24,7 @@ from bench.figures import (
 # Percentiles.
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(1e-5, 100), min_size=1, max_size=200))
 def test_percentiles_are_those_of_the_added_values(values: list[float]) -> None:
     """To three significant digits."""

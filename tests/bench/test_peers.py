@@ -17,7 +17,7 @@ from bench.figures import Unavailable
 from bench.load.frames import (
     PING,
     TEXT,
-    accepted_alone,
+    count_accepted,
     credit_of,
     decode_results,
     masked,
@@ -27,20 +27,18 @@ from bench.load.frames import (
 from bench.load.processes import cpu_s, program
 from bench.load.supply import Supply
 from bench.measure.pairs import PAIRS, about
-from bench.measure.pairs.rounds import Rounds, take_turns
+from bench.measure.pairs.rounds import Rounds, alternate
 from bench.peers import nats
 from bench.peers.wrk import Load, read_output, request, write_requests
 from gateway.election.registry import read_registry
 from gateway.election.validation import Scope, Validator, ValidReport
 from gateway.rehearsal.dataset import DataSet
-
-SMOKE_S = 60
-
+from tests.bench.commands import bench
 
 # Rounds.
 
 
-async def test_sides_take_turns() -> None:
+async def test_the_rounds_of_sides_alternate() -> None:
     order: list[str] = []
     rounds = Rounds()
 
@@ -51,7 +49,7 @@ async def test_sides_take_turns() -> None:
     async def other() -> None:
         order.append("b")
 
-    await take_turns(2, {"a": one, "b": other})
+    await alternate(2, {"a": one, "b": other})
     assert order == ["a", "b", "a", "b"]
     assert rounds["a"].rounds == (1, 3)
 
@@ -76,7 +74,7 @@ Transfer/sec:      6.00MB
 """  # noqa: W291 - as it is printed
 
 
-def test_what_wrk_prints_is_read() -> None:
+def test_the_output_of_wrk_is_parsed() -> None:
     load = read_output(PRINTED)
     assert load == Load(102345, 3.01, bad_statuses=45, socket_errors=6, p50_s=812e-6, p99_s=1.02)
     assert load.requests_s == pytest.approx((102345 - 45) / 3.01)
@@ -87,7 +85,7 @@ def test_a_quiet_run_of_wrk_has_no_errors() -> None:
     assert load == Load(12, 0.4)
 
 
-def test_what_wrk_does_not_print_is_refused() -> None:
+def test_other_output_than_that_of_wrk_is_refused() -> None:
     with pytest.raises(ValueError, match="unable to connect"):
         read_output("unable to connect to 127.0.0.1:1 Connection refused")
 
@@ -107,15 +105,15 @@ def test_requests_are_written_with_their_size(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
 async def test_a_masked_frame_is_what_a_server_reads(size: int) -> None:
-    """A server of another make: aiohttp's."""
+    """By another implementation: the server of aiohttp."""
     payload = b"x" * size
-    heard: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    received: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     async def serve(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         message = await socket.receive()
-        heard.set_result(message.data.encode() if message.type is WSMsgType.TEXT else b"?")
+        received.set_result(message.data.encode() if message.type is WSMsgType.TEXT else b"?")
         await socket.send_bytes(payload)
         return socket
 
@@ -127,7 +125,7 @@ async def test_a_masked_frame_is_what_a_server_reads(size: int) -> None:
             + masked(payload)
         )
         assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
-        assert await asyncio.wait_for(heard, 5) == payload
+        assert await asyncio.wait_for(received, 5) == payload
         frames: list[tuple[int, bytes]] = []
         data = b""
         while not frames:
@@ -161,7 +159,7 @@ def of_server(payload: bytes, opcode: int = TEXT) -> bytes:
 
 
 @given(st.lists(st.binary(max_size=300), max_size=5), st.data())
-def test_frames_are_found_however_the_bytes_are_cut(payloads: list[bytes], draw: st.DataObject) -> None:
+def test_frames_are_found_however_the_bytes_are_split(payloads: list[bytes], draw: st.DataObject) -> None:
     data = b"".join(of_server(payload) for payload in payloads)
     cut = draw.draw(st.integers(0, len(data)))
     first, rest = split(data[:cut])
@@ -170,28 +168,28 @@ def test_frames_are_found_however_the_bytes_are_cut(payloads: list[bytes], draw:
     assert left == b""
 
 
-def test_a_ping_is_told_from_a_text() -> None:
+def test_a_ping_is_distinguished_from_a_text() -> None:
     frames, _ = split(of_server(b"are you there", PING) + of_server(b"x"))
     assert frames == [(PING, b"are you there"), (TEXT, b"x")]
 
 
-def test_answers_are_counted_in_the_bytes() -> None:
+def test_accepted_reports_are_counted_without_decoding() -> None:
     good = b'{"type":"results","credit":12,"results":[{"id":1,"outcome":"accepted"},{"id":2,"outcome":"accepted"}]}'
     mixed = (
         b'{"type":"results","credit":0,"results":[{"id":1,"outcome":"accepted"},{"id":2,"outcome":"retry"}]}'
     )
-    assert accepted_alone(good) == 2
-    assert accepted_alone(mixed) is None
+    assert count_accepted(good) == 2
+    assert count_accepted(mixed) is None
     assert [each.outcome for each in decode_results(mixed).results] == ["accepted", "retry"]
     assert (credit_of(good), credit_of(mixed), credit_of(b'{"type":"goodbye"}')) == (12, 0, None)
     assert b'{"type":"report","id":7,"report":{}}' in report_frame(7, b"{}")
 
 
-# What is sent.
+# Supply.
 
 
-def test_the_supply_never_ends_and_every_report_of_it_is_good(data: Path) -> None:
-    """In the order of the senders, each unit's revisions rising."""
+def test_the_supply_never_ends_and_every_report_of_it_is_valid(data: Path) -> None:
+    """In the order of the senders, with increasing revisions of each unit."""
     supply = Supply(DataSet.open(data))
     registry = read_registry(supply.registry)
     validator = Validator(registry)
@@ -209,39 +207,40 @@ def test_the_supply_never_ends_and_every_report_of_it_is_good(data: Path) -> Non
 # Readers.
 
 
-async def test_an_audience_covers_what_a_hub_sends_however_it_is_cut() -> None:
-    """Two events in one piece count as two; half an event as none until it is whole."""
-    from bench.load.hub import stand
+async def test_a_crowd_counts_every_change_however_the_bytes_are_split() -> None:
+    """Two events in one piece count as two; half an event counts when it is complete."""
+    from bench.load.crowd import crowd, readers
 
-    told_port: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
+    connection: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        told_port.set_result(writer)
+        connection.set_result(writer)
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, stand(port, "/", marker='data: {"sequence":') as audience:
-        assert (await audience.connect(1)).readers == 1
-        writer = await told_port
-        await audience.mark()
+    group = readers("127.0.0.1", port, "/", marker='data: {"sequence":')
+    async with server, crowd(group) as crowd_of_one:
+        assert (await crowd_of_one.connect(1)).readers == 1
+        writer = await connection
+        await crowd_of_one.mark()
         writer.write(
             b'data: {"sequence":1,"published_at":1.5}\n\ndata: {"sequence":2,"published_at":2.5}\n\ndata: {"se'
         )
-        told = await audience.wait(2, 5.0)
+        told = await crowd_of_one.wait(2, 5.0)
         assert (told.covered, told.behind) == (2, 0)
-        assert (await audience.wait(3, 0.05)).behind == 1
+        assert (await crowd_of_one.wait(3, 0.05)).behind == 1
         writer.write(b'quence":3,"published_at":"2025-09-08T20:00:00Z"}\n\n')
-        told = await audience.wait(3, 5.0)
+        told = await crowd_of_one.wait(3, 5.0)
         assert (told.covered, told.behind, told.lost) == (3, 0, 0)
-        assert (await audience.mark()).covered == 0
+        assert (await crowd_of_one.mark()).covered == 0
         writer.close()
         await writer.wait_closed()
-        assert (await audience.wait(4, 5.0)).lost == 1
+        assert (await crowd_of_one.wait(4, 5.0)).lost == 1
 
 
-def test_a_process_that_worked_has_taken_time() -> None:
+def test_the_cpu_time_of_a_process_is_counted_until_it_ends() -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
         while cpu_s(process.pid) < 0.1:
             assert process.poll() is None
@@ -252,43 +251,31 @@ def test_a_process_that_worked_has_taken_time() -> None:
 # Pairs.
 
 
-def test_every_pair_is_listed_with_what_it_is() -> None:
-    said = subprocess.run(
-        [sys.executable, "-m", "bench", "list"], capture_output=True, text=True, timeout=SMOKE_S, check=True
-    ).stdout
+def test_every_pair_is_listed_with_its_description() -> None:
+    result = bench("list").stdout
     for name in PAIRS:
         assert about(name)
-        assert f"peers {name}" in said
+        assert f"peers {name}" in result
 
 
-def test_a_peer_that_is_not_here_is_named_with_how_to_have_it() -> None:
+def test_an_unavailable_peer_is_named_with_how_to_install_it() -> None:
     with pytest.raises(Unavailable, match=r"no-such-program.*not found.*apt-get install it"):
         program("no-such-program", "apt-get install it")
 
 
-def peers(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bench", "peers", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=SMOKE_S,
-        check=False,
-    )
-
-
-def test_a_pair_that_is_none_is_said_in_a_line() -> None:
-    said = peers("nothing")
-    assert said.returncode == 2
-    assert "no pair nothing" in said.stderr
+def test_an_unknown_pair_is_reported_in_one_line() -> None:
+    result = bench("peers", "nothing")
+    assert result.returncode == 2
+    assert "no pair nothing" in result.stderr
 
 
 @pytest.mark.long
-def test_http_is_compared_and_nothing_is_lost(data: Path, tmp_path: Path) -> None:
-    """The journal has what wrk was answered, else the figures are called invalid."""
+def test_http_is_compared_and_no_report_is_lost(data: Path, tmp_path: Path) -> None:
+    """The journal has every report that was accepted, else the figures are invalid."""
     if shutil.which("wrk") is None:
         pytest.skip("wrk is not installed")
-    said = peers("http", "--rounds", 1, "--seconds", 1, "--data", data, "--out", tmp_path)
-    assert said.returncode == 0, said.stdout + said.stderr
+    result = bench("peers", "http", "--rounds", 1, "--seconds", 1, "--data", data, "--out", tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
     (pair,) = json.loads((tmp_path / "peers.json").read_text())["pairs"]
     assert pair["invalid"] == pair["skipped"] == []
     (finding,) = pair["findings"]
@@ -297,40 +284,40 @@ def test_http_is_compared_and_nothing_is_lost(data: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.long
-async def test_reports_pushed_by_the_lean_generator_all_reach_the_journal(data: Path, tmp_path: Path) -> None:
-    """One frame a write, several, and each when it is due."""
+async def test_every_report_of_the_lean_generator_reaches_the_journal(data: Path, tmp_path: Path) -> None:
+    """With one frame per write, with several, and with each report sent when it is due."""
     from bench.load.local import gateway
     from bench.load.pusher import Order
     from bench.load.pushing import pushing
-    from bench.load.supply import faults_of, ground
+    from bench.load.supply import journal_faults, stock
 
     async with gateway(role="push") as local:
-        held = await ground(local, Supply(DataSet.open(data)))
+        own_stock = await stock(local, Supply(DataSet.open(data)))
         receipts = 0
         for burst, rate in ((1, 0.0), (8, 0.0), (1, 500.0)):
             file = tmp_path / "reports"
-            reports = held.write(400, file)
-            order = Order(local.push_url, held.election, list(held.tokens), str(file), burst, rate)
+            reports = own_stock.write(400, file)
+            order = Order(local.push_url, own_stock.election, list(own_stock.tokens), str(file), burst, rate)
             async with pushing(order) as go:
                 told = await go()
             assert told.outcomes == {"accepted": reports}
             assert told.unanswered == 0
             receipts += reports
             assert (told.p99_s > 0) == bool(rate)
-        assert await faults_of(held, receipts) == []
-        assert await faults_of(held, receipts + 1)
+        assert await journal_faults(own_stock, receipts) == []
+        assert await journal_faults(own_stock, receipts + 1)
 
 
 @pytest.mark.long
-async def test_a_hub_of_ours_and_nchan_deliver_every_change(tmp_path: Path) -> None:
+async def test_our_hub_and_nchan_deliver_every_change(tmp_path: Path) -> None:
     from bench.load.delivery import at_rate, one_at_a_time
     from bench.load.hub import valgnatt
     from bench.load.local import gateway
     from bench.peers.nchan import nchan
 
     async def deliver(hub: object) -> AsyncIterator[str]:
-        await hub.stand.connect(20)  # type: ignore[attr-defined]
-        await hub.stand.wait(await hub.publish())  # type: ignore[attr-defined]
+        await hub.crowd.connect(20)  # type: ignore[attr-defined]
+        await hub.crowd.wait(await hub.publish())  # type: ignore[attr-defined]
         yield (await one_at_a_time(hub, 0.3)).shortfall("one at a time")  # type: ignore[arg-type]
         yield (await at_rate(hub, 100.0, 0.3)).shortfall("at a rate")  # type: ignore[arg-type]
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
 
-from bench.load.crowd import rounded_us
+from bench.load.crowd_process import rounded_us
 from bench.rehearse.capacity import search
-from bench.rehearse.report import compare, page_of, read, told, verdict_of, write
+from bench.rehearse.report import compare, page_of, read, summary, verdict_of, write
 from bench.rehearse.run import (
     Level,
     Run,
@@ -42,18 +42,18 @@ def a_run(**members: object) -> Run:
         ("lost=0", ("lost", 0.0)),
     ],
 )
-def test_a_service_level_is_read(text: str, level: tuple[str, float]) -> None:
+def test_a_service_level_is_parsed(text: str, level: tuple[str, float]) -> None:
     assert read_level(text) == level
 
 
 @pytest.mark.parametrize("text", ["", "lost", "lost=", "=1", "receipt.p99=fast", "lost=-1", "lost=1 min"])
-def test_what_is_no_service_level_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no service level"):
+def test_anything_else_than_a_service_level_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a service level"):
         read_level(text)
 
 
-def test_a_missed_level_a_broken_promise_and_a_slow_load_are_no_go() -> None:
-    """And a level of which nothing was measured is none."""
+def test_a_missed_level_a_broken_promise_and_a_slow_generator_are_no_go() -> None:
+    """A level without a measured figure does not count."""
     good = a_run(latencies={"receipt": {"p99": 0.1}}, figures={"lost": 0.0})
     good.verdict = judge_levels(good, {"receipt.p99": 0.2, "lost": 0.0, "reader.p99": 1.0})
     assert good.go
@@ -66,12 +66,12 @@ def test_a_missed_level_a_broken_promise_and_a_slow_load_are_no_go() -> None:
 
 
 @given(st.floats(1e-6, 1000))
-def test_rounding_for_counting_changes_little(seconds: float) -> None:
+def test_rounding_changes_latencies_little(seconds: float) -> None:
     assert rounded_us(seconds) == pytest.approx(max(1, int(seconds * 1e6)), rel=0.1)
     assert rounded_us(seconds) <= max(1, int(seconds * 1e6))
 
 
-def test_curves_are_by_the_second() -> None:
+def test_curves_have_a_point_per_second() -> None:
     assert per_second([0.1, 0.2, 2.5]) == [(0.0, 2.0), (1.0, 0.0), (2.0, 1.0)]
     lines = over_time([(0.1, 1.0), (0.2, 3.0), (1.0, 2.0)], (50.0, 99.0))
     assert lines == {
@@ -81,7 +81,7 @@ def test_curves_are_by_the_second() -> None:
 
 
 def test_the_queue_is_read_from_the_metrics_of_the_gateway() -> None:
-    """By their names, of which some begin alike."""
+    """By their full names, some of which start alike."""
     metrics = PushMetrics()
     metrics.waiting.set(7)
     metrics.room.set(20_000)
@@ -90,8 +90,8 @@ def test_the_queue_is_read_from_the_metrics_of_the_gateway() -> None:
     assert queue_of("") == (0.0, 0.0)
 
 
-def test_a_report_is_whole_in_itself_and_can_be_read_again(tmp_path: Path) -> None:
-    """No address of elsewhere, nothing unescaped; the data are those of the run."""
+def test_a_report_is_self_contained_and_can_be_read_again(tmp_path: Path) -> None:
+    """It links to no other site, escapes all text, and its data are those of the run."""
     run = a_run(
         latencies={"receipt": {"p50": 0.01, "p99": 0.3, "max": 0.4, "count": 10}},
         figures={"lost": 0.0},
@@ -108,17 +108,17 @@ def test_a_report_is_whole_in_itself_and_can_be_read_again(tmp_path: Path) -> No
     assert 'src="http' not in text
     assert 'href="http' not in text
     assert page_of(read(data)) == text
-    assert any("MISSED" in line and "receipt.p99" in line for line in told(run))
+    assert any("MISSED" in line and "receipt.p99" in line for line in summary(run))
 
 
-def test_two_runs_side_by_side() -> None:
+def test_two_runs_are_shown_side_by_side() -> None:
     one, other = (a_run(latencies={"receipt": {"p50": 0.01, "p99": p99, "max": 1.0}}) for p99 in (0.1, 0.2))
     rows = {name: (first, second, ratio) for name, first, second, ratio in compare(one, other)}
     assert rows["receipt.p99"] == ("100 ms", "200 ms", "2.00 ×")
 
 
-async def test_a_capacity_is_found_within_a_fifth() -> None:
-    """And what gave out first is said."""
+async def test_a_capacity_is_found_to_within_a_fifth() -> None:
+    """With what was exceeded first."""
 
     async def attempt(value: float) -> Run:
         run = a_run(figures={"lost": float(value > 3000)})
@@ -127,7 +127,7 @@ async def test_a_capacity_is_found_within_a_fifth() -> None:
         return run
 
     found = await search("reports a second", 250.0, 32_000.0, attempt)
-    assert found.holds <= 3000 < (found.fails or 0) <= 1.2 * found.holds
-    assert "lost" in found.gave_out
-    assert "push-0" in found.gave_out
-    assert (await search("readers", 250.0, 1000.0, attempt)).holds == 1000.0
+    assert found.passed <= 3000 < (found.failed or 0) <= 1.2 * found.passed
+    assert "lost" in found.limit
+    assert "push-0" in found.limit
+    assert (await search("readers", 250.0, 1000.0, attempt)).passed == 1000.0

@@ -7,21 +7,20 @@ from functools import partial
 from pathlib import Path
 
 from bench.figures import Result, Row, Skipped, Target, Unavailable
-from bench.load.delivery import Turn, at_rate, one_at_a_time
+from bench.load.delivery import Delivery, at_rate, one_at_a_time
 from bench.load.hub import Hub, valgnatt
 from bench.load.local import gateway
 from bench.load.processes import socket_memory_kb
 from bench.measure.pairs.options import Options
-from bench.measure.pairs.rounds import Rounds, take_turns
-from bench.measure.pairs.rounds import Turn as Side
+from bench.measure.pairs.rounds import Round, Rounds, alternate
 from bench.peers.nchan import nchan
 from bench.peers.posting import CHANGE_BYTES
 from bench.peers.socket_loop import loop_of_sends
 
 READERS, CROWD = 2_000, 3_000
-"""Readers of one change at a time, and of many a second."""
+"""Readers of one change at a time, and of many changes per second."""
 WARM = 100
-"""Readers that have come before memory is looked at."""
+"""Readers that are connected before the first measurement of memory."""
 QUIET_S = 1.5
 PER = 100_000
 ALONE, MANY, MEMORY = "one change at a time", "changes/s", "memory"
@@ -53,35 +52,35 @@ class Fanout:
         self.pair = Result("fanout")
 
     async def measure(self) -> Result:
-        """Look at memory while readers come, then at deliveries to them, then at those to a larger crowd."""
+        """Measure memory while readers connect, then deliveries to them, then deliveries to a larger crowd."""
         options = self._options
         for hub in self.hubs:
             await self._fill(hub)
         async with loop_of_sends(self._few, CHANGE_BYTES) as loop:
-            sides: dict[str, Side] = {
+            sides: dict[str, Round] = {
                 hub.name: partial(self._one_at_a_time, hub) for hub in (*self.hubs, loop)
             }
-            await take_turns(options.rounds, sides)
+            await alternate(options.rounds, sides)
         for hub in self.hubs:
-            await hub.stand.connect(self._crowd - self._few)
-        await take_turns(options.rounds, {hub.name: partial(self._many, hub) for hub in self.hubs})
-        self._tell()
+            await hub.crowd.connect(self._crowd - self._few)
+        await alternate(options.rounds, {hub.name: partial(self._many, hub) for hub in self.hubs})
+        self._add_rows()
         return self.pair
 
     async def _fill(self, hub: Hub) -> None:
-        """Let readers in, and see what they cost while nothing happens."""
+        """Connect readers, and measure their memory while nothing is published."""
         warm = min(WARM, self._few // 2)
-        await hub.stand.connect(warm)
-        await hub.stand.wait(await hub.publish())
+        await hub.crowd.connect(warm)
+        await hub.crowd.wait(await hub.publish())
         await asyncio.sleep(QUIET_S)
         before, kernel = hub.memory_kb(), socket_memory_kb()
-        told = await hub.stand.connect(self._few - warm)
+        seen = await hub.crowd.connect(self._few - warm)
         await asyncio.sleep(QUIET_S)
-        new = told.readers - warm
-        self._rounds.add(f"{hub.name}, {MEMORY}", "kB an idle reader", (hub.memory_kb() - before) / new)
+        new = seen.readers - warm
+        self._rounds.add(f"{hub.name}, {MEMORY}", "kB per idle reader", (hub.memory_kb() - before) / new)
         self._rounds.add(
-            f"{hub.name}, memory of the kernel for both ends, of all on this machine",
-            "kB an idle reader",
+            f"{hub.name}, memory of the kernel for both ends, all sockets of this machine included",
+            "kB per idle reader",
             (socket_memory_kb() - kernel) / new,
         )
 
@@ -91,18 +90,18 @@ class Fanout:
     async def _many(self, hub: Hub) -> None:
         self._note(hub, MANY, await at_rate(hub, self._options.rate, self._options.seconds / 2))
 
-    def _note(self, hub: Hub, what: str, turn: Turn) -> None:
+    def _note(self, hub: Hub, what: str, delivery: Delivery) -> None:
         name, rounds = f"{hub.name}, {what}", self._rounds
-        rounds.add(name, "deliveries per CPU s", turn.per_cpu_s)
-        rounds.add(f"{name}: from publication to a reader, p50", "ms", 1000 * turn.told.p50_s)
-        rounds.add(f"{name}: from publication to a reader, p99", "ms", 1000 * turn.told.p99_s)
-        rounds.add(f"{name}: behind after the last", "s", turn.late_s)
-        rounds.add(f"{name}: bytes of a piece", "bytes", turn.told.size / max(1, turn.told.receives))
-        rounds.add_cpu(name, {"the audience": turn.told.cpu_s}, turn.delivered or 1, PER, "deliveries")
-        if shortfall := turn.shortfall(name):
-            (self.pair.invalid if turn.told.lost else self.pair.notes).append(shortfall)
+        rounds.add(name, "deliveries per CPU s", delivery.per_cpu_s)
+        rounds.add(f"{name}: from publication to a reader, p50", "ms", 1000 * delivery.seen.p50_s)
+        rounds.add(f"{name}: from publication to a reader, p99", "ms", 1000 * delivery.seen.p99_s)
+        rounds.add(f"{name}: delay of the last delivery", "s", delivery.late_s)
+        rounds.add(f"{name}: bytes per receive", "bytes", delivery.seen.size / max(1, delivery.seen.receives))
+        rounds.add_cpu(name, {"the readers": delivery.seen.cpu_s}, delivery.delivered or 1, PER, "deliveries")
+        if shortfall := delivery.shortfall(name):
+            (self.pair.invalid if delivery.seen.lost else self.pair.notes).append(shortfall)
 
-    def _tell(self) -> None:
+    def _add_rows(self) -> None:
         rounds, pair = self._rounds, self.pair
         ours = self.hubs[0].name
         peers = [hub.name for hub in self.hubs[1:]]
@@ -130,10 +129,10 @@ class Fanout:
         ceiling = rounds[f"`socket.send` in a loop, {ALONE}"]
         pair.rows.insert(1, Row.compared(rows[0][1], rounds[f"{ours}, {ALONE}"], ceiling))
         memory = rounds[f"{ours}, {MEMORY}"]
-        what = f"memory of an idle reader, of {self._few}"
+        what = f"memory per idle reader, of {self._few}"
         pair.rows.append(Row.compared(what, memory, None, Target(10, 8, most=True)))
         shown += [ceiling, memory]
         for peer in peers:
             shown.append(rounds[f"{peer}, {MEMORY}"])
             pair.rows.append(Row.compared(what, memory, shown[-1], Target(1, most=True)))
-        pair.figures = rounds.rest(*shown)
+        pair.figures = rounds.others(*shown)

@@ -1,4 +1,4 @@
-"""http: durable reports/s, one report a request, beside a bare aiohttp handler; both loaded by wrk."""
+"""http: durable reports/s, one report per request, beside a bare aiohttp handler; both loaded by wrk."""
 
 import tempfile
 from collections.abc import Sequence
@@ -8,17 +8,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.figures import Result, Row, Skipped, Target, Unavailable
-from bench.load.local import Local, election, gateway
+from bench.load.local import Local, gateway, open_data_set
 from bench.load.processes import cpu_s, program
-from bench.load.supply import Ground, Supply, faults_of, ground
+from bench.load.supply import Stock, Supply, journal_faults, stock
 from bench.measure.ceilings import bare_handler
 from bench.measure.pairs.options import Options
-from bench.measure.pairs.rounds import Rounds, Turn, take_turns
+from bench.measure.pairs.rounds import Round, Rounds, alternate
 from bench.peers.wrk import HOW, Load, request, write_requests, wrk
 
 CONNECTIONS = 64
-MOST_S = 25_000
-"""Requests a second that are prepared; nothing may be sent twice."""
+PREPARED_PER_S = 25_000
+"""Requests per second that are prepared; no request may be sent twice."""
 PER = 10_000
 OURS, BARE = "HTTP", "bare aiohttp handler"
 
@@ -33,10 +33,10 @@ async def measure(options: Options) -> Result:
         return pair
     async with AsyncExitStack() as stack:
         bare_url = await stack.enter_async_context(bare_handler())
-        supply = Supply(await stack.enter_async_context(election(options.data)))
+        supply = Supply(await stack.enter_async_context(open_data_set(options.data)))
         local = await stack.enter_async_context(gateway(role="all" if options.feed else "push"))
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="valgnatt-peers-")))
-        await Requests(options, local, await ground(local, supply), scratch, pair).measure(bare_url)
+        await Requests(options, local, await stock(local, supply), scratch, pair).measure(bare_url)
     return pair
 
 
@@ -48,7 +48,7 @@ def require_wrk() -> None:
 class Requests:
     """The pair while it is measured."""
 
-    def __init__(self, options: Options, local: Local, ours: Ground, scratch: Path, pair: Result) -> None:
+    def __init__(self, options: Options, local: Local, ours: Stock, scratch: Path, pair: Result) -> None:
         self._options = options
         self._local = local
         self._ours = ours
@@ -59,23 +59,23 @@ class Requests:
         self._receipts = 0
 
     async def measure(self, bare_url: str | None) -> None:
-        """Let both have their turns, with the same requests, or ours alone; and look at the journal."""
-        sides: dict[str, Turn] = {OURS: self._push}
+        """Run the rounds of both sides with the same requests, or ours alone, and check the journal."""
+        sides: dict[str, Round] = {OURS: self._push}
         if bare_url is not None:
             sides[BARE] = partial(self._bare, bare_url)
-        await take_turns(self._options.rounds, sides)
-        under_way = self._options.rounds * CONNECTIONS
-        self._pair.invalid += await faults_of(self._ours, self._receipts, self._receipts + under_way)
+        await alternate(self._options.rounds, sides)
+        in_flight = self._options.rounds * CONNECTIONS
+        self._pair.invalid += await journal_faults(self._ours, self._receipts, self._receipts + in_flight)
         rounds = self._rounds
-        what = f"durable reports/s, HTTP, one report a request, {CONNECTIONS} connections, one push process"
+        what = f"durable reports/s, HTTP, one report per request, {CONNECTIONS} connections, one push process"
         shown = [rounds[side] for side in sides]
         beside = (shown[1], Target(0.45)) if bare_url is not None else (None, None)
         self._pair.rows.append(Row.compared(what, shown[0], *beside))
-        self._pair.figures = rounds.rest(*shown)
+        self._pair.figures = rounds.others(*shown)
 
     async def _push(self) -> None:
         local = self._local
-        bodies = self._ours.take(round(MOST_S * self._options.seconds))
+        bodies = self._ours.take(round(PREPARED_PER_S * self._options.seconds))
         path = f"/v1/elections/{self._ours.election}/reports"
         self._write(self._file, local.push_url, path, bodies)
         self._write(self._bare_file, local.push_url, "/", bodies)
@@ -86,7 +86,7 @@ class Requests:
         self._rounds.add_cpu(OURS, taken, load.requests, PER, "reports")
         self._receipts += load.requests - load.bad_statuses
         if load.requests > len(bodies):
-            self._pair.invalid.append("HTTP: more requests than were prepared: some were sent twice")
+            self._pair.invalid.append("HTTP: more requests than were prepared, so some were sent twice")
 
     async def _bare(self, url: str) -> None:
         await self._load(BARE, url, self._bare_file)
@@ -103,6 +103,6 @@ class Requests:
         if load.bad_statuses or load.socket_errors:
             self._pair.invalid.append(f"{side}: {load}")
         self._rounds.add(side, "requests/s", load.requests_s)
-        self._rounds.add(f"{side}: time to answer, p50", "ms", 1000 * load.p50_s)
-        self._rounds.add(f"{side}: time to answer, p99", "ms", 1000 * load.p99_s)
+        self._rounds.add(f"{side}: time to response, p50", "ms", 1000 * load.p50_s)
+        self._rounds.add(f"{side}: time to response, p99", "ms", 1000 * load.p99_s)
         return load

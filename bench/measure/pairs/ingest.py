@@ -1,42 +1,43 @@
-"""ingest: durable reports/s over WebSocket, beside Postgres alone, FastAPI with an INSERT a request, and JetStream."""
+"""ingest: durable reports/s over WebSocket, beside Postgres alone, FastAPI with an INSERT per request, and NATS."""
 
 import asyncio
 import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import asyncpg
 
-from bench.figures import Result, Row, Skipped, Target, Unavailable
-from bench.load.local import Local, election, gateway
+from bench.figures import Result, Row, Skipped, Target, Unavailable, counted
+from bench.load.checked import Checker
+from bench.load.local import Local, gateway, open_data_set
 from bench.load.processes import cpu_s, program
-from bench.load.pusher import Order, Told
+from bench.load.pusher import Order, Pushed
 from bench.load.pushing import pushing
-from bench.load.supply import Checked, Ground, Supply, faults_of, ground
+from bench.load.supply import Stock, Supply, journal_faults, stock
+from bench.measure.filled import append_all
 from bench.measure.pairs.options import Options
-from bench.measure.pairs.rounds import Rounds, Turn, take_turns
+from bench.measure.pairs.rounds import Round, Rounds, alternate
 from bench.peers import fastapi, nats
 from bench.peers.wrk import HOW, request, write_requests, wrk
 from gateway.journal.connection import open_pool
 from gateway.journal.postgres import PostgresJournal
 
 BATCHES = (200, 500, 1000)
-"""Sizes of the batches that Postgres alone is given; the best is the ceiling."""
+"""Batch sizes for Postgres alone; the best result is the ceiling."""
 CONNECTIONS = 64
 PER = 10_000
 BUSY_MAX = 0.95
-"""A generator that takes more of a core than this measures itself."""
+"""A generator that uses more of a core than this measures itself."""
 PROCESSES = 2
-"""Push processes of the side that shows what they do together: as many as this kind of machine has cores."""
-OURS, BURST, SEVERAL = "WebSocket", "WebSocket, several frames a write", "WebSocket, several push processes"
+"""Push processes of the side with several: as many as the reference machine has cores."""
+OURS, BURST, SEVERAL = "WebSocket", "WebSocket, several frames per write", "WebSocket, several push processes"
 ALONE, FASTAPI, NATS = "Postgres alone", "FastAPI", "NATS"
 
 FASTAPI_MOST_S = 8_000
-"""Requests a second that are prepared for it; it would have to repeat itself beyond."""
+"""Requests per second that are prepared for FastAPI; beyond that, requests would be repeated."""
 PEER_TABLE = """
 DROP SCHEMA IF EXISTS peer CASCADE;
 CREATE SCHEMA peer;
@@ -54,13 +55,13 @@ CREATE TABLE peer.report (
 async def measure(options: Options) -> Result:
     """Measure the pair."""
     async with AsyncExitStack() as stack:
-        supply = Supply(await stack.enter_async_context(election(options.data)))
+        supply = Supply(await stack.enter_async_context(open_data_set(options.data)))
         local = await stack.enter_async_context(gateway(role="all" if options.feed else "push"))
         several = await stack.enter_async_context(
             gateway(role="push", push_workers=PROCESSES, database_url=local.database_url)
         )
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="valgnatt-peers-")))
-        grounds = await ground(local, supply), await ground(local, supply)
+        grounds = await stock(local, supply), await stock(local, supply)
         return await Ingest(options, local, several, *grounds, scratch).measure()
 
 
@@ -68,12 +69,12 @@ class Ingest:
     """The pair while it is measured."""
 
     def __init__(
-        self, options: Options, local: Local, several: Local, ours: Ground, alone: Ground, scratch: Path
+        self, options: Options, local: Local, several: Local, ours: Stock, alone: Stock, scratch: Path
     ) -> None:
         self._options = options
         self._local = local
         self._several = several
-        """Others that push into the same journal."""
+        """A gateway with several push processes on the same journal."""
         self._ours = ours
         self._alone = alone
         self._scratch = scratch
@@ -83,12 +84,12 @@ class Ingest:
         self._rows = 0
 
     async def measure(self) -> Result:
-        """Give every side its turns, then look at latency, then at what is in the journal."""
+        """Run the rounds of every side, then measure latency, then check the journal."""
         options, pair = self._options, self._pair
         async with AsyncExitStack() as stack:
-            sides: dict[str, Turn] = {
+            sides: dict[str, Round] = {
                 OURS: partial(self._push, OURS, 1),
-                SEVERAL: partial(self._push, SEVERAL, 1, doors=self._several),
+                SEVERAL: partial(self._push, SEVERAL, 1, gateway=self._several),
             }
             if options.burst > 1:
                 sides[BURST] = partial(self._push, BURST, options.burst)
@@ -98,17 +99,17 @@ class Ingest:
                     sides[name] = await stack.enter_async_context(side())
                 except Unavailable as absent:
                     pair.skipped.append(Skipped.of(absent))
-            await take_turns(options.rounds, sides)
+            await alternate(options.rounds, sides)
         await self._half_load()
-        pair.invalid += await faults_of(self._ours, self._receipts)
-        pair.invalid += await faults_of(self._alone, self._rows)
-        self._tell()
+        pair.invalid += await journal_faults(self._ours, self._receipts)
+        pair.invalid += await journal_faults(self._alone, self._rows)
+        self._add_rows()
         return pair
 
-    def _tell(self) -> None:
+    def _add_rows(self) -> None:
         rounds, pair, senders = self._rounds, self._pair, len(self._ours.tokens)
         ours, alone = rounds[OURS], rounds.best(ALONE + ", batches")
-        what = f"durable reports/s, WebSocket, one report a frame, {senders} senders"
+        what = f"durable reports/s, WebSocket, one report per frame, {senders} senders"
         together = f"{what}, {PROCESSES} push processes"
         pair.rows = [
             Row.compared(together, rounds[SEVERAL], None, Target(20_000, 27_000)),
@@ -124,18 +125,18 @@ class Ingest:
             pair.rows.append(Row.compared(what, ours, rounds[NATS]))
             shown.append(rounds[NATS])
         if BURST in rounds:
-            several = f"the same, {self._options.burst} frames a write"
+            several = f"the same, {self._options.burst} frames per write"
             pair.rows.append(Row.compared(several, rounds[BURST], alone))
             shown.append(rounds[BURST])
         for part, most in (("p50", 8.0), ("p99", 25.0)):
             series = rounds[f"time to receipt at half load, {part}"]
             pair.rows.append(Row.compared(series.name, series, None, Target(most, most=True)))
             shown.append(series)
-        pair.figures = rounds.rest(*shown)
+        pair.figures = rounds.others(*shown)
 
-    async def _push(self, side: str, burst: int, rate: float = 0.0, doors: Local | None = None) -> None:
-        """Have the generator push what is next in the supply, through other `doors` than the usual ones if named."""
-        options, local, postmaster = self._options, doors or self._local, self._local.postmaster
+    async def _push(self, side: str, burst: int, rate: float = 0.0, gateway: Local | None = None) -> None:
+        """Push the next reports of the supply, through another `gateway` if one is given."""
+        options, local, postmaster = self._options, gateway or self._local, self._local.postmaster
         reports = round(rate * options.seconds) if rate else options.reports
         file = self._scratch / "reports"
         self._ours.write(reports, file)
@@ -143,35 +144,37 @@ class Ingest:
         order = Order(
             local.push_url, self._ours.election, list(self._ours.tokens), str(file), burst, rate, limit_s
         )
-        doing = [pid for name, pid in (await local.pids()).items() if name.startswith("push-")]
+        push_pids = [pid for name, pid in (await local.pids()).items() if name.startswith("push-")]
         async with pushing(order) as go:
-            before = sum(map(cpu_s, doing)), cpu_s(postmaster)
-            told = await go()
-            after = sum(map(cpu_s, doing)), cpu_s(postmaster)
-        self._receipts += told.outcomes.get("accepted", 0)
-        self._look_at(side, told)
+            before = sum(map(cpu_s, push_pids)), cpu_s(postmaster)
+            pushed = await go()
+            after = sum(map(cpu_s, push_pids)), cpu_s(postmaster)
+        self._receipts += pushed.outcomes.get("accepted", 0)
+        self._check(side, pushed)
         if rate:
-            for part, seconds in (("p50", told.p50_s), ("p99", told.p99_s)):
+            for part, seconds in (("p50", pushed.p50_s), ("p99", pushed.p99_s)):
                 self._rounds.add(f"{side}, {part}", "ms", 1000 * seconds)
-            self._rounds.add(f"{side}, the generator itself late, p99", "ms", 1000 * told.late_p99_s)
+            self._rounds.add(f"{side}, delay of the generator itself, p99", "ms", 1000 * pushed.late_p99_s)
             self._rounds.add(f"{side}, offered", "reports/s", rate)
         else:
-            self._rounds.add(side, "reports/s", told.reports / told.seconds)
+            self._rounds.add(side, "reports/s", pushed.reports / pushed.seconds)
         self._rounds.add_cpu(
             side,
-            {"push processes": after[0] - before[0], "Postgres": after[1] - before[1], "generator": told.cpu_s},
-            told.reports, PER, "reports",
+            {"push processes": after[0] - before[0], "Postgres": after[1] - before[1], "generator": pushed.cpu_s},
+            pushed.reports, PER, "reports",
         )  # fmt: skip
 
-    def _look_at(self, side: str, told: Told) -> None:
-        if told.outcomes != {"accepted": told.reports}:
+    def _check(self, side: str, pushed: Pushed) -> None:
+        if pushed.outcomes != {"accepted": pushed.reports}:
             self._pair.invalid.append(
-                f"{side}: of {told.reports} reports {told.outcomes}, {told.unanswered} unanswered"
+                f"{side}: of {pushed.reports} reports {pushed.outcomes}, {pushed.unanswered} unanswered"
             )
-        if told.retried:
-            self._pair.notes.append(f"{side}: {told.retried} reports were answered retry and sent again")
-        if told.cpu_s > BUSY_MAX * told.seconds:
-            self._pair.notes.append(f"{side}: the generator had a whole core, so it may be what is measured")
+        if pushed.retried:
+            self._pair.notes.append(
+                f"{side}: {counted(pushed.retried, 'report')} sent again after the outcome retry"
+            )
+        if pushed.cpu_s > BUSY_MAX * pushed.seconds:
+            self._pair.notes.append(f"{side}: the generator used a whole core, so it may be the bottleneck")
 
     async def _half_load(self) -> None:
         rate = self._rounds[OURS].median / 2
@@ -179,23 +182,17 @@ class Ingest:
             await self._push("time to receipt at half load", 1, rate)
 
     @asynccontextmanager
-    async def _postgres(self) -> AsyncIterator[Turn]:
-        """Postgres alone: the writer's own append, of an election of its own, one batch after the other."""
-        checked = Checked(self._alone.supply)
+    async def _postgres(self) -> AsyncIterator[Round]:
+        """Postgres alone: appends like those of the writer, to a separate election, one batch after the other."""
+        checker = Checker(self._alone.supply.registry)
         async with open_pool(self._local.database_url, max_size=4) as pool:
             journal = PostgresJournal(pool)
-            held = await journal.election(self._alone.election)
 
-            async def turn() -> None:
+            async def one_round() -> None:
                 for size in BATCHES:
-                    reports = checked(self._alone.take(self._options.reports))
+                    reports = checker.check_all(self._alone.take(self._options.reports))
                     before = cpu_s(self._local.postmaster), time.process_time()
-                    started = time.perf_counter()
-                    for first in range(0, len(reports), size):
-                        batch = reports[first : first + size]
-                        received = [datetime.now(UTC)] * len(batch)
-                        await journal.append(held.key, held.version, batch, received)
-                    seconds = time.perf_counter() - started
+                    seconds = await append_all(journal, self._alone.election, reports, size)
                     taken = {
                         "Postgres": cpu_s(self._local.postmaster) - before[0],
                         "asyncpg": time.process_time() - before[1],
@@ -205,19 +202,19 @@ class Ingest:
                     self._rounds.add(name, "reports/s", len(reports) / seconds)
                     self._rounds.add_cpu(name, taken, len(reports), PER, "reports")
 
-            yield turn
+            yield one_round
 
     @asynccontextmanager
-    async def _fastapi(self) -> AsyncIterator[Turn]:
-        """FastAPI with an INSERT a request, in the same Postgres, loaded by wrk."""
+    async def _fastapi(self) -> AsyncIterator[Round]:
+        """FastAPI with one INSERT per request, in the same Postgres, loaded by wrk."""
         program("wrk", HOW)
-        await execute(self._local.database_url, PEER_TABLE)
+        await _execute(self._local.database_url, PEER_TABLE)
         url = self._local.database_url
         async with fastapi.served("one_insert", self._options.out / "peers", DATABASE_URL=url) as app:
             supply, place = self._ours.supply, 0
             host = app.url.removeprefix("http://")
 
-            async def turn() -> None:
+            async def one_round() -> None:
                 nonlocal place
                 count = round(FASTAPI_MOST_S * self._options.seconds)
                 bodies = [supply.body(place + number) for number in range(count)]
@@ -235,15 +232,15 @@ class Ingest:
                 self._rounds.add(FASTAPI, "reports/s", load.requests_s)
                 self._rounds.add_cpu(FASTAPI, taken, load.requests, PER, "reports")
 
-            yield turn
+            yield one_round
 
     @asynccontextmanager
-    async def _nats(self) -> AsyncIterator[Turn]:
-        """NATS JetStream that flushes before it acknowledges, as many senders, as many unanswered."""
+    async def _nats(self) -> AsyncIterator[Round]:
+        """NATS JetStream that flushes before it acknowledges, with as many senders and as many messages in flight."""
         async with nats.served(self._scratch) as server:
             supply = self._ours.supply
 
-            async def turn() -> None:
+            async def one_round() -> None:
                 bodies = [supply.body(number) for number in range(supply.whole_turns(self._options.reports))]
                 before = cpu_s(server.pid)
                 found = await asyncio.to_thread(nats.publish, server.port, bodies, len(supply.senders))
@@ -252,11 +249,11 @@ class Ingest:
                     NATS, {"nats-server": cpu_s(server.pid) - before}, len(bodies), PER, "reports"
                 )
 
-            yield turn
+            yield one_round
 
 
-async def execute(database_url: str, statements: str) -> None:
-    """Run statements."""
+async def _execute(database_url: str, statements: str) -> None:
+    """Execute SQL statements."""
     connection = await asyncpg.connect(database_url)
     try:
         await connection.execute(statements)

@@ -1,4 +1,4 @@
-"""What a person may change of a comparison."""
+"""Options of comparisons with peers."""
 
 from pathlib import Path
 
@@ -9,19 +9,19 @@ class Options(msgspec.Struct, frozen=True):
     """Sizes and durations; the defaults are those of the published figures."""
 
     rounds: int = 3
-    """How often each side has its turn."""
+    """Rounds of each side."""
     seconds: float = 4.0
-    """How long a turn takes that is bounded by time."""
+    """Duration of a round that is limited by time."""
     reports: int = 40_000
-    """Reports of a turn that is bounded by their number."""
+    """Reports of a round that is limited by their number."""
     readers: int | None = None
-    """Readers of each side; None: as many as each pair is about."""
+    """Readers of each side; None: those of each pair."""
     burst: int = 8
-    """Frames a write, where several are."""
+    """Frames per write of the side that sends several."""
     rate: float = 200.0
-    """Changes a second that readers follow."""
+    """Changes per second that readers follow."""
     feed: bool = False
-    """Whether a feed process follows while reports are taken in."""
+    """Whether a feed process runs while reports are pushed."""
     data: Path | None = None
     out: Path = Path("bench-results")
-    """Where results go, and what peers need to have installed."""
+    """Directory for the results, and for what has to be installed for peers."""

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-not-found,untyped-decorator"
-"""What most people would write: FastAPI, a model of the report, an INSERT a request."""
+"""The usual way to write it: FastAPI, a model of the report, one INSERT per request."""
 
 import os
 from collections.abc import AsyncIterator

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-not-found,untyped-decorator"
-"""What most people would write: FastAPI and sse-starlette, a queue a subscriber."""
+"""The usual way to write it: FastAPI and sse-starlette, one queue per subscriber."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,7 +1,7 @@
-"""Scenarios: what a night can do to a gateway. Each is a small file to read, to copy and to change.
+"""Scenarios: loads and faults that a gateway has to withstand. Each is a small file to read, copy and change.
 
-A module here is a scenario, named as the file with dashes. Its docstring says what it is; `play(stage)` does it; and
-`publish_in_s(options)`, where there is one, says how long after its beginning the embargo ends. Else it has passed.
+Each module is a scenario, named like its file, with dashes. Its docstring describes it, and `play(stage)` runs it. With
+`publish_in_s(options)` the embargo ends that many seconds after the start; without it, the embargo has passed.
 """
 
 import importlib
@@ -10,12 +10,12 @@ from types import ModuleType
 
 
 def names() -> list[str]:
-    """Return all there are."""
+    """Return the names of all scenarios."""
     return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
 
 
 def scenario(name: str) -> ModuleType:
-    """Return one. Raises KeyError."""
+    """Return the module of a scenario. Raises KeyError."""
     if name not in names():
         raise KeyError(name)
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")

@@ -1,4 +1,4 @@
-"""Everyone at once: all municipalities finish in the same second, and each sends its whole count."""
+"""Everyone at once: all municipalities finish in the same second, and each pushes the counts of all its units."""
 
 from bench.rehearse.stage import Stage
 
@@ -6,5 +6,5 @@ from bench.rehearse.stage import Stage
 async def play(stage: Stage) -> None:
     await stage.readers(stage.options.readers, over_s=stage.options.readers / 500)
     await stage.senders.open(stage.planner.senders)
-    stage.mark("everyone sends")
-    await stage.push(stage.planner.whole(within_s=1.0))
+    stage.mark("everyone pushes")
+    await stage.push(stage.planner.every_unit(within_s=1.0))

@@ -1,4 +1,4 @@
-"""Night: a whole election as it was recorded, --speed times as fast, or at once; readers from the beginning."""
+"""Night: a whole election as it was recorded, --speed times as fast or at once, with readers from the start."""
 
 from bench.rehearse.stage import Stage
 from gateway.rehearsal.schedule import at_speed
@@ -10,7 +10,7 @@ async def play(stage: Stage) -> None:
     times = stage.planner.times
     if options.speed:
         schedule = at_speed(times, min(times), options.speed)
-        plan = stage.planner.night({time: schedule.offset_s(time) for time in times})
+        plan = stage.planner.recorded({time: schedule.offset_s(time) for time in times})
     else:
-        plan = stage.planner.night()
+        plan = stage.planner.recorded()
     await stage.push(plan)

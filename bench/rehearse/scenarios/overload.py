@@ -1,7 +1,7 @@
-"""Overload: 1, 2, 5 and 10 times what the database can take, which is slowed to --rate; nothing collapses.
+"""Overload: 1, 2, 5 and 10 times the capacity of the database, which is limited to --rate; nothing collapses.
 
-The capacity is set by a commit that waits so long for each report, so that the figures are about the gateway and not
-about this machine. Only on a gateway of our own.
+Each commit waits a fixed time per report, so that the figures depend on the gateway and not on this machine. Needs a
+gateway of our own.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ async def play(stage: Stage) -> None:
 
 
 async def offer_each(stage: Stage, factors: Sequence[int]) -> None:
-    """Offer so many times --rate, one after the other, and compare what is taken of it."""
+    """Offer each multiple of --rate, one after the other, and compare how much is accepted."""
     options = stage.options
     stage.levels |= {"kept": 1 / 0.9, "worst_p99": 1.0}
     of_what_came_again = 3600.0

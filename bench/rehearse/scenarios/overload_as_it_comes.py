@@ -1,6 +1,6 @@
-"""Overload as it comes: --rate and twice as much, the database as fast as it is. Choose --rate by what it takes.
+"""Overload as it comes: --rate and twice as much, with the database unlimited. Choose --rate near its capacity.
 
-On a machine of few cores the load tool and the refusals take their part of what the gateway could have used.
+On a machine with few cores the load generator and the refusals use CPU that the gateway would need.
 """
 
 from bench.rehearse.scenarios.overload import offer_each

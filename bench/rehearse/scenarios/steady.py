@@ -1,4 +1,4 @@
-"""Steady: so many reports a second for a while (--rate, --seconds), before so many readers (--readers)."""
+"""Steady: --rate reports per second for --seconds, followed by --readers readers."""
 
 from bench.rehearse.stage import Stage
 

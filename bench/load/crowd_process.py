@@ -1,0 +1,682 @@
+"""A crowd of readers in a process of its own, as cheap as Python allows: one thread, one epoll, raw sockets.
+
+A reader's bytes are inspected only for the number of the newest change in them. The same bytes are inspected once,
+however many readers receive them; under gzip they are decompressed once for all readers that received the same text
+before, and bytes that differ are decompressed by themselves.
+
+The process reads commands from standard input and answers each with a `Seen`, one JSON document per line. After the
+command `report` it also writes a `Seen` at intervals.
+"""
+
+import contextlib
+import heapq
+import os
+import random
+import resource
+import select
+import socket
+import ssl
+import sys
+import time
+import zlib
+from array import array
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from errno import EINPROGRESS
+from functools import cache
+from itertools import count
+from typing import Any
+
+import msgspec
+
+from bench.figures import Histogram
+from bench.load.streams import received, trusting
+
+CONNECT_S = 30.0
+"""Time limit of a TLS handshake, in s."""
+ATTEMPTS_MAX = 20
+RETRY_S = 0.1
+"""Pause before the first new attempt to connect; it grows by as much with each."""
+RETURN_S = (0.5, 3.0)
+"""A returning reader whose connection ended connects again after a random time in this range."""
+SILENT_MAX = 1000
+"""Connections without a response; no more are opened meanwhile, because the listen queue is limited."""
+OPENED_PER_TURN = 50
+SLOW_BYTES, SLOW_S = 1024, 1.0
+"""A slow reader reads so many bytes, once per interval."""
+GZIP_HEAD = 10
+"""Bytes of the header of a gzip stream without optional fields (RFC 1952)."""
+FLUSHED = "\0\0\xff\xff"
+"""The end of each of our blocks under gzip: a flush, after which all of the block can be decoded (RFC 1951)."""
+WINDOW = 32 << 10
+"""Bytes of text that the next block may refer to (RFC 1951)."""
+PIECE = 1 << 17
+SEEN_MAX = 256
+"""Distinct pieces of bytes, and texts of up to WINDOW, that are remembered."""
+PUBLISHED_MAX = 100_000
+"""Changes whose times of publication are remembered."""
+
+
+class Group(msgspec.Struct):
+    """Readers that connect to the same place with the same request."""
+
+    host: str
+    port: int
+    request: str
+    """Request line and headers, each ended by CRLF, without the empty line."""
+    marker: str
+    """What precedes the number of a change."""
+    end: str = "\n\n"
+    """What ends an event on the wire, one byte per character."""
+    certificate: str = ""
+    """File of the certificate to trust; the connection uses TLS if it is set."""
+    gzip: bool = False
+    greeted: bool = False
+    """Whether each reader is sent an event as soon as it has connected."""
+    returning: bool = False
+    """Whether readers that were refused or cut off connect again, with `Last-Event-ID`."""
+    sources: int = 0
+    """Number of loopback addresses to connect from; 0: let the system choose."""
+
+
+class Command(msgspec.Struct):
+    """A command: `connect`, `mark`, `wait`, `weigh`, `cut`, `report` or `stop`."""
+
+    do: str
+    group: Group | None = None
+    count: int = 0
+    """`connect`: number of readers."""
+    over_s: float = 0.0
+    """`connect`: interval over which readers connect evenly, in s."""
+    slow: float = 0.0
+    """`connect`: part of the readers that read slowly."""
+    limit_s: float = CONNECT_S
+    """`connect`, `wait`: time limit in s."""
+    each: bool = False
+    """`mark`: record who received what when, so that it can be weighed."""
+    number: int = 0
+    """`wait`: the change that all readers must have."""
+    published: list[tuple[int, float]] = []
+    """`weigh`: changes, and when each was published, in seconds since 1970."""
+    within_s: float = 1.0
+    """`cut`: all readers connect again within this time."""
+    every_s: float = 1.0
+    """`report`: interval between reports."""
+
+
+class Seen(msgspec.Struct):
+    """What the crowd has seen since the last mark; with `report`, since the last report."""
+
+    do: str
+    """The command that this answers; empty: a report."""
+    at: float
+    """By the monotonic clock."""
+    readers: int
+    """Connected readers."""
+    covered: int
+    """Changes that reached a reader, counted per reader; several may have arrived as one."""
+    receives: int
+    size: int
+    """Bytes received."""
+    behind: int
+    """Readers that lack the change of the last `wait`."""
+    silent: int
+    """After `connect`: readers that had no response, or no first event, within the limit; slow ones left out."""
+    lost: int
+    """Connections that ended without `cut`, since the process started."""
+    refused: int
+    """Requests that were not answered with 200, and readers that could not connect, since the process started."""
+    inspected: int
+    """Pieces of bytes that differed from those seen before."""
+    differing: int
+    """Pieces that do not decode, or decode to another text than others of the same length and changes."""
+    latencies: dict[int, int]
+    """From publication to a reader, for the newest change of each event: microseconds, rounded down → number.
+
+    After `weigh`: for each change, to the event that contained it or a newer one.
+    """
+    cpu_s: float
+    lag_s: float
+    """Longest time that this process took between two polls."""
+    last_at: float = 0.0
+    """When a reader last received a new change, in seconds since 1970."""
+    joined: list[float] = []
+    """Since the last answer or report: from connecting to the first event, in s."""
+    returned: list[float] = []
+    """Likewise: from losing a connection to the first event on the next one, in s."""
+    numbers: dict[int, int] = {}
+    """After `stop`: newest change → number of readers that have it, slow ones left out."""
+    compared: int = 0
+    """After `stop`: readers that received a change since a mark with `each`."""
+    first_at: float = 0.0
+    """After `stop`: when the last of them received its first change, in seconds since 1970."""
+
+    def percentile(self, percent: float) -> float:
+        """Return a percentile of the latencies in seconds; 0.0 if there are none."""
+        return Histogram().add_counts(self.latencies).at(percent)
+
+    @property
+    def p50_s(self) -> float:
+        """Median latency."""
+        return self.percentile(50)
+
+    @property
+    def p99_s(self) -> float:
+        """99th percentile of the latencies."""
+        return self.percentile(99)
+
+
+class Reader:
+    """One stream: the newest change received, the text received last, and bytes that do not end an event yet."""
+
+    __slots__ = (
+        "attempts", "base", "began", "end", "group", "head", "left_at", "new", "number", "place", "slow", "socket",
+        "tail", "text",
+    )  # fmt: skip
+
+    def __init__(self, group: Group, place: int, *, slow: bool) -> None:
+        self.group = group
+        self.end = group.end.encode("latin-1")
+        self.place = place
+        self.slow = slow
+        self.socket: socket.socket
+        self.attempts = 0
+        self.number = -1
+        self.base = 0
+        """The newest change at the last mark."""
+        self.left_at = 0.0
+        """When the connection ended; 0.0: this is the first."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the connection, but not the position."""
+        self.head = True
+        """Whether the head of the response is incomplete."""
+        self.new = True
+        """Whether no event has arrived on this connection."""
+        self.began = time.monotonic()
+        self.tail = b""
+        self.text = b""
+        """The last WINDOW bytes of text, under gzip."""
+
+
+_Inspected = dict[bytes, tuple[int, bytes]]
+"""For some bytes, by the text before them: the newest change in them, and the text after them."""
+
+
+class Crowd:
+    """All readers of this process."""
+
+    def __init__(self) -> None:
+        self._poll = select.epoll()
+        self._poll.register(sys.stdin.fileno(), select.EPOLLIN)
+        self._readers: dict[int, Reader] = {}
+        self._connecting: dict[int, Reader] = {}
+        self._slow: dict[int, Reader] = {}
+        self._due: list[tuple[float, int, Reader]] = []
+        """Heap of readers that are to connect: when, and a tie-breaker."""
+        self._order = count()
+        self._places = count()
+        self._inspections: dict[bytes, _Inspected] = {}
+        self._last: tuple[bytes, _Inspected] = b"", {}
+        self._texts: dict[bytes, bytes] = {}
+        self._decoded: dict[tuple[int, int, int], int] = {}
+        """Checksums of decoded texts, by the change before, the newest in it, and the length."""
+        self._published: dict[int, float] = {}
+        self._cursors: dict[int, bytes] = {}
+        self._arrivals: dict[tuple[int, int], array[float]] | None = None
+        """By the newest change that a reader had before and has now: when."""
+        self._marked = 0
+        """The newest change at the last mark."""
+        self._wanted = self._behind = 0
+        self._silent = 0
+        """Connections without a response, those of slow readers left out."""
+        self._lost = self._refused = self._differing = 0
+        self._last_at = 0.0
+        self._every_s = self._report_at = self._slow_at = 0.0
+        self._joined: list[float] = []
+        self._returned: list[float] = []
+        self._stopped = False
+        self._start_count()
+
+    def run(self) -> None:
+        """Execute commands until `stop`, or until standard input is closed."""
+        stdin, rest = sys.stdin.fileno(), b""
+        while not self._stopped:
+            if not self._turn(1.0):
+                continue
+            piece = os.read(stdin, 1 << 16)
+            if not piece:
+                return
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                command = msgspec.json.decode(line, type=Command)
+                self._write(self._execute(command))
+
+    # Commands.
+
+    def _execute(self, command: Command) -> Seen:
+        match command.do:
+            case "connect":
+                silent = self._connect(command)
+                return msgspec.structs.replace(self._seen("connect"), silent=silent)
+            case "mark":
+                if self._every_s:
+                    self._write(self._seen(""))
+                self._mark(command.each)
+            case "wait":
+                self._wanted = command.number
+                self._behind = sum(reader.number < command.number for reader in self._readers.values())
+                self._serve_until(lambda: not self._behind, command.limit_s)
+            case "weigh":
+                return self._weighed(command.published)
+            case "cut":
+                self._cut(command.within_s)
+            case "report":
+                self._every_s = command.every_s
+                self._report_at = time.monotonic() + command.every_s
+            case "stop":
+                return self._stop()
+        return self._seen(command.do)
+
+    def _connect(self, command: Command) -> int:
+        """Connect readers and serve until each was sent what it waits for; return how many were not."""
+        assert command.group is not None
+        started, added = time.monotonic(), []
+        for place in range(command.count):
+            slow = random.random() < command.slow
+            reader = Reader(command.group, next(self._places), slow=slow)
+            self._schedule(reader, started + command.over_s * place / command.count)
+            if not slow:
+                added.append(reader)
+        waiting = iter(added)
+        next_one = next(waiting, None)
+
+        def all_served() -> bool:
+            nonlocal next_one
+            while next_one is not None and not _is_waiting(next_one):
+                next_one = next(waiting, None)
+            return next_one is None
+
+        self._serve_until(all_served, command.limit_s)
+        return sum(map(_is_waiting, added))
+
+    def _mark(self, each: bool) -> None:
+        self._marked = max((reader.number for reader in self._readers.values()), default=0)
+        self._arrivals = {} if each else None
+        self._start_count()
+
+    def _start_count(self) -> None:
+        newest = max(0, max((reader.number for reader in self._readers.values()), default=0))
+        for reader in self._readers.values():
+            reader.base = reader.number if reader.number >= 0 else newest  # it has connected since
+        self._latencies = array("d")
+        self._counts: Counter[int] = Counter()
+        """Latencies up to the last answer, by microseconds."""
+        self._receives = self._size = self._inspected = 0
+        self._lag_s = 0.0
+        self._cpu_s = time.process_time()
+
+    def _cut(self, within_s: float) -> None:
+        now = time.monotonic()
+        for fd, reader in list(self._readers.items()):
+            self._close(fd, reader)
+            reader.left_at = now
+            self._schedule(reader, now + random.uniform(0, within_s))
+
+    def _stop(self) -> Seen:
+        self._stopped = True
+        seen = self._seen("stop")
+        seen.numbers = dict(Counter(reader.number for reader in self._readers.values() if not reader.slow))
+        first = [times for (before, _), times in (self._arrivals or {}).items() if before <= self._marked]
+        seen.compared = sum(map(len, first))
+        seen.first_at = max(map(max, first), default=0.0)
+        return seen
+
+    # One turn.
+
+    def _serve_until(self, done: Callable[[], bool], limit_s: float) -> None:
+        ends = time.monotonic() + limit_s
+        self._poll.unregister(sys.stdin.fileno())
+        while not done() and (left_s := ends - time.monotonic()) > 0:
+            self._turn(min(left_s, 0.5))
+        self._poll.register(sys.stdin.fileno(), select.EPOLLIN)
+
+    def _turn(self, most_s: float) -> bool:
+        """Wait for bytes and handle them, then whatever is due; return whether there is a command to read."""
+        stdin, commanded = sys.stdin.fileno(), False
+        events = self._poll.poll(self._pause_s(most_s))
+        started = time.monotonic()
+        connecting = self._connecting
+        for fd, _ in events:
+            if fd in connecting:
+                self._request(fd)
+            elif fd != stdin:
+                self._receive(fd, PIECE)
+            else:
+                commanded = True
+        self._do_what_is_due()
+        self._lag_s = max(self._lag_s, time.monotonic() - started)
+        return commanded
+
+    def _pause_s(self, most_s: float) -> float:
+        due = [self._report_at] if self._every_s else []
+        if self._slow:
+            due.append(self._slow_at)
+        if self._due and self._silent < SILENT_MAX:
+            due.append(self._due[0][0])
+        return max(0.0, min([most_s, *(at - time.monotonic() for at in due)]))
+
+    def _do_what_is_due(self) -> None:
+        now = time.monotonic()
+        for _ in range(OPENED_PER_TURN):
+            if not self._due or self._due[0][0] > now or self._silent >= SILENT_MAX:
+                break
+            self._open(heapq.heappop(self._due)[-1])
+        if self._slow and now >= self._slow_at:
+            self._slow_at = now + SLOW_S
+            for fd in list(self._slow):
+                self._receive(fd, SLOW_BYTES)
+        if self._every_s and now >= self._report_at:
+            self._report_at = max(now, self._report_at + self._every_s)
+            self._write(self._seen(""))
+
+    # Connections.
+
+    def _schedule(self, reader: Reader, at: float) -> None:
+        heapq.heappush(self._due, (at, next(self._order), reader))
+
+    def _open(self, reader: Reader) -> None:
+        reader.reset()
+        group = reader.group
+        family, address = _resolved(group.host, group.port)
+        reader.socket = stream = socket.socket(family)
+        stream.setblocking(False)
+        try:
+            if group.sources:
+                stream.bind((f"127.0.{1 + reader.place % group.sources}.1", 0))
+            error = stream.connect_ex(address)
+        except OSError as failed:
+            error = failed.errno or -1
+        if error not in (0, EINPROGRESS):
+            self._retry(reader)
+            return
+        self._silent += not reader.slow
+        self._connecting[stream.fileno()] = reader
+        self._poll.register(stream.fileno(), select.EPOLLOUT)
+
+    def _retry(self, reader: Reader) -> None:
+        reader.socket.close()
+        if not reader.group.returning:
+            raise RuntimeError(f"a reader could not connect to {reader.group.host}:{reader.group.port}")
+        reader.attempts += 1
+        if reader.attempts < ATTEMPTS_MAX:
+            self._schedule(reader, time.monotonic() + RETRY_S * reader.attempts)
+        else:
+            self._refused += 1
+
+    def _request(self, fd: int) -> None:
+        """Send the request on a connection that is open, or has failed."""
+        reader = self._connecting.pop(fd)
+        group = reader.group
+        try:
+            if reader.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise ConnectionError
+            if group.certificate:
+                reader.socket = _encrypted(reader.socket, group)
+            cursor = self._cursors.get(reader.number)
+            last = f"Last-Event-ID: {cursor.decode()}\r\n" if cursor is not None else ""
+            reader.socket.sendall(f"{group.request}{last}\r\n".encode())
+        except OSError:
+            self._silent -= not reader.slow
+            with contextlib.suppress(OSError, ValueError):
+                self._poll.unregister(fd)
+            self._retry(reader)
+            return
+        reader.attempts = 0
+        self._readers[fd] = reader
+        if reader.slow:
+            self._poll.unregister(fd)
+            self._slow[fd] = reader
+        else:
+            self._poll.modify(fd, select.EPOLLIN)
+
+    def _close(self, fd: int, reader: Reader) -> None:
+        del self._readers[fd]
+        if self._slow.pop(fd, None) is None:
+            self._poll.unregister(fd)
+        reader.socket.close()
+        self._silent -= reader.head and not reader.slow
+
+    def _lose(self, fd: int) -> None:
+        reader = self._readers[fd]
+        self._close(fd, reader)
+        self._lost += 1
+        self._behind -= reader.number < self._wanted
+        if reader.group.returning:
+            reader.left_at = time.monotonic()
+            self._schedule(reader, reader.left_at + random.uniform(*RETURN_S))
+
+    # Bytes.
+
+    def _receive(self, fd: int, most: int) -> None:
+        reader = self._readers[fd]
+        try:
+            data = received(reader.socket, most)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._lose(fd)
+            return
+        self._receives += 1
+        self._size += len(data)
+        if reader.tail or reader.head or not data.endswith(reader.end):
+            data = self._complete(fd, reader, data)
+            if not data:
+                return
+        if data != self._last[0]:
+            self._last = data, self._inspected_before(data)
+        inspected = self._last[1]
+        number, reader.text = inspected.get(reader.text) or self._inspect(data, reader, inspected)
+        if reader.new:
+            if number >= 0:
+                self._join(reader, number)
+        elif number > reader.number:
+            now = self._advance(reader, number)
+            if self._arrivals is not None:
+                self._arrivals.setdefault((reader.number, number), array("d")).append(now)
+            reader.number = number
+            self._latencies.append(now - self._published[number])
+
+    def _advance(self, reader: Reader, number: int) -> float:
+        now = self._last_at = time.time()
+        if reader.number < self._wanted <= number:
+            self._behind -= 1
+        return now
+
+    def _join(self, reader: Reader, number: int) -> None:
+        """Note the first event of a connection. Its latency says nothing about delivery."""
+        if number > reader.number:
+            self._advance(reader, number)
+        now = time.monotonic()
+        if reader.left_at:
+            self._returned.append(now - reader.left_at)
+        else:
+            self._joined.append(now - reader.began)
+        reader.new = False
+        reader.number = max(reader.number, number)
+        if reader.group.greeted:
+            reader.base = reader.number
+
+    def _complete(self, fd: int, reader: Reader, data: bytes) -> bytes:
+        """Return the events that are complete, and keep the rest."""
+        data = reader.tail + data
+        if reader.head:
+            head, found, rest = data.partition(b"\r\n\r\n")
+            if not found:
+                reader.tail = data
+                return b""
+            if b" 200 " not in head[:16]:
+                self._refuse(fd, head)
+                return b""
+            gzip = reader.group.gzip
+            if gzip and len(rest) < GZIP_HEAD:
+                reader.tail = data
+                return b""
+            reader.head, data = False, rest[GZIP_HEAD:] if gzip else rest
+            self._silent -= not reader.slow
+        events, found, reader.tail = data.rpartition(reader.end)
+        return events + found
+
+    def _refuse(self, fd: int, head: bytes) -> None:
+        if not self._readers[fd].group.returning:
+            raise RuntimeError(f"a reader was refused: {head[:60].decode(errors='replace')}")
+        self._refused += 1
+        self._lose(fd)
+
+    def _inspected_before(self, data: bytes) -> _Inspected:
+        if data not in self._inspections and len(self._inspections) >= SEEN_MAX:
+            self._inspections.clear()
+            self._texts.clear()
+            self._decoded.clear()
+        return self._inspections.setdefault(data, {})
+
+    def _inspect(self, data: bytes, reader: Reader, inspected: _Inspected) -> tuple[int, bytes]:
+        """Find the newest change in some events; -1 if there is none."""
+        self._inspected += 1
+        text, before, after = data, reader.text, b""
+        if reader.group.gzip:
+            try:
+                text = zlib.decompressobj(-zlib.MAX_WBITS, zdict=before).decompress(data)
+            except zlib.error:
+                self._differing += 1
+                text = b""
+            after = (before + text)[-WINDOW:]
+            after = self._texts.setdefault(after, after)  # one object for all, so that comparing is cheap
+        number = self._newest(text, reader.group)
+        if self._arrivals is not None and 0 <= reader.number <= self._marked < number:
+            checksum = zlib.crc32(text)
+            if self._decoded.setdefault((reader.number, number, len(text)), checksum) != checksum:
+                self._differing += 1
+        inspected[before] = number, after
+        return number, after
+
+    def _newest(self, text: bytes, group: Group) -> int:
+        marker = group.marker.encode()
+        start = text.rfind(marker)
+        if start < 0:
+            return -1
+        start += len(marker)
+        number = int(_digits(text, start))
+        if number not in self._published:
+            if len(self._published) > PUBLISHED_MAX:
+                self._published.clear()
+                self._cursors.clear()
+                self._inspections.clear()
+            self._published[number] = _published_at(text, start)
+            if group.returning:
+                self._cursors[number] = text[start : text.index(b"\n", start)]
+        return number
+
+    # What was seen.
+
+    def _seen(self, do: str) -> Seen:
+        cpu_s = time.process_time() - self._cpu_s
+        self._counts.update(map(rounded_us, self._latencies))
+        self._latencies = array("d")
+        seen = Seen(
+            do=do,
+            at=time.monotonic(),
+            readers=len(self._readers),
+            covered=sum(max(0, reader.number - reader.base) for reader in self._readers.values()),
+            receives=self._receives,
+            size=self._size,
+            behind=self._behind,
+            silent=0,
+            lost=self._lost,
+            refused=self._refused,
+            inspected=self._inspected,
+            differing=self._differing,
+            latencies=dict(self._counts),
+            cpu_s=cpu_s,
+            lag_s=self._lag_s,
+            last_at=self._last_at,
+            joined=self._joined,
+            returned=self._returned,
+        )
+        self._joined, self._returned = [], []
+        if self._every_s:
+            self._start_count()
+        return seen
+
+    def _weighed(self, published: Sequence[tuple[int, float]]) -> Seen:
+        """Return the latencies of each of these changes to each reader, in steps of 0.1 ms."""
+        steps: Counter[int] = Counter()
+        for (before, after), times in (self._arrivals or {}).items():
+            counted = Counter(int(at * 1e4) for at in times)
+            for number, published_at in published:
+                if before < number <= after:
+                    base = int(published_at * 1e4)
+                    for at, readers in counted.items():
+                        steps[at - base] += readers
+        seen = self._seen("weigh")
+        seen.latencies = {100 * step: readers for step, readers in steps.items()}
+        return seen
+
+    def _write(self, seen: Seen) -> None:
+        sys.stdout.buffer.write(msgspec.json.encode(seen) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def _is_waiting(reader: Reader) -> bool:
+    return reader.head or (reader.group.greeted and reader.new)
+
+
+@cache
+def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    return family, address
+
+
+def _encrypted(stream: socket.socket, group: Group) -> ssl.SSLSocket:
+    stream.settimeout(CONNECT_S)
+    encrypted = trusting(group.certificate).wrap_socket(stream, server_hostname=group.host)
+    encrypted.setblocking(False)
+    return encrypted
+
+
+def _digits(data: bytes, start: int) -> bytes:
+    end = start
+    while data[end : end + 1].isdigit():
+        end += 1
+    return data[start:end]
+
+
+def _published_at(data: bytes, start: int) -> float:
+    """Read the value of the first `"published_at":` after some place: a date and time, or seconds since 1970."""
+    place = data.index(b'"published_at":', start) + len(b'"published_at":')
+    text = data[place : place + 48].partition(b",")[0].partition(b"}")[0].decode()
+    if text == "null":  # nothing is published yet
+        return 0.0
+    return datetime.fromisoformat(text.strip('"')).timestamp() if text.startswith('"') else float(text)
+
+
+def rounded_us(seconds: float) -> int:
+    """Return microseconds, rounded down to three significant digits, so that equal values can be counted."""
+    value = max(1, int(seconds * 1e6))
+    step = 10 ** max(0, len(str(value)) - 2) // 10 or 1
+    return value // step * step
+
+
+def main() -> None:
+    """Run a crowd, with as many open files as the system allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    Crowd().run()
+
+
+if __name__ == "__main__":
+    main()
