@@ -10,16 +10,21 @@ from typing import Any
 import asyncpg
 import pytest
 import uvloop
+from hypothesis import settings
 
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import migrate
 from gateway.rehearsal.generator import GeneratedElection, generate
 from tests import measured
+from tests.counts import examples
 
 RECORDED = Path(__file__).resolve().parents[2] / "shared" / "elections" / "no-storting-2025"
 """The recorded election, where it stands beside the checkout."""
 
 _numbers = itertools.count(1)
+
+settings.register_profile("counts", settings(max_examples=examples(100)))
+settings.load_profile("counts")
 
 
 def pytest_asyncio_loop_factories() -> dict[str, object]:
@@ -101,7 +106,7 @@ async def database(postgres: EmbeddedPostgres) -> AsyncIterator[Database]:
     """A migrated, empty database, dropped afterwards."""
     name = f"test_{next(_numbers)}"
     connection = await asyncpg.connect(postgres.url)
-    await connection.execute(f"CREATE DATABASE {name} TEMPLATE template_valgnatt")
+    await connection.execute(f"CREATE DATABASE {name} TEMPLATE template_valgnatt STRATEGY file_copy")
     await connection.execute(privileges_of(name))
     try:
         yield Database(_named(postgres.url, name), _named(postgres.feed_url, name))

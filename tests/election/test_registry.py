@@ -14,6 +14,7 @@ from gateway.characters import CONTROL
 from gateway.election.registry import NoOffset, Registry, differences, read_registry, read_time
 from gateway.errors import MalformedRegistry
 from gateway.rehearsal.dataset import DataSet
+from tests.counts import examples
 from tests.election.makers import BALLOTS, DOCUMENT, PARTIES, REGISTRY, above
 
 Edit = Callable[[dict[str, Any]], object]
@@ -190,7 +191,7 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.data())
 def test_no_damage_raises_anything_else(data: st.DataObject) -> None:
     """Whatever stands anywhere in a registry, it is read or its mistakes are named."""
@@ -277,7 +278,7 @@ def trees(draw: st.DrawFn) -> dict[str, Any]:
     return {**DOCUMENT, "areas": draw(st.permutations(areas))}
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(trees())
 def test_any_tree_is_as_its_document_says(document: dict[str, Any]) -> None:
     """Paths, children, ballots and counts of units agree with the document, however deep or mixed up it is."""
@@ -343,7 +344,7 @@ def test_many_differences_are_counted() -> None:
     assert differences(other, REGISTRY, most=1) == ["area new-0 is gone", "and 29 more"]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(trees(), trees())
 def test_there_is_a_difference_whenever_the_bytes_differ(one: dict[str, Any], other: dict[str, Any]) -> None:
     """Two registries are the same to `differences` exactly where they are the same as documents."""

@@ -26,6 +26,7 @@ from gateway.election.report import (
     warnings_of,
 )
 from gateway.rehearsal.dataset import DataSet
+from tests.counts import examples
 from tests.election import makers
 from tests.election.makers import BEYOND_BMP, PRIVATE_USE, a_report, compact, reports, some_counts
 
@@ -44,7 +45,7 @@ def read(**members: Any) -> Any:
 # Bytes, digest, chain ------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(documents)
 def test_canonical_bytes_are_those_of_any_json_library(document: Any) -> None:
     """Keys sorted by code point, no white space, UTF-8: whoever follows that gets the same bytes."""
@@ -79,7 +80,7 @@ def test_texts_are_not_normalised() -> None:
     assert digest_of(canonical("é")) != digest_of(canonical("e\u0301"))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(reports())
 def test_a_digest_is_that_of_another_computation(report: dict[str, Any]) -> None:
     """What the gateway tells is what anybody computes from the published report."""
@@ -96,7 +97,7 @@ def test_one_digest_is_known_for_ever() -> None:
     assert chain.hex() == "9ef814b42fa0be12d197c44d3e8e03441a4b1118237658368ba1351090e556ed"
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=8), st.data())
 def test_a_chain_holds_every_digest_before_it(digests: list[bytes], data: st.DataObject) -> None:
     """It is SHA-256 of the chain before and the digest; another digest anywhere changes it from there on."""
@@ -111,7 +112,7 @@ def test_a_chain_holds_every_digest_before_it(digests: list[bytes], data: st.Dat
         assert (makers.chained(CHAIN_START, *others[:number]) == chains[number]) == (number <= place)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(reports())
 def test_a_report_is_read_as_it_was_written(report: dict[str, Any]) -> None:
     """No member is lost or invented between the bytes and the value."""
@@ -129,7 +130,7 @@ def test_the_words_are_those_of_the_contract() -> None:
 # The record of a newer version --------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(reports())
 def test_a_stored_report_is_read_as_at_the_door(report: dict[str, Any]) -> None:
     """Of what this version knows, nothing is read in another way from the record."""

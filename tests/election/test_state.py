@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gateway.election.record import Publication
 from gateway.election.state import UNKNOWN_MAX, CatchUp, Cursor, ElectionState, HistoryChanged
 from gateway.wire.areas import area_document
+from tests.counts import examples
 from tests.election.makers import (
     BALLOTS,
     CATEGORIES,
@@ -241,7 +242,7 @@ def _with(publication: Publication, **members: Any) -> Publication:
 
 
 StateMachine.TestCase.settings = settings(
-    deadline=None, max_examples=80, stateful_step_count=15, report_multiple_bugs=False
+    deadline=None, max_examples=examples(80), stateful_step_count=15, report_multiple_bugs=False
 )
 TestState = StateMachine.TestCase
 
@@ -324,7 +325,7 @@ def catch_up(state: ElectionState, *parts: Sequence[Publication]) -> None:
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 def test_many_at_once_are_as_each_by_itself(data: st.DataObject) -> None:
     """Wherever one begins and ends to take many at once, and in whatever parts they come."""
     record, one_by_one, at_once = Record(), ElectionState(REGISTRY), ElectionState(REGISTRY)
@@ -347,7 +348,7 @@ def test_many_at_once_are_as_each_by_itself(data: st.DataObject) -> None:
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 def test_another_history_among_many_leaves_no_trace(data: st.DataObject) -> None:
     """What came before it can be taken all the same."""
     record = Record()
@@ -396,7 +397,7 @@ def newer(draw: st.DrawFn, report: dict[str, Any]) -> dict[str, Any]:
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 def test_unknown_content_changes_nothing_of_what_is_known(data: st.DataObject) -> None:
     """One by one and many at once, the figures are those of the same reports without what is unknown."""
     known, record = Record(), Record()

@@ -31,6 +31,7 @@ from gateway.election.validation import (
 )
 from gateway.errors import MalformedDocument
 from gateway.rehearsal.dataset import DataSet
+from tests.counts import examples
 from tests.election.json_text import Members, Token, compactly, tree_of, writers
 from tests.election.makers import (
     BALLOTS,
@@ -484,7 +485,7 @@ def spent_budget() -> ExplanationBudget:
     return budget
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(st.data())
 def test_a_spent_budget_changes_no_verdict(data: st.DataObject) -> None:
     """Whatever else a request holds: a valid report is taken, an invalid one is not."""
@@ -663,7 +664,7 @@ def _is_moment(text: str) -> bool:
         return False
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=examples(400))
 @given(st.data())
 def test_a_report_is_taken_exactly_where_no_rule_is_broken(data: st.DataObject) -> None:
     """However it is written, a report is valid by the quick reading where it is by the slow one, and by a third."""
@@ -685,7 +686,7 @@ def test_a_report_is_taken_exactly_where_no_rule_is_broken(data: st.DataObject) 
         assert list(judged.violations) == slow[:VIOLATIONS_MAX]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(st.data())
 def test_no_bytes_part_the_two_readings(data: st.DataObject) -> None:
     """Bytes changed anywhere in a report: it is malformed, or the two readings of the rules say the same."""
@@ -701,7 +702,7 @@ def test_no_bytes_part_the_two_readings(data: st.DataObject) -> None:
     agree(bytes(raw))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.binary(max_size=40) | st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")))
 @example(b'{"unit":"a-1-1","unit":"a-1-1"}')
 def test_arbitrary_bytes_are_judged_too(raw: bytes) -> None:
@@ -720,7 +721,7 @@ def agree(raw: bytes) -> None:
     assert isinstance(judged, ValidReport) == (not slow)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(reports(), writers)
 def test_white_space_order_and_escapes_change_nothing(report: dict[str, Any], write: Any) -> None:
     """A report is the same report, with the same digest, in any formatting that JSON allows."""
@@ -756,7 +757,7 @@ def test_a_scope_is_the_units_below_its_areas(areas: set[str], units: set[str]) 
     assert ("nowhere" in scope) == ("no" in areas)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(st.data())
 def test_outside_its_areas_a_sender_learns_nothing(data: st.DataObject) -> None:
     """One answer for every unit that is not its own, known or not, whatever else is wrong with the report."""

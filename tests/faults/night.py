@@ -4,7 +4,7 @@
         os.kill(..., signal.SIGKILL)
         await night.goes_on()          # every sender has a new receipt, every reader what it says
 
-Two dozen municipalities push rising revisions of their units, in turn by WebSocket, HTTP and NDJSON; readers of
+A dozen municipalities, or two, push rising revisions of their units, in turn by WebSocket, HTTP and NDJSON; readers of
 several selections and of the publication stream follow, and come back where they were whenever they are cut off.
 Leaving the block (or `settle`) ends the pushing and then asserts that
 
@@ -46,6 +46,7 @@ from gateway.client.sse import EventParser
 from gateway.client.subscriber import Subscriber
 from gateway.journal.administration import administration
 from gateway.rehearsal.judge import History, ObservedBlock, Push, ReaderHistory, StoredReport, judge, observe
+from tests.counts import count
 from tests.measured import note
 from tests.running import Gateway
 
@@ -57,6 +58,9 @@ GIVE_UP_S = 45.0
 """What a client takes for lost, so that a hanging request is told as such."""
 SILENCE_S = 15.0
 """What a reader hears nothing for before it takes the connection for dead; the gateway speaks every `heartbeat_s`."""
+SENDERS = count(12, full=24)
+RATE = count(72, full=240)
+"""Reports per second, of all senders."""
 UNITS = 8
 """Of a municipality."""
 OPEN_MAX = 64
@@ -122,8 +126,8 @@ READERS = (
 async def a_night(
     doors: Gateway | Addresses,
     *,
-    senders: int = 24,
-    rate: float = 240.0,
+    senders: int = SENDERS,
+    rate: float = RATE,
     readers: Sequence[Reads] = READERS,
     streams: int = 2,
     ways: Sequence[str] = WAYS,

@@ -9,14 +9,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import Database
+from tests.counts import count
 from tests.faults import night as night_module
-from tests.faults.night import Addresses, Night, a_night
+from tests.faults.night import RATE, SENDERS, Addresses, Night, a_night
 from tests.faults.servers import Line, PostgresLine, Server, a_line, a_server, lines_to
 from tests.running import running
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(60)]
 
-LOAD: dict[str, Any] = {"senders": 12, "rate": 120.0}
+LOAD: dict[str, Any] = {"senders": 12, "rate": count(72, full=120)}
 LATE_S = 2.0
 """By how much one may be late for whom nothing is broken; some hundredths are usual."""
 
@@ -109,7 +110,7 @@ async def test_a_slow_network_to_postgres_makes_batches_larger_and_delays_every_
     server: Server,
 ) -> None:
     """With 300 ms each way a commit takes more than half a second, and how much goes into it does not matter."""
-    async with a_night_behind_lines(server, senders=24, rate=240.0) as (push, feed, night):
+    async with a_night_behind_lines(server, senders=SENDERS, rate=RATE) as (push, feed, night):
         with push.slow(0.3), feed.slow(0.3):
             await night.goes_on()
             await night.goes_on()

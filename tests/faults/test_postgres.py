@@ -21,6 +21,7 @@ from gateway.journal.administration import IssuedToken
 from gateway.journal.migrate import migrate
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.rehearsal.judge import ObservedBlock
+from tests.counts import count
 from tests.faults.night import Night, a_night
 from tests.faults.servers import PATIENCE_S, Clock, Reached, Server, a_pair, a_server, reached
 from tests.running import Gateway, Sender, running
@@ -28,7 +29,7 @@ from tests.web.doors import COUNTRY, UNIT, a_registry, a_report, ask, push, unti
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(60)]
 
-LOAD: dict[str, Any] = {"senders": 12, "rate": 120.0}
+LOAD: dict[str, Any] = {"senders": 12, "rate": count(72, full=120)}
 LATE_S = 2.0
 """By how much one may be late where nothing is broken; some hundredths are usual."""
 HOUR_S = 3600

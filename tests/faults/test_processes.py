@@ -16,9 +16,9 @@ import orjson
 import pytest
 
 from gateway.journal.embedded import EmbeddedPostgres
-from gateway.journal.migrate import migrate
 from tests.conftest import Database
 from tests.faults.night import EVERYTHING, Night, a_country, a_night
+from tests.faults.servers import copy_cluster, require_binaries
 from tests.running import Gateway, Sender, running
 from tests.web.doors import (
     RawSocket,
@@ -190,9 +190,10 @@ async def test_terminated_database_sessions_are_replaced(database: Database) -> 
 @pytest.fixture
 def own_postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
     """A durable server of the test's own, to be harmed."""
+    require_binaries()
     tmp_path.chmod(0o755)
+    copy_cluster(tmp_path / "data")
     with EmbeddedPostgres(tmp_path / "data") as server:
-        asyncio.run(migrate(server.url))
         yield server
 
 

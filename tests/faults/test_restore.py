@@ -21,6 +21,7 @@ from gateway.client.push_files import destination, send
 from gateway.journal.administration import administration
 from gateway.journal.embedded import find_binaries
 from gateway.rehearsal.judge import Push
+from tests.counts import count
 from tests.faults.night import Addresses, Night, a_night
 from tests.faults.servers import PATIENCE_S, Server, a_server, reached, require_binaries
 from tests.faults.test_postgres import forget_what_was_lost, restarts_of
@@ -31,7 +32,7 @@ from tests.web.doors import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
-LOAD: dict[str, Any] = {"senders": 12, "rate": 120.0}
+LOAD: dict[str, Any] = {"senders": 12, "rate": count(72, full=120)}
 TOOLS = ("psql", "pg_basebackup")
 OLDEST = Path("/usr/lib/postgresql/15/bin")
 

@@ -21,6 +21,7 @@ from gateway.rehearsal.generator import GeneratedElection
 from gateway.wire.areas import area_document
 from gateway.wire.events import format_cursor
 from gateway.wire.json import to_json
+from tests.counts import examples
 from tests.election.makers import DOCUMENT, REGISTRY, UNITS, Record, a_report, some_counts
 from tests.feed.reader import Client
 from tests.wire.sse import events_of
@@ -91,7 +92,7 @@ class Feed:
 histories = st.lists(st.lists(st.sampled_from(UNITS), min_size=1, max_size=4), max_size=6)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(histories, st.sampled_from(SELECTIONS))
 def test_a_block_holds_what_changed_since_any_cursor(history: list[list[str]], selection: Selection) -> None:
     """Exactly that, parents first, at its present value; a snapshot holds the whole selection."""
@@ -105,7 +106,7 @@ def test_a_block_holds_what_changed_since_any_cursor(history: list[list[str]], s
             feed.check(block, feed.changed(selection, sequence), snapshot=False)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.lists(st.sampled_from(UNITS), max_size=120), st.sampled_from(SELECTIONS), st.data())
 def test_who_is_far_behind_gets_a_little_more(
     units: list[str], selection: Selection, data: st.DataObject

@@ -28,6 +28,7 @@ from gateway.telemetry.metrics import FeedMetrics
 from gateway.wire.areas import area_document
 from gateway.wire.events import format_cursor
 from gateway.wire.json import to_json
+from tests.counts import examples
 from tests.election.makers import REGISTRY, UNITS, Record, a_report, reports, some_counts
 from tests.feed.reader import Client
 from tests.feed.transport import FakeTransport
@@ -362,7 +363,7 @@ class Readers(RuleBasedStateMachine):
 
 
 Readers.TestCase.settings = settings(
-    deadline=None, max_examples=80, stateful_step_count=30, report_multiple_bugs=False
+    deadline=None, max_examples=examples(80), stateful_step_count=30, report_multiple_bugs=False
 )
 TestReaders = Readers.TestCase
 
@@ -376,7 +377,7 @@ class ReadersUnderGzip(Readers):
 
 
 ReadersUnderGzip.TestCase.settings = settings(
-    deadline=None, max_examples=80, stateful_step_count=30, report_multiple_bugs=False
+    deadline=None, max_examples=examples(80), stateful_step_count=30, report_multiple_bugs=False
 )
 TestReadersUnderGzip = ReadersUnderGzip.TestCase
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.feed.compression import GZIP_START, REACH, Window, deflate
+from tests.counts import examples
 
 TEXTS = st.one_of(
     st.binary(max_size=300),
@@ -23,7 +24,7 @@ def a_connection() -> "zlib._Decompress":
     return unpacker
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.lists(st.binary(max_size=300), max_size=8), st.lists(st.integers(0, 500), max_size=5))
 def test_pieces_from_anywhere_make_one_stream(parts: list[bytes], cuts: list[int]) -> None:
     """After a gzip header any pieces made by themselves unpack to the plain text, each as soon as it has arrived."""

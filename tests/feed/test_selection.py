@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.election.registry import Area, read_registry
 from gateway.feed.selection import AREAS_MAX, BadSelection, Selection, read_selection, runs_of
+from tests.counts import examples
 from tests.election.makers import DOCUMENT, REGISTRY, above
 
 LEVELS = {entry["id"]: entry["level"] for entry in DOCUMENT["areas"]}
@@ -38,7 +39,7 @@ lists_of_levels = st.none() | st.lists(
 lists_of_areas = st.none() | st.lists(st.sampled_from(sorted(LEVELS)), min_size=1, max_size=5).map(",".join)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(lists_of_levels, lists_of_areas)
 def test_a_selection_is_the_areas_of_those_levels_at_or_below_those_areas(
     levels: str | None, areas: str | None
@@ -47,7 +48,7 @@ def test_a_selection_is_the_areas_of_those_levels_at_or_below_those_areas(
     assert selected(levels, areas) == naive(levels, areas)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(lists_of_levels, lists_of_areas, lists_of_levels, lists_of_areas)
 def test_selections_with_one_key_have_the_same_members(
     levels: str | None, areas: str | None, other_levels: str | None, other_areas: str | None

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.feed.transfers import Backlog, LagHistogram, Transfers
 from gateway.wire.transfers import Percentiles, to_document
+from tests.counts import examples
 from tests.election.makers import REGISTRY, Record, a_report
 
 AT = datetime(2025, 9, 8, 19, 0, tzinfo=UTC)
@@ -22,7 +23,7 @@ def histogram(*seconds: float) -> LagHistogram:
     return lags
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(
     st.lists(st.floats(0.0005, 7_000), min_size=1, max_size=60), st.sampled_from([0.01, 0.5, 0.9, 0.99, 1.0])
 )
@@ -34,7 +35,7 @@ def test_a_percentile_is_at_most_a_quarter_too_high(durations: list[float], part
     assert true - 0.00006 <= told <= 1.25 * true + 0.00006
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=30))
 def test_percentiles_rise_and_any_duration_can_be_counted(durations: list[float]) -> None:
     """Two clocks that disagree, or a night that never ends, are counted in the first and the last bucket."""

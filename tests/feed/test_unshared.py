@@ -22,6 +22,7 @@ from gateway.feed.blocks import FEW, LARGE, BlockMaker
 from gateway.feed.compression import GZIP_START, deflate
 from gateway.feed.selection import AREAS_MAX, read_selection, runs_of
 from gateway.rehearsal.generator import GeneratedElection, generate
+from tests.counts import examples
 from tests.election.makers import REGISTRY
 from tests.feed.served import FakeRecord, Served, a_night, served, until
 from tests.web.doors import EVERYTHING, ask, streaming
@@ -80,7 +81,7 @@ def lists_of(names: Iterable[str]) -> st.SearchStrategy[str | None]:
     return st.none() | st.lists(st.sampled_from(sorted(names)), min_size=1, max_size=6).map(",".join)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(st.data())
 def test_compressed_in_parts_or_as_a_whole_it_is_the_same_text(
     small: GeneratedElection, data: st.DataObject

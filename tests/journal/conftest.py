@@ -23,7 +23,9 @@ _numbers = itertools.count(1)
 def shared_database(postgres: EmbeddedPostgres) -> Iterator[Database]:
     """One database for the tests of a module that only need elections of their own in it."""
     name = f"shared_{next(_numbers)}"
-    asyncio.run(_execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE template_valgnatt"))
+    asyncio.run(
+        _execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE template_valgnatt STRATEGY file_copy")
+    )
     asyncio.run(_execute(postgres.url, privileges_of(name)))
     yield Database(*(url.replace("/valgnatt?", f"/{name}?") for url in (postgres.url, postgres.feed_url)))
     asyncio.run(_execute(postgres.url, f"DROP DATABASE {name} WITH (FORCE)"))

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from gateway.errors import Overloaded
 from gateway.journal.admission import ROOM_MIN, TURN, WAIT_S, CreditBank, Pace, WaitingRoom
+from tests.counts import examples
 
 CAPACITY, BATCH = 20, 5
 
@@ -115,7 +116,7 @@ class Room(RuleBasedStateMachine):
 
 
 Room.TestCase.settings = settings(
-    deadline=None, max_examples=150, stateful_step_count=30, report_multiple_bugs=False
+    deadline=None, max_examples=examples(150), stateful_step_count=30, report_multiple_bugs=False
 )
 TestWaitingRoom = Room.TestCase
 
@@ -146,7 +147,7 @@ def test_more_senders_than_a_batch_holds_take_turns() -> None:
     assert {len(Counter(sender for sender, _ in batch)) for batch in first} == {1}
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.dictionaries(st.text(max_size=2), st.integers(1, 40), min_size=1), st.integers(1, 30))
 def test_everything_leaves_in_the_end_in_order(lanes: dict[str, int], most: int) -> None:
     """Nothing is lost, repeated or turned round, and no lane waits longer than there are others to serve."""
@@ -424,7 +425,7 @@ class Bank(RuleBasedStateMachine):
 
 
 Bank.TestCase.settings = settings(
-    deadline=None, max_examples=100, stateful_step_count=30, report_multiple_bugs=False
+    deadline=None, max_examples=examples(100), stateful_step_count=30, report_multiple_bugs=False
 )
 TestCreditBank = Bank.TestCase
 

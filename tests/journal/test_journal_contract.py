@@ -25,6 +25,7 @@ from gateway.journal.postgres import (
     Stale,
 )
 from tests.conftest import Database
+from tests.counts import examples
 from tests.journal.makers import (
     FAR,
     PASSED,
@@ -454,7 +455,7 @@ _steps = st.lists(
 
 @given(steps=_steps)
 @settings(
-    max_examples=60,
+    max_examples=examples(60),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -24,6 +24,7 @@ from gateway.journal.postgres import Journal, PostgresJournal
 from gateway.journal.writer import BatchWriter, PendingReport
 from gateway.telemetry.metrics import PushMetrics
 from tests.conftest import Database
+from tests.counts import examples
 from tests.journal.makers import (
     ELIGIBLE,
     FAR,
@@ -750,7 +751,7 @@ _steps = st.lists(
 
 @given(steps=_steps, batch_max=st.integers(1, 6), cancelled=st.booleans())
 @settings(
-    max_examples=150,
+    max_examples=examples(150),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -18,11 +18,15 @@ from gateway.rehearsal.rehearse import Rehearsal, rehearse
 from gateway.rehearsal.replay import Summary
 from gateway.rehearsal.schedule import as_fast_as_possible
 from tests.conftest import Database
+from tests.counts import count
 from tests.night.proxy import CuttingProxy
 from tests.night.sums import children_of, wrong_sums
 from tests.running import Gateway, running
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+
+SCALE = count(1, full=3) / 10
+"""Of the generated election; at 1 it has more than 10 000 reports."""
 
 
 async def _rehearsal(gateway: Gateway, database: Database, dataset: DataSet, embargo_s: float) -> Rehearsal:
@@ -171,6 +175,6 @@ async def test_a_generated_night_comes_out_as_its_official_totals(
     gateway: Gateway, database: Database, tmp_path: Path
 ) -> None:
     """The same with an election that the project makes up itself."""
-    write_election(tmp_path / "election", 3, 0.3)
+    write_election(tmp_path / "election", 3, SCALE)
     summary = await _whole_night(gateway, database, DataSet.open(tmp_path / "election"))
-    assert summary.reports > 3000
+    assert summary.reports > 10_000 * SCALE

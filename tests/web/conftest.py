@@ -23,7 +23,7 @@ def make_database(postgres: EmbeddedPostgres) -> Database:
 
     async def make() -> None:
         connection = await asyncpg.connect(postgres.url)
-        await connection.execute(f"CREATE DATABASE {name} TEMPLATE template_valgnatt")
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE template_valgnatt STRATEGY file_copy")
         await connection.close()
 
     asyncio.run(make())

@@ -1,6 +1,6 @@
 """Fuzzing of both doors: any input is answered as openapi.yaml describes, no error is logged, and the doors continue.
 
-The examples are the same in every run; FUZZ_EXAMPLES sets their number per test (25), FUZZ_SEED another seed.
+The examples are the same in every run; FUZZ_EXAMPLES sets their number per test, FUZZ_SEED another seed.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from gateway.rehearsal.generator import GeneratedElection
+from tests.counts import count
 from tests.running import Gateway, Sender
 from tests.web.described import DOCUMENT, undescribed
 from tests.web.doors import (
@@ -56,7 +57,7 @@ from tests.web.doors import (
     until,
 )
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", count(8, full=25)))
 KNOWN = 5
 """Publications there are before anything odd is sent. What lies ahead of the record is waited for; so nothing does."""
 

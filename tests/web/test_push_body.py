@@ -26,6 +26,7 @@ from gateway.web.push_body import (
     reading,
     unpacking,
 )
+from tests.counts import examples
 
 REPORT = b'{"unit":"a-1-1","revision":1}'
 values = st.recursive(
@@ -56,7 +57,7 @@ def unpacked(*chunks: bytes) -> bytes:
 # Reports in a body ---------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(values, st.sampled_from([b"", b" ", b"\r\n\t"]))
 def test_what_is_no_array_is_one_report(value: Any, space: bytes) -> None:
     """Just as it was sent: whether it is a report is found elsewhere."""
@@ -73,7 +74,7 @@ def test_one_report_is_not_read_here(raw: bytes) -> None:
     assert read_body(raw, ndjson=False).reports == [raw]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.lists(values, max_size=6), st.sampled_from([b"", b" ", b"\n\t "]))
 def test_an_array_holds_its_reports_in_order(reports: list[Any], space: bytes) -> None:
     """Each as its own bytes, and an empty array none."""
@@ -118,7 +119,7 @@ def test_the_decoder_says_where_a_report_ends() -> None:
     assert _names_ends()
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(st.lists(values, max_size=6), st.sampled_from([b"", b" ", b"\n\t "]), st.data())
 def test_a_large_array_is_taken_apart_as_a_small_one(
     reports: list[Any], space: bytes, data: st.DataObject
@@ -162,7 +163,7 @@ def test_a_large_array_of_what_are_no_reports_is_given_up_early(
         read_body(raw, ndjson=False)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(
     st.lists(
         st.sampled_from([REPORT, b"1", b"nonsense", b" {} ", b"[", b"", b" ", b"\t", b"\xff"]), max_size=12
@@ -216,7 +217,7 @@ def test_a_body_of_lines_alone_is_soon_given_up(line: bytes) -> None:
 # Packed --------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.lists(st.binary(max_size=200), min_size=1, max_size=5), st.lists(st.integers(0, 1_000), max_size=6))
 def test_members_of_gzip_are_unpacked_one_after_the_other(parts: list[bytes], cuts: list[int]) -> None:
     """However many members there are, and in whatever pieces the bytes arrive."""
@@ -234,7 +235,7 @@ def test_a_body_larger_than_a_piece_is_unpacked_whole() -> None:
     assert unpacked(packed) == noise
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(st.binary(max_size=300), st.data())
 def test_a_body_that_breaks_off_is_never_taken_for_whole(content: bytes, data: st.DataObject) -> None:
     """Not even where only the check value at the end is missing, or within a second member."""
@@ -269,7 +270,7 @@ def test_what_is_not_gzip_is_named(packed: bytes) -> None:
         unpacked(packed)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.binary(max_size=100), st.data())
 def test_no_bytes_raise_anything_else(noise: bytes, data: st.DataObject) -> None:
     """Damage anywhere is a malformed body, or by chance a good one."""

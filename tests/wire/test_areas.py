@@ -16,6 +16,7 @@ from gateway.election.report import COUNT_NAMES
 from gateway.election.state import ElectionState
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.wire.areas import CSV, FORMATS, JSON, area_document, csv_head, csv_line
+from tests.counts import examples
 from tests.election.makers import (
     CATEGORIES,
     DOCUMENT,
@@ -49,7 +50,7 @@ def table(state: ElectionState) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(raw.decode(), newline=""), strict=True))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(st.lists(reports(), max_size=6))
 def test_a_table_says_what_the_areas_say(history: list[dict[str, Any]]) -> None:
     """A row an area, a column a figure; what nobody counted, or is on no ballot there, is empty and not 0."""
@@ -161,7 +162,7 @@ def plain_csv(rows: Iterable[Iterable[str]]) -> str:
     )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(st.text(max_size=12) | st.from_regex(r"\A[=+@\t\r\n,\"' -]{0,3}[a-z\"]?\Z"), st.integers(0, 2**53 - 1))
 @example("\u2028\x85\x1c", 0)
 @example(" x ", 0)

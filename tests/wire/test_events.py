@@ -22,6 +22,7 @@ from gateway.wire.events import (
     retry_event,
 )
 from gateway.wire.json import to_json
+from tests.counts import examples
 from tests.election.makers import (
     BEYOND_BMP,
     DOCUMENT,
@@ -55,7 +56,7 @@ def a_state(*history: dict[str, Any], registry: Registry = REGISTRY) -> Election
 # Area events ---------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.lists(reports(), max_size=6))
 def test_an_area_event_reads_back_as_the_area(history: list[dict[str, Any]]) -> None:
     """Every area at every state is one event of one line, and says what the document says."""
@@ -139,7 +140,7 @@ def test_a_retry_field_stands_alone() -> None:
     assert events_of(retry_event(2412)) == ([], [2412], b"")
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.integers(0, 10**18 - 1), st.integers(0, 2**32 - 1))
 def test_a_cursor_comes_back_as_it_was_given(sequence: int, prefix: int) -> None:
     """What stands in an `id` is read from `Last-Event-ID`."""
@@ -182,7 +183,7 @@ def test_what_is_no_cursor_is_told_apart(text: str) -> None:
     assert len(str(caught.value)) < 120
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(st.text(max_size=30) | st.from_regex(r"\A[0-9+_ ]{0,5}-?[0-9a-fA-F]{7,9}\n?\Z"))
 @example("0-00000000")
 def test_any_text_is_a_cursor_in_one_form_or_none(text: str) -> None:
@@ -197,7 +198,7 @@ def test_any_text_is_a_cursor_in_one_form_or_none(text: str) -> None:
 # Publications --------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.lists(reports(), min_size=1, max_size=4))
 def test_a_publication_embeds_the_stored_bytes(history: list[dict[str, Any]]) -> None:
     """Whoever reads the record can compute each digest and the chain from what is in it."""

@@ -26,6 +26,7 @@ from gateway.wire.frames import (
     frame,
     text_frame,
 )
+from tests.counts import examples
 
 MOST = 300
 
@@ -58,7 +59,7 @@ def pieces_of(data: bytes, cuts: Iterable[int]) -> list[bytes]:
     return [data[start:end] for start, end in itertools.pairwise(places)]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(
     messages=st.lists(
         st.tuples(
@@ -135,7 +136,7 @@ def test_a_breach_is_found_with_the_head_of_its_frame(case: str, bytewise: bool)
     assert str(caught.value)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(data=st.binary(max_size=400), cuts=st.lists(st.integers(0, 400), max_size=5))
 def test_no_bytes_break_a_reader(data: bytes, cuts: list[int]) -> None:
     """They are frames, incomplete, or an error; and no more is kept than was fed."""

@@ -18,6 +18,7 @@ from gateway.wire.session import (
     Sent,
     Unreadable,
 )
+from tests.counts import examples
 from tests.election.makers import BEYOND_BMP
 
 AT = datetime(2025, 9, 8, 20, 36, 55, tzinfo=UTC)
@@ -112,7 +113,7 @@ class Session(RuleBasedStateMachine):
 
 
 Session.TestCase.settings = settings(
-    deadline=None, max_examples=100, stateful_step_count=30, report_multiple_bugs=False
+    deadline=None, max_examples=examples(100), stateful_step_count=30, report_multiple_bugs=False
 )
 TestCredit = Session.TestCase
 
@@ -312,7 +313,7 @@ class Conversation(RuleBasedStateMachine):
 
 
 Conversation.TestCase.settings = settings(
-    deadline=None, max_examples=300, stateful_step_count=60, report_multiple_bugs=False
+    deadline=None, max_examples=examples(300), stateful_step_count=60, report_multiple_bugs=False
 )
 TestConversation = Conversation.TestCase
 
@@ -383,7 +384,7 @@ def test_more_answers_than_reports_are_a_mistake_of_ours() -> None:
 # Frames in -----------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(ids)
 def test_an_id_comes_back_as_it_was_sent(identifier: Any) -> None:
     """Numbers of 64 bits and texts of 64 characters, nothing about them is ours to judge."""
@@ -466,7 +467,7 @@ def test_a_report_is_handed_on_as_it_was_sent() -> None:
     assert session.next(1) == Sent(1, report, 1)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=examples(400))
 @given(st.data())
 def test_no_bytes_break_a_session(data: st.DataObject) -> None:
     """A frame may hold anything: it is a report, or it is answered, and every answer can be written."""
