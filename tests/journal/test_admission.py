@@ -130,14 +130,14 @@ def filled(**lanes: int) -> WaitingRoom[Any]:
 
 
 def test_one_report_does_not_wait_behind_a_flood() -> None:
-    """A sender with one report is in the next batch, whoever has thousands waiting."""
+    """A sender with one report is in the next batch, however many thousands wait for another."""
     room = filled(flood=10_000, small=1)
     assert Counter(sender for sender, _ in room.take(500)) == {"flood": 499, "small": 1}
     room.put("late", ("late", 0), credited=False)
     assert ("late", 0) in room.take(2 * TURN)
 
 
-def test_more_senders_than_a_batch_holds_take_turns() -> None:
+def test_more_senders_than_fit_into_a_batch_take_turns() -> None:
     """Each has had its turn before any has another."""
     room = filled(**{f"sender-{number}": 3 * TURN for number in range(10)})
     first = [room.take(TURN) for _ in range(20)]
@@ -149,8 +149,8 @@ def test_more_senders_than_a_batch_holds_take_turns() -> None:
 
 @settings(deadline=None, max_examples=examples(100))
 @given(st.dictionaries(st.text(max_size=2), st.integers(1, 40), min_size=1), st.integers(1, 30))
-def test_everything_leaves_in_the_end_in_order(lanes: dict[str, int], most: int) -> None:
-    """Nothing is lost, repeated or turned round, and no lane waits longer than there are others to serve."""
+def test_every_item_leaves_in_the_end_in_order(lanes: dict[str, int], most: int) -> None:
+    """None is lost, repeated or reordered, and no lane waits for more turns than there are other lanes."""
     room = filled(**lanes)
     taken: list[tuple[str, int]] = []
     while batch := room.take(most):
@@ -165,7 +165,7 @@ def test_everything_leaves_in_the_end_in_order(lanes: dict[str, int], most: int)
 
 
 def test_a_single_request_is_never_too_large() -> None:
-    """Where nothing admitted waits, one full request is let in, even into a room smaller than it."""
+    """While nothing admitted waits, one full request is admitted, even into a smaller room."""
     room: WaitingRoom[int] = WaitingRoom(10, 500)
     for number in range(10):
         room.put("socket", number, credited=True)
@@ -181,7 +181,7 @@ def test_a_single_request_is_never_too_large() -> None:
 
 @pytest.mark.parametrize(("others", "share"), [(0, 50), (1, 25), (4, 10)])
 def test_a_sender_may_fill_its_share_of_half_the_room(others: int, share: int) -> None:
-    """The more senders wait, the smaller it is; whoever has nothing waiting is let in as long as there is room."""
+    """The more senders wait, the smaller the share; one that has nothing waiting is admitted while there is room."""
     room: WaitingRoom[Any] = WaitingRoom(100, 100)
     for number in range(others):
         room.put(f"other {number}", None, credited=False)
@@ -199,8 +199,8 @@ def test_a_sender_may_fill_its_share_of_half_the_room(others: int, share: int) -
         room.admit("new", 96 - others - 10, credit=10)
 
 
-def test_a_large_request_goes_in_beside_steady_small_ones() -> None:
-    """It never finds the room as empty as it needs it, so it goes in beyond it; the next waits until it has left."""
+def test_a_large_request_is_admitted_beside_steady_small_ones() -> None:
+    """It never finds enough room, so it is admitted as oversized; the next one waits until it has left."""
     room: WaitingRoom[Any] = WaitingRoom(100, 10)
 
     def request(sender: str, count: int) -> None:
@@ -430,8 +430,8 @@ Bank.TestCase.settings = settings(
 TestCreditBank = Bank.TestCase
 
 
-def test_nobody_is_left_without_credit_by_a_time_of_slow_commits() -> None:
-    """Those who have credit may never send again, and then no commit would make the room large again."""
+def test_no_connection_is_left_without_credit_after_slow_commits() -> None:
+    """Connections with credit may never send again, and then no commit would make the room large again."""
     room: WaitingRoom[int] = WaitingRoom(20_000, 500)
     bank = CreditBank(64, room)
     pace = Pace()
@@ -444,8 +444,8 @@ def test_nobody_is_left_without_credit_by_a_time_of_slow_commits() -> None:
     assert [bank.adjust(connection) for connection in connections] == [1] * len(connections)
 
 
-def test_credit_that_is_given_up_lifts_those_who_have_none() -> None:
-    """A connection that came too late gets its part as soon as the others have settled."""
+def test_credit_that_is_released_goes_to_connections_that_have_none() -> None:
+    """A connection that came too late gets its part as soon as the others have adjusted theirs."""
     bank = CreditBank(8, WaitingRoom(16, 1))
     assert bank.enter("first", 1) == 8
     assert bank.enter("second", 2) == 0
@@ -456,7 +456,7 @@ def test_credit_that_is_given_up_lifts_those_who_have_none() -> None:
 
 
 def test_more_connections_of_a_sender_bring_it_no_more_credit() -> None:
-    """Its connections share what one would have; whoever has one only keeps its own."""
+    """Its connections share what one would have; senders with one connection keep their credit."""
     bank = CreditBank(8, WaitingRoom(64, 1))
     assert bank.enter("quiet", "quiet") == 8
     flood = range(4)
@@ -469,8 +469,8 @@ def test_more_connections_of_a_sender_bring_it_no_more_credit() -> None:
     assert [bank.adjust(holder) for holder in flood[2:]] == [4] * 2
 
 
-def test_credit_of_who_has_left_is_free_when_what_it_sent_is_answered() -> None:
-    """So connecting, sending and leaving again and again fills no more of the room than staying does."""
+def test_credit_of_a_closed_connection_is_free_when_its_reports_are_answered() -> None:
+    """So connecting, sending and closing again and again fills no more of the room than staying does."""
     room: WaitingRoom[Any] = WaitingRoom(16, 4)
     bank = CreditBank(8, room)
     waiting = []
@@ -487,8 +487,8 @@ def test_credit_of_who_has_left_is_free_when_what_it_sent_is_answered() -> None:
     assert bank.adjust("patient") == 4
 
 
-def test_credit_does_not_fall_below_what_is_unanswered() -> None:
-    """Others wait for it until then."""
+def test_credit_does_not_fall_below_the_unanswered_reports() -> None:
+    """Other connections wait for it until then."""
     bank = CreditBank(8, WaitingRoom(16, 4))
     assert bank.enter("first", 1) == 8
     for _ in range(8):
@@ -502,8 +502,8 @@ def test_credit_does_not_fall_below_what_is_unanswered() -> None:
     assert bank.adjust("second") == 3
 
 
-def test_requests_leave_room_for_the_credit_that_connections_are_to_have() -> None:
-    """Credit waits while requests fill the room, and they let it in as they leave."""
+def test_requests_leave_room_for_the_credit_of_connections() -> None:
+    """Credit waits while requests fill the room, and is given as they leave."""
     room: WaitingRoom[Any] = WaitingRoom(16, 16)
     bank = CreditBank(8, room)
     room.admit("a", 14, bank.promised)
@@ -519,8 +519,8 @@ def test_requests_leave_room_for_the_credit_that_connections_are_to_have() -> No
 # Pace ----------------------------------------------------------------------------------------------------
 
 
-def test_a_room_is_as_large_as_is_served_in_time() -> None:
-    """2 000 reports a second: 800 may wait; and never fewer than some, nor more than there is room for."""
+def test_a_room_is_as_large_as_can_be_committed_in_time() -> None:
+    """At 2 000 reports per second, 800 may wait; never less than the minimum, nor more than the maximum."""
     room: WaitingRoom[int] = WaitingRoom(20_000, 500)
     pace = Pace()
     for seconds, expected in ((0.25, 2000 * WAIT_S), (0.001, 20_000), (50.0, ROOM_MIN)):
@@ -531,7 +531,7 @@ def test_a_room_is_as_large_as_is_served_in_time() -> None:
 
 
 def test_small_commits_do_not_make_the_room_small() -> None:
-    """They take long for what is in them, and say nothing of what more would take; of how little, they may."""
+    """They take long per report, which shows nothing about larger ones, except how cheap a report can be."""
     pace = Pace()
     pace.committed(1, 0.01, full=False)
     assert pace.within(WAIT_S, 1, 20_000) == 20_000

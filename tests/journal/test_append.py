@@ -107,7 +107,7 @@ def random_batch(random: Random, step: int) -> list[ValidReport]:
 async def test_concurrent_appends_make_one_record_and_no_reader_misses_a_part(
     journals: list[PostgresJournal], acts: Administration, record: PublicRecord
 ) -> None:
-    """Hundreds of batches over the same units from several processes: gapless, chained, and read without a hole."""
+    """Hundreds of batches over the same units from several processes: no gap, chained, and read completely."""
     election = await load(acts, journals[0])
     done = asyncio.Event()
     follower, slow = Follower(record, election), Follower(record, election, most=1)
@@ -144,7 +144,7 @@ async def test_concurrent_appends_make_one_record_and_no_reader_misses_a_part(
 async def test_one_report_sent_to_many_processes_is_accepted_once(
     journals: list[PostgresJournal], acts: Administration
 ) -> None:
-    """The others learn that it is a duplicate, and of what."""
+    """The others find that it is a duplicate, and of which report."""
     election = await load(acts, journals[0])
     for revision in range(1, 21):
         answers = await asyncio.gather(
@@ -160,7 +160,7 @@ async def test_one_report_sent_to_many_processes_is_accepted_once(
 async def test_elections_do_not_wait_for_each_other(
     journals: list[PostgresJournal], acts: Administration, owner: Connection
 ) -> None:
-    """While the head of one is locked, another takes its reports."""
+    """While the head of one is locked, reports of another are accepted."""
     busy, free = await load(acts, journals[0]), await load(acts, journals[0])
     async with owner.transaction():
         await owner.execute("SELECT FROM head WHERE election = $1 FOR UPDATE", busy)
@@ -174,7 +174,7 @@ async def test_elections_do_not_wait_for_each_other(
 async def test_an_append_that_waited_for_another_sees_what_it_committed(
     journals: list[PostgresJournal], acts: Administration, owner: Connection
 ) -> None:
-    """Two batches wait for the head; the second finds the first one's report, though it began before its commit."""
+    """Two batches wait for the head; the second finds the first one's report, though it began before that commit."""
     election = await load(acts, journals[0])
     async with owner.transaction():
         await owner.execute("SELECT FROM head WHERE election = $1 FOR UPDATE", election)
@@ -186,10 +186,10 @@ async def test_an_append_that_waited_for_another_sees_what_it_committed(
     assert second.at >= first.at
 
 
-async def test_an_append_decides_rightly_whatever_the_database_is_set_to(
+async def test_an_append_decides_correctly_whatever_the_settings_of_the_database(
     database: Database, acts: Administration, owner: Connection
 ) -> None:
-    """A database whose transactions keep their first snapshot would let two batches accept the same report."""
+    """If transactions kept their first snapshot, two batches would accept the same report."""
     name = await owner.fetchval("SELECT current_database()")
     await owner.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'")
     try:
@@ -217,10 +217,10 @@ async def end_soon(owner: Connection, election: int) -> datetime:
     return end
 
 
-async def test_at_the_end_of_an_embargo_all_is_published_and_nobody_overtakes(
+async def test_at_the_end_of_an_embargo_all_reports_are_published_in_order(
     journals: list[PostgresJournal], acts: Administration, record: PublicRecord, owner: Connection
 ) -> None:
-    """Several processes append across the moment: before it nothing shows, then everything, in its order."""
+    """Several processes append meanwhile: before that moment nothing is shown, then everything, in its order."""
     election = await load(acts, journals[0], datetime.now(UTC) + FAR)
     end = await end_soon(owner, election)
     released = asyncio.Event()
@@ -279,7 +279,7 @@ async def test_at_the_end_of_an_embargo_all_is_published_and_nobody_overtakes(
 async def test_empty_appends_at_the_end_of_an_embargo_release_it_once(
     journals: list[PostgresJournal], acts: Administration, record: PublicRecord, owner: Connection
 ) -> None:
-    """Where no report comes, the processes' own appends open the record, all naming the same moment."""
+    """If no report arrives, the appends of the processes release the record, all with the same time."""
     election = await load(acts, journals[0], datetime.now(UTC) + FAR)
     await append(journals[0], election, 1, a_report("a-1"), a_report("a-2"))
     end = await end_soon(owner, election)
@@ -297,10 +297,10 @@ async def test_empty_appends_at_the_end_of_an_embargo_release_it_once(
     assert {each.published_at for each in publications} == {releases[0].released_at}
 
 
-async def test_an_embargo_moved_later_holds_what_waits_for_it(
+async def test_an_embargo_moved_later_is_kept_until_then(
     journals: list[PostgresJournal], acts: Administration, record: PublicRecord, owner: Connection
 ) -> None:
-    """Appends made after the old moment do not release it."""
+    """Appends made after the old time do not release it."""
     identifier = await acts.load_election(a_registry(publish_from=(datetime.now(UTC) + FAR).isoformat()))
     election = (await journals[0].election(identifier)).key
     await append(journals[0], election, 1, a_report("a-1"))
@@ -317,7 +317,7 @@ async def test_an_embargo_moved_later_holds_what_waits_for_it(
 async def test_an_append_that_waited_across_the_end_of_an_embargo_releases(
     journals: list[PostgresJournal], acts: Administration, owner: Connection
 ) -> None:
-    """The clock is read when the head is held, and not when the wait for it began."""
+    """The clock is read when the head is locked, and not when the wait for it began."""
     election = await load(acts, journals[0], datetime.now(UTC) + FAR)
     async with owner.transaction():
         await owner.execute("SELECT FROM head WHERE election = $1 FOR UPDATE", election)

@@ -78,8 +78,8 @@ class FakeJournal(PostgresJournal):
 # ElectionVersion.
 
 
-def test_a_token_holds_until_it_expires() -> None:
-    """At the moment named it is over, for who shows it and for what waits by it."""
+def test_a_token_is_valid_until_it_expires() -> None:
+    """At that time it becomes invalid, for requests and for reports that wait."""
     issued = a_token(1, digest=_digest("secret"), expires_at=NOW)
     version = a_version(tokens=[issued])
     before = NOW - timedelta(microseconds=1)
@@ -98,8 +98,8 @@ def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def test_a_token_reaches_the_units_of_its_areas() -> None:
-    """All below them, and none beside; an area that the registry no longer has reaches nothing."""
+def test_a_token_covers_the_units_of_its_areas() -> None:
+    """All below them and no others; an area that is no longer in the registry covers nothing."""
     version = a_version(tokens=[a_token(1, "a", "b-2"), a_token(2, "gone"), a_token(3)])
     some, none, all_units = (version.valid_token(key, NOW) for key in (1, 2, 3))
     assert some is not None
@@ -114,7 +114,7 @@ def test_a_token_reaches_the_units_of_its_areas() -> None:
 
 
 def test_a_report_is_checked_again_by_token_and_registry() -> None:
-    """The token has to hold and to reach the unit, the registry to allow the report."""
+    """The token must be valid and cover the unit, and the registry must allow the report."""
     version = a_version(tokens=[a_token(1, "a", expires_at=NOW), a_token(2, "a")])
     valid = a_report("a-1")
     again = version.check_again(2, valid, NOW)
@@ -133,7 +133,7 @@ def test_a_report_is_checked_again_by_token_and_registry() -> None:
 async def test_an_election_and_its_tokens_are_found_as_soon_as_they_are_made(
     elections: Elections, acts: Administration, renewed: Renewed
 ) -> None:
-    """Nobody who has just been given a token is told that it is none."""
+    """A token that was just issued is never rejected as invalid."""
     await elections.refresh()
     with pytest.raises(ElectionUnknown):
         await elections.find("not-there-yet")
@@ -151,10 +151,10 @@ async def test_an_election_and_its_tokens_are_found_as_soon_as_they_are_made(
     assert version.find_token(second.secret, NOW) is None, "a version is not changed, it is replaced"
 
 
-async def test_a_revoked_token_is_turned_back_by_the_append_and_then_unknown(
+async def test_a_revoked_token_is_rejected_by_the_append_and_then_unknown(
     elections: Elections, acts: Administration, journal: PostgresJournal
 ) -> None:
-    """A copy from before the act still knows it, but no append that rests on that copy is taken."""
+    """A copy from before the act still has it, but an append that is based on that copy is rejected."""
     election = await acts.load_election(a_registry())
     issued = await acts.issue_token(election, ["a"])
     version, token = await elections.authenticate(election, issued.secret)
@@ -167,18 +167,20 @@ async def test_a_revoked_token_is_turned_back_by_the_append_and_then_unknown(
     assert (await elections.authenticate(election, issued.secret))[1] is None
 
 
-async def test_a_token_of_one_election_is_none_of_another(elections: Elections, acts: Administration) -> None:
-    """Though it may name the same areas."""
+async def test_a_token_of_one_election_is_not_valid_for_another(
+    elections: Elections, acts: Administration
+) -> None:
+    """Even if it names the same areas."""
     one, other = [await acts.load_election(a_registry()) for _ in range(2)]
     issued = await acts.issue_token(one, ["no"])
     assert (await elections.authenticate(other, issued.secret))[1] is None
     assert (await elections.authenticate(one, issued.secret))[1] is not None
 
 
-async def test_a_standing_follows_every_act(
+async def test_the_version_follows_every_act(
     elections: Elections, acts: Administration, renewed: Renewed
 ) -> None:
-    """Registry, embargo, close: each is seen at the next look, and what has not changed is not read again."""
+    """Registry, embargo, close: each is read at the next refresh; unchanged elections are not read again."""
     document = a_registry(publish_from=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
     election = await acts.load_election(document)
     await elections.refresh()
@@ -197,10 +199,10 @@ async def test_a_standing_follows_every_act(
     assert (version.publish_from, version.closed) == (later, True)
 
 
-async def test_a_standing_follows_a_database_that_lost_an_act(
+async def test_the_version_follows_a_database_that_lost_an_act(
     elections: Elections, acts: Administration, journal: PostgresJournal, owner: Connection
 ) -> None:
-    """After a failover that lost the last act its version is lower, and appends go on against that."""
+    """After a failover that lost the last act its number is lower, and appends continue at that version."""
     election = await acts.load_election(a_registry())
     await acts.issue_token(election, ["a"])
     assert (await elections.find(election)).version == 2
@@ -215,7 +217,7 @@ async def test_a_standing_follows_a_database_that_lost_an_act(
 async def test_the_elections_are_followed_until_cancelled(
     elections: Elections, acts: Administration, renewed: Renewed
 ) -> None:
-    """What is wanted is looked at soon; the first look tells that the elections are known."""
+    """A requested refresh is made soon, and the elections are known after the first one."""
     election = await acts.load_election(a_registry())
     following = asyncio.create_task(elections.run())
     async with asyncio.timeout(PATIENCE_S):
@@ -233,8 +235,8 @@ async def test_the_elections_are_followed_until_cancelled(
 # How often is asked.
 
 
-async def test_strangers_are_looked_for_together() -> None:
-    """However many knock at once, Postgres is asked once for all that came before it was."""
+async def test_unknown_tokens_share_a_refresh() -> None:
+    """However many arrive at once, Postgres is asked once for all that arrived before."""
     journal = FakeJournal()
     elections = Elections(journal, lambda _: None)
     election = journal.put()
@@ -249,8 +251,8 @@ async def test_strangers_are_looked_for_together() -> None:
     assert len(journal.asked_at) <= 2
 
 
-async def test_strangers_are_looked_for_at_a_bounded_pace() -> None:
-    """One who knocks again and again waits for its turn."""
+async def test_refreshes_for_unknown_tokens_are_limited() -> None:
+    """A client that sends unknown tokens again and again has to wait."""
     journal = FakeJournal()
     elections = Elections(journal, lambda _: None)
     election = journal.put()
@@ -261,8 +263,8 @@ async def test_strangers_are_looked_for_at_a_bounded_pace() -> None:
     assert min(apart) >= 0.9 * REFRESH_MIN_S
 
 
-async def test_a_token_that_is_known_is_not_looked_for() -> None:
-    """Nor its election: the hot path asks nothing."""
+async def test_a_known_token_causes_no_refresh() -> None:
+    """Nor does its election: the hot path makes no query."""
     journal = FakeJournal()
     journal.rows["made-up"] = _with_token("secret")
     elections = Elections(journal, lambda _: None)
@@ -278,8 +280,8 @@ def _with_token(secret: str, version: int = 1) -> ElectionRow:
     return ElectionRow(1, version, registry, registry.publish_from, True, False, [token])
 
 
-async def test_while_postgres_is_away_nobody_is_told_that_a_token_is_none() -> None:
-    """What could not be looked for is not unknown: all who asked learn that Postgres does not answer."""
+async def test_while_postgres_is_unavailable_no_token_is_rejected() -> None:
+    """A token that cannot be looked up is not unknown: the error is that Postgres does not answer."""
     journal = FakeJournal()
     elections = Elections(journal, lambda _: None)
     election = journal.put()
@@ -296,8 +298,8 @@ async def test_while_postgres_is_away_nobody_is_told_that_a_token_is_none() -> N
     assert (await elections.authenticate(election, "new"))[1] is None
 
 
-async def test_one_who_hangs_up_does_not_answer_for_others() -> None:
-    """A look that was cut short has found nothing; the next in turn looks itself."""
+async def test_a_caller_that_is_cancelled_does_not_answer_for_others() -> None:
+    """A refresh that was cancelled has found nothing; the next in turn refreshes itself."""
     journal = FakeJournal()
     elections = Elections(journal, lambda _: None)
     election = journal.put()
@@ -317,7 +319,7 @@ async def test_one_who_hangs_up_does_not_answer_for_others() -> None:
 
 
 async def test_an_older_reading_never_replaces_a_newer_one() -> None:
-    """Readings follow one another, so that the last to be made is the last to be kept."""
+    """Reads follow one another, so the last one that is made is the last one that is kept."""
     journal = FakeJournal()
     renewed = Renewed()
     elections = Elections(journal, renewed.append)
@@ -334,8 +336,8 @@ async def test_an_older_reading_never_replaces_a_newer_one() -> None:
     assert (await elections.find(election)).version == 2
 
 
-async def test_an_election_loaded_anew_is_another_one() -> None:
-    """Under another key it is renewed even where its version is the same; gone, it is unknown."""
+async def test_an_election_loaded_again_is_another_one() -> None:
+    """Under another key it is renewed even if its version is the same; once removed, it is unknown."""
     journal = FakeJournal()
     elections = Elections(journal, lambda _: None)
     election = journal.put(key=1)
@@ -351,7 +353,7 @@ async def test_an_election_loaded_anew_is_another_one() -> None:
 async def test_a_release_that_a_failover_lost_is_noticed(
     elections: Elections, acts: Administration, journal: PostgresJournal, owner: Connection, renewed: Renewed
 ) -> None:
-    """The version says so, without any report and at the same version: the embargo can be lifted anew."""
+    """The version shows it, without any report and with the same number: the embargo can be lifted again."""
     election = await acts.load_election(a_registry())
     version = await elections.find(election)
     assert not version.released
@@ -367,8 +369,8 @@ async def test_a_release_that_a_failover_lost_is_noticed(
     assert told == [(1, False), (1, True), (1, False)]
 
 
-async def test_an_older_look_takes_nothing_back_that_a_newer_one_found() -> None:
-    """Looks follow one another, so what one of them has not seen yet stays."""
+async def test_an_older_refresh_drops_nothing_that_a_newer_one_found() -> None:
+    """Refreshes follow one another, so an election that one of them has not seen yet is kept."""
     journal = SlowFirstLook()
     elections = Elections(journal, lambda _: None)
     slow = asyncio.create_task(elections.refresh())
@@ -382,8 +384,8 @@ async def test_an_older_look_takes_nothing_back_that_a_newer_one_found() -> None
     assert [each.id for each in elections.known()] == [election]
 
 
-async def test_a_look_takes_nothing_back_that_was_renewed_after_it_began() -> None:
-    """It only knows what was there before."""
+async def test_a_refresh_drops_nothing_that_was_renewed_after_it_began() -> None:
+    """It only knows what existed before."""
     journal = SlowFirstLook()
     elections = Elections(journal, lambda _: None)
     slow = asyncio.create_task(elections.refresh())

@@ -283,8 +283,8 @@ TABLE: dict[str, tuple[list[list[tuple[str, int, int]]], list[tuple[Any, ...]]]]
 
 
 @pytest.mark.parametrize("case", TABLE)
-async def test_each_report_is_decided_as_the_contract_has_it(make: Make, case: str) -> None:
-    """The table of what arrives and what becomes of it; what is refused or repeated leaves no trace."""
+async def test_each_report_is_decided_as_the_contract_defines_it(make: Make, case: str) -> None:
+    """The table of reports and decisions; reports that are refused or repeated leave no trace."""
     subject = await make()
     batches, expected = TABLE[case]
     accepted = []
@@ -298,8 +298,8 @@ async def test_each_report_is_decided_as_the_contract_has_it(make: Make, case: s
     ]
 
 
-async def test_a_duplicate_tells_when_the_first_was_accepted(make: Make) -> None:
-    """However often a report is sent, its time of acceptance is that of the first time."""
+async def test_a_duplicate_has_the_time_at_which_the_first_was_accepted(make: Make) -> None:
+    """However often a report is sent."""
     subject = await make()
     first = await append(subject.journal, subject.key, subject.version, a_report())
     again = await append(subject.journal, subject.key, subject.version, a_report())
@@ -308,7 +308,7 @@ async def test_a_duplicate_tells_when_the_first_was_accepted(make: Make) -> None
 
 
 async def test_sequences_have_no_gap_and_the_chain_runs_through_them(make: Make) -> None:
-    """Whatever is refused or repeated between, the record counts 1, 2, 3 and its chain verifies."""
+    """Whatever is refused or repeated in between, the record counts 1, 2, 3 and its chain verifies."""
     subject = await make()
     for revision in (2, 1, 2, 3, 3, 5, 4):
         await decide(subject, *[a_report(unit, revision) for unit in UNITS[:3]])
@@ -317,7 +317,7 @@ async def test_sequences_have_no_gap_and_the_chain_runs_through_them(make: Make)
     assert [row[4] for row in rows] == chain_of([row[3] for row in rows])
 
 
-async def test_elections_have_records_of_their_own(make: Make) -> None:
+async def test_each_election_has_its_own_record(make: Make) -> None:
     """The same unit and revision in another election is another report, with its own sequence and chain."""
     one, other = await make(), await make()
     await decide(one, a_report("a-1"), a_report("a-2"))
@@ -326,7 +326,7 @@ async def test_elections_have_records_of_their_own(make: Make) -> None:
 
 
 async def test_an_empty_batch_is_an_append_too(make: Make) -> None:
-    """It decides nothing and moves the clock."""
+    """It decides nothing and advances the clock."""
     subject = await make()
     first = await append(subject.journal, subject.key, subject.version)
     second = await append(subject.journal, subject.key, subject.version)
@@ -335,8 +335,8 @@ async def test_an_empty_batch_is_an_append_too(make: Make) -> None:
     assert await subject.record() == []
 
 
-async def test_a_closed_election_takes_nothing_new(make: Make) -> None:
-    """A new revision is turned away, and nothing in its batch counts as a revision before it."""
+async def test_a_closed_election_accepts_no_new_report(make: Make) -> None:
+    """A new revision is refused, and none in its batch counts as a revision before it."""
     subject = await make()
     await decide(subject, a_report("a-1", 2))
     await subject.close()
@@ -347,8 +347,8 @@ async def test_a_closed_election_takes_nothing_new(make: Make) -> None:
     assert len(await subject.record()) == 1
 
 
-async def test_a_closed_election_still_answers_for_what_it_has(make: Make) -> None:
-    """Duplicates, conflicts and stale revisions are told as before the close."""
+async def test_a_closed_election_still_knows_its_reports(make: Make) -> None:
+    """Duplicates, conflicts and stale revisions are decided as before it was closed."""
     subject = await make()
     await decide(subject, a_report("a-1", 2), a_report("a-1", 4))
     await subject.close()
@@ -358,8 +358,8 @@ async def test_a_closed_election_still_answers_for_what_it_has(make: Make) -> No
     assert decided == [("duplicate", 1), ("duplicate", 2), ("conflict", 2), ("stale", 4)]
 
 
-async def test_a_batch_checked_against_another_version_is_turned_back(make: Make) -> None:
-    """Nothing of it is taken, nor where it is empty; against the present version it is."""
+async def test_a_batch_checked_by_another_version_is_rejected(make: Make) -> None:
+    """None of it is appended, even if it is empty; at the current version it is."""
     subject = await make()
     before = subject.version
     await subject.change()
@@ -373,14 +373,14 @@ async def test_a_batch_checked_against_another_version_is_turned_back(make: Make
 
 
 async def test_an_election_that_is_not_there_is_unknown(make: Make) -> None:
-    """An append to it says so."""
+    """An append to it raises ElectionUnknown."""
     subject = await make()
     with pytest.raises(ElectionUnknown):
         await append(subject.journal, subject.key + 1000, 1, a_report())
 
 
-async def test_the_flag_opens_with_the_first_append_after_the_embargo(make: Make) -> None:
-    """Until then reports are accepted without it; the append that finds the time reached sets it, once."""
+async def test_the_first_append_after_the_embargo_releases_the_election(make: Make) -> None:
+    """Reports before it are accepted under embargo; the release is set once."""
     subject = await make(datetime.now(UTC) + FAR)
     assert (await append(subject.journal, subject.key, subject.version, a_report())).released_at is None
     end = datetime.now(UTC)
@@ -392,8 +392,8 @@ async def test_the_flag_opens_with_the_first_append_after_the_embargo(make: Make
     assert sequences(later) == [2]
 
 
-async def test_an_open_flag_never_closes(make: Make) -> None:
-    """Even if the embargo's end were put off, what is released stays so."""
+async def test_a_release_is_never_undone(make: Make) -> None:
+    """Even if the end of the embargo were moved to a later time."""
     subject = await make()
     opening = await append(subject.journal, subject.key, subject.version)
     assert opening.released_at is not None
@@ -403,7 +403,7 @@ async def test_an_open_flag_never_closes(make: Make) -> None:
 
 
 async def test_the_clock_never_goes_back(make: Make) -> None:
-    """Where the last append is of a later time than the clock shows, the next is of that time."""
+    """If the last append has a later time than the clock shows, the next one has that time too."""
     subject = await make()
     ahead = datetime.now(UTC) + timedelta(hours=2)
     await subject.pretend_last_append(ahead)
@@ -413,8 +413,8 @@ async def test_the_clock_never_goes_back(make: Make) -> None:
     assert [row[5] for row in await subject.record()] == [ahead, ahead]
 
 
-async def test_a_clock_set_back_does_not_put_the_release_off(make: Make) -> None:
-    """The embargo is over for good once an append was of a later time."""
+async def test_a_clock_that_is_set_back_does_not_delay_the_release(make: Make) -> None:
+    """The embargo is over for good once an append had a later time."""
     end = datetime.now(UTC) + FAR
     subject = await make(end)
     await subject.pretend_last_append(end + timedelta(seconds=1))
@@ -422,8 +422,8 @@ async def test_a_clock_set_back_does_not_put_the_release_off(make: Make) -> None
     assert appended.released_at == appended.at == end + timedelta(seconds=1)
 
 
-async def test_a_batch_with_what_cannot_be_stored_is_not_taken_at_all(make: Make) -> None:
-    """It is for the writer to find the one at fault; the numbers it would have had are given to others."""
+async def test_a_batch_with_a_report_that_cannot_be_stored_is_not_appended(make: Make) -> None:
+    """The writer has to find that report; the sequences of the batch are given to others."""
     subject = await make()
     await subject.refuse("a-3")
     with pytest.raises(Unstorable):
@@ -435,7 +435,7 @@ async def test_a_batch_with_what_cannot_be_stored_is_not_taken_at_all(make: Make
 
 
 async def test_a_predecessor_is_the_report_with_the_next_lower_revision(make: Make) -> None:
-    """For any revision, accepted or not, in the order asked."""
+    """For any revision, accepted or not, in the order requested."""
     subject = await make()
     two, five, other = a_report("a-1", 2), a_report("a-1", 5, votes=3), a_report("a-2", 1)
     await decide(subject, two, five, other)
@@ -459,8 +459,10 @@ _steps = st.lists(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-async def test_both_journals_decide_alike(make_memory: Make, make_postgres: Make, steps: list[Any]) -> None:
-    """On any batches and acts the simple journal in memory and the one in Postgres agree, record and chain included."""
+async def test_both_journals_make_the_same_decisions(
+    make_memory: Make, make_postgres: Make, steps: list[Any]
+) -> None:
+    """On any batches and acts, the journal in memory and the one in Postgres agree, including record and chain."""
     memory, postgres = await make_memory(), await make_postgres()
     for step in steps:
         told = []

@@ -193,7 +193,7 @@ async def test_a_receipt_waits_for_its_commit(desk: Desk, memory: MemoryJournal)
 
 
 async def test_reports_gather_while_a_batch_commits(desk: Desk, memory: MemoryJournal) -> None:
-    """What comes during one commit is one batch afterwards; no timer is involved."""
+    """Reports that arrive during one commit form one batch afterwards; no timer is involved."""
     with memory.held():
         first = desk.submit(a_report("a-1"))
         await memory.wait_append_started()
@@ -204,7 +204,7 @@ async def test_reports_gather_while_a_batch_commits(desk: Desk, memory: MemoryJo
 
 
 async def test_a_batch_is_answered_while_the_next_one_commits(memory: MemoryJournal) -> None:
-    """Postgres does not wait for answers, and nobody waits for the commit after his own."""
+    """Postgres does not wait for answers, and no sender waits for the commit after its own."""
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=1)
     memory.record.append(Placed(1, a_report("a-1"), CHAIN_START, PASSED))
     with memory.predecessors_held():
@@ -222,8 +222,8 @@ async def test_a_batch_is_answered_while_the_next_one_commits(memory: MemoryJour
     assert codes(outcomes) == ["duplicate", "accepted", "accepted"]
 
 
-async def test_a_batch_has_a_bound(memory: MemoryJournal) -> None:
-    """However many wait, one append takes no more than it may."""
+async def test_a_batch_is_bounded(memory: MemoryJournal) -> None:
+    """However many reports wait, one append takes at most `batch_max`."""
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=4)
     async with working(desk):
         await desk.push(*[a_report(revision=revision) for revision in range(1, 11)])
@@ -231,7 +231,7 @@ async def test_a_batch_has_a_bound(memory: MemoryJournal) -> None:
 
 
 async def test_reports_of_one_sender_are_decided_in_the_order_sent(memory: MemoryJournal) -> None:
-    """However batches fall and whoever else sends: of rising revisions none is ever stale."""
+    """However they are batched and whoever else sends, no revision in a rising series is ever stale."""
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=7)
     async with working(desk):
         answers = []
@@ -247,8 +247,8 @@ async def test_reports_of_one_sender_are_decided_in_the_order_sent(memory: Memor
         assert revisions == sorted(revisions)
 
 
-async def test_outcomes_go_out_once_per_batch_and_request(desk: Desk, memory: MemoryJournal) -> None:
-    """A request whose reports are one batch is told once that they are settled."""
+async def test_outcomes_are_flushed_once_per_batch_and_request(desk: Desk, memory: MemoryJournal) -> None:
+    """A request whose reports are in one batch is flushed once, when all are resolved."""
     with memory.held():
         desk.submit(a_report("b-6"))
         await memory.wait_append_started()
@@ -259,8 +259,8 @@ async def test_outcomes_go_out_once_per_batch_and_request(desk: Desk, memory: Me
     assert (answer.flushed, other.flushed) == ([5], [1])
 
 
-async def test_every_outcome_says_what_the_contract_says(desk: Desk, memory: MemoryJournal) -> None:
-    """One batch with each row of the contract's table; no report harms another."""
+async def test_every_outcome_is_as_the_contract_defines_it(desk: Desk, memory: MemoryJournal) -> None:
+    """One batch with each row of the contract's table; no report affects another."""
     (first,) = await desk.push(a_report("a-1", 5))
     outcomes = await desk.push(
         a_report("a-1", 4),
@@ -287,8 +287,8 @@ async def test_every_outcome_says_what_the_contract_says(desk: Desk, memory: Mem
     assert newer.accepted_at == newer.published_at == memory.record[2].accepted_at
 
 
-async def test_an_embargoed_receipt_tells_no_place() -> None:
-    """Under embargo it has no sequence and no time of publication; sent again after the release it has both."""
+async def test_an_embargoed_receipt_shows_no_sequence() -> None:
+    """Under embargo it has neither a sequence nor a time of publication; repeated after the release, it has both."""
     memory = MemoryJournal(publish_from=datetime.now(UTC) + FAR)
     desk = Desk(memory, a_version(tokens=EVERYBODY, released=False))
     async with working(desk):
@@ -303,7 +303,7 @@ async def test_an_embargoed_receipt_tells_no_place() -> None:
     assert new.sequence == 2
 
 
-async def test_a_nudge_lifts_an_embargo_without_a_report() -> None:
+async def test_a_requested_append_lifts_an_embargo_without_a_report() -> None:
     """The append that it makes is empty."""
     memory = MemoryJournal()
     desk = Desk(memory, a_version(tokens=EVERYBODY, released=False))
@@ -315,8 +315,8 @@ async def test_a_nudge_lifts_an_embargo_without_a_report() -> None:
     assert desk.writer.released
 
 
-async def test_a_release_that_was_lost_is_made_again() -> None:
-    """Where a standing says so after a failover: the writer wants a nudge again, and the nudge lifts the embargo."""
+async def test_a_release_that_a_failover_lost_is_repeated() -> None:
+    """If a version shows no release, the next requested append lifts the embargo again."""
     memory = MemoryJournal()
     desk = Desk(memory, a_version(tokens=EVERYBODY))
     async with working(desk):
@@ -330,8 +330,8 @@ async def test_a_release_that_was_lost_is_made_again() -> None:
     assert desk.writer.released
 
 
-async def test_a_closed_election_is_told_to_each_report(desk: Desk, memory: MemoryJournal) -> None:
-    """New reports are refused with the unit's current revision, which was accepted; old ones have receipts."""
+async def test_a_closed_election_refuses_each_new_report(desk: Desk, memory: MemoryJournal) -> None:
+    """New reports are refused with the unit's current revision; accepted ones still have their receipts."""
     await desk.push(a_report("a-1", 3))
     memory.closed = True
     outcomes = await desk.push(
@@ -357,10 +357,10 @@ async def test_appends_are_counted(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("bad", [{"a-3"}, {"a-1"}, {"b-6"}, {"a-2", "a-3", "b-5"}, set(UNITS)])
-async def test_a_report_that_cannot_be_stored_harms_no_other(
+async def test_a_report_that_cannot_be_stored_affects_no_other(
     desk: Desk, memory: MemoryJournal, bad: set[str]
 ) -> None:
-    """The batch is split until the one at fault stands alone; the others are accepted in the order sent."""
+    """The batch is split until only that report is refused; the others are accepted in the order sent."""
     memory.unstorable = bad
     outcomes = await desk.push(*[a_report(unit) for unit in UNITS])
     for unit, outcome in zip(UNITS, outcomes, strict=True):
@@ -369,8 +369,8 @@ async def test_a_report_that_cannot_be_stored_harms_no_other(
     assert [each.unit for each in memory.record] == [unit for unit in UNITS if unit not in bad]
 
 
-async def test_a_split_that_is_cut_short_decides_nothing(desk: Desk, memory: MemoryJournal) -> None:
-    """Where the journal goes away between two halves, all of the batch is answered `retry`."""
+async def test_a_split_that_is_interrupted_decides_nothing(desk: Desk, memory: MemoryJournal) -> None:
+    """If the journal becomes unavailable between two halves, the whole batch is answered `retry`."""
     memory.unstorable = {"a-1"}
     reports = [a_report(unit) for unit in ("a-2", "a-1", "a-3", "a-4")]
     for _ in range(4):
@@ -391,10 +391,10 @@ async def test_a_split_that_is_cut_short_decides_nothing(desk: Desk, memory: Mem
 # The journal goes away.
 
 
-async def test_a_journal_that_is_away_is_told_to_all_and_found_again(
+async def test_an_unavailable_journal_is_answered_retry_until_it_is_back(
     desk: Desk, memory: MemoryJournal
 ) -> None:
-    """The batch and all that waits are answered `retry`; the writer goes on by itself when it is back."""
+    """The batch and all reports that wait are answered `retry`; the writer continues when the journal is back."""
     with memory.held():
         first = desk.submit(a_report("a-1"))
         await memory.wait_append_started()
@@ -410,10 +410,10 @@ async def test_a_journal_that_is_away_is_told_to_all_and_found_again(
     assert codes(await desk.push(a_report("a-1"), a_report("a-2"))) == ["accepted"] * 2
 
 
-async def test_what_is_submitted_while_the_journal_is_away_is_answered(
+async def test_reports_submitted_while_the_journal_is_unavailable_are_answered(
     desk: Desk, memory: MemoryJournal
 ) -> None:
-    """Nobody waits for Postgres to come back."""
+    """No report waits until Postgres is back."""
     for _ in range(50):
         memory.fail_next(AWAY)
     await desk.push(a_report("a-1"))
@@ -425,10 +425,10 @@ async def test_what_is_submitted_while_the_journal_is_away_is_answered(
 
 @pytest.mark.parametrize("committed", [False, True])
 @pytest.mark.parametrize("before", [0, 1, 3])
-async def test_no_later_revision_is_accepted_after_an_earlier_one_was_given_up(
+async def test_no_later_revision_is_accepted_after_an_earlier_one_was_answered_retry(
     memory: MemoryJournal, before: int, committed: bool
 ) -> None:
-    """Where a request takes several commits and one is given up, so is all that waits; sent again, all is accepted."""
+    """If one commit of a request fails, all that wait are answered `retry`; repeated, all are accepted."""
     revisions = [a_report(revision=revision) for revision in range(1, 6)]
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=1)
     async with working(desk):
@@ -446,7 +446,7 @@ async def test_no_later_revision_is_accepted_after_an_earlier_one_was_given_up(
 
 
 async def test_a_lost_answer_is_repaired_by_sending_again(desk: Desk, memory: MemoryJournal) -> None:
-    """Where a commit took place unseen, its reports are answered `retry`, and then have their first receipts."""
+    """If the answer to a commit is lost, its reports are answered `retry`, and then get their first receipts."""
     memory.fail_next(AWAY, committed=True)
     assert codes(await desk.push(a_report("a-1"), a_report("a-2"))) == ["journal_unavailable"] * 2
     await desk.wait_available()
@@ -457,7 +457,7 @@ async def test_a_lost_answer_is_repaired_by_sending_again(desk: Desk, memory: Me
 
 
 async def test_a_receipt_needs_its_predecessor(desk: Desk, memory: MemoryJournal) -> None:
-    """Where the journal goes away between commit and warnings, the answer is `retry` and not half a receipt."""
+    """If the journal fails between commit and warnings, the answer is `retry`, not an incomplete receipt."""
     await desk.push(a_report(revision=1))
     memory.predecessors_error = AWAY
     assert codes(await desk.push(a_report(revision=1))) == ["journal_unavailable"]
@@ -465,8 +465,10 @@ async def test_a_receipt_needs_its_predecessor(desk: Desk, memory: MemoryJournal
     assert codes(await desk.push(a_report(revision=1))) == ["duplicate"]
 
 
-async def test_an_election_that_has_vanished_is_waited_for(desk: Desk, memory: MemoryJournal) -> None:
-    """Its reports are answered `retry`; loaded again, under another key, it goes on."""
+async def test_an_election_that_was_removed_is_answered_retry_until_it_is_back(
+    desk: Desk, memory: MemoryJournal
+) -> None:
+    """Its reports are answered `retry`; once it is loaded again, under another key, they are accepted."""
     memory.key = 2
     desk.renew_error = ElectionUnknown("gone")
     assert codes(await desk.push(a_report())) == ["journal_unavailable"]
@@ -480,8 +482,8 @@ async def test_an_election_that_has_vanished_is_waited_for(desk: Desk, memory: M
 # The end.
 
 
-async def test_closing_commits_what_waits(memory: MemoryJournal) -> None:
-    """The last batches are committed and answered, then the writer ends; nothing new is taken."""
+async def test_closing_commits_the_reports_that_wait(memory: MemoryJournal) -> None:
+    """The last batches are committed and answered, then the writer ends; no new report is accepted."""
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=2)
     async with asyncio.TaskGroup() as parts:
         with memory.held():
@@ -496,8 +498,8 @@ async def test_closing_commits_what_waits(memory: MemoryJournal) -> None:
     assert codes(await answer.all()) == ["accepted"] * len(UNITS)
 
 
-async def test_closing_while_the_journal_is_away_answers_and_ends(memory: MemoryJournal) -> None:
-    """A drain does not wait for a Postgres that is gone."""
+async def test_closing_while_the_journal_is_unavailable_answers_and_ends(memory: MemoryJournal) -> None:
+    """Draining does not wait for an unavailable Postgres."""
     desk = Desk(memory, a_version(tokens=EVERYBODY))
     for _ in range(10_000):
         memory.fail_next(AWAY)
@@ -507,8 +509,8 @@ async def test_closing_while_the_journal_is_away_answers_and_ends(memory: Memory
     assert codes(await last.all()) == ["journal_unavailable"]
 
 
-async def test_closing_while_an_append_is_in_vain_tries_no_other(memory: MemoryJournal) -> None:
-    """Once Postgres is known to be away, what waits is answered `retry` without a try: each might take seconds."""
+async def test_closing_while_an_append_fails_tries_no_other(memory: MemoryJournal) -> None:
+    """Once Postgres is unavailable, reports are answered `retry` at once: an attempt might take seconds."""
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=1)
     async with working(desk):
         with memory.held():
@@ -521,14 +523,14 @@ async def test_closing_while_an_append_is_in_vain_tries_no_other(memory: MemoryJ
 
 
 async def test_a_writer_with_nothing_to_do_ends_when_closed(memory: MemoryJournal) -> None:
-    """No append is made for it."""
+    """It makes no append for that."""
     async with working(Desk(memory, a_version())):
         await asyncio.sleep(0)
     assert memory.batches == []
 
 
-async def test_cancellation_answers_everything(memory: MemoryJournal) -> None:
-    """What is being committed may be durable or not, what waits is not: all of it is answered `retry`."""
+async def test_cancellation_answers_every_report(memory: MemoryJournal) -> None:
+    """A batch in flight may be durable or not, reports that wait are not: all are answered `retry`."""
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=2)
     with memory.held():
         writing = asyncio.create_task(desk.writer.run())
@@ -541,8 +543,10 @@ async def test_cancellation_answers_everything(memory: MemoryJournal) -> None:
     assert codes(await answer.all() + await other.all()) == ["draining"] * 4
 
 
-async def test_cancellation_while_the_journal_is_away_answers_everything(memory: MemoryJournal) -> None:
-    """Also what came in after the batch that failed."""
+async def test_cancellation_while_the_journal_is_unavailable_answers_every_report(
+    memory: MemoryJournal,
+) -> None:
+    """Including reports that arrived after the batch that failed."""
     desk = Desk(memory, a_version(tokens=EVERYBODY))
     writing = asyncio.create_task(desk.writer.run())
     for _ in range(10_000):
@@ -555,8 +559,8 @@ async def test_cancellation_while_the_journal_is_away_answers_everything(memory:
     assert codes(await last.all())[0] in ("draining", "journal_unavailable")
 
 
-async def test_a_fault_of_the_program_answers_everything_and_passes_upward(memory: MemoryJournal) -> None:
-    """The process will end by it; until then nobody is left without an answer."""
+async def test_an_internal_error_answers_every_report_and_propagates(memory: MemoryJournal) -> None:
+    """It will end the process; before that, every report is answered."""
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=1)
     memory.fail_next(ZeroDivisionError("a mistake"))
     answer = desk.submit(a_report("a-1"), a_report("a-2"))
@@ -565,10 +569,10 @@ async def test_a_fault_of_the_program_answers_everything_and_passes_upward(memor
     assert codes(await answer.all()) == ["draining"] * 2
 
 
-async def test_a_fault_while_a_batch_is_answered_leaves_nobody_without_an_answer(
+async def test_an_internal_error_while_a_batch_is_answered_answers_every_report(
     memory: MemoryJournal,
 ) -> None:
-    """Of two batches one is committed and the other in flight: both are answered `retry`, and the writer ends."""
+    """One batch is committed and another in flight: both are answered `retry`, and the writer ends."""
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=1)
     memory.record.append(Placed(1, a_report("a-1"), CHAIN_START, PASSED))
     memory.predecessors_error = ZeroDivisionError("a mistake")
@@ -579,7 +583,7 @@ async def test_a_fault_while_a_batch_is_answered_leaves_nobody_without_an_answer
 
 
 async def test_cancellation_while_a_batch_is_answered_answers_it(memory: MemoryJournal) -> None:
-    """It is committed; sent again, its reports have their receipts."""
+    """It is committed; repeated, its reports get their receipts."""
     desk = Desk(memory, a_version(tokens=EVERYBODY))
     memory.record.append(Placed(1, a_report("a-1"), CHAIN_START, PASSED))
     answer = desk.submit(a_report("a-1"))
@@ -597,8 +601,10 @@ async def test_cancellation_while_a_batch_is_answered_answers_it(memory: MemoryJ
 # The election changes.
 
 
-async def test_a_revoked_token_stops_what_waits_and_nobody_else(desk: Desk, memory: MemoryJournal) -> None:
-    """Its report is refused with `token_revoked`, others of the same batch are accepted."""
+async def test_a_revoked_token_stops_its_waiting_reports_and_no_others(
+    desk: Desk, memory: MemoryJournal
+) -> None:
+    """Its report is refused with `token_revoked`; others of the same batch are accepted."""
     with memory.held():
         desk.submit(a_report("b-1"), sender=3)
         await memory.wait_append_started()
@@ -609,10 +615,10 @@ async def test_a_revoked_token_stops_what_waits_and_nobody_else(desk: Desk, memo
     assert codes(await other.all()) == ["accepted"]
 
 
-async def test_a_revoked_token_stops_what_waits_behind_the_batch_that_noticed(
+async def test_a_revoked_token_stops_reports_that_wait_behind_the_batch_that_noticed(
     memory: MemoryJournal,
 ) -> None:
-    """A report is judged by the election as it is at its own commit, however long it waited in the room."""
+    """A report is checked by the election as it is at its own commit, however long it waited."""
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=2)
     async with working(desk):
         with memory.held():
@@ -625,15 +631,15 @@ async def test_a_revoked_token_stops_what_waits_behind_the_batch_that_noticed(
     assert [each.unit for each in memory.record] == ["b-1"]
 
 
-async def test_a_token_with_fewer_areas_stops_what_lies_outside(desk: Desk, memory: MemoryJournal) -> None:
-    """Checked again, a report has to be within the areas of its token as they are now."""
+async def test_a_token_with_fewer_areas_stops_reports_outside_them(desk: Desk, memory: MemoryJournal) -> None:
+    """When it is checked again, a report must be within the areas that its token has now."""
     desk.change(tokens=[a_token(1, "a")])
     outcomes = await desk.push(a_report("a-1"), a_report("b-1"))
     assert codes(outcomes) == ["accepted", "unit_forbidden"]
 
 
-async def test_a_replaced_registry_has_reports_checked_again(desk: Desk, memory: MemoryJournal) -> None:
-    """What the new one does not allow is refused with every violation, the rest is accepted."""
+async def test_reports_are_checked_again_by_a_replaced_registry(desk: Desk, memory: MemoryJournal) -> None:
+    """Reports that the new one does not allow are refused with every violation; the others are accepted."""
     document = a_registry()
     document["areas"] = [each for each in document["areas"] if each["id"] != "a-2"]
     document["parties"] = [{"code": code, "name": code} for code in "AC"]
@@ -650,15 +656,15 @@ async def test_a_replaced_registry_has_reports_checked_again(desk: Desk, memory:
     assert [each.path for each in outcomes[2].violations] == ["$.counts.advance.votes.B"]
 
 
-async def test_a_batch_that_has_nothing_good_left_is_answered(desk: Desk, memory: MemoryJournal) -> None:
-    """Its append is an empty one."""
+async def test_a_batch_of_which_no_report_is_left_is_answered(desk: Desk, memory: MemoryJournal) -> None:
+    """Its append is empty."""
     desk.change(tokens=[])
     assert codes(await desk.push(a_report("a-1"), a_report("a-2"))) == ["token_revoked"] * 2
     assert memory.batches == [[("a-1", 1), ("a-2", 1)], []]
 
 
-async def test_an_election_that_keeps_changing_is_tried_later(desk: Desk, memory: MemoryJournal) -> None:
-    """After some tries the reports are answered `retry`."""
+async def test_an_election_that_keeps_changing_is_answered_retry(desk: Desk, memory: MemoryJournal) -> None:
+    """After a number of attempts."""
     for _ in range(11):
         memory.fail_next(VersionChanged("again"))
     assert codes(await desk.push(a_report())) == ["journal_unavailable"]
@@ -666,8 +672,10 @@ async def test_an_election_that_keeps_changing_is_tried_later(desk: Desk, memory
     assert codes(await desk.push(a_report())) == ["accepted"]
 
 
-async def test_a_journal_away_while_checking_again_is_told_to_all(desk: Desk, memory: MemoryJournal) -> None:
-    """Also to reports that would be refused: nothing is decided."""
+async def test_a_journal_unavailable_while_checking_again_is_answered_retry(
+    desk: Desk, memory: MemoryJournal
+) -> None:
+    """Including reports that would be refused: nothing is decided."""
     desk.change(tokens=[a_token(2)])
     desk.renew_error = AWAY
     assert codes(await desk.push(a_report("a-1"))) == ["journal_unavailable"]
@@ -699,7 +707,7 @@ STORY = [
 async def test_a_duplicate_has_the_warnings_of_its_first_receipt(
     memory: MemoryJournal, monkeypatch: pytest.MonkeyPatch, kept: int, batched: bool
 ) -> None:
-    """In one batch or in many, from memory or from the journal, by this writer or by one that has just begun."""
+    """In one batch or in several, from memory or from the journal, by this writer or by a new one."""
     monkeypatch.setattr(writer_module, "PREDECESSORS_MAX", kept)
     reports, expected = [each for each, _ in STORY], [warnings for _, warnings in STORY]
     desk = Desk(memory, a_version(tokens=EVERYBODY))
@@ -720,7 +728,7 @@ async def test_a_duplicate_has_the_warnings_of_its_first_receipt(
 
 
 async def test_a_new_report_is_compared_with_what_another_process_accepted(memory: MemoryJournal) -> None:
-    """What this one remembers of a unit may be older."""
+    """The report of the unit that this process remembers may be older."""
     one, other = Desk(memory, a_version(tokens=EVERYBODY)), Desk(memory, a_version(tokens=EVERYBODY))
     async with working(one), working(other):
         await one.push(fuller("a-1", 1, 10))
@@ -755,10 +763,10 @@ _steps = st.lists(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-async def test_everything_submitted_is_settled_exactly_once(
+async def test_every_report_submitted_is_resolved_exactly_once(
     steps: list[tuple[Any, ...]], batch_max: int, cancelled: bool
 ) -> None:
-    """Whatever fails and whenever it ends; and receipts are exactly for what the journal holds."""
+    """Whatever fails and whenever the writer ends; and there is a receipt exactly for each report in the journal."""
     memory = MemoryJournal()
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=batch_max)
     writing = asyncio.create_task(desk.writer.run())
@@ -840,10 +848,10 @@ async def senders(acts: Administration, election: str) -> list[int]:
     return [token.key for token in await acts.tokens(election)]
 
 
-async def test_a_report_that_postgres_refuses_harms_no_other(
+async def test_a_report_that_postgres_refuses_affects_no_other(
     opened: Open, acts: Administration, owner: Connection
 ) -> None:
-    """An error of the database that blames one row costs that row only."""
+    """A database error that is due to one row costs that row only."""
     async with opened() as real:
         (sender, _) = await senders(acts, real.election)
         await refuse_in_postgres(owner, real.key, "a-3")
@@ -856,7 +864,7 @@ async def test_a_report_that_postgres_refuses_harms_no_other(
 async def test_a_token_revoked_in_postgres_stops_its_waiting_reports(
     opened: Open, acts: Administration, owner: Connection
 ) -> None:
-    """The writer's copy of the tokens is older than the act, and yet nothing passes."""
+    """The writer's copy of the tokens is older than the act, and yet none is accepted."""
     async with opened() as real:
         first, second = await senders(acts, real.election)
         assert codes(await real.desk.push(a_report("a-1"), sender=first)) == ["accepted"]
@@ -866,8 +874,8 @@ async def test_a_token_revoked_in_postgres_stops_its_waiting_reports(
         assert codes(await revoked.all() + await other.all()) == ["token_revoked", "accepted"]
 
 
-async def test_receipts_from_postgres_are_whole(opened: Open, acts: Administration) -> None:
-    """Warnings, places and times of first and repeated reports come out of the database as they went in."""
+async def test_receipts_from_postgres_are_complete(opened: Open, acts: Administration) -> None:
+    """Warnings, sequences and times of first and repeated reports are read as they were written."""
     async with opened() as real:
         (sender, _) = await senders(acts, real.election)
         reports, expected = [each for each, _ in STORY], [warnings for _, warnings in STORY]

@@ -149,10 +149,10 @@ async def cost_of(
     return cost, answer
 
 
-async def test_a_request_full_of_mistakes_costs_no_more_than_an_honest_one(
+async def test_a_request_full_of_mistakes_costs_no_more_than_a_valid_one(
     single: Gateway, election: str, http: aiohttp.ClientSession
 ) -> None:
-    """Of as many reports. Each is answered in its place, as refused; the first with what is wrong with them."""
+    """With as many reports. Each is answered in its place, as refused; the first ones with their violations."""
     honest = Honest(http, await single.issue(election, [COUNTRY]))
     good, bad = [await single.issue(election, [COUNTRY]) for _ in range(2)]
     worker = Worker(single)
@@ -175,10 +175,10 @@ async def test_a_request_full_of_mistakes_costs_no_more_than_an_honest_one(
     assert alone["violations"] == first["violations"]
 
 
-async def test_answers_that_nobody_reads_hold_up_nobody_else(
+async def test_unread_answers_delay_no_other_sender(
     single: Gateway, election: str, http: aiohttp.ClientSession
 ) -> None:
-    """Six of a sender at once: honest pushes are all accepted, Postgres is never away, memory is bounded."""
+    """Six of one sender at once: valid pushes are accepted, Postgres stays available, memory is bounded."""
     honest = Honest(http, await single.issue(election, [COUNTRY]))
     bad = await single.issue(election, [COUNTRY])
     worker = Worker(single)
@@ -219,10 +219,10 @@ def head_of(sender: Sender, length: int, more: str = "") -> bytes:
     ).encode()
 
 
-async def test_bodies_that_are_announced_and_never_sent_take_no_room(
+async def test_bodies_that_are_announced_and_never_sent_reserve_no_memory(
     single: Gateway, election: str, http: aiohttp.ClientSession
 ) -> None:
-    """33 requests that claim 8 MiB each and send a byte: every honest push is taken, a large one too."""
+    """33 requests that claim 8 MiB each and send one byte: every valid push is accepted, including a large one."""
     bad, good = [await single.issue(election, [COUNTRY]) for _ in range(2)]
     claims = [await open_connection(single.push_url) for _ in range(33)]
     try:
@@ -243,7 +243,7 @@ async def test_bodies_that_are_announced_and_never_sent_take_no_room(
 async def test_a_sender_that_fills_its_share_of_bodies_is_refused_before_others(
     single: Gateway, election: str, http: aiohttp.ClientSession
 ) -> None:
-    """Bodies that have arrived, all but a byte, count: its next ones are 429, another sender's are taken."""
+    """Bodies that have arrived except for one byte count: its next ones are 429, another sender's are accepted."""
     bad, good = [await single.issue(election, [COUNTRY]) for _ in range(2)]
     size = 8 << 20
     claims = [await open_connection(single.push_url) for _ in range(20)]
@@ -266,7 +266,7 @@ async def test_a_sender_that_fills_its_share_of_bodies_is_refused_before_others(
 async def test_a_sender_that_leaves_its_share_of_answers_unread_is_refused_before_others(
     single: Gateway, election: str, http: aiohttp.ClientSession
 ) -> None:
-    """Before anything of the request is handed on; another sender's full request is answered, and its own small one."""
+    """Before anything is submitted; another sender's full request is answered, and its own small one."""
     bad, good = [await single.issue(election, [COUNTRY]) for _ in range(2)]
     line = json.dumps({"unit": "\U0001f5f3" * 64}, ensure_ascii=False).encode() + b"\n"
     packed = gzip.compress(line * LINES)  # each is answered with its unit: more than a kernel keeps
@@ -307,10 +307,10 @@ async def status_of(reader: asyncio.StreamReader) -> int:
 
 
 @pytest.mark.long
-async def test_a_body_that_trickles_is_answered_408(
+async def test_a_body_that_arrives_too_slowly_is_answered_408(
     single: Gateway, election: str, http: aiohttp.ClientSession
 ) -> None:
-    """After BODY_GRACE_S, while one that keeps the rate is waited for."""
+    """After BODY_GRACE_S, while one that keeps the rate is read to its end."""
     sender = await single.issue(election, [COUNTRY])
     report = json.dumps(a_report()).encode().ljust(256 << 10)
     connections = [await open_connection(single.push_url) for _ in range(2)]

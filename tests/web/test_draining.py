@@ -34,10 +34,10 @@ from tests.web.doors import (
 DRAIN_S = 4.0
 
 
-async def test_a_gateway_that_is_told_to_end_answers_and_says_goodbye(
+async def test_a_gateway_that_shuts_down_answers_every_report(
     database: Database, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """Reports in flight get their receipts, sockets a goodbye, readers a time to return, and nothing new is taken."""
+    """Reports in flight get receipts, sockets a goodbye, readers a time to reconnect; nothing new is accepted."""
     async with running(database, drain_s=DRAIN_S) as gateway, AsyncExitStack() as opened:
         election = await gateway.load(a_registry(small))
         sender = await gateway.issue(election, [COUNTRY])
@@ -131,10 +131,10 @@ async def postgres_deaf(gateway: Gateway) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("deaf", [False, True])
-async def test_a_gateway_says_goodbye_also_while_postgres_is_stuck(
+async def test_a_gateway_shuts_down_while_postgres_does_not_answer(
     database: Database, http: aiohttp.ClientSession, small: GeneratedElection, deaf: bool
 ) -> None:
-    """What is in flight is answered `retry` while there is time, over HTTP too; then everyone hears the goodbye."""
+    """Reports in flight are answered `retry` in time, over HTTP too; then every socket gets the goodbye."""
     async with running(database, drain_s=2, batch_max=2, role="push") as gateway:
         election = await gateway.load(a_registry(small))
         sender = await gateway.issue(election, [COUNTRY])
@@ -167,7 +167,7 @@ async def test_a_gateway_says_goodbye_also_while_postgres_is_stuck(
 async def test_a_gateway_that_drains_is_not_ready(
     database: Database, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """The admin port says so until the end, whoever balances load looks there, and nobody waits for who never reads."""
+    """The admin port reports it until the end, for load balancers, and clients that never read delay nothing."""
     async with running(database, drain_s=0.3, role="push") as gateway:
         election = await gateway.load(a_registry(small))
         sender = await gateway.issue(election, [COUNTRY])

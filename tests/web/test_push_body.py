@@ -59,8 +59,8 @@ def unpacked(*chunks: bytes) -> bytes:
 
 @settings(deadline=None, max_examples=examples(100))
 @given(values, st.sampled_from([b"", b" ", b"\r\n\t"]))
-def test_what_is_no_array_is_one_report(value: Any, space: bytes) -> None:
-    """Just as it was sent: whether it is a report is found elsewhere."""
+def test_a_body_that_is_not_an_array_is_one_report(value: Any, space: bytes) -> None:
+    """As it was sent; whether it is a report is checked elsewhere."""
     raw = space + json.dumps(value).encode() + space
     if isinstance(value, list):
         return
@@ -69,15 +69,15 @@ def test_what_is_no_array_is_one_report(value: Any, space: bytes) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", b" ", b"{", b"\xef\xbb\xbf[]", b"\xff", b"nothing", b'{"a":1}]'])
-def test_one_report_is_not_read_here(raw: bytes) -> None:
-    """Bytes that are no JSON are handed on for the validator to name."""
+def test_a_single_report_is_not_parsed(raw: bytes) -> None:
+    """Bytes that are not JSON are passed on for the validator to name."""
     assert read_body(raw, ndjson=False).reports == [raw]
 
 
 @settings(deadline=None, max_examples=examples(100))
 @given(st.lists(values, max_size=6), st.sampled_from([b"", b" ", b"\n\t "]))
-def test_an_array_holds_its_reports_in_order(reports: list[Any], space: bytes) -> None:
-    """Each as its own bytes, and an empty array none."""
+def test_an_array_is_split_into_its_reports_in_order(reports: list[Any], space: bytes) -> None:
+    """Each as its own bytes, and an empty array into none."""
     parts = [json.dumps(report, ensure_ascii=index % 2 == 0).encode() for index, report in enumerate(reports)]
     raw = space + b"[" + b",".join(space + part + space for part in parts) + space + b"]" + space
     body = read_body(raw, ndjson=False)
@@ -85,8 +85,8 @@ def test_an_array_holds_its_reports_in_order(reports: list[Any], space: bytes) -
     assert (body.single, body.lines) == (False, None)
 
 
-def test_an_array_keeps_what_only_the_validator_may_judge() -> None:
-    """Repeated members, odd numbers, bytes that are no UTF-8: one bad report never harms the others."""
+def test_an_array_keeps_errors_for_the_validator() -> None:
+    """Repeated members, odd numbers, invalid UTF-8: one invalid report never affects the others."""
     parts = [b'{"a":1,"a":-0}', b"1e999", b'"\xff"', b"null", REPORT]
     assert read_body(b"[" + b",".join(parts) + b"]", ndjson=False).reports == parts
 
@@ -108,23 +108,23 @@ def test_an_array_keeps_what_only_the_validator_may_judge() -> None:
         b"\x0b[]",
     ],
 )
-def test_an_array_that_cannot_be_parsed_is_refused_whole(raw: bytes) -> None:
-    """Where one report ends is then not known."""
+def test_an_array_that_cannot_be_parsed_is_refused_as_a_whole(raw: bytes) -> None:
+    """It is then unknown where a report ends."""
     with pytest.raises(MalformedBody):
         read_body(raw, ndjson=False)
 
 
-def test_the_decoder_says_where_a_report_ends() -> None:
-    """A large array relies on it; with a decoder that does not, it would be taken apart in one long step."""
+def test_the_decoder_reports_where_a_report_ends() -> None:
+    """Splitting a large array relies on it; with another decoder, it would be one long step."""
     assert _names_ends()
 
 
 @settings(deadline=None, max_examples=examples(300))
 @given(st.lists(values, max_size=6), st.sampled_from([b"", b" ", b"\n\t "]), st.data())
-def test_a_large_array_is_taken_apart_as_a_small_one(
+def test_a_large_array_is_split_like_a_small_one(
     reports: list[Any], space: bytes, data: st.DataObject
 ) -> None:
-    """Report by report, however few bytes of it are looked at first, and with damage anywhere."""
+    """Report by report, however few bytes of it are examined first, and with damage anywhere."""
     parts = [json.dumps(report, ensure_ascii=index % 2 == 0).encode() for index, report in enumerate(reports)]
     raw = bytearray(space + b"[" + b",".join(space + part + space for part in parts) + space + b"]" + space)
     at = data.draw(st.integers(0, len(raw)))
@@ -154,10 +154,8 @@ def outcome_of(raw: bytes) -> tuple[list[bytes], bool] | type[Exception]:
         pytest.param(b'[{"a":' + b'"x' * (4 << 20), id="a report that does not end"),
     ],
 )
-def test_a_large_array_of_what_are_no_reports_is_given_up_early(
-    raw: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is never decoded whole, which would take half a second."""
+def test_a_large_array_of_other_values_is_refused_early(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is never decoded as a whole, which would take half a second."""
     monkeypatch.setattr(push_body, "_decoder", None)
     with pytest.raises((TooLarge, MalformedBody)):
         read_body(raw, ndjson=False)
@@ -170,7 +168,7 @@ def test_a_large_array_of_what_are_no_reports_is_given_up_early(
     )
 )
 def test_lines_are_reports_with_their_numbers(lines: list[bytes]) -> None:
-    """Empty lines are none; a line that cannot be read is found by its number, counted from 1."""
+    """Empty lines are skipped; a line that cannot be read is identified by its number, counted from 1."""
     body = read_body(b"\n".join(lines), ndjson=True)
     expected = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     assert list(zip(body.lines or [], body.reports, strict=True)) == expected
@@ -179,7 +177,7 @@ def test_lines_are_reports_with_their_numbers(lines: list[bytes]) -> None:
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\r\n"])
 def test_lines_may_end_in_any_way(end: bytes) -> None:
-    """With or without a last line feed, or with those of another system."""
+    """With or without a final line feed, or with the line ends of another system."""
     body = read_body(REPORT + b"\r\n" + REPORT + end, ndjson=True)
     assert [json.loads(report) for report in body.reports] == [json.loads(REPORT)] * 2
     assert body.lines == [1, 2]
@@ -192,8 +190,8 @@ def test_no_lines_are_no_reports() -> None:
 
 
 @pytest.mark.parametrize("ndjson", [True, False])
-def test_ten_thousand_reports_are_the_most(ndjson: bool) -> None:
-    """One more is too large, told before any of them is judged."""
+def test_a_body_has_at_most_ten_thousand_reports(ndjson: bool) -> None:
+    """One more is too large, which is reported before any of them is checked."""
     good, bad = ([REPORT] * count for count in (REPORTS_MAX, REPORTS_MAX + 1))
 
     def body(reports: list[bytes]) -> bytes:
@@ -205,8 +203,8 @@ def test_ten_thousand_reports_are_the_most(ndjson: bool) -> None:
 
 
 @pytest.mark.parametrize("line", [b"\n", b" \n", b"x\n"])
-def test_a_body_of_lines_alone_is_soon_given_up(line: bytes) -> None:
-    """Millions of them, empty or not, are not gathered first."""
+def test_a_body_of_too_many_lines_is_refused_early(line: bytes) -> None:
+    """Millions of them, empty or not, are not collected first."""
     started = time.process_time()
     with pytest.raises(TooLarge):
         read_body(line * (BODY_MAX // len(line)), ndjson=True)
@@ -219,7 +217,7 @@ def test_a_body_of_lines_alone_is_soon_given_up(line: bytes) -> None:
 
 @settings(deadline=None, max_examples=examples(100))
 @given(st.lists(st.binary(max_size=200), min_size=1, max_size=5), st.lists(st.integers(0, 1_000), max_size=6))
-def test_members_of_gzip_are_unpacked_one_after_the_other(parts: list[bytes], cuts: list[int]) -> None:
+def test_gzip_members_are_unpacked_one_after_the_other(parts: list[bytes], cuts: list[int]) -> None:
     """However many members there are, and in whatever pieces the bytes arrive."""
     packed = b"".join(gzip.compress(part, compresslevel=n) for n, part in enumerate(parts, 1))
     edges = [0, *sorted(min(cut, len(packed)) for cut in cuts), len(packed)]
@@ -227,8 +225,8 @@ def test_members_of_gzip_are_unpacked_one_after_the_other(parts: list[bytes], cu
     assert unpacked(*chunks) == unpacked(packed) == b"".join(parts)
 
 
-def test_a_body_larger_than_a_piece_is_unpacked_whole() -> None:
-    """Members begin and end anywhere in what is unpacked at a time."""
+def test_a_body_larger_than_a_piece_is_unpacked_completely() -> None:
+    """Members begin and end anywhere in the piece that is unpacked at a time."""
     noise = bytes(value * value % 251 for value in range(100_000))
     packed = b"".join(gzip.compress(noise[start : start + 999], 0) for start in range(0, len(noise), 999))
     assert len(packed) > 100_000
@@ -237,8 +235,8 @@ def test_a_body_larger_than_a_piece_is_unpacked_whole() -> None:
 
 @settings(deadline=None, max_examples=examples(150))
 @given(st.binary(max_size=300), st.data())
-def test_a_body_that_breaks_off_is_never_taken_for_whole(content: bytes, data: st.DataObject) -> None:
-    """Not even where only the check value at the end is missing, or within a second member."""
+def test_an_incomplete_body_is_never_accepted(content: bytes, data: st.DataObject) -> None:
+    """Even if only the checksum at the end is missing, or within a second member."""
     first = gzip.compress(content)
     packed = first + gzip.compress(content)
     end = data.draw(st.integers(0, len(packed) - 1))
@@ -264,16 +262,16 @@ def test_a_body_that_breaks_off_is_never_taken_for_whole(content: bytes, data: s
         b"\x1f\x8b\x08\xe0" + gzip.compress(REPORT, mtime=0)[4:],
     ],
 )
-def test_what_is_not_gzip_is_named(packed: bytes) -> None:
-    """Nothing, plain text, another wrapping, something behind the end, a wrong check value."""
+def test_a_body_that_is_not_gzip_is_refused(packed: bytes) -> None:
+    """An empty one, plain text, another format, bytes after the end, a wrong checksum."""
     with pytest.raises(MalformedBody):
         unpacked(packed)
 
 
 @settings(deadline=None, max_examples=examples(200))
 @given(st.binary(max_size=100), st.data())
-def test_no_bytes_raise_anything_else(noise: bytes, data: st.DataObject) -> None:
-    """Damage anywhere is a malformed body, or by chance a good one."""
+def test_no_bytes_raise_any_other_error(noise: bytes, data: st.DataObject) -> None:
+    """Damage anywhere makes a malformed body, or by chance a valid one."""
     packed = bytearray(gzip.compress(b'[{"unit":"a-1-1"}]' * 3))
     at = data.draw(st.integers(0, len(packed)))
     packed[at : at + data.draw(st.integers(0, 10))] = noise
@@ -287,8 +285,8 @@ def test_no_bytes_raise_anything_else(noise: bytes, data: st.DataObject) -> None
 
 
 @pytest.mark.parametrize("members", [1, 3])
-def test_the_limit_holds_unpacked(members: int) -> None:
-    """A body of the limit is let in, a byte more is not, in one member or several."""
+def test_the_limit_applies_to_the_unpacked_body(members: int) -> None:
+    """A body at the limit is accepted, one more byte is not, in one member or several."""
     part = b" " * (BODY_MAX // members)
     packed = gzip.compress(part) * (members - 1)
     last = BODY_MAX - len(part) * (members - 1)
@@ -299,7 +297,7 @@ def test_the_limit_holds_unpacked(members: int) -> None:
         unpacked(packed + gzip.compress(b" " * last) + gzip.compress(b" "))
 
 
-def test_a_bomb_is_not_unpacked_further_than_the_limit() -> None:
+def test_a_gzip_bomb_is_not_unpacked_above_the_limit() -> None:
     """200 MiB packed into a thousandth of it cost no more than the limit does."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, 31)
     zeros = bytes(1 << 20)
@@ -311,8 +309,8 @@ def test_a_bomb_is_not_unpacked_further_than_the_limit() -> None:
     assert time.process_time() - started < 1
 
 
-def test_a_flood_of_empty_members_is_given_up() -> None:
-    """Each takes as long as a full one; as many as there may be reports are enough, and they are quickly read."""
+def test_too_many_empty_members_are_refused() -> None:
+    """Each takes as long as a full one; as many as there may be reports are allowed, and unpacked quickly."""
     empty = gzip.compress(b"")
     started = time.process_time()
     assert unpacked(empty * MEMBERS_MAX) == b""

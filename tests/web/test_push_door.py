@@ -64,8 +64,8 @@ class HeldJournal(PostgresJournal):
         return ElectionRow(1, version, self.registry, self.registry.publish_from, True, False, self.tokens)
 
 
-async def test_a_socket_whose_token_is_looked_for_while_the_door_drains_is_not_let_in() -> None:
-    """It would not be asked to close."""
+async def test_a_socket_that_authenticates_while_the_process_drains_is_refused() -> None:
+    """Otherwise it would never be asked to close."""
     journal = HeldJournal()
     intake = an_intake(journal)
     await intake.elections.refresh()
@@ -93,8 +93,8 @@ async def test_a_socket_whose_token_is_looked_for_while_the_door_drains_is_not_l
         assert await connecting == 503
 
 
-async def test_no_writer_is_started_for_an_election_that_is_found_while_the_door_drains() -> None:
-    """It would be closed by nobody, and the process would not end before its supervisor ends it by force."""
+async def test_no_writer_is_started_for_an_election_found_while_the_process_drains() -> None:
+    """Nothing would close it, and the process would not end until its supervisor kills it."""
     journal, started = HeldJournal(), list[BatchWriter]()
     intake = an_intake(journal, started.append)
     journal.answering.clear()

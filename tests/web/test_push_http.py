@@ -60,7 +60,7 @@ async def local(gateway: Gateway, election: str) -> Sender:
 async def test_a_first_report_is_answered_201_with_its_receipt(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """The receipt holds what the contract names; the digest is over the report as it was sent."""
+    """The receipt has the members of the contract; the digest is over the report as it was sent."""
     report = a_report(reason="recount")
     began = datetime.now(UTC)
     answer = await push(http, sender, report)
@@ -84,7 +84,7 @@ async def test_a_first_report_is_answered_201_with_its_receipt(
 async def test_a_report_sent_again_is_answered_200_with_its_first_receipt(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """Also where its members stand in another order, and where a newer revision has come since."""
+    """Even if its members are in another order, and if a newer revision was accepted since."""
     first = (await push(http, sender, a_report())).document
     again = await push(http, sender, dict(reversed(a_report().items())))
     assert again.status == 200
@@ -93,18 +93,18 @@ async def test_a_report_sent_again_is_answered_200_with_its_first_receipt(
     assert (await push(http, sender, a_report())).document == {**first, "outcome": "duplicate"}
 
 
-async def test_a_zero_is_not_an_absence(http: aiohttp.ClientSession, sender: Sender) -> None:
-    """A party with 0 votes and a party left out mean the same and are different reports."""
+async def test_a_zero_is_different_from_an_absent_member(http: aiohttp.ClientSession, sender: Sender) -> None:
+    """A party with 0 votes and an absent party mean the same, and are different reports."""
     report = a_report()
     await pushed(http, sender, report)
     report["counts"]["election_day"]["votes"]["NST"] = 0
     (await push(http, sender, report)).problem(409, "revision_conflict")
 
 
-async def test_a_unit_of_others_is_answered_403_whether_it_is_known_or_not(
+async def test_a_unit_outside_the_token_is_answered_403_whether_it_exists_or_not(
     http: aiohttp.ClientSession, local: Sender
 ) -> None:
-    """A token learns nothing of what lies outside its areas, nor whether the rest of the report is right."""
+    """A token reveals nothing outside its areas, nor whether the rest of the report is valid."""
     answers = []
     for unit in (FOREIGN_UNIT, "no-such-unit"):
         problem = (await push(http, local, {**a_report(unit), "revision": "x"})).problem(
@@ -118,7 +118,7 @@ async def test_a_unit_of_others_is_answered_403_whether_it_is_known_or_not(
 async def test_an_older_revision_is_answered_409_with_the_current_one(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """A newer whole state is in, so the older one is final and harmless."""
+    """A newer complete state was accepted, so the older one is permanently refused."""
     await pushed(http, sender, a_report(revision=7))
     problem = (await push(http, sender, a_report(revision=3))).problem(409, "stale_revision")
     assert problem["current_revision"] == 7
@@ -130,7 +130,7 @@ async def test_an_older_revision_is_answered_409_with_the_current_one(
 async def test_a_revision_with_other_figures_is_answered_409(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """A revision says one thing for ever, current or not."""
+    """A revision never changes its content, whether it is current or not."""
     await pushed(http, sender, a_report(votes=10), a_report(revision=2, votes=20))
     for revision in (1, 2):
         problem = (await push(http, sender, a_report(revision=revision, votes=99))).problem(
@@ -139,10 +139,10 @@ async def test_a_revision_with_other_figures_is_answered_409(
         assert problem["current_revision"] == 2
 
 
-async def test_a_unit_whose_revisions_are_used_up_comes_back_in_every_process_at_once(
+async def test_a_unit_without_revisions_left_is_accepted_again_in_every_process_at_once(
     gateway: Gateway, http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """Once an operator has raised its ceiling. What has a receipt keeps it, and no other unit is concerned."""
+    """Once an operator has raised its ceiling. Earlier receipts stay valid, and no other unit is affected."""
     await pushed(http, sender, a_report())
     highest = a_report(revision=2_000_000_000, votes=99)
     first = (await push(http, sender, highest)).document
@@ -164,10 +164,10 @@ async def test_a_unit_whose_revisions_are_used_up_comes_back_in_every_process_at
     (await push(http, sender, other)).problem(422, "invalid_report")
 
 
-async def test_a_closed_election_takes_no_more_but_still_knows_its_receipts(
+async def test_a_closed_election_accepts_no_more_but_still_knows_its_receipts(
     gateway: Gateway, http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """409, in every process, from the moment the closing is committed."""
+    """409, in every process, from the moment at which the act is committed."""
     first = (await push(http, sender, a_report())).document
     async with gateway.administration() as acts:
         await acts.close_election(sender.election)
@@ -177,10 +177,10 @@ async def test_a_closed_election_takes_no_more_but_still_knows_its_receipts(
     assert (await push(http, sender, a_report())).document == {**first, "outcome": "duplicate"}
 
 
-async def test_a_wrong_report_is_answered_422_with_everything_that_is_wrong(
+async def test_an_invalid_report_is_answered_422_with_every_violation(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """Every violation at once, each with a code and a JSON path, so that one round of repair is enough."""
+    """All at once, each with a code and a JSON path, so that one round of corrections is enough."""
     report = a_report(status="done", counted_at="2024-09-09T22:36:55.000", extra=1)
     report["counts"]["election_day"] |= {"ballots": 50, "rejected": -1}
     report["counts"]["election_day"]["votes"]["XX"] = 1
@@ -197,10 +197,10 @@ async def test_a_wrong_report_is_answered_422_with_everything_that_is_wrong(
     assert all(each["detail"] for each in problem["violations"])
 
 
-async def test_what_real_counts_do_is_accepted_with_warnings(
+async def test_unusual_but_real_counts_are_accepted_with_warnings(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """More ballots than eligible, figures that fall, a status that goes back, the same again: all information."""
+    """More ballots than eligible voters, figures that fall, a status that goes back, an identical revision."""
     reports = [
         a_report(votes=5000, status="final"),
         a_report(revision=2, votes=50),
@@ -214,10 +214,10 @@ async def test_what_real_counts_do_is_accepted_with_warnings(
     ]
 
 
-async def test_a_rehearsal_says_so_in_every_receipt(
+async def test_every_receipt_of_a_rehearsal_is_marked(
     gateway: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """Nobody takes a rehearsal for the night."""
+    """So that a rehearsal is never mistaken for an election."""
     election = await gateway.load(a_registry(small, rehearsal=True))
     sender = await gateway.issue(election, [COUNTRY])
     assert (await push(http, sender, a_report())).document["rehearsal"] is True
@@ -229,10 +229,10 @@ async def test_a_rehearsal_says_so_in_every_receipt(
 # Who asks, and for what.
 
 
-async def test_no_token_or_a_wrong_one_is_answered_401(
+async def test_a_missing_or_wrong_token_is_answered_401(
     gateway: Gateway, http: aiohttp.ClientSession, sender: Sender, small: GeneratedElection
 ) -> None:
-    """Also one of another election, and also where the body is wrong: a stranger learns nothing."""
+    """Also one of another election, and with an invalid body: without a token, nothing is revealed."""
     other = await gateway.issue(await gateway.load(a_registry(small)), [COUNTRY])
     for headers, code in (
         ({}, "token_missing"),
@@ -251,10 +251,10 @@ async def test_no_token_or_a_wrong_one_is_answered_401(
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-async def test_an_operator_looks_on_and_reports_nothing(
+async def test_an_operator_may_read_but_not_push(
     gateway: Gateway, http: aiohttp.ClientSession, election: str, sender: Sender
 ) -> None:
-    """Its token reads reports and transfers; what it pushes is answered 403, over HTTP and as a WebSocket."""
+    """Its token reads reports and transfers; its pushes are answered 403, over HTTP and as a WebSocket."""
     operator = await gateway.issue(election, [COUNTRY], role="operator")
     (await push(http, operator, a_report())).problem(403, "role_forbidden")
     (await ask(http, "GET", operator.url("/push"), headers=operator.headers)).problem(403, "role_forbidden")
@@ -289,10 +289,10 @@ async def test_another_type_of_body_is_answered_415(http: aiohttp.ClientSession,
     assert (await push(http, sender, None, data=data, headers={"Content-Type": kind})).status == 201
 
 
-async def test_routes_that_are_not_there_and_methods_that_are_not_meant_are_problems_too(
+async def test_unknown_routes_and_wrong_methods_are_problem_documents_too(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """404 and 405 are problem documents, 405 with what is allowed."""
+    """404 and 405 are problem documents, 405 with the allowed methods."""
     (await ask(http, "GET", f"{sender.gateway.push_url}/v2")).problem(404, "not_found")
     (await ask(http, "GET", f"{sender.gateway.push_url}/metrics")).problem(404, "not_found")
     for method, path, allowed in (
@@ -315,7 +315,7 @@ async def test_routes_that_are_not_there_and_methods_that_are_not_meant_are_prob
 async def test_a_body_of_8_mib_is_read_and_a_byte_more_is_answered_413(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """Whether its length is told beforehand, or it comes in chunks."""
+    """Whether its length is announced, or it is sent in chunks."""
     report = json.dumps(a_report()).encode()
     assert (await push(http, sender, None, data=report.ljust(8 * MIB))).status == 201
     (await push(http, sender, None, data=report.ljust(8 * MIB + 1))).problem(413, "too_large")
@@ -328,10 +328,10 @@ async def test_a_body_of_8_mib_is_read_and_a_byte_more_is_answered_413(
     assert (await push(http, sender, a_report())).status == 200
 
 
-async def test_ten_thousand_reports_are_taken_and_one_more_is_answered_413(
+async def test_ten_thousand_reports_are_accepted_and_one_more_is_answered_413(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """Whole or not at all: of a request with too many nothing is accepted."""
+    """As a whole or not at all: of a request with too many, none is accepted."""
     one_more = [a_report(revision=revision) for revision in range(1, 10_002)]
     (await push_lines(http, sender, one_more)).problem(413, "too_large")
     (await push(http, sender, [{}] * 10_001)).problem(413, "too_large")
@@ -339,7 +339,7 @@ async def test_ten_thousand_reports_are_taken_and_one_more_is_answered_413(
     assert [result["sequence"] for result in results] == list(range(1, 10_001))
 
 
-async def test_a_body_is_asked_for_only_once_it_would_be_taken(sender: Sender) -> None:
+async def test_a_body_is_requested_only_once_it_would_be_accepted(sender: Sender) -> None:
     """With `Expect: 100-continue` a refused request never sends its body; RFC 9110, section 10.1.1."""
     report = json.dumps(a_report()).encode()
     for secret, statuses in ((sender.secret, [b"100", b"201"]), ("nobody's", [b"401"])):
@@ -362,7 +362,7 @@ async def test_a_body_is_asked_for_only_once_it_would_be_taken(sender: Sender) -
 async def test_several_reports_are_answered_in_order_each_with_its_own_outcome(
     http: aiohttp.ClientSession, local: Sender
 ) -> None:
-    """As an array and as lines; one bad report never harms the others."""
+    """As an array and as lines; one invalid report never affects the others."""
     for kind in ("array", "lines"):
         unit = UNIT if kind == "array" else OTHER_UNIT
         reports = [
@@ -398,7 +398,7 @@ async def test_several_reports_are_answered_in_order_each_with_its_own_outcome(
 async def test_a_line_that_cannot_be_read_is_a_refused_result_with_its_number(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """Lines count from 1, empty ones included, whichever way they end."""
+    """Lines count from 1, including empty ones, whatever their line ends."""
     good = json.dumps(a_report()).encode()
     other = json.dumps(a_report(OTHER_UNIT)).encode()
     data = b"\n" + good + b"\r\n{\n\n \xff\n" + other + b"\n\xef\xbb\xbf" + good
@@ -414,10 +414,10 @@ async def test_a_line_that_cannot_be_read_is_a_refused_result_with_its_number(
     assert {result["code"] for result in results if result["outcome"] == "refused"} == {"malformed"}
 
 
-async def test_an_array_that_cannot_be_read_is_answered_400_and_nothing_of_it_is_taken(
+async def test_an_array_that_cannot_be_read_is_answered_400_and_none_of_it_is_accepted(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """Where one report ends cannot be known, so none is judged."""
+    """It is unknown where a report ends, so none is checked."""
     good = json.dumps(a_report())
     for data in (
         f"[{good}",
@@ -431,7 +431,7 @@ async def test_an_array_that_cannot_be_read_is_answered_400_and_nothing_of_it_is
     assert (await push(http, sender, a_report())).status == 201
 
 
-async def test_nothing_at_all_is_a_good_list(http: aiohttp.ClientSession, sender: Sender) -> None:
+async def test_an_empty_list_is_valid(http: aiohttp.ClientSession, sender: Sender) -> None:
     """An empty array has no results; neither have lines without any."""
     assert (await push(http, sender, None, data="[]")).results == []
     assert (await push(http, sender, None, data="\n\n", headers=NDJSON)).results == []
@@ -440,10 +440,10 @@ async def test_nothing_at_all_is_a_good_list(http: aiohttp.ClientSession, sender
 # Packed bodies.
 
 
-async def test_gzip_is_unpacked_whether_of_one_member_or_of_several(
+async def test_gzip_is_unpacked_with_one_member_or_several(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """Several members are what is written by appending to a packed file."""
+    """Several members are the result of appending to a packed file."""
     first, second = (ndjson([a_report(unit)]) for unit in (UNIT, OTHER_UNIT))
     for data, count in (
         (gzip.compress(first), 1),
@@ -454,10 +454,10 @@ async def test_gzip_is_unpacked_whether_of_one_member_or_of_several(
         assert [result["sequence"] for result in results] == list(range(1, count + 1))
 
 
-async def test_what_is_called_gzip_and_is_not_is_answered_400(
+async def test_a_body_that_is_not_gzip_as_declared_is_answered_400(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """Cut off anywhere, followed by something else, or something else to begin with."""
+    """Incomplete, followed by something else, or something else to begin with."""
     packed = gzip.compress(json.dumps(a_report()).encode())
     for data in (
         packed[:5],
@@ -477,7 +477,7 @@ async def test_what_is_called_gzip_and_is_not_is_answered_400(
 async def test_a_body_that_unpacks_to_more_than_8_mib_is_answered_413(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """The limit holds unpacked, in one member or added up over many; at the limit it is read."""
+    """The limit applies to the unpacked body, in one member or several; at the limit it is read."""
     member = gzip.compress(bytes(MIB))
     for data in (gzip.compress(bytes(200 * MIB)), member * 9):
         (await push(http, sender, None, data=data, headers=GZIP)).problem(413, "too_large")
@@ -488,10 +488,10 @@ async def test_a_body_that_unpacks_to_more_than_8_mib_is_answered_413(
 # Reading one's own back.
 
 
-async def test_a_sender_reads_its_unit_s_report_and_receipt_back(
+async def test_a_sender_reads_back_the_report_and_receipt_of_its_unit(
     http: aiohttp.ClientSession, local: Sender
 ) -> None:
-    """The current one, as it was sent; for nobody's cache."""
+    """The current one, as it was sent; not to be stored in any cache."""
     url = local.url(f"/reports/{UNIT}")
     (await ask(http, "GET", url, headers=local.headers)).problem(404, "no_report")
     report = a_report(revision=2, votes=5, status="counting")
@@ -506,7 +506,7 @@ async def test_a_sender_reads_its_unit_s_report_and_receipt_back(
 async def test_a_report_that_a_newer_version_accepted_is_read_back_and_compared(
     gateway: Gateway, http: aiohttp.ClientSession, local: Sender
 ) -> None:
-    """It is shown as it is stored, and the next revision has its warnings; pushed here, it is refused."""
+    """It is returned as it is stored, and the next revision has its warnings; pushed here, it is refused."""
     newer = a_report(votes=9, status="audited", source={"system": "x"})
     newer["counts"]["election_day"]["spoilt"] = 3
     newer["counts"]["postal"] = {"ballots": 4, "blank": 0, "rejected": 0, "votes": {"FL": 4}}
@@ -531,10 +531,10 @@ async def test_a_report_that_a_newer_version_accepted_is_read_back_and_compared(
     assert (await ask(http, "GET", url, headers=local.headers)).document["receipt"] == receipt
 
 
-async def test_a_sender_reads_nothing_of_others(
+async def test_a_sender_cannot_read_units_of_others(
     gateway: Gateway, http: aiohttp.ClientSession, local: Sender, sender: Sender
 ) -> None:
-    """403, whether there is such a unit or not; only whoever has the whole country is told that there is none."""
+    """403, whether the unit exists or not; only a token for the whole country gets 404 for one that does not."""
     await pushed(http, sender, a_report(FOREIGN_UNIT))
     for unit in (FOREIGN_UNIT, "no-such-unit", THERE, COUNTRY):
         answer = await ask(http, "GET", local.url(f"/reports/{unit}"), headers=local.headers)
@@ -544,10 +544,10 @@ async def test_a_sender_reads_nothing_of_others(
         answer.problem(404, "unknown_unit")
 
 
-async def test_under_embargo_a_sender_reads_its_own_back(
+async def test_under_embargo_a_sender_reads_back_its_own_reports(
     gateway: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """Embargoed reports show to the token that sent them, and are called embargoed."""
+    """Embargoed reports are returned to the token that sent them, and are marked as embargoed."""
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     election = await gateway.load(a_registry(small, publish_from=tomorrow))
     local = await gateway.issue(election, [HERE])
@@ -565,7 +565,7 @@ async def test_under_embargo_a_sender_reads_its_own_back(
 async def test_a_sender_reads_the_transfers_of_its_own_municipalities(
     gateway: Gateway, http: aiohttp.ClientSession, election: str, sender: Sender, small: GeneratedElection
 ) -> None:
-    """How many units, reported and reports; nothing of others, and for nobody's cache."""
+    """The numbers of units, reported units and reports; none of others, and not to be stored in any cache."""
     await pushed(http, sender, a_report(), a_report(revision=2), a_report(FOREIGN_UNIT))
     both = await gateway.issue(election, [HERE, FOREIGN_UNIT])
     answer = await ask(http, "GET", both.url("/transfers"), headers=both.headers)
@@ -605,7 +605,7 @@ async def connections(sender: Sender, count: int = 16) -> list[aiohttp.ClientSes
 
 
 async def test_a_revoked_token_is_refused_at_once_by_every_worker(gateway: Gateway, sender: Sender) -> None:
-    """From the moment the act is committed, on connections old and new, for writing and for reading."""
+    """From the moment at which the act is committed, on old and new connections, for writing and for reading."""
     sessions = await connections(sender)
     try:
         await gateway.revoke(sender)
@@ -628,7 +628,7 @@ async def test_a_revoked_token_is_refused_at_once_by_every_worker(gateway: Gatew
 
 
 async def test_an_expired_token_is_refused_at_once_by_every_worker(gateway: Gateway, election: str) -> None:
-    """It holds until its moment, and not beyond."""
+    """It is valid until that time, and no longer."""
     expires_at = datetime.now(UTC) + timedelta(seconds=1)
     sender = await gateway.issue(election, [COUNTRY], expires_at=expires_at)
     sessions = await connections(sender, 8)
@@ -643,10 +643,10 @@ async def test_an_expired_token_is_refused_at_once_by_every_worker(gateway: Gate
             await session.close()
 
 
-async def test_a_token_that_is_revoked_while_its_reports_arrive_has_them_refused(
+async def test_reports_whose_token_is_revoked_while_they_arrive_are_refused(
     gateway: Gateway, http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """A body may take a minute to arrive; what counts is whether the token holds when its reports are decided."""
+    """A body may take a minute to arrive; the token must be valid when its reports are decided."""
     head, tail = asyncio.Event(), asyncio.Event()
 
     async def slowly():
@@ -672,10 +672,10 @@ async def test_a_token_that_is_revoked_while_its_reports_arrive_has_them_refused
     assert answer.status == 401, answer.body
 
 
-async def test_reports_that_wait_when_their_token_is_revoked_are_judged_again(
+async def test_reports_that_wait_when_their_token_is_revoked_are_checked_again(
     tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """Not only those of the batch that meets the change: a long queue was checked under the old rules throughout."""
+    """Not only those of the next batch: all reports in a long queue were checked by the old version."""
     election = await tight.load(a_registry(small))
     sender = await tight.issue(election, [COUNTRY])
     async with head_locked(tight, election):
@@ -696,10 +696,10 @@ async def test_reports_that_wait_when_their_token_is_revoked_are_judged_again(
 # Room.
 
 
-async def test_a_sender_with_its_share_waiting_is_answered_429_and_others_503_only_when_all_is_full(
+async def test_a_sender_above_its_share_is_answered_429_and_others_503_only_when_all_is_full(
     tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """One sender's flood leaves room for others; whoever is sent away is told when to come back."""
+    """One sender's flood leaves room for others; refusals say when to try again."""
     election = await tight.load(a_registry(small))
     first, second, third, fourth = [await tight.issue(election, [COUNTRY]) for _ in range(4)]
     units = iter(units_of(small))
@@ -730,7 +730,7 @@ async def test_a_sender_with_its_share_waiting_is_answered_429_and_others_503_on
         assert {result["outcome"] for result in done.results} == {"accepted"}
 
 
-async def test_a_sender_alone_has_room_for_one_full_request(
+async def test_a_single_sender_has_room_for_one_full_request(
     tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
     """However small the queue."""

@@ -34,8 +34,8 @@ from tests.journal.makers import UNITS, a_report, a_token, a_version
 T = TypeVar("T")
 
 
-async def test_a_request_that_nobody_decides_is_answered_retry_at_its_deadline() -> None:
-    """What is decided by then is told; of those that came later nobody is given up with it."""
+async def test_a_request_that_is_undecided_at_its_deadline_is_answered_retry() -> None:
+    """Outcomes decided by then are kept; later requests go on waiting."""
     deadlines = AnswerDeadlines()
     decided = Retry("overloaded", 1.0)
     known: list[Outcome | None] = [decided, None]
@@ -64,8 +64,8 @@ async def test_a_request_that_nobody_decides_is_answered_retry_at_its_deadline()
     deadlines.pass_time(2 * ANSWER_S)
 
 
-async def test_a_request_that_is_cancelled_is_forgotten() -> None:
-    """Its client has left; an outcome that comes later finds nobody."""
+async def test_a_cancelled_request_is_forgotten() -> None:
+    """Its client has left; a later outcome has no effect."""
     deadlines = AnswerDeadlines()
     outcomes = RequestOutcomes([None], {0: a_report("a-1")})
     waiting = asyncio.create_task(outcomes.wait(deadlines))
@@ -148,7 +148,7 @@ def honest_s(no_collection: None) -> float:
 
 @pytest.mark.parametrize("case", HOSTILE)
 def test_no_step_of_a_hostile_request_is_long(case: str, honest_s: float) -> None:
-    """Others have their turn long before an honest request would have been done, and the whole is a few such ones."""
+    """Others have their turn long before a valid request would have been done, and the total is a few valid ones."""
     body, ndjson = HOSTILE[case]
     runs = [worked(body, ndjson=ndjson) for _ in range(3)]
     assert min(longest_s for longest_s, _ in runs) < honest_s / 4

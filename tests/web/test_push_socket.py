@@ -46,8 +46,8 @@ from tests.web.doors import (
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket"}
 
 
-async def test_a_sender_is_greeted_with_its_credit(http: aiohttp.ClientSession, sender: Sender) -> None:
-    """The first frame says how many reports may be unanswered, and what time it is here."""
+async def test_the_first_frame_announces_the_credit(http: aiohttp.ClientSession, sender: Sender) -> None:
+    """How many reports may be unanswered, and the time of the server."""
     async with connected(http, sender) as socket:
         assert socket.socket.protocol == SUBPROTOCOL
         assert set(socket.hello) == {"type", "credit", "server_time"}
@@ -56,7 +56,7 @@ async def test_a_sender_is_greeted_with_its_credit(http: aiohttp.ClientSession, 
 
 
 async def test_every_report_gets_a_result_under_its_id(http: aiohttp.ClientSession, sender: Sender) -> None:
-    """The same receipts and refusals as over HTTP; an id is a number or a text, and the sender's own business."""
+    """The same receipts and refusals as over HTTP; an id is a number or a text that the sender chooses."""
     report = a_report()
     async with connected(http, sender) as socket:
         await socket.send("first", report)
@@ -101,10 +101,10 @@ async def test_reports_of_a_connection_are_decided_in_the_order_sent(
     assert [result["sequence"] for result in results] == list(range(1, 61))
 
 
-async def test_a_sender_keeps_its_credit_full_for_as_long_as_it_likes(
+async def test_a_sender_may_use_its_full_credit_at_all_times(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """Each result makes room for another report; who keeps to its credit is never told to retry."""
+    """Each result makes room for another report; a sender within its credit is never answered `retry`."""
     async with connected(http, sender) as socket:
         for revision in range(1, 65):
             await socket.send(revision, a_report(revision=revision))
@@ -122,7 +122,7 @@ async def test_a_sender_keeps_its_credit_full_for_as_long_as_it_likes(
 async def test_a_token_reports_only_for_its_own_units(
     gateway: Gateway, http: aiohttp.ClientSession, election: str
 ) -> None:
-    """`unit_forbidden`, and nothing else is told."""
+    """`unit_forbidden`, without further details."""
     local = await gateway.issue(election, [HERE])
     async with connected(http, local) as socket:
         for identifier, unit in enumerate((FOREIGN_UNIT, "no-such-unit")):
@@ -134,10 +134,10 @@ async def test_a_token_reports_only_for_its_own_units(
 # Credit.
 
 
-async def test_what_was_sent_under_a_larger_credit_is_decided_in_the_order_sent(
+async def test_reports_sent_under_a_larger_credit_are_decided_in_the_order_sent(
     tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """A lower credit holds for what is sent after it was read; more than was ever announced closes the connection."""
+    """A lower credit applies once it was read; more than was ever announced closes the connection."""
     election = await tight.load(a_registry(small))
     sender = await tight.issue(election, [COUNTRY])
     async with connected(http, sender) as first:
@@ -163,10 +163,10 @@ async def test_what_was_sent_under_a_larger_credit_is_decided_in_the_order_sent(
             assert await first.end() == 1008
 
 
-async def test_no_report_is_lost_where_connections_of_a_token_share_a_credit_that_shrinks(
+async def test_no_report_is_lost_if_connections_of_a_token_share_shrinking_credit(
     tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """Each keeps the credit full that it read last, while others open and close: all is accepted at once, in order."""
+    """Each uses all the credit that it read last, while others open and close: all are accepted, in order."""
     sender = await tight.issue(await tight.load(a_registry(small)), [COUNTRY])
     units = units_of(small)
 
@@ -189,10 +189,10 @@ async def test_no_report_is_lost_where_connections_of_a_token_share_a_credit_tha
         assert outcomes == [(revision, "accepted") for revision in range(1, len(outcomes) + 1)]
 
 
-async def test_a_later_revision_in_flight_is_not_accepted_before_one_that_is_to_be_sent_again(
+async def test_a_later_revision_in_flight_is_not_accepted_before_one_to_be_sent_again(
     tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """Postgres goes away with the first; the second was sent before that could be known, so it has to come again."""
+    """Postgres fails with the first; the second was sent before that could be known, so it must be sent again."""
     election = await tight.load(a_registry(small))
     sender = await tight.issue(election, [COUNTRY])
     other = units_of(small)[-1]
@@ -222,10 +222,10 @@ async def test_a_later_revision_in_flight_is_not_accepted_before_one_that_is_to_
 # What carries no report.
 
 
-async def test_pings_without_end_close_with_1008_and_harm_nobody(
+async def test_a_flood_of_pings_closes_with_1008_and_affects_no_other(
     gateway: Gateway, http: aiohttp.ClientSession, election: str, sender: Sender
 ) -> None:
-    """Of all that one token sends over 14 connections, no more is answered than its allowance; others go on."""
+    """Over 14 connections of one token, no more is answered than its allowance; others continue."""
     flooder = await gateway.issue(election, [COUNTRY])
     flood = framed(PING, b"") * 150_000
 
@@ -263,8 +263,8 @@ async def drained(raw: RawSocket, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("opcode", [PING, PONG])
-async def test_a_few_control_frames_are_no_flood(sender: Sender, opcode: int) -> None:
-    """A client that pings once a second, or answers pings that nobody sent, is served."""
+async def test_a_few_control_frames_are_allowed(sender: Sender, opcode: int) -> None:
+    """A client that pings once per second, or sends pongs without a ping, is served."""
     raw = await RawSocket.connected(sender)
     raw.writer.write(framed(opcode, b"x") * 50)
     raw.writer.write(framed(TEXT, json.dumps({"type": "report", "id": 1, "report": a_report()}).encode()))
@@ -284,8 +284,8 @@ async def test_a_few_control_frames_are_no_flood(sender: Sender, opcode: int) ->
     ],
     ids=["pongs", "empty fragments", "fragments of one byte"],
 )
-async def test_other_frames_that_carry_nothing_close_with_1008_too(sender: Sender, frames: bytes) -> None:
-    """Pongs that nobody asked for, and messages in crumbs."""
+async def test_other_frames_without_content_close_with_1008_too(sender: Sender, frames: bytes) -> None:
+    """Pongs without a ping, and messages in tiny fragments."""
     raw = await RawSocket.connected(sender)
     writing = asyncio.create_task(drained(raw, frames))
     async with asyncio.timeout(PATIENCE_S):
@@ -297,7 +297,7 @@ async def test_other_frames_that_carry_nothing_close_with_1008_too(sender: Sende
 @pytest.mark.parametrize("opcode", [TEXT, PING, CLOSE])
 @pytest.mark.parametrize("bytewise", [False, True])
 async def test_a_frame_without_a_mask_closes_with_1002(sender: Sender, opcode: int, bytewise: bool) -> None:
-    """As RFC 6455 requires of a server (section 5.1), in whatever segments it comes; what came before is answered."""
+    """As RFC 6455 requires of a server (section 5.1), in any segments; frames before it are answered."""
     raw = await RawSocket.connected(sender)
     connection = raw.writer.get_extra_info("socket")
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -318,7 +318,7 @@ async def test_a_frame_without_a_mask_closes_with_1002(sender: Sender, opcode: i
 async def test_all_credit_together_never_exceeds_the_queue(
     tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """A new connection may start at 0; it gets its part when others have heard of theirs, and gives it back."""
+    """A new connection may start at 0; it gets its part once others have read theirs, and gives it back."""
     sender = await tight.issue(await tight.load(a_registry(small)), [COUNTRY])
     opened: list[PushSocket] = []
     async with aiohttp.ClientSession() as session:
@@ -341,10 +341,10 @@ async def test_all_credit_together_never_exceeds_the_queue(
         await opened[0].socket.close()
 
 
-async def test_credit_of_a_connection_that_has_closed_is_not_given_anew_while_its_reports_wait(
+async def test_credit_of_a_closed_connection_is_not_given_again_while_its_reports_wait(
     tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """However often a sender connects, sends its whole credit and closes: what waits is no more than all credit."""
+    """However often a sender connects, sends and closes, no more reports wait than all credit."""
     election = await tight.load(a_registry(small))
     sender = await tight.issue(election, [COUNTRY])
     units = iter(units_of(small))
@@ -365,10 +365,10 @@ async def test_credit_of_a_connection_that_has_closed_is_not_given_anew_while_it
 # How a connection begins and ends.
 
 
-async def test_what_is_no_websocket_is_answered_426_and_no_subprotocol_400(
+async def test_a_request_without_upgrade_is_426_and_one_without_subprotocol_400(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """The token is asked for first: a stranger is told nothing of either."""
+    """The token is checked first: without one, neither is revealed."""
     answer = await ask(http, "GET", sender.url("/push"), headers=sender.headers)
     answer.problem(426, "upgrade_required")
     assert answer.headers["Upgrade"] == "websocket"
@@ -386,10 +386,10 @@ async def test_what_is_no_websocket_is_answered_426_and_no_subprotocol_400(
         assert socket.protocol == SUBPROTOCOL
 
 
-async def test_a_revoked_token_s_connections_close_with_1008(
+async def test_connections_of_a_revoked_token_close_with_1008(
     gateway: Gateway, http: aiohttp.ClientSession, election: str, sender: Sender
 ) -> None:
-    """In every worker; those of other tokens stay."""
+    """In every worker; those of other tokens stay open."""
     other = await gateway.issue(election, [COUNTRY])
     async with connected(http, other) as staying:
         opened = [
@@ -412,7 +412,7 @@ async def test_a_revoked_token_s_connections_close_with_1008(
 async def test_a_report_in_flight_when_its_token_is_revoked_is_not_accepted_afterwards(
     gateway: Gateway, http: aiohttp.ClientSession, election: str, sender: Sender
 ) -> None:
-    """What the journal takes after the act rests on the election as it then is."""
+    """Reports that the journal accepts after the act are checked by the election as it is then."""
     async with connected(http, sender) as socket:
         await socket.send(0, a_report("0604-0002"))
         await socket.receive()  # the election is released: nothing but what is sent below waits for its head
@@ -433,7 +433,7 @@ async def test_a_report_in_flight_when_its_token_is_revoked_is_not_accepted_afte
         assert result["outcome"] != "accepted" or moment(result["accepted_at"]) <= revoked_at
 
 
-async def test_an_expired_token_s_connection_closes_with_1008(
+async def test_the_connection_of_an_expired_token_closes_with_1008(
     gateway: Gateway, http: aiohttp.ClientSession, election: str
 ) -> None:
     """Without waiting for it to send anything."""
@@ -444,10 +444,10 @@ async def test_an_expired_token_s_connection_closes_with_1008(
         assert datetime.now(UTC) >= expires_at
 
 
-async def test_who_reads_no_results_harms_nobody(
+async def test_a_client_that_reads_no_results_affects_no_other(
     gateway: Gateway, http: aiohttp.ClientSession, election: str, sender: Sender
 ) -> None:
-    """The door stops reading from it, so what is kept for it is bounded, and others are answered as ever."""
+    """The door stops reading from it, so memory for it is bounded, and others are answered as usual."""
     deaf = await gateway.issue(election, [COUNTRY])
     raw = await RawSocket.connected(deaf, receive_buffer=4096)
     raw.writer.transport.pause_reading()
@@ -488,7 +488,9 @@ async def test_who_reads_no_results_harms_nobody(
     await until(forgotten)
 
 
-async def test_two_that_push_the_same_get_one_receipt(http: aiohttp.ClientSession, sender: Sender) -> None:
+async def test_two_that_push_the_same_report_get_one_receipt(
+    http: aiohttp.ClientSession, sender: Sender
+) -> None:
     """Over two connections at once, and over HTTP at the same time: one is first, the others are duplicates."""
     async with connected(http, sender) as first, connected(http, sender) as second:
         await asyncio.gather(first.send(1, a_report()), second.send(1, a_report()))

@@ -102,8 +102,8 @@ def revisions(*numbers: int) -> list[bytes]:
     return [a_report("a-1", number).body for number in numbers]
 
 
-def test_a_turn_ends_after_some_frames_and_the_rest_has_the_next() -> None:
-    """However much has arrived."""
+def test_a_turn_ends_after_some_frames_and_the_rest_waits_for_the_next() -> None:
+    """However many have arrived."""
     door = Door()
     door.send(*revisions(*range(1, CREDIT + 1)))
     assert door.socket._take_turn() == 0.0
@@ -112,8 +112,8 @@ def test_a_turn_ends_after_some_frames_and_the_rest_has_the_next() -> None:
     assert len(door.writer.room) == CREDIT
 
 
-def test_what_was_allowed_when_sent_waits_for_credit_and_no_report_is_told_to_come_again() -> None:
-    """As answers leave, what waits is handed on, one for one, and in order."""
+def test_reports_allowed_when_sent_wait_for_credit_and_none_is_answered_retry() -> None:
+    """As answers are sent, waiting reports are submitted, one for one, and in order."""
     door = Door(credit=8)
     door.send(*revisions(*range(1, 9)))
     door.socket._session.grant(2)
@@ -129,8 +129,8 @@ def test_what_was_allowed_when_sent_waits_for_credit_and_no_report_is_told_to_co
         assert len(door.writer.room) == min(2, 8 - number)
 
 
-def test_reports_wait_while_postgres_is_away_but_not_for_ever() -> None:
-    """After UNAVAILABLE_S all are answered `retry`, in order, and so is what comes then, until it is back."""
+def test_reports_wait_while_postgres_is_unavailable_but_not_forever() -> None:
+    """After UNAVAILABLE_S all are answered `retry`, in order, and so are later ones, until it is back."""
     door = Door()
     door.writer._available = False
     door.send(*revisions(1, 2))
@@ -155,7 +155,7 @@ def test_reports_wait_while_postgres_is_away_but_not_for_ever() -> None:
 
 
 def test_a_connection_whose_credit_was_taken_back_has_one_report_after_the_other_decided() -> None:
-    """So it is not left waiting by others who keep theirs."""
+    """So it does not wait for connections that keep their credit."""
     door = Door(credit=4)
     door.send(*revisions(1, 2, 3))
     door.bank.close()
@@ -170,8 +170,8 @@ def test_a_connection_whose_credit_was_taken_back_has_one_report_after_the_other
         door.socket._session.grant(0)
 
 
-def test_what_waits_is_bounded_in_bytes_and_the_rest_stays_unread() -> None:
-    """While Postgres is away, large reports are left in the socket."""
+def test_waiting_reports_are_bounded_in_bytes_and_the_rest_stays_unread() -> None:
+    """While Postgres is unavailable, large reports are left in the socket."""
     door = Door()
     door.writer._available = False
     large = json.dumps({"unit": "a-1", "padding": "x" * 30_000}).encode()
@@ -185,8 +185,8 @@ def test_what_waits_is_bounded_in_bytes_and_the_rest_stays_unread() -> None:
 
 
 @pytest.mark.parametrize("raw", [b"{}", b'{"unit":"nowhere"}', b"[", b"\x00"], ids=str)
-def test_what_is_refused_is_charged_and_then_read_less_often(clock: list[float], raw: bytes) -> None:
-    """By the time that it took: a burst, and then a share of the time."""
+def test_refused_reports_are_charged_and_then_read_less_often(clock: list[float], raw: bytes) -> None:
+    """By the time that they took: a burst, and then a share of the time."""
     door = Door()
     frames = 10_000
     for _ in range(frames):
@@ -197,7 +197,7 @@ def test_what_is_refused_is_charged_and_then_read_less_often(clock: list[float],
     assert charged_s <= WORK_BURST_S + WORK_SHARE * clock[0] + TICK_S
 
 
-def test_good_reports_are_not_charged(clock: list[float]) -> None:
+def test_valid_reports_are_not_charged(clock: list[float]) -> None:
     """However long they take."""
     door = Door()
     for number in range(1, 2000):
@@ -210,8 +210,8 @@ def test_good_reports_are_not_charged(clock: list[float]) -> None:
     assert door.allowance.work.full(clock[0])
 
 
-def test_explanations_that_nobody_takes_are_bounded() -> None:
-    """No more is read or decided until they have left."""
+def test_unread_explanations_are_bounded() -> None:
+    """No more is read or decided until they are sent."""
     door = Door()
     wrong = json.dumps({"unit": "a-1", **{f"member-{number}": "x" * 100 for number in range(200)}}).encode()
     for _ in range(IMMEDIATE_MAX):
@@ -232,8 +232,8 @@ def test_explanations_that_nobody_takes_are_bounded() -> None:
     assert 0 < len(door.answers) <= before
 
 
-def test_what_is_still_sent_while_a_connection_ends_is_thrown_away_and_after_a_while_unread() -> None:
-    """So a flood costs nothing while what was handed on is answered."""
+def test_frames_sent_while_a_connection_ends_are_discarded_and_after_a_while_unread() -> None:
+    """So a flood costs nothing while submitted reports are answered."""
     door = Door()
     door.send(*revisions(1))
     door.turns()

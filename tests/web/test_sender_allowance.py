@@ -16,7 +16,7 @@ from gateway.web.token_bucket import TokenBucket
 def test_no_more_is_spent_without_waiting_than_the_rate_and_a_burst(
     spendings: list[tuple[float, float]], rate: float, burst: float
 ) -> None:
-    """Who waits as long as it is told owes nothing then, and no more than the last amount is ever owed."""
+    """A sender that waits as long as required has no debt then, and never owes more than the last amount."""
     allowance = TokenBucket(rate, burst)
     now = spent = 0.0
     for pause_s, amount in spendings:
@@ -30,7 +30,7 @@ def test_no_more_is_spent_without_waiting_than_the_rate_and_a_burst(
 
 
 def test_an_allowance_is_used_up_and_comes_back() -> None:
-    """Ten at once and two a second; a clock that stands still gives nothing."""
+    """Ten at once and two per second; a clock that does not advance gives nothing."""
     allowance = TokenBucket(2.0, 10.0)
     assert [allowance.spend(1.0, 5.0) for _ in range(11)] == [0.0] * 10 + [0.5]
     assert not allowance.full(5.0)
@@ -38,7 +38,7 @@ def test_an_allowance_is_used_up_and_comes_back() -> None:
     assert allowance.full(11.0)
 
 
-def test_a_sender_that_closes_and_comes_back_owes_what_it_owed() -> None:
+def test_a_sender_that_reconnects_still_has_its_debt() -> None:
     """All its connections share one allowance, which is forgotten only when it is full again."""
     allowances = Allowances()
     first, second = allowances.enter(7), allowances.enter(7)
@@ -55,7 +55,7 @@ def test_a_sender_that_closes_and_comes_back_owes_what_it_owed() -> None:
     assert len(allowances) == 0
 
 
-def test_leaving_without_having_come_is_a_mistake_of_ours() -> None:
-    """A broken invariant is an error."""
+def test_leaving_without_entering_is_an_error() -> None:
+    """A broken invariant raises."""
     with pytest.raises(KeyError):
         Allowances().leave(7)

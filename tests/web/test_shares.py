@@ -15,8 +15,8 @@ def filled(shared: ByteBudget, sender: str, step: int = 1) -> int:
     return shared.of(sender)
 
 
-def test_one_sender_leaves_half_free_and_more_leave_a_part_each() -> None:
-    """Each new one finds as much as is then free, halved."""
+def test_one_sender_leaves_half_free_and_several_leave_a_part() -> None:
+    """Each new one gets half of what is free at that time."""
     shared = ByteBudget(MOST, RESERVE)
     assert [filled(shared, sender) for sender in "abc"] == [500, 250, 125]
     assert shared.total == 875
@@ -24,8 +24,8 @@ def test_one_sender_leaves_half_free_and_more_leave_a_part_each() -> None:
     assert shared.fits("d", 62)
 
 
-def test_the_reserve_is_there_when_all_else_is_taken() -> None:
-    """For every sender; beyond it, nothing."""
+def test_the_reserve_is_available_when_all_else_is_taken() -> None:
+    """For every sender; above it, nothing."""
     shared = ByteBudget(MOST, RESERVE)
     for sender in range(500):
         filled(shared, str(sender))
@@ -34,8 +34,8 @@ def test_the_reserve_is_there_when_all_else_is_taken() -> None:
     assert not shared.fits("honest", RESERVE + 1)
 
 
-def test_what_is_given_back_is_there_for_others_and_nothing_is_kept_of_who_has_none() -> None:
-    """Also of senders that came only once."""
+def test_bytes_that_are_released_are_available_to_others() -> None:
+    """Nothing is kept for a sender that has none, including senders that came only once."""
     shared = ByteBudget(MOST, RESERVE)
     taken = filled(shared, "a")
     assert not shared.fits("b", 501)
@@ -46,8 +46,8 @@ def test_what_is_given_back_is_there_for_others_and_nothing_is_kept_of_who_has_n
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(-100, 400)), max_size=60))
-def test_all_together_never_take_more_than_there_is(wishes: list[tuple[int, int]]) -> None:
-    """Whatever comes and goes, besides the reserve of each sender; and the sum is that of the parts."""
+def test_all_senders_together_never_exceed_the_budget(wishes: list[tuple[int, int]]) -> None:
+    """Apart from the reserve of each sender; and the total is the sum of the parts."""
     shared = ByteBudget(MOST, RESERVE)
     for sender, more in wishes:
         if more < 0:

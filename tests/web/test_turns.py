@@ -51,7 +51,7 @@ async def gather(*works: asyncio.Task[str]) -> None:
         await asyncio.gather(*works)
 
 
-async def test_work_with_nobody_else_about_begins_at_once() -> None:
+async def test_work_begins_at_once_if_no_other_waits() -> None:
     """It costs no turn of the loop."""
     turns, begun = Turns(), []
 
@@ -66,7 +66,7 @@ async def test_work_with_nobody_else_about_begins_at_once() -> None:
 
 
 async def test_a_short_request_waits_for_one_slice_of_each_other_sender(clock: Clock) -> None:
-    """Not for all that they have to do, nor for each of their requests."""
+    """Not for all their work, nor for each of their requests."""
     turns = Turns()
     flood = [asyncio.create_task(worked(turns, "flood", clock.steps("flood", 20))) for _ in range(10)]
     other = asyncio.create_task(worked(turns, "other", clock.steps("other", 20)))
@@ -91,8 +91,8 @@ async def test_senders_get_the_same_number_of_slices(clock: Clock) -> None:
     assert clock.log.count("many") == 100
 
 
-async def test_others_have_the_loop_between_two_slices(clock: Clock) -> None:
-    """What is scheduled runs after one slice, or two."""
+async def test_other_callbacks_run_between_two_slices(clock: Clock) -> None:
+    """Scheduled callbacks run after one slice, or two."""
     turns, loop = Turns(), asyncio.get_running_loop()
     works = [asyncio.create_task(worked(turns, str(n), clock.steps("slice", 10))) for n in range(5)]
 
@@ -107,8 +107,8 @@ async def test_others_have_the_loop_between_two_slices(clock: Clock) -> None:
     assert in_a_row <= 2
 
 
-async def test_many_short_ones_share_a_turn_of_the_loop(clock: Clock) -> None:
-    """So that a flood costs them no turn of the loop each."""
+async def test_many_short_requests_share_a_turn_of_the_loop(clock: Clock) -> None:
+    """So a flood does not cost each of them a turn of the loop."""
     turns = Turns()
     flood = asyncio.create_task(worked(turns, "flood", clock.steps("flood", 100)))
     while not clock.log:  # noqa: ASYNC110 - the loop is what is tested
@@ -123,8 +123,8 @@ async def test_many_short_ones_share_a_turn_of_the_loop(clock: Clock) -> None:
     await gather(flood)
 
 
-async def test_who_works_for_longer_than_it_expects_takes_no_turns_of_others(clock: Clock) -> None:
-    """As a small body does that unpacks to a large one: still one slice, or two, in a turn of the loop."""
+async def test_work_that_takes_longer_than_expected_takes_no_turns_of_others(clock: Clock) -> None:
+    """As for a small body that unpacks to a large one: still one slice, or two, in a turn of the loop."""
     turns, loop = Turns(), asyncio.get_running_loop()
     works = [
         asyncio.create_task(worked(turns, str(n % 5), clock.steps(str(n), 3), SLICE_S / 1000))
@@ -146,8 +146,8 @@ async def test_who_works_for_longer_than_it_expects_takes_no_turns_of_others(clo
     assert max(map(len, slices.split())) <= 2
 
 
-async def test_a_turn_of_who_was_cancelled_goes_to_the_next(clock: Clock) -> None:
-    """Whether it was cancelled while it waited or with its turn given, and its error passes."""
+async def test_a_turn_of_a_cancelled_request_goes_to_the_next(clock: Clock) -> None:
+    """Whether it was cancelled while it waited or after it got its turn, and its error propagates."""
     turns = Turns()
     works = [asyncio.create_task(worked(turns, str(n), clock.steps(str(n), 5))) for n in range(6)]
     for number in (1, 3):

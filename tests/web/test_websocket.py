@@ -90,8 +90,10 @@ def looks(opened: WebSocket, seconds: float, since: float = 0.0) -> float:
     return since
 
 
-def test_what_is_not_taken_stays_in_the_socket(opened: WebSocket, transport: Transport, woken: Woken) -> None:
-    """After one message and one read it reads no more, and goes on once there is no more than a message left."""
+def test_bytes_that_are_not_taken_stay_in_the_socket(
+    opened: WebSocket, transport: Transport, woken: Woken
+) -> None:
+    """After one message and one read, reading stops; it resumes when no more than a message is left."""
     report = masked(TEXT, b"x" * 400)
     opened.feed_data(report)
     opened.feed_data(report)
@@ -112,10 +114,10 @@ def test_what_is_not_taken_stays_in_the_socket(opened: WebSocket, transport: Tra
 
 
 @pytest.mark.parametrize("size", [0, 1, MOST - 1, MOST])
-def test_a_message_of_any_size_is_read_however_it_comes(
+def test_a_message_of_any_size_is_read_in_any_segments(
     opened: WebSocket, transport: Transport, size: int
 ) -> None:
-    """It is never left half read in a socket that is not read from."""
+    """It is never left half read in a socket from which reading has stopped."""
     data = masked(TEXT, b"y" * size)
     for place in range(len(data)):
         assert transport.reading
@@ -124,7 +126,7 @@ def test_a_message_of_any_size_is_read_however_it_comes(
     assert taken == (TEXT, b"y" * size)
 
 
-def test_a_silent_client_is_pinged_and_then_cut(opened: WebSocket, transport: Transport) -> None:
+def test_a_silent_client_is_pinged_and_then_aborted(opened: WebSocket, transport: Transport) -> None:
     """Anything that it sends is a sign of life."""
     now = looks(opened, PING_S - 1)
     assert not transport.written
@@ -138,10 +140,10 @@ def test_a_silent_client_is_pinged_and_then_cut(opened: WebSocket, transport: Tr
     assert transport.closed == "abort"
 
 
-def test_a_client_that_is_not_read_from_is_not_cut_and_hears_from_us(
+def test_a_client_that_is_not_read_from_is_pinged_but_not_aborted(
     opened: WebSocket, transport: Transport
 ) -> None:
-    """It cannot be heard; a ping now and then shows that we are there, and fails if it is not."""
+    """Its answers are not read; a ping from time to time keeps the connection alive, or fails if it is gone."""
     opened.feed_data(masked(TEXT, b"z" * 900) * 10)
     assert not transport.reading
     now = looks(opened, 10 * SILENT_S)
@@ -156,22 +158,22 @@ def test_a_client_that_is_not_read_from_is_not_cut_and_hears_from_us(
 
 
 def test_seconds_in_which_the_loop_stalled_are_not_silence(opened: WebSocket, transport: Transport) -> None:
-    """Nobody could be heard in them."""
+    """Nothing could be received then."""
     opened.check_timeouts(0.0)
     opened.check_timeouts(1000.0)
     assert not transport.closed
 
 
 def test_a_ping_is_answered_unless_its_sender_reads_nothing(opened: WebSocket, transport: Transport) -> None:
-    """So pongs cannot pile up; a later one will do."""
+    """So pongs cannot accumulate; a later one suffices."""
     opened.pong(b"1")
     transport.unsent = 1 << 20
     opened.pong(b"2")
     assert transport.written == [frame(PONG, b"1")]
 
 
-def test_after_a_breach_nothing_is_kept(opened: WebSocket, transport: Transport) -> None:
-    """It is thrown away unread, for as long as the connection takes to close."""
+def test_after_a_protocol_error_nothing_is_kept(opened: WebSocket, transport: Transport) -> None:
+    """Bytes are discarded unread, for as long as the connection takes to close."""
     opened.feed_data(frame(TEXT, b"{}") + masked(TEXT, b"{}") * 500)
     assert not transport.reading
     with pytest.raises(FrameError):
@@ -198,8 +200,8 @@ def test_a_connection_that_is_lost_wakes_its_owner(opened: WebSocket, woken: Wok
     opened.close(1000)
 
 
-def test_it_has_what_aiohttp_calls() -> None:
-    """aiohttp hands it to its protocol as a parser: fed with data, and told of the end."""
+def test_it_has_the_methods_that_aiohttp_calls() -> None:
+    """aiohttp passes it to its protocol as a parser, which gets the data and the end."""
     parser: Any = WebSocket(MOST, lambda: None)
     assert parser.feed_data(b"") == (False, b"")
     assert parser.feed_eof() is None
