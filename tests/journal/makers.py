@@ -29,7 +29,7 @@ _numbers = itertools.count(1)
 
 
 def a_registry(**header: Any) -> dict[str, Any]:
-    """A country of two municipalities with six units each, under an identifier of its own."""
+    """A country of two municipalities with six units each, with a unique identifier."""
     areas: list[dict[str, Any]] = [{"id": "no", "name": "No", "level": "country", "parent": None}]
     areas += [{"id": each, "name": each, "level": "municipality", "parent": "no"} for each in MUNICIPALITIES]
     areas += [
@@ -87,7 +87,7 @@ def a_token(key: int, *areas: str, digest: bytes = b"", expires_at: datetime | N
 
 @asynccontextmanager
 async def connected(url: str, *, feed: bool = False, statement_s: float = 5.0) -> AsyncIterator[Connection]:
-    """A connection as the gateway opens one for a purpose of its own."""
+    """A connection as the gateway opens it outside the pool."""
     connection = await connect(url, feed=feed, statement_s=statement_s)
     try:
         yield connection
@@ -147,7 +147,7 @@ async def waiting_for_locks(connection: Connection, number: int) -> bool:
 
 
 async def refuse_in_postgres(owner: Connection, election: int, unit: str) -> None:
-    """Have Postgres raise an error that blames the data, for every report of a unit."""
+    """Make Postgres raise an error due to the data for every report of a unit."""
     await owner.execute(
         "CREATE OR REPLACE FUNCTION refuse_unit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
         " RAISE EXCEPTION 'not this one' USING ERRCODE = 'check_violation'; END $$"

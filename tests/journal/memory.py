@@ -54,7 +54,7 @@ class MemoryJournal:
         self._asked = asyncio.Event()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def paused(self) -> Iterator[None]:
         """Make every append wait before it decides anything."""
         self._going_on.clear()
         try:
@@ -63,7 +63,7 @@ class MemoryJournal:
             self._going_on.set()
 
     @contextmanager
-    def predecessors_held(self) -> Iterator[None]:
+    def predecessors_paused(self) -> Iterator[None]:
         """Make every call of `predecessors` wait."""
         self._looking_back.clear()
         try:
@@ -80,7 +80,7 @@ class MemoryJournal:
         await self._asked.wait()
 
     def fail_next(self, error: Exception | None, *, committed: bool = False) -> None:
-        """Have the next append of which nothing is told yet raise `error` (None: go well).
+        """Make the next append raise `error` (None: succeed); calls are queued.
 
         Where `committed`, it takes effect and only its answer is lost.
         """

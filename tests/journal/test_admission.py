@@ -27,7 +27,7 @@ class Room(RuleBasedStateMachine):
         """Lanes that are not empty, the one that waited longest for a turn first."""
         self.next = 0
         self.oversized: set[int] = set()
-        """What waits of the request that went in beyond the room."""
+        """The waiting items of the oversized request."""
 
     def put(self, lane: Lane, count: int) -> None:
         for _ in range(count):
@@ -57,7 +57,7 @@ class Room(RuleBasedStateMachine):
     def request(self, sender: str, count: int, credit: int) -> None:
         """A whole request is let in or none of it, by the room that credit leaves and the share of its sender.
 
-        One at a time goes in beyond the room, if it is more than a batch and its sender has nothing waiting.
+        One at a time is oversized, if it is more than a batch and its sender has nothing waiting.
         """
         own = len(self.lanes.get((sender, False), []))
         share_full = own > 0 and own + count > max(0, CAPACITY - credit) // (2 * max(1, len(self.lanes)))
@@ -240,7 +240,7 @@ class Fixed(Pace):
 
 
 class Bank(RuleBasedStateMachine):
-    """Connections that come, send and go, requests beside them, and a journal that goes away and comes back."""
+    """Connections that come, send and leave, requests beside them, and a journal that is unavailable at times."""
 
     MOST, ROOM, BATCH = 8, 40, 10
 
@@ -249,7 +249,7 @@ class Bank(RuleBasedStateMachine):
         self.room: WaitingRoom[int | None] = WaitingRoom(self.ROOM, self.BATCH)
         self.capacity = self.ROOM
         self.bank = CreditBank(self.MOST, self.room)
-        self.held: dict[int, int] = {}
+        self.credit: dict[int, int] = {}
         self.sender: dict[int, str] = {}
         self.unanswered: Counter[int] = Counter()
         """Of connections, also of those that have left."""
@@ -264,21 +264,21 @@ class Bank(RuleBasedStateMachine):
         """The largest of 8, 4, 2 and 1 that all senders can have; at least 1."""
         if not self.open:
             return 0
-        senders = len({self.sender[holder] for holder in self.held})
+        senders = len({self.sender[connection] for connection in self.credit})
         return next((each for each in (8, 4, 2) if each * senders <= self.total()), 1)
 
-    def fair_of(self, holder: int) -> int:
+    def fair_of(self, connection: int) -> int:
         """An equal part of it for each connection of a sender; at least 1."""
-        siblings = sum(self.sender[other] == self.sender[holder] for other in self.held)
+        siblings = sum(self.sender[other] == self.sender[connection] for other in self.credit)
         return max(1, self.fair() // siblings) if self.open else 0
 
     def free(self) -> int:
         """What can be given: of the total, and of the room beside requests."""
         return max(0, min(self.total(), self.capacity - self.requested + self.oversized) - self.given())
 
-    def free_of(self, holder: int) -> int:
+    def free_of(self, connection: int) -> int:
         """What a connection can be given: one that has nothing gets 1 also where slow commits left too little."""
-        if not self.held[holder] and not self.free() and self.total() <= self.given() < self.ROOM // 2:
+        if not self.credit[connection] and not self.free() and self.total() <= self.given() < self.ROOM // 2:
             return min(1, max(0, self.ROOM - self.given() - self.requested + self.oversized))
         return self.free()
 
@@ -287,61 +287,62 @@ class Bank(RuleBasedStateMachine):
         return max(1, self.capacity // 2)
 
     def given(self) -> int:
-        gone = sum(count for holder, count in self.unanswered.items() if holder not in self.held)
-        return sum(self.held.values()) + gone
+        gone = sum(count for connection, count in self.unanswered.items() if connection not in self.credit)
+        return sum(self.credit.values()) + gone
 
     @rule(sender=st.sampled_from("abcdef"))
     def enter(self, sender: str) -> None:
         """A connection starts with what is free of its fair credit, which may be nothing."""
         self.next += 1
-        self.held[self.next] = 0
+        self.credit[self.next] = 0
         self.sender[self.next] = sender
         free = self.free_of(self.next)
-        self.held[self.next] = self.bank.enter(self.next, sender)
-        assert self.held[self.next] == min(free, self.fair_of(self.next))
+        self.credit[self.next] = self.bank.enter(self.next, sender)
+        assert self.credit[self.next] == min(free, self.fair_of(self.next))
 
-    @precondition(lambda self: self.held)
+    @precondition(lambda self: self.credit)
     @rule(data=st.data())
-    def settle(self, data: st.DataObject) -> None:
+    def adjust(self, data: st.DataObject) -> None:
         """A connection's credit goes to the fair one, up as far as there is any free, down to what is unanswered."""
-        holder = data.draw(st.sampled_from(sorted(self.held)))
+        connection = data.draw(st.sampled_from(sorted(self.credit)))
         expected = max(
-            min(self.fair_of(holder), self.held[holder] + self.free_of(holder)), self.unanswered[holder]
+            min(self.fair_of(connection), self.credit[connection] + self.free_of(connection)),
+            self.unanswered[connection],
         )
-        self.held[holder] = self.bank.adjust(holder)
-        assert self.held[holder] == expected
+        self.credit[connection] = self.bank.adjust(connection)
+        assert self.credit[connection] == expected
 
-    @precondition(lambda self: self.held)
+    @precondition(lambda self: self.credit)
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
-        """What a connection held comes back, but for what is unanswered; leaving twice gives nothing back twice."""
-        holder = data.draw(st.sampled_from(sorted(self.held)))
-        self.bank.leave(holder)
-        del self.held[holder]
-        self.bank.leave(holder)
+        """Its credit is free, except for unanswered reports; leaving twice frees nothing twice."""
+        connection = data.draw(st.sampled_from(sorted(self.credit)))
+        self.bank.leave(connection)
+        del self.credit[connection]
+        self.bank.leave(connection)
 
-    @precondition(lambda self: self.held)
+    @precondition(lambda self: self.credit)
     @rule(data=st.data(), count=st.integers(1, 8))
     def send(self, data: st.DataObject, count: int) -> None:
         """A connection hands on what its credit allows, and there is always a place for it."""
-        holder = data.draw(st.sampled_from(sorted(self.held)))
-        for _ in range(min(count, self.held[holder] - self.unanswered[holder])):
+        connection = data.draw(st.sampled_from(sorted(self.credit)))
+        for _ in range(min(count, self.credit[connection] - self.unanswered[connection])):
             if self.lent and len(self.room) - self.oversized >= self.ROOM:
                 return
-            self.room.put("sender", holder, credited=True)
-            self.bank.submitted(holder)
-            self.unanswered[holder] += 1
+            self.room.put("sender", connection, credited=True)
+            self.bank.submitted(connection)
+            self.unanswered[connection] += 1
 
-    @precondition(lambda self: any(not credit for credit in self.held.values()))
+    @precondition(lambda self: any(not credit for credit in self.credit.values()))
     @rule(data=st.data())
     def send_without_credit(self, data: st.DataObject) -> None:
         """A connection without credit hands on one report that it sent before; its place comes from no credit."""
-        without = {holder for holder, credit in self.held.items() if not credit} - self.lent
+        without = {connection for connection, credit in self.credit.items() if not credit} - self.lent
         if without and len(self.room) - self.oversized < self.ROOM:
-            holder = data.draw(st.sampled_from(sorted(without)))
-            self.room.put("sender", holder, credited=True)
-            self.bank.submitted(holder)
-            self.lent.add(holder)
+            connection = data.draw(st.sampled_from(sorted(without)))
+            self.room.put("sender", connection, credited=True)
+            self.bank.submitted(connection)
+            self.lent.add(connection)
 
     @rule(sender=st.sampled_from("abc"), count=st.integers(1, 8) | st.integers(9, 60))
     def request(self, sender: str, count: int) -> None:
@@ -360,15 +361,15 @@ class Bank(RuleBasedStateMachine):
     @rule(most=st.integers(1, 30))
     def commit(self, most: int) -> None:
         """What is taken from the room is answered, also of connections that have left: their credit is free then."""
-        for holder in self.room.take(most):
-            if holder is None:
+        for connection in self.room.take(most):
+            if connection is None:
                 self.requested -= 1
             else:
-                self.bank.answered(holder)
-                if holder in self.lent:
-                    self.lent.discard(holder)
+                self.bank.answered(connection)
+                if connection in self.lent:
+                    self.lent.discard(connection)
                 else:
-                    self.unanswered[holder] -= 1
+                    self.unanswered[connection] -= 1
         self.oversized = self.room.oversized
 
     @rule(capacity=st.integers(1, ROOM))
@@ -388,21 +389,21 @@ class Bank(RuleBasedStateMachine):
         self.open = True
 
     @rule()
-    def settle_all(self) -> None:
-        """Once everyone has settled after everyone has, all hold what is fair, as long as there is enough."""
+    def adjust_all(self) -> None:
+        """Once all have adjusted after all others, each has its fair credit, if there is enough."""
         while self.room:
             self.commit(30)
         for _ in range(2):
-            for holder in self.held:
-                self.held[holder] = self.bank.adjust(holder)
-        fair = {holder: self.fair_of(holder) for holder in self.held}
+            for connection in self.credit:
+                self.credit[connection] = self.bank.adjust(connection)
+        fair = {connection: self.fair_of(connection) for connection in self.credit}
         if sum(fair.values()) <= self.total():
-            assert self.held == fair
+            assert self.credit == fair
         else:
-            assert all(credit <= fair[holder] for holder, credit in self.held.items())
-            assert sum(self.held.values()) >= self.total()
-        if self.open and len(self.held) <= self.ROOM // 2 and not self.requested:
-            assert all(self.held.values()), "nobody waits for who sends nothing"
+            assert all(credit <= fair[connection] for connection, credit in self.credit.items())
+            assert sum(self.credit.values()) >= self.total()
+        if self.open and len(self.credit) <= self.ROOM // 2 and not self.requested:
+            assert all(self.credit.values()), "a connection waits for another that sends nothing"
 
     @rule(senders=st.lists(st.sampled_from("abcdefghijklmnop"), max_size=12))
     def crowd(self, senders: list[str]) -> None:
@@ -412,16 +413,16 @@ class Bank(RuleBasedStateMachine):
 
     @invariant()
     def no_more_is_given_than_there_is(self) -> None:
-        assert {holder: self.bank.credit(holder) for holder in self.held} == self.held
+        assert {connection: self.bank.credit(connection) for connection in self.credit} == self.credit
         assert self.bank.given == self.given() <= self.bank.promised <= self.ROOM // 2
-        assert all(self.unanswered[holder] <= credit for holder, credit in self.held.items())
+        assert all(self.unanswered[connection] <= credit for connection, credit in self.credit.items())
         assert self.given() + self.requested - self.oversized <= self.ROOM
         assert len(self.room) - self.oversized <= self.ROOM + len(self.lent)
-        assert all(0 <= credit <= self.MOST for credit in self.held.values())
-        assert len(self.bank) == len(self.held)
+        assert all(0 <= credit <= self.MOST for credit in self.credit.values())
+        assert len(self.bank) == len(self.credit)
         assert self.bank.fair == self.fair()
-        assert all(self.bank.fair_of(holder) == self.fair_of(holder) for holder in self.held)
-        assert self.bank.credit("nobody") == 0
+        assert all(self.bank.fair_of(connection) == self.fair_of(connection) for connection in self.credit)
+        assert self.bank.credit("unknown") == 0
 
 
 Bank.TestCase.settings = settings(
@@ -460,13 +461,13 @@ def test_more_connections_of_a_sender_bring_it_no_more_credit() -> None:
     bank = CreditBank(8, WaitingRoom(64, 1))
     assert bank.enter("quiet", "quiet") == 8
     flood = range(4)
-    for holder in flood:
-        bank.enter(holder, "flood")
-    assert [bank.adjust(holder) for holder in flood] == [2] * 4
+    for connection in flood:
+        bank.enter(connection, "flood")
+    assert [bank.adjust(connection) for connection in flood] == [2] * 4
     assert bank.adjust("quiet") == 8
     bank.leave(0)
     bank.leave(1)
-    assert [bank.adjust(holder) for holder in flood[2:]] == [4] * 2
+    assert [bank.adjust(connection) for connection in flood[2:]] == [4] * 2
 
 
 def test_credit_of_a_closed_connection_is_free_when_its_reports_are_answered() -> None:
@@ -474,17 +475,17 @@ def test_credit_of_a_closed_connection_is_free_when_its_reports_are_answered() -
     room: WaitingRoom[Any] = WaitingRoom(16, 4)
     bank = CreditBank(8, room)
     waiting = []
-    for holder in range(100):
-        for _ in range(bank.enter(holder, holder)):
-            room.put("sender", holder, credited=True)
-            bank.submitted(holder)
-            waiting.append(holder)
-        bank.leave(holder)
+    for connection in range(100):
+        for _ in range(bank.enter(connection, connection)):
+            room.put("sender", connection, credited=True)
+            bank.submitted(connection)
+            waiting.append(connection)
+        bank.leave(connection)
     assert waiting == [0] * 8
-    assert bank.enter("patient", "patient") == 0
-    for holder in room.take(4):
-        bank.answered(holder)
-    assert bank.adjust("patient") == 4
+    assert bank.enter("late", "late") == 0
+    for connection in room.take(4):
+        bank.answered(connection)
+    assert bank.adjust("late") == 4
 
 
 def test_credit_does_not_fall_below_the_unanswered_reports() -> None:

@@ -33,13 +33,13 @@ PROCESSES = 3
 
 @pytest.fixture
 def database(shared_database: Database) -> Database:
-    """Each test has elections of its own, and needs no more."""
+    """Each test has its own elections, which is enough isolation."""
     return shared_database
 
 
 @pytest.fixture
 async def journals(database: Database) -> AsyncIterator[list[PostgresJournal]]:
-    """The journals of several push processes, each with connections of its own."""
+    """The journals of several push processes, each with its own connections."""
     async with AsyncExitStack() as stack:
         pools = [await stack.enter_async_context(open_pool(database.url)) for _ in range(PROCESSES)]
         yield [PostgresJournal(pool) for pool in pools]

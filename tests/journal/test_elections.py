@@ -22,7 +22,7 @@ NOW = datetime(2025, 9, 8, 20, 0, tzinfo=UTC)
 
 @pytest.fixture
 def database(shared_database: Database) -> Database:
-    """Each test has elections of its own, and needs no more."""
+    """Each test has its own elections, which is enough isolation."""
     return shared_database
 
 
@@ -286,7 +286,7 @@ async def test_while_postgres_is_unavailable_no_token_is_rejected() -> None:
     elections = Elections(journal, lambda _: None)
     election = journal.put()
     await elections.refresh()
-    journal.error = JournalUnavailable("away")
+    journal.error = JournalUnavailable("no answer")
     answers = await asyncio.gather(
         *[elections.authenticate(election, f"new {number}") for number in range(20)],
         *[elections.find(f"new-{number}") for number in range(20)],
@@ -308,14 +308,14 @@ async def test_a_caller_that_is_cancelled_does_not_answer_for_others() -> None:
     journal.answering.clear()
     hasty = asyncio.create_task(elections.authenticate(election, "other"))
     await asyncio.sleep(0)
-    patient = asyncio.create_task(elections.authenticate(election, "new"))
-    while len(journal.asked_at) < 2:  # noqa: ASYNC110 - told by a call
+    waiting = asyncio.create_task(elections.authenticate(election, "new"))
+    while len(journal.asked_at) < 2:  # noqa: ASYNC110 - changed by a call
         await asyncio.sleep(0.001)
     hasty.cancel()
     journal.answering.set()
     with pytest.raises(asyncio.CancelledError):
         await hasty
-    assert (await patient)[1] is not None
+    assert (await waiting)[1] is not None
 
 
 async def test_an_older_reading_never_replaces_a_newer_one() -> None:
@@ -365,8 +365,8 @@ async def test_a_release_that_a_failover_lost_is_noticed(
     )
     await elections.refresh()
     await elections.refresh()
-    told = [(each.version, each.released) for each in renewed if each.id == election]
-    assert told == [(1, False), (1, True), (1, False)]
+    announced = [(each.version, each.released) for each in renewed if each.id == election]
+    assert announced == [(1, False), (1, True), (1, False)]
 
 
 async def test_an_older_refresh_drops_nothing_that_a_newer_one_found() -> None:
@@ -379,7 +379,7 @@ async def test_an_older_refresh_drops_nothing_that_a_newer_one_found() -> None:
     quick = asyncio.create_task(elections.refresh())
     for _ in range(10):
         await asyncio.sleep(0)
-    journal.held.set()
+    journal.going_on.set()
     await asyncio.gather(slow, quick)
     assert [each.id for each in elections.known()] == [election]
 
@@ -392,7 +392,7 @@ async def test_a_refresh_drops_nothing_that_was_renewed_after_it_began() -> None
     await journal.reached.wait()
     election = journal.put()
     await elections.renew(election)
-    journal.held.set()
+    journal.going_on.set()
     await slow
     assert [each.id for each in elections.known()] == [election]
 
@@ -403,11 +403,11 @@ class SlowFirstLook(FakeJournal):
     def __init__(self) -> None:
         super().__init__()
         self.reached = asyncio.Event()
-        self.held = asyncio.Event()
+        self.going_on = asyncio.Event()
 
     async def versions(self) -> dict[str, tuple[int, bool]]:
         found = await super().versions()
         if len(self.asked_at) == 1:
             self.reached.set()
-            await self.held.wait()
+            await self.going_on.wait()
         return found

@@ -285,7 +285,7 @@ async def test_a_request_that_exceeds_its_senders_share_is_refused() -> None:
             reports = [a_report("a-1", revision) for revision in range(1, size + 1)]
             return [PendingReport(1, each, datetime.now(UTC), other, 0) for each in reports]
 
-        with site.journal.memory.held():
+        with site.journal.memory.paused():
             pipe.election.submit_request(pipe.token, request(room.batch))
             await site.journal.memory.wait_append_started()
             pipe.election.submit_request(pipe.token, request(room.batch))
@@ -343,7 +343,7 @@ async def test_gauges_count_what_waits() -> None:
     """Sockets, reports that wait, and the age of the oldest."""
     async with at_work() as site:
         pipe = await site.connect()
-        with site.journal.memory.held():
+        with site.journal.memory.paused():
             pipe.push(a_report())
             await site.journal.memory.wait_append_started()
             pipe.push(a_report(revision=2))

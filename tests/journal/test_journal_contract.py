@@ -1,4 +1,4 @@
-"""What every journal decides, whoever keeps it: one suite for the one in memory and the one in Postgres."""
+"""The decisions of every journal: one suite for the one in memory and the one in Postgres."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -147,7 +147,7 @@ Make = Callable[..., Awaitable[Subject]]
 
 @pytest.fixture
 def database(shared_database: Database) -> Database:
-    """Each test has elections of its own, and needs no more."""
+    """Each test has its own elections, which is enough isolation."""
     return shared_database
 
 
@@ -221,7 +221,7 @@ TABLE: dict[str, tuple[list[list[tuple[str, int, int]]], list[tuple[Any, ...]]]]
         [[("a-1", 1, 1)], [("a-1", 1, 1)]],
         [("duplicate", 1)],
     ),
-    "an older revision again is a duplicate of its own first": (
+    "an older revision again is a duplicate of its first": (
         [[("a-1", 1, 1)], [("a-1", 2, 2)], [("a-1", 5, 3)], [("a-1", 2, 2)]],
         [("duplicate", 2)],
     ),
@@ -271,7 +271,7 @@ TABLE: dict[str, tuple[list[list[tuple[str, int, int]]], list[tuple[Any, ...]]]]
             ("accepted", 4),
         ],
     ),
-    "units are strangers to each other": (
+    "units are independent of each other": (
         [[("a-1", 5, 1)], [("a-2", 1, 1), ("b-1", 5, 1), ("a-1", 6, 1)]],
         [("accepted", 2), ("accepted", 3), ("accepted", 4)],
     ),
@@ -291,7 +291,9 @@ async def test_each_report_is_decided_as_the_contract_defines_it(make: Make, cas
     for batch in batches:
         reports = [a_report(*each) for each in batch]
         decided = await decide(subject, *reports)
-        accepted += [valid for valid, told in zip(reports, decided, strict=True) if told[0] == "accepted"]
+        accepted += [
+            valid for valid, decision in zip(reports, decided, strict=True) if decision[0] == "accepted"
+        ]
     assert decided == expected
     assert [row[1:4] for row in await subject.record()] == [
         (valid.report.unit, valid.report.revision, valid.digest) for valid in accepted
@@ -465,7 +467,7 @@ async def test_both_journals_make_the_same_decisions(
     """On any batches and acts, the journal in memory and the one in Postgres agree, including record and chain."""
     memory, postgres = await make_memory(), await make_postgres()
     for step in steps:
-        told = []
+        decided = []
         for subject in (memory, postgres):
             if step == "change":
                 await subject.change()
@@ -474,8 +476,8 @@ async def test_both_journals_make_the_same_decisions(
             elif step == "clock":
                 await subject.pretend_last_append(datetime.now(UTC) + FAR)
             else:
-                told.append(await decide(subject, *step))
-        assert not told or told[0] == told[1]
+                decided.append(await decide(subject, *step))
+        assert not decided or decided[0] == decided[1]
     kept = await memory.record()
     assert [row[:5] for row in kept] == [row[:5] for row in await postgres.record()]
     asked = [(unit, revision) for unit in UNITS[:3] for revision in range(1, 7)]

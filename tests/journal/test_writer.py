@@ -1,4 +1,4 @@
-"""Group commit: what is submitted is committed in order, answered once, and only then; whatever befalls the journal."""
+"""Group commit: reports are committed in order and then answered, exactly once, whatever happens to the journal."""
 
 import asyncio
 import contextlib
@@ -40,36 +40,36 @@ from tests.journal.makers import (
 from tests.journal.memory import MemoryJournal, Placed
 
 EVERYBODY = [a_token(sender) for sender in range(1, 5)]
-AWAY = JournalUnavailable("away")
+UNAVAILABLE = JournalUnavailable("no answer")
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A journal that is away is tried again at once."""
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unavailable journal is tried again at once."""
     monkeypatch.setattr(writer_module, "RETRY_FIRST_S", 0.001)
     monkeypatch.setattr(writer_module, "RETRY_MAX_S", 0.002)
 
 
 @pytest.fixture
 def database(shared_database: Database) -> Database:
-    """Each test has an election of its own, and needs no more."""
+    """Each test has its own election, which is enough isolation."""
     return shared_database
 
 
 class Gathered:
-    """Where outcomes come in. No key may be settled twice, and no receipt come before its report is committed."""
+    """Receives outcomes. No key may be resolved twice, and no receipt may precede the commit of its report."""
 
     def __init__(self, journal: Journal) -> None:
         self.outcomes: dict[int, Outcome] = {}
         self.expected = 0
         self.flushed: list[int] = []
-        """How many were settled, at each flush."""
+        """How many were resolved, at each flush."""
         self._journal = journal
         self._complete = asyncio.Event()
 
     def resolve(self, key: int, outcome: Outcome) -> None:
         """See `OutcomeReceiver.resolve`."""
-        assert key not in self.outcomes, f"{key} is settled again"
+        assert key not in self.outcomes, f"{key} is resolved again"
         if isinstance(outcome, Receipt) and isinstance(self._journal, MemoryJournal):
             placed = self._journal.find(outcome.unit, outcome.revision)
             assert placed is not None
@@ -144,9 +144,9 @@ class Desk:
         return await self.submit(*reports, sender=sender).all()
 
     async def wait_available(self) -> None:
-        """Wait until the journal has answered after it was away."""
+        """Wait until the journal is available again."""
         async with asyncio.timeout(PATIENCE_S):
-            while self.availability[-1:] != [True]:  # noqa: ASYNC110 - told by a callback
+            while self.availability[-1:] != [True]:  # noqa: ASYNC110 - set by a callback
                 await asyncio.sleep(0.001)
 
 
@@ -184,7 +184,7 @@ def codes(outcomes: Sequence[Any]) -> list[str]:
 
 async def test_a_receipt_waits_for_its_commit(desk: Desk, memory: MemoryJournal) -> None:
     """A report that is queued but not yet committed has no receipt."""
-    with memory.held():
+    with memory.paused():
         answer = desk.submit(a_report())
         await memory.wait_append_started()
         assert not answer.done()
@@ -194,7 +194,7 @@ async def test_a_receipt_waits_for_its_commit(desk: Desk, memory: MemoryJournal)
 
 async def test_reports_gather_while_a_batch_commits(desk: Desk, memory: MemoryJournal) -> None:
     """Reports that arrive during one commit form one batch afterwards; no timer is involved."""
-    with memory.held():
+    with memory.paused():
         first = desk.submit(a_report("a-1"))
         await memory.wait_append_started()
         others = [desk.submit(a_report(unit), sender=number) for number, unit in enumerate(UNITS[1:4], 1)]
@@ -207,7 +207,7 @@ async def test_a_batch_is_answered_while_the_next_one_commits(memory: MemoryJour
     """Postgres does not wait for answers, and no sender waits for the commit after its own."""
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=1)
     memory.record.append(Placed(1, a_report("a-1"), CHAIN_START, PASSED))
-    with memory.predecessors_held():
+    with memory.predecessors_paused():
         first = desk.submit(a_report("a-1"))
         async with working(desk):
             await memory.wait_predecessors_asked()
@@ -249,7 +249,7 @@ async def test_reports_of_one_sender_are_decided_in_the_order_sent(memory: Memor
 
 async def test_outcomes_are_flushed_once_per_batch_and_request(desk: Desk, memory: MemoryJournal) -> None:
     """A request whose reports are in one batch is flushed once, when all are resolved."""
-    with memory.held():
+    with memory.paused():
         desk.submit(a_report("b-6"))
         await memory.wait_append_started()
         answer = desk.submit(*[a_report(unit) for unit in UNITS[:5]])
@@ -375,7 +375,7 @@ async def test_a_split_that_is_interrupted_decides_nothing(desk: Desk, memory: M
     reports = [a_report(unit) for unit in ("a-2", "a-1", "a-3", "a-4")]
     for _ in range(4):
         memory.fail_next(None)
-    memory.fail_next(AWAY)
+    memory.fail_next(UNAVAILABLE)
     assert codes(await desk.push(*reports)) == ["journal_unavailable"] * 4
     assert memory.batches[:5] == [
         [("a-2", 1), ("a-1", 1), ("a-3", 1), ("a-4", 1)],
@@ -388,19 +388,19 @@ async def test_a_split_that_is_interrupted_decides_nothing(desk: Desk, memory: M
     assert codes(await desk.push(*reports)) == ["duplicate", "unstorable", "accepted", "accepted"]
 
 
-# The journal goes away.
+# The journal becomes unavailable.
 
 
 async def test_an_unavailable_journal_is_answered_retry_until_it_is_back(
     desk: Desk, memory: MemoryJournal
 ) -> None:
     """The batch and all reports that wait are answered `retry`; the writer continues when the journal is back."""
-    with memory.held():
+    with memory.paused():
         first = desk.submit(a_report("a-1"))
         await memory.wait_append_started()
         waiting = desk.submit(a_report("a-2"), a_report("a-3"), sender=2)
-        memory.fail_next(AWAY)
-        memory.fail_next(AWAY)
+        memory.fail_next(UNAVAILABLE)
+        memory.fail_next(UNAVAILABLE)
     outcomes = await first.all() + await waiting.all()
     assert codes(outcomes) == ["journal_unavailable"] * 3
     assert all(isinstance(each, Retry) and each.retry_after_s > 0 for each in outcomes)
@@ -415,7 +415,7 @@ async def test_reports_submitted_while_the_journal_is_unavailable_are_answered(
 ) -> None:
     """No report waits until Postgres is back."""
     for _ in range(50):
-        memory.fail_next(AWAY)
+        memory.fail_next(UNAVAILABLE)
     await desk.push(a_report("a-1"))
     assert not desk.writer.available
     assert codes(await desk.push(a_report("a-2"))) == ["journal_unavailable"]
@@ -434,7 +434,7 @@ async def test_no_later_revision_is_accepted_after_an_earlier_one_was_answered_r
     async with working(desk):
         for _ in range(before):
             memory.fail_next(None)
-        memory.fail_next(AWAY, committed=committed)
+        memory.fail_next(UNAVAILABLE, committed=committed)
         answer, later = desk.submit(*revisions), desk.submit(a_report(revision=6))
         outcomes = codes(await answer.all() + await later.all())
         assert outcomes == ["accepted"] * before + ["journal_unavailable"] * (6 - before)
@@ -447,7 +447,7 @@ async def test_no_later_revision_is_accepted_after_an_earlier_one_was_answered_r
 
 async def test_a_lost_answer_is_repaired_by_sending_again(desk: Desk, memory: MemoryJournal) -> None:
     """If the answer to a commit is lost, its reports are answered `retry`, and then get their first receipts."""
-    memory.fail_next(AWAY, committed=True)
+    memory.fail_next(UNAVAILABLE, committed=True)
     assert codes(await desk.push(a_report("a-1"), a_report("a-2"))) == ["journal_unavailable"] * 2
     await desk.wait_available()
     again = await desk.push(a_report("a-1"), a_report("a-2"), a_report("a-3"))
@@ -459,7 +459,7 @@ async def test_a_lost_answer_is_repaired_by_sending_again(desk: Desk, memory: Me
 async def test_a_receipt_needs_its_predecessor(desk: Desk, memory: MemoryJournal) -> None:
     """If the journal fails between commit and warnings, the answer is `retry`, not an incomplete receipt."""
     await desk.push(a_report(revision=1))
-    memory.predecessors_error = AWAY
+    memory.predecessors_error = UNAVAILABLE
     assert codes(await desk.push(a_report(revision=1))) == ["journal_unavailable"]
     memory.predecessors_error = None
     assert codes(await desk.push(a_report(revision=1))) == ["duplicate"]
@@ -486,7 +486,7 @@ async def test_closing_commits_the_reports_that_wait(memory: MemoryJournal) -> N
     """The last batches are committed and answered, then the writer ends; no new report is accepted."""
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=2)
     async with asyncio.TaskGroup() as parts:
-        with memory.held():
+        with memory.paused():
             writing = parts.create_task(desk.writer.run())
             answer = desk.submit(*[a_report(unit) for unit in UNITS])
             await memory.wait_append_started()
@@ -502,7 +502,7 @@ async def test_closing_while_the_journal_is_unavailable_answers_and_ends(memory:
     """Draining does not wait for an unavailable Postgres."""
     desk = Desk(memory, a_version(tokens=EVERYBODY))
     for _ in range(10_000):
-        memory.fail_next(AWAY)
+        memory.fail_next(UNAVAILABLE)
     async with working(desk):
         await desk.push(a_report("a-1"))
         last = desk.submit(a_report("a-2"))
@@ -513,11 +513,11 @@ async def test_closing_while_an_append_fails_tries_no_other(memory: MemoryJourna
     """Once Postgres is unavailable, reports are answered `retry` at once: an attempt might take seconds."""
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=1)
     async with working(desk):
-        with memory.held():
+        with memory.paused():
             answer = desk.submit(*[a_report(unit) for unit in UNITS])
             await memory.wait_append_started()
             desk.writer.close()
-            memory.fail_next(AWAY)
+            memory.fail_next(UNAVAILABLE)
     assert codes(await answer.all()) == ["journal_unavailable"] + ["draining"] * (len(UNITS) - 1)
     assert len(memory.batches) == 1
 
@@ -532,7 +532,7 @@ async def test_a_writer_with_nothing_to_do_ends_when_closed(memory: MemoryJourna
 async def test_cancellation_answers_every_report(memory: MemoryJournal) -> None:
     """A batch in flight may be durable or not, reports that wait are not: all are answered `retry`."""
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=2)
-    with memory.held():
+    with memory.paused():
         writing = asyncio.create_task(desk.writer.run())
         answer = desk.submit(a_report("a-1"), a_report("a-2"), a_report("a-3"))
         other = desk.submit(a_report("b-1"), sender=2)
@@ -550,7 +550,7 @@ async def test_cancellation_while_the_journal_is_unavailable_answers_every_repor
     desk = Desk(memory, a_version(tokens=EVERYBODY))
     writing = asyncio.create_task(desk.writer.run())
     for _ in range(10_000):
-        memory.fail_next(AWAY)
+        memory.fail_next(UNAVAILABLE)
     await desk.push(a_report("a-1"))
     last = desk.submit(a_report("a-2"))
     writing.cancel()
@@ -587,7 +587,7 @@ async def test_cancellation_while_a_batch_is_answered_answers_it(memory: MemoryJ
     desk = Desk(memory, a_version(tokens=EVERYBODY))
     memory.record.append(Placed(1, a_report("a-1"), CHAIN_START, PASSED))
     answer = desk.submit(a_report("a-1"))
-    with memory.predecessors_held():
+    with memory.predecessors_paused():
         writing = asyncio.create_task(desk.writer.run())
         await memory.wait_predecessors_asked()
         assert desk.writer.oldest_at is not None
@@ -605,7 +605,7 @@ async def test_a_revoked_token_stops_its_waiting_reports_and_no_others(
     desk: Desk, memory: MemoryJournal
 ) -> None:
     """Its report is refused with `token_revoked`; others of the same batch are accepted."""
-    with memory.held():
+    with memory.paused():
         desk.submit(a_report("b-1"), sender=3)
         await memory.wait_append_started()
         revoked = desk.submit(a_report("a-1"), sender=1)
@@ -621,7 +621,7 @@ async def test_a_revoked_token_stops_reports_that_wait_behind_the_batch_that_not
     """A report is checked by the election as it is at its own commit, however long it waited."""
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=2)
     async with working(desk):
-        with memory.held():
+        with memory.paused():
             noticing = desk.submit(a_report("b-1"), sender=2)
             await memory.wait_append_started()
             behind = desk.submit(*[a_report(unit) for unit in UNITS[:5]], sender=1)
@@ -677,7 +677,7 @@ async def test_a_journal_unavailable_while_checking_again_is_answered_retry(
 ) -> None:
     """Including reports that would be refused: nothing is decided."""
     desk.change(tokens=[a_token(2)])
-    desk.renew_error = AWAY
+    desk.renew_error = UNAVAILABLE
     assert codes(await desk.push(a_report("a-1"))) == ["journal_unavailable"]
     desk.renew_error = None
     await desk.wait_available()
@@ -745,7 +745,7 @@ _steps = st.lists(
         st.tuples(st.just("submit"), st.integers(1, 3), st.lists(_reports, min_size=1, max_size=5)),
         st.tuples(
             st.just("fail"),
-            st.sampled_from([AWAY, VersionChanged("now and then"), ElectionUnknown("gone")]),
+            st.sampled_from([UNAVAILABLE, VersionChanged("now and then"), ElectionUnknown("gone")]),
             st.booleans(),
         ),
         st.tuples(st.just("unstorable"), st.sampled_from([set(), {"a-1"}, {"a-2", "a-4"}]), st.none()),
@@ -782,7 +782,7 @@ async def test_every_report_submitted_is_resolved_exactly_once(
         elif kind == "revoke":
             desk.change(tokens=[each for each in EVERYBODY if each.key != one])
         elif kind == "predecessors":
-            memory.predecessors_error = AWAY if one else None
+            memory.predecessors_error = UNAVAILABLE if one else None
         else:
             for _ in range(one):
                 await asyncio.sleep(0)

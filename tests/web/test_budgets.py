@@ -89,7 +89,7 @@ class Cost(NamedTuple):
 
     def show(self, name: str) -> None:
         """Print it."""
-        print(  # noqa: T201 - figures for who asks for them
+        print(  # noqa: T201 - figures on request
             f"\n{name:28} {self.sent:9d} B sent {self.answered:9d} B answered {self.cpu_s:6.2f} s CPU"
             f" {self.grown / (1 << 20):+7.1f} MiB; {self.pushes} honest pushes, slowest {self.slowest_s:.3f} s",
             end="",
@@ -124,7 +124,7 @@ class Honest:
             started = time.monotonic()
             answer = await push(self._http, self._sender, a_report(revision=self._revision))
             if answer.status == 503 and "are waiting" in answer.document["detail"]:
-                continue  # for a commit, behind many good ones, and nothing is wrong with being told so
+                continue  # behind many valid ones, which is a correct answer
             assert answer.status == 201, answer.body
             self.slowest_s = max(self.slowest_s, time.monotonic() - started)
             self.pushes += 1
@@ -192,7 +192,7 @@ async def test_unread_answers_delay_no_other_sender(
                 writer.transport.pause_reading()  # type: ignore[attr-defined]
                 writer.write(head_of(bad, len(packed), "Content-Encoding: gzip\r\n") + packed)
             async with asyncio.timeout(3 * PATIENCE_S):
-                while await refusals(single) < before + 6 * LINES:  # noqa: ASYNC110 - nobody announces it
+                while await refusals(single) < before + 6 * LINES:  # noqa: ASYNC110 - there is no event for it
                     await asyncio.sleep(0.05)
         cost = Cost(
             6 * len(packed), 0, worker.cpu_s - cpu_s, worker.memory - memory, honest.slowest_s, honest.pushes

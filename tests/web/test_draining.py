@@ -1,4 +1,4 @@
-"""SIGTERM: everything in flight is answered, everyone is told when to come back, and it ends with status 0."""
+"""SIGTERM: every report in flight is answered, clients learn when to reconnect, and it exits with status 0."""
 
 import asyncio
 import json
@@ -87,7 +87,7 @@ async def test_a_gateway_that_shuts_down_answers_every_report(
             assert await each.end() == 1001
         for stream in streams:
             events = await stream.rest()
-            assert events[-1].retry_ms is not None, "a reader was not told when to return"
+            assert events[-1].retry_ms is not None, "a reader did not learn when to reconnect"
             assert 500 <= events[-1].retry_ms <= 1000 * DRAIN_S
         assert await asyncio.to_thread(gateway.wait_ended) == 0
         assert not gateway.complaints()
@@ -103,7 +103,7 @@ async def test_a_gateway_that_shuts_down_answers_every_report(
 async def refuses(
     kept: aiohttp.ClientSession, gateway: Gateway, headers: dict[str, str], election: str
 ) -> bool:
-    """Whether the worker at the other end of a connection drains: on new ones nobody listens any more."""
+    """Whether the worker at the other end of a connection drains; new connections are no longer accepted."""
     url = f"{gateway.push_url}/v1/elections/{election}/transfers"
     answer = await ask(kept, "GET", url, headers=headers)
     if answer.status == 200:

@@ -1,4 +1,4 @@
-"""The push door within one process: what two of its doings at once may not do to each other."""
+"""The push door within one process: concurrent operations do not interfere with each other."""
 
 import asyncio
 import hashlib
@@ -42,8 +42,8 @@ def a_door(intake: Intake) -> PushDoor:
     return PushDoor(config, intake, metrics, Connections(config, metrics))
 
 
-class HeldJournal(PostgresJournal):
-    """A journal of one election, whose answers about elections can be held back."""
+class DelayedJournal(PostgresJournal):
+    """A journal of one election, whose answers about elections can be delayed."""
 
     def __init__(self) -> None:
         self.registry = read_registry(a_registry())
@@ -66,7 +66,7 @@ class HeldJournal(PostgresJournal):
 
 async def test_a_socket_that_authenticates_while_the_process_drains_is_refused() -> None:
     """Otherwise it would never be asked to close."""
-    journal = HeldJournal()
+    journal = DelayedJournal()
     intake = an_intake(journal)
     await intake.elections.refresh()
     journal.asked.clear()
@@ -95,7 +95,7 @@ async def test_a_socket_that_authenticates_while_the_process_drains_is_refused()
 
 async def test_no_writer_is_started_for_an_election_found_while_the_process_drains() -> None:
     """Nothing would close it, and the process would not end until its supervisor kills it."""
-    journal, started = HeldJournal(), list[BatchWriter]()
+    journal, started = DelayedJournal(), list[BatchWriter]()
     intake = an_intake(journal, started.append)
     journal.answering.clear()
     async with asyncio.timeout(PATIENCE_S):

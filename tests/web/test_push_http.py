@@ -588,12 +588,12 @@ async def answered_by_all(gateway: Gateway, election: str, asked: list[Answer]) 
     """Assert that every push worker gave some of these answers; the kernel chooses which."""
     samples = await gateway.metrics()
     for process in ("push-0", "push-1"):
-        told = sum(
+        refused = sum(
             value
             for name, value in samples.items()
             if name.startswith("valgnatt_answers_total") and f'process="{process}"' in name
         )
-        assert told, f"{process} was never asked in {len(asked)} connections"
+        assert refused, f"{process} was never asked in {len(asked)} connections"
 
 
 async def connections(sender: Sender, count: int = 16) -> list[aiohttp.ClientSession]:
@@ -660,7 +660,7 @@ async def test_reports_whose_token_is_revoked_while_they_arrive_are_refused(
     await head.wait()
     await gateway.revoke(sender)
 
-    async def known() -> bool:  # the worker that holds the body, whichever it is, has heard of it
+    async def known() -> bool:  # whichever worker has the body knows it
         async with aiohttp.ClientSession() as fresh:
             codes = [(await push(fresh, sender, a_report())).status for _ in range(4)]
         return codes == [401] * 4
@@ -714,19 +714,19 @@ async def test_a_sender_above_its_share_is_answered_429_and_others_503_only_when
         await until(so_many)
 
     async with head_locked(tight, election):
-        held = [asyncio.create_task(push(http, first, reports(1)))]
+        pushes = [asyncio.create_task(push(http, first, reports(1)))]
         await waiting_for_lock(tight)
-        held.append(asyncio.create_task(push(http, second, reports(5))))
+        pushes.append(asyncio.create_task(push(http, second, reports(5))))
         await waits(5)
         answer = await push(http, second, reports(1))
         answer.problem(429, "overloaded")
         assert int(answer.headers["Retry-After"]) >= 1
-        held.append(asyncio.create_task(push(http, third, reports(3))))
+        pushes.append(asyncio.create_task(push(http, third, reports(3))))
         await waits(8)
         answer = await push(http, fourth, reports(1))
         answer.problem(503, "overloaded")
         assert int(answer.headers["Retry-After"]) >= 1
-    for done in await asyncio.gather(*held):
+    for done in await asyncio.gather(*pushes):
         assert {result["outcome"] for result in done.results} == {"accepted"}
 
 

@@ -52,10 +52,14 @@ async def test_a_request_that_is_undecided_at_its_deadline_is_answered_retry() -
     assert not waiting.done()
 
     deadlines.pass_time(0.5)
-    told = await waiting
-    assert told[0] is decided
-    assert isinstance(told[1], Retry)
-    assert (told[1].code, told[1].unit, told[1].revision) == ("journal_unavailable", "a-1", 1)
+    outcomes_then = await waiting
+    assert outcomes_then[0] is decided
+    assert isinstance(outcomes_then[1], Retry)
+    assert (outcomes_then[1].code, outcomes_then[1].unit, outcomes_then[1].revision) == (
+        "journal_unavailable",
+        "a-1",
+        1,
+    )
     assert not later.done()
 
     late.resolve(0, decided)

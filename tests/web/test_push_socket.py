@@ -473,7 +473,7 @@ async def test_a_client_that_reads_no_results_affects_no_other(
 
     try:
         await until(stuck)
-        assert taken < 64 << 20  # what the kernel holds for both, and little more
+        assert taken < 64 << 20  # the kernel's buffers of both, and little more
         async with connected(http, sender) as socket:
             await socket.send(1, a_report(revision=next(revisions)))
             assert (await socket.results(1))[0]["outcome"] == "accepted"

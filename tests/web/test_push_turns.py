@@ -1,4 +1,4 @@
-"""A push WebSocket's turns, without a network: what is read, decided and left alone in each, and who pays for it."""
+"""The turns of a push WebSocket, without a network: what is read and decided in each, and who is charged for it."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ from tests.web.test_websocket import Transport, masked
 
 CREDIT = 64
 TICK_S = 1e-4
-"""By how much a clock moves on each time that it is looked at."""
+"""By how much a clock advances each time that it is read."""
 
 
 class Door:
@@ -76,18 +76,18 @@ class Door:
 
     @property
     def answers(self) -> list[Any]:
-        """What is settled and not sent."""
+        """The outcomes that are not sent."""
         return [outcome for _, outcome, _ in self.socket._unsent]
 
     def answered(self) -> None:
-        """Have what is settled sent."""
+        """Send the outcomes."""
         for _ in self.socket._result_frames():
             pass
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A clock that moves on a little each time that it is looked at."""
+    """A clock that advances a little each time that it is read."""
     now = [0.0]
 
     def tick() -> float:

@@ -1,4 +1,4 @@
-"""Bytes that senders share: nobody can take them all, and what is small always finds room."""
+"""Memory that senders share: none can take all of it, and there is always enough for a small request."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -31,7 +31,7 @@ class Clock:
         return self.now
 
     def steps(self, name: str, count: int, seconds: float = 1.5 * SLICE_S) -> Generator[None, None, str]:
-        """Work in so many steps, each a little longer than a slice unless it is told otherwise."""
+        """Work in so many steps, each a little longer than a slice by default."""
         for _ in range(count):
             self.now += seconds
             self.log.append(name)
