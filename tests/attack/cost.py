@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.attack.hostile import Target
-from tests.attack.probe import cpu_s, held_bytes
+from tests.attack.probe import cpu_s, memory_bytes
 from tests.running import Gateway
 
 QUIET = 0.25
@@ -22,7 +22,7 @@ class Cost(NamedTuple):
 
     sent: int
     cpu_s: float
-    held: int
+    memory: int
     stall_s: float
 
     @property
@@ -31,9 +31,9 @@ class Cost(NamedTuple):
         return 1e9 * self.cpu_s / max(self.sent, 1)
 
     @property
-    def held_per_byte(self) -> float:
+    def memory_per_byte(self) -> float:
         """Maximum bytes of memory per byte sent."""
-        return self.held / max(self.sent, 1)
+        return self.memory / max(self.sent, 1)
 
 
 def workers(gateway: Gateway) -> dict[str, int]:
@@ -68,17 +68,17 @@ async def cost_of(
         sys.executable, "-m", "tests.attack.probe", str(pid), str(target.port),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT,
     )  # fmt: skip
-    base, spent_s, target.sent = held_bytes(pid), cpu_s(pid), 0
+    base, spent_s, target.sent = memory_bytes(pid), cpu_s(pid), 0
     most, began = base, time.monotonic()
     running = asyncio.ensure_future(attack(target))
     try:
         while not running.done():
             await asyncio.wait({running}, timeout=0.1)
-            most = max(most, held_bytes(pid))
+            most = max(most, memory_bytes(pid))
         running.result()
         await wait_idle(pid)
     finally:
         running.cancel()
         stall, _ = await probe.communicate(b"\n")
     spent_s = cpu_s(pid) - spent_s - idle * (time.monotonic() - began)
-    return Cost(target.sent, max(spent_s, 0.0), max(0, max(most, held_bytes(pid)) - base), float(stall))
+    return Cost(target.sent, max(spent_s, 0.0), max(0, max(most, memory_bytes(pid)) - base), float(stall))

@@ -174,7 +174,7 @@ async def leave_unread(target: Target, request: bytes, connections: int, each: i
         connection.close()
 
 
-def packed(lines: Iterable[bytes]) -> bytes:
+def compressed(lines: Iterable[bytes]) -> bytes:
     """Return lines as gzip."""
     return gzip.compress(b"\n".join(lines), 6)
 
@@ -185,7 +185,7 @@ def as_line(report: Any) -> bytes:
 
 
 NDJSON = {"Content_Type": "application/x-ndjson"}
-PACKED = {**NDJSON, "Content_Encoding": "gzip"}
+GZIP = {**NDJSON, "Content_Encoding": "gzip"}
 REPORTS = "/v1/elections/{election}/reports"
 REPORT = REPORTS + "/{unit}"
 TRANSFERS = "/v1/elections/{election}/transfers"
@@ -214,8 +214,8 @@ async def single_reports(target: Target) -> None:
 async def full_requests(target: Target) -> None:
     """Push thousands of reports per request, compressed."""
     for _ in range(2):
-        body = packed(as_line(target.report()) for _ in range(3000))
-        request = target.request("POST", target.path(REPORTS), body, **PACKED)
+        body = compressed(as_line(target.report()) for _ in range(3000))
+        request = target.request("POST", target.path(REPORTS), body, **GZIP)
         assert await ask(target, [request], connections=1) == [200]
 
 
@@ -293,18 +293,18 @@ async def post(target: Target, body: bytes, times: int = 1, **headers: str) -> N
 async def a_hundred_violations(target: Target) -> None:
     """Send a full request of reports with a hundred violations each."""
     wrong = as_line(target.report() | {f"x{number}": None for number in range(100)})
-    await post(target, packed([wrong] * 3000), **PACKED)
+    await post(target, compressed([wrong] * 3000), **GZIP)
 
 
 async def one_report_repeated(target: Target) -> None:
     """Send a full request of one repeated report."""
-    await post(target, packed([as_line(target.report())] * 6000), **PACKED)
+    await post(target, compressed([as_line(target.report())] * 6000), **GZIP)
 
 
 async def deep_json(target: Target) -> None:
     """Send deeply nested arrays, as reports and as one document."""
     deep = b"[" * 30_000
-    await post(target, packed([deep] * 250), **PACKED)
+    await post(target, compressed([deep] * 250), **GZIP)
     await post(
         target, gzip.compress(b"[" * (8 << 20)), Content_Type="application/json", Content_Encoding="gzip"
     )
@@ -313,12 +313,12 @@ async def deep_json(target: Target) -> None:
 
 async def empty_lines(target: Target) -> None:
     """Send megabytes of line feeds."""
-    await post(target, gzip.compress(b"\n" * (8 << 20)), 3, **PACKED)
+    await post(target, gzip.compress(b"\n" * (8 << 20)), 3, **GZIP)
 
 
 async def many_members(target: Target) -> None:
     """Send thousands of empty gzip members."""
-    await post(target, gzip.compress(b"") * 50_000, 2, **PACKED)
+    await post(target, gzip.compress(b"") * 50_000, 2, **GZIP)
 
 
 async def tiny_chunks(target: Target) -> None:

@@ -27,7 +27,7 @@ def cpu_s(pid: int) -> float:
     return spent_ns / 1e9
 
 
-def held_bytes(pid: int) -> int:
+def memory_bytes(pid: int) -> int:
     """Return the proportional set size of a process."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) << 10 for line in rollup if line.startswith("Pss:"))

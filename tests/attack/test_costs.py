@@ -18,7 +18,7 @@ from tests.web.conftest import make_database
 from tests.web.doors import COUNTRY, a_registry, shown, units_of
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
-HELD_FLOOR = 32 << 20
+MEMORY_FLOOR = 32 << 20
 """Bytes of growth allowed in any case, for buffers and caches with bounds of their own."""
 STALL_FLOOR_S = 0.05
 """CPU time that may pass while an honest request waits, in any case."""
@@ -29,7 +29,7 @@ class Bounds(NamedTuple):
 
     honest: str
     cpu: float
-    held: float
+    memory: float
     stall: float
 
 
@@ -168,7 +168,7 @@ def figure(name: str, cost: Cost) -> str:
     """Return a line of figures."""
     return (
         f"{name:<70.70} {cost.sent:>10} B {cost.cpu_s:>7.3f} s CPU {cost.cpu_us_per_kb:>9.0f} us/kB"
-        f" {cost.held >> 10:>8} KiB held {cost.held_per_byte:>7.1f} B/B {1000 * cost.stall_s:>7.1f} ms waited"
+        f" {cost.memory >> 10:>8} KiB memory {cost.memory_per_byte:>7.1f} B/B {1000 * cost.stall_s:>7.1f} ms waited"
     )
 
 
@@ -209,6 +209,6 @@ async def test_hostile_input_costs_little_more_than_honest_input(attacked: Attac
     ]
     longest_s = max(each.stall_s for clients in attacked.honest.values() for each in clients.values())
     assert cost.cpu_us_per_kb <= bounds.cpu * max(honest)
-    assert cost.held <= max(HELD_FLOOR, bounds.held * cost.sent)
+    assert cost.memory <= max(MEMORY_FLOOR, bounds.memory * cost.sent)
     assert cost.stall_s <= max(STALL_FLOOR_S, bounds.stall * longest_s)
     assert not attacked.gateway.complaints()

@@ -37,4 +37,4 @@ def test_the_document_bounds_every_case_and_has_no_superfluous_row() -> None:
     assert set(bounds) == {case.row for case in CASES}
     for case in CASES:
         assert bounds[case.row].honest in HONEST[case.port], case
-    assert all(min(each.cpu, each.held, each.stall) > 0 for each in bounds.values())
+    assert all(min(each.cpu, each.memory, each.stall) > 0 for each in bounds.values())

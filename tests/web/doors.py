@@ -355,10 +355,10 @@ async def open_connection(
     return await asyncio.open_connection(sock=raw)
 
 
-async def disconnect(writer: asyncio.StreamWriter, *, politely: bool) -> None:
+async def disconnect(writer: asyncio.StreamWriter, *, reset: bool) -> None:
     """Close a connection, or reset it as after a crash of the client."""
     await writer.drain()
-    if politely:
+    if not reset:
         writer.close()
         await writer.wait_closed()
     else:
@@ -414,7 +414,7 @@ class EventStream:
     response: aiohttp.ClientResponse
     copy: dict[str, dict[str, Any]] = field(default_factory=dict)
     text: bytes = b""
-    """Everything read, unpacked."""
+    """Everything read, decompressed."""
     _rest: bytes = b""
     _unpack: Any = None
 

@@ -194,20 +194,20 @@ def fact(holds: Callable[[], bool]) -> Callable[[], "asyncio.Future[bool]"]:
     return check  # type: ignore[return-value]
 
 
-# Who gives way.
+# Eviction.
 
 
 async def test_active_connections_are_not_evicted_for_another_one_of_their_address(
     door: DoorUnderTest,
 ) -> None:
     """The excess connection is closed and counted; requests in progress are answered."""
-    held = [await door.ask("/wait", read=True) for _ in range(4)]
+    active = [await door.ask("/wait", read=True) for _ in range(4)]
     await until(fact(lambda: door.waiting == 4))
     assert not await door.is_served(HERE)
     assert door.counted("refused", "address") == 1
     assert await door.is_served(ELSEWHERE)
     door.proceed.set()
-    for reader, _ in held:
+    for reader, _ in active:
         assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
 
 
@@ -216,10 +216,10 @@ async def test_when_all_connections_are_active_one_of_the_largest_address_withou
 ) -> None:
     """Requests with a valid token are always answered; if no connection can be evicted, the new one is closed."""
     senders = [await door.ask("/wait?token", f"127.0.1.{number}", read=True) for number in range(4)]
-    strangers = [await door.ask("/wait", read=True) for _ in range(4)]
+    anonymous = [await door.ask("/wait", read=True) for _ in range(4)]
     await until(fact(lambda: door.waiting == 8))
     assert await door.is_served(ELSEWHERE)
-    assert await strangers[0][0].read() == b""
+    assert await anonymous[0][0].read() == b""
     more = [await door.ask("/wait?token", f"127.0.2.{number}", read=True) for number in range(4)]
     await until(fact(lambda: door.counted("evicted", "full") >= 3))
     await until(fact(lambda: len(door.connections) == 8))
@@ -237,13 +237,13 @@ async def test_idle_connections_of_senders_are_evicted_after_anonymous_ones(
     door.proceed.set()
     sender, _ = await door.ask("/wait?token", "127.0.1.1", read=True)
     await sender.readuntil(b"done")
-    strangers = [await door.ask("/now", f"127.0.2.{number}", read=True) for number in range(7)]
-    for reader, _ in strangers:
+    anonymous = [await door.ask("/now", f"127.0.2.{number}", read=True) for number in range(7)]
+    for reader, _ in anonymous:
         await reader.readuntil(b"done")
     for number in range(7):
         newcomer, _ = await door.ask("/wait?token", f"127.0.3.{number}", read=True)
         await newcomer.readuntil(b"done")
-    for reader, _ in strangers:
+    for reader, _ in anonymous:
         assert await reader.read() == b""
     assert not sender.at_eof()
     await door.ask("/now", ELSEWHERE)
@@ -369,7 +369,7 @@ async def test_accepting_resumes_when_file_descriptors_are_available_again(
     assert capsys.readouterr().out.count("connections not accepted") == 1
 
 
-# What is kept for clients.
+# What is buffered for clients.
 
 
 async def test_unread_answers_of_an_address_are_limited_and_others_are_served(wide: DoorUnderTest) -> None:

@@ -63,7 +63,7 @@ def replaced(old: str, new: str) -> str:
 COUNTS = "$.counts.election_day"
 FL = f"{COUNTS}.votes.FL"
 REFUSED: dict[str, tuple[str, str, str]] = {
-    "a number beyond 64 bits": (with_votes('"FL": 99999999999999999999999999'), "count_out_of_range", FL),
+    "a number of more than 64 bits": (with_votes('"FL": 99999999999999999999999999'), "count_out_of_range", FL),
     "a count above 2 147 483 647": (with_votes('"FL": 2147483648'), "count_out_of_range", FL),
     "a negative count": (with_votes('"FL": -10'), "count_out_of_range", FL),
     "minus nothing": (with_votes('"FL": 10, "NST": -0'), "not_a_count", f"{COUNTS}.votes.NST"),
@@ -249,7 +249,7 @@ async def test_a_binary_frame_closes_with_1003(http: aiohttp.ClientSession, send
         assert await socket.end() == 1003
 
 
-NONSENSE: dict[str, tuple[bytes, int]] = {
+PROTOCOL_ERRORS: dict[str, tuple[bytes, int]] = {
     "text that is no UTF-8": (framed(TEXT, b"\xff\xfe"), 1007),
     "an opcode that there is not": (framed(3, b"{}"), 1002),
     "a reserved bit": (b"\xc1" + framed(TEXT, b"{}")[1:], 1002),
@@ -262,15 +262,15 @@ NONSENSE: dict[str, tuple[bytes, int]] = {
 }
 
 
-@pytest.mark.parametrize("case", NONSENSE)
+@pytest.mark.parametrize("case", PROTOCOL_ERRORS)
 async def test_protocol_errors_close_with_the_code_of_the_rfc(sender: Sender, case: str) -> None:
     """RFC 6455, section 7.4: 1002 for the protocol, 1007 for the encoding, 1009 for the size."""
-    data, code = NONSENSE[case]
+    data, code = PROTOCOL_ERRORS[case]
     socket = await RawSocket.connected(sender)
     socket.writer.write(data)
     async with asyncio.timeout(10):
         assert await socket.close_code() == code
-    await disconnect(socket.writer, politely=True)
+    await disconnect(socket.writer, reset=False)
 
 
 async def test_a_message_in_many_frames_is_one_message(sender: Sender) -> None:
@@ -285,7 +285,7 @@ async def test_a_message_in_many_frames_is_one_message(sender: Sender) -> None:
     assert (10, b"still there?") in frames
     (result,) = next(json.loads(payload)["results"] for kind, payload in frames if kind == TEXT)
     assert result["code"] == "invalid_report"
-    await disconnect(socket.writer, politely=True)
+    await disconnect(socket.writer, reset=False)
 
 
 async def test_malformed_chunks_are_answered_400(sender: Sender) -> None:
@@ -299,7 +299,7 @@ async def test_malformed_chunks_are_answered_400(sender: Sender) -> None:
         writer.write(head + chunks)
         async with asyncio.timeout(10):
             assert (await reader.readline())[8:].startswith(b" 400 "), chunks
-        await disconnect(writer, politely=False)
+        await disconnect(writer, reset=True)
 
 
 async def test_a_client_that_disconnects_midway_leaves_nothing_behind(
@@ -322,17 +322,17 @@ async def test_a_client_that_disconnects_midway_leaves_nothing_behind(
         head + b"Transfer-Encoding: chunked\r\n\r\n28\r\n" + report[:10],
     ]
     for half in halves:
-        for politely in (True, False):
+        for reset in (False, True):
             _, writer = await open_connection(sender.gateway.push_url)
             writer.write(half)
-            await disconnect(writer, politely=politely)
+            await disconnect(writer, reset=reset)
     message = b'{"type":"report","id":1,"report":' + report + b"}"
     frame = framed(TEXT, message)
     for half in (frame[:1], frame[:5], frame[:40], framed(TEXT, message[:40], last=False)):
-        for politely in (True, False):
+        for reset in (False, True):
             socket = await RawSocket.connected(sender)
             socket.writer.write(half)
-            await disconnect(socket.writer, politely=politely)
+            await disconnect(socket.writer, reset=reset)
 
     async def forgotten() -> bool:
         samples = await sender.gateway.metrics()
@@ -352,4 +352,4 @@ async def test_a_request_that_is_not_http_is_answered_400_and_closed(sender: Sen
         writer.write(data + b"\r\n\r\n")
         async with asyncio.timeout(10):
             assert (await reader.read())[8:].startswith(b" 400 ")
-        await disconnect(writer, politely=True)
+        await disconnect(writer, reset=False)

@@ -27,7 +27,7 @@ from gateway.wire.json import to_json
 from tests.feed.served import FakeRecord, Served, a_night, served, until
 from tests.web.doors import COUNTRY, HERE, UNIT, ask, streaming
 
-PACKED = {"Accept-Encoding": "gzip"}
+GZIP = {"Accept-Encoding": "gzip"}
 
 
 @pytest.fixture
@@ -121,8 +121,8 @@ def test_answers_of_one_body_share_its_bytes() -> None:
     """So a body that many clients have not read yet is in memory once."""
     body = Body(b"x" * (GZIP_MIN + 1), "text/plain")
     request = make_mocked_request("GET", "/")
-    for packed, expected in ((False, body.plain), (True, body.compressed())):
-        answers = [body.answer(request, {}, gzip=packed) for _ in range(3)]
+    for compressed, expected in ((False, body.plain), (True, body.compressed())):
+        answers = [body.answer(request, {}, gzip=compressed) for _ in range(3)]
         assert all(answer.body is expected for answer in answers)
         assert len({answer.headers["ETag"] for answer in answers}) == 1
     short = Body(b"x" * GZIP_MIN, "text/plain").answer(request, {}, gzip=True)
@@ -137,15 +137,15 @@ async def test_a_body_is_made_once_for_any_number_of_requests(
     door: Served, http: aiohttp.ClientSession, work: Work, path: str
 ) -> None:
     """HEAD and 304 included."""
-    first = await ask(http, "GET", door.url(path), headers=PACKED)
+    first = await ask(http, "GET", door.url(path), headers=GZIP)
     before = work.compressed, work.calls.copy()
     for _ in range(5):
-        again = await ask(http, "GET", door.url(path), headers=PACKED)
+        again = await ask(http, "GET", door.url(path), headers=GZIP)
         assert again.body == first.body
-        assert (await ask(http, "HEAD", door.url(path), headers=PACKED)).body == b""
+        assert (await ask(http, "HEAD", door.url(path), headers=GZIP)).body == b""
         tag = first.headers["ETag"]
-        held = await ask(http, "GET", door.url(path), headers={**PACKED, "If-None-Match": tag})
-        assert held.status == 304
+        cached = await ask(http, "GET", door.url(path), headers={**GZIP, "If-None-Match": tag})
+        assert cached.status == 304
     assert (work.compressed, work.calls) == before
 
 
@@ -177,7 +177,7 @@ async def test_a_registry_is_compressed_once_while_the_record_grows(
     size = len(door.record.document)
     for count in range(70, 90):
         await door.show(count)
-        answer = await ask(http, "GET", door.url(""), headers=PACKED)
+        answer = await ask(http, "GET", door.url(""), headers=GZIP)
         document = json.loads(gzip.decompress(answer.body))
         assert document["sequence"] == count
         assert document["registry"] == json.loads(door.record.document)

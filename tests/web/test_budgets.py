@@ -202,7 +202,7 @@ async def test_unread_answers_delay_no_other_sender(
         assert not [line for line in single.log if "journal unavailable" in line]
     finally:
         for _, writer in deaf:
-            await disconnect(writer, politely=False)
+            await disconnect(writer, reset=True)
 
 
 async def refusals(gateway: Gateway) -> float:
@@ -237,7 +237,7 @@ async def test_bodies_that_are_announced_and_never_sent_reserve_no_memory(
         assert (await push(http, good, None, data=large)).status == 201
     finally:
         for _, writer in claims:
-            await disconnect(writer, politely=False)
+            await disconnect(writer, reset=True)
 
 
 async def test_a_sender_that_fills_its_share_of_bodies_is_refused_before_others(
@@ -260,7 +260,7 @@ async def test_a_sender_that_fills_its_share_of_bodies_is_refused_before_others(
         for task in refused:
             task.cancel()
         for _, writer in claims:
-            await disconnect(writer, politely=False)
+            await disconnect(writer, reset=True)
 
 
 async def test_a_sender_that_leaves_its_share_of_answers_unread_is_refused_before_others(
@@ -287,7 +287,7 @@ async def test_a_sender_that_leaves_its_share_of_answers_unread_is_refused_befor
         assert len(answer.results) == LINES
     finally:
         for _, writer in deaf:
-            await disconnect(writer, politely=False)
+            await disconnect(writer, reset=True)
 
     async def given_back() -> bool:
         return (await single.metrics())[UNREAD] == 0
@@ -336,5 +336,5 @@ async def test_a_body_that_arrives_too_slowly_is_answered_408(
         for task in trickling:
             task.cancel()
         for _, writer in connections:
-            await disconnect(writer, politely=False)
+            await disconnect(writer, reset=True)
     assert (await ask(http, "GET", f"{single.push_url}/health/ready")).status == 200

@@ -355,10 +355,10 @@ async def test_a_compressed_stream_decompresses_to_the_plain_one(
     http: aiohttp.ClientSession, url: str, sender: Sender
 ) -> None:
     """With any decompressor, incrementally: once a block's bytes are read, the block can be decoded."""
-    packed = {"Accept-Encoding": "br, gzip"}
+    gzip = {"Accept-Encoding": "br, gzip"}
     await pushed(http, sender, a_report(FOREIGN_UNIT))
     await shown(sender.gateway, sender.election, 1)
-    async with streaming(http, url) as plain, streaming(http, url, packed) as stream:
+    async with streaming(http, url) as plain, streaming(http, url, gzip) as stream:
         assert stream.response.headers["Content-Encoding"] == "gzip"
         await plain.block()
         await stream.block()
@@ -367,7 +367,7 @@ async def test_a_compressed_stream_decompresses_to_the_plain_one(
             assert (await plain.block()).areas == (await stream.block()).areas
         # Who joins later takes the same blocks as who was there before; by another worker, once that is as far.
         await shown(sender.gateway, sender.election, 4)
-        async with streaming(http, url, packed) as late:
+        async with streaming(http, url, gzip) as late:
             await late.block()
             await pushed(http, sender, a_report(revision=9))
             assert (await late.block()).areas == (await stream.block()).areas == (await plain.block()).areas
@@ -395,13 +395,13 @@ async def test_blocks_that_refer_to_earlier_ones_are_decoded_by_all_their_reader
     http: aiohttp.ClientSession, url: str, sender: Sender
 ) -> None:
     """With enough readers for every process to share blocks; some arrive while others share a window."""
-    packed = {"Accept-Encoding": "gzip"}
+    gzip = {"Accept-Encoding": "gzip"}
     async with AsyncExitStack() as opened, streaming(http, url) as plain:
         await plain.block()
         streams: list[EventStream] = []
         for revision in range(1, 9):
             for _ in range(6):
-                streams.append(await opened.enter_async_context(streaming(http, url, packed)))
+                streams.append(await opened.enter_async_context(streaming(http, url, gzip)))
                 await streams[-1].block()
             await pushed(http, sender, a_report(revision=revision, votes=revision))
             areas = (await plain.block()).areas
@@ -439,10 +439,10 @@ async def test_paced_and_compressed_streams_send_heartbeats_too(
     """Even if the pace is slower than the heartbeat."""
     election = await tight.load(a_registry(small))
     await shown(tight, election)
-    packed = {"Accept-Encoding": "gzip"}
+    gzip = {"Accept-Encoding": "gzip"}
     url = feed_url(tight, election)
     await wait_for_room(tight, http, election)
-    async with streaming(http, url, packed, every_s=60) as slow, streaming(http, url, packed) as usual:
+    async with streaming(http, url, gzip, every_s=60) as slow, streaming(http, url, gzip) as usual:
         for stream in (slow, usual):
             await stream.block()
             assert [(await stream.block()).areas for _ in range(2)] == [[], []]
@@ -511,8 +511,8 @@ async def test_a_reader_that_stalls_gets_the_latest_values_at_once_when_it_resum
                 await pushed(http, sender, *(a_report(unit, revision, votes=revision) for unit in units))
                 await quick.blocks_until(revision * len(units))
             for _ in range(6):  # some of them where it is
-                async with streaming(http, url) as neighbour:
-                    assert (await neighbour.block()).sequence == revision * len(units)
+                async with streaming(http, url) as other:
+                    assert (await other.block()).sequence == revision * len(units)
             await until(blocked)
             blocks = await slow.blocks_until(revision * len(units))
     finally:

@@ -361,7 +361,7 @@ async def answered(url: str, path: str, head: bytes) -> Answer:
             body = await reader.readuntil(b"\x1f\x8b")
         else:
             body = await reader.readuntil(b"retry: ")
-    await disconnect(writer, politely=False)
+    await disconnect(writer, reset=True)
     answer = Answer(status, headers, body)
     no_http = status == 400 and headers["Content-Type"].startswith("text/plain")
     if not stream and not no_http:
@@ -552,11 +552,11 @@ def test_no_bytes_on_a_socket_prevent_the_receipts_of_others(known: Sender) -> N
 
     async def asks(data: st.DataObject, http: aiohttp.ClientSession) -> None:
         sent = b"".join(wire(data) for _ in range(data.draw(st.integers(1, 4))))
-        politely = data.draw(st.booleans())
+        reset = data.draw(st.booleans())
         socket = await RawSocket.connected(known)
         try:
             socket.writer.write(sent)
-            await disconnect(socket.writer, politely=politely)
+            await disconnect(socket.writer, reset=reset)
         except ConnectionError:
             socket.writer.transport.abort()
         async with connected(http, known) as good:

@@ -102,22 +102,22 @@ async def test_one_address_cannot_take_all_connections(narrow: Gateway, clients:
     """A connection above its limit replaces its longest idle one, if there is one; others are served."""
     here, elsewhere = await clients.at(FAR), await clients.at(ELSEWHERE)
     for url in (narrow.push_url, narrow.feed_url):
-        held = [await clients.silent(url, FAR) for _ in range(4)]
+        opened = [await clients.silent(url, FAR) for _ in range(4)]
         assert await is_live(elsewhere, url)
         await until(lambda url=url: is_live(here, url))
         async with asyncio.timeout(PATIENCE_S):
-            assert await held[0][0].read() == b""
-        for _, writer in held:
+            assert await opened[0][0].read() == b""
+        for _, writer in opened:
             writer.close()
 
 
 async def test_the_total_number_of_connections_is_limited(narrow: Gateway, clients: Clients) -> None:
     """A connection that has been silent for a second is evicted for a new one, the oldest first."""
     here = await clients.at("127.0.1.1")
-    held = [await clients.silent(narrow.feed_url, f"127.0.2.{number}") for number in range(1, 13)]
+    opened = [await clients.silent(narrow.feed_url, f"127.0.2.{number}") for number in range(1, 13)]
     await until(lambda: is_live(here, narrow.feed_url))
     async with asyncio.timeout(PATIENCE_S):
-        assert await held[0][0].read() == b""
+        assert await opened[0][0].read() == b""
     name = 'valgnatt_connections{process="feed-0"}'
     assert (await narrow.metrics())[name] <= 12
 
@@ -215,7 +215,7 @@ async def test_clients_behind_a_trusted_proxy_are_counted_separately(
     narrow: Gateway, election: str, clients: Clients
 ) -> None:
     """And the header of a peer that is not trusted is ignored."""
-    proxy, stranger = await clients.at(PROXY), await clients.at(FAR)
+    proxy, untrusted = await clients.at(PROXY), await clients.at(FAR)
     feed = f"{narrow.feed_url}/v1/elections/{election}/feed"
     async with AsyncExitStack() as streams:
 
@@ -226,8 +226,8 @@ async def test_clients_behind_a_trusted_proxy_are_counted_separately(
         assert [await status(proxy, "192.0.2.1") for _ in range(3)] == [200, 200, 429]
         assert await status(proxy, "192.0.2.1, 192.0.2.2") == 200
         assert await status(proxy, "192.0.2.2, 192.0.2.1") == 429
-        made_up = [await status(stranger, f"192.0.2.{number}") for number in range(3, 6)]
-        assert made_up == [200, 200, 429]
+        forged = [await status(untrusted, f"192.0.2.{number}") for number in range(3, 6)]
+        assert forged == [200, 200, 429]
 
 
 async def test_websockets_per_token_are_limited(narrow: Gateway, election: str, clients: Clients) -> None:
@@ -358,7 +358,7 @@ async def test_a_request_counts_until_its_answer_is_read(
         await until(lambda: _is(push_small, 201, 200))
     finally:
         for _, writer in deaf:
-            await disconnect(writer, politely=False)
+            await disconnect(writer, reset=True)
 
 
 async def _refusals(gateway: Gateway) -> float:

@@ -44,8 +44,8 @@ async def test_a_browser_among_many_reads_every_block(
         page = await visitor.open(f"{gateway.feed_url}/docs")
         await page.evaluate(FOLLOW, f"{url}?levels={EVERYTHING}")
         for _ in range(SHARING_MIN):
-            packed = {"Accept-Encoding": "gzip"}
-            reader = await opened.enter_async_context(streaming(http, url, packed, levels=EVERYTHING))
+            gzip = {"Accept-Encoding": "gzip"}
+            reader = await opened.enter_async_context(streaming(http, url, gzip, levels=EVERYTHING))
             await reader.block()
         await page.wait_for_function("() => window.sequence === 0")
         for revision in range(1, 10):

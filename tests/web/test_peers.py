@@ -8,18 +8,18 @@ from gateway.web.peers import Proxies, forwarded_for, group, without_port
 
 PROXIES = Proxies(["10.0.0.0/8", "::1/128"])
 ADDRESSES = st.ip_addresses().map(str)
-STRANGERS = ADDRESSES.filter(lambda address: address not in PROXIES)
+UNTRUSTED = ADDRESSES.filter(lambda address: address not in PROXIES)
 
 
 @pytest.mark.parametrize(
     ("peer", "hops", "client"),
     [
         ("192.0.2.1", [], "192.0.2.1"),
-        ("192.0.2.1", ["198.51.100.7"], "192.0.2.1"),  # nobody's proxy
+        ("192.0.2.1", ["198.51.100.7"], "192.0.2.1"),  # not a trusted proxy
         ("10.0.0.1", [], "10.0.0.1"),
         ("10.0.0.1", ["198.51.100.7"], "198.51.100.7"),
         ("10.0.0.1", ["198.51.100.7", "10.1.2.3"], "198.51.100.7"),
-        ("10.0.0.1", ["203.0.113.9", "198.51.100.7"], "198.51.100.7"),  # what a stranger wrote
+        ("10.0.0.1", ["203.0.113.9", "198.51.100.7"], "198.51.100.7"),  # written by an untrusted peer
         ("10.0.0.1", ["203.0.113.9", "unknown"], "10.0.0.1"),
         ("10.0.0.1", ["_hidden"], "10.0.0.1"),
         ("::1", ["2001:db8::7"], "2001:db8::7"),
@@ -33,13 +33,13 @@ def test_the_client_is_the_last_hop_that_is_not_a_trusted_proxy(
     assert PROXIES.client(peer, hops) == client
 
 
-@given(STRANGERS, st.lists(ADDRESSES))
+@given(UNTRUSTED, st.lists(ADDRESSES))
 def test_an_untrusted_peer_cannot_impersonate_another_client(peer: str, hops: list[str]) -> None:
     """With any value of the header."""
     assert PROXIES.client(peer, hops) == peer
 
 
-@given(STRANGERS, st.lists(st.text()))
+@given(UNTRUSTED, st.lists(st.text()))
 def test_a_client_behind_a_proxy_cannot_impersonate_another_one(client: str, hops: list[str]) -> None:
     """The proxy appends its address last."""
     assert PROXIES.client("10.0.0.1", [*hops, client]) == client

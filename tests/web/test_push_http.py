@@ -353,7 +353,7 @@ async def test_a_body_is_requested_only_once_it_would_be_accepted(sender: Sender
             for status in statuses:
                 assert (await reader.readuntil(b"\r\n\r\n")).split()[1] == status
                 writer.write(report)
-        await disconnect(writer, politely=False)
+        await disconnect(writer, reset=True)
 
 
 # Several reports.

@@ -164,9 +164,9 @@ async def test_a_renewed_certificate_is_presented_after_sighup_and_no_connection
         whole = files.push.read_bytes()
         files.push.write_bytes(whole[: len(whole) // 2])
         gateway.signal(signal.SIGHUP)
-        await until(lambda: said(gateway, "certificate not renewed"))
+        await until(lambda: logged(gateway, "certificate not reloaded"))
         assert await serial(gateway.push_url, context) == before[0]
-        gateway.log.clear()  # that complaint was wanted
+        gateway.log.clear()  # this error was expected
         files.issue()
         gateway.signal(signal.SIGHUP)
         for url, number in zip((gateway.push_url, gateway.feed_url), before, strict=True):
@@ -176,7 +176,7 @@ async def test_a_renewed_certificate_is_presented_after_sighup_and_no_connection
         await read_up_to(stream, b"\nid: 1-")
 
 
-async def said(gateway: Gateway, text: str) -> bool:
+async def logged(gateway: Gateway, text: str) -> bool:
     return any(text in line for line in gateway.log)
 
 
