@@ -18,8 +18,8 @@ from bench.measure.options import Options
 from gateway.election.record import CHAIN_START, Publication, next_chain
 from gateway.election.registry import Registry, read_registry
 from gateway.election.state import ElectionState
-from gateway.feed.blocks import FEW, BlockMaker
-from gateway.feed.channel import SHARING_MIN, Channel, Reader
+from gateway.feed.blocks import PARTS_READERS_MAX, BlockMaker
+from gateway.feed.channel import SHARED_WINDOW_READERS_MIN, Channel, Reader
 from gateway.feed.compression import GZIP_START
 from gateway.feed.selection import read_selection
 from gateway.rehearsal.dataset import DataSet
@@ -68,8 +68,8 @@ class Side:
         self.every_s = every_s
         self.gzip = gzip
         self._channel = Channel(read_selection(registry, None, None), gzip, every_s, maker, FeedMetrics())
-        for socket in (self._socket, *(CountingTransport() for _ in range(SHARING_MIN - 1))):
-            self._channel.join(Reader(socket, lambda: None), GZIP_START if gzip else b"", None, now)
+        for socket in (self._socket, *(CountingTransport() for _ in range(SHARED_WINDOW_READERS_MIN - 1))):
+            self._channel.add(Reader(socket, lambda: None), GZIP_START if gzip else b"", None, now)
         self.began = self._socket.size
         self.beats = 0
         """Bytes of heartbeats so far."""
@@ -90,7 +90,7 @@ class Side:
             self._channel.write(now)
         if now - self._channel.wrote_at >= HEARTBEAT_S - 1.5:
             before = self.size
-            self._channel.beat(now)
+            self._channel.send_heartbeat(now)
             self.beats += self.size - before
 
 
@@ -148,7 +148,7 @@ class Night:
     def snapshot(self, levels: str | None, *, gzip: bool, few: bool = False) -> int:
         """Return the size of the snapshot that a new reader of some levels is sent, as one of few or of many."""
         selection = read_selection(self._registry, levels, None)
-        return len(self._maker.snapshot(selection).bytes(gzip=gzip, readers=1 if few else FEW))
+        return len(self._maker.snapshot(selection).bytes(gzip=gzip, readers=1 if few else PARTS_READERS_MAX))
 
 
 def _publications(dataset: DataSet, registry: Registry) -> Iterator[Publication]:

@@ -1,7 +1,7 @@
-"""The fold of publications: what every area holds, and what changed since a cursor.
+"""The fold of publications: the current figures of every area, and which areas changed since a cursor.
 
-A report replaces its unit's figures; the difference is added to every area above. So applying costs the same however
-large the election is, and an area is at every moment exactly the sum of its units.
+A report replaces its unit's figures, and the difference is added to every area above. So the cost of applying a report
+does not depend on the size of the election, and an area is always exactly the sum of its units.
 """
 
 from __future__ import annotations
@@ -48,29 +48,29 @@ BALLOTS = next(place for name, place, _ in COUNT_PLACES if name == "ballots")
 PARTIES = _FIRST_SUM + len(COUNT_NAMES)
 
 UNKNOWN_STATUS: Status = "unstated"
-"""How a status is counted and shown that this version does not know."""
+"""The status as which an unknown status is counted and shown."""
 UNKNOWN_REASON: Reason = "other"
-"""Likewise a reason."""
+"""The reason as which an unknown reason is shown."""
 UNKNOWN_MAX = 100
-"""Unknown names that are kept to be reported."""
+"""Unknown names that are kept for the log and the metrics."""
 
-STEP = 1000
-"""Areas that are changed in a step of `CatchUp.finish`."""
+AREAS_PER_STEP = 1000
+"""Areas changed per step of `CatchUp.finish`."""
 
 
 class HistoryChanged(Exception):
-    """The record that is being followed is not the one applied so far (a restore, a bad failover)."""
+    """The record is not a continuation of what was applied, for example after a restore or a bad failover."""
 
 
 class Cursor(NamedTuple):
-    """A place in one record: `prefix` is the first 4 bytes of the chain there, as an integer."""
+    """A position in the record: `prefix` is the first 4 bytes of the chain there, as an integer."""
 
     sequence: int
     prefix: int
 
 
 class Layout:
-    """Where each figure stands in the flat array that an area keeps: statuses first, then category by category."""
+    """The layout of the flat array with an area's figures: statuses first, then one category after another."""
 
     def __init__(self, registry: Registry) -> None:
         self.parties = {code: number for number, code in enumerate(registry.party_codes)}
@@ -86,12 +86,12 @@ class Layout:
             for base in self.bases.values()
             for place in (base + BALLOTS, *range(base + PARTIES, base + self.width))
         )
-        """Places of ballots and votes: a fall there is a correction."""
+        """Places of ballots and votes. A decrease there is a correction."""
         self.unknown: set[str] = set()
         """What this version or the registry does not know of the reports read so far, at most UNKNOWN_MAX names."""
 
     def zeros(self) -> array[int]:
-        """Return figures of nothing counted (64-bit signed)."""
+        """Return an array of figures that are all 0 (64-bit signed)."""
         return array("q", self._zeros)
 
     def figures(self, report: Report) -> array[int]:
@@ -153,20 +153,20 @@ class Layout:
 
 
 class Correction(NamedTuple):
-    """A fall of ballots or of some party's votes in one unit."""
+    """A decrease of the ballots or of a party's votes in one unit."""
 
     sequence: int
     at: datetime
     unit: str
     reason: str | None
     ballots: int
-    """The change of the unit's ballots: negative where they fell, 0 or more where only some votes did."""
+    """The change of the unit's ballots: negative if they decreased, 0 or more if only votes did."""
     previous: array[int]
     """The unit's figures before."""
 
 
 class AreaState:
-    """What one area holds now."""
+    """The current values of one area."""
 
     __slots__ = ("area", "correction", "corrections", "figures", "published_at", "report", "sequence")
 
@@ -174,20 +174,20 @@ class AreaState:
         self.area = area
         self.figures = figures
         self.sequence = 0
-        """Of the last publication at or below the area; 0 before the first."""
+        """Sequence of the last publication at or below the area; 0 before the first."""
         self.published_at: datetime | None = None
         self.report: tuple[int, str, str] | None = None
         """A unit's revision, counted_at (as sent) and status."""
         self.corrections = 0
         self.correction: Correction | None = None
-        """The last fall at or below the area."""
+        """The last correction at or below the area."""
 
 
 class ElectionState:
     """All areas of one election at one sequence.
 
     Invariants: publications are applied in order without a gap, and each continues the chain; every area's figures
-    are the sums of its units'; `_recent` holds the areas ever changed, the one changed last at its end.
+    are the sums of its units'; `_recent` contains all areas that ever changed, the most recent one last.
     """
 
     def __init__(self, registry: Registry) -> None:
@@ -201,10 +201,7 @@ class ElectionState:
         self._prefixes = array("I", [0])
 
     def apply(self, publication: Publication) -> None:
-        """Add the next publication.
-
-        Raises HistoryChanged when it does not follow on the last one.
-        """
+        """Apply the next publication. Raises HistoryChanged if it does not follow the last one."""
         if publication.sequence != self.sequence + 1:
             raise HistoryChanged(f"expected sequence {self.sequence + 1}, got {publication.sequence}")
         if publication.chain != next_chain(self.chain, publication.digest):
@@ -256,21 +253,21 @@ class ElectionState:
         self._recent.move_to_end(area.area.index)
 
     def cursor(self) -> Cursor:
-        """Return the place of this state in the record."""
+        """Return the position of this state in the record."""
         return Cursor(self.sequence, self._prefixes[-1])
 
     def prefix_at(self, sequence: int) -> int | None:
-        """Return the first 4 bytes of the chain at a sequence, None where this state has not come that far."""
+        """Return the first 4 bytes of the chain at a sequence, None if this state has not reached it."""
         return self._prefixes[sequence] if 0 <= sequence <= self.sequence else None
 
-    def holds(self, cursor: Cursor) -> bool:
-        """Whether the cursor is a place in this very record, not ahead of this state."""
+    def contains(self, cursor: Cursor) -> bool:
+        """Whether the cursor is a position in this record, and not ahead of this state."""
         return cursor.sequence <= self.sequence and self._prefixes[cursor.sequence] == cursor.prefix
 
     def changed_since(self, sequence: int, within: Container[int]) -> list[int]:
         """Return the areas of `within` with a publication after `sequence`, parents first.
 
-        Costs as much as there are areas that changed, wherever `sequence` lies.
+        The cost depends only on the number of areas that changed.
         """
         changed = []
         for index in reversed(self._recent):
@@ -282,7 +279,7 @@ class ElectionState:
         return changed
 
     def has_changed_since(self, sequence: int, within: Container[int]) -> bool:
-        """Whether an area of `within` has a publication after `sequence`; looks at the newest changes first."""
+        """Whether any area of `within` has a publication after `sequence`; checks the newest changes first."""
         for index in reversed(self._recent):
             if self.areas[index].sequence <= sequence:
                 return False
@@ -292,10 +289,10 @@ class ElectionState:
 
 
 class CatchUp:
-    """Applies many publications to a state, once. It ends as if `apply` had been called for each, and costs less.
+    """Applies many publications to a state at once. The result is that of `apply` for each of them, at a lower cost.
 
-    Areas above units are added up once, and only a unit's last report is laid out as figures. The state is as it was
-    until `finish` begins, and is nobody's to look at until that has ended.
+    Areas above units are summed once, and only the last report of a unit is converted to figures. The state does not
+    change until `finish` starts, and must not be read until it has ended.
     """
 
     def __init__(self, state: ElectionState) -> None:
@@ -305,16 +302,16 @@ class CatchUp:
         self._published_at = state.published_at
         self._prefixes = bytearray()
         self._last: dict[int, tuple[Report, int, datetime]] = {}
-        """By unit, the one that reported last at the end: its last report, when and where published."""
+        """By index of the unit, the most recent last: its last report, and the sequence and time of publication."""
         self._corrections: list[tuple[int, Correction]] = []
 
     @property
     def sequence(self) -> int:
-        """Of the last publication that was added."""
+        """Sequence of the last publication that was added."""
         return self._sequence
 
     def add(self, publications: Sequence[Publication]) -> None:
-        """Add the next publications. Raises HistoryChanged, as `ElectionState.apply`."""
+        """Add the next publications. Raises HistoryChanged as `ElectionState.apply` does."""
         units, last = self._state.registry.units, self._last
         for publication in publications:
             if publication.sequence != self._sequence + 1:
@@ -335,13 +332,13 @@ class CatchUp:
             last[index] = report, publication.sequence, publication.published_at
 
     def _compare(self, index: int, publication: Publication, report: Report, before: array[int]) -> None:
-        """Look for a fall against the unit's figures before."""
+        """Record a correction if figures decreased since the unit's last report."""
         after = self._state.layout.figures(report)
         if self._state.layout.fell(before, after):
             self._corrections.append((index, self._state._correction(publication, report, before, after)))
 
     def finish(self) -> Iterator[None]:
-        """Change the state, in steps of some milliseconds."""
+        """Change the state, in steps of a few milliseconds."""
         yield from self._add_up()
         state = self._state
         for index, correction in self._corrections:
@@ -356,13 +353,13 @@ class CatchUp:
         state._prefixes += prefixes
 
     def _add_up(self) -> Iterator[None]:
-        """Replace figures, from units upward: what lies below is known before it is added above."""
+        """Replace figures from the units upward, so that all children are up to date before their parent."""
         state = self._state
         touched = {*self._last}.union(*(state.areas[index].area.path for index in self._last))
         gained: dict[int, list[array[int]]] = {index: [] for index in touched}
         lost: dict[int, list[array[int]]] = {index: [] for index in touched}
         for number, index in enumerate(sorted(touched, reverse=True)):
-            if number % STEP == STEP - 1:
+            if number % AREAS_PER_STEP == AREAS_PER_STEP - 1:
                 yield
             area = state.areas[index]
             before = area.figures
@@ -371,18 +368,18 @@ class CatchUp:
                 area.figures = state.layout.figures(report)
                 area.report = (report.revision, report.counted_at, state.layout.status(report))
             else:
-                area.figures = _moved(before, gained.pop(index), lost.pop(index))
+                area.figures = _adjusted(before, gained.pop(index), lost.pop(index))
             for above in area.area.path[:1]:
                 gained[above].append(area.figures)
                 if area.sequence:
                     lost[above].append(before)
 
     def _touch(self) -> Iterator[None]:
-        """Note where each area changed last, the last of all at the end."""
+        """Set each area's last change, and the order of `_recent`."""
         state = self._state
         changed: dict[int, tuple[int, datetime]] = {}
         for number, (index, (_, sequence, published_at)) in enumerate(reversed(self._last.items())):
-            if number % STEP == STEP - 1:
+            if number % AREAS_PER_STEP == AREAS_PER_STEP - 1:
                 yield
             for place in reversed((index, *state.areas[index].area.path)):
                 changed.setdefault(place, (sequence, published_at))
@@ -393,7 +390,7 @@ class CatchUp:
             state._recent.move_to_end(index)
 
 
-def _moved(figures: array[int], gained: Sequence[array[int]], lost: Sequence[array[int]]) -> array[int]:
-    """Return sums that lose some summands and gain others."""
+def _adjusted(figures: array[int], gained: Sequence[array[int]], lost: Sequence[array[int]]) -> array[int]:
+    """Return sums after adding some summands and removing others."""
     total = map(sum, zip(figures, *gained, strict=True))
     return array("q", map(sub, total, map(sum, zip(*lost, strict=True))) if lost else total)

@@ -1,6 +1,6 @@
-"""Every publication in order, as lines: the newest from memory, older ones as whole ranges, read one at a time.
+"""The publications as lines: the newest from memory, older ones from whole ranges that are read one at a time.
 
-So no crowd of readers loads the database that the senders need: a range is read once, whoever asks, and kept.
+A range is read once and cached, so that readers put no load on the database that the senders need.
 """
 
 import asyncio
@@ -11,19 +11,19 @@ from gateway.election.record import Publication
 from gateway.errors import JournalUnavailable
 from gateway.wire.events import publication_line
 
-RANGE = 1000
-"""Publications in a range: 1-1000, 1001-2000 ..."""
-TAIL_MAX = 3 * RANGE
-"""Newest publications kept as lines, about 0.7 kB each."""
+RANGE_SIZE = 1000
+"""Publications per range: 1-1000, 1001-2000 ..."""
+TAIL_MAX = 3 * RANGE_SIZE
+"""Newest publications kept as lines, of about 0.7 kB each."""
 RANGES_MAX = 24
-"""Older ranges kept."""
+"""Older ranges cached."""
 
 ReadPublications = Callable[[int, int], Awaitable[list[Publication]]]
 """(after, most) -> publications in order."""
 
 
 class Archive:
-    """The record as lines. Invariant: the tail holds an unbroken run that ends with the last publication applied."""
+    """The record as lines. Invariant: the tail is an unbroken run that ends with the last publication applied."""
 
     def __init__(self, read: ReadPublications) -> None:
         self._read = read
@@ -33,21 +33,21 @@ class Archive:
         self._one_at_a_time = asyncio.Lock()
 
     def append(self, publication: Publication) -> None:
-        """Add a publication that was applied: the next one, or where many are applied at once, a later one."""
+        """Add a publication that was applied: the next one, or a later one if many are applied at once."""
         if publication.sequence != self._last + 1:
             self._tail.clear()
         self._tail.append(publication_line(publication))
         self._last = publication.sequence
 
-    def kept(self, first: int) -> bool:
-        """Whether a publication is in memory, and with it the others of its range; one that is not applied yet is."""
-        return first > self._last - len(self._tail) or (first - 1) // RANGE in self._ranges
+    def in_memory(self, first: int) -> bool:
+        """Whether a publication and its range are in memory; also True for one that is not applied yet."""
+        return first > self._last - len(self._tail) or (first - 1) // RANGE_SIZE in self._ranges
 
     async def lines(self, first: int, last: int) -> list[bytes]:
-        """Return the publications `first` to `last`, fewer where fewer are applied, a JSON line each.
+        """Return the publications `first` to `last` as JSON lines, fewer if fewer are applied.
 
-        Raises what the reading of an older range raises, and JournalUnavailable where that range is not whole: from
-        a replica that is behind, or was restored.
+        Raises the errors of reading an older range, and JournalUnavailable if that range is incomplete because a
+        replica lags behind or was restored.
         """
         last = min(last, self._last)
         found: list[bytes] = []
@@ -56,9 +56,9 @@ class Archive:
             if first >= oldest:
                 found += [self._tail[place] for place in range(first - oldest, last - oldest + 1)]
                 break
-            number = (first - 1) // RANGE
+            number = (first - 1) // RANGE_SIZE
             whole = await self._range(number)
-            part = whole[first - 1 - number * RANGE : last - number * RANGE]
+            part = whole[first - 1 - number * RANGE_SIZE : last - number * RANGE_SIZE]
             found += part
             first += len(part)
             if not part:
@@ -69,10 +69,10 @@ class Archive:
         if number not in self._ranges:
             async with self._one_at_a_time:
                 if number not in self._ranges:
-                    read = await self._read(number * RANGE, RANGE)
-                    if len(read) < RANGE:
+                    read = await self._read(number * RANGE_SIZE, RANGE_SIZE)
+                    if len(read) < RANGE_SIZE:
                         raise JournalUnavailable(
-                            f"{len(read)} publications after {number * RANGE}: not all there"
+                            f"the range after {number * RANGE_SIZE} has only {len(read)} publications"
                         )
                     self._ranges[number] = [publication_line(publication) for publication in read]
                     while len(self._ranges) > RANGES_MAX:

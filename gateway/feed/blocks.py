@@ -1,7 +1,7 @@
-"""One block of bytes per selection and cursor, shared by all who read it, and made of parts that all blocks share.
+"""One block of bytes per selection and cursor, shared by its readers and assembled from parts that all blocks share.
 
-What few read costs little: its parts were encoded and compressed for others. What many read is compressed as a whole,
-once, which takes a third of the bytes and many times the work.
+A block with few readers is cheap: its parts were encoded and compressed for other blocks. A block with many readers is
+compressed as a whole, once, which takes a third of the bytes and many times the work.
 """
 
 import random
@@ -12,34 +12,34 @@ from datetime import UTC, datetime
 from itertools import groupby
 
 from gateway.election.state import ElectionState
-from gateway.feed.compression import QUICKLY, deflate
+from gateway.feed.compression import LEVEL_FAST, deflate
 from gateway.feed.selection import Selection, runs_of
 from gateway.wire.events import area_event, block_event, document_of, retry_event
 
 BLOCKS_MAX = 256
-"""Blocks kept of one state; whoever needs another evicts the one used longest ago."""
+"""Blocks cached per state; the least recently used one is evicted."""
 BLOCK_BYTES_MAX = 64 << 20
-KINDS = 64
-"""Different delays that readers are told, made once."""
-SHARED_S = 1.0
-"""How long a block is shared: it says what time it is, and that has to be so."""
-FEW, LARGE = 8, 128 << 10
-"""Up to FEW readers of a block, and as many more for each LARGE bytes of it, get its parts as they were compressed for
-all blocks; so compressing it by itself is paid for by many."""
+RETRY_DELAYS = 64
+"""Number of different `retry:` delays, encoded once."""
+BLOCK_SHARED_S = 1.0
+"""Seconds for which a block is shared; it contains the time, which has to be right."""
+PARTS_READERS_MAX, LARGE_BLOCK_BYTES = 8, 128 << 10
+"""Up to PARTS_READERS_MAX readers of a block, and as many more for each LARGE_BLOCK_BYTES of it, are sent its parts as
+they were compressed for all blocks. Only for more readers is the block compressed as a whole."""
 PARTS_BYTES_MAX = 64 << 20
-"""Bytes that the parts kept of one state may take, plain and compressed; beyond it they are made again."""
-PART_LEAST = 4
-"""Areas of a run from which it is worth being a part: compressing one costs 17 µs, however short."""
-FAR = 300
-"""Publications after which it costs less to look at every area of a selection than at every change."""
-PACKING = 8
-"""What compressing a byte quickly costs, as so many bytes put together from parts."""
+"""Bytes for the cached parts of one state, plain and compressed; above it they are encoded again."""
+PART_AREAS_MIN = 4
+"""Areas of a run from which it is a shared part: compressing a part costs 17 µs, however short it is."""
+SCAN_AREAS_AFTER = 300
+"""Publications above which scanning the areas of a selection costs less than scanning the changes."""
+COMPRESSION_COST = 8
+"""Cost of compressing a byte at LEVEL_FAST, relative to copying a byte from a part."""
 
 
 class Position:
-    """A moment of the record, and what a block that ends there says of it."""
+    """A position in the record, with the values that a block ending there carries."""
 
-    __slots__ = ("_beat", "_cursor", "_published_at", "_rehearsal", "chain", "sequence")
+    __slots__ = ("_cursor", "_heartbeat", "_published_at", "_rehearsal", "chain", "sequence")
 
     def __init__(self, state: ElectionState) -> None:
         self.sequence = state.sequence
@@ -47,16 +47,16 @@ class Position:
         self.chain = state.chain
         self._published_at = state.published_at
         self._rehearsal = state.registry.rehearsal
-        self._beat: Block | None = None
+        self._heartbeat: Block | None = None
 
     def block(self) -> "Block":
-        """Return an empty block that ends here, as a heartbeat; one for all who are here."""
-        if self._beat is None or time.monotonic() - self._beat.made_at >= SHARED_S:
-            self._beat = Block((Part(self.end(0)),), 0, self)
-        return self._beat
+        """Return an empty block that ends here, as a heartbeat for all readers at this position."""
+        if self._heartbeat is None or time.monotonic() - self._heartbeat.made_at >= BLOCK_SHARED_S:
+            self._heartbeat = Block((Part(self.end(0)),), 0, self)
+        return self._heartbeat
 
     def end(self, areas: int, *, snapshot: bool = False) -> bytes:
-        """Return the event that ends a block of so many areas here."""
+        """Return the event that ends a block of `areas` areas here."""
         return block_event(
             self._cursor,
             self.chain,
@@ -69,7 +69,7 @@ class Position:
 
 
 class Part:
-    """Some of the bytes of a block: plain, and compressed by themselves when first asked for."""
+    """A part of a block: plain, and compressed independently when first needed."""
 
     __slots__ = ("_deflated", "plain")
 
@@ -78,14 +78,14 @@ class Part:
         self._deflated: bytes | None = None
 
     def deflated(self) -> bytes:
-        """Return it compressed, so that it may stand anywhere in a stream."""
+        """Return the part compressed, so that it can be used anywhere in a stream."""
         if self._deflated is None:
-            self._deflated = deflate(self.plain, level=QUICKLY)
+            self._deflated = deflate(self.plain, level=LEVEL_FAST)
         return self._deflated
 
     @property
-    def held(self) -> int:
-        """Bytes that it takes, or will."""
+    def memory(self) -> int:
+        """Bytes of memory that the part takes, including its compressed form."""
         return 2 * len(self.plain)
 
 
@@ -110,7 +110,7 @@ class Block:
         self.position = position
         self.made_at = time.monotonic()
         self.size = sum(len(part.plain) for part in parts)
-        """Bytes in the clear."""
+        """Bytes of the plain text."""
         self._readers = 0
         self._plain: bytes | None = None
         self._joined: bytes | None = None
@@ -118,21 +118,24 @@ class Block:
 
     @property
     def plain(self) -> bytes:
-        """The block in the clear."""
+        """The block as plain text."""
         if self._plain is None:
             self._plain = b"".join([part.plain for part in self._parts])
         return self._plain
 
     def bytes(self, *, gzip: bool, readers: int = 1) -> bytes:
-        """Return the block as it may go to any socket, and to so many of them.
+        """Return the block in a form that can go to any socket, for this number of readers.
 
-        Compressed it is the parts as they are for all blocks, until enough have asked for it (see FEW), or as many at
-        once; from then on it is compressed by itself, once.
+        Under gzip, it consists of the shared parts until it has enough readers (see PARTS_READERS_MAX); from then on it
+        is compressed as a whole, once.
         """
         if not gzip:
             return self.plain
         self._readers += readers
-        if self._deflated is None and (readers >= FEW or self._readers > FEW * (1 + self.size // LARGE)):
+        if self._deflated is None and (
+            readers >= PARTS_READERS_MAX
+            or self._readers > PARTS_READERS_MAX * (1 + self.size // LARGE_BLOCK_BYTES)
+        ):
             self._deflated, self._joined = deflate(self.plain), None
         if self._deflated is not None:
             return self._deflated
@@ -144,8 +147,8 @@ class Block:
 class BlockMaker:
     """Makes and shares the blocks of one state. Invariants:
 
-    * A block holds exactly what changed, within its selection, after a sequence at or below the one asked for.
-    * An area is encoded once a change, whoever reads it; a run of areas is put together and compressed once a change.
+    * A block contains exactly the areas of its selection that changed after a sequence at or below the requested one.
+    * An area is encoded once per change; a run of areas is assembled and compressed once per change.
     """
 
     def __init__(self, state: ElectionState) -> None:
@@ -153,109 +156,111 @@ class BlockMaker:
         self._runs = runs_of(state.registry)
         self._events: dict[int, tuple[int, bytes]] = {}
         self._parts: dict[int, Part] = {}
-        """By number of a run, what its areas are now."""
-        self._parts_held = 0
+        """The current part of each run, by number of the run."""
+        self._parts_bytes = 0
         self._blocks: OrderedDict[tuple[str, int], Block] = OrderedDict()
-        self._held = 0
+        self._blocks_bytes = 0
         self.position = Position(state)
         self.work = 0
-        """What was done for single blocks so far, in bytes put together: those of the block, and PACKING for each byte
-        that is compressed for this block alone."""
+        """Work for single blocks so far, in bytes: those of each block, and COMPRESSION_COST for each byte that is
+        compressed for one block alone."""
 
     @property
     def settled(self) -> bool:
-        """Whether the state is the one that `position` speaks of; between two moments no block may be made."""
+        """Whether the state is at `position`. While it is not, no block may be made."""
         return self._state.sequence == self.position.sequence
 
     def advance(self) -> None:
-        """Forget the blocks of the state before, and the parts that have changed: it has moved on."""
+        """Move to the current position of the state: drop all blocks, and the parts that have changed."""
         self._blocks.clear()
-        self._held = 0
+        self._blocks_bytes = 0
         if self._parts:
             for index in self._state.changed_since(self.position.sequence, range(len(self._state.areas))):
                 part = self._parts.pop(self._runs.of_area[index], None)
-                self._parts_held -= part.held if part is not None else 0
+                self._parts_bytes -= part.memory if part is not None else 0
         self.position = Position(self._state)
 
-    def shares(self, selection: Selection, sequence: int | None) -> bool:
-        """Whether the block of a selection from about a sequence (None: a snapshot) is there, for it is shared."""
+    def has_block(self, selection: Selection, sequence: int | None) -> bool:
+        """Whether the block of a selection after about this sequence (None: a snapshot) is cached."""
         if sequence is None:
-            return self._kept((selection.key, -1)) is not None
+            return self._cached((selection.key, -1)) is not None
         about = _rounded(sequence, self._state.sequence)
-        return sequence >= self._state.sequence or self._kept((selection.key, about)) is not None
+        return sequence >= self._state.sequence or self._cached((selection.key, about)) is not None
 
     def snapshot(self, selection: Selection) -> Block:
-        """Return every area of a selection, reported or not."""
+        """Return a block with every area of a selection, reported or not."""
         return self._shared(selection, -1)
 
     def since(self, selection: Selection, sequence: int) -> Block:
-        """Return what changed in a selection after a sequence; empty if nothing did."""
+        """Return a block with the areas of a selection that changed after a sequence; empty if none did."""
         if sequence >= self._state.sequence:
             return self.position.block()
         return self._shared(selection, sequence)
 
     def since_about(self, selection: Selection, sequence: int) -> Block:
-        """Return what changed after a sequence or a little before it: one block for many who are far behind."""
+        """Return a block with the changes after a sequence or slightly before it, to be shared by slow readers."""
         return self.since(selection, _rounded(sequence, self._state.sequence))
 
     def changed(self, selection: Selection, sequence: int) -> bool:
-        """Whether anything of a selection changed after a sequence; costs less than the block that says what."""
+        """Whether any area of a selection changed after a sequence; costs less than the block of the changes."""
         if sequence >= self._state.sequence:
             return False
-        block = self._kept((selection.key, sequence))
+        block = self._cached((selection.key, sequence))
         if block is not None:
             return block.areas > 0
         return self._state.has_changed_since(sequence, selection.members)
 
     def document(self, index: int) -> bytes:
-        """Return an area as JSON, as it is in its event."""
+        """Return an area as JSON, taken from its event."""
         return document_of(self._event(index))
 
-    def _kept(self, key: tuple[str, int]) -> Block | None:
+    def _cached(self, key: tuple[str, int]) -> Block | None:
         block = self._blocks.get(key)
-        return block if block is not None and time.monotonic() - block.made_at < SHARED_S else None
+        return block if block is not None and time.monotonic() - block.made_at < BLOCK_SHARED_S else None
 
     def _shared(self, selection: Selection, sequence: int) -> Block:
         key = (selection.key, sequence)
-        block = self._kept(key)
+        block = self._cached(key)
         if block is not None:
             self._blocks.move_to_end(key)
             return block
         late = self._blocks.pop(key, None)
         if late is not None:
-            self._held -= late.size
+            self._blocks_bytes -= late.size
         block = self._make(selection, sequence)
         self._blocks[key] = block
-        self._held += block.size
-        while len(self._blocks) > BLOCKS_MAX or (self._held > BLOCK_BYTES_MAX and len(self._blocks) > 1):
-            self._held -= self._blocks.popitem(last=False)[1].size
+        self._blocks_bytes += block.size
+        while len(self._blocks) > BLOCKS_MAX or (
+            self._blocks_bytes > BLOCK_BYTES_MAX and len(self._blocks) > 1
+        ):
+            self._blocks_bytes -= self._blocks.popitem(last=False)[1].size
         return block
 
     def _make(self, selection: Selection, sequence: int) -> Block:
         parts: list[Part] = []
         alone: list[bytes] = []
         areas = 0
-        for number, indexes in self._wanted(selection, sequence):
+        for number, indexes in self._areas_by_run(selection, sequence):
             areas += len(indexes)
-            if PART_LEAST <= len(indexes) == len(self._runs.all[number]):
+            if PART_AREAS_MIN <= len(indexes) == len(self._runs.all[number]):
                 if alone:
-                    parts.append(self._part_of_one(alone))
+                    parts.append(self._unshared_part(alone))
                     alone = []
                 parts.append(self._part(number))
             else:
                 alone += map(self._event, indexes)
         alone.append(self.position.end(areas, snapshot=sequence < 0))
-        parts.append(self._part_of_one(alone))
+        parts.append(self._unshared_part(alone))
         block = Block(parts, areas, self.position)
         self.work += block.size
         return block
 
-    def _wanted(self, selection: Selection, sequence: int) -> Iterator[tuple[int, Sequence[int]]]:
-        """Return by runs which areas a block has, in the order of the registry."""
+    def _areas_by_run(self, selection: Selection, sequence: int) -> Iterator[tuple[int, Sequence[int]]]:
+        """Return the areas of a block by run, in the order of the registry."""
         if sequence < 0:
             yield from selection.runs()
             return
-        if self._state.sequence - sequence > FAR:
+        if self._state.sequence - sequence > SCAN_AREAS_AFTER:
             areas = self._state.areas
             for number, run in selection.runs():
                 if changed := [index for index in run if areas[index].sequence > sequence]:
@@ -265,47 +270,47 @@ class BlockMaker:
         for number, indexes in groupby(changed, self._runs.of_area.__getitem__):
             yield number, [*indexes]
 
-    def _part_of_one(self, events: Sequence[bytes]) -> Part:
+    def _unshared_part(self, events: Sequence[bytes]) -> Part:
         part = Part(b"".join(events))
-        self.work += PACKING * len(part.plain)
+        self.work += COMPRESSION_COST * len(part.plain)
         return part
 
     def _part(self, number: int) -> Part:
         part = self._parts.get(number)
         if part is None:
             part = Part(b"".join(map(self._event, self._runs.all[number])))
-            if self._parts_held + part.held > PARTS_BYTES_MAX:
+            if self._parts_bytes + part.memory > PARTS_BYTES_MAX:
                 self._parts.clear()
-                self._parts_held = 0
+                self._parts_bytes = 0
             self._parts[number] = part
-            self._parts_held += part.held
+            self._parts_bytes += part.memory
         return part
 
     def _event(self, index: int) -> bytes:
         sequence = self._state.areas[index].sequence
-        held = self._events.get(index)
-        if held is None or held[0] != sequence:
-            held = self._events[index] = (sequence, area_event(self._state, index))
-        return held[1]
+        memory = self._events.get(index)
+        if memory is None or memory[0] != sequence:
+            memory = self._events[index] = (sequence, area_event(self._state, index))
+        return memory[1]
 
 
 def _rounded(sequence: int, head: int) -> int:
-    """Round a cursor down, the coarser the farther behind, so that those who return at once share blocks.
+    """Round a sequence down, the more the farther it is behind, so that readers that return together share blocks.
 
-    A few areas more than needed do no harm: their values are absolute.
+    A few more areas than necessary do no harm: their values are absolute.
     """
     step = 1 << max(0, (head - sequence).bit_length() - 5)
     return sequence - sequence % step
 
 
 class Retries:
-    """`retry:` fields with delays spread at random, plain and deflated, made once."""
+    """`retry:` fields with random delays, plain and compressed, encoded once."""
 
     def __init__(self, least_ms: int, most_ms: int) -> None:
-        delays = [random.randint(least_ms, most_ms) for _ in range(KINDS)]  # noqa: S311 - jitter, no secret
+        delays = [random.randint(least_ms, most_ms) for _ in range(RETRY_DELAYS)]  # noqa: S311 - jitter, no secret
         self._plain = [retry_event(delay) for delay in delays]
         self._deflated = [deflate(field) for field in self._plain]
 
     def pick(self, *, gzip: bool) -> bytes:
-        """Return one of them."""
+        """Return one of the fields at random."""
         return random.choice(self._deflated if gzip else self._plain)  # noqa: S311

@@ -1,24 +1,24 @@
-"""Shared compression: one gzip stream a connection, made of pieces that many connections get.
+"""Shared compression: one gzip stream per connection, made of pieces that are compressed once for many connections.
 
-Each connection starts with a gzip header and then takes pieces of raw deflate, each ended by a full flush. A piece
-may go to any connection, where it was made by itself, or to those that were all sent the same text before, where it
-refers to that. The stream ends without a trailer (RFC 1951, RFC 1952; zlib, Z_FULL_FLUSH).
+Each stream starts with a gzip header, followed by pieces of raw deflate that each end in a full flush. A piece that was
+compressed independently can go to any connection. A piece that refers to earlier text can go only to the connections
+that were all sent that text. The stream ends without a trailer (RFC 1951, RFC 1952; zlib, Z_FULL_FLUSH).
 """
 
 import zlib
 
 GZIP_START = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-"""A gzip header without name and time (RFC 1952, section 2.3)."""
-REACH = 32 << 10
-"""Bytes of text that deflate can refer back over."""
+"""A gzip header without a name or a time (RFC 1952, section 2.3)."""
+WINDOW_BYTES = 32 << 10
+"""How far back deflate can refer, in bytes of text."""
 
 
-WELL, QUICKLY = 6, 1
-"""Levels of zlib, for what many are sent and for what few are: 16 and 4 µs a kilobyte."""
+LEVEL_SHARED, LEVEL_FAST = 6, 1
+"""zlib levels for text that many readers are sent and for text that few are: 16 and 4 µs per kilobyte."""
 
 
-def deflate(text: bytes, after: bytes = b"", *, level: int = WELL) -> bytes:
-    """Compress one piece of a shared stream; it refers to `after`, the text that was sent just before it."""
+def deflate(text: bytes, after: bytes = b"", *, level: int = LEVEL_SHARED) -> bytes:
+    """Compress one piece of a shared stream. It may refer to `after`, the text that was sent just before it."""
     if after:
         compressor = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, zdict=after)
     else:
@@ -27,9 +27,9 @@ def deflate(text: bytes, after: bytes = b"", *, level: int = WELL) -> bytes:
 
 
 class Window:
-    """The text that some readers were all sent last, the newest REACH bytes of it, for what comes next to refer to.
+    """The last WINDOW_BYTES of text that a group of readers were all sent; the next piece may refer to it.
 
-    A compressor that is kept would save reading that text again for each piece (40 µs), and take 256 kB.
+    Keeping a compressor instead would save processing that text again for each piece (40 µs), but take 256 kB.
     """
 
     __slots__ = ("_text",)
@@ -41,15 +41,15 @@ class Window:
         return bool(self._text)
 
     def deflate(self, text: bytes) -> bytes:
-        """Compress the next piece, to be sent to all of them, and take it in."""
+        """Compress the next piece for all readers of the group, and append it to the window."""
         packed = deflate(text, self._text)
-        self.take(text)
+        self.append(text)
         return packed
 
-    def take(self, text: bytes) -> None:
-        """Take in what all of them are sent."""
-        self._text = (self._text + text)[-REACH:]
+    def append(self, text: bytes) -> None:
+        """Append text that all readers of the group are sent."""
+        self._text = (self._text + text)[-WINDOW_BYTES:]
 
     def clear(self) -> None:
-        """Forget it: what comes next may go to others as well."""
+        """Clear the window, so that the next piece can go to other readers as well."""
         self._text = b""

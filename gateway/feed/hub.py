@@ -1,7 +1,7 @@
-"""The hub: follows the journal's elections, each at its own speed, and keeps one timer for all readers.
+"""The hub: follows all elections of the record, and runs one timer for all readers.
 
-Following is asking: every 20 ms while something happens, every 200 ms while nothing does. A NOTIFY only hastens it,
-so a lost one costs nothing, and a replica, which has none, serves as well.
+It polls the heads of the record: every 20 ms while they move, every 200 ms while they do not. A NOTIFY only makes it
+poll earlier, so a lost notification costs 200 ms at most, and a replica, which has no NOTIFY, works as well.
 """
 
 import asyncio
@@ -17,19 +17,19 @@ from gateway.telemetry.metrics import FeedMetrics
 
 log = structlog.get_logger()
 
-BUSY_S, IDLE_S = 0.02, 0.2
-"""How long after a look the next one follows: while heads move, and while they do not."""
-BUSY_LOOKS = 50
-"""Looks without anything new after which it is taken for quiet."""
-GONE_S = 30.0
-"""How long an election may be missing from the record before it is gone."""
+POLL_BUSY_S, POLL_IDLE_S = 0.02, 0.2
+"""Seconds between two polls: while heads move, and while they do not."""
+BUSY_POLLS = 50
+"""Polls without a change after which the longer interval applies."""
+MISSING_MAX_S = 30.0
+"""Seconds for which an election may be missing from the record before its feed is closed."""
 PINNED_MAX = 256 << 20
-"""Bytes that may be kept for slow readers, blocks once and what TLS copies for each; beyond it those for whom most is
-kept are closed, all who wait for the same block at once."""
+"""Bytes that stalled readers may keep in memory: each block once, and the copies that TLS makes for each reader. Above
+it, the readers of the largest blocks are closed, all readers of a block at once."""
 
 
 class Hub:
-    """Feeds of all elections of one process. Every part runs below `run`; if one fails, all end."""
+    """The feeds of all elections in one process. All its tasks run within `run`; if one fails, all end."""
 
     def __init__(self, record: Record, metrics: FeedMetrics, *, heartbeat_s: float) -> None:
         self._record = record
@@ -39,42 +39,42 @@ class Hub:
         self._following: dict[str, asyncio.Task[None]] = {}
         self._missing: dict[str, float] = {}
         self._wake = asyncio.Event()
-        self._looked = asyncio.Event()
+        self._heads_read = asyncio.Event()
 
     def wake(self) -> None:
-        """Look at the record now: something was notified."""
+        """Poll the record now, after a notification."""
         self._wake.set()
 
     def feeds(self) -> list[ElectionFeed]:
-        """Return the elections there are."""
+        """Return the feeds of all elections."""
         return list(self._feeds.values())
 
     def feed(self, election: str) -> ElectionFeed | None:
-        """Return one election."""
+        """Return the feed of an election, None if it is unknown."""
         return self._feeds.get(election)
 
     @property
-    def looked(self) -> bool:
-        """Whether the elections are known."""
-        return self._looked.is_set()
+    def heads_read(self) -> bool:
+        """Whether the heads were read, so that all elections are known."""
+        return self._heads_read.is_set()
 
     @property
     def ready(self) -> bool:
-        """Whether the record was read and every election is shown."""
-        return self._looked.is_set() and all(feed.settled for feed in self._feeds.values())
+        """Whether the heads were read and the state of every election may be shown."""
+        return self._heads_read.is_set() and all(feed.settled for feed in self._feeds.values())
 
     async def wait_ready(self) -> None:
         """Wait until every election is applied up to its head."""
-        await self._looked.wait()
+        await self._heads_read.wait()
         for feed in self.feeds():
             while not await feed.wait_settled(60.0):
                 pass
 
     def refresh_gauges(self) -> None:
-        """Set the metrics that are counted only when asked for."""
+        """Set the metrics that are computed only when they are read."""
         channels = [channel for feed in self._feeds.values() for channel in feed.channels]
         self._metrics.readers.set(sum(len(channel) for channel in channels))
-        self._metrics.slow.set(sum(channel.blocked for channel in channels))
+        self._metrics.slow.set(sum(channel.stalled for channel in channels))
         self._metrics.channels.set(len(channels))
         self._metrics.standby.set(any(feed.head.standby for feed in self._feeds.values()))
         now = datetime.now(UTC)
@@ -86,31 +86,31 @@ class Hub:
         )
 
     async def run(self) -> None:
-        """Follow until cancelled."""
+        """Follow the record until cancelled."""
         async with asyncio.TaskGroup() as parts:
-            parts.create_task(self._look_out(parts), name="look-out")
-            parts.create_task(self._beat(), name="heartbeat")
-            parts.create_task(self._watch(), name="transfers")
+            parts.create_task(self._follow_heads(parts), name="heads")
+            parts.create_task(self._run_timer(), name="timer")
+            parts.create_task(self._refresh_transfers(), name="transfers")
 
-    async def _look_out(self, parts: asyncio.TaskGroup) -> None:
-        quiet, heads = 0, Outage("heads")
+    async def _follow_heads(self, parts: asyncio.TaskGroup) -> None:
+        unchanged, heads = 0, Outage("heads")
         while True:
             self._wake.clear()
             try:
-                moved = await self._look(parts)
+                moved = await self._read_heads(parts)
             except JournalUnavailable as error:
                 heads.away(error)
                 moved = False
             else:
                 heads.back()
-            quiet = 0 if moved else quiet + 1
-            await _either(self._wake, BUSY_S if quiet < BUSY_LOOKS else IDLE_S)
+            unchanged = 0 if moved else unchanged + 1
+            await _wait_for(self._wake, POLL_BUSY_S if unchanged < BUSY_POLLS else POLL_IDLE_S)
 
-    async def _look(self, parts: asyncio.TaskGroup) -> bool:
+    async def _read_heads(self, parts: asyncio.TaskGroup) -> bool:
         moved = False
         heads = await self._record.heads()
         self._metrics.record_read.now()
-        self._let_go({head.id for head in heads})
+        self._drop_missing({head.id for head in heads})
         for head in heads:
             feed = self._feeds.get(head.id)
             if feed is None:
@@ -124,24 +124,24 @@ class Hub:
                     feed.head = head
                     feed.replace_registry(document)
             moved |= head.sequence != feed.head.sequence
-            feed.look(head)
-        self._looked.set()
+            feed.update_head(head)
+        self._heads_read.set()
         return moved
 
-    def _let_go(self, present: set[str]) -> None:
-        """Let go of elections that are gone from the record, and not only from a replica that is behind."""
+    def _drop_missing(self, present: set[str]) -> None:
+        """Close the feeds of elections that have been missing from the record for longer than a replica may lag."""
         now = asyncio.get_running_loop().time()
         self._missing = {
             election: self._missing.get(election, now) for election in self._feeds if election not in present
         }
         for election, since in self._missing.items():
-            if now - since >= GONE_S:
-                log.error("an election is gone from the record", election=election)
+            if now - since >= MISSING_MAX_S:
+                log.error("election no longer in the record; feed closed", election=election)
                 self._following.pop(election).cancel()
                 self._feeds.pop(election).close()
 
-    async def _beat(self) -> None:
-        """Keep the one timer: paces, heartbeats, slow readers."""
+    async def _run_timer(self) -> None:
+        """Run the timer once a second: intervals, heartbeats, stalled readers."""
         clock = asyncio.get_running_loop().time
         tick = int(clock())
         while True:
@@ -149,12 +149,12 @@ class Hub:
             await asyncio.sleep(tick - clock())
             now = clock()
             for feed in self.feeds():
-                feed.beat(now, tick, self._heartbeat_s)
+                feed.run_timers(now, tick, self._heartbeat_s)
                 for channel in feed.channels:
                     self._metrics.closed.inc(channel.close_overdue(now))
-            self._close_greediest()
+            self._limit_pinned()
 
-    def _close_greediest(self) -> None:
+    def _limit_pinned(self) -> None:
         pinned: dict[int, tuple[int, list[Reader]]] = {}
         for feed in self.feeds():
             for channel in feed.channels:
@@ -172,17 +172,17 @@ class Hub:
                 self._metrics.closed.inc()
                 reader.abort()
 
-    async def _watch(self) -> None:
+    async def _refresh_transfers(self) -> None:
         while True:
             for feed in self.feeds():
                 try:
-                    await feed.watch()
+                    await feed.refresh_transfers()
                 except JournalUnavailable:
-                    break  # the look-out says so
+                    break  # logged by `_follow_heads`
             await asyncio.sleep(1.0)
 
 
-async def _either(event: asyncio.Event, timeout_s: float) -> None:
+async def _wait_for(event: asyncio.Event, timeout_s: float) -> None:
     try:
         async with asyncio.timeout(timeout_s):
             await event.wait()

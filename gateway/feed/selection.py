@@ -1,6 +1,6 @@
-"""PURE: levels x areas -> which areas a reader wants.
+"""PURE: which areas a reader selects, by level and by area.
 
-A selection costs the same few microseconds to make however many areas it has: it says which they are when it is asked.
+Creating a selection takes a few microseconds however many areas it has: its areas are computed only when needed.
 """
 
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -10,27 +10,27 @@ from gateway.election.registry import Area, Registry
 
 AREAS_MAX = 20
 """Areas that one selection may name."""
-PACES_S = (0, 1, 2, 5, 10, 30, 60)
-"""What `every_s` may be. Few, so that readers share blocks."""
+INTERVALS_S = (0, 1, 2, 5, 10, 30, 60)
+"""The values of `every_s`, in seconds. There are few, so that readers share blocks."""
 RUN_MAX = 16
-"""Areas in a run: enough to compress well together, few to encode again where one of them changes."""
+"""Areas per run: enough to compress well together, few enough to encode again when one of them changes."""
 
 
 class BadSelection(Exception):
-    """A selection that names what is not there. The message says where, and repeats nothing of the query."""
+    """A selection with an unknown level or area. The message gives its place and repeats no value of the query."""
 
 
 class Runs:
-    """The areas of a registry in runs: of one parent, level and kind, one after the other in the registry.
+    """The areas of a registry in runs of consecutive areas with the same parent, level and kind (unit or not).
 
-    A selection has nearly every run whole or not at all, so what is made of a run serves many selections.
+    A selection contains nearly every run either completely or not at all, so many selections share the encoded runs.
     """
 
     def __init__(self, registry: Registry) -> None:
         self.areas = registry.areas
         self.all: list[range] = []
         self.of_area: list[int] = []
-        """By index of an area, the number of its run."""
+        """The number of each area's run, by index of the area."""
         self.unit_levels = frozenset(area.level for area in self.areas if area.is_unit)
         self._below: dict[int, list[int]] = {}
         start = 0
@@ -48,7 +48,7 @@ class Runs:
         return a.path == b.path and a.level == b.level and a.is_unit == b.is_unit
 
     def below(self, index: int) -> Iterator[int]:
-        """Return the numbers of the runs of everything below an area, in no order."""
+        """Return the numbers of the runs of all areas below an area, in no particular order."""
         waiting = [index]
         while waiting:
             for number in self._below.get(waiting.pop(), ()):
@@ -62,7 +62,7 @@ _RUNS: WeakKeyDictionary[Registry, Runs] = WeakKeyDictionary()
 
 
 def runs_of(registry: Registry) -> Runs:
-    """Return the runs of a registry, made once."""
+    """Return the runs of a registry, computed once per registry."""
     runs = _RUNS.get(registry)
     if runs is None:
         runs = _RUNS[registry] = Runs(registry)
@@ -70,9 +70,9 @@ def runs_of(registry: Registry) -> Runs:
 
 
 class Selection:
-    """The areas of one kind of reader. Equal keys, equal members.
+    """A set of areas. Selections with equal keys have equal members.
 
-    `levels` None is all areas that have children, `areas` None everything.
+    `levels` None means all areas that have children; `areas` None means no restriction to certain areas.
     """
 
     __slots__ = ("_areas", "_levels", "_runs", "common", "key")
@@ -85,11 +85,11 @@ class Selection:
         self._levels = levels
         self._areas = areas
         self.common = areas is None and (levels is None or levels.isdisjoint(runs.unit_levels))
-        """Whether it is one of the few that name no areas and no level of units: everyone may share it."""
+        """Whether it names no areas and no level of units. There are few such selections, shared by most readers."""
 
     @property
     def members(self) -> Container[int]:
-        """The indexes of its areas."""
+        """The selection as a container of the indexes of its areas."""
         return self
 
     def __contains__(self, index: object) -> bool:
@@ -105,7 +105,7 @@ class Selection:
         return not area.is_unit if self._levels is None else area.level in self._levels
 
     def runs(self) -> Iterator[tuple[int, Sequence[int]]]:
-        """Return, in the order of the registry, each run of which it has areas, by number, and which it has."""
+        """Return the number of each run that has selected areas, and those areas, in the order of the registry."""
         all_runs, areas, chosen = self._runs.all, self._runs.areas, self._areas
         numbers: Sequence[int] = range(len(all_runs))
         named: dict[int, list[int]] = {}
@@ -124,7 +124,7 @@ class Selection:
 
 
 def read_selection(registry: Registry, levels: str | None, areas: str | None) -> Selection:
-    """Read the query members `levels` and `areas` (comma-separated); by default every area that has children.
+    """Read the query parameters `levels` and `areas` (comma-separated). The default is every area that has children.
 
     Raises BadSelection for a level or area that the registry does not have, and for more than AREAS_MAX areas.
     """
@@ -141,17 +141,17 @@ def read_selection(registry: Registry, levels: str | None, areas: str | None) ->
 
 
 def _first_unknown(names: Iterable[str], known: Container[str]) -> int | None:
-    """Return the place of the first name that is not known, counted from 1; None where all are."""
+    """Return the place of the first unknown name, counted from 1; None if all are known."""
     return next((place for place, name in enumerate(names, 1) if name not in known), None)
 
 
 def _names(text: str | None) -> list[str] | None:
-    """Return the names of a list in the order given, each once."""
+    """Return the names of a list in the order given, without repetitions."""
     if text is None:
         return None
     names = list(dict.fromkeys(name for name in text.split(",") if name))
     if not names:
-        raise BadSelection("an empty list selects nothing; leave it out to select everything")
+        raise BadSelection("an empty list selects nothing; omit it to select everything")
     return names
 
 
@@ -163,7 +163,7 @@ def _select(registry: Registry, levels: frozenset[str] | None, areas: frozenset[
     if areas is not None and registry.root.id in areas:
         areas = None
     every = levels is not None and levels.issuperset(registry.levels)
-    # No name of a level or an area holds a comma or a slash.
+    # Names of levels and areas contain no comma or slash.
     key = f"{',' if every else ','.join(sorted(levels or ()))}/{','.join(sorted(areas or ()))}"
     chosen = None if areas is None else frozenset(registry.by_id[area].index for area in areas)
     return Selection(key, runs_of(registry), levels, chosen)

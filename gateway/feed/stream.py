@@ -1,4 +1,4 @@
-"""One election as a feed process holds it: the state, what is made of it, and who reads it."""
+"""The feed of one election: its state, the blocks encoded from it, and its readers."""
 
 import asyncio
 from collections import deque
@@ -21,31 +21,33 @@ from gateway.feed.blocks import BlockMaker
 from gateway.feed.channel import Channel, Reader
 from gateway.feed.selection import Selection, read_selection
 from gateway.feed.transfers import Backlog, Transfers
-from gateway.feed.waits import Waits
+from gateway.feed.waiters import SequenceWaiters
 from gateway.telemetry import tracing
 from gateway.telemetry.metrics import FeedMetrics
 
 log = structlog.get_logger()
 
-PAGE = 2000
-"""Publications read at once."""
-SLICE = 500
-"""Publications applied before other work has its turn, about 10 ms one by one; more are applied all at once."""
-REST = 1.0
-"""How long nothing is written after a pass over the readers, as a part of what the pass took: with thousands of them
-changes gather into fewer blocks, and the process has time for those who come and for others on its machine."""
-REST_MOST_S = 0.25
-WIDE = 64
-"""Readers of a channel that is served before smaller ones."""
-PASS_S = 0.025
-"""What one pass over channels of unusual selections may take, in seconds; the others come in the passes after it."""
-BEHIND_S = 30.0
-"""How long a replica may be behind what was applied here before its record is taken for another, in seconds; likewise a
-server that does not know yet that the release is confirmed."""
+PAGE_MAX = 2000
+"""Publications per read from the record."""
+APPLY_SLICE = 500
+"""Publications applied between two yields to the event loop, about 10 ms one by one. If more are missing, CatchUp
+applies them together."""
+PAUSE_RATIO = 1.0
+"""Pause after a pass over the readers, as a multiple of the time that the pass took. With thousands of readers, changes
+then accumulate into fewer blocks, and the process has time for new connections."""
+PAUSE_MAX_S = 0.25
+"""Upper limit of that pause."""
+LARGE_CHANNEL_READERS = 64
+"""Readers from which a channel is written to before smaller channels."""
+PASS_MAX_S = 0.025
+"""Time for one pass over the channels of uncommon selections, in seconds; the rest follow in later passes."""
+REPLICA_LAG_MAX_S = 30.0
+"""Seconds for which a replica may lag behind what was applied here, or lack the confirmation of a release, before its
+record is treated as a different one."""
 
 
 class Record(Protocol):
-    """What a feed needs of the public record; each method raises JournalUnavailable."""
+    """The public record, as a feed reads it. Every method raises JournalUnavailable."""
 
     async def heads(self) -> Sequence[Head]:
         """Return the head of every election."""
@@ -54,7 +56,7 @@ class Record(Protocol):
         """Return a registry document."""
 
     async def publications(self, election: int, after: int, most: int) -> list[Publication]:
-        """Return publications in order."""
+        """Return up to `most` publications after a sequence, in order."""
 
     async def unapplied(self, election: int, sequence: int) -> Sequence[Unapplied]:
         """Return, per unit, the publications after a sequence."""
@@ -64,17 +66,17 @@ class Record(Protocol):
 
 
 _Key = tuple[str, bool, int]
-"""Of a channel: its selection, whether under gzip, and its pace in seconds."""
+"""Key of a channel: its selection, whether it uses gzip, and its interval in seconds."""
 
 
-_EDITIONS = count(1)
+_generations = count(1)
 
 
 class ElectionFeed:
     """Follows one election. Invariants:
 
-    * Readers see the state only when all up to some head is applied: a release is one block.
-    * Reading it and joining a channel is one step between two awaits, so no change is missed or sent twice.
+    * Readers see the state only when everything up to some head is applied, so a release is one block.
+    * Reading the state and joining a channel happen without an await in between, so no change is missed or sent twice.
     """
 
     def __init__(self, record: Record, head: Head, document: bytes, metrics: FeedMetrics) -> None:
@@ -83,25 +85,25 @@ class ElectionFeed:
         self._record = record
         self._metrics = metrics
         self._sequence_gauge = metrics.sequence.labels(head.id)
-        self._wanted = asyncio.Event()
-        self._wanted.set()
+        self._follow_requested = asyncio.Event()
+        self._follow_requested.set()
         self._settled = False
-        self._settling = Waits()
-        self._waiting = Waits()
+        self._settled_waiters = SequenceWaiters()
+        self._sequence_waiters = SequenceWaiters()
         self._behind_since: float | None = None
         self._unreleased_since: float | None = None
-        self.begin(document)
+        self._reset(document)
 
-    def begin(self, document: bytes) -> None:
-        """Start from nothing with a registry."""
+    def _reset(self, document: bytes) -> None:
+        """Start with an empty state of a registry."""
         self.document = document
         self.registry: Registry = read_registry(orjson.loads(document), stored=True)
         self.select = partial(read_selection, self.registry)
         self.state = ElectionState(self.registry)
         self.maker = BlockMaker(self.state)
         self.areas = AreaPages(self.state, self.maker)
-        self.edition = next(_EDITIONS)
-        """Another one with each state begun anew: with a sequence it names all that is shown."""
+        self.generation = next(_generations)
+        """Changes with every new state. Generation and sequence together identify what is shown."""
         self.transfers = Transfers(self.registry)
         key = self.head.key
         self.archive = Archive(lambda after, most: self._record.publications(key, after, most))
@@ -109,15 +111,17 @@ class ElectionFeed:
         self.contacts: dict[str, datetime] = {}
         self._channels: dict[_Key, Channel] = {}
         self._due: dict[_Key, Channel] = {}
-        """Channels that have not been written to since the last change, those that wait longest first."""
-        self._since = datetime.now(UTC)  # what was published before is read as history: it is not late
-        self._shown = False
+        """Channels that have not been written to since the last change, the longest waiting first."""
+        self._live_since = datetime.now(
+            UTC
+        )  # publications before this time are history and do not count as late
+        self._was_shown = False
         self._settled = False
         self._reported_unknown: set[str] = set()
 
     @property
     def settled(self) -> bool:
-        """Whether all up to some head is applied, so that the state may be shown."""
+        """Whether everything up to some head is applied, so that the state may be shown."""
         return self._settled
 
     @property
@@ -129,19 +133,18 @@ class ElectionFeed:
         """Wait until the state may be shown; return whether it may."""
         clock = asyncio.get_running_loop().time
         until = clock() + timeout_s
-        while (
-            not self.settled and (left_s := until - clock()) > 0
-        ):  # it may be on its way again before the last wakes
-            await self._settling.wait(0, left_s)
+        # The state may become unsettled again before the last waiter runs.
+        while not self.settled and (left_s := until - clock()) > 0:
+            await self._settled_waiters.wait(0, left_s)
         return self.settled
 
     async def wait_reached(self, sequence: int, timeout_s: float) -> bool:
         """Wait until the publications up to `sequence` are applied; return whether they are."""
         if self.state.sequence < sequence:
-            await self._waiting.wait(sequence, timeout_s)
+            await self._sequence_waiters.wait(sequence, timeout_s)
         return self.state.sequence >= sequence
 
-    def join(
+    def subscribe(
         self,
         reader: Reader,
         selection: Selection,
@@ -152,56 +155,56 @@ class ElectionFeed:
         head: bytes,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
-        """Let a reader in, from its cursor if that is a place in this record, else with a snapshot.
+        """Add a reader, from its cursor if that is a position in this record, otherwise with a snapshot.
 
-        Where that opens a channel, `closed` is called when the channel is given up.
+        If this opens a channel, `closed` is called when the channel is closed.
         """
         key = (selection.key, gzip, every_s)
         channel = self._channels.get(key)
         if channel is None:
             channel = Channel(selection, gzip, every_s, self.maker, self._metrics)
-            channel.on_empty = partial(self._drop, key, channel, closed)
+            channel.on_empty = partial(self._drop_channel, key, channel, closed)
             self._channels[key] = channel
-        channel.join(reader, head, self._known(cursor), asyncio.get_running_loop().time())
+        channel.add(reader, head, self._sequence_of(cursor), asyncio.get_running_loop().time())
 
-    def readers(self, selection: Selection, *, gzip: bool, every_s: int) -> int:
-        """Return how many read this selection in this way; 0 where it is not followed."""
+    def reader_count(self, selection: Selection, *, gzip: bool, every_s: int) -> int:
+        """Return the number of readers of a selection with this encoding and interval; 0 if it has no channel."""
         channel = self._channels.get((selection.key, gzip, every_s))
         return 0 if channel is None else len(channel)
 
-    def shares(self, selection: Selection, cursor: Cursor | None) -> bool:
-        """Whether what a reader begins with is there already."""
-        return self.maker.shares(selection, self._known(cursor))
+    def has_first_block(self, selection: Selection, cursor: Cursor | None) -> bool:
+        """Whether the first block for a reader exists already."""
+        return self.maker.has_block(selection, self._sequence_of(cursor))
 
-    def _known(self, cursor: Cursor | None) -> int | None:
-        """Return the sequence of a cursor, None where it is no place of this record."""
+    def _sequence_of(self, cursor: Cursor | None) -> int | None:
+        """Return the sequence of a cursor, None if it is no position in this record."""
         return (
             cursor.sequence
-            if cursor is not None and cursor.sequence > 0 and self.state.holds(cursor)
+            if cursor is not None and cursor.sequence > 0 and self.state.contains(cursor)
             else None
         )
 
-    def _drop(self, key: _Key, channel: Channel, closed: Callable[[], None]) -> None:
+    def _drop_channel(self, key: _Key, channel: Channel, closed: Callable[[], None]) -> None:
         channel.on_empty = lambda: None
         if self._channels.get(key) is channel:
             del self._channels[key]
             self._due.pop(key, None)
         closed()
 
-    def look(self, head: Head) -> None:
-        """Take note of a newer head."""
-        if self._forgets_release(head):
+    def update_head(self, head: Head) -> None:
+        """Set the head of the record, and request that the feed follows it."""
+        if self._lacks_release(head):
             return
         moved = head.sequence != self.head.sequence or head.chain != self.head.chain
         self.head = head
         if moved or head.sequence != self.state.sequence:
-            self._wanted.set()
+            self._follow_requested.set()
 
-    def _forgets_release(self, head: Head) -> bool:
-        """Whether a head is without the release that was shown, and will probably come to know it.
+    def _lacks_release(self, head: Head) -> bool:
+        """Whether a head lacks a release that was shown, but its server will probably receive it.
 
-        A release is on the synchronous standby before it is shown; that it is, may not have got there before a
-        failover. Another end of the embargo, or BEHIND_S, says that the record is another one.
+        A release reaches the synchronous standby before it is shown, but its confirmation may not have done so before a
+        failover. A different end of the embargo, or more than REPLICA_LAG_MAX_S, means a different record.
         """
         if (
             head.released_at is not None
@@ -213,36 +216,38 @@ class ElectionFeed:
         now = asyncio.get_running_loop().time()
         if self._unreleased_since is None:
             self._unreleased_since = now
-        return now - self._unreleased_since <= BEHIND_S
+        return now - self._unreleased_since <= REPLICA_LAG_MAX_S
 
     async def run(self) -> None:
-        """Apply what the record gains, until cancelled."""
+        """Apply new publications until cancelled."""
         while True:
-            await self._wanted.wait()
-            self._wanted.clear()
+            await self._follow_requested.wait()
+            self._follow_requested.clear()
             try:
                 with tracing.span(
                     "apply", election=self.id, after=self.state.sequence, to=self.head.sequence
                 ):
                     pass_s = await self._follow()
-                await asyncio.sleep(min(REST * pass_s, REST_MOST_S))
+                await asyncio.sleep(min(PAUSE_RATIO * pass_s, PAUSE_MAX_S))
             except HistoryChanged as error:
-                log.error("the record is another one; starting over", election=self.id, reason=str(error))
+                log.error(
+                    "the record has a different history; rebuilding", election=self.id, reason=str(error)
+                )
                 self._metrics.rebuilt.inc()
-                await self._start_over_with_another_record()
+                await self._rebuild_from_record()
             except JournalUnavailable as error:
                 log.warning("record not read", election=self.id, error=str(error))
                 await asyncio.sleep(0.5)
-                self._wanted.set()
+                self._follow_requested.set()
 
     def replace_registry(self, document: bytes) -> None:
-        """Take another registry, which there may be as long as nothing is published."""
+        """Replace the registry, which can change as long as nothing is published."""
         log.info("registry replaced", election=self.id)
         self.document = document
-        self._start_over()
+        self._rebuild()
 
-    async def _start_over_with_another_record(self) -> None:
-        """Begin again with the registry that is in the record now: it may be another one too."""
+    async def _rebuild_from_record(self) -> None:
+        """Rebuild the state with the current registry of the record, which may have changed as well."""
         self._settled = False
         while True:
             try:
@@ -251,69 +256,69 @@ class ElectionFeed:
             except JournalUnavailable as error:
                 log.warning("registry not read", election=self.id, error=str(error))
                 await asyncio.sleep(0.5)
-        self._start_over()
+        self._rebuild()
 
     def close(self) -> None:
-        """Let everyone go: the election is not in the record any more, and what was shown of it is not either."""
+        """Close all readers and clear the state: the election is no longer in the record."""
         self._metrics.sequence.remove(self.id)
         channels = self.channels
-        self.begin(self.document)
-        self._waiting.release()
-        self._close(channels)
+        self._reset(self.document)
+        self._sequence_waiters.wake_all()
+        self._close_channels(channels)
 
-    def _start_over(self) -> None:
-        """Begin again from nothing; readers are closed and come back for a snapshot."""
+    def _rebuild(self) -> None:
+        """Start again with an empty state. Readers are closed and reconnect for a snapshot."""
         channels = self.channels
-        self.begin(self.document)
-        self._wanted.set()
-        self._close(channels)
+        self._reset(self.document)
+        self._follow_requested.set()
+        self._close_channels(channels)
 
-    def _close(self, channels: Sequence[Channel]) -> None:
+    def _close_channels(self, channels: Sequence[Channel]) -> None:
         for reader in [reader for channel in channels for reader in channel.readers()]:
             reader.channel = None
             if reader.paused:
-                reader.abort()  # it might never take what is unsent, and nobody would call it overdue any more
+                reader.abort()  # it might stay stalled, and no channel would close it any more
             else:
                 reader.end()
         for channel in channels:
             channel.on_empty()
 
     async def _follow(self) -> float:
-        """Apply the record up to the head as it is now; return what a pass over the readers took, in seconds."""
+        """Apply the record up to the current head; return the time of the pass over the readers, in seconds."""
         head = self.head
         self._require_same_history(head)
-        if head.sequence - self.state.sequence > SLICE:
-            return self._publish(await self._catch_up(head))
+        if head.sequence - self.state.sequence > APPLY_SLICE:
+            return self._show(await self._catch_up(head))
         applied: list[Publication] = []
         while self.state.sequence < head.sequence:
-            if applied:  # it was read in parts: nobody may see a state between two heads
+            if applied:  # more than one page: a state between two heads must not be shown
                 self._settled = False
             page = await self._page(head, self.state.sequence)
             for publication in page:
                 self.state.apply(publication)
-            self._note(page)
+            self._account(page)
             applied += page
-        return self._publish(applied)
+        return self._show(applied)
 
     async def _catch_up(self, head: Head) -> Sequence[Publication]:
-        """Apply many at once; return the newest. Nobody may see a state between two heads.
+        """Apply many publications at once; return the newest. A state between two heads is not shown.
 
-        The next page is read while one is applied, by the other side of the socket.
+        Postgres reads the next page while this process applies one.
         """
         self._settled = False
         many = CatchUp(self.state)
-        newest: deque[Publication] = deque(maxlen=PAGE)
+        newest: deque[Publication] = deque(maxlen=PAGE_MAX)
         reading = asyncio.ensure_future(self._page(head, many.sequence))
         try:
             while many.sequence < head.sequence:
                 page = await reading
                 if page[-1].sequence < head.sequence:
                     reading = asyncio.ensure_future(self._page(head, page[-1].sequence))
-                for start in range(0, len(page), SLICE):
+                for start in range(0, len(page), APPLY_SLICE):
                     await asyncio.sleep(0)
-                    part = page[start : start + SLICE]
+                    part = page[start : start + APPLY_SLICE]
                     many.add(part)
-                    self._note(part, archive=head.sequence - part[0].sequence < TAIL_MAX)
+                    self._account(part, archive=head.sequence - part[0].sequence < TAIL_MAX)
                 newest.extend(page)
         finally:
             reading.cancel()
@@ -322,34 +327,34 @@ class ElectionFeed:
         return newest
 
     async def _page(self, head: Head, after: int) -> list[Publication]:
-        """Read the next publications up to a head. Raises JournalUnavailable where there is none."""
-        page = await self._record.publications(head.key, after, min(PAGE, head.sequence - after))
+        """Read the next publications up to a head. Raises JournalUnavailable if there are none."""
+        page = await self._record.publications(head.key, after, min(PAGE_MAX, head.sequence - after))
         if not page:
             raise JournalUnavailable(f"no publications after {after}, the head is {head.sequence}")
         return page
 
     def _require_same_history(self, head: Head) -> None:
-        """Raise HistoryChanged where the record ends before what was applied, and will not come to hold it.
+        """Raise HistoryChanged if the record lacks applied publications and will not receive them.
 
-        After a failover the new primary has what was applied, and may have yet to learn that it is confirmed.
+        After a failover, the new primary has them, but may not have their confirmation yet.
         """
         mine = self.state.prefix_at(head.sequence)
         if mine is not None and mine != int.from_bytes(head.chain[:4]):
-            raise HistoryChanged(f"another chain at sequence {head.sequence}")
+            raise HistoryChanged(f"different chain at sequence {head.sequence}")
         if max(head.sequence, head.accepted) >= self.state.sequence:
             self._behind_since = None
             return
         now = asyncio.get_running_loop().time()
         if self._behind_since is None:
             self._behind_since = now
-        if now - self._behind_since > BEHIND_S or not head.standby:
-            raise HistoryChanged(f"it ends at {head.sequence}, {self.state.sequence} was applied")
+        if now - self._behind_since > REPLICA_LAG_MAX_S or not head.standby:
+            raise HistoryChanged(f"the record ends at {head.sequence}, but {self.state.sequence} is applied")
 
-    def _note(self, publications: Sequence[Publication], *, archive: bool = True) -> None:
-        """Note what was applied wherever that is told."""
+    def _account(self, publications: Sequence[Publication], *, archive: bool = True) -> None:
+        """Add applied publications to the archive, the transfers and the metrics."""
         now = datetime.now(UTC)
         for publication in publications:
-            late = publication.published_at >= self._since
+            late = publication.published_at >= self._live_since
             self.transfers.applied(publication, now if late else None)
             if archive:
                 self.archive.append(publication)
@@ -358,14 +363,14 @@ class ElectionFeed:
         self._metrics.applied.inc(len(publications))
         self._sequence_gauge.set(publications[-1].sequence)
 
-    def _publish(self, applied: Sequence[Publication]) -> float:
-        """Show the state: wake whoever waits for it, and write to the readers of every change.
+    def _show(self, applied: Sequence[Publication]) -> float:
+        """Show the state: wake those who wait for it, and write to the readers of every change.
 
-        Returns what the pass over them took, in seconds.
+        Returns the time of the pass over the readers, in seconds.
         """
         self._settled = True
-        self._settling.reached(0)
-        self._shown = True
+        self._settled_waiters.wake_up_to(0)
+        self._was_shown = True
         if len(self.state.layout.unknown) != len(self._reported_unknown):
             self._report_unknown()
         if not applied and self.maker.settled:
@@ -373,13 +378,13 @@ class ElectionFeed:
         before = self.maker.position.sequence
         self.maker.advance()
         sequence = self.state.sequence
-        self._waiting.reached(sequence)
+        self._sequence_waiters.wake_up_to(sequence)
         for key, channel in self._channels.items():
             if not channel.every_s:
                 self._due.setdefault(key, channel)
         written, pass_s = self._write_due()
         written_at = datetime.now(UTC)
-        late = [publication for publication in applied if publication.published_at >= self._since]
+        late = [publication for publication in applied if publication.published_at >= self._live_since]
         self.transfers.written(late, written_at)
         if written:
             self._metrics.delivered.inc(sequence - before)
@@ -390,7 +395,7 @@ class ElectionFeed:
         return pass_s
 
     def _report_unknown(self) -> None:
-        """Log, once each, what this version does not know in the record: a newer one wrote it."""
+        """Log each unknown name in the record once: a newer version wrote it."""
         unknown = self.state.layout.unknown - self._reported_unknown
         log.warning(
             "the record has content that this version does not know",
@@ -401,10 +406,10 @@ class ElectionFeed:
         self._reported_unknown |= unknown
 
     def _write_due(self) -> tuple[int, float]:
-        """Write to the channels that are due; return how many readers got something, and what it took in seconds.
+        """Write to the channels that are due; return the number of readers, and the time of the pass in seconds.
 
-        Those of common selections are served at once, then wide ones and the others, at least one and as far as PASS_S
-        goes; a next pass follows for the rest, when others have had their turn.
+        Channels of common selections come first, then large ones, then the others: at least one, and as many as
+        PASS_MAX_S allows. Another pass follows for the rest after other work had its turn.
         """
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -412,17 +417,17 @@ class ElectionFeed:
         common = [channel for channel in due.values() if channel.selection.common]
         written = sum(channel.write(began) for channel in common)
         others = [(key, channel) for key, channel in due.items() if not channel.selection.common]
-        others.sort(key=lambda each: len(each[1]) < WIDE)
+        others.sort(key=lambda each: len(each[1]) < LARGE_CHANNEL_READERS)
         for place, (_, channel) in enumerate(others):
-            if place and clock() - began > PASS_S:
+            if place and clock() - began > PASS_MAX_S:
                 self._due = dict(others[place:])
-                self._wanted.set()
+                self._follow_requested.set()
                 break
             written += channel.write(began)
         return written, clock() - began
 
-    def beat(self, now: float, tick: int, heartbeat_s: float) -> None:
-        """Serve the paces whose turn it is, and whoever has heard nothing for a while. Called once a second."""
+    def run_timers(self, now: float, tick: int, heartbeat_s: float) -> None:
+        """Write to channels whose interval has passed, and send heartbeats. Called once a second."""
         if self.settled:
             for key, channel in self._channels.items():
                 if channel.every_s and tick % channel.every_s == 0:
@@ -430,25 +435,25 @@ class ElectionFeed:
             self._write_due()
         for channel in self.channels:
             if now - channel.wrote_at >= heartbeat_s - 1.5:
-                channel.beat(now)
+                channel.send_heartbeat(now)
 
-    async def watch(self) -> None:
-        """Ask what the journal holds that is not applied here, and when senders were last heard of.
+    async def refresh_transfers(self) -> None:
+        """Read which publications are not applied here, and when senders were last in contact.
 
-        Not while the record is read for the first time: all of it is still beyond, and nothing is shown of it.
+        Does nothing while the record is read for the first time: nothing of it is shown yet.
         """
-        if self.head.released_at is None or not self._shown:
+        if self.head.released_at is None or not self._was_shown:
             return
         transfers = self.transfers
         published = transfers.published()
         unapplied = await self._record.unapplied(self.head.key, self.state.sequence)
         contacts = await self._record.contacts(self.head.key)
         if self.transfers is not transfers:
-            return  # it was a look at another record
+            return  # the feed was rebuilt meanwhile
         found: dict[str, Backlog] = {}
         for each in unapplied:
             if each.unit not in self.registry.units:
-                continue  # of a record put in the place of this one, as the next look at its head will tell
+                continue  # of a different record; the next head will show that
             municipality = transfers.municipality_of(each.unit)
             held = found.get(municipality)
             found[municipality] = Backlog(

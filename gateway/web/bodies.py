@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Mapping
 
 from aiohttp import hdrs, web
 
-from gateway.feed.compression import GZIP_START, QUICKLY, deflate
+from gateway.feed.compression import GZIP_START, LEVEL_FAST, deflate
 from gateway.web.negotiation import combined, is_current
 
 BODIES_MAX = 32 << 20
@@ -116,10 +116,10 @@ class PrecompressedText:
         """Return one gzip stream of parts that each end in a flush, and its trailer (RFC 1952, section 2.3.1)."""
         if self._deflated is None:
             self._deflated = deflate(self.text)
-        last = zlib.compressobj(QUICKLY, zlib.DEFLATED, -zlib.MAX_WBITS)
+        last = zlib.compressobj(LEVEL_FAST, zlib.DEFLATED, -zlib.MAX_WBITS)
         parts = (GZIP_START, deflate(before), self._deflated, last.compress(after), last.flush())
         return b"".join(parts) + struct.pack("<II", zlib.crc32(whole), len(whole) & 0xFFFFFFFF)
 
 
 def _gzip(plain: bytes) -> bytes:
-    return gzip.compress(plain, QUICKLY, mtime=0)
+    return gzip.compress(plain, LEVEL_FAST, mtime=0)

@@ -58,7 +58,7 @@ class FeedDocuments:
     async def get_elections(self, _: web.Request) -> web.Response:
         """`GET /v1/elections`: every election and the position of its record."""
         feeds = self._lookup.all()
-        version = tuple((feed.edition, feed.head, feed.maker.position.sequence) for feed in feeds)
+        version = tuple((feed.generation, feed.head, feed.maker.position.sequence) for feed in feeds)
         body = self._bodies.get("elections", version, partial(_elections_body, feeds))
         return web.Response(body=body.plain, content_type=body.content_type, headers=_PUBLIC)
 
@@ -66,16 +66,16 @@ class FeedDocuments:
         """`GET /v1/elections/{e}`: the registry, and the position of the record."""
         feed = await self._lookup.find(request)
         before = to_json(_election_document(feed))[:-1] + b',"registry":'
-        name, version = ("registry", feed.id), (feed.edition, before)
+        name, version = ("registry", feed.id), (feed.generation, before)
         body = self._bodies.get(name, version, lambda: self._registry(feed).between(before, b"}", JSON))
         return _tagged(request, body)
 
     def _registry(self, feed: ElectionFeed) -> PrecompressedText:
         cached = self._registries.get(feed.id)
-        if cached is None or cached[0] != feed.edition:
+        if cached is None or cached[0] != feed.generation:
             known = {each.id for each in self._lookup.all()}
             self._registries = {name: each for name, each in self._registries.items() if name in known}
-            cached = self._registries[feed.id] = feed.edition, PrecompressedText(feed.document)
+            cached = self._registries[feed.id] = feed.generation, PrecompressedText(feed.document)
         return cached[1]
 
     async def get_area(self, request: web.Request) -> web.Response:
@@ -88,7 +88,7 @@ class FeedDocuments:
             raise Problem(404, "unknown_area", "this election has no area with this identifier")
         form = area_format(request.headers, request.query)
         name = ("area", feed.id, area.id, form.name)
-        version = (feed.edition, feed.state.sequence)
+        version = (feed.generation, feed.state.sequence)
         return _tagged(request, self._bodies.get(name, version, partial(_area_body, feed, area, form)))
 
     async def get_publications(self, request: web.Request) -> web.Response:
@@ -131,7 +131,7 @@ class FeedDocuments:
         if after >= feed.state.sequence:
             return Body(b"", LINES, tag="")  # not cached: the number of such pages has no bound
         name = ("lines", feed.id, after, limit)
-        version = (feed.edition, min(after + limit, feed.state.sequence))
+        version = (feed.generation, min(after + limit, feed.state.sequence))
         body = self._bodies.find(name, version)
         if body is None:
             self._limits.charge_range(self._addresses.of_request(request), feed, after + 1)
@@ -148,7 +148,7 @@ class FeedDocuments:
             detail = "this election has no reporting municipality with this identifier"
             raise Problem(404, "unknown_municipality", detail)
         now = datetime.now(UTC)
-        version = (feed.edition, feed.state.sequence, int(now.timestamp()))
+        version = (feed.generation, feed.state.sequence, int(now.timestamp()))
         make = partial(_transfers_body, feed, only, now)
         body = self._bodies.get(("transfers", feed.id, only), version, make)
         return web.Response(body=body.plain, content_type=body.content_type, headers=_PUBLIC)

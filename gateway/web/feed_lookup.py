@@ -27,7 +27,7 @@ class FeedLookup:
 
     def all(self) -> list[ElectionFeed]:
         """Return every election. Raises Problem until they are known."""
-        if not self._hub.looked:
+        if not self._hub.heads_read:
             raise _loading()
         return self._hub.feeds()
 
@@ -35,7 +35,7 @@ class FeedLookup:
         """Return the election of a request, once its state may be shown. Raises Problem."""
         feed = self._hub.feed(request.match_info["election"])
         if feed is None:
-            if not self._hub.looked:
+            if not self._hub.heads_read:
                 raise _loading()
             raise Problem(404, "unknown_election", "there is no election with this identifier")
         await self._wait_settled(feed)

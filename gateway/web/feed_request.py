@@ -8,8 +8,8 @@ from multidict import MultiMapping
 
 from gateway.election.state import Cursor
 from gateway.errors import MalformedCursor
-from gateway.feed.archive import RANGE
-from gateway.feed.selection import PACES_S, BadSelection, Selection
+from gateway.feed.archive import RANGE_SIZE
+from gateway.feed.selection import INTERVALS_S, BadSelection, Selection
 from gateway.web.answers import Problem
 from gateway.web.negotiation import accepts_gzip, combined, preferred
 from gateway.wire.areas import FORMATS, AreaFormat
@@ -46,8 +46,8 @@ def read_feed_request(
     except BadSelection as error:
         raise Problem(400, "bad_selection", str(error)) from None
     every_s = read_number("every_s", query.get("every_s", "0"), 0, 60)
-    if every_s not in PACES_S:
-        raise Problem(400, "bad_query", f"every_s must be one of {', '.join(map(str, PACES_S))}")
+    if every_s not in INTERVALS_S:
+        raise Problem(400, "bad_query", f"every_s must be one of {', '.join(map(str, INTERVALS_S))}")
     return FeedRequest(selection, every_s, read_cursor(headers, query), gzip_accepted(headers))
 
 
@@ -78,9 +78,11 @@ def read_range(text: str) -> tuple[int, int]:
     first, dash, last = text.partition("-")
     if dash and _is_number(first) and _is_number(last):
         begin, end = int(first), int(last)
-        if begin % RANGE == 1 and end == begin + RANGE - 1 and text == f"{begin}-{end}":
+        if begin % RANGE_SIZE == 1 and end == begin + RANGE_SIZE - 1 and text == f"{begin}-{end}":
             return begin, end
-    raise Problem(400, "bad_range", f"the range must be 1-{RANGE}, {RANGE + 1}-{2 * RANGE} and so on")
+    raise Problem(
+        400, "bad_range", f"the range must be 1-{RANGE_SIZE}, {RANGE_SIZE + 1}-{2 * RANGE_SIZE} and so on"
+    )
 
 
 def gzip_accepted(headers: Headers) -> bool:

@@ -109,9 +109,9 @@ class FeedStreams:
         if reader is None:
             return
         self._limits.add_reader(client)
-        readers = feed.readers(asked.selection, gzip=asked.gzip, every_s=asked.every_s)
+        readers = feed.reader_count(asked.selection, gzip=asked.gzip, every_s=asked.every_s)
         work_before = feed.maker.work
-        feed.join(
+        feed.subscribe(
             reader,
             asked.selection,
             asked.cursor,
@@ -188,7 +188,7 @@ class FeedStreams:
             return Body(events, EVENT_STREAM, tag="")
 
         last = after + len(lines)
-        return self._bodies.get(("events", feed.id, after), (feed.edition, last), make).plain
+        return self._bodies.get(("events", feed.id, after), (feed.generation, last), make).plain
 
     async def _reached(self, feed: ElectionFeed, sequence: int, timeout_s: float) -> bool:
         """Wait for a publication, or for the end of this process; return whether either has come."""
@@ -213,7 +213,7 @@ def _start(feed: ElectionFeed, cursor: Cursor | None, after: int) -> int:
     """Return the publication to start after: that of a cursor, 0 for a cursor of another history, else `after`."""
     if cursor is None:
         return after
-    return cursor.sequence if feed.state.holds(cursor) else 0
+    return cursor.sequence if feed.state.contains(cursor) else 0
 
 
 def _retry_later(problem: Problem) -> web.Response:

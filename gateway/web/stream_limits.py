@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from gateway.config import Config
-from gateway.feed.archive import RANGE
+from gateway.feed.archive import RANGE_SIZE
 from gateway.feed.stream import ElectionFeed
 from gateway.web.allowance import Allowance
 from gateway.web.answers import Problem
@@ -15,7 +15,7 @@ FULL_S = 10.0
 """Seconds after which a reader may retry at a full door: others have to leave first."""
 SHARED_MIN = 8
 """Readers of a selection, in one encoding and pace, from which work for one of them counts as shared."""
-RANGE_COST = RANGE * 700
+RANGE_COST = RANGE_SIZE * 700
 """What reading a range of the record costs, as a number of bytes assembled."""
 
 
@@ -60,8 +60,8 @@ class StreamLimits:
         """
         if asked.selection.common:
             return False
-        readers = feed.readers(asked.selection, gzip=asked.gzip, every_s=asked.every_s)
-        if readers < SHARED_MIN and not feed.shares(asked.selection, asked.cursor):
+        readers = feed.reader_count(asked.selection, gzip=asked.gzip, every_s=asked.every_s)
+        if readers < SHARED_MIN and not feed.has_first_block(asked.selection, asked.cursor):
             self.require_allowance(client)
         if readers:
             return False
@@ -96,6 +96,6 @@ class StreamLimits:
 
     def charge_range(self, client: str, feed: ElectionFeed, first: int) -> None:
         """Charge a read of the record, unless the publication is in memory. Raises Problem."""
-        if not feed.archive.kept(first):
+        if not feed.archive.in_memory(first):
             self.require_allowance(client)
             self.allowance.use(client, RANGE_COST)

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway.feed.channel import SHARING_MIN
+from gateway.feed.channel import SHARED_WINDOW_READERS_MIN
 from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
 from tests.deploy.conftest import READERS_PER_ADDRESS
@@ -115,7 +115,7 @@ async def test_a_block_arrives_within_a_second_of_its_publication(
     """
     url, wanted = feed_url(proxy, election), {"Accept-Encoding": coding}
     async with AsyncExitStack() as opened:
-        for _ in range(SHARING_MIN):
+        for _ in range(SHARED_WINDOW_READERS_MIN):
             stream = await opened.enter_async_context(streaming(http, url, wanted, levels=EVERYTHING))
         assert stream.response.headers.get("Content-Encoding", "identity") == coding
         assert (await stream.block()).snapshot

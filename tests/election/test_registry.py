@@ -73,7 +73,7 @@ MISTAKES: list[tuple[Edit, list[str]]] = [
     (in_header(id="-dash"), [f"$.election.id: {_ID}"]),
     (in_header(id="x" * 65), [f"$.election.id: {_ID}"]),
     (in_header(id=7), [f"$.election.id: {_ID}"]),
-    (in_header(name=None), ["$.election.name: expected a text"]),
+    (in_header(name=None), ["$.election.name: expected a string"]),
     (in_header(rehearsal="yes"), ["$.election.rehearsal: expected true or false"]),
     (in_header(publish_from="2025-09-08T21:00:00"), [f"$.election.publish_from: {_TIME}"]),
     (in_header(publish_from="2025-09-08 21:00:00Z"), [f"$.election.publish_from: {_TIME}"]),
@@ -91,8 +91,8 @@ MISTAKES: list[tuple[Edit, list[str]]] = [
     (a_party(code="a b", name="Blank"), [f"{NEW_PARTY}.code: expected a code"]),
     (a_party(code="", name="None"), [f"{NEW_PARTY}.code: expected a code"]),
     (a_party(code=["P"], name="List"), [f"{NEW_PARTY}.code: expected a code"]),
-    (a_party(code="N"), [f"{NEW_PARTY}.name: expected a text"]),
-    (a_party(code=1, name=2), [f"{NEW_PARTY}.name: expected a text", f"{NEW_PARTY}.code: expected a code"]),
+    (a_party(code="N"), [f"{NEW_PARTY}.name: expected a string"]),
+    (a_party(code=1, name=2), [f"{NEW_PARTY}.name: expected a string", f"{NEW_PARTY}.code: expected a code"]),
     (lambda document: document["parties"].append("P"), [f"{NEW_PARTY}: expected an object"]),
     (lambda document: document["areas"].append(["no"]), [f"{NEW}: expected an object"]),
     (an_area(id="a-2"), [f"{NEW}.id: a-2 is repeated"]),
@@ -103,7 +103,7 @@ MISTAKES: list[tuple[Edit, list[str]]] = [
     (an_area(id=""), [f"{NEW}.id: {_NAME}"]),
     (an_area(id="x" * 65), [f"{NEW}.id: {_NAME}"]),
     (an_area(id=4601), [f"{NEW}.id: {_NAME}"]),
-    (an_area(name=None), [f"{NEW}.name: expected a text"]),
+    (an_area(name=None), [f"{NEW}.name: expected a string"]),
     (an_area(level=None), [f"{NEW}.level: {_NAME}"]),
     (an_area(level="a,b"), [f"{NEW}.level: {_NAME}"]),
     (an_area(eligible=-1), [f"{NEW}.eligible: expected a count or null"]),
@@ -117,11 +117,11 @@ MISTAKES: list[tuple[Edit, list[str]]] = [
     (an_area(parties="P"), [f"{NEW}.parties: expected an array of party codes"]),
     (an_area(parties=["P", "X", 3]), [f"{NEW}.parties: 'X' is not a party", f"{NEW}.parties: 3 is not a party"]),
     (an_area(parties=[["P"]]), [f"{NEW}.parties: ['P'] is not a party"]),
-    (an_area(parent="new"), ["$.areas: a circle of parents: new"]),
-    (in_area("b-1", parent="b-1-x"), ["$.areas: a circle of parents: b-1-x, b-1"]),
+    (an_area(parent="new"), ["$.areas: cycle of parents: new"]),
+    (in_area("b-1", parent="b-1-x"), ["$.areas: cycle of parents: b-1-x, b-1"]),
     (
         in_area("no", parent="b"),
-        ["$.areas: expected one area without a parent, found 0", "$.areas: a circle of parents: b, no"],
+        ["$.areas: expected one area without a parent, found 0", "$.areas: cycle of parents: b, no"],
     ),
 ]  # fmt: skip
 
@@ -163,16 +163,16 @@ def test_mistakes_in_every_part_are_named_at_once() -> None:
         [
             f"$.election.id: {_ID}",
             "$.election.categories: a name is repeated",
-            f"{NEW_PARTY}.name: expected a text",
+            f"{NEW_PARTY}.name: expected a string",
             f"{NEW_PARTY}.code: Q is repeated",
             f"{NEW}.id: a-2 is repeated",
-            f"{NEW}.name: expected a text",
+            f"{NEW}.name: expected a string",
             f"{NEW}.eligible: expected a count or null",
             f"{NEW}.parties: 'X' is not a party",
             "area lost: its parent 'nowhere' is not in the registry",
             f"{second}.level: {_NAME}",
-            "$.areas: a circle of parents: c-1, c-2",
-            "$.areas: a circle of parents: d",
+            "$.areas: cycle of parents: c-1, c-2",
+            "$.areas: cycle of parents: d",
         ]
     )
 
@@ -323,7 +323,7 @@ def test_the_header_is_as_loaded() -> None:
         (without("election", "date"), ["$.election.date"]),
         (an_area(), ["area new is new"]),
         (in_area("a-2", name="Other"), ["area a-2 differs"]),
-        (lambda document: document["areas"].pop(), ["area b-2 is gone"]),
+        (lambda document: document["areas"].pop(), ["area b-2 is missing"]),
         (a_party(code="N", name="New"), ["party N is new"]),
         (lambda document: document["parties"][0].update(name="Other"), ["party P differs"]),
         (lambda document: document["areas"].reverse(), ["$.areas is in another order"]),
@@ -341,7 +341,7 @@ def test_many_differences_are_counted() -> None:
     other = read_registry(edited(*[an_area(id=f"new-{number}") for number in range(30)]))
     told = differences(REGISTRY, other)
     assert told == [*(f"area new-{number} is new" for number in range(10)), "and 20 more"]
-    assert differences(other, REGISTRY, most=1) == ["area new-0 is gone", "and 29 more"]
+    assert differences(other, REGISTRY, most=1) == ["area new-0 is missing", "and 29 more"]
 
 
 @settings(deadline=None, max_examples=examples(100))

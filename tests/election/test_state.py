@@ -220,10 +220,10 @@ class StateMachine(RuleBasedStateMachine):
         assert self.state.cursor() == Cursor(here, prefixes[here])
         assert (self.state.sequence, self.state.chain) == (here, self.record.chains[-1])
         for sequence, prefix in enumerate(prefixes):
-            assert self.state.holds(Cursor(sequence, prefix))
-            assert not self.state.holds(Cursor(sequence, prefix ^ 1))
+            assert self.state.contains(Cursor(sequence, prefix))
+            assert not self.state.contains(Cursor(sequence, prefix ^ 1))
             assert self.state.prefix_at(sequence) == prefix
-        assert not self.state.holds(Cursor(here + 1, prefixes[here]))
+        assert not self.state.contains(Cursor(here + 1, prefixes[here]))
         assert self.state.prefix_at(here + 1) is None
         assert self.state.prefix_at(-1) is None
 
@@ -303,8 +303,8 @@ def test_a_record_that_breaks_off_is_not_taken_for_this_one() -> None:
     """Another first publication gives another chain, and so cursors that this record does not hold."""
     one, other = a_state(a_report("a-2")), a_state(a_report("b-2"))
     assert one.cursor().sequence == other.cursor().sequence == 1
-    assert not one.holds(other.cursor())
-    assert one.holds(Cursor(0, 0))
+    assert not one.contains(other.cursor())
+    assert one.contains(Cursor(0, 0))
 
 
 # Many at once.

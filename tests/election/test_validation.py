@@ -463,7 +463,7 @@ def test_what_is_explained_of_one_request_is_bounded(raw: bytes, most: int) -> N
     explained = [violations for violations in told if violations[0].code != "more_violations"]
     assert 0 < len(explained) <= most
     assert told[: len(explained)] == explained
-    omitted = "details omitted, too many in this request; send this report alone"
+    omitted = "details omitted: too many violations in this request; send this report alone"
     assert set(told[len(explained) :]) == {(Violation("more_violations", "$", omitted),)}
     assert budget.spent
 

@@ -210,7 +210,9 @@ async def test_a_restore_to_an_earlier_point_is_noticed_and_readers_begin_anew(
             (again,) = [place for place, (_, sequence, __) in enumerate(stream.seen) if sequence == 1][1:]
             del stream.seen[:again]
         await night.settle()
-        assert [line for line in gateway.complaints() if "the record is another one" not in line] == []
+        assert [
+            line for line in gateway.complaints() if "the record has a different history" not in line
+        ] == []
 
 
 def forget_what_was_lost(night: Night, kept: int) -> None:

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from gateway.election.state import Cursor, ElectionState
 from gateway.feed import channel as channel_module
 from gateway.feed.blocks import BlockMaker
-from gateway.feed.channel import SHARING_MIN, SLOW_BYTES_S, SLOW_S, Channel, Reader
+from gateway.feed.channel import SHARED_WINDOW_READERS_MIN, STALL_BYTES_PER_S, STALL_GRACE_S, Channel, Reader
 from gateway.feed.compression import GZIP_START, deflate
 from gateway.feed.selection import Selection, read_selection
 from gateway.telemetry.metrics import FeedMetrics
@@ -124,7 +124,7 @@ class Feed:
             if channel.every_s and self.now % channel.every_s == 0:
                 channel.write(self.now)
             if self.now - channel.wrote_at >= HEARTBEAT_S - 1.5:
-                channel.beat(self.now)
+                channel.send_heartbeat(self.now)
 
     def join(
         self, selection: Selection, gzip: bool, every_s: int, sequence: int | None, *, stalled: bool
@@ -138,7 +138,7 @@ class Feed:
         if stalled:
             wire.socket.stall()
         head = GZIP_START + deflate(RETRY) if gzip else RETRY
-        self.channels[key].join(wire.reader, head, sequence, self.now)
+        self.channels[key].add(wire.reader, head, sequence, self.now)
         return wire
 
     def drop(self, key: tuple[str, bool, int]) -> None:
@@ -166,9 +166,9 @@ class Readers(RuleBasedStateMachine):
         self.patches = [
             patch.object(channel_module, "_now", lambda: self.feed.now),
             patch.object(
-                channel_module, "SHARING_MIN", 2
+                channel_module, "SHARED_WINDOW_READERS_MIN", 2
             ),  # so that windows are shared by few readers already,
-            patch.object(channel_module, "LARGE", 3000),  # and some blocks are large
+            patch.object(channel_module, "INDEPENDENT_BYTES", 3000),  # and some blocks are large
         ]
         for each in self.patches:
             each.start()
@@ -291,7 +291,7 @@ class Readers(RuleBasedStateMachine):
                 if wire.channel.every_s and now % wire.channel.every_s == 0:
                     self._assert_newest(wire)
             if wire.open and not wire.up:
-                assert blocked_s < SLOW_S + wire.last_write / SLOW_BYTES_S
+                assert blocked_s < STALL_GRACE_S + wire.last_write / STALL_BYTES_PER_S
 
     def _assert_newest(self, wire: Wire) -> None:
         newest = self.feed.moments[max(self.feed.moments)]
@@ -337,7 +337,7 @@ class Readers(RuleBasedStateMachine):
             mine = [wire for wire in self.all if wire.channel is channel and not wire.socket.lost]
             assert (id(channel) in held) == bool(mine)
             assert sorted(map(id, channel.readers())) == sorted(id(wire.reader) for wire in mine)
-            assert channel.blocked == sum(bool(wire.socket.unsent) for wire in mine)
+            assert channel.stalled == sum(bool(wire.socket.unsent) for wire in mine)
             pinned = [reader for _, readers in channel.pinned().values() for reader in readers]
             assert {id(reader) for reader in pinned} == {
                 id(wire.reader) for wire in mine if wire.socket.unsent
@@ -420,7 +420,7 @@ def take(feed: Feed, wire: Wire) -> None:
 def beat(feed: Feed, seconds: float) -> None:
     feed.now += seconds
     for channel in feed.channels.values():
-        channel.beat(feed.now)
+        channel.send_heartbeat(feed.now)
 
 
 def test_a_heartbeat_moves_the_cursor_of_a_reader_for_whom_nothing_changed() -> None:
@@ -540,13 +540,13 @@ def test_a_reader_is_closed_only_after_the_time_that_its_block_may_take() -> Non
     slow, quick = a_reader(feed, levels, stalled=True), a_reader(feed, levels)
     channel = slow.channel
     slow.catch_up(feed.now)
-    allowed_s = SLOW_S + (slow.last_write - len(RETRY)) / SLOW_BYTES_S
+    allowed_s = STALL_GRACE_S + (slow.last_write - len(RETRY)) / STALL_BYTES_PER_S
     assert 60.4 < allowed_s < 62
     beat(feed, 30)
     assert channel.close_overdue(feed.now - 30 + allowed_s - 0.001) == 0
     assert channel.close_overdue(feed.now - 30 + allowed_s) == 1
     slow.socket.turn()
-    assert (slow.gone, len(channel), channel.blocked) == (1, 1, 0)
+    assert (slow.gone, len(channel), channel.stalled) == (1, 1, 0)
     assert quick.open
 
 
@@ -572,7 +572,7 @@ def written_since(wires: list[Wire], before: list[bytes]) -> list[bytes]:
 def test_under_gzip_blocks_refer_to_what_all_in_step_were_sent_before() -> None:
     """Who came later gets others, of the same text, until enough was spent on that or a large one comes for all."""
     feed = a_feed("b-2")
-    wires = [a_reader(feed, gzip=True) for _ in range(3 * SHARING_MIN)]
+    wires = [a_reader(feed, gzip=True) for _ in range(3 * SHARED_WINDOW_READERS_MIN)]
     publish(feed, "a-2")  # the first block that all get
     late = a_reader(feed, gzip=True)
     sizes = []
@@ -588,7 +588,7 @@ def test_under_gzip_blocks_refer_to_what_all_in_step_were_sent_before() -> None:
     assert all(2 * together < alone for together, alone in sizes)
     newest = feed.state.sequence
     assert {last(wire)[0] for wire in (*wires, late)} == {newest}
-    with patch.object(channel_module, "LARGE", 100):
+    with patch.object(channel_module, "INDEPENDENT_BYTES", 100):
         late = a_reader(feed, gzip=True)
         before = [wires[0].socket.written, late.socket.written]
         publish(feed, "a-2")
@@ -598,7 +598,7 @@ def test_under_gzip_blocks_refer_to_what_all_in_step_were_sent_before() -> None:
 def test_few_readers_share_no_window() -> None:
     """It may be 32 kB, which few are not worth; as readers leave it is given up."""
     feed = a_feed("b-2")
-    wires = [a_reader(feed, gzip=True) for _ in range(SHARING_MIN)]
+    wires = [a_reader(feed, gzip=True) for _ in range(SHARED_WINDOW_READERS_MIN)]
     publish(feed, "a-2")
     for wire in wires[:1], wires[1:]:
         before = wires[-1].socket.written

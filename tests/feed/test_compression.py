@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.feed.compression import GZIP_START, REACH, Window, deflate
+from gateway.feed.compression import GZIP_START, WINDOW_BYTES, Window, deflate
 from tests.counts import examples
 
 TEXTS = st.one_of(
@@ -54,7 +54,7 @@ def test_who_shares_a_window_unpacks_what_refers_to_it(steps: list[tuple[str, by
                 sharing, outside = sharing + outside, []
             case "alone":  # a piece made by itself, for everyone
                 piece = deflate(text)
-                window.take(text)
+                window.append(text)
                 assert all(each.decompress(piece) == text for each in sharing + outside)
             case "next":
                 piece = window.deflate(text)
@@ -79,6 +79,6 @@ def test_a_window_holds_no_more_than_deflate_reaches() -> None:
     """However much was sent."""
     window = Window()
     for number in range(100):
-        window.take(bytes([number]) * 1000)
-    window.take(bytes(5 * REACH))
-    assert len(window._text) == REACH == 32_768
+        window.append(bytes([number]) * 1000)
+    window.append(bytes(5 * WINDOW_BYTES))
+    assert len(window._text) == WINDOW_BYTES == 32_768

@@ -14,7 +14,7 @@ import trustme
 from gateway.election.state import ElectionState
 from gateway.feed import hub as hub_module
 from gateway.feed.blocks import BlockMaker
-from gateway.feed.channel import COPY, SLICE, Channel, Reader
+from gateway.feed.channel import TLS_BUFFER_BYTES, TLS_WRITE_BYTES, Channel, Reader
 from gateway.feed.hub import Hub
 from tests.feed.test_channel import METRICS, REGISTRY, SELECTIONS
 from tests.feed.transport import FakeTransport
@@ -41,15 +41,15 @@ def test_a_socket_that_takes_nothing_gets_one_slice_and_later_the_rest_in_order(
     """Nothing is written behind what was not taken, and a reader is paused until all is."""
     transport, reader, _ = encrypted()
     transport.stall()
-    reader.send(b"head", BLOCK[: 10 * SLICE])
+    reader.send(b"head", BLOCK[: 10 * TLS_WRITE_BYTES])
     assert reader.paused
-    assert len(transport.written) <= SLICE
+    assert len(transport.written) <= TLS_WRITE_BYTES
     turns = 0
     while reader.paused:
         transport.take(len(transport.unsent))
         turns += 1
-        assert len(transport.unsent) <= SLICE
-    assert transport.taken == b"head" + BLOCK[: 10 * SLICE]
+        assert len(transport.unsent) <= TLS_WRITE_BYTES
+    assert transport.taken == b"head" + BLOCK[: 10 * TLS_WRITE_BYTES]
     assert transport.overruns == 0
     assert turns <= 12
 
@@ -65,12 +65,12 @@ def test_a_reader_that_is_sent_away_gets_its_block_to_the_end() -> None:
     """Then its connection is closed, without a last word."""
     transport, reader, gone = encrypted()
     transport.stall()
-    reader.send(BLOCK[: 5 * SLICE])
+    reader.send(BLOCK[: 5 * TLS_WRITE_BYTES])
     reader.end(b"come back")
     assert not transport.is_closing()
     transport.take()
     transport.turn()
-    assert transport.taken == BLOCK[: 5 * SLICE]
+    assert transport.taken == BLOCK[: 5 * TLS_WRITE_BYTES]
     assert gone == ["gone"]
 
 
@@ -79,9 +79,9 @@ def test_a_reader_that_is_cut_keeps_nothing() -> None:
     for cut in (Reader.abort, lambda reader: reader.connection_lost(None)):
         transport, reader, _ = encrypted()
         transport.stall()
-        reader.send(BLOCK[: 5 * SLICE])
+        reader.send(BLOCK[: 5 * TLS_WRITE_BYTES])
         cut(reader)
-        assert not reader._rest
+        assert not reader._pending
 
 
 async def test_copies_count_among_what_is_kept_for_slow_readers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,14 +93,14 @@ async def test_copies_count_among_what_is_kept_for_slow_readers(monkeypatch: pyt
     for _ in range(8):
         transport, reader, _ = encrypted()
         transport.stall()
-        channel.join(reader, b"", None, 0.0)
+        channel.add(reader, b"", None, 0.0)
         transports.append(transport)
 
     class Followed:
         channels = (channel,)
 
     monkeypatch.setattr(hub, "feeds", lambda: [Followed()])
-    for most, closed in ((9 * COPY, 0), (7 * COPY, 8)):
+    for most, closed in ((9 * TLS_BUFFER_BYTES, 0), (7 * TLS_BUFFER_BYTES, 8)):
         monkeypatch.setattr(hub_module, "PINNED_MAX", most)
         hub._close_greediest()
         assert sum(transport.is_closing() for transport in transports) == closed

@@ -26,10 +26,10 @@ SMALL_BUFFER = 4096
 """Bytes a socket holds, give or take what the kernel adds."""
 
 
-@pytest.fixture(autouse=True, params=[stream.SLICE, 3], ids=["one by one", "many at once"])
+@pytest.fixture(autouse=True, params=[stream.APPLY_SLICE, 3], ids=["one by one", "many at once"])
 def _slice(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What lies between two heads may be few publications or many."""
-    monkeypatch.setattr(stream, "SLICE", request.param)
+    monkeypatch.setattr(stream, "APPLY_SLICE", request.param)
 
 
 @pytest.fixture
@@ -119,9 +119,9 @@ async def stall(served: Served, opened: AsyncExitStack, count: int, path: str | 
     clients = []
     for _ in range(count):
         clients.append(await opened.enter_async_context(silent(served)))
-        before = sum(channel.blocked for channel in served.feed.channels)
+        before = sum(channel.stalled for channel in served.feed.channels)
         clients[-1].ask(served.path(path or f"/feed?levels={EVERYTHING}"))
-        await until(lambda before=before: sum(each.blocked for each in served.feed.channels) > before)
+        await until(lambda before=before: sum(each.stalled for each in served.feed.channels) > before)
     return clients
 
 
@@ -140,18 +140,18 @@ async def test_a_reader_whose_socket_was_full_before_it_asked_is_blocked_from_it
         client.ask(door.path(f"/feed?levels={EVERYTHING}"))
         await until(lambda: bool(door.readers))
         (reader,) = door.readers
-        assert (reader.paused, door.channel.blocked) == (True, 1)
+        assert (reader.paused, door.channel.stalled) == (True, 1)
         before = unsent(door)
         for count in range(80, NIGHT + 1, 10):
             await door.show(count)
-        assert (reader.paused, door.channel.blocked) == (True, 1)
+        assert (reader.paused, door.channel.stalled) == (True, 1)
         assert unsent(door) == before
         for _ in range(answers):
             await client.answer()
         read = await client.follow(NIGHT)
         assert [block.sequence for block in read.blocks] == [70, NIGHT]
         assert read.copy[door.feed.registry.root.id]["sequence"] == NIGHT
-        await until(lambda: not door.channel.blocked)
+        await until(lambda: not door.channel.stalled)
 
 
 async def fill(door: Served, client: Silent) -> int:
@@ -180,14 +180,14 @@ async def test_a_feed_asked_for_right_behind_another_answer_follows_as_any_other
             await door.show(count)
         read = await following
         assert read.copy[door.feed.registry.root.id]["sequence"] == 30
-        await until(lambda: not door.channel.blocked)
+        await until(lambda: not door.channel.stalled)
 
 
 async def test_newcomers_that_take_nothing_hold_one_block_between_them(
     record: FakeRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each waits for the very bytes that all share, and for no copy of them; they are counted once."""
-    monkeypatch.setattr(blocks, "SHARED_S", 60.0, raising=False)
+    monkeypatch.setattr(blocks, "BLOCK_SHARED_S", 60.0, raising=False)
     record.show(70)
     async with served(record, send_buffer=SMALL_BUFFER) as door, AsyncExitStack() as opened:
         await stall(door, opened, 1)
@@ -243,7 +243,7 @@ async def test_a_record_that_stays_without_its_release_is_another_one(
     record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a restore to a point before it: nothing of it is shown any more."""
-    monkeypatch.setattr(stream, "BEHIND_S", 0.0)
+    monkeypatch.setattr(stream, "REPLICA_LAG_MAX_S", 0.0)
     record.show(10)
     async with served(record) as door, streaming(http, door.url()) as reader:
         await reader.block()
@@ -288,7 +288,7 @@ async def test_readers_get_no_heartbeat_less_while_a_long_run_is_half_applied(
     record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor are they moved by it: what they hold is what they were sent, until all of it is applied."""
-    monkeypatch.setattr(stream, "PAGE", 5)
+    monkeypatch.setattr(stream, "PAGE_MAX", 5)
     record.show(10)
     async with (
         served(record, heartbeat_s=1) as door,
@@ -311,7 +311,7 @@ async def test_the_list_of_elections_shows_no_sequence_between_two_heads(
     record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor a chain from there."""
-    monkeypatch.setattr(stream, "PAGE", 5)
+    monkeypatch.setattr(stream, "PAGE_MAX", 5)
     record.show(10)
 
     async def told() -> tuple[int, str]:
@@ -330,7 +330,7 @@ async def test_a_browser_that_asks_for_publications_meanwhile_is_told_when_to_co
     record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With 200, as it gives up for good on anything else; others with 503."""
-    monkeypatch.setattr(stream, "PAGE", 5)
+    monkeypatch.setattr(stream, "PAGE_MAX", 5)
     monkeypatch.setattr(feed_lookup, "SETTLE_S", 0.05)
     record.show(10)
     async with served(record) as door:
@@ -394,7 +394,7 @@ async def test_an_election_that_vanishes_is_gone_for_everyone(
 ) -> None:
     """Whoever reads it, takes nothing of it or waits for it is let go; it is 404 until it is there again."""
     monkeypatch.setattr(feed_lookup, "SETTLE_S", 0.05)
-    monkeypatch.setattr(hub, "GONE_S", 0.0)
+    monkeypatch.setattr(hub, "MISSING_MAX_S", 0.0)
     record.show(70)
     async with served(record, send_buffer=SMALL_BUFFER, heartbeat_s=1) as door, AsyncExitStack() as opened:
         await stall(door, opened, 2)
@@ -450,7 +450,7 @@ async def test_readers_max_holds_for_publications_that_are_waited_for(
 @pytest.fixture
 def long_record(document: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> FakeRecord:
     """A record of which all but the newest is read from the database."""
-    monkeypatch.setattr(archive, "TAIL_MAX", archive.RANGE)
+    monkeypatch.setattr(archive, "TAIL_MAX", archive.RANGE_SIZE)
     return FakeRecord(document, a_night(document, 2100), shown=2100)
 
 
@@ -507,7 +507,7 @@ async def test_a_snapshot_tells_what_time_it_is(
     record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, shared_s: float
 ) -> None:
     """One is shared for a while and no longer, so that the time in it is not of long ago."""
-    monkeypatch.setattr(blocks, "SHARED_S", shared_s, raising=False)
+    monkeypatch.setattr(blocks, "BLOCK_SHARED_S", shared_s, raising=False)
     record.show(10)
     async with served(record) as door:
         times = []
@@ -523,7 +523,7 @@ async def test_blocks_that_are_made_anew_are_counted_once(
     record: FakeRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a maker holds is what its blocks add up to, whoever asked for them and when."""
-    monkeypatch.setattr(blocks, "SHARED_S", 0.0, raising=False)
+    monkeypatch.setattr(blocks, "BLOCK_SHARED_S", 0.0, raising=False)
     record.show(20)
     async with served(record) as door:
         maker = door.feed.maker
@@ -547,13 +547,13 @@ async def test_no_more_counts_as_accepted_than_the_journal_holds(
 
     async with served(record) as door:
         record.rows = 15
-        await door.feed.watch()
+        await door.feed.refresh_transfers()
         assert (await told("accepted"), await told("published")) == (15, 10)
         await door.show(15)
         assert (await told("accepted"), await told("published")) == (15, 15)
         record.rows = 20
         record.unapplied_held = asyncio.Event()
-        looking = asyncio.create_task(door.feed.watch())
+        looking = asyncio.create_task(door.feed.refresh_transfers())
         await asyncio.sleep(0)
         await door.show(20)
         record.unapplied_held.set()
@@ -576,18 +576,18 @@ async def test_a_look_at_the_transfers_while_the_record_becomes_another_one_does
     async with served(record) as door:
         record.rows = 20
         record.unapplied_held = asyncio.Event()
-        looking = asyncio.create_task(door.feed.watch())
+        looking = asyncio.create_task(door.feed.refresh_transfers())
         await asyncio.sleep(0)
         record.replace(other)
         record.night, record.rows = a_night(other, 30), 30
         record.unapplied_held, held = None, record.unapplied_held
-        await door.feed.watch()
+        await door.feed.refresh_transfers()
         await door.show(5)
         held.set()
         await looking
         assert door.feed.backlog == {}
         record.rows = 15
-        await door.feed.watch()
+        await door.feed.refresh_transfers()
         (transfer,) = (await ask(http, "GET", door.url("/transfers"))).document["transfers"]
         assert (transfer["municipality"], transfer["accepted"], transfer["published"]) == ("new-1", 15, 5)
 

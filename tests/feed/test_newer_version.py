@@ -23,10 +23,10 @@ from tests.web.doors import COUNTRY, EVERYTHING, FOREIGN_UNIT, UNIT, a_registry,
 OTHERS = ("0604-0002", "0604-0003")
 
 
-@pytest.fixture(autouse=True, params=[stream.SLICE, 3], ids=["one by one", "many at once"])
+@pytest.fixture(autouse=True, params=[stream.APPLY_SLICE, 3], ids=["one by one", "many at once"])
 def _slice(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What lies between two heads may be few publications or many."""
-    monkeypatch.setattr(stream, "SLICE", request.param)
+    monkeypatch.setattr(stream, "APPLY_SLICE", request.param)
 
 
 class ElectionRecord(PublicRecord):

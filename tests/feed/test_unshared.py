@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from gateway.election.registry import read_registry
 from gateway.election.state import ElectionState
 from gateway.feed import blocks, stream
-from gateway.feed.blocks import FEW, LARGE, BlockMaker
+from gateway.feed.blocks import LARGE_BLOCK_BYTES, PARTS_READERS_MAX, BlockMaker
 from gateway.feed.compression import GZIP_START, deflate
 from gateway.feed.selection import AREAS_MAX, read_selection, runs_of
 from gateway.rehearsal.generator import GeneratedElection, generate
@@ -95,12 +95,16 @@ def test_compressed_in_parts_or_as_a_whole_it_is_the_same_text(
     for count in data.draw(st.lists(st.integers(0, 60), min_size=1, max_size=4)):
         before = data.draw(st.integers(0, night.state.sequence))
         night.publish(count)
-        with patch.object(blocks, "FAR", far):
+        with patch.object(blocks, "SCAN_AREAS_AFTER", far):
             made = night.maker.snapshot(selection), night.maker.since(selection, before)
         for block in made:
             plain = b"".join(night.maker._event(index) for index in members(night, selection, block, before))
             assert block.plain.startswith(plain + b"event: block\n")
-            forms = [block.bytes(gzip=True), block.bytes(gzip=True, readers=FEW), block.bytes(gzip=True)]
+            forms = [
+                block.bytes(gzip=True),
+                block.bytes(gzip=True, readers=PARTS_READERS_MAX),
+                block.bytes(gzip=True),
+            ]
             assert [unpacked(each) for each in forms] == [block.plain] * 3
             assert forms[1] is forms[2]
         assert night.maker._parts_held == sum(part.held for part in night.maker._parts.values())
@@ -182,14 +186,14 @@ def test_a_block_that_many_ask_for_is_compressed_as_a_whole(small: GeneratedElec
     night.publish(70)
     block = night.maker.snapshot(read_selection(night.registry, EVERYTHING, None))
     first = block.bytes(gzip=True)
-    enough = FEW * (1 + block.size // LARGE)
+    enough = PARTS_READERS_MAX * (1 + block.size // LARGE_BLOCK_BYTES)
     assert {id(block.bytes(gzip=True)) for _ in range(enough - 1)} == {id(first)}
     whole = block.bytes(gzip=True)
     assert len(whole) < len(first)
     assert block.bytes(gzip=True) is whole
     assert block.bytes(gzip=False) is block.plain
     other = night.maker.snapshot(read_selection(night.registry, "precinct", None))
-    assert other.bytes(gzip=True, readers=FEW) == deflate(other.plain)
+    assert other.bytes(gzip=True, readers=PARTS_READERS_MAX) == deflate(other.plain)
 
 
 def test_a_selection_is_made_without_looking_at_all_areas(small: GeneratedElection) -> None:
@@ -276,7 +280,7 @@ async def test_a_selection_that_many_read_is_charged_to_nobody(
     record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unusual as it is: the first few paid for it."""
-    monkeypatch.setattr(blocks, "SHARED_S", 0.0)
+    monkeypatch.setattr(blocks, "BLOCK_SHARED_S", 0.0)
     async with served(record) as door, AsyncExitStack() as opened:
         path = unusual(door)[0]
         used = []
@@ -345,7 +349,7 @@ async def test_a_pass_serves_common_selections_and_as_many_others_as_it_has_time
     record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rest follow pass by pass, in turn, and all of them get the newest."""
-    monkeypatch.setattr(stream, "PASS_S", -1.0)  # so that one is as many as it has time for
+    monkeypatch.setattr(stream, "PASS_MAX_S", -1.0)  # so that one is as many as it has time for
     written: list[list[str]] = []
     async with served(record) as door, AsyncExitStack() as opened:
         paths = [*unusual(door)[:6], "/feed", "/feed?levels=county"]
@@ -378,8 +382,8 @@ async def test_wide_selections_come_before_narrow_ones(
     record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever came first: many wait there."""
-    monkeypatch.setattr(stream, "PASS_S", -1.0)
-    monkeypatch.setattr(stream, "WIDE", 3)
+    monkeypatch.setattr(stream, "PASS_MAX_S", -1.0)
+    monkeypatch.setattr(stream, "LARGE_CHANNEL_READERS", 3)
     async with served(record) as door, AsyncExitStack() as opened:
         narrow, wide = unusual(door)[:2]
         for path in (narrow, wide, wide, wide):

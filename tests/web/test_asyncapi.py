@@ -14,7 +14,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator, Draft202012Validator, FormatChecker
 
-from gateway.feed.selection import PACES_S
+from gateway.feed.selection import INTERVALS_S
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.pages import ASYNCAPI
 from gateway.wire.session import ID_MAX, SUBPROTOCOL
@@ -134,7 +134,7 @@ def test_it_agrees_with_the_other_description() -> None:
         servers = described.DOCUMENT["paths"][about["address"]]["servers"]
         assert names == {server["url"].rpartition(":")[2] for server in servers}
     query = DOCUMENT["operations"]["sendChanges"]["bindings"]["http"]["query"]["properties"]
-    assert tuple(query["every_s"]["enum"]) == tuple(PACES_S)
+    assert tuple(query["every_s"]["enum"]) == tuple(INTERVALS_S)
     parameters = described.DOCUMENT["paths"]["/v1/elections/{election}/feed"]["parameters"]
     named = {
         described.resolved(each)["name"] for each in parameters if described.resolved(each)["in"] == "query"

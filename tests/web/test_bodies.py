@@ -273,7 +273,7 @@ async def test_reads_of_old_ranges_are_limited_and_their_results_shared(
     http: aiohttp.ClientSession, small: GeneratedElection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pages, ranges and streams: a client is refused if too much is read from the database for it alone."""
-    monkeypatch.setattr(archive, "TAIL_MAX", archive.RANGE)
+    monkeypatch.setattr(archive, "TAIL_MAX", archive.RANGE_SIZE)
     record = FakeRecord(small.registry, a_night(small.registry, 5000), shown=5000)
     async with served(record) as door:
         now = time.monotonic()

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 import aiohttp
 import pytest
 
-from gateway.feed.channel import SHARING_MIN
+from gateway.feed.channel import SHARED_WINDOW_READERS_MIN
 from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
 from tests.running import running
@@ -43,7 +43,7 @@ async def test_a_browser_among_many_reads_every_block(
         visitor = await opened.enter_async_context(visiting(await opened.enter_async_context(browsing())))
         page = await visitor.open(f"{gateway.feed_url}/docs")
         await page.evaluate(FOLLOW, f"{url}?levels={EVERYTHING}")
-        for _ in range(SHARING_MIN):
+        for _ in range(SHARED_WINDOW_READERS_MIN):
             gzip = {"Accept-Encoding": "gzip"}
             reader = await opened.enter_async_context(streaming(http, url, gzip, levels=EVERYTHING))
             await reader.block()
@@ -56,4 +56,7 @@ async def test_a_browser_among_many_reads_every_block(
         assert await page.evaluate("() => window.errors") == 0
         samples = await gateway.metrics()
         of = {kind: samples[f'valgnatt_{kind}{{process="feed-0"}}'] for kind in ("readers", "channels")}
-        assert of == {"readers": SHARING_MIN + 2, "channels": 2}  # so it was in the one under gzip
+        assert of == {
+            "readers": SHARED_WINDOW_READERS_MIN + 2,
+            "channels": 2,
+        }  # so it was in the one under gzip

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.feed import waits as waits_module
-from gateway.feed.waits import SLICE, STALE_MIN, Waits
+from gateway.feed import waiters as waiters_module
+from gateway.feed.waiters import STALE_MAX, WAKE_SLICE, SequenceWaiters
 
 LONG_S = 3600.0
 
@@ -20,11 +20,11 @@ async def turns(count: int) -> None:
         await asyncio.sleep(0)
 
 
-async def begun(waits: Waits, sequences: list[int]) -> list[asyncio.Task[None]]:
+async def begun(waiters: SequenceWaiters, sequences: list[int]) -> list[asyncio.Task[None]]:
     """Let so many wait."""
-    tasks = [asyncio.ensure_future(waits.wait(sequence, LONG_S)) for sequence in sequences]
+    tasks = [asyncio.ensure_future(waiters.wait(sequence, LONG_S)) for sequence in sequences]
     await turns(1)
-    assert len(waits) == len(sequences)
+    assert len(waiters) == len(sequences)
     return tasks
 
 
@@ -48,53 +48,53 @@ def test_who_waits_is_woken_when_the_place_is_reached_and_not_before(steps: list
     """Whoever came or gave up meanwhile."""
 
     async def play() -> None:
-        waits = Waits()
+        waiters = SequenceWaiters()
         waiting: list[tuple[int, asyncio.Task[None]]] = []
         for what, number in steps:
             if what == "wait":
-                waiting.append((number, asyncio.ensure_future(waits.wait(number, LONG_S))))
+                waiting.append((number, asyncio.ensure_future(waiters.wait(number, LONG_S))))
             elif what == "reach":
-                waits.reached(number)
+                waiters.wake_up_to(number)
                 await turns(3)
                 assert all(task.done() == (sequence <= number) for sequence, task in waiting)
                 waiting = [(sequence, task) for sequence, task in waiting if not task.done()]
             elif waiting:
                 waiting.pop(number % len(waiting))[1].cancel()
             await turns(3)
-            assert len(waits) == len(waiting)
-            assert len(waits._sequences) <= 2 * len(waits._at) + STALE_MIN
-        waits.release()
+            assert len(waiters) == len(waiting)
+            assert len(waiters._sequences) <= 2 * len(waiters._at) + STALE_MAX
+        waiters.wake_all()
         await turns(3)
         assert all(task.done() and not task.cancelled() for _, task in waiting)
-        assert (len(waits), len(waits._sequences)) == (0, 0)
+        assert (len(waiters), len(waiters._sequences)) == (0, 0)
 
     asyncio.run(play())
 
 
 async def test_a_wait_has_an_end() -> None:
     """After its time it returns, and is forgotten."""
-    waits = Waits()
-    await waits.wait(5, 0.001)
-    assert (len(waits), waits._at) == (0, {})
+    waiters = SequenceWaiters()
+    await waiters.wait(5, 0.001)
+    assert (len(waiters), waiters._at) == (0, {})
 
 
 async def test_nine_thousand_are_woken_in_slices() -> None:
     """Between two slices everyone else has a turn, so nobody waits for more than one of them."""
-    waits = Waits()
+    waiters = SequenceWaiters()
     turn = 0
     woken: list[int] = []
 
     async def one() -> None:
-        await waits.wait(7, LONG_S)
+        await waiters.wait(7, LONG_S)
         woken.append(turn)
 
     tasks = [asyncio.ensure_future(one()) for _ in range(9_000)]
     await turns(1)
-    waits.reached(7)
+    waiters.wake_up_to(7)
     while len(woken) < len(tasks):
         turn += 1
         await asyncio.sleep(0)
-    assert max(each_turn(woken).values()) <= SLICE
+    assert max(each_turn(woken).values()) <= WAKE_SLICE
 
 
 @pytest.mark.parametrize("order", ["first", "last", "random"])
@@ -116,20 +116,20 @@ async def test_the_work_for_a_wait_does_not_grow_with_how_many_there_are(
 
         __hash__ = int.__hash__
 
-    monkeypatch.setattr(waits_module, "SLICE", 10**6)
+    monkeypatch.setattr(waiters_module, "WAKE_SLICE", 10**6)
     each: dict[int, float] = {}
     for count in (300, 9_000):
         Counted.comparisons = 0
-        waits = Waits()
+        waiters = SequenceWaiters()
         sequences: list[Any] = [Counted(number) for number in range(count)]
-        tasks = await begun(waits, sequences)
+        tasks = await begun(waiters, sequences)
         if order != "first":
             (random.Random(1).shuffle if order == "random" else list.reverse)(tasks)
         for task in tasks[: count // 2]:
             task.cancel()
         await turns(2)
-        waits.reached(count)
+        waiters.wake_up_to(count)
         await turns(2)
-        assert len(waits) == 0
+        assert len(waiters) == 0
         each[count] = Counted.comparisons / count
     assert each[9_000] < 3 * each[300]

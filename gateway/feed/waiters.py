@@ -1,22 +1,23 @@
-"""Waits for a place in the record: many at once, each with an end of its own.
+"""Requests that wait for a sequence of the record, each with its own timeout.
 
-Entering, giving up and being reached cost no more than the logarithm of how many wait, and those who are reached are
-woken in slices, so that the event loop serves everyone else between two of them.
+Adding, cancelling and waking a waiter cost at most the logarithm of the number of waiters. Waiters are woken in slices,
+so that the event loop can do other work in between.
 """
 
 import asyncio
 import heapq
 from collections import deque
 
-SLICE = 100
-"""Waits woken in one turn of the event loop: what each does next takes some tenths of a millisecond."""
-STALE_MIN = 64
-"""Sequences that nobody waits for any more which the heap may hold in any case."""
+WAKE_SLICE = 100
+"""Waiters woken per iteration of the event loop; each then runs for some tenths of a millisecond."""
+STALE_MAX = 64
+"""Sequences without waiters that the heap may always contain."""
 
 
-class Waits:
-    """Who waits for which sequence. Invariant: the heap holds every sequence waited for, and at most as many others
-    (and STALE_MIN).
+class SequenceWaiters:
+    """Waiters by sequence.
+
+    Invariant: the heap contains every sequence that has waiters, and at most that many others plus STALE_MAX.
     """
 
     def __init__(self) -> None:
@@ -40,15 +41,15 @@ class Waits:
             timer.cancel()
             self._leave(sequence, reached)
 
-    def reached(self, sequence: int) -> None:
-        """Wake everyone who waits for this sequence or an earlier one."""
+    def wake_up_to(self, sequence: int) -> None:
+        """Wake all waiters for this sequence or an earlier one."""
         while self._sequences and self._sequences[0] <= sequence:
             for future in self._at.pop(heapq.heappop(self._sequences), ()):
                 self._due.append(future)
         self._wake_slice()
 
-    def release(self) -> None:
-        """Wake everyone: there is nothing to wait for any more."""
+    def wake_all(self) -> None:
+        """Wake all waiters, whatever sequence they wait for."""
         for futures in self._at.values():
             self._due.extend(futures)
         self._at.clear()
@@ -56,7 +57,7 @@ class Waits:
         self._wake_slice()
 
     def _wake_slice(self) -> None:
-        for _ in range(min(SLICE, len(self._due))):
+        for _ in range(min(WAKE_SLICE, len(self._due))):
             _wake(self._due.popleft())
         if self._due:
             asyncio.get_running_loop().call_soon(self._wake_slice)
@@ -72,10 +73,10 @@ class Waits:
         self._count -= 1
         futures = self._at.get(sequence)
         if futures is None or futures.pop(future, future) is not None:
-            return  # it was reached
+            return  # it was woken
         if not futures:
             del self._at[sequence]
-            if len(self._sequences) > 2 * len(self._at) + STALE_MIN:
+            if len(self._sequences) > 2 * len(self._at) + STALE_MAX:
                 self._sequences = sorted(self._at)
 
 
