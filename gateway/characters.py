@@ -1,12 +1,12 @@
-"""PURE: characters that steer a terminal, or that nobody sees, and texts that show them instead.
+"""PURE: control characters and invisible characters, and their visible escapes.
 
-Names and details come from registries, files and other people's gateways. Printed as they are, an escape sequence
-could clear a screen, and a bidirectional override could make one figure look like another.
+Names and messages come from registries, files and other gateways. Printed unescaped, an escape sequence could clear the
+screen, and a bidirectional override could make one figure look like another.
 """
 
 import re
 
-_UNSEEN = (
+_INVISIBLE = (
     "\x00-\x1f\x7f-\x9f"  # C0, DEL, C1
     "\u2028\u2029"  # line and paragraph separator
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional marks, embeddings, overrides, isolates
@@ -14,30 +14,30 @@ _UNSEEN = (
     "\ud800-\udfff"  # lone surrogates
     "\U0001d173-\U0001d17a\U000e0000-\U000e007f"  # musical and tag characters, without a width
 )
-CONTROL = re.compile(f"[{_UNSEEN}]")
-"""A character that no text of a registry may have. U+200C and U+200D, which some scripts need, are not among them."""
-CONTROL_OR_JOINER = re.compile(f"[{_UNSEEN}\u200c\u200d]")
-"""Likewise for identifiers, where two that look alike would be taken for one."""
-_NOT_LAYOUT = re.compile(f"(?![\t\n])[{_UNSEEN}]")
+CONTROL = re.compile(f"[{_INVISIBLE}]")
+"""Characters that are refused in all texts of a registry. U+200C and U+200D are allowed: some scripts need them."""
+CONTROL_OR_JOINER = re.compile(f"[{_INVISIBLE}\u200c\u200d]")
+"""Characters that are refused in identifiers, where U+200C and U+200D would make two of them look alike."""
+_NOT_LAYOUT = re.compile(f"(?![\t\n])[{_INVISIBLE}]")
 
 
 def printable(text: str) -> str:
-    r"""Return a text for one line: each control character as its escape, such as `\x1b` or `\u202e`."""
+    r"""Return a text as one line, with each control character as its escape, such as `\x1b` or `\u202e`."""
     return CONTROL.sub(_escape, text)
 
 
 def printable_lines(text: str) -> str:
-    """Return a text of several lines, which keeps line feeds and tabs."""
+    """Return a text of several lines with its control characters escaped, except line feeds and tabs."""
     return _NOT_LAYOUT.sub(_escape, text)
 
 
 def printable_json(text: str) -> str:
-    """Return JSON that is equal to `text` and has only visible characters; RFC 8259 allows them in strings only."""
+    """Return JSON equal to `text` with escaped control characters, which RFC 8259 allows only in strings."""
     return text if text.isascii() and "\x7f" not in text else _NOT_LAYOUT.sub(_json_escape, text)
 
 
-def named(character: str) -> str:
-    """Return how an error names a character, such as `U+001B`."""
+def code_point(character: str) -> str:
+    """Return the code point of a character as text, such as `U+001B`."""
     return f"U+{ord(character):04X}"
 
 

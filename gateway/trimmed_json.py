@@ -1,4 +1,4 @@
-"""JSON that is kept: bytes that take the memory of their own length."""
+"""JSON for long-lived values: bytes that occupy no more memory than their length."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ import orjson
 
 
 def dumps_trimmed(value: Any, option: int | None = None) -> bytes:
-    """Return `orjson.dumps(value, option=option)` in memory of its own size; raises what that raises.
+    """Return a copy of `orjson.dumps(value, option=option)` that occupies only its length. Raises the errors of orjson.
 
-    orjson (3.13) returns its bytes in the buffer that it grew for them: a report of 550 bytes holds 8 kB for as long
-    as it is kept (docs/performance.md, "Tried"). What is sent and forgotten may use orjson itself.
+    orjson (3.13) returns its bytes in the buffer that it allocated for them: a report of 550 bytes occupies 8 kB for as
+    long as it exists (docs/performance.md, "Tried"). Bytes that are sent and dropped can come from orjson directly.
     """
     return bytes(memoryview(orjson.dumps(value, option=option)))

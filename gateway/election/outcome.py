@@ -1,4 +1,4 @@
-"""What became of one report: the answers a sender can get."""
+"""The outcome of a report: a receipt, a refusal, or a retry."""
 
 from datetime import datetime
 
@@ -9,13 +9,13 @@ from gateway.election.validation import Invalid, Violation
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
-    """The report is durable. Exists only once it is committed and flushed in Postgres."""
+    """The report is durable. A receipt exists only once the report is committed and flushed in Postgres."""
 
     unit: str
     revision: int
     duplicate: bool
     sequence: int | None
-    """Its place in the public record; None while it is embargoed."""
+    """The report's sequence in the public record; None under embargo."""
     digest: bytes
     accepted_at: datetime
     published_at: datetime | None
@@ -52,7 +52,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """The report was not taken, and will not be if it is sent again as it is."""
+    """The report was refused, and will be refused again if it is sent unchanged."""
 
     code: str
     unit: str | None
@@ -60,18 +60,18 @@ class Refusal(msgspec.Struct, frozen=True):
     current_revision: int | None = None
     violations: tuple[Violation, ...] = ()
     line: int | None = None
-    """Where several were sent: the line of one that could not be read."""
+    """In a request with several reports, the line that could not be read."""
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """Nothing was decided: the report may or may not be durable, and sending it again is safe."""
+    """The outcome is unknown: the report may or may not be durable. Sending it again is safe."""
 
     code: str
     retry_after_s: float
     unit: str | None = None
     revision: int | None = None
     reason: str | None = None
-    """Why, for a person; only in problem documents."""
+    """The reason, for people; only in problem documents."""
 
 
 Outcome = Receipt | Refusal | Retry

@@ -1,7 +1,7 @@
-"""Facts fixed before the night: the election, its tree of areas, its parties.
+"""The registry: what is fixed before reports arrive, that is the election, its tree of areas and its parties.
 
-A registry document (`election-registry/1`) is read whole or not at all: `read_registry` names every mistake in it
-with its JSON path. Knows nothing of reports.
+`read_registry` reads a registry document (`election-registry/1`) completely or not at all, and reports every problem
+with its JSON path. Knows nothing about reports.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 import msgspec
 import orjson
 
-from gateway.characters import CONTROL, CONTROL_OR_JOINER, named, printable
+from gateway.characters import CONTROL, CONTROL_OR_JOINER, code_point, printable
 from gateway.errors import MalformedRegistry
 from gateway.trimmed_json import dumps_trimmed
 
@@ -24,28 +24,28 @@ COUNT_MAX = 2_147_483_647
 _ELECTION_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _NAME = re.compile(r"[^\s,/?#%&\"'\\\x00-\x1f\x7f]{1,64}")
 _NAME_EXPECTED = "expected 1 to 64 characters without white space, commas or slashes"
-"""Of an area or a level: both are named in lists and addresses."""
+"""Applies to identifiers of areas and to levels, which occur in lists and in URLs."""
 _CODE = re.compile(r"[^\s\"\\\x00-\x1f\x7f]{1,64}")
 _IDENTIFIERS = frozenset({"id", "level", "parent", "parties", "code", "categories"})
-"""Members whose texts identify something."""
+"""Members whose texts are identifiers."""
 _TIME_MAX = 64
-"""Characters of a time; RFC 3339 has no limit for the digits of a second."""
+"""Characters of a time; RFC 3339 does not limit the digits of a second."""
 _PROBLEMS_MAX = 100
-"""Mistakes told of one document; a count of the rest follows."""
+"""Problems reported per document; a count of the others follows."""
 
 
 class Party(msgspec.Struct, frozen=True):
-    """A party on some ballot; `code` is what reports use."""
+    """A party; reports refer to it by its `code`."""
 
     code: str
     name: str
 
 
 class Area(msgspec.Struct, frozen=True):
-    """A place in the tree; a unit when it has no children.
+    """An area of the tree. It is a unit if it has no children.
 
-    Invariants: `index` is its place in `Registry.areas`, in which every parent stands before its children;
-    `path` holds the indexes of the areas above it, nearest first.
+    Invariants: `index` is its index in `Registry.areas`, where every parent precedes its children; `path` contains the
+    indexes of the areas above it, nearest first.
     """
 
     index: int
@@ -59,16 +59,16 @@ class Area(msgspec.Struct, frozen=True):
     units: int
     """Units at or below this area (1 for a unit)."""
     ballot: frozenset[str]
-    """Codes of the parties that may stand in a report of this unit; above units, of all that may below it."""
+    """Codes of the parties on the ballot of this unit; above units, of all parties on a ballot below the area."""
 
     @property
     def is_unit(self) -> bool:
-        """Whether this area reports itself."""
+        """Whether this area is a unit, which reports."""
         return not self.children
 
 
 class Registry:
-    """One election as it was loaded. Immutable.
+    """The registry of one election. Immutable.
 
     Invariants: areas form one tree with `areas[0]` as its root; every unit has a ballot.
     """
@@ -90,11 +90,11 @@ class Registry:
 
     @property
     def root(self) -> Area:
-        """The area above all others."""
+        """The root of the tree."""
         return self.areas[0]
 
     def below(self, area: Area) -> frozenset[int]:
-        """Return the indexes of `area` and of everything below it."""
+        """Return the indexes of `area` and of all areas below it."""
         found = {area.index}
         waiting = list(area.children)
         while waiting:
@@ -104,25 +104,25 @@ class Registry:
         return frozenset(found)
 
     def municipality(self, unit: Area) -> Area:
-        """Return the area that answers for a unit: the one of level `municipality`, else its parent."""
+        """Return the area that is responsible for a unit: the one of level `municipality`, or else its parent."""
         for index in (unit.index, *unit.path):
             if self.areas[index].level == "municipality":
                 return self.areas[index]
         return self.areas[unit.path[0]] if unit.path else unit
 
     def canonical(self) -> bytes:
-        """Return the document as JSON with sorted keys, the bytes by which two registries are compared."""
+        """Return the document as JSON with sorted keys; two registries are compared by these bytes."""
         return dumps_trimmed(self.document, orjson.OPT_SORT_KEYS)
 
 
 class NoOffset(ValueError):
-    """A time that does not say how far it is from UTC."""
+    """A time without an offset from UTC."""
 
 
 def read_time(text: str) -> datetime:
-    """Read an RFC 3339 time with an offset, of a year that is one everywhere (2 to 9998).
+    """Read an RFC 3339 time with an offset. Its year is 2 to 9998, so that it is valid in every time zone.
 
-    Raises ValueError when it is no such time, NoOffset when only its offset is missing. Source: RFC 3339, section 5.6.
+    Raises NoOffset if only the offset is missing, else ValueError. Source: RFC 3339, section 5.6.
     """
     if not 19 <= len(text) <= _TIME_MAX or text[10] not in "Tt":
         raise ValueError(f"{text[:40]!r} is not an RFC 3339 time")
@@ -138,17 +138,17 @@ def read_time(text: str) -> datetime:
 
 
 def read_registry(document: object, *, stored: bool = False) -> Registry:
-    """Turn a registry document (decoded JSON) into a Registry.
+    """Return the Registry of a registry document (decoded JSON).
 
-    A `stored` one, which some version of the gateway took in, may have control characters in its texts: they are
-    refused when an election is loaded, and never end a night that has begun. Raises MalformedRegistry with every
-    mistake, each with its JSON path.
+    A `stored` document was accepted by some version of the gateway. Control characters in its texts are accepted: they
+    are refused when an election is loaded, but must not stop an election that is under way. Raises MalformedRegistry
+    with every problem and its JSON path.
     """
-    return _Reading(document, stored=stored).registry()
+    return _DocumentReader(document, stored=stored).registry()
 
 
 def differences(old: Registry, new: Registry, most: int = 10) -> list[str]:
-    """Name what differs between two registries, at most `most` things, as short sentences."""
+    """Return at most `most` differences between two registries as short sentences."""
     found = [
         f"$.election.{key}"
         for key in sorted({*old.document["election"], *new.document["election"]})
@@ -163,11 +163,11 @@ def differences(old: Registry, new: Registry, most: int = 10) -> list[str]:
         ("area", "areas", _keyed(old, "areas", "id"), _keyed(new, "areas", "id")),
         ("party", "parties", _keyed(old, "parties", "code"), _keyed(new, "parties", "code")),
     ):
-        found += [f"{kind} {key} is gone" for key in before if key not in after]
+        found += [f"{kind} {key} is missing" for key in before if key not in after]
         found += [f"{kind} {key} is new" for key in after if key not in before]
         found += [f"{kind} {key} differs" for key in before if key in after and before[key] != after[key]]
         if before.keys() == after.keys() and list(before) != list(after):
-            found.append(f"$.{member} is in another order")
+            found.append(f"$.{member} is in a different order")
     if len(found) > most:
         found = [*found[:most], f"and {len(found) - most} more"]
     return found
@@ -177,82 +177,82 @@ def _keyed(registry: Registry, member: str, key: str) -> dict[str, dict[str, Any
     return {entry[key]: entry for entry in registry.document[member]}
 
 
-class _Reading:
-    """One reading of one document: collects mistakes, and builds the registry only if there is none."""
+class _DocumentReader:
+    """Reads one document: collects problems, and builds the registry only if there are none."""
 
     def __init__(self, document: object, *, stored: bool) -> None:
         self._document = document
         self._stored = stored
         self._problems: list[str] = []
-        self._untold = 0
+        self._omitted = 0
 
     def registry(self) -> Registry:
         document = self._document
         if not isinstance(document, dict):
             raise MalformedRegistry(["$: expected an object"])
         if document.get("format") != FORMAT:
-            self._say("$.format", f"expected {FORMAT!r}")
+            self._add_problem("$.format", f"expected {FORMAT!r}")
         self._header(self._part(document, "election", dict, {}))
         parties = self._parties(self._part(document, "parties", list, []))
         entries = self._entries(self._part(document, "areas", list, []), {party.code for party in parties})
         ordered = self._tree(entries)
         if not self._stored:
-            mistaken = {problem.partition(": ")[0] for problem in self._problems}
+            reported = {problem.partition(": ")[0] for problem in self._problems}
             for path, character in _control_characters(document):
-                if path not in mistaken:
-                    self._say(path, f"{named(character)} is a control character")
-        if self._untold:
-            self._problems.append(f"$: and {self._untold} more")
+                if path not in reported:
+                    self._add_problem(path, f"{code_point(character)} is a control character")
+        if self._omitted:
+            self._problems.append(f"$: and {self._omitted} more")
         if self._problems:
             raise MalformedRegistry(self._problems)
         return Registry(document, _areas(ordered, frozenset(party.code for party in parties)), parties)
 
-    def _say(self, path: str, detail: str) -> None:
+    def _add_problem(self, path: str, detail: str) -> None:
         if len(self._problems) < _PROBLEMS_MAX:
             self._problems.append(f"{path}: {detail}")
         else:
-            self._untold += 1
+            self._omitted += 1
 
     def _part(self, document: dict[str, Any], name: str, kind: type, default: Any) -> Any:
         value = document.get(name)
         if not isinstance(value, kind) or not value:
-            self._say(f"$.{name}", f"expected a non-empty {'array' if kind is list else 'object'}")
+            self._add_problem(f"$.{name}", f"expected a non-empty {'array' if kind is list else 'object'}")
             return default
         return value
 
     def _header(self, header: dict[str, Any]) -> None:
         if not isinstance(header.get("id"), str) or not _ELECTION_ID.fullmatch(header["id"]):
-            self._say("$.election.id", "expected 1 to 64 of a-z, 0-9, '.', '_' and '-'")
+            self._add_problem("$.election.id", "expected 1 to 64 of a-z, 0-9, '.', '_' and '-'")
         if not isinstance(header.get("name"), str):
-            self._say("$.election.name", "expected a text")
+            self._add_problem("$.election.name", "expected a string")
         if not isinstance(header.get("rehearsal", False), bool):
-            self._say("$.election.rehearsal", "expected true or false")
+            self._add_problem("$.election.rehearsal", "expected true or false")
         if not _is_time(header.get("publish_from")):
-            self._say("$.election.publish_from", "expected an RFC 3339 time with an offset")
+            self._add_problem("$.election.publish_from", "expected an RFC 3339 time with an offset")
         categories = header.get("categories")
         if (
             not isinstance(categories, list)
             or not categories
             or not all(_is_code(name) for name in categories)
         ):
-            self._say("$.election.categories", "expected a non-empty array of names")
+            self._add_problem("$.election.categories", "expected a non-empty array of names")
         elif len(set(categories)) != len(categories):
-            self._say("$.election.categories", "a name is repeated")
+            self._add_problem("$.election.categories", "a name is repeated")
 
     def _parties(self, entries: list[Any]) -> list[Party]:
         parties: dict[str, Party] = {}
         for number, entry in enumerate(entries):
             path = f"$.parties[{number}]"
             if not isinstance(entry, dict):
-                self._say(path, "expected an object")
+                self._add_problem(path, "expected an object")
                 continue
             code, name = entry.get("code"), entry.get("name")
             if not isinstance(name, str):
-                self._say(f"{path}.name", "expected a text")
+                self._add_problem(f"{path}.name", "expected a string")
             if not _is_code(code):
-                self._say(f"{path}.code", "expected a code")
+                self._add_problem(f"{path}.code", "expected a code")
             elif code in parties:
-                self._say(f"{path}.code", f"{code} is repeated")
+                self._add_problem(f"{path}.code", f"{code} is repeated")
             else:
                 parties[code] = Party(code, str(name))
         return list(parties.values())
@@ -262,62 +262,62 @@ class _Reading:
         for number, entry in enumerate(entries):
             path = f"$.areas[{number}]"
             if not isinstance(entry, dict):
-                self._say(path, "expected an object")
+                self._add_problem(path, "expected an object")
                 continue
             identifier = entry.get("id")
             if not _is_name(identifier):
-                self._say(f"{path}.id", _NAME_EXPECTED)
+                self._add_problem(f"{path}.id", _NAME_EXPECTED)
             elif identifier in areas:
-                self._say(f"{path}.id", f"{identifier} is repeated")
+                self._add_problem(f"{path}.id", f"{identifier} is repeated")
             else:
                 areas[identifier] = entry
             for problem in _area_problems(entry, codes):
-                self._say(path + problem[0], problem[1])
+                self._add_problem(path + problem[0], problem[1])
         return areas
 
     def _tree(self, entries: dict[str, dict[str, Any]]) -> list[tuple[dict[str, Any], list[str]]]:
-        """Return entries with the identifiers of their children, parents first, as they stand in the document."""
+        """Return entries with the identifiers of their children, parents first, otherwise in document order."""
         children: dict[str | None, list[str]] = {}
         for identifier, entry in entries.items():
             parent = entry.get("parent")
             if not isinstance(parent, str | None):
-                continue  # told already
+                continue  # reported by `_area_problems`
             if parent is not None and parent not in entries:
-                self._say(f"area {identifier}", f"its parent {parent!r} is not in the registry")
+                self._add_problem(f"area {identifier}", f"its parent {parent!r} is not in the registry")
                 continue
             children.setdefault(parent, []).append(identifier)
         roots = children.get(None, [])
         if len(roots) != 1:
-            self._say("$.areas", f"expected one area without a parent, found {len(roots)}")
+            self._add_problem("$.areas", f"expected one area without a parent, found {len(roots)}")
         ordered: list[tuple[dict[str, Any], list[str]]] = []
         level = roots
         while level:
             ordered += [(entries[identifier], children.get(identifier, [])) for identifier in level]
             level = [child for identifier in level for child in children.get(identifier, [])]
-        for circle in _circles(entries):
-            self._say("$.areas", f"a circle of parents: {', '.join(circle[:5])}")
+        for cycle in _cycles(entries):
+            self._add_problem("$.areas", f"cycle of parents: {', '.join(cycle[:5])}")
         return ordered
 
 
-def _circles(entries: dict[str, dict[str, Any]]) -> list[list[str]]:
-    """Return the areas of each circle of parents."""
-    circles: list[list[str]] = []
+def _cycles(entries: dict[str, dict[str, Any]]) -> list[list[str]]:
+    """Return the identifiers in each cycle of parents."""
+    cycles: list[list[str]] = []
     seen: set[str] = set()
     for identifier in entries:
-        walked: dict[str, None] = {}
+        visited: dict[str, None] = {}
         at: Any = identifier
         while isinstance(at, str) and at in entries and at not in seen:
             seen.add(at)
-            walked[at] = None
+            visited[at] = None
             at = entries[at].get("parent")
-        if isinstance(at, str) and at in walked:
-            steps = list(walked)
-            circles.append(steps[steps.index(at) :])
-    return circles
+        if isinstance(at, str) and at in visited:
+            steps = list(visited)
+            cycles.append(steps[steps.index(at) :])
+    return cycles
 
 
 def _control_characters(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Return the path of each text and member name with a control character, and the first one in it."""
+    """Return the path of each text and member name with a control character, and its first one."""
     waiting: deque[tuple[str, str, Any]] = deque([("$", "", document)])
     while waiting:
         path, name, value = waiting.popleft()
@@ -352,7 +352,7 @@ def _is_time(value: object) -> bool:
 def _area_problems(entry: dict[str, Any], codes: set[str]) -> list[tuple[str, str]]:
     problems = []
     if not isinstance(entry.get("name"), str):
-        problems.append((".name", "expected a text"))
+        problems.append((".name", "expected a string"))
     if not _is_name(entry.get("level")):
         problems.append((".level", _NAME_EXPECTED))
     eligible = entry.get("eligible")

@@ -1,6 +1,6 @@
-"""What a unit says, what the journal made of it, and how it is fingerprinted.
+"""The report of a unit, its canonical bytes and digest, and the warnings about it.
 
-A report is the whole present state of one unit. Its canonical bytes are what is stored, digested and published.
+A report is the complete current state of one unit. Its canonical bytes are stored, digested and published.
 """
 
 import hashlib
@@ -30,15 +30,15 @@ REASONS: tuple[str, ...] = get_args(Reason)
 Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
 Revision = Annotated[int, msgspec.Meta(ge=1, le=COUNT_MAX)]
 REVISION_CEILING = 2_000_000_000
-"""Highest revision of a unit, until an operator raises it for that unit. Revisions may be Unix seconds until 2033."""
+"""Highest revision of a unit until an operator raises it. Unix seconds stay below it until 2033."""
 REVISION_STEP = 1_000_000
-"""How far above a unit's current revision its ceiling is raised."""
+"""A raised ceiling is this far above the current revision of the unit."""
 
 _PROGRESS = {"counting": 1, "preliminary": 2, "final": 3, "controlled": 4, "settled": 5}
 
 
 class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """One category of ballots of one unit. `ballots` holds blank ones, not rejected ones."""
+    """The counts of one category of ballots in one unit. `ballots` includes blank ballots, but not rejected ones."""
 
     ballots: Count
     blank: Count
@@ -54,7 +54,7 @@ OPTIONAL_COUNT_NAMES = tuple(field.name for field in _COUNT_FIELDS if not field.
 
 
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """The whole present state of one unit, as its sender put it."""
+    """The complete current state of one unit, as sent."""
 
     unit: str
     revision: Revision
@@ -65,7 +65,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
     @property
     def ballots(self) -> int:
-        """All approved ballots of the unit, blank ones included."""
+        """All approved ballots of the unit, including blank ones."""
         return sum(counts.ballots for counts in self.counts.values())
 
 
@@ -135,9 +135,9 @@ def _known_members(document: Any, kind: type[msgspec.Struct], path: str, unknown
 
 
 def canonical(document: object) -> bytes:
-    """Write decoded JSON as the bytes that are stored and digested.
+    """Encode decoded JSON as the bytes that are stored and digested.
 
-    Keys sorted by code point, no white space, UTF-8, nothing escaped that needs no escape (RFC 8259, section 7).
+    Keys are sorted by code point, without white space, in UTF-8, with only the necessary escapes (RFC 8259, section 7).
     """
     return dumps_trimmed(document, orjson.OPT_SORT_KEYS)
 
@@ -148,7 +148,7 @@ def digest_of(body: bytes) -> bytes:
 
 
 def figures_fell(previous: Report, report: Report) -> bool:
-    """Whether, in some category, the ballots or a party's votes are fewer than before."""
+    """Whether the ballots or a party's votes decreased in some category."""
     for category, before in previous.counts.items():
         after = report.counts.get(category)
         if after is None:
@@ -165,12 +165,12 @@ def figures_fell(previous: Report, report: Report) -> bool:
 
 
 def status_went_back(previous: Report, report: Report) -> bool:
-    """Whether the count is less far than before, by the order counting ... settled; other statuses stand below."""
+    """Whether the status is lower than before, in the order counting ... settled; other statuses are below these."""
     return _PROGRESS.get(report.status, 0) < _PROGRESS.get(previous.status, 0)
 
 
 def warnings_of(report: Report, previous: Report | None, eligible: int | None) -> list[str]:
-    """Name what is unusual in a report and yet accepted, because real counts do it."""
+    """Return warnings about what is unusual in a report but accepted, because it occurs in real counts."""
     warnings = []
     if eligible is not None and report.ballots > eligible:
         warnings.append("above_eligible")

@@ -1,10 +1,10 @@
-"""Whether a report may be accepted, as far as the report and the registry can tell.
+"""Whether a report is valid according to the registry.
 
-Two readings of the same rules. `Validator.check` takes the fast one, in which a typed decoder does the work, and
-answers a good report in a few microseconds. Only a report that fails there is read again, slowly, to name every
-violation at once with its JSON path. That the two agree on every input is a property test.
+The rules are implemented twice. `Validator.check` uses a typed decoder and accepts a valid report in a few
+microseconds. Only a report that fails there is read again, slowly, to report all violations with their JSON paths. A
+property test shows that both agree on every input.
 
-Knows nothing of state: whether a revision is stale is the journal's to say.
+Knows nothing about earlier reports: the journal decides whether a revision is stale.
 """
 
 import json
@@ -30,19 +30,19 @@ from gateway.election.report import (
 from gateway.errors import MalformedDocument
 
 REPORT_MAX = 64 << 10
-"""Bytes of one report, without white space around it; real ones have less than a hundredth. A larger one is refused."""
+"""Maximum bytes of a report without surrounding white space; real reports have less than a hundredth of it."""
 REPORT_SKIMMED_MAX = 1 << 20
-"""Bytes of a report that is too large and yet read for its unit, its revision and its syntax: a few milliseconds."""
+"""Maximum bytes of an oversized report whose unit, revision and syntax are still read, in a few milliseconds."""
 VIOLATIONS_MAX = 100
-"""Violations told of one report; a count of the rest follows."""
+"""Violations reported per report; a count of the others follows."""
 VIOLATIONS_TEXT_MAX = 16 << 10
-"""Bytes of paths and details, in UTF-8, after which no more violations of one report are told."""
+"""Bytes of paths and details (UTF-8) after which no more violations of a report are reported."""
 VIOLATIONS_COUNTED_MAX = 1_000
-"""Violations counted beyond those that are told: finding each takes as long as telling it."""
+"""Further violations that are counted. Finding a violation takes as long as reporting it."""
 
 OBJECTS_MAX = 1_000
-"""JSON objects of one report, besides two for each category of the election. Real ones have five; each that is read
-again takes half a microsecond."""
+"""JSON objects per report, in addition to two for each category of the election. Real reports have five; reading
+each one again takes half a microsecond."""
 
 _REQUIRED = tuple(field.name for field in msgspec.structs.fields(Report) if field.required)
 _MEMBERS = frozenset(Report.__struct_fields__)
@@ -53,7 +53,7 @@ _SIMPLE_NAME = re.compile(r"\w+")
 
 
 class Violation(msgspec.Struct, frozen=True):
-    """One broken rule: a stable `code`, the JSON `path` of what broke it, and a sentence for a person."""
+    """A violation of a rule: a stable `code`, the JSON `path` of the member, and a `detail` for people."""
 
     code: str
     path: str
@@ -61,7 +61,7 @@ class Violation(msgspec.Struct, frozen=True):
 
 
 class ValidReport(msgspec.Struct, frozen=True, gc=False):
-    """A report that the registry allows, with the bytes that will be stored."""
+    """A valid report, with the bytes that will be stored."""
 
     report: Report
     body: bytes
@@ -69,7 +69,7 @@ class ValidReport(msgspec.Struct, frozen=True, gc=False):
 
 
 class Invalid(msgspec.Struct, frozen=True):
-    """A report that may not be accepted. `unit` and `revision` where they could be read."""
+    """An invalid report. `unit` and `revision` are set if they could be read."""
 
     code: str
     unit: str | None
@@ -78,30 +78,32 @@ class Invalid(msgspec.Struct, frozen=True):
 
     @classmethod
     def malformed(cls, detail: str) -> "Invalid":
-        """Return what is said of bytes that are no JSON."""
+        """Return the result for bytes that are not JSON."""
         return cls("malformed", None, None, (Violation("malformed", "$", detail),))
 
 
-_OMITTED = (
-    Violation("more_violations", "$", "details omitted, too many in this request; send this report alone"),
+_DETAILS_OMITTED = (
+    Violation(
+        "more_violations", "$", "details omitted: too many violations in this request; send this report alone"
+    ),
 )
 
 
 class ExplanationBudget:
-    """How much is still explained of the invalid reports of one request. Invariants:
+    """Bounds how much is explained of the invalid reports of one request. Invariants:
 
-    * What it allows is spent report by report, in the order sent; the last one may go beyond it by what one report may.
-    * Once it is spent, an invalid report is refused as invalid without its violations. Valid ones are not affected.
+    * The budget is spent report by report, in the order sent. The last report may exceed it.
+    * Once it is spent, an invalid report is refused without its violations. Valid reports are not affected.
 
-    It counts bytes and violations and not time, so the same request always gets the same answer.
+    It counts bytes and violations, not time, so the same request always gets the same response.
     """
 
     VIOLATIONS = 1_000
-    """Violations told."""
+    """Violations reported."""
     TEXT = 128 << 10
     """Bytes of their paths and details."""
     READ = 512 << 10
-    """Bytes of reports read a second time, which takes some 100 ns a byte."""
+    """Bytes of reports that are read a second time, at about 100 ns per byte."""
 
     __slots__ = ("_read", "_text", "_violations")
 
@@ -112,18 +114,18 @@ class ExplanationBudget:
 
     @property
     def spent(self) -> bool:
-        """Whether no more is explained."""
+        """Whether no more reports are explained."""
         return self._violations <= 0 or self._text <= 0 or self._read <= 0
 
     def spend(self, read: int, violations: tuple[Violation, ...]) -> None:
-        """Take off what the explanation of one report of `read` bytes took."""
+        """Subtract the explanation of one report of `read` bytes."""
         self._read -= read
         self._violations -= len(violations)
         self._text -= sum(map(_text_size, violations))
 
 
 class Scope:
-    """The units a sender may report: all at or below its areas. Whether another unit exists, it does not tell."""
+    """The units that a sender may report for: all at or below its areas. Does not reveal whether other units exist."""
 
     def __init__(self, registry: Registry, areas: frozenset[str]) -> None:
         self.whole = registry.root.id in areas
@@ -138,21 +140,21 @@ class Scope:
         self._registry = registry
 
     def __contains__(self, unit: str) -> bool:
-        """Whether a report for `unit` may be judged at all; with the whole country in scope, any text may."""
+        """Whether a sender may report for `unit`. If the root is in scope, this is True for any text."""
         return self.whole or unit in self._units
 
     def municipalities(self) -> frozenset[str]:
-        """Identifiers of the municipalities of the units in scope."""
+        """Return the identifiers of the municipalities of the units in scope."""
         units = self._registry.units
         inside = units if self.whole else self._units
         return frozenset(self._registry.municipality(units[unit]).id for unit in inside)
 
 
 class Validator:
-    """Judges reports against one registry. Immutable, so it may be shared.
+    """Checks reports against one registry. Immutable, so it can be shared.
 
-    `ceilings` are the highest revisions of units for which an operator has raised them. None: they are not known, as
-    in a client, and no report is refused because of them.
+    `ceilings` are the highest revisions of those units for which an operator raised them. None means that they are not
+    known, as in a client; then no report is refused because of them.
     """
 
     def __init__(self, registry: Registry, ceilings: Mapping[str, int] | None = None) -> None:
@@ -164,9 +166,9 @@ class Validator:
     def check(
         self, raw: bytes | memoryview, scope: Scope, budget: ExplanationBudget | None = None
     ) -> ValidReport | Invalid:
-        """Judge one report as sent, JSON in UTF-8. `budget` bounds what is explained of a whole request.
+        """Check one report as sent, JSON in UTF-8. `budget` bounds the explanations for the whole request.
 
-        Raises MalformedDocument when it is no JSON at all, or nested beyond what can be written again.
+        Raises MalformedDocument if it is not JSON, or is nested too deeply to be encoded again.
         """
         if len(raw) > REPORT_MAX:
             raw = bytes(raw).strip(_WHITE_SPACE)
@@ -189,7 +191,7 @@ class Validator:
             return self._explain(raw, document, scope, budget)
         if not self._adds_up(report, unit):
             return self._explain(raw, document, scope, budget)
-        if not _told_once(raw, body) and next(self._broken(raw), None):
+        if not _no_repeated_member(raw, body) and next(self._violations_in(raw), None):
             return self._explain(raw, document, scope, budget)
         return ValidReport(report, body, digest_of(body))
 
@@ -210,21 +212,23 @@ class Validator:
     def _explain(
         self, raw: bytes | memoryview, document: object, scope: Scope, budget: ExplanationBudget | None
     ) -> Invalid:
-        """Read an invalid report again to say all that is wrong with it, as far as the budget allows."""
+        """Read an invalid report again and return its violations, as far as the budget allows."""
         unit = document.get("unit") if isinstance(document, dict) else None
         revision = document.get("revision") if isinstance(document, dict) else None
         if isinstance(unit, str) and unit not in scope:
-            return _forbidden(_named(unit), _numbered(revision))
+            return _forbidden(_readable_unit(unit), _readable_revision(revision))
         if budget is not None and budget.spent:
-            return Invalid("invalid_report", _named(unit), _numbered(revision), _OMITTED)
-        found = _told(self._broken(raw))
-        assert found, "the two readings of the rules disagree"
+            return Invalid(
+                "invalid_report", _readable_unit(unit), _readable_revision(revision), _DETAILS_OMITTED
+            )
+        found = _capped(self._violations_in(raw))
+        assert found, "the two implementations of the rules disagree"
         if budget is not None:
             budget.spend(len(raw), found)
-        return Invalid("invalid_report", _named(unit), _numbered(revision), found)
+        return Invalid("invalid_report", _readable_unit(unit), _readable_revision(revision), found)
 
-    def _broken(self, raw: bytes | memoryview) -> Iterator[Violation]:
-        """Read a report exactly and give what is wrong with it."""
+    def _violations_in(self, raw: bytes | memoryview) -> Iterator[Violation]:
+        """Read a report exactly and return its violations."""
         try:
             exact = _read_exactly(raw, self._objects_max)
         except _TooManyObjects:
@@ -235,9 +239,9 @@ class Validator:
 
 
 def read_json(raw: bytes | memoryview) -> Any:
-    """Decode JSON strictly: UTF-8, no NaN, no lone surrogates, at most 1 024 deep.
+    """Decode JSON strictly: UTF-8, no NaN, no lone surrogates, at most 1 024 levels.
 
-    Raises MalformedDocument, naming line and column.
+    Raises MalformedDocument with line and column.
     """
     try:
         return orjson.loads(raw)
@@ -245,60 +249,60 @@ def read_json(raw: bytes | memoryview) -> Any:
         raise MalformedDocument(str(error)) from None
 
 
-def _named(unit: object) -> str | None:
+def _readable_unit(unit: object) -> str | None:
     return unit if isinstance(unit, str) and len(unit) <= 64 else None
 
 
-def _numbered(revision: object) -> int | None:
+def _readable_revision(revision: object) -> int | None:
     return revision if type(revision) is int and 1 <= revision <= COUNT_MAX else None
 
 
-class _Skimmed(msgspec.Struct):
-    """What is read of a report that is too large; the rest is skipped."""
+class _SkimmedReport(msgspec.Struct):
+    """The members that are read of an oversized report; the others are skipped."""
 
     unit: msgspec.Raw = msgspec.Raw()
     revision: msgspec.Raw = msgspec.Raw()
 
 
-_skimming = msgspec.json.Decoder(_Skimmed)
+_skim_decoder = msgspec.json.Decoder(_SkimmedReport)
 
 
 def _too_large(raw: bytes, scope: Scope) -> Invalid:
-    """Refuse a report that is too large, under its unit and revision where it is not far too large.
+    """Return the refusal of an oversized report, with its unit and revision up to REPORT_SKIMMED_MAX bytes.
 
     Raises MalformedDocument.
     """
     detail = f"{len(raw)} bytes; a report has at most {REPORT_MAX}"
-    told = (Violation("report_too_large", "$", detail),)
+    violations = (Violation("report_too_large", "$", detail),)
     try:
-        skimmed = _skimming.decode(raw) if len(raw) <= REPORT_SKIMMED_MAX else _Skimmed()
+        skimmed = _skim_decoder.decode(raw) if len(raw) <= REPORT_SKIMMED_MAX else _SkimmedReport()
     except msgspec.ValidationError:
-        skimmed = _Skimmed()  # no object
+        skimmed = _SkimmedReport()  # not an object
     except msgspec.DecodeError as error:
         raise MalformedDocument(str(error)) from None
     except RecursionError:
         raise MalformedDocument("nested too deeply") from None
     unit, revision = _value(skimmed.unit), _value(skimmed.revision)
     if isinstance(unit, str) and unit not in scope:
-        return _forbidden(_named(unit), _numbered(revision))
-    return Invalid("invalid_report", _named(unit), _numbered(revision), told)
+        return _forbidden(_readable_unit(unit), _readable_revision(revision))
+    return Invalid("invalid_report", _readable_unit(unit), _readable_revision(revision), violations)
 
 
 def _value(raw: msgspec.Raw) -> object:
-    """Decode a member of a report, if it is there and short enough to matter; raises MalformedDocument."""
+    """Decode a member of a report if it exists and is not too long. Raises MalformedDocument."""
     return read_json(bytes(raw)) if 0 < len(bytes(raw)) <= REPORT_MAX else None
 
 
 def _forbidden(unit: str | None, revision: int | None) -> Invalid:
-    told = Violation("unit_forbidden", "$.unit", "this token may not report for this unit")
-    return Invalid("unit_forbidden", unit, revision, (told,))
+    violation = Violation("unit_forbidden", "$.unit", "this token may not report for this unit")
+    return Invalid("unit_forbidden", unit, revision, (violation,))
 
 
-def _told_once(raw: bytes | memoryview, body: bytes) -> bool:
-    """Whether the report repeats no member, told by lengths alone; False may also mean needless escapes.
+def _no_repeated_member(raw: bytes | memoryview, body: bytes) -> bool:
+    """Whether no member of the report is repeated, judged by lengths; False may also mean unnecessary escapes.
 
-    A decoder keeps one of repeated members, so the canonical bytes come out shorter than what was sent. Sorting
-    changes no length, and white space is taken out of both.
+    A decoder keeps only one of several members with the same name, so the canonical bytes are shorter than those sent.
+    Sorting changes no length, and white space is removed from both.
     """
     if len(raw) == len(body):
         return True
@@ -307,25 +311,25 @@ def _told_once(raw: bytes | memoryview, body: bytes) -> bool:
 
 
 class _Members(dict[str, Any]):
-    """A JSON object that remembers which of its members were repeated."""
+    """A JSON object with the names of its repeated members."""
 
     repeated: tuple[str, ...] = ()
 
 
-class _Odd(str):
-    """A number as it was written, where it is no plain integer."""
+class _RawNumber(str):
+    """A number as it was written, if it is not a plain integer."""
 
     __slots__ = ()
 
 
-class _Huge(_Odd):
-    """An integer that no count comes near."""
+class _HugeInteger(_RawNumber):
+    """An integer far above the range of counts."""
 
     __slots__ = ()
 
 
 class _TooManyObjects(Exception):
-    """More objects than a report may have."""
+    """The report has too many JSON objects."""
 
 
 def _members(pairs: list[tuple[str, Any]]) -> _Members:
@@ -336,14 +340,14 @@ def _members(pairs: list[tuple[str, Any]]) -> _Members:
     return members
 
 
-def _integer(text: str) -> int | _Odd:
+def _integer(text: str) -> int | _RawNumber:
     if text == "-0":
-        return _Odd(text)
-    return int(text) if len(text) <= 18 else _Huge(text if len(text) <= 40 else text[:40] + "…")
+        return _RawNumber(text)
+    return int(text) if len(text) <= 18 else _HugeInteger(text if len(text) <= 40 else text[:40] + "…")
 
 
 def _read_exactly(raw: bytes | memoryview, objects_max: int = OBJECTS_MAX) -> object:
-    """Read JSON and keep what is repeated or odd. Raises _TooManyObjects, MalformedDocument."""
+    """Read JSON, preserving repeated members and unusual numbers. Raises _TooManyObjects, MalformedDocument."""
     left = objects_max
 
     def members(pairs: list[tuple[str, Any]]) -> _Members:
@@ -358,28 +362,28 @@ def _read_exactly(raw: bytes | memoryview, objects_max: int = OBJECTS_MAX) -> ob
             bytes(raw),
             object_pairs_hook=members,
             parse_int=_integer,
-            parse_float=lambda text: _Odd(text[:40]),
+            parse_float=lambda text: _RawNumber(text[:40]),
         )
     except RecursionError:
         raise MalformedDocument("nested too deeply") from None
 
 
-def _told(violations: Iterator[Violation]) -> tuple[Violation, ...]:
-    """Keep the first of them, and count the rest in a last one."""
-    told: list[Violation] = []
+def _capped(violations: Iterator[Violation]) -> tuple[Violation, ...]:
+    """Return the first violations, and one that counts the others."""
+    reported: list[Violation] = []
     text = rest = 0
     for violation in violations:
-        if len(told) < VIOLATIONS_MAX and text < VIOLATIONS_TEXT_MAX:
-            told.append(violation)
+        if len(reported) < VIOLATIONS_MAX and text < VIOLATIONS_TEXT_MAX:
+            reported.append(violation)
             text += _text_size(violation)
         elif rest < VIOLATIONS_COUNTED_MAX:
             rest += 1
         else:
-            told.append(Violation("more_violations", "$", f"and more than {rest} more"))
-            return tuple(told)
+            reported.append(Violation("more_violations", "$", f"and more than {rest} more"))
+            return tuple(reported)
     if rest:
-        told.append(Violation("more_violations", "$", f"and {rest} more"))
-    return tuple(told)
+        reported.append(Violation("more_violations", "$", f"and {rest} more"))
+    return tuple(reported)
 
 
 def _text_size(violation: Violation) -> int:
@@ -388,7 +392,7 @@ def _text_size(violation: Violation) -> int:
 
 def _violations(report: object, registry: Registry, ceiling: int = COUNT_MAX) -> Iterator[Violation]:
     if not isinstance(report, _Members):
-        yield Violation("wrong_type", "$", f"a report is an object, not {_shown(report)}")
+        yield Violation("wrong_type", "$", f"expected an object, not {_abbreviated(report)}")
         return
     yield from _object(report, "$", _REQUIRED, _MEMBERS)
     unit = report.get("unit")
@@ -407,16 +411,16 @@ def _object(
 ) -> Iterator[Violation]:
     for name in required:
         if name not in value:
-            yield Violation("missing_member", f"{path}.{name}", "required")
+            yield Violation("missing_member", f"{path}.{name}", "the member is required")
     for name in value:
         if name not in known:
-            yield Violation("unknown_member", _at(path, name), "not a member of this object")
+            yield Violation("unknown_member", _member_path(path, name), "unknown member of this object")
     yield from _repeated(value, path)
 
 
 def _repeated(value: _Members, path: str) -> Iterator[Violation]:
     for name in value.repeated:
-        yield Violation("repeated_member", _at(path, name), "given more than once")
+        yield Violation("repeated_member", _member_path(path, name), "the member is repeated")
 
 
 def _member(
@@ -428,23 +432,23 @@ def _member(
 
 def _null(value: object) -> tuple[str, str] | None:
     if value is None:
-        return "null_value", "null is not a value here; leave the member out"
+        return "null_value", "null is not allowed; omit the member"
     if isinstance(value, str) and "\x00" in value:
         return "forbidden_character", "U+0000 is not allowed"
     return None
 
 
 def _unit(value: object, registry: Registry) -> tuple[str, str] | None:
-    if isinstance(value, _Odd) or not isinstance(value, str):
-        return "wrong_type", f"expected a text, not {_shown(value)}"
+    if isinstance(value, _RawNumber) or not isinstance(value, str):
+        return "wrong_type", f"expected a string, not {_abbreviated(value)}"
     if value in registry.units:
         return None
     if value in registry.by_id:
         return (
             "unknown_unit",
-            f"{value} is a {registry.by_id[value].level}; only areas without children report",
+            f"{value} is a {registry.by_id[value].level}; only areas without children can report",
         )
-    return "unknown_unit", f"{_shown(value)} is not in the registry"
+    return "unknown_unit", f"{_abbreviated(value)} is not in the registry"
 
 
 def _revision(value: object, ceiling: int) -> tuple[str, str] | None:
@@ -455,36 +459,36 @@ def _revision(value: object, ceiling: int) -> tuple[str, str] | None:
             "revision_above_ceiling",
             f"expected at most {ceiling}, not {value}; an operator of the election can raise this unit's ceiling",
         )
-    if type(value) is int or isinstance(value, _Huge):
+    if type(value) is int or isinstance(value, _HugeInteger):
         return "revision_out_of_range", f"expected 1 to {COUNT_MAX}, not {value}"
-    return "wrong_type", f"expected an integer, not {_shown(value)}"
+    return "wrong_type", f"expected an integer, not {_abbreviated(value)}"
 
 
 def _time(value: object) -> tuple[str, str] | None:
-    if isinstance(value, _Odd) or not isinstance(value, str):
-        return "wrong_type", f"expected a text, not {_shown(value)}"
+    if isinstance(value, _RawNumber) or not isinstance(value, str):
+        return "wrong_type", f"expected a string, not {_abbreviated(value)}"
     try:
         read_time(value)
     except ValueError as error:
         code = "time_without_offset" if isinstance(error, NoOffset) else "not_a_time"
-        return code, f"expected an RFC 3339 time with an offset, not {_shown(value)}"
+        return code, f"expected an RFC 3339 time with an offset, not {_abbreviated(value)}"
     return None
 
 
 def _one_of(value: object, known: tuple[str, ...], what: str) -> tuple[str, str] | None:
-    if isinstance(value, str) and not isinstance(value, _Odd) and value in known:
+    if isinstance(value, str) and not isinstance(value, _RawNumber) and value in known:
         return None
-    return f"unknown_{what}", f"{_shown(value)} is not one of {', '.join(known)}"
+    return f"unknown_{what}", f"{_abbreviated(value)} is not one of {', '.join(known)}"
 
 
 def _categories(value: object, registry: Registry, unit: Area | None) -> Iterator[Violation]:
     if not isinstance(value, _Members):
-        code, detail = _null(value) or ("wrong_type", f"expected an object, not {_shown(value)}")
+        code, detail = _null(value) or ("wrong_type", f"expected an object, not {_abbreviated(value)}")
         yield Violation(code, "$.counts", detail)
         return
     yield from _repeated(value, "$.counts")
     for category, counts in value.items():
-        path = _at("$.counts", category)
+        path = _member_path("$.counts", category)
         if category not in registry.categories:
             detail = f"the categories are {', '.join(registry.categories)}"
             yield Violation("unknown_category", path, detail)
@@ -493,7 +497,7 @@ def _categories(value: object, registry: Registry, unit: Area | None) -> Iterato
 
 def _counts(value: object, path: str, registry: Registry, unit: Area | None) -> Iterator[Violation]:
     if not isinstance(value, _Members):
-        code, detail = _null(value) or ("wrong_type", f"expected an object, not {_shown(value)}")
+        code, detail = _null(value) or ("wrong_type", f"expected an object, not {_abbreviated(value)}")
         yield Violation(code, path, detail)
         return
     yield from _object(value, path, _COUNTS_REQUIRED, _COUNTS_MEMBERS)
@@ -503,7 +507,7 @@ def _counts(value: object, path: str, registry: Registry, unit: Area | None) -> 
     votes = value.get("votes")
     if not isinstance(votes, _Members):
         if "votes" in value:
-            code, detail = _null(votes) or ("wrong_type", f"expected an object, not {_shown(votes)}")
+            code, detail = _null(votes) or ("wrong_type", f"expected an object, not {_abbreviated(votes)}")
             yield Violation(code, f"{path}.votes", detail)
         return
     yield from _votes(votes, f"{path}.votes", registry, unit)
@@ -513,7 +517,7 @@ def _counts(value: object, path: str, registry: Registry, unit: Area | None) -> 
 def _votes(votes: _Members, path: str, registry: Registry, unit: Area | None) -> Iterator[Violation]:
     yield from _repeated(votes, path)
     for party, count in votes.items():
-        at = _at(path, party)
+        at = _member_path(path, party)
         if party not in registry.root.ballot and party not in registry.party_codes:
             yield Violation("unknown_party", at, "not a party of this election")
         elif unit is not None and party not in unit.ballot:
@@ -537,23 +541,23 @@ def _is_count(value: object) -> bool:
 def _count(value: object, path: str) -> Iterator[Violation]:
     if _is_count(value):
         return
-    if type(value) is int or isinstance(value, _Huge):
+    if type(value) is int or isinstance(value, _HugeInteger):
         yield Violation("count_out_of_range", path, f"expected 0 to {COUNT_MAX}, not {value}")
         return
-    code, detail = _null(value) or ("not_a_count", f"expected an integer, not {_shown(value)}")
+    code, detail = _null(value) or ("not_a_count", f"expected an integer, not {_abbreviated(value)}")
     yield Violation(code, path, detail)
 
 
-def _at(path: str, name: str) -> str:
-    """Return the JSON path of a member, quoted and cut where its name is not a plain one (RFC 9535)."""
+def _member_path(path: str, name: str) -> str:
+    """Return the JSON path of a member; its name is quoted and truncated if necessary (RFC 9535)."""
     if len(name) <= 64 and _SIMPLE_NAME.fullmatch(name):
         return f"{path}.{name}"
     return f"{path}[{json.dumps(name[:64], ensure_ascii=False)}]"
 
 
-def _shown(value: object) -> str:
-    """Show a value in an error, short whatever it is."""
-    if isinstance(value, _Odd):
+def _abbreviated(value: object) -> str:
+    """Return a value as a short text for a message."""
+    if isinstance(value, _RawNumber):
         return str(value)
     if isinstance(value, dict):
         return "an object"

@@ -174,5 +174,5 @@ def close_frame(code: int, reason: str = "") -> bytes:
     """Return a close frame; its reason is cut at the length that a control frame may have."""
     if code == NO_STATUS:
         return frame(CLOSE, b"")
-    told = reason.encode()[: CONTROL_MAX - 2].decode(errors="ignore").encode()
-    return frame(CLOSE, code.to_bytes(2) + told)
+    shortened = reason.encode()[: CONTROL_MAX - 2].decode(errors="ignore").encode()
+    return frame(CLOSE, code.to_bytes(2) + shortened)
