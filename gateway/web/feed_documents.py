@@ -52,7 +52,7 @@ class FeedDocuments:
         self._addresses = addresses
         self._bodies = bodies
         self._registries: dict[str, tuple[int, PrecompressedText]] = {}
-        """Registry documents, by election and edition."""
+        """Registry documents, by election and generation."""
         self._map = StaticFile("map.geojson", drawn.body)
 
     async def get_elections(self, _: web.Request) -> web.Response:

@@ -22,7 +22,7 @@ def format_cursor(cursor: Cursor) -> str:
 
 
 def parse_cursor(text: str) -> Cursor:
-    """Read `sequence-cccccccc`, sent back by a returning subscriber; a sequence counts publications from 1.
+    """Read a cursor, `sequence-cccccccc`, sent by a returning reader; sequences count publications from 1.
 
     Raises MalformedCursor. Source: WHATWG HTML, "The Last-Event-ID header".
     """
@@ -36,7 +36,7 @@ _AREA_HEAD, _AREA_END = b"event: area\ndata: ", b"\n\n"
 
 
 def area_event(state: ElectionState, index: int) -> bytes:
-    """Return one area as an `area` event."""
+    """Return an area as an `area` event."""
     return _AREA_HEAD + area_json(state, index) + _AREA_END
 
 
@@ -57,7 +57,7 @@ def block_event(
 ) -> bytes:
     """Return the event that ends a block of `areas` areas and moves the reader to `cursor`.
 
-    The snapshot of a rehearsal says that it is one.
+    In a rehearsal, snapshots say so.
     """
     document = {
         "sequence": cursor.sequence,
@@ -73,12 +73,12 @@ def block_event(
 
 
 def retry_event(delay_ms: int) -> bytes:
-    """Return the field that tells a client how long to wait before it connects again."""
+    """Return the field with the delay after which a client reconnects."""
     return b"retry: %d\n\n" % delay_ms
 
 
 def publication_line(publication: Publication) -> bytes:
-    """Return one publication as JSON in a line of its own, the report just as it is stored."""
+    """Return a publication as a line of JSON that contains the stored bytes of the report unchanged."""
     head = to_json(
         {
             "sequence": publication.sequence,
@@ -91,5 +91,5 @@ def publication_line(publication: Publication) -> bytes:
 
 
 def publication_event(line: bytes, cursor: Cursor) -> bytes:
-    """Return a line of `publication_line` as a `publication` event."""
+    """Return a line from `publication_line` as a `publication` event."""
     return b"event: publication\nid: " + format_cursor(cursor).encode() + b"\ndata: " + line + b"\n"

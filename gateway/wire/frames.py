@@ -1,4 +1,4 @@
-"""PURE: the frames of a WebSocket client, read from a stream of bytes; frames and close codes for the way back.
+"""PURE: read the WebSocket frames of a client from a stream of bytes, and encode the frames of the server.
 
 Source: RFC 6455, "The WebSocket Protocol", section 5. No extension is negotiated, so reserved bits are errors.
 """
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 PART = 0
-"""What `next` returns for a frame that does not complete its message."""
+"""Opcode of a continuation frame; `next` returns it for a frame that does not complete its message."""
 
 NORMAL, GOING_AWAY, PROTOCOL_ERROR, UNSUPPORTED, NO_STATUS = 1000, 1001, 1002, 1003, 1005
 NOT_UTF8, POLICY, TOO_BIG = 1007, 1008, 1009
@@ -23,7 +23,7 @@ Frame = tuple[int, bytearray]
 
 
 class FrameError(Exception):
-    """The client broke the protocol; `code` is what the connection is to be closed with."""
+    """The client violated the protocol; `code` is the close code for the connection."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -31,7 +31,7 @@ class FrameError(Exception):
 
 
 def apply_mask(mask: bytes, payload: bytearray) -> None:
-    """Mask a payload in place, or remove its mask, which is the same (section 5.3)."""
+    """Mask or unmask a payload in place (section 5.3)."""
     size = len(payload)
     key = int.from_bytes((mask * (size // 4 + 1))[:size])
     payload[:] = (int.from_bytes(payload) ^ key).to_bytes(size)
@@ -40,9 +40,9 @@ def apply_mask(mask: bytes, payload: bytearray) -> None:
 class FrameReader:
     """Reads the frames of one client. Invariants:
 
-    * Every frame is masked, as section 5.1 requires; the first one that is not is an error.
-    * An error is found as soon as the head of its frame is complete, and nothing is read after it.
-    * It keeps the bytes that were fed and not read, and at most `message_max` bytes of an incomplete message.
+    * Every frame is masked, as section 5.1 requires; an unmasked frame is an error.
+    * An error is detected as soon as the header of its frame is complete, and nothing is read after it.
+    * It buffers the bytes that were fed and not read, and at most `message_max` bytes of an incomplete message.
     """
 
     def __init__(self, message_max: int, apply_mask: Callable[[bytes, bytearray], None] = apply_mask) -> None:
@@ -50,25 +50,25 @@ class FrameReader:
         self._apply_mask = apply_mask
         self._bytes = bytearray()
         self._at = 0
-        self._opcode = PART  # of the message that is incomplete; PART: there is none
+        self._opcode = PART  # of the incomplete message; PART if there is none
         self._message = bytearray()
 
     @property
     def kept(self) -> int:
-        """Return how many bytes are kept."""
+        """The number of bytes in the buffer."""
         return len(self._bytes) - self._at + len(self._message)
 
     def feed(self, data: bytes) -> None:
-        """Append what was received."""
+        """Append received bytes."""
         if self._at:
             del self._bytes[: self._at]
             self._at = 0
         self._bytes += data
 
     def next(self) -> Frame | None:
-        """Return opcode and payload of the next frame, None while it is incomplete.
+        """Return the opcode and payload of the next frame, None while it is incomplete.
 
-        A message in several frames is returned whole with the last of them; the others are returned as PART.
+        A fragmented message is returned as a whole with its last frame; its other frames are returned as PART.
         Raises FrameError.
         """
         data, at = self._bytes, self._at
@@ -101,10 +101,10 @@ class FrameReader:
         if second < 0x80:
             raise FrameError(PROTOCOL_ERROR, "frames of a client must be masked (RFC 6455, section 5.1)")
         if first & 0x70:
-            raise FrameError(PROTOCOL_ERROR, "a reserved bit is set, and no extension was negotiated")
+            raise FrameError(PROTOCOL_ERROR, "a reserved bit is set, but no extension was negotiated")
         opcode = first & 0x0F
         if BINARY < opcode < CLOSE or opcode > PONG:
-            raise FrameError(PROTOCOL_ERROR, f"there is no opcode {opcode}")
+            raise FrameError(PROTOCOL_ERROR, f"unknown opcode {opcode}")
         if opcode >= CLOSE:
             self._check_control(first, second & 0x7F)
         elif (opcode == PART) != (self._opcode != PART):
@@ -142,12 +142,12 @@ def _text(payload: bytearray) -> Frame:
 
 
 def close_code(payload: bytes | bytearray) -> int:
-    """Return the code of a client's close frame, NO_STATUS where it has none. Raises FrameError."""
+    """Return the code of a client's close frame, NO_STATUS if it has none. Raises FrameError."""
     if not payload:
         return NO_STATUS
     code = int.from_bytes(payload[:2]) if len(payload) >= 2 else 0
     if code not in _CLOSE_CODES and not 3000 <= code < 5000:
-        raise FrameError(PROTOCOL_ERROR, "a close frame has no code, or one that must not be sent")
+        raise FrameError(PROTOCOL_ERROR, "the close frame has an incomplete or invalid code")
     try:
         payload[2:].decode()
     except UnicodeDecodeError:
@@ -156,7 +156,7 @@ def close_code(payload: bytes | bytearray) -> int:
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
-    """Return one whole frame of a server, which is not masked (section 5.1)."""
+    """Return a complete frame of the server, which is not masked (section 5.1)."""
     size = len(payload)
     if size < 126:
         return b"%c%c%b" % (0x80 | opcode, size, payload)
@@ -166,12 +166,12 @@ def frame(opcode: int, payload: bytes) -> bytes:
 
 
 def text_frame(payload: bytes) -> bytes:
-    """Return a text as one frame of a server."""
+    """Return a text message as one frame of the server."""
     return frame(TEXT, payload)
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
-    """Return a close frame; its reason is cut at the length that a control frame may have."""
+    """Return a close frame. Its reason is truncated to fit a control frame."""
     if code == NO_STATUS:
         return frame(CLOSE, b"")
     shortened = reason.encode()[: CONTROL_MAX - 2].decode(errors="ignore").encode()

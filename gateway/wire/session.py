@@ -1,4 +1,4 @@
-"""PushSession: what one push WebSocket says and may say. Bytes in, values out; nothing here waits.
+"""PushSession: the protocol of one push WebSocket. Takes bytes, returns values, and never waits.
 
 server  {"type":"hello","credit":64,"server_time":"…"}
 client  {"type":"report","id":7,"report":{…}}
@@ -22,18 +22,18 @@ SUBPROTOCOL = "valgnatt.push.v1"
 FRAME_MAX = 64 << 10
 """Bytes of a text frame."""
 ID_MAX = 64
-"""Characters of an `id` that is a text."""
+"""Characters of an `id` that is a string."""
 _ID_BITS = 63
-"""Of an `id` that is a number, beside its sign."""
+"""Bits of an `id` that is a number, without its sign."""
 
 OUT_OF_ORDER = "out_of_order"
-"""Code of a `retry` for a report of which an earlier revision was answered `retry`."""
+"""Code of a `retry` for a report whose unit has an earlier revision that was answered `retry`."""
 
 Identifier = int | str | None
 
 
 class _Frame(msgspec.Struct, frozen=True, gc=False):
-    """A frame from a client. Members it does not know are ignored, as the contract has it for readers."""
+    """A frame from a client. Unknown members are ignored, as the contract requires of readers."""
 
     type: str
     id: int | str | None = None
@@ -41,7 +41,7 @@ class _Frame(msgspec.Struct, frozen=True, gc=False):
 
 
 class Sent(msgspec.Struct, frozen=True, gc=False):
-    """A report that the client was allowed to send, the `number`-th of its connection."""
+    """A report within the credit of the client, the `number`-th of its connection."""
 
     id: Identifier
     raw: bytes
@@ -49,7 +49,7 @@ class Sent(msgspec.Struct, frozen=True, gc=False):
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """A frame that is no report; answered as a refused result."""
+    """A frame that is not a valid message; it is answered as a refused result."""
 
     id: Identifier
     code: str
@@ -57,35 +57,35 @@ class Unreadable(msgspec.Struct, frozen=True):
 
 
 class CreditExceeded(Exception):
-    """A report above the largest credit ever announced: the client does not keep to the protocol."""
+    """The client has more unanswered reports than the largest credit ever announced, which violates the protocol."""
 
 
 _decoder = msgspec.json.Decoder(_Frame)
 
 
 class RetryFence:
-    """Which reports must not be decided yet, because the client may not have read a `retry` that concerns their unit.
+    """Holds back later revisions of a unit while the client may not have read a `retry` for an earlier one.
 
-    A later revision that was in flight when an earlier one was answered `retry` would be accepted first, and the
-    earlier one, sent again, would be stale. Answers are numbered in the order sent. Invariants:
+    Otherwise a later revision that was in flight would be accepted first, and the earlier one, sent again, would be
+    stale. Answers are numbered in the order sent. Invariants:
 
-    * No report passes while a lower revision of its unit has a `retry` that its sender may not have read.
-    * It keeps only answers that may be unread. Of a client that keeps to its credit they are at most its largest one.
+    * No report passes while a lower revision of its unit has a `retry` that the client may not have read.
+    * Only answers that may be unread are kept: at most the largest credit, if the client observes its credit.
     """
 
     def __init__(self) -> None:
         self.answers: deque[tuple[int, str, int]] = deque()
-        """Number, unit and revision of each `retry` that may be unread."""
+        """The number of the answer, the unit and the revision of each `retry` that may be unread."""
         self._of_unit: dict[str, dict[int, int]] = {}
-        """Unit → revision → number of its newest `retry`."""
+        """Unit → revision → number of the newest answer `retry`."""
 
     def retried(self, answer: int, unit: str, revision: int) -> None:
-        """Note that the `answer`-th answer is a `retry`."""
+        """Record that answer number `answer` is a `retry`."""
         self.answers.append((answer, unit, revision))
         self._of_unit.setdefault(unit, {})[revision] = answer
 
     def read_up_to(self, answer: int) -> None:
-        """Note that the client has read that answer, and so all before it."""
+        """Record that the client has read this answer, and therefore all before it."""
         while self.answers and self.answers[0][0] <= answer:
             number, unit, revision = self.answers.popleft()
             revisions = self._of_unit[unit]
@@ -95,7 +95,7 @@ class RetryFence:
                     del self._of_unit[unit]
 
     def passes(self, unit: str, revision: int) -> bool:
-        """Whether a report may be decided. One that is sent again shows that its `retry` was read."""
+        """Whether a report may be decided. A report that is sent again shows that its `retry` was read."""
         revisions = self._of_unit.get(unit)
         if revisions is None:
             return True
@@ -106,11 +106,11 @@ class RetryFence:
 
 
 class PushSession:
-    """One connection's side of the protocol. Invariants:
+    """The server's side of the protocol on one connection. Invariants:
 
-    * At most `ceiling` reports are unanswered, the largest credit ever announced.
-    * Reports are handed on in the order received, and never more than the present credit without an answer; what was
-      sent under a larger credit waits until answers leave.
+    * At most `ceiling` reports are unanswered; `ceiling` is the largest credit ever announced.
+    * Reports are handed on in the order received, and no more than the current credit are in progress. Reports that
+      were sent under a larger credit wait until answers are sent.
     * After a `retry`, no later revision of the unit is decided before the client can have sent the earlier one again.
     """
 
@@ -118,9 +118,9 @@ class PushSession:
         self.credit = credit
         self.ceiling = credit
         self.unanswered = 0
-        """Reports received and not answered: those handed on, and those that wait."""
+        """Reports that are received and not answered: those in progress and those that wait."""
         self.waiting_bytes = 0
-        """Bytes of the reports that wait."""
+        """Bytes of the waiting reports."""
         self._waiting: deque[Sent] = deque()
         self._received = 0
         self._decided = 0
@@ -129,25 +129,25 @@ class PushSession:
 
     @property
     def waiting(self) -> int:
-        """Return how many reports wait to be handed on."""
+        """The number of reports that wait to be handed on."""
         return len(self._waiting)
 
     @property
     def handed_on(self) -> int:
-        """Return how many reports are handed on and unanswered."""
+        """The number of reports that are handed on and not answered."""
         return self.unanswered - len(self._waiting)
 
     @property
     def fenced(self) -> int:
-        """Return how many answers `retry` are kept because the client may not have read them."""
+        """The number of answers `retry` that the client may not have read."""
         return len(self._fence.answers)
 
     def hello(self, server_time: datetime) -> bytes:
-        """Return the first frame."""
+        """Return the first frame, which announces the credit."""
         return to_json({"type": "hello", "credit": self.credit, "server_time": server_time})
 
     def receive(self, frame: str | bytes | bytearray) -> Unreadable | None:
-        """Read a text frame: a report, which then waits, or what is none and has to be answered.
+        """Read a text frame. A report is queued; anything else is returned, to be answered as refused.
 
         Raises CreditExceeded.
         """
@@ -155,14 +155,14 @@ class PushSession:
         if isinstance(read, Unreadable):
             return read
         if self.unanswered >= self.ceiling:
-            raise CreditExceeded(f"more than {self.ceiling} reports without an answer")
+            raise CreditExceeded(f"more than {self.ceiling} unanswered reports")
         self.unanswered += 1
         self._waiting.append(read)
         self.waiting_bytes += len(read.raw)
         return None
 
     def next(self, most: int) -> Sent | None:
-        """Return the report that waits first, and hand it on; None where none waits or `most` are handed on."""
+        """Hand on the first waiting report; return None if none waits or `most` are in progress."""
         if not self._waiting or self.unanswered - len(self._waiting) >= most:
             return None
         sent = self._waiting.popleft()
@@ -170,16 +170,16 @@ class PushSession:
         return sent
 
     def drop_waiting(self) -> None:
-        """Forget the reports that wait: they get no answer, and the connection ends."""
+        """Drop the waiting reports: the connection ends without answers to them."""
         self.unanswered -= len(self._waiting)
         self.waiting_bytes = 0
         self._waiting.clear()
 
     def may_be_decided(self, sent: Sent, unit: str, revision: int) -> bool:
-        """Whether the client can have read every `retry` for an earlier revision of this unit when it sent this one.
+        """Whether the client had read every `retry` for an earlier revision of this unit when it sent this one.
 
-        It has read an answer where it sends a report again that was answered so, or has sent more than its largest
-        credit allows without having read it.
+        It has read an answer if it sends that report again, or if it has since sent as many reports as its largest
+        credit allows.
         """
         if not self._fence.answers:
             return True
@@ -187,7 +187,7 @@ class PushSession:
         return self._fence.passes(unit, revision)
 
     def decided(self, outcome: Outcome | Unreadable) -> None:
-        """Note what becomes of a report that was handed on; called in the order in which the answers are sent."""
+        """Record the outcome of a report that was handed on. Called in the order in which the answers are sent."""
         self._decided += 1
         if isinstance(outcome, Retry) and outcome.unit is not None and outcome.revision is not None:
             self._fence.retried(self._decided, outcome.unit, outcome.revision)
@@ -200,35 +200,35 @@ class PushSession:
         if isinstance(read.id, str) and len(read.id) > ID_MAX:
             return Unreadable(None, "malformed", f"an id has at most {ID_MAX} characters")
         if isinstance(read.id, int) and not -(1 << _ID_BITS) <= read.id < 1 << _ID_BITS:
-            return Unreadable(None, "malformed", "an id that is a number has at most 64 bits")
+            return Unreadable(None, "malformed", "a numeric id has at most 64 bits")
         if read.type != "report":
-            return Unreadable(read.id, "unknown_message", f"no message of type {read.type[:40]!r}")
+            return Unreadable(read.id, "unknown_message", f"unknown message type {read.type[:40]!r}")
         if read.id is None:
-            return Unreadable(None, "malformed", "a report needs an id, a number or a text")
+            return Unreadable(None, "malformed", "a report needs an id: a number or a string")
         raw = bytes(read.report)
         if not raw:
-            return Unreadable(read.id, "malformed", "there is no report")
+            return Unreadable(read.id, "malformed", "the message has no report")
         self._received += 1
         return Sent(read.id, raw, self._received)
 
     def grant(self, credit: int) -> bytes:
-        """Announce another credit."""
+        """Return the frame that announces a credit."""
         self._set(credit)
         return to_json({"type": "credit", "credit": credit})
 
     def results(self, outcomes: Sequence[tuple[Identifier, Outcome | Unreadable]], credit: int) -> bytes:
-        """Return the frame that answers some reports, and announces a credit with it."""
+        """Return the frame with the answers to some reports, which also announces a credit."""
         self._set(credit)
         results = [self._result(identifier, outcome) for identifier, outcome in outcomes]
         return to_json({"type": "results", "credit": credit, "results": results})
 
     def answered(self, count: int) -> None:
-        """Note that the answers to `count` reports that were handed on have left."""
+        """Record that the answers to `count` reports in progress were sent."""
         self.unanswered -= count
         assert self.unanswered >= 0
 
     def goodbye(self, retry_after_s: float) -> bytes:
-        """Return the last frame."""
+        """Return the last frame, sent before the server closes the connection."""
         return to_json({"type": "goodbye", "retry_after_s": round(retry_after_s, 1)})
 
     def _set(self, credit: int) -> None:

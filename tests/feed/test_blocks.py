@@ -192,13 +192,13 @@ def test_blocks_that_are_kept_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
         assert feed.maker.since(DEFAULT, 0) is used
         feed.maker.since(DEFAULT, sequence)
     assert len(feed.maker._blocks) == BLOCKS_MAX
-    assert feed.maker._held == sum(len(block.plain) for block in feed.maker._blocks.values())
+    assert feed.maker._blocks_bytes == sum(len(block.plain) for block in feed.maker._blocks.values())
     monkeypatch.setattr(blocks, "BLOCK_BYTES_MAX", 10_000)
     large = feed.maker.snapshot(SELECTIONS[1])
     assert feed.maker.snapshot(SELECTIONS[1]) is large
-    assert feed.maker._held <= max(10_000, len(large.plain))
+    assert feed.maker._blocks_bytes <= max(10_000, len(large.plain))
     feed.publish("b-2")
-    assert (len(feed.maker._blocks), feed.maker._held) == (0, 0)
+    assert (len(feed.maker._blocks), feed.maker._blocks_bytes) == (0, 0)
 
 
 def test_nothing_new_is_an_empty_block() -> None:

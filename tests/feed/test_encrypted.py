@@ -102,7 +102,7 @@ async def test_copies_count_among_what_is_kept_for_slow_readers(monkeypatch: pyt
     monkeypatch.setattr(hub, "feeds", lambda: [Followed()])
     for most, closed in ((9 * TLS_BUFFER_BYTES, 0), (7 * TLS_BUFFER_BYTES, 8)):
         monkeypatch.setattr(hub_module, "PINNED_MAX", most)
-        hub._close_greediest()
+        hub._limit_pinned()
         assert sum(transport.is_closing() for transport in transports) == closed
 
 

@@ -375,7 +375,7 @@ async def test_a_registry_replaced_while_a_reader_waits_is_the_one_it_gets(
     async with served(record) as door, AsyncExitStack() as opened:
         ahead = {"Last-Event-ID": "2-12345678"}
         waiting = asyncio.create_task(opened.enter_async_context(streaming(http, door.url(), ahead)))
-        await until(lambda: len(door.feed._waiting) == 1)
+        await until(lambda: len(door.feed._sequence_waiters) == 1)
         record.replace(another_document)
         record.night = a_night(another_document, 2)
         door.hub.wake()
@@ -406,7 +406,7 @@ async def test_an_election_that_vanishes_is_gone_for_everyone(
         await publications.events("publication", 1)
         ahead = {"Last-Event-ID": "71-12345678"}
         waiting = asyncio.create_task(opened.enter_async_context(streaming(http, door.url(), ahead)))
-        await until(lambda: len(door.feed._waiting) == 2)
+        await until(lambda: len(door.feed._sequence_waiters) == 2)
         record.present = False
         door.hub.wake()
         for each in (reading, publications):
@@ -438,13 +438,13 @@ async def test_readers_max_holds_for_publications_that_are_waited_for(
             asyncio.create_task(opened.enter_async_context(streaming(http, door.url("/publications"), ahead)))
             for _ in range(12)
         ]
-        await until(lambda: len(door.feed._waiting) == 12)
+        await until(lambda: len(door.feed._sequence_waiters) == 12)
         await door.show(12)
         first = [await (await each).event() for each in waiting]
         assert door.streams == 2
         delays = sorted(event.retry_ms or 0 for event in first if event is not None)
         assert [delay >= 10_000 for delay in delays] == [False] * 2 + [True] * 10
-        await until(lambda: len(door.feed._waiting) == 2)
+        await until(lambda: len(door.feed._sequence_waiters) == 2)
 
 
 @pytest.fixture
@@ -532,7 +532,7 @@ async def test_blocks_that_are_made_anew_are_counted_once(
             for sequence in (10, 15):
                 maker.since(selection, sequence)
             maker.snapshot(selection)
-        assert maker._held == sum(len(block.plain) for block in maker._blocks.values())
+        assert maker._blocks_bytes == sum(len(block.plain) for block in maker._blocks.values())
 
 
 async def test_no_more_counts_as_accepted_than_the_journal_holds(

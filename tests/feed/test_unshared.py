@@ -107,7 +107,7 @@ def test_compressed_in_parts_or_as_a_whole_it_is_the_same_text(
             ]
             assert [unpacked(each) for each in forms] == [block.plain] * 3
             assert forms[1] is forms[2]
-        assert night.maker._parts_held == sum(part.held for part in night.maker._parts.values())
+        assert night.maker._parts_bytes == sum(part.held for part in night.maker._parts.values())
 
 
 def members(night: Night, selection: Any, block: Any, before: int) -> list[int]:
@@ -176,8 +176,8 @@ def test_parts_are_kept_within_bounds(small: GeneratedElection, monkeypatch: pyt
         night.publish(10)
         block = night.maker.snapshot(everything)
         assert unpacked(block.bytes(gzip=True)) == block.plain
-        assert night.maker._parts_held <= 20_000
-        assert night.maker._parts_held == sum(part.held for part in night.maker._parts.values())
+        assert night.maker._parts_bytes <= 20_000
+        assert night.maker._parts_bytes == sum(part.held for part in night.maker._parts.values())
 
 
 def test_a_block_that_many_ask_for_is_compressed_as_a_whole(small: GeneratedElection) -> None:
@@ -409,7 +409,7 @@ async def test_waits_for_a_place_in_the_record_have_a_bound_for_each_address(
     async with served(record, readers_per_address=3) as door, asyncio.TaskGroup() as parts:
         root = door.url(f"/areas/{door.feed.registry.root.id}")
         waiting = [parts.create_task(ask(http, "GET", root, params={"at_least": 71})) for _ in range(3)]
-        await until(lambda: len(door.feed._waiting) == 3)
+        await until(lambda: len(door.feed._sequence_waiters) == 3)
         (await ask(http, "GET", root, params={"at_least": 71})).problem(429, "overloaded")
         assert (await ask(http, "GET", root, params={"at_least": 70})).status == 200
         async with streaming(http, door.url(), {"Last-Event-ID": record.cursor(71)}) as ahead:

@@ -229,9 +229,9 @@ async def test_another_history_has_other_bodies(
     paths = ("", f"/areas/{COUNTRY}", f"/areas/{COUNTRY}?format=csv", "/publications?after=0&limit=100")
     first = [await ask(http, "GET", door.url(path)) for path in paths]
     door.record.night = a_night(small.registry, 70, votes=5)
-    edition = door.feed.edition
+    generation = door.feed.generation
     door.hub.wake()
-    await until(lambda: door.feed.edition != edition)
+    await until(lambda: door.feed.generation != generation)
     await until(lambda: door.feed.settled and door.feed.state.sequence == 70)
     for path, before in zip(paths, first, strict=True):
         assert (await ask(http, "GET", door.url(path))).body != before.body
