@@ -107,7 +107,7 @@ def test_compressed_in_parts_or_as_a_whole_it_is_the_same_text(
             ]
             assert [unpacked(each) for each in forms] == [block.plain] * 3
             assert forms[1] is forms[2]
-        assert night.maker._parts_bytes == sum(part.held for part in night.maker._parts.values())
+        assert night.maker._parts_bytes == sum(part.memory for part in night.maker._parts.values())
 
 
 def members(night: Night, selection: Any, block: Any, before: int) -> list[int]:
@@ -177,7 +177,7 @@ def test_parts_are_kept_within_bounds(small: GeneratedElection, monkeypatch: pyt
         block = night.maker.snapshot(everything)
         assert unpacked(block.bytes(gzip=True)) == block.plain
         assert night.maker._parts_bytes <= 20_000
-        assert night.maker._parts_bytes == sum(part.held for part in night.maker._parts.values())
+        assert night.maker._parts_bytes == sum(part.memory for part in night.maker._parts.values())
 
 
 def test_a_block_that_many_ask_for_is_compressed_as_a_whole(small: GeneratedElection) -> None:
