@@ -326,8 +326,8 @@ def test_the_header_is_as_loaded() -> None:
         (lambda document: document["areas"].pop(), ["area b-2 is missing"]),
         (a_party(code="N", name="New"), ["party N is new"]),
         (lambda document: document["parties"][0].update(name="Other"), ["party P differs"]),
-        (lambda document: document["areas"].reverse(), ["$.areas is in another order"]),
-        (lambda document: document["parties"].reverse(), ["$.parties is in another order"]),
+        (lambda document: document["areas"].reverse(), ["$.areas is in a different order"]),
+        (lambda document: document["parties"].reverse(), ["$.parties is in a different order"]),
         (lambda document: document.update(source="elsewhere"), ["$.source"]),
     ],
 )

@@ -17,7 +17,7 @@ from gateway.journal.record import PublicRecord
 from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
 from tests.feed.served import served
-from tests.journal.makers import append
+from tests.journal.makers import append, sequences
 from tests.web.doors import COUNTRY, EVERYTHING, FOREIGN_UNIT, UNIT, a_registry, a_report, ask, streaming
 
 OTHERS = ("0604-0002", "0604-0003")
@@ -53,7 +53,7 @@ class Night:
         bodies = [canonical(report) for report in reports]
         valid = [ValidReport(decode_stored(body), body, digest_of(body)) for body in bodies]
         appended = await append(self._journal, *self._election, *valid)
-        assert None not in appended.sequences
+        assert None not in sequences(appended)
         self.reports += reports
 
 

@@ -242,8 +242,8 @@ async def test_who_asks_for_more_than_its_share_of_unusual_selections_is_put_off
     """And gets what others read too, as everybody does; a browser is told when to come back."""
     async with served(record, unshared_per_address=1) as door:
         now = time.monotonic()
-        monkeypatch.setattr(door.door._allowance, "_clock", lambda: now)
-        monkeypatch.setattr(door.door._allowance, "_rate", 20_000.0)
+        monkeypatch.setattr(door.door.limits.allowance, "_clock", lambda: now)
+        monkeypatch.setattr(door.door.limits.allowance, "_rate", 20_000.0)
         found = []
         for path in unusual(door):
             found.append(await snapshot(http, door.url(path)))
@@ -273,7 +273,7 @@ async def test_a_crowd_that_returns_at_once_with_cursors_of_its_own_is_let_in_by
         blocks = [await each.block() for each in streams]
         assert all(not block.snapshot for block in blocks)
         assert door.streams == len(cursors)
-        assert door.door._allowance._used == {}
+        assert door.door.limits.allowance._used == {}
 
 
 async def test_a_selection_that_many_read_is_charged_to_nobody(
@@ -287,13 +287,13 @@ async def test_a_selection_that_many_read_is_charged_to_nobody(
         for _ in range(12):
             stream = await opened.enter_async_context(streaming(http, door.url(path)))
             await stream.block()
-            used.append(sum(each.burst - each._left for each in door.door._allowance._used.values()))
+            used.append(sum(each.burst - each._left for each in door.door.limits.allowance._used.values()))
         assert used[0] > 0
         assert len(door.feed.channels) == 1
-        monkeypatch.setattr(door.door._allowance, "_used", {})
+        monkeypatch.setattr(door.door.limits.allowance, "_used", {})
         stream = await opened.enter_async_context(streaming(http, door.url(path)))
         await stream.block()
-        assert door.door._allowance._used == {}
+        assert door.door.limits.allowance._used == {}
 
 
 async def test_selections_of_one_address_have_a_bound(
@@ -312,8 +312,8 @@ async def test_selections_of_one_address_have_a_bound(
         for reader in door.readers:
             reader.abort()
         await until(lambda: not door.feed.channels)
-        assert door.door._selections == 0
-        assert door.door._selections_of._counts == {}
+        assert door.door.limits._selections == 0
+        assert door.door.limits._selections_of._counts == {}
         again = await opened.enter_async_context(streaming(http, door.url(paths[3])))
         await again.block()
 
@@ -336,13 +336,13 @@ async def test_selections_are_counted_out_when_the_record_is_another_one(
     async with served(record) as door, AsyncExitStack() as opened:
         for path in unusual(door)[:2]:
             await (await opened.enter_async_context(streaming(http, door.url(path)))).block()
-        assert door.door._selections == 2
+        assert door.door.limits._selections == 2
         record.night = a_night(small.registry, 140, votes=2)
         record.show(71)
         door.hub.wake()
         await until(lambda: door.feed.settled and door.feed.state.sequence == 71)
         await until(lambda: door.streams == 0)
-        assert door.door._selections == 0
+        assert door.door.limits._selections == 0
 
 
 async def test_a_pass_serves_common_selections_and_as_many_others_as_it_has_time_for(
@@ -416,7 +416,7 @@ async def test_waits_for_a_place_in_the_record_have_a_bound_for_each_address(
             assert (await ahead.block()).snapshot
         await door.show(71)
         assert [(await each).document["record"]["sequence"] for each in waiting] == [71] * 3
-        assert door.door._waits_of._counts == {}
+        assert door.door.limits.waits_of._counts == {}
 
 
 def test_an_unusual_snapshot_costs_a_small_part_of_what_compressing_it_would(larger: dict[str, Any]) -> None:
