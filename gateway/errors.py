@@ -2,14 +2,14 @@
 
     GatewayError                error                    anything named by the gateway
     ├── Overloaded              overloaded               no room for these reports now               retryable
-    ├── Draining                draining                 this process is about to end                retryable
+    ├── Draining                draining                 this process is shutting down               retryable
     ├── JournalUnavailable      journal_unavailable      Postgres did not answer; outcome unknown    retryable
     │   ├── StandbyMissing      journal_unavailable      no synchronous standby, and one is required retryable
     │   ├── CommittedLocally    journal_unavailable      committed without waiting for the standby   retryable
     │   └── SessionUnfit        journal_unavailable      a session that would hide such a commit     retryable
     ├── VersionChanged          version_changed          the election changed; check again           retryable
     ├── Unstorable              unstorable               Postgres rejects the report itself
-    ├── ElectionUnknown         unknown_election         no election of that name
+    ├── ElectionUnknown         unknown_election         no election with this identifier
     ├── TokenMissing            token_missing            a request without a token
     ├── TokenInvalid            token_invalid            not a valid token of this election
     ├── RoleForbidden           role_forbidden           a token that may not push reports
@@ -68,7 +68,7 @@ class Overloaded(GatewayError):
 
 
 class Draining(GatewayError):
-    """The process is about to end and accepts nothing new."""
+    """The process is shutting down and accepts nothing new."""
 
     code = "draining"
     retryable = True
@@ -96,10 +96,10 @@ class StandbyMissing(JournalUnavailable):
 
 
 class ElectionUnknown(GatewayError):
-    """There is no election of that name."""
+    """There is no election with this identifier."""
 
     code = "unknown_election"
-    reason = "no election has this name"
+    reason = "there is no election with this identifier"
 
 
 class TokenMissing(GatewayError):

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from gateway.election.state import Cursor
+from gateway.errors import ElectionUnknown
 from gateway.feed.hub import Hub
 from gateway.feed.stream import ElectionFeed
 from gateway.web.answers import Problem
@@ -37,7 +38,7 @@ class FeedLookup:
         if feed is None:
             if not self._hub.heads_read:
                 raise _loading()
-            raise Problem(404, "unknown_election", "there is no election with this identifier")
+            raise Problem.of(ElectionUnknown())
         await self._wait_settled(feed)
         return feed
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from gateway.config import Config
 from gateway.election.state import Cursor
-from gateway.errors import JournalUnavailable
+from gateway.errors import Draining, JournalUnavailable
 from gateway.feed.blocks import Retries
 from gateway.feed.channel import Channel, Reader
 from gateway.feed.compression import GZIP_START
@@ -126,7 +126,7 @@ class FeedStreams:
     def _require_reader(self, client: str) -> None:
         """Raise Problem if no other reader can be accepted."""
         if self._ending.is_set():
-            raise Problem(503, "draining", "this process is shutting down", retry_after_s=1.0)
+            raise Problem.of(Draining("this process is shutting down"))
         self._limits.require_reader(client)
 
     async def stream_publications(self, request: web.Request) -> web.StreamResponse:

@@ -94,7 +94,7 @@ def test_status_says_where_every_count_is(gateway: Gateway, election: str) -> No
 def test_what_is_not_there_is_said_in_a_line(gateway: Gateway, election: str) -> None:
     for arguments, words in (
         (("watch", "nowhere", "--election", election), "no area nowhere"),
-        (("watch", "--election", "none"), "no election of that name"),
+        (("watch", "--election", "none"), "no election with this identifier"),
         (("status", "--feed-url", "http://127.0.0.1:9"), "127.0.0.1:9"),
     ):
         with command(gateway, *arguments) as process:
