@@ -1,6 +1,7 @@
-"""`python -m tests.web.screenshots [DIRECTORY]`: pictures of the pages on a made-up night, into docs/ unless told.
+"""`python -m tests.web.screenshots [DIRECTORY]`: take pictures of the pages, by default into docs/.
 
-The night is pushed through the front doors of a gateway of its own, up to some hours after the release.
+They show a generated election, pushed to a gateway that runs for this purpose. One election is some hours past its
+release, another is still under embargo.
 """
 
 import asyncio
@@ -23,10 +24,10 @@ from tests.web.browsing import browsing, visiting
 from tests.web.doors import COUNTRY, pushed, shown
 
 SEED, SCALE = 1, 0.35
-FOLLOWED_S = 14.0
-"""How long the page of transfers is open before it is taken."""
-LARGEST = 300_000
-"""Bytes of a picture."""
+TRANSFERS_S = 14.0
+"""How long the transfers page is open before its picture is taken."""
+SIZE_MAX = 300_000
+"""Largest size of a picture, in bytes."""
 DESKTOP, TALL, PHONE = (
     {"width": width, "height": height} for width, height in ((1280, 1120), (1280, 1500), (390, 844))
 )
@@ -35,42 +36,44 @@ DESKTOP, TALL, PHONE = (
 async def take(
     browser: Browser, url: str, path: Path, ready: str, seconds: float = 0.6, **options: Any
 ) -> None:
-    """Take a picture of a page once something is there, and some time has passed for it to settle."""
+    """Take a picture of a page some seconds after the element `ready` has appeared."""
     async with visiting(browser, **options) as visitor:
         page = await visitor.open(url)
         await expect(page.locator(ready).first).to_be_visible(timeout=20_000)
         await page.wait_for_timeout(1000 * seconds)
         await page.screenshot(path=path)
         assert not visitor.errors, visitor.errors
-    _tell(path)
+    _report(path)
 
 
-def _tell(path: Path) -> None:
+def _report(path: Path) -> None:
     size = path.stat().st_size
-    assert size < LARGEST, f"{path} is of {size} bytes"
+    assert size < SIZE_MAX, f"{path} has {size} bytes"
     sys.stdout.write(f"{path}  {size // 1000} kB\n")
 
 
-async def _night(gateway: Gateway, made: GeneratedElection, identifier: str, opens: datetime) -> Sender:
-    header = {**made.registry["election"], "id": identifier, "name": "Kommunestyrevalget i Valland"}
-    header |= {"publish_from": opens.isoformat(), "polls_close": opens.isoformat()}
-    await gateway.load({**made.registry, "election": header})
+async def _load(
+    gateway: Gateway, generated: GeneratedElection, identifier: str, publish_from: datetime
+) -> Sender:
+    header = {**generated.registry["election"], "id": identifier, "name": "Kommunestyrevalget i Valland"}
+    header |= {"publish_from": publish_from.isoformat(), "polls_close": publish_from.isoformat()}
+    await gateway.load({**generated.registry, "election": header})
     return await gateway.issue(identifier, [COUNTRY])
 
 
-async def _push_on(http: aiohttp.ClientSession, sender: Sender, reports: list[Any]) -> None:
-    """Push one report after the other, some a second, until cancelled."""
+async def _keep_pushing(http: aiohttp.ClientSession, sender: Sender, reports: list[Any]) -> None:
+    """Push one report after another, several per second, until cancelled."""
     for report in reports:
         await pushed(http, sender, report)
         await asyncio.sleep(0.15)
 
 
 async def _pictures(gateway: Gateway, directory: Path) -> None:
-    made = generate(SEED, SCALE)
-    reports = [line["report"] for line in made.reports]
+    generated = generate(SEED, SCALE)
+    reports = [line["report"] for line in generated.reports]
     now = datetime.now(UTC)
-    night = await _night(gateway, made, "night", now - timedelta(seconds=1))
-    before = await _night(gateway, made, "before", now + timedelta(minutes=42))
+    night = await _load(gateway, generated, "night", now - timedelta(seconds=1))
+    before = await _load(gateway, generated, "before", now + timedelta(minutes=42))
     done = len(reports) // 5
     async with aiohttp.ClientSession() as http, browsing() as browser:
         for start in range(0, done, 120):
@@ -79,11 +82,11 @@ async def _pictures(gateway: Gateway, directory: Path) -> None:
         await pushed(http, before, *reports[:50])
         await shown(gateway, night.election, done)
         largest = max(
-            (area for area in made.registry["areas"] if area["level"] == "municipality"),
-            key=lambda area: sum(each["parent"] == area["id"] for each in made.registry["areas"]),
+            (area for area in generated.registry["areas"] if area["level"] == "municipality"),
+            key=lambda area: sum(each["parent"] == area["id"] for each in generated.registry["areas"]),
         )["id"]
         results, area = f"{gateway.feed_url}/?election=night", f"/?election=night#/area/{largest}"
-        pushing = asyncio.create_task(_push_on(http, night, reports[done:]))
+        pushing = asyncio.create_task(_keep_pushing(http, night, reports[done:]))
         try:
             ready = "#areas tbody tr"
             await take(browser, results, directory / "results.png", ready, viewport=TALL)
@@ -97,7 +100,7 @@ async def _pictures(gateway: Gateway, directory: Path) -> None:
             await take(browser, gateway.feed_url + area, directory / "area.png", "#plot svg", viewport=TALL)
             await take(
                 browser, f"{gateway.feed_url}/transfers?election=night", directory / "transfers.png",
-                "#list tbody tr", FOLLOWED_S, viewport=DESKTOP,
+                "#list tbody tr", TRANSFERS_S, viewport=DESKTOP,
             )  # fmt: skip
             await take(
                 browser,

@@ -244,7 +244,7 @@ const norwegian = ({ number, noun, count, times }) => ({
   colOldest: "Eldste som venter",
   colContact: "Sist i kontakt",
   colLag: "Forsinkelse",
-  colLagTail: "Tregeste 1 %",
+  colLagTail: "Tregeste 1\u00a0%",
   colEmbargoed: "Under sperrefrist",
   colLast: "Sist mottatt",
   never: "aldri",
@@ -263,7 +263,7 @@ const norwegian = ({ number, noun, count, times }) => ({
       "Forsinkelse",
       "Tiden fra en melding er publisert til den er sendt til leserne. Halvparten går raskere enn dette.",
     ],
-    ["Tregeste 1 %", "99 av 100 meldinger er sendt til leserne raskere enn dette."],
+    ["Tregeste 1\u00a0%", "99 av 100 meldinger er sendt til leserne raskere enn dette."],
   ],
 
   ownTitle: "For kommuner: se egne tellinger",
