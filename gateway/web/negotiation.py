@@ -6,12 +6,16 @@ sections 5.6.1 (lists), 12.4.2 (weights), 12.5.1 (Accept), 12.5.3 (Accept-Encodi
 """
 
 import re
+from collections.abc import Mapping
+from functools import lru_cache
 from itertools import islice
 
 from multidict import MultiMapping
 
 ELEMENTS_MAX = 100
 """Elements of a list that are considered; browsers send fewer than ten."""
+CACHED_MAX, CACHED_LENGTH_MAX = 256, 256
+"""How many parsed values are cached, and their maximum length: most clients send one of a few short values."""
 
 _ELEMENT = re.compile(r'(?:[^,"]++|"(?:[^"\\]++|\\.)*+"?)++', re.DOTALL)
 """One element of a comma-separated list, whose parameters may contain quoted commas."""
@@ -62,7 +66,7 @@ def is_current(if_none_match: str, etag: str) -> bool:
     return any(match[1] == etag for match in found)
 
 
-def _preference(weights: dict[str, float], media_type: str) -> tuple[float, bool]:
+def _preference(weights: Mapping[str, float], media_type: str) -> tuple[float, bool]:
     """Return the weight of a media type, from the most specific range, and whether it is listed by name."""
     for media_range in (media_type, media_type.partition("/")[0] + "/*", "*/*"):
         if media_range in weights:
@@ -70,14 +74,21 @@ def _preference(weights: dict[str, float], media_type: str) -> tuple[float, bool
     return 0.0, False
 
 
-def _weights(header: str) -> dict[str, float]:
+def _weights(value: str) -> Mapping[str, float]:
     """Return the weight of each element of a list by its name in lower case, the highest if it is repeated."""
+    return _cached_weights(value) if len(value) <= CACHED_LENGTH_MAX else _parse_weights(value)
+
+
+def _parse_weights(value: str) -> Mapping[str, float]:
     weights: dict[str, float] = {}
-    for element in islice(_ELEMENT.finditer(header), ELEMENTS_MAX):
+    for element in islice(_ELEMENT.finditer(value), ELEMENTS_MAX):
         name, _, _ = element[0].partition(";")
         key = name.strip(" \t").lower()
         weights[key] = max(weights.get(key, 0.0), _weight(element[0]))
     return weights
+
+
+_cached_weights = lru_cache(CACHED_MAX)(_parse_weights)
 
 
 def _weight(element: str) -> float:
