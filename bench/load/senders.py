@@ -117,6 +117,10 @@ class Senders:
             await asyncio.sleep(0.02)
         return True
 
+    def with_receipt(self) -> list[Sent]:
+        """Return the planned reports that have a receipt."""
+        return [sent for sent in self.sent if sent.answer is not None and sent.answer.has_receipt]
+
     def pushes(self) -> list[Push]:
         """Return the answers, for the judge."""
         sent_here = [

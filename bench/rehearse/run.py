@@ -37,6 +37,10 @@ class Run(msgspec.Struct):
     """Why the figures are meaningless: for example, a load generator was too slow."""
     verdict: list["Level"] = []
 
+    def add_point(self, plot: str, name: str, at: float, value: float) -> None:
+        """Add a point to a curve of a plot."""
+        self.curves.setdefault(plot, {}).setdefault(name, []).append((round(at, 2), round(value, 4)))
+
     @property
     def go(self) -> bool:
         """Whether the run is valid, no guarantee is broken and every service level is kept."""

@@ -9,9 +9,7 @@ A stage starts everything, collects what happened into a `Run`, and has the judg
 
 import asyncio
 import os
-import statistics
 import time
-from bisect import bisect_left
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -25,14 +23,14 @@ from bench.figures import Histogram, counted
 from bench.load.crowd import Crowd, crowd, feed_readers
 from bench.load.crowd_process import Seen
 from bench.load.environment import environment
-from bench.load.history import broken_guarantees, stored_reports
 from bench.load.local import Local
 from bench.load.offer import Offered, offer
 from bench.load.plan import Planned, Planner
 from bench.load.processes import cpu_s, resident_kb
-from bench.load.senders import Senders, Sent, outcomes
+from bench.load.senders import Senders, Sent
 from bench.load.target import NoTarget, Target
-from bench.rehearse.run import BUSY_MAX, LAG_MAX_S, Run, over_time, per_second, queue_of
+from bench.rehearse.results import Results
+from bench.rehearse.run import Run, queue_of
 from gateway.client.subscriber import Subscriber
 from gateway.rehearsal.judge import ObservedBlock, observe
 
@@ -42,7 +40,6 @@ REPORT_S = 1.0
 """Interval at which the crowd of readers reports."""
 SETTLE_S = 60.0
 """How long it may take after the last report until everything is answered and published, in s."""
-PERCENTILES = (50.0, 99.0)
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -96,7 +93,9 @@ class Stage:
     async def wait_published(self, most_s: float = SETTLE_S) -> None:
         """Wait until the subscriber has every report that has a receipt."""
         ends = time.monotonic() + most_s
-        last = max((each.answer.sequence or 0 for each in self._with_receipt() if each.answer), default=0)
+        last = max(
+            (each.answer.sequence or 0 for each in self.senders.with_receipt() if each.answer), default=0
+        )
         while not self._blocks or self._blocks[-1][0] < last:
             if time.monotonic() > ends:
                 self.mark("some reports are not published")
@@ -161,11 +160,11 @@ class Stage:
 
     def note_recovery(self, since: float) -> None:
         """Note how long after a moment all reports due before it had answers, and the longest time without receipts."""
-        answered = sorted(each.answered_at - self.began for each in self._with_receipt())
+        answered = sorted(each.answered_at - self.began for each in self.senders.with_receipt())
         without_s = max((after - before for before, after in pairwise(answered)), default=0.0)
         self.run.figures["without_receipts_s"] = without_s
         late = [at for at in answered if at >= since]
-        due = [each for each in self._with_receipt() if each.due_at - self.began < since]
+        due = [each for each in self.senders.with_receipt() if each.due_at - self.began < since]
         last = max((each.answered_at - self.began for each in due), default=since)
         self.run.figures["first_receipt_s"] = (late[0] - since) if late else float("inf")
         self.run.figures["recovered_s"] = max(0.0, last - since)
@@ -229,7 +228,10 @@ class Stage:
                 await self.wait_published()
                 await self._stop_crowd()
                 self.run.seconds = time.monotonic() - self.began
-                await self._collect()
+                results = Results(
+                    self.run, self.target, self.began, self.senders, self._blocks, self._observed, self.seen
+                )
+                await results.collect()
             finally:
                 await self._stack.aclose()
                 for task in background:
@@ -265,17 +267,14 @@ class Stage:
         before = self._deltas.get(name)
         self._deltas[name] = (at, cpu)
         if before is not None and at > before[0]:
-            self._line("cpu", name, at, max(0.0, (cpu - before[1]) / (at - before[0])))
+            self.run.add_point("cpu", name, at, max(0.0, (cpu - before[1]) / (at - before[0])))
         if megabytes:
-            self._line("memory", name, at, megabytes)
+            self.run.add_point("memory", name, at, megabytes)
 
     def _note_metrics(self, at: float, text: str) -> None:
         waiting, oldest_s = queue_of(text)
-        self._line("queue", "reports waiting", at, waiting)
-        self._line("age", "oldest", at, oldest_s)
-
-    def _line(self, plot: str, name: str, at: float, value: float) -> None:
-        self.run.curves.setdefault(plot, {}).setdefault(name, []).append((round(at, 2), round(value, 4)))
+        self.run.add_point("queue", "reports waiting", at, waiting)
+        self.run.add_point("age", "oldest", at, oldest_s)
 
     # The crowd.
 
@@ -296,121 +295,6 @@ class Stage:
             await asyncio.sleep(REPORT_S + 0.2)  # what is on its way is counted in the next report
             await self.crowd.stop()
 
-    # The results.
-
-    def _with_receipt(self) -> list[Sent]:
-        return [each for each in self.senders.sent if each.answer is not None and each.answer.has_receipt]
-
-    async def _collect(self) -> None:
-        run = self.run
-        accepted = self._with_receipt()
-        run.outcomes = dict(outcomes([*self.senders.sent, *self.senders.flooded, *self.senders.offered]))
-        self._latency("receipt", [(each.due_at, each.answered_at - each.due_at) for each in accepted])
-        self._latency(
-            "publication", [(each.due_at, _publication_s(each)) for each in accepted if _is_public(each)]
-        )
-        self._latency("subscriber", self._to_subscriber(accepted))
-        self._note_rates(accepted)
-        self._collect_crowd()
-        stored = await stored_reports(self.target)
-        run.figures["reports"] = len(self.senders.sent)
-        run.figures["unanswered"] = sum(each.answer is None for each in self.senders.sent)
-        stored_keys = {(each.unit, each.revision) for each in stored}
-        run.figures["lost"] = sum(
-            (each.planned.unit, each.planned.revision) not in stored_keys for each in accepted
-        )
-        run.broken = broken_guarantees(self.target, self.senders.pushes(), self._observed, stored)
-        self._check_generators()
-
-    def _latency(self, name: str, points: Sequence[tuple[float, float]]) -> None:
-        if not points:
-            return
-        histogram = Histogram().add_all(max(0.0, value) for _, value in points)
-        self.run.latencies[name] = histogram.summary()
-        self.run.histograms[name] = histogram.encoded()
-        shifted = ((at - self.began, value) for at, value in points)
-        for line, found in over_time(shifted, PERCENTILES).items():
-            self.run.curves.setdefault("latency", {})[f"{name} {line}"] = found
-
-    def _to_subscriber(self, accepted: Sequence[Sent]) -> list[tuple[float, float]]:
-        sequences = [sequence for sequence, _ in self._blocks]
-        found = []
-        for each in accepted:
-            assert each.answer is not None
-            if each.answer.sequence is not None:
-                place = bisect_left(sequences, each.answer.sequence)
-                if place < len(sequences):
-                    found.append((each.due_at, self._blocks[place][1] - each.due_at))
-        return found
-
-    def _note_rates(self, accepted: Sequence[Sent]) -> None:
-        rates = self.run.curves.setdefault("rate", {})
-        rates["offered"] = per_second(each.due_at - self.began for each in self.senders.sent)
-        rates["accepted"] = per_second(each.answered_at - self.began for each in accepted)
-        published: list[float] = []
-        before = 0
-        for sequence, at in self._blocks:
-            published += [at - self.began] * (sequence - before)
-            before = sequence
-        rates["published"] = per_second(published)
-        if accepted:
-            first, last = min(each.due_at for each in accepted), max(each.answered_at for each in accepted)
-            self.run.figures["accepted_per_s"] = len(accepted) / max(1e-9, last - first)
-
-    def _collect_crowd(self) -> None:
-        run = self.run
-        if not self.seen:
-            return
-        reader = Histogram()
-        for seen in self.seen:
-            at = seen.at - self.began
-            self._line("readers", "connected", at, seen.readers)
-            if seen.latencies:
-                reader.add_counts(seen.latencies)
-                self._line("delivered", "publications covered", at, seen.covered)
-                part = Histogram().add_counts(seen.latencies)
-                for percentile in PERCENTILES:
-                    self._line("latency", f"reader p{percentile:g}", at, part.at(percentile))
-        if len(reader):
-            run.latencies["reader"], run.histograms["reader"] = reader.summary(), reader.encoded()
-        for name in ("joined", "returned"):
-            values = [value for seen in self.seen for value in getattr(seen, name)]
-            if values:
-                run.latencies[name] = Histogram().add_all(values).summary()
-        last = self.seen[-1]
-        final = self._blocks[-1][0]
-        run.figures["behind"] = sum(count for sequence, count in last.numbers.items() if sequence < final)
-        run.figures["turned_away"] = last.refused
-        run.figures["streams_lost"] = last.lost
-        run.figures["wire_megabytes"] = sum(seen.size for seen in self.seen) / 1e6
-        if last.compared or last.differing:
-            run.figures["compared"], run.figures["differing"] = last.compared, last.differing
-        if last.first_at:
-            run.figures["release_s"] = last.first_at - self.target.publish_from.timestamp()
-
-    def _check_generators(self) -> None:
-        """Call the run invalid if a load generator was too slow to tell anything about the gateway."""
-        run = self.run
-        if len(self.senders.late_s) > 10:
-            late = Histogram().add_all(max(0.0, value) for value in self.senders.late_s)
-            run.latencies["generator"] = late.summary()
-            if late.at(99) > LAG_MAX_S:
-                run.invalid.append(
-                    f"reports were sent {late.at(99):.2f} s late (p99): the load generator was too slow"
-                )
-        worst = Histogram().add_all(seen.lag_s for seen in self.seen).at(95) if len(self.seen) > 2 else 0.0
-        run.figures["crowd_lag_s"] = worst
-        if worst > LAG_MAX_S:
-            run.invalid.append(
-                f"the process of the readers was {worst:.2f} s late: it was too slow, not the feed"
-            )
-        for name in ("load: senders", "load: readers"):
-            busy = [value for _, value in run.curves.get("cpu", {}).get(name, [])]
-            if len(busy) >= 5 and statistics.median(busy) > BUSY_MAX:
-                run.invalid.append(
-                    f"{name.removeprefix('load: ')} used {statistics.median(busy):.0%} of a core"
-                )
-
 
 def new_run(scenario: str, about: str, target: Target, options: Options) -> Run:
     """Start the record of a run."""
@@ -421,19 +305,6 @@ def new_run(scenario: str, about: str, target: Target, options: Options) -> Run:
         environment=environment(target.local),
         options={**msgspec.to_builtins(options), "senders": len(target.tokens), "election": target.election},
     )
-
-
-def _is_public(each: Sent) -> bool:
-    return (
-        each.answer is not None and each.answer.state == "published" and each.answer.published_at is not None
-    )
-
-
-def _publication_s(each: Sent) -> float:
-    assert each.answer is not None
-    assert each.answer.published_at is not None
-    due_wall = each.wall - (each.answered_at - each.due_at)
-    return each.answer.published_at.timestamp() - due_wall
 
 
 def _self_usage() -> tuple[float, float]:
