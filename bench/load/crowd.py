@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from bench.load.crowd_process import FLUSHED, Command, Group, Seen
+from bench.load.crowd_messages import FLUSHED, Command, Group, Seen
 from bench.load.processes import end
 
 PROCESS = (sys.executable, "-m", "bench.load.crowd_process")

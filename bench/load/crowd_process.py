@@ -18,11 +18,9 @@ import socket
 import ssl
 import sys
 import time
-import zlib
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from errno import EINPROGRESS
 from functools import cache
 from itertools import count
@@ -30,7 +28,8 @@ from typing import Any
 
 import msgspec
 
-from bench.figures import Histogram
+from bench.load.crowd_messages import Command, Group, Seen
+from bench.load.inspection import Inspector, Known
 from bench.load.streams import received, trusting
 
 CONNECT_S = 30.0
@@ -47,124 +46,7 @@ SLOW_BYTES, SLOW_S = 1024, 1.0
 """A slow reader reads so many bytes, once per interval."""
 GZIP_HEAD = 10
 """Bytes of the header of a gzip stream without optional fields (RFC 1952)."""
-FLUSHED = "\0\0\xff\xff"
-"""The end of each of our blocks under gzip: a flush, after which all of the block can be decoded (RFC 1951)."""
-WINDOW = 32 << 10
-"""Bytes of text that the next block may refer to (RFC 1951)."""
 PIECE = 1 << 17
-SEEN_MAX = 256
-"""Distinct pieces of bytes, and texts of up to WINDOW, that are remembered."""
-PUBLISHED_MAX = 100_000
-"""Changes whose times of publication are remembered."""
-
-
-class Group(msgspec.Struct):
-    """Readers that connect to the same place with the same request."""
-
-    host: str
-    port: int
-    request: str
-    """Request line and headers, each ended by CRLF, without the empty line."""
-    marker: str
-    """What precedes the number of a change."""
-    end: str = "\n\n"
-    """What ends an event on the wire, one byte per character."""
-    certificate: str = ""
-    """File of the certificate to trust; the connection uses TLS if it is set."""
-    gzip: bool = False
-    greeted: bool = False
-    """Whether each reader is sent an event as soon as it has connected."""
-    returning: bool = False
-    """Whether readers that were refused or cut off connect again, with `Last-Event-ID`."""
-    sources: int = 0
-    """Number of loopback addresses to connect from; 0: let the system choose."""
-
-
-class Command(msgspec.Struct):
-    """A command: `connect`, `mark`, `wait`, `weigh`, `cut`, `report` or `stop`."""
-
-    do: str
-    group: Group | None = None
-    count: int = 0
-    """`connect`: number of readers."""
-    over_s: float = 0.0
-    """`connect`: interval over which readers connect evenly, in s."""
-    slow: float = 0.0
-    """`connect`: part of the readers that read slowly."""
-    limit_s: float = CONNECT_S
-    """`connect`, `wait`: time limit in s."""
-    each: bool = False
-    """`mark`: record who received what when, so that it can be weighed."""
-    number: int = 0
-    """`wait`: the change that all readers must have."""
-    published: list[tuple[int, float]] = []
-    """`weigh`: changes, and when each was published, in seconds since 1970."""
-    within_s: float = 1.0
-    """`cut`: all readers connect again within this time."""
-    every_s: float = 1.0
-    """`report`: interval between reports."""
-
-
-class Seen(msgspec.Struct):
-    """What the crowd has seen since the last mark; with `report`, since the last report."""
-
-    do: str
-    """The command that this answers; empty: a report."""
-    at: float
-    """By the monotonic clock."""
-    readers: int
-    """Connected readers."""
-    covered: int
-    """Changes that reached a reader, counted per reader; several may have arrived as one."""
-    receives: int
-    size: int
-    """Bytes received."""
-    behind: int
-    """Readers that lack the change of the last `wait`."""
-    silent: int
-    """After `connect`: readers that had no response, or no first event, within the limit; slow ones left out."""
-    lost: int
-    """Connections that ended without `cut`, since the process started."""
-    refused: int
-    """Requests that were not answered with 200, and readers that could not connect, since the process started."""
-    inspected: int
-    """Pieces of bytes that differed from those seen before."""
-    differing: int
-    """Pieces that do not decode, or decode to another text than others of the same length and changes."""
-    latencies: dict[int, int]
-    """From publication to a reader, for the newest change of each event: microseconds, rounded down → number.
-
-    After `weigh`: for each change, to the event that contained it or a newer one.
-    """
-    cpu_s: float
-    lag_s: float
-    """Longest time that this process took between two polls."""
-    last_at: float = 0.0
-    """When a reader last received a new change, in seconds since 1970."""
-    joined: list[float] = []
-    """Since the last answer or report: from connecting to the first event, in s."""
-    returned: list[float] = []
-    """Likewise: from losing a connection to the first event on the next one, in s."""
-    numbers: dict[int, int] = {}
-    """After `stop`: newest change → number of readers that have it, slow ones left out."""
-    compared: int = 0
-    """After `stop`: readers that received a change since a mark with `each`."""
-    first_at: float = 0.0
-    """After `stop`: when the last of them received its first change, in seconds since 1970."""
-
-    def percentile(self, percent: float) -> float:
-        """Return a percentile of the latencies in seconds; 0.0 if there are none."""
-        return Histogram().add_counts(self.latencies).at(percent)
-
-    @property
-    def p50_s(self) -> float:
-        """Median latency."""
-        return self.percentile(50)
-
-    @property
-    def p99_s(self) -> float:
-        """99th percentile of the latencies."""
-        return self.percentile(99)
 
 
 class Reader:
@@ -201,10 +83,6 @@ class Reader:
         """The last WINDOW bytes of text, under gzip."""
 
 
-_Inspected = dict[bytes, tuple[int, bytes]]
-"""For some bytes, by the text before them: the newest change in them, and the text after them."""
-
-
 class Crowd:
     """All readers of this process."""
 
@@ -218,13 +96,8 @@ class Crowd:
         """Heap of readers that are to connect: when, and a tie-breaker."""
         self._order = count()
         self._places = count()
-        self._inspections: dict[bytes, _Inspected] = {}
-        self._last: tuple[bytes, _Inspected] = b"", {}
-        self._texts: dict[bytes, bytes] = {}
-        self._decoded: dict[tuple[int, int, int], int] = {}
-        """Checksums of decoded texts, by the change before, the newest in it, and the length."""
-        self._published: dict[int, float] = {}
-        self._cursors: dict[int, bytes] = {}
+        self._inspector = Inspector()
+        self._last: tuple[bytes, Known] = b"", {}
         self._arrivals: dict[tuple[int, int], array[float]] | None = None
         """By the newest change that a reader had before and has now: when."""
         self._marked = 0
@@ -232,7 +105,7 @@ class Crowd:
         self._wanted = self._behind = 0
         self._silent = 0
         """Connections without a response, those of slow readers left out."""
-        self._lost = self._refused = self._differing = 0
+        self._lost = self._refused = 0
         self._last_at = 0.0
         self._every_s = self._report_at = self._slow_at = 0.0
         self._joined: list[float] = []
@@ -314,7 +187,8 @@ class Crowd:
         self._latencies = array("d")
         self._counts: Counter[int] = Counter()
         """Latencies up to the last answer, by microseconds."""
-        self._receives = self._size = self._inspected = 0
+        self._receives = self._size = 0
+        self._inspector.inspected = 0
         self._lag_s = 0.0
         self._cpu_s = time.process_time()
 
@@ -425,7 +299,7 @@ class Crowd:
                 raise ConnectionError
             if group.certificate:
                 reader.socket = _encrypted(reader.socket, group)
-            cursor = self._cursors.get(reader.number)
+            cursor = self._inspector.cursors.get(reader.number)
             last = f"Last-Event-ID: {cursor.decode()}\r\n" if cursor is not None else ""
             reader.socket.sendall(f"{group.request}{last}\r\n".encode())
         except OSError:
@@ -478,9 +352,9 @@ class Crowd:
             if not data:
                 return
         if data != self._last[0]:
-            self._last = data, self._inspected_before(data)
-        inspected = self._last[1]
-        number, reader.text = inspected.get(reader.text) or self._inspect(data, reader, inspected)
+            self._last = data, self._inspector.known(data)
+        known = self._last[1]
+        number, reader.text = known.get(reader.text) or self._inspect(data, reader, known)
         if reader.new:
             if number >= 0:
                 self._join(reader, number)
@@ -489,7 +363,12 @@ class Crowd:
             if self._arrivals is not None:
                 self._arrivals.setdefault((reader.number, number), array("d")).append(now)
             reader.number = number
-            self._latencies.append(now - self._published[number])
+            self._latencies.append(now - self._inspector.published[number])
+
+    def _inspect(self, data: bytes, reader: Reader, known: Known) -> tuple[int, bytes]:
+        at_mark = self._arrivals is not None and reader.number == self._marked
+        compared_from = reader.number if at_mark else None
+        return self._inspector.inspect(data, reader.text, known, reader.group, compared_from)
 
     def _advance(self, reader: Reader, number: int) -> float:
         now = self._last_at = time.time()
@@ -537,50 +416,6 @@ class Crowd:
         self._refused += 1
         self._lose(fd)
 
-    def _inspected_before(self, data: bytes) -> _Inspected:
-        if data not in self._inspections and len(self._inspections) >= SEEN_MAX:
-            self._inspections.clear()
-            self._texts.clear()
-            self._decoded.clear()
-        return self._inspections.setdefault(data, {})
-
-    def _inspect(self, data: bytes, reader: Reader, inspected: _Inspected) -> tuple[int, bytes]:
-        """Find the newest change in some events; -1 if there is none."""
-        self._inspected += 1
-        text, before, after = data, reader.text, b""
-        if reader.group.gzip:
-            try:
-                text = zlib.decompressobj(-zlib.MAX_WBITS, zdict=before).decompress(data)
-            except zlib.error:
-                self._differing += 1
-                text = b""
-            after = (before + text)[-WINDOW:]
-            after = self._texts.setdefault(after, after)  # one object for all, so that comparing is cheap
-        number = self._newest(text, reader.group)
-        if self._arrivals is not None and 0 <= reader.number <= self._marked < number:
-            checksum = zlib.crc32(text)
-            if self._decoded.setdefault((reader.number, number, len(text)), checksum) != checksum:
-                self._differing += 1
-        inspected[before] = number, after
-        return number, after
-
-    def _newest(self, text: bytes, group: Group) -> int:
-        marker = group.marker.encode()
-        start = text.rfind(marker)
-        if start < 0:
-            return -1
-        start += len(marker)
-        number = int(_digits(text, start))
-        if number not in self._published:
-            if len(self._published) > PUBLISHED_MAX:
-                self._published.clear()
-                self._cursors.clear()
-                self._inspections.clear()
-            self._published[number] = _published_at(text, start)
-            if group.returning:
-                self._cursors[number] = text[start : text.index(b"\n", start)]
-        return number
-
     # What was seen.
 
     def _seen(self, do: str) -> Seen:
@@ -598,8 +433,8 @@ class Crowd:
             silent=0,
             lost=self._lost,
             refused=self._refused,
-            inspected=self._inspected,
-            differing=self._differing,
+            inspected=self._inspector.inspected,
+            differing=self._inspector.differing,
             latencies=dict(self._counts),
             cpu_s=cpu_s,
             lag_s=self._lag_s,
@@ -646,22 +481,6 @@ def _encrypted(stream: socket.socket, group: Group) -> ssl.SSLSocket:
     encrypted = trusting(group.certificate).wrap_socket(stream, server_hostname=group.host)
     encrypted.setblocking(False)
     return encrypted
-
-
-def _digits(data: bytes, start: int) -> bytes:
-    end = start
-    while data[end : end + 1].isdigit():
-        end += 1
-    return data[start:end]
-
-
-def _published_at(data: bytes, start: int) -> float:
-    """Read the value of the first `"published_at":` after some place: a date and time, or seconds since 1970."""
-    place = data.index(b'"published_at":', start) + len(b'"published_at":')
-    text = data[place : place + 48].partition(b",")[0].partition(b"}")[0].decode()
-    if text == "null":  # nothing is published yet
-        return 0.0
-    return datetime.fromisoformat(text.strip('"')).timestamp() if text.startswith('"') else float(text)
 
 
 def rounded_us(seconds: float) -> int:

@@ -5,7 +5,7 @@ import time
 
 import msgspec
 
-from bench.load.crowd_process import Seen
+from bench.load.crowd_messages import Seen
 from bench.load.hub import Hub
 
 DRAIN_S = 30.0

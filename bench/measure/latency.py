@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bench.figures import Result, Row, Target
-from bench.load.crowd_process import Seen
+from bench.load.crowd_messages import Seen
 from bench.load.hub import feed_crowd
 from bench.load.local import Local, gateway, open_data_set
 from bench.measure.load import Cpu, under_load

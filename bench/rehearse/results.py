@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from bench.figures import Histogram
-from bench.load.crowd_process import Seen
+from bench.load.crowd_messages import Seen
 from bench.load.history import broken_guarantees, stored_reports
 from bench.load.senders import Senders, Sent, outcomes
 from bench.load.target import Target

@@ -21,7 +21,7 @@ import msgspec
 
 from bench.figures import Histogram, counted
 from bench.load.crowd import Crowd, crowd, feed_readers
-from bench.load.crowd_process import Seen
+from bench.load.crowd_messages import Seen
 from bench.load.environment import environment
 from bench.load.local import Local
 from bench.load.offer import Offered, offer

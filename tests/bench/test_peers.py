@@ -204,40 +204,7 @@ def test_the_supply_never_ends_and_every_report_of_it_is_valid(data: Path) -> No
     assert supply.whole_turns(1) == len(supply.senders)
 
 
-# Readers.
-
-
-async def test_a_crowd_counts_every_change_however_the_bytes_are_split() -> None:
-    """Two events in one piece count as two; half an event counts when it is complete."""
-    from bench.load.crowd import crowd, readers
-
-    connection: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        connection.set_result(writer)
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    group = readers("127.0.0.1", port, "/", marker='data: {"sequence":')
-    async with server, crowd(group) as crowd_of_one:
-        assert (await crowd_of_one.connect(1)).readers == 1
-        writer = await connection
-        await crowd_of_one.mark()
-        writer.write(
-            b'data: {"sequence":1,"published_at":1.5}\n\ndata: {"sequence":2,"published_at":2.5}\n\ndata: {"se'
-        )
-        told = await crowd_of_one.wait(2, 5.0)
-        assert (told.covered, told.behind) == (2, 0)
-        assert (await crowd_of_one.wait(3, 0.05)).behind == 1
-        writer.write(b'quence":3,"published_at":"2025-09-08T20:00:00Z"}\n\n')
-        told = await crowd_of_one.wait(3, 5.0)
-        assert (told.covered, told.behind, told.lost) == (3, 0, 0)
-        assert (await crowd_of_one.mark()).covered == 0
-        writer.close()
-        await writer.wait_closed()
-        assert (await crowd_of_one.wait(4, 5.0)).lost == 1
+# Processes.
 
 
 def test_the_cpu_time_of_a_process_is_counted_until_it_ends() -> None:

@@ -3,11 +3,8 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from prometheus_client import generate_latest
 
-from bench.load.crowd_process import rounded_us
 from bench.rehearse.capacity import search
 from bench.rehearse.report import compare, page_of, read, summary, verdict_of, write
 from bench.rehearse.run import (
@@ -63,12 +60,6 @@ def test_a_missed_level_a_broken_promise_and_a_slow_generator_are_no_go() -> Non
     assert verdict_of(late) == "NO GO"
     assert verdict_of(a_run(broken=[BrokenGuarantee("receipt means durable", "x")])) == "NO GO"
     assert verdict_of(a_run(invalid=["too slow"])) == "INVALID"
-
-
-@given(st.floats(1e-6, 1000))
-def test_rounding_changes_latencies_little(seconds: float) -> None:
-    assert rounded_us(seconds) == pytest.approx(max(1, int(seconds * 1e6)), rel=0.1)
-    assert rounded_us(seconds) <= max(1, int(seconds * 1e6))
 
 
 def test_curves_have_a_point_per_second() -> None:
