@@ -41,7 +41,7 @@ class Page(NamedTuple):
     link_key: str
     """Key of the text of the link to it (`texts.js`)."""
     link_text: str
-    """What the link says until the script has run."""
+    """Text of the link until the script has run."""
 
 
 PAGES = {

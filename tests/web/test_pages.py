@@ -102,8 +102,8 @@ async def test_the_night_opens_on_the_page_and_ends_with_the_official_figures(
     leaves = [finals[area["id"]] for area in small.registry["areas"] if area["level"] == "municipality"]
     ballots, votes = total(leaves)
     eligible = next(area["eligible"] for area in small.registry["areas"] if area["id"] == COUNTRY)
-    told = page.locator("#country [data-of=turnout]")
-    await expect(told).to_have_text(f"{english(ballots)} ballots · {english(eligible)} eligible")
+    turnout = page.locator("#country [data-of=turnout]")
+    await expect(turnout).to_have_text(f"{english(ballots)} ballots · {english(eligible)} eligible")
     await expect(figure(page, "votes")).to_have_text(english(sum(votes.values())))
     await page.get_by_role("button", name="Show all parties").click()
     for party, count in votes.items():

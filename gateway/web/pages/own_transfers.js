@@ -18,7 +18,7 @@ export class OwnTransfers {
   /** @type {Transfer[] | null} */
   #transfers = null;
   #timer = 0;
-  /** What the status line says, in the language of the moment. */
+  /** Return the text of the status line in the current language. */
   #status = () => "";
 
   /**

@@ -166,7 +166,7 @@ class ResultsPage {
   }
 
   /**
-   * Return what the table says below the name of an area: the area above it, or its level.
+   * Return the note below the name of an area: the area above it, or its level.
    *
    * @param {Area} area
    */

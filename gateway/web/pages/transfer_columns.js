@@ -65,7 +65,7 @@ export const lastContact = (row) =>
  * @param {PlainTextKey} title
  * @param {Clock} clock
  * @param {(row: TransferRow) => string | null} timeOf
- * @param {() => string} never what the cell says without a time
+ * @param {() => string} never the text of a cell without a time
  * @returns {TransferColumn}
  */
 const ago = (title, clock, timeOf, never) => ({

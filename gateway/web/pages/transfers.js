@@ -95,7 +95,7 @@ class TransfersPage {
       await this.#fetch();
       if (!this.election.released_at) await this.#refreshElection();
     } catch {
-      // the sentence says since when there has been no answer
+      // the sentence shows since when there has been no answer
     }
     this.#polling = false;
     this.draw();
