@@ -84,6 +84,8 @@ async def _answer(request: web.Request, handler: Any, count: Callable[[str], Non
         count(problem.code)
         return problem.response()
     except ANSWERED_ERRORS as error:
+        if answer_begun(request):
+            raise
         count(error.code)
         return Problem.of(error).response()
     except web.HTTPException as error:
