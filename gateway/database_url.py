@@ -1,20 +1,20 @@
-"""PURE: which places a database URL names."""
+"""PURE: the hosts in a database URL."""
 
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 
 class Host(NamedTuple):
-    """One of the places that a URL names: a name, an address or the directory of a socket. None: asyncpg's default."""
+    """A host in a URL: a name, an address or a socket directory; None stands for asyncpg's default."""
 
     name: str | None
     port: int | None
 
 
 def hosts_of(url: str) -> list[Host]:
-    """Return the places that a URL names, in its order: `//one:1,[::1]:2/` or `?host=one,/path&port=1,2`.
+    """Return the hosts in a URL, in order: `//one:1,[::1]:2/` or `?host=one,/path&port=1,2`.
 
-    Raises ValueError for what is none.
+    Raises ValueError if the URL is malformed.
     """
     parts = urlsplit(url)
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}

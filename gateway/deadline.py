@@ -1,9 +1,8 @@
 """A deadline that counts only time in which the event loop ran.
 
-`asyncio.timeout` compares times of the clock. A loop that was busy for longer than the timeout then finds it expired,
-although what was waited for arrived meanwhile, and a healthy Postgres or client looks as if it were away. Here a tick
-counts for its planned length, however late it runs, so a deadline expires only after the loop has had many turns in
-which to process what arrived.
+`asyncio.timeout` compares clock times. If the loop was busy for longer than the timeout, it expires although the answer
+has already arrived, and a healthy Postgres or client appears unavailable. Here a tick counts for its planned length,
+however late it runs, so a deadline expires only after the loop has had many iterations to process what arrived.
 """
 
 import asyncio
@@ -11,9 +10,9 @@ from types import TracebackType
 from typing import Self
 
 TICK_S = 0.25
-"""Longest time between two ticks: the most that one stall of the loop counts."""
+"""Longest interval between ticks, and so the most that one stall of the loop counts, in seconds."""
 TICKS_MIN = 20
-"""Ticks of a deadline, however short, and so the turns that the loop has at least before it expires. Opening a
+"""Ticks per deadline, however short, and so the minimum number of loop iterations before it expires. Opening a
 connection to Postgres takes about half as many."""
 
 
@@ -24,10 +23,10 @@ class Deadline:
     passes through. Not reusable.
     """
 
-    __slots__ = ("_left_s", "_loop", "_tick_s", "_timeout", "_timer")
+    __slots__ = ("_loop", "_remaining_s", "_tick_s", "_timeout", "_timer")
 
     def __init__(self, seconds: float) -> None:
-        self._left_s = seconds
+        self._remaining_s = seconds
         self._tick_s = min(TICK_S, seconds / TICKS_MIN)
         self._timeout = asyncio.timeout(None)
         self._timer: asyncio.Handle | None = None
@@ -35,7 +34,7 @@ class Deadline:
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         await self._timeout.__aenter__()
-        self._wait()
+        self._schedule()
         return self
 
     async def __aexit__(
@@ -43,22 +42,24 @@ class Deadline:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        await self._timeout.__aexit__(kind, error, traceback)  # raises TimeoutError where it has expired
+        await self._timeout.__aexit__(kind, error, traceback)  # raises TimeoutError if it has expired
 
     def extend(self, seconds: float) -> None:
-        """Add to the time that is left."""
-        self._left_s += seconds
+        """Extend the deadline by some seconds of loop time."""
+        self._remaining_s += seconds
 
-    def _wait(self) -> None:
+    def _schedule(self) -> None:
         self._timer = self._loop.call_later(self._tick_s, self._wake)
 
     def _wake(self) -> None:
         self._timer = self._loop.call_soon(self._tick)  # sockets are polled between this and the next timer
 
     def _tick(self) -> None:
-        self._left_s -= self._tick_s
-        if self._left_s > 0:
-            self._wait()
+        self._remaining_s -= self._tick_s
+        if self._remaining_s > 0:
+            self._schedule()
         else:
             self._timer = None
-            self._timeout.reschedule(self._loop.time())  # in the next turn, after what has arrived by now
+            self._timeout.reschedule(
+                self._loop.time()
+            )  # in the next iteration, after what has arrived by now

@@ -1,9 +1,13 @@
 """PURE: numbers, durations and sizes as people read them."""
 
 
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """Return a number with its noun: `1 report`, `2 reports`, `12 345 reports`; `plural` if it is irregular."""
-    return f"{spaced(number)} {noun if number == 1 else plural or f'{noun}s'}"
+def counted(number: int, noun: str, plural: str | None = None, *, grouped: bool = True) -> str:
+    """Return a number with its noun: `1 report`, `2 reports`, `12 345 reports`; `plural` if it is irregular.
+
+    Without `grouped`, the digits are not separated, for output that programs may read.
+    """
+    digits = spaced(number) if grouped else str(number)
+    return f"{digits} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def spaced(number: int) -> str:

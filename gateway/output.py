@@ -1,6 +1,6 @@
-"""What a command writes to standard output and error. Nothing in it can steer the terminal that shows it.
+"""Write to standard output and error, with control characters escaped so that no text can control the terminal.
 
-Boards and tables are drawn with `gateway/terminal.py`; this part imports nothing that is slow to import.
+Tables and live displays use `gateway/terminal.py`; this module imports nothing that is slow to import.
 """
 
 import sys
@@ -10,14 +10,14 @@ from gateway.characters import printable_json, printable_lines
 
 
 def say(text: str, *, err: bool = False, end: str = "\n") -> None:
-    """Write lines to standard output, or to standard error."""
+    """Write lines to standard output, or to standard error with `err`."""
     stream = sys.stderr if err else sys.stdout
     stream.write(printable_lines(text) + end)
     stream.flush()
 
 
 def say_json(document: Any) -> None:
-    """Write a document to standard output as a line of JSON."""
+    """Write a document to standard output as one line of JSON."""
     import orjson
 
     sys.stdout.write(printable_json(orjson.dumps(document).decode()) + "\n")
@@ -25,6 +25,6 @@ def say_json(document: Any) -> None:
 
 
 def write_out(text: str) -> None:
-    """Write a file's text to standard output: exactly to a file or pipe, escaped to a terminal."""
+    """Write the content of a file to standard output: unchanged to a file or pipe, escaped to a terminal."""
     sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()

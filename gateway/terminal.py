@@ -1,7 +1,7 @@
-"""Tables, boards and coloured lines in a terminal, which nothing in them can steer.
+"""Tables, live displays and coloured lines for a terminal, whose texts cannot control it.
 
-Texts of others (names, details, values of files) are shown with their control characters as escapes, and are never
-read as markup. Knows nothing of what is shown. Plain lines: `gateway/output.py`.
+Texts from outside (names, messages, contents of files) are shown with control characters escaped, and are never
+interpreted as markup. Knows nothing of what is shown. For plain lines, see `gateway/output.py`.
 """
 
 from collections.abc import Iterable
@@ -15,27 +15,27 @@ from gateway.characters import printable, printable_lines
 
 
 class Terminal(Console):
-    """A rich Console for texts that others wrote. Invariants:
+    """A rich Console for untrusted texts. Invariants:
 
-    * No text is read as markup or as the name of an emoji.
-    * Of control characters only those reach the terminal that rich itself sends, to move its cursor and to colour.
+    * No text is interpreted as markup or as the name of an emoji.
+    * Only the control characters of rich itself, for the cursor and colours, reach the terminal.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def say(self, text: str, style: str = "") -> None:
-        """Print one line, whatever line feeds are in the text."""
+        """Print one line; line feeds in the text are escaped."""
         self.print(Text(printable(text), style), soft_wrap=True)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Make a Text of a text, before its width is measured."""
+        """Convert a text, before its width is measured."""
         return super().render_str(
             printable_lines(text), **options | {"markup": False, "emoji": False, "highlight": False}
         )
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Render anything; what was not escaped until here is escaped now."""
+        """Render anything, and escape control characters that are left."""
         for segment in super().render(renderable, options):
             text = segment.text if segment.control else printable_lines(segment.text)
             yield segment if text is segment.text else Segment(text, segment.style)

@@ -145,7 +145,13 @@ class HostileGateway:
         documents: dict[str, Any] = {
             "/v1/elections": {"elections": [{"id": f"e{HOSTILE}", "rehearsal": False}] * 2},
             "/v1/elections/e": {"registry": self._registry},
-            "/v1/elections/e/transfers": {"transfers": [self._transfer()]},
+            "/v1/elections/e/transfers": {
+                "election": "e",
+                "rehearsal": False,
+                "sequence": 1,
+                "server_time": "2025-09-08T22:36:55Z",
+                "transfers": [self._transfer()],
+            },
         }
         if request.path not in documents:
             return web.json_response({"detail": HOSTILE}, status=418)
@@ -156,7 +162,8 @@ class HostileGateway:
         counts = dict.fromkeys(("units", "reported", "accepted", "published", "embargoed"), 1)
         return {
             "name": HOSTILE, **counts, "oldest_unpublished_s": 99.0, "last_contact_at": "2025-09-08T22:36:55Z",
-            "lag_s": {"written": {"p99": 0.1}},
+            "lag_s": {stage: {"p50": 0.1, "p99": 0.1} for stage in ("receipt", "applied", "written")},
+            "municipality": "0301", "last_accepted_at": None,
         }  # fmt: skip
 
     async def _feed(self, request: web.Request) -> web.StreamResponse:
@@ -299,7 +306,7 @@ async def test_no_file_and_no_answer_to_it_steers_a_terminal(
         )
         check_harmless(OWN_SEQUENCE.sub("", said))
         assert status == (1 if ending == "good.json" else 2), said
-    assert SHOWN in said or "what is" in said
+    assert SHOWN in said or "unknown extension" in said
 
 
 @pytest.mark.long

@@ -36,7 +36,9 @@ def list_all(config: Config) -> None:
         mark = " (rehearsal)" if each.rehearsal else ""
         start = each.publish_from.isoformat()
         name = printable(each.name)
-        say(f"{each.id}\t{state}\tfrom {start}\t{counted(each.accepted, 'report')}\t{name}{mark}")
+        say(
+            f"{each.id}\t{state}\tfrom {start}\t{counted(each.accepted, 'report', grouped=False)}\t{name}{mark}"
+        )
 
 
 @with_database

@@ -39,8 +39,8 @@ def generate(
         made = write_election(directory, seed, scale)
     except (ValueError, OSError) as error:
         fail(str(error), 2)
-    areas = counted(len(made.registry["areas"]), "area")
-    say(f"{directory}: {areas}, {counted(len(made.reports), 'report')}")
+    areas = counted(len(made.registry["areas"]), "area", grouped=False)
+    say(f"{directory}: {areas}, {counted(len(made.reports), 'report', grouped=False)}")
 
 
 def demo(

@@ -99,10 +99,10 @@ class Hub:
             try:
                 moved = await self._read_heads(parts)
             except JournalUnavailable as error:
-                heads.away(error)
+                heads.failed(error)
                 moved = False
             else:
-                heads.back()
+                heads.succeeded()
             unchanged = 0 if moved else unchanged + 1
             await _wait_for(self._wake, POLL_BUSY_S if unchanged < BUSY_POLLS else POLL_IDLE_S)
 

@@ -77,11 +77,11 @@ class Announcer:
                 await self._confirm()
                 await self._notify()
             except JournalUnavailable as error:
-                outage.away(error)
+                outage.failed(error)
                 await asyncio.sleep(RETRY_S)
                 self._wanted.set()
             else:
-                outage.back()
+                outage.succeeded()
                 if not self._wanted.is_set():
                     self._idle.set()
 
@@ -116,9 +116,9 @@ class Announcer:
                     async with acquired(self._pool) as connection:
                         rows = await connection.fetch(_UNCONFIRMED)
             except JournalUnavailable as error:
-                outage.away(error)
+                outage.failed(error)
                 continue
-            outage.back()
+            outage.succeeded()
             found = {row["id"]: row["confirmed"] for row in rows}
             for election, confirmed in found.items():
                 if before.get(election) == confirmed:

@@ -217,11 +217,11 @@ class Elections:
             try:
                 await self._refresh(REFRESH_MIN_S)
             except JournalUnavailable as error:
-                outage.away(error)
+                outage.failed(error)
             except ElectionUnknown:
                 pass  # it was removed between two statements; the next refresh drops it
             else:
-                outage.back()
+                outage.succeeded()
             await _wait(self._refresh_wanted, REFRESH_S)
 
 

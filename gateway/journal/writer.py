@@ -63,7 +63,7 @@ class PendingReport:
         self.received_at = received_at
         self.receiver = receiver
         self.key = key
-        self.trace = tracing.present()
+        self.trace = tracing.current()
 
 
 class RefusedReport(msgspec.Struct, frozen=True, gc=False):

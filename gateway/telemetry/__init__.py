@@ -1,1 +1,1 @@
-"""What the processes report of themselves: metrics, log lines, traces."""
+"""What the processes report about themselves: metrics, logs and traces."""

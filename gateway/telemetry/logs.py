@@ -1,9 +1,8 @@
-"""What the processes say: one event a line on standard error, each line in one write, nothing secret in it.
+"""Logging: one event per line on standard error, each line in one write, without secrets.
 
-So goes every line: also one of asyncio's or aiohttp's through `logging`, and the last words of an uncaught
-exception. In JSON its members are `time` (RFC 3339), `level`, `process` (`push-0`), `event`, and what was
-said with it. Where standard error takes nothing at once, lines are lost and counted, and the service goes on:
-results come before words about them. Knows nothing of what is told.
+This includes messages of asyncio and aiohttp through `logging`, and uncaught exceptions. As JSON, a line has the
+members `time` (RFC 3339), `level`, `process` (`push-0`), `event`, and those of the event. If standard error does not
+accept a line at once, the line is dropped and counted: logging never delays the service. Knows nothing of the events.
 """
 
 import logging
@@ -25,7 +24,7 @@ from gateway.config import without_passwords
 Event = MutableMapping[str, Any]
 
 SECRETS = frozenset({"token", "tokens", "authorization", "password", "passwords", "secret", "cookie"})
-"""A member with one of these as the last word of its name, as `admin_token`, is not shown."""
+"""A member whose name ends with one of these words, such as `admin_token`, is masked."""
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _HIDDEN = "***"
@@ -38,7 +37,7 @@ def configure(
     level: Literal["debug", "info", "warning", "error"] = "info",
     fd: int = 2,
 ) -> None:
-    """Set up all logging of this process, from `level` up, to the descriptor `fd`. May be called again."""
+    """Configure all logging of this process, from `level` up, to the descriptor `fd`. May be called repeatedly."""
     terminal, lines = os.isatty(fd), _Lines(fd)
     renderer: Callable[[Any, str, Event], str | bytes] = _as_json
     if format == "console" or (format == "auto" and terminal):
@@ -59,54 +58,54 @@ def configure(
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=lambda *_: lines,
-        cache_logger_on_first_use=False,  # so that a module may make its logger before this is called
+        cache_logger_on_first_use=False,  # so that modules may create loggers before this is called
     )
     logging.basicConfig(handlers=[_Forward()], level=_LEVELS[level], force=True)
     logging.captureWarnings(True)
-    logging.getLogger("aiohttp.access").disabled = True  # a line a request is a metric, not an event
-    sys.excepthook = _last_words
+    logging.getLogger("aiohttp.access").disabled = True  # requests are counted in metrics, not logged
+    sys.excepthook = _log_uncaught
 
 
 class Outage:
-    """Something that may be away for a while: told once when it goes and once when it is back, however often tried."""
+    """Something that may fail for a while: logged once when it fails and once when it works again."""
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._log = structlog.get_logger()
         self._since: float | None = None
 
-    def away(self, error: Exception) -> None:
-        """It failed."""
+    def failed(self, error: Exception) -> None:
+        """Record a failed attempt."""
         if self._since is None:
             self._since = time.monotonic()
-            self._log.warning(f"{self._what}: away", error=str(error))
+            self._log.warning(f"{self._what}: unavailable", error=str(error))
 
-    def back(self) -> None:
-        """It went well."""
+    def succeeded(self) -> None:
+        """Record a successful attempt."""
         if self._since is not None:
-            self._log.info(f"{self._what}: back", after_s=round(time.monotonic() - self._since, 1))
+            self._log.info(f"{self._what}: available again", after_s=round(time.monotonic() - self._since, 1))
             self._since = None
 
 
 class _Lines:
-    """Writes each event with one call, so that lines of several processes do not mix within one.
+    """Writes each event with one call, so that lines of several processes do not mix.
 
-    Never waits for a reader that is stuck, except within a line longer than 4 kB, which may not fit a pipe.
+    Never waits for a blocked reader, except within a line longer than 4 kB, which may not fit into a pipe.
     """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._lost = 0
-        self._room = select.poll()
-        self._room.register(fd, select.POLLOUT)
+        self._writable = select.poll()
+        self._writable.register(fd, select.POLLOUT)
 
     def _write(self, line: str | bytes) -> None:
         encoded = line if isinstance(line, bytes) else line.encode("utf-8", "backslashreplace")
         try:
-            if not self._room.poll(0):
+            if not self._writable.poll(0):
                 raise BlockingIOError
             os.write(self._fd, encoded + b"\n")
-        except OSError:  # full or closed: there is no other place to say so
+        except OSError:  # full or closed; there is no other place to report it
             self._lost += 1
             return
         if self._lost:
@@ -117,7 +116,7 @@ class _Lines:
 
 
 def _framed(process: str) -> structlog.typing.Processor:
-    """Put first what every line has."""
+    """Return a processor that puts the common members first."""
 
     def framed(_: Any, method: str, event: Event) -> Event:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -127,7 +126,7 @@ def _framed(process: str) -> structlog.typing.Processor:
 
 
 def redacted(_: Any, __: str, event: Event) -> Event:
-    """Leave nothing secret in an event, at any depth, and nothing that is not JSON."""
+    """Mask secrets in an event, at any depth, and convert values that are not JSON."""
     return {name: _HIDDEN if _is_secret(name) else _plain(value) for name, value in event.items()}
 
 
@@ -166,7 +165,7 @@ def _as_json(_: Any, __: str, event: Event) -> bytes:
 
 
 def _visible(event: Event) -> dict[str, Any]:
-    """Return an event as a terminal may show it; a trace keeps its lines."""
+    """Return an event that is safe to show on a terminal; a stack trace keeps its line feeds."""
     return {
         printable(name): _visible_value(
             value, printable_lines if name in ("exception", "stack") else printable
@@ -184,7 +183,7 @@ def _visible_value(value: Any, visible: Callable[[str], str]) -> Any:
 
 
 class _Forward(logging.Handler):
-    """Makes an event of what others say through `logging`."""
+    """Turns records of `logging` into events."""
 
     def emit(self, record: logging.LogRecord) -> None:
         known = min(max(record.levelno // 10, 1), 5) * 10
@@ -193,7 +192,7 @@ class _Forward(logging.Handler):
         )
 
 
-def _last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
         return
     structlog.get_logger().critical("ended by an exception", exc_info=(kind, error, trace))

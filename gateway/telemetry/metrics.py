@@ -1,7 +1,7 @@
-"""What is counted and timed, in one place. One registry a process; labels are bounded and bound once.
+"""All metrics, in one registry per process; the values of labels are bounded, and label lookups cached.
 
-Counters and times are noted where they are born. Gauges are set when they are asked for. Every metric is told of in
-`docs/monitoring.md`.
+Counters and durations are updated where the events occur, gauges when the metrics are collected. Every metric is
+described in `docs/monitoring.md`.
 """
 
 import asyncio
@@ -33,9 +33,9 @@ from gateway.election.outcome import Outcome, Receipt, Retry
 from gateway.wire.session import Unreadable
 
 LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
-"""Upper bounds in seconds."""
+"""Upper bounds of the buckets, in seconds."""
 CODES_MAX = 64
-"""Codes of refusals or problems that are told apart; there are some dozens, and none comes from outside."""
+"""Codes of refusals or problems with a label value of their own; there are some dozens, all defined by the gateway."""
 SAMPLING_INTERVAL_S = 0.1
 """Sampling interval of the event loop's lag, in seconds."""
 
@@ -48,16 +48,16 @@ _PROBLEMS = ("internal_error", "token_invalid", "token_missing", "overloaded", "
 _UNKNOWN = math.nan
 _UNPUBLISHED_OLDEST = (
     "valgnatt_unpublished_oldest_seconds",
-    "Age of the oldest accepted report that should be public and is not; 0: none",
+    "Age of the oldest accepted report that should be public and is not; 0 if none",
 )
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Durations(Collector):
-    """A histogram of seconds for what happens for every report.
+    """A histogram of seconds for events that occur for every report.
 
-    It costs a quarter of the library's or less: one thread alone observes and reads, so there is no lock.
+    Takes at most a quarter of the time of the library's: only one thread observes and reads, so there is no lock.
     """
 
     def __init__(self, name: str, about: str, registry: CollectorRegistry) -> None:
@@ -67,7 +67,7 @@ class Durations(Collector):
         registry.register(self)
 
     def observe(self, seconds: float) -> None:
-        """Count one duration; a negative one (two clocks) as none at all."""
+        """Count one duration; a negative one, from two clocks, counts as 0."""
         if seconds > 0.0:
             self._counts[bisect_left(LAG_BUCKETS, seconds)] += 1
             self._sum_s += seconds
@@ -75,16 +75,16 @@ class Durations(Collector):
             self._counts[0] += 1
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
-        """Return it as Prometheus has it: every bucket with all below."""
+        """Return the histogram with cumulative buckets."""
         bounds = [*(str(float(bound)) for bound in LAG_BUCKETS), "+Inf"]
-        told = list(zip(bounds, accumulate(map(float, self._counts)), strict=True))
-        yield HistogramMetricFamily(self._name, self._about, buckets=told, sum_value=self._sum_s)
+        buckets = list(zip(bounds, accumulate(map(float, self._counts)), strict=True))
+        yield HistogramMetricFamily(self._name, self._about, buckets=buckets, sum_value=self._sum_s)
 
 
 class Codes:
-    """A counter by code, whose label is looked up once a code and not once a report.
+    """A counter by code, whose label is looked up once per code instead of once per report.
 
-    Those that alarms are about begin at 0, or Prometheus would not see the first one rise.
+    Codes that alerts refer to start at 0; otherwise Prometheus would not see their first increase.
     """
 
     def __init__(self, name: str, about: str, registry: CollectorRegistry, known: Iterable[str] = ()) -> None:
@@ -92,7 +92,7 @@ class Codes:
         self._bound = {code: self._counter.labels(code) for code in known}
 
     def note(self, code: str) -> None:
-        """Count one."""
+        """Count one occurrence."""
         bound = self._bound.get(code)
         if bound is None:
             code = code if len(self._bound) < CODES_MAX else "other"
@@ -101,14 +101,14 @@ class Codes:
 
 
 class ByElection:
-    """A gauge by election, which forgets an election that is not told of any more."""
+    """A gauge by election, which drops elections that are no longer set."""
 
     def __init__(self, name: str, about: str, registry: CollectorRegistry) -> None:
         self._gauge = Gauge(name, about, ["election"], registry=registry)
         self._present: set[str] = set()
 
     def set(self, values: Mapping[str, float]) -> None:
-        """Set all there are."""
+        """Set the values of all elections, and drop the others."""
         for election in self._present - set(values):
             self._gauge.remove(election)
         for election, value in values.items():
@@ -117,7 +117,7 @@ class ByElection:
 
 
 class Moment:
-    """When something was last so, as a gauge that says for how long it has not been."""
+    """A gauge of the seconds since something last happened."""
 
     def __init__(self, name: str, about: str, registry: CollectorRegistry) -> None:
         self._since = time.monotonic()
@@ -125,55 +125,60 @@ class Moment:
         gauge.set_function(lambda: time.monotonic() - self._since)
 
     def now(self) -> None:
-        """Note that it is so now."""
+        """Record that it happens now."""
         self._since = time.monotonic()
 
 
 class ProcessMetrics:
-    """Of every process: what it uses, and how late its loop is."""
+    """Metrics of every process: resources, and lag of the event loop."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.loop_lag = Durations(
-            "valgnatt_loop_lag_seconds", "How late the event loop came to what was due", self.registry
+            "valgnatt_loop_lag_seconds", "Delay of the event loop, sampled", self.registry
         )
 
 
 class DatabaseMetrics:
-    """Postgres, as one process sees it over a connection of its own; unknown (NaN) while it does not answer."""
+    """Metrics of Postgres as seen by one process over a separate connection; NaN while Postgres does not answer."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, about: str) -> Gauge:
             return Gauge(f"valgnatt_database_{name}", about, registry=registry)
 
-        self.up = gauge("up", "Whether Postgres answered when it was last looked at")
+        self.up = gauge("up", "Whether Postgres answered the last check")
         self.facts = {
-            "answer_s": gauge("answer_seconds", "What the last look at Postgres took"),
-            "clock_ahead_s": gauge("clock_ahead_seconds", "By how much its clock is ahead of this machine's"),
-            "size": gauge("size_bytes", "Size of the database; of its disk only its own machine can tell"),
-            "in_recovery": gauge("in_recovery", "Whether it is a replica"),
-            "sessions": gauge("sessions", "Sessions of the whole server"),
-            "sessions_max": gauge("sessions_max", "Sessions that the server takes"),
-            "standbys": gauge("standbys", "Standbys attached to it"),
-            "standbys_sync": gauge(
-                "standbys_synchronous", "Of these, those that commits wait for; NaN: not shown"
+            "answer_s": gauge("answer_seconds", "Duration of the last check of Postgres"),
+            "clock_ahead_s": gauge(
+                "clock_ahead_seconds", "Seconds by which its clock is ahead of this machine's"
             ),
-            "standbys_wanted": gauge("standbys_wanted", "Whether commits are to wait for a standby"),
+            "size": gauge("size_bytes", "Size of the database"),
+            "in_recovery": gauge("in_recovery", "Whether Postgres is a replica"),
+            "sessions": gauge("sessions", "Sessions of the whole server"),
+            "sessions_max": gauge("sessions_max", "Maximum number of sessions of the server"),
+            "standbys": gauge("standbys", "Connected standbys"),
+            "standbys_sync": gauge(
+                "standbys_synchronous", "Connected standbys that commits wait for; NaN if not visible"
+            ),
+            "standbys_wanted": gauge(
+                "standbys_wanted", "Whether commits are configured to wait for a standby"
+            ),
             "replication_lag_s": gauge(
-                "replication_lag_seconds", "Of a primary, its standbys' largest lag; of a replica, its own"
+                "replication_lag_seconds",
+                "For a primary, the largest lag of its standbys; for a replica, its own lag",
             ),
         }
         connections = Gauge(
             "valgnatt_database_connections",
-            "Connections of this process's pool",
+            "Connections in the pool of this process",
             ["state"],
             registry=registry,
         )
         self.busy, self.idle = connections.labels("busy"), connections.labels("idle")
-        self.connections_max = gauge("connections_max", "Connections that its pool may open")
+        self.connections_max = gauge("connections_max", "Maximum number of connections in the pool")
         self.notified = Counter(
-            "valgnatt_notifications", "NOTIFYs heard, and connects of the listener", registry=registry
+            "valgnatt_notifications", "NOTIFYs received, and connects of the listener", registry=registry
         )
         self.set_facts({})
 
@@ -192,12 +197,12 @@ class DatabaseMetrics:
 
 
 class DoorMetrics(ProcessMetrics):
-    """Of one process of either door."""
+    """Metrics of a process of either door."""
 
     def __init__(self) -> None:
         super().__init__()
         self.connections = Gauge(
-            "valgnatt_connections", "Open connections, streams not counted", registry=self.registry
+            "valgnatt_connections", "Open connections, without streams", registry=self.registry
         )
         refused = Counter(
             "valgnatt_connections_refused", "Connections closed before a request", ["reason"],
@@ -213,7 +218,7 @@ class DoorMetrics(ProcessMetrics):
             for reason in ("full", "address", "handshakes", "files", "unread", "stalled", "input")
         }
         self.unread = Gauge(
-            "valgnatt_unread_bytes", "Bytes kept for connections that do not take their answers",
+            "valgnatt_unread_bytes", "Bytes kept for connections that do not read their answers",
             registry=self.registry,
         )  # fmt: skip
         self.problems = Codes(
@@ -224,19 +229,19 @@ class DoorMetrics(ProcessMetrics):
         )
         self._certificate_ends = Gauge(
             "valgnatt_certificate_end_timestamp_seconds",
-            "When the certificate that the door shows ends, in Unix time",
+            "When the certificate of the door expires, in Unix time",
             ["door"],
             registry=self.registry,
         )
         self.database = DatabaseMetrics(self.registry)
 
     def certificate(self, door: str, ends_at: float) -> None:
-        """Note when the certificate ends that a door shows; a door without one tells nothing."""
+        """Set the expiry of a door's certificate; the metric is absent for a door without one."""
         self._certificate_ends.labels(door).set(ends_at)
 
 
 class PushMetrics(DoorMetrics):
-    """Of one push process."""
+    """Metrics of a push process."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -245,47 +250,47 @@ class PushMetrics(DoorMetrics):
         )
         self.answers = {outcome: answers.labels(outcome) for outcome in _OUTCOMES}
         self.refused = Codes("valgnatt_refused", "Reports refused, by code", self.registry, _REFUSALS)
-        self.accepted = Counter(
-            "valgnatt_accepted_reports", "Reports committed, whoever heard of it", registry=self.registry
-        )
+        self.accepted = Counter("valgnatt_accepted_reports", "Reports committed", registry=self.registry)
         self.batch = Histogram(
-            "valgnatt_batch_reports", "Reports in a commit",
+            "valgnatt_batch_reports", "Reports per commit",
             buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000), registry=self.registry,
         )  # fmt: skip
         self.commit = Histogram(
-            "valgnatt_commit_seconds", "Time of one append", buckets=LAG_BUCKETS, registry=self.registry
+            "valgnatt_commit_seconds", "Duration of an append", buckets=LAG_BUCKETS, registry=self.registry
         )
         self.failed = Counter(
             "valgnatt_commits_failed", "Appends whose outcome is unknown", registry=self.registry
         )
         self.receipt = Durations(
-            "valgnatt_receipt_seconds", "From a report read to its receipt", self.registry
+            "valgnatt_receipt_seconds", "From reading a report to its receipt", self.registry
         )
         self.waiting = Gauge(
             "valgnatt_waiting_reports", "Reports waiting for a commit", registry=self.registry
         )
         self.room = Gauge(
-            "valgnatt_waiting_reports_max", "Reports that may wait, as the pace of the commits allows",
+            "valgnatt_waiting_reports_max", "Reports that may wait for a commit at the current pace of commits",
             registry=self.registry,
         )  # fmt: skip
         self.oldest_waiting = Gauge(
-            "valgnatt_waiting_oldest_seconds", "Age of the oldest report that was taken and not answered",
+            "valgnatt_waiting_oldest_seconds", "Age of the oldest report that was received and not answered",
             registry=self.registry,
         )  # fmt: skip
         self.bodies = Gauge(
-            "valgnatt_body_bytes", "Memory that bodies of push requests take up", registry=self.registry
+            "valgnatt_body_bytes", "Memory used by bodies of push requests", registry=self.registry
         )
         self.unread = Gauge(
-            "valgnatt_unread_answer_bytes", "Answers of the push door that are under way or not taken",
+            "valgnatt_unread_answer_bytes", "Bytes of answers to senders in preparation or not yet read",
             registry=self.registry,
         )  # fmt: skip
         self.turns = Gauge(
-            "valgnatt_requests_waiting_for_turn", "Push requests that wait for their turn to be computed",
+            "valgnatt_requests_waiting_for_turn", "Push requests that wait for their turn to be processed",
             registry=self.registry,
         )  # fmt: skip
         self.sockets = Gauge("valgnatt_push_sockets", "Open push WebSockets", registry=self.registry)
         self.available = Gauge(
-            "valgnatt_journal_available", "Whether Postgres answers", registry=self.registry
+            "valgnatt_journal_available",
+            "Whether the last append of every election was answered",
+            registry=self.registry,
         )
         self.standby_required = Gauge(
             "valgnatt_standby_required",
@@ -294,14 +299,14 @@ class PushMetrics(DoorMetrics):
         )
         self.unpublished_oldest = ByElection(*_UNPUBLISHED_OLDEST, self.registry)
         self.embargoed = ByElection(
-            "valgnatt_embargoed_reports", "Reports accepted that the embargo holds back", self.registry
+            "valgnatt_embargoed_reports", "Accepted reports under embargo", self.registry
         )
         self.embargoed_oldest = ByElection(
-            "valgnatt_embargoed_oldest_seconds", "Age of the oldest of them", self.registry
+            "valgnatt_embargoed_oldest_seconds", "Age of the oldest report under embargo", self.registry
         )
 
     def answered(self, outcome: Outcome | Unreadable) -> None:
-        """Note one answer."""
+        """Count one answer."""
         match outcome:
             case Receipt():
                 self.answers[outcome.outcome].inc()
@@ -312,35 +317,33 @@ class PushMetrics(DoorMetrics):
                 self.refused.note(outcome.code)
 
     def committed(self, reports: int, seconds: float) -> None:
-        """Note one append."""
+        """Count one append."""
         self.batch.observe(reports)
         self.commit.observe(seconds)
 
 
 class FeedMetrics(DoorMetrics):
-    """Of one feed process."""
+    """Metrics of a feed process."""
 
     def __init__(self) -> None:
         super().__init__()
         self.readers = Gauge("valgnatt_readers", "Open event streams", registry=self.registry)
         self.readers_max = Gauge(
-            "valgnatt_readers_max", "Streams of every kind that are let in", registry=self.registry
+            "valgnatt_readers_max", "Maximum number of streams of both kinds", registry=self.registry
         )
         self.publication_readers = Gauge(
             "valgnatt_publication_readers", "Open streams of publications", registry=self.registry
         )
         self.channels = Gauge(
-            "valgnatt_channels", "Selections, paces and codings that are read", registry=self.registry
+            "valgnatt_channels", "Distinct selections, paces and encodings in use", registry=self.registry
         )
         self.slow = Gauge(
-            "valgnatt_slow_readers", "Readers whose socket takes no bytes now", registry=self.registry
+            "valgnatt_slow_readers", "Readers whose socket currently accepts no bytes", registry=self.registry
         )
         self.closed = Counter(
             "valgnatt_readers_closed", "Readers closed for being slow", registry=self.registry
         )
-        self.turned_away = Counter(
-            "valgnatt_readers_turned_away", "Readers not let in", registry=self.registry
-        )
+        self.turned_away = Counter("valgnatt_readers_turned_away", "Readers rejected", registry=self.registry)
         self.applied = Counter(
             "valgnatt_publications_applied", "Publications applied", registry=self.registry
         )
@@ -352,7 +355,7 @@ class FeedMetrics(DoorMetrics):
             "valgnatt_sequence", "Last sequence applied", ["election"], registry=self.registry
         )
         self.unpublished = ByElection(
-            "valgnatt_unpublished_reports", "Reports that should be public and are not applied", self.registry
+            "valgnatt_unpublished_reports", "Public reports that are not yet applied", self.registry
         )
         self.unpublished_oldest = ByElection(*_UNPUBLISHED_OLDEST, self.registry)
         self.unknown = ByElection(
@@ -361,7 +364,9 @@ class FeedMetrics(DoorMetrics):
             self.registry,
         )
         self.record_read = Moment(
-            "valgnatt_record_unread_seconds", "For how long the record's heads were not read", self.registry
+            "valgnatt_record_unread_seconds",
+            "Seconds since the heads of the record were last read",
+            self.registry,
         )
         self.standby = Gauge(
             "valgnatt_record_of_standby", "Whether the record is read from a replica", registry=self.registry
@@ -369,22 +374,27 @@ class FeedMetrics(DoorMetrics):
         self.blocks = Counter("valgnatt_blocks_written", "Blocks written to readers", registry=self.registry)
         self.bytes = Counter("valgnatt_feed_bytes", "Bytes written to readers", registry=self.registry)
         self.apply_lag = Durations(
-            "valgnatt_applied_seconds", "From publication to applied here", self.registry
+            "valgnatt_applied_seconds", "From publication until applied in this process", self.registry
         )
         self.write_lag = Durations(
-            "valgnatt_written_seconds", "From publication to the readers' sockets", self.registry
+            "valgnatt_written_seconds",
+            "From publication until written to the readers' sockets",
+            self.registry,
         )
         self.through_lag = Durations(
-            "valgnatt_through_seconds", "From a report read to the readers' sockets, not of embargoed ones",
+            "valgnatt_through_seconds",
+            "From reading a report until written to the readers' sockets, without embargoed reports",
             self.registry,
         )  # fmt: skip
         self.rebuilt = Counter(
-            "valgnatt_histories_changed", "Times the record was another", registry=self.registry
+            "valgnatt_histories_changed",
+            "Times that the record was replaced by another",
+            registry=self.registry,
         )
 
 
 def exposition(registry: CollectorRegistry, refresh: Callable[[], None] | None = None) -> bytes:
-    """Return a registry's present values as Prometheus text, after `refresh` has set its gauges."""
+    """Return a registry in Prometheus' text format, after `refresh` has set its gauges."""
     if refresh is not None:
         refresh()
     return generate_latest(registry)

@@ -1,8 +1,7 @@
-"""PURE: the metrics of several processes as one text.
+"""PURE: merge the metrics of several processes into one text.
 
-Each process keeps plain metrics of its own, and the merge adds a label instead of adding up: a sum would
-hide the one process that is slow. Works on Prometheus' text format 0.0.4 line by line, without reading the
-numbers.
+Metrics are labelled with their process instead of being added up: a sum would hide a single slow process. Works on
+Prometheus' text format 0.0.4 line by line, without parsing the numbers.
 """
 
 import re
@@ -21,11 +20,10 @@ class _Family:
 
 
 def merge_metrics(texts: Iterable[tuple[str | None, str]]) -> str:
-    """Join texts, each with the name of its process, or None for one whose samples say themselves whose they
-    are.
+    """Merge texts, each with the name of its process, or None if its samples are labelled already.
 
-    Every sample gets the label `process`, which it must not have yet; HELP and TYPE stand once before all
-    samples of a family, as first told. What is no line of the format is left out.
+    Every sample gets the label `process`, which it must not have yet. HELP and TYPE of the first text that has them are
+    written once, before all samples of a family. Lines that are not valid are dropped.
     """
     families: dict[str, _Family] = {}
     for process, text in texts:

@@ -1,8 +1,8 @@
-"""Whose request it was: a trace taken over from its sender, in log lines and, where they are collected, in spans.
+"""Tracing: the trace of a sender's request, in log lines and, if they are exported, in spans.
 
-A valid `traceparent` (W3C Trace Context) is put into every line that is logged for its request. Spans are made only
-where the extra `otel` is installed and OTEL_EXPORTER_OTLP_ENDPOINT is set; OpenTelemetry's own variables say the rest.
-Without that a span is one `if`. Nothing of a report, a token or an address goes into either.
+The trace id of a valid `traceparent` (W3C Trace Context) is added to every line that is logged for the request. Spans
+are created only if the extra `otel` is installed and OTEL_EXPORTER_OTLP_ENDPOINT is set; other variables of
+OpenTelemetry apply. Otherwise a span costs one `if`. Neither contains anything of a report, a token or an address.
 """
 
 import os
@@ -25,15 +25,15 @@ log = structlog.get_logger()
 
 HEADER = "traceparent"
 LINKS_MAX = 64
-"""Requests that the span of one commit names; a commit may hold hundreds."""
+"""Requests linked from the span of one commit, which may contain hundreds."""
 FLUSH_S = 2.0
-"""What a process that ends gives the collector to take the last spans."""
+"""Seconds that a process waits at its end for the export of the last spans."""
 
 _HEADER = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 
 class Trace(NamedTuple):
-    """A place in a trace, in lower-case hex."""
+    """A position in a trace; ids in lower-case hex."""
 
     trace_id: str
     span_id: str
@@ -41,9 +41,9 @@ class Trace(NamedTuple):
 
 
 def parse_traceparent(values: Sequence[str]) -> Trace | None:
-    """Read the header of a request; None where there is not exactly one, or it is not valid.
+    """Parse the header of a request; None if there is not exactly one valid value.
 
-    Source: W3C Trace Context, sections 3.2 and 4.3: a later version is read as far as it is known.
+    Source: W3C Trace Context, sections 3.2 and 4.3: of a later version, the known part is used.
     """
     if len(values) != 1:
         return None
@@ -58,33 +58,33 @@ def parse_traceparent(values: Sequence[str]) -> Trace | None:
     return Trace(trace_id, span_id, int(flags, 16))
 
 
-_present: ContextVar[Trace | None] = ContextVar("trace", default=None)
+_current: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
 
-def present() -> Trace | None:
-    """Return the place in a trace of what is being done now."""
-    return _present.get()
+def current() -> Trace | None:
+    """Return the current position in a trace."""
+    return _current.get()
 
 
 @contextmanager
 def within(trace: Trace | None) -> Iterator[None]:
-    """Do something as a part of a trace: whatever is logged meanwhile has its `trace_id`."""
+    """Run a block as part of a trace; events logged in it have its `trace_id`."""
     if trace is None:
         yield
         return
-    before = _present.set(trace)
+    before = _current.set(trace)
     try:
         with structlog.contextvars.bound_contextvars(trace_id=trace.trace_id):
             yield
     finally:
-        _present.reset(before)
+        _current.reset(before)
 
 
 # Spans.
 
 
-class _Collected:
-    """Who makes spans, if they are collected."""
+class _Export:
+    """The tracer and its provider, if spans are exported."""
 
     tracer: "Tracer | None" = None
     provider: "TracerProvider | None" = None
@@ -94,7 +94,7 @@ _OFF = nullcontext()
 
 
 def begin(process: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Make spans from now on, if somebody is named who collects them; `process` is who makes them."""
+    """Start to export spans if a collector is configured; `process` is the name of this process."""
     if not (environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")):
         return
     try:
@@ -103,39 +103,37 @@ def begin(process: str, environ: Mapping[str, str] = os.environ) -> None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        log.warning("no spans: the extra `otel` is not installed", error=str(error))
+        log.warning("spans are not exported: the extra `otel` is not installed", error=str(error))
         return
-    who = {
+    attributes = {
         "service.name": environ.get("OTEL_SERVICE_NAME", "valgnatt"),
         "service.version": __version__,
         "service.instance.id": process,
     }
-    provider = TracerProvider(resource=Resource.create(who), shutdown_on_exit=False)
-    provider.add_span_processor(
-        BatchSpanProcessor(OTLPSpanExporter())
-    )  # bounded; what is too much is dropped
+    provider = TracerProvider(resource=Resource.create(attributes), shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))  # bounded; drops spans when full
     use(provider)
 
 
 def use(provider: "TracerProvider | None") -> None:
-    """Make spans with this, or none."""
-    _Collected.provider = provider
-    _Collected.tracer = provider.get_tracer("valgnatt", __version__) if provider is not None else None
+    """Export spans through this provider, or none."""
+    _Export.provider = provider
+    _Export.tracer = provider.get_tracer("valgnatt", __version__) if provider is not None else None
 
 
 def end() -> None:
-    """Hand over the last spans; blocks for FLUSH_S at most, and makes none after that."""
-    if _Collected.provider is not None:
-        # On a thread: the flush keeps to no time of its own.
-        flushing = threading.Thread(target=_Collected.provider.force_flush, daemon=True)
+    """Export the last spans and stop; blocks for at most FLUSH_S."""
+    if _Export.provider is not None:
+        # In a thread, because force_flush does not honour a timeout.
+        flushing = threading.Thread(target=_Export.provider.force_flush, daemon=True)
         use(None)
         flushing.start()
         flushing.join(FLUSH_S)
 
 
 def span(name: str, links: Iterable[Trace | None] = (), **about: str | int) -> AbstractContextManager[None]:
-    """Time what is done in the block, as a part of the present trace; `links` are the requests that it is done for."""
-    return _OFF if _Collected.tracer is None else _timed(_Collected.tracer, name, links, about)
+    """Return a span for a block, in the current trace; `links` are the requests that the block works for."""
+    return _OFF if _Export.tracer is None else _timed(_Export.tracer, name, links, about)
 
 
 @contextmanager
@@ -149,7 +147,7 @@ def _timed(
         return otel.SpanContext(*ids, is_remote=True, trace_flags=otel.TraceFlags(trace.flags))
 
     distinct = list(dict.fromkeys(each for each in links if each is not None))[:LINKS_MAX]
-    above = present()
+    above = current()
     parent = otel.set_span_in_context(otel.NonRecordingSpan(context_of(above))) if above is not None else None
     timed = tracer.start_span(
         name,
@@ -164,7 +162,7 @@ def _timed(
         with within(here):
             yield
     except BaseException as error:
-        timed.set_status(otel.StatusCode.ERROR, type(error).__name__)  # what it says may name hosts
+        timed.set_status(otel.StatusCode.ERROR, type(error).__name__)  # its message may contain host names
         raise
     finally:
         timed.end()

@@ -86,14 +86,14 @@ def test_what_is_away_is_told_once_and_once_more_when_it_is_back(output: Output)
     """However often it is tried meanwhile; and again at the next time."""
     logs.configure("feed-0", fd=output.fd)
     heads = logs.Outage("heads")
-    heads.back()
+    heads.succeeded()
     for _ in range(2):
         for _ in range(5):
-            heads.away(ConnectionError("nobody there"))
+            heads.failed(ConnectionError("nobody there"))
         for _ in range(5):
-            heads.back()
+            heads.succeeded()
     told = [(event["level"], event["event"]) for event in output.events()]
-    assert told == 2 * [("warning", "heads: away"), ("info", "heads: back")]
+    assert told == 2 * [("warning", "heads: unavailable"), ("info", "heads: available again")]
 
 
 def test_events_below_the_level_are_not_told(output: Output) -> None:

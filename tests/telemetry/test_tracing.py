@@ -78,9 +78,9 @@ def test_whatever_is_sent_is_read_or_not_and_never_fails(value: str) -> None:
 def test_a_trace_holds_for_its_block() -> None:
     """And so does its place in the log."""
     with tracing.within(Trace(TRACE, SPAN, 0)):
-        assert tracing.present() == Trace(TRACE, SPAN, 0)
+        assert tracing.current() == Trace(TRACE, SPAN, 0)
         assert structlog.contextvars.get_contextvars() == {"trace_id": TRACE}
-    assert tracing.present() is None
+    assert tracing.current() is None
     assert structlog.contextvars.get_contextvars() == {}
 
 
@@ -153,7 +153,7 @@ def test_a_span_is_below_the_one_that_was_sent_and_names_what_it_is_done_for() -
     others = [Trace(f"{number:032x}", SPAN, 1) for number in range(1, 200)]
     outer, links = tracing.within(Trace(TRACE, SPAN, 1)), [None, *others, *others]
     with collected() as exporter, outer, tracing.span("append", links, reports=7):
-        inner = tracing.present()
+        inner = tracing.current()
     (span,) = exporter.get_finished_spans()
     assert span.parent is not None
     assert (f"{span.context.trace_id:032x}", f"{span.parent.span_id:016x}") == (TRACE, SPAN)
