@@ -155,7 +155,7 @@ class _Handshake(asyncio.Protocol):
         handler.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """Count the connection no more: the handshake failed."""
+        """Stop counting the connection: the handshake failed."""
         self._connections.remove(self._connection)
 
 

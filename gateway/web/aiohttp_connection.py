@@ -1,7 +1,7 @@
 """Everything that relies on aiohttp's internals: how it serves a connection, and how a connection is taken from it.
 
 A test checks that no other module does. Of aiohttp it uses the protocol of a connection (`web.RequestHandler`), its
-queue of requests and its write flow control, how it forgets a connection, and how it hands over an upgraded one.
+queue of requests and its write flow control, how it releases a connection, and how it hands over an upgraded one.
 
 * `ProblemHandler`: aiohttp's own answers are problem documents as well. What aiohttp answers before a route is reached
   (a request that is not HTTP, an unknown expectation) would otherwise name aiohttp and its version, lack the security
@@ -205,7 +205,7 @@ class DoorHandler(ProblemHandler):
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Count the connection no more."""
+        """Stop counting the connection."""
         self._connections.remove(self.connection)
         super().connection_lost(exc)
 
@@ -478,9 +478,10 @@ R = TypeVar("R", bound=asyncio.BaseProtocol)
 def take_over(
     request: web.Request, make: Callable[[asyncio.Transport, Callable[[], None]], R], gone: Callable[[], None]
 ) -> R | None:
-    """Make the connection of a request an event stream's, which calls `gone` at its end; None if it is closed already.
+    """Hand the connection of a request over to an event stream; return None if it is closed already.
 
-    aiohttp is led to believe that the connection is lost, and forgets it without closing it.
+    `make` creates the stream, which calls `gone` when it ends. To aiohttp the connection appears to be lost, so it
+    releases the connection without closing it.
     """
     transport = request.transport
     handler = request.protocol

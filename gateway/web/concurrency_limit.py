@@ -21,7 +21,7 @@ class ConcurrencyLimit:
         self._counts[key] = self._counts.get(key, 0) + 1
 
     def leave(self, key: str) -> None:
-        """Count one use less."""
+        """Remove one use."""
         count = self._counts[key] - 1
         if count:
             self._counts[key] = count

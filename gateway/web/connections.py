@@ -150,7 +150,7 @@ class Connections:
             self._handshakes.discard(connection.address, connection)
 
     def remove(self, connection: Connection) -> None:
-        """Count a connection no more: it is closed, or was taken over as an event stream."""
+        """Stop counting a connection: it is closed, or was taken over as an event stream."""
         if connection not in self._open:
             return
         del self._open[connection]

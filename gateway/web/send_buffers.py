@@ -74,7 +74,7 @@ class SendBuffers(Generic[B]):
         self.unread.progress(connection, _now())
 
     def release(self, connection: B) -> None:
-        """Count a large answer no more."""
+        """Stop counting a large answer."""
         self.unread.drop(connection)
 
     def add(self, connection: B, size: int) -> None:
@@ -85,7 +85,7 @@ class SendBuffers(Generic[B]):
             self.measure()
 
     def forget(self, connection: B) -> None:
-        """Forget a connection that is closed."""
+        """Remove a connection that is closed."""
         self.unread.drop(connection)
         self._unmeasured.pop(connection, None)
         self._unsent.pop(connection, None)

@@ -49,7 +49,7 @@ class StreamLimits:
         self._readers_of.enter(client)
 
     def remove_reader(self, client: str) -> None:
-        """Count a reader no more."""
+        """Stop counting a reader."""
         self.readers -= 1
         self._readers_of.leave(client)
 
@@ -73,7 +73,7 @@ class StreamLimits:
         return True
 
     def add_selection(self, client: str) -> Callable[[], None]:
-        """Count a selection; return what counts it no more."""
+        """Count a selection; return a function that stops counting it."""
         self._selections += 1
         self._selections_of.enter(client)
 
