@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV32SpecValidator
 
 import gateway
-from gateway.election.report import REASONS, STATUSES
+from gateway.election.report import REASONS, STATUSES, Counts, Report
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.telemetry.metrics import PushMetrics
 from gateway.web.answers import STATUS, Problem
 from gateway.web.pages import OPENAPI, OPENAPI_JSON
 from gateway.web.push_door import PushDoor
+from gateway.wire.areas import FORMATS
 from tests.feed.served import a_feed_door
 from tests.running import Gateway, Sender
 from tests.web.described import DOCUMENT, METHODS, items, mistakes, operations, resolved, undescribed
@@ -179,6 +181,29 @@ def test_statuses_and_reasons_are_those_of_reports() -> None:
     """In the same order."""
     assert tuple(SCHEMAS["Status"]["enum"]) == STATUSES
     assert tuple(SCHEMAS["Reason"]["enum"]) == REASONS
+
+
+@pytest.mark.parametrize(("schema", "struct"), [("Report", Report), ("ReportedCounts", Counts)])
+def test_the_members_of_a_report_are_those_of_its_struct(schema: str, struct: type[msgspec.Struct]) -> None:
+    """The schemas list every member, and require those without a default."""
+    fields = msgspec.structs.fields(struct)
+    assert set(SCHEMAS[schema]["properties"]) == {field.name for field in fields}
+    assert set(SCHEMAS[schema]["required"]) == {field.name for field in fields if field.required}
+
+
+def test_the_counts_of_an_area_are_those_of_a_report() -> None:
+    """Sums are shown under the names of the counts, and are absent where these are optional."""
+    for member in ("properties", "required"):
+        assert set(SCHEMAS["SummedCounts"][member]) == set(SCHEMAS["ReportedCounts"][member])
+
+
+def test_the_formats_of_an_area_are_those_of_the_table() -> None:
+    """By query value and by media type."""
+    path = DOCUMENT["paths"][f"{ELECTION}/areas/{{area}}"]
+    (parameter,) = (each for each in path["parameters"] if each.get("name") == "format")
+    assert parameter["schema"]["enum"] == list(FORMATS)
+    media_types = [each.media_type for each in FORMATS.values()]
+    assert list(path["get"]["responses"]["200"]["content"]) == media_types
 
 
 def said(*makers: str) -> set[str]:
