@@ -140,9 +140,9 @@ def test_what_is_no_object_is_no_registry(document: object) -> None:
 
 def test_an_empty_registry_lacks_everything_at_once() -> None:
     """Every part that is missing is told in one go."""
-    told = "\n".join(problems_of({}))
+    found = "\n".join(problems_of({}))
     for part in ("$.format:", "$.election:", "$.election.id:", "$.parties:", "$.areas:", "publish_from:"):
-        assert part in told
+        assert part in found
 
 
 def test_mistakes_in_every_part_are_named_at_once() -> None:
@@ -316,7 +316,7 @@ def test_the_header_is_as_loaded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("edit", "told"),
+    ("edit", "expected"),
     [
         (lambda document: None, []),
         (in_header(name="Other", seats=1), ["$.election.name", "$.election.seats"]),
@@ -331,16 +331,16 @@ def test_the_header_is_as_loaded() -> None:
         (lambda document: document.update(source="elsewhere"), ["$.source"]),
     ],
 )
-def test_differences_are_named(edit: Edit, told: list[str]) -> None:
+def test_differences_are_named(edit: Edit, expected: list[str]) -> None:
     """Whoever loads another registry learns what is other about it, also where only an order is."""
-    assert differences(REGISTRY, read_registry(edited(edit))) == told
+    assert differences(REGISTRY, read_registry(edited(edit))) == expected
 
 
 def test_many_differences_are_counted() -> None:
     """The first are named, the rest is a number."""
     other = read_registry(edited(*[an_area(id=f"new-{number}") for number in range(30)]))
-    told = differences(REGISTRY, other)
-    assert told == [*(f"area new-{number} is new" for number in range(10)), "and 20 more"]
+    found = differences(REGISTRY, other)
+    assert found == [*(f"area new-{number} is new" for number in range(10)), "and 20 more"]
     assert differences(other, REGISTRY, most=1) == ["area new-0 is missing", "and 29 more"]
 
 
@@ -370,7 +370,7 @@ STEERING = [
 @pytest.mark.parametrize("character", STEERING)
 def test_no_text_of_a_registry_has_a_control_character(character: str) -> None:
     """Names, and also members that the gateway only passes on; each is named with its path."""
-    text, told = f"a{character}b", f"U+{ord(character):04X} is a control character"
+    text, detail = f"a{character}b", f"U+{ord(character):04X} is a control character"
     area = f"$.areas[{[entry['id'] for entry in DOCUMENT['areas']].index('b')}]"
     for edit, path in (
         (in_header(name=text), "$.election.name"),
@@ -379,9 +379,9 @@ def test_no_text_of_a_registry_has_a_control_character(character: str) -> None:
         (in_area("b", links=[{"to": text}]), f"{area}.links[0].to"),
         (a_party(code="NEW", name=text), f"{NEW_PARTY}.name"),
     ):
-        assert problems_of(edited(edit)) == (f"{path}: {told}",)
+        assert problems_of(edited(edit)) == (f"{path}: {detail}",)
     (problem,) = problems_of(edited(in_header(**{text: 1})))
-    assert problem.endswith(told)
+    assert problem.endswith(detail)
     assert not CONTROL.search(problem)
 
 

@@ -66,7 +66,7 @@ def check(raw: bytes | str, scope: Scope = EVERYWHERE) -> ValidReport | Invalid:
     return VALIDATOR.check(raw if isinstance(raw, bytes) else raw.encode(), scope)
 
 
-def told(raw: bytes | str) -> list[tuple[str, str]]:
+def violations_of(raw: bytes | str) -> list[tuple[str, str]]:
     """The codes and paths of what is wrong with a report."""
     invalid = check(raw)
     assert isinstance(invalid, Invalid)
@@ -228,9 +228,9 @@ def test_what_breaks_a_rule_is_named_with_its_path(
     """One rule broken gives one violation, whatever white space is around it."""
     assert TEXT.count(sent) == 1
     spoilt = TEXT.replace(sent, instead)
-    assert told(spoilt) == violations
+    assert violations_of(spoilt) == violations
     spaced = spoilt.replace('"counts":', '\n\t"counts" : ').replace("}}}", "} } }\r\n")
-    assert told(spaced) == violations
+    assert violations_of(spaced) == violations
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_what_breaks_a_rule_is_named_with_its_path(
 )  # fmt: skip
 def test_what_has_another_shape_is_named(raw: str, violations: list[tuple[str, str]]) -> None:
     """A report is an object of objects; what is something else is said to be."""
-    assert told(raw) == violations
+    assert violations_of(raw) == violations
 
 
 def test_every_violation_is_named_at_once() -> None:
@@ -269,7 +269,7 @@ def test_every_violation_is_named_at_once() -> None:
         "election_day": {"ballots": 2.5, "votes": None},
     }
     text = json.dumps(spoilt)[:-1] + ', "reason": "none", "reason": "nor this"}'
-    assert sorted(told(text)) == sorted(
+    assert sorted(violations_of(text)) == sorted(
         [
             ("unknown_member", "$.x"),
             ("repeated_member", "$.reason"),
@@ -406,8 +406,8 @@ def test_what_is_told_of_one_report_is_bounded_in_bytes(character: str) -> None:
     names = {f"{number:02}{character * 62}": {} for number in range(90)}
     invalid = check(json.dumps(a_report(counts=names), ensure_ascii=False))
     assert isinstance(invalid, Invalid)
-    told = sum(len(each.path.encode()) + len(each.detail.encode()) for each in invalid.violations)
-    assert told < VIOLATIONS_TEXT_MAX + 1_000
+    size = sum(len(each.path.encode()) + len(each.detail.encode()) for each in invalid.violations)
+    assert size < VIOLATIONS_TEXT_MAX + 1_000
     assert invalid.violations[-1].code == "more_violations"
 
 
@@ -454,17 +454,17 @@ def test_a_report_of_too_many_objects_is_not_read_again() -> None:
 def test_what_is_explained_of_one_request_is_bounded(raw: bytes, most: int) -> None:
     """Beyond the budget a report is still refused, with the reason that details are omitted and how to get them."""
     budget = ExplanationBudget()
-    told = []
+    reported = []
     for _ in range(1_000):
         judged = VALIDATOR.check(raw, EVERYWHERE, budget)
         assert isinstance(judged, Invalid)
         assert judged.code == "invalid_report"
-        told.append(judged.violations)
-    explained = [violations for violations in told if violations[0].code != "more_violations"]
+        reported.append(judged.violations)
+    explained = [violations for violations in reported if violations[0].code != "more_violations"]
     assert 0 < len(explained) <= most
-    assert told[: len(explained)] == explained
+    assert reported[: len(explained)] == explained
     omitted = "details omitted: too many violations in this request; send this report alone"
-    assert set(told[len(explained) :]) == {(Violation("more_violations", "$", omitted),)}
+    assert set(reported[len(explained) :]) == {(Violation("more_violations", "$", omitted),)}
     assert budget.spent
 
 
@@ -785,8 +785,8 @@ def test_outside_its_areas_a_sender_learns_nothing(data: st.DataObject) -> None:
 
 def test_the_whole_country_is_told_which_unit_is_unknown() -> None:
     """For whom everything is in scope there is nothing to hide."""
-    assert told(json.dumps(a_report("nowhere"))) == [("unknown_unit", "$.unit")]
-    assert told(json.dumps(a_report("a-1", status="none"))) == [
+    assert violations_of(json.dumps(a_report("nowhere"))) == [("unknown_unit", "$.unit")]
+    assert violations_of(json.dumps(a_report("a-1", status="none"))) == [
         ("unknown_unit", "$.unit"),
         ("unknown_status", "$.status"),
     ]

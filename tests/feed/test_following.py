@@ -314,16 +314,16 @@ async def test_the_list_of_elections_shows_no_sequence_between_two_heads(
     monkeypatch.setattr(stream, "PAGE_MAX", 5)
     record.show(10)
 
-    async def told() -> tuple[int, str]:
+    async def shown() -> tuple[int, str]:
         (election,) = (await ask(http, "GET", f"{door.origin}/v1/elections")).document["elections"]
         return election["sequence"], election["chain"]
 
     async with served(record) as door:
         await door.half_apply(40, readable=20)
-        assert await told() == (10, record.night[9].chain.hex())
+        assert await shown() == (10, record.night[9].chain.hex())
         record.fails_after = None
         await door.show(40)
-        assert await told() == (40, record.night[39].chain.hex())
+        assert await shown() == (40, record.night[39].chain.hex())
 
 
 async def test_a_browser_that_asks_for_publications_meanwhile_is_told_when_to_come_back(
@@ -541,16 +541,16 @@ async def test_no_more_counts_as_accepted_than_the_journal_holds(
     """Whatever is applied between a look at the journal and the reading of what it found."""
     record.show(10)
 
-    async def told(name: str) -> int:
+    async def shown(name: str) -> int:
         document = (await ask(http, "GET", door.url("/transfers"))).document
         return sum(each[name] for each in document["transfers"])
 
     async with served(record) as door:
         record.rows = 15
         await door.feed.refresh_transfers()
-        assert (await told("accepted"), await told("published")) == (15, 10)
+        assert (await shown("accepted"), await shown("published")) == (15, 10)
         await door.show(15)
-        assert (await told("accepted"), await told("published")) == (15, 15)
+        assert (await shown("accepted"), await shown("published")) == (15, 15)
         record.rows = 20
         record.unapplied_held = asyncio.Event()
         looking = asyncio.create_task(door.feed.refresh_transfers())
@@ -558,7 +558,7 @@ async def test_no_more_counts_as_accepted_than_the_journal_holds(
         await door.show(20)
         record.unapplied_held.set()
         await looking
-        assert (await told("accepted"), await told("published")) == (20, 20)
+        assert (await shown("accepted"), await shown("published")) == (20, 20)
 
 
 async def test_a_look_at_the_transfers_while_the_record_becomes_another_one_does_no_harm(

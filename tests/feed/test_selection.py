@@ -18,8 +18,8 @@ UNITS = set(LEVELS) - {entry["parent"] for entry in DOCUMENT["areas"]}
 def selected(levels: str | None = None, areas: str | None = None) -> set[str]:
     selection = read_selection(REGISTRY, levels, areas)
     names = {area.id for area in REGISTRY.areas if area.index in selection.members}
-    told = [index for _, run in selection.runs() for index in run]
-    assert told == [area.index for area in REGISTRY.areas if area.id in names]
+    found = [index for _, run in selection.runs() for index in run]
+    assert found == [area.index for area in REGISTRY.areas if area.id in names]
     return names
 
 

@@ -30,9 +30,9 @@ def histogram(*seconds: float) -> LagHistogram:
 def test_a_percentile_is_at_most_a_quarter_too_high(durations: list[float], part: float) -> None:
     """It is never below the true one, but for rounding to a tenth of a millisecond."""
     true = sorted(durations)[math.ceil(part * len(durations)) - 1]
-    told = histogram(*durations).percentile(part)
-    assert told is not None
-    assert true - 0.00006 <= told <= 1.25 * true + 0.00006
+    found = histogram(*durations).percentile(part)
+    assert found is not None
+    assert true - 0.00006 <= found <= 1.25 * true + 0.00006
 
 
 @settings(deadline=None, max_examples=examples(100))
@@ -40,9 +40,9 @@ def test_a_percentile_is_at_most_a_quarter_too_high(durations: list[float], part
 def test_percentiles_rise_and_any_duration_can_be_counted(durations: list[float]) -> None:
     """Two clocks that disagree, or a night that never ends, are counted in the first and the last bucket."""
     lags = histogram(*durations)
-    told = [lags.percentile(part) or 0.0 for part in (0.0, 0.1, 0.5, 0.9, 0.99, 1.0)]
-    assert told == sorted(told)
-    assert all(0.0005 <= each < 7_500 for each in told)
+    found = [lags.percentile(part) or 0.0 for part in (0.0, 0.1, 0.5, 0.9, 0.99, 1.0)]
+    assert found == sorted(found)
+    assert all(0.0005 <= each < 7_500 for each in found)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_a_municipality_is_told_from_push_to_reader() -> None:
         transfers.applied(publication, publication.published_at + timedelta(seconds=1))
     transfers.written([first, second], second.published_at + timedelta(seconds=3))
     backlog = {"a-1": Backlog(5, AT + timedelta(seconds=5), AT + timedelta(seconds=8))}
-    (told,) = transfers.documents(backlog, {"a-1": AT}, AT + timedelta(seconds=9), only="a-1")
-    document = to_document(told)
+    (transfer,) = transfers.documents(backlog, {"a-1": AT}, AT + timedelta(seconds=9), only="a-1")
+    document = to_document(transfer)
     lags = document.pop("lag_s")
     assert document == {
         "municipality": "a-1",
@@ -108,15 +108,15 @@ def test_history_is_late_for_nobody() -> None:
     publication = record.write(a_report("a-1-1"))
     publication = msgspec.structs.replace(publication, received_at=AT - timedelta(seconds=2), accepted_at=AT)
     transfers.applied(publication, None)
-    (told,) = transfers.documents({}, {}, AT + timedelta(hours=9), only="a-1")
-    assert told.published == 1
-    assert told.lag_s is not None
-    assert told.lag_s.applied == told.lag_s.written == Percentiles(None, None)
-    assert told.lag_s.receipt.p50 == pytest.approx(2.25, rel=0.25)
+    (transfer,) = transfers.documents({}, {}, AT + timedelta(hours=9), only="a-1")
+    assert transfer.published == 1
+    assert transfer.lag_s is not None
+    assert transfer.lag_s.applied == transfer.lag_s.written == Percentiles(None, None)
+    assert transfer.lag_s.receipt.p50 == pytest.approx(2.25, rel=0.25)
 
 
 def test_every_unit_has_a_municipality_that_answers_for_it() -> None:
-    """Before the night all of them are told, in the order of the registry, with nothing on the way."""
+    """Before the night all of them are shown, in the order of the registry, with nothing on the way."""
     transfers = Transfers(REGISTRY)
     documents = transfers.documents({}, {}, AT)
     assert {document.municipality: document.units for document in documents} == {
@@ -133,5 +133,5 @@ def test_every_unit_has_a_municipality_that_answers_for_it() -> None:
 def test_clocks_that_disagree_give_no_negative_age() -> None:
     """What is published in another machine's future is as old as nothing."""
     backlog = {"b": Backlog(1, AT + timedelta(seconds=5), AT)}
-    (told,) = Transfers(REGISTRY).documents(backlog, {}, AT, only="b")
-    assert told.oldest_unpublished_s == 0.0
+    (transfer,) = Transfers(REGISTRY).documents(backlog, {}, AT, only="b")
+    assert transfer.oldest_unpublished_s == 0.0

@@ -18,11 +18,11 @@ class Listener(asyncio.Protocol):
     """Notes what a transport tells it."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self.changed = asyncio.Event()
 
     def _note(self, what: str) -> None:
-        self.told.append(what)
+        self.calls.append(what)
         self.changed.set()
 
     def pause_writing(self) -> None:
@@ -36,7 +36,7 @@ class Listener(asyncio.Protocol):
 
     async def wait_told(self, what: str) -> None:
         async with asyncio.timeout(20):
-            while what not in self.told:
+            while what not in self.calls:
                 self.changed.clear()
                 await self.changed.wait()
 
@@ -129,7 +129,7 @@ async def test_a_socket_that_takes_all_says_nothing(wire: Wire) -> None:
         wire.transport.take()  # as a kernel's buffer does
     wire.transport.write(b"a few bytes")
     wire.transport.write(b" and some more")
-    assert wire.listener.told == []
+    assert wire.listener.calls == []
     if isinstance(wire, RealWire):
         assert await wire.read(25) == b"a few bytes and some more"
     else:
@@ -139,9 +139,9 @@ async def test_a_socket_that_takes_all_says_nothing(wire: Wire) -> None:
 async def test_a_socket_that_takes_no_more_says_so_before_write_returns(wire: Wire) -> None:
     """With a limit of 0 a writer knows after each write whether it all went out."""
     wire.transport.write(LARGE)
-    assert wire.listener.told == ["pause"]
+    assert wire.listener.calls == ["pause"]
     wire.transport.write(b"more")
-    assert wire.listener.told == ["pause"]
+    assert wire.listener.calls == ["pause"]
 
 
 async def test_writing_may_go_on_only_when_everything_is_taken(wire: Wire) -> None:
@@ -149,11 +149,11 @@ async def test_writing_may_go_on_only_when_everything_is_taken(wire: Wire) -> No
     wire.transport.write(LARGE)
     first = await wire.read(1 << 20)
     await wire.turn()
-    assert wire.listener.told == ["pause"]
+    assert wire.listener.calls == ["pause"]
     rest = await wire.read_all(len(LARGE) - len(first))
     assert first + rest == LARGE
     await wire.listener.wait_told("resume")
-    assert wire.listener.told == ["pause", "resume"]
+    assert wire.listener.calls == ["pause", "resume"]
 
 
 async def test_a_transport_that_is_aborted_drops_what_it_holds(wire: Wire) -> None:
@@ -162,10 +162,10 @@ async def test_a_transport_that_is_aborted_drops_what_it_holds(wire: Wire) -> No
     wire.transport.abort()
     assert wire.transport.is_closing()
     wire.transport.write(b"to nobody")
-    assert wire.listener.told == ["pause"]
+    assert wire.listener.calls == ["pause"]
     await wire.turn()
     await wire.listener.wait_told("lost")
-    assert wire.listener.told == ["pause", "lost"]
+    assert wire.listener.calls == ["pause", "lost"]
 
 
 async def test_a_transport_that_is_closed_sends_what_it_holds(wire: Wire) -> None:
@@ -173,7 +173,7 @@ async def test_a_transport_that_is_closed_sends_what_it_holds(wire: Wire) -> Non
     wire.transport.write(LARGE)
     wire.transport.close()
     assert wire.transport.is_closing()
-    assert "lost" not in wire.listener.told
+    assert "lost" not in wire.listener.calls
     assert await wire.read_all(len(LARGE)) == LARGE
     await wire.listener.wait_told("lost")
 
@@ -188,7 +188,7 @@ async def test_a_peer_that_hangs_up_is_a_lost_connection(wire: Wire) -> None:
         wire.transport.hang_up()
         wire.transport.turn()
     await wire.listener.wait_told("lost")
-    assert "resume" not in wire.listener.told
+    assert "resume" not in wire.listener.calls
 
 
 async def test_nothing_can_be_written_to_a_lost_connection(wire: Wire) -> None:

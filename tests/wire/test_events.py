@@ -39,7 +39,7 @@ from tests.wire.sse import events_of
 AT = datetime(2025, 9, 8, 20, 36, 55, 250_000, tzinfo=UTC)
 
 
-def told(state: ElectionState, index: int) -> Any:
+def read_back(state: ElectionState, index: int) -> Any:
     """An area's event, read back."""
     (event,), retries, rest = events_of(area_event(state, index))
     assert (event.type, event.id, retries, rest) == ("area", "", [], b"")
@@ -64,7 +64,7 @@ def test_an_area_event_reads_back_as_the_area(history: list[dict[str, Any]]) -> 
     for index in range(len(REGISTRY.areas)):
         document = area_document(state, index)
         expected = json.dumps(document, default=lambda time: time.isoformat().replace("+00:00", "Z"))
-        assert told(state, index) == json.loads(expected)
+        assert read_back(state, index) == json.loads(expected)
         assert area_event(state, index).count(b"\n") == 3
 
 
@@ -72,9 +72,9 @@ def test_an_area_has_the_members_of_the_contract_in_their_order() -> None:
     """Readers see first who and when, then how much."""
     state = a_state(a_report("a-2", counts={"advance": {**some_counts(P=3), "voters": 4}}))
     common = ["area", "parent", "level", "name", "sequence", "published_at", "eligible", "units", "counts"]
-    unit = told(state, REGISTRY.by_id["a-2"].index)
+    unit = read_back(state, REGISTRY.by_id["a-2"].index)
     assert list(unit) == [*common, "revision", "counted_at", "status", "correction"]
-    assert list(told(state, 0)) == [*common, "corrections", "last_correction"]
+    assert list(read_back(state, 0)) == [*common, "corrections", "last_correction"]
     assert list(unit["counts"]["advance"]) == ["ballots", "blank", "rejected", "voters", "votes"]
     assert unit["counts"] == {
         "advance": {
@@ -92,7 +92,7 @@ def test_no_name_breaks_the_stream() -> None:
     name = 'x\n\nevent: block\r\ndata: {}\r\r\u2028\u2029\x85\x00"\\ ' + BEYOND_BMP
     areas = [{**area, "name": name} for area in DOCUMENT["areas"]]
     state = a_state(registry=read_registry({**DOCUMENT, "areas": areas}, stored=True))
-    assert told(state, 0)["name"] == name
+    assert read_back(state, 0)["name"] == name
 
 
 # Blocks, cursors -----------------------------------------------------------------------------------------

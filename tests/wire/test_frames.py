@@ -187,9 +187,9 @@ def test_a_close_code_that_must_not_be_sent_is_an_error(payload: bytes, code: in
 
 def test_the_reason_of_a_close_fits_a_control_frame() -> None:
     """It is cut between characters."""
-    (_, size), told = close_frame(1008, "é" * 100)[:2], close_frame(1008, "é" * 100)[4:]
+    (_, size), reason = close_frame(1008, "é" * 100)[:2], close_frame(1008, "é" * 100)[4:]
     assert size <= 125
-    assert told.decode() == "é" * 61
+    assert reason.decode() == "é" * 61
 
 
 async def test_a_text_frame_is_read_by_others() -> None:
