@@ -1,7 +1,7 @@
-"""JSON as it may be written: any white space, any escapes, any order, numbers of any form, members repeated.
+"""JSON in any valid form: any white space, escapes, order and number format, and repeated members.
 
-A value is a tree that keeps what a decoder would lose: `Members` is a list of pairs, `Token` a number or word as it
-stands in the text.
+A value is a tree that preserves what a decoder loses: `Members` is a list of pairs, `Token` a number or word as
+written.
 """
 
 import json
@@ -14,19 +14,19 @@ _ESCAPED = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r
 
 
 class Token(str):
-    """A number, or a word, just as it is written."""
+    """A number or a word, as written."""
 
     __slots__ = ()
 
 
 class Members(list[tuple[str, Any]]):
-    """An object whose members have an order, and may be repeated."""
+    """An object whose members have an order and may be repeated."""
 
     __slots__ = ()
 
 
 def tree_of(document: Any) -> Any:
-    """Turn decoded JSON into a tree."""
+    """Convert decoded JSON into a tree."""
     if isinstance(document, dict):
         return Members((name, tree_of(value)) for name, value in document.items())
     if isinstance(document, list):
@@ -37,12 +37,12 @@ def tree_of(document: Any) -> Any:
 
 
 def compactly(tree: Any) -> str:
-    """A tree as JSON text without white space or needless escapes."""
+    """Return a tree as JSON text without white space or unnecessary escapes."""
     return _Writer(None).text(tree)
 
 
 def loosely(tree: Any, random: Random) -> str:
-    """A tree as JSON text with white space and escapes anywhere and members in any order."""
+    """Return a tree as JSON text with white space and escapes anywhere, and members in any order."""
     return _Writer(random).text(tree)
 
 

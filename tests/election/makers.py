@@ -1,6 +1,6 @@
-"""What tests of the pure core share: a small election of awkward shape, records of it, and reports of any kind.
+"""Shared by the tests of the pure core: a small election of irregular shape, its records, and arbitrary reports.
 
-Nothing here is made by the gateway's own code but what is handed to it: digests and chains are computed anew.
+Digests and chains are computed independently of the gateway's code.
 """
 
 import hashlib
@@ -74,7 +74,7 @@ UNITS = tuple(BALLOTS)
 
 
 def above(area: str, document: dict[str, Any] = DOCUMENT) -> Iterator[str]:
-    """An area and all above it, told from the document alone."""
+    """An area and all areas above it, according to the document."""
     parents = {entry["id"]: entry.get("parent") for entry in document["areas"]}
     at: str | None = area
     while at is not None:
@@ -83,7 +83,7 @@ def above(area: str, document: dict[str, Any] = DOCUMENT) -> Iterator[str]:
 
 
 def compact(document: object) -> bytes:
-    """The canonical bytes, as a plain JSON library makes them."""
+    """The canonical bytes, as a plain JSON library encodes them."""
     return json.dumps(document, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -92,14 +92,14 @@ def digest(document: object) -> bytes:
 
 
 def chained(chain: bytes, *digests: bytes) -> bytes:
-    """The chain after some digests more."""
+    """The chain after further digests."""
     for each in digests:
         chain = hashlib.sha256(chain + each).digest()
     return chain
 
 
 class Record:
-    """A public record: each report written becomes its next publication, one second after the last."""
+    """A public record: each report written becomes the next publication, one second after the last."""
 
     def __init__(self) -> None:
         self.publications: list[Publication] = []
@@ -125,13 +125,13 @@ class Record:
 
 
 def recorded_night(reports: Iterable[dict[str, Any]]) -> list[Publication]:
-    """A whole record of reports in the order given."""
+    """The record of reports in the order given."""
     record = Record()
     return [record.write(report) for report in reports]
 
 
 def a_report(unit: str = "a-1-1", revision: int = 1, **members: Any) -> dict[str, Any]:
-    """A good report, with other members where they are given."""
+    """A valid report, with other members if given."""
     return {
         "unit": unit,
         "revision": revision,
@@ -157,7 +157,7 @@ figures = st.one_of(st.integers(0, 3), st.integers(0, 500), st.integers(0, COUNT
 
 @st.composite
 def counts_of(draw: st.DrawFn, ballot: tuple[str, ...]) -> dict[str, Any]:
-    """Counts of one category that add up, of some of the parties on a ballot."""
+    """Counts of one category that add up, for some of the parties on a ballot."""
     votes = draw(st.dictionaries(st.sampled_from(ballot), figures))
     blank = draw(figures)
     counts = {
@@ -173,7 +173,7 @@ def counts_of(draw: st.DrawFn, ballot: tuple[str, ...]) -> dict[str, Any]:
 
 @st.composite
 def reports(draw: st.DrawFn, revision: int | None = None) -> dict[str, Any]:
-    """Any good report of the small election."""
+    """Any valid report of the small election."""
     unit = draw(st.sampled_from(UNITS))
     report = {
         "unit": unit,

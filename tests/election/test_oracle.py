@@ -1,4 +1,4 @@
-"""Whole elections against their official totals: at every moment of the count, and at its end."""
+"""Whole elections compared with their official totals, at every moment of the count and at its end."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -20,7 +20,7 @@ Line = dict[str, Any]
 
 
 class Count:
-    """A count being taken in, report by report."""
+    """A count to which reports are applied one by one."""
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
@@ -43,7 +43,7 @@ def moment(line: Line) -> datetime:
 
 
 def ballots_and_votes(counts: Line) -> Line:
-    """The figures that a line of the count tells, a party with none left out."""
+    """The ballots and votes of a line, without parties that have 0."""
     return {
         category: (figures["ballots"], {party: votes for party, votes in figures["votes"].items() if votes})
         for category, figures in counts.items()
@@ -58,7 +58,7 @@ def every_figure(counts: Line) -> Line:
 
 
 def with_new_figures(lines: Iterable[Line]) -> set[int]:
-    """The lines (by number) that tell other figures than the line before of the same area."""
+    """The numbers of the lines whose figures differ from the line before of the same area."""
     last: dict[str, Line] = {}
     found = set()
     for number, line in enumerate(lines):
@@ -69,9 +69,9 @@ def with_new_figures(lines: Iterable[Line]) -> set[int]:
 
 
 def compare_moments(count: Count, reports: Iterable[Line], official: list[Line]) -> tuple[int, int]:
-    """Take in a whole count and hold every complete line of a municipality against the state at its moment.
+    """Apply a whole count, and compare every complete line of a municipality with the state at its moment.
 
-    Return how many lines were compared, and how many of these told new figures.
+    Return the number of lines compared, and how many of these had new figures.
     """
     municipal = [line for line in official if line["level"] == "municipality"]
     new = with_new_figures(municipal)
@@ -96,7 +96,7 @@ def compare_moments(count: Count, reports: Iterable[Line], official: list[Line])
 
 
 def compare_finals(count: Count, finals: dict[str, Line]) -> None:
-    """Hold the end of a count against the last official line of every area above the units, figure by figure."""
+    """Compare the end of a count with the last official line of every area above the units, figure by figure."""
     assert finals.keys() == {area.id for area in count.registry.areas if not area.is_unit}
     for area, line in finals.items():
         document = count.of(area)
@@ -106,7 +106,7 @@ def compare_finals(count: Count, finals: dict[str, Line]) -> None:
 
 @pytest.fixture(scope="module")
 def night(recorded: Path) -> tuple[Count, DataSet, tuple[int, int]]:
-    """The recorded election, taken in whole, with what was compared on the way."""
+    """The recorded election, applied completely, with the results of the comparisons on the way."""
     data = DataSet.open(recorded)
     count = Count(read_registry(data.registry))
     reports = [line.report for line in data.reports()]
@@ -114,13 +114,15 @@ def night(recorded: Path) -> tuple[Count, DataSet, tuple[int, int]]:
     return count, data, compare_moments(count, reports, list(data.official()))
 
 
-def test_the_recorded_night_is_right_at_every_moment(night: tuple[Count, DataSet, tuple[int, int]]) -> None:
-    """Each municipality equals each of its official lines that is complete: 4 788, of which 2 559 brought news."""
+def test_the_recorded_election_is_right_at_every_moment(
+    night: tuple[Count, DataSet, tuple[int, int]],
+) -> None:
+    """Each municipality equals each of its complete official lines: 4 788, of which 2 559 have new figures."""
     _, _, compared = night
     assert compared == (4_788, 2_559)
 
 
-def test_the_recorded_night_ends_with_the_official_result(
+def test_the_recorded_election_ends_with_the_official_result(
     night: tuple[Count, DataSet, tuple[int, int]],
 ) -> None:
     """357 municipalities, 19 counties and the country, in every figure of every category."""
@@ -133,8 +135,10 @@ def test_the_recorded_night_ends_with_the_official_result(
     assert country["corrections"] == 550
 
 
-def test_the_recorded_night_taken_at_once_is_the_same(night: tuple[Count, DataSet, tuple[int, int]]) -> None:
-    """Every area as a reader sees it, and in which order they changed."""
+def test_the_recorded_election_applied_at_once_is_the_same(
+    night: tuple[Count, DataSet, tuple[int, int]],
+) -> None:
+    """The documents of all areas and the order of their changes are equal."""
     count, _, _ = night
     at_once = ElectionState(count.registry)
     many = CatchUp(at_once)
@@ -151,7 +155,7 @@ def test_the_recorded_night_taken_at_once_is_the_same(night: tuple[Count, DataSe
 
 
 def test_a_generated_election_is_right_at_every_moment(small: GeneratedElection) -> None:
-    """The made-up election is an oracle as the real one is."""
+    """The generated election is compared in the same way."""
     count = Count(read_registry(small.registry))
     compared, new = compare_moments(count, [line["report"] for line in small.reports], small.official)
     complete = [line for line in small.official if line["level"] == "municipality" and line["counts"]]

@@ -1,4 +1,4 @@
-"""A registry is read whole or not at all, and every mistake in it is named at once."""
+"""A registry is read completely or not at all, and all its problems are reported at once."""
 
 import copy
 from collections.abc import Callable
@@ -127,26 +127,26 @@ MISTAKES: list[tuple[Edit, list[str]]] = [
 
 
 @pytest.mark.parametrize(("edit", "problems"), MISTAKES)
-def test_a_mistake_is_named_with_its_path(edit: Edit, problems: list[str]) -> None:
-    """Each rule of a registry, broken alone, gives its own sentence and nothing else."""
+def test_a_problem_is_reported_with_its_path(edit: Edit, problems: list[str]) -> None:
+    """Each broken rule gives exactly one message of its own."""
     assert sorted(problems_of(edited(edit))) == sorted(problems)
 
 
 @pytest.mark.parametrize("document", [None, [], "registry", 7])
-def test_what_is_no_object_is_no_registry(document: object) -> None:
-    """A registry is an object."""
+def test_a_registry_is_an_object(document: object) -> None:
+    """Any other JSON value is refused."""
     assert problems_of(document) == ("$: expected an object",)
 
 
-def test_an_empty_registry_lacks_everything_at_once() -> None:
-    """Every part that is missing is told in one go."""
+def test_all_missing_parts_are_reported_at_once() -> None:
+    """An empty object lacks every part."""
     found = "\n".join(problems_of({}))
     for part in ("$.format:", "$.election:", "$.election.id:", "$.parties:", "$.areas:", "publish_from:"):
         assert part in found
 
 
-def test_mistakes_in_every_part_are_named_at_once() -> None:
-    """Nobody mends a registry one mistake at a time: a circle is told beside a wrong name and an unknown party."""
+def test_problems_in_all_parts_are_reported_at_once() -> None:
+    """A cycle is reported together with an invalid name and an unknown party."""
     problems = problems_of(
         edited(
             in_header(id="Ü", categories=["a", "a"]),
@@ -177,8 +177,8 @@ def test_mistakes_in_every_part_are_named_at_once() -> None:
     )
 
 
-def test_very_many_mistakes_are_counted_after_the_first_hundred() -> None:
-    """A file of nonsense gives a message of bounded length that says how much it leaves out."""
+def test_after_a_hundred_problems_the_others_are_counted() -> None:
+    """The message has a bounded length and states how many problems are omitted."""
     problems = problems_of(edited(*[an_area(id="a,b")] * 250))
     assert len(problems) == 101
     assert problems[-1] == "$: and 150 more"
@@ -193,8 +193,8 @@ json_values = st.recursive(
 
 @settings(deadline=None, max_examples=examples(200))
 @given(st.data())
-def test_no_damage_raises_anything_else(data: st.DataObject) -> None:
-    """Whatever stands anywhere in a registry, it is read or its mistakes are named."""
+def test_a_damaged_registry_raises_only_malformed_registry(data: st.DataObject) -> None:
+    """With any value anywhere, a registry is read or its problems are reported."""
     document: Any = copy.deepcopy(DOCUMENT)
     place: Any = document
     for depth in range(data.draw(st.integers(0, 4))):
@@ -215,7 +215,7 @@ def test_no_damage_raises_anything_else(data: st.DataObject) -> None:
 
 
 def check_tree(registry: Registry, document: dict[str, Any]) -> None:
-    """Every invariant of areas, against the document alone."""
+    """Check every invariant of areas against the document."""
     entries = {entry["id"]: entry for entry in document["areas"]}
     all_codes = frozenset(party["code"] for party in document["parties"])
     with_children = {entry.get("parent") for entry in document["areas"]}
@@ -247,7 +247,7 @@ def check_tree(registry: Registry, document: dict[str, Any]) -> None:
 
 
 def test_a_ballot_comes_from_the_nearest_area_that_has_one() -> None:
-    """A county's ballot is valid for all below it but where a municipality has its own; else all parties stand."""
+    """A county's ballot applies to all areas below it unless a municipality has its own; the default is all parties."""
     assert {unit: tuple(sorted(area.ballot)) for unit, area in REGISTRY.units.items()} == {
         unit: tuple(sorted(ballot)) for unit, ballot in BALLOTS.items()
     }
@@ -255,8 +255,8 @@ def test_a_ballot_comes_from_the_nearest_area_that_has_one() -> None:
     assert REGISTRY.root.ballot == set(PARTIES)
 
 
-def test_the_small_tree_is_as_its_document_says() -> None:
-    """Areas that stand anywhere in the document come out parents first."""
+def test_the_small_tree_matches_its_document() -> None:
+    """Areas in any order of the document are sorted with parents first."""
     check_tree(REGISTRY, DOCUMENT)
     assert [area.id for area in REGISTRY.areas[:3]] == ["no", "a", "b"]
     assert REGISTRY.levels[:3] == ("country", "county", "municipality")
@@ -267,7 +267,7 @@ def test_the_small_tree_is_as_its_document_says() -> None:
 
 @st.composite
 def trees(draw: st.DrawFn) -> dict[str, Any]:
-    """Registries of any shape, their areas in any order."""
+    """Registries of any shape, with their areas in any order."""
     count = draw(st.integers(1, 14))
     parents = [None, *(f"x{draw(st.integers(0, number - 1))}" for number in range(1, count))]
     ballot = st.none() | st.lists(st.sampled_from(PARTIES), max_size=3)
@@ -280,8 +280,8 @@ def trees(draw: st.DrawFn) -> dict[str, Any]:
 
 @settings(deadline=None, max_examples=examples(100))
 @given(trees())
-def test_any_tree_is_as_its_document_says(document: dict[str, Any]) -> None:
-    """Paths, children, ballots and counts of units agree with the document, however deep or mixed up it is."""
+def test_any_tree_matches_its_document(document: dict[str, Any]) -> None:
+    """Paths, children, ballots and numbers of units agree with the document for any depth and order."""
     check_tree(read_registry(document), document)
 
 
@@ -289,20 +289,20 @@ def test_any_tree_is_as_its_document_says(document: dict[str, Any]) -> None:
     ("unit", "municipality"),
     [("a-1-1", "a-1"), ("a-2", "a-2"), ("b-1-x-1", "b-1"), ("b-2", "b")],
 )
-def test_a_municipality_answers_for_each_unit(unit: str, municipality: str) -> None:
-    """It is the area of that level, at or above the unit; where there is none, the unit's parent."""
+def test_each_unit_has_a_municipality(unit: str, municipality: str) -> None:
+    """It is the area of that level at or above the unit, or else the unit's parent."""
     assert REGISTRY.municipality(REGISTRY.units[unit]).id == municipality
 
 
-def test_a_country_of_one_unit_answers_for_itself() -> None:
-    """The smallest election there is has one area."""
+def test_a_country_of_one_unit_is_its_own_municipality() -> None:
+    """The smallest election has one area."""
     registry = read_registry({**DOCUMENT, "areas": [{"id": "x", "name": "X", "level": "country"}]})
     assert registry.units.keys() == {"x"}
     assert registry.municipality(registry.root) is registry.root
 
 
-def test_the_header_is_as_loaded() -> None:
-    """What is said of the election as a whole."""
+def test_the_header_has_the_values_of_the_document() -> None:
+    """Identifier, name, times and categories."""
     registry = read_registry(edited(in_header(rehearsal=True, seats=169)))
     assert (registry.id, registry.name) == ("made-up-1", "Made-up election")
     assert registry.publish_from == datetime(2025, 9, 8, 19, tzinfo=UTC)
@@ -331,13 +331,13 @@ def test_the_header_is_as_loaded() -> None:
         (lambda document: document.update(source="elsewhere"), ["$.source"]),
     ],
 )
-def test_differences_are_named(edit: Edit, expected: list[str]) -> None:
-    """Whoever loads another registry learns what is other about it, also where only an order is."""
+def test_differences_are_reported(edit: Edit, expected: list[str]) -> None:
+    """Each difference is a sentence, also if only an order differs."""
     assert differences(REGISTRY, read_registry(edited(edit))) == expected
 
 
 def test_many_differences_are_counted() -> None:
-    """The first are named, the rest is a number."""
+    """The first are listed, and the others are counted."""
     other = read_registry(edited(*[an_area(id=f"new-{number}") for number in range(30)]))
     found = differences(REGISTRY, other)
     assert found == [*(f"area new-{number} is new" for number in range(10)), "and 20 more"]
@@ -347,13 +347,13 @@ def test_many_differences_are_counted() -> None:
 @settings(deadline=None, max_examples=examples(100))
 @given(trees(), trees())
 def test_there_is_a_difference_whenever_the_bytes_differ(one: dict[str, Any], other: dict[str, Any]) -> None:
-    """Two registries are the same to `differences` exactly where they are the same as documents."""
+    """`differences` is empty exactly if the two documents are equal."""
     before, after = read_registry(one), read_registry(other)
     assert bool(differences(before, after)) == (before.canonical() != after.canonical())
 
 
 def test_the_canonical_document_does_not_depend_on_the_order_of_members() -> None:
-    """A registry written by another tool is the same registry."""
+    """A registry written by another tool can be the same registry."""
     turned = {name: DOCUMENT[name] for name in reversed(DOCUMENT)}
     assert read_registry(turned).canonical() == REGISTRY.canonical()
     assert orjson.loads(REGISTRY.canonical()) == DOCUMENT
@@ -368,8 +368,8 @@ STEERING = [
 
 
 @pytest.mark.parametrize("character", STEERING)
-def test_no_text_of_a_registry_has_a_control_character(character: str) -> None:
-    """Names, and also members that the gateway only passes on; each is named with its path."""
+def test_control_characters_in_any_text_are_refused(character: str) -> None:
+    """In names and in members that the gateway does not use; each is reported with its path."""
     text, detail = f"a{character}b", f"U+{ord(character):04X} is a control character"
     area = f"$.areas[{[entry['id'] for entry in DOCUMENT['areas']].index('b')}]"
     for edit, path in (
@@ -386,8 +386,8 @@ def test_no_text_of_a_registry_has_a_control_character(character: str) -> None:
 
 
 @pytest.mark.parametrize("character", [*STEERING, "\u200c", "\u200d"])
-def test_no_identifier_has_a_character_that_nobody_sees(character: str) -> None:
-    """Two that look alike would be taken for one."""
+def test_invisible_characters_in_identifiers_are_refused(character: str) -> None:
+    """Otherwise two identifiers could look alike."""
     text = f"a{character}b"
     for edit, path in (
         (an_area(id=text), f"{NEW}.id"),
@@ -399,7 +399,7 @@ def test_no_identifier_has_a_character_that_nobody_sees(character: str) -> None:
 
 
 def test_letters_of_every_script_are_allowed_in_names() -> None:
-    """Also the joiners that some of them need."""
+    """Including the joiners that some scripts need."""
     for name in (
         "Kárášjohka",
         "Æøå Ñ ß",
@@ -413,8 +413,8 @@ def test_letters_of_every_script_are_allowed_in_names() -> None:
         assert read_registry(edited(in_area("b", name=name))).by_id["b"].name == name
 
 
-def test_a_registry_that_is_stored_already_is_read_in_spite_of_control_characters() -> None:
-    """It was taken in by a version that let them through; a night that has begun goes on."""
+def test_control_characters_in_a_stored_registry_are_accepted() -> None:
+    """It was loaded by an earlier version, and an election that is under way must go on."""
     registry = read_registry(edited(in_area("b", name="\x1b[2J")), stored=True)
     assert registry.by_id["b"].name == "\x1b[2J"
 
@@ -433,14 +433,14 @@ def test_a_registry_that_is_stored_already_is_read_in_spite_of_control_character
         ("2025-09-08T22:36:55.123456789Z", datetime(2025, 9, 8, 22, 36, 55, 123457, tzinfo=UTC)),
     ],
 )
-def test_times_of_every_form_are_read(text: str, utc: datetime) -> None:
-    """RFC 3339 has more than one form."""
+def test_all_forms_of_times_are_read(text: str, utc: datetime) -> None:
+    """RFC 3339 allows several forms."""
     assert read_time(text) == utc
 
 
 @pytest.mark.parametrize("text", ["2025-09-08T22:36:55", "2025-09-08T22:36:55.25", "2025-09-08t00:00:00"])
-def test_a_time_without_offset_is_told_apart(text: str) -> None:
-    """It is the mistake most often made, so it has a name of its own."""
+def test_a_time_without_an_offset_has_an_error_of_its_own(text: str) -> None:
+    """It is the most common mistake, so it has its own exception."""
     with pytest.raises(NoOffset, match="has no offset"):
         read_time(text)
 
@@ -470,8 +470,8 @@ def test_a_time_without_offset_is_told_apart(text: str) -> None:
         "an offset, in any time T",
     ],
 )
-def test_what_is_no_time_is_refused(text: str) -> None:
-    """Looser forms would be published as they are, and readers would stumble over them."""
+def test_invalid_times_are_refused(text: str) -> None:
+    """Looser forms would be published unchanged, and readers might not parse them."""
     with pytest.raises(ValueError, match="is not an RFC 3339 time") as caught:
         read_time(text)
     assert not isinstance(caught.value, NoOffset)
@@ -481,14 +481,14 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 
 
 def test_a_generated_registry_is_read(small: Any) -> None:
-    """The made-up election has the shape of the real one."""
+    """The generated election has the shape of the real one."""
     registry = read_registry(small.registry)
     check_tree(registry, small.registry)
     assert {registry.municipality(unit).level for unit in registry.units.values()} == {"municipality"}
 
 
 def test_the_recorded_registry_is_read(recorded: Any) -> None:
-    """The real one: 357 municipalities, 3 486 units, ballots that differ from county to county."""
+    """The real one: 357 municipalities, 3 486 units, different ballots per county."""
     document = DataSet.open(recorded).registry
     registry = read_registry(document)
     levels = [area.level for area in registry.areas]

@@ -1,4 +1,4 @@
-"""A report's bytes, its digest and the chain, each beside another computation of the same; and its warnings."""
+"""The bytes, digest and chain of a report, compared with independent computations; and its warnings."""
 
 import hashlib
 import json
@@ -48,7 +48,7 @@ def read(**members: Any) -> Any:
 @settings(deadline=None, max_examples=examples(200))
 @given(documents)
 def test_canonical_bytes_are_those_of_any_json_library(document: Any) -> None:
-    """Keys sorted by code point, no white space, UTF-8: whoever follows that gets the same bytes."""
+    """Keys sorted by code point, no white space, UTF-8: any implementation of this gets the same bytes."""
     assert canonical(document) == compact(document)
 
 
@@ -60,15 +60,15 @@ def test_keys_beyond_the_bmp_are_sorted_by_code_point() -> None:
     assert canonical(votes) == expected.encode()
 
 
-def test_nothing_is_escaped_that_needs_no_escape() -> None:
-    """Only the quote, the backslash and what is below U+0020 are escaped, by the short form where there is one."""
+def test_only_necessary_escapes_are_used() -> None:
+    """Only the quote, the backslash and characters below U+0020 are escaped, in the short form if there is one."""
     bare = "/é\x7f\u0080\u2028\u2029\ufeff\ufffd\uffff" + BEYOND_BMP
     assert canonical([bare]) == f'["{bare}"]'.encode()
     assert canonical(['"\\\b\f\n\r\t\x00\x0b\x1f']) == rb'["\"\\\b\f\n\r\t\u0000\u000b\u001f"]'
 
 
-def test_absent_is_not_zero() -> None:
-    """A party with 0 and a party left out are the same result, and yet not the same report."""
+def test_an_omitted_party_is_not_a_party_with_0() -> None:
+    """The result is the same, but the reports are different."""
     told, left_out = a_report(), a_report()
     told["counts"]["advance"]["votes"][BEYOND_BMP] = 0
     digests = {digest_of(canonical(report)) for report in (told, left_out, {**left_out, "reason": "other"})}
@@ -76,20 +76,20 @@ def test_absent_is_not_zero() -> None:
 
 
 def test_texts_are_not_normalised() -> None:
-    """Two ways of writing one letter stay two texts."""
+    """Two encodings of one letter stay two texts."""
     assert digest_of(canonical("é")) != digest_of(canonical("e\u0301"))
 
 
 @settings(deadline=None, max_examples=examples(100))
 @given(reports())
-def test_a_digest_is_that_of_another_computation(report: dict[str, Any]) -> None:
-    """What the gateway tells is what anybody computes from the published report."""
+def test_a_digest_equals_an_independent_computation(report: dict[str, Any]) -> None:
+    """Everybody can compute it from the published report."""
     text = json.dumps(report, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     assert digest_of(canonical(report)) == hashlib.sha256(text.encode()).digest()
 
 
-def test_one_digest_is_known_for_ever() -> None:
-    """A constant: should the bytes ever change, every record and every receipt of the past would be wrong."""
+def test_one_digest_is_a_constant() -> None:
+    """If the bytes ever changed, every earlier record and receipt would be wrong."""
     body = canonical({"z": 0, "å": "\u2028/", "a": {"b": [1, True]}})
     assert body.decode() == '{"a":{"b":[1,true]},"z":0,"å":"\u2028/"}'
     assert digest_of(body).hex() == "2315eea3c17e961704a04317fe0129f5b91e8d485a949d5b5dcb84fb91d4f302"
@@ -99,8 +99,8 @@ def test_one_digest_is_known_for_ever() -> None:
 
 @settings(deadline=None, max_examples=examples(100))
 @given(st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=8), st.data())
-def test_a_chain_holds_every_digest_before_it(digests: list[bytes], data: st.DataObject) -> None:
-    """It is SHA-256 of the chain before and the digest; another digest anywhere changes it from there on."""
+def test_a_chain_depends_on_every_digest_before_it(digests: list[bytes], data: st.DataObject) -> None:
+    """It is the SHA-256 of the previous chain and the digest; a different digest changes all later values."""
     assert bytes(32) == CHAIN_START
     chains = [CHAIN_START]
     for digest in digests:
@@ -114,15 +114,15 @@ def test_a_chain_holds_every_digest_before_it(digests: list[bytes], data: st.Dat
 
 @settings(deadline=None, max_examples=examples(100))
 @given(reports())
-def test_a_report_is_read_as_it_was_written(report: dict[str, Any]) -> None:
-    """No member is lost or invented between the bytes and the value."""
+def test_no_member_of_a_report_is_lost(report: dict[str, Any]) -> None:
+    """No member is lost or added between the bytes and the value."""
     read = decode_report(canonical(report))
     assert msgspec.to_builtins(read) == report
     assert read.ballots == sum(counts["ballots"] for counts in report["counts"].values())
 
 
-def test_the_words_are_those_of_the_contract() -> None:
-    """Statuses and reasons are part of what strangers program against."""
+def test_statuses_and_reasons_are_those_of_the_contract() -> None:
+    """Programs of others depend on them."""
     assert STATUSES == makers.STATUSES
     assert REASONS == makers.REASONS
 
@@ -132,8 +132,8 @@ def test_the_words_are_those_of_the_contract() -> None:
 
 @settings(deadline=None, max_examples=examples(100))
 @given(reports())
-def test_a_stored_report_is_read_as_at_the_door(report: dict[str, Any]) -> None:
-    """Of what this version knows, nothing is read in another way from the record."""
+def test_a_stored_report_is_read_like_one_that_was_sent(report: dict[str, Any]) -> None:
+    """For known content, both decoders return the same value."""
     assert decode_stored(canonical(report)) == decode_report(canonical(report))
 
 
@@ -170,7 +170,7 @@ def test_a_stored_report_of_a_newer_version_is_read_as_far_as_it_is_known(
     "members",
     [{"revision": 0}, {"counts": []}, {"counts": {"advance": 7}}, {"status": 5}, {"counted_at": None}],
 )
-def test_what_breaks_the_contract_is_refused_in_the_record_too(members: dict[str, Any]) -> None:
+def test_a_stored_report_that_violates_the_contract_is_refused(members: dict[str, Any]) -> None:
     """A newer version may add to a report; it may not change what version 1 of the contract requires."""
     with pytest.raises(msgspec.ValidationError):
         decode_stored(canonical(a_report(extra=1, **members)))
@@ -182,7 +182,7 @@ def test_what_breaks_the_contract_is_refused_in_the_record_too(members: dict[str
 def test_a_report_is_compared_with_one_of_a_newer_version(
     members: dict[str, Any], _known: object, _unknown: object
 ) -> None:
-    """The warnings are those of what both have in common."""
+    """The warnings are those for the content that both have in common."""
     before = decode_stored(canonical(a_report(**members)))
     fewer = read(revision=2, counts={"advance": some_counts(P=6)}, status="counting")
     warnings = warnings_of(fewer, before, None)
@@ -218,7 +218,7 @@ def test_a_report_is_compared_with_one_of_a_newer_version(
 def test_a_fall_is_fewer_ballots_or_votes_in_a_category(
     before: dict[str, Any], after: dict[str, Any], fell: bool
 ) -> None:
-    """Blank and rejected ballots may go down alone; a party or a category left out has nothing."""
+    """Blank and rejected ballots alone may decrease; an omitted party or category has 0."""
     assert figures_fell(read(counts=before), read(counts=after)) is fell
 
 
@@ -227,8 +227,8 @@ FORWARD = ("counting", "preliminary", "final", "controlled", "settled")
 
 @pytest.mark.parametrize("before", STATUSES)
 @pytest.mark.parametrize("after", STATUSES)
-def test_a_status_goes_back_where_less_is_counted(before: str, after: str) -> None:
-    """Counting, preliminary, final, controlled, settled; all else stands before these, in no order."""
+def test_a_status_goes_back_if_less_is_counted(before: str, after: str) -> None:
+    """The order is counting, preliminary, final, controlled, settled; all others are below these, in no order."""
     rank = {status: number for number, status in enumerate(FORWARD, 1)}
     back = rank.get(after, 0) < rank.get(before, 0)
     assert status_went_back(read(status=before), read(status=after)) is back
@@ -250,16 +250,16 @@ def test_a_status_goes_back_where_less_is_counted(before: str, after: str) -> No
         ({}, {"counts": {"advance": {**some_counts(P=7), "voters": 0}}}, None, []),
     ],
 )
-def test_each_warning_names_what_real_counts_do(
+def test_each_warning_is_given(
     before: dict[str, Any] | None, after: dict[str, Any], eligible: int | None, warnings: list[str]
 ) -> None:
-    """None of it is an error: it is said in the receipt, and the report is taken."""
+    """None of them is an error: the receipt contains it, and the report is accepted."""
     previous = None if before is None else read(**before)
     assert warnings_of(read(**after), previous, eligible) == warnings
 
 
-def test_the_recorded_night_has_the_known_warnings(recorded: Path) -> None:
-    """550 revisions fall (ballots in 257, some party's votes in 530, to zero in 16), 84 go back in status."""
+def test_the_recorded_election_has_the_known_warnings(recorded: Path) -> None:
+    """In 550 revisions figures fall (ballots in 257, votes in 530, to 0 in 16); in 84 the status goes back."""
     data = DataSet.open(recorded)
     units = read_registry(data.registry).units
     by_unit: dict[str, list[dict[str, Any]]] = {}
@@ -288,7 +288,7 @@ def test_the_recorded_night_has_the_known_warnings(recorded: Path) -> None:
 
 
 def _falls(before: dict[str, Any], after: dict[str, Any]) -> tuple[bool, bool]:
-    """Whether the unit's ballots fell, and whether some party's votes did in a category; told without the gateway."""
+    """Whether the unit's ballots fell, and whether a party's votes fell in a category; computed independently."""
 
     def votes(report: dict[str, Any]) -> dict[tuple[str, str], int]:
         counts = report["counts"]

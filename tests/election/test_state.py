@@ -1,4 +1,4 @@
-"""State is the fold of publications: held against a model that keeps every report and adds up from nothing."""
+"""The state is the fold of publications: compared with a model that keeps every report and sums them from scratch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +30,7 @@ Figures = dict[str, dict[str, Any]]
 
 
 class Naive:
-    """An election told the slow way: every report kept, every sum made from nothing, out of the document alone."""
+    """A simple model of an election: it keeps every report, and computes every sum from scratch from the document."""
 
     def __init__(self) -> None:
         self.parents = {entry["id"]: entry["parent"] for entry in DOCUMENT["areas"]}
@@ -44,12 +44,12 @@ class Naive:
         return {report["unit"]: report for report, _ in self.history}
 
     def sequence(self, area: str) -> int:
-        """Of the last publication at or below an area."""
+        """The sequence of the last publication at or below an area."""
         places = [n for n, (report, _) in enumerate(self.history, 1) if area in above(report["unit"])]
         return max(places, default=0)
 
     def counts(self, area: str) -> Figures:
-        """The sums of an area: categories that some unit has counted, every party of a ballot below."""
+        """The sums of an area: categories that some unit has counted, with every party on a ballot below."""
         present = self.present()
         units = [present[unit] for unit in self.units(area) if unit in present]
         ballot = {party for unit in self.units(area) for party in BALLOTS[unit]}
@@ -68,7 +68,7 @@ class Naive:
         return sums
 
     def falls(self, area: str) -> list[dict[str, Any]]:
-        """Every fall of ballots or votes at or below an area."""
+        """Every decrease of ballots or votes at or below an area."""
         before: dict[str, dict[str, Any]] = {}
         found = []
         for place, (report, at) in enumerate(self.history, 1):
@@ -89,7 +89,7 @@ def _ballots(report: dict[str, Any]) -> list[int]:
 
 
 def _votes(report: dict[str, Any] | None) -> dict[tuple[str, str], int]:
-    """All figures whose fall is a correction."""
+    """All figures whose decrease is a correction."""
     found: dict[tuple[str, str], int] = {}
     for category, counts in report["counts"].items() if report is not None else ():
         found[category, " ballots"] = counts["ballots"]
@@ -98,7 +98,7 @@ def _votes(report: dict[str, Any] | None) -> dict[tuple[str, str], int]:
 
 
 def check_area(state: ElectionState, naive: Naive, area: str) -> None:
-    """Hold one area's document against the model."""
+    """Compare an area's document with the model."""
     document = area_document(state, REGISTRY.by_id[area].index)
     entry = next(entry for entry in DOCUMENT["areas"] if entry["id"] == area)
     sequence = naive.sequence(area)
@@ -145,7 +145,7 @@ def _unit_correction(fall: dict[str, Any], unit: str) -> dict[str, Any]:
 
 
 class StateMachine(RuleBasedStateMachine):
-    """Random reports of random units; after each, every area is held against the model."""
+    """Random reports of random units; after each, every area is compared with the model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,13 +163,13 @@ class StateMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def report(self, data: st.DataObject) -> None:
-        """Any unit tells any state, for the first time or again."""
+        """Any unit reports any state, for the first time or again."""
         self.publish(data.draw(reports(revision=self.revision())))
 
     @precondition(lambda self: self.naive.history)
     @rule(data=st.data())
     def correct(self, data: st.DataObject) -> None:
-        """A unit that has reported takes votes back, or a category, or moves them, and may say why."""
+        """A unit that has reported withdraws votes or a category, or moves them, with or without a reason."""
         unit, last = data.draw(st.sampled_from(sorted(self.naive.present().items())))
         counts = dict(last["counts"])
         if counts:
@@ -187,7 +187,7 @@ class StateMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.naive.history)
     @rule(data=st.data())
     def report_again(self, data: st.DataObject) -> None:
-        """The same figures under a new revision are a publication like any other."""
+        """Equal figures under a new revision are an ordinary publication."""
         last = data.draw(st.sampled_from([report for report, _ in self.naive.history]))
         self.publish({**last, "revision": self.revision()})
 
@@ -258,16 +258,16 @@ def document_of(state: ElectionState, area: str) -> dict[str, Any]:
     return area_document(state, REGISTRY.by_id[area].index)
 
 
-def test_an_area_nobody_reported_has_no_figures() -> None:
-    """Before the night every unit is `no_report`, and nothing is counted."""
+def test_an_area_without_reports_has_no_figures() -> None:
+    """Every unit is `no_report`, and nothing is counted."""
     document = document_of(ElectionState(REGISTRY), "no")
     assert document["units"] == {"total": 6, "reported": 0, "by_status": {"no_report": 6}}
     assert (document["counts"], document["sequence"], document["published_at"]) == ({}, 0, None)
     assert (document["corrections"], document["last_correction"]) == (0, None)
 
 
-def test_a_fall_is_explained_all_the_way_up() -> None:
-    """The unit tells what it was before, every area above which unit fell, by how much and why."""
+def test_a_correction_is_shown_at_every_level() -> None:
+    """The unit shows its previous figures; every area above shows which unit fell, by how much and why."""
     first = a_report("a-2", 1, counts={"advance": some_counts(P=7, Q=2)})
     state = a_state(
         first,
@@ -289,8 +289,8 @@ def test_a_fall_is_explained_all_the_way_up() -> None:
     }
 
 
-def test_votes_that_move_are_a_fall_without_fewer_ballots() -> None:
-    """A party that loses what another gains is a correction by 0 ballots."""
+def test_votes_that_move_between_parties_are_a_correction() -> None:
+    """If one party loses what another gains, it is a correction by 0 ballots."""
     state = a_state(
         a_report("a-2", 1, counts={"advance": some_counts(P=7)}),
         a_report("a-2", 2, counts={"advance": some_counts(P=5, Q=2)}),
@@ -299,8 +299,8 @@ def test_votes_that_move_are_a_fall_without_fewer_ballots() -> None:
     assert correction == {"sequence": 2, "unit": "a-2", "reason": None, "ballots": 0}
 
 
-def test_a_record_that_breaks_off_is_not_taken_for_this_one() -> None:
-    """Another first publication gives another chain, and so cursors that this record does not hold."""
+def test_a_cursor_of_a_different_record_is_not_accepted() -> None:
+    """A different first publication gives a different chain, and so different cursors."""
     one, other = a_state(a_report("a-2")), a_state(a_report("b-2"))
     assert one.cursor().sequence == other.cursor().sequence == 1
     assert not one.contains(other.cursor())
@@ -311,7 +311,7 @@ def test_a_record_that_breaks_off_is_not_taken_for_this_one() -> None:
 
 
 def whole(state: ElectionState) -> list[Any]:
-    """Everything that a state is."""
+    """All values of a state."""
     areas = [[getattr(area, name) for name in area.__slots__] for area in state.areas]
     return [areas, state.sequence, state.chain, state.published_at, list(state._recent), state._prefixes]
 
@@ -326,8 +326,8 @@ def catch_up(state: ElectionState, *parts: Sequence[Publication]) -> None:
 
 @given(data=st.data())
 @settings(deadline=None, max_examples=examples(200))
-def test_many_at_once_are_as_each_by_itself(data: st.DataObject) -> None:
-    """Wherever one begins and ends to take many at once, and in whatever parts they come."""
+def test_catching_up_equals_applying_one_by_one(data: st.DataObject) -> None:
+    """From any position, to any position, in any parts."""
     record, one_by_one, at_once = Record(), ElectionState(REGISTRY), ElectionState(REGISTRY)
     size = data.draw(st.integers(0, 25))
     for revision in range(1, size + 1):
@@ -349,8 +349,8 @@ def test_many_at_once_are_as_each_by_itself(data: st.DataObject) -> None:
 
 @given(data=st.data())
 @settings(deadline=None, max_examples=examples(30))
-def test_another_history_among_many_leaves_no_trace(data: st.DataObject) -> None:
-    """What came before it can be taken all the same."""
+def test_a_different_history_while_catching_up_leaves_no_trace(data: st.DataObject) -> None:
+    """The publications before it can still be applied."""
     record = Record()
     for revision in range(1, 6):
         record.write(data.draw(reports(revision=revision)))
@@ -377,7 +377,7 @@ def test_another_history_among_many_leaves_no_trace(data: st.DataObject) -> None
 
 @st.composite
 def newer(draw: st.DrawFn, report: dict[str, Any]) -> dict[str, Any]:
-    """A report with some of what only a newer version knows."""
+    """A report with some content of a newer version."""
     report = {**report, "counts": {category: dict(each) for category, each in report["counts"].items()}}
     added = draw(st.sets(st.sampled_from(["member", "count", "status", "reason", "category", "party"])))
     if "member" in added:
@@ -398,8 +398,8 @@ def newer(draw: st.DrawFn, report: dict[str, Any]) -> dict[str, Any]:
 
 @given(data=st.data())
 @settings(deadline=None, max_examples=examples(200))
-def test_unknown_content_changes_nothing_of_what_is_known(data: st.DataObject) -> None:
-    """One by one and many at once, the figures are those of the same reports without what is unknown."""
+def test_unknown_content_does_not_change_known_figures(data: st.DataObject) -> None:
+    """Applied one by one and together, the figures are those of the reports without their unknown content."""
     known, record = Record(), Record()
     for revision in range(1, data.draw(st.integers(1, 12)) + 1):
         report = data.draw(reports(revision=revision))
@@ -427,8 +427,8 @@ def test_unknown_content_changes_nothing_of_what_is_known(data: st.DataObject) -
     assert not expected.layout.unknown
 
 
-def test_unknown_names_are_noted() -> None:
-    """Each once, by what it is, and not without end."""
+def test_unknown_names_are_collected() -> None:
+    """Each once, with its kind, up to a limit."""
     record, state = Record(), ElectionState(REGISTRY)
     counts = {"advance": {**some_counts(P=3, new=4), "spoilt": 1}, "postal": some_counts(P=1)}
     for revision in (1, 2):

@@ -1,4 +1,4 @@
-"""What is refused, with which code and at which path; what is not; and that two readings of the rules agree."""
+"""What is refused, with which code and path, and what is not; and that the two implementations of the rules agree."""
 
 import copy
 import json
@@ -67,7 +67,7 @@ def check(raw: bytes | str, scope: Scope = EVERYWHERE) -> ValidReport | Invalid:
 
 
 def violations_of(raw: bytes | str) -> list[tuple[str, str]]:
-    """The codes and paths of what is wrong with a report."""
+    """The codes and paths of the violations of a report."""
     invalid = check(raw)
     assert isinstance(invalid, Invalid)
     assert invalid.code == "invalid_report"
@@ -75,8 +75,8 @@ def violations_of(raw: bytes | str) -> list[tuple[str, str]]:
     return [(violation.code, violation.path) for violation in invalid.violations]
 
 
-def test_the_report_that_is_spoilt_below_is_good() -> None:
-    """Each row of the table breaks this one report in one place."""
+def test_the_report_that_is_modified_below_is_valid() -> None:
+    """Each row of the table breaks this report in one place."""
     valid = check(TEXT)
     assert isinstance(valid, ValidReport)
     assert valid.body == compact(json.loads(TEXT))
@@ -222,10 +222,10 @@ REFUSED: list[tuple[str, str, list[tuple[str, str]]]] = [
 @pytest.mark.parametrize(
     ("sent", "instead", "violations"), [pytest.param(*row, id=f"{row[1]:.50}") for row in REFUSED]
 )
-def test_what_breaks_a_rule_is_named_with_its_path(
+def test_a_broken_rule_is_reported_with_its_path(
     sent: str, instead: str, violations: list[tuple[str, str]]
 ) -> None:
-    """One rule broken gives one violation, whatever white space is around it."""
+    """One broken rule gives one violation, with any white space around it."""
     assert TEXT.count(sent) == 1
     spoilt = TEXT.replace(sent, instead)
     assert violations_of(spoilt) == violations
@@ -254,13 +254,13 @@ def test_what_breaks_a_rule_is_named_with_its_path(
         ),
     ],
 )  # fmt: skip
-def test_what_has_another_shape_is_named(raw: str, violations: list[tuple[str, str]]) -> None:
-    """A report is an object of objects; what is something else is said to be."""
+def test_wrong_types_are_reported(raw: str, violations: list[tuple[str, str]]) -> None:
+    """A report is an object of objects; anything else is reported."""
     assert violations_of(raw) == violations
 
 
-def test_every_violation_is_named_at_once() -> None:
-    """A sender mends its report in one go."""
+def test_all_violations_are_reported_at_once() -> None:
+    """A sender can fix its report in one step."""
     spoilt = json.loads(TEXT)
     spoilt |= {"unit": "a-2", "revision": 0, "counted_at": "2025-09-08T22:36:55", "status": None, "x": 1}
     spoilt["counts"] = {
@@ -291,8 +291,8 @@ def test_every_violation_is_named_at_once() -> None:
     )
 
 
-def test_a_refusal_repeats_unit_and_revision_only_where_they_are_some() -> None:
-    """A sender finds its report by them; a text of any length or a wrong number is not sent back."""
+def test_a_refusal_has_unit_and_revision_only_if_they_are_valid() -> None:
+    """A sender finds its report by them; a very long text or an invalid number is not returned."""
     spoilt = json.loads(TEXT) | {"status": "none"}
     named = check(json.dumps(spoilt))
     nameless = check(json.dumps(spoilt | {"unit": "x" * 65, "revision": 0}))
@@ -333,8 +333,8 @@ MALFORMED: list[bytes] = [
 
 
 @pytest.mark.parametrize("raw", MALFORMED)
-def test_what_is_no_json_is_malformed(raw: bytes) -> None:
-    """JSON is UTF-8 without a mark in front, and nothing that some decoders take besides."""
+def test_invalid_json_is_malformed(raw: bytes) -> None:
+    """JSON is UTF-8 without a byte order mark, and without the extensions of some decoders."""
     with pytest.raises(MalformedDocument):
         check(raw)
 
@@ -345,7 +345,7 @@ def test_what_is_no_json_is_malformed(raw: bytes) -> None:
 @pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"x":', "}")])
 @pytest.mark.parametrize("where", ['"unit":"a-1-1"', '"P":6', '"reason":"recount"'])
 def test_nesting_of_any_depth_is_answered(depth: int, opened: str, closed: str, where: str) -> None:
-    """Too deep is malformed, less deep is a violation; neither breaks anything."""
+    """Too deep a nesting is malformed, less is a violation; neither raises another error."""
     name = where.split(":", maxsplit=1)[0]
     raw = TEXT.replace(where, f"{name}:{opened * depth}1{closed * depth}").encode()
     try:
@@ -369,8 +369,8 @@ def test_nesting_of_any_depth_is_answered(depth: int, opened: str, closed: str, 
         pytest.param(lambda: f'"P":{"1" * 300},"Q":{"[" * 200}{"]" * 200}', id="ugly"),
     ],
 )
-def test_a_flood_of_mistakes_gets_a_short_answer_soon(parties: Callable[[], str]) -> None:
-    """A million parties, or one as long: a hundred violations at most are told, and how many more there are."""
+def test_many_violations_get_a_short_answer_soon(parties: Callable[[], str]) -> None:
+    """For a million parties or a very long name, at most a hundred violations are reported and the others counted."""
     raw = TEXT.replace(VOTES, f"{{{parties()}}}").encode()
     started = time.process_time()
     invalid = check(raw)
@@ -380,8 +380,8 @@ def test_a_flood_of_mistakes_gets_a_short_answer_soon(parties: Callable[[], str]
     assert sum(len(each.path) + len(each.detail) for each in invalid.violations) < 40_000
 
 
-def test_violations_beyond_the_first_are_counted() -> None:
-    """A last one says how many are not told."""
+def test_further_violations_are_counted() -> None:
+    """The last violation states how many are not reported."""
     votes = ",".join(f'"p{number}":0' for number in range(1_000))
     invalid = check(TEXT.replace(VOTES, f"{{{votes}}}"))
     assert isinstance(invalid, Invalid)
@@ -391,8 +391,8 @@ def test_violations_beyond_the_first_are_counted() -> None:
     assert (last.code, last.path, last.detail) == ("more_violations", "$", "and 901 more")
 
 
-def test_more_violations_than_are_counted_are_told_as_more() -> None:
-    """Finding each takes as long as telling it, so counting ends too."""
+def test_counting_of_violations_has_a_limit() -> None:
+    """Finding a violation takes as long as reporting it, so counting stops as well."""
     votes = ",".join(f'"p{number}":0' for number in range(3_000))
     invalid = check(TEXT.replace(VOTES, f"{{{votes}}}"))
     assert isinstance(invalid, Invalid)
@@ -401,8 +401,8 @@ def test_more_violations_than_are_counted_are_told_as_more() -> None:
 
 
 @pytest.mark.parametrize("character", ["x", "\x01", '"', "\U0001f5f3"])
-def test_what_is_told_of_one_report_is_bounded_in_bytes(character: str) -> None:
-    """Paths echo the names that were sent; long ones leave room for fewer violations, and the rest is counted."""
+def test_the_violations_of_one_report_are_bounded_in_bytes(character: str) -> None:
+    """Paths repeat the names that were sent; with long names fewer violations are reported, and the others counted."""
     names = {f"{number:02}{character * 62}": {} for number in range(90)}
     invalid = check(json.dumps(a_report(counts=names), ensure_ascii=False))
     assert isinstance(invalid, Invalid)
@@ -411,8 +411,8 @@ def test_what_is_told_of_one_report_is_bounded_in_bytes(character: str) -> None:
     assert invalid.violations[-1].code == "more_violations"
 
 
-def test_a_report_above_the_limit_is_refused_and_not_read_further() -> None:
-    """Under its unit and revision, unless it is far too large; white space around it does not count."""
+def test_an_oversized_report_is_refused_and_not_read_further() -> None:
+    """With its unit and revision, unless it is far too large; white space around it does not count."""
     padding = json.dumps("x" * REPORT_MAX)
     for raw in (f'{{"padding":{padding},{TEXT[1:]}', f'{TEXT[:-1]},"padding":{padding}}}'):
         invalid = check(raw)
@@ -431,7 +431,7 @@ def test_a_report_above_the_limit_is_refused_and_not_read_further() -> None:
 
 
 def test_a_report_of_too_many_objects_is_not_read_again() -> None:
-    """Whether they are members or repeated ones, of which a decoder keeps one."""
+    """Including repeated members, of which a decoder keeps one."""
     for members in (f'"x":[{",".join(["{}"] * 2_000)}]', ",".join(['"counts":{"advance":{}}'] * 2_000)):
         for raw in (f"{{{members}}}", f"{{{members},{TEXT[1:]}"):
             invalid = check(raw)
@@ -451,8 +451,8 @@ def test_a_report_of_too_many_objects_is_not_read_again() -> None:
         pytest.param(b'{"a":[' + b"1," * 30_000 + b"1]}", ExplanationBudget.READ // 60_000 + 1, id="large"),
     ],
 )
-def test_what_is_explained_of_one_request_is_bounded(raw: bytes, most: int) -> None:
-    """Beyond the budget a report is still refused, with the reason that details are omitted and how to get them."""
+def test_the_explanations_of_one_request_are_bounded(raw: bytes, most: int) -> None:
+    """Above the budget a report is still refused, with a note that details are omitted and how to get them."""
     budget = ExplanationBudget()
     reported = []
     for _ in range(1_000):
@@ -469,7 +469,7 @@ def test_what_is_explained_of_one_request_is_bounded(raw: bytes, most: int) -> N
 
 
 def test_a_report_whose_details_are_omitted_keeps_its_unit_and_revision() -> None:
-    """And what is not this sender's is still forbidden, not merely invalid."""
+    """A unit that is not the sender's is still forbidden, not merely invalid."""
     budget = spent_budget()
     invalid = VALIDATOR.check(json.dumps(a_report(status="none")).encode(), EVERYWHERE, budget)
     assert isinstance(invalid, Invalid)
@@ -487,8 +487,8 @@ def spent_budget() -> ExplanationBudget:
 
 @settings(deadline=None, max_examples=examples(300))
 @given(st.data())
-def test_a_spent_budget_changes_no_verdict(data: st.DataObject) -> None:
-    """Whatever else a request holds: a valid report is taken, an invalid one is not."""
+def test_a_spent_budget_does_not_change_which_reports_are_valid(data: st.DataObject) -> None:
+    """A valid report is accepted, and an invalid one is not, whatever else the request contains."""
     raw = data.draw(writers)(data.draw(spoilt())).encode()
     try:
         judged = check(raw)
@@ -527,15 +527,15 @@ NOT_REFUSED: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("report", NOT_REFUSED)
-def test_what_real_counts_do_is_not_refused(report: dict[str, Any]) -> None:
-    """Nothing counted, more ballots than eligible, a party with 0, every status: all of it is taken as sent."""
+def test_unusual_but_real_counts_are_accepted(report: dict[str, Any]) -> None:
+    """Nothing counted, more ballots than eligible voters, a party with 0, every status."""
     valid = check(json.dumps(report, indent=1))
     assert isinstance(valid, ValidReport)
     assert (valid.body, valid.digest) == (compact(report), digest(report))
 
 
-def test_every_recorded_report_is_taken_as_it_was_sent(recorded: Path, small: Any) -> None:
-    """No report of a real night, or of a made-up one, breaks a rule."""
+def test_every_recorded_report_is_valid(recorded: Path, small: Any) -> None:
+    """No report of the real election or of a generated one violates a rule."""
     data = DataSet.open(recorded)
     for document, lines in (
         (data.registry, [line.report for line in data.reports()]),
@@ -550,7 +550,7 @@ def test_every_recorded_report_is_taken_as_it_was_sent(recorded: Path, small: An
 
 
 def test_a_report_may_be_part_of_a_larger_buffer() -> None:
-    """It is judged where it lies, without a copy."""
+    """It is checked in place, without a copy."""
     buffer = b"[" + TEXT.encode() + b"]"
     valid = VALIDATOR.check(memoryview(buffer)[1:-1], EVERYWHERE)
     assert isinstance(valid, ValidReport)
@@ -580,7 +580,7 @@ names = st.sampled_from(
 
 @st.composite
 def spoilt(draw: st.DrawFn) -> Any:
-    """The tree of a good report after some edits, most of which break a rule and some of which do not."""
+    """The tree of a valid report after some edits, most of which break a rule."""
     tree = tree_of(draw(reports()))
     for _ in range(draw(st.integers(0, 3))):
         found = _objects(tree)
@@ -620,7 +620,7 @@ def _objects(tree: Any) -> list[Members]:
 
 
 def is_allowed(tree: Any) -> bool:
-    """The rules of the contract, told once more from the text alone, as plainly as can be."""
+    """The rules of the contract, implemented once more from its text, as simply as possible."""
     report = _only(tree, {"unit", "revision", "counted_at", "status", "counts"}, {"reason"})
     if report is None or isinstance(report["unit"], Token) or report["unit"] not in UNITS:
         return False
@@ -666,8 +666,8 @@ def _is_moment(text: str) -> bool:
 
 @settings(deadline=None, max_examples=examples(400))
 @given(st.data())
-def test_a_report_is_taken_exactly_where_no_rule_is_broken(data: st.DataObject) -> None:
-    """However it is written, a report is valid by the quick reading where it is by the slow one, and by a third."""
+def test_a_report_is_valid_exactly_if_no_rule_is_broken(data: st.DataObject) -> None:
+    """In any formatting, the fast check, the slow one and a third implementation agree."""
     tree = data.draw(spoilt())
     raw = data.draw(writers)(tree).encode()
     try:
@@ -688,8 +688,8 @@ def test_a_report_is_taken_exactly_where_no_rule_is_broken(data: st.DataObject) 
 
 @settings(deadline=None, max_examples=examples(300))
 @given(st.data())
-def test_no_bytes_part_the_two_readings(data: st.DataObject) -> None:
-    """Bytes changed anywhere in a report: it is malformed, or the two readings of the rules say the same."""
+def test_both_implementations_agree_on_damaged_bytes(data: st.DataObject) -> None:
+    """With bytes changed anywhere, a report is malformed, or both implementations agree."""
     raw = bytearray(compact(data.draw(reports())))
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(raw) - 1))
@@ -705,8 +705,8 @@ def test_no_bytes_part_the_two_readings(data: st.DataObject) -> None:
 @settings(deadline=None, max_examples=examples(200))
 @given(st.binary(max_size=40) | st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")))
 @example(b'{"unit":"a-1-1","unit":"a-1-1"}')
-def test_arbitrary_bytes_are_judged_too(raw: bytes) -> None:
-    """Anything may come over a wire."""
+def test_arbitrary_bytes_are_checked(raw: bytes) -> None:
+    """Any bytes may be received."""
     agree(raw)
 
 
@@ -724,7 +724,7 @@ def agree(raw: bytes) -> None:
 @settings(deadline=None, max_examples=examples(200))
 @given(reports(), writers)
 def test_white_space_order_and_escapes_change_nothing(report: dict[str, Any], write: Any) -> None:
-    """A report is the same report, with the same digest, in any formatting that JSON allows."""
+    """In any formatting that JSON allows, a report has the same digest."""
     assert json.loads(compactly(tree_of(report))) == report
     valid = check(write(tree_of(report)))
     assert isinstance(valid, ValidReport)
@@ -750,7 +750,7 @@ ABOVE_UNITS = ["no", "a", "b", "a-1", "b-1", "b-1-x"]
     ],
 )
 def test_a_scope_is_the_units_below_its_areas(areas: set[str], units: set[str]) -> None:
-    """A token's areas may be units, or anything above; an area that the registry lost gives nothing."""
+    """A token's areas may be units or any area above; an area that the registry no longer has adds nothing."""
     scope = Scope(REGISTRY, frozenset(areas))
     assert {unit for unit in UNITS if unit in scope} == units
     assert scope.municipalities() == {REGISTRY.municipality(REGISTRY.units[unit]).id for unit in units}
@@ -759,8 +759,8 @@ def test_a_scope_is_the_units_below_its_areas(areas: set[str], units: set[str]) 
 
 @settings(deadline=None, max_examples=examples(300))
 @given(st.data())
-def test_outside_its_areas_a_sender_learns_nothing(data: st.DataObject) -> None:
-    """One answer for every unit that is not its own, known or not, whatever else is wrong with the report."""
+def test_a_sender_learns_nothing_about_units_outside_its_areas(data: st.DataObject) -> None:
+    """Every unit outside its areas gets the same answer, known or not, whatever else is wrong."""
     areas = data.draw(st.sets(st.sampled_from([*UNITS, *ABOVE_UNITS[1:]]), max_size=3))
     scope = Scope(REGISTRY, frozenset(areas))
     tree = data.draw(spoilt())
@@ -783,8 +783,8 @@ def test_outside_its_areas_a_sender_learns_nothing(data: st.DataObject) -> None:
     assert violation.detail == "this token may not report for this unit"
 
 
-def test_the_whole_country_is_told_which_unit_is_unknown() -> None:
-    """For whom everything is in scope there is nothing to hide."""
+def test_a_token_for_the_whole_election_learns_which_unit_is_unknown() -> None:
+    """If everything is in scope, there is nothing to hide."""
     assert violations_of(json.dumps(a_report("nowhere"))) == [("unknown_unit", "$.unit")]
     assert violations_of(json.dumps(a_report("a-1", status="none"))) == [
         ("unknown_unit", "$.unit"),
@@ -806,7 +806,7 @@ def test_the_whole_country_is_told_which_unit_is_unknown() -> None:
 def test_a_revision_above_the_ceiling_of_its_unit_is_refused(
     unit: str, revision: int, ceiling: int | None
 ) -> None:
-    """The ceiling is 2 000 000 000 where no other is given for the unit; the detail names it and who can raise it."""
+    """The default ceiling is 2 000 000 000; the detail names the ceiling and who can raise it."""
     validator = Validator(REGISTRY, {"a-2": 2_001_000_000, "b-2": COUNT_MAX})
     judged = validator.check(
         compact(a_report(unit, revision=revision, counts={})), Scope(REGISTRY, frozenset({"no"}))
@@ -821,8 +821,8 @@ def test_a_revision_above_the_ceiling_of_its_unit_is_refused(
     assert (judged.unit, judged.revision) == (unit, revision)
 
 
-def test_a_revision_above_the_ceiling_is_named_beside_all_else_that_is_wrong() -> None:
-    """Also where the unit is unknown or no text."""
+def test_a_revision_above_the_ceiling_is_reported_with_all_other_violations() -> None:
+    """Also if the unit is unknown or not a string."""
     validator, scope = Validator(REGISTRY, {}), Scope(REGISTRY, frozenset({"no"}))
     for unit, code in (("a-2", "unknown_status"), ("nowhere", "unknown_unit"), (["a-1"], "wrong_type")):
         judged = validator.check(
@@ -832,8 +832,8 @@ def test_a_revision_above_the_ceiling_is_named_beside_all_else_that_is_wrong() -
         assert {code, "revision_above_ceiling"} <= {violation.code for violation in judged.violations}
 
 
-def test_a_registry_of_another_election_judges_by_its_own_facts() -> None:
-    """The same report is good in one election and not in another."""
+def test_a_report_is_checked_against_its_own_election() -> None:
+    """The same report is valid in one election and not in another."""
     other = read_registry({**DOCUMENT, "election": {**DOCUMENT["election"], "categories": ["postal"]}})
     judged = Validator(other).check(compact(a_report()), Scope(other, frozenset({"no"})))
     assert isinstance(judged, Invalid)

@@ -1,4 +1,4 @@
-"""A client of the feed by the rules of the contract, section 6, and nothing else: bytes in, a copy of the areas out."""
+"""A client of the feed written from section 6 of the contract alone: bytes in, a copy of the areas out."""
 
 import zlib
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ class Applied(NamedTuple):
 
 
 class Client:
-    """Collects areas, applies them at each block, and throws away a block that was cut off."""
+    """Collects areas, applies them at each block, and discards an incomplete block."""
 
     def __init__(self, *, gzip: bool, copy: dict[str, Any] | None = None) -> None:
         self.copy = dict(copy or {})
@@ -34,7 +34,7 @@ class Client:
         self._collected: list[dict[str, Any]] = []
 
     def feed(self, piece: bytes, at: float = 0.0) -> None:
-        """Take the next bytes of the body."""
+        """Read the next bytes of the body."""
         if self._unpacker is not None:
             piece = self._unpacker.decompress(piece)
         events, retries, self._rest = events_of(self._rest + piece)

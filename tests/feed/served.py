@@ -1,6 +1,6 @@
-"""A feed door in this process, on a record that a test writes and breaks at will: real sockets, no database.
+"""A feed door in this process, on a record that a test writes and breaks: real sockets, no database.
 
-The record answers as the database does; what it holds, what it says it holds and what can be read of it may differ.
+The record answers like the database; its contents, its heads and what can be read may differ.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ PATIENCE_S = 20.0
 
 
 def a_night(document: dict[str, Any], count: int, *, votes: int = 1) -> list[Publication]:
-    """So many publications, unit by unit and round after round; other `votes` make it another history."""
+    """A number of publications, round after round over all units; other `votes` make a different history."""
     registry = read_registry(document)
     units = list(registry.units)
     written = Written()
@@ -56,7 +56,7 @@ def a_night(document: dict[str, Any], count: int, *, votes: int = 1) -> list[Pub
 
 
 class FakeRecord:
-    """The record of one election, of which the first `rows` publications can be read and `head` are spoken of."""
+    """The record of one election: the first `rows` publications can be read, and its head is at `head`."""
 
     def __init__(self, document: dict[str, Any], night: list[Publication], shown: int = 0) -> None:
         self.id: str = document["election"]["id"]
@@ -76,16 +76,16 @@ class FakeRecord:
     # What a test does.
 
     def replace(self, document: dict[str, Any]) -> None:
-        """Hold another registry."""
+        """Replace the registry."""
         self.document = json.dumps(document).encode()
         self.version += 1
 
     def show(self, count: int) -> None:
-        """Hold so many publications, and say so."""
+        """Show this many publications."""
         self.rows = self.head = count
 
     def cursor(self, sequence: int) -> str:
-        """A place of this record as a reader would name it."""
+        """The cursor of a position in this record."""
         return f"{sequence}-{self.night[sequence - 1].chain.hex()[:8]}"
 
     # What a feed asks.
@@ -149,12 +149,12 @@ class Served:
 
     @property
     def streams(self) -> int:
-        """How many streams are open, as the door counts them."""
+        """Number of open streams, as counted by the door."""
         return self.door.limits.readers
 
     @property
     def channel(self) -> Channel:
-        """The only channel there is."""
+        """The only channel."""
         (channel,) = self.feed.channels
         return channel
 
@@ -163,13 +163,13 @@ class Served:
         return [reader for channel in self.feed.channels for reader in channel.readers()]
 
     async def show(self, count: int) -> None:
-        """Let the record hold so many publications, and wait until the feed shows them."""
+        """Show this many publications."""
         self.record.show(count)
         self.hub.wake()
         await until(lambda: self.feed.settled and self.feed.state.sequence == count)
 
     async def half_apply(self, count: int, readable: int) -> None:
-        """Let the record hold so many, of which only some can be read, and wait until these are applied."""
+        """Show this many publications, only some of which can be read, and wait until these are applied."""
         self.record.show(count)
         self.record.fails_after = readable
         self.hub.wake()
@@ -184,7 +184,7 @@ def a_feed_door() -> FeedDoor:
 
 
 async def until(fact: Callable[[], bool]) -> None:
-    """Wait for a fact that nobody announces."""
+    """Wait for a condition that is not signalled."""
     async with asyncio.timeout(PATIENCE_S):
         while not fact():  # noqa: ASYNC110
             await asyncio.sleep(0.002)
@@ -194,7 +194,7 @@ async def until(fact: Callable[[], bool]) -> None:
 async def served(
     record: FakeRecord, *, send_buffer: int | None = None, **options: Any
 ) -> AsyncIterator[Served]:
-    """Open a door; with a small send buffer it soon notices that a client reads nothing."""
+    """Open a door. With a small send buffer, it soon notices that a client reads nothing."""
     served = Served(record, Config(**options))
     runner = web.AppRunner(
         served.door.application(lambda: served.hub.ready), handle_signals=False, shutdown_timeout=0.1

@@ -1,4 +1,4 @@
-"""Blocks hold what changed, are made once, and can be joined into any stream of their encoding."""
+"""Blocks contain what changed, are encoded once, and can be joined into any stream of their encoding."""
 
 import random
 import re
@@ -39,7 +39,7 @@ DEFAULT = SELECTIONS[0]
 
 
 class Feed:
-    """A state that moves on, and what its blocks are made of."""
+    """A state that changes, and its blocks."""
 
     def __init__(self) -> None:
         self.record = Record()
@@ -58,7 +58,7 @@ class Feed:
         return [area.id for area in REGISTRY.areas if area.index in selection.members]
 
     def changed(self, selection: Selection, sequence: int) -> list[str]:
-        """What changed after a sequence, told from the record."""
+        """The areas that changed after a sequence, according to the record."""
         units = {publication.unit for publication in self.record.publications[sequence:]}
         return [
             area.id
@@ -68,7 +68,7 @@ class Feed:
         ]
 
     def check(self, block: Block, names: list[str], *, snapshot: bool) -> None:
-        """Assert that a block holds these areas as they are now, in this order, and says where it ends."""
+        """Assert that a block contains these areas with their current values, in this order, and its position."""
         *areas, end = events_of(block.plain)[0]
         assert [event.document["area"] for event in areas] == names
         assert block.areas == len(names)
@@ -94,8 +94,10 @@ histories = st.lists(st.lists(st.sampled_from(UNITS), min_size=1, max_size=4), m
 
 @settings(deadline=None, max_examples=examples(60))
 @given(histories, st.sampled_from(SELECTIONS))
-def test_a_block_holds_what_changed_since_any_cursor(history: list[list[str]], selection: Selection) -> None:
-    """Exactly that, parents first, at its present value; a snapshot holds the whole selection."""
+def test_a_block_contains_the_areas_that_changed_since_a_cursor(
+    history: list[list[str]], selection: Selection
+) -> None:
+    """Exactly these, parents first, with their current values; a snapshot contains the whole selection."""
     feed = Feed()
     for units in [[], *history]:
         feed.publish(*units)
@@ -108,10 +110,10 @@ def test_a_block_holds_what_changed_since_any_cursor(history: list[list[str]], s
 
 @settings(deadline=None, max_examples=examples(60))
 @given(st.lists(st.sampled_from(UNITS), max_size=120), st.sampled_from(SELECTIONS), st.data())
-def test_who_is_far_behind_gets_a_little_more(
+def test_a_reader_far_behind_gets_slightly_more(
     units: list[str], selection: Selection, data: st.DataObject
 ) -> None:
-    """At least what changed since its cursor, and at most what changed since a place not much before it."""
+    """At least the areas changed since its cursor, and at most those changed since a position shortly before it."""
     feed = Feed()
     feed.publish(*units)
     sequence = data.draw(st.integers(0, len(units)))
@@ -123,8 +125,8 @@ def test_who_is_far_behind_gets_a_little_more(
     feed.check(block, named, snapshot=False)
 
 
-def test_those_who_return_at_once_share_few_blocks() -> None:
-    """Ten thousand readers, cut off anywhere in a long night, need some dozens of blocks."""
+def test_readers_that_return_together_share_few_blocks() -> None:
+    """Ten thousand readers, disconnected anywhere in a long record, need some dozens of blocks."""
     feed = Feed()
     feed.publish(*(UNITS * 400))
     cursors = range(feed.state.sequence)
@@ -133,8 +135,8 @@ def test_those_who_return_at_once_share_few_blocks() -> None:
     assert len(near) == 16
 
 
-def test_a_block_is_made_once_for_all_who_read_the_same() -> None:
-    """The same selection and cursor give the same object, however the selection was written; others do not."""
+def test_a_block_is_made_once_per_selection_and_cursor() -> None:
+    """Equal selections and cursors give the same object, however the selection was written; others do not."""
     feed = Feed()
     feed.publish("a-1-1", "b-2")
     one, same = (read_selection(REGISTRY, levels, None) for levels in ("county,country", "country,county,"))
@@ -149,8 +151,8 @@ def test_a_block_is_made_once_for_all_who_read_the_same() -> None:
     assert block.bytes(gzip=False) is block.plain
 
 
-def test_an_area_is_encoded_once_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever reads it, in whatever selection, from whatever cursor."""
+def test_an_area_is_encoded_once_per_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For all readers, selections and cursors."""
     encoded: list[int] = []
     plain: Callable[[ElectionState, int], bytes] = blocks.area_event
 
@@ -172,8 +174,8 @@ def test_an_area_is_encoded_once_a_change(monkeypatch: pytest.MonkeyPatch) -> No
     assert sorted(encoded) == sorted(REGISTRY.by_id[area].index for area in ("b-2", "b", "no"))
 
 
-def test_what_was_made_of_an_older_state_is_not_given_out() -> None:
-    """After the state has moved on, each block ends at the new place."""
+def test_blocks_of_an_older_state_are_not_returned() -> None:
+    """After the state has advanced, each block ends at the new position."""
     feed = Feed()
     feed.publish("a-1-1")
     before = feed.maker.snapshot(DEFAULT)
@@ -183,8 +185,8 @@ def test_what_was_made_of_an_older_state_is_not_given_out() -> None:
     assert before.position.sequence == 1
 
 
-def test_blocks_that_are_kept_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By number and by bytes; the one used longest ago goes, the one just made stays however large it is."""
+def test_the_cache_of_blocks_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By number and by bytes; the least recently used block is evicted, the newest one never."""
     feed = Feed()
     feed.publish(*(UNITS * 100))
     used = feed.maker.since(DEFAULT, 0)
@@ -201,8 +203,8 @@ def test_blocks_that_are_kept_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (len(feed.maker._blocks), feed.maker._blocks_bytes) == (0, 0)
 
 
-def test_nothing_new_is_an_empty_block() -> None:
-    """It says where the record is, as a heartbeat does; a cursor ahead of it gets no more."""
+def test_without_changes_a_block_is_empty() -> None:
+    """It contains the position of the record, like a heartbeat; a cursor ahead gets the same."""
     feed = Feed()
     feed.publish("a-1-1", "a-1-2")
     for sequence in (2, 3, 10**9):
@@ -210,8 +212,8 @@ def test_nothing_new_is_an_empty_block() -> None:
     feed.check(feed.maker.position.block(), [], snapshot=False)
 
 
-def test_a_position_speaks_of_its_own_moment() -> None:
-    """A heartbeat to who is behind does not move it."""
+def test_a_heartbeat_has_the_position_of_the_reader() -> None:
+    """A heartbeat to a reader that is behind does not move it."""
     feed = Feed()
     feed.publish("a-1-1")
     position = feed.maker.position
@@ -221,8 +223,8 @@ def test_a_position_speaks_of_its_own_moment() -> None:
     assert event.document["chain"] == feed.record.chains[1].hex()
 
 
-def test_a_state_on_its_way_is_not_settled() -> None:
-    """Between two moments the maker's position is behind the state, and no block is to be made."""
+def test_a_state_between_two_positions_is_not_settled() -> None:
+    """The maker's position is behind the state, and no block may be made."""
     feed = Feed()
     assert feed.maker.settled
     feed.state.apply(feed.record.write(a_report("b-2")))
@@ -233,7 +235,7 @@ def test_a_state_on_its_way_is_not_settled() -> None:
 
 @pytest.mark.parametrize("rehearsal", [True, False])
 def test_a_rehearsal_shows_in_every_snapshot(rehearsal: bool) -> None:
-    """Nobody is to take it for the real thing."""
+    """Readers must not mistake it for a real election."""
     header = {**DOCUMENT["election"], "rehearsal": rehearsal}
     maker = BlockMaker(ElectionState(read_registry({**DOCUMENT, "election": header})))
     end = events_of(maker.snapshot(DEFAULT).plain)[0][-1]
@@ -244,8 +246,8 @@ def test_a_rehearsal_shows_in_every_snapshot(rehearsal: bool) -> None:
 
 
 @pytest.mark.parametrize("gzip", [True, False])
-def test_a_night_of_shared_blocks_reads_as_one_copy(small: GeneratedElection, gzip: bool) -> None:
-    """Readers who came at different times take the same bytes and end with the same, whole copy."""
+def test_readers_of_shared_blocks_end_with_the_same_copy(small: GeneratedElection, gzip: bool) -> None:
+    """Readers that joined at different times are sent the same bytes and end with the same complete copy."""
     registry = read_registry(small.registry)
     state, record = ElectionState(registry), Record()
     maker = BlockMaker(state)
@@ -279,7 +281,7 @@ def test_a_night_of_shared_blocks_reads_as_one_copy(small: GeneratedElection, gz
 
 
 def test_delays_are_spread_and_in_range() -> None:
-    """Readers who are all sent away at once do not all come back at once."""
+    """Readers that are closed together do not all reconnect together."""
     random.seed(1)
     retries = Retries(1500, 4500)
     picked = [retries.pick(gzip=False) for _ in range(500)]

@@ -1,4 +1,4 @@
-"""Readers of all kinds, among them some who take nothing for a while: each has the truth whenever it takes bytes."""
+"""Readers of all kinds, including stalled ones: each has the right values whenever it accepts bytes."""
 
 import json
 import zlib
@@ -50,7 +50,7 @@ Documents = dict[str, Any]
 
 
 class Wire:
-    """One reader with its socket, and the client behind it that reads what was written."""
+    """One reader with its socket, and the client that reads what was written."""
 
     def __init__(self, channel: Channel, start: Documents | None, now: float) -> None:
         self.channel = channel
@@ -72,7 +72,7 @@ class Wire:
         self.gone += 1
 
     def catch_up(self, now: float) -> None:
-        """Let the client read what was written since it was last asked."""
+        """Let the client read what was written since the last time."""
         fresh = self.socket.written[self.read :]
         if fresh:
             self.read = len(self.socket.written)
@@ -86,12 +86,12 @@ class Wire:
 
     @property
     def up(self) -> bool:
-        """Whether it has taken everything that was written to it."""
+        """Whether the socket has accepted everything that was written."""
         return self.open and not self.socket.unsent
 
 
 class Feed:
-    """What a feed process does with its channels, by a clock of the test's own."""
+    """What a feed process does with its channels, by the test's own clock."""
 
     def __init__(self) -> None:
         self.record = Record()
@@ -112,7 +112,7 @@ class Feed:
         self.state.apply(self.record.write(report))
 
     def show(self) -> None:
-        """Show the state, and write to the readers of every change."""
+        """Show the state, and write the changes to the readers."""
         self._note_moment()
         self.maker.advance()
         for channel in self.channels.values():
@@ -150,7 +150,7 @@ def within(documents: Documents, selection: Selection) -> Documents:
 
 
 class Readers(RuleBasedStateMachine):
-    """Reports are published while readers come, stall, take a little, take all, and go."""
+    """Reports are published while readers join, stall, accept a little, accept everything, and leave."""
 
     wires = Bundle("wires")
     selections = st.sampled_from(SELECTIONS)
@@ -177,7 +177,7 @@ class Readers(RuleBasedStateMachine):
         return self.feed.state.sequence + 1
 
     def settled(self) -> None:
-        """Let every client read, and every lost connection be told of."""
+        """Let every client read, and every lost connection be reported."""
         for wire in self.all:
             wire.catch_up(self.feed.now)
             if wire.up:
@@ -186,7 +186,7 @@ class Readers(RuleBasedStateMachine):
 
     @initialize(data=st.data(), count=st.integers(0, 6))
     def begin(self, data: st.DataObject, count: int) -> None:
-        """The night may be under way."""
+        """The record may already have publications."""
         for _ in range(count):
             self.feed.apply(data.draw(reports(revision=self.revision())))
             self.feed.show()
@@ -194,7 +194,7 @@ class Readers(RuleBasedStateMachine):
     @precondition(lambda self: not self.moving)
     @rule(data=st.data(), count=st.integers(1, 3))
     def publish(self, data: st.DataObject, count: int) -> None:
-        """Some reports become public in one moment."""
+        """Some reports are published at one moment."""
         for _ in range(count):
             self.feed.apply(data.draw(reports(revision=self.revision())))
         self.feed.show()
@@ -202,7 +202,7 @@ class Readers(RuleBasedStateMachine):
 
     @rule(unit=st.sampled_from(UNITS))
     def begin_long_run(self, unit: str) -> None:
-        """A part of a long run is applied; nobody may see a state in the middle of it."""
+        """A part of a long run is applied; a state in the middle must not be shown."""
         self.feed.apply(a_report(unit, self.revision(), counts={"advance": some_counts(P=self.revision())}))
         self.moving = True
 
@@ -223,7 +223,7 @@ class Readers(RuleBasedStateMachine):
         data=st.data(),
     )
     def join(self, resume: bool, stalled: int, data: st.DataObject) -> Wire:
-        """A reader comes, new or with the cursor of some moment there was; its socket may be slow from the start."""
+        """A reader joins, new or with an earlier cursor; its socket may be slow from the start."""
         selection, gzip = data.draw(self.selections), data.draw(self.codings)
         every_s = data.draw(self.paces)
         known = [sequence for sequence in self.feed.moments if sequence > 0]
@@ -240,7 +240,7 @@ class Readers(RuleBasedStateMachine):
 
     @rule(wire=wires, most=st.integers(1, 5_000))
     def take_some(self, wire: Wire, most: int) -> None:
-        """A slow socket takes a few bytes, perhaps all of what waits."""
+        """A slow socket accepts a few bytes, perhaps all that is pending."""
         wire.socket.take(most)
         self._took(wire)
 
@@ -255,7 +255,7 @@ class Readers(RuleBasedStateMachine):
 
     @rule(wire=consumes(wires), how=st.sampled_from(("hang up", "abort", "end")))
     def leave(self, wire: Wire, how: str) -> None:
-        """A reader goes, or is closed."""
+        """A reader leaves, or is closed."""
         match how:
             case "hang up":
                 wire.socket.hang_up()
@@ -268,7 +268,7 @@ class Readers(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from((1, 1, 2, 5, 12, 61, 70)))
     def wait(self, seconds: int) -> None:
-        """The clock goes on, second by second."""
+        """The clock advances, second by second."""
         for _ in range(seconds):
             self.feed.now += 1
             if not self.moving:
@@ -299,7 +299,7 @@ class Readers(RuleBasedStateMachine):
 
     @invariant()
     def every_block_is_of_one_moment(self) -> None:
-        """What a reader has after a block is what the record says of that sequence, and nothing goes back."""
+        """After a block, the copy of a reader equals the record at that sequence, and never goes back."""
         for wire in self.all:
             sequences = [applied.sequence for applied in wire.client.blocks]
             assert sequences == sorted(sequences)
@@ -317,8 +317,8 @@ class Readers(RuleBasedStateMachine):
             del wire.client.blocks[:-1]
 
     @invariant()
-    def whoever_takes_bytes_has_the_newest_state(self) -> None:
-        """At once, unless it asked for a slower pace; nothing it missed is made up for."""
+    def readers_that_accept_bytes_have_the_newest_state(self) -> None:
+        """At once, or after their interval; missed values are not sent later."""
         for wire in self.all:
             if wire.up and not wire.channel.every_s and not self.moving:
                 self._assert_newest(wire)
@@ -344,7 +344,7 @@ class Readers(RuleBasedStateMachine):
             }
 
     def teardown(self) -> None:
-        """In the end every socket takes bytes, and within the slowest pace every copy is the newest state."""
+        """In the end every socket accepts bytes, and within the longest interval every copy is the newest state."""
         try:
             if self.moving:
                 self.end_long_run()
@@ -352,7 +352,7 @@ class Readers(RuleBasedStateMachine):
                 wire.socket.take()
                 wire.served_at = self.feed.now
             self.settled()
-            self.whoever_takes_bytes_has_the_newest_state()
+            self.readers_that_accept_bytes_have_the_newest_state()
             self.wait(max(PACES))
             for wire in self.all:
                 if wire.up:
@@ -369,7 +369,7 @@ TestReaders = Readers.TestCase
 
 
 class ReadersUnderGzip(Readers):
-    """All in one or two channels, so that most blocks refer to others, which some readers were not sent."""
+    """All in one or two channels, so that most blocks refer to earlier ones that some readers were not sent."""
 
     selections = st.just(SELECTIONS[0])
     codings = st.just(True)
@@ -412,7 +412,7 @@ def last(wire: Wire) -> tuple[int, list[str]]:
 
 
 def take(feed: Feed, wire: Wire) -> None:
-    """Let a reader's socket take everything."""
+    """Let a reader's socket accept everything."""
     with patch.object(channel_module, "_now", lambda: feed.now):
         wire.socket.take()
 
@@ -424,7 +424,7 @@ def beat(feed: Feed, seconds: float) -> None:
 
 
 def test_a_heartbeat_moves_the_cursor_of_a_reader_for_whom_nothing_changed() -> None:
-    """It may come back with that cursor, and gets nothing a second time."""
+    """It may reconnect with that cursor, and gets nothing twice."""
     feed = a_feed("b-2")
     wire = a_reader(feed, areas="a")
     publish(feed, "b-2")
@@ -435,7 +435,7 @@ def test_a_heartbeat_moves_the_cursor_of_a_reader_for_whom_nothing_changed() -> 
 
 
 def test_a_heartbeat_does_not_move_a_reader_past_what_it_has_not_seen() -> None:
-    """At a slow pace, what changed since the last turn is still to come."""
+    """With an interval, the changes since the last write are still to come."""
     feed = a_feed("b-2")
     wire = a_reader(feed, every_s=60)
     publish(feed, "a-2")
@@ -449,8 +449,8 @@ def test_a_heartbeat_does_not_move_a_reader_past_what_it_has_not_seen() -> None:
     assert last(newcomer) == (3, ["no", "b"])
 
 
-def test_a_reader_that_stalls_over_a_heartbeat_still_gets_what_was_to_come() -> None:
-    """A heartbeat that is not taken moves nobody either."""
+def test_a_reader_that_stalls_at_a_heartbeat_still_gets_the_changes() -> None:
+    """A heartbeat that is not accepted does not move the reader."""
     feed = a_feed("b-2")
     wire = a_reader(feed, every_s=60)
     publish(feed, "a-2")
@@ -467,7 +467,7 @@ def test_a_reader_that_stalls_over_a_heartbeat_still_gets_what_was_to_come() -> 
 
 
 def test_a_channel_knows_when_it_last_wrote_to_all() -> None:
-    """So that a heartbeat is sent only to who has heard nothing for a while."""
+    """A heartbeat is sent only if nothing was written for a while."""
     feed = a_feed("b-2")
     channel = a_reader(feed, areas="b").channel
     assert channel.wrote_at == feed.now
@@ -482,7 +482,7 @@ def test_a_channel_knows_when_it_last_wrote_to_all() -> None:
 
 
 def test_a_reader_that_returns_gets_what_it_missed_once() -> None:
-    """From its cursor, whether near or far; nothing missed is an empty block."""
+    """From any cursor; without changes, it gets an empty block."""
     feed = a_feed("a-1-1", "a-2", "b-2", "a-1-2")
     assert last(a_reader(feed, sequence=2)) == (4, ["no", "a", "b", "a-1"])
     assert last(a_reader(feed, sequence=3)) == (4, ["no", "a", "a-1"])
@@ -490,8 +490,8 @@ def test_a_reader_that_returns_gets_what_it_missed_once() -> None:
     assert last(a_reader(feed, areas="b", sequence=3)) == (4, [])
 
 
-def test_a_reader_that_takes_nothing_gets_one_block_when_it_does() -> None:
-    """Not the blocks it missed: the newest values of what changed meanwhile."""
+def test_a_stalled_reader_gets_one_block_when_it_resumes() -> None:
+    """Not the blocks it missed, but the newest values of the areas that changed."""
     feed = a_feed("b-2")
     wire = a_reader(feed, stalled=True)
     for unit in ("a-2", "a-1-1", "a-2", "b-2"):
@@ -503,8 +503,8 @@ def test_a_reader_that_takes_nothing_gets_one_block_when_it_does() -> None:
     assert len(wire.client.blocks) == 2
 
 
-def test_a_reader_that_has_all_of_it_falls_in_step() -> None:
-    """Where nothing was published while it was slow it gets nothing; where nothing of its own, its cursor moves."""
+def test_an_up_to_date_reader_joins_those_in_step() -> None:
+    """If nothing was published while it was stalled it gets nothing; if nothing of its selection, its cursor moves."""
     feed = a_feed("b-2")
     wire = a_reader(feed, areas="a", stalled=True)
     take(feed, wire)
@@ -521,7 +521,7 @@ def test_a_reader_that_has_all_of_it_falls_in_step() -> None:
 
 
 def test_no_reader_sees_the_middle_of_a_long_run() -> None:
-    """One that takes bytes again just then waits for the end of it."""
+    """A reader that resumes in between waits for the end of it."""
     feed = a_feed("b-2")
     wire = a_reader(feed, stalled=True)
     publish(feed, "a-2")
@@ -534,7 +534,7 @@ def test_no_reader_sees_the_middle_of_a_long_run() -> None:
 
 
 def test_a_reader_is_closed_only_after_the_time_that_its_block_may_take() -> None:
-    """60 s and a second for each 8 kB, counted from when the block was written."""
+    """60 s and one second for each 8 kB, from the time at which the block was written."""
     feed = a_feed("b-2")
     levels = ",".join(REGISTRY.levels)
     slow, quick = a_reader(feed, levels, stalled=True), a_reader(feed, levels)
@@ -551,7 +551,7 @@ def test_a_reader_is_closed_only_after_the_time_that_its_block_may_take() -> Non
 
 
 def test_a_block_is_written_once_for_all_in_step() -> None:
-    """They are given the same bytes, and the metrics count each."""
+    """They are sent the same bytes, and the metrics count each."""
     feed = a_feed("b-2")
     wires = [a_reader(feed, gzip=gzip) for gzip in (True, True, False)]
     before = [wire.socket.written for wire in wires]
@@ -570,7 +570,7 @@ def written_since(wires: list[Wire], before: list[bytes]) -> list[bytes]:
 
 
 def test_under_gzip_blocks_refer_to_what_all_in_step_were_sent_before() -> None:
-    """Who came later gets others, of the same text, until enough was spent on that or a large one comes for all."""
+    """Later readers get independent blocks of the same text, until these cost enough or a large block is for all."""
     feed = a_feed("b-2")
     wires = [a_reader(feed, gzip=True) for _ in range(3 * SHARED_WINDOW_READERS_MIN)]
     publish(feed, "a-2")  # the first block that all get
@@ -596,7 +596,7 @@ def test_under_gzip_blocks_refer_to_what_all_in_step_were_sent_before() -> None:
 
 
 def test_few_readers_share_no_window() -> None:
-    """It may be 32 kB, which few are not worth; as readers leave it is given up."""
+    """It may take 32 kB, too much for few readers; it is dropped when readers leave."""
     feed = a_feed("b-2")
     wires = [a_reader(feed, gzip=True) for _ in range(SHARED_WINDOW_READERS_MIN)]
     publish(feed, "a-2")
@@ -615,7 +615,7 @@ def test_few_readers_share_no_window() -> None:
     assert last(wires[-1])[0] == feed.state.sequence
 
 
-def test_a_channel_that_is_left_by_all_is_given_up() -> None:
+def test_a_channel_without_readers_is_closed() -> None:
     """The next reader of its kind gets a new one."""
     feed = a_feed("b-2")
     one, other = a_reader(feed), a_reader(feed)
@@ -628,8 +628,8 @@ def test_a_channel_that_is_left_by_all_is_given_up() -> None:
     assert a_reader(feed).channel is not one.channel
 
 
-def test_a_last_word_is_said_only_to_who_takes_bytes() -> None:
-    """Behind a block that is not taken it would come too late, and the stream ends all the same."""
+def test_the_last_bytes_are_sent_only_to_readers_that_accept_bytes() -> None:
+    """Behind an unsent block they would come too late; the stream ends all the same."""
     feed = a_feed("b-2")
     quick, slow = a_reader(feed), a_reader(feed, stalled=True)
     written = slow.socket.written
@@ -640,8 +640,8 @@ def test_a_last_word_is_said_only_to_who_takes_bytes() -> None:
     assert slow.socket.written == written
 
 
-def test_a_reader_has_nothing_to_say() -> None:
-    """What it sends is ignored, and closing its side closes the stream."""
+def test_data_from_a_reader_is_ignored() -> None:
+    """Closing its side closes the stream."""
     feed = a_feed("b-2")
     wire = a_reader(feed)
     before = wire.socket.written

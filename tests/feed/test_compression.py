@@ -1,4 +1,4 @@
-"""Pieces of gzip that many connections share: each unpacks to its text, whoever gets it who may."""
+"""Pieces of gzip that many connections share: each decompresses to its text on every connection it can be sent to."""
 
 import zlib
 from itertools import pairwise
@@ -18,7 +18,7 @@ TEXTS = st.one_of(
 
 
 def a_connection() -> "zlib._Decompress":
-    """What a client unpacks its stream with."""
+    """The decompressor of a client."""
     unpacker = zlib.decompressobj(31)
     assert unpacker.decompress(GZIP_START) == b""
     return unpacker
@@ -26,8 +26,8 @@ def a_connection() -> "zlib._Decompress":
 
 @settings(deadline=None, max_examples=examples(60))
 @given(st.lists(st.binary(max_size=300), max_size=8), st.lists(st.integers(0, 500), max_size=5))
-def test_pieces_from_anywhere_make_one_stream(parts: list[bytes], cuts: list[int]) -> None:
-    """After a gzip header any pieces made by themselves unpack to the plain text, each as soon as it has arrived."""
+def test_independent_pieces_make_one_stream(parts: list[bytes], cuts: list[int]) -> None:
+    """After a gzip header, independent pieces decompress to the plain text as soon as each has arrived."""
     unpacker = a_connection()
     for part in parts:
         piece = deflate(part)
@@ -39,8 +39,8 @@ def test_pieces_from_anywhere_make_one_stream(parts: list[bytes], cuts: list[int
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["come", "clear", "alone", "next"]), TEXTS), max_size=40))
-def test_who_shares_a_window_unpacks_what_refers_to_it(steps: list[tuple[str, bytes]]) -> None:
-    """Connections come at any time with a text of their own, and are let in where the window begins anew."""
+def test_connections_of_a_window_decompress_pieces_that_refer_to_it(steps: list[tuple[str, bytes]]) -> None:
+    """Connections join at any time with other text, and enter the window when it begins again."""
     window = Window()
     sharing = [a_connection()]
     outside: list[zlib._Decompress] = []
@@ -62,8 +62,8 @@ def test_who_shares_a_window_unpacks_what_refers_to_it(steps: list[tuple[str, by
                 assert all(each.decompress(deflate(text)) == text for each in outside)
 
 
-def test_a_piece_that_refers_is_smaller_and_of_no_use_to_others() -> None:
-    """So a mistake in who shares a window is an error at the client, and never another text."""
+def test_a_piece_that_refers_to_a_window_is_smaller_and_fails_elsewhere() -> None:
+    """A mistake in the sharing is an error at the client, never a different text."""
     window, text = Window(), bytes(range(256))
     first, again = window.deflate(text), window.deflate(text)
     assert len(again) < 20 < 256 < len(first)
@@ -75,8 +75,8 @@ def test_a_piece_that_refers_is_smaller_and_of_no_use_to_others() -> None:
     assert window.deflate(text) == first == deflate(text)
 
 
-def test_a_window_holds_no_more_than_deflate_reaches() -> None:
-    """However much was sent."""
+def test_a_window_is_no_larger_than_the_reach_of_deflate() -> None:
+    """Whatever was sent."""
     window = Window()
     for number in range(100):
         window.append(bytes([number]) * 1000)

@@ -1,4 +1,4 @@
-"""Under TLS a reader who takes nothing keeps little of its own: a block is written slice by slice."""
+"""Under TLS a stalled reader has little memory of its own: a block is written slice by slice."""
 
 import asyncio
 import socket
@@ -25,7 +25,7 @@ ROOM = 16 << 20
 
 
 def resident() -> int:
-    """Return the bytes of memory that this process has."""
+    """Return the resident memory of this process in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
@@ -37,8 +37,8 @@ def encrypted() -> tuple[FakeTransport, Reader, list[str]]:
     return transport, reader, gone
 
 
-def test_a_socket_that_takes_nothing_gets_one_slice_and_later_the_rest_in_order() -> None:
-    """Nothing is written behind what was not taken, and a reader is paused until all is."""
+def test_a_stalled_socket_gets_one_slice_and_later_the_rest_in_order() -> None:
+    """Nothing is written behind unsent bytes, and a reader is paused until all are sent."""
     transport, reader, _ = encrypted()
     transport.stall()
     reader.send(b"head", BLOCK[: 10 * TLS_WRITE_BYTES])
@@ -54,15 +54,15 @@ def test_a_socket_that_takes_nothing_gets_one_slice_and_later_the_rest_in_order(
     assert turns <= 12
 
 
-def test_what_fits_a_slice_is_one_write() -> None:
-    """A change costs one record."""
+def test_a_small_block_is_one_write() -> None:
+    """A change costs one TLS record."""
     transport, reader, _ = encrypted()
     reader.send(b"head", b"change")
     assert (transport.taken, reader.paused, reader.copied) == (b"headchange", False, 0)
 
 
-def test_a_reader_that_is_sent_away_gets_its_block_to_the_end() -> None:
-    """Then its connection is closed, without a last word."""
+def test_a_reader_that_is_closed_gets_its_block_to_the_end() -> None:
+    """Then its connection is closed, without last bytes."""
     transport, reader, gone = encrypted()
     transport.stall()
     reader.send(BLOCK[: 5 * TLS_WRITE_BYTES])
@@ -74,8 +74,8 @@ def test_a_reader_that_is_sent_away_gets_its_block_to_the_end() -> None:
     assert gone == ["gone"]
 
 
-def test_a_reader_that_is_cut_keeps_nothing() -> None:
-    """Neither does one whose client is gone."""
+def test_an_aborted_reader_keeps_nothing() -> None:
+    """Neither does one whose client has disconnected."""
     for cut in (Reader.abort, lambda reader: reader.connection_lost(None)):
         transport, reader, _ = encrypted()
         transport.stall()
@@ -84,8 +84,8 @@ def test_a_reader_that_is_cut_keeps_nothing() -> None:
         assert not reader._pending
 
 
-async def test_copies_count_among_what_is_kept_for_slow_readers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Readers who share a block, which is kept once, are closed where their copies are too many."""
+async def test_copies_count_in_the_memory_of_stalled_readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers of one block, which exists once, are closed if their copies take too much memory."""
     hub = Hub(None, METRICS, heartbeat_s=10)  # type: ignore[arg-type]
     maker = BlockMaker(ElectionState(REGISTRY))
     channel = Channel(SELECTIONS[0], False, 0, maker, METRICS)
@@ -108,7 +108,7 @@ async def test_copies_count_among_what_is_kept_for_slow_readers(monkeypatch: pyt
 
 @asynccontextmanager
 async def talking() -> AsyncIterator[tuple[Reader, asyncio.StreamReader]]:
-    """Give a reader over TLS, and its client, who reads when asked."""
+    """Return a reader over TLS and its client, which reads on request."""
     authority = trustme.CA()
     serving, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("localhost").configure_cert(serving)
@@ -135,8 +135,8 @@ async def talking() -> AsyncIterator[tuple[Reader, asyncio.StreamReader]]:
         reader.abort()
 
 
-async def test_a_block_that_is_not_read_takes_no_memory_of_its_own() -> None:
-    """TLS would otherwise encrypt all of it at once, for each reader; read later, it is whole."""
+async def test_an_unread_block_takes_no_memory_per_reader() -> None:
+    """TLS would otherwise encrypt it completely for each reader; read later, it is complete."""
     async with talking() as (reader, client):
         before = resident()
         reader.send(b"head", BLOCK)

@@ -1,4 +1,4 @@
-"""The feed door on a record that breaks off, changes, is read short or vanishes; and clients that take nothing."""
+"""The feed door on a record that breaks off, changes, is incomplete or disappears; and clients that read nothing."""
 
 import asyncio
 import copy
@@ -28,7 +28,7 @@ SMALL_BUFFER = 4096
 
 @pytest.fixture(autouse=True, params=[stream.APPLY_SLICE, 3], ids=["one by one", "many at once"])
 def _slice(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What lies between two heads may be few publications or many."""
+    """Between two heads there may be few publications or many."""
     monkeypatch.setattr(stream, "APPLY_SLICE", request.param)
 
 
@@ -41,13 +41,13 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture(scope="module")
 def document(small: GeneratedElection) -> dict[str, Any]:
-    """The registry that the record has, where a test has no other."""
+    """The registry of the record, unless a test has another."""
     return small.registry
 
 
 @pytest.fixture(scope="module")
 def another_document(document: dict[str, Any]) -> dict[str, Any]:
-    """The same election with another name, and with a county in front of all others."""
+    """The same election with a different name, and with a county before all others."""
     another = copy.deepcopy(document)
     another["election"]["name"] = "Another election"
     root = another["areas"][0]
@@ -61,7 +61,7 @@ def another_document(document: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def record(document: dict[str, Any]) -> FakeRecord:
-    """A record of which nothing is published yet."""
+    """A record without publications."""
     return FakeRecord(document, a_night(document, NIGHT))
 
 
@@ -73,7 +73,7 @@ def names_above_units(document: dict[str, Any]) -> set[str]:
 
 
 class Silent:
-    """A client that reads nothing until it is asked to."""
+    """A client that reads only when asked."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -84,7 +84,7 @@ class Silent:
         self.writer.write(b"".join(f"GET {path} HTTP/1.1\r\nHost: door\r\n\r\n".encode() for path in paths))
 
     async def answer(self) -> bytes:
-        """Read one answer that says how long it is."""
+        """Read one answer with a known length."""
         self.writer.transport.resume_reading()
         head = await self.reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200 "), head
@@ -92,7 +92,7 @@ class Silent:
         return await self.reader.readexactly(int(fields[b"content-length"]))
 
     async def follow(self, sequence: int) -> Client:
-        """Read an event stream from its head until a block reaches a sequence."""
+        """Read an event stream from its header until a block reaches a sequence."""
         self.writer.transport.resume_reading()
         async with asyncio.timeout(20):
             assert (await self.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
@@ -115,7 +115,7 @@ async def silent(served: Served) -> AsyncIterator[Silent]:
 
 
 async def stall(served: Served, opened: AsyncExitStack, count: int, path: str | None = None) -> list[Silent]:
-    """Open so many feeds, one after the other, of which none takes its snapshot."""
+    """Open this many feeds, one after the other, none of which reads its snapshot."""
     clients = []
     for _ in range(count):
         clients.append(await opened.enter_async_context(silent(served)))
@@ -126,14 +126,14 @@ async def stall(served: Served, opened: AsyncExitStack, count: int, path: str | 
 
 
 def unsent(served: Served) -> list[int]:
-    """Bytes that wait for each reader."""
+    """Bytes that are pending for each reader."""
     return [reader._transport.get_write_buffer_size() for reader in served.readers]
 
 
-async def test_a_reader_whose_socket_was_full_before_it_asked_is_blocked_from_its_start(
+async def test_a_reader_with_a_full_socket_is_stalled_from_its_start(
     record: FakeRecord,
 ) -> None:
-    """It is not queued for: one block waits for it, however much is published, and then the newest comes."""
+    """One block waits for it, however much is published; then it gets the newest values."""
     async with served(record, send_buffer=SMALL_BUFFER) as door, silent(door) as client:
         await door.show(70)
         answers = await fill(door, client)
@@ -155,7 +155,7 @@ async def test_a_reader_whose_socket_was_full_before_it_asked_is_blocked_from_it
 
 
 async def fill(door: Served, client: Silent) -> int:
-    """Ask until an answer is not taken any more; return how many there are."""
+    """Send requests until an answer is not accepted any more; return their number."""
     await until(lambda: len(door.connections) == 1)
     (connection,) = door.connections._open
     handler = connection.handler
@@ -169,8 +169,8 @@ async def fill(door: Served, client: Silent) -> int:
     raise AssertionError("the socket is never full")
 
 
-async def test_a_feed_asked_for_right_behind_another_answer_follows_as_any_other(record: FakeRecord) -> None:
-    """Both requests come in one piece, so that the answer is not sent yet when the connection is taken over."""
+async def test_a_feed_requested_right_behind_another_request_works(record: FakeRecord) -> None:
+    """Both requests arrive together, so the answer is not sent yet when the connection is taken over."""
     async with served(record) as door, silent(door) as client:
         client.ask(door.path(f"/areas/{door.feed.registry.root.id}"), door.path())
         await until(lambda: bool(door.readers))
@@ -183,10 +183,10 @@ async def test_a_feed_asked_for_right_behind_another_answer_follows_as_any_other
         await until(lambda: not door.channel.stalled)
 
 
-async def test_newcomers_that_take_nothing_hold_one_block_between_them(
+async def test_new_readers_that_stall_share_one_block(
     record: FakeRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each waits for the very bytes that all share, and for no copy of them; they are counted once."""
+    """All wait for the same bytes, without copies; they are counted once."""
     monkeypatch.setattr(blocks, "BLOCK_SHARED_S", 60.0, raising=False)
     record.show(70)
     async with served(record, send_buffer=SMALL_BUFFER) as door, AsyncExitStack() as opened:
@@ -201,10 +201,10 @@ async def test_newcomers_that_take_nothing_hold_one_block_between_them(
         assert (size, len(readers)) == (len(plain), 8)
 
 
-async def test_readers_that_take_nothing_are_gone_after_a_change_of_history(
+async def test_stalled_readers_are_closed_after_a_change_of_history(
     record: FakeRecord, document: dict[str, Any], http: aiohttp.ClientSession
 ) -> None:
-    """As are those that read: each is told to come back by the end of its stream, and none is counted any more."""
+    """As are the others: the end of the stream makes each reconnect, and none is counted any more."""
     record.show(70)
     async with served(record, send_buffer=SMALL_BUFFER) as door, AsyncExitStack() as opened:
         await stall(door, opened, 5)
@@ -223,7 +223,7 @@ async def test_readers_that_take_nothing_are_gone_after_a_change_of_history(
 async def test_a_release_that_was_shown_is_not_taken_back_after_a_failover(
     record: FakeRecord, http: aiohttp.ClientSession
 ) -> None:
-    """The feed shows what it has until the new primary knows; readers stay, and get what comes then."""
+    """The feed keeps its state until the new primary has the release; readers stay connected and get later changes."""
     record.show(10)
     async with served(record) as door, streaming(http, door.url()) as reader:
         await reader.block()
@@ -239,10 +239,10 @@ async def test_a_release_that_was_shown_is_not_taken_back_after_a_failover(
         assert (await reader.blocks_until(12))[-1].id == record.cursor(12)
 
 
-async def test_a_record_that_stays_without_its_release_is_another_one(
+async def test_a_record_that_still_lacks_its_release_is_a_different_one(
     record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a restore to a point before it: nothing of it is shown any more."""
+    """As after a restore to an earlier point: nothing of the old record is shown any more."""
     monkeypatch.setattr(stream, "REPLICA_LAG_MAX_S", 0.0)
     record.show(10)
     async with served(record) as door, streaming(http, door.url()) as reader:
@@ -253,7 +253,7 @@ async def test_a_record_that_stays_without_its_release_is_another_one(
 
 
 async def looked(door: Served, times: int) -> None:
-    """Wait until the hub has taken a look that began from now on, so often."""
+    """Wait until the hub has read the heads this many times from now on."""
     for _ in range(times):
         looks = door.record.looks
         await until(lambda looks=looks: door.record.looks > looks + 1)
@@ -262,10 +262,10 @@ async def looked(door: Served, times: int) -> None:
 # A record that breaks off.
 
 
-async def test_a_catch_up_that_breaks_off_between_heads_ends_where_the_record_does(
+async def test_an_interrupted_catch_up_ends_where_the_record_ends(
     record: FakeRecord, http: aiohttp.ClientSession
 ) -> None:
-    """The head that was spoken of never comes; who was there gets the rest, who comes gets a whole snapshot."""
+    """The announced head never comes; connected readers get the rest, new ones a complete snapshot."""
     record.show(10)
     async with served(record) as door, streaming(http, door.url()) as early:
         await early.block()
@@ -284,10 +284,10 @@ async def test_a_catch_up_that_breaks_off_between_heads_ends_where_the_record_do
         assert late.copy == early.copy
 
 
-async def test_readers_get_no_heartbeat_less_while_a_long_run_is_half_applied(
+async def test_heartbeats_continue_while_a_long_run_is_being_applied(
     record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor are they moved by it: what they hold is what they were sent, until all of it is applied."""
+    """They do not move readers: their copies stay as they are until everything is applied."""
     monkeypatch.setattr(stream, "PAGE_MAX", 5)
     record.show(10)
     async with (
@@ -326,10 +326,10 @@ async def test_the_list_of_elections_shows_no_sequence_between_two_heads(
         assert await shown() == (40, record.night[39].chain.hex())
 
 
-async def test_a_browser_that_asks_for_publications_meanwhile_is_told_when_to_come_back(
+async def test_a_browser_that_asks_for_publications_meanwhile_gets_a_retry_delay(
     record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With 200, as it gives up for good on anything else; others with 503."""
+    """With status 200, since it gives up for good on any other; other clients get 503."""
     monkeypatch.setattr(stream, "PAGE_MAX", 5)
     monkeypatch.setattr(feed_lookup, "SETTLE_S", 0.05)
     record.show(10)
@@ -347,10 +347,10 @@ async def test_a_browser_that_asks_for_publications_meanwhile_is_told_when_to_co
 # Another record, or none.
 
 
-async def test_after_a_restore_the_feed_begins_with_the_registry_that_the_record_has_then(
+async def test_after_a_restore_the_feed_uses_the_registry_of_the_record(
     record: FakeRecord, another_document: dict[str, Any], http: aiohttp.ClientSession
 ) -> None:
-    """As another one may have been in force; also where the new record is the longer one."""
+    """It may have changed; also if the new record is longer."""
     record.show(10)
     async with served(record) as door:
         for restored, count in ((another_document, 5), (json.loads(record.document), 30)):
@@ -371,7 +371,7 @@ async def test_after_a_restore_the_feed_begins_with_the_registry_that_the_record
 async def test_a_registry_replaced_while_a_reader_waits_is_the_one_it_gets(
     record: FakeRecord, another_document: dict[str, Any], http: aiohttp.ClientSession
 ) -> None:
-    """And it leaves nobody else with a selection of the one before."""
+    """No reader keeps a selection of the old one."""
     async with served(record) as door, AsyncExitStack() as opened:
         ahead = {"Last-Event-ID": "2-12345678"}
         waiting = asyncio.create_task(opened.enter_async_context(streaming(http, door.url(), ahead)))
@@ -389,10 +389,10 @@ async def test_a_registry_replaced_while_a_reader_waits_is_the_one_it_gets(
             assert set(block.names) == names_above_units(another_document)
 
 
-async def test_an_election_that_vanishes_is_gone_for_everyone(
+async def test_an_election_that_disappears_is_closed_for_all_readers(
     record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever reads it, takes nothing of it or waits for it is let go; it is 404 until it is there again."""
+    """Reading, stalled and waiting clients are released; it is 404 until it is back."""
     monkeypatch.setattr(feed_lookup, "SETTLE_S", 0.05)
     monkeypatch.setattr(hub, "MISSING_MAX_S", 0.0)
     record.show(70)
@@ -427,10 +427,10 @@ async def test_an_election_that_vanishes_is_gone_for_everyone(
 # Publications, and a record that is read short.
 
 
-async def test_readers_max_holds_for_publications_that_are_waited_for(
+async def test_readers_max_applies_to_streams_that_waited(
     record: FakeRecord, http: aiohttp.ClientSession
 ) -> None:
-    """However many had room when they came: when their place is reached, two are let in and the rest sent away."""
+    """However many had room when they came: when their sequence is reached, two are accepted and the others refused."""
     record.show(10)
     ahead = {"Last-Event-ID": record.cursor(11)}
     async with served(record, readers_max=2) as door, AsyncExitStack() as opened:
@@ -449,15 +449,15 @@ async def test_readers_max_holds_for_publications_that_are_waited_for(
 
 @pytest.fixture
 def long_record(document: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> FakeRecord:
-    """A record of which all but the newest is read from the database."""
+    """A record of which all but the newest publications are read from the database."""
     monkeypatch.setattr(archive, "TAIL_MAX", archive.RANGE_SIZE)
     return FakeRecord(document, a_night(document, 2100), shown=2100)
 
 
-async def test_a_range_that_is_read_short_is_not_kept(
+async def test_an_incomplete_range_is_not_cached(
     long_record: FakeRecord, http: aiohttp.ClientSession
 ) -> None:
-    """It is 503 for as long as the record is not whole, and then as it always was; nor is half of it shown."""
+    """It is 503 while the record is incomplete, and correct afterwards; a part of it is never shown."""
     record = long_record
     async with served(record) as door:
         record.rows = 400
@@ -478,10 +478,10 @@ def sequences_of(lines: bytes) -> list[int]:
     return [json.loads(line)["sequence"] for line in lines.splitlines()]
 
 
-async def test_a_stream_of_publications_over_a_record_read_short_ends_and_goes_on_where_it_was(
+async def test_a_stream_over_an_incomplete_record_ends_and_continues_at_its_position(
     long_record: FakeRecord, http: aiohttp.ClientSession
 ) -> None:
-    """It neither skips one nor asks for them over and over."""
+    """It neither skips a publication nor reads the record again and again."""
     record = long_record
     got: list[int] = []
     async with served(record) as door:
@@ -503,10 +503,10 @@ async def test_a_stream_of_publications_over_a_record_read_short_ends_and_goes_o
 
 
 @pytest.mark.parametrize("shared_s", [0.0, 60.0])
-async def test_a_snapshot_tells_what_time_it_is(
+async def test_a_snapshot_contains_the_current_time(
     record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, shared_s: float
 ) -> None:
-    """One is shared for a while and no longer, so that the time in it is not of long ago."""
+    """A snapshot is shared only for a while, so its time is never old."""
     monkeypatch.setattr(blocks, "BLOCK_SHARED_S", shared_s, raising=False)
     record.show(10)
     async with served(record) as door:
@@ -519,10 +519,10 @@ async def test_a_snapshot_tells_what_time_it_is(
     assert (times[0] == times[1]) == bool(shared_s)
 
 
-async def test_blocks_that_are_made_anew_are_counted_once(
+async def test_blocks_that_are_made_again_are_counted_once(
     record: FakeRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a maker holds is what its blocks add up to, whoever asked for them and when."""
+    """A maker's counter equals the sum of its blocks at all times."""
     monkeypatch.setattr(blocks, "BLOCK_SHARED_S", 0.0, raising=False)
     record.show(20)
     async with served(record) as door:
@@ -535,10 +535,10 @@ async def test_blocks_that_are_made_anew_are_counted_once(
         assert maker._blocks_bytes == sum(len(block.plain) for block in maker._blocks.values())
 
 
-async def test_no_more_counts_as_accepted_than_the_journal_holds(
+async def test_no_more_is_shown_as_accepted_than_the_journal_has(
     record: FakeRecord, http: aiohttp.ClientSession
 ) -> None:
-    """Whatever is applied between a look at the journal and the reading of what it found."""
+    """Whatever is applied between the query and the use of its result."""
     record.show(10)
 
     async def shown(name: str) -> int:
@@ -561,10 +561,10 @@ async def test_no_more_counts_as_accepted_than_the_journal_holds(
         assert (await shown("accepted"), await shown("published")) == (20, 20)
 
 
-async def test_a_look_at_the_transfers_while_the_record_becomes_another_one_does_no_harm(
+async def test_transfers_read_while_the_record_changes_do_no_harm(
     record: FakeRecord, another_document: dict[str, Any], http: aiohttp.ClientSession
 ) -> None:
-    """What it finds is of units that may not be there any more, or not yet."""
+    """The result may contain units that do not exist in the registry."""
     root = another_document["areas"][0]["id"]
     other = {
         **another_document,
@@ -611,10 +611,10 @@ async def test_a_look_at_the_transfers_while_the_record_becomes_another_one_does
         ("application/json;q=0.2, text/csv; Q=0.9", "text/csv"),
     ],
 )
-async def test_an_area_comes_as_the_client_wants_it_most(
+async def test_an_area_has_the_format_that_the_client_prefers(
     record: FakeRecord, http: aiohttp.ClientSession, accept: str | None, kind: str
 ) -> None:
-    """And as JSON where it does not care."""
+    """And JSON without a preference."""
     async with served(record) as door:
         url = door.url(f"/areas/{door.feed.registry.root.id}")
         skipped = ["Accept"] if accept is None else []
@@ -629,10 +629,10 @@ async def test_an_area_comes_as_the_client_wants_it_most(
     ("accepted", "packed"),
     [("gzip", True), ("br, GZIP", True), ("gzip;Q=0", False), ("gzip; q=0.0", False), ("br", False)],
 )
-async def test_only_who_takes_gzip_gets_it(
+async def test_gzip_is_sent_only_to_clients_that_accept_it(
     record: FakeRecord, http: aiohttp.ClientSession, accepted: str, packed: bool
 ) -> None:
-    """In whatever case it says so; of areas and of the feed."""
+    """In upper or lower case; for areas and for the feed."""
     async with served(record) as door:
         headers = {"Accept-Encoding": accepted}
         answer = await ask(http, "GET", door.url(f"/areas/{door.feed.registry.root.id}"), headers=headers)
@@ -652,10 +652,10 @@ async def test_only_who_takes_gzip_gets_it(
         ("application/x-ndjson, text/event-stream;q=0", False),
     ],
 )
-async def test_publications_come_as_lines_or_as_a_stream(
+async def test_publications_are_sent_as_lines_or_as_a_stream(
     record: FakeRecord, http: aiohttp.ClientSession, accept: str, streamed: bool
 ) -> None:
-    """As the client wants them most; a cache is told that it depends on that."""
+    """As the client prefers; `Vary` says that it depends on that."""
     record.show(3)
     async with served(record) as door:
         if streamed:

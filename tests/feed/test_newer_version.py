@@ -25,12 +25,12 @@ OTHERS = ("0604-0002", "0604-0003")
 
 @pytest.fixture(autouse=True, params=[stream.APPLY_SLICE, 3], ids=["one by one", "many at once"])
 def _slice(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What lies between two heads may be few publications or many."""
+    """Between two heads there may be few publications or many."""
     monkeypatch.setattr(stream, "APPLY_SLICE", request.param)
 
 
 class ElectionRecord(PublicRecord):
-    """The public record in Postgres, and the election that is looked at."""
+    """The public record in Postgres, and its election."""
 
     def __init__(self, pool: Pool, election: str) -> None:
         super().__init__(pool)
@@ -38,7 +38,7 @@ class ElectionRecord(PublicRecord):
 
 
 class Night:
-    """An election in Postgres, into which a newer version of the gateway writes."""
+    """An election in Postgres, to which a newer version of the gateway writes."""
 
     def __init__(self, record: ElectionRecord, journal: PostgresJournal, key: int, version: int) -> None:
         self.record = record
@@ -49,7 +49,7 @@ class Night:
         self._election = key, version
 
     async def write(self, *reports: dict[str, Any]) -> None:
-        """Append reports as they are: what a newer version has accepted."""
+        """Append reports unchanged, as accepted by a newer version."""
         bodies = [canonical(report) for report in reports]
         valid = [ValidReport(decode_stored(body), body, digest_of(body)) for body in bodies]
         appended = await append(self._journal, *self._election, *valid)
@@ -83,8 +83,8 @@ def figures(area: dict[str, Any]) -> tuple[int, int, list[str]]:
     return counts["election_day"]["ballots"], counts["election_day"]["votes"]["FL"], list(counts)
 
 
-async def test_a_feed_shows_what_it_knows_of_reports_of_a_newer_version(night: Night) -> None:
-    """From its start, live and after a fall: sums of what is known are exact, and the record is passed on untouched."""
+async def test_a_feed_shows_the_known_content_of_reports_of_a_newer_version(night: Night) -> None:
+    """From its start, live and after a decrease: sums of known content are exact, and the record is unchanged."""
     units = (UNIT, *OTHERS)
     await night.write(*(newer(unit, revision, 10) for revision in (1, 2) for unit in units))
     await night.write(a_report(OTHERS[0], 3, 10))
@@ -120,7 +120,7 @@ async def test_a_feed_shows_what_it_knows_of_reports_of_a_newer_version(night: N
 
 
 async def assert_passed_on(http: aiohttp.ClientSession, url: Any, night: Night) -> None:
-    """The record has the reports to the byte, and the digests are theirs; areas are there as documents and tables."""
+    """The record has the bytes of the reports with their digests; areas are available in every format."""
     answer = await ask(http, "GET", url("/publications?limit=1000"))
     lines = [json.loads(line) for line in answer.body.splitlines()]
     assert [line["report"] for line in lines] == night.reports
@@ -132,7 +132,7 @@ async def assert_passed_on(http: aiohttp.ClientSession, url: Any, night: Night) 
 
 
 async def test_unknown_content_is_logged_once(night: Night, capfd: pytest.CaptureFixture[str]) -> None:
-    """A line names what is new to this process; the same again is no news."""
+    """One line names the content that is new to this process; it is not repeated."""
     await night.write(newer(UNIT, 1, 10))
     async with served(night.record) as door:  # type: ignore[arg-type]
         for revision in (2, 3):

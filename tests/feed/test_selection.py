@@ -1,4 +1,4 @@
-"""Which areas a reader wants, by levels and areas."""
+"""Which areas a reader selects, by level and area."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ def selected(levels: str | None = None, areas: str | None = None) -> set[str]:
 
 
 def naive(levels: str | None, areas: str | None) -> set[str]:
-    """The same, told from the document alone."""
+    """The same, computed from the document alone."""
     return {
         area
         for area, level in LEVELS.items()
@@ -44,16 +44,16 @@ lists_of_areas = st.none() | st.lists(st.sampled_from(sorted(LEVELS)), min_size=
 def test_a_selection_is_the_areas_of_those_levels_at_or_below_those_areas(
     levels: str | None, areas: str | None
 ) -> None:
-    """By default all areas that have children, and everything."""
+    """By default all areas that have children, without restriction."""
     assert selected(levels, areas) == naive(levels, areas)
 
 
 @settings(deadline=None, max_examples=examples(150))
 @given(lists_of_levels, lists_of_areas, lists_of_levels, lists_of_areas)
-def test_selections_with_one_key_have_the_same_members(
+def test_selections_with_equal_keys_have_the_same_members(
     levels: str | None, areas: str | None, other_levels: str | None, other_areas: str | None
 ) -> None:
-    """Blocks are shared by it."""
+    """Blocks are shared by key."""
     one = read_selection(REGISTRY, levels, areas)
     other = read_selection(REGISTRY, other_levels, other_areas)
     if one.key == other.key:
@@ -78,15 +78,15 @@ def _members(selection: Selection) -> set[int]:
         ),
     ],
 )
-def test_what_is_the_same_wish_has_the_same_key(
+def test_equal_selections_have_equal_keys(
     one: tuple[str | None, str | None], other: tuple[str | None, str | None]
 ) -> None:
-    """However it is written, so that readers share blocks."""
+    """However they are written, so that readers share blocks."""
     assert read_selection(REGISTRY, *one).key == read_selection(REGISTRY, *other).key
 
 
-def test_no_names_make_two_wishes_one() -> None:
-    """Whatever marks the names of levels and areas may hold, other wishes have other keys."""
+def test_different_selections_have_different_keys() -> None:
+    """With any characters in the names of levels and areas."""
     areas = [
         {"id": "x", "name": "", "level": "*"},
         {"id": "x|", "name": "", "level": "a", "parent": "x"},
@@ -121,8 +121,8 @@ def test_no_names_make_two_wishes_one() -> None:
         (None, ",".join(f"x{number}" for number in range(AREAS_MAX + 1)), "21 areas; at most 20"),
     ],
 )
-def test_a_wish_for_what_is_not_there_is_named(levels: str | None, areas: str | None, message: str) -> None:
-    """A reader that mistypes an area must not wait all night for it."""
+def test_unknown_levels_and_areas_are_refused(levels: str | None, areas: str | None, message: str) -> None:
+    """A reader with a mistyped area must not wait for it forever."""
     if not message:
         assert read_selection(REGISTRY, levels, areas)
         return
@@ -137,7 +137,7 @@ def test_a_wish_for_what_is_not_there_is_named(levels: str | None, areas: str | 
 
 
 def test_twenty_areas_may_be_named() -> None:
-    """Naming one twice does not count."""
+    """Repeated names do not count."""
     document = {
         **DOCUMENT,
         "areas": [
@@ -152,16 +152,16 @@ def test_twenty_areas_may_be_named() -> None:
 
 
 class Unread(tuple[Area, ...]):
-    """Areas that nobody is to go through."""
+    """Areas that must not be iterated."""
 
     def __iter__(self) -> Iterator[Area]:
         raise AssertionError("all areas were looked at")
 
 
 @pytest.mark.parametrize(("levels", "common"), [(None, True), ("county", True), ("municipality", False)])
-def test_reading_a_selection_does_not_go_through_the_areas(
+def test_reading_a_selection_does_not_iterate_over_the_areas(
     monkeypatch: pytest.MonkeyPatch, levels: str | None, common: bool
 ) -> None:
-    """It costs the same in a country of a thousand units and of a hundred thousand."""
+    """The cost does not depend on the number of units."""
     monkeypatch.setattr(runs_of(REGISTRY), "areas", Unread(REGISTRY.areas))
     assert read_selection(REGISTRY, levels, None).common is common

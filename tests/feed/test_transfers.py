@@ -1,4 +1,4 @@
-"""Where every municipality's counts are: how many, how late, and what is on its way."""
+"""The transfers of municipalities: how many reports, how late, and how many are not applied yet."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ def histogram(*seconds: float) -> LagHistogram:
     st.lists(st.floats(0.0005, 7_000), min_size=1, max_size=60), st.sampled_from([0.01, 0.5, 0.9, 0.99, 1.0])
 )
 def test_a_percentile_is_at_most_a_quarter_too_high(durations: list[float], part: float) -> None:
-    """It is never below the true one, but for rounding to a tenth of a millisecond."""
+    """It is never below the true one, except for rounding to a tenth of a millisecond."""
     true = sorted(durations)[math.ceil(part * len(durations)) - 1]
     found = histogram(*durations).percentile(part)
     assert found is not None
@@ -38,7 +38,7 @@ def test_a_percentile_is_at_most_a_quarter_too_high(durations: list[float], part
 @settings(deadline=None, max_examples=examples(100))
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=30))
 def test_percentiles_rise_and_any_duration_can_be_counted(durations: list[float]) -> None:
-    """Two clocks that disagree, or a night that never ends, are counted in the first and the last bucket."""
+    """Negative durations (two clocks) and very long ones are counted in the first and the last bucket."""
     lags = histogram(*durations)
     found = [lags.percentile(part) or 0.0 for part in (0.0, 0.1, 0.5, 0.9, 0.99, 1.0)]
     assert found == sorted(found)
@@ -60,21 +60,21 @@ def test_percentiles_rise_and_any_duration_can_be_counted(durations: list[float]
 def test_percentiles_of_known_durations(
     durations: list[float], half: float | None, most: float | None
 ) -> None:
-    """Of none there is none."""
+    """Without durations there is none."""
     lags = histogram(*durations)
     assert (lags.percentile(0.5), lags.percentile(0.99)) == (half, most)
 
 
-def test_memory_does_not_grow_with_what_is_counted() -> None:
-    """There are some dozens of buckets, whatever comes."""
+def test_memory_does_not_grow_with_the_number_of_durations() -> None:
+    """There are some dozens of buckets."""
     lags = LagHistogram()
     for number in range(100_000):
         lags.add(number / 10)
     assert len(lags._counts) < 60
 
 
-def test_a_municipality_is_told_from_push_to_reader() -> None:
-    """What is published here, what the journal holds beyond it, who was last heard of, and each stage's lag."""
+def test_a_municipality_is_followed_from_push_to_reader() -> None:
+    """Its published and unapplied reports, the last contact, and each stage's lag."""
     transfers, record = Transfers(REGISTRY), Record()
     first, second = (record.write(a_report(unit)) for unit in ("a-1-1", "a-1-1"))
     second = msgspec.structs.replace(second, received_at=AT - timedelta(seconds=2), accepted_at=AT)
@@ -102,8 +102,8 @@ def test_a_municipality_is_told_from_push_to_reader() -> None:
     ]
 
 
-def test_history_is_late_for_nobody() -> None:
-    """What was published before a feed began is a part of its state, and not of its lag; what acceptance took stays."""
+def test_history_does_not_count_as_lag() -> None:
+    """Publications from before the feed started are in its state, but not in its lag; the lag of receipts is."""
     transfers, record = Transfers(REGISTRY), Record()
     publication = record.write(a_report("a-1-1"))
     publication = msgspec.structs.replace(publication, received_at=AT - timedelta(seconds=2), accepted_at=AT)
@@ -115,8 +115,8 @@ def test_history_is_late_for_nobody() -> None:
     assert transfer.lag_s.receipt.p50 == pytest.approx(2.25, rel=0.25)
 
 
-def test_every_unit_has_a_municipality_that_answers_for_it() -> None:
-    """Before the night all of them are shown, in the order of the registry, with nothing on the way."""
+def test_every_municipality_is_shown() -> None:
+    """Before the first report all of them are shown, in the order of the registry, without a backlog."""
     transfers = Transfers(REGISTRY)
     documents = transfers.documents({}, {}, AT)
     assert {document.municipality: document.units for document in documents} == {
@@ -131,7 +131,7 @@ def test_every_unit_has_a_municipality_that_answers_for_it() -> None:
 
 
 def test_clocks_that_disagree_give_no_negative_age() -> None:
-    """What is published in another machine's future is as old as nothing."""
+    """A publication from the future has the age 0."""
     backlog = {"b": Backlog(1, AT + timedelta(seconds=5), AT)}
     (transfer,) = Transfers(REGISTRY).documents(backlog, {}, AT, only="b")
     assert transfer.oldest_unpublished_s == 0.0

@@ -1,4 +1,4 @@
-"""The fake socket of these tests behaves as a real one does, wherever a reader depends on it."""
+"""The fake socket of these tests behaves like a real one wherever a reader depends on it."""
 
 import asyncio
 import socket
@@ -15,7 +15,7 @@ LARGE = bytes(range(256)) * 65_536
 
 
 class Listener(asyncio.Protocol):
-    """Notes what a transport tells it."""
+    """Records the calls of a transport."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -42,7 +42,7 @@ class Listener(asyncio.Protocol):
 
 
 class FakeWire:
-    """A fake transport, and the peer behind it, who reads only when asked."""
+    """A fake transport, and its peer, which reads only when asked."""
 
     def __init__(self) -> None:
         self.listener = Listener()
@@ -52,13 +52,13 @@ class FakeWire:
         self.transport.stall()
 
     async def read(self, count: int) -> bytes:
-        """Read exactly so many bytes that were written; whether more are taken meanwhile is the kernel's to say."""
+        """Read exactly this many bytes; whether more are accepted meanwhile is up to the kernel."""
         before = len(self.transport.taken)
         self.transport.take(count)
         return bytes(self.transport.taken[before:])
 
     async def read_all(self, count: int) -> bytes:
-        """Read so many bytes, which are all there are."""
+        """Read this many bytes, which must be all."""
         read = await self.read(count)
         self.transport.take()
         self.transport.turn()
@@ -123,8 +123,8 @@ async def wire(request: pytest.FixtureRequest) -> AsyncIterator[Wire]:
         yield wire
 
 
-async def test_a_socket_that_takes_all_says_nothing(wire: Wire) -> None:
-    """What goes out at once makes nobody pause."""
+async def test_a_socket_that_accepts_everything_does_not_pause(wire: Wire) -> None:
+    """Bytes that are sent at once pause nobody."""
     if isinstance(wire, FakeWire):
         wire.transport.take()  # as a kernel's buffer does
     wire.transport.write(b"a few bytes")
@@ -136,16 +136,16 @@ async def test_a_socket_that_takes_all_says_nothing(wire: Wire) -> None:
         assert wire.transport.taken == b"a few bytes and some more"
 
 
-async def test_a_socket_that_takes_no_more_says_so_before_write_returns(wire: Wire) -> None:
-    """With a limit of 0 a writer knows after each write whether it all went out."""
+async def test_a_full_socket_pauses_before_write_returns(wire: Wire) -> None:
+    """With a limit of 0 a writer knows after each write whether everything was sent."""
     wire.transport.write(LARGE)
     assert wire.listener.calls == ["pause"]
     wire.transport.write(b"more")
     assert wire.listener.calls == ["pause"]
 
 
-async def test_writing_may_go_on_only_when_everything_is_taken(wire: Wire) -> None:
-    """Not when some of it is; and what arrives is what was written, in order."""
+async def test_writing_resumes_only_when_everything_is_sent(wire: Wire) -> None:
+    """Not when a part is; and the bytes arrive in order."""
     wire.transport.write(LARGE)
     first = await wire.read(1 << 20)
     await wire.turn()
@@ -156,8 +156,8 @@ async def test_writing_may_go_on_only_when_everything_is_taken(wire: Wire) -> No
     assert wire.listener.calls == ["pause", "resume"]
 
 
-async def test_a_transport_that_is_aborted_drops_what_it_holds(wire: Wire) -> None:
-    """Its protocol is told later, not within the call, and is not asked to write on."""
+async def test_an_aborted_transport_drops_its_buffer(wire: Wire) -> None:
+    """Its protocol is notified later, not within the call, and is not asked to continue writing."""
     wire.transport.write(LARGE)
     wire.transport.abort()
     assert wire.transport.is_closing()
@@ -168,8 +168,8 @@ async def test_a_transport_that_is_aborted_drops_what_it_holds(wire: Wire) -> No
     assert wire.listener.calls == ["pause", "lost"]
 
 
-async def test_a_transport_that_is_closed_sends_what_it_holds(wire: Wire) -> None:
-    """Only then the connection is lost."""
+async def test_a_closed_transport_sends_its_buffer(wire: Wire) -> None:
+    """Only then is the connection lost."""
     wire.transport.write(LARGE)
     wire.transport.close()
     assert wire.transport.is_closing()
@@ -179,7 +179,7 @@ async def test_a_transport_that_is_closed_sends_what_it_holds(wire: Wire) -> Non
 
 
 async def test_a_peer_that_hangs_up_is_a_lost_connection(wire: Wire) -> None:
-    """However much was waiting for it."""
+    """However much was pending."""
     wire.transport.write(LARGE)
     if isinstance(wire, RealWire):
         wire._peer.shutdown(socket.SHUT_RDWR)
@@ -192,7 +192,7 @@ async def test_a_peer_that_hangs_up_is_a_lost_connection(wire: Wire) -> None:
 
 
 async def test_nothing_can_be_written_to_a_lost_connection(wire: Wire) -> None:
-    """A writer has to have forgotten it by then."""
+    """The writer must have dropped it by then."""
     wire.transport.abort()
     await wire.turn()
     await wire.listener.wait_told("lost")

@@ -1,4 +1,4 @@
-"""What readers ask for alone costs little, and is bounded; what they share costs nobody anything."""
+"""Work for single readers is cheap and bounded; shared work is not charged."""
 
 import asyncio
 import random
@@ -43,7 +43,7 @@ def record(small: GeneratedElection) -> FakeRecord:
 
 
 class Night:
-    """A state that moves on, and its blocks."""
+    """A state that changes, and its blocks."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.registry = read_registry(document)
@@ -65,7 +65,7 @@ def unpacked(piece: bytes) -> bytes:
 
 
 def test_a_registry_is_runs_of_siblings() -> None:
-    """Every area is in one run, in the order of the registry, and what is below an area is the runs below it."""
+    """Every area is in one run, in the order of the registry; the areas below an area are the runs below it."""
     runs = runs_of(REGISTRY)
     assert [index for run in runs.all for index in run] == list(range(len(REGISTRY.areas)))
     assert all(index in runs.all[runs.of_area[index]] for index in range(len(REGISTRY.areas)))
@@ -83,10 +83,10 @@ def lists_of(names: Iterable[str]) -> st.SearchStrategy[str | None]:
 
 @settings(deadline=None, max_examples=examples(40))
 @given(st.data())
-def test_compressed_in_parts_or_as_a_whole_it_is_the_same_text(
+def test_a_block_in_parts_and_as_a_whole_decompress_to_the_same_text(
     small: GeneratedElection, data: st.DataObject
 ) -> None:
-    """Of any selection, as a snapshot or from any cursor, at any time, for the first reader and for the last."""
+    """For any selection, as a snapshot or from any cursor, for the first reader and for the last."""
     night = Night(small.registry)
     far = data.draw(st.sampled_from([-1, 30, 1000]), label="far")
     levels = data.draw(lists_of(night.registry.levels), label="levels")
@@ -111,7 +111,7 @@ def test_compressed_in_parts_or_as_a_whole_it_is_the_same_text(
 
 
 def members(night: Night, selection: Any, block: Any, before: int) -> list[int]:
-    """Indexes of the areas that a block has to hold, told one by one."""
+    """Indexes of the areas that a block has to contain, computed one by one."""
     snapshot = b'"snapshot":true' in block.plain
     return [
         area.index
@@ -126,10 +126,10 @@ def larger() -> dict[str, Any]:
     return generate(seed=7, scale=0.15).registry
 
 
-def test_snapshots_of_unusual_selections_are_put_together_from_what_is_compressed_once(
+def test_snapshots_of_uncommon_selections_are_assembled_from_shared_parts(
     larger: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many there are, the runs are compressed once, and beside them a little of each."""
+    """The runs are compressed once for all of them, and a little for each."""
     packed: list[int] = []
 
     def counted(text: bytes, **options: Any) -> bytes:
@@ -151,8 +151,8 @@ def test_snapshots_of_unusual_selections_are_put_together_from_what_is_compresse
     assert len(packed) < 30 * 100
 
 
-def test_what_has_changed_is_put_together_anew_and_nothing_else(small: GeneratedElection) -> None:
-    """A publication touches the runs of its unit and of the areas above."""
+def test_only_changed_parts_are_assembled_again(small: GeneratedElection) -> None:
+    """A publication changes the runs of its unit and of the areas above."""
     night = Night(small.registry)
     everything = read_selection(night.registry, EVERYTHING, None)
     night.maker.snapshot(everything)
@@ -167,8 +167,8 @@ def test_what_has_changed_is_put_together_anew_and_nothing_else(small: Generated
     assert changed == touched & set(before)
 
 
-def test_parts_are_kept_within_bounds(small: GeneratedElection, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that do not fit are made again."""
+def test_the_cache_of_parts_is_bounded(small: GeneratedElection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts that do not fit are encoded again."""
     monkeypatch.setattr(blocks, "PARTS_BYTES_MAX", 20_000)
     night = Night(small.registry)
     everything = read_selection(night.registry, EVERYTHING, None)
@@ -180,8 +180,8 @@ def test_parts_are_kept_within_bounds(small: GeneratedElection, monkeypatch: pyt
         assert night.maker._parts_bytes == sum(part.memory for part in night.maker._parts.values())
 
 
-def test_a_block_that_many_ask_for_is_compressed_as_a_whole(small: GeneratedElection) -> None:
-    """The larger it is, the more of them; as soon as enough ask at once. From then on all get that."""
+def test_a_block_with_many_readers_is_compressed_as_a_whole(small: GeneratedElection) -> None:
+    """The larger the block, the more readers; or as soon as enough ask at once. All later readers get that."""
     night = Night(small.registry)
     night.publish(70)
     block = night.maker.snapshot(read_selection(night.registry, EVERYTHING, None))
@@ -196,8 +196,8 @@ def test_a_block_that_many_ask_for_is_compressed_as_a_whole(small: GeneratedElec
     assert other.bytes(gzip=True, readers=PARTS_READERS_MAX) == deflate(other.plain)
 
 
-def test_a_selection_is_made_without_looking_at_all_areas(small: GeneratedElection) -> None:
-    """Whatever it names: what it has is found when it is asked for."""
+def test_creating_a_selection_does_not_iterate_over_all_areas(small: GeneratedElection) -> None:
+    """Its areas are computed only when needed."""
     registry = read_registry(small.registry)
     runs_of(registry)
 
@@ -215,14 +215,14 @@ def test_a_selection_is_made_without_looking_at_all_areas(small: GeneratedElecti
 
 
 def unusual(door: Served) -> list[str]:
-    """Selections that nobody else asks for, the largest first."""
+    """Selections that no other reader has, the largest first."""
     names = [area.id for area in door.feed.registry.areas if area.level in ("county", "municipality")]
     found = [",".join(choice) for count in (3, 2) for choice in combinations(names, count)]
     return [f"/feed?levels={EVERYTHING}&areas={choice}" for choice in found]
 
 
 async def snapshot(http: aiohttp.ClientSession, url: str, **headers: str) -> int:
-    """Ask for a feed, read its first block, and leave; return the status, or 0 where it was turned away with 200."""
+    """Request a feed, read its first block, and leave; return the status, or 0 for a refusal with status 200."""
     async with http.get(url, headers={**PACKED, **headers}) as response:
         if response.status != 200:
             return response.status
@@ -236,10 +236,10 @@ async def snapshot(http: aiohttp.ClientSession, url: str, **headers: str) -> int
         return 0
 
 
-async def test_who_asks_for_more_than_its_share_of_unusual_selections_is_put_off(
+async def test_an_address_with_too_much_unshared_work_is_refused(
     record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And gets what others read too, as everybody does; a browser is told when to come back."""
+    """It still gets shared blocks; a browser gets a retry delay."""
     async with served(record, unshared_per_address=1) as door:
         now = time.monotonic()
         monkeypatch.setattr(door.door.limits.allowance, "_clock", lambda: now)
@@ -260,10 +260,10 @@ async def test_who_asks_for_more_than_its_share_of_unusual_selections_is_put_off
         assert await snapshot(http, door.url(path)) == 200
 
 
-async def test_a_crowd_that_returns_at_once_with_cursors_of_its_own_is_let_in_by_one_address(
+async def test_many_readers_of_one_address_may_return_together(
     record: FakeRecord, http: aiohttp.ClientSession
 ) -> None:
-    """It reads what everybody reads, so nothing is charged, however many they are."""
+    """They read shared blocks, so nothing is charged."""
     async with served(record, unshared_per_address=1) as door, AsyncExitStack() as opened:
         cursors = [record.cursor(number) for number in range(1, 71)] * 3
         streams = [
@@ -276,10 +276,10 @@ async def test_a_crowd_that_returns_at_once_with_cursors_of_its_own_is_let_in_by
         assert door.door.limits.allowance._used == {}
 
 
-async def test_a_selection_that_many_read_is_charged_to_nobody(
+async def test_an_uncommon_selection_with_many_readers_is_not_charged(
     record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Unusual as it is: the first few paid for it."""
+    """The first few readers paid for it."""
     monkeypatch.setattr(blocks, "BLOCK_SHARED_S", 0.0)
     async with served(record) as door, AsyncExitStack() as opened:
         path = unusual(door)[0]
@@ -296,10 +296,8 @@ async def test_a_selection_that_many_read_is_charged_to_nobody(
         assert door.door.limits.allowance._used == {}
 
 
-async def test_selections_of_one_address_have_a_bound(
-    record: FakeRecord, http: aiohttp.ClientSession
-) -> None:
-    """More readers of those there are let in, and of common ones; one that is given up makes room for another."""
+async def test_selections_of_one_address_are_limited(record: FakeRecord, http: aiohttp.ClientSession) -> None:
+    """Further readers of open selections and of common ones are accepted; a closed selection makes room."""
     async with served(record, selections_per_address=3) as door, AsyncExitStack() as opened:
         paths = unusual(door)[:4]
         streams = [await opened.enter_async_context(streaming(http, door.url(path))) for path in paths[:3]]
@@ -318,7 +316,7 @@ async def test_selections_of_one_address_have_a_bound(
         await again.block()
 
 
-async def test_selections_of_all_addresses_have_a_bound(
+async def test_selections_of_all_addresses_are_limited(
     record: FakeRecord, http: aiohttp.ClientSession
 ) -> None:
     """Common ones do not count."""
@@ -329,10 +327,10 @@ async def test_selections_of_all_addresses_have_a_bound(
         (await ask(http, "GET", door.url(paths[2]))).problem(503, "full")
 
 
-async def test_selections_are_counted_out_when_the_record_is_another_one(
+async def test_selections_are_released_when_the_history_changes(
     record: FakeRecord, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """All readers are closed then, and come back."""
+    """All readers are closed, and reconnect."""
     async with served(record) as door, AsyncExitStack() as opened:
         for path in unusual(door)[:2]:
             await (await opened.enter_async_context(streaming(http, door.url(path)))).block()
@@ -348,7 +346,7 @@ async def test_selections_are_counted_out_when_the_record_is_another_one(
 async def test_a_pass_serves_common_selections_and_as_many_others_as_it_has_time_for(
     record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rest follow pass by pass, in turn, and all of them get the newest."""
+    """The others follow in later passes, in turn, and all get the newest values."""
     monkeypatch.setattr(stream, "PASS_MAX_S", -1.0)  # so that one is as many as it has time for
     written: list[list[str]] = []
     async with served(record) as door, AsyncExitStack() as opened:
@@ -378,10 +376,10 @@ async def test_a_pass_serves_common_selections_and_as_many_others_as_it_has_time
         assert not door.feed._due
 
 
-async def test_wide_selections_come_before_narrow_ones(
+async def test_large_channels_come_before_small_ones(
     record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever came first: many wait there."""
+    """In any order of joining."""
     monkeypatch.setattr(stream, "PASS_MAX_S", -1.0)
     monkeypatch.setattr(stream, "LARGE_CHANNEL_READERS", 3)
     async with served(record) as door, AsyncExitStack() as opened:
@@ -402,10 +400,10 @@ async def test_wide_selections_come_before_narrow_ones(
         assert positions[:2] == [[False, True], [True, True]]
 
 
-async def test_waits_for_a_place_in_the_record_have_a_bound_for_each_address(
+async def test_waiting_requests_of_one_address_are_limited(
     record: FakeRecord, http: aiohttp.ClientSession
 ) -> None:
-    """Beyond it `at_least` is refused, and a feed begins at once with a snapshot."""
+    """Above the limit `at_least` is refused, and a feed starts at once with a snapshot."""
     async with served(record, readers_per_address=3) as door, asyncio.TaskGroup() as parts:
         root = door.url(f"/areas/{door.feed.registry.root.id}")
         waiting = [parts.create_task(ask(http, "GET", root, params={"at_least": 71})) for _ in range(3)]
@@ -419,8 +417,8 @@ async def test_waits_for_a_place_in_the_record_have_a_bound_for_each_address(
         assert door.door.limits.waits_of._counts == {}
 
 
-def test_an_unusual_snapshot_costs_a_small_part_of_what_compressing_it_would(larger: dict[str, Any]) -> None:
-    """Both measured in processor time of the same run."""
+def test_an_uncommon_snapshot_costs_a_small_part_of_compressing_it(larger: dict[str, Any]) -> None:
+    """Both measured in CPU time in the same run."""
     night = Night(larger)
     night.publish(200)
     municipalities = [area.id for area in night.registry.areas if area.level == "municipality"]

@@ -1,4 +1,4 @@
-"""Many who wait for places in the record: each is woken when it is reached, none holds up the others."""
+"""Many requests that wait for sequences: each is woken when its sequence is reached, and none delays the others."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ async def turns(count: int) -> None:
 
 
 async def begun(waiters: SequenceWaiters, sequences: list[int]) -> list[asyncio.Task[None]]:
-    """Let so many wait."""
+    """Start this many waiters."""
     tasks = [asyncio.ensure_future(waiters.wait(sequence, LONG_S)) for sequence in sequences]
     await turns(1)
     assert len(waiters) == len(sequences)
@@ -44,8 +44,8 @@ steps = st.lists(
 
 @settings(deadline=None)
 @given(steps)
-def test_who_waits_is_woken_when_the_place_is_reached_and_not_before(steps: list[tuple[str, int]]) -> None:
-    """Whoever came or gave up meanwhile."""
+def test_a_waiter_is_woken_when_its_sequence_is_reached_and_not_before(steps: list[tuple[str, int]]) -> None:
+    """Whichever others join or time out meanwhile."""
 
     async def play() -> None:
         waiters = SequenceWaiters()
@@ -71,15 +71,15 @@ def test_who_waits_is_woken_when_the_place_is_reached_and_not_before(steps: list
     asyncio.run(play())
 
 
-async def test_a_wait_has_an_end() -> None:
-    """After its time it returns, and is forgotten."""
+async def test_a_waiter_times_out() -> None:
+    """After its timeout it returns, and is removed."""
     waiters = SequenceWaiters()
     await waiters.wait(5, 0.001)
     assert (len(waiters), waiters._at) == (0, {})
 
 
 async def test_nine_thousand_are_woken_in_slices() -> None:
-    """Between two slices everyone else has a turn, so nobody waits for more than one of them."""
+    """Between two slices the event loop does other work."""
     waiters = SequenceWaiters()
     turn = 0
     woken: list[int] = []
@@ -98,10 +98,10 @@ async def test_nine_thousand_are_woken_in_slices() -> None:
 
 
 @pytest.mark.parametrize("order", ["first", "last", "random"])
-async def test_the_work_for_a_wait_does_not_grow_with_how_many_there_are(
+async def test_the_cost_of_a_waiter_does_not_depend_on_their_number(
     order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Counted in comparisons of sequences, which is what a search through those who wait would cost."""
+    """Counted in comparisons of sequences, as in a linear search."""
 
     class Counted(int):
         comparisons = 0

@@ -1,6 +1,6 @@
-"""A socket that takes bytes when a test says so, and says so to its protocol as the real ones do.
+"""A socket that accepts bytes when a test says so, and notifies its protocol as real ones do.
 
-`test_transport.py` holds it against a real socket.
+`test_transport.py` compares it with a real socket.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from typing import cast
 
 
 class FakeTransport:
-    """The writing side of a transport: what is written goes to the peer at once, or waits while it takes nothing."""
+    """The writing side of a transport: bytes are sent to the peer at once, or buffered while it is stalled."""
 
     def __init__(self, *, encrypted: bool = False) -> None:
         self._encrypted = encrypted
@@ -76,7 +76,7 @@ class FakeTransport:
 
     @property
     def lost(self) -> bool:
-        """Whether its protocol has been told that the connection is lost."""
+        """Whether its protocol was notified that the connection is lost."""
         return self._lost
 
     @property
@@ -89,11 +89,11 @@ class FakeTransport:
         self.unsent = self.unsent[most:]
 
     def stall(self) -> None:
-        """Let the peer take nothing from now on."""
+        """Let the peer accept nothing from now on."""
         self.stalled = True
 
     def take(self, most: int | None = None) -> None:
-        """Let the peer take so many bytes of what waits, or, with None, all of it and everything to come."""
+        """Let the peer accept this many buffered bytes or, with None, all of them and everything later."""
         self.stalled = most is not None
         self._give(len(self.unsent) if most is None else most)
         if self._paused and not self.unsent and not self._lost:
@@ -101,11 +101,11 @@ class FakeTransport:
             self._protocol.resume_writing()
 
     def hang_up(self) -> None:
-        """Let the peer be gone."""
+        """Let the peer disconnect."""
         self.abort()
 
     def turn(self) -> None:
-        """Let the loop come round: a connection that was closed and has nothing to send is lost."""
+        """Let the event loop run: a closed connection with an empty buffer is lost."""
         if self._closing and not self.unsent and not self._lost:
             self._lost = True
             self._protocol.connection_lost(None)

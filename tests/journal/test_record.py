@@ -1,4 +1,4 @@
-"""What the feed's role can read, and cannot: the public record, and nothing of it before its release."""
+"""What the role of the feed can and cannot read: the public record, and nothing before its release."""
 
 import asyncio
 import io
@@ -29,12 +29,12 @@ FUNCTIONS = (
 
 @pytest.fixture
 def database(shared_database: Database) -> Database:
-    """Each test has an election of its own, and needs no more."""
+    """Each test has its own election, and needs nothing more."""
     return shared_database
 
 
 class Election:
-    """An election with two reports, the contact of a token, and the journal to go on with."""
+    """An election with two reports, the contact of a token, and its journal."""
 
     def __init__(self, journal: PostgresJournal, identifier: str, key: int, version: int) -> None:
         self.journal = journal
@@ -54,13 +54,13 @@ async def make(acts: Administration, journal: PostgresJournal, publish_from: dat
 
 @pytest.fixture
 async def embargoed(acts: Administration, journal: PostgresJournal) -> Election:
-    """An election whose embargo lies an hour ahead."""
+    """An election whose embargo ends in an hour."""
     return await make(acts, journal, datetime.now(UTC) + FAR)
 
 
 @pytest.fixture
 async def released(acts: Administration, journal: PostgresJournal) -> Election:
-    """An election whose embargo has passed."""
+    """An election whose embargo has ended."""
     return await make(acts, journal, datetime.now(UTC))
 
 
@@ -73,7 +73,7 @@ async def release(owner: Connection, election: Election) -> None:
 
 
 async def test_before_the_release_the_record_is_empty(embargoed: Election, record: PublicRecord) -> None:
-    """No publication, no sequence, no chain, no contact, no count of what is accepted."""
+    """No publication, sequence, chain or contact, and no number of accepted reports."""
     (head,) = [head for head in await record.heads() if head.key == embargoed.key]
     assert (head.id, head.sequence, head.chain, head.released_at) == (embargoed.id, 0, CHAIN_START, None)
     assert await record.publications(embargoed.key, 0, 100) == []
@@ -82,10 +82,10 @@ async def test_before_the_release_the_record_is_empty(embargoed: Election, recor
     assert await record.contacts(embargoed.key) == {}
 
 
-async def test_after_the_release_the_record_is_whole(
+async def test_after_the_release_the_record_is_complete(
     embargoed: Election, record: PublicRecord, owner: Connection
 ) -> None:
-    """What was accepted is published at the moment of the release, in its order; later reports when accepted."""
+    """Earlier reports are published at the moment of the release, in their order; later ones when accepted."""
     await release(owner, embargoed)
     await append(embargoed.journal, embargoed.key, embargoed.version, a_report("a-1", 9))
     (head,) = [head for head in await record.heads() if head.key == embargoed.key]
@@ -107,14 +107,14 @@ async def test_after_the_release_the_record_is_whole(
 
 
 async def test_the_record_is_read_in_parts(released: Election, record: PublicRecord) -> None:
-    """Up to so many, after a sequence."""
+    """Up to a number of publications after a sequence."""
     assert [each.sequence for each in await record.publications(released.key, 0, 1)] == [1]
     assert [each.sequence for each in await record.publications(released.key, 1, 9)] == [2]
     assert await record.publications(released.key, 2, 9) == []
 
 
 async def test_a_registry_is_public_before_the_release(embargoed: Election, record: PublicRecord) -> None:
-    """It is known before the night."""
+    """It is public from the start."""
     assert embargoed.id.encode() in await record.registry(embargoed.key)
     assert not any(head.standby for head in await record.heads())
 
@@ -122,16 +122,16 @@ async def test_a_registry_is_public_before_the_release(embargoed: Election, reco
 async def test_a_release_of_one_election_shows_nothing_of_another(
     embargoed: Election, released: Election, record: PublicRecord
 ) -> None:
-    """Each has an embargo of its own."""
+    """Each election has its own embargo."""
     assert len(await record.publications(released.key, 0, 100)) == 2
     assert await record.publications(embargoed.key, 0, 100) == []
     assert await record.contacts(embargoed.key) == {}
 
 
-async def test_an_append_wakes_nobody(
+async def test_an_append_sends_no_notification(
     embargoed: Election, database: Database, acts: Administration, owner: Connection
 ) -> None:
-    """Not under the embargo, so that not even its moment shows; nor at the release, so that no full queue fails it."""
+    """Neither under embargo, so its time does not show, nor at the release, so a full queue cannot make it fail."""
     heard: asyncio.Queue[object] = asyncio.Queue()
     async with asyncio.timeout(PATIENCE_S), connected(database.feed_url, feed=True) as listening:
         await listening.add_listener(CHANNEL, lambda *payload: heard.put_nowait(payload[-1]))
@@ -151,7 +151,7 @@ async def test_an_append_wakes_nobody(
 async def test_the_feed_cannot_read_a_table(
     embargoed: Election, reader: Connection, table: str, way: str
 ) -> None:
-    """Reports, tokens, heads and acts are out of reach, also for one who gives the role back."""
+    """Reports, tokens, heads and acts are inaccessible, also after RESET ROLE."""
     if way != "as it logs in":
         await reader.execute(f"SET ROLE {FEED_ROLE}")
     if way == "after RESET ROLE":
@@ -166,10 +166,10 @@ async def test_the_feed_cannot_read_a_table(
         await reader.copy_from_query(f"TABLE valgnatt.{table}", output=io.BytesIO())
 
 
-async def test_the_feed_cannot_append_nor_change_nor_make_anything(
+async def test_the_feed_cannot_append_change_or_create_anything(
     embargoed: Election, reader: Connection
 ) -> None:
-    """Its role calls five functions that read; it calls no other function of the journal and writes nowhere."""
+    """Its role can call five functions that read, and no other function of the journal; it can write nowhere."""
     arrays = ", ".join(["'{}'"] * 5)
     for statement in (
         f"SELECT valgnatt.append_v2({embargoed.key}, {embargoed.version}, {arrays}, false)",
@@ -205,7 +205,7 @@ async def test_the_feed_cannot_append_nor_change_nor_make_anything(
 
 
 async def test_the_feed_has_its_functions_and_no_relation(owner: Connection) -> None:
-    """Asked of the server itself, so that a table or function added later is not forgotten."""
+    """Asked of the server, so that a table or function added later is included."""
     rows = await owner.fetch(
         "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE n.nspname = 'valgnatt' AND c.relkind IN ('r', 'v', 'm', 'p', 'S')"
@@ -227,8 +227,8 @@ async def test_the_feed_has_its_functions_and_no_relation(owner: Connection) -> 
     assert {row[0] for row in schemas} == {"valgnatt_public", "pg_catalog", "information_schema"}
 
 
-async def test_functions_of_the_feed_run_with_a_search_path_of_their_own(owner: Connection) -> None:
-    """They run with the owner's rights, so nobody may put an operator of his own in the way of theirs."""
+async def test_functions_of_the_feed_have_a_fixed_search_path(owner: Connection) -> None:
+    """They run with the owner's privileges, so operators of others must not be found first."""
     rows = await owner.fetch(
         "SELECT prosecdef, proconfig FROM pg_proc WHERE oid::regprocedure::text = ANY ($1)",
         list(FUNCTIONS),
@@ -237,8 +237,8 @@ async def test_functions_of_the_feed_run_with_a_search_path_of_their_own(owner: 
     assert {(row[0], tuple(row[1])) for row in rows} == {(True, ("search_path=pg_catalog, pg_temp",))}
 
 
-async def test_on_a_server_of_our_own_the_feed_has_next_to_nothing_of_the_catalogs(owner: Connection) -> None:
-    """No catalog, no statistics, no sizes: a few functions that a connection needs."""
+async def test_on_a_dedicated_server_the_feed_can_read_almost_no_catalogs(owner: Connection) -> None:
+    """No statistics and no sizes, only the few functions that a connection needs."""
     relations = await owner.fetchval(
         "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE n.nspname IN ('pg_catalog', 'information_schema') AND c.relkind IN ('r', 'v')"
@@ -283,7 +283,7 @@ async def test_on_a_server_of_our_own_the_feed_has_next_to_nothing_of_the_catalo
 async def test_an_accepted_report_is_never_changed(
     released: Election, record: PublicRecord, owner: Connection, statement: str
 ) -> None:
-    """Not even by the owner, through any ordinary statement."""
+    """Not even by the owner, with any ordinary statement."""
     before = await record.publications(released.key, 0, 100)
     with pytest.raises(asyncpg.PostgresError) as refused:
         await owner.execute(statement.replace("{key}", str(released.key)))

@@ -1,4 +1,4 @@
-"""A reader of event streams, made from the standard alone (WHATWG HTML, "Interpreting an event stream")."""
+"""A reader of event streams, written from the standard alone (WHATWG HTML, "Interpreting an event stream")."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass
 class Event:
-    """One event. `id` is what it gives itself, "" if nothing; a browser would keep the last one."""
+    """One event. `id` is its own id, "" if it has none; a browser would keep the last one."""
 
     type: str
     data: str
@@ -20,7 +20,7 @@ class Event:
 
 
 def events_of(stream: bytes) -> tuple[list[Event], list[int], bytes]:
-    """Read a stream from its start: its events, its `retry` fields, and the bytes of what is not whole yet."""
+    """Read a stream from its start: its events, its `retry` fields, and the bytes of an incomplete event."""
     events: list[Event] = []
     retries: list[int] = []
     fields: dict[str, list[str]] = {}

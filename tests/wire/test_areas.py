@@ -44,7 +44,7 @@ def csv_table(state: ElectionState, indexes: Iterable[int]) -> bytes:
 
 
 def table(state: ElectionState) -> list[dict[str, str]]:
-    """The whole table, as a CSV reader reads it."""
+    """The whole table, read by a CSV reader."""
     raw = csv_table(state, range(len(state.areas)))
     assert raw.endswith(b"\r\n")
     return list(csv.DictReader(io.StringIO(raw.decode(), newline=""), strict=True))
@@ -52,8 +52,8 @@ def table(state: ElectionState) -> list[dict[str, str]]:
 
 @settings(deadline=None, max_examples=examples(40))
 @given(st.lists(reports(), max_size=6))
-def test_a_table_says_what_the_areas_say(history: list[dict[str, Any]]) -> None:
-    """A row an area, a column a figure; what nobody counted, or is on no ballot there, is empty and not 0."""
+def test_a_table_has_the_values_of_the_areas(history: list[dict[str, Any]]) -> None:
+    """One row per area, one column per figure; cells without a count, or for a party not on the ballot, are empty."""
     state = a_state(*history)
     rows = table(state)
     assert len(rows) == len(REGISTRY.areas)
@@ -101,7 +101,7 @@ def _cell(value: object) -> str:
     ],
 )
 def test_a_name_is_quoted_and_never_a_formula(name: str, cell: str) -> None:
-    """A cell that a spreadsheet would run gets an apostrophe in front; a mark of CSV gets quotes around."""
+    """A cell that a spreadsheet would evaluate gets a leading apostrophe; CSV delimiters are quoted."""
     areas = [{**area, "name": name} for area in DOCUMENT["areas"]]
     state = a_state(registry=read_registry({**DOCUMENT, "areas": areas}, stored=True))
     raw = csv_table(state, [0]).decode()
@@ -110,8 +110,8 @@ def test_a_name_is_quoted_and_never_a_formula(name: str, cell: str) -> None:
     assert table(state)[0]["name"].removeprefix("'") == name
 
 
-def test_a_column_is_never_a_formula_either() -> None:
-    """Codes and categories are names as well."""
+def test_a_column_name_is_never_a_formula() -> None:
+    """Codes and categories are guarded as well."""
     parties = [{"code": "=P,1", "name": "x"}]
     areas = [{"id": "x", "name": "X", "level": "country"}]
     header = {**DOCUMENT["election"], "categories": ["-c"]}
@@ -120,14 +120,14 @@ def test_a_column_is_never_a_formula_either() -> None:
     assert columns.endswith("reported,'-c.ballots,'-c.blank,'-c.rejected,'-c.voters,\"'-c.votes.=P,1\"\r\n")
 
 
-def test_a_count_is_never_taken_for_a_formula() -> None:
-    """Figures are figures, and no apostrophe makes a text of them."""
+def test_counts_get_no_apostrophe() -> None:
+    """Numbers stay numbers."""
     state = a_state(a_report("a-2", counts={"advance": some_counts(P=5)}))
     assert "'" not in csv_table(state, [REGISTRY.by_id["a-2"].index]).decode()
 
 
 def test_the_cells_of_a_unit_are_right_in_every_column() -> None:
-    """One row written out."""
+    """One row with every cell."""
     state = a_state(a_report("a-2", counts={"election_day": {**some_counts(P=5), "voters": 0}}))
     (row,) = [row for row in table(state) if row["area"] == "a-2"]
     assert {name: value for name, value in row.items() if value} == {
@@ -186,12 +186,14 @@ def test_the_table_of_a_generated_election_is_plain_csv(small: GeneratedElection
     raw = csv_table(state, range(len(registry.areas))).decode()
     rows = list(csv.reader(io.StringIO(raw, newline=""), strict=True))
     assert raw == plain_csv(rows)
-    assert {len(row) for row in rows} == {9 + len(registry.categories) * (4 + len(registry.parties))}
+    assert {len(row) for row in rows} == {
+        9 + len(registry.categories) * (len(COUNT_NAMES) + len(registry.parties))
+    }
     assert [row[2] for row in rows[1:]] == [area.id for area in registry.areas]
 
 
-def test_two_lines_of_a_table_written_out() -> None:
-    """The bytes of a header and of a line never change."""
+def test_two_lines_of_a_table() -> None:
+    """The bytes of the header and of a line do not change."""
     state = a_state(a_report("a-2", counts={"advance": {**some_counts(P=5), "voters": 9}}))
     registry = state.registry
     first, second, *_ = csv_head(registry).decode().split(",advance.votes.P,")
@@ -209,8 +211,8 @@ def test_two_lines_of_a_table_written_out() -> None:
 # Formats -------------------------------------------------------------------------------------------------
 
 
-def test_formats_are_named_once() -> None:
-    """The first is the default; each has a name and a media type of its own."""
+def test_formats_have_unique_names_and_media_types() -> None:
+    """The first is the default."""
     assert list(FORMATS.values()) == [JSON, CSV]
     assert all(name == each.name for name, each in FORMATS.items())
     assert len({each.media_type for each in FORMATS.values()}) == len(FORMATS)
@@ -218,7 +220,7 @@ def test_formats_are_named_once() -> None:
 
 @pytest.mark.parametrize("area", ["no", "a", "a-2"])
 def test_each_format_has_the_area_and_its_children(area: str) -> None:
-    """Whatever the format, a document names the same areas in the same order."""
+    """In every format, a document contains the same areas in the same order."""
     state = a_state(a_report("a-2"))
     parent = REGISTRY.by_id[area]
     indexes = (parent.index, *parent.children)

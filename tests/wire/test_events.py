@@ -1,4 +1,4 @@
-"""Areas, blocks, publications and cursors as bytes, read back by readers that know only the standards."""
+"""Areas, blocks, publications and cursors as bytes, read back by readers written from the standards alone."""
 
 import json
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ AT = datetime(2025, 9, 8, 20, 36, 55, 250_000, tzinfo=UTC)
 
 
 def read_back(state: ElectionState, index: int) -> Any:
-    """An area's event, read back."""
+    """Parse the event of an area."""
     (event,), retries, rest = events_of(area_event(state, index))
     assert (event.type, event.id, retries, rest) == ("area", "", [], b"")
     return event.document
@@ -59,7 +59,7 @@ def a_state(*history: dict[str, Any], registry: Registry = REGISTRY) -> Election
 @settings(deadline=None, max_examples=examples(60))
 @given(st.lists(reports(), max_size=6))
 def test_an_area_event_reads_back_as_the_area(history: list[dict[str, Any]]) -> None:
-    """Every area at every state is one event of one line, and says what the document says."""
+    """For any state, the event of an area is one event of one line with the members of its document."""
     state = a_state(*history)
     for index in range(len(REGISTRY.areas)):
         document = area_document(state, index)
@@ -69,7 +69,7 @@ def test_an_area_event_reads_back_as_the_area(history: list[dict[str, Any]]) -> 
 
 
 def test_an_area_has_the_members_of_the_contract_in_their_order() -> None:
-    """Readers see first who and when, then how much."""
+    """Identity and time first, then figures."""
     state = a_state(a_report("a-2", counts={"advance": {**some_counts(P=3), "voters": 4}}))
     common = ["area", "parent", "level", "name", "sequence", "published_at", "eligible", "units", "counts"]
     unit = read_back(state, REGISTRY.by_id["a-2"].index)
@@ -87,8 +87,8 @@ def test_an_area_has_the_members_of_the_contract_in_their_order() -> None:
     }
 
 
-def test_no_name_breaks_the_stream() -> None:
-    """Line ends, field names and controls within a name stay within the event's one line of data."""
+def test_no_name_breaks_the_event_stream() -> None:
+    """Line ends, field names and control characters in a name stay within the event's one line of data."""
     name = 'x\n\nevent: block\r\ndata: {}\r\r\u2028\u2029\x85\x00"\\ ' + BEYOND_BMP
     areas = [{**area, "name": name} for area in DOCUMENT["areas"]]
     state = a_state(registry=read_registry({**DOCUMENT, "areas": areas}, stored=True))
@@ -108,10 +108,10 @@ def test_no_name_breaks_the_stream() -> None:
         (False, True, {}),
     ],
 )
-def test_a_block_event_carries_the_cursor_and_nothing_else_does(
+def test_a_block_event_has_the_cursor_as_its_id(
     published_at: datetime | None, snapshot: bool, rehearsal: bool, shown: dict[str, Any]
 ) -> None:
-    """Its id is the place in the record; its data say of which moment it is, and a snapshot if it is no real one."""
+    """Its data are the moment of the record; a snapshot of a rehearsal says so."""
     chain = bytes.fromhex("5f3a9c21" + "00" * 28)
     block = block_event(
         Cursor(1907, 0x5F3A9C21),
@@ -135,15 +135,15 @@ def test_a_block_event_carries_the_cursor_and_nothing_else_does(
     }
 
 
-def test_a_retry_field_stands_alone() -> None:
-    """It is no event, and does not begin one."""
+def test_a_retry_field_is_not_an_event() -> None:
+    """It does not begin one either."""
     assert events_of(retry_event(2412)) == ([], [2412], b"")
 
 
 @settings(deadline=None, max_examples=examples(200))
 @given(st.integers(0, 10**18 - 1), st.integers(0, 2**32 - 1))
-def test_a_cursor_comes_back_as_it_was_given(sequence: int, prefix: int) -> None:
-    """What stands in an `id` is read from `Last-Event-ID`."""
+def test_a_cursor_survives_a_round_trip(sequence: int, prefix: int) -> None:
+    """The text in `id` is what `Last-Event-ID` returns."""
     cursor = Cursor(sequence, prefix)
     assert parse_cursor(format_cursor(cursor)) == cursor
 
@@ -176,7 +176,7 @@ def test_a_cursor_comes_back_as_it_was_given(sequence: int, prefix: int) -> None
         "1" * 5000 + "-5f3a9c21",
     ],
 )
-def test_what_is_no_cursor_is_told_apart(text: str) -> None:
+def test_malformed_cursors_are_refused(text: str) -> None:
     """There is one way to write a cursor."""
     with pytest.raises(MalformedCursor) as caught:
         parse_cursor(text)
@@ -186,8 +186,8 @@ def test_what_is_no_cursor_is_told_apart(text: str) -> None:
 @settings(deadline=None, max_examples=examples(300))
 @given(st.text(max_size=30) | st.from_regex(r"\A[0-9+_ ]{0,5}-?[0-9a-fA-F]{7,9}\n?\Z"))
 @example("0-00000000")
-def test_any_text_is_a_cursor_in_one_form_or_none(text: str) -> None:
-    """A header may hold anything; what is taken for a cursor is written back just so."""
+def test_any_text_is_malformed_or_a_canonical_cursor(text: str) -> None:
+    """A header may contain anything; an accepted cursor is formatted exactly as it was."""
     try:
         cursor = parse_cursor(text)
     except MalformedCursor:
@@ -201,7 +201,7 @@ def test_any_text_is_a_cursor_in_one_form_or_none(text: str) -> None:
 @settings(deadline=None, max_examples=examples(100))
 @given(st.lists(reports(), min_size=1, max_size=4))
 def test_a_publication_embeds_the_stored_bytes(history: list[dict[str, Any]]) -> None:
-    """Whoever reads the record can compute each digest and the chain from what is in it."""
+    """Readers can compute each digest and the chain from the publications."""
     record, chain = Record(), bytes(32)
     for number, report in enumerate(history, 1):
         publication = record.write(report)
@@ -220,8 +220,8 @@ def test_a_publication_embeds_the_stored_bytes(history: list[dict[str, Any]]) ->
         assert event.data.encode() + b"\n" == line
 
 
-def test_stored_bytes_are_not_written_anew() -> None:
-    """Not even where they are not what the gateway itself would write."""
+def test_stored_bytes_are_not_encoded_again() -> None:
+    """Even if the gateway would encode them differently."""
     publication = Record().write(a_report())
     odd = type(publication)(
         **{name: getattr(publication, name) for name in publication.__struct_fields__}
@@ -231,6 +231,6 @@ def test_stored_bytes_are_not_written_anew() -> None:
 
 
 def test_a_time_in_utc_is_written_with_a_z() -> None:
-    """The short form of RFC 3339; texts are UTF-8 and not escaped."""
+    """The short form of RFC 3339; texts are UTF-8 without escapes."""
     assert to_json({"at": AT, "RØDT": 1}) == '{"at":"2025-09-08T20:36:55.250000Z","RØDT":1}'.encode()
     assert to_json(datetime(2025, 9, 8, tzinfo=UTC)) == b'"2025-09-08T00:00:00Z"'

@@ -1,4 +1,4 @@
-"""Frames of a client, in whatever pieces they come; each breach of RFC 6455 has its close code."""
+"""Frames of a client, split at any point; each violation of RFC 6455 has its close code."""
 
 import itertools
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ MOST = 300
 
 
 def masked(opcode: int, payload: bytes, *, last: bool = True, mask: bytes = b"\x01\x80\xff\x00") -> bytes:
-    """A frame as a client writes it, made by the letter of the RFC."""
+    """A frame as a client sends it, encoded by the text of the RFC."""
     size = len(payload)
     if size < 126:
         length = bytes([0x80 | size])
@@ -45,7 +45,7 @@ def masked(opcode: int, payload: bytes, *, last: bool = True, mask: bytes = b"\x
 
 
 def frames(reader: FrameReader, pieces: Iterable[bytes]) -> list[tuple[int, bytes]]:
-    """Everything read of some pieces."""
+    """All frames read from some pieces of bytes."""
     found = []
     for piece in pieces:
         reader.feed(piece)
@@ -70,10 +70,10 @@ def pieces_of(data: bytes, cuts: Iterable[int]) -> list[bytes]:
     mask=st.binary(min_size=4, max_size=4),
     cuts=st.lists(st.integers(0, 5000), max_size=20),
 )
-def test_messages_are_read_in_order_in_whatever_frames_and_pieces(
+def test_messages_are_read_in_order_from_any_frames_and_pieces(
     messages: list[tuple[int, str, list[int]]], mask: bytes, cuts: list[int]
 ) -> None:
-    """Data messages may be fragmented, with control frames in between, and TCP cuts where it likes."""
+    """Data messages may be fragmented, with control frames in between, and TCP splits anywhere."""
     data, expected = b"", []
     for opcode, text, fragments in messages:
         payload = text.encode()[:125]
@@ -93,7 +93,7 @@ def test_messages_are_read_in_order_in_whatever_frames_and_pieces(
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 70_000])
-def test_every_length_of_a_head_is_read(size: int) -> None:
+def test_all_three_lengths_of_a_header_are_read(size: int) -> None:
     """7, 16 and 64 bits (section 5.2), byte by byte."""
     payload = b"x" * size
     reader = FrameReader(70_000)
@@ -126,8 +126,8 @@ BREACHES: dict[str, tuple[bytes, int]] = {
 
 @pytest.mark.parametrize("case", BREACHES)
 @pytest.mark.parametrize("bytewise", [False, True])
-def test_a_breach_is_found_with_the_head_of_its_frame(case: str, bytewise: bool) -> None:
-    """However it comes; what was read before it is good."""
+def test_a_violation_is_detected_at_the_header_of_its_frame(case: str, bytewise: bool) -> None:
+    """In any pieces; frames before it are valid."""
     data, code = BREACHES[case]
     pieces = [data[place : place + 1] for place in range(len(data))] if bytewise else [data]
     with pytest.raises(FrameError) as caught:
@@ -138,8 +138,8 @@ def test_a_breach_is_found_with_the_head_of_its_frame(case: str, bytewise: bool)
 
 @settings(deadline=None, max_examples=examples(300))
 @given(data=st.binary(max_size=400), cuts=st.lists(st.integers(0, 400), max_size=5))
-def test_no_bytes_break_a_reader(data: bytes, cuts: list[int]) -> None:
-    """They are frames, incomplete, or an error; and no more is kept than was fed."""
+def test_any_bytes_are_frames_or_an_error(data: bytes, cuts: list[int]) -> None:
+    """No more is buffered than was fed."""
     reader = FrameReader(MOST)
     try:
         found = frames(reader, pieces_of(data, cuts))
@@ -163,7 +163,7 @@ def test_a_mask_is_that_of_the_rfc_and_of_aiohttp(mask: bytes, payload: bytes) -
     [(b"", NO_STATUS), (b"\x03\xe8", 1000), (b"\x03\xe9bye", 1001), (b"\x0b\xb8", 3000), (b"\x13\x87", 4999)],
 )
 def test_a_close_code_is_read(payload: bytes, code: int) -> None:
-    """Section 7.4: those that are defined, and those for applications."""
+    """Section 7.4: the defined codes and those for applications."""
     assert close_code(payload) == code
 
 
@@ -178,22 +178,22 @@ def test_a_close_code_is_read(payload: bytes, code: int) -> None:
         (b"\x03\xe8\xff", 1007),
     ],
 )
-def test_a_close_code_that_must_not_be_sent_is_an_error(payload: bytes, code: int) -> None:
-    """Half a code, none, 1005, 2000, 5000, and a reason that is no text."""
+def test_an_invalid_close_code_is_an_error(payload: bytes, code: int) -> None:
+    """An incomplete code, 1005, 2000, 5000, and a reason that is not UTF-8."""
     with pytest.raises(FrameError) as caught:
         close_code(payload)
     assert caught.value.code == code
 
 
 def test_the_reason_of_a_close_fits_a_control_frame() -> None:
-    """It is cut between characters."""
+    """It is truncated between characters."""
     (_, size), reason = close_frame(1008, "é" * 100)[:2], close_frame(1008, "é" * 100)[4:]
     assert size <= 125
     assert reason.decode() == "é" * 61
 
 
-async def test_a_text_frame_is_read_by_others() -> None:
-    """At every length of its head (RFC 6455, section 5.2)."""
+async def test_a_text_frame_is_read_by_another_implementation() -> None:
+    """At every length of its header (RFC 6455, section 5.2)."""
     texts = ["x" * size for size in (0, 1, 125, 126, 127, 65_535, 65_536, 70_000)]
 
     async def serve(request: web.Request) -> web.WebSocketResponse:

@@ -1,4 +1,4 @@
-"""What a sender is answered, as JSON members."""
+"""The outcomes of reports as JSON members."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -86,13 +86,13 @@ REFUSED: dict[str, Any] = {"unit": "a-1-1", "revision": 2, "outcome": "refused",
     ],
 )
 def test_an_outcome_has_the_members_of_the_contract(outcome: Outcome, document: dict[str, Any]) -> None:
-    """A member is there where it says something; a rehearsal shows in every one of them."""
+    """Optional members are present only if they have a value; a rehearsal shows in every outcome."""
     assert outcome_document(outcome, rehearsal=False) == document
     assert outcome_document(outcome, rehearsal=True) == document | {"rehearsal": True}
 
 
-def test_bytes_that_are_no_json_are_a_violation_of_the_whole_document() -> None:
-    """The sender gets the same members as for a report that could be read."""
+def test_invalid_json_is_a_violation_of_the_whole_document() -> None:
+    """The sender gets the same members as for a readable report."""
     assert outcome_document(refusal_of(Invalid.malformed("line 1 column 2")), rehearsal=False) == {
         "unit": None,
         "revision": None,

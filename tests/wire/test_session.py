@@ -1,4 +1,4 @@
-"""One push connection: credit is kept to, and no frame breaks it."""
+"""One push connection: credit is observed, and no frame breaks it."""
 
 import json
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ def a_session(credit: int = 8) -> PushSession:
 
 
 class Session(RuleBasedStateMachine):
-    """A client that keeps to nothing, and a queue that grows and shrinks."""
+    """A client that ignores the protocol, and a queue that grows and shrinks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Session(RuleBasedStateMachine):
     @precondition(lambda self: not self.closed)
     @rule(frame=st.sampled_from(["", "{}", "[]", '{"type":"hello"}', a_frame(None), a_frame([1]), "\x00"]))
     def send_nonsense(self, frame: str) -> None:
-        """What is no report takes no credit, and is answered."""
+        """A frame that is not a report uses no credit, and is answered."""
         assert isinstance(self.session.receive(frame), Unreadable)
 
     @rule(most=st.integers(0, 6))
@@ -80,7 +80,7 @@ class Session(RuleBasedStateMachine):
 
     @rule(data=st.data(), credit=st.integers(0, 6))
     def answer(self, data: st.DataObject, credit: int) -> None:
-        """Some of what was handed on is answered, in any order, and a credit announced with it."""
+        """Some reports in progress are answered, in any order, and a credit is announced with the answers."""
         count = data.draw(st.integers(0, len(self.handed_on)))
         answered = data.draw(st.permutations(self.handed_on))[:count]
         frame = json.loads(self.session.results([(name, RECEIPT) for name in answered], credit))
@@ -93,13 +93,13 @@ class Session(RuleBasedStateMachine):
 
     @rule(credit=st.integers(0, 6))
     def grant(self, credit: int) -> None:
-        """A credit is announced alone."""
+        """A credit is announced alone, or changes."""
         assert json.loads(self.session.grant(credit)) == {"type": "credit", "credit": credit}
         self.announced.append(credit)
 
     @rule()
     def end(self) -> None:
-        """What waits when the connection ends is forgotten."""
+        """Waiting reports are dropped when the connection ends."""
         self.session.drop_waiting()
         self.waiting.clear()
 
@@ -118,14 +118,14 @@ Session.TestCase.settings = settings(
 TestCredit = Session.TestCase
 
 
-def test_a_lower_credit_does_not_close_who_has_not_read_it() -> None:
-    """Reports above it wait for their turn; only above the largest credit announced the connection ends."""
+def test_a_lower_credit_does_not_close_a_client_that_has_not_read_it() -> None:
+    """Reports above it wait; the connection is closed only above the largest credit announced."""
     session = a_session(credit=2)
     session.grant(0)
     assert session.receive(a_frame(1)) is None
     assert session.receive(a_frame(2)) is None
     assert session.next(session.credit) is None
-    with pytest.raises(CreditExceeded, match="more than 2 reports"):
+    with pytest.raises(CreditExceeded, match="more than 2 unanswered reports"):
         session.receive(a_frame(3))
     session.grant(1)
     assert session.next(session.credit) == Sent(1, b"{}", 1)
@@ -134,8 +134,8 @@ def test_a_lower_credit_does_not_close_who_has_not_read_it() -> None:
     assert session.next(session.credit) == Sent(2, b"{}", 2)
 
 
-def test_without_any_credit_a_report_is_too_many() -> None:
-    """A connection may start at 0, and then has to wait for more."""
+def test_without_credit_a_report_is_one_too_many() -> None:
+    """A connection may start at 0, and then has to wait for credit."""
     session = a_session(credit=0)
     with pytest.raises(CreditExceeded):
         session.receive(a_frame(1))
@@ -149,8 +149,8 @@ def test_without_any_credit_a_report_is_too_many() -> None:
 class Conversation(RuleBasedStateMachine):
     """A client that sends every `retry` again, in order; both directions of its connection take any time.
 
-    The journal accepts rising revisions of a unit only, goes away with what it has in hand, and drains. In the end
-    every revision is accepted, in the order in which the client made it.
+    The journal accepts only rising revisions of a unit, fails with reports in progress, and drains. In the end every
+    revision is accepted, in the order in which the client produced it.
     """
 
     UNITS = ("a", "b")
@@ -249,7 +249,7 @@ class Conversation(RuleBasedStateMachine):
     @precondition(lambda self: self.room)
     @rule(data=st.data(), credit=st.integers(0, 6))
     def go_away(self, data: st.DataObject, credit: int) -> None:
-        """The journal goes away: everything in the room is `retry`, and some of it is durable nevertheless."""
+        """The journal fails: every report in the room is `retry`, and some of them are durable nevertheless."""
         durable = data.draw(st.integers(0, len(self.room)))
         for *_, unit, revision in self.room[:durable]:
             if revision > (self.accepted[unit] or [0])[-1]:
@@ -263,12 +263,12 @@ class Conversation(RuleBasedStateMachine):
 
     @rule(credit=st.integers(0, 6))
     def grant(self, credit: int) -> None:
-        """Credit changes."""
+        """A credit is announced alone, or changes."""
         self.to_client.append(self.session.grant(credit))
 
     @rule(credit=st.integers(1, 6))
     def begin_again(self, credit: int) -> None:
-        """The connection breaks: the client sends again what has no result, which may still be in the room."""
+        """The connection breaks: the client sends reports without a result again; they may still be in the room."""
         self.unsent |= self.sent
         self.connect(credit)
 
@@ -292,7 +292,7 @@ class Conversation(RuleBasedStateMachine):
         assert self.session.fenced <= self.session.ceiling
 
     def teardown(self) -> None:
-        """With time, everything made is accepted."""
+        """Eventually, every revision is accepted."""
         self.grant(4)
         for _ in range(20 * (self.key + 4)):
             while self.to_client:
@@ -335,7 +335,7 @@ def retried(session: PushSession, unit: str, revision: int) -> None:
 
 
 def test_a_later_revision_is_not_decided_before_a_retry_for_an_earlier_one_can_have_been_read() -> None:
-    """It was in flight; other units go on, and so does the unit once the earlier revision is sent again."""
+    """It was in flight. Other units continue, and this one does once the earlier revision is sent again."""
     session = a_session()
     assert reported(session, "a", 1)
     retried(session, "a", 1)
@@ -351,7 +351,7 @@ def test_a_later_revision_is_not_decided_before_a_retry_for_an_earlier_one_can_h
     assert not session.fenced
 
 
-def test_a_client_that_does_not_send_an_old_revision_again_goes_on_with_a_later_one() -> None:
+def test_a_client_may_continue_with_a_later_revision() -> None:
     """Sending the later one again shows that all answers up to its `retry` were read."""
     session = a_session()
     assert reported(session, "a", 1)
@@ -362,8 +362,8 @@ def test_a_client_that_does_not_send_an_old_revision_again_goes_on_with_a_later_
     assert not session.fenced
 
 
-def test_a_client_that_sends_nothing_again_goes_on_after_as_many_reports_as_its_credit() -> None:
-    """It cannot have sent more without having read the `retry`, so no unit is kept back for ever."""
+def test_a_client_that_sends_nothing_again_continues_after_as_many_reports_as_its_credit() -> None:
+    """It cannot have sent more without reading the `retry`, so no unit is blocked forever."""
     session = a_session(credit=4)
     assert reported(session, "a", 1)
     retried(session, "a", 1)
@@ -375,8 +375,8 @@ def test_a_client_that_sends_nothing_again_goes_on_after_as_many_reports_as_its_
     assert passed == [False, False, False, True, True, True]
 
 
-def test_more_answers_than_reports_are_a_mistake_of_ours() -> None:
-    """A broken invariant is an assertion."""
+def test_more_answers_than_reports_fail_an_assertion() -> None:
+    """It is a broken invariant."""
     with pytest.raises(AssertionError):
         a_session().answered(1)
 
@@ -386,8 +386,8 @@ def test_more_answers_than_reports_are_a_mistake_of_ours() -> None:
 
 @settings(deadline=None, max_examples=examples(100))
 @given(ids)
-def test_an_id_comes_back_as_it_was_sent(identifier: Any) -> None:
-    """Numbers of 64 bits and texts of 64 characters, nothing about them is ours to judge."""
+def test_an_id_is_returned_unchanged(identifier: Any) -> None:
+    """Numbers of 64 bits and strings of 64 characters."""
     session = a_session()
     for number, frame in enumerate((a_frame(identifier), a_frame(identifier).encode()), start=1):
         assert session.receive(frame) is None
@@ -433,10 +433,8 @@ def test_an_id_comes_back_as_it_was_sent(identifier: Any) -> None:
         ('{"type":"ping"}', None, "unknown_message"),
     ],
 )
-def test_a_frame_that_is_no_report_is_answered_in_short(
-    frame: str | bytes, identifier: Any, code: str
-) -> None:
-    """With its id where it has one; and the answer can be written."""
+def test_a_frame_that_is_not_a_report_is_refused(frame: str | bytes, identifier: Any, code: str) -> None:
+    """With its id if it has one; the answer can always be encoded."""
     session = a_session(credit=0)
     read = session.receive(frame)
     assert isinstance(read, Unreadable)
@@ -451,16 +449,16 @@ def test_a_frame_that_is_no_report_is_answered_in_short(
     }
 
 
-def test_members_that_are_not_known_are_ignored() -> None:
-    """A client of a later version may say more."""
+def test_unknown_members_are_ignored() -> None:
+    """A client of a later version may send more."""
     session = a_session()
     frame = '{"later":{"x":[1]},"type":"report","report": {"unit":1e2} ,"id":"7","id":8}'
     assert session.receive(frame) is None
     assert session.next(1) == Sent(8, b'{"unit":1e2}', 1)
 
 
-def test_a_report_is_handed_on_as_it_was_sent() -> None:
-    """What is wrong within it is not found here: bytes that no text may hold, numbers of any form."""
+def test_a_report_is_handed_on_unchanged() -> None:
+    """Errors within it are not detected here: invalid bytes in strings, numbers of any form."""
     report = b'{"unit":"\xff","x":-0.0,"x": 1e999,"\xed\xa0\x80": "\\u0000"}'
     session = a_session()
     assert session.receive(b'{"type":"report","id":1,"report":' + report + b"}") is None
@@ -469,8 +467,8 @@ def test_a_report_is_handed_on_as_it_was_sent() -> None:
 
 @settings(deadline=None, max_examples=examples(400))
 @given(st.data())
-def test_no_bytes_break_a_session(data: st.DataObject) -> None:
-    """A frame may hold anything: it is a report, or it is answered, and every answer can be written."""
+def test_any_frame_is_a_report_or_is_answered(data: st.DataObject) -> None:
+    """Every answer can be encoded."""
     session = a_session(credit=data.draw(st.sampled_from((1_000, 1))))
     frame = data.draw(st.binary(max_size=60) | st.text(st.characters(), max_size=60) | _near_frames)
     read = session.receive(frame) or session.next(1)
@@ -492,15 +490,15 @@ _near_frames = st.builds(
 # Frames out ----------------------------------------------------------------------------------------------
 
 
-def test_the_first_and_the_last_frame_are_as_the_contract_has_them() -> None:
-    """Hello with credit and time, goodbye with when to come back."""
+def test_the_first_and_the_last_frame_are_those_of_the_contract() -> None:
+    """`hello` with credit and time, `goodbye` with the time to reconnect."""
     session = a_session(credit=64)
     assert session.hello(AT) == b'{"type":"hello","credit":64,"server_time":"2025-09-08T20:36:55Z"}'
     assert session.goodbye(2.4391) == b'{"type":"goodbye","retry_after_s":2.4}'
 
 
 @pytest.mark.parametrize("rehearsal", [False, True])
-def test_results_carry_each_outcome_beside_its_id(rehearsal: bool) -> None:
+def test_results_have_each_outcome_with_its_id(rehearsal: bool) -> None:
     """Many at a time, in the order given; a rehearsal shows in every receipt."""
     session = PushSession(4, rehearsal=rehearsal)
     outcomes: list[tuple[Any, Outcome | Unreadable]] = [
