@@ -20,7 +20,7 @@ async def measure(options: Options) -> Result:
         checker = Checker(dataset.registry)
         bodies = [orjson.dumps(recorded.report) for recorded in dataset.reports()]
     best_us, ceiling_us = float("inf"), float("inf")
-    found = Result("decode")
+    result = Result("decode")
     thresholds = gc.get_threshold()
     gc.set_threshold(20_000, 20, 50)  # as in a push process
     try:
@@ -30,9 +30,9 @@ async def measure(options: Options) -> Result:
             best_us = min(best_us, 1e6 * (time.perf_counter() - started) / len(bodies))
             ceiling_us = min(ceiling_us, orjson_us(bodies))
             if good != len(bodies):
-                found.invalid.append(f"{len(bodies) - good} reports of the data set are refused")
+                result.invalid.append(f"{len(bodies) - good} reports of the data set are refused")
     finally:
         gc.set_threshold(*thresholds)
     beside = Series.single("orjson alone", ceiling_us, "µs")
-    found.rows.append(Row.single("decode, validate and digest a report", best_us, "µs", None, beside))
-    return found
+    result.rows.append(Row.single("decode, validate and digest a report", best_us, "µs", None, beside))
+    return result

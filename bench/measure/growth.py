@@ -24,19 +24,19 @@ JUDGED_MAX = 20_000
 
 async def measure(options: Options) -> Result:
     """Measure elections of growing size, each with a new gateway, then crowds of growing size."""
-    found = Result("growth")
+    result = Result("growth")
     by_process: dict[str, list[tuple[float, float]]] = {}
     for scale in options.scales:
-        for process, cost_us in (await _report_us(scale, found)).items():
+        for process, cost_us in (await _report_us(scale, result)).items():
             by_process.setdefault(process, []).append((scale, cost_us))
     for process, costs in by_process.items():
-        _add_rows(found, f"CPU of {process} per report", "election × {:g}", costs)
-    costs = await _delivery_us(options, found)
-    _add_rows(found, "CPU of the feed process per reader and change, one at a time", "{:g} readers", costs)
-    return found
+        _add_rows(result, f"CPU of {process} per report", "election × {:g}", costs)
+    costs = await _delivery_us(options, result)
+    _add_rows(result, "CPU of the feed process per reader and change, one at a time", "{:g} readers", costs)
+    return result
 
 
-async def _report_us(scale: float, found: Result) -> dict[str, float]:
+async def _report_us(scale: float, result: Result) -> dict[str, float]:
     """Push a generated election at once, with one subscriber that keeps a copy and one that does not."""
     election = generated(scale)
     judged = len(election) <= JUDGED_MAX
@@ -56,13 +56,13 @@ async def _report_us(scale: float, found: Result) -> dict[str, float]:
             load.faults.append(f"election × {scale:g}: a subscriber is behind or was disconnected")
         if judged:
             await load.judge()
-    found.invalid += load.faults
-    found.notes.append(f"election × {scale:g}: {len(plan)} reports; CPU s: {cpu.text}; {load.blocks} blocks")
+    result.invalid += load.faults
+    result.notes.append(f"election × {scale:g}: {len(plan)} reports; CPU s: {cpu.text}; {load.blocks} blocks")
     taken = {"the push process": cpu.push, "Postgres": cpu.postgres, "the feed process": cpu.feed}
     return {process: 1e6 * seconds / len(plan) for process, seconds in taken.items()}
 
 
-async def _delivery_us(options: Options, found: Result) -> list[tuple[float, float]]:
+async def _delivery_us(options: Options, result: Result) -> list[tuple[float, float]]:
     """Deliver changes one at a time to crowds of growing size."""
     costs: list[tuple[float, float]] = []
     async with gateway(readers_max=100_000) as local, valgnatt(local) as hub:
@@ -71,14 +71,14 @@ async def _delivery_us(options: Options, found: Result) -> list[tuple[float, flo
             await hub.crowd.connect(crowd - present)
             present = crowd
             await hub.crowd.wait(await hub.publish())
-            turn = await one_at_a_time(hub, options.seconds / 6)
-            if shortfall := turn.shortfall(f"{crowd} readers"):
-                found.invalid.append(shortfall)
-            costs.append((crowd, 1e6 * turn.cpu_s / max(1, turn.delivered)))
+            delivery = await one_at_a_time(hub, options.seconds / 6)
+            if shortfall := delivery.shortfall(f"{crowd} readers"):
+                result.invalid.append(shortfall)
+            costs.append((crowd, 1e6 * delivery.cpu_s / max(1, delivery.delivered)))
     return costs
 
 
-def _add_rows(found: Result, what: str, size: str, costs: Sequence[tuple[float, float]]) -> None:
+def _add_rows(result: Result, what: str, size: str, costs: Sequence[tuple[float, float]]) -> None:
     """Add a row for each size, beside the smallest, and note whether the cost is flat."""
     smallest, least_us = costs[0]
     beside = Series.single(size.format(smallest), least_us, "µs")
@@ -86,6 +86,6 @@ def _add_rows(found: Result, what: str, size: str, costs: Sequence[tuple[float, 
         Row.single(f"{what}, {size.format(each)}", cost_us, "µs", None, beside if each != smallest else None)
         for each, cost_us in costs
     ]
-    found.rows += rows
+    result.rows += rows
     most = max((row.ratio.times for row in rows if row.ratio is not None), default=1.0)
-    found.notes.append(f"{what}: {'flat' if most <= FLAT else 'NOT flat'} within {FLAT:g} × ({most:.2f} ×)")
+    result.notes.append(f"{what}: {'flat' if most <= FLAT else 'NOT flat'} within {FLAT:g} × ({most:.2f} ×)")

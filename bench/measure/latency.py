@@ -36,7 +36,7 @@ async def follow(
     local: Local, dataset: DataSet, crowds: Sequence[int], seconds: float, faults: list[str]
 ) -> list[Followed]:
     """Push at RATE to each crowd, which is the one before and further readers; add what went wrong to `faults`."""
-    found = []
+    crowds_seen = []
     async with under_load(local, dataset) as load, feed_crowd(local, load.target.election) as readers:
         await load.push(load.planner.every_unit(within_s=0.0))
         last, present = len(load.planner.units), 0
@@ -59,10 +59,10 @@ async def follow(
             weighed = await readers.weigh(published)
             if seen.behind or seen.lost or sum(weighed.latencies.values()) != crowd * len(plan):
                 faults.append(f"{crowd} readers: {seen.behind} behind, {seen.lost} disconnected")
-            found.append(Followed(seen, weighed, _note(seen, cpu, generator.late_p99_s)))
+            crowds_seen.append(Followed(seen, weighed, _note(seen, cpu, generator.late_p99_s)))
         await load.judge()
         faults += load.faults
-    return found
+    return crowds_seen
 
 
 def _note(seen: Seen, cpu: Cpu, late_s: float) -> str:
@@ -89,10 +89,10 @@ def rows(each: Followed) -> list[Row]:
 
 async def measure(options: Options) -> Result:
     """Measure each crowd."""
-    found = Result("latency")
+    result = Result("latency")
     async with open_data_set(options.data) as dataset, gateway(readers_max=100_000) as local:
         crowds = options.readers or CROWDS
-        for each in await follow(local, dataset, crowds, options.seconds, found.invalid):
-            found.rows += rows(each)
-            found.notes.append(each.note)
-    return found
+        for each in await follow(local, dataset, crowds, options.seconds, result.invalid):
+            result.rows += rows(each)
+            result.notes.append(each.note)
+    return result

@@ -77,21 +77,21 @@ async def push_all(local: Local, dataset: DataSet) -> PushedNight:
 async def measure(options: Options) -> Result:
     """Measure once, beside Postgres alone."""
     async with open_data_set(options.data) as dataset, gateway() as local:
-        night = await push_all(local, dataset)
+        pushed = await push_all(local, dataset)
         alone = await postgres_alone(local, dataset)
-    what = f"{night.reports} reports at once over {night.senders} WebSockets"
+    what = f"{pushed.reports} reports at once over {pushed.senders} WebSockets"
     beside = Series.single("Postgres alone, batches of 1000", alone, "reports/s")
     return Result(
         "night",
         [
             Row.single(
                 f"{what}: last of {SUBSCRIBERS} subscribers complete",
-                night.seconds,
+                pushed.seconds,
                 "s",
                 Target(1.5, 1.0, most=True),
             ),
-            Row.single(f"{what}: rate", night.reports / night.seconds, "reports/s", None, beside),
+            Row.single(f"{what}: rate", pushed.reports / pushed.seconds, "reports/s", None, beside),
         ],
-        notes=[night.text],
-        invalid=night.faults,
+        notes=[pushed.text],
+        invalid=pushed.faults,
     )

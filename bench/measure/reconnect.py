@@ -63,12 +63,12 @@ class ReconnectingCrowd:
         load, local = self._load, self._local
         cursor = load.subscriber.cursor
         await self._miss()
-        async with feed_crowd(local, load.target.election, cursor=cursor) as stand:
+        async with feed_crowd(local, load.target.election, cursor=cursor) as crowd:
             transactions = await _transactions(local) if postgres else 0
             before, started = await load.cpu(), time.perf_counter()
             with nullcontext() if postgres else local.postgres_stopped():
-                await stand.connect(self._readers)
-                seen = await stand.wait(self._last, MOST_S)
+                await crowd.connect(self._readers)
+                seen = await crowd.wait(self._last, MOST_S)
                 seconds = time.perf_counter() - started
                 cpu = (await load.cpu()).since(before)
             if postgres:
@@ -109,12 +109,12 @@ async def _transactions(local: Local) -> int:
     """Return how many transactions Postgres has counted in our database."""
     connection = await asyncpg.connect(local.database_url)
     try:
-        found: int = await connection.fetchval(
+        total: int = await connection.fetchval(
             "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
         )
     finally:
         await connection.close()
-    return found
+    return total
 
 
 async def measure(options: Options) -> Result:
@@ -127,13 +127,13 @@ async def measure(options: Options) -> Result:
     ):
         crowd = ReconnectingCrowd(local, load, readers)
         await crowd.prepare()
-        turns = [await crowd.reconnect() for _ in range(TURNS)]
-        usual = await crowd.stay_away(statistics.median(turn.seconds for turn in turns))
+        reconnections = [await crowd.reconnect() for _ in range(TURNS)]
+        usual = await crowd.stay_away(statistics.median(each.seconds for each in reconnections))
         alone = await crowd.reconnect(postgres=False)
         await load.judge()
-    rate = statistics.median(readers / max(turn.cpu_s, TICK_S) for turn in turns)
-    wall = statistics.median(readers / turn.seconds for turn in turns)
-    transactions = statistics.median(turn.transactions for turn in turns)
+    rate = statistics.median(readers / max(each.cpu_s, TICK_S) for each in reconnections)
+    wall = statistics.median(readers / each.seconds for each in reconnections)
+    transactions = statistics.median(each.transactions for each in reconnections)
     what = f"{readers} readers reconnecting with Last-Event-ID"
     return Result(
         "reconnect",

@@ -58,7 +58,7 @@ class Embargo:
         self._load.target = msgspec.structs.replace(target, publish_from=until)
 
 
-async def release(local: Local, dataset: DataSet, crowd: int, found: Result) -> None:
+async def release(local: Local, dataset: DataSet, crowd: int, result: Result) -> None:
     """Measure the release to one crowd."""
     async with (
         under_load(local, dataset, publish_in_s=BEFORE_S + MORE_S) as load,
@@ -83,20 +83,20 @@ async def release(local: Local, dataset: DataSet, crowd: int, found: Result) -> 
         load.faults.append(f"{crowd} readers: {seen.behind} behind, {seen.lost} disconnected")
     what = f"embargo release of {len(plan)} reports to {crowd} gzip readers: last compressed byte read"
     most_s = TARGETS_S.get(crowd)
-    found.rows.append(
+    result.rows.append(
         Row.single(what, seconds, "s", Target(most_s, most=True) if most_s is not None else None)
     )
-    found.notes.append(
+    result.notes.append(
         f"{crowd} readers: {seen.size / crowd / 1000:.1f} kB each; CPU s: {cpu.text}, readers {seen.cpu_s:.2f};"
         f" {seen.inspected} different pieces of bytes were decompressed"
     )
-    found.invalid += load.faults
+    result.invalid += load.faults
 
 
 async def measure(options: Options) -> Result:
     """Measure each crowd with a new election."""
-    found = Result("release")
+    result = Result("release")
     async with open_data_set(options.data) as dataset, gateway(readers_max=100_000) as local:
         for crowd in options.readers or CROWDS:
-            await release(local, dataset, crowd, found)
-    return found
+            await release(local, dataset, crowd, result)
+    return result

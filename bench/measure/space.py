@@ -19,7 +19,7 @@ _SIZE = "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('valgn
 
 async def measure(options: Options) -> Result:
     """Fill journals of two sizes, and start a feed process for each."""
-    found = Result("space")
+    result = Result("space")
     memory: list[tuple[int, float]] = []
     for scale in options.scales[:2]:
         election = generated(scale)
@@ -35,12 +35,12 @@ async def measure(options: Options) -> Result:
                 memory.append((len(bodies), resident_kb((await feed.pids())["feed-0"]) / 1024))
         size = sum(map(len, bodies)) / len(bodies)
         what = f"election × {scale:g}, {len(bodies)} reports of {size:.0f} bytes"
-        found.rows += [
+        result.rows += [
             Row.single(f"{what}: write-ahead log", log / len(bodies), "bytes per report"),
             Row.single(f"{what}: table and indexes", disk / len(bodies), "bytes per report"),
             Row.single(f"{what}: a feed process that has read it", memory[-1][1], "MB"),
         ]
-    return found
+    return result
 
 
 async def _used(local: Local) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from bench.measure.options import Options
 
 A_SCALE = 10_000
 """Least number of reports of an election of Norway's size."""
-TURNS = 3
+STARTS = 3
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -25,35 +25,35 @@ class Start(msgspec.Struct, frozen=True):
 
 
 async def measure(options: Options) -> Result:
-    """Fill a journal, then start a feed process TURNS times, and take the medians."""
+    """Fill a journal, then start a feed process STARTS times, and take the medians."""
     count = options.publications
     election = generated(count / A_SCALE)
     bodies = election.bodies()[:count]
-    found = Result("start")
+    result = Result("start")
     async with gateway(role="push") as home:
         identifier, seconds = await fill(home, election.registry, bodies)
-        turns = [await _start(home, identifier, len(bodies), found) for _ in range(TURNS)]
+        starts = [await _start(home, identifier, len(bodies), result) for _ in range(STARTS)]
     what = f"feed process, {len(bodies)} publications to read"
-    middle = statistics.median(turn.seconds for turn in turns)
-    found.rows = [
+    middle = statistics.median(start.seconds for start in starts)
+    result.rows = [
         Row.single(f"{what}: start → ready", middle, "s", Target(1.5, most=True)),
-        Row.single(f"{what}: CPU", statistics.median(turn.cpu_s for turn in turns), "s"),
+        Row.single(f"{what}: CPU", statistics.median(start.cpu_s for start in starts), "s"),
     ]
-    each = ", ".join(f"{turn.seconds:.2f}" for turn in turns)
-    found.notes.append(
+    each = ", ".join(f"{start.seconds:.2f}" for start in starts)
+    result.notes.append(
         f"starts took {each} s; the journal was filled in {seconds:.1f} s, without a push process"
     )
-    return found
+    return result
 
 
-async def _start(home: Local, election: str, count: int, found: Result) -> Start:
+async def _start(home: Local, election: str, count: int, result: Result) -> Start:
     async with gateway(
         role="feed", database_url=home.database_url, feed_database_url=home.feed_database_url
     ) as feed:
         pid = (await feed.pids())["feed-0"]
-        turn = Start(feed.ready_at - started_at(pid), cpu_s(pid))
+        start = Start(feed.ready_at - started_at(pid), cpu_s(pid))
         async with feed.session() as http, http.get(f"{feed.feed_url}/v1/elections/{election}") as answer:
             shown = orjson.loads(await answer.read())["sequence"]
     if shown != count:
-        found.invalid.append(f"it was ready with {shown} of {count} publications")
-    return turn
+        result.invalid.append(f"it was ready with {shown} of {count} publications")
+    return start

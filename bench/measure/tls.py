@@ -15,7 +15,7 @@ from bench.measure.latency import RATE, follow
 from bench.measure.night import SUBSCRIBERS, push_all
 from bench.measure.options import Options
 from bench.measure.pairs import http
-from bench.measure.pairs.options import Options as PeerOptions
+from bench.measure.pairs.options import Options as PairOptions
 from gateway.rehearsal.dataset import DataSet
 
 CROWD = 1_000
@@ -49,22 +49,22 @@ class Sides:
         self._dataset = dataset
         self._scratch = scratch
         self._crowd = options.readers[0] if options.readers else CROWD
-        self.found = Result("tls")
+        self.measured = Result("tls")
         self._figures: dict[tuple[str, str], dict[str, float]] = {}
 
     async def measure(self, side: str, local: Local) -> None:
         """Measure one side."""
         seconds = self._options.seconds / 2
-        night = await push_all(local, self._dataset)
+        pushed = await push_all(local, self._dataset)
         self._add(
-            f"{night.reports} reports at once: last of {SUBSCRIBERS} subscribers complete",
+            f"{pushed.reports} reports at once: last of {SUBSCRIBERS} subscribers complete",
             "s",
             side,
-            night.seconds,
+            pushed.seconds,
         )
-        self.found.notes.append(f"{side}: the night: {night.text}")
-        self.found.invalid += night.faults
-        (followed,) = await follow(local, self._dataset, [self._crowd], seconds, self.found.invalid)
+        self.measured.notes.append(f"{side}: all reports at once: {pushed.text}")
+        self.measured.invalid += pushed.faults
+        (followed,) = await follow(local, self._dataset, [self._crowd], seconds, self.measured.invalid)
         what = (
             f"commit → subscriber's socket, {RATE:g} reports/s, {self._crowd} readers: newest of each block"
         )
@@ -74,24 +74,24 @@ class Sides:
         async with valgnatt(local) as hub:
             await hub.crowd.connect(self._crowd)
             await hub.crowd.wait(await hub.publish())
-            turn = await one_at_a_time(hub, seconds / 3)
-        if shortfall := turn.shortfall(side):
-            self.found.invalid.append(shortfall)
+            delivery = await one_at_a_time(hub, seconds / 3)
+        if shortfall := delivery.shortfall(side):
+            self.measured.invalid.append(shortfall)
         what = f"deliveries, one change at a time, {self._crowd} readers"
-        self._add(what, "per CPU s of the feed process", side, turn.per_cpu_s)
+        self._add(what, "per CPU s of the feed process", side, delivery.per_cpu_s)
 
     async def _requests(self, side: str, local: Local, seconds: float) -> None:
         try:
             http.require_wrk()
-        except Unavailable as absent:
+        except Unavailable as error:
             if side == TLS:
-                self.found.skipped.append(Skipped.of(absent))
+                self.measured.skipped.append(Skipped.of(error))
             return
         pair = Result("http")
         ours = await stock(local, Supply(self._dataset))
-        options = PeerOptions(rounds=1, seconds=max(1.0, 2 * seconds / 3))
+        options = PairOptions(rounds=1, seconds=max(1.0, 2 * seconds / 3))
         await http.Requests(options, local, ours, self._scratch, pair).measure(None)
-        self.found.invalid += pair.invalid
+        self.measured.invalid += pair.invalid
         (row,) = pair.rows
         self._add(row.what, row.ours.unit, side, row.ours.median)
 
@@ -100,11 +100,11 @@ class Sides:
 
     def result(self) -> Result:
         """Return the rows of both sides."""
-        self.found.rows = [
+        self.measured.rows = [
             Row.single(f"{TLS}: {what}", sides[TLS], unit, None, Series.single(CLEAR, sides[CLEAR], unit))
             for (what, unit), sides in self._figures.items()
         ]
-        return self.found
+        return self.measured
 
 
 async def measure(options: Options) -> Result:

@@ -94,7 +94,7 @@ class Side:
             self.beats += self.size - before
 
 
-class Night:
+class Recording:
     """The readers of one recorded election, and the state that they follow."""
 
     def __init__(self, dataset: DataSet) -> None:
@@ -111,7 +111,7 @@ class Night:
         ]
         self.release: dict[tuple[int, bool], int] = {}
 
-    def play(self) -> int:
+    def publish_all(self) -> int:
         """Publish everything up to the end of the recording; return the number of publications."""
         ends = self._publish_from + NIGHT
         clock = int(self._publish_from.timestamp())
@@ -169,24 +169,26 @@ def _publications(dataset: DataSet, registry: Registry) -> Iterator[Publication]
 async def measure(options: Options) -> Result:
     """Publish the recording, and compare the bytes of readers with and without gzip."""
     async with open_data_set(options.data) as dataset:
-        night = Night(dataset)
-    published = night.play()
-    found = Result("wire")
+        recording = Recording(dataset)
+    published = recording.publish_all()
+    result = Result("wire")
     what_published = f"{published} publications, default selection, gzip"
     for every_s in PACES_S:
-        (plain, plain_beats), (packed, beats) = (night.bytes(every_s, gzip) for gzip in (False, True))
-        found.notes.append(
+        (plain, plain_beats), (packed, beats) = (recording.bytes(every_s, gzip) for gzip in (False, True))
+        result.notes.append(
             f"every_s={every_s}: without heartbeats {(packed - beats) / (plain - plain_beats):.3f} of plain"
         )
-        found.rows.append(_row(f"{what_published}, every_s={every_s}", plain, packed, TARGETS[every_s]))
-    found.rows.append(_row("a release, gzip", night.release[0, False], night.release[0, True], RELEASE))
+        result.rows.append(_row(f"{what_published}, every_s={every_s}", plain, packed, TARGETS[every_s]))
+    result.rows.append(
+        _row("a release, gzip", recording.release[0, False], recording.release[0, True], RELEASE)
+    )
     for levels in LEVELS:
         what = f"a snapshot at the end, {levels or 'default selection'}, gzip"
-        plain = night.snapshot(levels, gzip=False)
-        in_parts = night.snapshot(levels, gzip=True, few=True)
-        found.rows.append(_row(what, plain, night.snapshot(levels, gzip=True)))
-        found.rows.append(_row(f"{what}, for the first few", plain, in_parts))
-    return found
+        plain = recording.snapshot(levels, gzip=False)
+        in_parts = recording.snapshot(levels, gzip=True, few=True)
+        result.rows.append(_row(what, plain, recording.snapshot(levels, gzip=True)))
+        result.rows.append(_row(f"{what}, for the first few", plain, in_parts))
+    return result
 
 
 def _row(what: str, plain: int, packed: int, target: Target | None = None) -> Row:

@@ -1,1 +1,1 @@
-"""Tests of the load tool: what it says of a gateway has to be so."""
+"""Tests of rehearsals and measurements."""

@@ -266,11 +266,11 @@ async def test_every_report_of_the_lean_generator_reaches_the_journal(data: Path
             reports = own_stock.write(400, file)
             order = Order(local.push_url, own_stock.election, list(own_stock.tokens), str(file), burst, rate)
             async with pushing(order) as go:
-                told = await go()
-            assert told.outcomes == {"accepted": reports}
-            assert told.unanswered == 0
+                pushed = await go()
+            assert pushed.outcomes == {"accepted": reports}
+            assert pushed.unanswered == 0
             receipts += reports
-            assert (told.p99_s > 0) == bool(rate)
+            assert (pushed.p99_s > 0) == bool(rate)
         assert await journal_faults(own_stock, receipts) == []
         assert await journal_faults(own_stock, receipts + 1)
 
@@ -293,8 +293,8 @@ async def test_our_hub_and_nchan_deliver_every_change(tmp_path: Path) -> None:
     try:
         async with nchan(tmp_path, 100) as hub:
             assert [shortfall async for shortfall in deliver(hub)] == ["", ""]
-    except Unavailable as absent:
-        pytest.skip(str(absent))
+    except Unavailable as error:
+        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("durable", [False, True], ids=["buffered", "flushed"])
@@ -303,6 +303,6 @@ async def test_messages_to_nats_are_all_acknowledged(tmp_path: Path, durable: bo
     try:
         async with nats.served(tmp_path, durable=durable) as server:
             found = await asyncio.to_thread(nats.publish, server.port, [b"{}"] * 500, 5)
-    except Unavailable as absent:
-        pytest.skip(str(absent))
+    except Unavailable as error:
+        pytest.skip(str(error))
     assert found.seconds > 0

@@ -117,7 +117,7 @@ async def test_a_capacity_is_found_to_within_a_fifth() -> None:
         run.verdict = judge_levels(run, {"lost": 0.0})
         return run
 
-    found = await search("reports a second", 250.0, 32_000.0, attempt)
+    found = await search("reports per second", 250.0, 32_000.0, attempt)
     assert found.passed <= 3000 < (found.failed or 0) <= 1.2 * found.passed
     assert "lost" in found.limit
     assert "push-0" in found.limit

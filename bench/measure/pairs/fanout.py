@@ -35,8 +35,8 @@ async def measure(options: Options) -> Result:
         fanout.hubs.append(await stack.enter_async_context(valgnatt(local)))
         try:
             fanout.hubs.append(await stack.enter_async_context(nchan(scratch, CROWD)))
-        except Unavailable as absent:
-            fanout.pair.skipped.append(Skipped.of(absent))
+        except Unavailable as error:
+            fanout.pair.skipped.append(Skipped.of(error))
         return await fanout.measure()
 
 

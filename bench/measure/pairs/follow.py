@@ -41,8 +41,8 @@ class Follow:
         try:
             await fastapi.python_of(scratch)
             sides["FastAPI"] = partial(self._round, partial(fastapi.queue_per_subscriber, scratch))
-        except Unavailable as absent:
-            self._pair.skipped.append(Skipped.of(absent))
+        except Unavailable as error:
+            self._pair.skipped.append(Skipped.of(error))
         await alternate(self._options.rounds, sides)
         self._add_rows(list(sides))
         return self._pair

@@ -28,8 +28,8 @@ async def measure(options: Options) -> Result:
     pair = Result("http")
     try:
         require_wrk()
-    except Unavailable as absent:
-        pair.skipped.append(Skipped.of(absent))
+    except Unavailable as error:
+        pair.skipped.append(Skipped.of(error))
         return pair
     async with AsyncExitStack() as stack:
         bare_url = await stack.enter_async_context(bare_handler())

@@ -97,8 +97,8 @@ class Ingest:
             for name, side in ((FASTAPI, self._fastapi), (NATS, self._nats)):
                 try:
                     sides[name] = await stack.enter_async_context(side())
-                except Unavailable as absent:
-                    pair.skipped.append(Skipped.of(absent))
+                except Unavailable as error:
+                    pair.skipped.append(Skipped.of(error))
             await alternate(options.rounds, sides)
         await self._half_load()
         pair.invalid += await journal_faults(self._ours, self._receipts)
