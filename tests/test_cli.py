@@ -1,4 +1,4 @@
-"""The command line as people and scripts use it: what it prints where, and with which status it ends."""
+"""The command line as people and scripts use it: output, errors and exit statuses."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ PROMISED = {
     "status",
 }
 SLOW = ("aiohttp", "asyncpg", "uvloop", "rich", "structlog", "orjson")
-"""What `--help` has no use for; each takes a while to import."""
+"""Packages that `--help` does not need; each is slow to import."""
 
 
 class Ended(NamedTuple):
@@ -50,7 +50,7 @@ class Ended(NamedTuple):
     err: str
 
     def told(self, status: int, *words: str) -> None:
-        """Assert that it told a mistake in one line of standard error, and nothing else."""
+        """Assert that it printed one line with an error, and nothing else."""
         assert (self.status, self.out) == (status, ""), self
         assert len(self.err.splitlines()) == 1, self.err
         assert self.err.startswith("valgnatt: ")
@@ -77,7 +77,7 @@ class CommandLine:
         return Ended(status, *self._capsys.readouterr())
 
     def good(self, *arguments: str) -> str:
-        """Run a command that has to succeed; return what it printed."""
+        """Run a command that has to succeed; return its standard output."""
         ended = self(*arguments)
         assert ended.status == 0, ended
         return ended.out
@@ -95,7 +95,7 @@ def in_a_process(*arguments: str, python: tuple[str, ...] = (), **environ: str) 
 
 @pytest.fixture
 def valgnatt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
-    """The command line in an environment that says nothing of the gateway."""
+    """The command line without variables of the gateway."""
     for name in os.environ:
         if name.startswith("VALGNATT_"):
             monkeypatch.delenv(name)
@@ -140,7 +140,7 @@ def commands_of(command: Any, path: str = "") -> Iterator[str]:
 
 
 def test_help_of_every_command_is_there(valgnatt: CommandLine) -> None:
-    """On standard output with status 0, for groups of commands too; and the commands promised are there."""
+    """On standard output with status 0, also for groups of commands; and all documented commands exist."""
     commands = set(commands_of(typer.main.get_command(app)))
     assert commands >= PROMISED
     for command in commands:
@@ -150,7 +150,7 @@ def test_help_of_every_command_is_there(valgnatt: CommandLine) -> None:
 
 
 def test_help_answers_at_once() -> None:
-    """Without importing what only the work needs."""
+    """Without importing packages that only the command itself needs."""
     for command in ("--help", "serve --help", "token issue --help"):
         ended = in_a_process(*command.split(), python=("-X", "importtime"))
         assert ended.status == 0
@@ -175,7 +175,7 @@ def test_help_names_unit_and_default_of_every_option(valgnatt: CommandLine) -> N
         assert re.search(rf"{option}\b.*?\(default: {default}\)", text), option
 
 
-def test_what_is_no_command_is_answered_with_status_2(valgnatt: CommandLine) -> None:
+def test_an_unknown_command_ends_with_status_2(valgnatt: CommandLine) -> None:
     """And with how it is used."""
     for arguments in (["nonsense"], ["serve", "--nonsense"], ["token", "issue"], ["token", "revoke", "x"]):
         ended = valgnatt(*arguments)
@@ -189,7 +189,7 @@ def test_what_is_no_command_is_answered_with_status_2(valgnatt: CommandLine) -> 
 def test_an_election_is_loaded_listed_and_loaded_again(
     cli: CommandLine, small: GeneratedElection, tmp_path: Path
 ) -> None:
-    """Its identifier alone on standard output; the same again changes nothing."""
+    """Only its identifier is printed; loading it again changes nothing."""
     path = a_file(tmp_path, small)
     for _ in range(2):
         assert cli.good("election", "load", str(path)) == "generated-7\n"
@@ -213,7 +213,7 @@ def test_an_election_is_loaded_from_the_directory_of_a_data_set(cli: CommandLine
 def test_every_mistake_of_a_registry_is_named(
     cli: CommandLine, small: GeneratedElection, tmp_path: Path
 ) -> None:
-    """Each with its path, so that one round of repair is enough; and nothing is loaded."""
+    """Each with its path, so that all can be corrected together; nothing is loaded."""
     areas = [dict(area) for area in small.registry["areas"]]
     areas[1]["eligible"] = -1
     areas[2]["id"] = "with space"
@@ -236,7 +236,7 @@ def test_every_mistake_of_a_registry_is_named(
     assert cli.good("election", "list") == ""
 
 
-def test_what_is_no_registry_is_told_in_one_line(
+def test_an_unreadable_registry_is_reported_in_one_line(
     cli: CommandLine, small: GeneratedElection, tmp_path: Path
 ) -> None:
     """With the file it is about."""
@@ -251,7 +251,7 @@ def test_what_is_no_registry_is_told_in_one_line(
 def test_another_registry_is_refused_once_a_report_is_accepted(
     cli: CommandLine, database: Database, loaded: str, small: GeneratedElection, tmp_path: Path
 ) -> None:
-    """With what would differ; before, it takes the first one's place."""
+    """The error lists the differences; before the first report, the registry is replaced."""
     changed = a_file(tmp_path, small, name="Changed")
     cli.good("election", "load", str(changed))
     assert "Changed" in cli.good("election", "list")
@@ -287,7 +287,7 @@ def test_an_election_is_closed(cli: CommandLine, loaded: str) -> None:
 
 
 def test_the_ceiling_of_a_unit_is_shown_beside_its_revision(cli: CommandLine, loaded: str) -> None:
-    """Also where it need not be raised."""
+    """Also if it does not have to be raised."""
     assert (
         cli.good("election", "raise-revisions", loaded, "0604-0001")
         == "0604-0001\tcurrent revision 0\tceiling 2000000000\n"
@@ -300,7 +300,7 @@ def test_the_ceiling_of_a_unit_is_shown_beside_its_revision(cli: CommandLine, lo
 
 
 def test_a_token_is_printed_alone_and_once(cli: CommandLine, database: Database, loaded: str) -> None:
-    """So that a script can take it; it stands in no list, and not in the database."""
+    """For scripts; no list shows it, and the database does not contain it."""
     ended = cli(
         "token", "issue", "--election", loaded, "--areas", "0604,0602", "--note", "Havn", "--role", "operator"
     )
@@ -332,8 +332,8 @@ def test_a_token_s_time_is_kept(cli: CommandLine, database: Database, loaded: st
     assert row["expires_at"] == datetime(2030, 1, 1, 10, tzinfo=UTC)
 
 
-def test_a_token_that_cannot_be_is_told_in_one_line(cli: CommandLine, loaded: str) -> None:
-    """With what is wrong; and none is made."""
+def test_an_invalid_token_request_is_reported_in_one_line(cli: CommandLine, loaded: str) -> None:
+    """With the reason; and no token is issued."""
 
     def issue(*arguments: str) -> Ended:
         return cli("token", "issue", *arguments)
@@ -351,22 +351,22 @@ def test_a_token_that_cannot_be_is_told_in_one_line(cli: CommandLine, loaded: st
 
 
 def test_a_database_is_migrated_once(cli: CommandLine) -> None:
-    """What is up to date is said to be."""
+    """Without pending migrations, it prints that there is nothing to do."""
     assert cli.good("db", "migrate") == "nothing to do\n"
 
 
 def test_an_empty_database_is_migrated(cli: CommandLine, database: Database) -> None:
-    """What was done is named, a migration a line."""
+    """Each applied migration is printed on a line."""
     fetch(database, "DROP SCHEMA valgnatt CASCADE")
     fetch(database, "DROP SCHEMA valgnatt_public CASCADE")
     assert re.match(r"0001_\w+\.sql\n", cli.good("db", "migrate"))
     assert cli.good("election", "list") == ""
 
 
-def test_no_database_is_told_in_one_line(
+def test_a_missing_database_is_reported_in_one_line(
     valgnatt: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Where to name one; and where one is named and is not there, that it does not answer, without its password."""
+    """With the option to set; or, if the database does not answer, without its password."""
     for command in (["election", "list"], ["token", "list"], ["db", "migrate"], ["election", "close", "x"]):
         valgnatt(*command, "--data-dir", str(tmp_path)).told(1, "VALGNATT_DATABASE_URL", str(tmp_path))
     monkeypatch.setenv("VALGNATT_DATABASE_URL", "postgresql://user:s3cret@127.0.0.1:1/none")
@@ -394,7 +394,7 @@ def test_a_wrong_setting_ends_every_command_with_status_2(
 def test_mistakes_end_the_process_as_they_end_the_command(
     database: Database, small: GeneratedElection
 ) -> None:
-    """One line and a status, never a traceback; `serve` starts nothing where its port is taken."""
+    """One line and a status, never a traceback; `serve` starts nothing if its port is in use."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ended = in_a_process(

@@ -1,4 +1,4 @@
-"""Configuration: what counts where, and every mistake told at once without a secret."""
+"""Configuration: precedence of its sources, and all mistakes reported together without secrets."""
 
 import subprocess
 import sys
@@ -29,8 +29,8 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_nothing_given_is_the_defaults() -> None:
-    """An empty variable is one that is not set, and an option of None was not given."""
+def test_without_any_option_all_have_their_defaults() -> None:
+    """An empty variable counts as unset, and an override of None as not given."""
     assert load({"VALGNATT_FEED_PORT": "", "HOME": "/x"}, None, {"push_port": None}) == Config()
 
 
@@ -69,13 +69,13 @@ def test_an_option_puts_a_wrong_file_right(file: Path) -> None:
 def test_a_mistake_in_the_environment_is_named_with_its_variable(
     environ: dict[str, str], mistake: str
 ) -> None:
-    """What is wrong, and where it was said."""
+    """With the reason and the variable."""
     (told,) = mistakes(environ)
     assert mistake in told
 
 
-def test_all_mistakes_are_told_at_once(file: Path) -> None:
-    """From all three places, so that nobody mends one only to learn of the next."""
+def test_all_mistakes_are_reported_together(file: Path) -> None:
+    """From all three sources, so that all can be corrected together."""
     file.write_text('feed-port = 8080\nbatch_max = 0\ndata_dir = 7\nlog_level = "loud"')
     told = mistakes({"VALGNATT_PUSH_WORKERS": "0", "VALGNATT_SPEED": "1"}, file, drain_s="-1", hosts="x")
     assert sorted(told) == sorted(
@@ -100,7 +100,7 @@ def test_a_file_that_is_no_toml_is_one_mistake(file: Path) -> None:
     assert "line 1" in told
 
 
-def test_what_kubernetes_adds_to_an_environment_is_no_mistake() -> None:
+def test_variables_that_kubernetes_adds_are_ignored() -> None:
     """Beside a service named valgnatt every container has these."""
     links = {
         "VALGNATT_SERVICE_HOST": "10.0.0.1",
@@ -112,7 +112,7 @@ def test_what_kubernetes_adds_to_an_environment_is_no_mistake() -> None:
 
 
 def test_no_password_shows_in_an_error_or_a_repr() -> None:
-    """Not even where the URL is wrong, or stands where none belongs."""
+    """Not even in a malformed URL, or a URL in the wrong option."""
     wrong = {"VALGNATT_DATABASE_URL": URL.replace("postgresql", "mysql"), "VALGNATT_ROLE": URL}
     told = "\n".join(mistakes(wrong | {"VALGNATT_FEED_PORT": URL}))
     written = URL.replace("/r@", "%2Fr@")  # as it has to be: else its host would end there
@@ -134,7 +134,7 @@ def test_a_config_survives_the_way_to_a_worker() -> None:
 
 
 def test_a_password_in_a_file_of_its_own_becomes_part_of_its_url(tmp_path: Path) -> None:
-    """As Docker and Kubernetes hand over secrets: one line, whatever is in it; nothing of it shows."""
+    """As Docker and Kubernetes provide secrets: one line with any characters; it appears in no error."""
     (tmp_path / "owner").write_text("s3c/r@et ?&=%#+\n")
     (tmp_path / "reader").write_text("other")
     config = load(
@@ -205,7 +205,7 @@ def test_a_password_has_one_place_and_belongs_to_a_url(tmp_path: Path) -> None:
 
 
 def test_the_password_of_libpq_goes_to_one_login_only() -> None:
-    """PGPASSWORD is the owner's where an owner is named: no feed gets it besides."""
+    """PGPASSWORD belongs to the owner if an owner is configured, and then no feed gets it."""
     owner, feed = "postgresql://clerk@db/night", "postgresql://reader@db/night"
     both = {"VALGNATT_DATABASE_URL": owner, "VALGNATT_FEED_DATABASE_URL": feed, "PGPASSWORD": "s3cret"}
     assert load(both) == Config(database_url=f"{owner}?password=s3cret", feed_database_url=feed)
@@ -214,8 +214,8 @@ def test_the_password_of_libpq_goes_to_one_login_only() -> None:
     assert load(both).database_url == named
 
 
-def test_each_process_gets_what_its_role_needs_and_nothing_else() -> None:
-    """No feed gets the owner's login, no push process the feeds'; what a role does not use has its default."""
+def test_each_process_gets_only_the_options_of_its_role() -> None:
+    """No feed gets the owner's login, no push process the feeds'; other options have their defaults."""
     odd: dict[str, Any] = {
         option.name: _other(option.name, option.default)
         for option in all_options()
@@ -246,7 +246,7 @@ def _other(name: str, default: object) -> object:
 
 
 def test_every_option_with_a_secret_belongs_to_one_role() -> None:
-    """One that is added later has to say which."""
+    """An option that is added later must declare its role."""
     assert {option.process for option in all_options() if option.is_secret} == {"push", "feed"}
     assert not [option.name for option in all_options() if option.is_secret and option.process == "every"]
     assert not [
@@ -261,7 +261,7 @@ def test_feeds_without_a_login_of_their_own_get_the_owners() -> None:
 
 
 def test_paths_are_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that every process means the same one, and `~` is home."""
+    """So every process uses the same path, and `~` is expanded."""
     monkeypatch.setenv("HOME", "/home/clerk")
     assert load({"VALGNATT_DATA_DIR": "~/night"}).data_dir == Path("/home/clerk/night")
     assert load({"VALGNATT_DATA_DIR": "night"}).data_dir == Path.cwd() / "night"
@@ -276,7 +276,7 @@ def test_every_option_has_a_reason_and_a_default_that_it_takes_itself() -> None:
 
 
 def test_importing_the_options_is_quick() -> None:
-    """Nothing heavy comes along, as `--help` and every worker begin here."""
+    """Without slow imports, as `--help` and every worker start with it."""
     heavy = "{'aiohttp', 'asyncpg', 'typer', 'structlog', 'asyncio'}"
     code = f"import sys, gateway.config; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -288,14 +288,14 @@ app = typer.Typer()
 @app.command()
 @with_config_options
 def serve(times: Annotated[int, typer.Argument(help="how often")], config: Config) -> None:
-    """Tell the ports."""
+    """Print the ports."""
     typer.echo(f"{times} {config.feed_port} {config.push_port}")
 
 
 @app.command()
 @with_config_options(only=["database_url"])
 def migrate(config: Config) -> None:
-    """Tell where."""
+    """Print the database."""
     typer.echo(config)
 
 
@@ -305,7 +305,7 @@ def run(*words: str, **environ: str) -> tuple[int, str, str]:
 
 
 def test_help_shows_unit_and_default_of_each_option() -> None:
-    """From the same table as everything else."""
+    """From the same table as the defaults."""
     status, shown, _ = run("serve", "--help")
     assert status == 0
     lines = {line.split()[1]: " ".join(line.split()) for line in shown.splitlines() if "--" in line}
@@ -326,14 +326,14 @@ def test_help_of_a_command_with_some_options_shows_those() -> None:
 
 
 def test_an_option_goes_before_the_environment(file: Path) -> None:
-    """What is given overrides, and what is not does not."""
+    """Only arguments that are given override other sources."""
     environ = {"VALGNATT_FEED_PORT": "7", "VALGNATT_PUSH_PORT": "8"}
     assert run("serve", "3", "--feed-port", "9", "--config", str(file), **environ) == (0, "3 9 8\n", "")
     assert run("serve", "3", "--config", str(file)) == (0, "3 1 1001\n", "")
 
 
 def test_a_password_on_a_command_line_is_warned_of() -> None:
-    """It is not repeated; one in the environment, or none, is no reason to."""
+    """Without repeating it; there is no warning for the environment, or without a password."""
     named = "postgresql://clerk@db/night"
     for url in ("postgresql://clerk:s3cret@db/night", f"{named}?password=s3cret"):
         status, _, err = run("serve", "3", "--feed-database-url", url)
@@ -362,7 +362,7 @@ def test_arguments_can_only_be_made_from_options() -> None:
 
 
 def test_an_option_that_is_on_or_off_takes_words_for_it() -> None:
-    """In the environment and in a file; anything else is a mistake that names it."""
+    """In the environment and in a file; other words are reported as a mistake."""
     assert load({}).require_standby is False
     for text, on in (("true", True), ("1", True), ("false", False), ("0", False)):
         assert load({"VALGNATT_REQUIRE_STANDBY": text}).require_standby is on

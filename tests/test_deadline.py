@@ -1,4 +1,4 @@
-"""Deadlines: they end what takes too long, and never what the loop was too busy to look at."""
+"""Deadlines end a block that takes too long, but not because the loop was busy."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from gateway.deadline import TICKS_MIN, Deadline
 
 
 async def test_a_block_that_takes_too_long_ends_with_a_timeout() -> None:
-    """It is cancelled where it waits, and no sooner than the deadline says."""
+    """It is cancelled where it waits, and not before the deadline."""
     started, cancelled = time.monotonic(), []
 
     async def wait() -> None:
@@ -26,8 +26,8 @@ async def test_a_block_that_takes_too_long_ends_with_a_timeout() -> None:
     assert time.monotonic() - started >= 0.19  # uvloop's timers count whole milliseconds
 
 
-async def test_a_block_that_ends_in_time_leaves_nothing_behind() -> None:
-    """Its value and its errors pass, and no later tick cancels what follows."""
+async def test_a_block_that_ends_in_time_cancels_its_timer() -> None:
+    """Its result and errors pass through, and no later tick cancels the code after it."""
     async with Deadline(0.02):
         pass
     with pytest.raises(ZeroDivisionError):
@@ -37,7 +37,7 @@ async def test_a_block_that_ends_in_time_leaves_nothing_behind() -> None:
 
 
 async def test_a_cancellation_from_elsewhere_is_no_timeout() -> None:
-    """Who cancels a task finds it cancelled."""
+    """A cancellation from outside passes through."""
 
     async def wait() -> None:
         async with Deadline(60.0):

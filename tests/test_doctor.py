@@ -60,7 +60,7 @@ def digests() -> dict[int, str]:
 
 
 def a_database(**members: Any) -> Database:
-    """A sound one, with a standby and an archive."""
+    """A database without faults, with a standby and an archive."""
     settings = {
         "fsync": "on",
         "full_page_writes": "on",
@@ -125,7 +125,7 @@ def an_election(document: dict[str, Any], **members: Any) -> Election:
 
 @pytest.fixture
 def facts(registry: dict[str, Any]) -> Facts:
-    """Of an installation in which nothing is wrong at all."""
+    """The facts of an installation without any fault."""
     certificate = CertificateFile(
         door="feed",
         chain=Path("/etc/feed.pem"),
@@ -166,7 +166,7 @@ def facts(registry: dict[str, Any]) -> Facts:
 
 
 def changed(facts: Facts, **members: Any) -> Facts:
-    """The same but for something; `database__size=1` is the database's size, `config__…` an option."""
+    """The same facts with some members changed; `database__size=1` is the database's size, `config__…` an option."""
     for name, value in members.items():
         part, _, member = name.partition("__")
         if member:
@@ -176,7 +176,7 @@ def changed(facts: Facts, **members: Any) -> Facts:
 
 
 def worse(facts: Facts) -> list[Finding]:
-    """What is complained of; each complaint says what to do."""
+    """Return warnings and errors, each of which must have an instruction."""
     found = findings_of(facts)
     assert all(bool(each.do) == (each.level != "ok") for each in found)
     assert not any("\n" in each.seen + each.do for each in found)
@@ -184,7 +184,7 @@ def worse(facts: Facts) -> list[Finding]:
 
 
 def the_one(facts: Facts, level: str, check: str, *words: str) -> Finding:
-    """Assert that there is one complaint, and which."""
+    """Assert that there is exactly one warning or error, and return it."""
     (found,) = worse(facts)
     assert (found.level, found.check) == (level, check), found
     for word in words:
@@ -199,8 +199,8 @@ def with_settings(facts: Facts, **settings: str) -> Facts:
 # Facts made up.
 
 
-def test_a_sound_installation_has_nothing_to_complain_of(facts: Facts) -> None:
-    """And every check has something to say."""
+def test_a_sound_installation_has_no_findings_to_act_on(facts: Facts) -> None:
+    """And every check has a finding."""
     assert worse(facts) == []
     checks = {each.check for each in findings_of(facts)}
     assert checks >= {
@@ -210,8 +210,8 @@ def test_a_sound_installation_has_nothing_to_complain_of(facts: Facts) -> None:
     }  # fmt: skip
 
 
-def test_a_database_that_is_away_is_one_error_and_the_rest_is_looked_at(facts: Facts) -> None:
-    """What hangs on it is left out, not guessed."""
+def test_an_unavailable_database_is_one_error_and_the_rest_is_checked(facts: Facts) -> None:
+    """Checks that depend on it are skipped."""
     away = changed(
         facts, database=None, database_mistake="db: ConnectionRefusedError", feed_login=None, elections=[]
     )
@@ -262,15 +262,15 @@ def test_a_standby_that_is_required_and_missing_is_an_error(facts: Facts) -> Non
         ({"clock_ahead_s": CLOCK_ERROR_S + 1}, "error", "clock", "ahead of"),
     ],
 )  # fmt: skip
-def test_each_thing_that_may_be_wrong_with_postgres_is_told(
+def test_each_fault_of_postgres_is_reported(
     facts: Facts, members: dict[str, Any], level: str, check: str, word: str
 ) -> None:
-    """Alone, with what to do."""
+    """As the only finding, with an instruction."""
     the_one(changed(facts, database=a_database(**members)), level, check, word)
 
 
 def test_a_clock_that_is_not_known_well_is_not_blamed(facts: Facts) -> None:
-    """A slow answer says little of the time."""
+    """With a slow answer, the time is too uncertain to report."""
     assert worse(changed(facts, database__clock_ahead_s=1.5, database__clock_known_within_s=0.8)) == []
 
 
@@ -289,8 +289,8 @@ def test_connections_are_counted_as_processes_open_them() -> None:
     assert connections_wanted(Config(feed_database_url="postgresql://x")) == 10 + 3
 
 
-def test_what_feeds_may_read_is_told(facts: Facts) -> None:
-    """Worst where the role itself may, which would show it to everyone; the statement that ends it is there."""
+def test_excess_privileges_of_feeds_are_reported(facts: Facts) -> None:
+    """Privileges of the role itself are errors, as every feed would have them; the finding contains the SQL to run."""
     leaking = changed(facts, feed_login__role_objects=["valgnatt.report"])
     the_one(leaking, "error", "feed role", "valgnatt.report", "embargo", "REVOKE ALL ON valgnatt.report FROM")
     more = changed(facts, feed_login__objects=["valgnatt.token"], feed_login__roles=["pg_monitor"])
@@ -304,8 +304,8 @@ def test_what_feeds_may_read_is_told(facts: Facts) -> None:
     the_one(changed(facts, feed_login=None, feed_login_mistake="denied"), "error", "feed role", "denied")
 
 
-def test_tokens_are_judged_by_what_they_leave_uncovered(facts: Facts, registry: dict[str, Any]) -> None:
-    """Revoked and expired ones cover nothing, operators neither; a rehearsal is not the night."""
+def test_units_without_a_token_are_reported(facts: Facts, registry: dict[str, Any]) -> None:
+    """Revoked, expired and operators' tokens do not count; for a rehearsal it is only a warning."""
     most = [a_token(1, ["0101"]), a_token(2, ["02", "06"])]
 
     def judged(*tokens: TokenSummary, **header: Any) -> Facts:
@@ -325,7 +325,7 @@ def test_tokens_are_judged_by_what_they_leave_uncovered(facts: Facts, registry: 
     assert "expired: 3 (token 3)" in expired.seen
 
 
-def test_tokens_that_end_in_the_night_or_were_never_used_are_named(
+def test_tokens_that_expire_early_or_were_never_used_are_reported(
     facts: Facts, registry: dict[str, Any]
 ) -> None:
     """By their number and whose they are; of many, the first."""
@@ -338,7 +338,9 @@ def test_tokens_that_end_in_the_night_or_were_never_used_are_named(
     assert found.seen.endswith(" and 4 more")
 
 
-def test_an_election_is_judged_by_where_its_night_is(facts: Facts, registry: dict[str, Any]) -> None:
+def test_an_election_is_checked_against_the_time_of_its_release(
+    facts: Facts, registry: dict[str, Any]
+) -> None:
     """Before, at, and long after its release; a closed one is left alone."""
     name = "election generated-7"
 
@@ -355,8 +357,8 @@ def test_an_election_is_judged_by_where_its_night_is(facts: Facts, registry: dic
     the_one(changed(facts, elections=[]), "warning", "elections", "election load")
 
 
-def test_a_municipality_without_units_is_told(facts: Facts, registry: dict[str, Any]) -> None:
-    """It would have to report itself, which nobody had in mind; so is a country without eligible voters."""
+def test_a_municipality_without_units_is_reported(facts: Facts, registry: dict[str, Any]) -> None:
+    """It would count as a unit itself, which is rarely intended; so is a country without eligible voters."""
     areas = [area for area in registry["areas"] if area["parent"] != "0604"]
     areas[0] = {**areas[0], "eligible": None}
     registry_part, eligible = worse(changed(facts, elections=[an_election({**registry, "areas": areas})]))
@@ -377,7 +379,7 @@ def test_a_municipality_without_units_is_told(facts: Facts, registry: dict[str, 
         ({"client_authorities": {"Kommunene": NOW - HOUR}}, "error", "expired: Kommunene"),
     ],
 )
-def test_each_thing_that_may_be_wrong_with_a_certificate_is_told(
+def test_each_fault_of_a_certificate_is_reported(
     facts: Facts, members: dict[str, Any], level: str, word: str
 ) -> None:
     """With the door that it is of."""
@@ -396,7 +398,7 @@ def test_names_of_certificates_are_compared_as_clients_do() -> None:
     assert names_host(["10.0.0.1"], "10.0.0.1")
 
 
-def test_doors_that_do_not_answer_are_errors_and_restarts_are_told(facts: Facts) -> None:
+def test_doors_that_do_not_answer_are_errors_and_restarts_are_reported(facts: Facts) -> None:
     """One whose port is chosen at its start cannot be knocked at."""
     push, feed, admin = facts.doors
     down = msgspec.structs.replace(feed, ready=False, seen="Connection refused")
@@ -406,7 +408,7 @@ def test_doors_that_do_not_answer_are_errors_and_restarts_are_told(facts: Facts)
     assert worse(changed(facts, doors=[msgspec.structs.replace(push, url=None, ready=False)])) == []
 
 
-def test_what_the_machine_lacks_is_told(facts: Facts) -> None:
+def test_missing_resources_of_the_machine_are_reported(facts: Facts) -> None:
     """Files of the workers that run, else of this shell; the backlog; processors."""
     wanted = files_wanted(facts.config, "feed")
     short = [Process("push-0", 65_536), Process("feed-0", 1024), Process("feed-1", 1024)]
@@ -449,13 +451,13 @@ def test_options_that_contradict_each_other_are_reported(
 
 
 def test_no_default_contradicts_another(facts: Facts) -> None:
-    """But for what only the operator can know: which proxy there is."""
+    """Except for the proxy, which only the operator knows."""
     found = [each for each in worse(changed(facts, config=Config())) if each.check == "options"]
     assert found == []
 
 
-def test_a_map_is_held_against_the_elections(facts: Facts) -> None:
-    """Shapes that nobody knows are named; one that cannot be drawn is an error."""
+def test_a_map_is_checked_against_the_elections(facts: Facts) -> None:
+    """Unknown shapes are listed; a map that cannot be drawn is an error."""
     path = Path("/etc/map.geojson")
     drawn = Drawn(path, None, (("0604",), ("1", "0101"), ("9999", "x")))
     the_one(changed(facts, map=drawn), "warning", "map", "9999")
@@ -471,7 +473,7 @@ def authority() -> trustme.CA:
 
 
 def test_a_certificate_is_read_as_a_client_sees_it(authority: trustme.CA, tmp_path: Path) -> None:
-    """Names and end, also of one that is over; and why one cannot serve."""
+    """Names and expiry, also of an expired one; or the reason why it cannot be used."""
     end = datetime.now(UTC).replace(microsecond=0) - timedelta(days=3)
     chain, other = tmp_path / "chain.pem", tmp_path / "other.key"
     authority.issue_cert(
@@ -493,7 +495,7 @@ def test_a_certificate_is_read_as_a_client_sees_it(authority: trustme.CA, tmp_pa
 
 
 class Doctored:
-    """What `doctor --json` said."""
+    """The output of `doctor --json`."""
 
     def __init__(self, status: int, document: dict[str, Any]) -> None:
         self.status = status
@@ -522,7 +524,7 @@ def run_doctor(*arguments: str, **environ: object) -> "subprocess.CompletedProce
 
 
 def doctor(database: Addresses, gateway: Gateway | None = None, **environ: object) -> Doctored:
-    """Run it on a database, and on the doors of a gateway or on ports where nobody is."""
+    """Run it on a database, and on the doors of a gateway or on unused ports."""
     urls: tuple[str, ...] = ()
     if gateway is not None:
         urls = (
@@ -546,7 +548,7 @@ def doctor(database: Addresses, gateway: Gateway | None = None, **environ: objec
 
 @pytest.fixture(scope="module")
 def durable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
-    """A Postgres that keeps what it says, migrated."""
+    """A durable, migrated Postgres."""
     directory = tmp_path_factory.mktemp("doctor")
     os.chmod(directory, 0o755)
     with EmbeddedPostgres(directory / "data") as server:
@@ -593,7 +595,7 @@ def execute(url: str, *statements: str) -> None:
 def test_a_real_installation_that_is_sound_has_no_error(
     durable: Addresses, gateway: Gateway, small: GeneratedElection
 ) -> None:
-    """Postgres, doors, workers, elections and tokens are really looked at; a token that nobody used is named."""
+    """Postgres, doors, workers, elections and tokens are really queried; an unused token is reported."""
     load(durable, small, "sound", ["vl"])
     found = doctor(durable, gateway)
     assert found.errors == set(), found.findings
@@ -606,8 +608,8 @@ def test_a_real_installation_that_is_sound_has_no_error(
     assert "(of vl)" in unused[0].seen
 
 
-def test_it_is_told_in_lines_for_people_too(durable: Addresses, gateway: Gateway) -> None:
-    """The same, with an arrow before what to do; no password, and no colour where nobody can see one."""
+def test_findings_are_printed_in_lines_for_people(durable: Addresses, gateway: Gateway) -> None:
+    """With an arrow before each instruction; no passwords, and no colours outside a terminal."""
     ended = run_doctor(
         "--push-url", gateway.push_url, "--feed-url", gateway.feed_url, "--admin-url", gateway.admin_url,
         database_url=durable.url, feed_database_url=durable.feed_url,
@@ -625,7 +627,7 @@ def test_it_is_told_in_lines_for_people_too(durable: Addresses, gateway: Gateway
 def test_a_municipality_without_a_token_is_an_error(
     durable: Addresses, gateway: Gateway, small: GeneratedElection
 ) -> None:
-    """With the words of the command that makes one; closing the election ends the complaint."""
+    """With the command that issues one; after the election is closed there is no finding."""
     load(durable, small, "uncovered", ["0101", "02", "0602", "0603"])
     found = doctor(durable, gateway)
     assert found.errors == {"election uncovered: tokens"}
@@ -639,7 +641,7 @@ def test_a_municipality_without_a_token_is_an_error(
 
 
 def test_doors_that_are_down_are_errors(durable: Addresses) -> None:
-    """Each by itself, where it was looked for."""
+    """Each separately, in the configured data directory."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         free = taken.getsockname()[1]
     found = doctor(durable, push_port=free, feed_port=0, admin_port="none")
@@ -651,7 +653,7 @@ def test_doors_that_are_down_are_errors(durable: Addresses) -> None:
 def test_a_database_that_is_not_durable_or_not_migrated_is_an_error(
     postgres: EmbeddedPostgres, database: Addresses, gateway: Gateway
 ) -> None:
-    """Switched off is what the server says, whatever our own session was told."""
+    """The setting of the server counts, not that of our session."""
     execute(database.url, "DROP SCHEMA valgnatt CASCADE")
     found = doctor(database, gateway)
     assert found.errors == {"fsync", "full_page_writes", "migrations"}
@@ -660,7 +662,7 @@ def test_a_database_that_is_not_durable_or_not_migrated_is_an_error(
 
 
 def test_a_feed_role_that_may_read_too_much_is_an_error(durable: Addresses, gateway: Gateway) -> None:
-    """As Postgres itself says it, also where it is one column."""
+    """As Postgres reports it, also for a single column."""
     execute(durable.url, "GRANT SELECT (unit) ON valgnatt.report TO valgnatt_feed")
     try:
         assert doctor(durable, gateway).errors == {"feed role"}
@@ -684,7 +686,7 @@ def test_on_a_machine_of_feeds_alone_the_login_is_looked_at(durable: Addresses, 
 def test_an_expired_certificate_is_an_error(
     durable: Addresses, gateway: Gateway, authority: trustme.CA, tmp_path: Path
 ) -> None:
-    """Before anyone is turned away by it; so is a key that does not fit."""
+    """Before it affects clients; so is a key that does not match."""
     over, key = tmp_path / "over.pem", tmp_path / "other.key"
     end = datetime.now(UTC) - timedelta(days=3)
     issued = authority.issue_cert("127.0.0.1", not_after=end)

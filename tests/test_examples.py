@@ -1,4 +1,4 @@
-"""Every example runs against a real gateway and does what its description says."""
+"""Every example runs against a real gateway and does what it describes."""
 
 import asyncio
 import json
@@ -252,7 +252,7 @@ def test_the_library_lists_its_public_names() -> None:
     assert (ROOT / "gateway" / "py.typed").exists()
 
 
-async def test_a_subscriber_waits_for_what_a_receipt_names(
+async def test_a_subscriber_waits_for_the_sequence_of_a_receipt(
     gateway: Gateway, sender: Sender, http: aiohttp.ClientSession
 ) -> None:
     """`wait_for` returns the block that contains it; the caller limits a wait that never ends."""
@@ -277,7 +277,7 @@ async def test_a_subscriber_waits_for_what_a_receipt_names(
 async def test_a_subscriber_continues_from_a_saved_copy(
     gateway: Gateway, sender: Sender, http: aiohttp.ClientSession
 ) -> None:
-    """Only changes are read; with a cursor from another history, everything is."""
+    """Only changes are read; with a cursor from another history, everything."""
     await pushed(http, sender, a_report(), a_report("0602-0001"))
     await shown(gateway, sender.election, 2)
     async with asyncio.timeout(PATIENCE_S), Subscriber(gateway.feed_url, sender.election) as first:

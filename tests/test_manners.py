@@ -1,4 +1,4 @@
-"""The command line's manners: help that says everything, statuses that mean something, completion, and no traceback."""
+"""Conventions of the command line: complete help, exit statuses, shell completion, and no tracebacks."""
 
 import os
 import re
@@ -25,7 +25,7 @@ from tests.web.conftest import make_database
 from tests.web.doors import COUNTRY, a_registry
 
 UNITS = ("seconds", "times", "a number", "its number")
-"""How the help of a number may say what it counts."""
+"""Words by which the help of a number gives its unit."""
 NOWHERE = "postgresql://user:s3cret@127.0.0.1:1/none"
 
 
@@ -65,7 +65,7 @@ OPTIONS = list(options_of(typer.main.get_command(app)))
 CONFIG_OPTIONS = {option.argument: option for option in all_options()}
 
 
-def test_every_option_and_argument_says_what_it_is() -> None:
+def test_every_option_and_argument_has_a_help_text() -> None:
     """Of every command."""
     assert len(OPTIONS) > 100
     assert len({option.command for option in OPTIONS}) > 15
@@ -87,8 +87,8 @@ def str_free(kind: Any) -> set[Any]:
     return {kind}.union(*(str_free(each) for each in get_args(kind)))
 
 
-def test_every_option_tells_its_default() -> None:
-    """Or that it is required; flags are off, and arguments are named with what it means to leave them out."""
+def test_every_option_shows_its_default() -> None:
+    """Or that it is required; flags are off by default, and arguments describe their default."""
     for option in OPTIONS:
         if option.flag or option.required or option.name in ("--help", "files"):
             continue
@@ -96,7 +96,7 @@ def test_every_option_tells_its_default() -> None:
         assert told, option
 
 
-def test_statuses_are_told(valgnatt_help: str) -> None:
+def test_exit_statuses_are_documented(valgnatt_help: str) -> None:
     """At the end of the help of all, and in the README."""
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     for text in (valgnatt_help, readme):
@@ -137,7 +137,7 @@ def run(*arguments: str, cwd: Path | None = None, **environ: str) -> Ended:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory, small: GeneratedElection) -> Path:
-    """A directory of someone who makes mistakes."""
+    """A directory with malformed files."""
     desk = tmp_path_factory.mktemp("desk")
     (desk / "cut.json").write_text("{")
     (desk / "binary").write_bytes(bytes(range(128, 256)))
@@ -212,8 +212,8 @@ MISTAKES: dict[str, tuple[int, tuple[str, ...], str]] = {
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_told_in_words(name: str, desk: Path) -> None:
-    """On standard error, with what is meant, a status, and never a traceback or a password."""
+def test_a_mistake_is_reported_without_a_traceback(name: str, desk: Path) -> None:
+    """On standard error, with the cause and a status, and never a traceback or a password."""
     status, arguments, word = MISTAKES[name]
     ended = run(*arguments, cwd=desk, VALGNATT_DATA_DIR=str(desk / "data"))
     assert ended.status == status, ended
@@ -225,8 +225,8 @@ def test_a_mistake_is_told_in_words(name: str, desk: Path) -> None:
     assert lines[0].startswith("Usage: valgnatt") or len(lines) <= 2, ended.err
 
 
-def test_a_port_that_is_taken_is_told_in_a_line(desk: Path) -> None:
-    """With its number, before anything else runs."""
+def test_a_port_in_use_is_reported_in_one_line(desk: Path) -> None:
+    """With its number, before anything is started."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ports = ("--push-port", port, "--feed-port", "0", "--admin-port", "0")
@@ -237,7 +237,7 @@ def test_a_port_that_is_taken_is_told_in_a_line(desk: Path) -> None:
     assert ended.err.splitlines()[-1].startswith("valgnatt: ")
 
 
-def test_who_has_no_name_may_act_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_name_can_run_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     """A container's user is a number."""
 
     def nameless() -> str:
@@ -259,7 +259,7 @@ async def sender(gateway: Gateway, small: GeneratedElection) -> Sender:
 
 
 def test_statuses_are_0_1_and_2(gateway: Gateway, sender: Sender, database: Database, desk: Path) -> None:
-    """Done; not to be done; asked for wrongly."""
+    """Success, failure, usage error."""
     there, election = ("--feed-url", gateway.feed_url), ("--election", sender.election)
     assert run("status", *there, *election).status == 0
     assert run("status", *there, "--election", "none").status == 1
@@ -270,8 +270,8 @@ def test_statuses_are_0_1_and_2(gateway: Gateway, sender: Sender, database: Data
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGPIPE])
-def test_what_is_ended_from_outside_ends_quietly(gateway: Gateway, sender: Sender, number: int) -> None:
-    """By Ctrl-C with 130; by a reader of its lines who has read enough, with 1."""
+def test_an_interrupted_command_prints_nothing(gateway: Gateway, sender: Sender, number: int) -> None:
+    """Status 130 after Ctrl-C; 1 if the reader of its output closes the pipe."""
     with subprocess.Popen(
         [sys.executable, "-m", "gateway", "watch", "--json", "--feed-url", gateway.feed_url,
          "--election", sender.election],
@@ -313,7 +313,7 @@ def push_something(sender: Sender) -> None:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> dict[str, str]:
-    """An environment in which there is a command `valgnatt`, and a home of its own."""
+    """An environment with a command `valgnatt` and a separate home directory."""
     command = tmp_path / "bin" / "valgnatt"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m gateway "$@"\n')
@@ -357,7 +357,7 @@ def test_completion_is_shown_and_works(shell: dict[str, str]) -> None:
 
 
 def test_completion_is_installed(shell: dict[str, str]) -> None:
-    """For the shell that asks, in the home of who asks; the next shell has it."""
+    """For the current shell, in the user's home directory; a new shell has it."""
     said = in_bash("valgnatt --install-completion", shell)
     assert "bash completion installed" in said
     installed = in_bash(f'source "$HOME/.bashrc"\n{COMPLETE}', shell).splitlines()

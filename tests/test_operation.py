@@ -38,9 +38,7 @@ SHOWN_AGAIN = Step(
 
 
 @pytest.mark.long
-def test_a_rehearsal_and_its_archive_are_made_as_the_page_shows(
-    postgres: EmbeddedPostgres, tmp_path: Path
-) -> None:
+def test_a_rehearsal_and_its_archive_work_as_documented(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
     """Through the doors of a gateway; the archive is then altered, which the judge detects."""
     database = make_database(postgres)
     write_election(tmp_path / "night", 7, 0.02)

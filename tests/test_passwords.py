@@ -1,4 +1,4 @@
-"""Which process of a machine has which password: looked for in everything that a process has."""
+"""Which process of a machine has which password: a search of memory, environment and command lines."""
 
 import asyncio
 import os
@@ -45,7 +45,7 @@ async def pids(gateway: Gateway) -> dict[str, int]:
 
 
 def memory_of(pid: int) -> Iterator[bytes]:
-    """Yield all that a process has in memory and may write to, in pieces that overlap by what a password takes."""
+    """Yield the writable memory of a process, in pieces that overlap by the length of a password."""
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
             places, rights, *_ = line.split()
@@ -71,7 +71,7 @@ def places_of(password: str, pid: int) -> set[str]:
 
 
 async def expect_each_in_its_process(gateway: Gateway, passwords: Passwords) -> None:
-    """The finds that are expected show that the search finds what there is."""
+    """The expected matches show that the search works."""
     processes = await pids(gateway)
     assert set(processes) == {"supervisor", "push-0", "feed-0"}
     assert places_of(passwords.owner, processes["push-0"]) == {"memory"}

@@ -1,4 +1,4 @@
-"""What a worker asks of its machine before it serves."""
+"""What a worker needs from its machine before it serves."""
 
 import os
 import resource
@@ -65,7 +65,7 @@ async def test_a_feed_login_that_locked_itself_out_of_the_embedded_postgres_is_b
 
 @contextmanager
 def embedded(data_dir: Path) -> Iterator[Running]:
-    """Run `valgnatt serve` with a Postgres of its own."""
+    """Run `valgnatt serve` with an embedded Postgres."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("VALGNATT_")}
     environ |= {f"VALGNATT_{door}_PORT": "0" for door in ("PUSH", "FEED", "ADMIN")}
     command = [sys.executable, "-m", "gateway", "serve", "--data-dir", str(data_dir), "--log-format", "json"]

@@ -1,4 +1,4 @@
-"""Nothing that a command shows can steer the terminal: whoever wrote it, and wherever it comes from."""
+"""No text that a command prints can control the terminal, wherever it comes from."""
 
 import ast
 import asyncio
@@ -31,7 +31,7 @@ SHOWN = r"\x1b[66;6H\x1b]0;owned\x07\x9b31m\u202e[/x][red][link=x]:smile:\r\x7f\
 PATIENCE_S = 12.0
 ROOT = Path(__file__).parents[1]
 OWN_SEQUENCE = re.compile(r"\r?\x1b\[(?!66;)[0-9;?]*[A-Za-z]")
-"""What rich sends by itself: colours, and where the cursor goes."""
+"""The control sequences of rich itself: colours and cursor movements."""
 
 
 def check_harmless(said: str, *, shows: bool = True) -> None:
@@ -83,11 +83,11 @@ def test_whatever_is_drawn_is_text(terminal: bool) -> None:
 
 
 WRITERS = {"gateway/output.py", "gateway/terminal.py"}
-"""The only modules that may write to standard output and error, or make a console."""
+"""The only modules that may write to standard output and error, or create a console."""
 
 
 def test_no_other_part_writes_to_the_terminal() -> None:
-    """So what holds for these two modules holds for every command. Log lines have a test of their own."""
+    """So testing these two modules covers every command. Log lines are tested separately."""
     found = []
     for path in [
         *ROOT.glob("gateway/**/*.py"),
@@ -115,7 +115,7 @@ def test_no_other_part_writes_to_the_terminal() -> None:
 
 
 class HostileGateway:
-    """Both doors; every text that it sends is hostile, and with `nonsense` its documents have another shape."""
+    """Both doors; every text that it sends is hostile, and with `nonsense` its documents have a wrong shape."""
 
     def __init__(self, small: GeneratedElection) -> None:
         self.url = ""
@@ -206,7 +206,7 @@ async def hostile(small: GeneratedElection) -> AsyncIterator[HostileGateway]:
 async def said_by(
     *arguments: object, url: str = "", terminal: bool = False, until: str = "", **environ: str
 ) -> tuple[int, str]:
-    """Run the command line and return status and all that it said; on a `terminal`, or to pipes. Ended at `until`."""
+    """Run a command on a `terminal` or with pipes; return status and output. Ends it at `until`."""
     ours, theirs = pty.openpty() if terminal else os.pipe()
     if terminal:
         attributes = termios.tcgetattr(theirs)
@@ -242,7 +242,7 @@ def _read(fd: int) -> bytes:
 
 
 BOARD = "3 ballots"
-"""What a board shows; it is drawn on a terminal only."""
+"""Text of a live display, which is shown on a terminal only."""
 COMMANDS: list[tuple[tuple[str, ...], str]] = [
     (("status", "--election", "e"), ""),
     (("status", "--election", "e", "--json"), ""),
@@ -275,7 +275,7 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
     ("arguments", "until", "terminal"),
     [(*each, terminal) for each in COMMANDS for terminal in (False, True) if terminal or each[1] != BOARD],
 )
-async def test_no_command_passes_on_what_steers_a_terminal(
+async def test_no_command_prints_control_characters_of_a_gateway(
     hostile: HostileGateway, arguments: tuple[str, ...], until: str, terminal: bool
 ) -> None:
     """From a gateway's documents, its refusals, its stream, and from the command line itself."""
@@ -285,7 +285,7 @@ async def test_no_command_passes_on_what_steers_a_terminal(
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-async def test_no_file_and_no_answer_to_it_steers_a_terminal(
+async def test_push_prints_no_control_characters_of_files_and_answers(
     hostile: HostileGateway, tmp_path: Path, terminal: bool
 ) -> None:
     """Names and values of files; codes, reasons and warnings of a gateway."""
@@ -342,7 +342,7 @@ async def test_no_answer_of_another_shape_ends_a_command_with_a_traceback(
 async def test_an_election_that_was_loaded_before_such_names_were_refused_goes_on(
     postgres: EmbeddedPostgres, database: Any, small: GeneratedElection
 ) -> None:
-    """Both doors serve it, and every command shows it, as escapes; only loading it anew is refused."""
+    """Both doors serve it, and every command shows it escaped; only loading it again is refused."""
     registry = a_registry(small)
     async with running(database) as gateway:
         election = await gateway.load(registry)

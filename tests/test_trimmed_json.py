@@ -1,4 +1,4 @@
-"""JSON that is kept takes the memory of its own length, whatever the encoder needed to write it."""
+"""Trimmed JSON occupies only its length, whatever the encoder allocated."""
 
 import tracemalloc
 

@@ -1,4 +1,4 @@
-"""Counts in files: what people write, and what they get wrong."""
+"""Files with counts: what people write, and their mistakes."""
 
 import json
 from contextlib import suppress
@@ -41,7 +41,7 @@ def test_a_table_becomes_reports() -> None:
     ]  # fmt: skip
 
 
-def test_what_spreadsheets_do_to_a_table_does_no_harm() -> None:
+def test_tables_written_by_spreadsheets_are_read() -> None:
     """A byte order mark, line ends of another system, quotes, spaces in numbers, empty lines at the end."""
     content = b"\xef\xbb\xbf" + table(
         f'"1-1",1,{TIME},final,,advance,"1 030",0,0,,1\xa0030,0', ",,,,,,,,,,,", ""
@@ -74,7 +74,7 @@ def test_what_spreadsheets_do_to_a_table_does_no_harm() -> None:
         ("a.csv", b"unit\n\xff", ("line 2", "UTF-8")),
     ],
 )
-def test_what_is_wrong_is_named_with_its_place(name: str, content: bytes, words: tuple[str, ...]) -> None:
+def test_a_mistake_is_reported_with_its_place(name: str, content: bytes, words: tuple[str, ...]) -> None:
     with pytest.raises(BadCountFile) as told:
         read_counts(name, content)
     assert all(word in str(told.value) for word in (name, *words)), str(told.value)
@@ -82,7 +82,7 @@ def test_what_is_wrong_is_named_with_its_place(name: str, content: bytes, words:
 
 @given(st.sampled_from(["a.csv", "a.json", "a.ndjson"]), st.binary() | st.text().map(str.encode))
 def test_no_file_makes_it_fall(name: str, content: bytes) -> None:
-    """It is read, or complained of."""
+    """It is read, or reported as a mistake."""
     with suppress(BadCountFile):
         assert all(isinstance(report, dict) for report in read_counts(name, content))
 
@@ -95,7 +95,7 @@ def test_json_may_be_one_report_an_array_or_lines() -> None:
 
 
 def test_a_template_that_is_filled_in_can_be_read(small: GeneratedElection) -> None:
-    """A line for each unit and category, a column for each party; what stays empty is no report of a category."""
+    """A row per unit and category, a column per party; rows left empty are ignored."""
     registry = read_registry(small.registry)
     municipality = next(
         area for area in registry.areas if area.children and registry.areas[area.children[0]].is_unit

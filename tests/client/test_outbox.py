@@ -1,4 +1,4 @@
-"""The outbox: nothing that was handed over is lost, and nothing is in it twice."""
+"""The outbox: no report that was added is lost, and none is stored twice."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "outbox.db"
 
 
-def test_what_was_handed_over_waits_in_its_order_until_it_is_answered(path: Path) -> None:
+def test_reports_wait_in_order_until_they_are_answered(path: Path) -> None:
     outbox = Outbox(path)
     assert outbox.add(HERE, [("1-2", 1, b'{"a":1}'), ("1-1", 1, b'{"a":2}')]) == 2
     assert outbox.add(HERE, [("1-1", 2, b'{"a":3}')]) == 1
@@ -44,7 +44,7 @@ def test_what_was_handed_over_waits_in_its_order_until_it_is_answered(path: Path
     again.close()
 
 
-def test_handing_over_again_changes_nothing(path: Path) -> None:
+def test_adding_a_report_again_changes_nothing(path: Path) -> None:
     """Whatever the white space; other figures under a revision are refused, with all of the same call."""
     outbox = Outbox(path)
     outbox.add(HERE, [("1-1", 1, b'{"a":1,"b":2}')])
@@ -57,7 +57,7 @@ def test_handing_over_again_changes_nothing(path: Path) -> None:
 
 
 def test_figures_that_were_refused_may_be_replaced_under_the_same_revision(path: Path) -> None:
-    """Unless an answer is outstanding: then the gateway may have accepted the first ones."""
+    """Unless an answer is outstanding: the gateway may have accepted the first figures."""
     outbox = Outbox(path)
     outbox.add(HERE, [("1-1", 1, b'{"a":1}')])
     (item,) = outbox.waiting(HERE)
@@ -69,7 +69,7 @@ def test_figures_that_were_refused_may_be_replaced_under_the_same_revision(path:
     outbox.close()
 
 
-def test_numbering_goes_on_after_what_the_gateway_named_and_below_what_was_too_high(path: Path) -> None:
+def test_numbering_continues_after_the_gateway_s_revision_and_ignores_refused_ones(path: Path) -> None:
     """A newer revision of another sender is learned from `stale_revision`; one above the ceiling does not count."""
     outbox = Outbox(path)
     outbox.add(HERE, [("1-1", 3, b"{}"), ("1-1", 2_100_000_000, b"{}"), ("1-1", 4, b"{}")])
@@ -95,7 +95,7 @@ def test_the_numbers_that_a_file_was_given_are_kept_by_its_content(path: Path) -
     outbox.close()
 
 
-def test_a_receipt_of_one_gateway_says_nothing_about_another(path: Path) -> None:
+def test_a_receipt_of_one_gateway_does_not_count_for_another(path: Path) -> None:
     """Each has its own reports, numbers and answers."""
     outbox = Outbox(path)
     outbox.add(HERE, [("1-1", 7, b"{}")])
@@ -113,7 +113,7 @@ def test_a_receipt_of_one_gateway_says_nothing_about_another(path: Path) -> None
 
 
 def test_a_receipt_from_before_does_not_keep_a_report_from_being_sent(path: Path) -> None:
-    """Handed over again, it waits until the gateway has answered again; the first answer is kept meanwhile."""
+    """Added again, it waits for another answer; the first answer is kept meanwhile."""
     outbox = Outbox(path)
     outbox.add(HERE, [("1-1", 1, b"{}"), ("1-2", 1, b"{}")])
     for item in list(outbox.waiting(HERE)):
@@ -126,8 +126,8 @@ def test_a_receipt_from_before_does_not_keep_a_report_from_being_sent(path: Path
     outbox.close()
 
 
-def test_what_is_kept_for_a_former_address_can_be_taken_over(path: Path) -> None:
-    """With its answers and numbers, and in its order; what is kept for other addresses is left alone."""
+def test_reports_kept_for_a_former_address_can_be_taken_over(path: Path) -> None:
+    """With answers and revisions, and in order; reports for other addresses are unaffected."""
     outbox = Outbox(path)
     third = Destination("http://third", "e")
     outbox.add(HERE, [("1-1", 1, b"{}"), ("1-1", 2, b"{}")], b"x")
@@ -147,7 +147,7 @@ def test_what_is_kept_for_a_former_address_can_be_taken_over(path: Path) -> None
 
 
 def test_a_file_of_an_older_version_is_taken_over_by_the_first_gateway_that_is_used(path: Path) -> None:
-    """It noted no gateway; what waited in it still waits, and what had an answer still has it."""
+    """It recorded no gateway; waiting reports still wait, and answers are kept."""
     path.parent.mkdir()
     with sqlite3.connect(path) as old:
         old.executescript(
@@ -169,8 +169,8 @@ def test_a_file_of_an_older_version_is_taken_over_by_the_first_gateway_that_is_u
         outbox.close()
 
 
-def test_what_the_gateway_had_waits_once_more_in_its_order(path: Path) -> None:
-    """What has a receipt, and what was overtaken; a report that was refused for its figures stays refused."""
+def test_confirmed_reports_can_be_queued_again_in_order(path: Path) -> None:
+    """Reports with a receipt and superseded ones; a report that was refused for its figures stays refused."""
     outbox = Outbox(path)
     outbox.add(HERE, [("1-1", 1, b"{}"), ("1-1", 2, b"{}"), ("1-2", 1, b"{}"), ("1-3", 1, b"{}")])
     answers = [
@@ -202,8 +202,8 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         Outbox(tmp_path / "file" / "outbox.db")
 
 
-def test_what_was_taken_survives_a_kill_in_the_next_moment(path: Path) -> None:
-    """The process is ended with SIGKILL as soon as it has said how much it took."""
+def test_added_reports_survive_an_immediate_kill(path: Path) -> None:
+    """The process is killed as soon as it has printed how many it added."""
     code = (
         "import sys\nfrom pathlib import Path\nfrom gateway.client.outbox import Destination, Outbox\n"
         "to = Destination('http://here', 'e')\n"

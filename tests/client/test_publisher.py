@@ -1,4 +1,4 @@
-"""The publisher against a door that says `retry`: every report is answered, in the order submitted."""
+"""The publisher against a door that answers `retry`: every report is answered, in the order submitted."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,8 +28,8 @@ async def a_door(*routes: web.RouteDef) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def test_what_is_to_be_sent_again_is_not_overtaken_and_is_waited_for() -> None:
-    """The first is put off twice; later ones of its unit wait for it, and so does whoever leaves the publisher."""
+async def test_a_report_to_be_resent_keeps_its_place_and_is_waited_for() -> None:
+    """The first report gets `retry` twice; later ones of its unit wait for it, and so does closing the publisher."""
     accepted: list[int] = []
     put_off = [1, 1]
 
@@ -56,7 +56,7 @@ async def test_what_is_to_be_sent_again_is_not_overtaken_and_is_waited_for() -> 
 
 
 async def test_a_lone_report_that_is_put_off_is_waited_for() -> None:
-    """Nothing is sent or unsent while it waits for its time; leaving the publisher is no reason to drop it."""
+    """Nothing is sent while it waits for its time; closing the publisher does not drop it."""
     put_off = [2]
 
     async def push(request: web.Request) -> web.WebSocketResponse:
@@ -111,7 +111,7 @@ async def test_a_report_that_fits_into_no_frame_is_refused_and_holds_up_no_other
 
 
 async def test_an_answer_that_is_cut_off_is_asked_for_again() -> None:
-    """The door dies in the midst of an answer over HTTP; the report may be durable, so it is sent again."""
+    """The door fails in the middle of an answer over HTTP; the report may be durable, so it is resent."""
     asked = 0
 
     async def post(request: web.Request) -> web.StreamResponse:

@@ -115,7 +115,7 @@ def until(fact: Any) -> None:
 
 
 def test_counts_in_a_file_get_receipts(desk: Desk) -> None:
-    """Handing the file in again changes nothing; a revision that is left out is the next one."""
+    """Pushing the file again changes nothing; an omitted revision is the next one."""
     file = desk.file("night.ndjson", a_report(), a_report("0604-0002"))
     status, said = desk.push(file)
     assert (status, "2 receipts\n" in said) == (0, True), said
@@ -131,8 +131,8 @@ def test_counts_in_a_file_get_receipts(desk: Desk) -> None:
         assert (len(desk.answers()), desk.answers()[-1]["revision"]) == (3, "2")
 
 
-def test_an_old_file_without_revisions_counts_again_when_a_person_hands_it_in_again(desk: Desk) -> None:
-    """After a newer count of the same unit it is the newest once more."""
+def test_an_old_file_without_revisions_becomes_current_when_a_person_pushes_it_again(desk: Desk) -> None:
+    """After a newer count of the same unit it gets the highest revision."""
     first, second = (a_report(votes=votes) for votes in (10, 11))
     del first["revision"], second["revision"]
     for name, report, revision in (("a.json", first, "1"), ("b.json", second, "2"), ("a.json", first, "3")):
@@ -162,7 +162,7 @@ def at(gateway: Gateway, sender: Sender) -> dict[str, str]:
 def test_a_second_gateway_gets_all_of_a_file_and_gives_its_own_receipts(
     desk: Desk, gateway: Gateway, sender: Sender, small: GeneratedElection, postgres: EmbeddedPostgres
 ) -> None:
-    """As from a rehearsal to the night itself: the same file, election and outbox, another gateway.
+    """As between a rehearsal and the election: the same file, election and outbox, another gateway.
 
     What waits for one of them is not sent to the other, and status 0 is not given while it waits.
     """
@@ -224,8 +224,8 @@ def test_spellings_of_an_address_are_one_gateway() -> None:
         assert destination(url, "e").gateway == gateway
 
 
-def test_all_that_has_a_receipt_is_sent_once_more_when_that_is_asked_for(desk: Desk) -> None:
-    """As it has to be where the gateway's database was restored; here nothing was lost, so all is known."""
+def test_again_resends_all_reports_that_have_a_receipt(desk: Desk) -> None:
+    """As needed after the gateway's database was restored; here nothing was lost, so all are duplicates."""
     assert desk.push(desk.file("night.ndjson", a_report(), a_report("0604-0002")))[0] == 0
     first = desk.answers()
     status, said = desk.push("--again")
@@ -234,7 +234,7 @@ def test_all_that_has_a_receipt_is_sent_once_more_when_that_is_asked_for(desk: D
     assert [answer["accepted_at"] for answer in desk.answers()] == [each["accepted_at"] for each in first]
 
 
-def test_on_another_machine_the_next_revision_is_asked_for(desk: Desk) -> None:
+def test_on_another_machine_the_next_revision_comes_from_the_gateway(desk: Desk) -> None:
     assert desk.push(desk.file("a.json", a_report(revision=7)))[0] == 0
     desk.outbox = desk.directory / "another.db"
     following = a_report(votes=11)
@@ -243,7 +243,7 @@ def test_on_another_machine_the_next_revision_is_asked_for(desk: Desk) -> None:
     assert desk.answers()[-1]["revision"] == "8"
 
 
-def test_a_mistake_in_a_file_is_named_and_nothing_is_sent(desk: Desk) -> None:
+def test_a_mistake_in_a_file_is_reported_and_nothing_is_sent(desk: Desk) -> None:
     """Not of this file, nor of the good one beside it."""
     wrong = a_report("0604-0002", party_x=1)
     status, said = desk.push(desk.file("good.json", a_report()), desk.file("wrong.json", wrong))
@@ -269,7 +269,7 @@ def sleeps(pid: int) -> bool:
 
 
 def test_one_interrupt_ends_the_question_before_sending(desk: Desk) -> None:
-    """Nothing is sent, and nothing waits."""
+    """Nothing is sent, and the outbox stays empty."""
     master, terminal = pty.openpty()
     try:
         with desk.command(desk.file("a.json", a_report()), stdin=terminal) as process:
@@ -294,8 +294,8 @@ def test_a_refused_report_ends_with_status_1(desk: Desk) -> None:
     assert [answer["code"] for answer in desk.answers()] == ["revision_conflict"]
 
 
-def test_a_report_that_a_newer_one_overtook_has_no_receipt(desk: Desk) -> None:
-    """Nothing is lost, but status 0 stays reserved for receipts."""
+def test_a_superseded_report_has_no_receipt(desk: Desk) -> None:
+    """Nothing is lost, but only receipts give status 0."""
     assert desk.push(desk.file("a.json", a_report(revision=5)))[0] == 0
     desk.outbox = desk.directory / "another.db"
     status, said = desk.push(desk.file("b.json", a_report(revision=3)))
@@ -304,10 +304,8 @@ def test_a_report_that_a_newer_one_overtook_has_no_receipt(desk: Desk) -> None:
     assert "no receipt: unit 0604-0001, revision 3: revision 5 has already been accepted" in said
 
 
-def test_after_somebody_used_up_a_unit_s_revisions_its_file_is_handed_in_until_it_has_a_receipt(
-    desk: Desk, gateway: Gateway
-) -> None:
-    """The number comes from the gateway's answers, also where this desk has sent for the unit before."""
+def test_after_an_operator_raises_the_ceiling_a_file_gets_its_receipt(desk: Desk, gateway: Gateway) -> None:
+    """The revision comes from the gateway's answers, also if this sender has reported for the unit before."""
     unnumbered = a_report(votes=11)
     del unnumbered["revision"]
     assert desk.push(desk.file("first.json", a_report()))[0] == 0
@@ -332,7 +330,7 @@ async def raise_revisions(gateway: Gateway, election: str) -> None:
         await acts.raise_revisions(election, "0604-0001")
 
 
-def test_a_wrong_token_is_said_and_the_counts_wait(desk: Desk) -> None:
+def test_an_invalid_token_is_reported_and_the_counts_wait(desk: Desk) -> None:
     file = desk.file("a.json", a_report())
     status, said = desk.push(file, VALGNATT_TOKEN="x" * 43)
     assert status == 1
@@ -342,7 +340,7 @@ def test_a_wrong_token_is_said_and_the_counts_wait(desk: Desk) -> None:
     assert [answer["outcome"] for answer in desk.answers()] == ["accepted"]
 
 
-def test_what_was_taken_is_sent_although_the_gateway_was_away_and_the_command_killed(
+def test_queued_reports_are_sent_after_an_outage_and_a_kill(
     desk: Desk, small: GeneratedElection, postgres: EmbeddedPostgres
 ) -> None:
     """The next run needs no file."""
@@ -368,7 +366,7 @@ def waiting(desk: Desk) -> int:
         outbox.close()
 
 
-def test_what_appears_in_a_watched_directory_is_sent(desk: Desk) -> None:
+def test_new_files_in_a_watched_directory_are_sent(desk: Desk) -> None:
     """Once each; a file with a mistake is left alone until it is changed."""
     watched = desk.directory / "outgoing"
     watched.mkdir()
@@ -387,7 +385,7 @@ def test_what_appears_in_a_watched_directory_is_sent(desk: Desk) -> None:
     assert said.count("b.json: not sent") == 1
 
 
-def test_a_template_can_be_filled_in_and_handed_in(desk: Desk, sender: Sender) -> None:
+def test_a_template_can_be_filled_in_and_pushed(desk: Desk, sender: Sender) -> None:
     with desk.command("--template", "--areas", "0604") as process:
         table, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, said

@@ -20,7 +20,7 @@ EVENTS = [
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=20))
 def test_events_do_not_depend_on_how_the_bytes_arrive(cuts: list[int]) -> None:
-    """However a stream is cut into pieces, the same events come out, and none that is cut off."""
+    """However a stream is split, the events are the same, and an incomplete one is dropped."""
     parser = EventParser()
     edges = [0, *sorted(cuts), len(STREAM)]
     events = [event for start, end in pairwise(edges) for event in parser.feed(STREAM[start:end])]
@@ -30,6 +30,6 @@ def test_events_do_not_depend_on_how_the_bytes_arrive(cuts: list[int]) -> None:
 
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_parser(noise: bytes) -> None:
-    """Anything may come over a wire."""
+    """Arbitrary bytes raise no error."""
     for event in EventParser().feed(noise + b"\n\n"):
         assert event.data is not None

@@ -68,7 +68,7 @@ def command(gateway: Gateway, *arguments: str) -> Iterator[subprocess.Popen[str]
 
 
 def test_watch_gives_lines_of_json_to_a_pipe(gateway: Gateway, election: str) -> None:
-    """The area and what is right below it, as in the feed; Ctrl-C ends it quietly."""
+    """The area and its children, as in the feed; Ctrl-C ends it without output."""
     with command(gateway, "watch", "0604", "--election", election, "--json") as process:
         assert process.stdout is not None
         lines = [json.loads(process.stdout.readline()) for _ in range(3)]
@@ -80,7 +80,7 @@ def test_watch_gives_lines_of_json_to_a_pipe(gateway: Gateway, election: str) ->
     assert {line["parent"] for line in lines[1:]} == {"0604"}
 
 
-def test_status_says_where_every_count_is(gateway: Gateway, election: str) -> None:
+def test_status_shows_all_transfers(gateway: Gateway, election: str) -> None:
     with command(gateway, "status", "--election", election) as process:
         said, complaint = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, complaint
@@ -91,7 +91,7 @@ def test_status_says_where_every_count_is(gateway: Gateway, election: str) -> No
     assert json.loads(said)["election"] == election
 
 
-def test_what_is_not_there_is_said_in_a_line(gateway: Gateway, election: str) -> None:
+def test_an_unknown_area_or_election_is_reported_in_one_line(gateway: Gateway, election: str) -> None:
     for arguments, words in (
         (("watch", "nowhere", "--election", election), "no area nowhere"),
         (("watch", "--election", "none"), "no election with this identifier"),
@@ -115,7 +115,7 @@ def a_transfer(name: str, **members: Any) -> Transfer:
 
 
 async def test_status_shows_the_p99_of_the_lag_to_readers(gateway: Gateway, election: str) -> None:
-    """It is that of the stage `written` in the real document, in milliseconds, with what it means below the table."""
+    """That of the stage `written` in the real document, in milliseconds, with an explanation below the table."""
     async with aiohttp.ClientSession() as http:
         document = await get_document(http, f"{gateway.feed_url}/v1/elections/{election}/transfers")
     (p99,) = (
@@ -132,7 +132,7 @@ async def test_status_shows_the_p99_of_the_lag_to_readers(gateway: Gateway, elec
 
 
 def test_the_table_shows_each_municipality_s_own_lag() -> None:
-    """Nothing where nothing was measured, as on the push door and before the first publication."""
+    """Empty if nothing was measured, as on the push door and before the first publication."""
     lags = [Percentiles(0.001, p99) for p99 in (0.0471, 0.0591, 0.0723)]
     measured = a_transfer("Oslo", lag_s=Lag(*lags))
     nothing = a_transfer("Bergen", lag_s=Lag(*[Percentiles(None, None)] * 3))
@@ -178,7 +178,7 @@ async def test_the_exit_status_is_by_the_threshold_that_the_gateway_serves(
     late_after_s: float | None,
     status: int,
 ) -> None:
-    """Whatever the sentence is; an older gateway, which serves no threshold, has that of this version."""
+    """Whatever the text is; for an older gateway without a threshold, that of this version applies."""
     async with aiohttp.ClientSession() as http:
         document = await get_document(http, f"{gateway.feed_url}/v1/elections/{election}/transfers")
     assert document.pop("late_after_s") == 5.0

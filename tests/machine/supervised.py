@@ -1,4 +1,4 @@
-"""A machine to be supervised, for tests: workers that do nothing but tell who they are.
+"""A supervised machine for tests, whose workers only report their names.
 
     python tests/machine/supervised.py supervise CONFIG MODE    runs `supervise`, prints the ports as a line of JSON
     python tests/machine/supervised.py MODE NAME FD             a worker

@@ -1,4 +1,4 @@
-"""Supervision, with real processes: what is killed comes back, and what ends, ends together."""
+"""Supervision with real processes: killed workers are restarted, and all processes end together."""
 
 import asyncio
 import os
@@ -73,7 +73,7 @@ class Machine:
 
 
 async def ask(port: int | None, word: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Send a word to a worker; return once it has heard."""
+    """Send a word to a worker; return once it has received it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"{word}\n".encode())
     assert await reader.readline() == b"heard\n"
@@ -112,7 +112,7 @@ async def a_machine(**options: Any) -> AsyncIterator[Machine]:
 
 
 class Supervising:
-    """A supervisor that is a process of its own."""
+    """A supervisor in a separate process."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -122,7 +122,7 @@ class Supervising:
         return Machine(msgspec.json.decode(await self.process.stdout.readline(), type=Ports))
 
     async def event(self, name: str) -> dict[str, Any]:
-        """Read what is logged until there is this."""
+        """Read the log until an event occurs."""
         assert self.process.stderr is not None
         async for line in self.process.stderr:
             said: dict[str, Any] = orjson.loads(line)
@@ -146,7 +146,7 @@ async def a_supervisor(mode: str, before: Sequence[str] = (), **options: Any) ->
 
 
 async def test_a_killed_worker_is_started_again_and_the_port_stays_the_same() -> None:
-    """A worker that ends unasked comes back, its restart is counted, and the door is not ready meanwhile."""
+    """A worker that ends unexpectedly is restarted and counted, and the door is not ready meanwhile."""
     async with a_machine(role="push") as machine:
         before = (await machine.workers())["push-0"]
         os.kill(before["pid"], signal.SIGKILL)
@@ -190,7 +190,7 @@ async def test_every_worker_learns_whether_its_whole_door_is_ready() -> None:
 
 
 async def test_metrics_of_all_processes_are_one_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each sample says whose it is, and a worker that does not answer is down without delaying the others."""
+    """Each sample is labelled with its process; a worker that does not answer is down and delays no other."""
     monkeypatch.setattr(supervisor, "METRICS_S", 1.0)
     async with a_machine() as machine:
         samples = await machine.samples()
@@ -204,8 +204,8 @@ async def test_metrics_of_all_processes_are_one_text(monkeypatch: pytest.MonkeyP
         os.kill(pid, signal.SIGCONT)
 
 
-async def test_a_worker_that_alone_is_told_to_end_drains_and_comes_back() -> None:
-    """Some service managers send SIGTERM to every process: a worker ends as if its supervisor had said so."""
+async def test_a_worker_that_receives_sigterm_alone_drains_and_is_restarted() -> None:
+    """Some service managers send SIGTERM to every process: a worker drains as on its supervisor's command."""
     async with a_machine(role="push") as machine:
         before = (await machine.workers())["push-0"]
         reader, writer = await ask(before["port"], "stop")
@@ -221,7 +221,7 @@ async def test_a_worker_that_alone_is_told_to_end_drains_and_comes_back() -> Non
 
 
 async def test_no_secret_is_on_a_command_line_or_in_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker's configuration comes down its line, so nobody who lists processes learns a password."""
+    """A worker's configuration comes over its control line, so a list of processes shows no password."""
     monkeypatch.setenv("VALGNATT_DATABASE_URL", SECRET)
     monkeypatch.setenv("PGPASSWORD", "s3cret")
     async with a_machine(role="push") as machine:
@@ -256,7 +256,7 @@ def test_a_worker_inherits_no_variable_that_looks_like_a_secret() -> None:
 
 
 async def test_each_worker_is_sent_only_the_login_of_its_role() -> None:
-    """Down the line comes what the role needs: a feed process never has the owner's password."""
+    """Only the options of its role are sent: a feed process never has the owner's password."""
     reader = "postgresql://reader:other@nowhere/db"
     async with a_machine(feed_database_url=reader) as machine:
         told = {
@@ -268,7 +268,7 @@ async def test_each_worker_is_sent_only_the_login_of_its_role() -> None:
 
 
 async def test_no_other_process_of_the_same_user_can_read_a_worker() -> None:
-    """Its memory and environment are closed to all but whoever may trace any process; so are the supervisor's."""
+    """Its memory and environment need CAP_SYS_PTRACE to be read; so do the supervisor's."""
     open_to_all = await asyncio.create_subprocess_exec(*unprivileged(), "cat", stdin=PIPE, stdout=PIPE)
     assert open_to_all.stdin is not None
     assert open_to_all.stdout is not None
@@ -302,8 +302,8 @@ def can_be_read(pid: int) -> bool:
     return subprocess.run(read, capture_output=True, check=False).returncode == 0
 
 
-async def test_five_starts_in_vain_end_everything() -> None:
-    """A worker that never becomes ready is a mistake that is told, with status 1."""
+async def test_five_failed_starts_end_the_machine() -> None:
+    """A worker that never becomes ready is reported, with status 1."""
     async with a_supervisor("broken", role="push") as supervising:
         said = await supervising.event("giving up")
         assert said["reason"] == "push-0 ended with status 3; it was started 5 times and never became ready"
@@ -320,7 +320,7 @@ async def test_five_starts_in_vain_end_everything() -> None:
 async def test_a_worker_that_cannot_be_one_is_given_up(
     command: list[str], end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is all the same whether it does not exist, or is no worker of ours."""
+    """Whether the command does not exist or is not a worker."""
     monkeypatch.setattr(workers, "STARTS_MAX", 1)
     with capture_logs() as said:
         assert await supervise(a_config(role="push"), worker_command=command) == 1
@@ -341,8 +341,8 @@ async def test_sigterm_lets_workers_answer_what_is_in_flight() -> None:
         await ended()
 
 
-async def test_a_second_sigterm_ends_everything_at_once() -> None:
-    """Who asks twice does not want to wait for `drain_s`."""
+async def test_a_second_sigterm_kills_all_workers() -> None:
+    """Without waiting for `drain_s`."""
     async with a_supervisor("stubborn", drain_s=600.0) as supervising:
         ended = await (await supervising.machine()).ended()
         supervising.process.send_signal(signal.SIGTERM)
@@ -353,7 +353,7 @@ async def test_a_second_sigterm_ends_everything_at_once() -> None:
 
 
 async def test_a_worker_that_does_not_drain_in_time_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leftovers are ended by force after `drain_s` and a little more, and the status says so."""
+    """Processes that are left after `drain_s` and a grace period are killed, with status 1."""
     monkeypatch.setattr(supervisor, "OVERDUE_S", 0.1)
     stop, started = asyncio.Event(), asyncio.Event()
     running = asyncio.create_task(
@@ -370,7 +370,7 @@ async def test_a_worker_that_does_not_drain_in_time_is_killed(monkeypatch: pytes
 
 
 async def test_workers_end_when_their_supervisor_is_killed() -> None:
-    """The end of the line tells them, so a supervisor that is killed leaves nothing behind."""
+    """They notice the end of the line, so a killed supervisor leaves no process behind."""
     async with a_supervisor("good", feed_workers=2) as supervising:
         ended = await (await supervising.machine()).ended()
         supervising.process.kill()
@@ -378,7 +378,7 @@ async def test_workers_end_when_their_supervisor_is_killed() -> None:
 
 
 async def test_a_stubborn_worker_does_not_outlive_its_supervisor_for_long() -> None:
-    """Where nobody is left to end it, it ends itself."""
+    """A worker that cannot be killed by its supervisor ends itself."""
     async with a_supervisor("stubborn", drain_s=0.0) as supervising:
         ended = await (await supervising.machine()).ended()
         supervising.process.kill()
@@ -402,7 +402,7 @@ async def test_workers_are_gone_when_supervising_is_cancelled() -> None:
 
 @pytest.mark.parametrize("shared", [False, True])
 async def test_a_port_in_use_is_named(shared: bool) -> None:
-    """Whether its holder would share it or not, nothing is started, and the error says which port it is."""
+    """Whether the other listener shares it or not, nothing is started, and the error names the port."""
     with listen_socket("127.0.0.1", 0, shared=shared) as other:
         other.listen()
         port = other.getsockname()[1]
@@ -417,14 +417,14 @@ async def test_an_address_that_does_not_exist_is_named() -> None:
 
 
 async def test_several_sockets_share_a_port_also_by_ipv6() -> None:
-    """What the workers of a door do."""
+    """The fields of a door's workers."""
     with listen_socket("::1", 0) as first, listen_socket("::1", first.getsockname()[1]) as second:
         assert first.family == socket.AF_INET6
         assert first.getsockname() == second.getsockname()
 
 
 class Database:
-    """A database that is down, and comes up at the last of so many attempts."""
+    """A database that ends, and starts only at the last of some attempts."""
 
     def __init__(self, attempts: int) -> None:
         self.attempts = attempts
@@ -442,7 +442,7 @@ class Database:
 
 
 async def test_a_database_that_ends_is_restarted_until_it_is_up() -> None:
-    """One failure is not the end of the night."""
+    """A single failed restart is retried."""
     database, stop = Database(attempts=2), asyncio.Event()
     keeping = asyncio.create_task(Supervisor(a_config(), ["false"]).keep_database_running(database, stop))
     await database.up.wait()
@@ -450,7 +450,7 @@ async def test_a_database_that_ends_is_restarted_until_it_is_up() -> None:
     assert not stop.is_set()
 
 
-async def test_a_database_that_cannot_be_restarted_for_long_ends_everything(
+async def test_a_database_that_cannot_be_restarted_ends_the_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is given up by time, however quickly the attempts fail; then all is drained, with status 1."""
@@ -474,7 +474,7 @@ async def test_a_database_that_has_long_been_up_is_not_given_up_at_its_first_fai
 
 
 class SlowDatabase:
-    """A database that ends again and again, and takes as long to come up as it is held."""
+    """A database that ends repeatedly, and whose restart blocks until it is released."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
@@ -492,8 +492,8 @@ class SlowDatabase:
         self.held.wait()
 
 
-async def test_while_a_database_comes_up_everything_else_goes_on() -> None:
-    """It is brought up in a thread of its own, always the same, which lives on."""
+async def test_a_restart_of_the_database_does_not_block_the_supervisor() -> None:
+    """It is restarted in a separate thread, always the same, which keeps running."""
     database, stop = SlowDatabase(), asyncio.Event()
     keeping = asyncio.create_task(Supervisor(a_config(), ["false"]).keep_database_running(database, stop))
     await database.asked.wait()  # this loop still runs
@@ -508,7 +508,7 @@ async def test_while_a_database_comes_up_everything_else_goes_on() -> None:
 
 
 async def test_a_restart_that_is_under_way_is_waited_for_also_when_supervising_ends() -> None:
-    """What it starts is there by then, so whoever closes the database after that finds all of it."""
+    """What it starts exists by then, so closing the database afterwards covers all of it."""
     database, stop = SlowDatabase(), asyncio.Event()
     keeping = asyncio.create_task(Supervisor(a_config(), ["false"]).keep_database_running(database, stop))
     await database.asked.wait()

@@ -1,4 +1,4 @@
-"""Data set directories: written and read back the same, and clear about what is wrong with a broken one."""
+"""Data sets: written and read back unchanged, with clear errors for broken ones."""
 
 import gzip
 from datetime import UTC, datetime
@@ -56,7 +56,7 @@ def replace_stream(directory: Path, name: str, content: bytes) -> None:
     (directory / name).write_bytes(content)
 
 
-def test_what_is_written_is_read_back(directory):
+def test_a_written_data_set_can_be_read_back(directory):
     """Registry, reports and official totals come back in the order they were given."""
     opened = DataSet.open(directory)
     assert opened.registry == REGISTRY
@@ -64,7 +64,7 @@ def test_what_is_written_is_read_back(directory):
     assert list(opened.official()) == OFFICIAL
 
 
-def test_a_report_tells_its_municipality_and_its_moment(directory):
+def test_a_report_has_its_municipality_and_time(directory):
     """The moment is the report's `counted_at`, offset and all."""
     recorded = next(DataSet.open(str(directory)).reports())
     assert recorded.municipality == "0101"
@@ -81,7 +81,7 @@ def test_reading_again_starts_again(directory):
 
 
 def test_finals_are_the_final_lines_by_area(directory):
-    """What was told during the count is not among them."""
+    """Totals during the count are not among them."""
     assert DataSet.open(directory).official_finals() == {"0101": OFFICIAL[1], "x": OFFICIAL[2]}
 
 
@@ -110,7 +110,7 @@ def test_unpacked_streams_are_read_too(directory):
 
 
 def test_writing_leaves_no_older_stream_behind(directory):
-    """An unpacked stream of the election before would otherwise be found by whoever looks first."""
+    """An uncompressed stream of an earlier election would otherwise be read."""
     replace_stream(directory, "official.ndjson", b"{}")
     write(directory, REGISTRY, REPORTS, OFFICIAL)
     assert sorted(path.name for path in directory.iterdir()) == [
@@ -119,7 +119,7 @@ def test_writing_leaves_no_older_stream_behind(directory):
 
 
 def test_no_directory_is_named(tmp_path):
-    """The message says which directory is not there."""
+    """The message names the missing directory."""
     with pytest.raises(DataSetError, match="nowhere: no such directory"):
         DataSet.open(tmp_path / "nowhere")
 
@@ -140,8 +140,8 @@ def test_a_missing_file_is_named_on_opening(directory, name):
         (b'{"format": "election-registry/2"}', "registry.json: format is 'election-registry/2'"),
     ],
 )
-def test_a_registry_that_is_none_is_refused(directory, content, message):
-    """The message says what was found instead."""
+def test_an_invalid_registry_is_refused(directory, content, message):
+    """The message contains what was found instead."""
     (directory / "registry.json").write_bytes(content)
     with pytest.raises(DataSetError, match=message):
         DataSet.open(directory)
@@ -160,7 +160,7 @@ def test_a_registry_that_is_none_is_refused(directory, content, message):
     ],
 )
 def test_a_bad_report_is_named_by_file_and_line(directory, line, message):
-    """What comes before it is read; then the message says where and why."""
+    """Lines before it are read; the message gives the place and the reason."""
     replace_stream(directory, "reports.ndjson", orjson.dumps(a_line()) + b"\n" + line + b"\n")
     reports = DataSet.open(directory).reports()
     assert next(reports).report["revision"] == 1
@@ -169,7 +169,7 @@ def test_a_bad_report_is_named_by_file_and_line(directory, line, message):
 
 
 def test_a_bad_official_total_is_named_by_file_and_line(directory):
-    """A total that tells no area belongs nowhere."""
+    """A total without an area is an error."""
     replace_stream(directory, "official.ndjson", b'{"area": "x"}\n{"final": true}\n')
     with pytest.raises(DataSetError, match=r"official\.ndjson:2: not a line with an `area`"):
         list(DataSet.open(directory).official())
@@ -184,7 +184,7 @@ def test_two_final_totals_of_an_area_are_refused(directory):
 
 @pytest.mark.parametrize("damage", [lambda packed: packed[:-12], lambda packed: b"plain" + packed])
 def test_a_damaged_file_is_named(directory, damage):
-    """A packed stream that breaks off, or is none, is told as such and not as an end."""
+    """A truncated or invalid compressed stream is an error and not the end of the stream."""
     path = directory / "reports.ndjson.gz"
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(DataSetError, match=r"reports\.ndjson\.gz:\d+: cannot be read"):

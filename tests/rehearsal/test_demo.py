@@ -1,4 +1,4 @@
-"""The main job as a newcomer meets it: `demo` sets everything up, replays a night, and leaves nothing behind."""
+"""`demo` sets everything up, replays an election, and leaves nothing behind."""
 
 import os
 import signal
@@ -55,7 +55,7 @@ def _left_behind(scratch: Path) -> list[str]:
 
 
 def test_the_demo_ends_with_the_official_totals_and_leaves_nothing(data: Path, scratch: Path) -> None:
-    """Everything is set up, replayed, verified and taken down again by one command."""
+    """One command sets up, replays, verifies and cleans up."""
     demo = _start(data, scratch, 6)
     output, _ = demo.communicate(timeout=90)
     assert demo.returncode == 0, output
@@ -66,7 +66,7 @@ def test_the_demo_ends_with_the_official_totals_and_leaves_nothing(data: Path, s
 
 @pytest.mark.parametrize("word", ["While it runs, try", " units"])
 def test_ctrl_c_ends_the_demo_cleanly_at_any_moment(data: Path, scratch: Path, word: str) -> None:
-    """Interrupted while it starts or while it plays, it says so and leaves nothing."""
+    """Interrupted at its start or during the replay, it reports that and leaves nothing behind."""
     demo = _start(data, scratch, 60)
     assert demo.stdout is not None
     said = []

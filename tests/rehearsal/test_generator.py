@@ -31,7 +31,7 @@ Report = dict[str, Any]
 
 
 class Night(NamedTuple):
-    """An election with what the tests ask of it again and again."""
+    """An election with figures that many tests use."""
 
     election: GeneratedElection
     areas: dict[str, dict[str, Any]]
@@ -99,7 +99,7 @@ def votes(report: Report) -> Counter[tuple[str, str]]:
 
 
 def figures(reports: Iterable[Report]) -> Counter[tuple[str, ...]]:
-    """Every figure of every category, summed; zeros are left out, so that absent and nothing are the same."""
+    """All figures of all categories, summed; zeros are omitted, so that missing and 0 are equal."""
     total: Counter[tuple[str, ...]] = Counter()
     for report in reports:
         for category, counts in report["counts"].items():
@@ -136,7 +136,7 @@ def test_another_seed_gives_another_election():
 
 
 def test_written_election_is_the_generated_one(tmp_path):
-    """What is read back from the directory is what was made."""
+    """The directory contains the generated election."""
     election = write_election(tmp_path, 3, 0.01)
     opened = DataSet.open(tmp_path)
     assert opened.registry == election.registry
@@ -146,7 +146,7 @@ def test_written_election_is_the_generated_one(tmp_path):
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, 0.0001, 101.0, float("nan")])
 def test_scale_out_of_range_is_refused(scale):
-    """An election of no size, or of more areas than identifiers can tell apart, is not attempted."""
+    """An empty election, or one with more areas than identifiers, is refused."""
     with pytest.raises(ValueError, match="scale"):
         generate(1, scale)
 
@@ -154,8 +154,8 @@ def test_scale_out_of_range_is_refused(scale):
 # Areas ---------------------------------------------------------------------------------------------------
 
 
-def test_header_says_what_the_recorded_one_says(night):
-    """The gateway needs nothing of a made-up election that it would not find in a real one."""
+def test_the_header_has_the_members_of_the_recorded_one(night):
+    """A generated election has no member that a real one lacks."""
     header = night.election.registry["election"]
     assert night.election.registry["format"] == "election-registry/1"
     assert header["categories"] == ["advance", "election_day"]
@@ -214,7 +214,7 @@ def test_unit_codes_are_unique_only_within_their_municipality(night):
         assert sum(unit["code"] == code for unit in units) == 356
 
 
-def test_municipality_codes_do_not_tell_the_county(night):
+def test_municipality_codes_do_not_contain_the_county(night):
     """Many municipalities begin with the number of another county; some county numbers have leading zeros."""
     counties = {county["id"] for county in night.at_level("county")}
     foreign = [place for place in night.at_level("municipality") if place["id"][:2] != place["parent"]]
@@ -231,7 +231,7 @@ def test_one_unit_holds_all_the_capitals_advance_ballots(night):
     assert (night.publish_from - moment(night.units["0101-0"][0])).total_seconds() > 4 * 3600
 
 
-def test_small_parties_stand_in_some_counties_only(night):
+def test_small_parties_are_on_the_ballot_in_some_counties_only(night):
     """Large parties are on every ballot, small ones on most, local ones on one."""
     stands = Counter(code for county in night.at_level("county") for code in county["parties"])
     for party in night.election.registry["parties"]:
@@ -269,7 +269,7 @@ def test_names_never_run_out():
 
 
 def test_no_name_is_taken_from_the_recorded_election(night):
-    """Nobody can mistake a made-up place or party for a real one."""
+    """No generated place or party has the name of a real one."""
     if not RECORDED.is_dir():
         pytest.skip("the recorded election is not available (../shared/elections)")
     real = DataSet.open(RECORDED).registry
@@ -311,7 +311,7 @@ def test_revisions_are_one_two_three(night):
 
 
 def test_time_never_goes_back(night):
-    """Neither within a unit nor in the stream, and it is told to the second with an offset."""
+    """Neither within a unit nor in the stream; times have seconds and an offset."""
     times = [moment(report) for report in night.reports()]
     assert times == sorted(times)
     assert all(time.microsecond == 0 and time.utcoffset() is not None for time in times)
@@ -379,8 +379,8 @@ def test_ballots_exceed_eligible_voters_where_ballots_are_counted(night):
     assert above == pytest.approx(1422, rel=0.10)
 
 
-def test_revisions_change_what_they_change_as_often_as_recorded(night):
-    """Most change the status only, some say the same again, some change figures; figures rise and fall."""
+def test_revisions_change_figures_as_often_as_recorded(night):
+    """Most only change the status, some repeat the report, some change figures; figures rise and fall."""
     only_status = again = changed = ballots_fell = votes_fell = to_zero = 0
     for before, after in night.steps():
         same = before["counts"] == after["counts"]
@@ -401,7 +401,7 @@ def test_revisions_change_what_they_change_as_often_as_recorded(night):
 
 
 def test_reasons_explain_changed_figures_only(night):
-    """A correction may say why, the first report never does, and every usual reason occurs."""
+    """A correction may have a reason, the first report never has, and every usual reason occurs."""
     reasons: Counter[str] = Counter()
     for before, after in night.steps():
         if "reason" in after:
@@ -412,7 +412,7 @@ def test_reasons_explain_changed_figures_only(night):
 
 
 def test_a_misbooked_count_is_found_and_taken_back(night):
-    """Thousands of ballots of another municipality stand on a unit for a day, and then no longer."""
+    """Thousands of ballots of another municipality are booked on a unit for a day, then removed."""
     found = [(before, after) for before, after in night.steps() if after.get("reason") == "booking_error"]
     assert found
     for before, after in found:
@@ -445,7 +445,7 @@ def test_before_the_embargo_ends_half_of_the_units_report_once(night):
 
 
 def test_the_night_has_its_peaks(night):
-    """As many reports as recorded, with a second in which dozens of units speak at once."""
+    """As many reports as recorded, with a second in which dozens of units report."""
     seconds = [second for second in night.seconds() if 0 <= second < 9 * 3600]
     assert len(seconds) == pytest.approx(2046, rel=0.10)
     assert max(Counter(seconds).values()) == pytest.approx(50, rel=0.5)
@@ -489,7 +489,7 @@ def assert_finals_are_sums(night: Night) -> None:
 
 
 def assert_snapshots_are_sums(night: Night) -> int:
-    """Check each line told during the count against the stream up to its moment; return how many."""
+    """Check each total during the count against the reports until then; return the number of lines."""
     snapshots = [line for line in night.election.official if not line["final"]]
     reports = iter(night.election.reports)
     waiting = next(reports, None)
@@ -510,7 +510,7 @@ def test_official_finals_are_the_sums_of_the_last_reports(night):
 
 
 def test_official_lines_during_the_count_are_the_sums_at_their_moment(night):
-    """Thousands of states of municipalities, each equal to what had been reported by then."""
+    """Thousands of states of municipalities, each equal to the reports until then."""
     assert assert_snapshots_are_sums(night) > 2500
 
 
@@ -523,7 +523,7 @@ def test_official_lines_come_in_the_order_they_were_generated(night):
     assert sum(finals) == 357 + 19 + 1
 
 
-def test_a_settled_country_is_told_as_settled(night):
+def test_a_settled_country_has_a_final_total(night):
     """In the end every area's status is that of its units."""
     assert {line["status"] for line in night.election.official if line["final"]} <= {"settled", "final"}
     assert any(line["status"] == "counting" for line in night.election.official)
@@ -563,8 +563,8 @@ def test_ten_times_the_units_are_a_larger_country():
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.3, 0.5, 0.999999])
-def test_split_gives_everything_away(offset):
-    """The parts add up, each within one of its exact share, and a weight of 0 gets nothing."""
+def test_the_parts_of_a_split_add_up(offset):
+    """Each part is within one of its exact share, and a weight of 0 gets nothing."""
     rng = Random(1)
     for _ in range(200):
         weights = [rng.choice((0, rng.random(), 100 * rng.random())) for _ in range(rng.randrange(1, 30))]
@@ -577,8 +577,8 @@ def test_split_gives_everything_away(offset):
             assert part == 0 or weight > 0
 
 
-def test_split_cannot_give_to_nobody():
-    """Without a weight there is nobody to take anything; nothing can be dealt out to nobody."""
+def test_a_split_needs_a_weight():
+    """Without a weight only 0 can be split."""
     assert split(0, [0, 0]) == [0, 0]
     assert split(0, []) == []
     with pytest.raises(ValueError, match="nobody"):

@@ -1,4 +1,4 @@
-"""The judge finds nothing in a good history, and each fault that is put into one on purpose."""
+"""The judge accepts a correct history, and finds each fault that is injected into one."""
 
 import hashlib
 from collections.abc import Callable
@@ -116,7 +116,7 @@ def _changed(value: Any, **members: Any) -> Any:
 
 
 def _chained(stored: list[StoredReport]) -> list[StoredReport]:
-    """Give reports new places and a new chain, so that only what was done to them is wrong."""
+    """Renumber reports and recompute their chain, so that only the injected fault remains."""
     chain, found = bytes(32), []
     for place, each in enumerate(stored, 1):
         digest = hashlib.sha256(each.body).digest()

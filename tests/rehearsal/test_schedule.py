@@ -17,7 +17,7 @@ def _times(offsets: list[int]) -> list[datetime]:
 
 @given(minutes)
 def test_no_schedule_turns_two_reports_round(offsets: list[int]) -> None:
-    """What was counted later is never due earlier."""
+    """A report that was counted later is never due earlier."""
     times = sorted(_times(offsets))
     for schedule in (at_speed(times, OPENS, 60.0), within(times, OPENS, 50.0), as_fast_as_possible(times)):
         due = [schedule.offset_s(time) for time in times]
@@ -26,8 +26,8 @@ def test_no_schedule_turns_two_reports_round(offsets: list[int]) -> None:
 
 
 @given(minutes)
-def test_the_embargo_ends_between_what_was_counted_before_and_after_it(offsets: list[int]) -> None:
-    """On a stage as at a speed, the moment of release stands where it stood in the night."""
+def test_the_embargo_ends_between_the_reports_before_and_after_it(offsets: list[int]) -> None:
+    """With a fixed length as with a speed, the release keeps its place among the reports."""
     times = _times(offsets)
     for schedule in (at_speed(times, OPENS, 60.0), within(times, OPENS, 50.0)):
         for time in times:

@@ -1,4 +1,4 @@
-"""Log lines: one a line, in one write, and nothing secret in them."""
+"""The log: one event per line, in one write, without secrets."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ from gateway.telemetry import logs
 
 
 class Output:
-    """The other end of what is logged to."""
+    """The reading end of the log."""
 
     def __init__(self) -> None:
         self.source, self.fd = os.pipe()
@@ -35,7 +35,7 @@ class Output:
 
 @pytest.fixture
 def output() -> Iterator[Output]:
-    """A pipe for standard error; logging is afterwards as it was."""
+    """A pipe in place of standard error; restores logging afterwards."""
     root, hook = logging.getLogger(), sys.excepthook
     handlers, level = root.handlers[:], root.level
     made = Output()
@@ -52,8 +52,8 @@ def output() -> Iterator[Output]:
         os.close(made.fd)
 
 
-def test_a_line_says_when_how_grave_who_and_what(output: Output) -> None:
-    """In this order, with what else was said and what is bound to the context."""
+def test_a_line_has_time_level_process_and_event(output: Output) -> None:
+    """In this order, with the members of the event and of the context."""
     logs.configure("push-0", fd=output.fd)
     with structlog.contextvars.bound_contextvars(election="no"):
         structlog.get_logger().info("batch committed", reports=7)
@@ -82,7 +82,7 @@ def test_a_line_is_one_write(output: Output, monkeypatch: pytest.MonkeyPatch) ->
     assert all(len(line) > 100_000 and line.endswith(b"\n") for line in written)
 
 
-def test_what_is_away_is_told_once_and_once_more_when_it_is_back(output: Output) -> None:
+def test_an_outage_is_logged_once_at_its_start_and_once_at_its_end(output: Output) -> None:
     """However often it is tried meanwhile; and again at the next time."""
     logs.configure("feed-0", fd=output.fd)
     heads = logs.Outage("heads")
@@ -96,7 +96,7 @@ def test_what_is_away_is_told_once_and_once_more_when_it_is_back(output: Output)
     assert told == 2 * [("warning", "heads: unavailable"), ("info", "heads: available again")]
 
 
-def test_events_below_the_level_are_not_told(output: Output) -> None:
+def test_events_below_the_level_are_not_logged(output: Output) -> None:
     """Neither ours nor those of others."""
     logs.configure("push-0", level="warning", fd=output.fd)
     structlog.get_logger().info("no")
@@ -106,7 +106,7 @@ def test_events_below_the_level_are_not_told(output: Output) -> None:
     assert [event["event"] for event in output.events()] == ["yes", "yes"]
 
 
-def test_nothing_secret_is_told(output: Output) -> None:
+def test_secrets_are_masked(output: Output) -> None:
     """By the name of a member at any depth, or as the password of a URL in any text."""
     logs.configure("push-0", fd=output.fd)
     url = "postgresql://clerk:s3cret@db/night"
@@ -136,8 +136,8 @@ def test_nothing_secret_is_told(output: Output) -> None:
     assert second["event"] == "cannot connect to postgresql://clerk:***@db/night"
 
 
-def test_whatever_is_said_can_be_told(output: Output) -> None:
-    """A line is never lost because of what is in it."""
+def test_any_value_can_be_logged(output: Output) -> None:
+    """No value prevents a line from being logged."""
     logs.configure("push-0", fd=output.fd)
     structlog.get_logger().info("\ud800\n", big=2**70, raw=b"\xff", kinds={1: {2}}, at=timedelta(1), o=[None])
     (event,) = output.events()
@@ -151,7 +151,7 @@ def test_whatever_is_said_can_be_told(output: Output) -> None:
     )
 
 
-def test_others_are_heard_but_for_access_lines(output: Output) -> None:
+def test_messages_of_other_packages_are_logged_except_access_lines(output: Output) -> None:
     """asyncio, aiohttp and warnings go the same way; a line a request does not."""
     logs.configure("feed-1", fd=output.fd)
     logging.getLogger("asyncio").warning("100%% of %s", "it")
@@ -177,7 +177,7 @@ async def test_a_failed_task_is_one_line(output: Output) -> None:
 
 
 def test_the_last_words_of_a_process_are_a_line() -> None:
-    """Nothing but JSON comes out of a process that logs JSON."""
+    """A process that logs JSON writes only JSON."""
     code = "from gateway.telemetry import logs; logs.configure('push-0', format='json'); raise RuntimeError('end')"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True)
     event = orjson.loads(ended.stderr)
@@ -186,7 +186,7 @@ def test_the_last_words_of_a_process_are_a_line() -> None:
 
 
 def test_a_terminal_gets_lines_for_people() -> None:
-    """Unless told otherwise: auto is console on a terminal."""
+    """By default: auto is console on a terminal."""
     ours, theirs = pty.openpty()
     code = (
         "from gateway.telemetry import logs; import structlog;"
@@ -202,7 +202,7 @@ def test_a_terminal_gets_lines_for_people() -> None:
 
 
 @pytest.mark.parametrize("format", ["console", "json"])
-def test_nothing_in_a_line_steers_a_terminal(output: Output, format: Literal["console", "json"]) -> None:  # noqa: A002
+def test_control_characters_in_a_line_are_escaped(output: Output, format: Literal["console", "json"]) -> None:  # noqa: A002
     """Names, values at any depth and exceptions are shown with their control characters as escapes."""
     hostile = "\x1b[66;6H\x1b]0;owned\x07\x9b31m\u202e\x7f\r"
     logs.configure("push-0", format=format, fd=output.fd)
@@ -217,8 +217,8 @@ def test_nothing_in_a_line_steers_a_terminal(output: Output, format: Literal["co
     assert said.count("[66;6H") >= 6
 
 
-def test_a_reader_that_is_stuck_stops_nobody(output: Output) -> None:
-    """Lines are lost, and how many is told once there is room again."""
+def test_a_blocked_reader_does_not_delay_logging(output: Output) -> None:
+    """Lines are dropped, and their number is logged afterwards."""
     logs.configure("push-0", fd=output.fd)
     for number in range(2000):
         structlog.get_logger().info("x" * 100, number=number)
@@ -228,8 +228,8 @@ def test_a_reader_that_is_stuck_stops_nobody(output: Output) -> None:
     assert [event.get("lines", event["event"]) for event in output.events()] == ["later", 2000 - kept]
 
 
-def test_a_closed_standard_error_stops_nobody() -> None:
-    """There is nobody to tell."""
+def test_a_closed_standard_error_raises_no_error() -> None:
+    """Its lines are dropped."""
     source, target = os.pipe()
     os.close(source)
     code = (

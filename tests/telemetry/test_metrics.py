@@ -1,4 +1,4 @@
-"""What monitoring sees: the right values after a night that is known, and nothing that it must not see."""
+"""Metrics: correct values after a known election, and nothing confidential."""
 
 import asyncio
 import math
@@ -45,7 +45,7 @@ LABELS = {
     "le": r"[\d.]+|\+Inf",
     "version": r"[\w.]+",
 }
-"""All there are, and what may stand in each."""
+"""All labels, and the pattern of their values."""
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +70,8 @@ def test_every_report_is_counted_once_where_it_is_decided(night: SmallNight) -> 
     assert night.value("valgnatt_waiting_reports_max") > 0
 
 
-def test_what_is_accepted_is_seen_published_and_delivered(night: SmallNight) -> None:
-    """By the feed, whose only reader asked for everything."""
+def test_accepted_reports_are_counted_as_published_and_delivered(night: SmallNight) -> None:
+    """By the feed, whose only reader follows everything."""
     for name in ("valgnatt_publications_applied_total", "valgnatt_publications_delivered_total"):
         assert night.value(name) == night.ACCEPTED
     for stage in ("applied", "written", "through"):
@@ -89,8 +89,8 @@ def test_what_is_accepted_is_seen_published_and_delivered(night: SmallNight) -> 
     assert night.value("valgnatt_record_unread_seconds") < 5
 
 
-def test_what_the_embargo_holds_back_is_told_apart_and_is_not_late(night: SmallNight) -> None:
-    """And feeds know nothing of it."""
+def test_embargoed_reports_are_counted_separately_and_are_not_late(night: SmallNight) -> None:
+    """And feeds do not have them."""
     assert night.value("valgnatt_embargoed_reports", election=night.embargoed) == night.HELD_BACK
     assert 0 < night.value("valgnatt_embargoed_oldest_seconds", election=night.embargoed) < 60
     late = {
@@ -138,7 +138,7 @@ def test_the_machine_and_its_database_are_seen(night: SmallNight) -> None:
     assert night.value("valgnatt_journal_available") == 1
 
 
-def test_labels_are_few_and_name_nobody(night: SmallNight) -> None:
+def test_labels_are_bounded_and_contain_no_names(night: SmallNight) -> None:
     """No token, no area, no address: only elections, and words of the program."""
     for sample in night.samples:
         for name, value in sample.labels.items():
@@ -149,13 +149,13 @@ def test_labels_are_few_and_name_nobody(night: SmallNight) -> None:
     assert len(night.samples) < 1000
 
 
-def test_metrics_are_told_to_this_machine_only_by_default() -> None:
-    """They tell what an embargo holds back, and no door that the public reads has them."""
+def test_metrics_are_only_served_to_this_machine_by_default() -> None:
+    """They include embargoed reports, and the public doors do not serve them."""
     assert Config().admin_host == "127.0.0.1"
 
 
-async def test_a_feed_that_reads_the_record_anew_takes_nothing_of_it_for_late(night: SmallNight) -> None:
-    """A process that is started again applies the whole record; that says nothing of how late a count is."""
+async def test_a_restarted_feed_counts_no_old_publication_as_late(night: SmallNight) -> None:
+    """A restarted process applies the whole record; this does not count as lag."""
     gateway = night.gateway
     health = await _health(gateway.admin_url)
     os.kill(health["workers"]["feed-0"]["pid"], signal.SIGKILL)
@@ -187,7 +187,7 @@ async def _health(admin_url: str) -> dict[str, dict[str, dict[str, int]]]:
 
 
 def test_a_count_is_late_from_the_end_of_its_embargo(small: GeneratedElection) -> None:
-    """Before it, it is held back, and that is another figure."""
+    """Before it, it is embargoed, which is another metric."""
     accepted_at = datetime(2025, 9, 8, 20, 30, tzinfo=UTC)
     opens = accepted_at + timedelta(minutes=30)
     held = EmbargoedReports(publish_from=opens, accepted=7, oldest_accepted_at=accepted_at)
@@ -201,8 +201,8 @@ def test_a_count_is_late_from_the_end_of_its_embargo(small: GeneratedElection) -
     assert empty.overdue_s(opens) == empty.embargoed_s(opens) == 0
 
 
-def test_what_a_feed_has_not_applied_ages_until_it_has(small: GeneratedElection) -> None:
-    """It grows also while nobody looks, and what was applied since the last look counts no more."""
+def test_the_age_of_unapplied_reports_grows_until_they_are_applied(small: GeneratedElection) -> None:
+    """It grows between collections, and publications applied since the last one no longer count."""
     from gateway.election.registry import read_registry
 
     transfers = Transfers(read_registry(small.registry))
@@ -217,7 +217,7 @@ def test_what_a_feed_has_not_applied_ages_until_it_has(small: GeneratedElection)
 # The database that does not answer.
 
 
-async def test_a_database_that_does_not_answer_is_told_as_down_and_else_unknown(database: Database) -> None:
+async def test_a_database_that_does_not_answer_is_down_and_otherwise_unknown(database: Database) -> None:
     """A figure of before would be taken for one of now."""
     metrics = DatabaseMetrics(CollectorRegistry())
     async with open_pool(database.url, max_size=1) as pool:
@@ -229,7 +229,7 @@ async def test_a_database_that_does_not_answer_is_told_as_down_and_else_unknown(
     assert all(math.isnan(gauge._value.get()) for gauge in metrics.facts.values())
 
 
-async def test_what_a_user_may_not_see_is_unknown_and_no_error(database: Database) -> None:
+async def test_values_that_a_user_may_not_see_are_unknown(database: Database) -> None:
     """Of a server of our own a feed's login learns little: that it answers, its time, and whether it is a replica."""
     metrics = DatabaseMetrics(CollectorRegistry())
     async with open_pool(database.feed_url, feed=True, max_size=1) as pool:
@@ -254,7 +254,7 @@ async def _looked_once(watch: DatabaseMonitor, metrics: DatabaseMetrics, *, up: 
 # The parts.
 
 
-def test_durations_are_what_prometheus_takes_for_a_histogram() -> None:
+def test_durations_are_valid_prometheus_histograms() -> None:
     """Each bucket with all below, its bound included."""
     registry = CollectorRegistry()
     durations = Durations("x_seconds", "X.", registry)
@@ -281,8 +281,8 @@ def test_codes_are_bounded_whatever_they_are() -> None:
     assert registry.get_sample_value("x_total", {"code": "other"}) == 2 * CODES_MAX
 
 
-def test_an_election_that_is_gone_is_not_told_of() -> None:
-    """Else its last value would stand for ever."""
+def test_a_removed_election_has_no_metric() -> None:
+    """Otherwise its last value would remain."""
     registry = CollectorRegistry()
     gauge = ByElection("x", "X.", registry)
     gauge.set({"a": 1.0, "b": 2.0})
@@ -291,7 +291,7 @@ def test_an_election_that_is_gone_is_not_told_of() -> None:
     assert [(sample.labels["election"], sample.value) for sample in family.samples] == [("b", 3.0)]
 
 
-async def test_a_loop_that_is_held_up_is_felt() -> None:
+async def test_a_blocked_event_loop_shows_in_its_lag() -> None:
     """By as much as it was."""
     metrics = ProcessMetrics()
     feeling = asyncio.ensure_future(sample_loop_lag(metrics.loop_lag))

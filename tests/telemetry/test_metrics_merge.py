@@ -1,4 +1,4 @@
-"""The merge of metrics keeps every sample of every process, and says whose it is."""
+"""Merged metrics contain every sample of every process, labelled with the process."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ LABELLED = st.dictionaries(st.text(max_size=8), VALUES, max_size=3)
 
 @st.composite
 def texts(draw: st.DrawFn) -> str:
-    """What a process may count: metrics of every kind, with labels of any text, some without any sample."""
+    """Metrics of every kind, with arbitrary labels, some without a sample."""
     registry = CollectorRegistry()
     gauge = Gauge("waiting", 'Waiting \\ "now"\nin reports.', ["election"], registry=registry)
     for label, value in draw(LABELLED).items():
@@ -42,14 +42,14 @@ def samples(text: str, **labels: str) -> Samples:
 
 @given(st.dictionaries(st.sampled_from(["push-0", "feed-0", "feed-1"]), texts()))
 def test_a_merge_has_every_sample_of_every_process_under_its_name(told: Mapping[str, str]) -> None:
-    """Nothing is lost, added or changed but for the label."""
+    """Unchanged except for the label."""
     expected: Samples = set().union(*(samples(text, process=name) for name, text in told.items()))
     assert samples(merge_metrics(told.items())) == expected
 
 
 @given(st.lists(texts(), max_size=3))
 def test_a_merge_has_each_family_once(told: list[str]) -> None:
-    """Prometheus refuses a family whose samples stand in two places, or are described twice."""
+    """Prometheus rejects a family with samples in two places, or described twice."""
     merged = merge_metrics((f"push-{number}", text) for number, text in enumerate(told))
     families = [family.name for family in text_string_to_metric_families(merged)]
     heads = [line for line in merged.split("\n") if line.startswith("#")]
@@ -63,8 +63,8 @@ def test_samples_that_say_whose_they_are_stay_as_they_are() -> None:
     assert merge_metrics([(None, own)]) == own
 
 
-def test_what_is_no_metric_is_left_out() -> None:
-    """A process that speaks nonsense does not spoil the others' metrics."""
+def test_invalid_lines_are_dropped() -> None:
+    """Invalid output of one process does not affect the metrics of the others."""
     told = [("a", "ready { 1\n\n# a comment\n<html>\nup{} 1\nup 2 1700000000"), ("b", "# EOF\nup 1")]
     assert merge_metrics(told[1:]) == 'up{process="b"} 1\n'
     assert 'up{process="a"} 1\nup{process="a"} 2 1700000000\nup{process="b"} 1\n' in merge_metrics(told)

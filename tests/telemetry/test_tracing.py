@@ -1,4 +1,4 @@
-"""Traces are taken over from who sent them, stand in the log lines of their requests, and become spans where wanted."""
+"""Traces continue those of senders, are part of the log lines of their requests, and are exported if configured."""
 
 import asyncio
 import threading
@@ -63,7 +63,7 @@ def test_a_later_version_is_read_as_far_as_it_is_known() -> None:
         [HEADER + "\n"],
     ],
 )
-def test_what_is_not_valid_is_no_trace(values: list[str]) -> None:
+def test_an_invalid_header_is_ignored(values: list[str]) -> None:
     """As if it had not been sent."""
     assert parse_traceparent(values) is None
 
@@ -89,7 +89,7 @@ def test_a_trace_holds_for_its_block() -> None:
 
 @pytest.fixture(scope="module")
 def gateway(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
-    """One that tells everything."""
+    """A tracer that exports everything."""
     with served(make_database(postgres), log_level="debug") as gateway:
         yield gateway
 
@@ -97,7 +97,7 @@ def gateway(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
 async def test_lines_of_a_request_carry_its_trace_and_none_a_token(
     gateway: Gateway, small: GeneratedElection
 ) -> None:
-    """On both doors, for good requests and bad ones; what is not valid is ignored."""
+    """On both doors, for valid and invalid requests; an invalid header is ignored."""
     election = await gateway.load(a_registry(small))
     sender = await gateway.issue(election, [COUNTRY])
     sent = {f"{number:032x}": f"00-{number:032x}-{SPAN}-00" for number in range(1, 6)}
@@ -148,7 +148,7 @@ def collected() -> Iterator[InMemorySpanExporter]:
         provider.shutdown()
 
 
-def test_a_span_is_below_the_one_that_was_sent_and_names_what_it_is_done_for() -> None:
+def test_a_span_is_a_child_of_the_sender_s_and_links_its_requests() -> None:
     """Each request once, and not more of them than a span has room for."""
     others = [Trace(f"{number:032x}", SPAN, 1) for number in range(1, 200)]
     outer, links = tracing.within(Trace(TRACE, SPAN, 1)), [None, *others, *others]
@@ -162,7 +162,7 @@ def test_a_span_is_below_the_one_that_was_sent_and_names_what_it_is_done_for() -
     assert span.attributes == {"valgnatt.reports": 7}
 
 
-def test_a_span_says_what_failed_and_not_with_which_words() -> None:
+def test_a_span_has_the_type_of_an_error_but_not_its_message() -> None:
     """An error may name hosts and addresses."""
     with collected() as exporter, pytest.raises(ConnectionError), tracing.span("apply"):
         raise ConnectionError("10.0.0.7 is away")
@@ -173,7 +173,7 @@ def test_a_span_says_what_failed_and_not_with_which_words() -> None:
 
 
 def test_without_a_collector_no_span_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither where none is named, nor where the extra is not installed, which is said once."""
+    """Without a configured collector, or without the extra, which is logged once."""
     tracing.begin("push-0", {})
     first, second = tracing.span("push", election="e"), tracing.span("append")
     assert first is second
@@ -185,7 +185,7 @@ def test_without_a_collector_no_span_is_made(monkeypatch: pytest.MonkeyPatch) ->
 
 
 class Collector(HTTPServer):
-    """A collector of spans, with what it was given, by the name of the process and the span."""
+    """A collector that records spans by process and name."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Collecting)
@@ -242,7 +242,7 @@ async def test_a_report_is_followed_from_its_request_to_its_commit_and_into_the_
     small: GeneratedElection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Over HTTP below a span of its own; over a WebSocket, by the trace of its connection. No token goes along."""
+    """Over HTTP below a separate span; over a WebSocket in the trace of its connection. Without tokens."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
     database = await asyncio.to_thread(make_database, postgres)
