@@ -4,6 +4,7 @@ A usage error is reported on standard error with exit status 2, any other failur
 never a traceback.
 """
 
+import gc
 import io
 import sys
 from collections.abc import Iterator
@@ -83,6 +84,9 @@ app.add_typer(db_app, name="db")
 
 def main() -> None:
     """Run the command line; report a GatewayError in one line."""
+    gc.set_threshold(
+        20_000, 20, 50
+    )  # imports create many objects and hardly any cycles: starting is a tenth faster
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does; no text can end a command
     try:

@@ -27,6 +27,8 @@ from tests.web.browsing import CHROMIUM, browsing, visiting
 from tests.web.conftest import make_database
 from tests.web.doors import COUNTRY, HERE, UNIT, a_registry, a_report, pushed, shown
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 PATIENCE_S = 60.0

@@ -15,6 +15,8 @@ import pytest
 from tests.conftest import Database
 from tests.running import Gateway, running
 
+pytestmark = pytest.mark.long
+
 PIECE = 1 << 24
 """Bytes of memory read at once."""
 

@@ -25,6 +25,8 @@ from tests.running import Gateway, Sender, served
 from tests.web.conftest import make_database
 from tests.web.doors import COUNTRY, a_registry, a_report
 
+pytestmark = pytest.mark.long
+
 PATIENCE_S = 30.0
 
 

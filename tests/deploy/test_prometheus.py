@@ -19,7 +19,7 @@ from gateway.rehearsal.generator import GeneratedElection
 from tests.small_night import SmallNight, a_small_night
 from tests.web.doors import until
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"

@@ -44,6 +44,8 @@ from tests.web.doors import (
     until,
 )
 
+pytestmark = pytest.mark.long
+
 FRESH_S = 1.0
 """How long a cache may keep an area."""
 TAKEN_S = 0.25
@@ -364,7 +366,6 @@ async def test_a_draining_gateway_notifies_clients_through_the_proxy(
             assert (await ask(http, "GET", url)).status in (502, 503)
 
 
-@pytest.mark.long
 @pytest.mark.timeout(180)
 async def test_idle_connections_are_not_closed(
     database: Database, http: aiohttp.ClientSession, small: GeneratedElection

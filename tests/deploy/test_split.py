@@ -24,6 +24,8 @@ from tests.faults.servers import require_binaries
 from tests.running import running
 from tests.web.doors import COUNTRY, UNIT, a_registry, a_report, feed_url, pushed, shown, streaming, until
 
+pytestmark = pytest.mark.long
+
 OWNER, READER = "ownerpassword1", "readerpassword1"
 
 

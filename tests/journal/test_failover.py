@@ -43,6 +43,8 @@ from tests.journal.makers import (
 )
 from tests.journal.network import a_line, port_of, through
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[EmbeddedPostgres]]:

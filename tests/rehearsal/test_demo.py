@@ -10,7 +10,7 @@ import pytest
 
 from gateway.rehearsal.generator import write_election
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from tests.conftest import Database
 from tests.small_night import SmallNight, a_small_night
 from tests.web.doors import ask, until
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
 LABELS = {
     "process": r"supervisor|(push|feed)-\d+",

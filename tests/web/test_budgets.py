@@ -35,6 +35,8 @@ from tests.web.doors import (
     until,
 )
 
+pytestmark = pytest.mark.long
+
 LINES = 10_000
 HEADERS = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
 UNREAD = 'valgnatt_unread_answer_bytes{process="push-0"}'
@@ -306,7 +308,6 @@ async def status_of(reader: asyncio.StreamReader) -> int:
     return int((await reader.readline()).split()[1])
 
 
-@pytest.mark.long
 async def test_a_body_that_arrives_too_slowly_is_answered_408(
     single: Gateway, election: str, http: aiohttp.ClientSession
 ) -> None:

@@ -31,6 +31,8 @@ from tests.web.doors import (
     waiting_for_lock,
 )
 
+pytestmark = pytest.mark.long
+
 DRAIN_S = 4.0
 
 
