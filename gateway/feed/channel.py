@@ -337,10 +337,10 @@ class Channel:
 
     def pinned(self) -> dict[int, tuple[int, list[Reader]]]:
         """Return the size and the readers of each unsent piece of bytes, by its identity."""
-        held: dict[int, tuple[int, list[Reader]]] = {}
+        pinned: dict[int, tuple[int, list[Reader]]] = {}
         for reader in self._stalled:
-            held.setdefault(id(reader.unsent), (len(reader.unsent), []))[1].append(reader)
-        return held
+            pinned.setdefault(id(reader.unsent), (len(reader.unsent), []))[1].append(reader)
+        return pinned
 
 
 def _now() -> float:

@@ -163,11 +163,11 @@ class Hub:
         kept = [
             (size + sum(reader.copied for reader in readers), readers) for size, readers in pinned.values()
         ]
-        held = sum(size for size, _ in kept)
+        total = sum(size for size, _ in kept)
         for size, readers in sorted(kept, key=lambda each: -each[0]):
-            if held <= PINNED_MAX:
+            if total <= PINNED_MAX:
                 return
-            held -= size
+            total -= size
             for reader in readers:
                 self._metrics.closed.inc()
                 reader.abort()

@@ -455,10 +455,12 @@ class ElectionFeed:
             if each.unit not in self.registry.units:
                 continue  # of a different record; the next head will show that
             municipality = transfers.municipality_of(each.unit)
-            held = found.get(municipality)
+            earlier = found.get(municipality)
             found[municipality] = Backlog(
-                each.accepted + (held.accepted if held else published[municipality]),
-                min(each.oldest_published_at, held.oldest_published_at) if held else each.oldest_published_at,
-                max(each.last_accepted_at, held.last_accepted_at) if held else each.last_accepted_at,
+                each.accepted + (earlier.accepted if earlier else published[municipality]),
+                min(each.oldest_published_at, earlier.oldest_published_at)
+                if earlier
+                else each.oldest_published_at,
+                max(each.last_accepted_at, earlier.last_accepted_at) if earlier else each.last_accepted_at,
             )
         self.backlog, self.contacts = found, contacts

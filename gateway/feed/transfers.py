@@ -1,6 +1,6 @@
-"""PURE: where every municipality's counts are, and how late.
+"""PURE: the transfers of each municipality: how many reports are accepted and published, and their lag.
 
-Accepted, published, delivered; the age of the oldest that is not through; when the sender was last heard of.
+Also the age of the oldest report that is not published yet, and the last contact of the sender.
 """
 
 from bisect import bisect_left
@@ -15,13 +15,13 @@ from gateway.wire.transfers import Lag, Percentiles, Transfer
 _GROWTH = 1.25
 _FIRST_S = 0.0005
 _BUCKETS = 75
-"""0.5 ms to about 2 h in steps of a quarter: a percentile told is at most that much too high."""
+"""0.5 ms to about 2 h in steps of 25 %, so a percentile is at most 25 % too high."""
 
 _BOUNDS = tuple(_FIRST_S * _GROWTH**step for step in range(_BUCKETS))
 
 
 class LagHistogram:
-    """Counts durations in geometric buckets; only those that were met take memory."""
+    """Counts durations in geometric buckets; only non-empty buckets take memory."""
 
     __slots__ = ("_counts",)
 
@@ -29,12 +29,12 @@ class LagHistogram:
         self._counts: dict[int, int] = {}
 
     def add(self, seconds: float) -> None:
-        """Count one duration; one below the first bound, also a negative one (two clocks), as that."""
+        """Count a duration; one below the first bound, or a negative one (two clocks), counts as that bound."""
         bucket = min(bisect_left(_BOUNDS, seconds), _BUCKETS - 1)
         self._counts[bucket] = self._counts.get(bucket, 0) + 1
 
     def percentile(self, part: float) -> float | None:
-        """Return the duration in seconds that `part` of those counted do not exceed; None if none is."""
+        """Return the duration in seconds that a fraction `part` of all durations does not exceed; None if there are none."""
         total = sum(self._counts.values())
         wanted = part * total
         seen = 0
@@ -66,7 +66,7 @@ class _Tally:
 
 
 class Transfers:
-    """The transfers of one election, by municipality, as one feed process sees them."""
+    """The transfers of one election by municipality, as seen by one feed process."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -81,15 +81,15 @@ class Transfers:
         return municipality in self._by_area
 
     def municipality_of(self, unit: str) -> str:
-        """Return the municipality that answers for a unit."""
+        """Return the municipality of a unit."""
         return self._of_unit[unit]
 
     def published(self) -> dict[str, int]:
-        """Return how many publications of each municipality are applied."""
+        """Return the number of applied publications per municipality."""
         return {municipality: transfer.published for municipality, transfer in self._by_area.items()}
 
     def applied(self, publication: Publication, now: datetime | None) -> None:
-        """Note that a publication is part of the state here since `now`; None: it is history, and late for nobody."""
+        """Record that a publication was applied at `now`; None means that it is history and has no lag."""
         transfer = self._by_area[self._of_unit[publication.unit]]
         transfer.published += 1
         transfer.reported.add(publication.unit)
@@ -99,13 +99,13 @@ class Transfers:
             transfer.lags["applied"].add((now - publication.published_at).total_seconds())
 
     def written(self, publications: Iterable[Publication], now: datetime) -> None:
-        """Note that the readers in step were sent these."""
+        """Record that publications were written to the readers in step."""
         for publication in publications:
             transfer = self._by_area[self._of_unit[publication.unit]]
             transfer.lags["written"].add((now - publication.published_at).total_seconds())
 
     def unpublished(self, backlog: Mapping[str, Backlog], now: datetime) -> tuple[int, float]:
-        """Return how many reports are public and not applied here, and the age of the oldest in seconds."""
+        """Return the number of reports that are public and not applied here, and the age of the oldest in seconds."""
         late = [
             (each.accepted - self._by_area[municipality].published, each.oldest_published_at)
             for municipality, each in backlog.items()

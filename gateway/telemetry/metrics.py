@@ -335,7 +335,7 @@ class FeedMetrics(DoorMetrics):
             "valgnatt_publication_readers", "Open streams of publications", registry=self.registry
         )
         self.channels = Gauge(
-            "valgnatt_channels", "Distinct selections, paces and encodings in use", registry=self.registry
+            "valgnatt_channels", "Distinct selections, intervals and encodings in use", registry=self.registry
         )
         self.slow = Gauge(
             "valgnatt_slow_readers", "Readers whose socket currently accepts no bytes", registry=self.registry

@@ -1,4 +1,4 @@
-"""PURE: what a client of the feed door requests: selection, pace, cursor and format. Errors are raised as Problem."""
+"""PURE: what a client of the feed door requests: selection, interval, cursor, format. Errors are raised as Problem."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -29,7 +29,7 @@ Query = Mapping[str, str]
 
 
 class FeedRequest(NamedTuple):
-    """What a reader of the feed requests; `every_s` is the pace in seconds, 0 for every change at once."""
+    """What a reader of the feed requests; `every_s` is the interval in seconds, 0 for every change at once."""
 
     selection: Selection
     every_s: int

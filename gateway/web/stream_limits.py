@@ -14,7 +14,7 @@ from gateway.web.feed_request import FeedRequest
 FULL_S = 10.0
 """Seconds after which a reader may retry at a full door: others have to leave first."""
 SHARED_MIN = 8
-"""Readers of a selection, in one encoding and pace, from which work for one of them counts as shared."""
+"""Readers of a selection, in one encoding and interval, from which work for one of them counts as shared."""
 RANGE_COST = RANGE_SIZE * 700
 """What reading a range of the record costs, as a number of bytes assembled."""
 
