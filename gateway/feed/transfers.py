@@ -34,7 +34,7 @@ class LagHistogram:
         self._counts[bucket] = self._counts.get(bucket, 0) + 1
 
     def percentile(self, part: float) -> float | None:
-        """Return the duration in seconds that a fraction `part` of all durations does not exceed; None if there are none."""
+        """Return the duration in seconds that a fraction `part` of all does not exceed; None if there are none."""
         total = sum(self._counts.values())
         wanted = part * total
         seen = 0
