@@ -1,1 +1,1 @@
-"""What puts a gateway under load: plans, senders, generators, readers, and a gateway of our own."""
+"""What puts a gateway under load: plans, senders, generators, readers, and a gateway that is started for it."""

@@ -1,4 +1,4 @@
-"""A crowd of readers, which runs in a process of its own: see `bench.load.crowd_process`."""
+"""A crowd of readers, which runs in a separate process: see `bench.load.crowd_process`."""
 
 import asyncio
 import sys

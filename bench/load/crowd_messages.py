@@ -1,4 +1,4 @@
-"""Messages between a crowd of readers, in a process of its own, and the process that controls it."""
+"""Messages between a crowd of readers, in a separate process, and the process that controls it."""
 
 import msgspec
 

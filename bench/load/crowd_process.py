@@ -1,4 +1,4 @@
-"""A crowd of readers in a process of its own, as cheap as Python allows: one thread, one epoll, raw sockets.
+"""A crowd of readers in a separate process, as cheap as Python allows: one thread, one epoll, raw sockets.
 
 A reader's bytes are inspected only for the number of the newest change in them. The same bytes are inspected once,
 however many readers receive them; under gzip they are decompressed once for all readers that received the same text

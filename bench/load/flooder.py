@@ -1,4 +1,4 @@
-"""A sender that floods the gateway, in a process of its own, so that it does not slow down the other senders.
+"""A sender that floods the gateway, in a separate process, so that it does not slow down the other senders.
 
 It reads an `Order` from standard input, as one line of JSON, and at the end writes the answer to each report, one
 line of JSON each.

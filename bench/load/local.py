@@ -1,4 +1,4 @@
-"""A gateway of our own for one measurement: real processes on an embedded Postgres that flushes its commits."""
+"""A gateway that is started for one measurement: real processes on an embedded Postgres that flushes its commits."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ RECORDED = Path(__file__).resolve().parents[3] / "shared" / "elections" / "no-st
 
 
 class Local(msgspec.Struct, frozen=True):
-    """A gateway of our own: its addresses and its processes."""
+    """A gateway that was started here: its addresses and its processes."""
 
     push_url: str
     feed_url: str

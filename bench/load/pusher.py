@@ -1,4 +1,4 @@
-"""A lean generator of reports, in a process of its own, so that the gateway is measured and not the generator.
+"""A lean generator of reports, in a separate process, so that the gateway is measured and not the generator.
 
 It reads an `Order` from standard input, as one line of JSON, and the reports from a file, one per line. It encodes the
 frames and opens the connections, writes `ready`, waits for `go`, sends, and at the end writes a `Pushed`. It has one

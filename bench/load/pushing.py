@@ -1,4 +1,4 @@
-"""A generator of reports, which runs in a process of its own: see `bench.load.pusher`."""
+"""A generator of reports, which runs in a separate process: see `bench.load.pusher`."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""The election under load: at a gateway that is running, known by its addresses, or at one of our own."""
+"""The election under load: at a running gateway, known by its addresses, or at one started for the measurement."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Ceilings of this machine: JSON alone, and HTTP with a bare handler in a process of its own."""
+"""Ceilings of this machine: JSON alone, and HTTP with a bare handler in a separate process."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ def orjson_us(bodies: Sequence[bytes]) -> float:
 
 @asynccontextmanager
 async def bare_handler() -> AsyncIterator[str]:
-    """Run an aiohttp handler that only reads, parses and answers, in a process of its own; yield its URL."""
+    """Run an aiohttp handler that only reads, parses and answers, in a separate process; yield its URL."""
     sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
     if (child := os.fork()) == 0:
         _serve_forever(sock)

@@ -1,6 +1,6 @@
-"""An election under load at a gateway of our own: lean generators, and one subscriber that keeps a copy.
+"""An election under load at a gateway that was started for it: lean generators, and one subscriber that keeps a copy.
 
-Reports are pushed by `bench.load.pusher`, in a process of its own. The subscriber is the client of the gateway, in this
+Reports are pushed by `bench.load.pusher`, in a separate process. The subscriber is the client of the gateway, in this
 process, which does little else. The judge checks what the subscriber received, the answers to the senders, and the
 public record.
 """

@@ -1,4 +1,4 @@
-"""Run measurements one after the other, each in an event loop of its own, and store the results after each."""
+"""Run measurements one after the other, each in a new event loop, and store the results after each."""
 
 import asyncio
 import importlib

@@ -1,4 +1,4 @@
-"""The ceiling of fan-out: `socket.send` in a loop, in a process of its own, to all connections.
+"""The ceiling of fan-out: `socket.send` in a loop, in a separate process, to all connections.
 
 It writes the port on which it listens. On `accept N` it accepts N connections; on `send` it sends the next event to
 each. It answers each command with its CPU seconds since it started.

@@ -204,7 +204,7 @@ class Stage:
     def _own_gateway(self) -> Local:
         if self.target.local is None:
             raise NoTarget(
-                "this scenario interferes with the database, so it runs only on a gateway of its own"
+                "this scenario interferes with the database, so it does not run on a gateway given by --push"
             )
         return self.target.local
 
@@ -245,7 +245,7 @@ class Stage:
                 attached.set()
 
     async def _sample(self) -> None:
-        """Sample once per second every process of our own, and the metrics of the gateway."""
+        """Sample once per second every process that was started here, and the metrics of the gateway."""
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5.0)) as http:
             while True:
                 await asyncio.sleep(1.0)

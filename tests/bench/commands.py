@@ -1,4 +1,4 @@
-"""Run `python -m bench` in a process of its own."""
+"""Run `python -m bench` in a separate process."""
 
 import subprocess
 import sys

@@ -1,7 +1,7 @@
 """Overload: 1, 2, 5 and 10 times the capacity of the database, which is limited to --rate; nothing collapses.
 
-Each commit waits a fixed time per report, so that the figures depend on the gateway and not on this machine. Needs a
-gateway of our own.
+Each commit waits a fixed time per report, so that the figures depend on the gateway and not on this machine. It
+needs a gateway that bench starts, so it does not run with --push.
 """
 
 import asyncio
