@@ -2,7 +2,7 @@
 
     with a_server(tmp_path) as server:                  a durable Postgres of the test's own
     async with a_pair(tmp_path) as pair:                a primary and its synchronous standby; pair.database is both
-    async with a_line(port_of(server.tcp_url)) as line: a network to a port of 127.0.0.1; through(url, line.host)
+    async with a_line(port_of(server.tcp_url)) as line: a network to a port of 127.0.0.1; with_hosts(url, link.host)
     async with a_postgres_line(port) as line:           one that knows an append, and can lose its answer
 
 A line takes connections all the time and then passes what it is told to: at once, late, or nothing. What waits in a
@@ -34,7 +34,7 @@ import pytest
 
 from gateway.journal.embedded import EmbeddedPostgres, EmbeddedPostgresError, find_binaries
 from gateway.journal.migrate import migrate
-from tests.journal.network import port_of, through
+from tests.journal.network import port_of, with_hosts
 from tests.web.doors import until
 
 PIECE = 65536
@@ -223,7 +223,7 @@ def reached(*servers: Server, hosts: Mapping[Server, str] | None = None) -> Reac
     first = servers[0]
     reader = first.feed_url.partition("://")[2].partition("@")[0]
     database = first.tcp_url.rpartition("/")[2]
-    return Reached(through(first.tcp_url, *names), f"postgresql://{reader}@{','.join(names)}/{database}")
+    return Reached(with_hosts(first.tcp_url, *names), f"postgresql://{reader}@{','.join(names)}/{database}")
 
 
 class Pair:

@@ -1,4 +1,4 @@
-"""A journal in Postgres, as each part of the gateway opens it."""
+"""Fixtures for a journal in Postgres, opened as each part of the gateway opens it."""
 
 import asyncio
 import itertools
@@ -21,7 +21,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def shared_database(postgres: EmbeddedPostgres) -> Iterator[Database]:
-    """One database for the tests of a module that only need elections of their own in it."""
+    """One database shared by the tests of a module that isolate themselves by using separate elections."""
     name = f"shared_{next(_numbers)}"
     asyncio.run(
         _execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE template_valgnatt STRATEGY file_copy")
@@ -39,7 +39,7 @@ async def _execute(url: str, statement: str) -> None:
 
 @pytest.fixture
 async def pool(database: Database) -> AsyncIterator[Pool]:
-    """The pool of a push process."""
+    """The connection pool of a push process."""
     async with open_pool(database.url) as pool:
         yield pool
 
@@ -52,21 +52,21 @@ def journal(pool: Pool) -> PostgresJournal:
 
 @pytest.fixture
 async def record(database: Database) -> AsyncIterator[PublicRecord]:
-    """The record as a feed process reads it."""
+    """The public record, read as a feed process reads it."""
     async with open_pool(database.feed_url, feed=True) as pool:
         yield PublicRecord(pool)
 
 
 @pytest.fixture
 async def acts(database: Database) -> AsyncIterator[Administration]:
-    """Administration by AUTHOR."""
+    """An administration session whose acts are recorded under AUTHOR."""
     async with administration(database.url, AUTHOR) as acts:
         yield acts
 
 
 @pytest.fixture
 async def owner(database: Database) -> AsyncIterator[Connection]:
-    """A connection of the database's owner, as with psql."""
+    """A plain connection as the owner of the database, as psql would open it."""
     connection = await asyncpg.connect(database.url, server_settings={"search_path": "valgnatt"})
     yield connection
     connection.terminate()
@@ -74,7 +74,7 @@ async def owner(database: Database) -> AsyncIterator[Connection]:
 
 @pytest.fixture
 async def reader(database: Database) -> AsyncIterator[Connection]:
-    """A connection of the feed's login, as with psql: it has taken on no role."""
+    """A plain connection with the feed's login, as psql would open it: without `SET ROLE`."""
     connection = await asyncpg.connect(database.feed_url, server_settings={"search_path": "valgnatt"})
     yield connection
     connection.terminate()

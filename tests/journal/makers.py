@@ -1,4 +1,4 @@
-"""What tests of the journal share: a small election, reports of it, and how to wait for a fact."""
+"""Helpers shared by the tests of the journal: a small election, its reports, and waiting for a condition."""
 
 import asyncio
 import itertools
@@ -16,20 +16,20 @@ from gateway.journal.elections import ElectionVersion
 from gateway.journal.postgres import Appended, ElectionRow, Journal, Known, New, TokenRow
 
 PATIENCE_S = 20.0
-"""How long a fact is waited for before the test fails; none of them takes a second."""
+"""How long to wait for a condition before the test fails; normally none takes a second."""
 PASSED = datetime(2025, 9, 8, 19, 0, tzinfo=UTC)
-"""An embargo's end that lies behind us."""
+"""The end of an embargo that has passed."""
 FAR = timedelta(hours=1)
 MUNICIPALITIES = ("a", "b")
 UNITS = tuple(f"{municipality}-{number}" for municipality in MUNICIPALITIES for number in range(1, 7))
 ELIGIBLE = 100
-"""Of every unit."""
+"""Eligible voters of every unit."""
 
 _numbers = itertools.count(1)
 
 
 def a_registry(**header: Any) -> dict[str, Any]:
-    """A country of two municipalities with six units each, with a unique identifier."""
+    """Return the registry of a country with two municipalities of six units each, under a unique identifier."""
     areas: list[dict[str, Any]] = [{"id": "no", "name": "No", "level": "country", "parent": None}]
     areas += [{"id": each, "name": each, "level": "municipality", "parent": "no"} for each in MUNICIPALITIES]
     areas += [
@@ -53,7 +53,7 @@ def a_registry(**header: Any) -> dict[str, Any]:
 
 
 def a_report(unit: str = "a-1", revision: int = 1, votes: int = 10, **members: Any) -> ValidReport:
-    """A report in which party A has so many votes, as validation hands it on."""
+    """Return a validated report in which party A has `votes` votes."""
     document = {
         "unit": unit,
         "revision": revision,
@@ -74,20 +74,20 @@ def a_version(
     tokens: Sequence[TokenRow] = (),
     released: bool = True,
 ) -> ElectionVersion:
-    """A version of an election, as a push process knows it."""
+    """Return a version of an election, as a push process holds it."""
     registry = registry or read_registry(a_registry())
     row = ElectionRow(key, version, registry, registry.publish_from, released, False, tokens)
     return ElectionVersion(registry.id, row)
 
 
 def a_token(key: int, *areas: str, digest: bytes = b"", expires_at: datetime | None = None) -> TokenRow:
-    """A token for some areas, the whole country where none are given."""
+    """Return a token for `areas`, or for the whole country if none are given."""
     return TokenRow(key, digest or bytes([key]) * 32, frozenset(areas or ("no",)), "sender", expires_at)
 
 
 @asynccontextmanager
 async def connected(url: str, *, feed: bool = False, statement_s: float = 5.0) -> AsyncIterator[Connection]:
-    """A connection as the gateway opens it outside the pool."""
+    """Open a single connection as the gateway does outside its pool."""
     connection = await connect(url, feed=feed, statement_s=statement_s)
     try:
         yield connection
@@ -98,24 +98,24 @@ async def connected(url: str, *, feed: bool = False, statement_s: float = 5.0) -
 async def append(
     journal: Journal, election: int, version: int, *reports: ValidReport, received: datetime | None = None
 ) -> Appended:
-    """Append a batch that was received just now."""
+    """Append a batch, received at `received` or just now."""
     times = [received or datetime.now(UTC)] * len(reports)
     return await journal.append(election, version, reports, times)
 
 
 def sequences(appended: Appended) -> list[int | None]:
-    """The sequence of each report that an append accepted; None for one that it did not."""
+    """Return the sequence of each report that an append accepted; None for the others."""
     return [decision.sequence if isinstance(decision, New) else None for decision in appended.decisions]
 
 
 def known_sequences(appended: Appended) -> list[int | None]:
-    """The sequence of each report that was known already; None for one that was not."""
+    """Return the sequence of each report that was already known; None for the others."""
     return [decision.sequence if isinstance(decision, Known) else None for decision in appended.decisions]
 
 
 @asynccontextmanager
 async def database_set(owner: Connection, name: str, value: str) -> AsyncIterator[None]:
-    """Set a parameter for all sessions of the database that begin from now on."""
+    """Set a parameter for all sessions of the database that start inside the block."""
     database = await owner.fetchval("SELECT current_database()")
     await owner.execute(f"ALTER DATABASE {database} SET {name} = '{value}'")
     try:
@@ -125,32 +125,32 @@ async def database_set(owner: Connection, name: str, value: str) -> AsyncIterato
 
 
 def chain_of(digests: Sequence[bytes], start: bytes = CHAIN_START) -> list[bytes]:
-    """The chain through some digests."""
+    """Return the chain value after each digest."""
     chains = [start]
     for digest in digests:
         chains.append(next_chain(chains[-1], digest))
     return chains[1:]
 
 
-async def until(fact: Callable[[], Awaitable[Any]]) -> Any:
-    """Wait until `fact` is true and return what it says."""
+async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
+    """Wait until `condition` returns a true value, and return that value."""
     async with asyncio.timeout(PATIENCE_S):
-        while not (found := await fact()):  # noqa: ASYNC110 - a fact of the database is asked for
+        while not (found := await condition()):  # noqa: ASYNC110 - the state of the database can only be polled
             await asyncio.sleep(0.005)
         return found
 
 
 async def waiting_for_locks(connection: Connection, number: int) -> bool:
-    """Whether so many statements wait for a lock."""
+    """Return whether at least `number` statements wait for a lock."""
     found: int = await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted")
     return found >= number
 
 
 async def refuse_in_postgres(owner: Connection, election: int, unit: str) -> None:
-    """Make Postgres raise an error due to the data for every report of a unit."""
+    """Make Postgres reject every report of a unit with a data error (check_violation)."""
     await owner.execute(
         "CREATE OR REPLACE FUNCTION refuse_unit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        " RAISE EXCEPTION 'not this one' USING ERRCODE = 'check_violation'; END $$"
+        " RAISE EXCEPTION 'rejected by the test' USING ERRCODE = 'check_violation'; END $$"
     )
     await owner.execute(
         f"CREATE TRIGGER refuse_{election}_{unit.replace('-', '_')} BEFORE INSERT ON report FOR EACH ROW"

@@ -1,4 +1,4 @@
-"""A journal in memory, for tests of what rests on one: the same decisions, no database, and hooks to disturb it."""
+"""A journal in memory for tests of the code above it: the same decisions, no database, and hooks to inject faults."""
 
 import asyncio
 from collections import deque
@@ -14,7 +14,7 @@ from gateway.journal.postgres import Appended, Closed, Conflict, Decision, Known
 from tests.journal.makers import PASSED
 
 
-class Placed:
+class StoredReport:
     """A report in the journal."""
 
     def __init__(self, sequence: int, valid: ValidReport, chain: bytes, accepted_at: datetime) -> None:
@@ -28,7 +28,7 @@ class Placed:
 
 
 class MemoryJournal:
-    """One election's journal, see `Journal`. A batch is decided in one step: what is in `record` is committed."""
+    """The journal of one election, see `Journal`. Decides a batch in one step; all of `record` is committed."""
 
     def __init__(self, *, publish_from: datetime = PASSED, key: int = 1) -> None:
         self.key = key
@@ -38,60 +38,60 @@ class MemoryJournal:
         self.closed = False
         self.last_at = datetime.min.replace(tzinfo=UTC)
         self.chain = CHAIN_START
-        self.record: list[Placed] = []
+        self.record: list[StoredReport] = []
         self.batches: list[list[tuple[str, int]]] = []
-        """Units and revisions of each append that was begun."""
+        """Units and revisions of each append that was started."""
         self.unstorable: set[str] = set()
-        """Units whose reports no journal takes."""
+        """Units whose reports cannot be stored."""
         self.predecessors_error: Exception | None = None
-        """What every call of `predecessors` raises."""
+        """The error that every call of `predecessors` raises, if any."""
         self._errors: deque[tuple[Exception | None, bool]] = deque()
-        self._going_on = asyncio.Event()
-        self._going_on.set()
-        self._begun = asyncio.Event()
-        self._looking_back = asyncio.Event()
-        self._looking_back.set()
-        self._asked = asyncio.Event()
+        self._appends_allowed = asyncio.Event()
+        self._appends_allowed.set()
+        self._append_started = asyncio.Event()
+        self._predecessors_allowed = asyncio.Event()
+        self._predecessors_allowed.set()
+        self._predecessors_called = asyncio.Event()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Make every append wait before it decides anything."""
-        self._going_on.clear()
+        """Make every append wait before it decides anything, until the block ends."""
+        self._appends_allowed.clear()
         try:
             yield
         finally:
-            self._going_on.set()
+            self._appends_allowed.set()
 
     @contextmanager
     def predecessors_paused(self) -> Iterator[None]:
-        """Make every call of `predecessors` wait."""
-        self._looking_back.clear()
+        """Make every call of `predecessors` wait until the block ends or `resume_predecessors()`."""
+        self._predecessors_allowed.clear()
         try:
             yield
         finally:
-            self._looking_back.set()
+            self._predecessors_allowed.set()
 
-    def let_predecessors_go(self) -> None:
-        """End the waiting before that."""
-        self._looking_back.set()
+    def resume_predecessors(self) -> None:
+        """Release the waiting calls of `predecessors` before the block ends."""
+        self._predecessors_allowed.set()
 
-    async def wait_predecessors_asked(self) -> None:
-        """Wait until `predecessors` was called."""
-        await self._asked.wait()
+    async def wait_predecessors_called(self) -> None:
+        """Wait until `predecessors` has been called."""
+        await self._predecessors_called.wait()
 
     def fail_next(self, error: Exception | None, *, committed: bool = False) -> None:
-        """Make the next append raise `error` (None: succeed); calls are queued.
+        """Make the next append raise `error` (None: succeed); several calls queue up.
 
-        Where `committed`, it takes effect and only its answer is lost.
+        With `committed`, the append takes effect and only its answer is lost.
         """
         self._errors.append((error, committed))
 
     async def wait_append_started(self) -> None:
         """Wait until an append is under way."""
-        await self._begun.wait()
+        await self._append_started.wait()
 
-    def find(self, unit: str, revision: int) -> Placed | None:
-        """Return what is committed under a unit and revision."""
+    def find(self, unit: str, revision: int) -> StoredReport | None:
+        """Return the committed report with this unit and revision, if there is one."""
         return next((each for each in self.record if (each.unit, each.revision) == (unit, revision)), None)
 
     async def append(
@@ -100,10 +100,10 @@ class MemoryJournal:
         """See `Journal.append`."""
         assert len(reports) == len(received)
         self.batches.append([(valid.report.unit, valid.report.revision) for valid in reports])
-        self._begun.set()
+        self._append_started.set()
         try:
             await asyncio.sleep(0)
-            await self._going_on.wait()
+            await self._appends_allowed.wait()
             error, committed = self._errors.popleft() if self._errors else (None, False)
             if error is not None and not committed:
                 raise error
@@ -112,13 +112,13 @@ class MemoryJournal:
                 raise error
             return appended
         finally:
-            self._begun.clear()
+            self._append_started.clear()
 
     async def predecessors(self, election: int, reports: Sequence[tuple[str, int]]) -> Sequence[bytes | None]:
         """See `Journal.predecessors`."""
-        self._asked.set()
+        self._predecessors_called.set()
         await asyncio.sleep(0)
-        await self._looking_back.wait()
+        await self._predecessors_allowed.wait()
         if self.predecessors_error is not None:
             raise self.predecessors_error
         return [self._before(unit, revision) for unit, revision in reports]
@@ -136,7 +136,7 @@ class MemoryJournal:
         if version != self.version:
             raise VersionChanged(f"{version} is not {self.version}")
         if any(valid.report.unit in self.unstorable for valid in reports):
-            raise Unstorable("not to be stored")
+            raise Unstorable("cannot be stored")
         at = self.last_at = max(datetime.now(UTC), self.last_at)
         if self.released_at is None and at >= self.publish_from:
             self.released_at = at
@@ -149,7 +149,7 @@ class MemoryJournal:
         found = self.find(report.unit, report.revision)
         if report.revision > current and not self.closed:
             self.chain = next_chain(self.chain, valid.digest)
-            self.record.append(Placed(len(self.record) + 1, valid, self.chain, at))
+            self.record.append(StoredReport(len(self.record) + 1, valid, self.chain, at))
             return New(len(self.record), current)
         if found is not None:
             same = found.digest == valid.digest

@@ -1,4 +1,4 @@
-"""What lies between the gateway and Postgres, for tests: hosts that say nothing, and lines that fall silent."""
+"""Networks between the gateway and Postgres, for tests: hosts that never answer, and links that fall silent."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, suppress
 from gateway.journal.connection import hosts_of
 
 
-class Line:
-    """A port of 127.0.0.1, what is behind it, and how many have connected."""
+class Link:
+    """A TCP forwarder on a port of 127.0.0.1, with the number of connections made to it."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -17,29 +17,29 @@ class Line:
 
     @property
     def host(self) -> str:
-        """Where it is, as in a URL."""
+        """Host and port, as written in a URL."""
         return f"127.0.0.1:{self.port}"
 
 
 @asynccontextmanager
-async def a_line(to: int | None = None) -> AsyncIterator[Line]:
-    """A line to another port of 127.0.0.1; to nobody, who takes connections and never answers, where none is given.
+async def a_link(to: int | None = None) -> AsyncIterator[Link]:
+    """Forward connections to another port of 127.0.0.1; without one, accept connections and never answer.
 
-    Once it is `silent` it swallows what is said, in both directions, and no connection ends.
+    While `silent` is set, bytes are dropped in both directions and no connection is closed.
     """
-    line = Line()
+    link = Link()
     writers: set[asyncio.StreamWriter] = set()
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter | None) -> None:
         with suppress(OSError):
             while data := await reader.read(65536):
-                if writer is not None and not line.silent:
+                if writer is not None and not link.silent:
                     writer.write(data)
-        if writer is not None and not line.silent:
+        if writer is not None and not link.silent:
             writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line.connected += 1
+        link.connected += 1
         writers.add(writer)
         if to is None:
             await carry(reader, None)
@@ -49,17 +49,17 @@ async def a_line(to: int | None = None) -> AsyncIterator[Line]:
         await asyncio.gather(carry(reader, other_writer), carry(other_reader, writer))
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    line.port = server.sockets[0].getsockname()[1]
+    link.port = server.sockets[0].getsockname()[1]
     try:
-        yield line
+        yield link
     finally:
         server.close()
         for writer in writers:
             writer.transport.abort()
 
 
-def through(url: str, *hosts: str) -> str:
-    """Return the URL with other hosts."""
+def with_hosts(url: str, *hosts: str) -> str:
+    """Return the URL with its hosts replaced."""
     login, _, rest = url.rpartition("@")
     return f"{login}@{','.join(hosts)}/{rest.partition('/')[2]}"
 

@@ -1,4 +1,4 @@
-"""Administrative acts: what may change when, who did it, and that no append rests on what has changed."""
+"""Administrative acts: what may change when, the audit trail, and that no append uses an outdated version."""
 
 import asyncio
 import hashlib
@@ -31,17 +31,17 @@ from tests.journal.makers import (
 
 @pytest.fixture
 def database(shared_database: Database) -> Database:
-    """Each test has elections of its own, and needs no more."""
+    """The shared database: each test uses separate elections."""
     return shared_database
 
 
-def ahead(**apart: int) -> str:
-    """A time that lies ahead, as a registry writes it."""
-    return (datetime.now(UTC) + FAR + timedelta(**apart)).isoformat()
+def in_the_future(**offset: int) -> str:
+    """Return a future time in the notation of a registry."""
+    return (datetime.now(UTC) + FAR + timedelta(**offset)).isoformat()
 
 
 async def acts_of(owner: Connection, election: str) -> list[tuple[str, str, str]]:
-    """Kind, author and detail of each act, in order."""
+    """Return kind, author and detail of each act, in order."""
     rows = await owner.fetch(
         "SELECT a.kind, a.author, a.detail FROM act a JOIN election e ON e.key = a.election"
         " WHERE e.id = $1 ORDER BY a.key",
@@ -51,6 +51,7 @@ async def acts_of(owner: Connection, election: str) -> list[tuple[str, str, str]
 
 
 async def accept(journal: PostgresJournal, election: str, *units: str) -> None:
+    """Append a report for each unit."""
     row = await journal.election(election)
     await append(journal, row.key, row.version, *[a_report(unit) for unit in units])
 
@@ -58,10 +59,10 @@ async def accept(journal: PostgresJournal, election: str, *units: str) -> None:
 # Registries.
 
 
-async def test_a_loaded_election_is_there_as_it_was_given(
+async def test_a_loaded_election_has_the_given_registry_and_embargo(
     acts: Administration, journal: PostgresJournal, owner: Connection
 ) -> None:
-    """Its registry, its embargo, no token; and the act is recorded with its author."""
+    """A new election has its registry, its embargo and no tokens; the act is recorded with its author."""
     document = a_registry(rehearsal=True)
     election = await acts.load_election(document)
     row = await journal.election(election)
@@ -79,10 +80,10 @@ async def test_a_loaded_election_is_there_as_it_was_given(
     assert (summary.name, summary.rehearsal, summary.accepted) == ("An election", True, 0)
 
 
-async def test_loading_the_same_again_changes_nothing(
+async def test_loading_an_unchanged_registry_changes_nothing(
     acts: Administration, journal: PostgresJournal, owner: Connection
 ) -> None:
-    """No version, no act; also once reports are accepted, and however its members are ordered."""
+    """Neither the version nor the acts change, even with accepted reports or a different order of members."""
     document = a_registry()
     election = await acts.load_election(document)
     for _ in range(2):
@@ -96,10 +97,10 @@ async def test_loading_the_same_again_changes_nothing(
 async def test_a_registry_is_replaced_before_the_first_report(
     acts: Administration, journal: PostgresJournal, owner: Connection
 ) -> None:
-    """The new one stands, as another version, and what differs is recorded."""
+    """The new registry replaces the old one as a new version, and the act records the differences."""
     document = a_registry()
     election = await acts.load_election(document)
-    later = ahead()
+    later = in_the_future()
     document["election"]["publish_from"] = later
     document["areas"].append({"id": "b-7", "name": "b-7", "level": "precinct", "parent": "b"})
     await acts.load_election(document)
@@ -113,10 +114,10 @@ async def test_a_registry_is_replaced_before_the_first_report(
     assert "b-7 is new" in detail
 
 
-async def test_a_registry_stands_once_a_report_is_accepted(
+async def test_a_registry_cannot_be_replaced_after_the_first_report(
     acts: Administration, journal: PostgresJournal, owner: Connection
 ) -> None:
-    """Another one is refused, with the differences named, and nothing changes."""
+    """A different registry is refused with a list of the differences, and nothing changes."""
     document = a_registry()
     election = await acts.load_election(document)
     await accept(journal, election, "a-1")
@@ -133,8 +134,8 @@ async def test_a_registry_stands_once_a_report_is_accepted(
     assert len(await acts_of(owner, election)) == 1
 
 
-async def test_a_registry_with_mistakes_is_not_loaded(acts: Administration) -> None:
-    """It is refused with every mistake before anything is touched."""
+async def test_an_invalid_registry_is_not_loaded(acts: Administration) -> None:
+    """The error lists every problem, and nothing is changed."""
     document = a_registry()
     document["areas"][3]["parent"] = "nowhere"
     del document["election"]["name"]
@@ -144,31 +145,31 @@ async def test_a_registry_with_mistakes_is_not_loaded(acts: Administration) -> N
     assert document["election"]["id"] not in [each.id for each in await acts.elections()]
 
 
-async def test_a_replaced_registry_leaves_a_moved_embargo_where_it_is(
+async def test_replacing_a_registry_keeps_a_moved_embargo(
     acts: Administration, journal: PostgresJournal
 ) -> None:
-    """A misprint that is put right does not bring back the old time; another time in the registry is a new one."""
-    document = a_registry(publish_from=ahead())
+    """Other corrections do not restore the old time; a changed time in the registry takes effect."""
+    document = a_registry(publish_from=in_the_future())
     election = await acts.load_election(document)
     moved = datetime.now(UTC) + 3 * FAR
     await acts.move_embargo(election, moved)
     document["election"]["name"] = "A better name"
     await acts.load_election(document)
     assert (await journal.election(election)).publish_from == moved
-    document["election"]["publish_from"] = ahead(hours=1)
+    document["election"]["publish_from"] = in_the_future(hours=1)
     await acts.load_election(document)
     row = await journal.election(election)
     assert row.publish_from == datetime.fromisoformat(document["election"]["publish_from"])
 
 
-async def test_a_registry_does_not_bring_back_an_embargo_that_has_ended(
+async def test_a_registry_cannot_restore_an_embargo_that_has_ended(
     acts: Administration, journal: PostgresJournal
 ) -> None:
-    """The flag never closes again, so a later time would promise what nothing keeps; an earlier one is harmless."""
+    """A release is final, so a later time is refused; an earlier one is accepted."""
     document = a_registry()
     election = await acts.load_election(document)
     await accept(journal, election)
-    document["election"]["publish_from"] = ahead()
+    document["election"]["publish_from"] = in_the_future()
     with pytest.raises(Refused):
         await acts.load_election(document)
     row = await journal.election(election)
@@ -178,10 +179,8 @@ async def test_a_registry_does_not_bring_back_an_embargo_that_has_ended(
     assert (await journal.election(election)).publish_from == PASSED - FAR
 
 
-async def test_an_election_loaded_by_several_at_once_is_loaded_once(
-    database: Database, owner: Connection
-) -> None:
-    """The others find it there."""
+async def test_concurrent_loads_of_an_election_load_it_once(database: Database, owner: Connection) -> None:
+    """All callers get the same identifier, and one act is recorded."""
     document = a_registry()
 
     async def load(author: str) -> str:
@@ -194,10 +193,10 @@ async def test_an_election_loaded_by_several_at_once_is_loaded_once(
 
 
 @pytest.mark.parametrize("first", ["append", "load"])
-async def test_a_load_and_an_append_come_one_after_the_other(
+async def test_a_load_and_an_append_are_serialized(
     acts: Administration, journal: PostgresJournal, owner: Connection, first: str
 ) -> None:
-    """Whichever has the head first: the load is refused, or the append is turned back to be checked again."""
+    """The first to lock the head wins: the load is refused, or the append must be validated again."""
     document = a_registry()
     election = await acts.load_election(document)
     key = (await journal.election(election)).key
@@ -228,28 +227,28 @@ async def test_a_load_and_an_append_come_one_after_the_other(
 # Embargo and close.
 
 
-async def test_an_embargo_moves_to_a_later_time(
+async def test_an_embargo_can_be_moved_to_a_later_time(
     acts: Administration, journal: PostgresJournal, owner: Connection
 ) -> None:
-    """As often as needed, while it has not passed; also once reports are accepted."""
-    election = await acts.load_election(a_registry(publish_from=ahead()))
+    """An embargo that has not ended can be moved repeatedly, also after reports were accepted."""
+    election = await acts.load_election(a_registry(publish_from=in_the_future()))
     await accept(journal, election, "a-1")
     for number in range(2, 5):
-        until_then = datetime.now(UTC) + number * FAR
-        await acts.move_embargo(election, until_then)
+        publish_from = datetime.now(UTC) + number * FAR
+        await acts.move_embargo(election, publish_from)
         row = await journal.election(election)
-        assert (row.publish_from, row.version) == (until_then, number)
+        assert (row.publish_from, row.version) == (publish_from, number)
     assert [each[:2] for each in await acts_of(owner, election)] == [
         ("load", AUTHOR),
         *[("embargo", AUTHOR)] * 3,
     ]
 
 
-async def test_an_embargo_never_moves_to_an_earlier_time(
+async def test_an_embargo_cannot_be_moved_to_an_earlier_time(
     acts: Administration, journal: PostgresJournal
 ) -> None:
-    """The same time again changes nothing, so the act can be repeated."""
-    election = await acts.load_election(a_registry(publish_from=ahead()))
+    """An earlier time is refused; the same time changes nothing, so the command can be repeated."""
+    election = await acts.load_election(a_registry(publish_from=in_the_future()))
     end = (await journal.election(election)).publish_from
     await acts.move_embargo(election, end)
     for earlier in (end - timedelta(microseconds=1), PASSED):
@@ -259,10 +258,10 @@ async def test_an_embargo_never_moves_to_an_earlier_time(
     assert (row.publish_from, row.version) == (end, 1)
 
 
-async def test_an_embargo_that_has_passed_does_not_move(
+async def test_an_embargo_that_has_ended_cannot_be_moved(
     acts: Administration, journal: PostgresJournal, owner: Connection
 ) -> None:
-    """Neither when the time is reached, though no append has noticed, nor when the flag is set."""
+    """This applies as soon as the time is reached, even before an append has recorded the release."""
     election = await acts.load_election(a_registry())
     assert not (await journal.election(election)).released
     with pytest.raises(Refused):
@@ -274,10 +273,10 @@ async def test_an_embargo_that_has_passed_does_not_move(
     assert len(await acts_of(owner, election)) == 1
 
 
-async def test_a_close_ends_the_taking_of_reports(
+async def test_a_closed_election_accepts_no_reports(
     acts: Administration, journal: PostgresJournal, owner: Connection
 ) -> None:
-    """An append that rests on the open election is turned back; closing again changes nothing."""
+    """An append validated against the open election fails with VersionChanged; closing again changes nothing."""
     election = await acts.load_election(a_registry())
     await accept(journal, election, "a-1", "a-2")
     key = (await journal.election(election)).key
@@ -293,8 +292,8 @@ async def test_a_close_ends_the_taking_of_reports(
     assert summary.accepted == 2
 
 
-async def test_acts_on_an_election_that_is_not_there_say_so(acts: Administration) -> None:
-    """Each of them."""
+async def test_acts_on_an_unknown_election_raise_an_error(acts: Administration) -> None:
+    """Closing, moving the embargo and issuing a token raise ElectionUnknown."""
     for act in (
         acts.close_election("none"),
         acts.move_embargo("none", datetime.now(UTC)),
@@ -307,10 +306,10 @@ async def test_acts_on_an_election_that_is_not_there_say_so(acts: Administration
 # Ceilings of revisions.
 
 
-async def test_a_ceiling_is_raised_one_step_above_the_current_revision(
+async def test_a_revision_ceiling_is_raised_one_step_above_the_current_revision(
     acts: Administration, journal: PostgresJournal, owner: Connection
 ) -> None:
-    """Again only once reports have come up to it; each is an act with author and figures, and another version."""
+    """It is raised again only once reports reach it; each raise is a recorded act and a new version."""
     election = await acts.load_election(a_registry())
     key = (await journal.election(election)).key
     assert (await journal.election(election)).ceilings == {}
@@ -329,10 +328,10 @@ async def test_a_ceiling_is_raised_one_step_above_the_current_revision(
     ]
 
 
-async def test_a_ceiling_that_is_high_enough_stays_where_it_is(
+async def test_a_revision_ceiling_that_is_high_enough_is_not_raised(
     acts: Administration, journal: PostgresJournal, owner: Connection
 ) -> None:
-    """Without an act: so nobody uses up numbers by repeating it."""
+    """No act is recorded, so repeating the command does not use up revisions."""
     election = await acts.load_election(a_registry())
     await accept(journal, election, "a-1")
     for unit, current in (("a-1", 1), ("a-2", 0)):
@@ -343,8 +342,8 @@ async def test_a_ceiling_that_is_high_enough_stays_where_it_is(
     assert len(await acts_of(owner, election)) == 1
 
 
-async def test_only_a_unit_has_a_ceiling(acts: Administration) -> None:
-    """Neither an area above it nor another name; an election that is not there is named."""
+async def test_only_units_have_a_revision_ceiling(acts: Administration) -> None:
+    """Other areas and unknown names are refused; an unknown election raises ElectionUnknown."""
     election = await acts.load_election(a_registry())
     for area in ("a", "no", "nowhere"):
         with pytest.raises(Refused, match=f"'{area}' is not a unit"):
@@ -353,10 +352,10 @@ async def test_only_a_unit_has_a_ceiling(acts: Administration) -> None:
         await acts.raise_revisions("none", "a-1")
 
 
-async def test_a_ceiling_ends_at_the_highest_number_there_is(
+async def test_a_revision_ceiling_ends_at_the_largest_integer(
     acts: Administration, journal: PostgresJournal, owner: Connection
 ) -> None:
-    """The last step is shorter; after the last number the act is refused, and says that nothing can follow."""
+    """The last step is shorter; after the last revision the act is refused with the reason."""
     election = await acts.load_election(a_registry())
     key = (await journal.election(election)).key
     await owner.execute("INSERT INTO revision_ceiling VALUES ($1, 'a-1', 2147000000)", key)
@@ -367,10 +366,10 @@ async def test_a_ceiling_ends_at_the_highest_number_there_is(
         await acts.raise_revisions(election, "a-1")
 
 
-async def test_the_database_refuses_what_is_above_the_ceiling_from_every_writer(
+async def test_the_database_rejects_revisions_above_the_ceiling(
     acts: Administration, journal: PostgresJournal
 ) -> None:
-    """Also from a process that knows nothing of ceilings; what is below is decided as ever."""
+    """The database enforces the ceiling even if a push process does not; revisions below it are decided normally."""
     election = await acts.load_election(a_registry())
     key = (await journal.election(election)).key
     for revision in (2_000_000_001, 2_147_483_647):
@@ -386,10 +385,10 @@ async def test_the_database_refuses_what_is_above_the_ceiling_from_every_writer(
 # Tokens.
 
 
-async def test_only_the_digest_of_a_token_is_kept(
+async def test_only_the_digest_of_a_token_is_stored(
     acts: Administration, journal: PostgresJournal, owner: Connection
 ) -> None:
-    """256 random bits, told once: no column of any table holds them, nor does the object's own text."""
+    """The secret of 256 random bits is returned once; no table and no repr contains it."""
     election = await acts.load_election(a_registry())
     issued = await acts.issue_token(election, ["a", "b-1"], role="operator", note="for the tally hall")
     assert issued.secret.startswith(TOKEN_PREFIX)
@@ -407,10 +406,10 @@ async def test_only_the_digest_of_a_token_is_kept(
             assert issued.secret.encode().hex() not in stored[0]
 
 
-async def test_tokens_are_issued_together_or_not_at_all(
+async def test_a_batch_of_tokens_is_issued_entirely_or_not_at_all(
     acts: Administration, journal: PostgresJournal, owner: Connection
 ) -> None:
-    """Many in one act; an unknown area or none at all refuses the whole."""
+    """One act issues all tokens; an unknown area or an empty list of areas refuses them all."""
     election = await acts.load_election(a_registry())
     wanted = [([each], f"note {each}") for each in MUNICIPALITIES]
     expires_at = datetime.now(UTC) + FAR
@@ -427,10 +426,10 @@ async def test_tokens_are_issued_together_or_not_at_all(
     assert [each[0] for each in await acts_of(owner, election)] == ["load", "token issue"]
 
 
-async def test_a_revoked_token_is_gone_from_the_election(
+async def test_a_revoked_token_is_removed_from_the_election(
     acts: Administration, journal: PostgresJournal, owner: Connection
 ) -> None:
-    """Its row stays for the record; an append that rests on it is turned back; revoking again changes nothing."""
+    """Its row is kept; an append that used it fails with VersionChanged; revoking again changes nothing."""
     election = await acts.load_election(a_registry())
     first, second = await acts.issue_tokens(election, [(["a"], ""), (["b"], "")])
     row = await journal.election(election)
@@ -448,14 +447,14 @@ async def test_a_revoked_token_is_gone_from_the_election(
     assert len(await acts_of(owner, election)) == 3
 
 
-async def test_a_token_that_is_not_there_cannot_be_revoked(acts: Administration) -> None:
-    """It says so."""
+async def test_an_unknown_token_cannot_be_revoked(acts: Administration) -> None:
+    """The act is refused."""
     with pytest.raises(Refused):
         await acts.revoke_token(1_000_000_000)
 
 
-async def test_the_last_contact_of_a_token_is_kept(acts: Administration, journal: PostgresJournal) -> None:
-    """The latest time counts, in whatever order processes tell; an unknown token is no error."""
+async def test_the_last_contact_of_a_token_is_stored(acts: Administration, journal: PostgresJournal) -> None:
+    """The latest time is kept regardless of the order of reports; an unknown token is not an error."""
     election = await acts.load_election(a_registry())
     issued = await acts.issue_token(election, ["a"])
     late, early = datetime.now(UTC), datetime.now(UTC) - FAR
@@ -466,11 +465,11 @@ async def test_the_last_contact_of_a_token_is_kept(acts: Administration, journal
     assert await journal.contacts(row.key) == {"a": late}
 
 
-async def test_every_act_has_its_author_and_time(database: Database, owner: Connection) -> None:
-    """Whoever did it, whatever it was."""
+async def test_every_act_is_recorded_with_its_author_and_time(database: Database, owner: Connection) -> None:
+    """Each kind of act is recorded in order, with its author and time."""
     began_at = datetime.now(UTC) - timedelta(seconds=1)
     async with administration(database.url, "olga") as olga, administration(database.url, "per") as per:
-        election = await olga.load_election(a_registry(publish_from=ahead()))
+        election = await olga.load_election(a_registry(publish_from=in_the_future()))
         issued = await per.issue_token(election, ["a"])
         await olga.move_embargo(election, datetime.now(UTC) + 2 * FAR)
         await per.revoke_token(issued.key)
@@ -486,14 +485,14 @@ async def test_every_act_has_its_author_and_time(database: Database, owner: Conn
     assert began_at < times[-1] < times[0] < datetime.now(UTC) + timedelta(seconds=1)
 
 
-# What a sender may read back.
+# Queries for senders.
 
 
-async def test_a_sender_reads_the_current_report_of_a_unit(
+async def test_the_current_report_of_a_unit_is_the_highest_revision(
     acts: Administration, journal: PostgresJournal
 ) -> None:
-    """The one of the highest revision, embargoed or not; None before the first."""
-    election = await acts.load_election(a_registry(publish_from=ahead()))
+    """`current_report` returns the highest revision, under embargo or not; None before the first report."""
+    election = await acts.load_election(a_registry(publish_from=in_the_future()))
     row = await journal.election(election)
     assert await journal.current_report(row.key, "a-1") is None
     appended = await append(journal, row.key, 1, a_report("a-1", 2), a_report("a-1", 7), a_report("a-2", 9))
@@ -503,11 +502,11 @@ async def test_a_sender_reads_the_current_report_of_a_unit(
     assert (stored.accepted_at, stored.released_at) == (appended.at, None)
 
 
-async def test_transfers_count_what_is_accepted_by_unit(
+async def test_transfers_count_accepted_reports_per_unit(
     acts: Administration, journal: PostgresJournal
 ) -> None:
-    """For the units asked about, and those only."""
-    election = await acts.load_election(a_registry(publish_from=ahead()))
+    """`transfers` returns only the requested units."""
+    election = await acts.load_election(a_registry(publish_from=in_the_future()))
     row = await journal.election(election)
     appended = await append(journal, row.key, 1, a_report("a-1", 2), a_report("a-1", 7), a_report("a-2", 9))
     released, (found,) = await journal.transfers(row.key, ["a-1", "b-1"])

@@ -1,4 +1,4 @@
-"""What follows a commit: feeds see what the synchronous standby has and no more, and are notified after the append."""
+"""After a commit: feeds see only what the synchronous standby has, and are notified after the append."""
 
 import asyncio
 import os
@@ -21,14 +21,14 @@ from gateway.journal.record import Head, PublicRecord
 from tests.journal.makers import FAR, PATIENCE_S, a_registry, a_report, append, connected, until
 
 ABSENT = "nobody"
-"""A synchronous standby that never comes."""
+"""The name of a synchronous standby that never connects."""
 QUEUE_PAGES = 64
-"""The least that the queue of notifications may have, of 8 kB each."""
+"""The smallest permitted size of the notification queue, in pages of 8 kB."""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    """A server that tests may make wait for a standby, with a small queue of notifications."""
+    """A server that tests can make wait for a standby, with a small notification queue."""
     directory = tmp_path_factory.mktemp("server")
     os.chmod(directory, 0o755)
     settings = {"max_notify_queue_pages": str(QUEUE_PAGES)}
@@ -52,12 +52,12 @@ class Site:
     version: int
 
     async def head(self) -> Head:
-        """Return where the record ends for a feed."""
+        """Return the head of the record as a feed sees it."""
         (head,) = [head for head in await self.record.heads() if head.key == self.key]
         return head
 
     async def until_shown(self, sequence: int) -> None:
-        """Wait until a feed may show so many."""
+        """Wait until a feed may show the record up to `sequence`."""
 
         async def shown() -> bool:
             return (await self.head()).sequence == sequence
@@ -65,11 +65,11 @@ class Site:
         await until(shown)
 
     async def append(self, *units: str, revision: int = 1) -> None:
-        """Append a report of each unit."""
+        """Append one report per unit."""
         await append(self.journal, self.key, self.version, *(a_report(unit, revision) for unit in units))
 
-    async def append_cut_short(self, *units: str, revision: int = 1) -> None:
-        """Append, and cancel the wait for the standby: committed here, and perhaps nowhere else."""
+    async def append_without_standby(self, *units: str, revision: int = 1) -> None:
+        """Append, and cancel the wait for the standby: the commit is on the primary, and perhaps nowhere else."""
         appending = asyncio.ensure_future(self.append(*units, revision=revision))
         await until(lambda: self.owner.fetchval(_CANCEL))
         with pytest.raises(JournalUnavailable, match="standby"):
@@ -83,7 +83,7 @@ SELECT coalesce(bool_or(pg_cancel_backend(pid)), false) FROM pg_stat_activity WH
 
 @pytest.fixture
 async def site(server: EmbeddedPostgres) -> AsyncIterator[Site]:
-    """An election that is released."""
+    """A released election."""
     async with a_site(server, datetime.now(UTC)) as site:
         yield site
 
@@ -118,55 +118,55 @@ async def a_site(server: EmbeddedPostgres, publish_from: datetime) -> AsyncItera
         finally:
             running.cancel()
             await asyncio.wait((running,))
-            await waits_for(owner, "")
+            await require_standbys(owner, "")
             owner.terminate()
 
 
-async def waits_for(owner: Connection, names: str) -> None:
-    """Have commits wait for these standbys, and return when every session knows it."""
+async def require_standbys(owner: Connection, names: str) -> None:
+    """Make commits wait for these standbys; return once the setting has taken effect."""
     await owner.execute("SET synchronous_commit = local")
     await owner.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
     await owner.execute("SELECT pg_reload_conf()")
 
-    async def known() -> bool:
+    async def in_effect() -> bool:
         return bool(await owner.fetchval("SHOW synchronous_standby_names") == names)
 
-    await until(known)
+    await until(in_effect)
 
 
 async def test_without_a_standby_a_commit_is_shown_at_once(site: Site) -> None:
-    """It is confirmed by the append itself, and nothing else is written."""
+    """The append itself confirms the commit; no confirmation is written."""
     await site.append("a-1", "a-2")
     head = await site.head()
     assert (head.sequence, head.accepted) == (2, 2)
     assert await site.owner.fetchval("SELECT append FROM confirmation WHERE election = $1", site.key) == 0
 
 
-async def test_what_no_standby_has_is_not_shown_until_one_has(site: Site) -> None:
-    """The wait for the standby is cut short: the commit is there, without a receipt, and no feed may show it."""
+async def test_a_commit_missing_on_the_standby_is_not_shown_until_it_is_confirmed(site: Site) -> None:
+    """A commit whose wait for the standby was cancelled has no receipt, and no feed may show it."""
     await site.append("a-1")
-    await waits_for(site.owner, ABSENT)
-    await site.append_cut_short("a-2")
+    await require_standbys(site.owner, ABSENT)
+    await site.append_without_standby("a-2")
     head = await site.head()
     assert (head.sequence, head.accepted) == (1, 2)
     (shown,) = await site.record.publications(site.key, 0, 100)
     assert head.chain == shown.chain
     assert await site.record.unapplied(site.key, 1) == []
 
-    await waits_for(site.owner, "")
+    await require_standbys(site.owner, "")
     await site.append()
     head = await site.head()
     assert (head.sequence, head.accepted) == (2, 2)
     assert [each.unit for each in await site.record.publications(site.key, 0, 100)] == ["a-1", "a-2"]
 
 
-async def test_a_release_that_no_standby_has_is_not_shown(server: EmbeddedPostgres) -> None:
-    """Else a failover could take it back: it is set by an append like any other."""
+async def test_a_release_missing_on_the_standby_is_not_shown(server: EmbeddedPostgres) -> None:
+    """A release is set by an append like any other, so a failover could undo it."""
     async with a_site(server, datetime.now(UTC) + FAR) as site:
         await site.append("a-1")
-        await waits_for(site.owner, ABSENT)
+        await require_standbys(site.owner, ABSENT)
         await site.owner.execute("UPDATE embargo SET publish_from = now() WHERE election = $1", site.key)
-        await site.append_cut_short()
+        await site.append_without_standby()
         assert await site.owner.fetchval(
             "SELECT released_at IS NOT NULL FROM embargo WHERE election = $1", site.key
         )
@@ -174,7 +174,7 @@ async def test_a_release_that_no_standby_has_is_not_shown(server: EmbeddedPostgr
         assert (head.released_at, head.sequence, head.accepted) == (None, 0, 0)
         assert await site.record.publications(site.key, 0, 100) == []
 
-        await waits_for(site.owner, "")
+        await require_standbys(site.owner, "")
         await site.append()
         head = await site.head()
         assert head.released_at is not None
@@ -182,9 +182,9 @@ async def test_a_release_that_no_standby_has_is_not_shown(server: EmbeddedPostgr
 
 
 async def test_a_confirmed_commit_is_shown(site: Site) -> None:
-    """What a push process says once its commit has returned; never more than this server has, and never less again."""
-    await waits_for(site.owner, ABSENT)
-    await site.append_cut_short("a-1", "a-2", "a-3")
+    """A confirmation advances the head at most to the last commit of this server, and never moves it back."""
+    await require_standbys(site.owner, ABSENT)
+    await site.append_without_standby("a-1", "a-2", "a-3")
     assert (await site.head()).sequence == 0
     site.announcer.committed(site.key, append=1, accepted=2, released=True)
     await site.announcer.wait_announced()
@@ -195,10 +195,10 @@ async def test_a_confirmed_commit_is_shown(site: Site) -> None:
         await site.until_shown(shown)
 
 
-async def test_an_append_that_stays_unconfirmed_has_another_one_made(site: Site) -> None:
-    """Its process ended, or its wait was cut short; the next append that waits to the end confirms all before it."""
-    await waits_for(site.owner, ABSENT)
-    await site.append_cut_short("a-1")
+async def test_an_unconfirmed_append_triggers_another_append(site: Site) -> None:
+    """The next append that waits for the standby confirms all earlier ones, so one is requested."""
+    await require_standbys(site.owner, ABSENT)
+    await site.append_without_standby("a-1")
 
     async def nudged() -> bool:
         return site.id in site.nudged
@@ -206,10 +206,10 @@ async def test_an_append_that_stays_unconfirmed_has_another_one_made(site: Site)
     await until(nudged)
 
 
-async def test_a_confirmation_that_fails_is_written_later(site: Site) -> None:
-    """The database was away, say."""
-    await waits_for(site.owner, ABSENT)
-    await site.append_cut_short("a-1")
+async def test_a_failed_confirmation_is_retried(site: Site) -> None:
+    """A confirmation whose session was terminated is written again."""
+    await require_standbys(site.owner, ABSENT)
+    await site.append_without_standby("a-1")
     async with connected(site.server.url) as locking:
         await locking.execute("BEGIN; LOCK TABLE confirmation IN ACCESS EXCLUSIVE MODE")
         site.announcer.committed(site.key, append=1, accepted=1, released=True)
@@ -223,28 +223,28 @@ async def test_a_confirmation_that_fails_is_written_later(site: Site) -> None:
     await site.until_shown(1)
 
 
-async def test_feeds_are_notified_after_a_release_and_not_before(server: EmbeddedPostgres) -> None:
-    """Under the embargo not even the moment of an append is told."""
-    heard: asyncio.Queue[object] = asyncio.Queue()
+async def test_feeds_are_notified_of_appends_only_after_the_release(server: EmbeddedPostgres) -> None:
+    """Under the embargo not even the time of an append is revealed."""
+    notifications_received: asyncio.Queue[object] = asyncio.Queue()
     async with (
         asyncio.timeout(PATIENCE_S),
         a_site(server, datetime.now(UTC) + FAR) as site,
         connected(server.feed_url, feed=True) as listening,
     ):
-        await listening.add_listener(CHANNEL, lambda *payload: heard.put_nowait(payload[-1]))
+        await listening.add_listener(CHANNEL, lambda *payload: notifications_received.put_nowait(payload[-1]))
         await site.append("a-1")
         await site.append()
-        await site.owner.execute("SELECT pg_notify($1, 'until here')", CHANNEL)
-        assert await heard.get() == "until here"
+        await site.owner.execute("SELECT pg_notify($1, 'sentinel')", CHANNEL)
+        assert await notifications_received.get() == "sentinel"
         await site.owner.execute("UPDATE embargo SET publish_from = now() WHERE election = $1", site.key)
         await site.append()
-        assert await heard.get() == ""
+        assert await notifications_received.get() == ""
         await site.append("a-2")
-        assert await heard.get() == ""
+        assert await notifications_received.get() == ""
 
 
-async def test_no_append_and_no_act_fails_for_a_full_queue_of_notifications(site: Site) -> None:
-    """Any login may NOTIFY, and one that listens and does not end its transaction keeps the queue from emptying."""
+async def test_appends_and_acts_succeed_while_the_notification_queue_is_full(site: Site) -> None:
+    """Any login may NOTIFY, and a listener that leaves its transaction open keeps the queue from emptying."""
     if site.owner.get_server_version().major < 17:
         pytest.skip("only Postgres 17 and later can make the queue small enough")
     async with connected(site.server.feed_url, feed=True) as stuck, connected(site.server.url) as flooding:
@@ -261,6 +261,6 @@ async def test_no_append_and_no_act_fails_for_a_full_queue_of_notifications(site
 
 
 async def flood(connection: Connection, text: str) -> None:
-    """Notify more than the queue has room for."""
+    """Send more notifications than the queue can hold."""
     for number in range(4 * QUEUE_PAGES):
         await connection.execute(f"NOTIFY other, '{number}{text}'")

@@ -1,4 +1,4 @@
-"""How connections to Postgres behave: what they promise, how long they wait, and what their errors mean."""
+"""Connections to Postgres: their guarantees, their time limits, and how their errors are translated."""
 
 import asyncio
 import time
@@ -45,15 +45,15 @@ NOWHERE = "postgresql://nobody:nothing@/valgnatt?host=/nonexistent"
 
 @pytest.fixture
 def database(shared_database: Database) -> Database:
-    """What a test sets for the whole database it takes back."""
+    """The shared database: every test resets the database settings that it changes."""
     return shared_database
 
 
-# A commit is flushed.
+# Commits are flushed.
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("database_setting", "session_setting"),
     [
         ("off", "on"),
         ("local", "on"),
@@ -62,19 +62,19 @@ def database(shared_database: Database) -> Database:
         ("remote_apply", "remote_apply"),
     ],
 )
-async def test_a_writer_waits_for_the_flush_whatever_the_database_is_set_to(
-    database: Database, owner: Connection, given: str, kept: str
+async def test_a_writer_waits_for_the_flush_regardless_of_the_database_setting(
+    database: Database, owner: Connection, database_setting: str, session_setting: str
 ) -> None:
-    """Its commits are `on` or stronger, in the pool and in a connection of its own."""
-    async with database_set(owner, "synchronous_commit", given):
+    """`synchronous_commit` is at least `on`, both in the pool and in a single connection."""
+    async with database_set(owner, "synchronous_commit", database_setting):
         async with open_pool(database.url) as pool:
-            assert await pool.fetchval("SHOW synchronous_commit") == kept
+            assert await pool.fetchval("SHOW synchronous_commit") == session_setting
         async with connected(database.url) as single:
-            assert await single.fetchval("SHOW synchronous_commit") == kept
+            assert await single.fetchval("SHOW synchronous_commit") == session_setting
 
 
-async def test_a_later_setting_of_the_server_does_not_take_the_flush_back(database: Database) -> None:
-    """A connection holds to it as a setting of its own session, which no other goes above."""
+async def test_a_later_server_setting_does_not_disable_the_flush(database: Database) -> None:
+    """`synchronous_commit` is set in the session, which overrides every other source."""
     async with open_pool(database.url) as pool:
         setting = await pool.fetchrow(
             "SELECT setting, source FROM pg_settings WHERE name = 'synchronous_commit'"
@@ -83,11 +83,11 @@ async def test_a_later_setting_of_the_server_does_not_take_the_flush_back(databa
     assert tuple(setting) == ("on", "session")
 
 
-# What a session is.
+# Session settings.
 
 
-async def test_a_feed_has_given_up_all_rights_but_its_own(database: Database) -> None:
-    """Whoever logged in, also the owner: the session is that of the feed's role."""
+async def test_a_feed_session_has_only_the_privileges_of_the_feed_role(database: Database) -> None:
+    """A feed session assumes the feed's role, even if it logs in as the owner."""
     for url in (database.url, database.feed_url):
         async with open_pool(url, feed=True) as pool:
             assert await pool.fetchval("SELECT current_user") == FEED_ROLE
@@ -97,16 +97,16 @@ async def test_a_feed_has_given_up_all_rights_but_its_own(database: Database) ->
             assert await single.fetchval("SELECT current_user") == FEED_ROLE
 
 
-async def test_a_feed_may_not_write_as_a_writer(database: Database) -> None:
-    """A writer with the feed's login reaches nothing."""
+async def test_the_feed_login_cannot_append(database: Database) -> None:
+    """A push process that uses the feed's login has no access to the journal."""
     async with open_pool(database.feed_url) as pool:
         with pytest.raises(JournalUnavailable):
             await append(PostgresJournal(pool), 1, 1, a_report())
 
 
 @pytest.mark.parametrize("feed", [False, True])
-async def test_every_session_is_bounded(database: Database, feed: bool) -> None:
-    """No statement, lock, idle transaction or dead peer holds anything for long, and no other schema is looked in."""
+async def test_every_session_has_time_limits(database: Database, feed: bool) -> None:
+    """Statements, locks, idle transactions and dead peers have timeouts, and only one schema is searched."""
     async with open_pool(database.url, feed=feed) as pool:
         for name, shown in (
             ("statement_timeout", "5s"),
@@ -121,10 +121,10 @@ async def test_every_session_is_bounded(database: Database, feed: bool) -> None:
 
 
 @pytest.mark.parametrize("feed", [False, True])
-async def test_a_session_overrides_what_is_set_for_the_database(
+async def test_a_session_overrides_the_settings_of_the_database(
     database: Database, owner: Connection, feed: bool
 ) -> None:
-    """Every parameter that a promise rests on, also those of newer versions of Postgres."""
+    """A session sets every parameter that the guarantees depend on, including those of newer versions of Postgres."""
     hostile = {
         "client_min_messages": "error",
         "search_path": "public",
@@ -163,8 +163,8 @@ async def test_a_session_overrides_what_is_set_for_the_database(
     }
 
 
-async def test_a_session_that_switches_triggers_off_is_refused(database: Database, owner: Connection) -> None:
-    """The one that keeps accepted reports as they are is among them; the error names the parameter."""
+async def test_a_session_with_disabled_triggers_is_rejected(database: Database, owner: Connection) -> None:
+    """Triggers protect accepted reports from changes; the error names the parameter."""
     async with database_set(owner, "session_replication_role", "replica"):
         with pytest.raises(JournalUnavailable, match="session_replication_role is 'replica', not 'origin'"):
             await connect(database.url)
@@ -174,10 +174,10 @@ async def test_a_session_that_switches_triggers_off_is_refused(database: Databas
 
 
 @pytest.mark.parametrize("feed", [False, True])
-async def test_a_session_whose_startup_parameters_were_ignored_is_refused(
+async def test_a_session_whose_startup_parameters_were_ignored_is_rejected(
     database: Database, monkeypatch: pytest.MonkeyPatch, feed: bool
 ) -> None:
-    """A pooler may do so; the error names each parameter that is not in force."""
+    """Some poolers ignore startup parameters; the error names each one that is not in effect."""
     async with ignoring_startup(monkeypatch, "search_path", "client_min_messages"):
         with pytest.raises(
             JournalUnavailable,
@@ -188,7 +188,7 @@ async def test_a_session_whose_startup_parameters_were_ignored_is_refused(
 
 @asynccontextmanager
 async def ignoring_startup(monkeypatch: pytest.MonkeyPatch, *names: str) -> AsyncIterator[None]:
-    """Let sessions begin without some of the parameters that were asked for, as some poolers do."""
+    """Make new sessions start without some of the requested parameters, as some poolers do."""
     opened = asyncpg.connect
 
     async def connect_without(*args: Any, server_settings: dict[str, str], **options: Any) -> Connection:
@@ -201,10 +201,10 @@ async def ignoring_startup(monkeypatch: pytest.MonkeyPatch, *names: str) -> Asyn
         yield
 
 
-async def test_a_session_in_which_messages_do_not_arrive_is_refused(
+async def test_a_writer_session_without_server_messages_is_rejected(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever swallows them: a commit that skipped the standby would go unnoticed. A feed commits nothing."""
+    """Without warnings a commit that skipped the standby would go unnoticed; a feed commits nothing and may connect."""
     monkeypatch.setattr(asyncpg.Connection, "_process_log_message", lambda *_: None)
     with pytest.raises(JournalUnavailable, match="messages of the server do not arrive"):
         await connect(database.url)
@@ -212,16 +212,14 @@ async def test_a_session_in_which_messages_do_not_arrive_is_refused(
         assert await feed.fetchval("SELECT 1") == 1
 
 
-async def test_patience_bounds_the_statements_of_one_connection(database: Database) -> None:
-    """Where a purpose takes longer, it says so."""
-    async with connected(database.url, statement_s=60.0) as patient:
-        assert await patient.fetchval("SHOW statement_timeout") == "1min"
+async def test_the_statement_timeout_can_be_set_per_connection(database: Database) -> None:
+    """`statement_s` sets the statement timeout of a connection that needs longer."""
+    async with connected(database.url, statement_s=60.0) as slow:
+        assert await slow.fetchval("SHOW statement_timeout") == "1min"
 
 
-async def test_a_connection_that_cannot_be_prepared_is_not_left_open(
-    database: Database, owner: Connection
-) -> None:
-    """One whose login may not take on the feed's role is given up, and says why."""
+async def test_a_connection_whose_setup_fails_is_closed(database: Database, owner: Connection) -> None:
+    """A connection that cannot assume the feed's role is closed, and the error states the cause."""
     await owner.execute("CREATE ROLE stranger LOGIN PASSWORD 'pw'")
     name = await owner.fetchval("SELECT current_database()")
     await owner.execute(f"GRANT CONNECT ON DATABASE {name} TO stranger")
@@ -233,45 +231,45 @@ async def test_a_connection_that_cannot_be_prepared_is_not_left_open(
             with pytest.raises(JournalUnavailable, match="permission denied to set role"):
                 await PublicRecord(pool).heads()
 
-        async def gone() -> bool:
+        async def closed() -> bool:
             return not await owner.fetchval(
                 "SELECT count(*) FROM pg_stat_activity WHERE usename = 'stranger'"
             )
 
-        await until(gone)
+        await until(closed)
     finally:
         await owner.execute(f"REVOKE CONNECT ON DATABASE {name} FROM stranger")
         await owner.execute("DROP ROLE stranger")
 
 
-# Waiting has an end.
+# Time limits.
 
 
-class Blocked:
-    """An election whose head another connection holds."""
+class LockedElection:
+    """An election whose head row is locked by another connection."""
 
     def __init__(self, key: int, owner: Connection) -> None:
         self.key = key
         self._owner = owner
 
-    async def waits(self) -> None:
-        """Wait until an append waits for the head."""
+    async def wait_blocked(self) -> None:
+        """Wait until an append is blocked by the lock."""
         await until(lambda: waiting_for_locks(self._owner, 1))
 
 
 @asynccontextmanager
-async def blocked(
+async def head_locked(
     acts: Administration, journal: PostgresJournal, owner: Connection
-) -> AsyncIterator[Blocked]:
-    """Hold the head of a new election."""
+) -> AsyncIterator[LockedElection]:
+    """Load an election and lock its head row until the block ends."""
     key = (await journal.election(await acts.load_election(a_registry()))).key
     async with owner.transaction():
         await owner.execute("SELECT FROM head WHERE election = $1 FOR UPDATE", key)
-        yield Blocked(key, owner)
+        yield LockedElection(key, owner)
 
 
 @pytest.mark.parametrize("bound", ["statement_timeout", "lock_timeout"])
-async def test_an_append_that_waits_too_long_is_given_up(
+async def test_an_append_that_exceeds_a_timeout_of_postgres_fails(
     database: Database,
     acts: Administration,
     journal: PostgresJournal,
@@ -279,73 +277,73 @@ async def test_an_append_that_waits_too_long_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
     bound: str,
 ) -> None:
-    """Its outcome is unknown; nothing of it is taken later, and the next append is answered."""
+    """The append fails and does not take effect later; the next append succeeds."""
     monkeypatch.setitem(connection_module._SESSION, bound, "150")
     async with open_pool(database.url) as pool:
-        impatient = PostgresJournal(pool)
-        async with blocked(acts, journal, owner) as held:
+        limited = PostgresJournal(pool)
+        async with head_locked(acts, journal, owner) as election:
             with pytest.raises(JournalUnavailable):
-                await append(impatient, held.key, 1, a_report())
-        answer = await append(impatient, held.key, 1, a_report(votes=11))
+                await append(limited, election.key, 1, a_report())
+        answer = await append(limited, election.key, 1, a_report(votes=11))
         assert sequences(answer) == [1]
 
 
-async def test_an_append_that_is_not_answered_is_given_up_and_what_follows_is_decided_after_it(
+async def test_an_append_without_an_answer_fails_and_a_retry_is_decided_after_it(
     database: Database,
     acts: Administration,
     journal: PostgresJournal,
     owner: Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its connection is closed without a cancel, so it may be taken yet: sent again it gets one place and no other."""
+    """The connection is closed without a cancel, so the append may still commit; a retry creates no second entry."""
     monkeypatch.setattr(connection_module, "ANSWER_S", 0.3)
     async with open_pool(database.url) as pool:
-        async with blocked(acts, journal, owner) as held:
+        async with head_locked(acts, journal, owner) as election:
             with pytest.raises(JournalUnavailable):
-                await append(PostgresJournal(pool), held.key, 1, a_report())
+                await append(PostgresJournal(pool), election.key, 1, a_report())
             assert pool.get_size() == 0
-        again = await append(journal, held.key, 1, a_report())
+        again = await append(journal, election.key, 1, a_report())
         assert (sequences(again), known_sequences(again)) in (([1], [None]), ([None], [1]))
 
 
 async def test_an_append_whose_connection_breaks_has_an_unknown_outcome(
     acts: Administration, journal: PostgresJournal, owner: Connection
 ) -> None:
-    """Sent again it is decided, over a new connection."""
-    async with blocked(acts, journal, owner) as held:
-        waiting = asyncio.create_task(append(journal, held.key, 1, a_report()))
-        await held.waits()
+    """The append fails with JournalUnavailable; a retry uses a new connection and is decided."""
+    async with head_locked(acts, journal, owner) as election:
+        waiting = asyncio.create_task(append(journal, election.key, 1, a_report()))
+        await election.wait_blocked()
         await owner.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
         with pytest.raises(JournalUnavailable):
             await waiting
-    assert sequences(await append(journal, held.key, 1, a_report())) == [1]
+    assert sequences(await append(journal, election.key, 1, a_report())) == [1]
 
 
-async def test_a_cancelled_append_frees_its_place(
+async def test_a_cancelled_append_is_cancelled_in_postgres(
     acts: Administration, journal: PostgresJournal, owner: Connection
 ) -> None:
-    """The statement is cancelled on the server too, so it holds nobody up."""
-    async with blocked(acts, journal, owner) as held:
-        waiting = asyncio.create_task(append(journal, held.key, 1, a_report()))
-        await held.waits()
+    """The statement is cancelled on the server too, so it no longer waits for the lock."""
+    async with head_locked(acts, journal, owner) as election:
+        waiting = asyncio.create_task(append(journal, election.key, 1, a_report()))
+        await election.wait_blocked()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
 
-        async def nobody_waits() -> bool:
+        async def no_statement_waits() -> bool:
             return not await waiting_for_locks(owner, 1)
 
-        await until(nobody_waits)
-    assert sequences(await append(journal, held.key, 1, a_report())) == [1]
+        await until(no_statement_waits)
+    assert sequences(await append(journal, election.key, 1, a_report())) == [1]
 
 
-async def test_a_stalled_loop_is_not_taken_for_an_outage(
+async def test_a_stalled_event_loop_is_not_mistaken_for_an_outage(
     database: Database, acts: Administration, journal: PostgresJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While each turn of the loop takes longer than any wait may, connections open and appends are answered."""
+    """Connections open and appends succeed even if each turn of the event loop exceeds the time limits."""
     key = (await journal.election(await acts.load_election(a_registry()))).key
     stalled, turns = True, 0
     loop = asyncio.get_running_loop()
@@ -371,7 +369,7 @@ async def test_a_stalled_loop_is_not_taken_for_an_outage(
 
 
 async def test_a_pool_opens_while_postgres_is_away() -> None:
-    """Each call then says that Postgres does not answer."""
+    """`open_pool` succeeds without a server; each later call raises JournalUnavailable."""
     async with open_pool(NOWHERE) as pool:
         with pytest.raises(JournalUnavailable):
             await PostgresJournal(pool).versions()
@@ -379,40 +377,40 @@ async def test_a_pool_opens_while_postgres_is_away() -> None:
         await connect(NOWHERE)
 
 
-# What errors mean.
+# Translation of errors.
 
 
 @pytest.mark.parametrize(
-    ("raised", "meant"),
+    ("sqlstate", "expected"),
     [
         ("VG001", VersionChanged),
         ("VG002", ElectionUnknown),
         ("VG003", JournalUnavailable),
         ("VG004", StandbyMissing),
         ("22001", Unstorable),  # a value too long
-        ("22021", Unstorable),  # a character that is none
-        ("23514", Unstorable),  # a check
-        ("23505", JournalUnavailable),  # a place given twice: the head is behind its reports
-        ("54000", JournalUnavailable),  # a limit of the program, as a full queue of notifications
-        ("54001", JournalUnavailable),  # the stack
+        ("22021", Unstorable),  # an invalid character
+        ("23514", Unstorable),  # a violated check
+        ("23505", JournalUnavailable),  # a duplicate sequence: the head is behind its reports
+        ("54000", JournalUnavailable),  # a program limit, such as a full notification queue
+        ("54001", JournalUnavailable),  # stack depth exceeded
         ("54023", JournalUnavailable),  # too many arguments
         ("53100", JournalUnavailable),  # disk full
         ("53300", JournalUnavailable),  # too many connections
         ("55P03", JournalUnavailable),  # lock not available
         ("57014", JournalUnavailable),  # cancelled
         ("57P01", JournalUnavailable),  # shutdown
-        ("25006", JournalUnavailable),  # read only: no longer the primary
-        ("40001", JournalUnavailable),  # could not serialize
-        ("42501", JournalUnavailable),  # not allowed
-        ("XX000", JournalUnavailable),  # internal
+        ("25006", JournalUnavailable),  # read-only: no longer the primary
+        ("40001", JournalUnavailable),  # serialization failure
+        ("42501", JournalUnavailable),  # insufficient privilege
+        ("XX000", JournalUnavailable),  # internal error
     ],
 )
-async def test_an_error_of_postgres_becomes_one_of_the_gateway(
-    owner: Connection, raised: str, meant: type[GatewayError]
+async def test_postgres_errors_are_translated_to_gateway_errors(
+    owner: Connection, sqlstate: str, expected: type[GatewayError]
 ) -> None:
-    """What blames the data is no outage, and what is an outage blames no data."""
-    with pytest.raises(meant), translate_db_errors():
-        await owner.execute(f"DO $$ BEGIN RAISE EXCEPTION 'so' USING ERRCODE = '{raised}'; END $$")
+    """Data errors are not reported as outages, nor outages as data errors."""
+    with pytest.raises(expected), translate_db_errors():
+        await owner.execute(f"DO $$ BEGIN RAISE EXCEPTION 'so' USING ERRCODE = '{sqlstate}'; END $$")
 
 
 @pytest.mark.parametrize(
@@ -425,13 +423,13 @@ async def test_an_error_of_postgres_becomes_one_of_the_gateway(
     ],
 )
 def test_a_lost_connection_is_an_outage(raised: Exception) -> None:
-    """Whichever layer notices it."""
+    """A lost connection raises JournalUnavailable, whether the OS or asyncpg detects it."""
     with pytest.raises(JournalUnavailable), translate_db_errors():
         raise raised
 
 
-def test_a_mistake_of_the_program_is_no_outage() -> None:
-    """It passes as it is."""
+def test_a_programming_error_is_not_translated() -> None:
+    """Errors that do not come from Postgres or the network pass through unchanged."""
     with pytest.raises(ZeroDivisionError), translate_db_errors():
         raise ZeroDivisionError
 
@@ -440,10 +438,10 @@ def test_a_mistake_of_the_program_is_no_outage() -> None:
 
 
 @pytest.mark.parametrize("feed", [False, True])
-async def test_a_notification_wakes_and_so_does_each_connect(
+async def test_each_notification_and_each_connection_wakes_the_listener(
     database: Database, owner: Connection, feed: bool
 ) -> None:
-    """After a lost connection the listener comes back, and wakes for what it may have missed."""
+    """After a lost connection the listener reconnects, and wakes in case it missed a notification."""
     woken = asyncio.Semaphore(0)
     url = database.feed_url if feed else database.url
     listening = asyncio.create_task(notifications(url, woken.release, feed=feed))
@@ -464,35 +462,35 @@ async def test_a_notification_wakes_and_so_does_each_connect(
         await listening
 
 
-async def test_a_push_process_is_woken_by_acts_and_not_by_each_commit(
+async def test_a_push_process_is_woken_by_acts_but_not_by_commits(
     database: Database, owner: Connection
 ) -> None:
-    """It would ask for the versions of all elections after each of its own commits."""
+    """Otherwise each of its own commits would make it query the versions of all elections."""
     woken: asyncio.Queue[None] = asyncio.Queue()
-    heard = asyncio.Semaphore(0)
+    other_woken = asyncio.Semaphore(0)
     listeners = [
         asyncio.create_task(notifications(database.url, lambda: woken.put_nowait(None), acts=True)),
-        asyncio.create_task(notifications(database.url, heard.release)),
+        asyncio.create_task(notifications(database.url, other_woken.release)),
     ]
     async with asyncio.timeout(PATIENCE_S):
         await woken.get()
-        await heard.acquire()  # both have connected
+        await other_woken.acquire()  # both have connected
         for payload in ("", ACT):
             await owner.execute("SELECT pg_notify($1, $2)", CHANNEL, payload)
-            await heard.acquire()
+            await other_woken.acquire()
         await woken.get()
         await owner.execute("SELECT pg_notify($1, '')", CHANNEL)
-        await heard.acquire()
+        await other_woken.acquire()
     assert woken.empty()
     for listening in listeners:
         listening.cancel()
     await asyncio.wait(listeners)
 
 
-async def test_a_flood_of_notifications_is_not_read_to_its_end(
+async def test_a_flood_of_notifications_closes_the_connection_of_the_listener(
     database: Database, owner: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Any login may send as many as it likes; the listener gives up its connection, and comes back after a while."""
+    """Any login may send notifications without limit; the listener disconnects, and reconnects after a pause."""
     monkeypatch.setattr(connection_module, "NOTIFICATIONS_PER_S_MAX", 50)
     monkeypatch.setattr(connection_module, "NO_LISTEN_S", 0.0)
     woken: asyncio.Queue[None] = asyncio.Queue()
@@ -510,32 +508,32 @@ async def test_a_flood_of_notifications_is_not_read_to_its_end(
         flooding = await asyncpg.connect(database.feed_url)
         await flooding.execute("".join(f"NOTIFY {CHANNEL}, '{number}';" for number in range(2000)))
         flooding.terminate()
-        while await listener() in (None, before):  # noqa: ASYNC110 - a fact of the database is asked for
+        while await listener() in (None, before):  # noqa: ASYNC110 - the state of the database can only be polled
             await asyncio.sleep(0.005)
         while woken.qsize() == 0:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         assert woken.qsize() <= 102  # 50 in one second, 50 in the next, and one or two connects
         await owner.execute("SELECT pg_notify($1, '')", CHANNEL)
-        heard = woken.qsize()
-        while woken.qsize() <= heard:  # noqa: ASYNC110
+        count = woken.qsize()
+        while woken.qsize() <= count:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
     listening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await listening
 
 
-async def test_a_listener_without_postgres_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It tries again at leisure, and wakes nobody until it is connected."""
-    tried = asyncio.Semaphore(0)
+async def test_a_listener_retries_until_postgres_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The listener retries after a pause, and calls nothing until it is connected."""
+    attempted = asyncio.Semaphore(0)
 
-    async def refused(url: str, *, feed: bool = False) -> Connection:
-        tried.release()
+    async def fail(url: str, *, feed: bool = False) -> Connection:
+        attempted.release()
         raise JournalUnavailable("away")
 
-    monkeypatch.setattr(connection_module, "connect", refused)
-    listening = asyncio.create_task(notifications(NOWHERE, lambda: pytest.fail("nothing was heard")))
+    monkeypatch.setattr(connection_module, "connect", fail)
+    listening = asyncio.create_task(notifications(NOWHERE, lambda: pytest.fail("woken without a connection")))
     async with asyncio.timeout(PATIENCE_S):
-        await tried.acquire()
+        await attempted.acquire()
     assert not listening.done()
     listening.cancel()
     with pytest.raises(asyncio.CancelledError):

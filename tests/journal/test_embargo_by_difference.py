@@ -1,7 +1,7 @@
-"""What a feed's login sees of an embargoed election, by difference: the same before and after reports are accepted.
+"""What a feed's login sees of an embargoed election must be the same before and after reports are accepted.
 
-Every class of statement is tried, on a primary and on a replica. On a server of our own nothing at all may differ; on
-one that others administer, only what docs/security.md lists.
+Every class of statement is tried, on a primary and on a replica. On a dedicated server nothing may differ; on a shared
+server, only the items that docs/security.md lists may.
 """
 
 import asyncio
@@ -30,17 +30,17 @@ from tests.journal.network import port_of
 pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
 SECURITY = Path(__file__).resolve().parents[2] / "docs" / "security.md"
-OURS, OTHERS = "dedicated", "shared"
-"""Databases: of a server of our own, and of one that others administer."""
+DEDICATED, SHARED = "dedicated", "shared"
+"""Databases set up as on a dedicated server, and as on a server that others administer."""
 BATCHES = 12
-"""Embargoed appends between two looks, of as many reports each."""
-LOOKS = 3
-"""Looks before the first that counts, so that every cache is warm."""
+"""Embargoed appends between two observations, and reports per append."""
+WARM_UP = 3
+"""Observations before the changes, of which the last is compared: the others warm every cache."""
 
 
 @dataclass
 class Election:
-    """An election and what is needed to push to it."""
+    """An election with the data needed to append to it."""
 
     id: str
     key: int
@@ -50,7 +50,7 @@ class Election:
 
 @dataclass
 class Site:
-    """One database on the primary, as its owner and the feed's login reach it, with two elections."""
+    """A database on the primary with the URLs of its owner and of the feed's login, and two elections."""
 
     url: str
     feed_url: str
@@ -59,7 +59,7 @@ class Site:
     revisions: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     async def accept(self) -> None:
-        """Have reports accepted under the embargo, and senders heard of."""
+        """Accept reports and record contacts of senders under the embargo."""
         async with open_pool(self.url) as pool:
             journal = PostgresJournal(pool)
             for _ in range(BATCHES):
@@ -73,18 +73,18 @@ class Site:
 
 @dataclass
 class Servers:
-    """A primary, its replica and the databases on them."""
+    """A primary and its replica."""
 
     primary: Server
     replica: Server
 
     def url(self, server: Server, database: str, *, feed: bool) -> str:
-        """Return the address of a database on one of them."""
+        """Return the URL of a database on one of the servers."""
         user = (server.feed_url if feed else server.tcp_url).partition("://")[2].partition("@")[0]
         return f"postgresql://{user}@127.0.0.1:{port_of(server.tcp_url)}/{database}"
 
     async def caught_up(self) -> None:
-        """Wait until the replica has replayed what the primary wrote."""
+        """Wait until the replica has replayed all WAL that the primary has flushed."""
         position = await self.primary.ask("SELECT pg_current_wal_flush_lsn()::text")
         query = "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn"
         async with self.replica.session() as connection:
@@ -93,7 +93,7 @@ class Servers:
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Without autovacuum, whose moments would be differences that nobody made."""
+    """A primary and a replica without autovacuum, whose activity would cause unrelated differences."""
     directory = tmp_path_factory.mktemp("servers")
     with a_server(directory, settings={"autovacuum": "off", "checkpoint_timeout": "1h"}) as primary:
         replica = asyncio.run(_replica(directory, primary))
@@ -102,8 +102,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 
 async def _replica(directory: Path, primary: Server) -> Server:
-    await primary.ask(f"CREATE DATABASE {OURS}")
-    await primary.ask(f"CREATE DATABASE {OTHERS}")
+    await primary.ask(f"CREATE DATABASE {DEDICATED}")
+    await primary.ask(f"CREATE DATABASE {SHARED}")
     home = directory / "replica"
     home.mkdir(mode=0o700)
     os.chown(home, primary.data_dir.stat().st_uid, -1)
@@ -111,13 +111,13 @@ async def _replica(directory: Path, primary: Server) -> Server:
     await primary.back_up(home / "cluster", "c", "-R")
     return Server(
         home, listen_tcp=True, settings={"hot_standby_feedback": "on"}
-    )  # open snapshots do not stop it
+    )  # open snapshots do not cancel replay
 
 
 async def a_site(servers: Servers, database: str) -> Site:
     """Migrate a database and load two elections: one is embargoed, one is released and has reports."""
     url = servers.url(servers.primary, database, feed=False)
-    await migrate(url, dedicated=database == OURS)
+    await migrate(url, dedicated=database == DEDICATED)
     await servers.primary.ask(f"GRANT CONNECT ON DATABASE {database} TO valgnatt_feed")
     async with administration(url, "olga") as acts, open_pool(url) as pool:
         journal = PostgresJournal(pool)
@@ -134,11 +134,11 @@ async def a_site(servers: Servers, database: str) -> Site:
         return site
 
 
-# What is asked.
+# Statements to compare.
 
 
-def of_functions(embargoed: int, released: int) -> list[str]:
-    """Return statements of every class over the functions that the role has, and over what it has not."""
+def function_statements(embargoed: int, released: int) -> list[str]:
+    """Return statements of every class on the functions that the role may call and on objects it may not access."""
     calls = [
         "valgnatt_public.elections()",
         *(
@@ -196,10 +196,10 @@ def of_functions(embargoed: int, released: int) -> list[str]:
     ]
 
 
-async def of_catalogs(owner: Connection) -> list[str]:
-    """Return statements that read each catalog, and call each function of statistics, sizes, positions and the like.
+async def catalog_statements(owner: Connection) -> list[str]:
+    """Return statements that read every catalog and call every function for statistics, sizes, WAL positions and so on.
 
-    The owner lists them, so that those of a newer Postgres are tried as well.
+    They are listed from the system catalogs, so those of a newer Postgres are included.
     """
     relations = await owner.fetch(
         "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -241,22 +241,22 @@ _WITH_EFFECTS = (
     "^(pg_terminate|pg_cancel|pg_sleep|pg_promote|pg_reload|pg_rotate|pg_switch|pg_backup|pg_stat_reset|pg_nextoid"
     "|pg_log_|lo_|lo$|pg_(try_)?advisory|nextval|pg_stop_|pg_wal_replay_|pg_export)"
 )
-"""Functions that do something, rather than tell something; which of them the login has is another test."""
+"""Functions with side effects; a different test checks which of them the login may call."""
 
 
 class Login:
-    """Sessions of a login: a fresh one, one that keeps a snapshot open, and one that has prepared and declared."""
+    """Three sessions of a login: a new one, one with an open snapshot, one with prepared statements and cursors."""
 
     def __init__(self, fresh: Connection, holding: Connection, prepared: Connection) -> None:
         self.fresh = fresh
         self.holding = holding
         self.prepared = prepared
-        self.heard: list[object] = []
+        self.notifications: list[object] = []
 
     async def prepare(self, site: Site) -> None:
-        """Open what is to be used later."""
-        if await self.fresh.fetchval("SHOW in_hot_standby") == "off":  # nobody can listen there
-            await self.fresh.add_listener("valgnatt", lambda *heard: self.heard.append(heard))
+        """Listen, open the snapshot, prepare the statements and declare the cursors."""
+        if await self.fresh.fetchval("SHOW in_hot_standby") == "off":  # a standby does not support LISTEN
+            await self.fresh.add_listener("valgnatt", lambda *payload: self.notifications.append(payload))
         await self.holding.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         await self.holding.execute("SELECT * FROM valgnatt_public.elections()")
         for name, call in _RECORDS.items():
@@ -268,13 +268,13 @@ class Login:
             )
         await self.prepared.execute("COMMIT")
 
-    async def look(self, statements: Sequence[str]) -> dict[str, str]:
-        """Return what each statement gives, by session and statement."""
-        seen = {"fresh: notifications": str(self.heard)}
+    async def observe(self, statements: Sequence[str]) -> dict[str, str]:
+        """Return the result of each statement, keyed by session and statement."""
+        seen = {"fresh: notifications": str(self.notifications)}
         for statement in statements:
-            seen[f"fresh: {statement}"] = await _given(self.fresh, statement)
+            seen[f"fresh: {statement}"] = await _result_of(self.fresh, statement)
             if "pg_catalog." not in statement and not statement.startswith(("VACUUM", "CHECKPOINT")):
-                seen[f"holding: {statement}"] = await _given(self.holding, statement, savepoint=True)
+                seen[f"holding: {statement}"] = await _result_of(self.holding, statement, savepoint=True)
         for name in _RECORDS:
             for statement in (
                 f"EXECUTE {name}",
@@ -282,7 +282,7 @@ class Login:
                 f"FETCH ABSOLUTE 0 FROM c_{name}",
                 f"FETCH ALL FROM c_{name}",
             ):
-                seen[f"prepared: {statement}"] = await _given(self.prepared, statement)
+                seen[f"prepared: {statement}"] = await _result_of(self.prepared, statement)
         return seen
 
 
@@ -294,8 +294,8 @@ _RECORDS = {
 }
 
 
-async def _given(connection: Connection, statement: str, *, savepoint: bool = False) -> str:
-    """Return what a statement gives: rows, bytes of a COPY, or the error with all that it tells."""
+async def _result_of(connection: Connection, statement: str, *, savepoint: bool = False) -> str:
+    """Return the result of a statement as text: rows, bytes of a COPY, or the error with all its fields."""
     if savepoint:
         await connection.execute("SAVEPOINT here")
     try:
@@ -337,45 +337,47 @@ async def logged_in(url: str) -> AsyncIterator[Login]:
 
 
 async def differences(servers: Servers, site: Site, url: str, statements: Sequence[str]) -> set[str]:
-    """Return the statements that give something else after embargoed appends than before."""
+    """Return the statements whose results differ before and after embargoed appends."""
     await servers.caught_up()
     async with logged_in(url) as login:
         await login.prepare(site)
-        for _ in range(LOOKS):
-            before = await login.look(statements)
+        for _ in range(WARM_UP):
+            before = await login.observe(statements)
         await site.accept()
         await servers.caught_up()
-        after = await login.look(statements)
-    return {name.partition(": ")[2] for name, given in before.items() if after[name] != given}
+        after = await login.observe(statements)
+    return {name.partition(": ")[2] for name, result in before.items() if after[name] != result}
 
 
 @pytest.fixture(scope="module")
 def sites(servers: Servers) -> dict[str, Site]:
-    """Both databases, ready."""
+    """Both databases, migrated and loaded."""
 
     async def make() -> dict[str, Site]:
-        return {database: await a_site(servers, database) for database in (OURS, OTHERS)}
+        return {database: await a_site(servers, database) for database in (DEDICATED, SHARED)}
 
     return asyncio.run(make())
 
 
-@pytest.mark.parametrize("database", [OURS, OTHERS])
+@pytest.mark.parametrize("database", [DEDICATED, SHARED])
 @pytest.mark.parametrize("where", ["primary", "replica"])
-async def test_nothing_that_the_feed_may_call_changes_with_what_is_accepted_under_embargo(
+async def test_reports_accepted_under_embargo_change_no_result_of_the_feed_login(
     servers: Servers, sites: dict[str, Site], database: str, where: str
 ) -> None:
-    """Rows, plans, buffers, cursors, prepared statements, errors: all as before; also for the released election."""
+    """Rows, plans, buffers, cursors, prepared statements and errors are the same, also for the released election."""
     site = sites[database]
     url = servers.url(getattr(servers, where), database, feed=True)
-    statements = of_functions(site.embargoed.key, site.released.key)
+    statements = function_statements(site.embargoed.key, site.released.key)
     assert await differences(servers, site, url, statements) == set()
 
 
-async def test_a_report_that_is_public_makes_a_difference(servers: Servers, sites: dict[str, Site]) -> None:
-    """So the test above would see one."""
-    site = sites[OTHERS]
+async def test_reports_of_a_released_election_do_change_results(
+    servers: Servers, sites: dict[str, Site]
+) -> None:
+    """The comparison detects changes at all: those of a released election."""
+    site = sites[SHARED]
     opened = Site(site.url, site.feed_url, site.released, site.released, itertools.count(1000))
-    statements = of_functions(site.embargoed.key, site.released.key)
+    statements = function_statements(site.embargoed.key, site.released.key)
     found = await differences(servers, opened, site.feed_url, statements)
     key = site.released.key
     for shape in (
@@ -388,53 +390,53 @@ async def test_a_report_that_is_public_makes_a_difference(servers: Servers, site
 
 
 @pytest.mark.parametrize("where", ["primary", "replica"])
-async def test_on_a_server_of_our_own_no_catalog_and_no_statistic_tells_of_it(
+async def test_on_a_dedicated_server_no_catalog_or_statistic_reveals_embargoed_reports(
     servers: Servers, sites: dict[str, Site], where: str
 ) -> None:
-    """Sizes, counters, positions of the log and numbers of transactions are out of reach there."""
-    site = sites[OURS]
+    """Sizes, counters, WAL positions and transaction IDs are inaccessible to the feed's login."""
+    site = sites[DEDICATED]
     connection = await asyncpg.connect(site.url)
-    statements = await of_catalogs(connection)
+    statements = await catalog_statements(connection)
     connection.terminate()
     statements = [each for each in statements if not re.search(r"\b(clock_timestamp)\(", each)]
-    url = servers.url(getattr(servers, where), OURS, feed=True)
+    url = servers.url(getattr(servers, where), DEDICATED, feed=True)
     assert await differences(servers, site, url, statements) == set()
 
 
 @pytest.mark.parametrize("where", ["primary", "replica"])
-async def test_elsewhere_only_what_the_documents_list_tells_of_it(
+async def test_on_a_shared_server_only_documented_catalogs_and_functions_differ(
     servers: Servers, sites: dict[str, Site], where: str
 ) -> None:
-    """The list in docs/security.md names every catalog and function that differs; the clock and the like do anyway."""
-    site = sites[OTHERS]
+    """docs/security.md lists every catalog and function that differs, apart from clocks and other volatile values."""
+    site = sites[SHARED]
     connection = await asyncpg.connect(site.url)
-    statements = await of_catalogs(connection)
+    statements = await catalog_statements(connection)
     connection.terminate()
-    url = servers.url(getattr(servers, where), OTHERS, feed=True)
+    url = servers.url(getattr(servers, where), SHARED, feed=True)
     found = await differences(servers, site, url, statements)
     names = {re.split(r"[.(]", each.removeprefix("SELECT * FROM "))[1] for each in found}
-    listed = visible_elsewhere()
+    listed = visible_on_shared_servers()
     assert {
-        name for name in names - _BY_ITSELF if not any(re.fullmatch(each, name) for each in listed)
+        name for name in names - _VOLATILE if not any(re.fullmatch(each, name) for each in listed)
     } == set()
     assert {
         "pg_stat_user_tables",
         "pg_relation_size",
         "pg_current_snapshot",
-    } <= names  # so it would see a difference
+    } <= names  # the comparison detects differences
 
 
-_BY_ITSELF = frozenset(
+_VOLATILE = frozenset(
     {
         "clock_timestamp", "gen_random_uuid", "now", "pg_cursor", "pg_cursors", "pg_prepared_statement",
         "pg_prepared_statements", "random", "statement_timestamp", "timeofday", "transaction_timestamp", "uuidv4",
         "uuidv7",
     }
 )  # fmt: skip
-"""What differs each time that it is asked: clocks, chance, and the session's own statements with their times."""
+"""Functions that differ on every call: clocks, random values, and the statements of the session with their times."""
 
 
-def visible_elsewhere() -> list[str]:
+def visible_on_shared_servers() -> list[str]:
     """Return the names that docs/security.md lists, as patterns: `*` is any text."""
     text = SECURITY.read_text()
     start = text.index("<!-- visible elsewhere -->")
@@ -442,11 +444,11 @@ def visible_elsewhere() -> list[str]:
     return [re.escape(name).replace(r"\*", ".*") for name in re.findall(r"`([a-z_*]+)`", listed)]
 
 
-async def test_before_the_release_no_block_of_what_is_accepted_is_read(
+async def test_before_the_release_a_feed_reads_no_block_of_embargoed_tables(
     servers: Servers, sites: dict[str, Site]
 ) -> None:
-    """Not one of the tables or their indexes, from memory or disk; so no time depends on them either."""
-    site = sites[OTHERS]
+    """No block of the tables or their indexes is read from memory or disk, so timings cannot depend on them."""
+    site = sites[SHARED]
     tables = [f"{name}_{site.embargoed.key}" for name in ("report", "head", "confirmation", "contact")]
 
     async def blocks() -> list[tuple[Any, ...]]:
@@ -458,7 +460,7 @@ async def test_before_the_release_no_block_of_what_is_accepted_is_read(
         try:
             await until(
                 lambda: connection.fetchval(others)
-            )  # what a session counted is known at its end, at the latest
+            )  # a session reports its counters when it ends, at the latest
             rows = await connection.fetch(
                 "SELECT relname, heap_blks_read + heap_blks_hit, idx_blks_read + idx_blks_hit"
                 " FROM pg_statio_user_tables WHERE relname = ANY ($1) ORDER BY 1",
@@ -471,10 +473,10 @@ async def test_before_the_release_no_block_of_what_is_accepted_is_read(
     before = await blocks()
     assert [row[0] for row in before] == sorted(tables)
     assert all(row[1] for row in before if not row[0].startswith("confirmation"))
-    statements = of_functions(site.embargoed.key, site.released.key)
+    statements = function_statements(site.embargoed.key, site.released.key)
     async with logged_in(site.feed_url) as login:
         await login.prepare(site)
-        await login.look(statements)
+        await login.observe(statements)
         for session in (login.fresh, login.holding, login.prepared):
             await session.close()
     assert await blocks() == before

@@ -1,4 +1,4 @@
-"""The embedded Postgres against the real binaries: who owns it, how it ends, and what is left of it."""
+"""The embedded Postgres with the real binaries: ownership, shutdown, and cleanup."""
 
 import asyncio
 import importlib.util
@@ -40,7 +40,7 @@ DROPPED = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    """One durable server for the tests that only ask it something."""
+    """One durable server for the tests that only query it."""
     directory = tmp_path_factory.mktemp("running") / "data"
     with EmbeddedPostgres(directory, listen_tcp=True, settings={"max_connections": "23"}) as server:
         yield server
@@ -48,7 +48,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgr
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory of a server that has stopped, to be copied: faster than a new one for every test."""
+    """The data directory of a stopped server, copied for each test because that is faster than initdb."""
     directory = tmp_path_factory.mktemp("made") / "data"
     with EmbeddedPostgres(directory, durable=False):
         pass
@@ -64,7 +64,7 @@ def data(made: Path, tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def server(data: Path) -> Iterator[EmbeddedPostgres]:
-    """A server of the test's own, not started yet."""
+    """A server for one test, not started yet."""
     server = EmbeddedPostgres(data, durable=False)
     yield server
     server.stop()
@@ -72,7 +72,7 @@ def server(data: Path) -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture
 def common_dir() -> Iterator[Path]:
-    """A directory every user can enter, which pytest's own are not."""
+    """A directory that every user can enter, unlike those of pytest."""
     with tempfile.TemporaryDirectory(prefix="valgnatt-test-") as directory:
         os.chmod(directory, 0o755)
         yield Path(directory)
@@ -93,13 +93,13 @@ async def fetch(url: str, query: str) -> object:
 
 
 def ask(url: str, *queries: str) -> object:
-    """Return what the last query returns."""
+    """Run queries and return the result of the last one."""
     return [asyncio.run(fetch(url, query)) for query in queries][-1]
 
 
 @contextmanager
 def owner_process(directory: Path, *command: str, path: str = os.defpath) -> Iterator[tuple[int, int, str]]:
-    """Another process that owns a server: the pids of both, and the URL."""
+    """Start another process that owns a server; yield the pids of both and the URL."""
     packages = importlib.util.find_spec("asyncpg")
     assert packages is not None
     assert packages.origin is not None
@@ -111,14 +111,14 @@ def owner_process(directory: Path, *command: str, path: str = os.defpath) -> Ite
         text=True,
         env={"PATH": path, "PYTHONPATH": python_path},
         cwd="/",
-    ) as process:  # which ends when its input does
+    ) as process:  # the process ends when its stdin is closed
         assert process.stdout is not None
         pid, url = process.stdout.readline().split()
         yield process.pid, int(pid), url
 
 
 def wait_ended(pid: int) -> None:
-    """Wait until a process that need not be a child of ours has ended."""
+    """Wait until a process has ended, which need not be a child of this one."""
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -130,7 +130,7 @@ def wait_ended(pid: int) -> None:
 
 
 def processes_at(directory: Path) -> list[int]:
-    """All processes of a server: each of them works in the cluster's directory."""
+    """Return all processes of a server: each has the cluster as its working directory."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -146,7 +146,7 @@ def log(directory: Path) -> str:
 
 
 def python_for_anyone() -> str:
-    """An interpreter of this version that a plain user can start and that finds our packages."""
+    """Return a Python of this version that an unprivileged user can run and that finds our packages."""
     for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
         command = [*DROPPED, "sh", "-c", 'exec "$0" -c "import ssl, asyncio; print(1)"', python]
         if subprocess.run(command, capture_output=True, check=False).returncode == 0:
@@ -154,8 +154,8 @@ def python_for_anyone() -> str:
     pytest.skip("no Python of this version is accessible to an unprivileged user")
 
 
-def test_owner_connects_over_socket_and_tcp(running: EmbeddedPostgres) -> None:
-    """Both addresses lead to the database `valgnatt` of the same server, as its superuser."""
+def test_the_owner_connects_over_socket_and_tcp(running: EmbeddedPostgres) -> None:
+    """Both URLs connect to the database `valgnatt` of the same server as its superuser."""
     for url in (running.url, running.tcp_url):
         assert ask(url, "SELECT current_user || '@' || current_database()") == "valgnatt@valgnatt"
         assert ask(url, "SELECT usesuper FROM pg_user WHERE usename = current_user") is True
@@ -164,15 +164,15 @@ def test_owner_connects_over_socket_and_tcp(running: EmbeddedPostgres) -> None:
 
 
 @pytest.mark.parametrize("url", ["url", "tcp_url"])
-def test_wrong_password_is_refused(running: EmbeddedPostgres, url: str) -> None:
-    """Neither way in trusts anyone, also not a process of the same user."""
+def test_a_wrong_password_is_rejected(running: EmbeddedPostgres, url: str) -> None:
+    """Socket and TCP both require the password, even from a process of the same user."""
     owner, _, where = getattr(running, url).partition("@")
     with pytest.raises(asyncpg.InvalidPasswordError):
         ask(f"{owner}x@{where}", "SELECT 1")
 
 
-def test_reader_sees_only_what_its_role_is_granted(running: EmbeddedPostgres) -> None:
-    """The reader logs in, reads an owner's table only by a grant to `valgnatt_feed`, and writes nothing."""
+def test_the_reader_has_only_the_privileges_granted_to_its_role(running: EmbeddedPostgres) -> None:
+    """The reader can log in and read tables granted to `valgnatt_feed`, but cannot write anything."""
     ask(running.url, "CREATE TABLE secret (n int)", "CREATE TABLE published (n int)")
     ask(running.url, "GRANT SELECT ON published TO valgnatt_feed")
     assert ask(running.feed_url, "SELECT count(*) FROM published") == 0
@@ -186,12 +186,12 @@ def test_reader_sees_only_what_its_role_is_granted(running: EmbeddedPostgres) ->
             ask(running.feed_url, forbidden)
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         ask(running.feed_url.replace("/valgnatt?", "/postgres?"), "SELECT 1")
-    with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):  # a role to have, not to log in as
+    with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):  # a NOLOGIN role
         ask(running.feed_url.replace("valgnatt_reader:", "valgnatt_feed:"), "SELECT 1")
 
 
-def test_settings_given_beat_ours_and_every_other_place(running: EmbeddedPostgres) -> None:
-    """What is on the command line runs, whatever ALTER SYSTEM says; the durable defaults are untouched."""
+def test_given_settings_override_the_defaults_and_alter_system(running: EmbeddedPostgres) -> None:
+    """Settings on the command line override ALTER SYSTEM; other durable defaults are unchanged."""
     ask(running.url, "ALTER SYSTEM SET synchronous_commit = off", "SELECT pg_reload_conf()")
     settings = json.loads(
         str(ask(running.url, "SELECT json_object_agg(name, setting)::text FROM pg_settings"))
@@ -201,29 +201,29 @@ def test_settings_given_beat_ours_and_every_other_place(running: EmbeddedPostgre
     assert {name: settings[name] for name in expected} == expected
 
 
-def test_nothing_secret_is_open_to_others(running: EmbeddedPostgres) -> None:
-    """Passwords and addresses are for the owner's eyes, and the socket for its processes."""
+def test_files_and_sockets_are_accessible_to_the_owner_only(running: EmbeddedPostgres) -> None:
+    """Only the owner can read passwords and addresses and connect to the socket."""
     directory = Path(os.readlink(f"/proc/{running.pid}/cwd")).parent
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (directory, *directory.iterdir())}
     expected = dict.fromkeys(("owner.lock", "passwords", "address.json", "server.log"), 0o600)
     assert modes == expected | dict.fromkeys(("data", "cluster", "socket"), 0o700)
 
 
-def test_server_is_out_of_reach_of_the_terminal(running: EmbeddedPostgres) -> None:
-    """Ctrl-C goes to the terminal's session; the server has one of its own, and none of our streams."""
+def test_the_server_is_detached_from_the_terminal(running: EmbeddedPostgres) -> None:
+    """The server runs in a separate session, so Ctrl-C does not reach it, and uses none of our streams."""
     assert os.getsid(running.pid) == running.pid
     assert {os.readlink(f"/proc/{running.pid}/fd/{n}") for n in (0, 1)} == {"/dev/null"}
 
 
 def test_find_returns_a_running_server(running: EmbeddedPostgres) -> None:
-    """Another command on the machine gets both addresses by the data directory alone."""
+    """Another command on the machine gets both URLs from the data directory alone."""
     found = find(Path(os.readlink(f"/proc/{running.pid}/cwd")).parent)
     assert found is not None
     assert (found.url, found.feed_url, found.pid) == (running.url, running.feed_url, running.pid)
 
 
-def test_find_is_not_misled_by_what_a_dead_server_left(server: EmbeddedPostgres, data: Path) -> None:
-    """No server: no directory, one that stopped, an address whose pid is another process's by now."""
+def test_find_ignores_files_left_by_a_dead_server(server: EmbeddedPostgres, data: Path) -> None:
+    """A missing directory, a stopped server and a pid reused by another process all count as no server."""
     assert find(data / "nowhere") is None
     assert find(data) is None
     server.start()
@@ -237,8 +237,8 @@ def test_find_is_not_misled_by_what_a_dead_server_left(server: EmbeddedPostgres,
     assert find(data) is None
 
 
-def test_stop_leaves_no_process_socket_or_address(server: EmbeddedPostgres, data: Path) -> None:
-    """After stop, also a second one, only the data is there; start brings it back, also a second one."""
+def test_stop_leaves_no_process_socket_or_address_file(server: EmbeddedPostgres, data: Path) -> None:
+    """After stop only the data remains; start and stop may both be repeated."""
     server.stop()
     server.start()
     server.start()
@@ -253,8 +253,8 @@ def test_stop_leaves_no_process_socket_or_address(server: EmbeddedPostgres, data
     assert log(data).count("received fast shutdown request") == log(data).count("system is shut down") == 3
 
 
-async def test_wait_ended_tells_how_the_server_ended(server: EmbeddedPostgres) -> None:
-    """A supervisor waits on the process itself, and learns of a clean end as of a sudden one."""
+async def test_wait_ended_returns_the_exit_status_of_the_server(server: EmbeddedPostgres) -> None:
+    """`wait_ended` waits for the process and distinguishes a clean shutdown from a kill."""
     server.start()
     waiting = asyncio.create_task(server.wait_ended())
     await asyncio.sleep(0)
@@ -268,7 +268,7 @@ async def test_wait_ended_tells_how_the_server_ended(server: EmbeddedPostgres) -
 
 
 def test_restart_after_kill_keeps_data_and_address(data: Path) -> None:
-    """The postmaster dies by SIGKILL; what was committed is there again, at the same addresses."""
+    """After SIGKILL of the postmaster and a restart, committed data is available at the same URLs."""
     with EmbeddedPostgres(data, listen_tcp=True) as server:
         addresses = server.url, server.feed_url, server.tcp_url
         ask(server.url, "CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (7)")
@@ -284,7 +284,7 @@ def test_restart_after_kill_keeps_data_and_address(data: Path) -> None:
 
 
 async def test_restart_waits_for_orphaned_backends(server: EmbeddedPostgres, data: Path) -> None:
-    """A backend that is busy when its postmaster is killed holds shared memory: no other server beside it."""
+    """A backend that outlives its postmaster keeps the shared memory, so restart waits until it has ended."""
     server.start()
     async with connected(server.url) as busy:
         backend = await busy.fetchval("SELECT pg_backend_pid()")
@@ -300,8 +300,8 @@ async def test_restart_waits_for_orphaned_backends(server: EmbeddedPostgres, dat
     assert await fetch(server.url, "SELECT 1") == 1
 
 
-def test_server_ends_cleanly_when_its_owner_is_killed(data: Path) -> None:
-    """Nobody is left to stop it, yet it shuts down as if asked to; the next owner finds it in order."""
+def test_the_server_shuts_down_cleanly_when_its_owner_is_killed(data: Path) -> None:
+    """The server performs a fast shutdown, and the next owner starts without recovery."""
     with owner_process(data) as (owner, pid, url):
         ask(url, "CREATE TABLE kept AS SELECT 7 AS n")
         os.kill(owner, signal.SIGKILL)
@@ -313,8 +313,8 @@ def test_server_ends_cleanly_when_its_owner_is_killed(data: Path) -> None:
     assert "interrupted" not in log(data)
 
 
-def test_start_at_once_after_the_owner_was_killed(data: Path) -> None:
-    """The old server may still be shutting down: start waits for it and needs nobody's help."""
+def test_start_waits_for_the_shutdown_after_the_owner_was_killed(data: Path) -> None:
+    """The previous server may still be shutting down; start waits for it without manual steps."""
     with owner_process(data) as (owner, _, url):
         ask(url, "CREATE TABLE kept AS SELECT n FROM generate_series(1, 200000) n")
         os.kill(owner, signal.SIGKILL)
@@ -323,25 +323,25 @@ def test_start_at_once_after_the_owner_was_killed(data: Path) -> None:
             assert ask(server.url, "SELECT count(*) FROM kept") == 200000
 
 
-def test_stale_pid_file_that_names_another_process(server: EmbeddedPostgres, data: Path) -> None:
-    """The recorded pid may be anybody's after a power cut, and in a container soon is: no hindrance."""
+def test_a_stale_pid_file_that_names_another_process_is_ignored(server: EmbeddedPostgres, data: Path) -> None:
+    """After a power failure, or in a container, the recorded pid may belong to an unrelated process."""
     server.start()
     os.kill(server.pid, signal.SIGKILL)
     wait_ended(server.pid)
     server.stop()
     pid_file = data / "cluster" / "postmaster.pid"
-    with subprocess.Popen(["sleep", "60"]) as anybody:
-        pid_file.write_text(f"{anybody.pid}\n{pid_file.read_text().partition(chr(10))[2]}")
+    with subprocess.Popen(["sleep", "60"]) as unrelated:
+        pid_file.write_text(f"{unrelated.pid}\n{pid_file.read_text().partition(chr(10))[2]}")
         try:
             server.start()
             assert ask(server.url, "SELECT 1") == 1
-            assert anybody.poll() is None
+            assert unrelated.poll() is None
         finally:
-            anybody.kill()
+            unrelated.kill()
 
 
-def test_second_owner_is_refused_with_the_pid_of_the_first(data: Path) -> None:
-    """One data directory, one owner; the attempt neither disturbs the server nor hides it."""
+def test_a_second_owner_is_refused_with_the_pid_of_the_first(data: Path) -> None:
+    """A data directory has one owner; the attempt does not affect the running server or its address file."""
     with owner_process(data) as (owner, pid, url):
         with pytest.raises(EmbeddedPostgresError, match=f"in use by process {owner}$"):
             EmbeddedPostgres(data).start()
@@ -351,8 +351,8 @@ def test_second_owner_is_refused_with_the_pid_of_the_first(data: Path) -> None:
         assert (found.pid, found.url) == (pid, url)
 
 
-def test_cluster_half_made_is_made_anew(tmp_path: Path) -> None:
-    """An owner killed while it made the cluster leaves nothing that the next one takes for a cluster."""
+def test_an_incomplete_cluster_is_created_again(tmp_path: Path) -> None:
+    """If the owner is killed during initdb, the next owner discards the incomplete cluster."""
     half = tmp_path / "cluster.half"
     half.mkdir()
     (half / "PG_VERSION").write_text("18\n")
@@ -361,8 +361,8 @@ def test_cluster_half_made_is_made_anew(tmp_path: Path) -> None:
     assert not half.exists()
 
 
-def test_paths_too_long_or_odd_for_a_socket(data: Path) -> None:
-    """A socket's path ends at 107 bytes, and a comma ends it too: it then lives elsewhere, until stop."""
+def test_a_socket_is_created_elsewhere_if_the_path_is_unsuitable(data: Path) -> None:
+    """For paths over 107 bytes or with a comma the socket is in a temporary directory, removed by stop."""
     directory = data.rename(data.parent / ("a name, with æøå " * 4 + "x" * 60))
     with EmbeddedPostgres(directory, durable=False) as server:
         assert ask(server.url, "SELECT 1") == 1
@@ -372,8 +372,8 @@ def test_paths_too_long_or_odd_for_a_socket(data: Path) -> None:
     directory.rename(data)
 
 
-def test_bad_setting_is_told_in_the_words_of_the_server(data: Path) -> None:
-    """A failed start says what the log says, and lets go of the directory."""
+def test_an_invalid_setting_is_reported_with_the_message_of_the_server(data: Path) -> None:
+    """A failed start raises an error with the server's log message and releases the directory."""
     with pytest.raises(EmbeddedPostgresError, match='invalid value for parameter "shared_buffers"'):
         EmbeddedPostgres(data, settings={"shared_buffers": "much"}, durable=False).start()
     assert processes_at(data) == []
@@ -381,8 +381,8 @@ def test_bad_setting_is_told_in_the_words_of_the_server(data: Path) -> None:
         assert find(data) is not None
 
 
-def test_cluster_of_another_major_version_is_refused(tmp_path: Path) -> None:
-    """Postgres reads no other major version's files; the error names both, and nothing is touched."""
+def test_a_cluster_of_another_major_version_is_refused(tmp_path: Path) -> None:
+    """The error names both versions, because Postgres cannot read the other's files, and nothing is changed."""
     (tmp_path / "cluster").mkdir()
     (tmp_path / "passwords").write_text("owner\nreader\n")
     (tmp_path / "cluster" / "PG_VERSION").write_text("9\n")
@@ -394,7 +394,7 @@ def test_cluster_of_another_major_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_binaries_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the wheel, or with a wrong directory, the error says what to install or where it looked."""
+    """The error names the package to install or the directory that was searched."""
     with pytest.raises(EmbeddedPostgresError, match=f"postgres and initdb are not both in {tmp_path}"):
         EmbeddedPostgres(tmp_path, binaries=tmp_path).start()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -403,8 +403,8 @@ def test_missing_binaries_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_server_that_another_thread_started_ends_with_it(server: EmbeddedPostgres, data: Path) -> None:
-    """So a supervisor starts it again in a thread that lasts as long as itself."""
+def test_a_server_ends_with_the_thread_that_started_it(server: EmbeddedPostgres, data: Path) -> None:
+    """A supervisor therefore restarts the server in a thread that lasts as long as the process."""
     started, ending = threading.Event(), threading.Event()
 
     def start() -> None:
@@ -423,8 +423,8 @@ def test_a_server_that_another_thread_started_ends_with_it(server: EmbeddedPostg
 
 
 @as_root
-def test_root_runs_it_below_a_home_of_its_own(tmp_path: Path) -> None:
-    """Postgres refuses to be root, but can live where only root may enter, and all files are root's."""
+def test_root_runs_the_server_in_a_private_directory(tmp_path: Path) -> None:
+    """Postgres refuses to run as root, but works in a directory that only root can enter, with files owned by root."""
     if subprocess.run(["unshare", "--user", "true"], check=False, capture_output=True).returncode != 0:
         pytest.skip("user namespaces are not permitted on this system")
     tmp_path.chmod(0o700)
@@ -434,10 +434,10 @@ def test_root_runs_it_below_a_home_of_its_own(tmp_path: Path) -> None:
 
 
 @as_root
-def test_root_without_user_namespaces_runs_it_as_nobody(
+def test_root_without_user_namespaces_runs_the_server_as_nobody(
     common_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the kernel forbids user namespaces, as in most containers, the user `nobody` does it."""
+    """If user namespaces are not permitted, as in most containers, the server runs as the user `nobody`."""
     (common_dir / "bin").mkdir()
     (common_dir / "bin" / "unshare").write_text("#!/bin/sh\nexit 1\n")
     (common_dir / "bin" / "unshare").chmod(0o755)
@@ -458,8 +458,8 @@ def test_root_without_user_namespaces_runs_it_as_nobody(
 
 
 @pytest.mark.parametrize("setpriv", [True, False], ids=["setpriv", "without setpriv"])
-def test_plain_user_runs_it_as_is(common_dir: Path, setpriv: bool) -> None:
-    """No privilege is needed, nor the program setpriv, for the server to live and end with its owner."""
+def test_an_unprivileged_user_can_run_the_server(common_dir: Path, setpriv: bool) -> None:
+    """The server starts and ends with its owner without any privilege, with or without the program setpriv."""
     directory, command = common_dir / "home", [sys.executable]
     directory.mkdir(mode=0o700)
     if os.geteuid() == 0:

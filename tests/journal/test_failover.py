@@ -1,4 +1,4 @@
-"""Several hosts, silent networks and standbys that are missing: nothing waits for ever, and no receipt lies."""
+"""Multiple hosts, silent networks and missing standbys: every wait is bounded, and a receipt is always durable."""
 
 import asyncio
 import os
@@ -41,14 +41,14 @@ from tests.journal.makers import (
     until,
     waiting_for_locks,
 )
-from tests.journal.network import a_line, port_of, through
+from tests.journal.network import a_link, port_of, with_hosts
 
 pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[EmbeddedPostgres]]:
-    """Two servers that may be set as a test likes, with one password."""
+    """Two servers that tests may reconfigure, with the same password."""
     with ExitStack() as stack:
         found = []
         for _ in range(2):
@@ -69,19 +69,19 @@ async def _give_password(server: EmbeddedPostgres, of: EmbeddedPostgres) -> None
 
 @pytest.fixture
 def first(servers: list[EmbeddedPostgres]) -> str:
-    """The address of one server."""
+    """The URL of the first server."""
     return servers[0].tcp_url
 
 
 @pytest.fixture
 def second(servers: list[EmbeddedPostgres], first: str) -> str:
-    """The address of the other."""
-    return through(first, f"127.0.0.1:{port_of(servers[1].tcp_url)}")
+    """The URL of the second server."""
+    return with_hosts(first, f"127.0.0.1:{port_of(servers[1].tcp_url)}")
 
 
 @pytest.fixture
 async def owner(first: str) -> AsyncIterator[Connection]:
-    """A connection of the first server's owner, as with psql."""
+    """A plain connection to the first server as its owner, as psql would open it."""
     owner = await asyncpg.connect(first, server_settings={"search_path": "valgnatt"})
     yield owner
     owner.terminate()
@@ -89,36 +89,36 @@ async def owner(first: str) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def server_set(url: str, name: str, value: str) -> AsyncIterator[None]:
-    """Set a parameter of a whole server, also for the sessions that there are."""
+    """Set a parameter of a server, also for its existing sessions, until the block ends."""
     owner = await asyncpg.connect(url)
 
-    async def present() -> str:
+    async def current() -> str:
         async with connected_as_owner(url) as other:
             found: str = await other.fetchval(f"SHOW {name}")
             return found
 
-    async def make(statement: str, shown: str) -> None:
+    async def apply(statement: str, expected: str) -> None:
         await owner.execute("SET default_transaction_read_only = off")
         await owner.execute(statement)
         await owner.execute("SELECT pg_reload_conf()")
 
-        async def is_so() -> bool:
-            return await present() == shown
+        async def in_effect() -> bool:
+            return await current() == expected
 
-        await until(is_so)
+        await until(in_effect)
 
-    before = await present()
+    before = await current()
     try:
-        await make(f"ALTER SYSTEM SET {name} = '{value}'", value)
+        await apply(f"ALTER SYSTEM SET {name} = '{value}'", value)
         yield
     finally:
-        await make(f"ALTER SYSTEM RESET {name}", before)
+        await apply(f"ALTER SYSTEM RESET {name}", before)
         owner.terminate()
 
 
 @asynccontextmanager
 async def connected_as_owner(url: str) -> AsyncIterator[Connection]:
-    """A connection as with psql."""
+    """Open a plain connection as the owner, as psql would."""
     connection = await asyncpg.connect(url)
     try:
         yield connection
@@ -126,7 +126,7 @@ async def connected_as_owner(url: str) -> AsyncIterator[Connection]:
         connection.terminate()
 
 
-async def an_election(url: str) -> int:
+async def load_election_key(url: str) -> int:
     """Load an election and return its key."""
     async with administration(url, "test") as acts:
         identifier = await acts.load_election(a_registry())
@@ -134,7 +134,7 @@ async def an_election(url: str) -> int:
         return (await PostgresJournal(pool).election(identifier)).key
 
 
-# Several hosts.
+# Multiple hosts.
 
 
 @pytest.mark.parametrize(
@@ -153,27 +153,27 @@ async def an_election(url: str) -> int:
         ("postgresql:///db", [Host(None, None)]),
     ],
 )
-def test_the_hosts_of_a_url_are_those_it_names(url: str, hosts: list[Host]) -> None:
-    """In its order, by name, address or directory, each with its port."""
+def test_the_hosts_of_a_url_are_parsed_in_order(url: str, hosts: list[Host]) -> None:
+    """`hosts_of` returns names, addresses and socket directories, each with its port."""
     assert hosts_of(url) == hosts
 
 
 @pytest.mark.parametrize("url", ["postgresql://one:x/db", "postgresql:///db?host=one,two,three&port=1,2"])
-def test_a_url_whose_ports_make_no_sense_is_an_error(url: str) -> None:
-    """It is told before anything is tried."""
+def test_a_url_with_invalid_ports_is_an_error(url: str) -> None:
+    """Invalid ports raise ValueError before any connection is made."""
     with pytest.raises(ValueError, match=r"port|invalid literal"):
         hosts_of(url)
 
 
-@pytest.mark.parametrize("how", ["one connection", "pool"])
-async def test_a_silent_host_does_not_take_the_turn_of_the_next(
-    first: str, monkeypatch: pytest.MonkeyPatch, how: str
+@pytest.mark.parametrize("kind", ["one connection", "pool"])
+async def test_an_unresponsive_host_is_skipped_for_the_next(
+    first: str, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """It takes connections and never answers: the next host is tried in time, and comes first from then on."""
+    """After HOST_S without an answer the next host is tried, which is preferred from then on."""
     monkeypatch.setattr(connection_module, "HOST_S", 0.5)
-    async with a_line() as mute:
-        url = through(first, mute.host, f"127.0.0.1:{port_of(first)}")
-        if how == "pool":
+    async with a_link() as unresponsive:
+        url = with_hosts(first, unresponsive.host, f"127.0.0.1:{port_of(first)}")
+        if kind == "pool":
             async with open_pool(url) as pool:
                 for _ in range(3):
                     await PostgresJournal(pool).versions()
@@ -181,15 +181,15 @@ async def test_a_silent_host_does_not_take_the_turn_of_the_next(
         else:
             async with connected(url) as single:
                 assert await single.fetchval("SELECT 1") == 1
-        assert mute.connected == 1
+        assert unresponsive.connected == 1
 
 
-async def test_hosts_that_refuse_or_may_not_write_are_passed_over(first: str, second: str) -> None:
-    """A writer wants the host that takes writes; a feed takes the first that answers."""
-    async with a_line() as line:
-        closed = line.host
+async def test_hosts_that_refuse_connections_or_writes_are_skipped(first: str, second: str) -> None:
+    """A writer uses the first writable host; a feed uses the first host that answers."""
+    async with a_link() as link:
+        closed = link.host
     hosts = [f"127.0.0.1:{port_of(url)}" for url in (second, first)]
-    url = through(first, closed, *hosts)
+    url = with_hosts(first, closed, *hosts)
     async with server_set(second, "default_transaction_read_only", "on"):
         async with connected(url) as writer:
             assert await writer.fetchval("SHOW default_transaction_read_only") == "off"
@@ -199,28 +199,28 @@ async def test_hosts_that_refuse_or_may_not_write_are_passed_over(first: str, se
             assert await feed.fetchval("SHOW default_transaction_read_only") == "on"
 
 
-async def test_where_no_host_will_do_each_says_why(first: str) -> None:
-    """The error names them all."""
-    async with a_line() as line:
-        closed = line.host
+async def test_if_no_host_is_usable_the_error_gives_a_reason_for_each(first: str) -> None:
+    """The error names every host with the reason why it was not used."""
+    async with a_link() as link:
+        closed = link.host
     async with server_set(first, "default_transaction_read_only", "on"):
         with pytest.raises(
             JournalUnavailable, match=r"127\.0\.0\.1: .*refused.*; 127\.0\.0\.1: .*read-write"
         ):
-            await connect(through(first, closed, f"127.0.0.1:{port_of(first)}"))
+            await connect(with_hosts(first, closed, f"127.0.0.1:{port_of(first)}"))
 
 
-async def test_sockets_and_parameters_stand_in_a_url_as_before(servers: list[EmbeddedPostgres]) -> None:
-    """The directory of a socket is a host like another."""
+async def test_a_url_may_contain_socket_directories_and_parameters(servers: list[EmbeddedPostgres]) -> None:
+    """A socket directory is a host like any other, and server parameters are applied."""
     url = servers[0].url.replace("?host=", "?host=/nonexistent,")
     async with connected(url + "&geqo=off") as single:
         assert await single.fetchval("SHOW geqo") == "off"
 
 
-async def test_a_host_that_has_become_read_only_is_left(first: str, second: str) -> None:
-    """Of all connections of the pool: whoever comes next is on the host that takes writes."""
-    key = await an_election(first)
-    url = through(first, *[f"127.0.0.1:{port_of(each)}" for each in (first, second)])
+async def test_a_pool_leaves_a_host_that_becomes_read_only(first: str, second: str) -> None:
+    """All connections of the pool are replaced by connections to the writable host."""
+    key = await load_election_key(first)
+    url = with_hosts(first, *[f"127.0.0.1:{port_of(each)}" for each in (first, second)])
     async with open_pool(url) as pool:
         journal = PostgresJournal(pool)
         await asyncio.gather(journal.versions(), journal.versions(), append(journal, key, 1, a_report()))
@@ -238,76 +238,74 @@ async def test_a_host_that_has_become_read_only_is_left(first: str, second: str)
             assert set(ports) == {str(port_of(second))}
 
 
-# A network that falls silent.
+# Silent networks.
 
 
-async def test_an_append_on_a_silent_network_is_given_up_at_once_when_its_time_is_over(
+async def test_an_append_on_a_silent_network_fails_when_its_time_limit_expires(
     first: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its connection is closed; no cancel is tried, which would take as long again."""
+    """The connection is closed without a cancel request, which would take as long again."""
     monkeypatch.setattr(connection_module, "ANSWER_S", 0.3)
-    key = await an_election(first)
-    async with a_line(port_of(first)) as line, open_pool(through(first, line.host)) as pool:
+    key = await load_election_key(first)
+    async with a_link(port_of(first)) as link, open_pool(with_hosts(first, link.host)) as pool:
         journal = PostgresJournal(pool)
         await append(journal, key, 1, a_report())
-        line.silent = True
+        link.silent = True
         with pytest.raises(JournalUnavailable):
             await append(journal, key, 1, a_report(revision=2))
-        assert (pool.get_size(), line.connected) == (0, 1)
+        assert (pool.get_size(), link.connected) == (0, 1)
 
 
 async def test_a_cancelled_append_ends_at_once_on_a_silent_network(first: str, owner: Connection) -> None:
-    """It waits neither for an answer nor for its cancel."""
-    key = await an_election(first)
-    async with a_line(port_of(first)) as line, open_pool(through(first, line.host)) as pool:
+    """Cancellation waits neither for the answer nor for the cancel request."""
+    key = await load_election_key(first)
+    async with a_link(port_of(first)) as link, open_pool(with_hosts(first, link.host)) as pool:
         journal = PostgresJournal(pool)
         await append(journal, key, 1, a_report())
         async with owner.transaction():
             await owner.execute("SELECT FROM head WHERE election = $1 FOR UPDATE", key)
             appending = asyncio.create_task(append(journal, key, 1, a_report(revision=2)))
             await until(lambda: waiting_for_locks(owner, 1))
-            line.silent = True
+            link.silent = True
             appending.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await appending
-            assert (pool.get_size(), line.connected) == (0, 1)
+            assert (pool.get_size(), link.connected) == (0, 1)
 
 
-async def test_a_pool_that_has_no_connection_left_says_so(
+async def test_an_exhausted_pool_raises_an_error(
     first: str, owner: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who waits for one waits for CONNECT_S at most."""
+    """A caller waits for a free connection for CONNECT_S at most."""
     monkeypatch.setattr(connection_module, "CONNECT_S", 0.3)
-    key = await an_election(first)
+    key = await load_election_key(first)
     async with open_pool(first, max_size=1) as pool, pool.acquire():
         with pytest.raises(JournalUnavailable):
             await append(PostgresJournal(pool), key, 1, a_report())
 
 
-async def test_a_listener_notices_a_silent_network(first: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It asks now and then whether anybody is there, and connects again where nobody answers."""
+async def test_a_listener_detects_a_silent_network(first: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The listener probes its connection periodically, and reconnects if a probe is not answered."""
     monkeypatch.setattr(connection_module, "PROBE_S", 0.05)
     monkeypatch.setattr(connection_module, "ANSWER_S", 0.3)
     monkeypatch.setattr(connection_module, "LISTEN_AGAIN_S", 0.01)
     woken = asyncio.Semaphore(0)
-    async with a_line(port_of(first)) as line:
-        listening = asyncio.create_task(notifications(through(first, line.host), woken.release))
+    async with a_link(port_of(first)) as link:
+        listening = asyncio.create_task(notifications(with_hosts(first, link.host), woken.release))
         async with asyncio.timeout(PATIENCE_S):
             await woken.acquire()
-            line.silent = True
-            while line.connected == 1:  # noqa: ASYNC110 - nobody tells
+            link.silent = True
+            while link.connected == 1:  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0.01)
-            line.silent = False
+            link.silent = False
             await woken.acquire()  # it has connected again
         listening.cancel()
         with pytest.raises(asyncio.CancelledError):
             await listening
 
 
-async def test_a_listener_pauses_before_it_connects_again_however_its_connection_ended(
-    first: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also where it ends as soon as it listens, so that a host that throws all out is not stormed."""
+async def test_a_listener_pauses_before_every_reconnect(first: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It also pauses if the connection ends at once, so a host that terminates every session is not flooded."""
     done: list[str] = []
     sleep = asyncio.sleep
 
@@ -322,16 +320,16 @@ async def test_a_listener_pauses_before_it_connects_again_however_its_connection
         return await connect(url, feed=feed)
 
     def wake() -> None:
-        ended.extend(task for task in [asyncio.ensure_future(throw_out())] if task)
+        ended.extend(task for task in [asyncio.ensure_future(terminate_listener())] if task)
 
     ended: list[asyncio.Future[None]] = []
 
-    async def throw_out() -> None:
-        await thrower.execute(
+    async def terminate_listener() -> None:
+        await administrator.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = $1", f'LISTEN "{CHANNEL}"'
         )
 
-    async with connected_as_owner(first) as thrower:
+    async with connected_as_owner(first) as administrator:
         monkeypatch.setattr(connection_module, "connect", connected_once)
         monkeypatch.setattr(asyncio, "sleep", paused)
         with pytest.raises(asyncio.CancelledError):
@@ -341,12 +339,12 @@ async def test_a_listener_pauses_before_it_connects_again_however_its_connection
     assert done == ["connect", "pause", "connect", "pause", "connect"]
 
 
-# Those who read back.
+# Senders that read back.
 
 
-async def test_an_append_does_not_wait_for_those_who_read_back(first: str, owner: Connection) -> None:
-    """However many read, WRITERS_FREE connections are the writers' own."""
-    key = await an_election(first)
+async def test_an_append_does_not_wait_for_readers_of_the_journal(first: str, owner: Connection) -> None:
+    """WRITERS_FREE connections of the pool are reserved for appends."""
+    key = await load_election_key(first)
     async with open_pool(first) as pool:
         journal = PostgresJournal(pool)
         async with owner.transaction():
@@ -359,30 +357,30 @@ async def test_an_append_does_not_wait_for_those_who_read_back(first: str, owner
         await asyncio.gather(*readers)
 
 
-async def test_a_unit_that_no_index_takes_is_the_reports_fault(first: str) -> None:
-    """It can never be stored; the others of its election must not wait for it."""
-    key = await an_election(first)
+async def test_a_unit_too_long_for_the_index_is_an_error_of_the_report(first: str) -> None:
+    """The report can never be stored, so it raises Unstorable instead of blocking its election."""
+    key = await load_election_key(first)
     async with open_pool(first) as pool:
         with pytest.raises(Unstorable):
             await append(PostgresJournal(pool), key, 1, a_report(os.urandom(4000).hex()))
 
 
-# A standby that is missing.
+# Missing standbys.
 
 
 @asynccontextmanager
 async def standby_missing(url: str, owner: Connection) -> AsyncIterator[None]:
-    """Have every commit wait for a standby that does not exist."""
+    """Make every commit wait for a standby that does not exist, until the block ends."""
     await owner.execute("CREATE TABLE IF NOT EXISTS probe (n integer)")
     async with server_set(url, "synchronous_standby_names", "nobody"), connected_as_owner(url) as other:
         await other.execute("SET synchronous_commit = on")
-        while True:  # until commits do wait
+        while True:  # until commits wait
             trying = asyncio.create_task(other.execute("INSERT INTO valgnatt.probe VALUES (1)"))
 
-            async def told(trying: asyncio.Task[str] = trying) -> object:
+            async def committed_or_waiting(trying: asyncio.Task[str] = trying) -> object:
                 return trying.done() or await waiting_for_standby(owner)
 
-            if await until(told) is not True:
+            if await until(committed_or_waiting) is not True:
                 await cancel_wait(owner)
                 await trying
                 break
@@ -390,27 +388,27 @@ async def standby_missing(url: str, owner: Connection) -> AsyncIterator[None]:
 
 
 async def waiting_for_standby(owner: Connection) -> int | None:
-    """Return the process that waits for the standby."""
+    """Return the pid of the backend that waits for the standby, if any."""
     found: int | None = await owner.fetchval("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
     return found
 
 
 async def cancel_wait(owner: Connection) -> None:
-    """Have the commit that waits for the standby wait no longer; it is committed locally."""
+    """Cancel the wait of a commit for the standby, which commits it locally."""
     pid = await until(lambda: waiting_for_standby(owner))
     await owner.execute("SELECT pg_cancel_backend($1)", pid)
 
-    async def waits_no_longer() -> bool:
+    async def no_longer_waiting() -> bool:
         return await waiting_for_standby(owner) != pid
 
-    await until(waits_no_longer)
+    await until(no_longer_waiting)
 
 
 async def test_an_append_whose_wait_for_the_standby_is_cancelled_has_no_receipt(
     first: str, owner: Connection
 ) -> None:
-    """Postgres reports success, with a warning. Sent again, once the standby is there, the report is found."""
-    key = await an_election(first)
+    """Postgres reports success with a warning, which is treated as an error; a retry finds the report."""
+    key = await load_election_key(first)
     async with open_pool(first) as pool:
         journal = PostgresJournal(pool)
         async with standby_missing(first, owner):
@@ -423,7 +421,7 @@ async def test_an_append_whose_wait_for_the_standby_is_cancelled_has_no_receipt(
 
 @asynccontextmanager
 async def role_set(owner: Connection, name: str, value: str) -> AsyncIterator[None]:
-    """Set a parameter for the sessions of the role that begin from now on."""
+    """Set a parameter for all sessions of the role that start inside the block."""
     await owner.execute(f"ALTER ROLE CURRENT_USER SET {name} = '{value}'")
     try:
         yield
@@ -433,12 +431,12 @@ async def role_set(owner: Connection, name: str, value: str) -> AsyncIterator[No
 
 @pytest.mark.parametrize("setting", ["client_min_messages", "synchronous_commit"])
 @pytest.mark.parametrize("where", ["role", "database", "session"])
-async def test_no_setting_makes_an_append_without_the_standby_look_like_one_with_it(
+async def test_no_setting_hides_that_an_append_skipped_the_standby(
     first: str, owner: Connection, setting: str, where: str
 ) -> None:
-    """Neither of the role or database, nor of a session that a pooler hands over: no receipt is given."""
+    """Settings of the role, the database or a pooled session do not lead to a receipt for a local commit."""
     value = {"client_min_messages": "error", "synchronous_commit": "local"}[setting]
-    key = await an_election(first)
+    key = await load_election_key(first)
     async with AsyncExitStack() as stack:
         if where == "role":
             await stack.enter_async_context(role_set(owner, setting, value))
@@ -456,14 +454,14 @@ async def test_no_setting_makes_an_append_without_the_standby_look_like_one_with
 
 ACTS: dict[str, Callable[[Administration, str, str], Awaitable[object]]] = {
     "load": lambda acts, election, _: acts.load_election(a_registry(id=f"{election}-new")),
-    "load the same again": lambda acts, election, _: acts.load_election(
-        a_registry(id=election, publish_from=FAR_AHEAD)
+    "load again": lambda acts, election, _: acts.load_election(
+        a_registry(id=election, publish_from=PUBLISH_FROM)
     ),
     "embargo": lambda acts, election, _: acts.move_embargo(election, MOVED_TO),
     "close": lambda acts, election, _: acts.close_election(election),
     "token revoke": lambda acts, _, token: acts.revoke_token(int(token)),
 }
-FAR_AHEAD = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+PUBLISH_FROM = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 MOVED_TO = datetime.now(UTC) + timedelta(hours=2)
 
 
@@ -471,9 +469,9 @@ MOVED_TO = datetime.now(UTC) + timedelta(hours=2)
 async def test_an_act_whose_wait_for_the_standby_is_cancelled_is_an_error(
     first: str, owner: Connection, act: Callable[[Administration, str, str], Awaitable[object]]
 ) -> None:
-    """It is committed on the primary only. Repeated, it waits as well, and is done once the standby is there."""
+    """The act is committed on the primary only; repeated, it waits again, and succeeds once the standby is back."""
     async with administration(first, "test") as acts:
-        election = await acts.load_election(a_registry(publish_from=FAR_AHEAD))
+        election = await acts.load_election(a_registry(publish_from=PUBLISH_FROM))
         token = str((await acts.issue_token(election, ["no"])).key)
         async with role_set(owner, "client_min_messages", "error"), administration(first, "test") as waiting:
             async with standby_missing(first, owner):
@@ -485,42 +483,42 @@ async def test_an_act_whose_wait_for_the_standby_is_cancelled_is_an_error(
             await act(waiting, election, token)
 
 
-async def test_an_act_is_not_held_up_by_its_notification(
+async def test_the_notification_of_an_act_does_not_wait_for_the_standby(
     first: str, owner: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the standby goes right after the act, the notification does not wait for it."""
+    """If the standby disconnects right after the act, the notification is still sent at once."""
     async with administration(first, "test") as acts:
         election = await acts.load_election(a_registry())
         notify = Administration._notify
-        told = []
+        waiting_pids = []
 
         async def notify_without_standby(acting: Administration) -> None:
             async with standby_missing(first, owner):
                 await notify(acting)
-                told.append(await waiting_for_standby(owner))
+                waiting_pids.append(await waiting_for_standby(owner))
 
         monkeypatch.setattr(Administration, "_notify", notify_without_standby)
         await acts.close_election(election)
-        assert told == [None]
+        assert waiting_pids == [None]
 
 
-async def test_a_token_that_a_failover_could_lose_is_not_told(first: str, owner: Connection) -> None:
-    """The error names it by its number, so that it can be revoked."""
+async def test_a_token_that_a_failover_could_lose_is_not_returned(first: str, owner: Connection) -> None:
+    """The error contains the number of the token, so that it can be revoked."""
     async with administration(first, "test") as acts:
         election = await acts.load_election(a_registry())
         async with standby_missing(first, owner):
             issuing = asyncio.create_task(acts.issue_token(election, ["no"]))
             await cancel_wait(owner)
-            with pytest.raises(CommittedLocally, match=r"numbers \d+.*revoke") as told:
+            with pytest.raises(CommittedLocally, match=r"numbers \d+.*revoke") as error:
                 await issuing
         (token,) = await acts.tokens(election)
-        assert f"(numbers {token.key})." in str(told.value)
+        assert f"(numbers {token.key})." in str(error.value)
 
 
-async def test_an_act_whose_session_is_ended_while_it_waits_for_the_standby_is_an_error(
+async def test_an_act_whose_session_is_terminated_while_it_waits_for_the_standby_is_an_error(
     first: str, owner: Connection
 ) -> None:
-    """It says that the act is committed on the primary."""
+    """The error states that the act is committed on the primary."""
     async with administration(first, "test") as acts:
         election = await acts.load_election(a_registry())
         async with standby_missing(first, owner):
@@ -531,10 +529,10 @@ async def test_an_act_whose_session_is_ended_while_it_waits_for_the_standby_is_a
                 await closing
 
 
-async def test_an_act_that_is_given_up_leaves_the_wait_for_the_standby_alone(
+async def test_an_act_that_times_out_is_not_cancelled_while_it_waits_for_the_standby(
     first: str, owner: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says that the act may have happened, and no cancel follows."""
+    """The error states that the act may have been made, and no cancel is sent."""
     monkeypatch.setattr(connection_module, "ANSWER_S", -54.5)
     async with administration(first, "test") as acts:
         election = await acts.load_election(a_registry())
@@ -547,12 +545,12 @@ async def test_an_act_that_is_given_up_leaves_the_wait_for_the_standby_alone(
                 assert summary.closed_at is None
 
 
-async def test_an_append_that_is_given_up_leaves_the_wait_for_the_standby_alone(
+async def test_an_append_that_times_out_is_not_cancelled_while_it_waits_for_the_standby(
     first: str, owner: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cancel would commit it here and perhaps nowhere else, for all to see."""
+    """A cancel would commit the append on the primary only, where it would be visible."""
     monkeypatch.setattr(connection_module, "ANSWER_S", 0.5)
-    key = await an_election(first)
+    key = await load_election_key(first)
     async with open_pool(first) as pool:
         journal = PostgresJournal(pool)
         async with standby_missing(first, owner):
@@ -563,12 +561,12 @@ async def test_an_append_that_is_given_up_leaves_the_wait_for_the_standby_alone(
         assert known_sequences(await append(journal, key, 1, a_report())) == [1]
 
 
-async def test_a_receipt_is_not_read_back_before_the_standby_has_it(
+async def test_a_receipt_cannot_be_read_back_before_the_standby_has_it(
     first: str, owner: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is committed here only is seen by whoever reads, but no receipt is made of it."""
+    """A report committed on the primary only is visible to queries, but `current_report` returns no receipt for it."""
     monkeypatch.setattr(connection_module, "ANSWER_S", 0.5)
-    key = await an_election(first)
+    key = await load_election_key(first)
     async with open_pool(first) as pool:
         journal = PostgresJournal(pool)
         async with standby_missing(first, owner):
@@ -583,14 +581,12 @@ async def test_a_receipt_is_not_read_back_before_the_standby_has_it(
         assert (stored.revision, stored.previous) == (1, None)
 
 
-# A standby that is required.
+# Required standbys.
 
 
-async def test_where_a_standby_is_required_nothing_is_appended_without_one(
-    first: str, owner: Connection
-) -> None:
-    """Neither a new report, nor a duplicate, nor an empty append; and no receipt is read back."""
-    key = await an_election(first)
+async def test_with_require_standby_nothing_is_appended_without_one(first: str, owner: Connection) -> None:
+    """New reports, duplicates, empty appends and reading a receipt back all raise StandbyMissing."""
+    key = await load_election_key(first)
     async with open_pool(first) as pool:
         await append(PostgresJournal(pool), key, 1, a_report())
         strict = PostgresJournal(pool, require_standby=True)
@@ -602,11 +598,11 @@ async def test_where_a_standby_is_required_nothing_is_appended_without_one(
     assert await owner.fetchval("SELECT count(*) FROM report WHERE election = $1", key) == 1
 
 
-async def test_a_commit_that_is_let_go_because_the_names_are_emptied_has_no_receipt(
+async def test_a_commit_that_stops_waiting_because_the_standby_names_are_cleared_has_no_receipt(
     first: str, owner: Connection
 ) -> None:
-    """It waited for a standby and then for none: Postgres reports success, without a warning."""
-    key = await an_election(first)
+    """Postgres reports success without a warning, so the setting is checked again after the commit."""
+    key = await load_election_key(first)
     async with open_pool(first) as pool:
         journal = PostgresJournal(pool, require_standby=True)
         async with standby_missing(first, owner):
@@ -617,32 +613,32 @@ async def test_a_commit_that_is_let_go_because_the_names_are_emptied_has_no_rece
     assert await owner.fetchval("SELECT count(*) FROM report WHERE election = $1", key) == 1
 
 
-async def test_names_that_are_emptied_and_set_again_during_a_commit_are_noticed(
+async def test_standby_names_that_are_cleared_and_restored_during_a_commit_are_detected(
     first: str, owner: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The setting is there before and after; the reload in between tells that it may not have been."""
-    set_again = asyncio.Event()
+    """The setting is the same before and after, but a reload in between shows that it may have changed."""
+    names_restored = asyncio.Event()
     require_waited = postgres_module._require_waited
 
-    async def require_later(*args: Any) -> None:
-        await set_again.wait()
+    async def require_after_restore(*args: Any) -> None:
+        await names_restored.wait()
         await require_waited(*args)
 
-    monkeypatch.setattr(postgres_module, "_require_waited", require_later)
-    key = await an_election(first)
+    monkeypatch.setattr(postgres_module, "_require_waited", require_after_restore)
+    key = await load_election_key(first)
     async with open_pool(first) as pool:
         journal = PostgresJournal(pool, require_standby=True)
         async with standby_missing(first, owner):
             appending = asyncio.create_task(append(journal, key, 1, a_report()))
             await until(lambda: waiting_for_standby(owner))
         async with server_set(first, "synchronous_standby_names", "nobody"):
-            set_again.set()
+            names_restored.set()
             with pytest.raises(JournalUnavailable, match="reloaded"):
                 await appending
 
 
 @pytest.mark.parametrize(
-    ("sqlstate", "text", "function", "meant"),
+    ("sqlstate", "text", "function", "expected"),
     [
         ("01000", "canceling wait for synchronous replication due to user request", None, True),
         ("01000", "storniere Warten auf synchrone Replikation", "SyncRepWaitForLSN", True),
@@ -656,12 +652,12 @@ async def test_names_that_are_emptied_and_set_again_during_a_commit_are_noticed(
         ("00000", "synchronous replication is fine", None, False),
     ],
 )
-def test_a_wait_for_the_standby_that_was_cut_short_is_told_in_any_language(
-    sqlstate: str, text: str, function: str | None, meant: bool
+def test_a_cancelled_wait_for_the_standby_is_recognized_in_any_language(
+    sqlstate: str, text: str, function: str | None, expected: bool
 ) -> None:
-    """By where it comes from, or by its words; no other warning is taken for it."""
+    """The warning is recognized by its source function or its text; other warnings are not."""
     fields = {"S": "WARNING", "V": "WARNING", "C": sqlstate, "M": text}
     if function is not None:
         fields["R"] = function
     message = asyncpg.PostgresLogMessage.new(fields)
-    assert reports_local_commit(message) is meant
+    assert reports_local_commit(message) is expected

@@ -1,4 +1,4 @@
-"""What the feeds' database user may do: as a server describes it, and what of that is too much."""
+"""The privileges of the feeds' database user, as the server describes them, and which of them are excessive."""
 
 import itertools
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ from tests.running import Gateway, running
 from tests.web.doors import until
 
 OPEN = ("SELECT ON ALL TABLES", "EXECUTE ON ALL ROUTINES")
-"""What a user needs to read the catalogs; a server may have withdrawn it from everybody."""
+"""Privileges needed to read the catalogs; a server may have revoked them from PUBLIC."""
 WAL = "pg_logical_emit_message"
 _numbers = itertools.count(1)
 
@@ -37,8 +37,8 @@ class Login:
         parts = urlsplit(database.url)
         self.url = parts._replace(netloc=f"{self.name}:s3cret@").geturl()
 
-    async def may(self, *statements: str) -> FeedLogin:
-        """Grant something, and read what the server says then; `{me}` is the user."""
+    async def after(self, *statements: str) -> FeedLogin:
+        """Run statements as the owner (`{me}` is the user), and return what the server then says about the login."""
         for statement in statements:
             await self._owner.execute(statement.format(me=self.name))
         return await read_feed_login(self.url, self._owner_url)
@@ -46,7 +46,7 @@ class Login:
 
 @pytest.fixture
 async def login(database: Database) -> AsyncIterator[Login]:
-    """A user as the documents say it should be: a member of valgnatt_feed, in a database closed to everyone else."""
+    """A user as documented: a member of valgnatt_feed, in a database that is closed to everyone else."""
     owner = await asyncpg.connect(database.url)
     name = urlsplit(database.url).path[1:]
     made = Login(owner, database)
@@ -69,9 +69,9 @@ def found(login: FeedLogin) -> list[tuple[str, str, str]]:
     return [(each.level, each.what, each.do) for each in excess_privileges(login)]
 
 
-async def test_a_login_that_is_a_member_of_the_feeds_role_alone_has_no_right_too_many(login: Login) -> None:
-    """As the statement that `doctor` gives makes it."""
-    assert found(await login.may()) == []
+async def test_a_login_with_only_the_feed_role_has_no_excess_privilege(login: Login) -> None:
+    """A login created with the statement that `doctor` prints passes its own check."""
+    assert found(await login.after()) == []
 
 
 @pytest.mark.parametrize(
@@ -94,11 +94,11 @@ async def test_a_login_that_is_a_member_of_the_feeds_role_alone_has_no_right_too
         ("GRANT EXECUTE ON FUNCTION valgnatt.refuse_change() TO {me}", "FUNCTION valgnatt.refuse_change()"),
     ],
 )
-async def test_each_right_too_many_is_an_error_with_its_remedy(
+async def test_each_excess_privilege_is_an_error_with_a_remedy(
     statement: str, words: str, login: Login
 ) -> None:
-    """Whatever kind of right it is, and the statement that takes it away is there."""
-    ((level, what, do),) = found(await login.may(statement))
+    """The error names the user and the privilege, and contains the statement that revokes it."""
+    ((level, what, do),) = found(await login.after(statement))
     assert level == "error"
     assert words in what
     assert login.name in what
@@ -109,17 +109,17 @@ async def test_each_right_too_many_is_an_error_with_its_remedy(
     "statement",
     ["GRANT SELECT (unit) ON valgnatt.report TO valgnatt_feed", "GRANT ALL ON valgnatt.act TO PUBLIC"],
 )
-async def test_rights_of_the_feeds_role_itself_are_found(statement: str, login: Login) -> None:
-    """Those would show to every feed, whatever its login."""
-    ((level, what, do),) = found(await login.may(statement))
+async def test_excess_privileges_of_the_feed_role_itself_are_reported(statement: str, login: Login) -> None:
+    """Every feed has them, regardless of its login."""
+    ((level, what, do),) = found(await login.after(statement))
     assert (level, do[:30]) == ("error", "as the owner: REVOKE ALL ON va")
     assert "the role valgnatt_feed has privileges on valgnatt." in what
 
 
 async def test_temporary_tables_are_a_warning(login: Login, database: Database) -> None:
-    """They fill a disk, and show nothing."""
+    """A login could fill the disk with them, but read nothing it should not."""
     name = urlsplit(database.url).path[1:]
-    ((level, what, do),) = found(await login.may(f"GRANT TEMPORARY ON DATABASE {name} TO PUBLIC"))
+    ((level, what, do),) = found(await login.after(f"GRANT TEMPORARY ON DATABASE {name} TO PUBLIC"))
     assert (level, "temporary tables" in what) == ("warning", True)
     assert (
         do == f"as the owner: REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC, {login.name}, valgnatt_feed;"
@@ -128,10 +128,10 @@ async def test_temporary_tables_are_a_warning(login: Login, database: Database) 
 
 @pytest.mark.parametrize("function", ["lo_creat(integer)", "lo_create(oid)", "lo_from_bytea(oid, bytea)"])
 async def test_large_objects_are_a_warning(function: str, login: Login) -> None:
-    """They fill a disk too; the statement that ends it ends all three ways."""
-    ((level, what, do),) = found(await login.may(f"GRANT EXECUTE ON FUNCTION {function} TO PUBLIC"))
+    """A login could fill the disk with them; the printed statement revokes all three functions."""
+    ((level, what, do),) = found(await login.after(f"GRANT EXECUTE ON FUNCTION {function} TO PUBLIC"))
     assert (level, "large objects" in what) == ("warning", True)
-    assert found(await login.may(do.partition(": ")[2])) == []
+    assert found(await login.after(do.partition(": ")[2])) == []
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,9 @@ async def test_large_objects_are_a_warning(function: str, login: Login) -> None:
 )
 async def test_advisory_locks_are_a_warning(function: str, login: Login) -> None:
     """Enough of them leave no room in the lock table for what an append has to lock."""
-    ((level, what, do),) = found(await login.may(f"GRANT EXECUTE ON FUNCTION {function} TO PUBLIC"))
+    ((level, what, do),) = found(await login.after(f"GRANT EXECUTE ON FUNCTION {function} TO PUBLIC"))
     assert (level, "advisory locks" in what) == ("warning", True)
-    assert found(await login.may(do.partition(": ")[2])) == []
+    assert found(await login.after(do.partition(": ")[2])) == []
 
 
 async def test_messages_in_the_write_ahead_log_are_a_warning(login: Login) -> None:
@@ -149,16 +149,16 @@ async def test_messages_in_the_write_ahead_log_are_a_warning(login: Login) -> No
     signature = await login._owner.fetchval(
         "SELECT min(oid::regprocedure::text) FROM pg_proc WHERE proname = $1", WAL
     )
-    ((level, what, do),) = found(await login.may(f"GRANT EXECUTE ON FUNCTION {signature} TO PUBLIC"))
+    ((level, what, do),) = found(await login.after(f"GRANT EXECUTE ON FUNCTION {signature} TO PUBLIC"))
     assert (level, "write-ahead log" in what) == ("warning", True)
-    assert found(await login.may(do.partition(": ")[2])) == []
+    assert found(await login.after(do.partition(": ")[2])) == []
 
 
 async def test_temporary_files_of_any_size_are_a_warning(login: Login) -> None:
     """One statement could fill the disk; the limit is for a superuser to set, so the login cannot lift it."""
-    ((level, what, do),) = found(await login.may("ALTER ROLE {me} RESET temp_file_limit"))
+    ((level, what, do),) = found(await login.after("ALTER ROLE {me} RESET temp_file_limit"))
     assert (level, "temporary files" in what) == ("warning", True)
-    assert found(await login.may(do.partition(": ")[2])) == []
+    assert found(await login.after(do.partition(": ")[2])) == []
     reader = await asyncpg.connect(login.url)
     try:
         await reader.execute("ALTER ROLE CURRENT_USER RESET ALL")
@@ -171,13 +171,13 @@ async def test_temporary_files_of_any_size_are_a_warning(login: Login) -> None:
                 await reader.execute(statement)
     finally:
         reader.terminate()
-    assert found(await login.may()) == []
+    assert found(await login.after()) == []
 
 
-async def test_the_remedies_do_what_they_say(login: Login, database: Database) -> None:
-    """Every statement is given as it has to be typed; where there are very many, the rest comes next time."""
+async def test_the_printed_statements_remove_all_excess_privileges(login: Login, database: Database) -> None:
+    """Statements can be run as printed; a long list is printed in parts, one per check."""
     name = urlsplit(database.url).path[1:]
-    many = await login.may(
+    many = await login.after(
         "GRANT pg_monitor TO {me}",
         "ALTER ROLE {me} CREATEDB",
         "GRANT CREATE ON SCHEMA valgnatt TO {me}",
@@ -189,28 +189,28 @@ async def test_the_remedies_do_what_they_say(login: Login, database: Database) -
     )
     assert len(found(many)) == 3
     while found(many):
-        before, many = many, await login.may(*(do.partition(": ")[2] for _, _, do in found(many)))
+        before, many = many, await login.after(*(do.partition(": ")[2] for _, _, do in found(many)))
         assert many != before
-    assert found(await login.may()) == []
+    assert found(await login.after()) == []
 
 
-async def test_a_feed_itself_can_ask_or_is_told_nothing(login: Login) -> None:
-    """Where its machine has no owner's login: it sees the same, unless the server is closed to it."""
+async def test_a_feed_checks_its_own_login_unless_the_catalogs_are_closed_to_it(login: Login) -> None:
+    """Without the owner's login a feed gets the same result, or `privileges_hidden` on a closed server."""
     more = "GRANT pg_monitor TO {me}"
-    await login.may(*(f"GRANT {what} IN SCHEMA pg_catalog TO PUBLIC" for what in OPEN))
-    await login.may(
+    await login.after(*(f"GRANT {what} IN SCHEMA pg_catalog TO PUBLIC" for what in OPEN))
+    await login.after(
         f"REVOKE EXECUTE ON FUNCTION {LARGE_OBJECTS} FROM PUBLIC", NO_ADVISORY_LOCKS, NO_LOG_MESSAGES
     )
     assert found(await read_feed_login(login.url)) == []
-    asked_by_owner = await login.may(more)
-    assert await read_feed_login(login.url) == asked_by_owner
-    await login.may("REVOKE SELECT ON pg_catalog.pg_roles FROM PUBLIC")
+    seen_by_owner = await login.after(more)
+    assert await read_feed_login(login.url) == seen_by_owner
+    await login.after("REVOKE SELECT ON pg_catalog.pg_roles FROM PUBLIC")
     closed = await read_feed_login(login.url)
     assert (closed.user, closed.privileges_hidden, found(closed)) == (login.name, True, [])
 
 
-async def test_the_owner_as_a_feed_is_an_error(database: Database) -> None:
-    """What a feed without an address of its own does: it lays down its rights, and could take them up again."""
+async def test_a_feed_that_logs_in_as_the_owner_is_an_error(database: Database) -> None:
+    """A feed without its own URL uses the owner's: it drops its privileges, but `RESET ROLE` would restore them."""
     ((level, what, do),) = found(await read_feed_login(database.url, database.url))
     assert level == "error"
     assert "RESET ROLE" in what
@@ -219,28 +219,29 @@ async def test_the_owner_as_a_feed_is_an_error(database: Database) -> None:
 
 
 async def test_serve_warns_of_feeds_that_log_in_as_the_owner(database: Database, login: Login) -> None:
-    """At its start, with what to do; it says nothing of a login that is as it should be."""
+    """`serve` logs the warning and its remedy at startup, and logs nothing about a correct login."""
 
-    def warned(gateway: Gateway) -> list[str]:
+    def warnings_of(gateway: Gateway) -> list[str]:
         return [line for line in gateway.log if "the feeds' database user may do too much" in line]
 
-    async def warns() -> bool:
-        return bool(warned(owners))
+    async def warning_logged() -> bool:
+        return bool(warnings_of(owners))
 
     async with running(database, feed_database_url="") as owners:
-        await until(warns)
-        (line,) = warned(owners)
+        await until(warning_logged)
+        (line,) = warnings_of(owners)
         assert '"level":"warning"' in line
         assert "RESET ROLE" in line
         assert "CREATE ROLE valgnatt_reader LOGIN" in line
     async with running(database, feed_database_url=login.url) as own:
         pass
-    assert not warned(own)
+    assert not warnings_of(own)
 
 
-async def test_a_login_that_cannot_take_on_the_role_is_unavailable(login: Login) -> None:
+async def test_a_login_that_cannot_assume_the_feed_role_is_unavailable(login: Login) -> None:
+    """Without membership in valgnatt_feed the check raises JournalUnavailable."""
     with pytest.raises(JournalUnavailable):
-        await login.may(
+        await login.after(
             "REVOKE valgnatt_feed FROM {me}",
             f"GRANT CONNECT ON DATABASE {urlsplit(login.url).path[1:]} TO {{me}}",
         )

@@ -1,4 +1,4 @@
-"""Migrations: applied once, in order, whoever asks and however many at once; refused where they do not fit."""
+"""Migrations: each is applied once and in order, even by concurrent processes; a mismatch is refused."""
 
 import asyncio
 import itertools
@@ -34,31 +34,31 @@ from tests.journal.makers import (
 
 NAMES = [name for _, name, _ in migrations()]
 READER = "valgnatt_login"
-TOGETHER = 5
-"""How many migrate at once."""
+CONCURRENT = 5
+"""Number of concurrent migrations."""
 
 _numbers = itertools.count(1)
 
 
-class Bare:
-    """A server as any is before the gateway comes to it: without the feed's role."""
+class EmptyServer:
+    """A server that the gateway has never used: without the feed's role."""
 
     def __init__(self, server: EmbeddedPostgres) -> None:
         self._url = server.url
 
     def url(self, database: str, user: str | None = None) -> str:
-        """The address of a database, for the administrator or for a user, whose password is its name."""
+        """Return the URL of a database for the administrator, or for a user, whose password equals its name."""
         url = self._url.replace("/valgnatt?", f"/{database}?")
         return url if user is None else f"postgresql://{user}:{user}@" + url.partition("@")[2]
 
     async def execute(self, *statements: str) -> None:
-        """Do what an administrator would."""
+        """Run statements as the administrator."""
         async with connected(self._url) as connection:
             for statement in statements:
                 await connection.execute(statement)
 
-    async def make_owned(self, rights: str = "") -> str:
-        """Make a user with a database that it owns; the name is that of both."""
+    async def create_owned(self, rights: str = "") -> str:
+        """Create a user and a database that it owns; return their common name."""
         name = f"owner_{next(_numbers)}"
         await self.execute(
             f"CREATE ROLE {name} LOGIN PASSWORD '{name}' {rights}", f"CREATE DATABASE {name} OWNER {name}"
@@ -66,7 +66,7 @@ class Bare:
         return name
 
     async def drop(self) -> None:
-        """Take back what tests made."""
+        """Drop the databases and roles that tests created."""
         async with connected(self._url) as connection:
             for row in await connection.fetch("SELECT datname FROM pg_database WHERE datname LIKE 'owner_%'"):
                 await connection.execute(f"DROP DATABASE {row[0]} WITH (FORCE)")
@@ -79,7 +79,7 @@ class Bare:
 
 @pytest.fixture(scope="module")
 def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    """A server that other tests do not use: roles belong to all databases of one."""
+    """A server that no other test uses, because roles are shared by all its databases."""
     directory = tmp_path_factory.mktemp("private")
     os.chmod(directory, 0o755)
     with EmbeddedPostgres(directory / "data", durable=False) as server:
@@ -87,36 +87,36 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgr
 
 
 @pytest.fixture
-async def bare(private: EmbeddedPostgres) -> Bare:
-    """That server, without anything of ours."""
-    bare = Bare(private)
+async def bare(private: EmbeddedPostgres) -> EmptyServer:
+    """The private server without databases or roles of earlier tests."""
+    bare = EmptyServer(private)
     await bare.drop()
     return bare
 
 
 async def applied(url: str) -> list[str]:
-    """Names of the migrations in a database."""
+    """Return the names of the migrations applied to a database."""
     async with connected(url) as connection:
         rows = await connection.fetch("SELECT name FROM migration ORDER BY number")
     return [row[0] for row in rows]
 
 
 def test_migrations_are_numbered_without_a_gap() -> None:
-    """And named by their number."""
+    """Numbers start at 1 without gaps, and each file name begins with its number."""
     found = migrations()
     assert [number for number, _, _ in found] == list(range(1, len(found) + 1))
     assert all(name.startswith(f"{number:04}_") for number, name, _ in found)
 
 
-async def test_a_migrated_database_is_left_alone(database: Database) -> None:
-    """To migrate again changes nothing."""
+async def test_migrating_again_changes_nothing(database: Database) -> None:
+    """An up-to-date database needs no migration."""
     assert await migrate(database.url) == []
     assert await migrate(database.url) == []
     assert await applied(database.url) == NAMES
 
 
-async def test_units_above_the_ceiling_of_before_go_on_with_one_of_their_own(database: Database) -> None:
-    """What was accepted under an earlier version stays below its unit's ceiling, so it is answered as a duplicate."""
+async def test_units_above_the_default_revision_ceiling_get_their_own(database: Database) -> None:
+    """Reports accepted by an earlier version remain below the ceiling, so they are still recognized as duplicates."""
     number, name = next((number, name) for number, name, _ in migrations() if "revision_ceiling" in name)
     async with administration(database.url, "test") as acts:
         election = await acts.load_election(a_registry())
@@ -137,8 +137,8 @@ async def test_units_above_the_ceiling_of_before_go_on_with_one_of_their_own(dat
     assert [tuple(row) for row in rows] == [("high", 2_101_000_000), ("last", 2_147_483_647)]
 
 
-async def test_a_migration_with_another_content_is_refused(database: Database) -> None:
-    """A file that was changed after it was applied would leave databases that differ."""
+async def test_a_migration_whose_content_changed_is_refused(database: Database) -> None:
+    """A file changed after it was applied would lead to different schemas."""
     async with connected(database.url) as connection:
         await connection.execute("UPDATE migration SET digest = 'another' WHERE number = 1")
     with pytest.raises(Refused, match=NAMES[0]):
@@ -146,7 +146,7 @@ async def test_a_migration_with_another_content_is_refused(database: Database) -
 
 
 async def test_a_newer_database_is_refused(database: Database) -> None:
-    """An older program does not touch what it does not know."""
+    """An older program does not change a newer schema."""
     async with connected(database.url) as connection:
         await connection.execute(
             "INSERT INTO migration (number, name, digest) VALUES (9999, '9999_x.sql', '')"
@@ -155,8 +155,8 @@ async def test_a_newer_database_is_refused(database: Database) -> None:
         await migrate(database.url)
 
 
-def test_an_old_server_is_refused() -> None:
-    """By its version, with the one that is needed."""
+def test_an_unsupported_server_version_is_refused() -> None:
+    """The error names the version of the server and the required one."""
 
     class Old:
         def get_server_version(self) -> asyncpg.types.ServerVersion:
@@ -166,23 +166,23 @@ def test_an_old_server_is_refused() -> None:
         _require_supported(Old())  # type: ignore[arg-type]
 
 
-async def test_migrations_at_once_are_applied_once(bare: Bare) -> None:
-    """One does the work, and the others wait for it and find nothing to do."""
-    url = bare.url(await bare.make_owned())
-    done = await asyncio.gather(*[migrate(url) for _ in range(TOGETHER)])
-    assert sorted(done) == [[]] * (TOGETHER - 1) + [NAMES]
+async def test_concurrent_migrations_are_applied_once(bare: EmptyServer) -> None:
+    """One process applies all migrations; the others wait and find nothing to do."""
+    url = bare.url(await bare.create_owned())
+    done = await asyncio.gather(*[migrate(url) for _ in range(CONCURRENT)])
+    assert sorted(done) == [[]] * (CONCURRENT - 1) + [NAMES]
     assert await applied(url) == NAMES
 
 
-async def test_databases_of_one_server_are_migrated_at_once(bare: Bare) -> None:
-    """Each makes the feed's role if it is missing, and none minds that another was quicker."""
-    urls = [bare.url(await bare.make_owned()) for _ in range(TOGETHER)]
-    assert await asyncio.gather(*[migrate(url) for url in urls]) == [NAMES] * TOGETHER
+async def test_databases_of_one_server_can_be_migrated_concurrently(bare: EmptyServer) -> None:
+    """Each creates the feed's role if it is missing, and none fails if another created it first."""
+    urls = [bare.url(await bare.create_owned()) for _ in range(CONCURRENT)]
+    assert await asyncio.gather(*[migrate(url) for url in urls]) == [NAMES] * CONCURRENT
 
 
-async def test_a_user_who_may_not_make_roles_is_told_what_to_do(bare: Bare) -> None:
-    """What the hint says is enough, for pushing and for reading with the same login; nothing is half done."""
-    name = await bare.make_owned()
+async def test_a_user_without_createrole_gets_instructions(bare: EmptyServer) -> None:
+    """The statements in the error suffice for push and feed with one login; nothing is applied partially."""
+    name = await bare.create_owned()
     url = bare.url(name, name)
     with pytest.raises(Refused) as refused:
         await migrate(url)
@@ -194,9 +194,9 @@ async def test_a_user_who_may_not_make_roles_is_told_what_to_do(bare: Bare) -> N
     await _use(url)
 
 
-async def test_a_user_who_may_make_roles_needs_no_administrator(bare: Bare) -> None:
-    """It makes the feed's role and may take it on."""
-    name = await bare.make_owned("CREATEROLE")
+async def test_a_user_with_createrole_needs_no_administrator(bare: EmptyServer) -> None:
+    """The migration creates the feed's role and grants it to the user."""
+    name = await bare.create_owned("CREATEROLE")
     url = bare.url(name, name)
     assert await migrate(url) == NAMES
     await _use(url)
@@ -212,17 +212,17 @@ async def _use(url: str) -> None:
             await pool.fetch("SELECT * FROM valgnatt.head")
 
 
-async def test_a_user_who_may_make_nothing_is_refused(bare: Bare) -> None:
-    """With the right that is missing, and not as if the database were away."""
-    name, other = await bare.make_owned(), await bare.make_owned()
+async def test_a_user_without_privileges_is_refused(bare: EmptyServer) -> None:
+    """The error names the missing privilege and is not reported as an outage."""
+    name, other = await bare.create_owned(), await bare.create_owned()
     await bare.execute(f"GRANT CONNECT ON DATABASE {name} TO {other}")
     with pytest.raises(Refused, match="permission denied for database"):
         await migrate(bare.url(name, other))
 
 
-async def test_a_migrated_database_needs_no_right_to_change_it(bare: Bare) -> None:
-    """A login that may only use it can start a gateway that is as old as the database."""
-    name, other = await bare.make_owned(), await bare.make_owned()
+async def test_an_up_to_date_database_can_be_used_without_ddl_privileges(bare: EmptyServer) -> None:
+    """A login that may not change the schema can start a gateway of the same version."""
+    name, other = await bare.create_owned(), await bare.create_owned()
     await migrate(bare.url(name))
     async with connected(bare.url(name)) as connection:
         await connection.execute(f"GRANT USAGE ON SCHEMA valgnatt TO {other}")
@@ -230,35 +230,37 @@ async def test_a_migrated_database_needs_no_right_to_change_it(bare: Bare) -> No
     assert await migrate(bare.url(name, other)) == []
 
 
-# A server of our own.
+# Dedicated servers.
 
 
-async def test_on_a_server_of_our_own_a_feed_login_enters_no_other_database(bare: Bare) -> None:
-    """From any of them it could read how many rows this one has inserted; one made later is closed by the next run."""
-    name, other = await bare.make_owned(), await bare.make_owned()
+async def test_on_a_dedicated_server_a_feed_login_cannot_connect_to_other_databases(
+    bare: EmptyServer,
+) -> None:
+    """Statistics there reveal how many rows were inserted; a database created later is closed by the next migration."""
+    name, other = await bare.create_owned(), await bare.create_owned()
     url = bare.url(name)
     await migrate(url)
     await bare.execute(f"CREATE ROLE {READER} LOGIN PASSWORD '{READER}' IN ROLE {FEED_ROLE}")
 
-    async def enters(database: str) -> bool:
+    async def can_connect(database: str) -> bool:
         try:
             async with connected(bare.url(database, READER), feed=True):
                 return True
         except JournalUnavailable as error:
             return "permission denied for database" not in str(error)
 
-    assert await enters(other)
+    assert await can_connect(other)
     await migrate(url, dedicated=True)
-    assert [await enters(name), await enters(other)] == [True, False]
-    later = await bare.make_owned()
-    assert await enters(later)
+    assert [await can_connect(name), await can_connect(other)] == [True, False]
+    later = await bare.create_owned()
+    assert await can_connect(later)
     await migrate(url, dedicated=True)
-    assert not await enters(later)
+    assert not await can_connect(later)
 
 
-async def test_on_a_server_of_our_own_a_feed_login_cannot_fill_the_disk(bare: Bare) -> None:
-    """What one session may write to temporary files is bounded, by a setting that it cannot change."""
-    name = await bare.make_owned()
+async def test_on_a_dedicated_server_a_feed_login_cannot_fill_the_disk(bare: EmptyServer) -> None:
+    """`temp_file_limit` bounds the temporary files of a session, which cannot change it."""
+    name = await bare.create_owned()
     await migrate(bare.url(name))
     await bare.execute(f"CREATE ROLE {READER} LOGIN PASSWORD '{READER}' IN ROLE {FEED_ROLE}")
     await migrate(bare.url(name), dedicated=True)
@@ -270,9 +272,11 @@ async def test_on_a_server_of_our_own_a_feed_login_cannot_fill_the_disk(bare: Ba
             )
 
 
-async def test_on_a_server_of_our_own_an_owner_who_is_no_superuser_goes_on(bare: Bare) -> None:
-    """It is granted what everybody else loses, so it loads, appends, reads and migrates as before."""
-    name = await bare.make_owned("CREATEROLE")
+async def test_on_a_dedicated_server_an_owner_without_superuser_keeps_its_privileges(
+    bare: EmptyServer,
+) -> None:
+    """The owner is granted the privileges revoked from PUBLIC, so it loads, appends, reads and migrates as before."""
+    name = await bare.create_owned("CREATEROLE")
     url = bare.url(name, name)
     await migrate(url)
     await migrate(bare.url(name), dedicated=True)
@@ -287,13 +291,13 @@ async def test_on_a_server_of_our_own_an_owner_who_is_no_superuser_goes_on(bare:
     assert await migrate(url) == []
 
 
-# What other sessions can do to a migration.
+# Interference by other sessions.
 
 
-async def test_a_feed_login_cannot_stop_a_migration(
+async def test_a_feed_login_cannot_block_a_migration(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It can lock nothing that a migration waits for: no advisory lock counts, and its table is out of reach."""
+    """A migration waits for no advisory lock, and a feed's login cannot lock the table of migrations."""
     known = migrations()
     more = (known[-1][0] + 1, "9999_more.sql", "CREATE TABLE valgnatt.more ()")
     monkeypatch.setattr(migrate_module, "migrations", lambda: [*known, more])
@@ -310,17 +314,17 @@ async def test_a_feed_login_cannot_stop_a_migration(
 
 
 async def test_an_up_to_date_database_is_not_locked(database: Database) -> None:
-    """So processes start while somebody migrates, or has a lock on the table of migrations for another reason."""
+    """Processes can start while another session locks the table of migrations."""
     async with connected(database.url) as owner, owner.transaction():
         await owner.execute("LOCK TABLE valgnatt.migration IN EXCLUSIVE MODE")
         async with asyncio.timeout(PATIENCE_S):
             assert await migrate(database.url) == []
 
 
-async def test_a_migration_that_a_session_is_in_the_way_of_is_refused_and_changes_nothing(
+async def test_a_migration_blocked_by_another_session_fails_and_changes_nothing(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a bounded wait, in which appends may queue up behind it."""
+    """The migration gives up after BLOCKED_S, because appends queue behind it."""
     known = migrations()
     more = (known[-1][0] + 1, "9999_more.sql", "ALTER TABLE valgnatt.election ADD COLUMN more integer")
     monkeypatch.setattr(migrate_module, "migrations", lambda: [*known, more])
@@ -333,13 +337,13 @@ async def test_a_migration_that_a_session_is_in_the_way_of_is_refused_and_change
     assert await migrate(database.url) == [more[1]]
 
 
-# From one version of the schema to the next.
+# Upgrades of the schema.
 
 
-async def test_what_was_accepted_under_the_first_schema_is_kept(
+async def test_data_of_the_first_schema_survives_all_migrations(
     postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Reports, heads, embargoes and contacts, of an election that is released and of one that is not."""
+    """Reports, heads, embargoes and contacts of a released and an embargoed election are kept."""
     name = f"first_{next(_numbers)}"
     url = postgres.url.replace("/valgnatt?", f"/{name}?")
     async with connected(postgres.url) as server:

@@ -1,4 +1,4 @@
-"""The oldest Postgres that is promised, where this machine has it: schema, append, release, a feed's rights."""
+"""The oldest supported Postgres, if it is installed: schema, append, release, and the privileges of a feed."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,15 +19,15 @@ OLDEST = Path("/usr/lib/postgresql/15/bin")
 
 @pytest.fixture
 def oldest(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
-    """A server of that version."""
+    """A server of the oldest supported version."""
     if not (OLDEST / "postgres").exists():
         pytest.skip(f"Postgres 15 is not installed ({OLDEST})")
     with EmbeddedPostgres(tmp_path / "data", durable=False, binaries=OLDEST) as postgres:
         yield postgres
 
 
-async def test_the_oldest_postgres_takes_the_schema_and_reports(oldest: EmbeddedPostgres) -> None:
-    """Migrated twice, an embargo held and released, duplicates known; the feed's role sees it only then."""
+async def test_the_oldest_supported_postgres_accepts_the_schema_and_reports(oldest: EmbeddedPostgres) -> None:
+    """It migrates, recognizes duplicates, and shows the feed's role nothing before the release."""
     assert await migrate(oldest.url)
     assert await migrate(oldest.url) == []
     async with administration(oldest.url, "olga") as acts, open_pool(oldest.url) as pool:

@@ -37,7 +37,7 @@ from tests.journal.makers import (
     a_version,
     refuse_in_postgres,
 )
-from tests.journal.memory import MemoryJournal, Placed
+from tests.journal.memory import MemoryJournal, StoredReport
 
 EVERYBODY = [a_token(sender) for sender in range(1, 5)]
 UNAVAILABLE = JournalUnavailable("no answer")
@@ -206,18 +206,18 @@ async def test_reports_gather_while_a_batch_commits(desk: Desk, memory: MemoryJo
 async def test_a_batch_is_answered_while_the_next_one_commits(memory: MemoryJournal) -> None:
     """Postgres does not wait for answers, and no sender waits for the commit after its own."""
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=1)
-    memory.record.append(Placed(1, a_report("a-1"), CHAIN_START, PASSED))
+    memory.record.append(StoredReport(1, a_report("a-1"), CHAIN_START, PASSED))
     with memory.predecessors_paused():
         first = desk.submit(a_report("a-1"))
         async with working(desk):
-            await memory.wait_predecessors_asked()
+            await memory.wait_predecessors_called()
             second, third = desk.submit(a_report("a-2")), desk.submit(a_report("a-3"))
             for _ in range(100):
                 await asyncio.sleep(0)
             assert not first.done()
             assert not second.done(), "batches are answered in the order in which they were committed"
             assert len(memory.record) == 2, "no more than one batch waits for its answers"
-            memory.let_predecessors_go()
+            memory.resume_predecessors()
             outcomes = [*await first.all(), *await second.all(), *await third.all()]
     assert codes(outcomes) == ["duplicate", "accepted", "accepted"]
 
@@ -574,7 +574,7 @@ async def test_an_internal_error_while_a_batch_is_answered_answers_every_report(
 ) -> None:
     """One batch is committed and another in flight: both are answered `retry`, and the writer ends."""
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=1)
-    memory.record.append(Placed(1, a_report("a-1"), CHAIN_START, PASSED))
+    memory.record.append(StoredReport(1, a_report("a-1"), CHAIN_START, PASSED))
     memory.predecessors_error = ZeroDivisionError("a mistake")
     answer = desk.submit(a_report("a-1"), a_report("a-2"), a_report("a-3"))
     with pytest.RaisesGroup(ZeroDivisionError):
@@ -585,11 +585,11 @@ async def test_an_internal_error_while_a_batch_is_answered_answers_every_report(
 async def test_cancellation_while_a_batch_is_answered_answers_it(memory: MemoryJournal) -> None:
     """It is committed; repeated, its reports get their receipts."""
     desk = Desk(memory, a_version(tokens=EVERYBODY))
-    memory.record.append(Placed(1, a_report("a-1"), CHAIN_START, PASSED))
+    memory.record.append(StoredReport(1, a_report("a-1"), CHAIN_START, PASSED))
     answer = desk.submit(a_report("a-1"))
     with memory.predecessors_paused():
         writing = asyncio.create_task(desk.writer.run())
-        await memory.wait_predecessors_asked()
+        await memory.wait_predecessors_called()
         assert desk.writer.oldest_at is not None
         writing.cancel()
         with pytest.raises(asyncio.CancelledError):
