@@ -49,7 +49,7 @@ class Ended(NamedTuple):
     out: str
     err: str
 
-    def told(self, status: int, *words: str) -> None:
+    def failed_with(self, status: int, *words: str) -> None:
         """Assert that it printed one line with an error, and nothing else."""
         assert (self.status, self.out) == (status, ""), self
         assert len(self.err.splitlines()) == 1, self.err
@@ -245,7 +245,7 @@ def test_an_unreadable_registry_is_reported_in_one_line(
     other.write_text('{"format": "another/1"}')
     empty.mkdir()
     for path in (cut, other, empty, tmp_path / "missing.json"):
-        (cli("election", "load", str(path))).told(1, str(path))
+        (cli("election", "load", str(path))).failed_with(1, str(path))
 
 
 def test_another_registry_is_refused_once_a_report_is_accepted(
@@ -256,7 +256,7 @@ def test_another_registry_is_refused_once_a_report_is_accepted(
     cli.good("election", "load", str(changed))
     assert "Changed" in cli.good("election", "list")
     fetch(database, "UPDATE valgnatt.head SET accepted = 1")
-    (cli("election", "load", str(a_file(tmp_path, small)))).told(
+    (cli("election", "load", str(a_file(tmp_path, small)))).failed_with(
         1, "after a report was accepted (1 so far)", "$.election.name"
     )
     assert cli.good("election", "load", str(changed)) == f"{loaded}\n"
@@ -271,11 +271,11 @@ def test_an_embargo_is_moved_to_later_and_never_to_earlier(
     moved = first + timedelta(hours=1)
     cli.good("election", "embargo", "later", "--until", moved.isoformat())
     assert moved.isoformat() in (cli.good("election", "list")).splitlines()[1]
-    (cli("election", "embargo", "later", "--until", first.isoformat())).told(1, "later")
-    (cli("election", "embargo", loaded, "--until", moved.isoformat())).told(1, "ended")
-    (cli("election", "embargo", "nowhere", "--until", moved.isoformat())).told(1, "nowhere")
+    (cli("election", "embargo", "later", "--until", first.isoformat())).failed_with(1, "later")
+    (cli("election", "embargo", loaded, "--until", moved.isoformat())).failed_with(1, "ended")
+    (cli("election", "embargo", "nowhere", "--until", moved.isoformat())).failed_with(1, "nowhere")
     for text in ("tomorrow", "2030-01-01", "2030-01-01T00:00:00", ""):
-        (cli("election", "embargo", "later", "--until", text)).told(2)
+        (cli("election", "embargo", "later", "--until", text)).failed_with(2)
 
 
 def test_an_election_is_closed(cli: CommandLine, loaded: str) -> None:
@@ -283,7 +283,7 @@ def test_an_election_is_closed(cli: CommandLine, loaded: str) -> None:
     for _ in range(2):
         cli.good("election", "close", loaded)
         assert "\tclosed\t" in cli.good("election", "list")
-    (cli("election", "close", "nowhere")).told(1, "nowhere")
+    (cli("election", "close", "nowhere")).failed_with(1, "nowhere")
 
 
 def test_the_ceiling_of_a_unit_is_shown_beside_its_revision(cli: CommandLine, loaded: str) -> None:
@@ -292,8 +292,8 @@ def test_the_ceiling_of_a_unit_is_shown_beside_its_revision(cli: CommandLine, lo
         cli.good("election", "raise-revisions", loaded, "0604-0001")
         == "0604-0001\tcurrent revision 0\tceiling 2000000000\n"
     )
-    (cli("election", "raise-revisions", loaded, "0604")).told(1, "'0604' is not a unit")
-    (cli("election", "raise-revisions", "nowhere", "0604-0001")).told(1, "nowhere")
+    (cli("election", "raise-revisions", loaded, "0604")).failed_with(1, "'0604' is not a unit")
+    (cli("election", "raise-revisions", "nowhere", "0604-0001")).failed_with(1, "nowhere")
 
 
 # Tokens.
@@ -338,12 +338,12 @@ def test_an_invalid_token_request_is_reported_in_one_line(cli: CommandLine, load
     def issue(*arguments: str) -> Ended:
         return cli("token", "issue", *arguments)
 
-    (issue("--election", loaded, "--areas", "0604,9999,XX")).told(1, "9999", "XX")
-    (issue("--election", "nowhere", "--areas", "0604")).told(1, "nowhere")
-    (issue("--election", loaded, "--areas", ",")).told(1, "area")
-    (issue("--election", loaded, "--areas", "vl", "--role", "king")).told(2, "king")
-    (issue("--election", loaded, "--areas", "vl", "--expires", "2030-01-01T00:00:00")).told(2)
-    (cli("token", "revoke", "12345")).told(1, "12345")
+    (issue("--election", loaded, "--areas", "0604,9999,XX")).failed_with(1, "9999", "XX")
+    (issue("--election", "nowhere", "--areas", "0604")).failed_with(1, "nowhere")
+    (issue("--election", loaded, "--areas", ",")).failed_with(1, "area")
+    (issue("--election", loaded, "--areas", "vl", "--role", "king")).failed_with(2, "king")
+    (issue("--election", loaded, "--areas", "vl", "--expires", "2030-01-01T00:00:00")).failed_with(2)
+    (cli("token", "revoke", "12345")).failed_with(1, "12345")
     assert cli.good("token", "list") == ""
 
 
@@ -368,10 +368,10 @@ def test_a_missing_database_is_reported_in_one_line(
 ) -> None:
     """With the option to set; or, if the database does not answer, without its password."""
     for command in (["election", "list"], ["token", "list"], ["db", "migrate"], ["election", "close", "x"]):
-        valgnatt(*command, "--data-dir", str(tmp_path)).told(1, "VALGNATT_DATABASE_URL", str(tmp_path))
+        valgnatt(*command, "--data-dir", str(tmp_path)).failed_with(1, "VALGNATT_DATABASE_URL", str(tmp_path))
     monkeypatch.setenv("VALGNATT_DATABASE_URL", "postgresql://user:s3cret@127.0.0.1:1/none")
     ended = valgnatt("election", "list")
-    ended.told(1)
+    ended.failed_with(1)
     assert "s3cret" not in ended.err
 
 
@@ -401,9 +401,9 @@ def test_mistakes_end_the_process_as_they_end_the_command(
             *("serve", "--push-port", port, "--feed-port", "0", "--admin-port", "0"),
             VALGNATT_DATABASE_URL=database.url,
         )
-    ended.told(1, port)
+    ended.failed_with(1, port)
     ended = in_a_process(
         *("token", "issue", "--election", "nowhere", "--areas", "vl"), VALGNATT_DATABASE_URL=database.url
     )
-    ended.told(1, "nowhere")
-    in_a_process("election", "close", "x", VALGNATT_DATA_DIR="/nowhere").told(1, "no database")
+    ended.failed_with(1, "nowhere")
+    in_a_process("election", "close", "x", VALGNATT_DATA_DIR="/nowhere").failed_with(1, "no database")

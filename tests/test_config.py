@@ -70,15 +70,15 @@ def test_a_mistake_in_the_environment_is_named_with_its_variable(
     environ: dict[str, str], mistake: str
 ) -> None:
     """With the reason and the variable."""
-    (told,) = mistakes(environ)
-    assert mistake in told
+    (found,) = mistakes(environ)
+    assert mistake in found
 
 
 def test_all_mistakes_are_reported_together(file: Path) -> None:
     """From all three sources, so that all can be corrected together."""
     file.write_text('feed-port = 8080\nbatch_max = 0\ndata_dir = 7\nlog_level = "loud"')
-    told = mistakes({"VALGNATT_PUSH_WORKERS": "0", "VALGNATT_SPEED": "1"}, file, drain_s="-1", hosts="x")
-    assert sorted(told) == sorted(
+    found = mistakes({"VALGNATT_PUSH_WORKERS": "0", "VALGNATT_SPEED": "1"}, file, drain_s="-1", hosts="x")
+    assert sorted(found) == sorted(
         [
             f"feed-port in {file}: no such key; did you mean feed_port?",
             "VALGNATT_SPEED: no such variable",
@@ -95,9 +95,9 @@ def test_all_mistakes_are_reported_together(file: Path) -> None:
 def test_a_file_that_is_no_toml_is_one_mistake(file: Path) -> None:
     """With the place of it."""
     file.write_text("feed_port: 8080")
-    (told,) = mistakes({}, file)
-    assert told.startswith(f"{file}: ")
-    assert "line 1" in told
+    (found,) = mistakes({}, file)
+    assert found.startswith(f"{file}: ")
+    assert "line 1" in found
 
 
 def test_variables_that_kubernetes_adds_are_ignored() -> None:
@@ -114,13 +114,13 @@ def test_variables_that_kubernetes_adds_are_ignored() -> None:
 def test_no_password_shows_in_an_error_or_a_repr() -> None:
     """Not even in a malformed URL, or a URL in the wrong option."""
     wrong = {"VALGNATT_DATABASE_URL": URL.replace("postgresql", "mysql"), "VALGNATT_ROLE": URL}
-    told = "\n".join(mistakes(wrong | {"VALGNATT_FEED_PORT": URL}))
+    found = "\n".join(mistakes(wrong | {"VALGNATT_FEED_PORT": URL}))
     written = URL.replace("/r@", "%2Fr@")  # as it has to be: else its host would end there
     shown = repr(load({"VALGNATT_DATABASE_URL": written, "VALGNATT_HOST": "postgres://u:s3cret@h"}))
-    for text in (told, shown, str(Config(feed_database_url=URL).__rich_repr__()), without_passwords(URL)):
+    for text in (found, shown, str(Config(feed_database_url=URL).__rich_repr__()), without_passwords(URL)):
         assert "s3c" not in text
         assert "et@" not in text
-    assert "VALGNATT_DATABASE_URL: expected postgresql://" in told
+    assert "VALGNATT_DATABASE_URL: expected postgresql://" in found
     assert (
         "database_url='postgresql://db1:5432,db2/night'" in repr(Config(database_url=URL)) or "db2" in shown
     )
@@ -186,8 +186,8 @@ def test_a_file_that_holds_no_password_is_a_mistake(
         "VALGNATT_DATABASE_URL": "postgresql://clerk@db/night",
         "VALGNATT_DATABASE_PASSWORD_FILE": str(file),
     }
-    (told,) = mistakes(environ)
-    assert told == f"VALGNATT_DATABASE_PASSWORD_FILE: {file}: {mistake}"
+    (found,) = mistakes(environ)
+    assert found == f"VALGNATT_DATABASE_PASSWORD_FILE: {file}: {mistake}"
 
 
 def test_a_password_has_one_place_and_belongs_to_a_url(tmp_path: Path) -> None:
@@ -195,13 +195,13 @@ def test_a_password_has_one_place_and_belongs_to_a_url(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("other")
     for url in (URL, "postgresql://clerk@db/night?password=s3cret"):
-        (told,) = mistakes(
+        (found,) = mistakes(
             {"VALGNATT_DATABASE_URL": url.replace("/r@", "%2Fr@")}, database_password_file=file
         )
-        assert told == f"--database-password-file: {file}: the URL already contains a password"
+        assert found == f"--database-password-file: {file}: the URL already contains a password"
     for environ in ({}, {"VALGNATT_FEED_DATABASE_URL": "none"}):
-        (told,) = mistakes(environ, feed_database_password_file=file)
-        assert told == "--feed-database-password-file: needs feed_database_url too"
+        (found,) = mistakes(environ, feed_database_password_file=file)
+        assert found == "--feed-database-password-file: needs feed_database_url too"
 
 
 def test_the_password_of_libpq_goes_to_one_login_only() -> None:

@@ -513,10 +513,10 @@ class Doctored:
 
 def run_doctor(*arguments: str, **environ: object) -> "subprocess.CompletedProcess[bytes]":
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("VALGNATT_")}
-    told = {f"VALGNATT_{name.upper()}": str(value) for name, value in environ.items()}
+    shown = {f"VALGNATT_{name.upper()}": str(value) for name, value in environ.items()}
     return subprocess.run(
         [sys.executable, "-m", "gateway", "doctor", *arguments],
-        env={**inherited, **told},
+        env={**inherited, **shown},
         capture_output=True,
         check=False,
         timeout=60,
@@ -631,10 +631,10 @@ def test_a_municipality_without_a_token_is_an_error(
     load(durable, small, "uncovered", ["0101", "02", "0602", "0603"])
     found = doctor(durable, gateway)
     assert found.errors == {"election uncovered: tokens"}
-    told = found.of("election uncovered: tokens")
-    assert "0604" in told.seen
-    assert "0101" not in told.seen
-    assert "valgnatt token issue --election uncovered --areas 0604" in told.do
+    shown = found.of("election uncovered: tokens")
+    assert "0604" in shown.seen
+    assert "0101" not in shown.seen
+    assert "valgnatt token issue --election uncovered --areas 0604" in shown.do
     execute(durable.url, "UPDATE valgnatt.head SET closed_at = now() WHERE election = "
             "(SELECT key FROM valgnatt.election WHERE id = 'uncovered')")  # fmt: skip
     assert doctor(durable, gateway).errors == set()

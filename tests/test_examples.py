@@ -82,7 +82,7 @@ class Example:
 
 @asynccontextmanager
 async def running(sender: Sender, *command: str, **environ: str) -> AsyncIterator[Example]:
-    told = {
+    reported = {
         "VALGNATT_PUSH_URL": sender.gateway.push_url,
         "VALGNATT_FEED_URL": sender.gateway.feed_url,
         "VALGNATT_TOKEN": sender.secret,
@@ -91,7 +91,7 @@ async def running(sender: Sender, *command: str, **environ: str) -> AsyncIterato
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=ROOT,
-        env={**os.environ, **told},
+        env={**os.environ, **reported},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -146,17 +146,17 @@ async def test_one_count_is_pushed_and_its_receipt_shown(sender: Sender, tmp_pat
     file.write_text(json.dumps(a_report()))
     for outcome in ("accepted", "duplicate"):
         async with python(sender, "push_one.py", sender.election, str(file)) as example:
-            status, said = await example.end()
+            status, printed = await example.end()
         assert status == 0
-        assert re.match(rf"{outcome}, published, sequence 1, digest [0-9a-f]{{64}}$", said.strip())
+        assert re.match(rf"{outcome}, published, sequence 1, digest [0-9a-f]{{64}}$", printed.strip())
     wrong = a_report(revision=2)
     wrong["counts"]["election_day"]["ballots"] += 1
     file.write_text(json.dumps(wrong))
     async with python(sender, "push_one.py", sender.election, str(file)) as example:
-        status, said = await example.end()
+        status, printed = await example.end()
     assert status == 1
-    assert "$.counts.election_day.ballots" in said
-    assert "(sum_mismatch)" in said
+    assert "$.counts.election_day.ballots" in printed
+    assert "(sum_mismatch)" in printed
 
 
 async def test_a_night_is_pushed_followed_and_copied(
@@ -173,9 +173,9 @@ async def test_a_night_is_pushed_followed_and_copied(
         await following.until("^0\t0 of")
         async with python(sender, "push_night.py", sender.election, str(night)) as pushing:
             assert await pushing.end() == (0, f"{len(small.reports)}\taccepted\n")
-        status, said = await following.end()
+        status, printed = await following.end()
         assert status == 0
-        assert "reached at " in said
+        assert "reached at " in printed
         await copying.until(f"^{len(small.reports)}-")
         copying.process.send_signal(signal.SIGINT)
         assert (await copying.end())[0] == 130
@@ -225,9 +225,9 @@ async def test_every_request_of_curl_sh_is_answered(sender: Sender) -> None:
     """In order, each with the answer that its heading describes."""
     names = {"ELECTION": sender.election, "UNIT": UNIT, "AREA": HERE}
     async with running(sender, "sh", str(EXAMPLES / "curl.sh"), **names) as example:
-        status, said = await example.end()
-    assert status == 0, said
-    parts = [part.partition("\n")[2].strip() for part in ("\n" + said).split("\n# ")[1:]]
+        status, printed = await example.end()
+    assert status == 0, printed
+    parts = [part.partition("\n")[2].strip() for part in ("\n" + printed).split("\n# ")[1:]]
     first, again = parts[0].splitlines()
     assert first.endswith(" 201")
     assert again.endswith(" 200")

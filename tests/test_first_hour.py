@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(HOUR_S + 30)
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def output(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The output of each step; the gateway is the one that the page starts."""
     try:
         find_binaries(None)
@@ -40,8 +40,8 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("place", range(len(STEPS)), ids=lambda place: f"{place} {STEPS[place].heading}")
-def test_the_output_of_each_command_is_as_shown(said: list[str], place: int) -> None:
-    assert_as_shown(STEPS[place], said[place])
+def test_the_output_of_each_command_is_as_shown(output: list[str], place: int) -> None:
+    assert_as_shown(STEPS[place], output[place])
 
 
 def test_the_document_has_a_part_for_each_of_the_three_audiences() -> None:

@@ -92,18 +92,18 @@ def test_every_option_shows_its_default() -> None:
     for option in OPTIONS:
         if option.flag or option.required or option.name in ("--help", "files"):
             continue
-        told = "(default: " in option.help or (option.shows_default and option.default not in (None, ""))
-        assert told, option
+        found = "(default: " in option.help or (option.shows_default and option.default not in (None, ""))
+        assert found, option
 
 
 def test_exit_statuses_are_documented(valgnatt_help: str) -> None:
     """At the end of the help of all, and in the README."""
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     for text in (valgnatt_help, readme):
-        told = " ".join(text.split())
-        assert re.search(r"[Ee]xit status", told)
+        found = " ".join(text.split())
+        assert re.search(r"[Ee]xit status", found)
         for status in ("0", "1", "2", "130"):
-            assert re.search(rf"\b{status}\b", told.lower().partition("exit status")[2][:400]), status
+            assert re.search(rf"\b{status}\b", found.lower().partition("exit status")[2][:400]), status
 
 
 @pytest.fixture(scope="module")
@@ -352,14 +352,14 @@ complete_words serve --feed-w
 
 def test_completion_is_shown_and_works(shell: dict[str, str]) -> None:
     """Commands, those below them, and options."""
-    said = in_bash(f'eval "$(valgnatt --show-completion)"\n{COMPLETE}', shell).splitlines()
-    assert said == ["election", "load list embargo close raise-revisions", "--feed-workers"]
+    output = in_bash(f'eval "$(valgnatt --show-completion)"\n{COMPLETE}', shell).splitlines()
+    assert output == ["election", "load list embargo close raise-revisions", "--feed-workers"]
 
 
 def test_completion_is_installed(shell: dict[str, str]) -> None:
     """For the current shell, in the user's home directory; a new shell has it."""
-    said = in_bash("valgnatt --install-completion", shell)
-    assert "bash completion installed" in said
+    output = in_bash("valgnatt --install-completion", shell)
+    assert "bash completion installed" in output
     installed = in_bash(f'source "$HOME/.bashrc"\n{COMPLETE}', shell).splitlines()
     assert installed[0] == "election"
     assert "--install-completion" in (Path(__file__).parents[1] / "README.md").read_text()

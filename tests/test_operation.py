@@ -60,8 +60,8 @@ def test_a_rehearsal_and_its_archive_work_as_documented(postgres: EmbeddedPostgr
             "VALGNATT_DATABASE_URL": database.url,
             "BINARIES": str(Path(sys.executable).parent),
         }
-        said = type_all(typed, tmp_path, {"8080": feed, "8081": push}, environ, MOST_S)
-        for step, words in zip(typed, said, strict=True):
+        output = type_all(typed, tmp_path, {"8080": feed, "8081": push}, environ, MOST_S)
+        for step, words in zip(typed, output, strict=True):
             assert_as_shown(step, words)
     tokens = json.loads((tmp_path / "rehearsal" / "tokens.json").read_text())
     assert tokens

@@ -128,5 +128,5 @@ async def test_a_command_that_is_given_a_password_in_a_file_finds_the_database(
         *("--database-password-file", str(tmp_path / "password")),
     ]
     listing = await asyncio.create_subprocess_exec(*command, env=environ, stderr=PIPE)
-    _, told = await listing.communicate()
-    assert (listing.returncode, told) == (0, b"")
+    _, reported = await listing.communicate()
+    assert (listing.returncode, reported) == (0, b"")

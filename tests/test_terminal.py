@@ -34,12 +34,12 @@ OWN_SEQUENCE = re.compile(r"\r?\x1b\[(?!66;)[0-9;?]*[A-Za-z]")
 """The control sequences of rich itself: colours and cursor movements."""
 
 
-def check_harmless(said: str, *, shows: bool = True) -> None:
+def check_harmless(printed: str, *, shows: bool = True) -> None:
     """Fail where a control character is left; `shows` that the text which had some is there."""
-    assert "Traceback" not in said, said
-    left = CONTROL.search(re.sub(r"[\n\t]", "", said))
-    assert left is None, (left, said)
-    assert not shows or SHOWN[:7] in said, said
+    assert "Traceback" not in printed, printed
+    left = CONTROL.search(re.sub(r"[\n\t]", "", printed))
+    assert left is None, (left, printed)
+    assert not shows or SHOWN[:7] in printed, printed
 
 
 # The parts.
@@ -74,11 +74,11 @@ def test_whatever_is_drawn_is_text(terminal: bool) -> None:
             console.print(each)
         console.say(HOSTILE, "red")
         console.print(HOSTILE, markup=True, emoji=True)
-    said = OWN_SEQUENCE.sub("", captured.get())
-    check_harmless(said)
-    assert said.count(r"owned") == said.count(r"\x1b[66;6H") == 9
+    printed = OWN_SEQUENCE.sub("", captured.get())
+    check_harmless(printed)
+    assert printed.count(r"owned") == printed.count(r"\x1b[66;6H") == 9
     assert (
-        len(set(map(len, re.findall(r"^[┃│].*$", said, re.MULTILINE)))) == 1
+        len(set(map(len, re.findall(r"^[┃│].*$", printed, re.MULTILINE)))) == 1
     )  # escaped before it is measured
 
 
@@ -189,11 +189,11 @@ class HostileGateway:
         await socket.prepare(request)
         await socket.send_json({"type": "hello", "credit": 64} if self.nonsense is None else self.nonsense)
         async for message in socket:
-            told: dict[str, Any] = {
+            reported: dict[str, Any] = {
                 "id": message.json()["id"], "outcome": "refused", "code": HOSTILE, "warnings": [HOSTILE],
                 "violations": [{"path": HOSTILE, "detail": HOSTILE}, {}],
             }  # fmt: skip
-            await socket.send_json({"type": "results", "credit": 64, "results": [told]})
+            await socket.send_json({"type": "results", "credit": 64, "results": [reported]})
         return socket
 
 
@@ -203,7 +203,7 @@ async def hostile(small: GeneratedElection) -> AsyncIterator[HostileGateway]:
         yield gateway
 
 
-async def said_by(
+async def output_of(
     *arguments: object, url: str = "", terminal: bool = False, until: str = "", **environ: str
 ) -> tuple[int, str]:
     """Run a command on a `terminal` or with pipes; return status and output. Ends it at `until`."""
@@ -221,17 +221,17 @@ async def said_by(
         stdin=asyncio.subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environ,
     )  # fmt: skip
     os.close(theirs)
-    said = b""
+    printed = b""
     overdue = asyncio.get_running_loop().call_later(PATIENCE_S, process.kill)
     while piece := await asyncio.to_thread(_read, ours):
-        said += piece
-        if until and until.encode() in said:
+        printed += piece
+        if until and until.encode() in printed:
             process.kill()
     status = await process.wait()
     overdue.cancel()
     os.close(ours)
-    assert until or status >= 0, f"ended after {PATIENCE_S} s: {said!r}"
-    return status, said.decode("utf-8", "replace")
+    assert until or status >= 0, f"ended after {PATIENCE_S} s: {printed!r}"
+    return status, printed.decode("utf-8", "replace")
 
 
 def _read(fd: int) -> bytes:
@@ -279,9 +279,9 @@ async def test_no_command_prints_control_characters_of_a_gateway(
     hostile: HostileGateway, arguments: tuple[str, ...], until: str, terminal: bool
 ) -> None:
     """From a gateway's documents, its refusals, its stream, and from the command line itself."""
-    _, said = await said_by(*arguments, url=hostile.url, terminal=terminal, until=until)
-    assert until in said
-    check_harmless(OWN_SEQUENCE.sub("", said), shows="--json" not in arguments)
+    _, printed = await output_of(*arguments, url=hostile.url, terminal=terminal, until=until)
+    assert until in printed
+    check_harmless(OWN_SEQUENCE.sub("", printed), shows="--json" not in arguments)
 
 
 @pytest.mark.parametrize("terminal", [False, True])
@@ -301,12 +301,12 @@ async def test_push_prints_no_control_characters_of_files_and_answers(
         path = tmp_path / f"{name}{ending}"
         path.write_text(text)
         outbox = ("--outbox", tmp_path / "outbox.db")
-        status, said = await said_by(
+        status, printed = await output_of(
             "push", "--election", "e", "--yes", *outbox, path, url=hostile.url, terminal=terminal
         )
-        check_harmless(OWN_SEQUENCE.sub("", said))
-        assert status == (1 if ending == "good.json" else 2), said
-    assert SHOWN in said or "unknown extension" in said
+        check_harmless(OWN_SEQUENCE.sub("", printed))
+        assert status == (1 if ending == "good.json" else 2), printed
+    assert SHOWN in printed or "unknown extension" in printed
 
 
 @pytest.mark.long
@@ -334,9 +334,9 @@ async def test_no_answer_of_another_shape_ends_a_command_with_a_traceback(
         ("push", "--election", "e", "--yes", "--unchecked", *outbox, file),
     )
     hostile.nonsense = nonsense
-    for status, said in await asyncio.gather(*(said_by(*each, url=hostile.url) for each in commands)):
-        check_harmless(said, shows=False)
-        assert (status, len(said.splitlines())) == (1, 1) or "unit" in said, said
+    for status, printed in await asyncio.gather(*(output_of(*each, url=hostile.url) for each in commands)):
+        check_harmless(printed, shows=False)
+        assert (status, len(printed.splitlines())) == (1, 1) or "unit" in printed, printed
 
 
 async def test_an_election_that_was_loaded_before_such_names_were_refused_goes_on(
@@ -369,5 +369,5 @@ async def test_an_election_that_was_loaded_before_such_names_were_refused_goes_o
             ("status",),
             ("doctor", "--admin-url", gateway.admin_url),
         ):
-            _, said = await said_by(*arguments, url=gateway.feed_url, **environ)
-            check_harmless(said)
+            _, printed = await output_of(*arguments, url=gateway.feed_url, **environ)
+            check_harmless(printed)

@@ -75,9 +75,9 @@ def test_tables_written_by_spreadsheets_are_read() -> None:
     ],
 )
 def test_a_mistake_is_reported_with_its_place(name: str, content: bytes, words: tuple[str, ...]) -> None:
-    with pytest.raises(BadCountFile) as told:
+    with pytest.raises(BadCountFile) as found:
         read_counts(name, content)
-    assert all(word in str(told.value) for word in (name, *words)), str(told.value)
+    assert all(word in str(found.value) for word in (name, *words)), str(found.value)
 
 
 @given(st.sampled_from(["a.csv", "a.json", "a.ndjson"]), st.binary() | st.text().map(str.encode))

@@ -212,11 +212,11 @@ def test_added_reports_survive_an_immediate_kill(path: Path) -> None:
     )
     with subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        said = 0
-        while said < 20:
-            said = int(process.stdout.readline())
+        output = 0
+        while output < 20:
+            output = int(process.stdout.readline())
         os.kill(process.pid, signal.SIGKILL)
-        said = max([said, *map(int, process.stdout.read().split())])
+        output = max([output, *map(int, process.stdout.read().split())])
     outbox = Outbox(path)
-    assert outbox.last_revision(HERE, "1-1") >= said
+    assert outbox.last_revision(HERE, "1-1") >= output
     outbox.close()

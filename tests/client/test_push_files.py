@@ -95,9 +95,9 @@ class Desk:
 
     def push(self, *arguments: object, **environ: str) -> tuple[int, str]:
         with self.command(*arguments, **environ) as process:
-            _, said = process.communicate(timeout=PATIENCE_S)
-        assert "Traceback" not in said
-        return process.returncode, said
+            _, output = process.communicate(timeout=PATIENCE_S)
+        assert "Traceback" not in output
+        return process.returncode, output
 
     def answers(self) -> list[dict[str, str]]:
         with self.receipts.open() as file:
@@ -119,12 +119,12 @@ def until(fact: Any) -> None:
 def test_counts_in_a_file_get_receipts(desk: Desk) -> None:
     """Pushing the file again changes nothing; an omitted revision is the next one."""
     file = desk.file("night.ndjson", a_report(), a_report("0604-0002"))
-    status, said = desk.push(file)
-    assert (status, "2 receipts\n" in said) == (0, True), said
+    status, output = desk.push(file)
+    assert (status, "2 receipts\n" in output) == (0, True), output
     first = desk.answers()
     assert [answer["outcome"] for answer in first] == ["accepted", "accepted"]
-    status, said = desk.push(file)
-    assert (status, "2 receipts (0 new, 2 already known to the gateway)" in said) == (0, True), said
+    status, output = desk.push(file)
+    assert (status, "2 receipts (0 new, 2 already known to the gateway)" in output) == (0, True), output
     assert [answer["accepted_at"] for answer in desk.answers()] == [each["accepted_at"] for each in first]
     following = a_report(votes=11)
     del following["revision"]
@@ -172,17 +172,17 @@ def test_a_second_gateway_gets_all_of_a_file_and_gives_its_own_receipts(
     assert desk.push(file)[0] == 0
     with served(make_database(postgres)) as second:
         there = at(second, sender_at(second, small, sender.election))
-        status, said = desk.push(file, **there)
-        assert (status, "2 receipts\n" in said) == (0, True), said
+        status, output = desk.push(file, **there)
+        assert (status, "2 receipts\n" in output) == (0, True), output
         assert [answer["outcome"] for answer in desk.answers()] == ["accepted", "accepted"]
         more = desk.file("more.ndjson", a_report(revision=2))
         status, _ = desk.push(more, **there | {"VALGNATT_TOKEN": "x" * 43})
         assert status == 1
-        status, said = desk.push()
-        assert (status, "0 receipts" in said) == (1, True), said
-        assert f"The outbox has 1 report for {second.push_url}, not sent to {gateway.push_url}" in said
-        status, said = desk.push("--moved-from", second.push_url)
-        assert (status, "Took over 3 reports" in said) == (0, True), said
+        status, output = desk.push()
+        assert (status, "0 receipts" in output) == (1, True), output
+        assert f"The outbox has 1 report for {second.push_url}, not sent to {gateway.push_url}" in output
+        status, output = desk.push("--moved-from", second.push_url)
+        assert (status, "Took over 3 reports" in output) == (0, True), output
         assert [answer["revision"] for answer in desk.answers()] == ["1", "1", "2"]
 
 
@@ -204,8 +204,8 @@ def test_a_gateway_whose_record_was_replaced_gets_all_of_a_file_again(
     for gone in ("", ", 1 report with earlier receipts that this gateway no longer knows"):
         with served(make_database(postgres), **options) as gateway:
             environ = at(gateway, sender_at(gateway, small, desk.to.election))
-            status, said = desk.push(file, **environ)
-            assert (status, f"1 receipt{gone}\n" in said) == (0, True), said
+            status, output = desk.push(file, **environ)
+            assert (status, f"1 receipt{gone}\n" in output) == (0, True), output
             with desk.command("--watch", watched, **environ) as process:
                 assert process.stderr is not None
                 while f"1 receipt{gone}\n" not in (line := process.stderr.readline()):
@@ -230,8 +230,8 @@ def test_again_resends_all_reports_that_have_a_receipt(desk: Desk) -> None:
     """As needed after the gateway's database was restored; here nothing was lost, so all are duplicates."""
     assert desk.push(desk.file("night.ndjson", a_report(), a_report("0604-0002")))[0] == 0
     first = desk.answers()
-    status, said = desk.push("--again")
-    assert (status, "Resending 2 confirmed reports" in said) == (0, True), said
+    status, output = desk.push("--again")
+    assert (status, "Resending 2 confirmed reports" in output) == (0, True), output
     assert [answer["outcome"] for answer in desk.answers()] == ["duplicate", "duplicate"]
     assert [answer["accepted_at"] for answer in desk.answers()] == [each["accepted_at"] for each in first]
 
@@ -248,10 +248,10 @@ def test_on_another_machine_the_next_revision_comes_from_the_gateway(desk: Desk)
 def test_a_mistake_in_a_file_is_reported_and_nothing_is_sent(desk: Desk) -> None:
     """Not of this file, nor of the good one beside it."""
     wrong = a_report("0604-0002", party_x=1)
-    status, said = desk.push(desk.file("good.json", a_report()), desk.file("wrong.json", wrong))
+    status, output = desk.push(desk.file("good.json", a_report()), desk.file("wrong.json", wrong))
     assert status == 2
-    assert "wrong.json, unit 0604-0002: $.party_x" in said
-    assert "nothing was sent" in said
+    assert "wrong.json, unit 0604-0002: $.party_x" in output
+    assert "nothing was sent" in output
     assert not desk.receipts.exists()
     for arguments, words in (
         ((desk.directory / "none.csv",), "none.csv: No such file"),
@@ -261,9 +261,9 @@ def test_a_mistake_in_a_file_is_reported_and_nothing_is_sent(desk: Desk) -> None
             "empty.ndjson: contains no report",
         ),
     ):
-        status, said = desk.push(*arguments)
+        status, output = desk.push(*arguments)
         assert status == 2
-        assert words in said
+        assert words in output
 
 
 def sleeps(pid: int) -> bool:
@@ -290,9 +290,9 @@ def test_a_refused_report_ends_with_status_1(desk: Desk) -> None:
     """Other figures under a revision that is in already, from another outbox."""
     assert desk.push(desk.file("a.json", a_report()))[0] == 0
     desk.outbox = desk.directory / "another.db"
-    status, said = desk.push(desk.file("b.json", a_report(votes=99)))
+    status, output = desk.push(desk.file("b.json", a_report(votes=99)))
     assert status == 1
-    assert "revision_conflict" in said
+    assert "revision_conflict" in output
     assert [answer["code"] for answer in desk.answers()] == ["revision_conflict"]
 
 
@@ -300,10 +300,10 @@ def test_a_superseded_report_has_no_receipt(desk: Desk) -> None:
     """Nothing is lost, but only receipts give status 0."""
     assert desk.push(desk.file("a.json", a_report(revision=5)))[0] == 0
     desk.outbox = desk.directory / "another.db"
-    status, said = desk.push(desk.file("b.json", a_report(revision=3)))
+    status, output = desk.push(desk.file("b.json", a_report(revision=3)))
     assert status == 1
-    assert "0 receipts" in said
-    assert "no receipt: unit 0604-0001, revision 3: revision 5 has already been accepted" in said
+    assert "0 receipts" in output
+    assert "no receipt: unit 0604-0001, revision 3: revision 5 has already been accepted" in output
 
 
 def test_after_an_operator_raises_the_ceiling_a_file_gets_its_receipt(desk: Desk, gateway: Gateway) -> None:
@@ -319,11 +319,11 @@ def test_after_an_operator_raises_the_ceiling_a_file_gets_its_receipt(desk: Desk
         "revision 2000000000 has already been accepted",
         "at most 2000000000, not 2000000001; an operator",
     ):
-        status, said = desk.push(file)
-        assert (status, words in said) == (1, True), said
+        status, output = desk.push(file)
+        assert (status, words in output) == (1, True), output
     asyncio.run(raise_revisions(gateway, desk.to.election))
-    status, said = desk.push(file)
-    assert (status, "1 receipt" in said) == (0, True), said
+    status, output = desk.push(file)
+    assert (status, "1 receipt" in output) == (0, True), output
     assert [(each["revision"], each["outcome"]) for each in desk.answers()][-1] == ("2000000001", "accepted")
 
 
@@ -334,10 +334,10 @@ async def raise_revisions(gateway: Gateway, election: str) -> None:
 
 def test_an_invalid_token_is_reported_and_the_counts_wait(desk: Desk) -> None:
     file = desk.file("a.json", a_report())
-    status, said = desk.push(file, VALGNATT_TOKEN="x" * 43)
+    status, output = desk.push(file, VALGNATT_TOKEN="x" * 43)
     assert status == 1
-    assert "401" in said
-    assert "x" * 43 not in said
+    assert "401" in output
+    assert "x" * 43 not in output
     assert desk.push()[0] == 0
     assert [answer["outcome"] for answer in desk.answers()] == ["accepted"]
 
@@ -354,9 +354,9 @@ def test_queued_reports_are_sent_after_an_outage_and_a_kill(
         until(lambda: desk.outbox.exists() and waiting(desk) == 2)
         process.send_signal(signal.SIGKILL)
     with served(make_database(postgres), push_port=push_port, feed_port=feed_port) as gateway:
-        status, said = desk.push(**at(gateway, sender_at(gateway, small, desk.to.election)))
-        assert status == 0, said
-        assert "Sending 2 reports from the outbox first" in said
+        status, output = desk.push(**at(gateway, sender_at(gateway, small, desk.to.election)))
+        assert status == 0, output
+        assert "Sending 2 reports from the outbox first" in output
         assert [answer["outcome"] for answer in desk.answers()] == ["accepted", "accepted"]
 
 
@@ -381,16 +381,16 @@ def test_new_files_in_a_watched_directory_are_sent(desk: Desk) -> None:
         (watched / "b.json").write_text(json.dumps(a_report(revision=2)))
         until(lambda: len(desk.answers()) == 3)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=PATIENCE_S)
+        _, output = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
-    assert "Traceback" not in said
-    assert said.count("b.json: not sent") == 1
+    assert "Traceback" not in output
+    assert output.count("b.json: not sent") == 1
 
 
 def test_a_template_can_be_filled_in_and_pushed(desk: Desk, sender: Sender) -> None:
     with desk.command("--template", "--areas", "0604") as process:
-        table, said = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0, said
+        table, output = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, output
     rows = list(csv.DictReader(table.splitlines()))
     assert {row["unit"].partition("-")[0] for row in rows} == {"0604"}
     path = desk.directory / "filled.csv"

@@ -73,8 +73,8 @@ def test_watch_gives_lines_of_json_to_a_pipe(gateway: Gateway, election: str) ->
         assert process.stdout is not None
         lines = [json.loads(process.stdout.readline()) for _ in range(3)]
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=PATIENCE_S)
-    assert (process.returncode, said) == (130, "")
+        _, printed = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, printed) == (130, "")
     assert lines[0]["area"] == "0604"
     assert lines[0]["cursor"].startswith("2-")
     assert {line["parent"] for line in lines[1:]} == {"0604"}
@@ -82,13 +82,13 @@ def test_watch_gives_lines_of_json_to_a_pipe(gateway: Gateway, election: str) ->
 
 def test_status_shows_all_transfers(gateway: Gateway, election: str) -> None:
     with command(gateway, "status", "--election", election) as process:
-        said, complaint = process.communicate(timeout=PATIENCE_S)
+        printed, complaint = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, complaint
-    assert "All accepted reports are published. Units reported: 2 of" in said
-    assert "municipality" in said
+    assert "All accepted reports are published. Units reported: 2 of" in printed
+    assert "municipality" in printed
     with command(gateway, "status", "--election", election, "--json") as process:
-        said, _ = process.communicate(timeout=PATIENCE_S)
-    assert json.loads(said)["election"] == election
+        printed, _ = process.communicate(timeout=PATIENCE_S)
+    assert json.loads(printed)["election"] == election
 
 
 def test_an_unknown_area_or_election_is_reported_in_one_line(gateway: Gateway, election: str) -> None:
@@ -98,8 +98,8 @@ def test_an_unknown_area_or_election_is_reported_in_one_line(gateway: Gateway, e
         (("status", "--feed-url", "http://127.0.0.1:9"), "127.0.0.1:9"),
     ):
         with command(gateway, *arguments) as process:
-            said, complaint = process.communicate(timeout=PATIENCE_S)
-        assert (process.returncode, said) == (1, "")
+            printed, complaint = process.communicate(timeout=PATIENCE_S)
+        assert (process.returncode, printed) == (1, "")
         assert words in complaint
         assert len(complaint.splitlines()) == 1
 
@@ -123,12 +123,12 @@ async def test_status_shows_the_p99_of_the_lag_to_readers(gateway: Gateway, elec
     )
     assert p99 is not None
     with command(gateway, "status", "--election", election) as process:
-        said, complaint = process.communicate(timeout=PATIENCE_S)
+        printed, complaint = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, complaint
-    rows = [line for line in said.splitlines() if f"{1000 * p99:.0f} ms" in line]
+    rows = [line for line in printed.splitlines() if f"{1000 * p99:.0f} ms" in line]
     assert len(rows) == 1
-    assert "lag p99" in said
-    assert LAG_CAPTION in said
+    assert "lag p99" in printed
+    assert LAG_CAPTION in printed
 
 
 def test_the_table_shows_each_municipality_s_own_lag() -> None:

@@ -4,8 +4,8 @@
     python tests/machine/supervised.py MODE NAME FD             a worker
 
 A worker listens on the port of its door, and on one of its own, which it reports. It obeys a line and then
-answers its name: `name` at once, `ready` and `unready` after telling so, `door` and `no door` when its door
-is that, `stop` when it is told to drain; `environ` and `config` after telling that, as JSON.
+answers its name: `name` at once, `ready` and `unready` after reporting it, `door` and `no door` when its door
+is that, `stop` on the command to drain; `environ` and `config` after sending that, as JSON.
 
 Modes: `good`; `broken` ends at its start, `mad` says nonsense to its supervisor, `stubborn` never ends by
 itself.

@@ -125,10 +125,10 @@ class Supervising:
         """Read the log until an event occurs."""
         assert self.process.stderr is not None
         async for line in self.process.stderr:
-            said: dict[str, Any] = orjson.loads(line)
-            if said["event"] == name:
-                return said
-        raise AssertionError(f"never said: {name}")
+            output: dict[str, Any] = orjson.loads(line)
+            if output["event"] == name:
+                return output
+        raise AssertionError(f"not logged: {name}")
 
 
 @asynccontextmanager
@@ -259,11 +259,11 @@ async def test_each_worker_is_sent_only_the_login_of_its_role() -> None:
     """Only the options of its role are sent: a feed process never has the owner's password."""
     reader = "postgresql://reader:other@nowhere/db"
     async with a_machine(feed_database_url=reader) as machine:
-        told = {
+        reported = {
             name: orjson.loads(await answer(worker["port"], "config"))
             for name, worker in (await machine.workers()).items()
         }
-    urls = {name: (config["database_url"], config["feed_database_url"]) for name, config in told.items()}
+    urls = {name: (config["database_url"], config["feed_database_url"]) for name, config in reported.items()}
     assert urls == {"push-0": (SECRET, None), "feed-0": (None, reader)}
 
 
@@ -305,8 +305,8 @@ def can_be_read(pid: int) -> bool:
 async def test_five_failed_starts_end_the_machine() -> None:
     """A worker that never becomes ready is reported, with status 1."""
     async with a_supervisor("broken", role="push") as supervising:
-        said = await supervising.event("giving up")
-        assert said["reason"] == "push-0 ended with status 3; it was started 5 times and never became ready"
+        output = await supervising.event("giving up")
+        assert output["reason"] == "push-0 ended with status 3; it was started 5 times and never became ready"
         assert await supervising.process.wait() == 1
 
 
@@ -322,9 +322,9 @@ async def test_a_worker_that_cannot_be_one_is_given_up(
 ) -> None:
     """Whether the command does not exist or is not a worker."""
     monkeypatch.setattr(workers, "STARTS_MAX", 1)
-    with capture_logs() as said:
+    with capture_logs() as output:
         assert await supervise(a_config(role="push"), worker_command=command) == 1
-    assert f"push-0 {end}; it was started 1 times and never became ready" in [e.get("reason") for e in said]
+    assert f"push-0 {end}; it was started 1 times and never became ready" in [e.get("reason") for e in output]
 
 
 async def test_sigterm_lets_workers_answer_what_is_in_flight() -> None:
@@ -499,7 +499,7 @@ async def test_a_restart_of_the_database_does_not_block_the_supervisor() -> None
     await database.asked.wait()  # this loop still runs
     assert threading.main_thread() not in database.threads
     database.held.set()
-    while len(database.threads) < 2:  # noqa: ASYNC110 - told by a thread
+    while len(database.threads) < 2:  # noqa: ASYNC110 - changed by a thread
         await asyncio.sleep(0.01)
     keeping.cancel()
     await asyncio.wait((keeping,))

@@ -69,14 +69,14 @@ def test_ctrl_c_ends_the_demo_cleanly_at_any_moment(data: Path, scratch: Path, w
     """Interrupted at its start or during the replay, it reports that and leaves nothing behind."""
     demo = _start(data, scratch, 60)
     assert demo.stdout is not None
-    said = []
+    printed = []
     for line in demo.stdout:
-        said.append(line)
+        printed.append(line)
         if word in line:
             break
     os.killpg(demo.pid, signal.SIGINT)
     output, _ = demo.communicate(timeout=60)
-    assert demo.returncode == 130, "".join(said) + output
+    assert demo.returncode == 130, "".join(printed) + output
     assert "Traceback" not in output
     assert _left_behind(scratch) == []
 

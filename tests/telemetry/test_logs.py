@@ -92,8 +92,8 @@ def test_an_outage_is_logged_once_at_its_start_and_once_at_its_end(output: Outpu
             heads.failed(ConnectionError("nobody there"))
         for _ in range(5):
             heads.succeeded()
-    told = [(event["level"], event["event"]) for event in output.events()]
-    assert told == 2 * [("warning", "heads: unavailable"), ("info", "heads: available again")]
+    found = [(event["level"], event["event"]) for event in output.events()]
+    assert found == 2 * [("warning", "heads: unavailable"), ("info", "heads: available again")]
 
 
 def test_events_below_the_level_are_not_logged(output: Output) -> None:
@@ -124,9 +124,9 @@ def test_secrets_are_masked(output: Output) -> None:
             header="Bearer s3cret.s3cret.s3cret",
         )
     logging.getLogger("x").error("cannot connect to %s", url)
-    said = output.read()
-    assert b"s3c" not in said
-    first, second = (orjson.loads(line) for line in said.splitlines())
+    printed = output.read()
+    assert b"s3c" not in printed
+    first, second = (orjson.loads(line) for line in printed.splitlines())
     assert first["request"] == {
         "headers": [{"Authorization": "***", "X-Admin-Token": "***"}],
         "token_id": 7,
@@ -193,12 +193,12 @@ def test_a_terminal_gets_lines_for_people() -> None:
         " logs.configure('push-0'); structlog.get_logger().info('hi')"
     )
     subprocess.run([sys.executable, "-c", code], stderr=theirs, check=True)
-    said = os.read(ours, 10_000)
+    printed = os.read(ours, 10_000)
     os.close(ours)
     os.close(theirs)
-    assert b"hi" in said
-    assert b"push-0" in said
-    assert not said.startswith(b"{")
+    assert b"hi" in printed
+    assert b"push-0" in printed
+    assert not printed.startswith(b"{")
 
 
 @pytest.mark.parametrize("format", ["console", "json"])
@@ -212,9 +212,9 @@ def test_control_characters_in_a_line_are_escaped(output: Output, format: Litera
         raise ValueError(hostile)
     except ValueError:
         log.exception("failed")
-    said = output.read().decode()
-    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", said)
-    assert said.count("[66;6H") >= 6
+    printed = output.read().decode()
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", printed)
+    assert printed.count("[66;6H") >= 6
 
 
 def test_a_blocked_reader_does_not_delay_logging(output: Output) -> None:

@@ -261,10 +261,10 @@ def test_durations_are_valid_prometheus_histograms() -> None:
     for seconds in (-1.0, 0.001, 0.0011, 60.0, 61.0):
         durations.observe(seconds)
 
-    def told(le: str) -> float | None:
+    def found(le: str) -> float | None:
         return registry.get_sample_value("x_seconds_bucket", {"le": le})
 
-    assert [told(le) for le in ("0.001", "0.0025", "10.0", "60.0", "+Inf")] == [2, 3, 3, 4, 5]
+    assert [found(le) for le in ("0.001", "0.0025", "10.0", "60.0", "+Inf")] == [2, 3, 3, 4, 5]
     assert registry.get_sample_value("x_seconds_count") == 5
     assert registry.get_sample_value("x_seconds_sum") == pytest.approx(121.0021)
     assert len(LAG_BUCKETS) == len(set(LAG_BUCKETS))

@@ -41,16 +41,16 @@ def samples(text: str, **labels: str) -> Samples:
 
 
 @given(st.dictionaries(st.sampled_from(["push-0", "feed-0", "feed-1"]), texts()))
-def test_a_merge_has_every_sample_of_every_process_under_its_name(told: Mapping[str, str]) -> None:
+def test_a_merge_has_every_sample_of_every_process_under_its_name(found: Mapping[str, str]) -> None:
     """Unchanged except for the label."""
-    expected: Samples = set().union(*(samples(text, process=name) for name, text in told.items()))
-    assert samples(merge_metrics(told.items())) == expected
+    expected: Samples = set().union(*(samples(text, process=name) for name, text in found.items()))
+    assert samples(merge_metrics(found.items())) == expected
 
 
 @given(st.lists(texts(), max_size=3))
-def test_a_merge_has_each_family_once(told: list[str]) -> None:
+def test_a_merge_has_each_family_once(found: list[str]) -> None:
     """Prometheus rejects a family with samples in two places, or described twice."""
-    merged = merge_metrics((f"push-{number}", text) for number, text in enumerate(told))
+    merged = merge_metrics((f"push-{number}", text) for number, text in enumerate(found))
     families = [family.name for family in text_string_to_metric_families(merged)]
     heads = [line for line in merged.split("\n") if line.startswith("#")]
     assert len(families) == len(set(families))
@@ -65,6 +65,6 @@ def test_samples_that_say_whose_they_are_stay_as_they_are() -> None:
 
 def test_invalid_lines_are_dropped() -> None:
     """Invalid output of one process does not affect the metrics of the others."""
-    told = [("a", "ready { 1\n\n# a comment\n<html>\nup{} 1\nup 2 1700000000"), ("b", "# EOF\nup 1")]
-    assert merge_metrics(told[1:]) == 'up{process="b"} 1\n'
-    assert 'up{process="a"} 1\nup{process="a"} 2 1700000000\nup{process="b"} 1\n' in merge_metrics(told)
+    found = [("a", "ready { 1\n\n# a comment\n<html>\nup{} 1\nup 2 1700000000"), ("b", "# EOF\nup 1")]
+    assert merge_metrics(found[1:]) == 'up{process="b"} 1\n'
+    assert 'up{process="a"} 1\nup{process="a"} 2 1700000000\nup{process="b"} 1\n' in merge_metrics(found)

@@ -117,10 +117,10 @@ async def test_lines_of_a_request_carry_its_trace_and_none_a_token(
         events = [orjson.loads(line) for line in tuple(gateway.log) if trace_id in line]
         return [(event["process"], event["event"], event["status"]) for event in events]
 
-    async def told() -> bool:
+    async def reported() -> bool:
         return bool(lines(ids[3]))
 
-    await until(told)
+    await until(reported)
     assert [lines(each) for each in ids] == [
         [("push-0", "answered", 201)],
         [("push-0", "answered", 401)],
@@ -178,9 +178,9 @@ def test_without_a_collector_no_span_is_made(monkeypatch: pytest.MonkeyPatch) ->
     first, second = tracing.span("push", election="e"), tracing.span("append")
     assert first is second
     monkeypatch.setitem(__import__("sys").modules, "opentelemetry.sdk.trace", None)
-    with structlog.testing.capture_logs() as said:
+    with structlog.testing.capture_logs() as output:
         tracing.begin("push-0", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
-    assert [line["event"] for line in said] == ["no spans: the extra `otel` is not installed"]
+    assert [line["event"] for line in output] == ["spans are not exported: the extra `otel` is not installed"]
     assert tracing.span("push") is first
 
 

@@ -1,8 +1,8 @@
-"""Made-up elections of the shape of a real one, of any size: for demos, rehearsals and load tests.
+"""Generate elections of realistic shape and any size, for demos, rehearsals and load tests.
 
-The same seed and scale give the same election, byte for byte, on every run. Its shape (how many units of
-which kind, who reports when, how often and how figures change) was measured in the Norwegian parliamentary
-election of 2025; its places, parties and votes are invented.
+The same seed and scale give the same election, byte for byte. Its shape (the number of units of each kind, the times of
+reports, how often and how figures change) was measured in the Norwegian parliamentary election of 2025; its places,
+parties and votes are invented.
 
     geography ─► counting ─► reports (lives: when; corrections: what changes) ─► official
 
@@ -21,12 +21,12 @@ from gateway.rehearsal.generator.official import official_lines
 from gateway.rehearsal.generator.reports import report_lines
 
 SCALES = (0.001, 100.0)
-"""Within this range the identifiers keep their form, and a hundred times Norway is larger than India."""
+"""Range in which identifiers keep their form; a hundred times Norway is larger than India."""
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratedElection:
-    """An election, in the terms of a data set."""
+    """An election, as the parts of a data set."""
 
     registry: dict[str, Any]
     reports: Lines
@@ -36,17 +36,17 @@ class GeneratedElection:
 
 
 def generate(seed: int = 1, scale: float = 1.0) -> GeneratedElection:
-    """Make the election of this seed with about `scale` × 3 486 units. Raises ValueError outside SCALES."""
+    """Generate the election of a seed with about `scale` × 3 486 units. Raises ValueError outside SCALES."""
     if not SCALES[0] <= scale <= SCALES[1]:
         raise ValueError(f"scale is {scale:g}, not between {SCALES[0]:g} and {SCALES[1]:g}")
-    rng = Random(seed)  # noqa: S311 (it has to be repeatable, not secret)
+    rng = Random(seed)  # noqa: S311 (repeatable, not secret)
     country = geography.build(rng, scale)
     lines = report_lines(rng, country)
     return GeneratedElection(geography.registry(country, seed), lines, official_lines(rng, country, lines))
 
 
 def write_election(directory: str | Path, seed: int = 1, scale: float = 1.0) -> GeneratedElection:
-    """Make an election and write it as a data set into `directory`, made if need be."""
+    """Generate an election and write it as a data set into `directory`, which is created if missing."""
     election = generate(seed, scale)
     dataset.write(directory, election.registry, election.reports, election.official)
     return election

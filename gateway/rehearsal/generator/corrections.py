@@ -1,7 +1,7 @@
-"""What changes from one report of a unit to the next, and the reason given for it.
+"""Changes from one report of a unit to the next, and their reasons.
 
-Most often nothing does. How often what does is counted in the recorded Norwegian election of 2025. Every
-function here takes a Counts and gives another; the very same one if nothing changed.
+Most reports change nothing; frequencies were counted in the recorded Norwegian election of 2025. Every function here
+takes Counts and returns new ones, or the same object if nothing changed.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from gateway.rehearsal.generator.counting import NOTHING, Counts, Tally, tally_o
 from gateway.rehearsal.generator.parties import Lean
 
 Change = tuple[Counts, str | None]
-"""The counts afterwards, and the `reason` of the report that brings them, if it tells one."""
+"""The new counts, and the `reason` of their report, if it has one."""
 
 # By step (letters of lives.STATUSES): how often nothing changes, only voters or rejected ballots, or figures.
 CHANGES_AT_STATIONS = {"pf": (0.52, 0.17, 0.31), "ff": (0.35, 0.63, 0.02), "fc": (0.85, 0.10, 0.05)}
@@ -24,19 +24,19 @@ CHANGES_ANYWHERE = {
 CHANGES_OTHERWISE = (0.70, 0.20, 0.10)
 
 RECOUNTS = {"moved": 0.34, "more": 0.36, "fewer": 0.30}
-"""What figures do: votes move between parties, ballots are found or lost (recorded: 257 of 813)."""
+"""How figures change: votes move between parties, ballots are found or lost (recorded: 257 of 813)."""
 SMALL_STEP = 0.45
 """One over the mean of a small recount, in ballots (recorded: nine in ten are of 6 at most)."""
 BUNDLE, BUNDLE_SHARE, BUNDLE_MAX = 0.03, 0.10, 1000
-"""How many recounts concern a bundle; how much of the unit, and how many ballots, that is at most."""
+"""Share of recounts that concern a bundle; largest bundle as a share of the unit and in ballots."""
 MISBOOKED_BALLOTS = (1500, 5000)
-"""How much another municipality's count weighs when it is booked on this one (recorded: 4 761)."""
-REASON_TOLD = 0.75
-"""How many changed figures come with a reason; the recorded election knows of none."""
+"""Ballots of another municipality that are booked on this one by mistake (recorded: 4 761)."""
+REASON_SHARE = 0.75
+"""Share of changed figures with a reason; the recorded election has none."""
 
 
 def part_of(counts: Counts, share: float) -> Counts:
-    """What is known when about this `share` of the pile has been counted."""
+    """Return the counts after about this `share` of the ballots has been counted."""
 
     def some(tally: Tally) -> Tally:
         votes = {party: int(count * share) for party, count in tally.votes.items()}
@@ -46,14 +46,14 @@ def part_of(counts: Counts, share: float) -> Counts:
 
 
 def emptied(counts: Counts) -> Counts:
-    """Its ballots are counted elsewhere after all; only who voted stays, if anyone did."""
+    """Return the counts of a unit whose ballots are counted elsewhere: only its voters remain."""
     if not any(tally.voters for tally in counts.values()):
         return NOTHING
     return {category: voters_only(tally.votes, tally.voters) for category, tally in counts.items()}
 
 
 def misbooked(rng: Random, counts: Counts, lean: Lean) -> Counts:
-    """Another municipality's advance ballots, booked here on top of its own."""
+    """Add another municipality's advance ballots to those of the unit."""
     own = counts.get("advance", voters_only(lean, 0))
     other = tally_of(rng, lean, rng.randint(*MISBOOKED_BALLOTS))
     votes = {party: count + other.votes[party] for party, count in own.votes.items()}
@@ -61,7 +61,7 @@ def misbooked(rng: Random, counts: Counts, lean: Lean) -> Counts:
 
 
 def corrected(rng: Random, counts: Counts, step: str, *, in_advance: bool) -> Change:
-    """What an ordinary step changes. `in_advance`: the unit counts advance ballots only."""
+    """Return the change of an ordinary step; `in_advance`: the unit only counts advance ballots."""
     usual = CHANGES_IN_ADVANCE if in_advance else CHANGES_AT_STATIONS
     odds = usual.get(step) or CHANGES_ANYWHERE.get(step, CHANGES_OTHERWISE)
     what = rng.choices(("nothing", "margin", "figures"), odds)[0]
@@ -95,7 +95,7 @@ def _recount(rng: Random, counts: Counts, step: str) -> Change:
         "more": "late_ballots",
         "fewer": "control" if step[1] == "c" else "recount",
     }
-    reason = reasons[what] if rng.random() < REASON_TOLD else None
+    reason = reasons[what] if rng.random() < REASON_SHARE else None
     return counts | {category: replace(tally, votes=votes)}, reason
 
 
@@ -113,7 +113,7 @@ def _give(rng: Random, votes: dict[str, int], count: int) -> None:
 
 
 def _register_changed(rng: Random, counts: Counts) -> Counts:
-    """Someone was marked in the register late: voters change, ballots do not."""
+    """Change the number of voters, as after a late mark in the register; ballots stay."""
     category = _one_with(rng, counts, lambda tally: tally.voters)
     if category is None:
         return _rejections_changed(rng, counts)
@@ -122,7 +122,7 @@ def _register_changed(rng: Random, counts: Counts) -> Counts:
 
 
 def _rejections_changed(rng: Random, counts: Counts) -> Counts:
-    """Ballots turn out to have been rejected, or not; the approved ones stay as they are."""
+    """Change the number of rejected ballots; approved ones stay."""
     category = _one_with(rng, counts, lambda tally: tally.ballots)
     if category is None:
         return counts
@@ -132,6 +132,6 @@ def _rejections_changed(rng: Random, counts: Counts) -> Counts:
 
 
 def _one_with(rng: Random, counts: Counts, figure: Callable[[Tally], int]) -> str | None:
-    """One of the categories in which there is such a figure."""
+    """Return a random category with such a figure, or None."""
     categories = [category for category, tally in counts.items() if figure(tally)]
     return rng.choice(categories) if categories else None

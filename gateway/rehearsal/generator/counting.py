@@ -1,7 +1,7 @@
-"""What is in the ballot boxes: turnout, where ballots are cast and where they are counted, and for whom.
+"""The ballots: turnout, where ballots are cast and counted, and the votes.
 
-Figures named "recorded" come from the Norwegian parliamentary election of 2025. Knows nothing of time, status
-and second thoughts.
+Figures named "recorded" come from the Norwegian parliamentary election of 2025. Knows nothing of times, statuses
+and corrections.
 """
 
 from collections.abc import Iterable, Set
@@ -21,14 +21,14 @@ LATE_FACTOR, LATE_EXPONENT = 2.6, 0.57
 """Late advance ballots grow more slowly than the municipality: factor × ballots ** exponent."""
 OTHER_ADVANCE_SHARE, OTHER_ADVANCE_SPREAD = 0.085, 0.8
 NO_OTHER_ADVANCE = 0.13
-"""How many `9998` units stay empty."""
+"""Share of `9998` units that stay empty."""
 UNSPECIFIED_WITH_BALLOTS = 0.41
 ADVANCE_STATION_SPREAD = 1.0
 
 BLANK_SHARE = 0.0081
 REJECTED_SHARE = 0.0017
 CAST_ELSEWHERE = 0.04
-"""How far the ballots in a polling station's box and its voters in the register differ, as a spread."""
+"""Spread of the difference between ballots and registered voters of a polling station."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ class Tally:
 
     @property
     def ballots(self) -> int:
-        """Approved ballots, blank ones included."""
+        """Approved ballots, including blank ones."""
         return self.blank + sum(self.votes.values())
 
     def as_json(self) -> dict[str, Any]:
-        """As in a report."""
+        """Return the members of a category in a report."""
         return {
             "ballots": self.ballots,
             "blank": self.blank,
@@ -57,14 +57,14 @@ class Tally:
 
 
 Counts = dict[str, Tally]
-"""The tallies of a unit by category; a value: nothing changes it, a correction makes another."""
+"""The tallies of a unit by category; immutable: a correction creates new ones."""
 NOTHING: Counts = {}
 
 
 def count_municipality(
     rng: Random, place: Municipality, lean: Lean, closed: Set[str], *, capital: bool
 ) -> dict[str, Counts]:
-    """The whole count of every unit, by id. Units in `closed` have their ballots counted elsewhere."""
+    """Return the complete counts of every unit, by id; ballots of units in `closed` are counted elsewhere."""
     ballots = round(place.eligible * min(max(rng.gauss(TURNOUT, TURNOUT_SPREAD), 0.5), 0.95))
     share = rng.gauss(ADVANCE_SHARE, ADVANCE_SPREAD)
     share = CAPITAL_ADVANCE_SHARE if capital else min(max(share, ADVANCE_BOUNDS[0]), ADVANCE_BOUNDS[1])
@@ -77,7 +77,7 @@ def count_municipality(
 def _advance_counts(
     rng: Random, place: Municipality, lean: Lean, closed: Set[str], ballots: int
 ) -> dict[str, Counts]:
-    """The advance ballots, dealt out over the units that count them."""
+    """Distribute the advance ballots over the units that count them."""
     late = min(round(LATE_FACTOR * ballots**LATE_EXPONENT * rng.uniform(0.7, 1.3)), ballots // 3)
     other = 0
     if rng.random() >= NO_OTHER_ADVANCE:
@@ -106,7 +106,7 @@ def _advance_counts(
 def _polling_counts(
     rng: Random, place: Municipality, lean: Lean, closed: Set[str], advance: int, ballots: int
 ) -> dict[str, Counts]:
-    """Election day's ballots where they were cast, and all voters where they live."""
+    """Return the election day's ballots where they were cast, and all voters where they live."""
     polling = [unit for unit in place.units if unit.is_polling_place]
     open_ = [unit.id for unit in polling if unit.id not in closed]
     cast = dict(zip((unit.id for unit in polling), _by_voters(rng, polling, ballots), strict=True))
@@ -130,12 +130,12 @@ def _polling_counts(
 
 
 def _by_voters(rng: Random, units: list[Unit], ballots: int) -> list[int]:
-    """Deal out ballots roughly by how many may vote in each unit."""
+    """Distribute ballots roughly by the eligible voters of each unit."""
     return split(ballots, [(1 + unit.eligible) * rng.uniform(0.8, 1.2) for unit in units], rng.random())
 
 
 def _unspecified(rng: Random, lean: Lean, unit: Unit) -> Counts:
-    """Voters without a precinct, and the odd ballot that no other unit would take."""
+    """Return voters without a precinct, and a few ballots of no other unit."""
     if not unit.eligible:
         return NOTHING
     ballots = round(rng.lognormvariate(1.3, 1.3)) if rng.random() < UNSPECIFIED_WITH_BALLOTS else 0
@@ -147,12 +147,12 @@ def _unspecified(rng: Random, lean: Lean, unit: Unit) -> Counts:
 
 
 def voters_only(parties: Iterable[str], voters: int) -> Tally:
-    """Voters in the register, and no ballots."""
+    """Return a tally with voters but without ballots."""
     return Tally(0, 0, voters, dict.fromkeys(parties, 0))
 
 
 def tally_of(rng: Random, lean: Lean, ballots: int, voters: int = 0) -> Tally:
-    """So many ballots, voted as people here do."""
+    """Return a tally of some ballots with the party preferences of a place."""
     blank = min(_about(rng, ballots * BLANK_SHARE), ballots)
     votes = split(ballots - blank, unit_lean(rng, lean, ballots).values(), rng.random())
     rejected = _about(rng, ballots * REJECTED_SHARE)

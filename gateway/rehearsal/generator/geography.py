@@ -1,4 +1,4 @@
-"""The country: counties, municipalities and reporting units, who may vote where, and the registry of it all.
+"""The country: counties, municipalities, units, eligible voters, and their registry.
 
 Figures named "recorded" come from the Norwegian parliamentary election of 2025. Knows nothing of ballots.
 """
@@ -29,16 +29,16 @@ CAPITAL_SHARE = 0.1465
 """The capital's electorate, as a share of all others' together."""
 STATION_SPREAD = 0.8
 NOBODY_UNSPECIFIED = 0.14
-"""How many `0000` units have no voter at all."""
+"""Share of `0000` units without any voter."""
 
 CODE_GAP = 0.06
-"""How often a running number is left out, as happens when a station is closed."""
+"""Share of running numbers that are skipped, as after a station is closed."""
 FOREIGN_PREFIX = 0.43
-"""How many counties' municipalities carry another county's prefix: codes outlive the counties (recorded: 152
+"""Share of municipalities with the prefix of another county: codes outlive counties (recorded: 152
 of 357 municipalities)."""
 
 POLLS_CLOSE = datetime(2024, 9, 9, 21, 0, tzinfo=timezone(timedelta(hours=2)))
-"""A Monday in the past: whoever loads the election without moving its dates can publish at once."""
+"""A Monday in the past, so that an election loaded without moving its dates is published at once."""
 CATEGORIES = ("advance", "election_day")
 
 NAMES_OF_KINDS = {

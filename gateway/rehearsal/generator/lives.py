@@ -1,8 +1,7 @@
-"""When each unit reports, and with which status: from the first advance ballots to the settlement.
+"""Times and statuses of the reports of each unit, from the first advance ballots to the settlement.
 
-A unit's life is a word with a letter for each of its reports (`STATUSES`); how common each life is was
-counted in the recorded Norwegian election of 2025. Times are seconds from the moment the polls close: −3600
-is an hour before it.
+The life of a unit is a string with a letter per report (`STATUSES`); frequencies of lives were counted in the recorded
+Norwegian election of 2025. Times are seconds after the polls close; −3600 is an hour before.
 
     the day before, and the day     advance ballots, in two working days
     the last hour                   small polling stations, which close earlier
@@ -66,36 +65,36 @@ ALL_ADVANCE_LIFE = "uuuuuu"
 # First reports.
 EARLY = {"advance_station": 0.98, "other_advance": 0.93, "unspecified": 0.13}
 EARLY_POLLING_SIZE, EARLY_POLLING_POWER = 940, 1.15
-"""Half of the polling stations with so many voters report before the polls close, fewer of the larger."""
+"""Half of the polling stations of this size report before the polls close, fewer of the larger ones."""
 DAY_BEFORE = 0.36
-"""How much of what is counted early is counted the day before."""
+"""Share of early counts that are made the day before."""
 ALL_ADVANCE_AT = -4 * HOUR - 20 * MINUTE
 LATE_ADVANCE_AT = 20 * HOUR
 ELSEWHERE_JOB_AT, ELSEWHERE_IN_JOB = 5851, 0.22
-"""When, and how many of, the units counted elsewhere say so in one second (recorded: 50, at 22:37:16)."""
+"""Second in which a share of the units counted elsewhere report that (recorded: 50, at 22:37:16)."""
 LAST_HOUR, NIGHT_STEP = 28 * MINUTE, 36 * MINUTE
 """Mean time before the polls close of early stations; half the mean time after it of the others."""
 
 # The days after.
 NEXT_MORNING = 0.30
-"""How many preliminary counts become final only the next morning."""
+"""Share of preliminary counts that become final only the next morning."""
 REGISTER_JOB_AT, REGISTER_JOB_SPAN = 24 * HOUR + 16 * MINUTE, 280
 CONTROL_DAYS = {1: 0.28, 2: 0.45, 3: 0.24, 6: 0.03}
-"""The days on which municipalities are controlled; 0 is the day after the night."""
+"""Days on which municipalities are controlled, with their shares; 0 is the day after the election."""
 LIKE_THE_COUNTY = 0.9
-"""How many of a county's municipalities are controlled on the same day as most."""
+"""Share of a county's municipalities that are controlled on the same day."""
 CONTROL_PACE = 150
 """Mean seconds from one unit to the next."""
 SETTLED_AFTER = (0.3, 0.5, 1, 1, 16, 20, 24)
 """Hours from a county's last control to its settlement."""
 SETTLEMENT_SPAN = 22
-"""Within how many seconds all municipalities of a county are settled."""
+"""Seconds within which all municipalities of a county are settled."""
 MISBOOKED_FOUND_AT = 3 * DAY - 3 * HOUR - 43 * MINUTE
 
 
 @dataclass(slots=True)
 class Plan:
-    """When a municipality does what. `control_at` moves on with every unit controlled."""
+    """Times of the steps of a municipality; `control_at` advances with every controlled unit."""
 
     register_at: int
     control_at: float
@@ -103,7 +102,7 @@ class Plan:
 
 
 class Step(NamedTuple):
-    """From one report of a unit, made `at`, to the next; `before` and `letter` are letters of its life."""
+    """The step from one report of a unit, made `at`, to the next; `before` and `letter` are letters of its life."""
 
     at: int
     before: str
@@ -111,7 +110,7 @@ class Step(NamedTuple):
 
 
 def plans(rng: Random, county: County) -> list[Plan]:
-    """A plan for each municipality of a county. A county is settled when all of it has been controlled."""
+    """Return a plan per municipality of a county. A county is settled when all of it has been controlled."""
     days, odds = list(CONTROL_DAYS), list(CONTROL_DAYS.values())
     usual = rng.choices(days, odds)[0]
     controls = []
@@ -133,7 +132,7 @@ def plans(rng: Random, county: County) -> list[Plan]:
 
 
 def in_working_hours(rng: Random, at: float) -> int:
-    """The moment itself, or, if that is at night, one between 9 and 10 the next morning."""
+    """Return the time itself, or, if it is at night, a time between 9 and 10 the next morning."""
     since_eight = (at + 13 * HOUR) % DAY  # polls close at 21:00, 13 hours after 08:00
     if since_eight < 14 * HOUR:
         return int(at)
@@ -141,7 +140,7 @@ def in_working_hours(rng: Random, at: float) -> int:
 
 
 def life(rng: Random, unit: Unit) -> str:
-    """The letters of a unit's reports."""
+    """Return the letters of a unit's reports."""
     if unit.holds_all_advance:
         return ALL_ADVANCE_LIFE
     lives = LIVES[unit.kind]
@@ -149,7 +148,7 @@ def life(rng: Random, unit: Unit) -> str:
 
 
 def first_moment(rng: Random, unit: Unit, letter: str) -> int:
-    """When a unit reports first."""
+    """Return the time of a unit's first report."""
     if unit.holds_all_advance:
         return ALL_ADVANCE_AT
     if letter == "e" and rng.random() < ELSEWHERE_IN_JOB:
@@ -189,7 +188,7 @@ def _next_day(rng: Random) -> int:
 
 
 def next_moment(rng: Random, step: Step, plan: Plan) -> int:
-    """When the next report is made: after the one before it, and never a second one under the embargo."""
+    """Return the time of the next report: after the previous one, and never a second one under the embargo."""
     match step.letter:
         case "c":
             at = _controlled(rng, step, plan)

@@ -1,6 +1,6 @@
-"""Made-up place names that sound Norwegian: no two alike in a country, and none taken from a real list.
+"""Invented place names that sound Norwegian: distinct within a country, and not from a real list.
 
-The first syllables are chosen so that hardly any combination is a place one could look up.
+The first syllables are chosen so that hardly any combination is a real place.
 """
 
 from random import Random

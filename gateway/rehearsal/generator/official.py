@@ -1,4 +1,4 @@
-"""The official totals: what a correct gateway must come to, by plain addition and nothing else."""
+"""The official totals, computed by plain addition: the results that a correct gateway must reach."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -9,16 +9,16 @@ from gateway.rehearsal.generator.geography import CATEGORIES, Country
 from gateway.rehearsal.generator.lines import Lines
 
 LINES = 5000
-"""About how many states of municipalities during the count are kept (recorded: 4 790)."""
+"""Approximate number of totals of municipalities during the count (recorded: 4 790)."""
 FINALS_AFTER = timedelta(hours=3)
 ORDER = ("counting", "preliminary", "final", "controlled", "settled")
-"""An area is as far as the last of its units; those counted elsewhere or unstated do not hold it up."""
+"""The status of an area is the lowest of its units, without those counted elsewhere or unspecified."""
 
 Report = dict[str, Any]
 
 
 class _Place(NamedTuple):
-    """What the line of an area needs to know of it."""
+    """What the line of an area contains."""
 
     id: str
     level: str
@@ -28,7 +28,7 @@ class _Place(NamedTuple):
 
 
 def official_lines(rng: Random, country: Country, lines: Lines) -> list[dict[str, Any]]:
-    """The lines of `official.ndjson.gz`, in the order of `generated_at`; `lines` are those of all reports.
+    """Return the lines of `official.ndjson.gz`, in the order of `generated_at`; `lines` are those of all reports.
 
     While the count goes on, some states of municipalities: each equals the sum of the last reports of its
     units up to and including the line's `counted_at`. After the last report, one `final` line for every area.
@@ -39,7 +39,7 @@ def official_lines(rng: Random, country: Country, lines: Lines) -> list[dict[str
 
 
 def add(reports: Iterable[Report], parties: Iterable[str]) -> dict[str, Any]:
-    """The sum of the counts of some reports: each category any of them has, and each party of the ballot."""
+    """Return the sum of the counts of some reports, with all their categories and all parties of the ballot."""
     codes = list(parties)
     total: dict[str, Any] = {}
     for report in reports:
@@ -99,7 +99,7 @@ def _municipalities(country: Country) -> Iterator[_Place]:
 
 
 def _national_ballot(country: Country) -> list[str]:
-    """Every party that stands somewhere."""
+    """Return every party that is on a ballot."""
     return list(dict.fromkeys(party.code for county in country.counties for party in county.ballot))
 
 

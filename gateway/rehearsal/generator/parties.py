@@ -1,4 +1,4 @@
-"""Made-up parties, on whose ballot they stand, and how strong they are where.
+"""Invented parties, the ballots that they are on, and their strength by place.
 
 A lean is a weight per party of one ballot; only the proportions in it mean something.
 """
@@ -51,15 +51,15 @@ PARTIES = (  # shares: sorted as in the recorded 2025 election, from 28 % down t
 )
 
 SMALL_PARTY_STANDS = 0.93
-"""How often a small party stands in a county. Recorded: in all but one; a little rarer here, to be of use."""
+"""Probability that a small party is on the ballot of a county (recorded: all but one; lower here, for tests)."""
 TYPICAL_ELECTORATE = 25_000
-"""Half of the voters live in a municipality with more of them: where `urban` neither helps nor hurts."""
+"""Half of the voters live in a larger municipality than this; there `urban` has no effect."""
 COUNTY_SPREAD, MUNICIPALITY_SPREAD, UNIT_SPREAD = 0.22, 0.20, 0.10
-"""How far a party's strength is drawn apart at each level: the sigma of a log-normal factor."""
+"""Spread of a party's strength at each level: the sigma of a log-normal factor."""
 
 
 def ballots(rng: Random, counties: int) -> list[list[Party]]:
-    """The parties on each county's ballot, in the order of PARTIES."""
+    """Return the parties on each county's ballot, in the order of PARTIES."""
     home = {party.code: rng.randrange(counties) for party in PARTIES if party.category == 3}
     return [[party for party in PARTIES if _stands(rng, party, county, home)] for county in range(counties)]
 
@@ -71,12 +71,12 @@ def _stands(rng: Random, party: Party, county: int, home: dict[str, int]) -> boo
 
 
 def county_lean(rng: Random, ballot: Sequence[Party]) -> Lean:
-    """How strong each party of the ballot is in a county."""
+    """Return the strength of each party of the ballot in a county."""
     return {party.code: party.share * rng.lognormvariate(0, COUNTY_SPREAD) for party in ballot}
 
 
 def municipality_lean(rng: Random, county: Lean, size: float) -> Lean:
-    """The same in a municipality; `size` is its electorate in TYPICAL_ELECTORATEs."""
+    """Return the strengths in a municipality; `size` is its electorate in TYPICAL_ELECTORATEs."""
     pull = {party.code: party.urban for party in PARTIES}
     return {
         code: weight * size ** pull[code] * rng.lognormvariate(0, MUNICIPALITY_SPREAD)
@@ -85,7 +85,7 @@ def municipality_lean(rng: Random, county: Lean, size: float) -> Lean:
 
 
 def unit_lean(rng: Random, municipality: Lean, ballots: int) -> Lean:
-    """The same in one count of so many ballots: the fewer, the more it is left to chance."""
+    """Return the strengths in a count of some ballots: the fewer, the larger the random deviation."""
     per_vote = ballots / (sum(municipality.values()) or 1.0)
     return {
         code: weight * rng.lognormvariate(0, UNIT_SPREAD + 1 / math.sqrt(1 + weight * per_vote))

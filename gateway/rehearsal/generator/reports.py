@@ -1,4 +1,4 @@
-"""The stream of reports: each unit's count told through its life, and all of it in the order of time."""
+"""The stream of reports: those of each unit over its life, merged in the order of time."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -23,23 +23,23 @@ from gateway.rehearsal.generator.parties import TYPICAL_ELECTORATE, Lean, county
 from gateway.trimmed_json import dumps_trimmed
 
 PART_COUNTED = {"k": (0.2, 0.6), "u": (0.955, 0.96)}
-"""How much of the pile the first such report of a unit has counted."""
+"""Range of the share of ballots counted in the first such report of a unit."""
 NEARLY_COUNTED = (0.65, 0.9)
 UNSOUND = "nk+"
-"""Letters of reports that show less, or more, than what was counted."""
+"""Letters of reports whose figures are incomplete or wrong."""
 PUBLISHED_AFTER_S = (5, 14)
-"""How long after a count the official service has it (recorded: median 9 s, 95 % within 14 s)."""
+"""Delay from a count to the official service (recorded: median 9 s, 95 % within 14 s)."""
 
 
 class _Made(NamedTuple):
-    """A report, with the moment it was made: seconds after the polls closed."""
+    """A report and its time, in seconds after the polls closed."""
 
     at: int
     line: bytes
 
 
 class _Course(NamedTuple):
-    """What a municipality's units have in common while they report."""
+    """What the units of a municipality share while they report."""
 
     place: Municipality
     lean: Lean
@@ -47,7 +47,7 @@ class _Course(NamedTuple):
 
 
 def report_lines(rng: Random, country: Country) -> Lines:
-    """The lines of `reports.ndjson.gz`: all reports of all units, in the order of `counted_at`."""
+    """Return the lines of `reports.ndjson.gz`: all reports of all units, in the order of `counted_at`."""
     made: list[_Made] = []
     for number, county in enumerate(country.counties):
         lean = county_lean(rng, county.ballot)
@@ -60,7 +60,7 @@ def report_lines(rng: Random, country: Country) -> Lines:
 
 
 def timestamp(seconds: int) -> str:
-    """So many seconds after the polls closed, as RFC 3339 with an offset."""
+    """Return a time, in seconds after the polls closed, as RFC 3339 with an offset."""
     return (POLLS_CLOSE + timedelta(seconds=seconds)).isoformat()
 
 
@@ -68,7 +68,7 @@ def _of_municipality(rng: Random, course: _Course, *, capital: bool) -> Iterator
     units = course.place.units
     lives = {unit.id: life(rng, unit) for unit in units}
     first = next(unit for unit in units if unit.is_polling_place)
-    if lives[first.id].startswith("e"):  # what is counted elsewhere in the municipality is counted here
+    if lives[first.id].startswith("e"):  # this unit counts the ballots of those counted elsewhere
         lives[first.id] = USUAL_LIFE
     closed = frozenset(id_ for id_, letters in lives.items() if letters.startswith("e"))
     counts = count_municipality(rng, course.place, course.lean, closed, capital=capital)
@@ -77,9 +77,9 @@ def _of_municipality(rng: Random, course: _Course, *, capital: bool) -> Iterator
 
 
 def _of_unit(rng: Random, course: _Course, unit: Unit, letters: str, whole: Counts) -> Iterator[_Made]:
-    """One unit's reports. `sound` is its whole count as last corrected; parts and mistakes leave it alone."""
+    """Yield the reports of one unit; `sound` is its complete count as last corrected, without partial or wrong ones."""
     counts = sound = whole
-    reason, shown, told = None, {}, NOTHING
+    reason, shown, encoded = None, {}, NOTHING
     at, before = first_moment(rng, unit, letters[0]), ""
     for revision, letter in enumerate(letters, 1):
         if before:
@@ -89,8 +89,8 @@ def _of_unit(rng: Random, course: _Course, unit: Unit, letters: str, whole: Coun
             counts, reason = (counts, None) if changed == counts else (changed, reason)
         elif letter in PART_COUNTED:
             counts = part_of(whole, rng.uniform(*PART_COUNTED[letter]))
-        if counts is not told:
-            shown, told = {category: tally.as_json() for category, tally in counts.items()}, counts
+        if counts is not encoded:
+            shown, encoded = {category: tally.as_json() for category, tally in counts.items()}, counts
         if before and letter not in UNSOUND:
             sound = counts
         line = _line(rng, course.place, unit, revision, at, letter, shown, reason)
@@ -101,7 +101,7 @@ def _of_unit(rng: Random, course: _Course, unit: Unit, letters: str, whole: Coun
 def _next_counts(
     rng: Random, course: _Course, unit: Unit, step: Step, counts: Counts, sound: Counts
 ) -> Change:
-    """The counts of the next report, and its reason."""
+    """Return the counts of the next report, and its reason."""
     match step.before, step.letter:
         case _, "n":
             return NOTHING, "revoked"

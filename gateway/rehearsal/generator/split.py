@@ -1,11 +1,11 @@
-"""Whole numbers in given proportions: the one bit of arithmetic that everything here is dealt out with."""
+"""Split a whole number in given proportions; all distributions of the generator use it."""
 
 from collections.abc import Iterable
 from itertools import accumulate
 
 
 def split(total: int, weights: Iterable[float], offset: float = 0.5) -> list[int]:
-    """Deal out `total` by weight: the parts add up to it exactly, each is within one of its exact share.
+    """Split `total` by weight: the parts add up to it exactly, each is within one of its exact share.
 
     `offset`, from 0 up to 1, says where in the row the rounding begins; a random one makes it fair. Weights
     are not negative. Raises ValueError if all of them are 0 and something is to be dealt out.
