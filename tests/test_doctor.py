@@ -695,7 +695,7 @@ def test_an_expired_certificate_is_an_error(
     found = doctor(durable, gateway, feed_tls_certificate=over, push_tls_certificate=over, push_tls_key=key)
     assert found.errors == {"TLS of feed", "TLS of push"}
     assert "expired 3 days ago" in found.of("TLS of feed").seen
-    assert "not that of the certificate" in found.of("TLS of push").seen
+    assert "does not match the certificate" in found.of("TLS of push").seen
 
 
 def test_no_database_at_all_is_an_error_in_a_line(tmp_path: Path) -> None:
