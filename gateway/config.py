@@ -79,7 +79,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     database_url: Annotated[
         _PostgresUrl | None,
         _option(
-            "Postgres; of several hosts the writable one is used; if unset, an embedded Postgres is started"
+            "Postgres; of several hosts the writable one is used; if unset, the embedded Postgres in data_dir"
         ),
     ] = None
     feed_database_url: Annotated[
@@ -97,7 +97,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     require_standby: Annotated[
         bool,
         _option(
-            "give no receipts while there is no synchronous standby; if off, receipts then depend on a single disk"
+            "give no receipts while there is no synchronous standby; if off, receipts may depend on a single disk"
         ),
     ] = False
     data_dir: Annotated[
@@ -106,7 +106,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: Annotated[
         float,
         _option(
-            "time for answering reports in flight at shutdown; readers reconnect spread over this time",
+            "longest time at shutdown to answer reports in flight and to spread the reconnects of readers",
             "s",
             ge=0,
             le=600,
@@ -185,7 +185,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ipv6_prefix: Annotated[
         int,
         _option(
-            "prefix length that counts as one IPv6 client; a provider assigns a customer a /64 or larger network",
+            "prefix length of an IPv6 client; a provider assigns each customer a /64 or a larger network",
             "bits",
             ge=32,
             le=128,
@@ -249,7 +249,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_s: Annotated[
         float,
         _option(
-            "longest silence on a stream before a heartbeat is sent; proxies close silent connections",
+            "proxies close silent connections, so a heartbeat is sent after at most this time",
             "s",
             gt=0,
             le=10,

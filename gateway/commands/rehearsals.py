@@ -69,7 +69,7 @@ def replay(
     config: Config,
     speed: Annotated[
         float | None,
-        typer.Option(help="speed, in times the original (default: as fast as possible)", min=0.01),
+        typer.Option(help="speed, in times that of the recording (default: as fast as possible)", min=0.01),
     ] = None,
     seconds: Annotated[
         float | None,
