@@ -210,7 +210,7 @@ def test_valid_reports_are_not_charged(clock: list[float]) -> None:
     assert door.allowance.work.full(clock[0])
 
 
-def test_unread_explanations_are_bounded() -> None:
+def test_unread_explanations_are_bounded(clock: list[float]) -> None:
     """No more is read or decided until they are sent."""
     door = Door()
     wrong = json.dumps({"unit": "a-1", **{f"member-{number}": "x" * 100 for number in range(200)}}).encode()
