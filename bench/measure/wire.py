@@ -25,7 +25,7 @@ from gateway.feed.selection import read_selection
 from gateway.rehearsal.dataset import DataSet
 from gateway.telemetry.metrics import FeedMetrics
 
-PACES_S = (0, 10)
+INTERVALS_S = (0, 10)
 TARGETS = {0: Target(0.40, most=True), 10: Target(0.25, most=True)}
 """By `every_s`: size under gzip, as a part of the size without."""
 RELEASE = Target(0.20, most=True)
@@ -106,7 +106,7 @@ class Recording:
         now = self._publish_from.timestamp()
         self.sides = [
             Side(self._maker, self._registry, every_s, gzip, now)
-            for every_s in PACES_S
+            for every_s in INTERVALS_S
             for gzip in (False, True)
         ]
         self.release: dict[tuple[int, bool], int] = {}
@@ -173,7 +173,7 @@ async def measure(options: Options) -> Result:
     published = recording.publish_all()
     result = Result("wire")
     what_published = f"{published} publications, default selection, gzip"
-    for every_s in PACES_S:
+    for every_s in INTERVALS_S:
         (plain, plain_beats), (packed, beats) = (recording.bytes(every_s, gzip) for gzip in (False, True))
         result.notes.append(
             f"every_s={every_s}: without heartbeats {(packed - beats) / (plain - plain_beats):.3f} of plain"
