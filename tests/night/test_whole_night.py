@@ -120,7 +120,8 @@ async def _whole_night(gateway: Gateway, database: Database, dataset: DataSet) -
     rehearsal = await _rehearsal(gateway, database, dataset, 2.0)
     reports = rehearsal.replay.reports
     port = int(gateway.feed_url.rpartition(":")[2])
-    async with CuttingProxy(port, seed=1, least=20_000, most=6_000_000).listening() as proxy:
+    most = min(6_000_000, 500 * reports)  # less than the watcher of a small election reads
+    async with CuttingProxy(port, seed=1, least=20_000, most=most).listening() as proxy:
         watcher = Watcher(proxy.url, rehearsal.election, dataset)
         async with asyncio.TaskGroup() as parts:
             parts.create_task(watcher.follow(reports))
