@@ -18,6 +18,7 @@ import orjson
 from gateway.election.registry import COUNT_MAX, Registry, differences, read_registry
 from gateway.election.report import REVISION_CEILING, REVISION_STEP
 from gateway.errors import ElectionStarted, ElectionUnknown, JournalUnavailable, Refused
+from gateway.humanize import counted
 from gateway.journal.connection import (
     ACT,
     CHANNEL,
@@ -139,7 +140,9 @@ class Administration:
                 if key is not None:
                     await connection.execute("SELECT add_election($1, $2)", key, registry.publish_from)
                     await self._record(
-                        key, "load", f"{len(registry.areas)} areas, {len(registry.units)} units"
+                        key,
+                        "load",
+                        f"{counted(len(registry.areas), 'area')}, {counted(len(registry.units), 'unit')}",
                     )
                     self._notification_due = True
                     return registry.id
@@ -194,7 +197,7 @@ class Administration:
                 await self._connection.execute(
                     "UPDATE head SET closed_at = clock_timestamp() WHERE election = $1", locked.key
                 )
-                await self._changed(locked.key, "close", f"after {locked.accepted} reports")
+                await self._changed(locked.key, "close", f"after {counted(locked.accepted, 'report')}")
 
     async def raise_revisions(self, election: str, unit: str) -> RevisionCeiling:
         """Raise a unit's revision ceiling to REVISION_STEP above its current revision, and return both.

@@ -127,7 +127,7 @@ async def test_a_registry_cannot_be_replaced_after_the_first_report(
     other["parties"].append({"code": "D", "name": "Party D"})
     with pytest.raises(ElectionStarted) as refused:
         await acts.load_election(other)
-    for difference in ("$.election.name", "area b-6 is gone", "party D is new"):
+    for difference in ("$.election.name", "area b-6 is missing", "party D is new"):
         assert difference in str(refused.value)
     row = await journal.election(election)
     assert (row.version, row.registry.document) == (1, document)
