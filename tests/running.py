@@ -104,7 +104,7 @@ class Gateway:
         """Where the machine tells how it is."""
         return f"http://127.0.0.1:{self._ports.result(0)['admin']}"
 
-    def complaints(self) -> list[str]:
+    def logged_errors(self) -> list[str]:
         """Return the lines logged as errors or worse; a healthy gateway has none, whatever it is sent."""
         return [line for line in self.log if '"level":"error"' in line or '"level":"critical"' in line]
 

@@ -67,4 +67,4 @@ def healthy(request: pytest.FixtureRequest) -> Iterator[None]:
     """Assert after every test that the gateway behind the proxy has logged no error."""
     yield
     if "proxy" in request.fixturenames:
-        assert not request.getfixturevalue("gateway").complaints()
+        assert not request.getfixturevalue("gateway").logged_errors()

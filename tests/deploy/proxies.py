@@ -2,7 +2,7 @@
 
     async with a_proxy("nginx", gateway) as proxy:
         sender = proxy.sender(await gateway.issue(election, ["0301"]))
-        proxy.asked                      # request lines that reached the feed door
+        proxy.requests                   # request lines that reached the feed door
 
 HAProxy reads the shipped file and gets its addresses from the variables at its beginning. nginx reads the shipped
 nginx.conf; in site.conf and listen-*.conf, which are meant to be changed, only the addresses are replaced.
@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from tests.faults.servers import Connection, a_line
+from tests.faults.servers import Connection, a_link
 from tests.running import Gateway, Sender
 from tests.web.doors import until
 
@@ -37,11 +37,11 @@ _REQUEST = re.compile(rb"^([A-Z]+ \S+) HTTP/1\.1\r$", re.MULTILINE)
 class Proxied:
     """A gateway seen through a proxy; everything but the addresses of the doors is that of the gateway."""
 
-    def __init__(self, gateway: Gateway, push_port: int, feed_port: int, asked: list[str]) -> None:
+    def __init__(self, gateway: Gateway, push_port: int, feed_port: int, requests: list[str]) -> None:
         self._gateway = gateway
         self.push_url = f"http://127.0.0.1:{push_port}"
         self.feed_url = f"http://127.0.0.1:{feed_port}"
-        self.asked = asked
+        self.requests = requests
         """The requests to the feed door, such as `GET /v1/elections`, without health checks."""
 
     def __getattr__(self, name: str) -> Any:
@@ -53,9 +53,9 @@ class Proxied:
         vars(through).update({**vars(direct), "gateway": self})
         return through
 
-    def times_asked(self, path: str) -> int:
+    def request_count(self, path: str) -> int:
         """Return how many requests whose path starts with `path` reached the feed door."""
-        return sum(each.startswith(f"GET {path}") for each in self.asked)
+        return sum(each.startswith(f"GET {path}") for each in self.requests)
 
 
 @asynccontextmanager
@@ -64,16 +64,16 @@ async def a_proxy(kind: str, gateway: Gateway) -> AsyncIterator[Proxied]:
     program = shutil.which(kind) or shutil.which(kind, path="/usr/sbin:/usr/local/sbin")
     if program is None:
         pytest.skip(f"{kind} is not installed")
-    asked: list[str] = []
+    requests: list[str] = []
     async with AsyncExitStack() as opened:
         ports = [urlsplit(url).port or 0 for url in (gateway.push_url, gateway.feed_url)]
-        push, feed = [await opened.enter_async_context(a_line(port)) for port in ports]
+        push, feed = [await opened.enter_async_context(a_link(port)) for port in ports]
 
-        def said(_: Connection, data: bytes) -> bool:
-            asked.extend(found.decode() for found in _REQUEST.findall(data) if b"/health/" not in found)
+        def forward_request(_: Connection, data: bytes) -> bool:
+            requests.extend(found.decode() for found in _REQUEST.findall(data) if b"/health/" not in found)
             return True
 
-        feed.said = said  # type: ignore[method-assign]
+        feed.forward_request = forward_request  # type: ignore[method-assign]
         directory = opened.enter_context(_directory())
         ports = free_ports(2)
         command, environ = {"haproxy": _haproxy, "nginx": _nginx}[kind](
@@ -86,24 +86,24 @@ async def a_proxy(kind: str, gateway: Gateway) -> AsyncIterator[Proxied]:
             stdin=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
         )
-        said_by_it = asyncio.create_task(process.communicate())
-        proxied = Proxied(gateway, *ports, asked)
+        output = asyncio.create_task(process.communicate())
+        proxied = Proxied(gateway, *ports, requests)
         try:
-            await _wait_serving(proxied, said_by_it)
+            await _wait_serving(proxied, output)
             yield proxied
         except BaseException as error:
             _end(process)
-            error.add_note(f"{kind} said: {(await said_by_it)[1].decode()}")
+            error.add_note(f"output of {kind}: {(await output)[1].decode()}")
             raise
         finally:
             _end(process)
-            await said_by_it
+            await output
 
 
 @contextmanager
 def _directory() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="valgnatt-proxy-") as name:
-        os.chmod(name, 0o755)  # a proxy may give up being root
+        os.chmod(name, 0o755)  # a proxy may drop root privileges
         yield Path(name)
 
 
@@ -146,18 +146,18 @@ def _nginx(directory: Path, ports: list[int], doors: list[str]) -> tuple[list[st
 
 def free_ports(count: int) -> list[int]:
     """Return ports of 127.0.0.1 that are free at present."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in held]
-    for each in held:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
         each.close()
     return ports
 
 
-async def _wait_serving(proxied: Proxied, said: "asyncio.Task[tuple[bytes, bytes]]") -> None:
+async def _wait_serving(proxied: Proxied, output: "asyncio.Task[tuple[bytes, bytes]]") -> None:
     async with aiohttp.ClientSession() as http:
 
         async def serving() -> bool:
-            assert not said.done(), f"it ended: {said.result()[1].decode()}"
+            assert not output.done(), f"the proxy exited: {output.result()[1].decode()}"
             try:
                 for url in (proxied.push_url, proxied.feed_url):
                     async with http.get(f"{url}/health/ready") as response:

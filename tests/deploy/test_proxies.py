@@ -178,7 +178,7 @@ async def test_a_range_is_requested_once_and_then_served_from_the_cache(
     path = f"/v1/elections/{election}/publications/1-1000"
     first = await ask(http, "GET", proxy.feed_url + path)
     chain = first.headers["ETag"].strip('"')
-    before = proxy.times_asked(path)
+    before = proxy.request_count(path)
     lasting = [await ask(http, "GET", f"{proxy.feed_url}{path}?chain={chain}") for _ in range(2)]
     await asyncio.sleep(2.1)  # longer than anything is kept that is kept for a second
     lasting.append(await ask(http, "GET", f"{proxy.feed_url}{path}?chain={chain}"))
@@ -189,7 +189,7 @@ async def test_a_range_is_requested_once_and_then_served_from_the_cache(
         http, "GET", f"{proxy.feed_url}{path}?chain={chain}", headers={"If-None-Match": first.headers["ETag"]}
     )
     assert (held.status, held.body) == (304, b"")
-    assert proxy.times_asked(path) == before + 1
+    assert proxy.request_count(path) == before + 1
     not_its_own = [await ask(http, "GET", f"{proxy.feed_url}{path}?chain={'0' * 64}") for _ in range(2)]
     assert {each.headers["Cache-Control"] for each in not_its_own} == {"public, max-age=1"}
     missing = await ask(http, "GET", proxy.feed_url + path.replace("1-1000", "1001-2000"))
@@ -224,7 +224,7 @@ async def test_a_changed_area_is_never_served_after_the_second_for_which_it_may_
         due = max((number for at, number in published if at < asked_at - FRESH_S - TAKEN_S), default=0)
         assert answer.document["sequence"] >= due, (asked_at, answer.headers)
     assert any(hit(answer) for _, answer in answers)
-    assert proxy.times_asked(path) < len(answers) / 4
+    assert proxy.request_count(path) < len(answers) / 4
 
 
 async def test_clients_that_request_different_formats_each_get_their_own(

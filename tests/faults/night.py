@@ -1,21 +1,21 @@
-"""A night under continuous load, in which a test breaks something; at its end the judge looks at all of it.
+"""An election night under continuous load, during which a test injects faults; the judge checks the complete history.
 
     async with running(database, push_workers=2) as gateway, a_night(gateway) as night:
         os.kill(..., signal.SIGKILL)
-        await night.goes_on()          # every sender has a new receipt, every reader what it says
+        await night.wait_progress()    # every sender has a new receipt, and every reader its publication
 
-A dozen municipalities, or two, push rising revisions of their units, in turn by WebSocket, HTTP and NDJSON; readers of
-several selections and of the publication stream follow, and come back where they were whenever they are cut off.
-Leaving the block (or `settle`) ends the pushing and then asserts that
+SENDERS municipalities push increasing revisions of their units, each over WebSocket, HTTP or NDJSON. Readers follow
+several selections and the publication stream, and resume from their cursors whenever they are disconnected.
+Leaving the block (or `settle`) stops the senders and then asserts that
 
-- every report sent has its receipt, or is stale because a later revision of its unit is in the journal;
-- reports sent once more get their first receipt again;
-- every reader reaches the last publication, and none was ever sent a second snapshot;
-- the judge finds no broken promise in the whole history;
-- senders and readers got documented answers only, none of them later than `answer_s`.
+- every report sent has a receipt, or is stale because a later revision of its unit is in the journal;
+- reports that are sent again get their original receipts;
+- every reader reaches the last publication, and none was sent a second snapshot;
+- the judge finds no violated guarantee in the history;
+- senders and readers got only documented answers, all of them within `answer_max_s`.
 
-Where a gateway moves, or a proxy stands in between, change `night.addresses`: new connections go there. All waits are
-bounded and say what they waited for. The clients see addresses as names that never change, so no client restarts.
+If a gateway moves, or a proxy is put in front of it, change `night.addresses`: new connections use them. All waits are
+bounded and report what they waited for. Clients use host names that never change, so no client has to restart.
 """
 
 import asyncio
@@ -51,38 +51,38 @@ from tests.measured import note
 from tests.running import Gateway
 
 PATIENCE_S = 30.0
-"""How long a fact is waited for before the test fails."""
-ANSWER_S = 12.0
-"""No answer may take longer, unless the test says so."""
-GIVE_UP_S = 45.0
-"""What a client takes for lost, so that a hanging request is told as such."""
-SILENCE_S = 15.0
-"""What a reader hears nothing for before it takes the connection for dead; the gateway speaks every `heartbeat_s`."""
+"""How long to wait for a condition before the test fails."""
+ANSWER_MAX_S = 12.0
+"""The maximum duration of a request, unless a test sets another one."""
+REQUEST_TIMEOUT_S = 45.0
+"""After this time a client abandons a request, so that a hanging request is recorded."""
+READ_TIMEOUT_S = 15.0
+"""A reader reconnects if it receives nothing for this long; the gateway sends a heartbeat every `heartbeat_s`."""
 SENDERS = count(12, full=24)
 RATE = count(72, full=240)
-"""Reports per second, of all senders."""
+"""Reports per second, of all senders together."""
 UNITS = 8
-"""Of a municipality."""
-OPEN_MAX = 64
-"""Reports of a WebSocket's sender without a result; then it waits."""
-LINES = 5
-"""Reports in one NDJSON request."""
-WAYS = ("websocket", "http", "ndjson")
+"""Units per municipality."""
+UNANSWERED_MAX = 64
+"""Reports that a WebSocket sender may have without a result before it waits."""
+NDJSON_LINES = 5
+"""Reports per NDJSON request."""
+TRANSPORTS = ("websocket", "http", "ndjson")
 COUNTRY = "land"
 EVERYTHING = "country,county,municipality,precinct"
 PUSH, FEED = "http://push.night", "http://feed.night"
-"""The names of the doors; `Addresses` says where they are."""
+"""Host names of the doors, which resolve to `Addresses`."""
 CODES = frozenset({"journal_unavailable", "overloaded", "draining", "starting", "out_of_order"})
-"""Of answers that say: come back."""
+"""Codes of answers that ask a client to retry."""
 
 _numbers = itertools.count(1)
 
 
 @dataclass
 class Addresses:
-    """Where the doors and the journal are; may be changed at any time, and counts from the next connection on.
+    """Addresses of the doors and of the journal; a change applies to new connections.
 
-    With several URLs of a door, each client has one that it tries first.
+    If a door has several URLs, clients differ in the one that they try first.
     """
 
     push: list[str]
@@ -91,13 +91,13 @@ class Addresses:
 
     @classmethod
     def of(cls, gateway: Gateway) -> "Addresses":
-        """The doors of one gateway."""
+        """Return the addresses of one gateway."""
         return cls([gateway.push_url], [gateway.feed_url], gateway.database.url)
 
 
 @dataclass(frozen=True)
-class Reads:
-    """What a reader asks for."""
+class ReaderOptions:
+    """The selection and format that a reader requests."""
 
     levels: str | None = None
     areas: str | None = None
@@ -106,20 +106,20 @@ class Reads:
 
     @property
     def name(self) -> str:
-        """As it is told of."""
+        """A description for reports of failures."""
         wanted = f"{self.levels or 'default'} of {self.areas or 'all'}"
         return f"reader of {wanted}, every {self.every_s} s{', gzip' if self.gzip else ''}"
 
 
 READERS = (
-    Reads(EVERYTHING),
-    Reads(EVERYTHING, gzip=True),
-    Reads(),
-    Reads(gzip=True),
-    Reads(EVERYTHING, areas="c1"),
-    Reads("country", every_s=1),
+    ReaderOptions(EVERYTHING),
+    ReaderOptions(EVERYTHING, gzip=True),
+    ReaderOptions(),
+    ReaderOptions(gzip=True),
+    ReaderOptions(EVERYTHING, areas="c1"),
+    ReaderOptions("country", every_s=1),
 )
-"""The usual ones."""
+"""The readers of a night, unless a test sets others."""
 
 
 @asynccontextmanager
@@ -128,15 +128,16 @@ async def a_night(
     *,
     senders: int = SENDERS,
     rate: float = RATE,
-    readers: Sequence[Reads] = READERS,
+    readers: Sequence[ReaderOptions] = READERS,
     streams: int = 2,
-    ways: Sequence[str] = WAYS,
-    answer_s: float = ANSWER_S,
+    transports: Sequence[str] = TRANSPORTS,
+    answer_max_s: float = ANSWER_MAX_S,
     registry: dict[str, Any] | None = None,
 ) -> AsyncIterator["Night"]:
-    """Load an election and keep it busy: `rate` reports a second of so many senders, in turn by these ways.
+    """Load an election and push `rate` reports per second from `senders` senders, which alternate between `transports`.
 
-    The block begins when every sender has a receipt and every reader a block. `streams` read the publication stream.
+    The block starts when every sender has a receipt and every reader a block; `streams` readers follow the publication
+    stream.
     """
     addresses = Addresses.of(doors) if isinstance(doors, Gateway) else doors
     document = registry or a_country(senders)
@@ -144,29 +145,29 @@ async def a_night(
     async with administration(addresses.database_url, "test") as acts:
         election = await acts.load_election(document)
         issued = await acts.issue_tokens(election, [([each], "night") for each in municipalities])
-    await _known(addresses.feed, election)
-    night = Night(addresses, document, election, answer_s)
+    await _wait_election_known(addresses.feed, election)
+    night = Night(addresses, document, election, answer_max_s)
     async with AsyncExitStack() as opened:
         for place, (municipality, token) in enumerate(zip(municipalities, issued, strict=True)):
-            way = ways[place % len(ways)]
-            night.senders.append(_Sender(night, place, municipality, token.secret, way, senders / rate))
-        for place, reads in enumerate(readers):
-            night.readers.append(_Reader(night, place, reads))
+            transport = transports[place % len(transports)]
+            night.senders.append(_Sender(night, place, municipality, token.secret, transport, senders / rate))
+        for place, options in enumerate(readers):
+            night.readers.append(_Reader(night, place, options))
         for place in range(streams):
             night.streams.append(_Stream(night, place))
         for each in (*night.senders, *night.readers, *night.streams):
             await opened.enter_async_context(each.open())
-        await night.goes_on()
+        await night.wait_progress()
         try:
             yield night
         except BaseException as error:
-            error.add_note(night.so_far())
+            error.add_note(night.describe_state())
             raise
         await night.settle()
 
 
-async def _known(feeds: Sequence[str], election: str) -> None:
-    """Wait until every feed tells of an election that is in the journal: a replica hears of it a little later."""
+async def _wait_election_known(feeds: Sequence[str], election: str) -> None:
+    """Wait until every feed knows an election that is in the journal: a replica learns of it a little later."""
     async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession() as session:
         for url in feeds:
             status = 404
@@ -177,7 +178,7 @@ async def _known(feeds: Sequence[str], election: str) -> None:
 
 
 def a_country(municipalities: int, **header: Any) -> dict[str, Any]:
-    """A registry of four counties, so many municipalities, and UNITS units in each; its embargo has passed."""
+    """Return a registry of four counties with `municipalities` of UNITS units each; its embargo has ended."""
     areas: list[dict[str, Any]] = [{"id": COUNTRY, "name": "Landet", "level": "country", "parent": None}]
     areas += [{"id": f"c{n}", "name": f"C {n}", "level": "county", "parent": COUNTRY} for n in range(1, 5)]
     for place in range(municipalities):
@@ -205,105 +206,114 @@ def a_country(municipalities: int, **header: Any) -> dict[str, Any]:
 
 
 class Night:
-    """A night that runs, and all that is known of it."""
+    """A running election night, with the observations of all clients."""
 
     def __init__(
-        self, addresses: Addresses, registry: dict[str, Any], election: str, answer_s: float
+        self, addresses: Addresses, registry: dict[str, Any], election: str, answer_max_s: float
     ) -> None:
         self.addresses = addresses
         self.registry = registry
         self.election = election
-        self.seen = Seen(answer_s)
+        self.answer_log = AnswerLog(answer_max_s)
         self.senders: list[_Sender] = []
         self.readers: list[_Reader] = []
         self.streams: list[_Stream] = []
         self.pushing = True
-        self.may_reset = False
-        """Whether readers may be sent a snapshot once more, because the record is another one."""
+        self.snapshots_expected = False
+        """Whether readers may get another snapshot, because the record has been restored."""
         self._settled = False
 
-    # What a test waits for.
+    # Waiting.
 
-    async def goes_on(self, senders: Sequence[int] | None = None, patience_s: float = PATIENCE_S) -> None:
-        """Wait until every sender (or those at these places) has a new receipt, and every reader what they say."""
+    async def wait_progress(
+        self, senders: Sequence[int] | None = None, timeout_s: float = PATIENCE_S
+    ) -> None:
+        """Wait until every sender (or those with these indexes) has a new receipt and readers have caught up."""
         wanted = self.senders if senders is None else [self.senders[place] for place in senders]
         before = {sender.name: sender.receipts for sender in wanted}
         await self.until(
             lambda: [each.name for each in wanted if each.receipts == before[each.name]],
             "a new receipt",
-            patience_s,
+            timeout_s,
         )
-        await self.readers_catch_up(patience_s)
+        await self.readers_catch_up(timeout_s)
 
-    async def readers_catch_up(self, patience_s: float = PATIENCE_S) -> None:
-        """Wait until every reader has all that there are receipts of now, as far as it asked for it."""
+    async def readers_catch_up(self, timeout_s: float = PATIENCE_S) -> None:
+        """Wait until every reader has received all publications that have a receipt now and are in its selection."""
         wanted = [
-            (each, max(sender.sequence for sender in self.senders if each.concerns(sender.municipality)))
+            (
+                each,
+                max(
+                    sender.sequence
+                    for sender in self.senders
+                    if each.receives_changes_of(sender.municipality)
+                ),
+            )
             for each in (*self.readers, *self.streams)
         ]
         await self.until(
             lambda: [f"{each.name} (at {each.sequence})" for each, last in wanted if each.sequence < last],
             f"publication {self.sequence}",
-            patience_s,
+            timeout_s,
         )
 
     async def until(
-        self, missing: Callable[[], Sequence[str]], what: str, patience_s: float = PATIENCE_S
+        self, missing: Callable[[], Sequence[str]], what: str, timeout_s: float = PATIENCE_S
     ) -> None:
-        """Wait until nobody is missing; fail where a client fails, and, with names, when it takes too long."""
-        until_at = time.monotonic() + patience_s
-        while who := missing():
+        """Wait until `missing` returns nothing; fail if a client fails, or with the missing names after `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        while names := missing():
             for each in (*self.senders, *self.readers, *self.streams):
                 each.check()
-            if time.monotonic() > until_at:
-                some = ", ".join(who[:5])
-                raise AssertionError(f"{what}: not within {patience_s:.0f} s for {len(who)}: {some}")
+            if time.monotonic() > deadline:
+                some = ", ".join(names[:5])
+                raise AssertionError(f"{what}: not within {timeout_s:.0f} s for {len(names)}: {some}")
             await asyncio.sleep(0.01)
 
     def allow(self, *answers: str) -> None:
-        """Take answers for documented that otherwise are not: as `told_of`, `so_far` and failures show them."""
-        self.seen.allowed.update(answers)
+        """Permit answers that would otherwise be undocumented, as written in failures and by `describe_state`."""
+        self.answer_log.allowed.update(answers)
 
     @property
     def receipts(self) -> int:
-        """So many there are."""
+        """The number of receipts of all senders."""
         return sum(sender.receipts for sender in self.senders)
 
     @property
     def sequence(self) -> int:
-        """The last publication that some sender has a receipt of."""
+        """The highest sequence in any receipt."""
         return max(sender.sequence for sender in self.senders)
 
-    # The end.
+    # Settling.
 
     async def settle(self) -> History:
-        """End the pushing, wait for everybody, judge, and assert; see the module. The second time does nothing."""
+        """Stop the senders, wait for all clients and check everything, see the module. A second call checks nothing."""
         if self._settled:
             return await self._history()
         self.pushing = False
-        ended = time.monotonic()
+        stopped_at = time.monotonic()
         await self.until(
-            lambda: [each.left for each in self.senders if each.left], "a result of every report"
+            lambda: [each.unanswered for each in self.senders if each.unanswered], "a result of every report"
         )
         await self._send_again()
         await self.readers_catch_up()
         for each in (*self.senders, *self.readers, *self.streams):
             await each.close()
         self._settled = True
-        line = self._measured(ended)
+        line = self._measurements(stopped_at)
         note("faults", line)
         sys.stdout.write(line + "\n")
         history = await self._history()
         broken = judge(history)
         assert not broken, "\n".join(f"{each.guarantee}: {each.example}" for each in broken)
         self._assert_answers(history)
-        if not self.may_reset:
+        if not self.snapshots_expected:
             reset = [each.name for each in self.readers if any(seen.snapshot for seen in each.observed[1:])]
-            assert not reset, f"these had to begin anew: {reset}"
+            assert not reset, f"readers that got a second snapshot: {reset}"
         return history
 
     async def _send_again(self) -> None:
-        """Every sender sends its last reports once more."""
+        """Make every sender send its last reports again."""
         async with asyncio.timeout(PATIENCE_S):
             await asyncio.gather(*(sender.send_again() for sender in self.senders))
 
@@ -313,13 +323,13 @@ class Night:
         for push in refused:
             stale = push.answer.code == "stale_revision" and current.get(push.unit, 0) > push.revision
             assert stale, f"{push.unit} revision {push.revision}: {push.answer}"
-        assert not self.seen.undocumented, f"undocumented: {self.seen.undocumented[:10]}"
-        late = [each for each in self.seen.late if each not in self.seen.allowed]
-        assert not late, f"later than {self.seen.answer_s:.0f} s: {late[:10]}"
+        assert not self.answer_log.undocumented, f"undocumented: {self.answer_log.undocumented[:10]}"
+        late = [each for each in self.answer_log.late if each not in self.answer_log.allowed]
+        assert not late, f"answers that took longer than {self.answer_log.answer_max_s:.0f} s: {late[:10]}"
 
     async def _stored(self) -> list[StoredReport]:
         async with asyncio.timeout(PATIENCE_S), administration(self.addresses.database_url, "test") as acts:
-            held = await acts.journal_reports(self.election)
+            reports = await acts.journal_reports(self.election)
         return [
             StoredReport(
                 each.sequence,
@@ -330,7 +340,7 @@ class Night:
                 each.body,
                 each.published_at.timestamp() if each.published_at is not None else None,
             )
-            for each in held
+            for each in reports
         ]
 
     async def _history(self) -> History:
@@ -340,32 +350,35 @@ class Night:
             pushes=[push for sender in self.senders for push in sender.pushes],
             readings=[ReaderHistory(each.name, each.areas, each.observed) for each in self.readers],
             stored=await self._stored(),
-            streams={each.name: each.seen for each in self.streams},
+            streams={each.name: each.publications for each in self.streams},
         )
 
-    # What is told of it.
+    # Measurements.
 
-    def without_receipts_s(self) -> float:
-        """The longest time without a receipt for anybody, so far."""
+    def longest_receipt_gap_s(self) -> float:
+        """Return the longest time without a receipt for any sender, so far."""
         return _gap(sorted(at for sender in self.senders for at in sender.receipts_at))
 
-    def behind_s(self) -> float:
-        """The longest time from a receipt to the block that shows it, of any reader of every block."""
-        return max((self._behind_s(each) for each in self.readers if not each.reads.every_s), default=0.0)
+    def max_lag_s(self) -> float:
+        """Return the longest time from a receipt to the block that contains it, of the readers without an interval."""
+        return max(
+            (self._reader_lag_s(each) for each in self.readers if not each.options.every_s), default=0.0
+        )
 
-    def _measured(self, ended: float) -> str:
+    def _measurements(self, stopped_at: float) -> str:
         of_one = max(
-            _gap([at for at in sender.receipts_at if at <= ended] + [ended]) for sender in self.senders
+            _gap([at for at in sender.receipts_at if at <= stopped_at] + [stopped_at])
+            for sender in self.senders
         )
         test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition("::")[2].partition(" ")[0]
         return (
-            f"{test}: time without receipts: {self.without_receipts_s():.2f} s (of one sender {of_one:.2f} s),"
-            f" readers behind receipts by at most {self.behind_s():.2f} s; {self.receipts} receipts,"
-            f" slowest answer {self.seen.slowest_s:.2f} s; {self.seen.summary()}"
+            f"{test}: time without receipts: {self.longest_receipt_gap_s():.2f} s (of one sender {of_one:.2f} s),"
+            f" readers lag behind receipts by at most {self.max_lag_s():.2f} s; {self.receipts} receipts,"
+            f" slowest answer {self.answer_log.slowest_s:.2f} s; {self.answer_log.summary()}"
         )
 
-    def _behind_s(self, reader: "_Reader") -> float:
-        """The longest time from a receipt to the block of this reader that shows it."""
+    def _reader_lag_s(self, reader: "_Reader") -> float:
+        """Return the longest time from a receipt to the block of this reader that contains it."""
         sequences = [each.sequence for each in reader.observed]
         return max(
             (
@@ -373,99 +386,103 @@ class Night:
                 for sender in self.senders
                 for push in sender.pushes
                 if push.answer.sequence is not None and push.answer.outcome == "accepted"
-                if reader.concerns(sender.municipality)
+                if reader.receives_changes_of(sender.municipality)
             ),
             default=0.0,
         )
 
-    def so_far(self) -> str:
-        """What happened, for whoever looks into a failure."""
+    def describe_state(self) -> str:
+        """Describe the state of all clients, for the report of a failure."""
         places = ", ".join(f"{each.name} at {each.sequence}" for each in (*self.readers, *self.streams))
-        left = ", ".join(sender.left for sender in self.senders if sender.left)
-        return f"{self.receipts} receipts; {self.seen.summary()}; {places}; open: {left}"
+        unanswered = ", ".join(sender.unanswered for sender in self.senders if sender.unanswered)
+        return (
+            f"{self.receipts} receipts; {self.answer_log.summary()}; {places}; without a result: {unanswered}"
+        )
 
 
 def _gap(times: Sequence[float]) -> float:
     return max((after - before for before, after in itertools.pairwise(times)), default=0.0)
 
 
-# What clients see of the gateway.
+# Observed answers.
 
 
 @dataclass
-class Seen:
-    """Every answer: `post 201`, `post 503 draining`, `socket retry overloaded`, `goodbye 1001`, `feed 200`."""
+class AnswerLog:
+    """Counts of answers: `post 201`, `post 503 draining`, `socket retry overloaded`, `goodbye 1001`, `feed 200`."""
 
-    answer_s: float
+    answer_max_s: float
     answers: Counter[str] = field(default_factory=Counter)
     undocumented: list[str] = field(default_factory=list)
     allowed: set[str] = field(default_factory=set)
     late: list[str] = field(default_factory=list)
     slowest_s: float = 0.0
 
-    def take(self, answer: str, *, documented: bool = True) -> None:
+    def record(self, answer: str, *, documented: bool = True) -> None:
         """Count an answer."""
         self.answers[answer] += 1
         if not documented and answer not in self.allowed:
             self.undocumented.append(answer)
 
-    def took(self, what: str, seconds: float) -> None:
-        """Note how long an answer took."""
+    def record_duration(self, what: str, seconds: float) -> None:
+        """Record the duration of a request."""
         self.slowest_s = max(self.slowest_s, seconds)
-        if seconds > self.answer_s:
+        if seconds > self.answer_max_s:
             self.late.append(f"{what} after {seconds:.1f} s")
 
     def summary(self) -> str:
-        """All of them, counted."""
+        """Return all answers with their counts."""
         return ", ".join(f"{count} × {answer}" for answer, count in sorted(self.answers.items()))
 
     def session(self, addresses: Addresses, place: int, kind: str, **options: Any) -> aiohttp.ClientSession:
-        """A client of its own, which connects to the addresses of the moment and whose answers are seen."""
+        """Return a client session that connects to the current addresses and whose answers are recorded."""
         trace = aiohttp.TraceConfig()
         trace.on_request_start.append(self._started)
         trace.on_request_end.append(self._ended)
         trace.on_request_exception.append(self._failed)
-        connector = aiohttp.TCPConnector(limit=0, use_dns_cache=False, resolver=_Names(addresses, place))
+        connector = aiohttp.TCPConnector(limit=0, use_dns_cache=False, resolver=_Resolver(addresses, place))
         options = {
             "connector": connector,
-            "timeout": aiohttp.ClientTimeout(total=GIVE_UP_S, sock_connect=5.0),
+            "timeout": aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S, sock_connect=5.0),
             **options,
         }
         return aiohttp.ClientSession(
             trace_configs=[trace],
-            response_class=type("Answered", (_Answered,), {"seen": self, "kind": kind}),
-            ws_response_class=type("Socket", (_Socket,), {"seen": self}),
+            response_class=type(
+                "RecordingResponse", (_RecordingResponse,), {"answer_log": self, "kind": kind}
+            ),
+            ws_response_class=type("RecordingWebSocket", (_RecordingWebSocket,), {"answer_log": self}),
             **options,
         )
 
     async def _started(self, _: Any, context: Any, __: Any) -> None:
         context.at = time.monotonic()
 
-    async def _ended(self, _: Any, context: Any, told_: aiohttp.TraceRequestEndParams) -> None:
-        response = told_.response
+    async def _ended(self, _: Any, context: Any, params: aiohttp.TraceRequestEndParams) -> None:
+        response = params.response
         what = f"{getattr(response, 'kind', 'answer')} {response.status}"
-        self.took(what, time.monotonic() - context.at)
+        self.record_duration(what, time.monotonic() - context.at)
         documented = response.status in (
             101,
             200,
             201,
             409,
-        )  # a 409 has to be stale, and that is looked at later
+        )  # a 409 has to be stale, which is checked later
         if response.status in (429, 503):
             documented = "Retry-After" in response.headers
-        self.take(what, documented=documented)
+        self.record(what, documented=documented)
 
-    async def _failed(self, _: Any, context: Any, told_: aiohttp.TraceRequestExceptionParams) -> None:
-        error = told_.exception
-        self.took(type(error).__name__, time.monotonic() - context.at)
+    async def _failed(self, _: Any, context: Any, params: aiohttp.TraceRequestExceptionParams) -> None:
+        error = params.exception
+        self.record_duration(type(error).__name__, time.monotonic() - context.at)
         lost = isinstance(error, aiohttp.ClientConnectionError) and not isinstance(error, TimeoutError)
-        self.take(type(error).__name__, documented=lost)
+        self.record(type(error).__name__, documented=lost)
 
 
-class _Answered(aiohttp.ClientResponse):
-    """A response whose code is seen."""
+class _RecordingResponse(aiohttp.ClientResponse):
+    """A response whose status and code are recorded."""
 
-    seen: ClassVar[Seen]
+    answer_log: ClassVar[AnswerLog]
     kind: ClassVar[str]
 
     async def read(self) -> bytes:
@@ -473,50 +490,50 @@ class _Answered(aiohttp.ClientResponse):
         if self.status >= 400:
             code = orjson.loads(body).get("code")
             documented = code in CODES or (self.status == 409 and code == "stale_revision")
-            self.seen.take(f"{self.kind} {self.status} {code}", documented=documented)
+            self.answer_log.record(f"{self.kind} {self.status} {code}", documented=documented)
         return body
 
 
-class _Socket(aiohttp.ClientWebSocketResponse):
-    """A push WebSocket whose frames are seen."""
+class _RecordingWebSocket(aiohttp.ClientWebSocketResponse):
+    """A push WebSocket whose frames are recorded."""
 
-    seen: ClassVar[Seen]
+    answer_log: ClassVar[AnswerLog]
 
     def __init__(self, *options: Any, **named: Any) -> None:
         super().__init__(*options, **named)
-        self._asked: dict[int, float] = {}
+        self._sent_at: dict[int, float] = {}
         self._goodbye = False
 
     async def send_frame(
         self, message: bytes, opcode: aiohttp.WSMsgType, compress: int | None = None
     ) -> None:
         if opcode is aiohttp.WSMsgType.TEXT:
-            self._asked[orjson.loads(message)["id"]] = time.monotonic()
+            self._sent_at[orjson.loads(message)["id"]] = time.monotonic()
         await super().send_frame(message, opcode, compress)
 
     async def receive(self, timeout: float | None = None) -> Any:
         message = await super().receive(timeout)
         if message.type is aiohttp.WSMsgType.TEXT:
-            self._take(orjson.loads(message.data))
+            self._record(orjson.loads(message.data))
         elif message.type is aiohttp.WSMsgType.CLOSE:
             what = f"{'goodbye' if self._goodbye else 'closed'} {message.data} {message.extra or ''}".strip()
-            self.seen.take(what, documented=self._goodbye and message.data == 1001)
+            self.answer_log.record(what, documented=self._goodbye and message.data == 1001)
         elif message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR):
-            self.seen.take("socket lost")
+            self.answer_log.record("socket lost")
         return message
 
-    def _take(self, frame: dict[str, Any]) -> None:
+    def _record(self, frame: dict[str, Any]) -> None:
         self._goodbye = self._goodbye or frame["type"] == "goodbye"
         for result in frame.get("results", ()):
             outcome, code = result["outcome"], result.get("code")
             documented = outcome in ("accepted", "duplicate") or code in CODES | {"stale_revision"}
             what = f"socket {outcome} {code or ''}".strip()
-            self.seen.take(what, documented=documented)
-            self.seen.took(what, time.monotonic() - self._asked.pop(result["id"]))
+            self.answer_log.record(what, documented=documented)
+            self.answer_log.record_duration(what, time.monotonic() - self._sent_at.pop(result["id"]))
 
 
-class _Names(AbstractResolver):
-    """Says where the doors are."""
+class _Resolver(AbstractResolver):
+    """Resolves the host names of the doors to the current addresses."""
 
     def __init__(self, addresses: Addresses, place: int) -> None:
         self._addresses = addresses
@@ -548,25 +565,25 @@ class _Names(AbstractResolver):
         pass
 
 
-# Those who push and read.
+# Clients.
 
 
 class _Client(ABC):
-    """A task of its own for the whole night."""
+    """A client with a task that runs for the whole night."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.sequence = -1
-        """The last publication that it knows of."""
+        """The last sequence that it has received."""
         self._task: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
 
     @abstractmethod
     async def run(self) -> None:
-        """Push or read until cancelled, whatever happens."""
+        """Push or read until cancelled, regardless of faults."""
 
-    def concerns(self, municipality: str) -> bool:
-        """Whether it hears of what a municipality reports as soon as that is published."""
+    def receives_changes_of(self, municipality: str) -> bool:
+        """Return whether it is sent the publications of a municipality as soon as they are published."""
         return True
 
     @asynccontextmanager
@@ -578,13 +595,13 @@ class _Client(ABC):
             await self.close()
 
     async def close(self) -> None:
-        """End it."""
+        """Cancel the task and wait for it."""
         assert self._task is not None
         self._task.cancel()
         await asyncio.wait({self._task}, timeout=PATIENCE_S)
 
     def check(self) -> None:
-        """Raise what it failed of."""
+        """Raise the error of the task, if it has failed."""
         if self._failure is not None:
             raise self._failure
         if self._task is not None and self._task.done() and not self._task.cancelled():
@@ -600,39 +617,39 @@ class _Report:
 
 
 class _Sender(_Client):
-    """A municipality: every `interval_s` the next revision of one of its units."""
+    """A municipality that sends the next revision of one of its units every `interval_s`."""
 
     def __init__(
-        self, night: Night, place: int, municipality: str, secret: str, way: str, interval_s: float
+        self, night: Night, place: int, municipality: str, secret: str, transport: str, interval_s: float
     ) -> None:
-        super().__init__(f"{municipality} by {way}")
+        super().__init__(f"{municipality} by {transport}")
         self.secret = secret
-        self.way = way
+        self.transport = transport
         self.municipality = municipality
         self.pushes: list[Push] = []
         self.receipts_at: list[float] = []
         self._night = night
         self._place = place
         self._interval_s = interval_s
-        self._open: dict[tuple[str, int], _Report] = {}
-        self._known: dict[tuple[str, int], _Report] = {}
+        self._unanswered: dict[tuple[str, int], _Report] = {}
+        self.sent_reports: dict[tuple[str, int], _Report] = {}
         self._reports = self._make_reports()
 
     @property
     def receipts(self) -> int:
-        """So many it has."""
+        """The number of its receipts."""
         return len(self.receipts_at)
 
     @property
-    def left(self) -> str:
-        """What has no result, in words; nothing if all have."""
-        if not self._open:
+    def unanswered(self) -> str:
+        """A description of the reports without a result; empty if there are none."""
+        if not self._unanswered:
             return ""
-        unit, revision = min(self._open, key=lambda each: each[1])
-        return f"{self.name}: {len(self._open)}, as {unit} revision {revision}"
+        unit, revision = min(self._unanswered, key=lambda each: each[1])
+        return f"{self.name}: {len(self._unanswered)}, such as {unit} revision {revision}"
 
     def _make_reports(self) -> Iterator[_Report]:
-        """Give revisions of all units in turn, with falls, gaps, and the same figures again."""
+        """Yield revisions of all units in turn, with gaps, decreasing figures and repeated figures."""
         chance = random.Random(self._place)
         revisions = [0] * UNITS
         while True:
@@ -644,38 +661,40 @@ class _Sender(_Client):
 
     def _next(self) -> _Report:
         report = next(self._reports)
-        self._open[report.unit, report.revision] = report
-        self._known[report.unit, report.revision] = report
+        self._unanswered[report.unit, report.revision] = report
+        self.sent_reports[report.unit, report.revision] = report
         return report
 
     async def run(self) -> None:
-        async with self._night.seen.session(self._night.addresses, self._place, "post") as session:
+        async with self._night.answer_log.session(self._night.addresses, self._place, "post") as session:
             await asyncio.sleep(self._interval_s * random.Random(self._place).random())
-            await {"websocket": self._over_socket, "http": self._one_by_one, "ndjson": self._by_lines}[
-                self.way
-            ](session)
+            await {
+                "websocket": self._push_over_websocket,
+                "http": self._push_over_http,
+                "ndjson": self._push_over_ndjson,
+            }[self.transport](session)
 
-    async def _over_socket(self, session: aiohttp.ClientSession) -> None:
+    async def _push_over_websocket(self, session: aiohttp.ClientSession) -> None:
         async with Publisher(PUSH, self._night.election, self.secret, session=session) as publisher:
             while self._night.pushing:
-                if len(self._open) < OPEN_MAX:
+                if len(self._unanswered) < UNANSWERED_MAX:
                     report = self._next()
-                    publisher.submit(report.body).add_done_callback(partial(self._told, report))
+                    publisher.submit(report.body).add_done_callback(partial(self._take_answer, report))
                 await asyncio.sleep(self._interval_s)
 
-    def _told(self, report: _Report, answer: asyncio.Future[Answer]) -> None:
+    def _take_answer(self, report: _Report, answer: asyncio.Future[Answer]) -> None:
         if answer.exception() is not None:
             self._failure = answer.exception()
         else:
-            self._answered(report, answer.result())
+            self._record_result(report, answer.result())
 
-    async def _one_by_one(self, session: aiohttp.ClientSession) -> None:
-        await self._by_requests(session, 1)
+    async def _push_over_http(self, session: aiohttp.ClientSession) -> None:
+        await self._push_requests(session, 1)
 
-    async def _by_lines(self, session: aiohttp.ClientSession) -> None:
-        await self._by_requests(session, LINES)
+    async def _push_over_ndjson(self, session: aiohttp.ClientSession) -> None:
+        await self._push_requests(session, NDJSON_LINES)
 
-    async def _by_requests(self, session: aiohttp.ClientSession, lines: int) -> None:
+    async def _push_requests(self, session: aiohttp.ClientSession, lines: int) -> None:
         due = time.monotonic()
         while self._night.pushing:
             await self._push(session, [self._next() for _ in range(lines)])
@@ -683,7 +702,7 @@ class _Sender(_Client):
             await asyncio.sleep(due - time.monotonic())
 
     async def _push(self, session: aiohttp.ClientSession, reports: list[_Report]) -> None:
-        """Push until each is decided; what is to be sent again keeps its order."""
+        """Push until every report is decided; retries keep their order."""
         while reports:
             answers = await push_http(
                 session,
@@ -696,25 +715,27 @@ class _Sender(_Client):
             again = []
             for report, answer in zip(reports, answers, strict=True):
                 if answer.outcome == "retry":
-                    self._night.seen.take(f"line retry {answer.code}", documented=answer.code in CODES)
+                    self._night.answer_log.record(
+                        f"line retry {answer.code}", documented=answer.code in CODES
+                    )
                     again.append(report)
                 else:
-                    self._answered(report, answer)
+                    self._record_result(report, answer)
             reports = again
 
-    def _answered(self, report: _Report, answer: Answer) -> None:
-        self._open.pop((report.unit, report.revision), None)
+    def _record_result(self, report: _Report, answer: Answer) -> None:
+        self._unanswered.pop((report.unit, report.revision), None)
         self.pushes.append(Push(report.unit, report.revision, report.digest, time.time(), answer))
         if answer.has_receipt:
             self.receipts_at.append(time.monotonic())
             self.sequence = max(self.sequence, answer.sequence or 0)
 
     async def send_again(self) -> None:
-        """Send the last reports that have a receipt once more; they have to be known."""
+        """Send the last reports with a receipt again and assert that each is a duplicate."""
         last = [push for push in self.pushes if push.answer.has_receipt][-10:]
-        reports = [self._known[push.unit, push.revision] for push in last]
+        reports = [self.sent_reports[push.unit, push.revision] for push in last]
         place = len(self.pushes)
-        async with self._night.seen.session(self._night.addresses, self._place, "again") as session:
+        async with self._night.answer_log.session(self._night.addresses, self._place, "again") as session:
             await self._push(session, reports)
         for push in self.pushes[place:]:
             assert push.answer.outcome == "duplicate", f"{push.unit} {push.revision}: {push.answer}"
@@ -741,37 +762,37 @@ def _a_report(unit: str, revision: int, chance: random.Random) -> dict[str, Any]
 
 
 class _Reader(_Client):
-    """A reader of the feed that never forgets what it had."""
+    """A reader of the feed that keeps every block it has received."""
 
-    def __init__(self, night: Night, place: int, reads: Reads) -> None:
-        super().__init__(f"{reads.name} ({place})")
-        self.reads = reads
+    def __init__(self, night: Night, place: int, options: ReaderOptions) -> None:
+        super().__init__(f"{options.name} ({place})")
+        self.options = options
         self.observed: list[ObservedBlock] = []
-        self.areas = _selected(night.registry, reads)
+        self.areas = _selected(night.registry, options)
         parents = {area["id"]: area["parent"] for area in night.registry["areas"]}
-        self._above = {area: frozenset(_upward(area, parents)) for area in parents}
+        self._above = {area: frozenset(_with_ancestors(area, parents)) for area in parents}
         self.connections = 0
         self._night = night
         self._place = place
 
     async def run(self) -> None:
-        reads = self.reads
-        session = self._night.seen.session(
+        options = self.options
+        session = self._night.answer_log.session(
             self._night.addresses,
             self._place,
             "feed",
             auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=SILENCE_S),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=READ_TIMEOUT_S),
         )
         async with (
             session,
             Subscriber(
                 FEED,
                 self._night.election,
-                levels=reads.levels,
-                areas=reads.areas,
-                every_s=reads.every_s,
-                gzip=reads.gzip,
+                levels=options.levels,
+                areas=options.areas,
+                every_s=options.every_s,
+                gzip=options.gzip,
                 session=session,
             ) as subscriber,
         ):
@@ -780,46 +801,46 @@ class _Reader(_Client):
                 self.sequence = block.sequence
                 self.connections = subscriber.connections
 
-    def concerns(self, municipality: str) -> bool:
-        """Whether something of what it reads is above a municipality: else it hears of it by heartbeats only."""
+    def receives_changes_of(self, municipality: str) -> bool:
+        """Return whether its selection has an area above the municipality; otherwise it gets only heartbeats."""
         return not self._above[municipality].isdisjoint(self.areas)
 
 
-def _upward(area: str | None, parents: dict[str, str | None]) -> Iterator[str]:
+def _with_ancestors(area: str | None, parents: dict[str, str | None]) -> Iterator[str]:
     while area is not None:
         yield area
         area = parents[area]
 
 
-def _selected(registry: dict[str, Any], reads: Reads) -> frozenset[str]:
+def _selected(registry: dict[str, Any], options: ReaderOptions) -> frozenset[str]:
     parents = {area["id"]: area["parent"] for area in registry["areas"]}
     inner = set(parents.values())
-    wanted = set(reads.areas.split(",")) if reads.areas else {COUNTRY}
+    wanted = set(options.areas.split(",")) if options.areas else {COUNTRY}
 
     def chosen(area: dict[str, Any]) -> bool:
-        return area["level"] in reads.levels.split(",") if reads.levels else area["id"] in inner
+        return area["level"] in options.levels.split(",") if options.levels else area["id"] in inner
 
     return frozenset(
         area["id"]
         for area in registry["areas"]
-        if chosen(area) and not wanted.isdisjoint(_upward(area["id"], parents))
+        if chosen(area) and not wanted.isdisjoint(_with_ancestors(area["id"], parents))
     )
 
 
 class _Stream(_Client):
-    """A reader of the publication stream: each one, none skipped."""
+    """A reader of the publication stream, which receives every publication."""
 
     def __init__(self, night: Night, place: int) -> None:
         super().__init__(f"publication stream {place}")
-        self.seen: list[tuple[float, int, str]] = []
+        self.publications: list[tuple[float, int, str]] = []
         self._night = night
         self._place = place
 
     async def run(self) -> None:
         cursor = ""
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=SILENCE_S)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=READ_TIMEOUT_S)
         url = f"{FEED}/v1/elections/{self._night.election}/publications"
-        async with self._night.seen.session(
+        async with self._night.answer_log.session(
             self._night.addresses, self._place, "publications", timeout=timeout
         ) as session:
             while True:
@@ -830,7 +851,7 @@ class _Stream(_Client):
                         while response.status == 200 and (piece := await response.content.readany()):
                             for event in parser.feed(piece):
                                 publication = orjson.loads(event.data)
-                                self.seen.append(
+                                self.publications.append(
                                     (time.time(), publication["sequence"], publication["digest"])
                                 )
                                 self.sequence, cursor = publication["sequence"], event.id

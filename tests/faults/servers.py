@@ -1,13 +1,13 @@
-"""Servers and networks to be broken: Postgres that is killed, stopped, restored or promoted, and lines between.
+"""Servers and networks for fault injection: a Postgres to kill, stop, restore or promote, and network links to it.
 
-    with a_server(tmp_path) as server:                  a durable Postgres of the test's own
+    with a_server(tmp_path) as server:                  a durable Postgres for one test
     async with a_pair(tmp_path) as pair:                a primary and its synchronous standby; pair.database is both
-    async with a_line(port_of(server.tcp_url)) as line: a network to a port of 127.0.0.1; with_hosts(url, link.host)
-    async with a_postgres_line(port) as line:           one that knows an append, and can lose its answer
+    async with a_link(port_of(server.tcp_url)) as link: a network to a port of 127.0.0.1; with_hosts(url, link.host)
+    async with a_postgres_link(port) as link:           a link that recognizes appends and can lose their answers
 
-A line takes connections all the time and then passes what it is told to: at once, late, or nothing. What waits in a
-silent line arrives when the silence ends, as TCP would send it again; what is on a connection that is forgotten never
-arrives. A server keeps its address for as long as its block is open, whether it is up or down.
+A link always accepts connections, and forwards their data at once, late, or not at all. Data waiting in a silent link
+arrives when the silence ends, as TCP retransmits it; data on a half-open connection never arrives. A server keeps its
+address until its block ends, whether it is running or not.
 """
 
 import asyncio
@@ -37,30 +37,30 @@ from gateway.journal.migrate import migrate
 from tests.journal.network import port_of, with_hosts
 from tests.web.doors import until
 
-PIECE = 65536
-PIECES_MAX = 256
-"""Pieces under way in one direction of one connection; then the line reads no further."""
+PIECE_BYTES = 65536
+PIECES_IN_TRANSIT_MAX = 256
+"""Pieces in transit per direction of a connection; at this limit the link stops reading."""
 PATIENCE_S = 30.0
-"""How long a fact is waited for before the test fails."""
+"""How long to wait for a condition before the test fails."""
 
-Reported = list[tuple[str, int]]
-"""Units and revisions."""
+UnitRevisions = list[tuple[str, int]]
+"""Unit and revision of each report."""
 
 
 # Postgres.
 
 
 class Server(EmbeddedPostgres):
-    """A Postgres to be harmed, which keeps its address over all of it. For the main thread only."""
+    """A Postgres for fault injection, which keeps its address throughout. For the main thread only."""
 
     @property
     def data_dir(self) -> Path:
-        """Where its cluster is, and what it says."""
+        """The directory with its cluster and its log."""
         return self._dir
 
     @property
     def cluster(self) -> Path:
-        """What Postgres calls its data directory."""
+        """The data directory of Postgres."""
         return self._cluster
 
     def processes(self) -> list[int]:
@@ -71,13 +71,13 @@ class Server(EmbeddedPostgres):
         return []
 
     def signal_all(self, number: int) -> None:
-        """Send all of its processes a signal."""
+        """Send a signal to all of its processes."""
         for pid in self.processes():
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    def die(self) -> None:
-        """End all of it at one moment, as a machine does whose power is cut: stopped first, so that none reacts."""
+    def crash(self) -> None:
+        """Kill all processes at once, as a power failure does; they are stopped first, so that none can react."""
         pids = self.processes()
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for pid in pids:
@@ -87,21 +87,21 @@ class Server(EmbeddedPostgres):
         self._server.wait(PATIENCE_S)
 
     def shut_down(self) -> None:
-        """Shut it down cleanly; its port is kept from all others."""
+        """Shut it down cleanly; its port remains reserved."""
         self._end()
 
     @property
     def ended(self) -> bool:
-        """Whether its first process is gone."""
+        """Whether the postmaster has exited."""
         return self._server is None or self._server.poll() is not None
 
     def start_again(self) -> None:
-        """Start it where it was, after it was shut down or died."""
+        """Start it at the same address, after a shutdown or a crash."""
         self.restart()
 
     @contextmanager
-    def standing_still(self) -> Iterator[None]:
-        """Stop every process of it (SIGSTOP) as long as the block lasts."""
+    def suspended(self) -> Iterator[None]:
+        """Suspend all of its processes (SIGSTOP) until the block ends."""
         self.signal_all(signal.SIGSTOP)
         try:
             yield
@@ -110,7 +110,7 @@ class Server(EmbeddedPostgres):
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-        """Open a session as its owner, without any line between."""
+        """Open a session as its owner, without a link in between."""
         connection = await asyncpg.connect(self.url, timeout=PATIENCE_S)
         try:
             yield connection
@@ -135,8 +135,8 @@ class Server(EmbeddedPostgres):
             env={"PATH": os.defpath, "HOME": str(self._dir), "LC_ALL": "C", "TZ": "UTC"},
         )
         async with asyncio.timeout(PATIENCE_S):
-            _, said = await process.communicate()
-        assert process.returncode == 0, f"{name}: {said.decode()}"
+            _, stderr = await process.communicate()
+        assert process.returncode == 0, f"{name}: {stderr.decode()}"
 
     async def back_up(self, to: Path, name: str = "backup", *options: str) -> None:
         """Copy the running cluster into a new directory (pg_basebackup)."""
@@ -146,7 +146,7 @@ class Server(EmbeddedPostgres):
         await self.tool("pg_basebackup", "-d", source, "-D", str(to), "-X", "stream", "-c", "fast", *options)
 
     def log_tail(self) -> str:
-        """What it said last, for whoever looks into a failure."""
+        """Return the last lines of its log, for the report of a failure."""
         return "\n".join((self._dir / "server.log").read_text(errors="replace").splitlines()[-15:])
 
 
@@ -158,11 +158,11 @@ def a_server(directory: Path, **options: Any) -> Iterator[Server]:
     if "binaries" not in options:
         copy_cluster(directory / "data")
     with Server(directory / "data", listen_tcp=True, **options) as server:
-        _blocking(migrate(server.url))
+        _run_blocking(migrate(server.url))
         try:
             yield server
         except BaseException as error:
-            error.add_note(f"Postgres said last:\n{server.log_tail()}")
+            error.add_note(f"the end of the log of Postgres:\n{server.log_tail()}")
             raise
 
 
@@ -178,7 +178,7 @@ def _migrated() -> Path:
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     home.chmod(0o755)
     with EmbeddedPostgres(home / "data", durable=False) as server:
-        _blocking(migrate(server.url))
+        _run_blocking(migrate(server.url))
     for name in ("owner.lock", "server.log"):
         (home / "data" / name).unlink()
     return home / "data"
@@ -192,8 +192,8 @@ def require_binaries() -> None:
         pytest.skip(str(error))
 
 
-def _blocking(coroutine: Any) -> None:
-    """Run a coroutine to its end, wherever we are."""
+def _run_blocking(coroutine: Any) -> None:
+    """Run a coroutine to completion, also from within a running event loop."""
     failed: list[BaseException] = []
 
     def run() -> None:
@@ -210,35 +210,37 @@ def _blocking(coroutine: Any) -> None:
 
 
 @dataclass
-class Reached:
-    """A database as the gateway is told of it."""
+class DatabaseUrls:
+    """The URLs of a database, as configured in the gateway."""
 
     url: str
     feed_url: str
 
 
-def reached(*servers: Server, hosts: Mapping[Server, str] | None = None) -> Reached:
-    """Return the addresses of servers over TCP, all in one URL; `hosts` names lines that stand before some."""
+def urls_of(*servers: Server, hosts: Mapping[Server, str] | None = None) -> DatabaseUrls:
+    """Return the TCP addresses of servers, all in one URL; `hosts` gives the links in front of some of them."""
     names = [(hosts or {}).get(server, f"127.0.0.1:{port_of(server.tcp_url)}") for server in servers]
     first = servers[0]
     reader = first.feed_url.partition("://")[2].partition("@")[0]
     database = first.tcp_url.rpartition("/")[2]
-    return Reached(with_hosts(first.tcp_url, *names), f"postgresql://{reader}@{','.join(names)}/{database}")
+    return DatabaseUrls(
+        with_hosts(first.tcp_url, *names), f"postgresql://{reader}@{','.join(names)}/{database}"
+    )
 
 
 class Pair:
-    """A primary and a synchronous standby, which may change places."""
+    """A primary and a synchronous standby, whose roles can be swapped."""
 
     def __init__(self, first: Server, second: Server) -> None:
         self.servers = {"a": first, "b": second}
 
     @property
-    def database(self) -> Reached:
-        """Both, in one URL."""
-        return reached(*self.servers.values())
+    def database(self) -> DatabaseUrls:
+        """The addresses of both servers in one URL."""
+        return urls_of(*self.servers.values())
 
     async def follow(self, standby: str, primary: str) -> None:
-        """Make every commit of the one wait for the other, and wait until it does."""
+        """Make every commit of the primary wait for the standby, and wait until that is in effect."""
         server = self.servers[primary]
         async with server.session() as connection:
             await connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = 'FIRST 1 ({standby})'")
@@ -256,12 +258,12 @@ class Pair:
         await until(synchronous, PATIENCE_S)
 
     async def promote(self, name: str) -> None:
-        """Make the standby the primary; it waits for no other from then on."""
+        """Promote the standby; its commits wait for no other server."""
         async with self.servers[name].session() as connection:
             assert await connection.fetchval("SELECT pg_promote()")
 
     async def rejoin(self, name: str, primary: str) -> None:
-        """Bring what was the primary back as the standby of the new one (pg_rewind)."""
+        """Make the former primary a standby of the new one, with pg_rewind."""
         server, source = self.servers[name], self.servers[primary]
         conninfo = f"{source.tcp_url}?application_name={name}"
         await server.tool("pg_rewind", "-D", str(server.cluster), f"--source-server={conninfo}", "-R")
@@ -271,10 +273,10 @@ class Pair:
 
 @asynccontextmanager
 async def a_pair(directory: Path) -> AsyncIterator[Pair]:
-    """Two servers, of which `b` follows `a`: a commit of `a` is done when `b` has it on its disk."""
+    """Run two servers, of which `b` follows `a`: a commit of `a` completes when `b` has flushed it."""
     with a_server(directory) as first:
-        # pg_rewind reads the log back to the last checkpoint before the servers parted, and first lets Postgres
-        # recover, with what the files of the cluster say.
+        # pg_rewind reads the WAL back to the last checkpoint before the timelines diverged, and first lets Postgres
+        # recover with the configuration files of the cluster.
         await first.ask("ALTER SYSTEM SET wal_keep_size = '512MB'")
         other = directory / "other"
         other.mkdir(mode=0o700)
@@ -287,7 +289,7 @@ async def a_pair(directory: Path) -> AsyncIterator[Pair]:
             try:
                 yield pair
             except BaseException as error:
-                error.add_note(f"b said last:\n{second.log_tail()}")
+                error.add_note(f"the end of the log of b:\n{second.log_tail()}")
                 raise
 
 
@@ -295,7 +297,7 @@ async def a_pair(directory: Path) -> AsyncIterator[Pair]:
 
 
 class Clock:
-    """What time it is for the programs that run with `environ`: the machine's, and so many seconds more or less."""
+    """The clock of programs that run with `environ`: the system time plus an offset in seconds."""
 
     def __init__(self, directory: Path) -> None:
         compiler = shutil.which("cc")
@@ -317,12 +319,12 @@ class Clock:
         self.environ = {"LD_PRELOAD": str(library), "CLOCK_OFFSET": str(self._offset)}
 
     def set(self, seconds: int) -> None:
-        """Be so many seconds ahead of the machine's clock from now on; behind it, where it is negative."""
+        """Set the offset from the system time; a negative one sets the clock back."""
         with open(self._offset, "r+b", buffering=0) as file:
             file.write(struct.pack("q", seconds))
 
     def binaries(self, directory: Path) -> Path:
-        """Make binaries of Postgres that run by this clock."""
+        """Create wrappers of the Postgres binaries that use this clock."""
         directory.mkdir()
         words = " ".join(f"{name}={shlex.quote(value)}" for name, value in self.environ.items())
         for name, before in (("postgres", f"env {words} "), ("initdb", "")):
@@ -373,7 +375,7 @@ time_t time(time_t *at) {
     return now.tv_sec;
 }
 """
-"""The time of day as programs ask the C library for it, moved by what stands in a file."""
+"""A library to preload that adds an offset, read from a file, to the time of day."""
 
 
 # Networks.
@@ -381,15 +383,15 @@ time_t time(time_t *at) {
 
 @dataclass(eq=False)
 class Connection:
-    """One connection through a line, and what is known of it."""
+    """A connection through a link, with its state."""
 
     writers: tuple[asyncio.StreamWriter, asyncio.StreamWriter]
-    forgotten: bool = False
-    """Half-open: nothing on it arrives any more, not even its end."""
-    asked: "_Asked" = field(default_factory=lambda: _Asked())
+    half_open: bool = False
+    """Nothing on it arrives any more, not even its end."""
+    traffic: "_PostgresTraffic" = field(default_factory=lambda: _PostgresTraffic())
 
     def cut(self) -> None:
-        """End it on both sides at once (RST)."""
+        """Reset it on both sides (RST)."""
         no_lingering = struct.pack("ii", 1, 0)
         for writer in self.writers:
             sock = writer.get_extra_info("socket")
@@ -398,17 +400,17 @@ class Connection:
             writer.transport.abort()
 
 
-class Line:
-    """A network to one port of 127.0.0.1. Invariants: bytes of a connection keep their order, and none is doubled."""
+class Link:
+    """A network to a port of 127.0.0.1. Invariants: bytes of a connection keep their order, and none is repeated."""
 
     def __init__(self, to: int) -> None:
         self.port = 0
         self.delay_s = 0.0
-        """How late everything arrives, in each direction."""
+        """The delay of all data, in each direction."""
         self.refusing = False
-        """Whether connections are ended as soon as they are made."""
-        self.taken = 0
-        """So many connections were made."""
+        """Whether new connections are closed immediately."""
+        self.accepted = 0
+        """The number of connections made."""
         self.connections: set[Connection] = set()
         self._to = to
         self._passing = asyncio.Event()
@@ -417,27 +419,27 @@ class Line:
 
     @property
     def host(self) -> str:
-        """Where it is, as in the URL of a database."""
+        """Host and port, as written in the URL of a database."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
-        """Where it is, as the URL of a door."""
+        """Its address as the URL of a door."""
         return f"http://{self.host}"
 
     def cut(self) -> None:
-        """End every connection that there is."""
+        """Reset all existing connections."""
         for connection in tuple(self.connections):
             connection.cut()
 
-    def forget(self) -> None:
-        """Leave every connection that there is half-open; new ones are as good as ever."""
+    def make_half_open(self) -> None:
+        """Make all existing connections half-open; new ones work normally."""
         for connection in self.connections:
-            connection.forgotten = True
+            connection.half_open = True
 
     @contextmanager
     def silent(self) -> Iterator[None]:
-        """Take connections and everything that is said, and pass nothing, as long as the block lasts."""
+        """Accept connections and data but forward nothing, until the block ends."""
         self._passing.clear()
         try:
             yield
@@ -446,7 +448,7 @@ class Line:
 
     @contextmanager
     def slow(self, delay_s: float) -> Iterator[None]:
-        """Pass everything so late, in each direction, as long as the block lasts."""
+        """Delay all data by `delay_s`, in each direction, until the block ends."""
         self.delay_s = delay_s
         try:
             yield
@@ -455,7 +457,7 @@ class Line:
 
     @contextmanager
     def down(self) -> Iterator[None]:
-        """Cut all and refuse what is new, as long as the block lasts."""
+        """Reset all connections and refuse new ones, until the block ends."""
         self.refusing = True
         self.cut()
         try:
@@ -463,12 +465,12 @@ class Line:
         finally:
             self.refusing = False
 
-    def said(self, connection: Connection, data: bytes) -> bool:
-        """Take note of what a client said; return whether it may pass."""
+    def forward_request(self, connection: Connection, data: bytes) -> bool:
+        """Inspect data from a client; return whether to forward it."""
         return True
 
-    def answered(self, connection: Connection, data: bytes) -> bool:
-        """Likewise of what it is answered."""
+    def forward_answer(self, connection: Connection, data: bytes) -> bool:
+        """Inspect data from the server; return whether to forward it."""
         return True
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -477,7 +479,7 @@ class Line:
         serving.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.taken += 1
+        self.accepted += 1
         connection = None
         try:
             if self.refusing:
@@ -487,8 +489,8 @@ class Line:
             connection = Connection((writer, other_writer))
             self.connections.add(connection)
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._carry(connection, reader, other_writer, self.said))
-                both.create_task(self._carry(connection, other_reader, writer, self.answered))
+                both.create_task(self._carry(connection, reader, other_writer, self.forward_request))
+                both.create_task(self._carry(connection, other_reader, writer, self.forward_answer))
         except* OSError:
             pass
         finally:
@@ -505,16 +507,16 @@ class Line:
         look: Callable[[Connection, bytes], bool],
     ) -> None:
         clock = asyncio.get_running_loop().time
-        under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(PIECES_MAX)
+        in_transit: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(PIECES_IN_TRANSIT_MAX)
 
         async def deliver() -> None:
             data = b"something"
             while data:
-                due, data = await under_way.get()
-                while (wait_s := due - clock()) > 0:  # noqa: ASYNC110 - it is a time
+                due, data = await in_transit.get()
+                while (wait_s := due - clock()) > 0:  # noqa: ASYNC110 - waits for a point in time
                     await asyncio.sleep(wait_s)
                 await self._passing.wait()
-                if connection.forgotten:
+                if connection.half_open:
                     continue
                 if not data:
                     if not writer.is_closing():
@@ -527,35 +529,35 @@ class Line:
             parts.create_task(deliver())
             data = b"something"
             while data:
-                data = await reader.read(PIECE)
-                await under_way.put((clock() + self.delay_s, data))
-        if connection.forgotten:
-            await asyncio.Event().wait()  # it ends with the line, and nobody hears of it
+                data = await reader.read(PIECE_BYTES)
+                await in_transit.put((clock() + self.delay_s, data))
+        if connection.half_open:
+            await asyncio.Event().wait()  # it ends with the link, without notice to either side
 
     async def close(self) -> None:
-        """End everything."""
+        """Close all connections."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
 
-class _Asked:
-    """What a client of Postgres says on one connection, message by message, and how an append of it is answered."""
+class _PostgresTraffic:
+    """Parses the messages of a Postgres client on one connection, and the answer to its append."""
 
     def __init__(self) -> None:
         self.appends: set[bytes] = set()
-        """Names of prepared statements that append."""
-        self.lost: Reported | None = None
-        """What the append under way reports, if its answer is to be lost."""
+        """Names of the prepared statements that append."""
+        self.lost: UnitRevisions | None = None
+        """The reports of the append in progress, if its answer is to be lost."""
         self.answer = b""
-        self._said = b""
-        self._begun = False
+        self._received = b""
+        self._started = False
 
-    def reports(self, data: bytes) -> Reported:
-        """Take what is said; return the reports of an append that is complete with it."""
-        found: Reported = []
-        self._said += data
+    def reports(self, data: bytes) -> UnitRevisions:
+        """Parse data from the client; return the reports of an append that it completes."""
+        found: UnitRevisions = []
+        self._received += data
         while message := self._message():
             kind, body = message
             if kind == b"P":
@@ -567,21 +569,21 @@ class _Asked:
         return found
 
     def _message(self) -> tuple[bytes, bytes] | None:
-        head = 1 if self._begun else 0
-        if len(self._said) < head + 4:
+        head = 1 if self._started else 0
+        if len(self._received) < head + 4:
             return None
-        end = head + int.from_bytes(self._said[head : head + 4])
-        if len(self._said) < end:
+        end = head + int.from_bytes(self._received[head : head + 4])
+        if len(self._received) < end:
             return None
-        kind, body = self._said[:head], self._said[head + 4 : end]
-        self._said = self._said[end:]
-        if not self._begun:
-            self._begun = body[:4] == _VERSION_3  # what comes before asks for TLS
+        kind, body = self._received[:head], self._received[head + 4 : end]
+        self._received = self._received[end:]
+        if not self._started:
+            self._started = body[:4] == _VERSION_3  # an SSLRequest may come first
             kind = b"?"
         return kind, body
 
     def committed(self, data: bytes) -> bool | None:
-        """Take of an answer; return whether the append is committed, once it is complete."""
+        """Parse data of an answer; return whether the append is committed, or None until the answer is complete."""
         self.answer += data
         rest, kinds = self.answer, b""
         while len(rest) >= 5 and len(rest) > (size := int.from_bytes(rest[1:5])):
@@ -594,102 +596,102 @@ class _Asked:
 
 _VERSION_3 = struct.pack("!I", 3 << 16)
 _REPORT = re.compile(rb'"revision":(\d+),"status":"\w+","unit":"([^"]+)"')
-"""Of canonical bytes: keys are sorted."""
+"""Matches the canonical form of a report, whose keys are sorted."""
 
 
-class PostgresLine(Line):
-    """A line to Postgres that knows an append with reports when it sees one."""
+class PostgresLink(Link):
+    """A link to Postgres that recognizes appends with reports."""
 
     def __init__(self, to: int) -> None:
         super().__init__(to)
-        self._wanted: tuple[str, asyncio.Future[Reported]] | None = None
+        self._to_lose: tuple[str, asyncio.Future[UnitRevisions]] | None = None
 
-    async def lose(self, what: str) -> Reported:
-        """Break the connection of the next append, and return what that reports. `what` says where:
+    async def lose(self, what: str) -> UnitRevisions:
+        """Break the connection of the next append and return its reports. `what` is lost:
 
-        - "append": it never reaches Postgres;
-        - "answer": Postgres has committed, and its answer was on the way;
-        - "answer, silently": the same, but nobody hears that the connection is broken.
+        - "append": the append never reaches Postgres;
+        - "answer": Postgres has committed, and its answer does not arrive;
+        - "answer, silently": the same, but the connection becomes half-open instead of being reset.
         """
-        lost: asyncio.Future[Reported] = asyncio.get_running_loop().create_future()
-        self._wanted = (what, lost)
+        lost: asyncio.Future[UnitRevisions] = asyncio.get_running_loop().create_future()
+        self._to_lose = (what, lost)
         async with asyncio.timeout(PATIENCE_S):
             return await lost
 
-    def said(self, connection: Connection, data: bytes) -> bool:
-        reports = connection.asked.reports(data)
-        if not reports or self._wanted is None:
+    def forward_request(self, connection: Connection, data: bytes) -> bool:
+        reports = connection.traffic.reports(data)
+        if not reports or self._to_lose is None:
             return True
-        if self._wanted[0] == "append":
-            self._have_lost(connection, reports)
+        if self._to_lose[0] == "append":
+            self._break(connection, reports)
             return False
-        if not any(each.asked.lost for each in self.connections):
-            connection.asked.lost = reports
-            connection.asked.answer = b""
+        if not any(each.traffic.lost for each in self.connections):
+            connection.traffic.lost = reports
+            connection.traffic.answer = b""
         return True
 
-    def answered(self, connection: Connection, data: bytes) -> bool:
-        asked = connection.asked
-        if asked.lost is None:
+    def forward_answer(self, connection: Connection, data: bytes) -> bool:
+        traffic = connection.traffic
+        if traffic.lost is None:
             return True
-        committed = asked.committed(data)
+        committed = traffic.committed(data)
         if committed:
-            self._have_lost(connection, asked.lost)
-        elif committed is False:  # an error: not this one
-            asked.lost = None
-            connection.writers[0].write(asked.answer)
+            self._break(connection, traffic.lost)
+        elif committed is False:  # an error: wait for the next append
+            traffic.lost = None
+            connection.writers[0].write(traffic.answer)
         return False
 
-    def _have_lost(self, connection: Connection, reports: Reported) -> None:
-        assert self._wanted is not None
-        what, lost = self._wanted
-        self._wanted = None
-        connection.asked.lost = None
+    def _break(self, connection: Connection, reports: UnitRevisions) -> None:
+        assert self._to_lose is not None
+        what, lost = self._to_lose
+        self._to_lose = None
+        connection.traffic.lost = None
         if what.endswith("silently"):
-            connection.forgotten = True
+            connection.half_open = True
         else:
             connection.cut()
         if not lost.done():
             lost.set_result(reports)
 
 
-L = TypeVar("L", bound=Line)
+L = TypeVar("L", bound=Link)
 
 
 @asynccontextmanager
-async def _listening(line: L) -> AsyncIterator[L]:
-    server = await asyncio.start_server(line._connected, "127.0.0.1", 0)
-    line.port = server.sockets[0].getsockname()[1]
+async def _listening(link: L) -> AsyncIterator[L]:
+    server = await asyncio.start_server(link._connected, "127.0.0.1", 0)
+    link.port = server.sockets[0].getsockname()[1]
     try:
-        yield line
+        yield link
     finally:
         server.close()
-        await line.close()
+        await link.close()
 
 
 @asynccontextmanager
-async def a_line(to: int) -> AsyncIterator[Line]:
-    """A line to a port of 127.0.0.1."""
-    async with _listening(Line(to)) as line:
-        yield line
+async def a_link(to: int) -> AsyncIterator[Link]:
+    """Run a link to a port of 127.0.0.1."""
+    async with _listening(Link(to)) as link:
+        yield link
 
 
 @asynccontextmanager
-async def a_postgres_line(to: int) -> AsyncIterator[PostgresLine]:
-    """A line to a Postgres."""
-    async with _listening(PostgresLine(to)) as line:
-        yield line
+async def a_postgres_link(to: int) -> AsyncIterator[PostgresLink]:
+    """Run a link to a Postgres."""
+    async with _listening(PostgresLink(to)) as link:
+        yield link
 
 
 @asynccontextmanager
-async def lines_to(server: Server) -> AsyncIterator[tuple[PostgresLine, PostgresLine, Reached]]:
-    """A line of the push door and one of the feed door to a server, and the addresses through them."""
+async def links_to(server: Server) -> AsyncIterator[tuple[PostgresLink, PostgresLink, DatabaseUrls]]:
+    """Run a link to a server for each door; yield both, and the URLs that lead through them."""
     async with AsyncExitStack() as opened:
         port = port_of(server.tcp_url)
-        push = await opened.enter_async_context(a_postgres_line(port))
-        feed = await opened.enter_async_context(a_postgres_line(port))
-        database = Reached(
-            reached(server, hosts={server: push.host}).url,
-            reached(server, hosts={server: feed.host}).feed_url,
+        push = await opened.enter_async_context(a_postgres_link(port))
+        feed = await opened.enter_async_context(a_postgres_link(port))
+        database = DatabaseUrls(
+            urls_of(server, hosts={server: push.host}).url,
+            urls_of(server, hosts={server: feed.host}).feed_url,
         )
         yield push, feed, database

@@ -1,4 +1,4 @@
-"""Networks between the gateway, Postgres, senders and readers break, fall silent and slow down; see `night`."""
+"""Broken, silent and slow networks between the gateway, Postgres, senders and readers; see `night`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -12,37 +12,37 @@ from tests.conftest import Database
 from tests.counts import count
 from tests.faults import night as night_module
 from tests.faults.night import RATE, SENDERS, Addresses, Night, a_night
-from tests.faults.servers import Line, PostgresLine, Server, a_line, a_server, lines_to
+from tests.faults.servers import Link, PostgresLink, Server, a_link, a_server, links_to
 from tests.running import running
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(60)]
 
 LOAD: dict[str, Any] = {"senders": 12, "rate": count(72, full=120)}
 LATE_S = 2.0
-"""By how much one may be late for whom nothing is broken; some hundredths are usual."""
+"""The maximum delay for clients that a fault does not affect; normally some hundredths of a second."""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that nothing is done to: it is the way there that breaks."""
+    """A server without faults: the tests disturb the network to it."""
     with a_server(tmp_path_factory.mktemp("server")) as server:
         yield server
 
 
 @asynccontextmanager
-async def a_night_behind_lines(
+async def night_with_database_links(
     server: Server, **load: Any
-) -> AsyncIterator[tuple[PostgresLine, PostgresLine, Night]]:
-    """A night whose gateway has two lines to Postgres, of its push door and of its feed door."""
-    async with lines_to(server) as (push, feed, database), running(database) as gateway:
+) -> AsyncIterator[tuple[PostgresLink, PostgresLink, Night]]:
+    """Run a night whose gateway has a link to Postgres for its push door and one for its feed door."""
+    async with links_to(server) as (push, feed, database), running(database) as gateway:
         addresses = Addresses([gateway.push_url], [gateway.feed_url], server.url)
         async with a_night(addresses, **{**LOAD, **load}) as night:
             yield push, feed, night
-        assert gateway.complaints() == []
+        assert gateway.logged_errors() == []
 
 
-def first_answers(night: Night) -> dict[tuple[str, int], str]:
-    """Return what became of each report, as its sender was told first: apart from `retry`."""
+def first_outcomes(night: Night) -> dict[tuple[str, int], str]:
+    """Return the first outcome of each report that its sender received, apart from `retry`."""
     found: dict[tuple[str, int], str] = {}
     for sender in night.senders:
         for push in sender.pushes:
@@ -50,161 +50,163 @@ def first_answers(night: Night) -> dict[tuple[str, int], str]:
     return found
 
 
-def told_unavailable(night: Night) -> bool:
-    """Whether some sender was told to come back because the journal was away."""
-    return any("journal_unavailable" in answer for answer in night.seen.answers)
+def journal_was_unavailable(night: Night) -> bool:
+    """Return whether a sender was asked to retry because the journal was unavailable."""
+    return any("journal_unavailable" in answer for answer in night.answer_log.answers)
 
 
 # Between the gateway and Postgres.
 
 
-async def test_a_commit_whose_answer_is_lost_is_told_to_be_sent_again_and_is_then_a_duplicate(
+async def test_a_report_whose_commit_answer_is_lost_is_retried_and_becomes_a_duplicate(
     server: Server,
 ) -> None:
-    """Nobody knows whether it is durable until it comes again; then it has its first receipt, and one publication.
+    """The retry gets the original receipt, and the report has one publication.
 
-    To the sender it looks the same where the append never reached Postgres; then it is accepted when it comes again.
+    If the append never reached Postgres, the sender is asked to retry as well, and the retry is accepted.
     """
-    async with a_night_behind_lines(server) as (line, _, night):
+    async with night_with_database_links(server) as (link, _, night):
         committed, lost = [], []
         for _ in range(2):
-            committed += await line.lose("answer")
-            await night.goes_on()
-            lost += await line.lose("append")
-            await night.goes_on()
+            committed += await link.lose("answer")
+            await night.wait_progress()
+            lost += await link.lose("append")
+            await night.wait_progress()
         await night.settle()
-        answers = first_answers(night)
-        assert [answers[each] for each in committed] == ["duplicate"] * len(committed)
-        assert [answers[each] for each in lost] == ["accepted"] * len(lost)
-        assert told_unavailable(night)
+        outcomes = first_outcomes(night)
+        assert [outcomes[each] for each in committed] == ["duplicate"] * len(committed)
+        assert [outcomes[each] for each in lost] == ["accepted"] * len(lost)
+        assert journal_was_unavailable(night)
 
 
-async def test_a_commit_whose_answer_never_comes_is_given_up_and_is_then_a_duplicate(server: Server) -> None:
-    """The connection is half-open, and nothing says so: the answer is waited for as long as one may take."""
-    async with a_night_behind_lines(server) as (line, _, night):
-        committed = await line.lose("answer, silently")
-        await night.goes_on()
+async def test_a_report_whose_commit_answer_never_arrives_times_out_and_becomes_a_duplicate(
+    server: Server,
+) -> None:
+    """The connection is half-open, so the gateway waits for the answer until its time limit."""
+    async with night_with_database_links(server) as (link, _, night):
+        committed = await link.lose("answer, silently")
+        await night.wait_progress()
         await night.settle()
-        answers = first_answers(night)
-        assert [answers[each] for each in committed] == ["duplicate"] * len(committed)
-        assert told_unavailable(night)
+        outcomes = first_outcomes(night)
+        assert [outcomes[each] for each in committed] == ["duplicate"] * len(committed)
+        assert journal_was_unavailable(night)
 
 
-async def test_a_network_to_postgres_that_is_cut_costs_a_connection_and_no_receipt(server: Server) -> None:
-    """That of one door, of the other, and of both for some seconds in which none is let in."""
-    async with a_night_behind_lines(server) as (push, feed, night):
+async def test_reset_connections_to_postgres_are_replaced_and_no_receipt_is_lost(server: Server) -> None:
+    """The connections of each door are reset, and then those of both doors while new ones are refused."""
+    async with night_with_database_links(server) as (push, feed, night):
         feed.cut()
         await night.readers_catch_up()
         push.cut()
-        await night.goes_on()
+        await night.wait_progress()
         with push.down(), feed.down():
             await asyncio.sleep(2.0)
             before = night.receipts
-        await night.goes_on()
+        await night.wait_progress()
         assert night.receipts > before
         await night.settle()
-        assert told_unavailable(night)
+        assert journal_was_unavailable(night)
 
 
-async def test_a_slow_network_to_postgres_makes_batches_larger_and_delays_every_answer_a_little(
+async def test_a_slow_network_to_postgres_delays_answers_but_loses_none(
     server: Server,
 ) -> None:
-    """With 300 ms each way a commit takes more than half a second, and how much goes into it does not matter."""
-    async with a_night_behind_lines(server, senders=SENDERS, rate=RATE) as (push, feed, night):
+    """With 300 ms per direction a commit takes more than 0.6 s; batches grow, so the throughput is kept."""
+    async with night_with_database_links(server, senders=SENDERS, rate=RATE) as (push, feed, night):
         with push.slow(0.3), feed.slow(0.3):
-            await night.goes_on()
-            await night.goes_on()
+            await night.wait_progress()
+            await night.wait_progress()
         await night.settle()
-        assert not told_unavailable(night)
-        assert night.seen.slowest_s < 2.5
+        assert not journal_was_unavailable(night)
+        assert night.answer_log.slowest_s < 2.5
 
 
-async def test_a_network_to_postgres_that_falls_silent_is_waited_for_and_then_given_up(
+async def test_a_silent_network_to_postgres_delays_answers_and_then_causes_retries(
     server: Server,
 ) -> None:
-    """What is short just makes answers late; in a longer silence all who wait are told to come back."""
-    async with a_night_behind_lines(server) as (push, feed, night):
+    """A short silence only delays answers; during a longer one waiting senders are asked to retry."""
+    async with night_with_database_links(server) as (push, feed, night):
         with push.silent(), feed.silent():
             await asyncio.sleep(2.0)
-        await night.goes_on()
-        assert not told_unavailable(night)
+        await night.wait_progress()
+        assert not journal_was_unavailable(night)
         with push.silent(), feed.silent():
             await asyncio.sleep(9.0)
-            assert told_unavailable(night)
-        await night.goes_on()
+            assert journal_was_unavailable(night)
+        await night.wait_progress()
         await night.settle()
 
 
-async def test_half_open_connections_to_postgres_are_given_up_one_answer_late(server: Server) -> None:
-    """The other end of every connection is gone, and nobody said so; new ones are as good as ever."""
-    async with a_night_behind_lines(server) as (push, feed, night):
-        push.forget()
-        feed.forget()
-        await night.goes_on()
+async def test_half_open_connections_to_postgres_are_replaced_after_one_time_limit(server: Server) -> None:
+    """The peer of every connection is gone without notice, while new connections work."""
+    async with night_with_database_links(server) as (push, feed, night):
+        push.make_half_open()
+        feed.make_half_open()
+        await night.wait_progress()
         await night.settle()
-        assert night.without_receipts_s() < 12.0
-        assert night.behind_s() < 12.0
+        assert night.longest_receipt_gap_s() < 12.0
+        assert night.max_lag_s() < 12.0
 
 
-# Between the gateway and those at its doors.
+# Between the gateway and its clients.
 
 
 @asynccontextmanager
-async def a_night_before_lines(
+async def night_with_client_links(
     database: Database, **config: object
-) -> AsyncIterator[tuple[Line, Line, Night]]:
-    """A night whose senders and readers have a line to their door."""
+) -> AsyncIterator[tuple[Link, Link, Night]]:
+    """Run a night whose senders and readers each reach their door through a link."""
     async with AsyncExitStack() as opened:
         gateway = await opened.enter_async_context(running(database, **config))
         push, feed = [
-            await opened.enter_async_context(a_line(urlsplit(url).port or 0))
+            await opened.enter_async_context(a_link(urlsplit(url).port or 0))
             for url in (gateway.push_url, gateway.feed_url)
         ]
         addresses = Addresses([push.url], [feed.url], database.url)
         async with a_night(addresses, **LOAD) as night:
             yield push, feed, night
-        assert gateway.complaints() == []
+        assert gateway.logged_errors() == []
 
 
-async def vexed(line: Line, night: Night) -> None:
-    """Do to a line what a bad network does, one after the other; after each everybody has to come back."""
-    line.cut()
-    await night.goes_on()
-    with line.slow(0.3):
-        await night.goes_on()
-    with line.silent():
+async def disturb(link: Link, night: Night) -> None:
+    """Disturb a link in several ways in turn; all clients have to recover after each."""
+    link.cut()
+    await night.wait_progress()
+    with link.slow(0.3):
+        await night.wait_progress()
+    with link.silent():
         await asyncio.sleep(2.5)
-    await night.goes_on()
-    with line.down():
+    await night.wait_progress()
+    with link.down():
         await asyncio.sleep(2.0)
-    await night.goes_on()
+    await night.wait_progress()
 
 
-async def test_readers_behind_a_bad_network_come_back_to_where_they_were(database: Database) -> None:
-    """Cut, late, silent, away: none misses a publication or is sent all anew, and senders notice nothing."""
-    async with a_night_before_lines(database) as (_, line, night):
-        await vexed(line, night)
+async def test_readers_behind_a_bad_network_resume_from_their_cursors(database: Database) -> None:
+    """No reader misses a publication or gets a second snapshot, and senders are not affected."""
+    async with night_with_client_links(database) as (_, link, night):
+        await disturb(link, night)
         await night.settle()
         assert all(reader.connections >= 3 for reader in night.readers)
-        assert night.without_receipts_s() < LATE_S
+        assert night.longest_receipt_gap_s() < LATE_S
 
 
 async def test_senders_behind_a_bad_network_lose_no_report(database: Database) -> None:
-    """Cut, late, silent, away: what has no answer is sent again, and readers notice nothing but the pause."""
-    async with a_night_before_lines(database) as (line, _, night):
-        await vexed(line, night)
+    """Reports without an answer are sent again, and readers stay connected."""
+    async with night_with_client_links(database) as (link, _, night):
+        await disturb(link, night)
         await night.settle()
         assert all(reader.connections == 1 for reader in night.readers)
 
 
-async def test_readers_whose_connection_is_half_open_come_back_when_they_miss_the_heartbeat(
+async def test_readers_with_half_open_connections_reconnect_when_heartbeats_are_missing(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing arrives and nothing ends; the silence itself tells them."""
-    monkeypatch.setattr(night_module, "SILENCE_S", 4.0)
-    async with a_night_before_lines(database, heartbeat_s=2) as (_, line, night):
-        line.forget()
-        await night.goes_on()
+    """Readers detect a half-open connection by the missing heartbeats."""
+    monkeypatch.setattr(night_module, "READ_TIMEOUT_S", 4.0)
+    async with night_with_client_links(database, heartbeat_s=2) as (_, link, night):
+        link.make_half_open()
+        await night.wait_progress()
         await night.settle()
         assert all(reader.connections == 2 for reader in night.readers)
-        assert night.without_receipts_s() < LATE_S
+        assert night.longest_receipt_gap_s() < LATE_S

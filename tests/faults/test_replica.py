@@ -1,6 +1,6 @@
-"""Feeds that read from a replica, as where there are more readers than one machine serves; see docs/scaling.md.
+"""Feeds that read from a replica, for more readers than one machine can serve; see docs/scaling.md.
 
-Three servers: `a` takes the writes, `b` is its synchronous standby, and `c`, which feeds read, follows `b`.
+Three servers: `a` is the primary, `b` its synchronous standby, and `c`, from which feeds read, follows `b`.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ import aiohttp
 import orjson
 import pytest
 
-from tests.faults.night import Addresses, Night, Reads, a_country, a_night
-from tests.faults.servers import PATIENCE_S, Pair, Reached, Server, a_pair, reached
+from tests.faults.night import Addresses, Night, ReaderOptions, a_country, a_night
+from tests.faults.servers import PATIENCE_S, DatabaseUrls, Pair, Server, a_pair, urls_of
 from tests.running import Gateway, running
 from tests.web.doors import until
 
@@ -30,26 +30,26 @@ STANDBY = 'valgnatt_record_of_standby{process="feed-0"}'
 
 
 @dataclass
-class Three:
-    """A primary, its synchronous standby, and a replica of that for feeds."""
+class ReplicatedServers:
+    """A primary, its synchronous standby, and a replica for feeds."""
 
     pair: Pair
     replica: Server
 
     @property
-    def primary(self) -> Reached:
-        return reached(self.pair.servers["a"])
+    def primary(self) -> DatabaseUrls:
+        return urls_of(self.pair.servers["a"])
 
     @property
-    def for_feeds(self) -> Reached:
-        """The database as one knows it who runs feeds only: nothing but the reader's role, and the replica."""
-        found = reached(self.replica)
-        return Reached("", found.feed_url)
+    def for_feeds(self) -> DatabaseUrls:
+        """The database as configured in a feed on another machine: only the reader's role, and the replica."""
+        found = urls_of(self.replica)
+        return DatabaseUrls("", found.feed_url)
 
 
 @asynccontextmanager
-async def three_servers(directory: Path, source: str) -> AsyncIterator[Three]:
-    """Have a pair, and a replica of one of the two."""
+async def three_servers(directory: Path, source: str) -> AsyncIterator[ReplicatedServers]:
+    """Run a pair, and a replica that follows one of the two."""
     async with a_pair(directory) as pair:
         home = directory / "replica"
         home.mkdir(mode=0o700)
@@ -58,18 +58,19 @@ async def three_servers(directory: Path, source: str) -> AsyncIterator[Three]:
         shutil.copy(followed.data_dir / "passwords", home / "passwords")
         await followed.back_up(home / "cluster", "c", "-R")
         with Server(home, listen_tcp=True) as replica:
-            yield Three(pair, replica)
+            yield ReplicatedServers(pair, replica)
 
 
 @pytest.fixture
-async def three(tmp_path: Path) -> AsyncIterator[Three]:
+async def three(tmp_path: Path) -> AsyncIterator[ReplicatedServers]:
+    """Three servers, whose replica follows the standby."""
     async with three_servers(tmp_path, "b") as three:
         yield three
 
 
 @asynccontextmanager
-async def feeds(three: Three) -> AsyncIterator[tuple[Gateway, Gateway, Gateway]]:
-    """A push door and a feed on the primary, and a feed on the replica."""
+async def feeds(three: ReplicatedServers) -> AsyncIterator[tuple[Gateway, Gateway, Gateway]]:
+    """Run a push door and a feed on the primary, and a feed on the replica."""
     async with AsyncExitStack() as opened:
         push = await opened.enter_async_context(running(three.primary, role="push"))
         near = await opened.enter_async_context(running(three.primary, role="feed"))
@@ -77,8 +78,8 @@ async def feeds(three: Three) -> AsyncIterator[tuple[Gateway, Gateway, Gateway]]
         yield push, near, far
 
 
-async def test_readers_move_between_the_primary_and_a_replica_and_miss_nothing(three: Three) -> None:
-    """Cursors are of the record, not of who reads it: nobody needs a second snapshot, and the judge sees one record."""
+async def test_readers_can_move_between_the_primary_and_a_replica(three: ReplicatedServers) -> None:
+    """Cursors are valid on every feed of a record, so readers miss nothing and need no second snapshot."""
     async with feeds(three) as (push, near, far):
         addresses = Addresses([push.push_url], [near.feed_url, far.feed_url], three.primary.url)
         async with a_night(addresses, **LOAD) as night:
@@ -86,16 +87,16 @@ async def test_readers_move_between_the_primary_and_a_replica_and_miss_nothing(t
             assert [each[STANDBY] for each in metrics] == [0.0, 1.0]
             addresses.feed = [far.feed_url]
             near.terminate()
-            await night.goes_on()
+            await night.wait_progress()
             async with running(three.primary, role="feed") as again:
                 addresses.feed = [again.feed_url]
                 far.terminate()
-                await night.goes_on()
+                await night.wait_progress()
                 await night.settle()
 
 
-async def test_a_release_reaches_the_readers_of_a_replica_and_nothing_comes_before_it(three: Three) -> None:
-    """The embargo ends while senders push; the judge holds every block against the time of the release."""
+async def test_readers_of_a_replica_see_nothing_before_the_release(three: ReplicatedServers) -> None:
+    """The embargo ends while senders push; the judge compares every block with the time of the release."""
     ends = datetime.now(UTC) + timedelta(seconds=6)
     async with running(three.primary, role="push") as push, running(three.for_feeds, role="feed") as far:
         addresses = Addresses([push.push_url], [far.feed_url], three.primary.url)
@@ -109,11 +110,11 @@ async def test_a_release_reaches_the_readers_of_a_replica_and_nothing_comes_befo
             await night.until(
                 lambda: [each.name for each in night.readers if not each.sequence], "the release"
             )
-            await night.goes_on()
+            await night.wait_progress()
 
 
-async def test_a_replica_that_stands_still_says_how_late_it_is_and_catches_up(three: Three) -> None:
-    """Senders notice nothing of it; its readers stay where they are, with a sign of life, until it goes on."""
+async def test_a_paused_replica_reports_its_lag_and_catches_up(three: ReplicatedServers) -> None:
+    """Senders are not affected; readers get heartbeats until the replica continues."""
     async with (
         running(three.primary, role="push") as push,
         running(three.for_feeds, role="feed", heartbeat_s=1) as far,
@@ -129,21 +130,25 @@ async def test_a_replica_that_stands_still_says_how_late_it_is_and_catches_up(th
             await until(late, PATIENCE_S)
             assert night.receipts > receipts
             await three.replica.ask("SELECT pg_wal_replay_resume()")
-            await night.goes_on()
+            await night.wait_progress()
 
-            three.replica.die()
+            three.replica.crash()
             three.replica.start_again()
-            await night.goes_on()
+            await night.wait_progress()
 
 
 @asynccontextmanager
-async def without_a_standby(three: Three) -> AsyncIterator[tuple[Night, Callable[[], Awaitable[int]]]]:
-    """A night whose commits are on the primary's disk and wait for the standby, which stands still; gives what a feed
-    on the replica shows, and goes on afterwards."""
-    reads = (Reads(), Reads(gzip=True))
+async def without_a_standby(
+    three: ReplicatedServers,
+) -> AsyncIterator[tuple[Night, Callable[[], Awaitable[int]]]]:
+    """Run a night whose commits are flushed on the primary and wait for the standby, which is suspended.
+
+    Yield the night and a function that returns the sequence shown by a feed on the replica.
+    """
+    readers = (ReaderOptions(), ReaderOptions(gzip=True))
     async with running(three.primary, role="push") as push, running(three.for_feeds, role="feed") as far:
         addresses = Addresses([push.push_url], [far.feed_url], three.primary.url)
-        async with a_night(addresses, readers=reads, **LOAD) as night, aiohttp.ClientSession() as http:
+        async with a_night(addresses, readers=readers, **LOAD) as night, aiohttp.ClientSession() as http:
 
             async def waiting() -> bool:
                 query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
@@ -154,30 +159,30 @@ async def without_a_standby(three: Three) -> AsyncIterator[tuple[Night, Callable
                     sequence: int = orjson.loads(await answer.read())["sequence"]
                     return sequence
 
-            with three.pair.servers["b"].standing_still():
+            with three.pair.servers["b"].suspended():
                 await until(waiting, PATIENCE_S)
                 yield night, shown
-            await night.goes_on()
+            await night.wait_progress()
 
 
 @pytest.mark.parametrize("source", ["b", "a"])
-async def test_a_replica_shows_nothing_that_has_no_receipt(tmp_path: Path, source: str) -> None:
-    """What a failover could lose is not shown, whether the replica follows the synchronous standby or passes it by."""
+async def test_a_replica_shows_no_publication_without_a_receipt(tmp_path: Path, source: str) -> None:
+    """Commits that a failover could lose are not shown, whichever server the replica follows."""
     async with three_servers(tmp_path, source) as three, without_a_standby(three) as (night, shown):
         for _ in range(20):
             assert await shown() <= night.sequence
             await asyncio.sleep(0.05)
 
 
-async def test_a_feed_on_the_primary_shows_nothing_that_the_standby_lacks(tmp_path: Path) -> None:
-    """Also where the sessions that wait for it are ended: their commits are there, and nobody has a receipt."""
-    reads = (Reads(), Reads(gzip=True))
+async def test_a_feed_on_the_primary_shows_no_publication_missing_on_the_standby(tmp_path: Path) -> None:
+    """Commits whose sessions are terminated while they wait for the standby have no receipt and are not shown."""
+    readers = (ReaderOptions(), ReaderOptions(gzip=True))
     async with a_pair(tmp_path) as pair, running(pair.database) as gateway, aiohttp.ClientSession() as http:
         addresses = Addresses([gateway.push_url], [gateway.feed_url], pair.database.url)
-        async with a_night(addresses, readers=reads, **LOAD) as night:
+        async with a_night(addresses, readers=readers, **LOAD) as night:
             primary = pair.servers["a"]
 
-            async def ended() -> bool:
+            async def sessions_terminated() -> bool:
                 query = "SELECT bool_or(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
                 return bool(await primary.ask(query))
 
@@ -186,12 +191,12 @@ async def test_a_feed_on_the_primary_shows_nothing_that_the_standby_lacks(tmp_pa
                     sequence: int = orjson.loads(await answer.read())["sequence"]
                     return sequence
 
-            with pair.servers["b"].standing_still():
-                await until(ended, PATIENCE_S)
+            with pair.servers["b"].suspended():
+                await until(sessions_terminated, PATIENCE_S)
                 accepted = await primary.ask("SELECT sum(accepted) FROM valgnatt.head")
                 assert accepted > night.sequence
                 for _ in range(20):
                     assert await shown() <= night.sequence
                     await asyncio.sleep(0.05)
-            await night.goes_on()
+            await night.wait_progress()
             await night.settle()

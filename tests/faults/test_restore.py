@@ -1,7 +1,7 @@
 """Backup and restore under load, with the exact commands of docs/backup.md; see `night`.
 
-The document's blocks are run by a shell as the user of Postgres; what it leaves to whoever runs Postgres, to stop
-and to start it, is done here.
+A shell runs the blocks of the document as the user of Postgres; the test itself stops and starts Postgres, for which
+the document gives no command.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from gateway.journal.embedded import find_binaries
 from gateway.rehearsal.judge import Push
 from tests.counts import count
 from tests.faults.night import Addresses, Night, a_night
-from tests.faults.servers import PATIENCE_S, Server, a_server, reached, require_binaries
-from tests.faults.test_postgres import forget_what_was_lost, restarts_of
+from tests.faults.servers import PATIENCE_S, Server, a_server, require_binaries, urls_of
+from tests.faults.test_postgres import remove_lost_receipts, snapshots_after_first
 from tests.measured import note
 from tests.running import Gateway, running
 from tests.shown import commands
@@ -53,7 +53,7 @@ POINT, ASIDE, IN_PLACE, OWN_LOG, STARTED = (
 
 
 class Page:
-    """The commands of the document, for one server. The variables that it starts with are set by the test."""
+    """The commands of the document, for one server. The test sets the variables that the document defines first."""
 
     def __init__(self, server: Server, backups: Path) -> None:
         self.server = server
@@ -63,8 +63,8 @@ class Page:
         self._blocks = commands("backup.md")
         self._names = {"CLUSTER": str(server.cluster), "BACKUPS": str(backups), "POINT": ""}
 
-    async def type(self, heading: str) -> str:
-        """Run the block under a heading, which has to succeed, and return its output."""
+    async def run(self, heading: str) -> str:
+        """Run the block under a heading, assert that it succeeds, and return its output."""
         server = self.server
         process = await asyncio.create_subprocess_exec(
             *server._prefix,
@@ -83,36 +83,36 @@ class Page:
             },
         )
         async with asyncio.timeout(PATIENCE_S):
-            said, _ = await process.communicate()
-        assert process.returncode == 0, f"{heading}: {said.decode()}"
-        return said.decode()
+            output, _ = await process.communicate()
+        assert process.returncode == 0, f"{heading}: {output.decode()}"
+        return output.decode()
 
-    def to(self, point: str) -> None:
-        """Choose the point."""
+    def set_point(self, point: str) -> None:
+        """Choose the point to restore to."""
         self._names["POINT"] = point
 
-    async def begin(self) -> None:
+    async def prepare(self) -> None:
         """Run everything under "Before the night"; verify the backup if the tool for it starts."""
-        await self.type(ARCHIVE)
+        await self.run(ARCHIVE)
         self.server.restart()
-        assert "000000010000" in await self.type(LOOK)
-        await self.type(BASE)
-        if starts(self.server._bin / "pg_verifybackup"):
-            assert "successfully verified" in await self.type(VERIFY)
+        assert "000000010000" in await self.run(LOOK)
+        await self.run(BASE)
+        if is_runnable(self.server._bin / "pg_verifybackup"):
+            assert "successfully verified" in await self.run(VERIFY)
 
     async def restore(self, *, own_log: bool = False) -> None:
         """Restore the base backup to the point; Postgres has stopped."""
-        await self.type(ASIDE)
-        await self.type(IN_PLACE)
+        await self.run(ASIDE)
+        await self.run(IN_PLACE)
         if own_log:
-            await self.type(OWN_LOG)
+            await self.run(OWN_LOG)
         self.server.start_again()
-        assert "token issue" in await self.type(STARTED)
+        assert "token issue" in await self.run(STARTED)
         assert await self.server.ask("SELECT NOT pg_is_in_recovery()")
 
 
-def starts(program: Path) -> bool:
-    """Whether a program exists and runs."""
+def is_runnable(program: Path) -> bool:
+    """Return whether a program exists and can be run."""
     return (
         program.exists()
         and subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0
@@ -121,7 +121,7 @@ def starts(program: Path) -> bool:
 
 @pytest.fixture
 def page(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
-    """The page for a server of the embedded Postgres, or of the oldest supported version."""
+    """The page for a server with the embedded Postgres, or with the oldest supported version."""
     require_binaries()
     binaries = OLDEST if getattr(request, "param", "newest") == "oldest" else find_binaries(None)
     if missing := [tool for tool in TOOLS if not (binaries / tool).exists()]:
@@ -130,7 +130,8 @@ def page(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
         yield Page(server, tmp_path / "backups")
 
 
-def test_every_command_of_the_page_is_run_here() -> None:
+def test_every_command_of_the_page_is_tested() -> None:
+    """Every heading with commands, and every variable, is known to these tests."""
     assert set(commands("backup.md")) == {
         *(NAMES, ARCHIVE, LOOK, BASE, VERIFY),
         *(POINT, ASIDE, IN_PLACE, OWN_LOG, STARTED),
@@ -143,26 +144,26 @@ def test_every_command_of_the_page_is_run_here() -> None:
 
 
 @pytest.mark.parametrize(("page", "kind"), [("newest", "time"), ("oldest", "lsn")], indirect=["page"])
-async def test_a_restore_to_a_point_in_time_loses_nothing_once_outboxes_send_again(
+async def test_after_a_restore_to_a_point_in_time_outboxes_replace_all_lost_reports(
     page: Page, tmp_path: Path, kind: str
 ) -> None:
-    """Data is damaged under load. The push door is stopped, the feed door is not; Postgres is restored to before.
+    """Postgres is restored to an earlier point under load, with the push door stopped and the feed door running.
 
-    Reports with a receipt from after the point are gone, and a token revoked after it is valid again, as the page says.
-    Readers start over, once. When the outboxes have been sent again, the record has a report for every receipt.
+    Reports with a receipt from after the point are lost, and a token revoked after it is valid again, as documented.
+    Readers start over once. After the outboxes are sent again, the record has a report for every receipt.
     """
     server = page.server
-    database = reached(server)
+    database = urls_of(server)
     async with running(database, role="feed", heartbeat_s=2) as feed, AsyncExitStack() as before:
         push = await before.enter_async_context(running(database, role="push"))
         addresses = Addresses([push.push_url], [feed.feed_url], database.url)
         async with a_night(addresses, **LOAD) as night:
             token = await a_token(night)
-            await page.begin()
-            await night.goes_on()
+            await page.prepare()
+            await night.wait_progress()
             last_before = night.sequence
-            page.to(await the_point(server, kind))
-            await night.goes_on()
+            page.set_point(await recovery_target(server, kind))
+            await night.wait_progress()
             await revoke(night, token)
             await before.aclose()
             receipts = {(each.unit, each.revision): each.digest for each in with_receipt(night)}
@@ -172,49 +173,51 @@ async def test_a_restore_to_a_point_in_time_loses_nothing_once_outboxes_send_aga
             took_s = time.monotonic() - began
             kept = await server.ask("SELECT accepted FROM valgnatt.head")
             assert last_before <= kept < night.sequence
-            assert not await revoked(night, token)
+            assert not await is_revoked(night, token)
             await revoke(night, token)
             lost = night.sequence - kept
             mine = outboxes(night, tmp_path, push)
-            forget_what_was_lost(night, kept)
-            await all_begin_anew(night)
+            remove_lost_receipts(night, kept)
+            await wait_readers_start_over(night)
             async with running(database, role="push") as second:
                 again = await send_again(night, mine, push, second)
                 assert again["accepted"] == lost
                 night.addresses.push = [second.push_url]
-                await night.goes_on()
-                assert await revoked(night, token)
+                await night.wait_progress()
+                assert await is_revoked(night, token)
                 history = await night.settle()
         stored = {(each.unit, each.revision): each.digest.hex() for each in history.stored}
         assert receipts.items() <= stored.items()
-        assert [line for line in feed.complaints() if "the record has a different history" not in line] == []
+        assert [
+            line for line in feed.logged_errors() if "the record has a different history" not in line
+        ] == []
         note(
             "faults",
             f"restore to a {kind}: in {took_s:.1f} s, {kept} reports kept; {lost} receipts void, sent again",
         )
 
 
-async def test_a_postgres_that_crashed_is_restored_from_backup_archive_and_its_own_wal_and_loses_nothing(
+async def test_a_crashed_postgres_is_restored_from_backup_archive_and_remaining_wal_without_loss(
     page: Page,
 ) -> None:
-    """It is killed during a night, with receipts that are not archived yet; the gateway is not restarted."""
+    """Postgres crashes with receipts that are not archived yet; the gateway is not restarted."""
     server = page.server
-    async with running(reached(server)) as gateway, a_night(gateway, **LOAD) as night:
-        await page.begin()
-        await night.goes_on()
+    async with running(urls_of(server)) as gateway, a_night(gateway, **LOAD) as night:
+        await page.prepare()
+        await night.wait_progress()
         segment = await server.ask("SELECT pg_walfile_name(pg_current_wal_lsn())")
         last = night.sequence
-        server.die()
-        assert not (page.backups / "wal" / segment).exists(), "what came last is archived already"
+        server.crash()
+        assert not (page.backups / "wal" / segment).exists(), "the last segment is already archived"
         await page.restore(own_log=True)
         assert await server.ask("SELECT accepted FROM valgnatt.head") >= last
-        await night.goes_on()
+        await night.wait_progress()
         await night.settle()
-        assert gateway.complaints() == []
+        assert gateway.logged_errors() == []
 
 
-async def the_point(server: Server, kind: str) -> str:
-    """Return the present moment as the setting that the page describes."""
+async def recovery_target(server: Server, kind: str) -> str:
+    """Return the current position as a recovery target setting, as documented."""
     if kind == "time":
         return f"recovery_target_time = '{await server.ask('SELECT clock_timestamp()::text')}'"
     return f"recovery_target_lsn = '{await server.ask('SELECT pg_current_wal_flush_lsn()::text')}'"
@@ -225,40 +228,40 @@ def with_receipt(night: Night) -> list[Push]:
     return [push for sender in night.senders for push in sender.pushes if push.answer.has_receipt]
 
 
-async def all_begin_anew(night: Night) -> None:
-    """Wait until every reader has the restored record, and remove from the history what it had before."""
+async def wait_readers_start_over(night: Night) -> None:
+    """Wait until every reader has the restored record, and remove its earlier blocks from the history."""
     await night.until(
-        lambda: [each.name for each in night.readers if not restarts_of(each.observed)],
+        lambda: [each.name for each in night.readers if not snapshots_after_first(each.observed)],
         "a snapshot of the restored record",
     )
-    night.may_reset = True
+    night.snapshots_expected = True
     for reader in night.readers:
-        (anew,) = restarts_of(reader.observed)
-        del reader.observed[:anew]
+        (restart,) = snapshots_after_first(reader.observed)
+        del reader.observed[:restart]
     for stream in night.streams:
-        seen = stream.seen
-        await until(lambda seen=seen: _again(seen), PATIENCE_S)
-        (anew,) = [place for place, (_, sequence, __) in enumerate(seen) if sequence == 1][1:]
-        del seen[:anew]
+        seen = stream.publications
+        await until(lambda seen=seen: _restarted(seen), PATIENCE_S)
+        (restart,) = [place for place, (_, sequence, __) in enumerate(seen) if sequence == 1][1:]
+        del seen[:restart]
 
 
-async def _again(seen: Sequence[tuple[float, int, str]]) -> bool:
+async def _restarted(seen: Sequence[tuple[float, int, str]]) -> bool:
     return any(sequence == 1 for _, sequence, __ in seen[1:])
 
 
 def outboxes(night: Night, directory: Path, gateway: Gateway) -> list[Outbox]:
-    """Return an outbox for each sender with the reports that have a receipt, in the order in which they were sent."""
+    """Return an outbox per sender with the reports that have a receipt, in the order in which they were sent."""
     found = []
     to = destination(gateway.push_url, night.election)
     for sender in night.senders:
         outbox = Outbox(directory / f"{sender.municipality}.db")
-        held = [push for push in sender.pushes if push.answer.has_receipt]
+        confirmed = [push for push in sender.pushes if push.answer.has_receipt]
         bodies = [
-            (push.unit, push.revision, sender._known[push.unit, push.revision].body)
-            for push in sorted(held, key=lambda push: push.answer.sequence or 0)
+            (push.unit, push.revision, sender.sent_reports[push.unit, push.revision].body)
+            for push in sorted(confirmed, key=lambda push: push.answer.sequence or 0)
         ]
         outbox.add(to, bodies)
-        answers = {(push.unit, push.revision): push.answer for push in held}
+        answers = {(push.unit, push.revision): push.answer for push in confirmed}
         for item in list(outbox.waiting(to)):
             outbox.record_answer(item.key, answers[item.unit, item.revision])
         found.append(outbox)
@@ -274,12 +277,12 @@ async def send_again(night: Night, mine: Sequence[Outbox], before: Gateway, gate
     to = destination(gateway.push_url, night.election)
 
     async def one(sender: Any, outbox: Outbox) -> Counter[str]:
-        held = len(list(outbox.answers(former)))
-        assert outbox.move(former, to) == outbox.resend_confirmed(to) == held
+        confirmed = len(list(outbox.answers(former)))
+        assert outbox.move(former, to) == outbox.resend_confirmed(to) == confirmed
         answered = await send(outbox, to, gateway.push_url, sender.secret)
-        assert len(answered) == held
+        assert len(answered) == confirmed
         for item, answer in answered:
-            digest = sender._known[item.unit, item.revision].digest
+            digest = sender.sent_reports[item.unit, item.revision].digest
             sender.pushes.append(Push(item.unit, item.revision, digest, time.time(), answer))
             sender.sequence = max(sender.sequence, answer.sequence or 0)
         outbox.close()
@@ -291,7 +294,7 @@ async def send_again(night: Night, mine: Sequence[Outbox], before: Gateway, gate
 
 
 async def a_token(night: Night) -> int:
-    """Issue a token that nobody uses, and return its number."""
+    """Issue an unused token, and return its key."""
     async with administration(night.addresses.database_url, "test") as acts:
         return (await acts.issue_token(night.election, ["land"])).key
 
@@ -302,8 +305,8 @@ async def revoke(night: Night, token: int) -> None:
         await acts.revoke_token(token)
 
 
-async def revoked(night: Night, token: int) -> bool:
-    """Whether a token is revoked."""
+async def is_revoked(night: Night, token: int) -> bool:
+    """Return whether a token is revoked."""
     async with administration(night.addresses.database_url, "test") as acts:
         tokens = {each.key: each for each in await acts.tokens(night.election)}
     return tokens[token].revoked_at is not None

@@ -70,7 +70,7 @@ def healthy() -> Iterator[None]:
     """Check after every test that the shared gateways have logged no error."""
     yield
     for gateway in still_running():
-        assert not gateway.complaints()
+        assert not gateway.logged_errors()
 
 
 @pytest.fixture(autouse=True)

@@ -92,7 +92,7 @@ async def test_a_gateway_that_shuts_down_answers_every_report(
             assert events[-1].retry_ms is not None, "a reader did not learn when to reconnect"
             assert 500 <= events[-1].retry_ms <= 1000 * DRAIN_S
         assert await asyncio.to_thread(gateway.wait_ended) == 0
-        assert not gateway.complaints()
+        assert not gateway.logged_errors()
         assert not any("not everything was answered" in line for line in gateway.log)
 
     async with running(database, role="push") as gateway:
@@ -163,7 +163,7 @@ async def test_a_gateway_shuts_down_while_postgres_does_not_answer(
                     frame = await each.frame()
                 assert await each.end() == 1001
             assert await asyncio.to_thread(gateway.wait_ended) == 0
-        assert not gateway.complaints()
+        assert not gateway.logged_errors()
 
 
 async def test_a_gateway_that_drains_is_not_ready(
