@@ -450,6 +450,8 @@ def respond_single(outcome: Outcome, *, rehearsal: bool) -> web.Response:
 def _detail(refusal: Refusal) -> str:
     if refusal.violations:
         return "; ".join(f"{each.path}: {each.detail}" for each in refusal.violations[:3])
+    if refusal.code == "election_closed":
+        return "the election is closed and accepts no more reports"
     if refusal.current_revision is not None:
         return f"the unit is at revision {refusal.current_revision}"
     return refusal.code.replace("_", " ")

@@ -173,7 +173,8 @@ async def test_a_closed_election_accepts_no_more_but_still_knows_its_receipts(
         await acts.close_election(sender.election)
     for _ in range(6):
         async with aiohttp.ClientSession() as fresh:
-            (await push(fresh, sender, a_report(revision=2))).problem(409, "election_closed")
+            refused = (await push(fresh, sender, a_report(revision=2))).problem(409, "election_closed")
+            assert refused["detail"] == "the election is closed and accepts no more reports"
     assert (await push(http, sender, a_report())).document == {**first, "outcome": "duplicate"}
 
 
