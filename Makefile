@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Keep compiled bytecode, also where the environment says not to: every test process compiles everything otherwise.
+export PYTHONDONTWRITEBYTECODE :=
 # Tests run in this many processes (tests/parallel.py).
 WORKERS ?= $(shell nproc)
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder --durations 25

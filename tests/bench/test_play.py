@@ -8,6 +8,7 @@ import pytest
 from bench.rehearse.report import read
 from bench.rehearse.scenarios import names, scenario
 from tests.bench.commands import LIMIT_S, bench
+from tests.counts import count
 
 
 def test_every_scenario_is_listed_and_describes_itself() -> None:
@@ -26,7 +27,7 @@ def test_a_scenario_runs_and_breaks_no_guarantee(name: str, data: Path, tmp_path
     """With service levels that no machine misses, because no speed is asserted."""
     generous = ["--slo", "receipt.p99=60s", "--slo", "subscriber.p99=60s", "--slo", "reader.p99=60s"]
     played = bench(
-        "run", name, "--data", data, "--out", tmp_path, "--readers", 50, "--rate", 100, "--seconds", 6,
+        "run", name, "--data", data, "--out", tmp_path, "--readers", 50, "--rate", 100, "--seconds", count(3, full=6),
         "--slo", "returned.max=60s", *generous,
     )  # fmt: skip
     run = read(tmp_path / f"{name}.json")
