@@ -1,4 +1,4 @@
-"""PURE: admission control: how many reports may wait for a commit, of which sender, and in which order.
+"""PURE: admission control: how many reports of which sender may wait for a commit, and in which order.
 
 `WaitingRoom` keeps reports in one lane per sender, which are served in turn, so that no flood of one delays another.
 `CreditBank` distributes how many reports the WebSockets may leave unanswered. `Pace` measures the cost of commits, so
@@ -16,7 +16,7 @@ from gateway.errors import Overloaded
 T = TypeVar("T")
 
 WAIT_S = 0.25
-"""How long an admitted report may have to wait, in seconds; one that would wait longer had better be sent again."""
+"""How long an admitted report may have to wait, in seconds; longer queues are refused with `retry`."""
 BATCH_S = 0.15
 """How long one commit may take, in seconds: the next one waits for it."""
 ROOM_MIN, BATCH_MIN = 64, 16

