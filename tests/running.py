@@ -1,10 +1,10 @@
-"""A real gateway for tests: `python -m gateway serve` as processes of its own, on ports that the kernel chooses.
+"""A real gateway for tests: `python -m gateway serve` as separate processes, on ports chosen by the kernel.
 
     async with running(database, push_workers=2) as gateway:
         election = await gateway.load(registry_document)
         token = await gateway.issue(election, ["0301"])
 
-What it says is kept; the log of one is shown where a test fails inside its block.
+The log is kept in memory, and printed if a test fails inside the block.
 """
 
 import asyncio
@@ -26,26 +26,26 @@ import orjson
 from gateway.journal.administration import Administration, IssuedToken, administration
 
 START_S = 30.0
-"""Until every worker is ready; it takes about one."""
+"""The maximum time until every worker is ready; normally about one second."""
 END_S = 30.0
-"""Until every process has ended; it takes `drain_s` at most."""
+"""The maximum time until every process has exited; normally `drain_s` at most."""
 LINES_MAX = 5000
 
 
-class Addressed(Protocol):
-    """A migrated database: where the gateway's own role finds it, and where the feed's does."""
+class DatabaseUrls(Protocol):
+    """A migrated database, with the URLs of the owner and of the feed's login."""
 
     url: str
     feed_url: str
 
 
 class Gateway:
-    """A running gateway as its users see it: three addresses, a process, and what it logs."""
+    """A running gateway as its users see it: three addresses, a process, and its log."""
 
-    def __init__(self, database: Addressed, config: dict[str, Any]) -> None:
+    def __init__(self, database: DatabaseUrls, config: dict[str, Any]) -> None:
         self.database = database
         self.log: deque[str] = deque(maxlen=LINES_MAX)
-        self._told_to_end = False
+        self._terminated = False
         self._ports: Future[dict[str, int]] = Future()
         environ = {name: value for name, value in os.environ.items() if not name.startswith("VALGNATT_")}
         options = {
@@ -67,10 +67,10 @@ class Gateway:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
-        self._listening = threading.Thread(target=self._listen, daemon=True)
-        self._listening.start()
+        self._log_reader = threading.Thread(target=self._read_log, daemon=True)
+        self._log_reader.start()
 
-    def _listen(self) -> None:
+    def _read_log(self) -> None:
         assert self._process.stderr is not None
         with self._process.stderr as lines:
             for line in lines:
@@ -78,7 +78,7 @@ class Gateway:
                 if b'"started"' in line and not self._ports.done():
                     self._ports.set_result(orjson.loads(line))
         if not self._ports.done():
-            self._ports.set_exception(AssertionError("the gateway ended before it was ready"))
+            self._ports.set_exception(AssertionError("the gateway exited before it was ready"))
 
     def wait_ready(self) -> None:
         """Block until all workers are ready."""
@@ -86,32 +86,32 @@ class Gateway:
 
     @property
     def pid(self) -> int:
-        """The supervisor; its workers are its children."""
+        """The pid of the supervisor, whose children are the workers."""
         return self._process.pid
 
     @property
     def push_url(self) -> str:
-        """Where reports are pushed to."""
+        """The address of the push door."""
         return f"http://127.0.0.1:{self._ports.result(0)['push']}"
 
     @property
     def feed_url(self) -> str:
-        """Where results are read from."""
+        """The address of the feed door."""
         return f"http://127.0.0.1:{self._ports.result(0)['feed']}"
 
     @property
     def admin_url(self) -> str:
-        """Where the machine tells how it is."""
+        """The address of the admin port."""
         return f"http://127.0.0.1:{self._ports.result(0)['admin']}"
 
     def logged_errors(self) -> list[str]:
-        """Return the lines logged as errors or worse; a healthy gateway has none, whatever it is sent."""
+        """Return the lines logged as errors or worse; a healthy gateway logs none, regardless of its input."""
         return [line for line in self.log if '"level":"error"' in line or '"level":"critical"' in line]
 
     def terminate(self) -> None:
-        """Tell it to end (SIGTERM), once: a second time would be an order to end at once."""
-        if not self._told_to_end:
-            self._told_to_end = True
+        """Send SIGTERM, but only once: a second SIGTERM would end it immediately."""
+        if not self._terminated:
+            self._terminated = True
             self._process.send_signal(signal.SIGTERM)
 
     def signal(self, number: int) -> None:
@@ -119,28 +119,28 @@ class Gateway:
         self._process.send_signal(number)
 
     def wait_ended(self) -> int:
-        """Block until it has ended and return its exit status; kill what is late."""
+        """Block until it has exited and return its exit status; after END_S kill it and fail."""
         try:
             return self._process.wait(END_S)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"the gateway did not end within {END_S:.0f} s of SIGTERM") from None
+            raise AssertionError(f"the gateway did not exit within {END_S:.0f} s of SIGTERM") from None
         finally:
-            self._listening.join(END_S)
+            self._log_reader.join(END_S)
 
     def kill(self) -> None:
-        """End it at once, without a word; its workers see their supervisor gone and end too."""
+        """Kill the supervisor (SIGKILL); the workers detect that and exit as well."""
         self._process.kill()
         self._process.wait()
 
     @property
     def ended(self) -> bool:
-        """Whether the process is gone."""
+        """Whether the process has exited."""
         return self._process.poll() is not None
 
     @asynccontextmanager
     async def administration(self) -> AsyncIterator[Administration]:
-        """A connection for administrative acts."""
+        """Open a session for administrative acts."""
         async with administration(self.database.url, "test") as acts:
             yield acts
 
@@ -157,18 +157,18 @@ class Gateway:
         role: str = "sender",
         expires_at: datetime | None = None,
     ) -> "Sender":
-        """Make a token for some areas."""
+        """Issue a token for some areas."""
         async with self.administration() as acts:
             issued = await acts.issue_token(election, areas, role=role, expires_at=expires_at)
             return Sender(self, election, issued)
 
     async def revoke(self, sender: "Sender") -> None:
-        """End a token."""
+        """Revoke a token."""
         async with self.administration() as acts:
             await acts.revoke_token(sender.key)
 
     async def metrics(self) -> dict[str, float]:
-        """Return each sample of the admin port, by its whole name: `valgnatt_readers{process="feed-0"}`."""
+        """Return the samples of the admin port by name with labels, such as `valgnatt_readers{process="feed-0"}`."""
         async with aiohttp.ClientSession() as http, http.get(f"{self.admin_url}/metrics") as response:
             assert response.status == 200
             lines = (await response.text()).splitlines()
@@ -177,7 +177,7 @@ class Gateway:
 
 
 class Sender:
-    """A token, and the election it is for."""
+    """A token and its election."""
 
     def __init__(self, gateway: Gateway, election: str, issued: IssuedToken) -> None:
         self.gateway = gateway
@@ -187,25 +187,25 @@ class Sender:
 
     @property
     def headers(self) -> dict[str, str]:
-        """How the token is shown."""
+        """The request headers that contain the token."""
         return {"Authorization": f"Bearer {self.secret}"}
 
     def url(self, path: str = "/reports") -> str:
-        """Return an address of the push door."""
+        """Return a URL of the push door below the election."""
         return f"{self.gateway.push_url}/v1/elections/{self.election}{path}"
 
 
 _running: list[Gateway] = []
 
 
-def still_running() -> Iterator[Gateway]:
-    """Return the gateways that are open now, for whoever has to tell what they said."""
+def running_gateways() -> Iterator[Gateway]:
+    """Return the gateways that are running now, so that their logs can be checked and printed."""
     return iter(tuple(_running))
 
 
 @contextmanager
-def served(database: Addressed, **config: Any) -> Iterator[Gateway]:
-    """Run a gateway for fixtures that several tests share: as `running`, but blocking."""
+def served(database: DatabaseUrls, **config: Any) -> Iterator[Gateway]:
+    """Run a gateway for fixtures that several tests share: like `running`, but blocking."""
     gateway = Gateway(database, config)
     _running.append(gateway)
     try:
@@ -213,7 +213,7 @@ def served(database: Addressed, **config: Any) -> Iterator[Gateway]:
         yield gateway
         gateway.terminate()
         status = gateway.wait_ended()
-        assert status == 0, f"the gateway ended with status {status}"
+        assert status == 0, f"the gateway exited with status {status}"
     except BaseException:
         sys.stderr.write("the gateway's log:\n" + "\n".join(gateway.log) + "\n")
         raise
@@ -224,10 +224,10 @@ def served(database: Addressed, **config: Any) -> Iterator[Gateway]:
 
 
 @asynccontextmanager
-async def running(database: Addressed, **config: Any) -> AsyncIterator[Gateway]:
-    """Run a gateway on a database; `config` holds options by name, as `heartbeat_s=1`.
+async def running(database: DatabaseUrls, **config: Any) -> AsyncIterator[Gateway]:
+    """Run a gateway on a database; `config` gives options by name, such as `heartbeat_s=1`.
 
-    Leaving the block ends it with SIGTERM and asserts exit status 0.
+    At the end of the block it is terminated with SIGTERM, and must exit with status 0.
     """
     serving = served(database, **config)
     gateway = await asyncio.to_thread(serving.__enter__)

@@ -1,6 +1,6 @@
-"""A small night that is known to the last report, played through a real gateway, and what monitoring saw of it.
+"""A small election night with known counts of reports, played through a real gateway, and its metrics.
 
-The machine has all there is to be seen: an embedded Postgres, whose disk it knows, and TLS on the feed door.
+The gateway has everything that is monitored: an embedded Postgres, whose disk it can measure, and TLS on the feed door.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ LATER = datetime.now(UTC) + timedelta(hours=2)
 
 
 class Embedded:
-    """The database of a gateway that has its own, as it is found while that runs."""
+    """The database of a gateway with an embedded Postgres, available while it runs."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
@@ -59,7 +59,7 @@ class Embedded:
 
 @dataclass
 class SmallNight:
-    """What was done, and the scrape after it."""
+    """The gateway and its elections, and the text of a scrape after the night."""
 
     gateway: Gateway
     open: str
@@ -68,17 +68,17 @@ class SmallNight:
     text: str
 
     ACCEPTED = 42
-    """Of the open election: 1 alone, 40 in lines, 1 over a WebSocket."""
+    """Reports of the open election: 1 over HTTP, 40 as NDJSON, 1 over a WebSocket."""
     DUPLICATES = 3
-    HELD_BACK = 5
-    """Of the election under embargo."""
+    EMBARGOED = 5
+    """Reports of the election under embargo."""
 
     @property
     def samples(self) -> list[Sample]:
         return [each for family in text_string_to_metric_families(self.text) for each in family.samples]
 
     def value(self, name: str, **labels: str) -> float:
-        """The one sample of a name that has these labels, and perhaps others."""
+        """Return the value of the only sample with this name and at least these labels."""
         found = [
             each.value
             for each in self.samples
@@ -89,31 +89,31 @@ class SmallNight:
 
 
 @contextmanager
-def a_watched_gateway(directory: Path) -> Iterator[tuple[Gateway, ssl.SSLContext]]:
-    """Run it; with what a client of the feed door trusts."""
+def a_monitored_gateway(directory: Path) -> Iterator[tuple[Gateway, ssl.SSLContext]]:
+    """Run the gateway; yield it with a TLS context that trusts the feed door."""
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1", not_after=datetime.now(UTC) + timedelta(days=5))
     chain = directory / "feed.pem"
     issued.private_key_and_cert_chain_pem.write_to_path(str(chain))
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
     data_dir = directory / "data"
     with served(
         Embedded(data_dir), data_dir=data_dir, feed_tls_certificate=chain, log_level="debug"
     ) as gateway:
-        yield gateway, trusting
+        yield gateway, trust
 
 
-async def play(gateway: Gateway, trusting: ssl.SSLContext, small: GeneratedElection) -> SmallNight:
-    """Push, refuse, hold back, read; return once everything is where it belongs."""
+async def play(gateway: Gateway, trust: ssl.SSLContext, small: GeneratedElection) -> SmallNight:
+    """Push accepted, refused and embargoed reports and read the feed; return the night with its metrics."""
     registry = a_registry(small)
     election = await gateway.load(registry)
     later = a_registry(small, publish_from=LATER.isoformat())
     embargoed = await gateway.load(later)
-    everyone = await gateway.issue(election, [COUNTRY])
-    few = await gateway.issue(election, [HERE])
+    whole_country = await gateway.issue(election, [COUNTRY])
+    one_municipality = await gateway.issue(election, [HERE])
     under_embargo = await gateway.issue(embargoed, [COUNTRY])
-    connector = aiohttp.TCPConnector(ssl=trusting)
+    connector = aiohttp.TCPConnector(ssl=trust)
     async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as http:
 
         async def known() -> bool:
@@ -124,22 +124,22 @@ async def play(gateway: Gateway, trusting: ssl.SSLContext, small: GeneratedElect
         url = f"{_feed(gateway)}/v1/elections/{election}/feed"
         async with streaming(http, url, levels=EVERYTHING) as stream:
             await stream.block()
-            await _push_all(http, everyone, few)
+            await _push_all(http, whole_country, one_municipality)
             await pushed(http, under_embargo, *(a_report(revision=number) for number in range(1, 6)))
             await stream.blocks_until(SmallNight.ACCEPTED)
 
-            async def watched() -> bool:
+            async def embargoed_counted() -> bool:
                 name = f'valgnatt_embargoed_reports{{process="push-0",election="{embargoed}"}}'
-                return (await gateway.metrics()).get(name) == SmallNight.HELD_BACK
+                return (await gateway.metrics()).get(name) == SmallNight.EMBARGOED
 
-            await until(watched)
+            await until(embargoed_counted)
             text = (await ask(http, "GET", f"{gateway.admin_url}/metrics")).body.decode()
 
-    async def left() -> bool:
+    async def no_readers() -> bool:
         return (await gateway.metrics())['valgnatt_readers{process="feed-0"}'] == 0
 
-    await until(left)
-    secrets = [everyone.secret, few.secret, under_embargo.secret]
+    await until(no_readers)
+    secrets = [whole_country.secret, one_municipality.secret, under_embargo.secret]
     return SmallNight(gateway, election, embargoed, secrets, text)
 
 
@@ -147,30 +147,30 @@ def _feed(gateway: Gateway) -> str:
     return gateway.feed_url.replace("http:", "https:")
 
 
-async def _push_all(http: aiohttp.ClientSession, everyone: Sender, few: Sender) -> None:
-    """Over every way in, and every kind of answer."""
-    assert (await push(http, everyone, a_report(revision=1))).status == 201
-    await pushed(http, everyone, *(a_report(revision=number) for number in range(2, 42)))
-    async with connected(http, everyone) as socket:
+async def _push_all(http: aiohttp.ClientSession, whole_country: Sender, one_municipality: Sender) -> None:
+    """Push over every transport, and get every kind of answer."""
+    assert (await push(http, whole_country, a_report(revision=1))).status == 201
+    await pushed(http, whole_country, *(a_report(revision=number) for number in range(2, 42)))
+    async with connected(http, whole_country) as socket:
         await socket.send(1, a_report(revision=42))
         (result,) = await socket.results(1)
         assert result["outcome"] == "accepted"
-    again = await push_lines(http, everyone, [a_report(revision=number) for number in (1, 2, 42)])
+    again = await push_lines(http, whole_country, [a_report(revision=number) for number in (1, 2, 42)])
     assert {each["outcome"] for each in again.results} == {"duplicate"}
     wrong: list[tuple[Sender, Any, int]] = [
-        (everyone, a_report(revision=43, votes=-1), 422),
-        (everyone, a_report(revision=42, votes=11), 409),
-        (few, a_report(FOREIGN_UNIT), 403),
+        (whole_country, a_report(revision=43, votes=-1), 422),
+        (whole_country, a_report(revision=42, votes=11), 409),
+        (one_municipality, a_report(FOREIGN_UNIT), 403),
     ]
     for sender, report, status in wrong:
         assert (await push(http, sender, report)).status == status
     stranger = {"Authorization": "Bearer vg_nobody"}
-    assert (await push(http, everyone, a_report(UNIT), headers=stranger)).status == 401
+    assert (await push(http, whole_country, a_report(UNIT), headers=stranger)).status == 401
 
 
 @contextmanager
 def a_small_night(directory: Path, small: GeneratedElection) -> Iterator[SmallNight]:
-    """Play one, for the tests that share it; the gateway goes on running."""
+    """Play a small night for the tests that share it; the gateway keeps running."""
     directory.chmod(0o755)
-    with a_watched_gateway(directory) as (gateway, trusting):
-        yield asyncio.run(play(gateway, trusting, small))
+    with a_monitored_gateway(directory) as (gateway, trust):
+        yield asyncio.run(play(gateway, trust, small))

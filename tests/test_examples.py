@@ -31,7 +31,7 @@ pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ class Example:
 
     async def line(self) -> str:
         assert self.process.stdout is not None
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             return (await self.process.stdout.readline()).decode().rstrip("\n")
 
     async def until(self, pattern: str) -> str:
@@ -73,7 +73,7 @@ class Example:
 
     async def end(self) -> tuple[int, str]:
         """Wait for its end; return its status and the rest of its output."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             out, err = await self.process.communicate()
         assert "Traceback" not in err.decode()
         assert self.process.returncode is not None
@@ -261,7 +261,7 @@ async def test_a_subscriber_waits_for_the_sequence_of_a_receipt(
     async with (
         Publisher(gateway.push_url, sender.election, sender.secret) as publisher,
         Subscriber(gateway.feed_url, sender.election) as subscriber,
-        asyncio.timeout(PATIENCE_S),
+        asyncio.timeout(TIMEOUT_S),
     ):
         answer = await publisher.push(a_report(votes=21))
         assert isinstance(answer, Answer)
@@ -282,12 +282,12 @@ async def test_a_subscriber_continues_from_a_saved_copy(
     """Only changes are read; with a cursor from another history, everything."""
     await pushed(http, sender, a_report(), a_report("0602-0001"))
     await shown(gateway, sender.election, 2)
-    async with asyncio.timeout(PATIENCE_S), Subscriber(gateway.feed_url, sender.election) as first:
+    async with asyncio.timeout(TIMEOUT_S), Subscriber(gateway.feed_url, sender.election) as first:
         await first.wait_for(lambda it: it.sequence == 2)
     await pushed(http, sender, a_report(revision=2, votes=77))
     await shown(gateway, sender.election, 3)
     async with (
-        asyncio.timeout(PATIENCE_S),
+        asyncio.timeout(TIMEOUT_S),
         Subscriber(gateway.feed_url, sender.election, cursor=first.cursor, copy=first.copy) as second,
     ):
         assert second.sequence == 2
@@ -297,7 +297,7 @@ async def test_a_subscriber_continues_from_a_saved_copy(
         assert second.copy["0602"] == first.copy["0602"]
         assert second.copy[HERE]["counts"]["election_day"]["votes"]["FL"] == 77
     async with (
-        asyncio.timeout(PATIENCE_S),
+        asyncio.timeout(TIMEOUT_S),
         Subscriber(gateway.feed_url, sender.election, cursor="2-00000000", copy={"gone": {}}) as third,
     ):
         assert (await third.wait_for(lambda it: it.sequence == 3)).snapshot
@@ -308,11 +308,11 @@ async def test_a_subscription_that_cannot_be_served_raises_an_error_with_its_cod
     gateway: Gateway, sender: Sender
 ) -> None:
     """It is not retried for ever."""
-    async with asyncio.timeout(PATIENCE_S), Subscriber(gateway.feed_url, "none") as subscriber:
+    async with asyncio.timeout(TIMEOUT_S), Subscriber(gateway.feed_url, "none") as subscriber:
         with pytest.raises(FeedRefused):
             await subscriber.wait_for(lambda _: True)
     async with (
-        asyncio.timeout(PATIENCE_S),
+        asyncio.timeout(TIMEOUT_S),
         Publisher(gateway.push_url, sender.election, "no token") as publisher,
     ):
         with pytest.raises(PushRefused):

@@ -28,7 +28,7 @@ from tests.web.doors import COUNTRY, a_registry, a_report
 
 HOSTILE = "\x1b[66;6H\x1b]0;owned\x07\x9b31m\u202e[/x][red][link=x]:smile:\r\x7f\u2028"
 SHOWN = r"\x1b[66;6H\x1b]0;owned\x07\x9b31m\u202e[/x][red][link=x]:smile:\r\x7f\u2028"
-PATIENCE_S = 12.0
+TIMEOUT_S = 12.0
 ROOT = Path(__file__).parents[1]
 OWN_SEQUENCE = re.compile(r"\r?\x1b\[(?!66;)[0-9;?]*[A-Za-z]")
 """The control sequences of rich itself: colours and cursor movements."""
@@ -181,7 +181,7 @@ class HostileGateway:
             f"event: area\ndata: {json.dumps(area)}\n\nevent: block\nid: {HOSTILE.replace(chr(13), '')}\n"
         )
         await answer.write(f"{events}data: {json.dumps(block)}\n\n".encode())
-        await asyncio.sleep(PATIENCE_S)
+        await asyncio.sleep(TIMEOUT_S)
         return answer
 
     async def _push(self, request: web.Request) -> web.StreamResponse:
@@ -222,7 +222,7 @@ async def output_of(
     )  # fmt: skip
     os.close(theirs)
     printed = b""
-    overdue = asyncio.get_running_loop().call_later(PATIENCE_S, process.kill)
+    overdue = asyncio.get_running_loop().call_later(TIMEOUT_S, process.kill)
     while piece := await asyncio.to_thread(_read, ours):
         printed += piece
         if until and until.encode() in printed:
@@ -230,7 +230,7 @@ async def output_of(
     status = await process.wait()
     overdue.cancel()
     os.close(ours)
-    assert until or status >= 0, f"ended after {PATIENCE_S} s: {printed!r}"
+    assert until or status >= 0, f"ended after {TIMEOUT_S} s: {printed!r}"
     return status, printed.decode("utf-8", "replace")
 
 

@@ -22,7 +22,7 @@ from tests.web.doors import a_report, framed
 
 PACKETS = 200
 """Bytes that a connection costs its client in addition to its data: SYN, ACK and FIN packets with their headers."""
-PATIENCE_S = 5.0
+TIMEOUT_S = 5.0
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG, RESERVED = 0, 1, 2, 8, 9, 10, 11
 
 
@@ -92,17 +92,17 @@ class Connection:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    async def send(self, data: bytes, patience_s: float = PATIENCE_S) -> None:
+    async def send(self, data: bytes, timeout_s: float = TIMEOUT_S) -> None:
         """Send, and wait for the door to read it, for a bounded time; what it does not read is not counted."""
         self.writer.write(data)
-        async with asyncio.timeout(patience_s):
+        async with asyncio.timeout(timeout_s):
             await self.writer.drain()
         self.target.sent += len(data)
 
     async def answers(self, count: int) -> list[int]:
         """Read `count` answers and return their statuses; fewer if the door closes the connection."""
         statuses: list[int] = []
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while len(statuses) < count:
                 head = await self.reader.readuntil(b"\r\n\r\n")
                 statuses.append(int(head[9:12]))
@@ -264,7 +264,7 @@ async def opened(target: Target) -> Connection:
         Sec_WebSocket_Key=base64.b64encode(os.urandom(16)).decode(), Sec_WebSocket_Protocol="valgnatt.push.v1",
     )  # fmt: skip
     await connection.send(request)
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         await connection.reader.readuntil(b"\r\n\r\n")
     await frame_of(connection)
     return connection
@@ -272,7 +272,7 @@ async def opened(target: Target) -> Connection:
 
 async def frame_of(connection: Connection) -> tuple[int, bytes]:
     """Read a frame."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         first, size = await connection.reader.readexactly(2)
         if size == 126:
             (size,) = struct.unpack("!H", await connection.reader.readexactly(2))
@@ -401,7 +401,7 @@ async def random_selections(target: Target) -> None:
         connection = await target.connect()
         try:
             await connection.send(target.request("GET", target.path(FEED) + query, Accept_Encoding="gzip"))
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 await connection.reader.read(1 << 14)
         finally:
             connection.close()
@@ -417,7 +417,7 @@ async def random_cursors(target: Target) -> None:
         connection = await target.connect()
         try:
             await connection.send(target.request("GET", target.path(FEED), Last_Event_ID=cursor))
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 await connection.reader.read(1 << 14)
         finally:
             connection.close()

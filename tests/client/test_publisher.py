@@ -11,7 +11,7 @@ from aiohttp import web
 from gateway.client.publisher import Publisher, push_http
 from gateway.wire.session import FRAME_MAX, SUBPROTOCOL
 
-PATIENCE_S = 10.0
+TIMEOUT_S = 10.0
 
 
 @asynccontextmanager
@@ -48,7 +48,7 @@ async def test_a_report_to_be_resent_keeps_its_place_and_is_waited_for() -> None
             await socket.send_json({"type": "results", "credit": 1, "results": [result]})
         return socket
 
-    async with asyncio.timeout(PATIENCE_S), a_door(web.get("/v1/elections/e/push", push)) as url:
+    async with asyncio.timeout(TIMEOUT_S), a_door(web.get("/v1/elections/e/push", push)) as url:
         async with Publisher(url, "e", "token") as publisher:
             answers = [publisher.submit({"unit": "u", "revision": revision}) for revision in range(1, 6)]
         assert [answer.result().outcome for answer in answers] == ["accepted"] * 5
@@ -76,7 +76,7 @@ async def test_a_lone_report_that_is_put_off_is_waited_for() -> None:
             await socket.send_json({"type": "results", "credit": 2, "results": [result]})
         return socket
 
-    async with asyncio.timeout(PATIENCE_S), a_door(web.get("/v1/elections/e/push", push)) as url:
+    async with asyncio.timeout(TIMEOUT_S), a_door(web.get("/v1/elections/e/push", push)) as url:
         async with Publisher(url, "e", "token") as publisher:
             answers = [publisher.submit({"unit": f"u{n}", "revision": 1}) for n in range(2)]
         assert [answer.done() and answer.result().outcome for answer in answers] == ["accepted"] * 2
@@ -97,7 +97,7 @@ async def test_a_report_that_fits_into_no_frame_is_refused_and_holds_up_no_other
         return socket
 
     async with (
-        asyncio.timeout(PATIENCE_S),
+        asyncio.timeout(TIMEOUT_S),
         a_door(web.get("/v1/elections/e/push", push)) as url,
         Publisher(url, "e", "token") as publisher,
     ):
@@ -128,7 +128,7 @@ async def test_an_answer_that_is_cut_off_is_asked_for_again() -> None:
         return web.json_response({"outcome": "duplicate"})
 
     async with (
-        asyncio.timeout(PATIENCE_S),
+        asyncio.timeout(TIMEOUT_S),
         a_door(web.post("/v1/elections/e/reports", post)) as url,
         aiohttp.ClientSession() as session,
     ):

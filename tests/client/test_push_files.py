@@ -27,7 +27,7 @@ from tests.web.doors import COUNTRY, a_registry, a_report
 
 pytestmark = pytest.mark.long
 
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ class Desk:
 
     def push(self, *arguments: object, **environ: str) -> tuple[int, str]:
         with self.command(*arguments, **environ) as process:
-            _, output = process.communicate(timeout=PATIENCE_S)
+            _, output = process.communicate(timeout=TIMEOUT_S)
         assert "Traceback" not in output
         return process.returncode, output
 
@@ -110,7 +110,7 @@ def desk(tmp_path: Path, gateway: Gateway, sender: Sender) -> Desk:
 
 
 def until(fact: Any) -> None:
-    ends = time.monotonic() + PATIENCE_S
+    ends = time.monotonic() + TIMEOUT_S
     while not fact():
         assert time.monotonic() < ends
         time.sleep(0.02)
@@ -279,7 +279,7 @@ def test_one_interrupt_ends_the_question_before_sending(desk: Desk) -> None:
             assert process.stdout.read(5) == "Send?"
             until(lambda: sleeps(process.pid))  # within the read that follows the question
             process.send_signal(signal.SIGINT)
-            assert process.wait(PATIENCE_S) == 130
+            assert process.wait(TIMEOUT_S) == 130
         assert waiting(desk) == 0
     finally:
         os.close(master)
@@ -381,7 +381,7 @@ def test_new_files_in_a_watched_directory_are_sent(desk: Desk) -> None:
         (watched / "b.json").write_text(json.dumps(a_report(revision=2)))
         until(lambda: len(desk.answers()) == 3)
         process.send_signal(signal.SIGINT)
-        _, output = process.communicate(timeout=PATIENCE_S)
+        _, output = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 130
     assert "Traceback" not in output
     assert output.count("b.json: not sent") == 1
@@ -389,7 +389,7 @@ def test_new_files_in_a_watched_directory_are_sent(desk: Desk) -> None:
 
 def test_a_template_can_be_filled_in_and_pushed(desk: Desk, sender: Sender) -> None:
     with desk.command("--template", "--areas", "0604") as process:
-        table, output = process.communicate(timeout=PATIENCE_S)
+        table, output = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, output
     rows = list(csv.DictReader(table.splitlines()))
     assert {row["unit"].partition("-")[0] for row in rows} == {"0604"}

@@ -27,7 +27,7 @@ from tests.running import Gateway, served
 from tests.web.conftest import make_database
 from tests.web.doors import COUNTRY, a_registry, a_report, shown
 
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_watch_gives_lines_of_json_to_a_pipe(gateway: Gateway, election: str) ->
         assert process.stdout is not None
         lines = [json.loads(process.stdout.readline()) for _ in range(3)]
         process.send_signal(signal.SIGINT)
-        _, printed = process.communicate(timeout=PATIENCE_S)
+        _, printed = process.communicate(timeout=TIMEOUT_S)
     assert (process.returncode, printed) == (130, "")
     assert lines[0]["area"] == "0604"
     assert lines[0]["cursor"].startswith("2-")
@@ -82,12 +82,12 @@ def test_watch_gives_lines_of_json_to_a_pipe(gateway: Gateway, election: str) ->
 
 def test_status_shows_all_transfers(gateway: Gateway, election: str) -> None:
     with command(gateway, "status", "--election", election) as process:
-        printed, complaint = process.communicate(timeout=PATIENCE_S)
+        printed, complaint = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, complaint
     assert "All accepted reports are published. Units reported: 2 of" in printed
     assert "municipality" in printed
     with command(gateway, "status", "--election", election, "--json") as process:
-        printed, _ = process.communicate(timeout=PATIENCE_S)
+        printed, _ = process.communicate(timeout=TIMEOUT_S)
     assert json.loads(printed)["election"] == election
 
 
@@ -98,7 +98,7 @@ def test_an_unknown_area_or_election_is_reported_in_one_line(gateway: Gateway, e
         (("status", "--feed-url", "http://127.0.0.1:9"), "127.0.0.1:9"),
     ):
         with command(gateway, *arguments) as process:
-            printed, complaint = process.communicate(timeout=PATIENCE_S)
+            printed, complaint = process.communicate(timeout=TIMEOUT_S)
         assert (process.returncode, printed) == (1, "")
         assert words in complaint
         assert len(complaint.splitlines()) == 1
@@ -123,7 +123,7 @@ async def test_status_shows_the_p99_of_the_lag_to_readers(gateway: Gateway, elec
     )
     assert p99 is not None
     with command(gateway, "status", "--election", election) as process:
-        printed, complaint = process.communicate(timeout=PATIENCE_S)
+        printed, complaint = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, complaint
     rows = [line for line in printed.splitlines() if f"{1000 * p99:.0f} ms" in line]
     assert len(rows) == 1

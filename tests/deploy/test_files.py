@@ -39,7 +39,7 @@ HEARTBEAT_MAX_S = 10
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: str(path.relative_to(DEPLOY)))
 def test_every_variable_that_is_named_is_an_option(file: Path) -> None:
-    """A gateway does not start with an unknown one."""
+    """A gateway does not start with an unknown variable."""
     known = {option.variable for option in all_options()} | OTHER_VARIABLES
     assert set(re.findall(r"\bVALGNATT_[A-Z0-9_]+", file.read_text())) <= known
 
@@ -132,7 +132,7 @@ def test_compose_publishes_no_push_port_without_tls() -> None:
     ],
 )
 def test_a_push_port_that_compose_would_publish_is_found(port: object) -> None:
-    """In any notation; also if the gateway itself were published."""
+    """The check recognizes every notation, also for a port of the gateway itself."""
     assert exposed_in_compose({"proxy": {"ports": [port]}}, public={9080}) == ["proxy: 9081"]
     assert exposed_in_compose({"push": {"ports": [port]}}, public={9081}) == ["push: 9081"]
     loopback = ["127.0.0.1:8081:9081", {"target": 9081, "host_ip": "127.0.0.1"}]
@@ -160,7 +160,7 @@ def test_proxies_accept_no_unencrypted_push_from_other_machines() -> None:
     assert listeners((DEPLOY / "nginx" / "nginx.conf").read_text()) == []
 
 
-def test_a_proxy_that_would_is_found() -> None:
+def test_a_proxy_that_accepts_unencrypted_pushes_is_found() -> None:
     assert exposed_push("listen 9081;", 'presetenv PUSH_BIND ":9081"') == ["nginx: :9081", "haproxy: :9081"]
     everywhere = exposed_push("  listen [::]:80 default_server;", 'presetenv PUSH_BIND "*:80"')
     assert everywhere == ["nginx: [::]:80", "haproxy: *:80"]
@@ -174,7 +174,7 @@ def test_the_push_door_of_systemd_listens_on_loopback_or_uses_tls() -> None:
 
 
 def test_kubernetes_opens_no_door_to_the_outside() -> None:
-    """That is the task of the site's ingress, which uses TLS."""
+    """Access from outside is the task of the site's ingress, which uses TLS."""
     assert not of_kind("Ingress")
     assert not of_kind("HTTPRoute")
     for service in of_kind("Service").values():
@@ -218,7 +218,7 @@ def test_a_secret_in_an_environment_is_found(name: str, value: str) -> None:
 
 
 def test_each_service_of_compose_has_its_own_passwords_and_no_others() -> None:
-    """In particular the feed; the gateway, Postgres and Grafana look for the files under these names."""
+    """The feed in particular has only its own; Postgres and Grafana read the files under these names."""
     services, defined = compose()["services"], compose()["secrets"]
     has = {name: set(service.get("secrets", ())) for name, service in services.items()}
     assert has == {
@@ -264,7 +264,7 @@ def test_a_pod_gets_its_own_password_as_a_file_and_no_other(role: str, secret: s
 
 
 def test_push_and_feed_of_systemd_are_different_users() -> None:
-    """Otherwise one could read the password of the other."""
+    """With one user, one service could read the password of the other."""
     users = []
     for role in ROLES:
         unit = (DEPLOY / "systemd" / f"valgnatt-{role}.service").read_text()
@@ -281,7 +281,7 @@ def test_push_and_feed_of_systemd_are_different_users() -> None:
 
 
 def test_every_timeout_of_a_proxy_is_longer_than_the_pauses_of_the_gateway() -> None:
-    """Heartbeats of streams and pings of sockets; idle connections are closed by the proxy first."""
+    """Timeouts exceed heartbeats and pings, and the proxy closes idle connections before the gateway does."""
     nginx = dict(
         re.findall(r"^\s*(\w+_timeout) (\w+);", (DEPLOY / "nginx" / "nginx.conf").read_text(), re.MULTILINE)
     )
@@ -459,7 +459,7 @@ def test_the_environments_of_compose_are_valid_configurations() -> None:
 
 
 def test_prometheus_of_compose_scrapes_the_gateways_of_compose() -> None:
-    """By their names, on the admin port, which they open to it."""
+    """The targets are the names of the services and the admin port, which is reachable for Prometheus."""
     scraped = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
     targets = {target for job in scraped for each in job["static_configs"] for target in each["targets"]}
     assert targets == {f"{role}:{Config().admin_port}" for role in ROLES}
@@ -520,7 +520,7 @@ def test_kustomize_builds_every_file() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_ports_of_a_deployment_are_those_of_the_gateway(role: str) -> None:
-    """In containers, services, probes and network policies, by number and by name."""
+    """Ports in containers, services, probes and network policies agree, by number and by name."""
     config = loaded(options_of(role), role)
     (container,) = pod(role)["spec"]["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
@@ -549,7 +549,7 @@ def selects(selector: dict[str, Any], template: dict[str, Any]) -> bool:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_pod_has_enough_time_to_drain(role: str) -> None:
-    """The pause in which it still gets requests, the drain, and the supervisor's wait after that."""
+    """The grace period covers the delay before the drain, the drain, and the supervisor's wait after it."""
     (container,) = pod(role)["spec"]["containers"]
     program, pause_s = container["lifecycle"]["preStop"]["exec"]["command"]
     assert program == "sleep"

@@ -86,13 +86,13 @@ def test_every_query_of_the_dashboard_is_valid(tmp_path: Path) -> None:
 
 
 def test_alerts_and_dashboard_use_metrics_that_exist(night: SmallNight) -> None:
-    """Otherwise an alert never fires, and a panel is empty."""
-    told = {sample.name for sample in night.samples}
-    asked = {name for rule in ALERTS for name in _NAME.findall(rule["expr"])}
-    drawn = {name for query in queries() for name in _NAME.findall(query)}
-    assert not (asked | drawn) - told
-    assert len(asked) > 30
-    assert len(drawn) > 40
+    """With an unknown metric an alert would never fire, and a panel would be empty."""
+    exposed = {sample.name for sample in night.samples}
+    in_alerts = {name for rule in ALERTS for name in _NAME.findall(rule["expr"])}
+    in_dashboard = {name for query in queries() for name in _NAME.findall(query)}
+    assert not (in_alerts | in_dashboard) - exposed
+    assert len(in_alerts) > 30
+    assert len(in_dashboard) > 40
 
 
 def test_an_alert_says_what_is_wrong_and_what_to_do() -> None:
@@ -116,20 +116,20 @@ def test_an_alert_says_what_is_wrong_and_what_to_do() -> None:
 
 
 def test_every_alert_names_the_panel_to_look_at() -> None:
-    """A panel that exists, for every alert."""
+    """The document names an existing panel for every alert."""
     panels = re.findall(r"^- First look: the panel \*(.+)\*\.$", DOCUMENT, re.MULTILINE)
     assert len(panels) == len(ALERTS)
     assert set(panels) <= {panel["title"] for panel in DASHBOARD["panels"]}
 
 
 def test_the_document_describes_exactly_the_metrics_that_exist(night: SmallNight) -> None:
-    """By the name used in queries; a histogram by the name that its samples have in common."""
-    told = {re.sub(r"_(bucket|count|sum)$", "", sample.name) for sample in night.samples}
+    """Metrics are listed by the name used in queries; a histogram by the common prefix of its samples."""
+    exposed = {re.sub(r"_(bucket|count|sum)$", "", sample.name) for sample in night.samples}
     described = set(re.findall(r"^\| `(\w+)`", DOCUMENT, re.MULTILINE))
-    assert {name for name in told if name.startswith("valgnatt")} == {
+    assert {name for name in exposed if name.startswith("valgnatt")} == {
         name for name in described if name.startswith("valgnatt")
     }
-    assert {name for name in told if name.startswith("process")} >= {
+    assert {name for name in exposed if name.startswith("process")} >= {
         name for name in described if name.startswith("process")
     }
 
@@ -168,7 +168,7 @@ def test_the_layout_of_the_dashboard() -> None:
 
 
 def test_the_dashboard_queries_the_selected_prometheus() -> None:
-    """Through a variable, so that it works in any Grafana."""
+    """The data source is a variable, so the dashboard works in any Grafana."""
     variables = {each["name"]: each["type"] for each in DASHBOARD["templating"]["list"]}
     assert variables["datasource"] == "datasource"
     for panel in DASHBOARD["panels"]:

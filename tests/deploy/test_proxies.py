@@ -67,7 +67,7 @@ async def next_change(stream: EventStream) -> Block:
 async def test_a_report_over_http_gets_its_receipt(
     http: aiohttp.ClientSession, sender: Sender, small: GeneratedElection
 ) -> None:
-    """A single one, the same again, an invalid one, and many in a compressed body larger than any buffer of a proxy."""
+    """Valid, repeated and invalid reports are answered, and so is a compressed body larger than the proxy's buffers."""
     accepted = await push(http, sender, a_report())
     assert (accepted.status, accepted.document["sequence"]) == (201, 1)
     again = await push(http, sender, a_report())
@@ -84,7 +84,7 @@ async def test_a_report_over_http_gets_its_receipt(
 async def test_a_body_that_is_too_large_is_refused_by_the_gateway_and_not_by_the_proxy(
     http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """So the sender gets an error that explains the problem."""
+    """The sender gets the error of the gateway, which explains the problem."""
     body = b" " * ((8 << 20) + 1)
     (await push(http, sender, None, data=body)).problem(413, "too_large")
 
@@ -127,15 +127,15 @@ async def test_a_block_arrives_within_a_second_of_its_publication(
             block = await next_change(stream)
             assert time.monotonic() - received < 1.0
             assert (block.sequence, block.names[-1]) == (receipt["sequence"], UNIT)
-        heard = time.monotonic()
+        received = time.monotonic()
         assert not (await stream.block()).areas
-        assert time.monotonic() - heard < 2.0
+        assert time.monotonic() - received < 2.0
 
 
 async def test_publications_arrive_one_by_one_as_a_stream(
     http: aiohttp.ClientSession, proxy: Proxied, sender: Sender, election: str
 ) -> None:
-    """This stream is on a path that also has plain answers."""
+    """The stream is not buffered, although its path also has plain answers."""
     async with streaming(http, feed_url(proxy, election, "/publications")) as stream:
         for revision in range(1, 4):
             (receipt,) = await pushed(http, sender, a_report(revision=revision))
@@ -180,15 +180,15 @@ async def test_a_range_is_requested_once_and_then_served_from_the_cache(
     chain = first.headers["ETag"].strip('"')
     before = proxy.request_count(path)
     lasting = [await ask(http, "GET", f"{proxy.feed_url}{path}?chain={chain}") for _ in range(2)]
-    await asyncio.sleep(2.1)  # longer than anything is kept that is kept for a second
+    await asyncio.sleep(2.1)  # longer than the cache keeps entries with max-age=1
     lasting.append(await ask(http, "GET", f"{proxy.feed_url}{path}?chain={chain}"))
     assert {each.body for each in lasting} == {first.body}
     assert [hit(each) for each in lasting] == [False, True, True]
     assert all("immutable" in each.headers["Cache-Control"] for each in lasting)
-    held = await ask(
+    revalidated = await ask(
         http, "GET", f"{proxy.feed_url}{path}?chain={chain}", headers={"If-None-Match": first.headers["ETag"]}
     )
-    assert (held.status, held.body) == (304, b"")
+    assert (revalidated.status, revalidated.body) == (304, b"")
     assert proxy.request_count(path) == before + 1
     not_its_own = [await ask(http, "GET", f"{proxy.feed_url}{path}?chain={'0' * 64}") for _ in range(2)]
     assert {each.headers["Cache-Control"] for each in not_its_own} == {"public, max-age=1"}
@@ -199,7 +199,7 @@ async def test_a_range_is_requested_once_and_then_served_from_the_cache(
 async def test_a_changed_area_is_never_served_after_the_second_for_which_it_may_be_kept(
     http: aiohttp.ClientSession, gateway: Gateway, proxy: Proxied, sender: Sender, election: str
 ) -> None:
-    """Whenever the changes happen within a second; and a crowd costs the gateway almost nothing."""
+    """This applies at any time within a second; most requests of a crowd are answered from the cache."""
     path = f"/v1/elections/{election}/areas/{HERE}"
     published: list[tuple[float, int]] = []
     answers: list[tuple[float, Answer]] = []
@@ -207,8 +207,8 @@ async def test_a_changed_area_is_never_served_after_the_second_for_which_it_may_
 
     async def read() -> None:
         while not over.is_set():
-            asked_at = time.monotonic()
-            answers.append((asked_at, await ask(http, "GET", proxy.feed_url + path)))
+            requested_at = time.monotonic()
+            answers.append((requested_at, await ask(http, "GET", proxy.feed_url + path)))
             await asyncio.sleep(0.01)
 
     async with asyncio.TaskGroup() as parts:
@@ -220,9 +220,9 @@ async def test_a_changed_area_is_never_served_after_the_second_for_which_it_may_
             published.append((time.monotonic(), receipt["sequence"]))
             await asyncio.sleep(0.31)
         over.set()
-    for asked_at, answer in answers:
-        due = max((number for at, number in published if at < asked_at - FRESH_S - TAKEN_S), default=0)
-        assert answer.document["sequence"] >= due, (asked_at, answer.headers)
+    for requested_at, answer in answers:
+        due = max((number for at, number in published if at < requested_at - FRESH_S - TAKEN_S), default=0)
+        assert answer.document["sequence"] >= due, (requested_at, answer.headers)
     assert any(hit(answer) for _, answer in answers)
     assert proxy.request_count(path) < len(answers) / 4
 
@@ -289,11 +289,11 @@ async def test_nothing_of_an_election_is_visible_before_its_release_and_everythi
         assert moment(block.end["published_at"]) >= publish_from
         assert block.sequence == len(receipts)
 
-    async def told() -> bool:
+    async def all_published() -> bool:
         answer = await ask(http, "GET", feed_url(proxy, election, f"/areas/{COUNTRY}"))
         return bool(answer.document["record"]["sequence"] == len(receipts))
 
-    await until(told)
+    await until(all_published)
     assert time.monotonic() - released < FRESH_S + TAKEN_S
 
 
@@ -383,17 +383,17 @@ async def test_idle_connections_are_not_closed(
                 connected(http, sender) as socket,
                 streaming(http, feed_url(proxy, election)) as stream,
             ):
-                since, blocks, hearing = time.monotonic(), 0, asyncio.create_task(heard(socket))
+                since, blocks, receiving = time.monotonic(), 0, asyncio.create_task(first_result(socket))
                 while time.monotonic() - since < idle_s:
                     await stream.block()
                     blocks += 1
                 assert blocks > idle_s // 10
-                assert not hearing.done()
+                assert not receiving.done()
                 await socket.send(1, a_report(revision=1 + KINDS.index(kind)))
-                assert (await hearing)["outcome"] in ("accepted", "refused")
+                assert (await receiving)["outcome"] in ("accepted", "refused")
                 await next_change(stream)
 
-        async def heard(socket: PushSocket) -> dict[str, Any]:
+        async def first_result(socket: PushSocket) -> dict[str, Any]:
             """Return the first message that is neither credit nor a ping."""
             while True:
                 frame = json.loads((await socket.socket.receive()).data)

@@ -43,7 +43,7 @@ class Cluster(NamedTuple):
         return f"postgresql://{role}:{password}@127.0.0.1:{self.port}/valgnatt"
 
 
-class Reached(NamedTuple):
+class DatabaseUrls(NamedTuple):
     url: str
     feed_url: str
 
@@ -190,9 +190,9 @@ async def test_a_feed_that_may_only_read_follows_a_push_door_on_another_machine(
 
 
 async def follow(owner: str, reader: str, http: aiohttp.ClientSession, small: GeneratedElection) -> None:
-    feeding = running(Reached(owner, reader), role="feed", database_url="")
+    feeding = running(DatabaseUrls(owner, reader), role="feed", database_url="")
     feed_starts = asyncio.create_task(feeding.__aenter__())
-    async with running(Reached(owner, reader), role="push", feed_database_url="") as push:
+    async with running(DatabaseUrls(owner, reader), role="push", feed_database_url="") as push:
         feed = await feed_starts
         try:
             election = await push.load(a_registry(small))

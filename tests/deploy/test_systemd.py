@@ -19,7 +19,7 @@ from gateway.machine.systemd import ServiceManager
 from tests.conftest import Database
 from tests.deploy.proxies import DEPLOY
 from tests.running import running
-from tests.web.doors import PATIENCE_S, until
+from tests.web.doors import TIMEOUT_S, until
 
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 PROGRAM = "/opt/valgnatt/bin/valgnatt"
@@ -36,12 +36,12 @@ class Manager:
         self._socket.setblocking(False)
         self._socket.bind(f"\0{address[1:]}" if address.startswith("@") else address)
 
-    async def told(self) -> str:
+    async def next_message(self) -> str:
         """Return the next message."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             return (await asyncio.get_running_loop().sock_recv(self._socket, 4096)).decode()
 
-    def told_now(self) -> list[str]:
+    def received_messages(self) -> list[str]:
         """Return all messages that have arrived."""
         found = []
         while True:
@@ -67,11 +67,11 @@ async def fine(_: float) -> bool:
 
 
 async def test_each_message_is_a_separate_datagram(manager: Manager) -> None:
-    """To a path, or to an abstract address."""
+    """Messages are sent to a path or an abstract address."""
     other = ServiceManager.from_environment({"NOTIFY_SOCKET": manager.address})
     other.ready()
     other.stopping()
-    assert manager.told_now() == ["READY=1", "STOPPING=1"]
+    assert manager.received_messages() == ["READY=1", "STOPPING=1"]
 
 
 async def test_the_watchdog_is_notified_at_half_its_interval_and_only_while_all_is_well(
@@ -81,24 +81,24 @@ async def test_the_watchdog_is_notified_at_half_its_interval_and_only_while_all_
     given, well = [], asyncio.Event()
     well.set()
 
-    async def asked(patience_s: float) -> bool:
-        given.append(patience_s)
+    async def check(timeout_s: float) -> bool:
+        given.append(timeout_s)
         return well.is_set()
 
     usec = 400_000
     other = ServiceManager.from_environment({"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": str(usec)})
-    keeping = asyncio.create_task(other.run_watchdog(asked))
+    keeping = asyncio.create_task(other.run_watchdog(check))
     clock = asyncio.get_running_loop().time
-    assert await manager.told() == "WATCHDOG=1"
+    assert await manager.next_message() == "WATCHDOG=1"
     first = clock()
-    assert await manager.told() == "WATCHDOG=1"
+    assert await manager.next_message() == "WATCHDOG=1"
     assert 0.15 < clock() - first < 0.4
     well.clear()
     count = len(given)
     await until(lambda: after(given, count + 5))
-    assert manager.told_now() == []
+    assert manager.received_messages() == []
     well.set()
-    assert await manager.told() == "WATCHDOG=1"
+    assert await manager.next_message() == "WATCHDOG=1"
     assert set(given) == {0.1}
     keeping.cancel()
 
@@ -117,7 +117,7 @@ async def after(given: list[float], count: int) -> bool:
     ],
 )
 async def test_nothing_is_sent_without_a_service_manager(environ: dict[str, str]) -> None:
-    """And there is no wait."""
+    """Without a usable `NOTIFY_SOCKET` nothing is sent, and the watchdog does not run."""
     nobody = ServiceManager.from_environment(environ)
     nobody.ready()
     await asyncio.wait_for(nobody.run_watchdog(fine), 1.0)
@@ -130,19 +130,19 @@ async def test_nothing_is_sent_without_a_service_manager(environ: dict[str, str]
 async def test_the_watchdog_of_another_process_is_not_notified(
     manager: Manager, watchdog: dict[str, str]
 ) -> None:
-    """Nor is one without an interval."""
+    """`WATCHDOG_PID` of another process, or a missing interval, disables the watchdog."""
     other = ServiceManager.from_environment({"NOTIFY_SOCKET": manager.address, **watchdog})
     await asyncio.wait_for(other.run_watchdog(fine), 1.0)
-    assert manager.told_now() == []
+    assert manager.received_messages() == []
 
 
 async def test_a_service_manager_that_has_ended_is_not_an_error(tmp_path: Path) -> None:
-    """The service continues."""
+    """Notifications to a closed socket are ignored."""
     ServiceManager.from_environment({"NOTIFY_SOCKET": str(tmp_path / "nowhere")}).ready()
 
 
 async def test_child_processes_do_not_inherit_the_socket(manager: Manager) -> None:
-    """So none can send messages on behalf of its parent."""
+    """A child process cannot send messages on behalf of its parent."""
     environ = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1", "PATH": "/bin"}
     ServiceManager.from_environment(environ)
     assert environ == {"PATH": "/bin"}
@@ -159,26 +159,26 @@ async def test_a_machine_notifies_the_manager_when_it_is_ready_alive_and_stoppin
         async with running(database, feed_workers=2) as gateway:
             words = []
             while "READY=1" not in words:
-                words.append(await manager.told())
+                words.append(await manager.next_message())
             assert set(words[:-1]) <= {"WATCHDOG=1"}
             states = await workers(gateway.admin_url)
             assert {worker["state"] for worker in states.values()} == {"ready"}
-            assert await manager.told() == "WATCHDOG=1"
+            assert await manager.next_message() == "WATCHDOG=1"
 
             feed = states["feed-1"]["pid"]
             os.kill(feed, signal.SIGSTOP)
             await silence(manager, 2.0)
             os.kill(feed, signal.SIGCONT)
-            assert await manager.told() == "WATCHDOG=1"
+            assert await manager.next_message() == "WATCHDOG=1"
 
             os.kill(feed, signal.SIGKILL)
             await until(lambda: back(gateway.admin_url, feed))
-            manager.told_now()
-            assert await manager.told() == "WATCHDOG=1"
+            manager.received_messages()
+            assert await manager.next_message() == "WATCHDOG=1"
             environ = environment((await workers(gateway.admin_url))["feed-1"]["pid"])
             assert b"NOTIFY_SOCKET" not in environ
             assert b"WATCHDOG" not in environ
-        assert "STOPPING=1" in manager.told_now()
+        assert "STOPPING=1" in manager.received_messages()
     finally:
         manager.close()
 
@@ -194,9 +194,9 @@ def environment(pid: object) -> bytes:
 async def silence(manager: Manager, seconds: float) -> None:
     """Assert that, apart from messages in progress, none is sent for this time."""
     await asyncio.sleep(0.6)
-    manager.told_now()
+    manager.received_messages()
     await asyncio.sleep(seconds)
-    assert manager.told_now() == []
+    assert manager.received_messages() == []
 
 
 async def workers(admin_url: str) -> dict[str, dict[str, object]]:
@@ -244,7 +244,7 @@ def installed(unit: Path, directory: Path) -> Path:
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_systemd_finds_no_error_in_a_unit(unit: Path, tmp_path: Path) -> None:
-    """Neither an unknown setting nor an unreadable one."""
+    """`systemd-analyze verify` reports neither unknown nor invalid settings."""
     command = [systemd_analyze(), "verify", "--man=no", str(installed(unit, tmp_path))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     said = [line for line in done.stderr.splitlines() if unit.name in line or str(tmp_path) in line]
@@ -253,7 +253,7 @@ def test_systemd_finds_no_error_in_a_unit(unit: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_a_unit_has_little_exposure(unit: Path, tmp_path: Path) -> None:
-    """As computed by systemd."""
+    """The exposure computed by `systemd-analyze security` is below the maximum."""
     place = installed(unit, tmp_path)
     command = [systemd_analyze(), "security", "--offline=true", "--no-pager", str(place)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -277,7 +277,7 @@ def test_a_unit_allows_enough_time_for_a_drain(unit: Path) -> None:
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_a_unit_and_its_configuration_file_match(unit: Path) -> None:
-    """The file is read as the gateway reads it."""
+    """The gateway accepts the configuration file of the unit."""
     role = unit.stem.removeprefix("valgnatt-")
     set_here = settings(unit)
     assert set_here["ExecStart"] == [f"{PROGRAM} serve --role {role}"]

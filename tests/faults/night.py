@@ -50,7 +50,7 @@ from tests.counts import count
 from tests.measured import note
 from tests.running import Gateway
 
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 """How long to wait for a condition before the test fails."""
 ANSWER_MAX_S = 12.0
 """The maximum duration of a request, unless a test sets another one."""
@@ -168,7 +168,7 @@ async def a_night(
 
 async def _wait_election_known(feeds: Sequence[str], election: str) -> None:
     """Wait until every feed knows an election that is in the journal: a replica learns of it a little later."""
-    async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(TIMEOUT_S), aiohttp.ClientSession() as session:
         for url in feeds:
             status = 404
             while status == 404:
@@ -225,9 +225,7 @@ class Night:
 
     # Waiting.
 
-    async def wait_progress(
-        self, senders: Sequence[int] | None = None, timeout_s: float = PATIENCE_S
-    ) -> None:
+    async def wait_progress(self, senders: Sequence[int] | None = None, timeout_s: float = TIMEOUT_S) -> None:
         """Wait until every sender (or those with these indexes) has a new receipt and readers have caught up."""
         wanted = self.senders if senders is None else [self.senders[place] for place in senders]
         before = {sender.name: sender.receipts for sender in wanted}
@@ -238,7 +236,7 @@ class Night:
         )
         await self.readers_catch_up(timeout_s)
 
-    async def readers_catch_up(self, timeout_s: float = PATIENCE_S) -> None:
+    async def readers_catch_up(self, timeout_s: float = TIMEOUT_S) -> None:
         """Wait until every reader has received all publications that have a receipt now and are in its selection."""
         wanted = [
             (
@@ -258,7 +256,7 @@ class Night:
         )
 
     async def until(
-        self, missing: Callable[[], Sequence[str]], what: str, timeout_s: float = PATIENCE_S
+        self, missing: Callable[[], Sequence[str]], what: str, timeout_s: float = TIMEOUT_S
     ) -> None:
         """Wait until `missing` returns nothing; fail if a client fails, or with the missing names after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
@@ -314,7 +312,7 @@ class Night:
 
     async def _send_again(self) -> None:
         """Make every sender send its last reports again."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             await asyncio.gather(*(sender.send_again() for sender in self.senders))
 
     def _assert_answers(self, history: History) -> None:
@@ -328,7 +326,7 @@ class Night:
         assert not late, f"answers that took longer than {self.answer_log.answer_max_s:.0f} s: {late[:10]}"
 
     async def _stored(self) -> list[StoredReport]:
-        async with asyncio.timeout(PATIENCE_S), administration(self.addresses.database_url, "test") as acts:
+        async with asyncio.timeout(TIMEOUT_S), administration(self.addresses.database_url, "test") as acts:
             reports = await acts.journal_reports(self.election)
         return [
             StoredReport(
@@ -598,7 +596,7 @@ class _Client(ABC):
         """Cancel the task and wait for it."""
         assert self._task is not None
         self._task.cancel()
-        await asyncio.wait({self._task}, timeout=PATIENCE_S)
+        await asyncio.wait({self._task}, timeout=TIMEOUT_S)
 
     def check(self) -> None:
         """Raise the error of the task, if it has failed."""

@@ -40,7 +40,7 @@ from tests.web.doors import until
 PIECE_BYTES = 65536
 PIECES_IN_TRANSIT_MAX = 256
 """Pieces in transit per direction of a connection; at this limit the link stops reading."""
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 """How long to wait for a condition before the test fails."""
 
 UnitRevisions = list[tuple[str, int]]
@@ -84,7 +84,7 @@ class Server(EmbeddedPostgres):
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
         assert self._server is not None
-        self._server.wait(PATIENCE_S)
+        self._server.wait(TIMEOUT_S)
 
     def shut_down(self) -> None:
         """Shut it down cleanly; its port remains reserved."""
@@ -111,7 +111,7 @@ class Server(EmbeddedPostgres):
     @asynccontextmanager
     async def session(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
         """Open a session as its owner, without a link in between."""
-        connection = await asyncpg.connect(self.url, timeout=PATIENCE_S)
+        connection = await asyncpg.connect(self.url, timeout=TIMEOUT_S)
         try:
             yield connection
         finally:
@@ -134,7 +134,7 @@ class Server(EmbeddedPostgres):
             cwd="/",
             env={"PATH": os.defpath, "HOME": str(self._dir), "LC_ALL": "C", "TZ": "UTC"},
         )
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             _, stderr = await process.communicate()
         assert process.returncode == 0, f"{name}: {stderr.decode()}"
 
@@ -255,7 +255,7 @@ class Pair:
                 )
             )
 
-        await until(synchronous, PATIENCE_S)
+        await until(synchronous, TIMEOUT_S)
 
     async def promote(self, name: str) -> None:
         """Promote the standby; its commits wait for no other server."""
@@ -615,7 +615,7 @@ class PostgresLink(Link):
         """
         lost: asyncio.Future[UnitRevisions] = asyncio.get_running_loop().create_future()
         self._to_lose = (what, lost)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             return await lost
 
     def forward_request(self, connection: Connection, data: bytes) -> bool:

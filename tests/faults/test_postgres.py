@@ -23,7 +23,7 @@ from gateway.rehearsal.generator import GeneratedElection
 from gateway.rehearsal.judge import ObservedBlock
 from tests.counts import count
 from tests.faults.night import Night, a_night
-from tests.faults.servers import PATIENCE_S, Clock, DatabaseUrls, Server, a_pair, a_server, urls_of
+from tests.faults.servers import TIMEOUT_S, Clock, DatabaseUrls, Server, a_pair, a_server, urls_of
 from tests.running import Gateway, Sender, running
 from tests.web.doors import COUNTRY, UNIT, a_registry, a_report, ask, push, until
 
@@ -61,7 +61,7 @@ async def wait_unavailable(night: Night) -> None:
     async def unavailable_again() -> bool:
         return unavailable_answers(night) > before
 
-    await until(unavailable_again, PATIENCE_S)
+    await until(unavailable_again, TIMEOUT_S)
 
 
 # Failover to a standby.
@@ -119,7 +119,7 @@ async def test_with_require_standby_receipts_are_given_only_while_a_standby_is_c
             # 200: an earlier attempt was committed, and its receipt withheld
             return answer.status in (200, 201)
 
-        await until(lambda: accepted(1), PATIENCE_S)
+        await until(lambda: accepted(1), TIMEOUT_S)
         await primary.ask("ALTER SYSTEM SET synchronous_standby_names = ''")
         await primary.ask("SELECT pg_reload_conf()")
         revision = 2
@@ -130,7 +130,7 @@ async def test_with_require_standby_receipts_are_given_only_while_a_standby_is_c
             revision += answer.status == 201
             return answer.status == 503
 
-        await until(refused, PATIENCE_S)
+        await until(refused, TIMEOUT_S)
         stored = await primary.ask("SELECT count(*) FROM valgnatt.report")
         for each in (a_report(), a_report(revision=100)):
             problem = (await push(http, sender, each)).problem(503, "journal_unavailable")
@@ -142,7 +142,7 @@ async def test_with_require_standby_receipts_are_given_only_while_a_standby_is_c
         assert (await push(http, other, a_report())).status == 200
         assert (await push(http, other, a_report(revision=101))).status == 201
         await pair.follow("b", "a")
-        await until(lambda: accepted(102), PATIENCE_S)
+        await until(lambda: accepted(102), TIMEOUT_S)
         assert strict.logged_errors() == []
 
 
@@ -275,7 +275,7 @@ async def test_a_full_disk_of_postgres_loses_no_receipt(tmp_path: Path) -> None:
             fill(ballast)
             await asyncio.gather(wait_unavailable(night), fill_wal(server))
             ballast.unlink()
-            await until(partial(is_up, server), PATIENCE_S)
+            await until(partial(is_up, server), TIMEOUT_S)
             await night.wait_progress()
             await night.settle()
             assert gateway.logged_errors() == []
@@ -283,7 +283,7 @@ async def test_a_full_disk_of_postgres_loses_no_receipt(tmp_path: Path) -> None:
 
 async def fill_wal(server: Server) -> None:
     """Write WAL without changing tables until the disk is full, which makes Postgres terminate all sessions."""
-    async with asyncio.timeout(PATIENCE_S), server.session() as connection:
+    async with asyncio.timeout(TIMEOUT_S), server.session() as connection:
         with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             while True:
                 await connection.execute(

@@ -18,7 +18,7 @@ import orjson
 import pytest
 
 from tests.faults.night import Addresses, Night, ReaderOptions, a_country, a_night
-from tests.faults.servers import PATIENCE_S, DatabaseUrls, Pair, Server, a_pair, urls_of
+from tests.faults.servers import TIMEOUT_S, DatabaseUrls, Pair, Server, a_pair, urls_of
 from tests.running import Gateway, running
 from tests.web.doors import until
 
@@ -127,7 +127,7 @@ async def test_a_paused_replica_reports_its_lag_and_catches_up(three: Replicated
             async def late() -> bool:
                 return (await far.metrics())[LAG] > 1.0
 
-            await until(late, PATIENCE_S)
+            await until(late, TIMEOUT_S)
             assert night.receipts > receipts
             await three.replica.ask("SELECT pg_wal_replay_resume()")
             await night.wait_progress()
@@ -160,7 +160,7 @@ async def without_a_standby(
                     return sequence
 
             with three.pair.servers["b"].suspended():
-                await until(waiting, PATIENCE_S)
+                await until(waiting, TIMEOUT_S)
                 yield night, shown
             await night.wait_progress()
 
@@ -192,7 +192,7 @@ async def test_a_feed_on_the_primary_shows_no_publication_missing_on_the_standby
                     return sequence
 
             with pair.servers["b"].suspended():
-                await until(sessions_terminated, PATIENCE_S)
+                await until(sessions_terminated, TIMEOUT_S)
                 accepted = await primary.ask("SELECT sum(accepted) FROM valgnatt.head")
                 assert accepted > night.sequence
                 for _ in range(20):

@@ -23,7 +23,7 @@ from gateway.journal.embedded import find_binaries
 from gateway.rehearsal.judge import Push
 from tests.counts import count
 from tests.faults.night import Addresses, Night, a_night
-from tests.faults.servers import PATIENCE_S, Server, a_server, require_binaries, urls_of
+from tests.faults.servers import TIMEOUT_S, Server, a_server, require_binaries, urls_of
 from tests.faults.test_postgres import remove_lost_receipts, snapshots_after_first
 from tests.measured import note
 from tests.running import Gateway, running
@@ -82,7 +82,7 @@ class Page:
                 **self._names,
             },
         )
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             output, _ = await process.communicate()
         assert process.returncode == 0, f"{heading}: {output.decode()}"
         return output.decode()
@@ -240,7 +240,7 @@ async def wait_readers_start_over(night: Night) -> None:
         del reader.observed[:restart]
     for stream in night.streams:
         seen = stream.publications
-        await until(lambda seen=seen: _restarted(seen), PATIENCE_S)
+        await until(lambda seen=seen: _restarted(seen), TIMEOUT_S)
         (restart,) = [place for place, (_, sequence, __) in enumerate(seen) if sequence == 1][1:]
         del seen[:restart]
 
@@ -288,7 +288,7 @@ async def send_again(night: Night, mine: Sequence[Outbox], before: Gateway, gate
         outbox.close()
         return Counter(answer.outcome for _, answer in answered)
 
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         outcomes = await asyncio.gather(*map(one, night.senders, mine))
     return sum(outcomes, Counter())
 

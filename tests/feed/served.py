@@ -31,7 +31,7 @@ from tests.election.makers import some_counts
 
 KEY = 1
 AT = datetime(2025, 9, 8, 19, tzinfo=UTC)
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 """How long a fact is waited for before the test fails; none of them takes a second."""
 
 
@@ -185,7 +185,7 @@ def a_feed_door() -> FeedDoor:
 
 async def until(fact: Callable[[], bool]) -> None:
     """Wait for a condition that is not signalled."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         while not fact():  # noqa: ASYNC110
             await asyncio.sleep(0.002)
 

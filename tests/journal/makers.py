@@ -15,7 +15,7 @@ from gateway.journal.connection import Connection, connect
 from gateway.journal.elections import ElectionVersion
 from gateway.journal.postgres import Appended, ElectionRow, Journal, Known, New, TokenRow
 
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 """How long to wait for a condition before the test fails; normally none takes a second."""
 PASSED = datetime(2025, 9, 8, 19, 0, tzinfo=UTC)
 """The end of an embargo that has passed."""
@@ -134,7 +134,7 @@ def chain_of(digests: Sequence[bytes], start: bytes = CHAIN_START) -> list[bytes
 
 async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
     """Wait until `condition` returns a true value, and return that value."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         while not (found := await condition()):  # noqa: ASYNC110 - the state of the database can only be polled
             await asyncio.sleep(0.005)
         return found

@@ -18,7 +18,7 @@ from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import migrate
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import Head, PublicRecord
-from tests.journal.makers import FAR, PATIENCE_S, a_registry, a_report, append, connected, until
+from tests.journal.makers import FAR, TIMEOUT_S, a_registry, a_report, append, connected, until
 
 ABSENT = "nobody"
 """The name of a synchronous standby that never connects."""
@@ -227,7 +227,7 @@ async def test_feeds_are_notified_of_appends_only_after_the_release(server: Embe
     """Under the embargo not even the time of an append is revealed."""
     notifications_received: asyncio.Queue[object] = asyncio.Queue()
     async with (
-        asyncio.timeout(PATIENCE_S),
+        asyncio.timeout(TIMEOUT_S),
         a_site(server, datetime.now(UTC) + FAR) as site,
         connected(server.feed_url, feed=True) as listening,
     ):

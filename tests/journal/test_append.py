@@ -17,7 +17,7 @@ from gateway.journal.record import PublicRecord
 from tests.conftest import Database
 from tests.journal.makers import (
     FAR,
-    PATIENCE_S,
+    TIMEOUT_S,
     UNITS,
     a_registry,
     a_report,
@@ -122,7 +122,7 @@ async def test_concurrent_appends_make_one_record_and_no_reader_misses_a_part(
                 if sequence is not None:
                     accepted.append((sequence, valid.report.unit, valid.report.revision, valid.digest))
 
-    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as parts:
+    async with asyncio.timeout(TIMEOUT_S), asyncio.TaskGroup() as parts:
         for each in (follower, slow):
             parts.create_task(each.read_until(done))
         async with asyncio.TaskGroup() as pushing:
@@ -252,7 +252,7 @@ async def test_at_the_end_of_an_embargo_all_reports_are_published_in_order(
                 assert heads[election].chain == CHAIN_START
                 assert heads[election].released_at is None
 
-    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as parts:
+    async with asyncio.timeout(TIMEOUT_S), asyncio.TaskGroup() as parts:
         watching = parts.create_task(watch())
         for number in range(2 * PROCESSES):
             parts.create_task(push(journals[number % PROCESSES], UNITS[number]))
@@ -289,7 +289,7 @@ async def test_empty_appends_at_the_end_of_an_embargo_release_it_once(
             assert appended.at < end
         return appended
 
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         releases = await asyncio.gather(*[release(journal) for journal in journals])
     assert len({each.released_at for each in releases}) == 1
     publications = await record.publications(election, 0, 10)
@@ -307,7 +307,7 @@ async def test_an_embargo_moved_later_is_kept_until_then(
     end = await end_soon(owner, election)
     await acts.move_embargo(identifier, end + FAR)
     appended = await append(journals[1], election, 2, a_report("a-2"))
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         while appended.at <= end:
             appended = await append(journals[2], election, 2)
     assert appended.released_at is None

@@ -28,7 +28,7 @@ from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from tests.conftest import Database
 from tests.journal.makers import (
-    PATIENCE_S,
+    TIMEOUT_S,
     a_registry,
     a_report,
     append,
@@ -445,7 +445,7 @@ async def test_each_notification_and_each_connection_wakes_the_listener(
     woken = asyncio.Semaphore(0)
     url = database.feed_url if feed else database.url
     listening = asyncio.create_task(notifications(url, woken.release, feed=feed))
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         await woken.acquire()  # it has connected
         await owner.execute("SELECT pg_notify($1, '')", CHANNEL)
         await woken.acquire()
@@ -472,7 +472,7 @@ async def test_a_push_process_is_woken_by_acts_but_not_by_commits(
         asyncio.create_task(notifications(database.url, lambda: woken.put_nowait(None), acts=True)),
         asyncio.create_task(notifications(database.url, other_woken.release)),
     ]
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         await woken.get()
         await other_woken.acquire()  # both have connected
         for payload in ("", ACT):
@@ -502,7 +502,7 @@ async def test_a_flood_of_notifications_closes_the_connection_of_the_listener(
         )
         return pid
 
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         await woken.get()
         before = await listener()
         flooding = await asyncpg.connect(database.feed_url)
@@ -532,7 +532,7 @@ async def test_a_listener_retries_until_postgres_is_available(monkeypatch: pytes
 
     monkeypatch.setattr(connection_module, "connect", fail)
     listening = asyncio.create_task(notifications(NOWHERE, lambda: pytest.fail("woken without a connection")))
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         await attempted.acquire()
     assert not listening.done()
     listening.cancel()

@@ -15,7 +15,7 @@ from gateway.journal.connection import Connection, VersionChanged
 from gateway.journal.elections import REFRESH_MIN_S, Elections, ElectionVersion
 from gateway.journal.postgres import ElectionRow, PostgresJournal
 from tests.conftest import Database
-from tests.journal.makers import PATIENCE_S, a_registry, a_report, a_token, a_version, append, sequences
+from tests.journal.makers import TIMEOUT_S, a_registry, a_report, a_token, a_version, append, sequences
 
 NOW = datetime(2025, 9, 8, 20, 0, tzinfo=UTC)
 
@@ -220,7 +220,7 @@ async def test_the_elections_are_followed_until_cancelled(
     """A requested refresh is made soon, and the elections are known after the first one."""
     election = await acts.load_election(a_registry())
     following = asyncio.create_task(elections.run())
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         await elections.wait_known()
         assert election in [each.id for each in elections.known()]
         await acts.close_election(election)

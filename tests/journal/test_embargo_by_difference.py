@@ -23,7 +23,7 @@ from gateway.journal.administration import administration
 from gateway.journal.connection import Connection, open_pool
 from gateway.journal.migrate import migrate
 from gateway.journal.postgres import PostgresJournal
-from tests.faults.servers import PATIENCE_S, Server, a_server
+from tests.faults.servers import TIMEOUT_S, Server, a_server
 from tests.journal.makers import FAR, PASSED, a_registry, a_report, append, until
 from tests.journal.network import port_of
 
@@ -329,7 +329,7 @@ async def logged_in(url: str) -> AsyncIterator[Login]:
         sessions = []
         for _ in range(3):
             connection = await asyncpg.connect(
-                url, server_settings={"search_path": "valgnatt"}, timeout=PATIENCE_S
+                url, server_settings={"search_path": "valgnatt"}, timeout=TIMEOUT_S
             )
             stack.callback(connection.terminate)
             sessions.append(connection)

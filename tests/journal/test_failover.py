@@ -30,7 +30,7 @@ from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import migrate
 from gateway.journal.postgres import WRITERS_FREE, PostgresJournal
 from tests.journal.makers import (
-    PATIENCE_S,
+    TIMEOUT_S,
     a_registry,
     a_report,
     append,
@@ -292,7 +292,7 @@ async def test_a_listener_detects_a_silent_network(first: str, monkeypatch: pyte
     woken = asyncio.Semaphore(0)
     async with a_link(port_of(first)) as link:
         listening = asyncio.create_task(notifications(with_hosts(first, link.host), woken.release))
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             await woken.acquire()
             link.silent = True
             while link.connected == 1:  # noqa: ASYNC110 - there is no event to wait for

@@ -26,7 +26,7 @@ from gateway.journal.intake import Intake, OpenElection, Socket, require_sender
 from gateway.journal.postgres import Appended, ElectionRow, PostgresJournal, TokenRow
 from gateway.journal.writer import BatchWriter, PendingReport
 from gateway.telemetry.metrics import PushMetrics
-from tests.journal.makers import FAR, PATIENCE_S, a_registry, a_report, a_token
+from tests.journal.makers import FAR, TIMEOUT_S, a_registry, a_report, a_token
 from tests.journal.memory import MemoryJournal
 
 SECRET = "a secret"
@@ -96,7 +96,7 @@ class Pipe:
 
     async def answered(self, count: int) -> list[Outcome]:
         """Wait until so many reports are answered."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while len(self.outcomes) < count:
                 self._answered.clear()
                 await self._answered.wait()
@@ -155,7 +155,7 @@ class Site:
 @asynccontextmanager
 async def at_work(journal: OneElection | None = None) -> AsyncIterator[Site]:
     """Run an intake without its periodic tasks; leaving drains it."""
-    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as parts:
+    async with asyncio.timeout(TIMEOUT_S), asyncio.TaskGroup() as parts:
         site = Site(journal or OneElection(), parts)
         await site.intake.elections.refresh()
         yield site

@@ -22,7 +22,7 @@ from tests.conftest import Database
 from tests.journal.makers import (
     FAR,
     PASSED,
-    PATIENCE_S,
+    TIMEOUT_S,
     a_registry,
     a_report,
     append,
@@ -317,7 +317,7 @@ async def test_an_up_to_date_database_is_not_locked(database: Database) -> None:
     """Processes can start while another session locks the table of migrations."""
     async with connected(database.url) as owner, owner.transaction():
         await owner.execute("LOCK TABLE valgnatt.migration IN EXCLUSIVE MODE")
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             assert await migrate(database.url) == []
 
 

@@ -14,7 +14,7 @@ from gateway.journal.embedded import READER
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from tests.conftest import Database
-from tests.journal.makers import FAR, PATIENCE_S, a_registry, a_report, append, chain_of, connected
+from tests.journal.makers import FAR, TIMEOUT_S, a_registry, a_report, append, chain_of, connected
 
 TABLES = ("election", "embargo", "head", "report", "confirmation", "token", "contact", "act", "migration")
 FUNCTIONS = (
@@ -133,7 +133,7 @@ async def test_an_append_sends_no_notification(
 ) -> None:
     """Neither under embargo, so its time does not show, nor at the release, so a full queue cannot make it fail."""
     heard: asyncio.Queue[object] = asyncio.Queue()
-    async with asyncio.timeout(PATIENCE_S), connected(database.feed_url, feed=True) as listening:
+    async with asyncio.timeout(TIMEOUT_S), connected(database.feed_url, feed=True) as listening:
         await listening.add_listener(CHANNEL, lambda *payload: heard.put_nowait(payload[-1]))
         await append(embargoed.journal, embargoed.key, embargoed.version, a_report("a-2"))
         await append(embargoed.journal, embargoed.key, embargoed.version)

@@ -29,7 +29,7 @@ from tests.journal.makers import (
     ELIGIBLE,
     FAR,
     PASSED,
-    PATIENCE_S,
+    TIMEOUT_S,
     UNITS,
     a_registry,
     a_report,
@@ -88,7 +88,7 @@ class Gathered:
 
     async def all(self) -> list[Any]:
         """Wait until everything is answered, and return it in the order submitted."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             await self._complete.wait()
         assert self.flushed[-1:] == [self.expected]
         return [self.outcomes[key] for key in range(self.expected)]
@@ -145,7 +145,7 @@ class Desk:
 
     async def wait_available(self) -> None:
         """Wait until the journal is available again."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while self.availability[-1:] != [True]:  # noqa: ASYNC110 - set by a callback
                 await asyncio.sleep(0.001)
 
@@ -153,7 +153,7 @@ class Desk:
 @asynccontextmanager
 async def working(desk: Desk) -> AsyncIterator[asyncio.Task[None]]:
     """Run the writer of a desk; leaving closes it and sees that it ends with nothing left."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         async with asyncio.TaskGroup() as parts:
             task = parts.create_task(desk.writer.run())
             yield task
@@ -789,7 +789,7 @@ async def test_every_report_submitted_is_resolved_exactly_once(
     if cancelled:
         writing.cancel()
     desk.writer.close()
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         with contextlib.suppress(asyncio.CancelledError):
             await writing
     for answer in answers:

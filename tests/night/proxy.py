@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts connections, for readers who must not care."""
+"""A TCP proxy that cuts connections at random, to test that readers resume."""
 
 import asyncio
 import random
@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 
 class CuttingProxy:
-    """Passes bytes to a server and back, and cuts each connection after a random number of bytes read.
+    """Forwards bytes in both directions, and resets each connection after a random number of bytes to the client.
 
-    Unlike a real network it never delays and never loses single bytes; a cut is a clean reset.
+    Unlike a real network it neither delays nor drops single bytes.
     """
 
     def __init__(self, port: int, seed: int, least: int, most: int) -> None:
@@ -26,26 +26,26 @@ class CuttingProxy:
         serving.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        onward_reader, onward_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        left = self._random.randint(self._least, self._most)
-        asking = asyncio.create_task(_pass_on(reader, onward_writer))
-        asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        remaining = self._random.randint(self._least, self._most)
+        forwarding = asyncio.create_task(_forward(reader, server_writer))
+        forwarding.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
-            while left > 0 and (piece := await onward_reader.read(min(left, 65536))):
+            while remaining > 0 and (piece := await server_reader.read(min(remaining, 65536))):
                 writer.write(piece)
                 await writer.drain()
-                left -= len(piece)
-            self.cuts += left <= 0
+                remaining -= len(piece)
+            self.cuts += remaining <= 0
         except ConnectionError:
             pass
         finally:
-            asking.cancel()
+            forwarding.cancel()
             writer.transport.abort()
-            onward_writer.transport.abort()
+            server_writer.transport.abort()
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator["CuttingProxy"]:
-        """Take connections until the block is left."""
+        """Accept connections until the block ends."""
         server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         try:
@@ -58,7 +58,7 @@ class CuttingProxy:
                 await asyncio.wait(self._serving)
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while piece := await reader.read(65536):
         writer.write(piece)
         await writer.drain()

@@ -1,4 +1,4 @@
-"""Whether a copy of all areas is consistent: each the sum of those below it. Written apart from the gateway's own."""
+"""Checks that each area of a copy is the sum of its children; written independently of the gateway's own code."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,7 +16,7 @@ def children_of(registry: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def wrong_sums(copy: Copy, children: Mapping[str, list[str]], areas: Iterable[str]) -> list[str]:
-    """Return those of `areas` whose figures are not the sums of their children's."""
+    """Return those of `areas` whose counts are not the sums of the counts of their children."""
     return [
         area
         for area in areas
@@ -26,7 +26,7 @@ def wrong_sums(copy: Copy, children: Mapping[str, list[str]], areas: Iterable[st
 
 
 def figures(area: Mapping[str, Any]) -> dict[str, int]:
-    """Return an area's counts by name, without zeros."""
+    """Return the non-zero counts of an area by name."""
     found = {f"status {name}": count for name, count in area["units"]["by_status"].items()}
     for category, counts in area["counts"].items():
         for name in ("ballots", "blank", "rejected", "voters"):

@@ -1,4 +1,4 @@
-"""A whole election through the front doors, against its official totals."""
+"""A complete election, pushed and read through the doors of a gateway, compared with its official totals."""
 
 import asyncio
 import hashlib
@@ -26,7 +26,7 @@ from tests.running import Gateway, running
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 SCALE = count(1, full=3) / 10
-"""Of the generated election; at 1 it has more than 10 000 reports."""
+"""The scale of the generated election; at 1 it has more than 10 000 reports."""
 
 
 async def _rehearsal(gateway: Gateway, database: Database, dataset: DataSet, embargo_s: float) -> Rehearsal:
@@ -41,7 +41,7 @@ async def _rehearsal(gateway: Gateway, database: Database, dataset: DataSet, emb
 
 
 class Watcher:
-    """A subscriber at all levels behind a proxy that cuts it off, who checks every block."""
+    """A subscriber at all levels behind a proxy that cuts its connections, which checks every block."""
 
     def __init__(self, url: str, election: str, dataset: DataSet) -> None:
         self.subscriber = Subscriber(url, election, levels="country,county,municipality,precinct", gzip=False)
@@ -51,7 +51,7 @@ class Watcher:
         self._children = children_of(dataset.registry)
 
     async def follow(self, last: int) -> None:
-        """Check every block until the publication `last` is in one."""
+        """Check every block up to the one that contains the publication `last`."""
         before = 0
         async with self.subscriber:
             async for block in self.subscriber.blocks():
@@ -66,7 +66,7 @@ class Watcher:
 
 
 async def follow_publications(feed_url: str, election: str, last: int) -> list[dict[str, Any]]:
-    """Read the publication stream from its start to `last`, over as many connections as it takes."""
+    """Read the publication stream from its start to `last`, and reconnect whenever it ends."""
     found: list[dict[str, Any]] = []
     cursor = ""
     url = f"{feed_url}/v1/elections/{election}/publications"
@@ -88,20 +88,20 @@ async def follow_publications(feed_url: str, election: str, last: int) -> list[d
 
 
 def broken_links(publications: list[dict[str, Any]]) -> list[int]:
-    """Return the sequences whose digest or chain is not what the report and the chain before make it."""
+    """Return the sequences whose digest or chain does not follow from the report and the previous chain."""
     chain, broken = bytes(32), []
     for expected, publication in enumerate(publications, 1):
         body = orjson.dumps(publication["report"], option=orjson.OPT_SORT_KEYS)
         digest = hashlib.sha256(body).digest()
         chain = hashlib.sha256(chain + digest).digest()
-        told = (publication["sequence"], publication["digest"], publication["chain"])
-        if told != (expected, digest.hex(), chain.hex()):
+        received = (publication["sequence"], publication["digest"], publication["chain"])
+        if received != (expected, digest.hex(), chain.hex()):
             broken.append(expected)
     return broken
 
 
 async def server_copy(session: aiohttp.ClientSession, feed_url: str, election: str) -> dict[str, Any]:
-    """Return every area as plain reading shows it."""
+    """Return every area as the feed door returns it to plain GET requests."""
     async with session.get(f"{feed_url}/v1/elections/{election}") as response:
         registry = (await response.json())["registry"]
     found: dict[str, Any] = {}
@@ -116,7 +116,7 @@ async def server_copy(session: aiohttp.ClientSession, feed_url: str, election: s
 
 
 async def _whole_night(gateway: Gateway, database: Database, dataset: DataSet) -> Summary:
-    """Push an election with readers attached from the start, and check all that the contract says of it."""
+    """Push an election with readers connected from the start, and check every guarantee of the contract."""
     rehearsal = await _rehearsal(gateway, database, dataset, 2.0)
     reports = rehearsal.replay.reports
     port = int(gateway.feed_url.rpartition(":")[2])
@@ -126,8 +126,8 @@ async def _whole_night(gateway: Gateway, database: Database, dataset: DataSet) -
         async with asyncio.TaskGroup() as parts:
             parts.create_task(watcher.follow(reports))
             record = parts.create_task(follow_publications(gateway.feed_url, rehearsal.election, reports))
-            playing = parts.create_task(rehearsal.run())
-        summary, publications = playing.result(), record.result()
+            rehearsing = parts.create_task(rehearsal.run())
+        summary, publications = rehearsing.result(), record.result()
 
     assert (summary.receipts, summary.refused) == (reports, 0)
     assert summary.publications == reports
@@ -148,7 +148,7 @@ async def _whole_night(gateway: Gateway, database: Database, dataset: DataSet) -
         assert answer.sequence in (None, publication["sequence"])
     assert with_receipt == {}
 
-    assert proxy.cuts > 0, "the watcher was never cut off, so nothing was shown"
+    assert proxy.cuts > 0, "the watcher was never cut off, so the test shows nothing"
     assert watcher.inconsistent == []
     assert watcher.went_back == []
     async with aiohttp.ClientSession() as session:
@@ -158,24 +158,24 @@ async def _whole_night(gateway: Gateway, database: Database, dataset: DataSet) -
 
 @pytest.fixture
 async def gateway(database: Database) -> AsyncIterator[Gateway]:
-    """Two push and two feed processes."""
+    """A gateway with two push and two feed processes."""
     async with running(database, push_workers=2, feed_workers=2) as started:
         yield started
 
 
-async def test_the_recorded_night_comes_out_as_the_official_totals(
+async def test_the_recorded_night_yields_the_official_totals(
     gateway: Gateway, database: Database, recorded: Path
 ) -> None:
-    """All 12 689 reports by HTTP, NDJSON and WebSocket; readers cut at random see each moment exactly."""
+    """All 12 689 reports are pushed over three transports; readers cut off at random see consistent figures."""
     summary = await _whole_night(gateway, database, DataSet.open(recorded))
     assert summary.reports == 12_689
     assert summary.areas == 377
 
 
-async def test_a_generated_night_comes_out_as_its_official_totals(
+async def test_a_generated_night_yields_its_official_totals(
     gateway: Gateway, database: Database, tmp_path: Path
 ) -> None:
-    """The same with an election that the project makes up itself."""
+    """A generated election passes the same checks as the recorded one."""
     write_election(tmp_path / "election", 3, SCALE)
     summary = await _whole_night(gateway, database, DataSet.open(tmp_path / "election"))
     assert summary.reports > 10_000 * SCALE

@@ -56,7 +56,7 @@ def night(tmp_path_factory: pytest.TempPathFactory, small: GeneratedElection) ->
 
 def test_every_report_is_counted_once_where_it_is_decided(night: SmallNight) -> None:
     """Accepted, duplicate, refused and why; whichever way it came in."""
-    committed = night.ACCEPTED + night.HELD_BACK
+    committed = night.ACCEPTED + night.EMBARGOED
     assert night.value("valgnatt_accepted_reports_total") == committed
     assert night.value("valgnatt_answers_total", outcome="accepted") == committed
     assert night.value("valgnatt_answers_total", outcome="duplicate") == night.DUPLICATES
@@ -91,7 +91,7 @@ def test_accepted_reports_are_counted_as_published_and_delivered(night: SmallNig
 
 def test_embargoed_reports_are_counted_separately_and_are_not_late(night: SmallNight) -> None:
     """And feeds do not have them."""
-    assert night.value("valgnatt_embargoed_reports", election=night.embargoed) == night.HELD_BACK
+    assert night.value("valgnatt_embargoed_reports", election=night.embargoed) == night.EMBARGOED
     assert 0 < night.value("valgnatt_embargoed_oldest_seconds", election=night.embargoed) < 60
     late = {
         (each.labels["process"], each.labels["election"]): each.value

@@ -11,7 +11,7 @@ import pytest
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
-from tests.running import Gateway, Sender, served, still_running
+from tests.running import Gateway, Sender, running_gateways, served
 from tests.web.doors import COUNTRY, a_registry
 
 _numbers = itertools.count(1)
@@ -69,14 +69,14 @@ async def sender(gateway: Gateway, election: str) -> Sender:
 def healthy() -> Iterator[None]:
     """Check after every test that the shared gateways have logged no error."""
     yield
-    for gateway in still_running():
+    for gateway in running_gateways():
         assert not gateway.logged_errors()
 
 
 @pytest.fixture(autouse=True)
 def empty_logs() -> None:
     """Start with empty logs, so that a failed test shows only its own."""
-    for gateway in still_running():
+    for gateway in running_gateways():
         gateway.log.clear()
 
 
@@ -84,6 +84,6 @@ def empty_logs() -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
     if report.failed:
-        for gateway in still_running():
+        for gateway in running_gateways():
             report.sections.append(("the gateway's log", "\n".join(gateway.log)))
     return report

@@ -25,7 +25,7 @@ import asyncpg
 from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway, Sender
 
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 """How long a fact is waited for before the test fails; none of them takes a second."""
 COUNTRY = "vl"
 HERE, THERE = "0604", "0602"
@@ -117,7 +117,7 @@ class Answer:
 async def ask(http: aiohttp.ClientSession, method: str, url: str, **options: Any) -> Answer:
     """Send a request and read its answer, uncompressed unless the headers accept gzip."""
     headers = {"Accept-Encoding": "identity", **options.pop("headers", {})}
-    async with asyncio.timeout(PATIENCE_S), http.request(method, url, headers=headers, **options) as response:
+    async with asyncio.timeout(TIMEOUT_S), http.request(method, url, headers=headers, **options) as response:
         return Answer(response.status, response.headers, await response.read())
 
 
@@ -147,9 +147,9 @@ async def pushed(http: aiohttp.ClientSession, sender: Sender, *reports: Any) -> 
     return receipts
 
 
-async def until(fact: Any, patience_s: float = PATIENCE_S) -> None:
+async def until(fact: Any, timeout_s: float = TIMEOUT_S) -> None:
     """Poll until a coroutine function returns True."""
-    async with asyncio.timeout(patience_s):
+    async with asyncio.timeout(timeout_s):
         while not await fact():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
@@ -232,7 +232,7 @@ class PushSocket:
         self.present_credit: int | None = None
 
     async def receive(self) -> aiohttp.WSMessage:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             return await self.socket.receive()
 
     async def frame(self) -> dict[str, Any]:
@@ -424,7 +424,7 @@ class EventStream:
 
     async def event(self) -> Event | None:
         """Return the next event; None at the end of the stream."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while b"\n\n" not in self._rest:
                 piece = await self.response.content.readany()
                 if not piece:

@@ -29,7 +29,7 @@ from gateway.web.aiohttp_connection import (
 )
 from gateway.web.connections import Connections
 from gateway.web.unread import UnreadBytes
-from tests.web.doors import PATIENCE_S, until
+from tests.web.doors import TIMEOUT_S, until
 
 MIB = 1 << 20
 HERE, ELSEWHERE = "127.0.0.2", "127.0.0.3"
@@ -79,7 +79,7 @@ class DoorUnderTest:
         response = web.StreamResponse()
         await response.prepare(request)
         for _ in range(2):
-            await write_part(request, response, bytes(MIB), PATIENCE_S)
+            await write_part(request, response, bytes(MIB), TIMEOUT_S)
         return response
 
     async def post_size(self, request: web.Request) -> web.Response:
@@ -114,7 +114,7 @@ class DoorUnderTest:
         """Return whether a request from an address is answered with 200."""
         try:
             reader, writer = await self.ask(path, address, read=True)
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 line = await reader.readline()
             await _closed(writer)
             return line.startswith(b"HTTP/1.1 200 ")
@@ -247,7 +247,7 @@ async def test_idle_connections_of_senders_are_evicted_after_anonymous_ones(
         assert await reader.read() == b""
     assert not sender.at_eof()
     await door.ask("/now", ELSEWHERE)
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         assert await sender.read() == b""
 
 
@@ -274,7 +274,7 @@ async def test_a_client_that_fills_a_door_and_reconnects_evicts_no_connection_be
             await door.connect(address)
         await until(fact(lambda: door.counted("refused", "full") + door.counted("refused", "address") == 6))
         writer.write(request("/now"))
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
 
 
@@ -440,7 +440,7 @@ async def test_a_part_of_a_stream_counts_until_it_is_read(wide: DoorUnderTest) -
         await wide.ask("/stream")
     await until(fact(lambda: wide.connections.buffers.unread.of(HERE) == 4 * MIB))
     reader, _ = await wide.ask("/stream", ELSEWHERE, read=True)
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         assert len(await reader.readuntil(b"\r\n0\r\n\r\n")) > 2 * MIB
 
 
@@ -482,7 +482,7 @@ async def test_pipelined_requests_are_bounded(wide: DoorUnderTest) -> None:
     await until(fact(lambda: wide.waiting == 1))
     for _ in range(3 * AHEAD_MAX // 4096):
         writer.write(request("/now", "X-Filler: " + "x" * 4000))
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await reader.readexactly(1)
     assert wide.counted("evicted", "input") == 1

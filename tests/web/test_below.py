@@ -11,7 +11,7 @@ import pytest
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.web import aiohttp_connection
 from tests.running import Gateway
-from tests.web.doors import PATIENCE_S, a_registry, open_connection, shown
+from tests.web.doors import TIMEOUT_S, a_registry, open_connection, shown
 
 CANARY = "CaNaRy-7f3a"
 UNENDING = "a head without end"
@@ -61,7 +61,7 @@ async def answer_to(url: str, data: bytes) -> bytes:
     reader, writer = await open_connection(url)
     try:
         writer.write(data)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             head = await reader.readuntil(b"\r\n\r\n")
             size = int(head.lower().split(b"content-length:")[1].split()[0])
             return head + await reader.readexactly(size)

@@ -23,7 +23,7 @@ from tests.running import Gateway, Sender, served
 from tests.web.conftest import make_database
 from tests.web.doors import (
     COUNTRY,
-    PATIENCE_S,
+    TIMEOUT_S,
     Answer,
     a_registry,
     a_report,
@@ -193,7 +193,7 @@ async def test_unread_answers_delay_no_other_sender(
             for _, writer in deaf:
                 writer.transport.pause_reading()  # type: ignore[attr-defined]
                 writer.write(head_of(bad, len(packed), "Content-Encoding: gzip\r\n") + packed)
-            async with asyncio.timeout(3 * PATIENCE_S):
+            async with asyncio.timeout(3 * TIMEOUT_S):
                 while await refusals(single) < before + 6 * LINES:  # noqa: ASYNC110 - there is no event for it
                     await asyncio.sleep(0.05)
         cost = Cost(
@@ -253,7 +253,7 @@ async def test_a_sender_that_fills_its_share_of_bodies_is_refused_before_others(
     try:
         for _, writer in claims:
             writer.write(head_of(bad, size) + b" " * (size - 1))
-        done, _ = await asyncio.wait(refused, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(refused, timeout=TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
         assert {task.result() for task in done} == {429}
         large = json.dumps(a_report()).encode().ljust(size)
         assert (await push(http, good, None, data=large)).status == 201
@@ -278,7 +278,7 @@ async def test_a_sender_that_leaves_its_share_of_answers_unread_is_refused_befor
         for _, writer in deaf:
             writer.transport.pause_reading()  # type: ignore[attr-defined]
             writer.write(head_of(bad, len(packed), "Content-Encoding: gzip\r\n") + packed)
-        async with asyncio.timeout(3 * PATIENCE_S):
+        async with asyncio.timeout(3 * TIMEOUT_S):
             while (await refusals(single) - before) / LINES + await overloads(single) - refused < 12:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert await overloads(single) - refused >= 4

@@ -13,7 +13,7 @@ from gateway.web import aiohttp_connection, send_buffers
 from gateway.web.accepting import accepting
 from gateway.web.aiohttp_connection import deliver, door_handlers
 from gateway.web.connections import Connections
-from tests.web.doors import PATIENCE_S, open_connection, until
+from tests.web.doors import TIMEOUT_S, open_connection, until
 
 LARGE = bytes(16 << 20)
 """More than a kernel keeps for a connection."""
@@ -109,7 +109,7 @@ async def test_a_client_that_reads_its_answer_in_time_gets_all_of_it_and_may_sen
         if path == b"/now":
             await until(lambda: _counts(server))
         writer.transport.resume_reading()  # type: ignore[attr-defined]
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200 ")
             assert await reader.readexactly(len(LARGE)) == LARGE

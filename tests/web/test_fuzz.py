@@ -37,9 +37,9 @@ from tests.web.doors import (
     FOREIGN_UNIT,
     HERE,
     OTHER_UNIT,
-    PATIENCE_S,
     PING,
     TEXT,
+    TIMEOUT_S,
     UNIT,
     Answer,
     RawSocket,
@@ -274,7 +274,7 @@ class Generated:
             options = case.as_transport_kwargs(base_url=door, headers=headers)
         for name, value in headers.items():
             options["headers"][name] = value
-        response = self.session.request(**options, stream=True, timeout=PATIENCE_S, allow_redirects=False)
+        response = self.session.request(**options, stream=True, timeout=TIMEOUT_S, allow_redirects=False)
         with response:
             if response.status_code != 101:
                 read(response)
@@ -312,7 +312,7 @@ def read(response: requests.Response) -> None:
 @pytest.mark.parametrize("label", sorted(set(OPERATIONS) - NOTHING_TO_FUZZ))
 def test_every_answer_is_described_by_openapi(label: str, known: Sender) -> None:
     """Status, type, headers and schema, for valid and invalid tokens, bodies, names and queries."""
-    lines = requests.get(feed_url(known.gateway, known.election, "/publications"), timeout=PATIENCE_S)
+    lines = requests.get(feed_url(known.gateway, known.election, "/publications"), timeout=TIMEOUT_S)
     strange = Generated(OPERATIONS[label], known, json.loads(lines.text.splitlines()[0])["chain"])
 
     @fuzzed(max(1, EXAMPLES // 2) if label.startswith("HEAD") else EXAMPLES)
@@ -350,7 +350,7 @@ async def answered(url: str, path: str, head: bytes) -> Answer:
     """Write the head of a request as it is, and read its answer; of a stream, the beginning."""
     reader, writer = await open_connection(url)
     writer.write(head)
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = CIMultiDict(each.partition(": ")[::2] for each in lines[1:] if each)
         status, length = int(lines[0].split(" ")[1]), headers.get("Content-Length")

@@ -16,7 +16,7 @@ from tests.running import Gateway, Sender, served
 from tests.web.conftest import make_database
 from tests.web.doors import (
     COUNTRY,
-    PATIENCE_S,
+    TIMEOUT_S,
     a_registry,
     a_report,
     connected,
@@ -105,7 +105,7 @@ async def test_one_address_cannot_take_all_connections(narrow: Gateway, clients:
         opened = [await clients.silent(url, FAR) for _ in range(4)]
         assert await is_live(elsewhere, url)
         await until(lambda url=url: is_live(here, url))
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             assert await opened[0][0].read() == b""
         for _, writer in opened:
             writer.close()
@@ -116,7 +116,7 @@ async def test_the_total_number_of_connections_is_limited(narrow: Gateway, clien
     here = await clients.at("127.0.1.1")
     opened = [await clients.silent(narrow.feed_url, f"127.0.2.{number}") for number in range(1, 13)]
     await until(lambda: is_live(here, narrow.feed_url))
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         assert await opened[0][0].read() == b""
     name = 'valgnatt_connections{process="feed-0"}'
     assert (await narrow.metrics())[name] <= 12
@@ -142,7 +142,7 @@ async def test_idle_connections_of_many_addresses_do_not_keep_a_push_out(
                 for _ in range(4):
                     reader, writer = await clients.silent(narrow.push_url, f"127.0.3.{number}")
                     writer.write(ask.encode())
-                    async with asyncio.timeout(PATIENCE_S):
+                    async with asyncio.timeout(TIMEOUT_S):
                         try:
                             line = await reader.readline()
                             assert line == b"" or line.startswith(b"HTTP/1.1 401 ")
@@ -353,7 +353,7 @@ async def test_a_request_counts_until_its_answer_is_read(
         assert {await push_small() for _ in range(50)} == {429}
         reader, writer = deaf[0]
         writer.transport.resume_reading()  # type: ignore[attr-defined]
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             assert (await reader.read()).endswith(b"}]}")
         await until(lambda: _is(push_small, 201, 200))
     finally:

@@ -25,7 +25,7 @@ from gateway.web.push_door import PushDoor
 from gateway.web.push_request import AnswerDeadlines, RequestOutcomes, check_until_current, prepare
 from gateway.web.turns import Turns
 from tests.journal.makers import a_registry, a_report, a_token, a_version
-from tests.web.doors import PATIENCE_S, SUBPROTOCOL
+from tests.web.doors import SUBPROTOCOL, TIMEOUT_S
 
 SECRET = "of a sender"
 
@@ -81,7 +81,7 @@ async def test_a_socket_that_authenticates_while_the_process_drains_is_refused()
         return refused.value.status
 
     async with (
-        asyncio.timeout(PATIENCE_S),
+        asyncio.timeout(TIMEOUT_S),
         TestServer(a_door(intake).application(lambda: True)) as server,
         aiohttp.ClientSession() as http,
     ):
@@ -98,7 +98,7 @@ async def test_no_writer_is_started_for_an_election_found_while_the_process_drai
     journal, started = DelayedJournal(), list[BatchWriter]()
     intake = an_intake(journal, started.append)
     journal.answering.clear()
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         refreshing = asyncio.create_task(intake.elections.refresh())
         await journal.asked.wait()
         intake.drain()

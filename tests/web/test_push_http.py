@@ -21,8 +21,8 @@ from tests.web.doors import (
     FOREIGN_UNIT,
     HERE,
     OTHER_UNIT,
-    PATIENCE_S,
     THERE,
+    TIMEOUT_S,
     UNIT,
     Answer,
     a_registry,
@@ -350,7 +350,7 @@ async def test_a_body_is_requested_only_once_it_would_be_accepted(sender: Sender
             f"Authorization: Bearer {secret}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(report)}\r\n\r\n".encode()
         )
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             for status in statuses:
                 assert (await reader.readuntil(b"\r\n\r\n")).split()[1] == status
                 writer.write(report)

@@ -18,11 +18,11 @@ from tests.web.doors import (
     COUNTRY,
     FOREIGN_UNIT,
     HERE,
-    PATIENCE_S,
     PING,
     PONG,
     SUBPROTOCOL,
     TEXT,
+    TIMEOUT_S,
     UNIT,
     PushSocket,
     RawSocket,
@@ -234,7 +234,7 @@ async def test_a_flood_of_pings_closes_with_1008_and_affects_no_other(
         writing = asyncio.create_task(drained(raw, flood))
         pongs = 0
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 while (frame := await raw.frame())[0] != CLOSE:
                     pongs += frame[0] == PONG
         finally:
@@ -268,7 +268,7 @@ async def test_a_few_control_frames_are_allowed(sender: Sender, opcode: int) -> 
     raw = await RawSocket.connected(sender)
     raw.writer.write(framed(opcode, b"x") * 50)
     raw.writer.write(framed(TEXT, json.dumps({"type": "report", "id": 1, "report": a_report()}).encode()))
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         while (frame := await raw.frame())[0] != TEXT:
             assert frame == (PONG, b"x")
     assert json.loads(frame[1])["results"][0]["outcome"] == "accepted"
@@ -288,7 +288,7 @@ async def test_other_frames_without_content_close_with_1008_too(sender: Sender, 
     """Pongs without a ping, and messages in tiny fragments."""
     raw = await RawSocket.connected(sender)
     writing = asyncio.create_task(drained(raw, frames))
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         assert await raw.close_code() == 1008
         await writing
     raw.writer.transport.abort()
@@ -307,7 +307,7 @@ async def test_a_frame_without_a_mask_closes_with_1002(sender: Sender, opcode: i
         raw.writer.write(piece)
         await raw.writer.drain()
         await asyncio.sleep(0)
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         kind, payload = await raw.frame()
         assert kind == TEXT
         assert json.loads(payload)["results"][0]["outcome"] == "accepted"

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.web import turns as turns_module
 from gateway.web.turns import SLICE_S, Turns
-from tests.journal.makers import PATIENCE_S
+from tests.journal.makers import TIMEOUT_S
 
 LONG = 1.0
 """Seconds that a sender expects to work: more than a slice."""
@@ -47,7 +47,7 @@ async def worked(
 
 
 async def gather(*works: asyncio.Task[str]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         await asyncio.gather(*works)
 
 
