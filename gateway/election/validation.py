@@ -90,20 +90,22 @@ _DETAILS_OMITTED = (
 
 
 class ExplanationBudget:
-    """Bounds how much is explained of the invalid reports of one request. Invariants:
+    """Limits the detail that is returned about the invalid reports of one request. Invariants:
 
-    * The budget is spent report by report, in the order sent. The last report may exceed it.
-    * Once it is spent, an invalid report is refused without its violations. Valid reports are not affected.
+    * The budget is spent report by report, in the order sent. The report that exhausts it may exceed it, by what one
+      report may have.
+    * Once it is spent, an invalid report is still refused as invalid, but its violations are not listed. Valid reports
+      are not affected.
 
     It counts bytes and violations, not time, so the same request always gets the same response.
     """
 
     VIOLATIONS = 1_000
-    """Violations reported."""
+    """Maximum number of violations listed."""
     TEXT = 128 << 10
-    """Bytes of their paths and details."""
+    """Maximum number of bytes of their paths and details."""
     READ = 512 << 10
-    """Bytes of reports that are read a second time, at about 100 ns per byte."""
+    """Maximum number of bytes of reports that are parsed a second time, at about 100 ns per byte."""
 
     __slots__ = ("_read", "_text", "_violations")
 

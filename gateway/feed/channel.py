@@ -143,11 +143,12 @@ class Reader(asyncio.Protocol):
 class Channel:
     """The readers of one selection, encoding and interval. Invariants:
 
-    * Readers in step have been sent all of the selection up to `position`. Under gzip they also share a window: they
-      were sent the same text last, and the next block refers to it. Joining readers are in step but not in the window.
+    * Readers in step have been sent everything in the selection up to `position`. With gzip they also share a
+      compression window: the last text sent to each was the same, and the next block may refer to it. Joining readers
+      are in step but do not share the window yet.
     * Other readers have their own position: `late` readers accept bytes and wait for the next write; `stalled` readers
       accept none.
-    * At most one block is unsent to any reader.
+    * Each reader has at most one unsent block.
     """
 
     def __init__(

@@ -28,26 +28,26 @@ from gateway.telemetry.metrics import FeedMetrics
 log = structlog.get_logger()
 
 PAGE_MAX = 2000
-"""Publications per read from the record."""
+"""Maximum number of publications per read of the record."""
 APPLY_SLICE = 500
-"""Publications applied between two yields to the event loop, about 10 ms one by one. If more are missing, CatchUp
-applies them together."""
+"""Publications applied before yielding to the event loop, about 10 ms one by one. If more are pending, CatchUp applies
+them together."""
 PAUSE_RATIO = 1.0
 """Pause after a pass over the readers, as a multiple of the time that the pass took. With thousands of readers, changes
-then accumulate into fewer blocks, and the process has time for new connections."""
+then accumulate into fewer blocks, and there is time for new connections and for other processes."""
 PAUSE_MAX_S = 0.25
 """Upper limit of that pause."""
 LARGE_CHANNEL_READERS = 64
-"""Readers from which a channel is written to before smaller channels."""
+"""Number of readers from which on a channel is served before smaller ones."""
 PASS_MAX_S = 0.025
-"""Time for one pass over the channels of uncommon selections, in seconds; the rest follow in later passes."""
+"""Time limit of one pass over the channels of uncommon selections, in seconds; the rest follow in later passes."""
 REPLICA_LAG_MAX_S = 30.0
-"""Seconds for which a replica may lag behind what was applied here, or lack the confirmation of a release, before its
-record is treated as a different one."""
+"""How long, in seconds, a replica may lag behind what this process has applied, or not know yet that a release is
+confirmed, before its record is treated as a different one."""
 
 
 class Record(Protocol):
-    """The public record, as a feed reads it. Every method raises JournalUnavailable."""
+    """The public record, as read by a feed. Every method may raise JournalUnavailable."""
 
     async def heads(self) -> Sequence[Head]:
         """Return the head of every election."""

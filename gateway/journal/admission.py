@@ -1,9 +1,9 @@
-"""PURE: admission control: how many reports of which sender may wait for a commit, and in which order.
+"""PURE: admission control: how many reports of which sender may wait for a commit, and in what order.
 
 `WaitingRoom` keeps reports in one lane per sender, which are served in turn, so that no flood of one delays another.
-`CreditBank` distributes how many reports the WebSockets may leave unanswered. `Pace` measures the cost of commits, so
-that a slow database makes the room small: reports that are admitted are committed soon, and others are refused at once.
-None of them reads a clock.
+`CreditBank` divides the number of reports that may be unanswered among the WebSockets. `Pace` measures the cost of
+commits, so that the room shrinks when the database is slow: reports that are admitted are committed soon, and others
+are refused at once. None of them reads a clock.
 """
 
 from collections import Counter, OrderedDict, deque
@@ -18,22 +18,23 @@ T = TypeVar("T")
 WAIT_S = 0.25
 """How long an admitted report may have to wait, in seconds; longer queues are refused with `retry`."""
 BATCH_S = 0.15
-"""How long one commit may take, in seconds: the next one waits for it."""
+"""Target duration of one commit, in seconds; the next commit waits for it."""
 ROOM_MIN, BATCH_MIN = 64, 16
-"""The smallest sizes, however slow the commits are."""
+"""Minimum sizes of the room and of a batch, in reports, however slow the commits are."""
 TURN = 4
-"""Reports that a lane may send in its turn even if others then wait for the next batch, so that their answers share a
-frame. A report waits for at most TURN - 1 others of each lane before it."""
+"""Maximum number of reports taken from a lane per turn, even if other lanes then wait for the next batch: their answers
+share a frame. A report waits for at most TURN - 1 further reports of each lane ahead of it."""
 NEW_WEIGHT = 0.3
 """The weight of the newest commit in the average."""
 
 
 class Pace:
-    """The cost of a report, by the commits seen. Invariant: only full commits raise it; any commit may lower it.
+    """Estimated cost per report, from the commits observed. Invariant: only full commits raise it; any commit may lower
+    it.
 
-    A commit of few reports has costs that more reports would share, so it shows how cheap a report can be, and not how
-    expensive. Source of the idea: J. D. C. Little, "A Proof for the Queuing Formula L = λW" (1961): in a room for
-    λ × W reports, none waits longer than W.
+    A commit of few reports has fixed costs that more reports would share, so it is an upper bound on the cost per
+    report and never raises the estimate. Source of the idea: J. D. C. Little, "A Proof for the Queuing Formula L = λW"
+    (1961): in a room for λ × W reports, none waits longer than W.
     """
 
     def __init__(self) -> None:
@@ -41,7 +42,7 @@ class Pace:
         """Seconds per report; 0 while it is unknown."""
 
     def committed(self, reports: int, seconds: float, *, full: bool) -> None:
-        """Record a commit; it was full if more reports waited than it took."""
+        """Record a commit; `full`: more reports were waiting than it took."""
         if not reports:
             return
         cost_s = seconds / reports

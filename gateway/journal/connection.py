@@ -280,12 +280,12 @@ async def _no_reset(_: Connection) -> None:
 
 
 class _Pooled(asyncpg.Connection):
-    """A connection that bounds its statements by a Deadline and can demote its host.
+    """A connection that bounds its statements by a Deadline and can make its host the last to be tried.
 
     asyncpg's own `command_timeout` uses the clock, and expires while the loop is busy.
     """
 
-    demote_host: Callable[[], None] = staticmethod(lambda: None)
+    deprioritize_host: Callable[[], None] = staticmethod(lambda: None)
     answer_s: float | None = None
     """Default timeout of a statement in seconds; None: no limit."""
 
@@ -361,7 +361,7 @@ class Hosts:
                     "target_session_attrs": self._session_attrs,
                 },
             )
-            vars(connection).update(demote_host=partial(self._put_last, host), answer_s=answer_s)
+            vars(connection).update(deprioritize_host=partial(self._put_last, host), answer_s=answer_s)
             try:
                 await _prepare(connection, options["server_settings"], feed=self._feed)
             except BaseException:
@@ -401,7 +401,7 @@ async def open_pool(url: str, *, feed: bool = False, max_size: int = 8) -> Async
 
 @asynccontextmanager
 async def acquired(pool: Pool) -> AsyncIterator[Connection]:
-    """Acquire a connection from a pool. Raises TimeoutError if none is available within CONNECT_S.
+    """Acquire a connection from a pool. Raises TimeoutError if none is available within CONNECT_S seconds.
 
     A connection whose statement is still running is closed without a cancel request: through a pooler, a cancel may
     reach another session, and it would cut short a commit that waits for the standby. The server notices the closed
@@ -413,8 +413,10 @@ async def acquired(pool: Pool) -> AsyncIterator[Connection]:
     try:
         yield connection
     except TimeoutError:
-        cast("_Pooled", taken).demote_host()
-        await pool.expire_connections()  # the others may be dead as well, and would be used before a new one
+        cast("_Pooled", taken).deprioritize_host()
+        await (
+            pool.expire_connections()
+        )  # the others may be dead too, and would be handed out before a new one is opened
         _terminate(connection)
         raise
     except asyncio.CancelledError:

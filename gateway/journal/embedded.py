@@ -7,11 +7,11 @@ migrations.
 
     data_dir/
       owner.lock     locked by the owner while it runs; contains its pid
-      passwords      two lines, the owner's and the reader's; generated once, before the cluster
-      cluster/       the data directory of Postgres; exists only when complete
+      passwords      two lines, the owner's and the reader's; generated once, before the cluster is created
+      cluster/       the Postgres data directory; present only once it is complete
       socket/        the Unix socket while the server runs (in a temporary directory if this path is too long)
       address.json   the address of the running server
-      server.log     the log of the server
+      server.log     the server log
 """
 
 import asyncio

@@ -32,7 +32,7 @@ class Socket(OutcomeReceiver, Protocol):
     token: Token
 
     def announce_credit(self) -> None:
-        """Announce the present credit to the client, and submit the reports that wait for credit."""
+        """Announce the current credit to the client, and submit the reports that wait for credit."""
 
     def deauthorize(self, reason: str) -> None:
         """Close because the token is no longer valid, once every report submitted is answered."""
@@ -275,12 +275,12 @@ class Intake:
             await self.record_contacts()
 
     def request_append(self, election: str) -> None:
-        """Have an append made for an election, if it is known here, even if no report waits."""
+        """Request an append for an election, if it is known here, even if no report waits."""
         if (known := self._open.get(election)) is not None:
             known.writer.request_append()
 
     def drain(self) -> None:
-        """Admit nobody any more; the writers answer what waits and end."""
+        """Admit no more senders; the writers answer the pending reports and end."""
         self._draining = True
         for election in self._open.values():
             election.writer.close()

@@ -28,11 +28,12 @@ log = structlog.get_logger()
 
 
 class Worker:
-    """One worker, kept running. Invariants:
+    """Supervises one worker process and restarts it when it ends. Invariants:
 
-    * There is at most one process at a time, and none once `run` has ended or was cancelled.
-    * `ready` is true only while the process runs and reports it.
-    * A worker that was ever ready is restarted without limit; one that never was, STARTS_MAX times.
+    * There is at most one process at a time, and none after `run` returns or is cancelled.
+    * `ready` is true only while the process is running and reports that it is ready.
+    * A worker that has ever been ready is restarted without limit; one that has not is started at most STARTS_MAX
+      times.
     * At most one request for metrics is pending; concurrent callers share its answer.
     """
 

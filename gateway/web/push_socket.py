@@ -104,33 +104,34 @@ class PushSocket:
         self._send_wanted = asyncio.Event()
         self._ending: tuple[int, str] | None = None
         """The close code and reason once the connection ends."""
-        self._draining_s: float | None = None
+        self._reconnect_after_s: float | None = None
         """After how many seconds the client may connect again, once this process drains."""
         self._client_close: int | None = None
         self._sending_since: float | None = None
         self._unavailable_since: float | None = None
-        self._unavailable_long = False
+        self._unavailable_too_long = False
         self._greeted = False
 
     # Called by the writer.
 
     def resolve(self, key: int, outcome: Outcome) -> None:
-        """Take the outcome of a report that was submitted, perhaps after the client has left."""
+        """Record the outcome of a submitted report; the client may have disconnected meanwhile."""
         self._bank.answered(self)
         self._conclude(self._ids.pop(key), outcome, counted=True)
 
     def flush(self) -> None:
-        """Send the outcomes: at once, which saves a turn of a task, if the client has taken all answers before."""
+        """Send the outcomes: at once, without a task switch, if the client has taken all answers before; else once it
+        has."""
         if self._greeted and self._socket.takes_all():
             for frame in self._result_frames():
                 self._socket.write(text_frame(frame))
-        if self._unsent or self._ending is not None or self._draining_s is not None:
+        if self._unsent or self._ending is not None or self._reconnect_after_s is not None:
             self._send_wanted.set()
 
     # Called by the intake.
 
     def announce_credit(self) -> None:
-        """Announce the present credit, and use it for reports that wait."""
+        """Announce the current credit, and use it for waiting reports."""
         self._send_wanted.set()
         self._go_on.set()
 
@@ -147,7 +148,7 @@ class PushSocket:
 
     def drain(self, retry_after_s: float) -> None:
         """Close once every report received is answered; the writer accepts no more."""
-        self._draining_s = jittered_s(retry_after_s)
+        self._reconnect_after_s = jittered_s(retry_after_s)
         self._send_wanted.set()
         self._go_on.set()
 
@@ -158,11 +159,11 @@ class PushSocket:
         else:
             self._socket.check_timeouts(now)
         if self._writer.available:
-            self._unavailable_since, self._unavailable_long = None, False
+            self._unavailable_since, self._unavailable_too_long = None, False
         elif self._unavailable_since is None:
             self._unavailable_since = now
         elif now - self._unavailable_since > UNAVAILABLE_S:
-            self._unavailable_long = True
+            self._unavailable_too_long = True
             self._go_on.set()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
@@ -226,9 +227,9 @@ class PushSocket:
 
     def _decide_next(self) -> float | None:
         """Decide the report that waits first, if it may be decided; return the seconds spent on one that is refused."""
-        if self._writer.available and self._draining_s is None:
+        if self._writer.available and self._reconnect_after_s is None:
             most = self._session.credit or 1
-        elif self._unavailable_long or self._draining_s is not None:
+        elif self._unavailable_too_long or self._reconnect_after_s is not None:
             most = self._session.ceiling  # each is answered `retry`, in order: the writer accepts none
         else:
             return None
@@ -362,9 +363,9 @@ class PushSocket:
                 continue  # every report submitted is answered first; the writer does so within seconds
             if self._ending is not None:
                 return self._ending
-            if self._draining_s is not None and not self._session.waiting:
+            if self._reconnect_after_s is not None and not self._session.waiting:
                 async with asyncio.timeout(SEND_S):
-                    await self._send(self._session.goodbye(self._draining_s))
+                    await self._send(self._session.goodbye(self._reconnect_after_s))
                 return GOING_AWAY, ""
 
     async def _send_unsent(self) -> None:
