@@ -19,7 +19,7 @@ from tests import measured
 from tests.counts import examples
 
 RECORDED = Path(__file__).resolve().parents[2] / "shared" / "elections" / "no-storting-2025"
-"""The recorded election, where it stands beside the checkout."""
+"""The recorded election, if it is available next to the checkout."""
 
 _numbers = itertools.count(1)
 
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Distribute tests as `tests.parallel` says."""
+    """Distribute tests among workers with the scheduler of `tests.parallel`."""
     from tests.parallel import Scheduling
 
     return Scheduling(config, log)
@@ -68,7 +68,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 class Database:
-    """A migrated database of a test's own."""
+    """A migrated database for one test."""
 
     def __init__(self, url: str, feed_url: str) -> None:
         self.url = url
@@ -77,7 +77,7 @@ class Database:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    """One server for all tests of logic; without fsync, as none of them cuts the power."""
+    """One server for all tests of logic; without fsync, because none of them simulates a power failure."""
     directory = tmp_path_factory.mktemp("postgres")
     os.chmod(directory, 0o755)
     with EmbeddedPostgres(directory / "data", durable=False, settings={"max_connections": "200"}) as server:
@@ -93,7 +93,7 @@ async def _make_template(server: EmbeddedPostgres) -> None:
 
 
 def privileges_of(name: str) -> str:
-    """Return what gives a copy of the template the privileges of a database, which are not copied."""
+    """Return statements that set the privileges of a copied database, which Postgres does not copy."""
     return f"REVOKE ALL ON DATABASE {name} FROM PUBLIC; GRANT CONNECT ON DATABASE {name} TO valgnatt_feed"
 
 
@@ -117,7 +117,7 @@ async def database(postgres: EmbeddedPostgres) -> AsyncIterator[Database]:
 
 @pytest.fixture(scope="session")
 def small() -> GeneratedElection:
-    """A made-up election of some dozens of units, whole; its embargo has passed."""
+    """A complete generated election with some dozens of units, whose embargo has ended."""
     return generate(seed=7, scale=0.02)
 
 

@@ -310,7 +310,7 @@ def test_nginx_of_compose_differs_from_the_other_in_addresses_only() -> None:
 
 
 def test_the_image_has_the_dependencies_of_serve_and_nothing_else() -> None:
-    """The lock without the embedded Postgres and its own dependencies, computed from the metadata of each package."""
+    """The image's lock is the full lock without the embedded Postgres, computed from the metadata of each package."""
     awk = shutil.which("awk")
     if awk is None:
         pytest.skip("awk is not installed")
@@ -372,7 +372,7 @@ def health_check() -> list[str]:
 
 
 def test_the_health_check_of_the_image_passes_only_if_a_gateway_is_ready(gateway: Gateway) -> None:
-    """The exact command of the image, with another port."""
+    """The exact command of the image is run with another port."""
     import sys
 
     python, option, code = health_check()
@@ -444,7 +444,7 @@ def loaded(environ: Mapping[str, str], role: str) -> Config:
 
 
 def test_the_environments_of_compose_are_valid_configurations() -> None:
-    """The feed's gives no access to reports under embargo."""
+    """The gateway accepts the environments, and that of the feed gives no access to reports under embargo."""
     services = compose()["services"]
     for role in ("push", "feed"):
         service = services[role]
@@ -579,7 +579,7 @@ def test_a_pod_has_minimal_privileges(role: str) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_everything_that_a_deployment_refers_to_exists(role: str) -> None:
-    """The secrets are those that the operator creates for the cluster, and the reader's, which the site creates."""
+    """Secrets are created by the operator for the cluster, or, for the reader, by the site."""
     template = pod(role)
     (container,) = template["spec"]["containers"]
     (cluster,) = of_kind("Cluster").values()

@@ -65,7 +65,7 @@ def test_promtool_accepts_the_rules_and_the_configuration() -> None:
 
 
 def test_alerts_fire_when_they_should_and_are_silent_otherwise() -> None:
-    """As in `rules_test.yml`: an embargo triggers no alert, a count that is not public does."""
+    """`rules_test.yml` passes: an embargo triggers no alert, but a report that stays unpublished does."""
     checked("test", "rules", PROMETHEUS / "rules_test.yml")
     tests = yaml.safe_load((PROMETHEUS / "rules_test.yml").read_text())["tests"]
     tried = {check["alertname"] for test in tests for check in test["alert_rule_test"] if check["exp_alerts"]}
@@ -154,7 +154,7 @@ def test_the_layout_of_the_dashboard() -> None:
         "Outgoing",
         "Machine",
     ]
-    taken: set[tuple[int, int]] = set()
+    occupied: set[tuple[int, int]] = set()
     for panel in panels:
         place = panel["gridPos"]
         cells = {
@@ -162,9 +162,9 @@ def test_the_layout_of_the_dashboard() -> None:
             for x in range(place["x"], place["x"] + place["w"])
             for y in range(place["y"], place["y"] + place["h"])
         }
-        assert not cells & taken, panel["title"]
+        assert not cells & occupied, panel["title"]
         assert place["x"] + place["w"] <= 24
-        taken |= cells
+        occupied |= cells
 
 
 def test_the_dashboard_queries_the_selected_prometheus() -> None:
@@ -210,16 +210,16 @@ async def a_prometheus(night: SmallNight, directory: Path) -> AsyncIterator[str]
     process = await asyncio.create_subprocess_exec(
         program("prometheus"), *options, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
-    said = asyncio.create_task(process.communicate())
+    output = asyncio.create_task(process.communicate())
     try:
         yield f"http://{address}"
     except BaseException as error:
         _end(process)
-        error.add_note(f"prometheus said: {(await said)[1].decode()[-3000:]}")
+        error.add_note(f"output of prometheus: {(await output)[1].decode()[-3000:]}")
         raise
     finally:
         _end(process)
-        await said
+        await output
 
 
 def _end(process: asyncio.subprocess.Process) -> None:

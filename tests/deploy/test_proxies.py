@@ -170,7 +170,7 @@ async def test_a_reader_that_reconnects_gets_what_changed(
 async def test_a_range_is_requested_once_and_then_served_from_the_cache(
     http: aiohttp.ClientSession, proxy: Proxied, sender: Sender, election: str, small: GeneratedElection
 ) -> None:
-    """With its chain it is kept permanently, and a conditional request is answered without asking the gateway."""
+    """A URL with a chain is cached permanently, and conditional requests do not reach the gateway."""
     units = units_of(small)
     reports = [a_report(units[n % len(units)], 1 + n // len(units)) for n in range(1000)]
     await pushed(http, sender, *reports)
@@ -313,7 +313,7 @@ async def everything_shown(http: aiohttp.ClientSession, proxy: Proxied, election
 async def test_the_gateway_counts_clients_and_not_the_proxy(
     http: aiohttp.ClientSession, proxy: Proxied, election: str
 ) -> None:
-    """An address at its limit does not affect the next one, and a forged header does not help it."""
+    """An address at its limit does not affect others, and cannot evade the limit with a forged header."""
     url = feed_url(proxy, election)
     async with AsyncExitStack() as opened:
         crowd = await opened.enter_async_context(a_client("127.0.0.2"))
@@ -370,7 +370,7 @@ async def test_a_draining_gateway_notifies_clients_through_the_proxy(
 async def test_idle_connections_are_not_closed(
     database: Database, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """For longer than every timeout of both proxies: a stream with only heartbeats, a socket with only pings."""
+    """A stream with only heartbeats and a socket with only pings outlast every timeout of both proxies."""
     idle_s = 70
     async with running(database) as gateway, AsyncExitStack() as opened:
         election = await gateway.load(a_registry(small))

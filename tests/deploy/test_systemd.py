@@ -118,9 +118,9 @@ async def after(given: list[float], count: int) -> bool:
 )
 async def test_nothing_is_sent_without_a_service_manager(environ: dict[str, str]) -> None:
     """Without a usable `NOTIFY_SOCKET` nothing is sent, and the watchdog does not run."""
-    nobody = ServiceManager.from_environment(environ)
-    nobody.ready()
-    await asyncio.wait_for(nobody.run_watchdog(fine), 1.0)
+    without_manager = ServiceManager.from_environment(environ)
+    without_manager.ready()
+    await asyncio.wait_for(without_manager.run_watchdog(fine), 1.0)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ async def test_child_processes_do_not_inherit_the_socket(manager: Manager) -> No
 async def test_a_machine_notifies_the_manager_when_it_is_ready_alive_and_stopping(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ready once all workers are, alive as long as each answers: a worker that hangs is detected."""
+    """READY=1 is sent once all workers are ready, and WATCHDOG=1 only while every worker responds."""
     manager = Manager(str(tmp_path / "notify"))
     monkeypatch.setenv("NOTIFY_SOCKET", manager.address)
     monkeypatch.setenv("WATCHDOG_USEC", "1000000")
@@ -247,8 +247,8 @@ def test_systemd_finds_no_error_in_a_unit(unit: Path, tmp_path: Path) -> None:
     """`systemd-analyze verify` reports neither unknown nor invalid settings."""
     command = [systemd_analyze(), "verify", "--man=no", str(installed(unit, tmp_path))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    said = [line for line in done.stderr.splitlines() if unit.name in line or str(tmp_path) in line]
-    assert (done.returncode, said) == (0, [])
+    messages = [line for line in done.stderr.splitlines() if unit.name in line or str(tmp_path) in line]
+    assert (done.returncode, messages) == (0, [])
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)

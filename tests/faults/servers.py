@@ -504,7 +504,7 @@ class Link:
         connection: Connection,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        look: Callable[[Connection, bytes], bool],
+        inspect: Callable[[Connection, bytes], bool],
     ) -> None:
         clock = asyncio.get_running_loop().time
         in_transit: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(PIECES_IN_TRANSIT_MAX)
@@ -521,7 +521,7 @@ class Link:
                 if not data:
                     if not writer.is_closing():
                         writer.write_eof()
-                elif look(connection, data):
+                elif inspect(connection, data):
                     writer.write(data)
                     await writer.drain()
 

@@ -38,7 +38,7 @@ class Login:
         self.url = parts._replace(netloc=f"{self.name}:s3cret@").geturl()
 
     async def after(self, *statements: str) -> FeedLogin:
-        """Run statements as the owner (`{me}` is the user), and return what the server then says about the login."""
+        """Run statements as the owner (`{me}` is the user), and return the resulting privileges of the login."""
         for statement in statements:
             await self._owner.execute(statement.format(me=self.name))
         return await read_feed_login(self.url, self._owner_url)
@@ -138,14 +138,14 @@ async def test_large_objects_are_a_warning(function: str, login: Login) -> None:
     "function", ["pg_advisory_lock(bigint)", "pg_try_advisory_xact_lock_shared(integer, integer)"]
 )
 async def test_advisory_locks_are_a_warning(function: str, login: Login) -> None:
-    """Enough of them leave no room in the lock table for what an append has to lock."""
+    """With enough advisory locks the lock table has no room for the locks of an append."""
     ((level, what, do),) = found(await login.after(f"GRANT EXECUTE ON FUNCTION {function} TO PUBLIC"))
     assert (level, "advisory locks" in what) == ("warning", True)
     assert found(await login.after(do.partition(": ")[2])) == []
 
 
 async def test_messages_in_the_write_ahead_log_are_a_warning(login: Login) -> None:
-    """A megabyte a call, as fast as the disk is; the name is enough, whatever the version's signature is."""
+    """`pg_logical_emit_message` can fill the disk with WAL; it is found by name, as signatures differ by version."""
     signature = await login._owner.fetchval(
         "SELECT min(oid::regprocedure::text) FROM pg_proc WHERE proname = $1", WAL
     )
@@ -155,7 +155,7 @@ async def test_messages_in_the_write_ahead_log_are_a_warning(login: Login) -> No
 
 
 async def test_temporary_files_of_any_size_are_a_warning(login: Login) -> None:
-    """One statement could fill the disk; the limit is for a superuser to set, so the login cannot lift it."""
+    """One statement could fill the disk; only a superuser can set the limit, so the login cannot raise it."""
     ((level, what, do),) = found(await login.after("ALTER ROLE {me} RESET temp_file_limit"))
     assert (level, "temporary files" in what) == ("warning", True)
     assert found(await login.after(do.partition(": ")[2])) == []
