@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from gateway.errors import Overloaded
+from gateway.humanize import counted
 
 T = TypeVar("T")
 
@@ -101,12 +102,14 @@ class WaitingRoom(Generic[T]):
             share = max(0, self.capacity - credit) // (2 * len(self._lanes))
             if len(lane) + count > share:
                 raise Overloaded(
-                    f"{len(lane)} reports of this token are already waiting", self.delay_s(), share=True
+                    f"{counted(len(lane), 'report', grouped=False)} of this token already waiting",
+                    self.delay_s(),
+                    share=True,
                 )
         elif max(count, at_most) > self.batch and not self._oversized_left:
             return
         if count > room:
-            raise Overloaded(f"{self._length} reports are waiting", self.delay_s())
+            raise Overloaded(f"{counted(self._length, 'report', grouped=False)} waiting", self.delay_s())
 
     @property
     def oversized(self) -> int:
@@ -137,7 +140,7 @@ class WaitingRoom(Generic[T]):
         Raises Overloaded if credit would fill more than the room: a last resort, since the bank prevents it.
         """
         if credited and self._length - self._oversized_left >= self.most:
-            raise Overloaded(f"{self._length} reports are waiting", self.delay_s())
+            raise Overloaded(f"{counted(self._length, 'report', grouped=False)} waiting", self.delay_s())
         lane = self._lanes.get((sender, credited))
         if lane is None:
             lane = self._lanes[sender, credited] = deque()
