@@ -193,10 +193,12 @@ class CreditBank:
     * A report that a connection submitted is under credit until it is answered, also after the connection has left.
     * Every sender's fair credit is the same, however many connections it has: `most`, halved as often as needed, so
       that it changes rarely as senders come and go. Its connections share it equally, with at least 1 each.
+    * Fair credits fit into `total`, unless there are more connections than that; so none waits for an idle one.
     """
 
     def __init__(self, most: int, room: WaitingRoom[Any]) -> None:
-        self.most = most
+        self._needs = {most >> halvings: 0 for halvings in range(most.bit_length())}
+        """By possible fair credit: what all senders need if it is that, with at least 1 for each connection."""
         self.given = 0
         """The sum of all credit, and of the unanswered reports of connections that have left."""
         self._room = room
@@ -223,10 +225,8 @@ class CreditBank:
         """The credit that every sender should have now; 0 while the bank is closed."""
         if not self._open:
             return 0
-        fair = self.most
-        while fair > 1 and fair * len(self._connections) > self.total:
-            fair //= 2
-        return fair
+        total = self.total
+        return next((fair for fair, need in self._needs.items() if need <= total), 1)
 
     def fair_of(self, connection: object) -> int:
         """Return the credit that a connection should have now."""
@@ -236,16 +236,13 @@ class CreditBank:
     @property
     def promised(self) -> int:
         """What is given, or would be if every connection had its fair credit: requests leave room for it."""
-        fair = self.fair
-        return max(
-            self.given, min(self.total, fair and max(len(self._credit), fair * len(self._connections)))
-        )
+        return max(self.given, min(self.total, self._needs.get(self.fair, 0)))
 
     def enter(self, connection: object, sender: object) -> int:
         """Add a connection of a sender and return its first credit, 0 if none is free."""
         self._credit[connection] = 0
         self._sender[connection] = sender
-        self._connections[sender] += 1
+        self._count(sender, 1)
         return self.adjust(connection)
 
     def adjust(self, connection: object) -> int:
@@ -293,9 +290,15 @@ class CreditBank:
         if connection not in self._credit:
             return
         self.given -= self._credit.pop(connection) - self._unanswered.get(connection, 0)
-        sender = self._sender.pop(connection)
-        self._connections[sender] -= 1
-        if not self._connections[sender]:
+        self._count(self._sender.pop(connection), -1)
+
+    def _count(self, sender: object, change: int) -> None:
+        """Count a connection of a sender in or out, and change what is needed accordingly."""
+        before = self._connections[sender]
+        after = self._connections[sender] = before + change
+        for fair in self._needs:
+            self._needs[fair] += (after and max(fair, after)) - (before and max(fair, before))
+        if not after:
             del self._connections[sender]
 
     def close(self) -> None:

@@ -261,11 +261,13 @@ class Bank(RuleBasedStateMachine):
         self.next = 0
 
     def fair(self) -> int:
-        """The largest of 8, 4, 2 and 1 that all senders can have; at least 1."""
+        """The largest of 8, 4, 2 and 1 that all senders can have, with 1 for each connection; at least 1."""
         if not self.open:
             return 0
-        senders = len({self.sender[connection] for connection in self.credit})
-        return next((each for each in (8, 4, 2) if each * senders <= self.total()), 1)
+        connections = Counter(self.sender[connection] for connection in self.credit).values()
+        return next(
+            (each for each in (8, 4, 2) if sum(max(each, own) for own in connections) <= self.total()), 1
+        )
 
     def fair_of(self, connection: int) -> int:
         """An equal part of it for each connection of a sender; at least 1."""
@@ -454,6 +456,17 @@ def test_credit_that_is_released_goes_to_connections_that_have_none() -> None:
     assert bank.adjust("second") == 4
     bank.leave("first")
     assert bank.adjust("second") == 8
+
+
+def test_a_sender_with_many_connections_leaves_none_of_another_sender_without_credit() -> None:
+    """Each connection needs at least 1, so the fair credit of all is lower where one has more connections than that."""
+    bank = CreditBank(8, WaitingRoom(40, 10))
+    connections = [(sender, 0) for sender in "abcefgh"] + [("d", number) for number in range(5)] + [("i", 0)]
+    for connection in connections:
+        bank.enter(connection, connection[0])
+    for connection in connections:
+        bank.adjust(connection)
+    assert [bank.adjust(connection) for connection in connections] == [1] * len(connections)
 
 
 def test_more_connections_of_a_sender_bring_it_no_more_credit() -> None:
