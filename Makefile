@@ -36,10 +36,10 @@ test: $(VENV)/.dev  ## lint, type checks and every test
 	$(PYTEST)
 
 quick: $(VENV)/.dev  ## the tests that take seconds only
-	$(PYTEST) -m "not long"
+	TESTS=quick $(PYTEST) -m "not long"
 
 long: $(VENV)/.dev  ## every test with its full counts, which `make test` reduces
-	TESTS_FULL=1 $(PYTEST)
+	TESTS=full $(PYTEST)
 
 lint: $(VENV)/.dev  ## check the style
 	$(BIN)/ruff check .

@@ -1,22 +1,23 @@
-"""How much of a repeated test runs: `make test` runs a part of it, `make long` (TESTS_FULL=1) all of it.
+"""How often tests repeat themselves: least in `make quick` (TESTS=quick), fully in `make long` (TESTS=full).
 
     @settings(max_examples=examples(300), deadline=None)        # a property
     ROUNDS = count(3, full=30)                                  # anything else that is repeated
 
-Every test runs in both. Only how often it repeats itself differs, never what it asserts.
+Only the number differs, never what a test asserts.
 """
 
 import os
 
-FULL = os.environ.get("TESTS_FULL", "") not in ("", "0")
-"""Whether tests run with their full counts."""
+EXTENT = os.environ.get("TESTS", "")
 
 
 def count(part: int, *, full: int) -> int:
     """Return how often to repeat something."""
-    return full if FULL else part
+    return full if EXTENT == "full" else part
 
 
 def examples(full: int) -> int:
-    """Return how many examples of a property to try: a third, but 20 at least."""
-    return count(min(full, max(20, full // 3)), full=full)
+    """Return how many examples of a property to try: a third of all in `make test`, a tenth in `make quick`."""
+    if EXTENT == "full":
+        return full
+    return min(full, max(10, full // 10) if EXTENT == "quick" else max(20, full // 3))

@@ -592,6 +592,7 @@ def execute(url: str, *statements: str) -> None:
     asyncio.run(act())
 
 
+@pytest.mark.long
 def test_a_real_installation_that_is_sound_has_no_error(
     durable: Addresses, gateway: Gateway, small: GeneratedElection
 ) -> None:
@@ -698,6 +699,7 @@ def test_an_expired_certificate_is_an_error(
     assert "does not match the certificate" in found.of("TLS of push").seen
 
 
+@pytest.mark.long
 def test_no_database_at_all_is_an_error_in_a_line(tmp_path: Path) -> None:
     """None named and none running; one named that is not there; never with its password."""
     ended = run_doctor("--json", data_dir=tmp_path, admin_port="none", role="push", push_port=0)

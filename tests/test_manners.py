@@ -225,6 +225,7 @@ def test_a_mistake_is_reported_without_a_traceback(name: str, desk: Path) -> Non
     assert lines[0].startswith("Usage: valgnatt") or len(lines) <= 2, ended.err
 
 
+@pytest.mark.long
 def test_a_port_in_use_is_reported_in_one_line(desk: Path) -> None:
     """With its number, before anything is started."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -258,6 +259,7 @@ async def sender(gateway: Gateway, small: GeneratedElection) -> Sender:
     return await gateway.issue(await gateway.load(a_registry(small)), [COUNTRY])
 
 
+@pytest.mark.long
 def test_statuses_are_0_1_and_2(gateway: Gateway, sender: Sender, database: Database, desk: Path) -> None:
     """Success, failure, usage error."""
     there, election = ("--feed-url", gateway.feed_url), ("--election", sender.election)
@@ -350,12 +352,14 @@ complete_words serve --feed-w
 """
 
 
+@pytest.mark.long
 def test_completion_is_shown_and_works(shell: dict[str, str]) -> None:
     """Commands, those below them, and options."""
     output = in_bash(f'eval "$(valgnatt --show-completion)"\n{COMPLETE}', shell).splitlines()
     assert output == ["election", "load list embargo close raise-revisions", "--feed-workers"]
 
 
+@pytest.mark.long
 def test_completion_is_installed(shell: dict[str, str]) -> None:
     """For the current shell, in the user's home directory; a new shell has it."""
     output = in_bash("valgnatt --install-completion", shell)

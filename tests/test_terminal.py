@@ -26,6 +26,8 @@ from gateway.terminal import Terminal
 from tests.running import running
 from tests.web.doors import COUNTRY, a_registry, a_report
 
+pytestmark = pytest.mark.long
+
 HOSTILE = "\x1b[66;6H\x1b]0;owned\x07\x9b31m\u202e[/x][red][link=x]:smile:\r\x7f\u2028"
 SHOWN = r"\x1b[66;6H\x1b]0;owned\x07\x9b31m\u202e[/x][red][link=x]:smile:\r\x7f\u2028"
 TIMEOUT_S = 12.0
@@ -270,7 +272,6 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
 ]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "until", "terminal"),
     [(*each, terminal) for each in COMMANDS for terminal in (False, True) if terminal or each[1] != BOARD],
@@ -309,7 +310,6 @@ async def test_push_prints_no_control_characters_of_files_and_answers(
     assert SHOWN in printed or "unknown extension" in printed
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     "nonsense",
     [

@@ -43,6 +43,7 @@ def test_a_scenario_runs_and_breaks_no_guarantee(name: str, data: Path, tmp_path
         assert run.latencies["reader"]["count"] > 50
 
 
+@pytest.mark.long
 def test_wrong_arguments_are_reported_in_one_line(data: Path) -> None:
     for arguments, words in (
         (("run", "nothing"), "no scenario nothing"),

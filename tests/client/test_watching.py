@@ -27,6 +27,8 @@ from tests.running import Gateway, served
 from tests.web.conftest import make_database
 from tests.web.doors import COUNTRY, a_registry, a_report, shown
 
+pytestmark = pytest.mark.long
+
 TIMEOUT_S = 30.0
 
 

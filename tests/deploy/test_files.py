@@ -371,6 +371,7 @@ def health_check() -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_the_health_check_of_the_image_passes_only_if_a_gateway_is_ready(gateway: Gateway) -> None:
     """The exact command of the image is run with another port."""
     import sys

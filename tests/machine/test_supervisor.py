@@ -302,6 +302,7 @@ def can_be_read(pid: int) -> bool:
     return subprocess.run(read, capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.long
 async def test_five_failed_starts_end_the_machine() -> None:
     """A worker that never becomes ready is reported, with status 1."""
     async with a_supervisor("broken", role="push") as supervising:
@@ -461,6 +462,7 @@ async def test_a_database_that_cannot_be_restarted_ends_the_machine(
     assert machine.status == 1
 
 
+@pytest.mark.long
 async def test_a_database_that_has_long_been_up_is_not_given_up_at_its_first_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

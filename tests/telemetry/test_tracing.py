@@ -235,6 +235,7 @@ def collector() -> Iterator[Collector]:
             thread.join()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 async def test_a_report_is_followed_from_its_request_to_its_commit_and_into_the_feed(
     postgres: EmbeddedPostgres,

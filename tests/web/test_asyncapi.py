@@ -212,6 +212,7 @@ def sent(identifier: Any, report: dict[str, Any]) -> dict[str, Any]:
     return frame
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rehearsal", [False, True])
 async def test_a_conversation_is_as_described(
     database: Database, http: aiohttp.ClientSession, small: GeneratedElection, rehearsal: bool

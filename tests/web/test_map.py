@@ -139,6 +139,7 @@ def test_every_error_is_listed_up_to_a_limit(tmp_path: Path) -> None:
         read_map(tmp_path / "none.geojson")
 
 
+@pytest.mark.long
 def test_serve_does_not_start_with_a_map_that_cannot_be_drawn(tmp_path: Path) -> None:
     """It prints one line and exits with 1 before it makes a database."""
     path = tmp_path / "wrong.geojson"
@@ -154,6 +155,7 @@ def test_serve_does_not_start_with_a_map_that_cannot_be_drawn(tmp_path: Path) ->
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.long
 async def test_unknown_areas_of_a_map_are_logged_at_the_start(
     database: Database, small: GeneratedElection, file: Path
 ) -> None:
@@ -174,6 +176,7 @@ def mapped(postgres: EmbeddedPostgres, file: Path) -> Iterator[Gateway]:
         yield gateway
 
 
+@pytest.mark.long
 async def test_a_map_is_served_and_without_one_an_empty_collection(
     mapped: Gateway, gateway: Gateway, http: aiohttp.ClientSession, file: Path
 ) -> None:
