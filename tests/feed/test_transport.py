@@ -34,7 +34,7 @@ class Listener(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._note("lost")
 
-    async def wait_told(self, what: str) -> None:
+    async def wait_called(self, what: str) -> None:
         async with asyncio.timeout(20):
             while what not in self.calls:
                 self.changed.clear()
@@ -107,7 +107,7 @@ async def _real() -> AsyncIterator[RealWire]:
         yield RealWire(transport, listener, theirs)
     finally:
         transport.abort()
-        await listener.wait_told("lost")
+        await listener.wait_called("lost")
         theirs.close()
 
 
@@ -152,7 +152,7 @@ async def test_writing_resumes_only_when_everything_is_sent(wire: Wire) -> None:
     assert wire.listener.calls == ["pause"]
     rest = await wire.read_all(len(LARGE) - len(first))
     assert first + rest == LARGE
-    await wire.listener.wait_told("resume")
+    await wire.listener.wait_called("resume")
     assert wire.listener.calls == ["pause", "resume"]
 
 
@@ -164,7 +164,7 @@ async def test_an_aborted_transport_drops_its_buffer(wire: Wire) -> None:
     wire.transport.write(b"to nobody")
     assert wire.listener.calls == ["pause"]
     await wire.turn()
-    await wire.listener.wait_told("lost")
+    await wire.listener.wait_called("lost")
     assert wire.listener.calls == ["pause", "lost"]
 
 
@@ -175,7 +175,7 @@ async def test_a_closed_transport_sends_its_buffer(wire: Wire) -> None:
     assert wire.transport.is_closing()
     assert "lost" not in wire.listener.calls
     assert await wire.read_all(len(LARGE)) == LARGE
-    await wire.listener.wait_told("lost")
+    await wire.listener.wait_called("lost")
 
 
 async def test_a_peer_that_hangs_up_is_a_lost_connection(wire: Wire) -> None:
@@ -187,7 +187,7 @@ async def test_a_peer_that_hangs_up_is_a_lost_connection(wire: Wire) -> None:
     else:
         wire.transport.hang_up()
         wire.transport.turn()
-    await wire.listener.wait_told("lost")
+    await wire.listener.wait_called("lost")
     assert "resume" not in wire.listener.calls
 
 
@@ -195,6 +195,6 @@ async def test_nothing_can_be_written_to_a_lost_connection(wire: Wire) -> None:
     """The writer must have dropped it by then."""
     wire.transport.abort()
     await wire.turn()
-    await wire.listener.wait_told("lost")
+    await wire.listener.wait_called("lost")
     with pytest.raises(RuntimeError, match="handler is closed"):
         wire.transport.write(b"to nobody")
