@@ -110,7 +110,11 @@ def state_of(document: PublicTransfers) -> str:
         )
     if embargoed:
         return f"{counted(embargoed, 'report')} under embargo; nothing is late."
-    return f"All accepted reports are published. Units reported: {spaced(reported)} of {spaced(units)}."
+    unpublished = sum(each.accepted - each.published for each in transfers)
+    progress = f"Units reported: {spaced(reported)} of {spaced(units)}."
+    if unpublished:
+        return f"Nothing is late; {counted(unpublished, 'report')} not published yet. {progress}"
+    return f"All accepted reports are published. {progress}"
 
 
 def ballots(area: Area) -> int:

@@ -5,7 +5,7 @@ A report is the complete current state of one unit. Its canonical bytes are stor
 
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 import orjson
@@ -69,10 +69,23 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
         return sum(counts.ballots for counts in self.counts.values())
 
 
+def _literal_values(annotation: Any) -> tuple[str, ...]:
+    """Return the values of a Literal, or of the Literal in a union; none of any other type."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return next((values for each in get_args(annotation) if (values := _literal_values(each))), ())
+
+
+FIXED_VALUES = {
+    field.name: values for field in msgspec.structs.fields(Report) if (values := _literal_values(field.type))
+}
+"""The values of each member of a report that has a fixed set of them: its status and its reason."""
+
+
 class NewerReport(Report, frozen=True, gc=False, kw_only=True):
     """A stored report with content that this version does not know. Its unknown members are left out.
 
-    An unknown status or reason stays as it was sent.
+    A member whose values are fixed, such as the status, stays as it was sent if its value is unknown.
     """
 
     unknown: tuple[str, ...]
@@ -115,7 +128,7 @@ def _newer_report(document: dict[str, Any]) -> NewerReport:
             for category, each in counts.items()
         }
     sent = {}
-    for name, values in (("status", STATUSES), ("reason", REASONS)):
+    for name, values in FIXED_VALUES.items():
         value = known.get(name)
         if isinstance(value, str) and value not in values:
             unknown.append(f"{name} {value}")

@@ -154,6 +154,10 @@ def test_the_state_of_all_transfers_is_one_sentence() -> None:
     good = a_transfer("Bergen")
     through = "All accepted reports are published. Units reported: 8 of 20."
     assert state_of(document_of(good, good)) == through
+    waiting = a_transfer("Voss", accepted=3, published=2, oldest_unpublished_s=0.1)
+    assert state_of(document_of(waiting)) == (
+        "Nothing is late; 1 report not published yet. Units reported: 4 of 10."
+    )
     embargoed = a_transfer("Oslo", embargoed=3)
     assert state_of(document_of(good, embargoed)) == "3 reports under embargo; nothing is late."
     late = a_transfer("Oslo", oldest_unpublished_s=34.2, embargoed=3)

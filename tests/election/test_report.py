@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from gateway.election.record import CHAIN_START, next_chain
 from gateway.election.registry import read_registry
 from gateway.election.report import (
+    FIXED_VALUES,
     REASONS,
     STATUSES,
+    NewerReport,
     canonical,
     decode_report,
     decode_stored,
@@ -164,6 +166,20 @@ def test_a_stored_report_of_a_newer_version_is_read_as_far_as_it_is_known(
     if unknown:
         with pytest.raises(msgspec.ValidationError):
             decode_report(body)
+
+
+@pytest.mark.parametrize("name", FIXED_VALUES)
+def test_a_value_that_a_newer_version_added_is_read(name: str) -> None:
+    """Of every member with fixed values: otherwise a feed would end at the first report that has the value."""
+    stored = decode_stored(canonical(a_report(**{name: "added_later"})))
+    assert getattr(stored, name) == "added_later"
+    assert isinstance(stored, NewerReport)
+    assert stored.unknown == (f"{name} added_later",)
+
+
+def test_members_with_fixed_values_are_found_in_the_struct() -> None:
+    """Whether they are optional or not."""
+    assert FIXED_VALUES == {"status": STATUSES, "reason": REASONS}
 
 
 @pytest.mark.parametrize(
