@@ -20,7 +20,8 @@ CACHED_MAX, CACHED_LENGTH_MAX = 256, 256
 _ELEMENT = re.compile(r'(?:[^,"]++|"(?:[^"\\]++|\\.)*+"?)++', re.DOTALL)
 """One element of a comma-separated list, whose parameters may contain quoted commas."""
 _WEIGHT = re.compile(r";[ \t]*q[ \t]*=([^;]*)", re.IGNORECASE)
-_QVALUE = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
+_QVALUE = re.compile(r"0?\.[0-9]{1,3}|0\.?|1(?:\.0{0,3})?")
+"""A weight, read more tolerantly than the grammar: some clients leave out the zero."""
 _ENTITY_TAG = re.compile(r'(?:^|,)[ \t]*(?:W/)?("[!#-~\x80-\U0010ffff]*")[ \t]*(?=,|$)')
 
 
