@@ -23,7 +23,7 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import _ErrInfo
 
-from gateway.web.answers import SECURITY_HEADERS, Problem, is_gone, problem_of
+from gateway.web.answers import SECURITY_HEADERS, Problem, internal_error, is_gone, problem_of
 from gateway.web.connections import BEHIND_PROXIES, KEEPALIVE_S, Connection, Connections
 
 log = structlog.get_logger()
@@ -118,7 +118,7 @@ def _problem(status: int, exc: BaseException | None) -> Problem:
         return Problem(400, "bad_request", "the request is not valid HTTP/1.1")
     if status == 504:
         return Problem(504, "timeout", "the answer took too long")
-    return Problem(500, "internal_error", "internal error; it has been logged")
+    return internal_error()
 
 
 class DoorHandler(ProblemHandler):

@@ -45,15 +45,6 @@ _TITLES = {
     503: "Service unavailable",
     504: "Timeout",
 }
-_REFUSED = {
-    404: ("not_found", "no resource at this path"),
-    405: ("method_not_allowed", "method not allowed for this path; see the Allow header"),
-    413: ("too_large", "the request is too large"),
-    417: ("expectation_failed", "the only supported expectation is 100-continue"),
-}
-"""Code and text where aiohttp refuses a request. Nothing of the request is repeated: a token may be anywhere in it."""
-
-
 STATUS = {
     "malformed": 400,
     "token_missing": 401,
@@ -62,15 +53,29 @@ STATUS = {
     "role_forbidden": 403,
     "unit_forbidden": 403,
     "unknown_election": 404,
+    "not_found": 404,
+    "method_not_allowed": 405,
     "stale_revision": 409,
     "revision_conflict": 409,
     "election_closed": 409,
     "too_large": 413,
+    "expectation_failed": 417,
+    "internal_error": 500,
     "overloaded": 503,
     "draining": 503,
     "journal_unavailable": 503,
 }
 """The HTTP status of an error, or of a refusal, by its code. Refusals of other codes are 422."""
+_REFUSED = {
+    STATUS[code]: (code, detail)
+    for code, detail in (
+        ("not_found", "no resource at this path"),
+        ("method_not_allowed", "method not allowed for this path; see the Allow header"),
+        ("too_large", "the request is too large"),
+        ("expectation_failed", "the only supported expectation is 100-continue"),
+    )
+}
+"""Code and text where aiohttp refuses a request. Nothing of the request is repeated: a token may be anywhere in it."""
 _AUTHENTICATE = {
     "token_missing": "Bearer",
     "token_invalid": 'Bearer error="invalid_token"',
@@ -90,7 +95,10 @@ ANSWERED_ERRORS = (
 
 
 class Problem(Exception):
-    """An answer that describes an error; raised anywhere in a door, it ends the request."""
+    """An answer that describes an error; raised anywhere in a door, it ends the request.
+
+    The status of a code in STATUS comes from there, through one of the class methods.
+    """
 
     def __init__(
         self,
@@ -129,6 +137,11 @@ class Problem(Exception):
         headers = _challenge(error.code)
         detail = error.reason or str(error)
         return cls(status, error.code, detail, retry_after_s=retry_after_s, headers=headers, members=members)
+
+    @classmethod
+    def of_code(cls, code: str, detail: str, *, retry_after_s: float | None = None) -> "Problem":
+        """Return the answer with a code of STATUS."""
+        return cls(STATUS[code], code, detail, retry_after_s=retry_after_s, headers=_challenge(code))
 
     @classmethod
     def of_refusal(cls, code: str, detail: str, members: Mapping[str, Any]) -> "Problem":
@@ -184,6 +197,11 @@ ANY_ORIGIN = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers
 def is_gone(request: web.BaseRequest) -> bool:
     """Return whether the client has closed its connection, so that writing to it fails."""
     return request.transport is None or request.transport.is_closing()
+
+
+def internal_error() -> Problem:
+    """Return the answer to a request that failed unexpectedly."""
+    return Problem.of_code("internal_error", "internal error; it has been logged")
 
 
 def problem_of(error: web.HTTPException) -> tuple[str, Problem]:

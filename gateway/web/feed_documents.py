@@ -10,7 +10,7 @@ from aiohttp import web
 from gateway.election.registry import Area
 from gateway.errors import JournalUnavailable
 from gateway.feed.stream import ElectionFeed
-from gateway.web.answers import JSON, STATUS, Problem
+from gateway.web.answers import JSON, Problem
 from gateway.web.bodies import Body, BodyCache, PrecompressedText
 from gateway.web.client_address import ClientAddresses
 from gateway.web.feed_lookup import FeedLookup
@@ -162,8 +162,7 @@ async def _lines(feed: ElectionFeed, first: int, last: int) -> list[bytes]:
     try:
         return await feed.archive.lines(first, last)
     except JournalUnavailable as error:
-        detail = "the record is temporarily unavailable"
-        raise Problem(STATUS[error.code], error.code, detail, retry_after_s=2.0) from error
+        raise Problem.of(JournalUnavailable.because("the record is temporarily unavailable", 2.0)) from error
 
 
 def _tagged(request: web.Request, body: Body) -> web.Response:

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from gateway.election.state import Cursor
-from gateway.errors import ElectionUnknown
+from gateway.errors import ElectionUnknown, Overloaded
 from gateway.feed.hub import Hub
 from gateway.feed.stream import ElectionFeed
 from gateway.web.answers import Problem
@@ -58,7 +58,7 @@ class FeedLookup:
         if feed.state.sequence < sequence:
             if self._waits_of.full(client):
                 detail = "too many requests from this address are waiting for a publication"
-                raise Problem(429, "overloaded", detail, retry_after_s=AHEAD_S)
+                raise Problem.of(Overloaded(detail, AHEAD_S, share=True))
             if not await self._wait_reached(feed, sequence, client):
                 detail = f"this server has publications up to {feed.state.sequence}"
                 raise Problem(503, "not_yet", detail, retry_after_s=1.0)

@@ -9,7 +9,15 @@ from aiohttp.typedefs import Middleware
 
 from gateway.telemetry import tracing
 from gateway.web.aiohttp_connection import answer_begun
-from gateway.web.answers import ANSWERED_ERRORS, ANY_ORIGIN, SECURITY_HEADERS, Problem, is_gone, problem_of
+from gateway.web.answers import (
+    ANSWERED_ERRORS,
+    ANY_ORIGIN,
+    SECURITY_HEADERS,
+    Problem,
+    internal_error,
+    is_gone,
+    problem_of,
+)
 
 log = structlog.get_logger()
 
@@ -99,5 +107,5 @@ async def _answer(request: web.Request, handler: Any, count: Callable[[str], Non
             raise  # part of another answer has been sent already, or the client is gone
         log.exception("request failed", method=request.method, route=_route(request))
         count("internal_error")
-        return Problem(500, "internal_error", "internal error; it has been logged").response()
+        return internal_error().response()
     return response

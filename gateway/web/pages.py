@@ -128,7 +128,7 @@ def add_pages(application: web.Application) -> None:
     async def get_static(request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
         if name not in files:
-            raise Problem(404, "not_found", "no such file")
+            raise Problem.of_code("not_found", "no such file")
         current = request.match_info["version"] == version
         return files[name].respond(request, _IMMUTABLE if current else REVALIDATE)
 

@@ -21,7 +21,7 @@ async def report_document(
     A receipt means that the report is durable, and the journal has verified that once more.
     """
     if unit not in token.scope:
-        raise Problem(403, "unit_forbidden", "this token may not report for this unit")
+        raise Problem.of_code("unit_forbidden", "this token may not report for this unit")
     if unit not in version.registry.units:
         raise Problem(404, "unknown_unit", "this election has no such unit")
     stored = await journal.current_report(version.key, unit)

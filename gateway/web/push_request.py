@@ -211,9 +211,9 @@ async def receive(request: web.Request, memory: ByteReservation) -> ReceivedBody
         )
         raise Problem(408, "too_slow", detail) from None
     except ConnectionError:
-        raise Problem(400, MalformedBody.code, "the body is incomplete") from None  # nobody will read this
+        raise Problem.of(MalformedBody("the body is incomplete")) from None  # nobody will read this
     except (web.RequestPayloadError, ValueError) as error:
-        raise Problem(400, MalformedBody.code, f"the body cannot be read: {error}") from None
+        raise Problem.of(MalformedBody(f"the body cannot be read: {error}")) from None
     return ReceivedBody(body, gzip=encoding == "gzip", ndjson=ndjson)
 
 
@@ -462,7 +462,7 @@ def _undecided(outcome: Outcome) -> web.Response:
     detail = "the report may or may not be durable; send it again"
     if outcome.reason is not None:
         detail = f"{outcome.reason}; {detail}"
-    return Problem(503, outcome.code, detail, retry_after_s=outcome.retry_after_s).response()
+    return Problem.of_code(outcome.code, detail, retry_after_s=outcome.retry_after_s).response()
 
 
 def size_of(answer: web.Response) -> int:

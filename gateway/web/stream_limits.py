@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from gateway.config import Config
+from gateway.errors import Overloaded
 from gateway.feed.archive import RANGE_SIZE
 from gateway.feed.stream import ElectionFeed
 from gateway.web.allowance import Allowance
@@ -89,10 +90,10 @@ class StreamLimits:
             detail = (
                 "too much work for this address alone; selections and pages that others read are not limited"
             )
-            raise Problem(429, "overloaded", detail, retry_after_s=max(1.0, wait_s))
+            raise Problem.of(Overloaded(detail, max(1.0, wait_s), share=True))
         if (wait_s := self.allowance.wait_all_s()) > 0:
             detail = "too much work for single readers; selections and pages that many read are not limited"
-            raise Problem(503, "overloaded", detail, retry_after_s=max(1.0, wait_s))
+            raise Problem.of(Overloaded(detail, max(1.0, wait_s)))
 
     def charge_range(self, client: str, feed: ElectionFeed, first: int) -> None:
         """Charge a read of the record, unless the publication is in memory. Raises Problem."""

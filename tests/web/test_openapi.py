@@ -229,6 +229,19 @@ def test_every_code_that_the_sources_name_is_in_a_list() -> None:
     assert said("Violation") <= violations
 
 
+def test_the_status_of_a_code_is_given_in_one_place() -> None:
+    """`STATUS` has it, so no other module repeats one of its pairs, or passes a status with a computed code."""
+    found = []
+    for source in set(SOURCE.glob("web/*.py")) - {SOURCE / "web" / "answers.py"}:
+        for node in ast.walk(ast.parse(source.read_text())):
+            if not isinstance(node, ast.Call) or ast.unparse(node.func) != "Problem":
+                continue
+            codes = [*node.args[1:2], *(each.value for each in node.keywords if each.arg == "code")]
+            if not all(isinstance(code, ast.Constant) and code.value not in STATUS for code in codes):
+                found.append((source.name, node.lineno))
+    assert not found
+
+
 def test_the_codes_are_those_of_the_contract() -> None:
     """Section 11 lists those of violations and refusals; `unknown_message` is said over WebSockets alone."""
     contract = (SOURCE.parent / "docs" / "contract.md").read_text()
