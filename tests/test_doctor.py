@@ -4,13 +4,16 @@ import asyncio
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import asyncpg
 import msgspec
 import orjson
@@ -31,7 +34,7 @@ from gateway.doctor.facts import (
     Standby,
 )
 from gateway.doctor.findings import Finding
-from gateway.doctor.gather import read_certificate
+from gateway.doctor.gather import certificate_required, read_certificate
 from gateway.doctor.machine import files_wanted, names_host
 from gateway.election.registry import read_registry
 from gateway.journal.administration import TokenSummary, administration
@@ -489,6 +492,40 @@ def test_a_certificate_is_read_as_a_client_sees_it(authority: trustme.CA, tmp_pa
     assert min(read.client_authorities.values()) > datetime.now(UTC)
     assert "does not match" in (read_certificate("push", Certificate(chain, other)).mistake or "")
     assert read_certificate("push", Certificate(tmp_path / "none.pem", None)).mistake
+
+
+def refused_handshake(*, verify: ssl.VerifyMode) -> ssl.SSLError | None:
+    """What a client without a certificate gets from a server; none if that requires no certificate."""
+    authority = trustme.CA()
+    serving, connecting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.issue_cert("valg.example.no").configure_cert(serving)
+    authority.configure_trust(serving)
+    authority.configure_trust(connecting)
+    serving.verify_mode = verify
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = serving.wrap_bio(to_server, to_client, server_side=True)
+    client = connecting.wrap_bio(to_client, to_server, server_hostname="valg.example.no")
+    for step in (client.do_handshake, server.do_handshake, client.do_handshake, server.do_handshake):
+        with suppress(ssl.SSLError):
+            step()
+    try:
+        client.read(1)
+    except ssl.SSLWantReadError:
+        return None
+    except ssl.SSLError as error:
+        return error
+    return None
+
+
+def test_a_handshake_that_requires_a_client_certificate_is_recognised_by_its_alert() -> None:
+    """In the error that the HTTP client makes of it; the text of another error does not matter."""
+    refused = refused_handshake(verify=ssl.CERT_REQUIRED)
+    assert refused is not None
+    assert refused_handshake(verify=ssl.CERT_NONE) is None
+    error = aiohttp.ClientOSError("cannot connect")
+    error.__cause__ = refused
+    assert certificate_required(error)
+    assert not certificate_required(aiohttp.ClientOSError("CERTIFICATE_REQUIRED"))
 
 
 # Installations.

@@ -345,7 +345,7 @@ async def _probe(
             if isinstance(document, dict) and isinstance(document.get("workers"), dict):
                 workers = document["workers"]
     except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
-        if client_certificates and "CERTIFICATE_REQUIRED" in str(error).upper().replace(" ", "_"):
+        if client_certificates and certificate_required(error):
             return Door(name=name, url=url, host=host, ready=True, seen="requires a client certificate"), {}
         seen = _reason(error)
         return Door(name=name, url=url, host=host, seen=seen), {}
@@ -353,6 +353,17 @@ async def _probe(
     here = host in ("127.0.0.1", "::1", "localhost")  # otherwise these are processes of another machine
     pids = {worker: about["pid"] for worker, about in workers.items() if here and about.get("pid")}
     return Door(name=name, url=url, host=host, ready=ready, seen=seen, restarts=restarts), pids
+
+
+def certificate_required(error: BaseException | None) -> bool:
+    """Return whether the server ended a TLS handshake with the alert certificate_required (RFC 8446, section 6.2)."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            alert = error.reason or str(error)  # a Python that does not know the alert gives its text alone
+            if "CERTIFICATE_REQUIRED" in alert.upper().replace(" ", "_"):
+                return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _reason(error: Exception) -> str:
