@@ -510,6 +510,7 @@ async def test_a_reader_that_stalls_gets_the_latest_values_at_once_when_it_resum
                 revision += 1
                 await pushed(http, sender, *(a_report(unit, revision, votes=revision) for unit in units))
                 await quick.blocks_until(revision * len(units))
+            await shown(gateway, sender.election, revision * len(units))  # by every worker
             for _ in range(6):  # some of them where it is
                 async with streaming(http, url) as other:
                     assert (await other.block()).sequence == revision * len(units)
