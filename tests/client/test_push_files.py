@@ -7,10 +7,8 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from gateway.client.outbox import Outbox
 from gateway.client.push_files import destination
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
+from tests.client.commands import running_command
 from tests.deploy.proxies import free_ports
 from tests.running import Gateway, Sender, served
 from tests.web.conftest import make_database
@@ -28,18 +27,6 @@ from tests.web.doors import COUNTRY, a_registry, a_report
 pytestmark = pytest.mark.long
 
 TIMEOUT_S = 30.0
-
-
-@pytest.fixture(scope="module")
-def gateway(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
-    with served(make_database(postgres)) as gateway:
-        yield gateway
-
-
-@pytest.fixture
-async def sender(gateway: Gateway, small: GeneratedElection) -> Sender:
-    election = await gateway.load(a_registry(small))
-    return await gateway.issue(election, [COUNTRY])
 
 
 class Desk:
@@ -63,10 +50,9 @@ class Desk:
         path.write_text("\n".join(json.dumps(report) for report in reports))
         return path
 
-    @contextmanager
     def command(
         self, *arguments: object, stdin: int = subprocess.DEVNULL, **environ: str
-    ) -> Iterator[subprocess.Popen[str]]:
+    ) -> AbstractContextManager[subprocess.Popen[str]]:
         whole = [
             "push",
             "--election",
@@ -77,21 +63,7 @@ class Desk:
             self.receipts,
             *arguments,
         ]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", *map(str, whole)],
-            env={**self._environ, **environ},
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # Ctrl-C means something even where the tests run in the background of a shell that has it ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-        with process:
-            try:
-                yield process
-            finally:
-                process.kill()
+        return running_command(*whole, environ={**self._environ, **environ}, stdin=stdin)
 
     def push(self, *arguments: object, **environ: str) -> tuple[int, str]:
         with self.command(*arguments, **environ) as process:

@@ -5,9 +5,7 @@ import json
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,53 +18,29 @@ from rich.console import Console
 from gateway.client import watch_command
 from gateway.client.http_json import get_document
 from gateway.client.tables import LAG_CAPTION, state_of, transfers_table
-from gateway.journal.embedded import EmbeddedPostgres
-from gateway.rehearsal.generator import GeneratedElection
 from gateway.wire.transfers import Lag, Percentiles, PublicTransfers, Transfer
-from tests.running import Gateway, served
-from tests.web.conftest import make_database
-from tests.web.doors import COUNTRY, a_registry, a_report, shown
+from tests.client.commands import running_command
+from tests.running import Gateway, Sender
+from tests.web.doors import a_report, shown
 
 pytestmark = pytest.mark.long
 
 TIMEOUT_S = 30.0
 
 
-@pytest.fixture(scope="module")
-def gateway(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
-    with served(make_database(postgres)) as gateway:
-        yield gateway
-
-
 @pytest.fixture
-async def election(gateway: Gateway, small: GeneratedElection) -> str:
-    election = await gateway.load(a_registry(small))
-    sender = await gateway.issue(election, [COUNTRY])
+async def election(gateway: Gateway, sender: Sender) -> str:
     async with aiohttp.ClientSession() as http:
         for unit in ("0604-0001", "0604-0002"):
             async with http.post(sender.url(), json=a_report(unit), headers=sender.headers) as answer:
                 assert answer.status == 201
-    await shown(gateway, election, 2)
-    return election
+    await shown(gateway, sender.election, 2)
+    return sender.election
 
 
-@contextmanager
-def command(gateway: Gateway, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gateway", *arguments],
-        env={**os.environ, "VALGNATT_FEED_URL": gateway.feed_url, "COLUMNS": "120"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Ctrl-C means something even where the tests run in the background of a shell that has it ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
+def command(gateway: Gateway, *arguments: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    environ = {**os.environ, "VALGNATT_FEED_URL": gateway.feed_url, "COLUMNS": "120"}
+    return running_command(*arguments, environ=environ)
 
 
 def test_watch_gives_lines_of_json_to_a_pipe(gateway: Gateway, election: str) -> None:
