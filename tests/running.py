@@ -9,6 +9,7 @@ The log is kept in memory, and printed if a test fails inside the block.
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
+from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import aiohttp
@@ -30,6 +33,13 @@ START_S = 30.0
 END_S = 30.0
 """The maximum time until every process has exited; normally `drain_s` at most."""
 LINES_MAX = 5000
+
+
+@cache
+def log_events() -> frozenset[str]:
+    """Return the events that the gateway's code logs."""
+    source = "".join(path.read_text() for path in (Path(__file__).parents[1] / "gateway").rglob("*.py"))
+    return frozenset(re.findall(r'log\.\w+\(\s*"([^"]+)"', source))
 
 
 class DatabaseUrls(Protocol):
@@ -107,6 +117,11 @@ class Gateway:
     def logged_errors(self) -> list[str]:
         """Return the lines logged as errors or worse; a healthy gateway logs none, regardless of its input."""
         return [line for line in self.log if '"level":"error"' in line or '"level":"critical"' in line]
+
+    def logged(self, event: str) -> list[str]:
+        """Return the lines of the events that begin like this. The gateway has to have one, or the text is outdated."""
+        assert any(each.startswith(event) for each in log_events()), f"nothing logs this event: {event}"
+        return [line for line in self.log if f'"event":"{event}' in line]
 
     def terminate(self) -> None:
         """Send SIGTERM, but only once: a second SIGTERM would end it immediately."""

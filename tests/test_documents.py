@@ -17,6 +17,7 @@ from gateway.web.push_door import READS_MAX, TRANSFERS_MAX
 from gateway.web.turns import SLICE_S
 from gateway.web.unread import UNREAD_MAX, UNREAD_PER_ADDRESS
 from gateway.wire.session import FRAME_MAX
+from tests.running import log_events
 
 ROOT = Path(__file__).parents[1]
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
@@ -47,11 +48,9 @@ def test_every_scenario_in_a_document_exists(document: Path) -> None:
 @pytest.mark.parametrize("document", [*DOCUMENTS, RULES], ids=lambda path: path.name)
 def test_every_log_line_that_a_document_quotes_is_logged(document: Path) -> None:
     """By the beginning of its event."""
-    source = "".join(path.read_text() for path in (ROOT / "gateway").rglob("*.py"))
-    events = re.findall(r'log\.\w+\(\s*"([^"]+)"', source)
     quoted = re.findall(r"(?:lines?|logs)(?: |\n *)`([a-z ]+)`", document.read_text())
     quoted += re.findall(r"`([a-z ]+)`(?: |\n *)(?:is )?in the log", document.read_text())
-    assert not [line for line in quoted if not any(event.startswith(line) for event in events)]
+    assert not [line for line in quoted if not any(event.startswith(line) for event in log_events())]
 
 
 def bounds() -> dict[str, str]:

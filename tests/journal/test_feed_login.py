@@ -223,7 +223,7 @@ async def test_serve_warns_of_feeds_that_log_in_as_the_owner(database: Database,
     """`serve` logs the warning and its remedy at startup, and logs nothing about a correct login."""
 
     def warnings_of(gateway: Gateway) -> list[str]:
-        return [line for line in gateway.log if "the feeds' database user has excess privileges" in line]
+        return gateway.logged("the feeds' database user has excess privileges")
 
     async def warning_logged() -> bool:
         return bool(warnings_of(owners))

@@ -163,7 +163,7 @@ async def test_unknown_areas_of_a_map_are_logged_at_the_start(
     async with running(database) as gateway:
         await gateway.load(a_registry(small))
     async with running(database, map=file) as gateway:
-        (line,) = (line for line in gateway.log if "areas on the map that are in no election" in line)
+        (line,) = gateway.logged("areas on the map that are in no election")
         assert json.loads(line)["areas"] == ["9999"]
 
 
