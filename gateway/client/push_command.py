@@ -1,7 +1,5 @@
 """The command `valgnatt push`: shows what will be sent, the progress, and the answers."""
 
-import asyncio
-import csv
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,23 +9,22 @@ import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from gateway.client.outbox import Destination, Item, Outbox, OutboxConflict
+from gateway.client.outbox import Destination, Item, Outbox
 from gateway.client.publisher import Answer
+from gateway.client.push_directory import push_directory
 from gateway.client.push_files import (
-    POLL_S,
     Count,
-    Directory,
     Mistakes,
     current_revisions,
     destination,
     file_digest,
     read_files,
     registry_of,
-    send,
     units_without_revision,
 )
+from gateway.client.receipts_table import write_receipts
+from gateway.client.sending import send
 from gateway.election.registry import Registry
-from gateway.errors import GatewayError
 from gateway.humanize import counted
 from gateway.terminal import Terminal
 
@@ -191,26 +188,15 @@ def summary(answered: Sequence[tuple[Item, Answer]]) -> str:
 async def _watch(
     options: PushOptions, watched: Path, registry: Registry | None, outbox: Outbox, console: Terminal
 ) -> None:
-    """Send new files of a directory, until interrupted; report a file with mistakes once and skip it."""
-    directory = Directory(watched)
-    console.say(f"Watching {watched}; stop with Ctrl-C.")
-    while True:
-        for name, content in directory.new().items():
-            try:
-                counts = await _ready(options, {name: content}, registry, outbox, unattended=True)
-                _add(outbox, options.to, counts, {name: content})
-            except (Mistakes, OutboxConflict) as error:
-                directory.mark_done(name, content)
-                console.say(f"{name}: not sent:", "red")
-                for mistake in getattr(error, "mistakes", (str(error),)):
-                    console.say(mistake, "red")
-            except GatewayError as error:
-                console.say(f"{name}: {error}", "red")
-            else:
-                directory.mark_done(name, content)
-                console.say(f"{name}: {counted(len(counts), 'report')}")
-                await _send(options, outbox, console)
-        await asyncio.sleep(POLL_S)
+    async def add(name: str, content: bytes) -> int:
+        counts = await _ready(options, {name: content}, registry, outbox, unattended=True)
+        _add(outbox, options.to, counts, {name: content})
+        return len(counts)
+
+    async def send() -> None:
+        await _send(options, outbox, console)
+
+    await push_directory(watched, console, add, send)
 
 
 def _read(path: Path) -> bytes:
@@ -238,22 +224,3 @@ def _confirmed() -> bool:
         return input("Send? [y/N] ").strip().lower() in ("y", "yes", "j", "ja")
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def write_receipts(path: Path, outbox: Outbox, to: Destination) -> None:
-    """Write a gateway's answers to all reports in the outbox as a CSV table, replacing the file."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["unit", "revision", "outcome", "code", "state", "sequence", "digest", "accepted_at"])
-        for item in outbox.answers(to):
-            answer = item.answer
-            assert answer is not None
-            accepted_at = answer.accepted_at.isoformat() if answer.accepted_at is not None else ""
-            table.writerow(
-                [
-                    item.unit, item.revision, answer.outcome, answer.code or "", answer.state or "",
-                    answer.sequence if answer.sequence is not None else "", answer.digest or "", accepted_at,
-                ]
-            )  # fmt: skip
-    part.replace(path)

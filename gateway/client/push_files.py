@@ -1,9 +1,7 @@
-"""Push counts from files: read and check them, add them to the outbox, and send until each report has an answer."""
+"""Reports from files: read and check them, and give revisions to those without one."""
 
-import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -12,18 +10,12 @@ import msgspec
 
 from gateway.client.count_files import BadCountFile, encode_report, read_counts
 from gateway.client.http_json import error_of, get, get_document
-from gateway.client.outbox import Destination, Item, Outbox
-from gateway.client.publisher import Answer, Publisher
+from gateway.client.outbox import Destination
 from gateway.election.registry import Registry, read_registry
 from gateway.election.validation import Invalid, Scope, Validator
 from gateway.errors import GatewayError, MalformedDocument
 
 REQUEST_S = 20.0
-OPEN_MAX = 500
-"""Reports passed to the connection at once; the rest waits in the outbox."""
-POLL_S = 1.0
-"""Interval at which a watched directory is read; a file is sent once it has not changed between two readings."""
-ENDINGS = (".json", ".ndjson", ".jsonl", ".csv")
 
 
 class Mistakes(GatewayError):
@@ -178,90 +170,6 @@ def _count(name: str, report: Mapping[str, Any], body: bytes) -> Count:
             if isinstance(each, dict) and isinstance(each.get("ballots"), int)
         )
     return Count(name, report["unit"], report["revision"], str(report.get("status", "")), ballots, body)
-
-
-async def send(
-    outbox: Outbox,
-    to: Destination,
-    push_url: str,
-    token: str,
-    on_answer: Callable[[Item, Answer], None] = lambda *_: None,
-) -> list[tuple[Item, Answer]]:
-    """Send the waiting reports of the outbox until each has an answer, however long that takes.
-
-    If interrupted, the rest stays in the outbox for the next call. Raises PushRefused if the token is not accepted.
-    """
-    answered: list[tuple[Item, Answer]] = []
-    free = asyncio.Semaphore(OPEN_MAX)
-
-    async def one(publisher: Publisher, item: Item) -> None:
-        try:
-            answer = await publisher.push(item.body)
-            outbox.record_answer(item.key, answer)
-            answered.append((item, answer))
-            on_answer(item, answer)
-        finally:
-            free.release()
-
-    async with Publisher(push_url, to.election, token) as publisher, _FirstErrorGroup() as parts:
-        for item in outbox.waiting(to):
-            await free.acquire()
-            parts.create_task(one(publisher, item))
-    return answered
-
-
-class _FirstErrorGroup:
-    """A TaskGroup that raises the first GatewayError itself instead of an exception group."""
-
-    def __init__(self) -> None:
-        self._group = asyncio.TaskGroup()
-
-    async def __aenter__(self) -> asyncio.TaskGroup:
-        return await self._group.__aenter__()
-
-    async def __aexit__(self, *error: Any) -> None:
-        try:
-            await self._group.__aexit__(*error)
-        except BaseExceptionGroup as group:
-            own, other = group.split(GatewayError)
-            if own is not None and other is None:
-                raise own.exceptions[0] from None
-            raise
-
-
-class Directory:
-    """A watched directory: each file with counts is returned once per run, after it has stopped changing."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._seen: dict[str, tuple[int, int]] = {}
-        self._done: set[tuple[str, bytes]] = set()
-
-    def new(self) -> dict[str, bytes]:
-        """Return the files that are complete and not marked as done. Raises GatewayError."""
-        try:
-            return self._new()
-        except OSError as error:
-            raise GatewayError(f"{self.path}: {error.strerror}") from None
-
-    def _new(self) -> dict[str, bytes]:
-        found: dict[str, bytes] = {}
-        for path in sorted(self.path.iterdir()):
-            if path.suffix.lower() not in ENDINGS or path.name.startswith(".") or not path.is_file():
-                continue
-            state = path.stat()
-            stamp = (state.st_mtime_ns, state.st_size)
-            before, self._seen[path.name] = self._seen.get(path.name), stamp
-            if before != stamp:
-                continue
-            content = path.read_bytes()
-            if (path.name, file_digest(content)) not in self._done:
-                found[path.name] = content
-        return found
-
-    def mark_done(self, name: str, content: bytes) -> None:
-        """Skip a file until its content changes."""
-        self._done.add((name, file_digest(content)))
 
 
 def file_digest(content: bytes) -> bytes:

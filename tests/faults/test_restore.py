@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from gateway.client.outbox import Outbox
-from gateway.client.push_files import destination, send
+from gateway.client.push_files import destination
+from gateway.client.sending import send
 from gateway.journal.administration import administration
 from gateway.journal.embedded import find_binaries
 from gateway.rehearsal.judge import Push
