@@ -54,7 +54,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("serve")(machine.serve)
-app.command("worker", hidden=True)(machine.worker)
 app.command("doctor")(machine.doctor)
 app.command("status")(counts.status)
 app.command("watch")(counts.watch)

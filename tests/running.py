@@ -69,7 +69,6 @@ class Gateway:
             **config,
         }
         environ |= {f"VALGNATT_{name.upper()}": str(value) for name, value in options.items()}
-        environ["SSL_CERT_FILE"] = os.devnull  # loading the certificate authorities takes each process 30 ms
         self._process = subprocess.Popen(
             [sys.executable, "-m", "gateway", "serve"],
             env=environ,

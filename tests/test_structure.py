@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("__main__",),
+    ("__main__", "worker"),
     ("cli",),
     ("commands",),
     ("service", "doctor", "rehearsal"),
@@ -55,6 +55,9 @@ AIOHTTP_HANDLES = {"protocol", "writer"}
 """Attributes of a request that lead behind aiohttp's public interface."""
 NAMESAKES = {("election", "writer")}
 """Owners and attributes of our own with such a name: the batch writer of an election."""
+
+HIDES_AN_IMPORT = "gateway/telemetry/structlog_import.py"
+"""The only module that uses `sys.modules`; it has structlog imported without rich, and reaches nothing by it."""
 
 PURE = ("election", "wire")
 """Parts without I/O: they wait for nothing and read no clock."""
@@ -153,7 +156,8 @@ def test_every_import_is_absolute_and_explicit() -> None:
                 assert not [each.name for each in node.names if each.name.split(".")[0] == "gateway"], path
         imported = {name.rpartition(".")[2] for name in imports(tree)}
         reached = {name for owner, name, _ in attributes(tree) if name != "modules" or owner == "sys"}
-        assert not (imported | reached | names(tree) - {"modules"}) & DYNAMIC_IMPORTS, path
+        hidden = DYNAMIC_IMPORTS - {"modules"} if path == HIDES_AN_IMPORT else DYNAMIC_IMPORTS
+        assert not (imported | reached | names(tree) - {"modules"}) & hidden, path
 
 
 def test_no_import_points_upwards() -> None:

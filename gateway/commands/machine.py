@@ -18,18 +18,14 @@ def serve(config: Config) -> None:
 
     Starts an embedded Postgres unless a database is configured.
     """
+    from gateway.telemetry.structlog_import import import_structlog
+
+    import_structlog()
     from gateway.machine.serve import serve as serve_machine
     from gateway.telemetry import logs
 
     logs.configure("serve", format=config.log_format, level=config.log_level)
     sys.exit(run(serve_machine(config)))
-
-
-def worker(name: str, fd: int) -> None:  # noqa: ARG001 - the name is for process lists
-    """Run one process of a machine; started by `serve`."""
-    from gateway.service import work
-
-    sys.exit(run(work(fd)))
 
 
 @with_config_options

@@ -40,7 +40,7 @@ from gateway.telemetry.metrics import (
 )
 from gateway.telemetry.metrics_merge import merge_metrics
 
-WORKER_COMMAND = (sys.executable, "-m", "gateway", "worker")
+WORKER_COMMAND = (sys.executable, "-m", "gateway.worker")
 """Command of a worker; its name, for lists of processes, and the descriptor of its control line are appended."""
 METRICS_S = 2.0
 """Seconds within which a worker has to return its metrics."""

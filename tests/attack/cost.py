@@ -41,8 +41,8 @@ def workers(gateway: Gateway) -> dict[str, int]:
     found = {"admin": gateway.pid}
     for pid in Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split():
         command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if b"worker" in command:
-            found[command[command.index(b"worker") + 1].decode().partition("-")[0]] = int(pid)
+        if b"gateway.worker" in command:
+            found[command[command.index(b"gateway.worker") + 1].decode().partition("-")[0]] = int(pid)
     return found
 
 
