@@ -26,6 +26,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -182,9 +183,13 @@ class EmbeddedPostgres:
             self._undo = undo.pop_all()
 
     def stop(self) -> None:
-        """Shut the server down cleanly, in about 0.02 s, and unlock the directory. Safe if never started."""
-        self._undo.close()
-        self._server = None
+        """Shut the server down cleanly, in about 0.02 s, and unlock the directory. Safe if never started.
+
+        A SIGINT or SIGTERM that arrives meanwhile takes effect afterwards.
+        """
+        with _deferred_signals():
+            self._undo.close()
+            self._server = None
 
     def restart(self) -> None:
         """Stop the server, if it still runs, and start it again. Blocks and raises like start()."""
@@ -375,12 +380,13 @@ class EmbeddedPostgres:
         return True
 
     def _end(self) -> None:
-        self._address.unlink(missing_ok=True)
-        for how, seconds in STOPPING:
-            if self._server is not None and self._server.poll() is None:
-                self._server.send_signal(how)
-                with suppress(subprocess.TimeoutExpired):
-                    self._server.wait(seconds)
+        with _deferred_signals():
+            self._address.unlink(missing_ok=True)
+            for how, seconds in STOPPING:
+                if self._server is not None and self._server.poll() is None:
+                    self._server.send_signal(how)
+                    with suppress(subprocess.TimeoutExpired):
+                        self._server.wait(seconds)
 
     def _failure(self, what: str) -> EmbeddedPostgresError:
         with open(self._log, "rb") as log:
@@ -444,6 +450,29 @@ def _started(pid: int) -> str | None:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return fields[18] if state not in "ZX" else None
     return None
+
+
+@contextmanager
+def _deferred_signals() -> Iterator[None]:
+    """Within the block, only record SIGINT and SIGTERM; afterwards, send this process each recorded one again.
+
+    Only the main thread runs signal handlers, so another thread is never interrupted.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: set[int] = set()
+    before = {
+        number: signal.signal(number, lambda number, _: received.add(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, signal.SIG_DFL if previous is None else previous)
+        for each in received:
+            signal.raise_signal(each)
 
 
 @contextmanager

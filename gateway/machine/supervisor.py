@@ -378,7 +378,11 @@ def _bind_ports(config: Config, resources: ExitStack) -> tuple[Config, Ports, so
 def _signals(
     stop: asyncio.Event, kill_workers: Callable[[], None], renew_certificates: Callable[[], None]
 ) -> Iterator[None]:
-    """Drain on the first SIGTERM or SIGINT, kill the workers on the second; reload certificates on SIGHUP."""
+    """Drain on the first SIGTERM or SIGINT, kill the workers on the second; reload certificates on SIGHUP.
+
+    Afterwards the previous handlers apply again. An event loop would restore Python's default for SIGINT, which raises
+    KeyboardInterrupt in whatever runs, instead of the handler of asyncio.Runner, which cancels the main task.
+    """
     received = 0
 
     def terminate() -> None:
@@ -391,10 +395,13 @@ def _signals(
 
     loop = asyncio.get_running_loop()
     handlers = {signal.SIGTERM: terminate, signal.SIGINT: terminate, signal.SIGHUP: renew_certificates}
+    before = {number: signal.getsignal(number) for number in handlers}
     for number, handler in handlers.items():
         loop.add_signal_handler(number, handler)
     try:
         yield
     finally:
-        for number in handlers:
+        for number, previous in before.items():
             loop.remove_signal_handler(number)
+            if previous is not None:  # None: not installed from Python
+                signal.signal(number, previous)

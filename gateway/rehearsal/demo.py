@@ -152,7 +152,8 @@ async def demo(data: Path | None, seconds: float, author: str) -> int:
 
             console.print("Generating an election …")
             data = directory / "election"
-            await asyncio.to_thread(write_election, data, 1, 1.0)
+            write_election(data, 1, 1.0)  # not in a thread, which would go on after an interrupt
+            await asyncio.sleep(0)  # an interrupt takes effect here
         dataset = DataSet.open(data)
         return await _run(dataset, directory / "postgres", seconds, author, console)
     finally:
@@ -175,11 +176,13 @@ async def _run(dataset: DataSet, data_dir: Path, seconds: float, author: str, co
     stop = asyncio.Event()
     started: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(serve(config, on_started=started.set_result, stop=stop), name="serve")
+    serving.add_done_callback(_retrieve)
     try:
         await asyncio.wait((serving, asyncio.ensure_future(started)), return_when=asyncio.FIRST_COMPLETED)
         if not started.done():
-            return await serving
+            return await serving or 130  # it ended without a failure, so it was interrupted
         playing = asyncio.create_task(_play(dataset, config, started.result(), seconds, author, console))
+        playing.add_done_callback(_retrieve)
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({playing, stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -191,15 +194,27 @@ async def _run(dataset: DataSet, data_dir: Path, seconds: float, author: str, co
             return await serving or 1
         console.print("Interrupted; shutting down …")
         return 130
-    except asyncio.CancelledError:
-        stop.set()
-        await asyncio.wait({serving})
-        serving.exception()  # retrieved; errors of an interrupted start are irrelevant
-        raise
     finally:
         stop.set()
-        if not serving.done():
-            await asyncio.wait({serving})
+        await _wait_ended(serving)
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Retrieve the exception of a task, so that it is not logged if an interrupt prevents its caller from doing so."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def _wait_ended(task: asyncio.Task[Any]) -> None:
+    """Wait until a task has ended, even if the caller is cancelled meanwhile; then raise CancelledError."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 async def _play(

@@ -68,11 +68,16 @@ class Listener:
             self._listener.close()
 
     async def end(self) -> None:
-        """Close, and abandon connections that are still being opened."""
+        """Close, and abandon TLS handshakes in progress.
+
+        Without TLS, a connection is open within a turn of the loop, so it is waited for. uvloop would close a cancelled
+        one without notifying its handler, whose answer to a request then fails with a RuntimeError.
+        """
         self.close()
         opening = tuple(self._opening)
-        for task in opening:
-            task.cancel()
+        if self._tls is not None:
+            for task in opening:
+                task.cancel()
         await asyncio.gather(*opening, return_exceptions=True)
 
     def _accept(self) -> None:

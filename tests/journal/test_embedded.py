@@ -240,6 +240,32 @@ def test_find_ignores_files_left_by_a_dead_server(server: EmbeddedPostgres, data
     assert find(data) is None
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_stop_takes_effect_when_the_server_has_ended(
+    server: EmbeddedPostgres, data: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """However often it arrives: nothing is left behind, and its handler, restored, runs once."""
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        server.start()
+        assert server._server is not None
+        wait = server._server.wait
+
+        def interrupted(timeout: float | None = None) -> int:
+            for _ in range(3):
+                signal.raise_signal(number)
+            return wait(timeout)
+
+        monkeypatch.setattr(server._server, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            server.stop()
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
+    assert processes_at(data) == []
+    assert {path.name for path in data.iterdir()} == {"cluster", "owner.lock", "passwords", "server.log"}
+
+
 def test_stop_leaves_no_process_socket_or_address_file(server: EmbeddedPostgres, data: Path) -> None:
     """After stop only the data remains; start and stop may both be repeated."""
     server.stop()

@@ -521,3 +521,20 @@ async def test_a_restart_that_is_under_way_is_waited_for_also_when_supervising_e
     database.held.set()
     await asyncio.wait((keeping,))
     assert keeping.cancelled()
+
+
+async def test_signals_have_their_previous_handlers_again_afterwards() -> None:
+    """That of asyncio.Runner cancels the main task; Python's default would interrupt whatever runs."""
+
+    def earlier(*_: object) -> None:
+        """Stand for the handler of asyncio.Runner."""
+
+    before = signal.signal(signal.SIGINT, earlier)
+    try:
+        stop = asyncio.Event()
+        with supervisor._signals(stop, lambda: None, lambda: None):
+            signal.raise_signal(signal.SIGINT)
+            await stop.wait()
+        assert signal.getsignal(signal.SIGINT) is earlier
+    finally:
+        signal.signal(signal.SIGINT, before)

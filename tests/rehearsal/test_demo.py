@@ -1,6 +1,7 @@
 """`demo` sets everything up, replays an election, and leaves nothing behind."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -64,9 +65,9 @@ def test_the_demo_ends_with_the_official_totals_and_leaves_nothing(data: Path, s
     assert _left_behind(scratch) == []
 
 
-@pytest.mark.parametrize("word", ["While it runs, try", " units"])
-def test_ctrl_c_ends_the_demo_cleanly_at_any_moment(data: Path, scratch: Path, word: str) -> None:
-    """Interrupted at its start or during the replay, it reports that and leaves nothing behind."""
+@pytest.mark.parametrize(("word", "again"), [("While it runs, try", 0), (" units", 0), (" units", 9)])
+def test_ctrl_c_ends_the_demo_cleanly_at_any_moment(data: Path, scratch: Path, word: str, again: int) -> None:
+    """Interrupted at its start, during the replay, or repeatedly, it reports that and leaves nothing behind."""
     demo = _start(data, scratch, 60)
     assert demo.stdout is not None
     printed = []
@@ -75,6 +76,11 @@ def test_ctrl_c_ends_the_demo_cleanly_at_any_moment(data: Path, scratch: Path, w
         if word in line:
             break
     os.killpg(demo.pid, signal.SIGINT)
+    if again:
+        assert "Interrupted" in demo.stdout.readline()
+    for _ in range(again):  # while the workers are killed, Postgres is stopped and files are removed
+        os.killpg(demo.pid, signal.SIGINT)
+        select.select([demo.stdout], [], [], 0.02)
     output, _ = demo.communicate(timeout=60)
     assert demo.returncode == 130, "".join(printed) + output
     assert "Traceback" not in output

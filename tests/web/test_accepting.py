@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import cast
 
 import pytest
 import structlog
@@ -530,3 +531,34 @@ async def test_addresses_take_turns_at_slices_of_large_answers(
     await reader.readexactly(MIB)
     assert asked == [HERE] * (MIB // SLICE)
     writer.close()
+
+
+async def test_a_connection_that_is_opened_while_the_door_closes_stays_with_its_handler() -> None:
+    """The handler can answer, and it is notified when the connection is lost."""
+    ending: list[asyncio.Task[None]] = []
+    lost = asyncio.Event()
+
+    class Answering(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.transport = cast("asyncio.Transport", transport)
+            ending.append(asyncio.create_task(door.end()))  # before what opens the connection continues
+
+        def data_received(self, data: bytes) -> None:
+            self.transport.write(data)
+
+        def connection_lost(self, _: Exception | None) -> None:
+            lost.set()
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    async with accepting(listener, Connections(Config(), DoorMetrics()), lambda _: Answering()) as door:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(b"request")
+            async with asyncio.timeout(TIMEOUT_S):
+                assert await reader.readexactly(7) == b"request"
+                await ending[0]
+        finally:
+            await _closed(writer)
+        async with asyncio.timeout(TIMEOUT_S):
+            await lost.wait()
