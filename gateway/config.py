@@ -191,6 +191,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             le=128,
         ),
     ] = 64
+    keepalive_s: Annotated[
+        float,
+        _option(
+            "how long an idle connection is kept open; proxies and load balancers must close theirs earlier",
+            "s",
+            ge=1,
+            le=3600,
+        ),
+    ] = 75.0
     sockets_per_sender: Annotated[
         int, _option("WebSockets per token and push process", "connections", ge=1, le=10_000)
     ] = 16

@@ -10,7 +10,14 @@ from gateway.election.validation import REPORT_MAX, ExplanationBudget
 from gateway.feed.blocks import BLOCK_BYTES_MAX, PARTS_BYTES_MAX
 from gateway.web import allowance, bodies, connections, push_socket, sender_allowance
 from gateway.web import push_request as push
-from gateway.web.aiohttp_connection import AHEAD_MAX, HEAD_MAX, SEND_RATE, SEND_TIMEOUT_S, SMALL_MAX
+from gateway.web.aiohttp_connection import (
+    AHEAD_MAX,
+    HEAD_MAX,
+    REQUEST_LINE_MAX,
+    SEND_RATE,
+    SEND_TIMEOUT_S,
+    SMALL_MAX,
+)
 from gateway.web.feed_lookup import AHEAD_S
 from gateway.web.push_body import BODY_MAX, REPORTS_MAX
 from gateway.web.push_door import READS_MAX, TRANSFERS_MAX
@@ -83,7 +90,7 @@ def test_every_fixed_bound_is_that_of_the_code() -> None:
     said = {
         "TLS handshakes in progress": f"{connections.HANDSHAKES_MAX}",
         "handshake and head of the first request": f"{connections.HEAD_S:g} s",
-        "head of a request": f"{HEAD_MAX >> 10} KiB, 8190 bytes a line",
+        "head of a request": f"{HEAD_MAX >> 10} KiB, {REQUEST_LINE_MAX} bytes of it for the target",
         "requests sent ahead of an answer": f"{AHEAD_MAX >> 10} KiB",
         f"unread answers, of {SMALL_MAX >> 10} KiB or more": (
             f"{UNREAD_MAX >> 20} MiB in all, {UNREAD_PER_ADDRESS >> 20} MiB of one address"

@@ -24,14 +24,16 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import _ErrInfo
 
 from gateway.web.answers import SECURITY_HEADERS, Problem, internal_error, is_gone, problem_of
-from gateway.web.connections import BEHIND_PROXIES, KEEPALIVE_S, Connection, Connections
+from gateway.web.connections import BEHIND_PROXIES, Connection, Connections
 
 log = structlog.get_logger()
 REQUESTS_LOGGER = logging.getLogger("gateway.requests")
 """What aiohttp logs about requests."""
 
-HEAD_MAX = 16 << 10
-"""Bytes of the head of a request."""
+HEAD_MAX = 20 << 10
+"""Bytes of the head of a request. One header field may have nearly all of them: pages of a domain share its cookies."""
+REQUEST_LINE_MAX = 8190
+"""Bytes of the target of a request."""
 SEND_TIMEOUT_S, SEND_RATE = 30.0, 8 << 10
 """How long a client may take to read an answer: so many seconds, and one more for each SEND_RATE bytes."""
 SMALL_MAX = 32 << 10
@@ -112,7 +114,7 @@ class ProblemHandler(web.RequestHandler):
 
 def _problem(status: int, exc: BaseException | None) -> Problem:
     if isinstance(exc, LineTooLong):
-        detail = f"the head of a request may have at most {HEAD_MAX} bytes, and a line of it 8190"
+        detail = f"the head of a request may have at most {HEAD_MAX} bytes, and its target {REQUEST_LINE_MAX}"
         return Problem(431, "head_too_large", detail)
     if isinstance(exc, HttpProcessingError):
         return Problem(400, "bad_request", "the request is not valid HTTP/1.1")
@@ -133,6 +135,8 @@ class DoorHandler(ProblemHandler):
         "_written",
         "connection",
         "ended",
+        "half_closed",
+        "streaming",
         "writing_large",
     )
 
@@ -144,6 +148,10 @@ class DoorHandler(ProblemHandler):
         self.connection = connection
         self.ended = False
         """Whether the client has closed its side, which ends the connection."""
+        self.half_closed = False
+        """Whether the client has closed its side, and the connection ends after the answers to what it has sent."""
+        self.streaming = False
+        """Whether the answer in progress is a stream, which ends when the client closes its side."""
         self.writing_large = False
         """Whether a large answer is being written, whose bytes are counted already."""
         self._written = 0
@@ -209,10 +217,23 @@ class DoorHandler(ProblemHandler):
         self._connections.remove(self.connection)
         super().connection_lost(exc)
 
-    def eof_received(self) -> None:
-        """Record that the client has closed its side. TLS drops what is written from now on and does not report it."""
-        self.ended = True
-        super().eof_received()
+    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp returns None, which closes the connection
+        """Close the connection, but not before the requests that have arrived are answered.
+
+        A client may close its side after a request (RFC 9112, section 9.6). One that is gone sends the same; it is
+        noticed when it is answered. A body without its end is an error at once. TLS cannot be closed in one direction
+        here: asyncio drops what is written from now on and does not report it.
+        """
+        if not self._busy or self.streaming or self._payload_parser is not None or self.encrypted:
+            self.ended = True
+            return False
+        self.half_closed = True
+        if self._body is not None and not self._body.is_eof():
+            self._body.set_exception(
+                web.RequestPayloadError("the client has closed its side before the end of it")
+            )
+            self._body.feed_eof()
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Read requests; refuse a head that is too large, abort if the client sends too much ahead of its answers."""
@@ -280,6 +301,8 @@ class DoorHandler(ProblemHandler):
             if not self._messages:
                 self._busy = False
                 self._connections.request_finished(self.connection)
+                if self.half_closed:
+                    self._close = True
         return finished
 
     def fits_buffer(self, answer: web.StreamResponse) -> bool:
@@ -390,7 +413,9 @@ def door_handlers(
     defaults = {
         "access_log": None,
         "logger": REQUESTS_LOGGER,
-        "keepalive_timeout": KEEPALIVE_S,
+        "keepalive_timeout": connections.keepalive_s,
+        "max_line_size": REQUEST_LINE_MAX,
+        "max_field_size": HEAD_MAX,
         "auto_decompress": False,
         "loop": asyncio.get_running_loop(),
     }
@@ -432,6 +457,19 @@ def connection_of(request: web.BaseRequest) -> Connection | None:
     """Return the connection of a request; None if it is served by aiohttp's own server, as in some tests."""
     handler = request.protocol
     return handler.connection if isinstance(handler, DoorHandler) else None
+
+
+def half_closed(request: web.BaseRequest) -> bool:
+    """Return whether the client has closed its side after the request, and still waits for the answer."""
+    handler = request.protocol
+    return isinstance(handler, DoorHandler) and handler.half_closed
+
+
+def end_at_eof(request: web.BaseRequest) -> None:
+    """Let the connection end when its client closes its side: the answer is a stream, which has no other end."""
+    handler = request.protocol
+    if isinstance(handler, DoorHandler):
+        handler.streaming = True
 
 
 def answer_begun(request: web.BaseRequest) -> bool:
@@ -481,7 +519,8 @@ def take_over(
     """Hand the connection of a request over to an event stream; return None if it is closed already.
 
     `make` creates the stream, which calls `gone` when it ends. To aiohttp the connection appears to be lost, so it
-    releases the connection without closing it.
+    releases the connection without closing it. If the client is half closed, the stream has
+    to end after what there is to send.
     """
     transport = request.transport
     handler = request.protocol

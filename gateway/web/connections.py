@@ -21,9 +21,7 @@ from gateway.web.send_buffers import Buffered, SendBuffers
 from gateway.web.turns import Turns
 
 HEAD_S = 10.0
-"""Timeout for the TLS handshake and the head of the first request, in seconds; for later heads it is KEEPALIVE_S."""
-KEEPALIVE_S = 75.0
-"""How long an idle connection is kept open, in seconds: longer than proxies do, so that they close it first."""
+"""Timeout for the TLS handshake and the head of the first request, in seconds; for later heads it is `keepalive_s`."""
 HANDSHAKES_MAX = 1024
 """TLS handshakes in progress in a process, each of which takes about 45 kB of memory; a new one evicts the oldest."""
 IDLE_MIN_S = 1.0
@@ -108,6 +106,8 @@ class Connections:
         self.metrics = metrics
         self.buffers: SendBuffers[Handler] = SendBuffers(self._close_handler)
         self.turns = Turns()
+        self.keepalive_s = config.keepalive_s
+        """How long an idle connection is kept open, in seconds."""
         self._limit = config.connections_max
         self._open: dict[Connection, None] = {}
         self._per_address = ConcurrencyLimit(config.connections_per_address)

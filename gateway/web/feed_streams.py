@@ -15,7 +15,7 @@ from gateway.feed.channel import Channel, Reader
 from gateway.feed.compression import GZIP_START
 from gateway.feed.stream import ElectionFeed
 from gateway.telemetry.metrics import FeedMetrics
-from gateway.web.aiohttp_connection import take_over, write_part
+from gateway.web.aiohttp_connection import end_at_eof, half_closed, take_over, write_part
 from gateway.web.answers import ANY_ORIGIN, JSON, SECURITY_HEADERS, Problem
 from gateway.web.bodies import Body, BodyCache
 from gateway.web.client_address import ClientAddresses
@@ -122,6 +122,8 @@ class FeedStreams:
         )
         if not asked.selection.common and readers < SHARED_MIN:
             self._limits.allowance.use(client, feed.maker.work - work_before)
+        if half_closed(request):
+            reader.end()
 
     def _require_reader(self, client: str) -> None:
         """Raise Problem if no other reader can be accepted."""
@@ -150,11 +152,14 @@ class FeedStreams:
         response.content_type = EVENT_STREAM
         state = feed.state
         self._limits.add_reader(client)
+        end_at_eof(request)
         try:
             await response.prepare(request)
             await response.write(retry_event(2500))
             while feed.state is state and not self._ending.is_set():
                 after = await self._write_next(request, response, feed, after)
+                if half_closed(request):
+                    break
             if self._ending.is_set():
                 await response.write(self._last_retries.pick(gzip=False))
         except (ConnectionError, TimeoutError, JournalUnavailable):

@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET",
-    "Access-Control-Allow-Headers": "Last-Event-ID, If-None-Match, Accept, Cache-Control",
+    "Access-Control-Allow-Headers": "Last-Event-ID, If-None-Match, Accept, Cache-Control, traceparent, tracestate",
     "Access-Control-Max-Age": "86400",
 }
 """Source: WHATWG Fetch, CORS protocol."""

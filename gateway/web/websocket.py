@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
-from gateway.web.aiohttp_connection import mask, switch_protocols
+from gateway.web.aiohttp_connection import half_closed, mask, switch_protocols
 from gateway.web.answers import Problem
 from gateway.wire.frames import PING, PONG, Frame, FrameReader, close_frame, frame
 
@@ -189,6 +189,8 @@ def _handshake(request: web.Request, subprotocol: str) -> dict[str, str]:
     if request.headers.get(hdrs.SEC_WEBSOCKET_VERSION, "") != "13":
         headers = {"Sec-WebSocket-Version": "13"}
         raise Problem(400, "bad_request", "Sec-WebSocket-Version must be 13", headers=headers)
+    if half_closed(request):
+        raise Problem(400, "bad_request", "the client has closed its side of the connection")
     connection = request.headers.get(hdrs.CONNECTION, "")
     if "upgrade" not in [each.strip().lower() for each in connection.split(",")]:
         raise Problem(400, "bad_request", "Connection must name upgrade")

@@ -19,7 +19,6 @@ from packaging.utils import canonicalize_name
 from gateway import __version__
 from gateway.config import OTHER_VARIABLES, Config, all_options, load, without_passwords
 from gateway.machine.control import OVERDUE_S
-from gateway.web.connections import KEEPALIVE_S
 from gateway.web.websocket import PING_S
 from tests.deploy.proxies import DEPLOY
 from tests.running import Gateway
@@ -293,7 +292,7 @@ def test_every_timeout_of_a_proxy_is_longer_than_the_pauses_of_the_gateway() -> 
     for time in (nginx["proxy_read_timeout"], haproxy["server"], haproxy["client"], haproxy["tunnel"]):
         assert seconds(time) > 2 * max(HEARTBEAT_MAX_S, PING_S)
     for time in (nginx["keepalive_timeout"], haproxy["http-keep-alive"]):
-        assert seconds(time) < KEEPALIVE_S
+        assert seconds(time) < Config().keepalive_s
     assert seconds(nginx["worker_shutdown_timeout"]) >= 600
 
 

@@ -89,6 +89,15 @@ async def test_a_body_that_is_too_large_is_refused_by_the_gateway_and_not_by_the
     (await push(http, sender, None, data=body)).problem(413, "too_large")
 
 
+async def test_a_head_with_many_cookies_reaches_the_gateway(
+    http: aiohttp.ClientSession, proxy: Proxied, election: str
+) -> None:
+    """Browsers send 16 kB of them with every request to a shared domain."""
+    headers = {"Cookie": "x" * (16 << 10)}
+    answer = await ask(http, "GET", f"{proxy.feed_url}/v1/elections/{election}", headers=headers)
+    assert (answer.status, answer.document["id"]) == (200, election)
+
+
 async def test_a_report_over_a_websocket_gets_its_receipt(
     http: aiohttp.ClientSession, proxy: Proxied, sender: Sender
 ) -> None:

@@ -471,6 +471,39 @@ async def test_a_head_that_is_too_large_is_refused_with_431(wide: DoorUnderTest,
     assert b"head_too_large" in answer
 
 
+@pytest.mark.parametrize("pieces", [1, 7])
+async def test_a_head_of_16_kb_in_one_field_is_accepted(wide: DoorUnderTest, pieces: int) -> None:
+    """As a browser sends it with the cookies of a domain, at once or in parts, several times on one connection."""
+    reader, writer = await wide.connect(HERE)
+    head = request("/now", "Cookie: " + "x" * (16 << 10))
+    for _ in range(3):
+        for start in range(0, len(head), len(head) // pieces + 1):
+            writer.write(head[start : start + len(head) // pieces + 1])
+            await asyncio.sleep(0)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        await reader.readuntil(b"done")
+
+
+async def test_incomplete_heads_count_as_bytes_of_their_address(wide: DoorUnderTest) -> None:
+    """So that what one address, and all together, may occupy with them is limited like unread answers."""
+    for _ in range(10):
+        _, writer = await wide.connect(HERE)
+        writer.write(request("/now", "Cookie: " + "x" * (16 << 10))[:-2])
+    await until(fact(lambda: wide.connections.buffers.unread.of(HERE) >= 10 * (16 << 10)))
+    assert wide.connections.buffers.unread.of(HERE) <= 10 * HEAD_MAX
+
+
+async def test_an_idle_connection_is_closed_after_the_configured_time() -> None:
+    """It serves requests until then."""
+    async with opened(Config(keepalive_s=1)) as door:
+        reader, writer = await door.connect(HERE)
+        for _ in range(2):
+            writer.write(request("/now"))
+            await reader.readuntil(b"done")
+        async with asyncio.timeout(TIMEOUT_S):
+            assert await reader.read() == b""
+
+
 async def test_pipelined_requests_are_bounded(wide: DoorUnderTest) -> None:
     """A client may send some while one is in progress; one that continues is disconnected."""
     reader, writer = await wide.ask("/wait", read=True)

@@ -34,7 +34,7 @@ REQUESTS = {
     "a header name that is none": b"GET / HTTP/1.1\r\n" + HOST + C + b"\x00: x\r\n\r\n",
     "a header value that is none": b"GET / HTTP/1.1\r\n" + HOST + b"Authorization: Bearer " + C + b"\x00\r\n\r\n",
     "a long request line": b"GET /" + C + b"x" * 9000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
-    "a long header": b"GET / HTTP/1.1\r\n" + HOST + b"Authorization: " + C + b"x" * 9000 + b"\r\n\r\n",
+    "a long header": b"GET / HTTP/1.1\r\n" + HOST + b"Authorization: " + C + b"x" * 30_000 + b"\r\n\r\n",
     "many headers": b"GET / HTTP/1.1\r\n" + HOST + (C + b": x\r\n") * 500 + b"\r\n",
     UNENDING: b"GET / HTTP/1.1\r\n" + HOST + (b"X: " + C + b"x" * 4000 + b"\r\n") * 8,
     "an unknown expectation": b"GET /health/live HTTP/1.1\r\n" + HOST + b"Expect: " + C + b"\r\n\r\n",
