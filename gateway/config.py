@@ -22,6 +22,7 @@ from msgspec import Meta
 
 from gateway.database_url import hosts_of
 from gateway.errors import GatewayError
+from gateway.secret_files import read_secret
 
 PREFIX = "VALGNATT_"
 OTHER_VARIABLES = frozenset({"VALGNATT_CONFIG", "VALGNATT_TOKEN", "VALGNATT_PUSH_URL", "VALGNATT_FEED_URL"})
@@ -519,10 +520,6 @@ def _lone_tls(values: Mapping[str, Any], given: _Given) -> Iterator[str]:
             yield f"{given[name][0]}: needs {certificate} too"
 
 
-PASSWORD_MAX = 4096
-"""Largest size of a password file, in bytes."""
-
-
 def _add_passwords(values: dict[str, Any], given: _Given, mistakes: list[str]) -> None:
     """Add the passwords from password files to their URLs."""
     for name in ("database", "feed_database"):
@@ -541,14 +538,7 @@ def _add_passwords(values: dict[str, Any], given: _Given, mistakes: list[str]) -
 
 def _read_password(file: Path) -> str:
     """Return the only line of a file. Raises OSError, or ValueError with a text that does not quote the file."""
-    with file.open("rb") as opened:
-        content = opened.read(PASSWORD_MAX + 1)
-    if len(content) > PASSWORD_MAX:
-        raise ValueError(f"longer than {PASSWORD_MAX} bytes")
-    try:
-        password = content.decode().removesuffix("\n").removesuffix("\r")
-    except UnicodeDecodeError:
-        raise ValueError("not UTF-8") from None
+    password = read_secret(file).removesuffix("\n").removesuffix("\r")
     if not password:
         raise ValueError("empty")
     if any(mark in password for mark in "\n\r\0"):

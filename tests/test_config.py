@@ -190,6 +190,17 @@ def test_a_file_that_holds_no_password_is_a_mistake(
     assert found == f"VALGNATT_DATABASE_PASSWORD_FILE: {file}: {mistake}"
 
 
+@pytest.mark.parametrize("content", ["\ufeffs3cret\r\n".encode(), "s3cret\r\n".encode("utf-16"), b"s3cret\n"])
+def test_a_password_file_may_be_written_by_any_editor(content: bytes, tmp_path: Path) -> None:
+    """With a byte order mark, in UTF-16, and with either end of a line."""
+    file = tmp_path / "password"
+    file.write_bytes(content)
+    environ = {"VALGNATT_DATABASE_URL": "postgresql://clerk@db/night"}
+    assert load(environ, overrides={"database_password_file": file}) == Config(
+        database_url="postgresql://clerk@db/night?password=s3cret", database_password_file=file
+    )
+
+
 def test_a_password_has_one_place_and_belongs_to_a_url(tmp_path: Path) -> None:
     """Two passwords for one login, or one for none, are mistakes."""
     file = tmp_path / "password"

@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("election",),
     ("options",),
     ("config", "output", "terminal"),
+    ("secret_files",),
     ("backoff", "database_url", "deadline", "humanize", "trimmed_json", "characters"),
     ("errors", "__version__"),
 )

@@ -20,6 +20,7 @@ from gateway.commands.arguments import (
 )
 from gateway.commands.running import fail, run
 from gateway.output import say, write_out
+from gateway.secret_files import read_secret, trimmed_token
 
 
 def push(
@@ -163,14 +164,11 @@ async def _template(feed_url: str, election: str, areas: list[str]) -> str:
 
 
 def _token(file: Path | None) -> str:
+    origin = f"token file {file}" if file is not None else "VALGNATT_TOKEN"
     try:
-        token = (
-            file.read_text(encoding="utf-8").strip()
-            if file is not None
-            else os.environ.get("VALGNATT_TOKEN", "")
-        )
-    except (OSError, UnicodeDecodeError) as error:
-        fail(f"token file {file}: {getattr(error, 'strerror', None) or error}", 2)
+        token = trimmed_token(read_secret(file) if file is not None else os.environ.get("VALGNATT_TOKEN", ""))
+    except (OSError, ValueError) as error:
+        fail(f"{origin}: {getattr(error, 'strerror', None) or error}", 2)
     if not token:
         fail("no token: set VALGNATT_TOKEN, or name a file with --token-file", 2)
     return token
