@@ -18,6 +18,7 @@ CONTROL = re.compile(f"[{_INVISIBLE}]")
 """Characters that are refused in all texts of a registry. U+200C and U+200D are allowed: some scripts need them."""
 CONTROL_OR_JOINER = re.compile(f"[{_INVISIBLE}\u200c\u200d]")
 """Characters that are refused in identifiers, where U+200C and U+200D would make two of them look alike."""
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _NOT_LAYOUT = re.compile(f"(?![\t\n])[{_INVISIBLE}]")
 
 
@@ -34,6 +35,11 @@ def printable_lines(text: str) -> str:
 def printable_json(text: str) -> str:
     """Return JSON equal to `text` with escaped control characters, which RFC 8259 allows only in strings."""
     return text if text.isascii() and "\x7f" not in text else _NOT_LAYOUT.sub(_json_escape, text)
+
+
+def ascii_json(text: str) -> str:
+    """Return JSON equal to `text` that contains ASCII characters only."""
+    return text if text.isascii() else _NOT_ASCII.sub(_json_escape, text)
 
 
 def code_point(character: str) -> str:

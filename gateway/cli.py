@@ -5,8 +5,6 @@ never a traceback.
 """
 
 import gc
-import io
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +16,7 @@ from gateway.characters import printable
 from gateway.commands import counts, elections, machine, rehearsals, tokens
 from gateway.commands.running import fail
 from gateway.errors import GatewayError
+from gateway.output import prepare_streams
 
 
 class _Commands(typer.core.TyperGroup):
@@ -82,13 +81,14 @@ app.add_typer(db_app, name="db")
 
 
 def main() -> None:
-    """Run the command line; report a GatewayError in one line."""
+    """Run the command line; report a GatewayError or an error of the operating system in one line."""
     gc.set_threshold(
         20_000, 20, 50
     )  # imports create many objects and hardly any cycles: starting is a tenth faster
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does; no text can end a command
+    prepare_streams()
     try:
         app(prog_name="valgnatt")
     except GatewayError as error:
         fail(str(error))
+    except OSError as error:
+        fail(printable(f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)))

@@ -24,6 +24,11 @@ class Terminal(Console):
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
+    @property
+    def encoding(self) -> str:
+        """The encoding of the terminal, in which rich's lines and bars are chosen; rich assumes UTF-8."""
+        return (getattr(self.file, "encoding", None) or "utf-8").lower()
+
     def say(self, text: str, style: str = "") -> None:
         """Print one line; line feeds in the text are escaped."""
         self.print(Text(printable(text), style), soft_wrap=True)
