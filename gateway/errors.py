@@ -27,6 +27,9 @@
     ├── EmbeddedPostgresError   embedded_postgres        the embedded Postgres cannot be run
     ├── PushRefused             push_refused             the push door does not accept this sender
     ├── FeedRefused             feed_refused             the feed door does not serve this request
+    ├── NoDocument              no_document              a door gave another answer than the document
+    ├── BadProxy                bad_proxy                the environment names a proxy that cannot be used
+    ├── BadToken                bad_token                a token with characters that cannot be sent
     ├── BadCountFile            bad_count_file           a file with counts cannot be read
     ├── Mistakes                mistakes                 files with mistakes; nothing was sent
     ├── OutboxConflict          outbox_conflict          the same revision with different figures

@@ -1,44 +1,76 @@
-"""Get a JSON document from a door. Any failure becomes a GatewayError with a text of one line."""
+"""Get JSON documents from a door. Any failure becomes a GatewayError with a text of one line."""
 
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import orjson
 
-from gateway.characters import printable
+from gateway.client.failures import Failure, HttpAnswer, failure_of_answer, failure_of_error
+from gateway.client.http_session import environment_proxy, open_session, with_scheme_checked
+from gateway.client.proxies import Proxy
 from gateway.errors import GatewayError
 
 BODY_MAX = 256 << 20
 """Largest answer that is read, in bytes; the registry of an election ten times Norway's takes 10 MB."""
-DETAIL_MAX = 500
-"""Characters of an error's detail that are shown."""
+SILENCE_S = 10.0
+"""Seconds without a byte after which a request is given up."""
 
 
-async def get(http: aiohttp.ClientSession, url: str) -> tuple[int, dict[str, Any]]:
-    """Return status and document of an answer. Raises GatewayError if there is none or it is not a JSON object."""
+class NoDocument(GatewayError):
+    """A door gave no document; `failure` says why."""
+
+    code = "no_document"
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.text)
+        self.failure = failure
+
+
+class Door:
+    """One door ("push door", "feed door") whose documents are requested over one session."""
+
+    def __init__(self, name: str, url: str, http: aiohttp.ClientSession, proxy: Proxy | None = None) -> None:
+        self.name = name
+        self._url = url.rstrip("/")
+        self._http = http
+        self._proxy = proxy
+
+    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Return the document of an answer with status 200. Raises NoDocument.
+
+        Redirects are not followed by requests with headers, so that no token goes elsewhere.
+        """
+        url = self._url + path
+        try:
+            async with self._http.get(url, headers=headers, allow_redirects=headers is None) as response:
+                body = bytearray()
+                async for piece in response.content.iter_any():
+                    body += piece
+                    if len(body) > BODY_MAX:
+                        raise GatewayError(f"{url}: the answer is larger than {BODY_MAX >> 20} MiB")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            failure = failure_of_error(url, error, self._proxy)
+        else:
+            if response.status == 200 and (document := _object(body)) is not None:
+                return document
+            answer = HttpAnswer(str(response.url), response.status, response.headers, bytes(body))
+            failure = failure_of_answer(answer, self.name, self._proxy)
+        raise NoDocument(await with_scheme_checked(failure, url, self._proxy))
+
+
+@asynccontextmanager
+async def open_door(name: str, url: str, *, total_s: float | None = None) -> AsyncIterator[Door]:
+    """Open a session for a door, through the proxy that the environment names. Raises BadProxy."""
+    proxy = environment_proxy(url)
+    async with open_session(proxy, total_s=total_s, silence_s=SILENCE_S) as http:
+        yield Door(name, url, http, proxy)
+
+
+def _object(body: bytearray) -> dict[str, Any] | None:
     try:
-        async with http.get(url) as answer:
-            body = bytearray()
-            async for piece in answer.content.iter_any():
-                body += piece
-                if len(body) > BODY_MAX:
-                    raise GatewayError(f"{url}: the answer is larger than {BODY_MAX >> 20} MiB")
-            document = orjson.loads(body)
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise GatewayError(printable(f"{url}: {str(error) or type(error).__name__}")) from None
-    if not isinstance(document, dict):
-        raise GatewayError(f"{url}: the answer is not a JSON object")
-    return answer.status, document
-
-
-def error_of(url: str, status: int, document: dict[str, Any]) -> GatewayError:
-    """Return the error that an answer with another status than expected stands for."""
-    return GatewayError(printable(f"{url}: {document.get('detail', status)!s:.{DETAIL_MAX}}"))
-
-
-async def get_document(http: aiohttp.ClientSession, url: str) -> dict[str, Any]:
-    """Return the document of an answer with status 200. Raises GatewayError."""
-    status, document = await get(http, url)
-    if status != 200:
-        raise error_of(url, status, document)
-    return document
+        document = orjson.loads(body)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None

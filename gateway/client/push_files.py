@@ -5,17 +5,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import aiohttp
 import msgspec
 
 from gateway.client.count_files import BadCountFile, encode_report, read_counts
-from gateway.client.http_json import error_of, get, get_document
+from gateway.client.http_json import NoDocument, open_door
+from gateway.client.http_session import bearer
 from gateway.client.outbox import Destination
+from gateway.client.proxies import without_user
 from gateway.election.registry import Registry, read_registry
 from gateway.election.validation import Invalid, Scope, Validator
 from gateway.errors import GatewayError, MalformedDocument
 
-REQUEST_S = 20.0
+REQUEST_S = 60.0
+"""How long a document may take to arrive, in seconds."""
+WITHOUT_REPORT = ("no_report", "unknown_unit")
+"""Codes of the push door's problem documents for a unit without a report; the 404 of a proxy has none."""
 
 
 class Mistakes(GatewayError):
@@ -56,10 +60,11 @@ def destination(push_url: str, election: str) -> Destination:
 
 async def registry_of(feed_url: str, election: str) -> Registry:
     """Read an election's registry from a feed door. Raises GatewayError."""
-    url = f"{feed_url.rstrip('/')}/v1/elections/{quote(election, safe='')}"
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S)) as http:
-        document = await get_document(http, url)
-    return read_registry(document.get("registry"), stored=True)
+    async with open_door("feed door", feed_url, total_s=REQUEST_S) as door:
+        document = await door.get(f"/v1/elections/{quote(election, safe='')}")
+    if not isinstance(document.get("registry"), dict):
+        raise GatewayError(f"{without_user(feed_url)}: not a feed door of version 1: check the URL")
+    return read_registry(document["registry"], stored=True)
 
 
 class _Revision(msgspec.Struct):
@@ -73,20 +78,20 @@ class _Current(msgspec.Struct):
 async def current_revisions(push_url: str, election: str, token: str, units: Sequence[str]) -> dict[str, int]:
     """Return the current revision of units from the push door; 0 if there is no report. Raises GatewayError."""
     found: dict[str, int] = {}
-    headers = {"Authorization": f"Bearer {token}"}
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S), headers=headers) as http:
+    headers = bearer(token)
+    async with open_door("push door", push_url, total_s=REQUEST_S) as door:
         for unit in units:
-            url = f"{push_url.rstrip('/')}/v1/elections/{election}/reports/{quote(unit, safe='')}"
-            status, document = await get(http, url)
-            if status == 404:
-                found[unit] = 0
-                continue
-            if status != 200:
-                raise error_of(url, status, document)
+            path = f"/v1/elections/{quote(election, safe='')}/reports/{quote(unit, safe='')}"
             try:
-                found[unit] = msgspec.convert(document, _Current).report.revision
-            except msgspec.ValidationError as error:
-                raise GatewayError(f"{url}: {error}") from None
+                found[unit] = msgspec.convert(await door.get(path, headers), _Current).report.revision
+            except NoDocument as error:
+                if error.failure.problem not in WITHOUT_REPORT:
+                    raise
+                found[unit] = 0
+            except msgspec.ValidationError:
+                raise GatewayError(
+                    f"{without_user(push_url)}: not a push door of version 1: check the URL"
+                ) from None
     return found
 
 

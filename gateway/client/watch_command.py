@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypedDict, TypeVar
+from urllib.parse import quote
 
-import aiohttp
 import msgspec
 from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from gateway.client.http_json import get_document
+from gateway.client.http_json import open_door
+from gateway.client.proxies import without_user
 from gateway.client.push_files import registry_of
 from gateway.client.subscriber import Subscriber
 from gateway.client.tables import Area, area_table, ballots, state_of, transfers_table
@@ -25,7 +26,8 @@ T = TypeVar("T")
 
 ROWS_MAX = 40
 REDRAWS_PER_S = 4
-REQUEST_S = 10.0
+REQUEST_S = 30.0
+"""How long a document may take to arrive, in seconds."""
 
 
 class _Election(TypedDict):
@@ -72,7 +74,7 @@ async def watch(feed_url: str, election: str | None, area: str | None, *, as_jso
 async def status(feed_url: str, election: str | None, *, as_json: bool) -> int:
     """Show the transfers once; return 1 if a report is late."""
     election = await the_election(feed_url, election)
-    document = await _get(feed_url, f"/v1/elections/{election}/transfers")
+    document = await _get(feed_url, f"/v1/elections/{quote(election, safe='')}/transfers")
     transfers = _read(document, PublicTransfers, feed_url)
     if as_json:
         say_json(document)
@@ -137,8 +139,8 @@ class _Board:
 
 
 async def _get(feed_url: str, path: str) -> dict[str, Any]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S)) as http:
-        return await get_document(http, feed_url.rstrip("/") + path)
+    async with open_door("feed door", feed_url, total_s=REQUEST_S) as door:
+        return await door.get(path)
 
 
 def _read(document: Any, kind: type[T], feed_url: str) -> T:
@@ -146,4 +148,4 @@ def _read(document: Any, kind: type[T], feed_url: str) -> T:
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
-        raise GatewayError(f"{feed_url}: not a feed door, version 1: {error}") from None
+        raise GatewayError(f"{without_user(feed_url)}: not a feed door of version 1: {error}") from None

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from rich.console import Console
 
 from gateway.client import watch_command
-from gateway.client.http_json import get_document
+from gateway.client.http_json import open_door
 from gateway.client.tables import LAG_CAPTION, state_of, transfers_table
 from gateway.wire.transfers import Lag, Percentiles, PublicTransfers, Transfer
 from tests.client.commands import running_command
@@ -92,8 +92,8 @@ def a_transfer(name: str, **members: Any) -> Transfer:
 
 async def test_status_shows_the_p99_of_the_lag_to_readers(gateway: Gateway, election: str) -> None:
     """That of the stage `written` in the real document, in milliseconds, with an explanation below the table."""
-    async with aiohttp.ClientSession() as http:
-        document = await get_document(http, f"{gateway.feed_url}/v1/elections/{election}/transfers")
+    async with open_door("feed door", gateway.feed_url) as door:
+        document = await door.get(f"/v1/elections/{election}/transfers")
     (p99,) = (
         each["lag_s"]["written"]["p99"] for each in document["transfers"] if each["municipality"] == "0604"
     )
@@ -159,8 +159,8 @@ async def test_the_exit_status_is_by_the_threshold_that_the_gateway_serves(
     status: int,
 ) -> None:
     """Whatever the text is; for an older gateway without a threshold, that of this version applies."""
-    async with aiohttp.ClientSession() as http:
-        document = await get_document(http, f"{gateway.feed_url}/v1/elections/{election}/transfers")
+    async with open_door("feed door", gateway.feed_url) as door:
+        document = await door.get(f"/v1/elections/{election}/transfers")
     assert document.pop("late_after_s") == 5.0
     if late_after_s is not None:
         document["late_after_s"] = late_after_s

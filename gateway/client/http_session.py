@@ -1,0 +1,92 @@
+"""The sessions of all clients: each for one door, through the proxy that the environment names for it.
+
+Neither `.netrc` nor cookies are used: nothing is sent but what a caller gives.
+"""
+
+import asyncio
+import os
+import re
+import ssl
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from gateway.characters import code_point
+from gateway.client.failures import Failure, wrong_scheme
+from gateway.client.proxies import Proxy, is_loopback, proxy_for
+from gateway.errors import GatewayError
+
+CONNECT_S = 10.0
+"""How long establishing a connection may take, in seconds."""
+TLS_PROBE_S = 1.0
+"""How long a port may take to complete a TLS handshake, in seconds."""
+_NOT_IN_TOKEN = re.compile(r"[^!-~]")
+"""What no token contains, and no header may contain; see RFC 6750, section 2.1."""
+
+
+class BadToken(GatewayError):
+    """A token that cannot be sent: it contains a character that no token has."""
+
+    code = "bad_token"
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Return the header with a token. Raises BadToken, whose text does not contain the token."""
+    if not token:
+        raise BadToken("the token is empty")
+    if (found := _NOT_IN_TOKEN.search(token)) is not None:
+        where = f"{code_point(found[0])} at position {found.start() + 1} of {len(token)}"
+        raise BadToken(f"the token contains a character that no token has: {where}; copy the token again")
+    return {"Authorization": f"Bearer {token}"}
+
+
+def environment_proxy(url: str, *, loopback_direct: bool = False) -> Proxy | None:
+    """Return the proxy for a door; with `loopback_direct`, none for this machine. Raises BadProxy."""
+    return None if loopback_direct and is_loopback(url) else proxy_for(url, os.environ)
+
+
+def open_session(
+    proxy: Proxy | None,
+    *,
+    total_s: float | None = None,
+    silence_s: float | None = None,
+    decompress: bool = True,
+    connections_max: int = 100,
+) -> aiohttp.ClientSession:
+    """Return a session for requests through a proxy, or directly.
+
+    A request ends after `total_s`, and when nothing arrives for `silence_s` seconds. 0 connections are no limit.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections_max),
+        timeout=aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_S, sock_read=silence_s),
+        auto_decompress=decompress,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        proxy=proxy.url if proxy is not None else None,
+    )
+
+
+async def with_scheme_checked(failure: Failure, url: str, proxy: Proxy | None) -> Failure:
+    """Return the failure, or that the URL should begin with https://, if its port completes a TLS handshake.
+
+    A port that expects TLS closes the connection, answers bytes that are not HTTP, or answers 400.
+    """
+    unclear = failure.code in ("disconnected", "not_http") or (
+        failure.code == "foreign" and failure.status == 400
+    )
+    if not unclear or proxy is not None or not url.startswith("http://") or not await _speaks_tls(url):
+        return failure
+    return wrong_scheme(url, speaks_tls=True)
+
+
+async def _speaks_tls(url: str) -> bool:
+    parts = urlsplit(url)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent
+    try:
+        async with asyncio.timeout(TLS_PROBE_S):
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port or 80, ssl=context)
+    except (OSError, TimeoutError, ValueError):
+        return False
+    writer.transport.abort()
+    return True
