@@ -7,13 +7,13 @@ import msgspec
 import orjson
 
 from bench.load.target import Target, publications
+from gateway.election.record import JournalReport
 from gateway.rehearsal.judge import (
     BrokenGuarantee,
     History,
     ObservedBlock,
     Push,
     ReaderHistory,
-    StoredReport,
     judge,
 )
 
@@ -26,7 +26,7 @@ class _Publication(msgspec.Struct):
     report: msgspec.Raw
 
 
-async def stored_reports(target: Target) -> list[StoredReport]:
+async def stored_reports(target: Target) -> list[JournalReport]:
     """Read the public record from beginning to end."""
     found = []
     async with publications(target) as lines:
@@ -35,16 +35,16 @@ async def stored_reports(target: Target) -> list[StoredReport]:
             body = bytes(each.report)
             report = orjson.loads(body)
             found.append(
-                StoredReport(
+                JournalReport(
                     each.sequence, report["unit"], report["revision"], bytes.fromhex(each.digest),
-                    bytes.fromhex(each.chain), body, each.published_at.timestamp(),
+                    bytes.fromhex(each.chain), body, each.published_at,
                 )
             )  # fmt: skip
     return found
 
 
 def broken_guarantees(
-    target: Target, pushes: Sequence[Push], observed: Sequence[ObservedBlock], stored: Sequence[StoredReport]
+    target: Target, pushes: Sequence[Push], observed: Sequence[ObservedBlock], stored: Sequence[JournalReport]
 ) -> list[BrokenGuarantee]:
     """Return every guarantee that was broken, to senders or to a subscriber of the default selection."""
     registry = target.registry

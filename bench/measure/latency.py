@@ -52,7 +52,7 @@ async def follow(
             seen = await readers.wait(last)
             cpu = (await load.cpu()).since(before)
             published = [
-                (each.sequence, each.published_at)
+                (each.sequence, each.published_at.timestamp())
                 for each in await load.stored(after=first)
                 if each.published_at is not None
             ]

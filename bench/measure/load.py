@@ -27,9 +27,10 @@ from bench.load.pushing import pushing
 from bench.load.target import PASSED_S, Data, Target, own_target
 from gateway.client.publisher import Answer
 from gateway.client.subscriber import Block, Subscriber
+from gateway.election.record import JournalReport
 from gateway.rehearsal.dataset import DataSet, RecordedReport
 from gateway.rehearsal.generator import generate
-from gateway.rehearsal.judge import ObservedBlock, Push, StoredReport, expected_digest, observe
+from gateway.rehearsal.judge import ObservedBlock, Push, expected_digest, observe
 from gateway.rehearsal.replay import same_figures
 from gateway.trimmed_json import dumps_trimmed
 
@@ -169,11 +170,11 @@ class ElectionLoad:
         push, feed = self._pids["push-0"], self._pids["feed-0"]
         return Cpu(cpu_s(push), cpu_s(feed), cpu_s(self.local.postmaster))
 
-    async def stored(self, after: int) -> list[StoredReport]:
+    async def stored(self, after: int) -> list[JournalReport]:
         """Return the public record after a sequence."""
         return (await stored_reports(self.target))[after:]
 
-    async def judge(self) -> list[StoredReport]:
+    async def judge(self) -> list[JournalReport]:
         """Judge the whole history, add broken guarantees to the faults, and return the public record."""
         stored = await stored_reports(self.target)
         observed: list[ObservedBlock] = [observe(block, at) for at, block in self._seen]

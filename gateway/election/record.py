@@ -28,6 +28,18 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
     accepted_at: datetime
 
 
+class JournalReport(msgspec.Struct, frozen=True):
+    """An accepted report in the journal; `published_at` is None while it is under embargo."""
+
+    sequence: int
+    unit: str
+    revision: int
+    digest: bytes
+    chain: bytes
+    body: bytes
+    published_at: datetime | None
+
+
 class Head(msgspec.Struct, frozen=True):
     """Where the public record of one election ends; `sequence` is 0 before its release."""
 

@@ -15,6 +15,7 @@ import asyncpg
 import msgspec
 import orjson
 
+from gateway.election.record import JournalReport
 from gateway.election.registry import COUNT_MAX, Registry, differences, read_registry
 from gateway.election.report import REVISION_CEILING, REVISION_STEP
 from gateway.errors import ElectionStarted, ElectionUnknown, JournalUnavailable, Refused
@@ -88,18 +89,6 @@ class RevisionCeiling(msgspec.Struct, frozen=True):
 
     current: int
     ceiling: int
-
-
-class JournalReport(msgspec.Struct, frozen=True):
-    """A report in the journal, embargoed or not; `published_at` is None under the embargo."""
-
-    sequence: int
-    unit: str
-    revision: int
-    digest: bytes
-    chain: bytes
-    body: bytes
-    published_at: datetime | None
 
 
 class _Locked(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ import orjson
 
 from gateway.client.publisher import Answer
 from gateway.client.subscriber import Block
+from gateway.election.record import JournalReport
 
 EXAMPLES_MAX = 5
 """Examples returned for each broken guarantee."""
@@ -59,18 +60,6 @@ class ReaderHistory(msgspec.Struct, frozen=True):
     observed: Sequence[ObservedBlock]
 
 
-class StoredReport(msgspec.Struct, frozen=True):
-    """A report in the journal at the end; `published_at` is None while it is under embargo."""
-
-    sequence: int
-    unit: str
-    revision: int
-    digest: bytes
-    chain: bytes
-    body: bytes
-    published_at: float | None
-
-
 class History(msgspec.Struct, frozen=True):
     """Everything that was recorded about one election."""
 
@@ -78,7 +67,8 @@ class History(msgspec.Struct, frozen=True):
     publish_from: float
     pushes: Sequence[Push]
     readings: Sequence[ReaderHistory]
-    stored: Sequence[StoredReport]
+    stored: Sequence[JournalReport]
+    """The reports in the journal at the end, in order."""
     streams: Mapping[str, Sequence[tuple[float, int, str]]] = {}
     """Time, sequence and digest of the publications that readers of the publication stream received."""
 
@@ -150,11 +140,12 @@ def _record(history: History) -> Iterator[BrokenGuarantee]:
             yield BrokenGuarantee("revision rises", f"{which} after {revisions[stored.unit]}")
         revisions[stored.unit] = max(stored.revision, revisions.get(stored.unit, 0))
         if stored.published_at is not None:
-            if stored.published_at < history.publish_from:
+            published_at = stored.published_at.timestamp()
+            if published_at < history.publish_from:
                 yield BrokenGuarantee("nothing before its time", which)
-            if stored.published_at < before:
+            if published_at < before:
                 yield BrokenGuarantee("time does not go back", which)
-            before = stored.published_at
+            before = published_at
 
 
 def _receipts(history: History) -> Iterator[BrokenGuarantee]:

@@ -9,7 +9,7 @@ from gateway.client.subscriber import Block, Subscriber
 from gateway.humanize import counted
 from gateway.journal.administration import administration
 from gateway.rehearsal.dataset import DataSet
-from gateway.rehearsal.judge import History, StoredReport, judge
+from gateway.rehearsal.judge import History, judge
 from gateway.rehearsal.replay import TRANSPORTS, Latency, Replay, Sending, Summary, prepare, rehearsal_of
 from gateway.rehearsal.schedule import Schedule
 
@@ -34,24 +34,13 @@ class Rehearsal(msgspec.Struct):
         """Run the replay, then judge its history. Raises ReplayFailed."""
         summary = await self.replay.run(self.dataset, self.started, self.publish_at)
         async with administration(self.database_url, self.author) as administered:
-            reports = await administered.journal_reports(self.election)
+            stored = await administered.journal_reports(self.election)
         history = History(
             registry=self.dataset.registry,
             publish_from=self.publish_at.timestamp(),
             pushes=self.replay.pushes(),
             readings=[self.replay.reading(self.dataset.registry)],
-            stored=[
-                StoredReport(
-                    each.sequence,
-                    each.unit,
-                    each.revision,
-                    each.digest,
-                    each.chain,
-                    each.body,
-                    each.published_at.timestamp() if each.published_at is not None else None,
-                )
-                for each in reports
-            ],
+            stored=stored,
         )
         return msgspec.structs.replace(summary, broken=judge(history))
 

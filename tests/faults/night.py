@@ -44,8 +44,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from gateway.client.publisher import Answer, Publisher, push_http
 from gateway.client.sse import EventParser
 from gateway.client.subscriber import Subscriber
+from gateway.election.record import JournalReport
 from gateway.journal.administration import administration
-from gateway.rehearsal.judge import History, ObservedBlock, Push, ReaderHistory, StoredReport, judge, observe
+from gateway.rehearsal.judge import History, ObservedBlock, Push, ReaderHistory, judge, observe
 from tests.counts import count
 from tests.measured import note
 from tests.running import Gateway
@@ -325,21 +326,9 @@ class Night:
         late = [each for each in self.answer_log.late if each not in self.answer_log.allowed]
         assert not late, f"answers that took longer than {self.answer_log.answer_max_s:.0f} s: {late[:10]}"
 
-    async def _stored(self) -> list[StoredReport]:
+    async def _stored(self) -> list[JournalReport]:
         async with asyncio.timeout(TIMEOUT_S), administration(self.addresses.database_url, "test") as acts:
-            reports = await acts.journal_reports(self.election)
-        return [
-            StoredReport(
-                each.sequence,
-                each.unit,
-                each.revision,
-                each.digest,
-                each.chain,
-                each.body,
-                each.published_at.timestamp() if each.published_at is not None else None,
-            )
-            for each in reports
-        ]
+            return await acts.journal_reports(self.election)
 
     async def _history(self) -> History:
         return History(

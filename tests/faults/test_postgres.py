@@ -359,7 +359,7 @@ async def test_clock_changes_do_not_set_times_of_the_record_back(
                 assert abs(ahead_s - seconds) < 60
                 await night.wait_progress()
             history = await night.settle()
-            times = [stored.published_at or 0.0 for stored in history.stored]
+            times = [each.published_at.timestamp() if each.published_at else 0.0 for each in history.stored]
             assert times == sorted(times)
             assert times[-1] - times[0] >= HOUR_S - 60
             assert gateway.logged_errors() == []

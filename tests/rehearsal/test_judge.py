@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from gateway.client.publisher import Answer
-from gateway.election.record import CHAIN_START, Publication, next_chain
+from gateway.election.record import CHAIN_START, JournalReport, Publication, next_chain
 from gateway.election.registry import read_registry
 from gateway.election.report import canonical, digest_of
 from gateway.election.state import ElectionState
@@ -20,7 +20,6 @@ from gateway.rehearsal.judge import (
     ObservedBlock,
     Push,
     ReaderHistory,
-    StoredReport,
     figures,
     fingerprint,
     judge,
@@ -99,15 +98,15 @@ def _push(publication: Publication) -> Push:
     return Push(publication.unit, publication.revision, publication.digest.hex(), at, answer)
 
 
-def _stored(publication: Publication) -> StoredReport:
-    return StoredReport(
+def _stored(publication: Publication) -> JournalReport:
+    return JournalReport(
         publication.sequence,
         publication.unit,
         publication.revision,
         publication.digest,
         publication.chain,
         publication.body,
-        publication.published_at.timestamp(),
+        publication.published_at,
     )
 
 
@@ -115,7 +114,7 @@ def _changed(value: Any, **members: Any) -> Any:
     return msgspec.structs.replace(value, **members)
 
 
-def _chained(stored: list[StoredReport]) -> list[StoredReport]:
+def _chained(stored: list[JournalReport]) -> list[JournalReport]:
     """Renumber reports and recompute their chain, so that only the injected fault remains."""
     chain, found = bytes(32), []
     for place, each in enumerate(stored, 1):
@@ -125,7 +124,7 @@ def _chained(stored: list[StoredReport]) -> list[StoredReport]:
     return found
 
 
-def _with_stored(history: History, change: Callable[[list[StoredReport]], list[StoredReport]]) -> History:
+def _with_stored(history: History, change: Callable[[list[JournalReport]], list[JournalReport]]) -> History:
     return _changed(history, stored=change(list(history.stored)), readings=[], streams={}, pushes=[])
 
 
@@ -147,7 +146,7 @@ def _lost(history: History) -> History:
     return _changed(history, pushes=[ghost])
 
 
-def _revision_back(stored: list[StoredReport]) -> list[StoredReport]:
+def _revision_back(stored: list[JournalReport]) -> list[JournalReport]:
     last = max(stored, key=lambda each: each.revision)
     earlier = next(each for each in stored if each.unit == last.unit and each.revision < last.revision)
     return _chained(
@@ -203,7 +202,7 @@ FAULTS: dict[str, tuple[str, Callable[[History], History]]] = {
         "nothing before its time",
         lambda history: _with_stored(
             history,
-            lambda stored: [_changed(stored[0], published_at=history.publish_from - 1), *stored[1:]],
+            lambda stored: [_changed(stored[0], published_at=OPENS - timedelta(seconds=1)), *stored[1:]],
         ),
     ),
     "a block before the embargo's end": (
@@ -224,7 +223,10 @@ FAULTS: dict[str, tuple[str, Callable[[History], History]]] = {
         "time does not go back",
         lambda history: _with_stored(
             history,
-            lambda stored: [*stored[:-1], _changed(stored[-1], published_at=stored[-2].published_at - 0.5)],
+            lambda stored: [
+                *stored[:-1],
+                _changed(stored[-1], published_at=stored[-2].published_at - timedelta(seconds=0.5)),
+            ],
         ),
     ),
     "a unit whose revision went back": (
