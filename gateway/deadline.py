@@ -1,11 +1,12 @@
-"""A deadline that counts only time in which the event loop ran.
+"""Waits with a limit: a deadline that counts only time in which the event loop ran, and a wait for an event.
 
 `asyncio.timeout` compares clock times. If the loop was busy for longer than the timeout, it expires although the answer
-has already arrived, and a healthy Postgres or client appears unavailable. Here a tick counts for its planned length,
-however late it runs, so a deadline expires only after the loop has had many iterations to process what arrived.
+has already arrived, and a healthy Postgres or client appears unavailable. In a `Deadline`, a tick counts for its
+planned length, however late it runs, so it expires only after the loop has had many iterations to process what arrived.
 """
 
 import asyncio
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +15,13 @@ TICK_S = 0.25
 TICKS_MIN = 20
 """Ticks per deadline, however short, and so the minimum number of loop iterations before it expires. Opening a
 connection to Postgres takes about half as many."""
+
+
+async def wait_at_most(event: asyncio.Event, timeout_s: float) -> None:
+    """Wait until an event is set, or until `timeout_s` seconds of clock time have passed."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
 
 
 class Deadline:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from gateway.deadline import wait_at_most
 from gateway.errors import JournalUnavailable
 from gateway.feed.channel import Reader
 from gateway.feed.stream import ElectionFeed, Record
@@ -104,7 +105,7 @@ class Hub:
             else:
                 heads.succeeded()
             unchanged = 0 if moved else unchanged + 1
-            await _wait_for(self._wake, POLL_BUSY_S if unchanged < BUSY_POLLS else POLL_IDLE_S)
+            await wait_at_most(self._wake, POLL_BUSY_S if unchanged < BUSY_POLLS else POLL_IDLE_S)
 
     async def _read_heads(self, parts: asyncio.TaskGroup) -> bool:
         moved = False
@@ -180,11 +181,3 @@ class Hub:
                 except JournalUnavailable:
                     break  # logged by `_follow_heads`
             await asyncio.sleep(1.0)
-
-
-async def _wait_for(event: asyncio.Event, timeout_s: float) -> None:
-    try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError:
-        pass

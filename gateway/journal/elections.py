@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from gateway.deadline import wait_at_most
 from gateway.election.outcome import Refusal, refusal_of
 from gateway.election.registry import Registry
 from gateway.election.validation import ExplanationBudget, Scope, Validator, ValidReport
@@ -222,13 +223,4 @@ class Elections:
                 pass  # it was removed between two statements; the next refresh drops it
             else:
                 outage.succeeded()
-            await _wait(self._refresh_wanted, REFRESH_S)
-
-
-async def _wait(event: asyncio.Event, timeout_s: float) -> None:
-    """Wait for an event, at most so long."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError:
-        pass
+            await wait_at_most(self._refresh_wanted, REFRESH_S)

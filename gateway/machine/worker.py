@@ -13,6 +13,7 @@ from contextlib import suppress
 import structlog
 
 from gateway.backoff import Backoff
+from gateway.deadline import wait_at_most
 from gateway.errors import MalformedDocument
 from gateway.machine.control import UNREAD_MAX, ControlLine, WorkerCommand, WorkerReport, WorkerSpec
 
@@ -96,9 +97,7 @@ class Worker:
                 backoff.reset()
             delay_s = backoff.next()
             log.error("worker ended unexpectedly", worker=self.name, end=end, restart_in_s=delay_s)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(delay_s):
-                    await self._ending.wait()
+            await wait_at_most(self._ending, delay_s)
         return None
 
     def drain(self) -> None:
