@@ -23,6 +23,6 @@ class Backoff:
         self._next_s = self._first_s
 
 
-def with_jitter(delay_s: float) -> float:
-    """Return between half and all of a delay, so that many clients do not retry at the same moment."""
-    return random.uniform(0.5, 1.0) * delay_s  # noqa: S311 - no secret
+def with_jitter(delay_s: float, most: float = 1.0) -> float:
+    """Return between half and `most` times a delay, so that many clients do not retry at the same moment."""
+    return random.uniform(0.5, most) * delay_s  # noqa: S311 - no secret

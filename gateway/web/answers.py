@@ -4,12 +4,12 @@ Source: RFC 9457 (problem details), RFC 9110 section 10.2.3 (Retry-After).
 """
 
 import math
-import random
 from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
+from gateway.backoff import with_jitter
 from gateway.errors import (
     Draining,
     ElectionUnknown,
@@ -118,7 +118,7 @@ class Problem(Exception):
         self.headers = dict(headers or {})
         self.members = dict(members or {})
         if retry_after_s is not None:
-            self.headers["Retry-After"] = str(spread_s(retry_after_s))
+            self.headers["Retry-After"] = str(max(1, math.ceil(jittered_s(retry_after_s))))
 
     @classmethod
     def of(
@@ -166,14 +166,9 @@ def _challenge(code: str) -> dict[str, str]:
     return {"WWW-Authenticate": _AUTHENTICATE[code]} if code in _AUTHENTICATE else {}
 
 
-def spread_s(delay_s: float) -> int:
-    """Return a random number of whole seconds around a delay, at least 1, so that clients do not all return at once."""
-    return max(1, math.ceil(random.uniform(0.5, 1.5) * delay_s))  # noqa: S311 - jitter, no secret
-
-
 def jittered_s(delay_s: float) -> float:
-    """Return a random delay around the given one, in seconds."""
-    return round(random.uniform(0.5, 1.5) * delay_s, 2)  # noqa: S311
+    """Return a random delay around the given one, in seconds, so that clients do not all return at once."""
+    return round(with_jitter(delay_s, most=1.5), 2)
 
 
 def json_response(
