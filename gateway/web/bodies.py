@@ -45,7 +45,9 @@ class Body:
         self._compress = compress or _gzip
         self._compressed: bytes | None = None
 
-    def answer(self, request: web.Request, headers: Mapping[str, str], *, gzip: bool) -> web.Response:
+    def answer(
+        self, request: web.Request, headers: Mapping[str, str], *, gzip: bool, charset: str | None = "utf-8"
+    ) -> web.Response:
         """Return it as an answer, compressed if `gzip` is accepted and worth it; or 304 to a client that has it."""
         gzip = gzip and len(self.plain) > GZIP_MIN
         etag = f'"{self.tag}{"-gzip" if gzip else ""}"'
@@ -55,7 +57,7 @@ class Body:
         if gzip:
             every["Content-Encoding"] = "gzip"
         body = self.compressed() if gzip else self.plain
-        return web.Response(body=body, content_type=self.content_type, charset="utf-8", headers=every)
+        return web.Response(body=body, content_type=self.content_type, charset=charset, headers=every)
 
     def compressed(self) -> bytes:
         """Return it as gzip."""

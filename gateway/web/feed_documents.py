@@ -18,12 +18,11 @@ from gateway.web.feed_request import (
     LINES,
     SEQUENCE_MAX,
     area_format,
-    gzip_accepted,
     read_number,
     read_range,
 )
 from gateway.web.map_file import Map
-from gateway.web.negotiation import combined, is_current
+from gateway.web.negotiation import gzip_accepted
 from gateway.web.pages import REVALIDATE, StaticFile
 from gateway.web.stream_limits import StreamLimits
 from gateway.wire.areas import AreaFormat
@@ -118,10 +117,7 @@ class FeedDocuments:
         body = await self._page(request, feed, first - 1, last - first + 1)
         immutable = request.query.get("chain") == body.tag
         caching = "public, max-age=31536000, immutable" if immutable else "public, max-age=1"
-        headers = {**_PUBLIC, "Cache-Control": caching, "ETag": f'"{body.tag}"'}
-        if is_current(combined(request.headers, "If-None-Match"), headers["ETag"]):
-            return web.Response(status=304, headers=headers)
-        return web.Response(body=body.plain, content_type=LINES, headers=headers)
+        return body.answer(request, {"Cache-Control": caching}, gzip=False, charset=None)
 
     async def _page(self, request: web.Request, feed: ElectionFeed, after: int, limit: int) -> Body:
         """Return a page of publications as lines: one body for all clients that request it. Raises Problem.

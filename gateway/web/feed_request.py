@@ -11,7 +11,7 @@ from gateway.errors import MalformedCursor
 from gateway.feed.archive import RANGE_SIZE
 from gateway.feed.selection import INTERVALS_S, BadSelection, Selection
 from gateway.web.answers import Problem
-from gateway.web.negotiation import accepts_gzip, combined, preferred
+from gateway.web.negotiation import combined, gzip_accepted, preferred
 from gateway.wire.areas import FORMATS, AreaFormat
 from gateway.wire.events import parse_cursor
 
@@ -83,11 +83,6 @@ def read_range(text: str) -> tuple[int, int]:
     raise Problem(
         400, "bad_range", f"the range must be 1-{RANGE_SIZE}, {RANGE_SIZE + 1}-{2 * RANGE_SIZE} and so on"
     )
-
-
-def gzip_accepted(headers: Headers) -> bool:
-    """Return whether to send gzip."""
-    return accepts_gzip(combined(headers, hdrs.ACCEPT_ENCODING))
 
 
 def stream_preferred(headers: Headers, default: str) -> bool:

@@ -30,6 +30,11 @@ def combined(headers: MultiMapping[str], name: str) -> str:
     return ", ".join(headers.getall(name, ()))
 
 
+def gzip_accepted(headers: MultiMapping[str]) -> bool:
+    """Return whether to send gzip in answer to a request with these headers."""
+    return accepts_gzip(combined(headers, "Accept-Encoding"))
+
+
 def accepts_gzip(accept_encoding: str) -> bool:
     """Return whether to send gzip: it is listed, and the client does not give `identity` a higher weight.
 

@@ -9,15 +9,17 @@ two versions. This module knows nothing of elections.
 import gzip
 import hashlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from string import Template
 from typing import NamedTuple
 from urllib.parse import quote
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from gateway.web.answers import Problem
-from gateway.web.negotiation import accepts_gzip, combined, is_current
+from gateway.web.bodies import Body
+from gateway.web.negotiation import gzip_accepted
 
 DIRECTORY = Path(__file__).with_name("pages")
 OPENAPI = Path(__file__).with_name("openapi.yaml")
@@ -78,37 +80,22 @@ _CONTENT_TYPES = {
 REVALIDATE = "no-cache"
 """`Cache-Control` of what may change at any time: cached, but checked by its ETag before each use."""
 _IMMUTABLE = "public, max-age=31536000, immutable"
-_GZIP_MIN_BYTES = 1000
-"""Shorter bodies are never compressed."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class StaticFile:
-    """A file as it is served: plain and compressed, each with a strong ETag."""
+    """A file as it is served, compressed once, as small as possible, before the first request for it."""
 
-    def __init__(self, name: str, body: bytes) -> None:
-        self._content_type = _CONTENT_TYPES[Path(name).suffix]
-        self._plain = body
-        self._gzipped = gzip.compress(body, 9, mtime=0) if len(body) >= _GZIP_MIN_BYTES else None
-        self._digest = hashlib.sha256(body).hexdigest()[:32]
+    def __init__(self, name: str, content: bytes) -> None:
+        content_type = _CONTENT_TYPES[Path(name).suffix]
+        self._body = Body(content, content_type, compress=partial(gzip.compress, compresslevel=9, mtime=0))
+        self._body.compressed()
 
     def respond(self, request: web.Request, caching: str) -> web.Response:
         """Return the file, or 304 if the client has it. `caching` is the value of `Cache-Control`."""
-        gzipped = self._gzipped if accepts_gzip(combined(request.headers, hdrs.ACCEPT_ENCODING)) else None
-        etag = f'"{self._digest}{"-gzip" if gzipped is not None else ""}"'
-        headers = {
-            "ETag": etag,
-            "Cache-Control": caching,
-            "Vary": "Accept-Encoding",
-            "Content-Security-Policy": POLICY,
-        }
-        if is_current(combined(request.headers, hdrs.IF_NONE_MATCH), etag):
-            return web.Response(status=304, headers=headers)
-        if gzipped is not None:
-            headers["Content-Encoding"] = "gzip"
-        body = self._plain if gzipped is None else gzipped
-        return web.Response(body=body, content_type=self._content_type, charset="utf-8", headers=headers)
+        headers = {"Cache-Control": caching, "Vary": "Accept-Encoding", "Content-Security-Policy": POLICY}
+        return self._body.answer(request, headers, gzip=gzip_accepted(request.headers))
 
 
 def add_pages(application: web.Application) -> None:
