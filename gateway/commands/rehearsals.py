@@ -89,6 +89,7 @@ def replay(
     from gateway.rehearsal import schedule
     from gateway.rehearsal.dataset import DataSet
     from gateway.rehearsal.demo import replay as run_replay
+    from gateway.rehearsal.rehearse import GatewayUrls
     from gateway.terminal import Terminal
 
     if speed is not None and seconds is not None:
@@ -105,9 +106,7 @@ def replay(
         run_replay(
             DataSet.open(directory),
             make_schedule,
-            database_url=database_url(config),
-            push_url=push_url,
-            feed_url=feed_url,
+            GatewayUrls(database_url(config), push_url, feed_url),
             author=author(),
             console=Terminal(),
         )

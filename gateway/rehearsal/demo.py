@@ -5,7 +5,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,9 @@ from gateway.humanize import counted
 from gateway.machine.serve import serve
 from gateway.machine.supervisor import Ports
 from gateway.rehearsal.dataset import DataSet
-from gateway.rehearsal.rehearse import Rehearsal, rehearse, summary_lines
-from gateway.rehearsal.replay import TRANSPORTS, Sending, Summary
-from gateway.rehearsal.schedule import Schedule, within
+from gateway.rehearsal.rehearse import GatewayUrls, MakeSchedule, Rehearsal, rehearse, summary_lines
+from gateway.rehearsal.replay import Sending, Summary
+from gateway.rehearsal.schedule import within
 from gateway.terminal import Terminal
 
 ROWS_MAX = 24
@@ -108,13 +108,10 @@ class Board:
 
 async def replay(
     dataset: DataSet,
-    make_schedule: Callable[[Sequence[datetime], datetime], Schedule],
+    make_schedule: MakeSchedule,
+    gateway: GatewayUrls,
     *,
-    database_url: str,
-    push_url: str,
-    feed_url: str,
     author: str,
-    transports: Sequence[str] = TRANSPORTS,
     console: Terminal,
     announce: Callable[[Rehearsal], None] = lambda _: None,
 ) -> Summary:
@@ -123,11 +120,8 @@ async def replay(
     rehearsal = await rehearse(
         dataset,
         make_schedule,
-        database_url=database_url,
-        push_url=push_url,
-        feed_url=feed_url,
+        gateway,
         author=author,
-        transports=transports,
         on_block=board.on_block,
         on_answer=board.on_answer,
     )
@@ -243,9 +237,7 @@ async def _play(
     summary = await replay(
         dataset,
         lambda times, publish_from: within(times, publish_from, seconds),
-        database_url=running.url,
-        push_url=push_url,
-        feed_url=feed_url,
+        GatewayUrls(running.url, push_url, feed_url),
         author=author,
         console=console,
         announce=announce,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,6 +16,18 @@ from gateway.rehearsal.schedule import Schedule
 
 SET_UP_S = 1.5
 """Seconds between the creation of a rehearsal and its first report."""
+
+
+MakeSchedule = Callable[[Sequence[datetime], datetime], Schedule]
+"""Makes a schedule from the times of the recorded reports and the end of the recorded embargo."""
+
+
+class GatewayUrls(NamedTuple):
+    """The addresses of a running gateway: its database, as the owner, and its doors."""
+
+    database: str
+    push: str
+    feed: str
 
 
 class Rehearsal(msgspec.Struct):
@@ -47,11 +60,9 @@ class Rehearsal(msgspec.Struct):
 
 async def rehearse(
     dataset: DataSet,
-    make_schedule: Callable[[Sequence[datetime], datetime], Schedule],
+    make_schedule: MakeSchedule,
+    gateway: GatewayUrls,
     *,
-    database_url: str,
-    push_url: str,
-    feed_url: str,
     author: str,
     transports: Sequence[str] = TRANSPORTS,
     on_block: Callable[[Subscriber, Block], None] = lambda *_: None,
@@ -67,14 +78,14 @@ async def rehearse(
     started = datetime.now(UTC) + timedelta(seconds=SET_UP_S)
     document = rehearsal_of(dataset.registry, started, schedule)
     senders = prepare(recorded, started, schedule)
-    async with administration(database_url, author) as administered:
+    async with administration(gateway.database, author) as administered:
         election = await administered.load_election(document)
         wanted = [([municipality], "rehearsal") for municipality in senders]
         issued = await administered.issue_tokens(election, wanted)
     tokens = {municipality: token.secret for municipality, token in zip(senders, issued, strict=True)}
     replay = Replay(
-        push_url,
-        feed_url,
+        gateway.push,
+        gateway.feed,
         election,
         tokens,
         senders,
@@ -83,7 +94,7 @@ async def rehearse(
         on_answer=on_answer,
     )
     publish_at = started + timedelta(seconds=schedule.publish_s)
-    return Rehearsal(election, started, publish_at, replay, dataset, tokens, database_url, author)
+    return Rehearsal(election, started, publish_at, replay, dataset, tokens, gateway.database, author)
 
 
 def summary_lines(summary: Summary) -> list[str]:

@@ -14,7 +14,7 @@ from gateway.client.sse import EventParser
 from gateway.client.subscriber import Subscriber
 from gateway.rehearsal.dataset import DataSet
 from gateway.rehearsal.generator import write_election
-from gateway.rehearsal.rehearse import Rehearsal, rehearse
+from gateway.rehearsal.rehearse import GatewayUrls, Rehearsal, rehearse
 from gateway.rehearsal.replay import Summary
 from gateway.rehearsal.schedule import as_fast_as_possible
 from tests.conftest import Database
@@ -33,9 +33,7 @@ async def _rehearsal(gateway: Gateway, database: Database, dataset: DataSet, emb
     return await rehearse(
         dataset,
         lambda times, _: as_fast_as_possible(times, embargo_s),
-        database_url=database.url,
-        push_url=gateway.push_url,
-        feed_url=gateway.feed_url,
+        GatewayUrls(database.url, gateway.push_url, gateway.feed_url),
         author="test",
     )
 
