@@ -89,7 +89,7 @@ class Subscriber:
         self._session = session
         self._response: aiohttp.ClientResponse | None = None
         self._retry_s = 0.0
-        """When to come back, if that was the last that the gateway said; it is spread there."""
+        """Seconds until the next attempt, if the gateway's last message set them; they already contain jitter."""
 
     async def __aenter__(self) -> Self:
         if self._session is None:

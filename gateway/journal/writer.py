@@ -332,7 +332,10 @@ class BatchWriter:
         return predecessors
 
     async def _wait_until_available(self, batch: list[PendingReport], error: GatewayError) -> None:
-        """Answer a batch whose outcome is unknown, then answer what waits with `retry` until Postgres is available."""
+        """Answer a batch whose append failed with `retry`, and then all that wait, until Postgres is available.
+
+        The reports of the batch may be committed or not; sending them again shows which.
+        """
         log.warning("journal unavailable", error=str(error), waiting=len(batch) + len(self.room))
         self._metrics.failed.inc()
         self._note_reason(error)

@@ -243,7 +243,7 @@ async def test_clients_that_request_different_formats_each_get_their_own(
     await pushed(http, sender, a_report())
     await shown(proxy, election, 1)
     url = feed_url(proxy, election, f"/areas/{COUNTRY}")
-    wishes = [
+    requests = [
         ({"Accept": accept, "Accept-Encoding": coding}, kind)
         for coding in ("identity", "gzip", "gzip, deflate, br", "br", "gzip;q=0")
         for accept, kind in (
@@ -256,7 +256,7 @@ async def test_clients_that_request_different_formats_each_get_their_own(
         )
     ]
     tags: dict[tuple[str, str], set[str]] = {}
-    for headers, kind in wishes * 3:
+    for headers, kind in requests * 3:
         answer = await ask(http, "GET", url, headers=headers)
         coding = answer.headers.get("Content-Encoding", "identity")
         assert answer.headers["Content-Type"].startswith(kind), headers

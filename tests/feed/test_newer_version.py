@@ -143,6 +143,6 @@ async def test_unknown_content_is_logged_once(night: Night, capfd: pytest.Captur
         door.hub.wake()
         assert await door.feed.wait_reached(4, 20)
         assert door.feed._reported_unknown == door.feed.state.layout.unknown
-    said = "".join(capfd.readouterr())
-    assert said.count("content that this version does not know") == 2
-    assert said.count("status audited") == said.count("status recounted") == 1
+    logged = "".join(capfd.readouterr())
+    assert logged.count("content that this version does not know") == 2
+    assert logged.count("status audited") == logged.count("status recounted") == 1

@@ -94,13 +94,13 @@ def test_different_selections_have_different_keys() -> None:
         {"id": "*", "name": "", "level": "a", "parent": "x|"},
     ]
     registry = read_registry({**DOCUMENT, "areas": areas})
-    wishes = [
+    parameters = [
         (levels, area)
         for levels in (None, "*", "a", "a|x", "*,a", "a,a|x", "*,a,a|x")
         for area in (None, "x|", "|", "*", "x|,|")
     ]
-    found = {wish: read_selection(registry, *wish) for wish in wishes}
-    assert len({selection.key for selection in found.values()}) == len(wishes)
+    found = {each: read_selection(registry, *each) for each in parameters}
+    assert len({selection.key for selection in found.values()}) == len(parameters)
     assert {area.id for area in registry.areas if area.index in found["*", None].members} == {"x"}
 
 

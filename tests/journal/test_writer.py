@@ -231,7 +231,7 @@ async def test_a_batch_is_bounded(memory: MemoryJournal) -> None:
 
 
 async def test_reports_of_one_sender_are_decided_in_the_order_sent(memory: MemoryJournal) -> None:
-    """However they are batched and whoever else sends, no revision in a rising series is ever stale."""
+    """No revision of a rising series is ever stale, into whatever batches the series is split while others send."""
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=7)
     async with working(desk):
         answers = []

@@ -21,7 +21,7 @@ moves = st.lists(st.tuples(st.floats(0, 30), st.integers(0, 4000)), min_size=1, 
 def test_an_address_never_uses_more_than_its_rate_and_burst_and_one_item(
     moves: list[tuple[float, int]],
 ) -> None:
-    """Whenever it asks; and after waiting as long as it was told, it may continue."""
+    """At any moment. After waiting for `wait_s` it may continue."""
     clock = Clock()
     allowance = Allowance(RATE, clock)
     made = 0.0

@@ -185,7 +185,7 @@ async def _trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, t
 
 
 async def test_streams_per_address_are_limited(narrow: Gateway, election: str, clients: Clients) -> None:
-    """A program gets 429; a browser is told to reconnect; another address is admitted."""
+    """At the limit, a plain request gets 429 and an EventSource only a `retry` field; another address is admitted."""
     here, elsewhere = await clients.at(FAR), await clients.at(ELSEWHERE)
     feed = f"{narrow.feed_url}/v1/elections/{election}/feed"
     async with AsyncExitStack() as streams:

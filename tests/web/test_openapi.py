@@ -206,7 +206,7 @@ def test_the_formats_of_an_area_are_those_of_the_table() -> None:
     assert set(path["get"]["responses"]["200"]["content"]) == media_types
 
 
-def said(*makers: str) -> set[str]:
+def codes_given_to(*makers: str) -> set[str]:
     """Codes that the sources give, as a text, to what makes problems, refusals or violations."""
     found = set()
     for source in SOURCE.glob("*/*.py"):
@@ -222,11 +222,11 @@ def test_every_code_that_the_sources_name_is_in_a_list() -> None:
     problems, refusals, violations = (
         set(SCHEMAS[f"{kind}Code"]["enum"]) for kind in ("Problem", "Refusal", "Violation")
     )
-    assert len(said("Problem")) > 20
-    assert said("Problem") <= problems
+    assert len(codes_given_to("Problem")) > 20
+    assert codes_given_to("Problem") <= problems
     assert set(STATUS) <= problems
-    assert said("Refusal", "Invalid") <= refusals <= problems
-    assert said("Violation") <= violations
+    assert codes_given_to("Refusal", "Invalid") <= refusals <= problems
+    assert codes_given_to("Violation") <= violations
 
 
 def test_the_status_of_a_code_is_given_in_one_place() -> None:

@@ -46,10 +46,10 @@ def test_bytes_that_are_released_are_available_to_others() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(-100, 400)), max_size=60))
-def test_all_senders_together_never_exceed_the_budget(wishes: list[tuple[int, int]]) -> None:
+def test_all_senders_together_never_exceed_the_budget(changes: list[tuple[int, int]]) -> None:
     """Apart from the reserve of each sender; and the total is the sum of the parts."""
     shared = ByteBudget(MOST, RESERVE)
-    for sender, more in wishes:
+    for sender, more in changes:
         if more < 0:
             shared.add(sender, max(more, -shared.of(sender)))
         elif shared.fits(sender, more):

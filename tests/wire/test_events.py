@@ -143,7 +143,7 @@ def test_a_retry_field_is_not_an_event() -> None:
 @settings(deadline=None, max_examples=examples(200))
 @given(st.integers(0, 10**18 - 1), st.integers(0, 2**32 - 1))
 def test_a_cursor_survives_a_round_trip(sequence: int, prefix: int) -> None:
-    """The text in `id` is what `Last-Event-ID` returns."""
+    """The `id` of an event comes back as `Last-Event-ID`, and is read as the same position."""
     cursor = Cursor(sequence, prefix)
     assert parse_cursor(format_cursor(cursor)) == cursor
 
