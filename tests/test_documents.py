@@ -43,6 +43,19 @@ def test_every_file_that_a_document_names_exists(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_section_that_a_document_links_to_exists(document: Path) -> None:
+    """In the same document or in another one, under the anchor that GitHub and GitLab derive from its heading."""
+    for name, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", document.read_text()):
+        linked = document.parent / name if name else document
+        assert anchor in _anchors(linked.read_text()), (name, anchor)
+
+
+def _anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_scenario_in_a_document_exists(document: Path) -> None:
     from bench.rehearse.scenarios import names
 
