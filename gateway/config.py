@@ -51,7 +51,7 @@ _PostgresUrl = Annotated[str, Meta(pattern="^postgres(ql)?://")]
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All options of a machine as one immutable value; made by `load`, or directly in a test.
 
-    Port 0 stands for any free port. To change an option, make a new Config with `msgspec.structs.replace`.
+    Port 0 means any free port. To change an option, make a new Config with `msgspec.structs.replace`.
     """
 
     host: Annotated[

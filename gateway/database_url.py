@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 
 class Host(NamedTuple):
-    """A host in a URL: a name, an address or a socket directory; None stands for asyncpg's default."""
+    """A host in a URL: a name, an address or a socket directory; None means asyncpg's default."""
 
     name: str | None
     port: int | None

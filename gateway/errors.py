@@ -46,7 +46,7 @@ from collections.abc import Sequence
 class GatewayError(Exception):
     """Base class of all errors named by the gateway.
 
-    `code` is stable on the wire; `retryable` tells whether repeating the same request may succeed.
+    `code` is stable on the wire; `retryable` is whether repeating the same request may succeed.
     """
 
     code = "error"

@@ -1,4 +1,4 @@
-"""PURE: the facts about an installation on which the checks are based. None stands for unknown."""
+"""PURE: the facts about an installation on which the checks are based. None means unknown."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -64,7 +64,7 @@ class WaitingRoom(Generic[T]):
 
     * At most `most` wait, plus at most one oversized request. New ones are admitted while fewer than `capacity` wait,
       which follows the pace of the commits and is never above `most`.
-    * Items under credit, which the bank counts, have their place. Others are admitted while there is room beside all
+    * Items under credit, which the bank counts, always find room. Others are admitted while there is room beside all
       credit. A request that might never find enough room is admitted as oversized, one at a time.
     * Items of one lane leave in the order in which they came; lanes are served in turn. A sender has one lane, and
       another one for items under credit.
@@ -293,7 +293,7 @@ class CreditBank:
         self._count(self._sender.pop(connection), -1)
 
     def _count(self, sender: object, change: int) -> None:
-        """Count a connection of a sender in or out, and change what is needed accordingly."""
+        """Add (1) or remove (-1) a connection of a sender, and update what all senders need."""
         before = self._connections[sender]
         after = self._connections[sender] = before + change
         for fair in self._needs:

@@ -129,7 +129,7 @@ class Elections:
         return list(self._versions.values())
 
     def refresh_soon(self) -> None:
-        """Have the versions read soon, after a notification."""
+        """Request an early read of the versions, after a notification."""
         self._refresh_wanted.set()
 
     async def find(self, identifier: str) -> ElectionVersion:

@@ -89,7 +89,7 @@ class OpenElection:
     # Sockets.
 
     def enter(self, socket: Socket) -> None:
-        """Count in a socket, and announce the credit of the others where it shrinks."""
+        """Add a socket, and announce the credit of those others whose credit shrinks."""
         fair = self.bank.fair
         self.bank.enter(socket, socket.token.key)
         all_less = self.bank.fair != fair
@@ -100,7 +100,7 @@ class OpenElection:
         self._empty.clear()
 
     def leave(self, socket: Socket) -> None:
-        """Count out a socket; what it submitted stays under credit until it is answered."""
+        """Remove a socket; what it submitted stays under credit until it is answered."""
         self.bank.leave(socket)
         self.sockets.discard(socket)
         if not self.sockets:
@@ -217,7 +217,7 @@ class Intake:
         return self._open[version.id], token
 
     async def confirm_token(self, election: OpenElection, token: Token) -> Token:
-        """Return the token as Postgres has it now: what is read back must not rest on a copy.
+        """Return the token as Postgres has it now: what a sender reads back must not depend on a cached token.
 
         Raises TokenInvalid and JournalUnavailable.
         """

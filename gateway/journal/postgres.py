@@ -201,7 +201,7 @@ class PostgresJournal:
         return appended
 
     def _announce(self, election: int, appended: Appended) -> None:
-        """Have the feeds notified of a commit that has returned."""
+        """Pass on a commit that has returned, so that the announcer notifies the feeds."""
         if self._announcer is not None:
             self._announcer.committed(
                 election,

@@ -268,7 +268,7 @@ class BatchWriter:
         return [RefusedReport(batch[0], Refusal(error.code, report.unit, report.revision))]
 
     async def _answer(self, batch: list[PendingReport], decided: list[Decided]) -> None:
-        """Hand out the outcomes of a batch; `retry` if Postgres becomes unavailable before its receipts are made."""
+        """Deliver the outcomes of a batch; `retry` if Postgres becomes unavailable before its receipts are made."""
         outcomes: list[tuple[PendingReport, Outcome]] = []
         try:
             for part in decided:
@@ -389,7 +389,7 @@ class BatchWriter:
 def _outcome(
     pending: PendingReport, decision: Decision, predecessor: Report | None, appended: Appended
 ) -> Outcome:
-    """Return what the sender of a report gets by the decision on it."""
+    """Return the outcome that the sender of a report gets, from the decision on it."""
     report = pending.valid.report
     if isinstance(decision, New):
         accepted_at, duplicate = appended.at, False

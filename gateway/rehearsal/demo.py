@@ -252,7 +252,7 @@ def _root(dataset: DataSet) -> str:
 
 
 def _free_or_any(port: int) -> int:
-    """Return the port if it is free, else 0, which stands for any free port."""
+    """Return the port if it is free, else 0, which means any free port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -478,7 +478,7 @@ def answer_begun(request: web.BaseRequest) -> bool:
 
 
 async def send_continue(request: web.Request) -> None:
-    """Tell the client to send its body. Source: RFC 9110, section 10.1.1."""
+    """Send `100 Continue`, for which the client waits with its body. Source: RFC 9110, section 10.1.1."""
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     request.writer.output_size = 0  # nothing of the answer itself has been written
 
@@ -487,7 +487,7 @@ class Receiver(Protocol):
     """What takes the bytes of a connection after its protocol was switched."""
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Take what was received; return (False, b"") to go on."""
+        """Take what was received; return (False, b""), with which aiohttp continues."""
 
     def feed_eof(self) -> None:
         """Record that the connection is lost."""

@@ -12,7 +12,7 @@ BURST_S = 16.0
 ALL = 16
 """The rate of all addresses together, as a multiple of that of one."""
 ADDRESSES_MAX = 10_000
-"""Addresses that are tracked; above that, those that have used up least are forgotten."""
+"""Addresses that are tracked; above that, those that have used up least are dropped."""
 
 
 class Allowance:
@@ -50,7 +50,7 @@ class Allowance:
             self._forget(now)
 
     def _forget(self, now: float) -> None:
-        """Forget the half of the addresses that have used up least."""
+        """Drop the half of the addresses that have used up least."""
         most = sorted(self._used, key=lambda address: self._used[address].left(now))[: ADDRESSES_MAX // 2]
         self._used = {address: self._used[address] for address in most}
 

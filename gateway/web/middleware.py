@@ -72,7 +72,7 @@ async def refuse_bodies(request: web.Request, handler: Any) -> web.StreamRespons
 
 @web.middleware
 async def answer_preflight(request: web.Request, handler: Any) -> web.StreamResponse:
-    """Answer what a browser asks before it sends a request from a page of another origin."""
+    """Answer a preflight, which a browser sends before a request from a page of another origin."""
     if request.method == hdrs.METH_OPTIONS:
         return web.Response(status=204, headers=_PREFLIGHT)
     response: web.StreamResponse = await handler(request)

@@ -35,7 +35,7 @@ READS_MAX = 4
 TRANSFERS_MAX = 1
 """Documents of all its transfers, likewise: each may take some hundredths of a second of this process."""
 TICK_S = 1.0
-"""How often the time of waiting requests passes, in seconds."""
+"""How often the deadlines of waiting requests are checked, in seconds."""
 _PRIVATE = {"Cache-Control": "private, no-store"}
 
 
@@ -75,7 +75,7 @@ class PushDoor:
         self._requests.refresh_gauges()
 
     async def run(self) -> NoReturn:
-        """Let the time of waiting requests and of unused allowances pass, until cancelled."""
+        """Check the deadlines of waiting requests, and drop unused allowances, until cancelled."""
         while True:
             await asyncio.sleep(TICK_S)
             self._allowances.prune(perf_counter())

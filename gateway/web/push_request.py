@@ -102,7 +102,7 @@ class PushRequests:
             return await deliver(request, answer)
 
     def pass_time(self, seconds: float) -> None:
-        """Let the time of requests that wait for their outcomes pass."""
+        """Advance the clock of the requests that wait for their outcomes."""
         self._deadlines.pass_time(seconds)
 
     def refresh_gauges(self) -> None:
@@ -385,7 +385,7 @@ class RequestOutcomes:
 
 
 class AnswerDeadlines:
-    """The deadlines of requests that wait for outcomes: ANSWER_S by a clock of their own, which `pass_time` moves.
+    """The deadlines of requests that wait for outcomes: ANSWER_S by a separate clock, which `pass_time` advances.
 
     One object for all, in the order in which the waits began; a timer for each would cost 3 µs per request. Time in
     which the event loop was stalled does not count: outcomes that arrived meanwhile are still to be processed.
@@ -407,7 +407,7 @@ class AnswerDeadlines:
         del self._until[outcomes]
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass, and end the waits that have reached their deadline."""
+        """Advance the clock, and end the waits that have reached their deadline."""
         self._now += seconds
         for outcomes, until in self._until.items():
             if until > self._now:

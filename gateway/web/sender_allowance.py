@@ -26,7 +26,7 @@ class SenderAllowance:
 
 
 class Allowances:
-    """The allowances of all senders; a debt is remembered after a sender's last WebSocket has closed."""
+    """The allowances of all senders; a debt is kept after a sender's last WebSocket has closed."""
 
     def __init__(self) -> None:
         self._of: dict[int, SenderAllowance] = {}
@@ -35,17 +35,17 @@ class Allowances:
         return len(self._of)
 
     def enter(self, sender: int) -> SenderAllowance:
-        """Count in a WebSocket of a sender and return the sender's allowance."""
+        """Add a WebSocket of a sender and return the sender's allowance."""
         allowance = self._of.setdefault(sender, SenderAllowance())
         allowance.sockets += 1
         return allowance
 
     def leave(self, sender: int) -> None:
-        """Count out a WebSocket."""
+        """Remove a WebSocket."""
         self._of[sender].sockets -= 1
 
     def prune(self, now: float) -> None:
-        """Forget the senders that have no WebSocket and owe nothing."""
+        """Drop the senders that have no WebSocket and no debt."""
         for sender, each in list(self._of.items()):
             if not each.sockets and each.control.full(now) and each.work.full(now):
                 del self._of[sender]

@@ -1,1 +1,1 @@
-"""PURE: how it looks in bytes. No input or output, no clock."""
+"""PURE: the formats on the wire. No input or output, no clock."""

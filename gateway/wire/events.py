@@ -57,7 +57,7 @@ def block_event(
 ) -> bytes:
     """Return the event that ends a block of `areas` areas and moves the reader to `cursor`.
 
-    In a rehearsal, snapshots say so.
+    In a rehearsal, snapshots contain `rehearsal`.
     """
     document = {
         "sequence": cursor.sequence,

@@ -6,7 +6,7 @@ from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
 
 
 def outcome_document(outcome: Outcome, *, rehearsal: bool) -> dict[str, Any]:
-    """Return the members of an outcome; those of a rehearsal say that it is one."""
+    """Return the members of an outcome; in a rehearsal, `rehearsal` is one of them."""
     match outcome:
         case Receipt():
             document = _receipt(outcome)

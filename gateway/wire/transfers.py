@@ -70,7 +70,7 @@ class PublicTransfers(msgspec.Struct, frozen=True):
     server_time: Moment
     transfers: list[Transfer]
     late_after_s: float = LATE_AFTER_S
-    """The threshold for lateness, for all who show these; an older gateway does not send it."""
+    """The age above which a report is late, for programs that show transfers; older gateways do not send it."""
 
     @property
     def late(self) -> list[Transfer]:

@@ -120,7 +120,7 @@ class Country:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many of each there shall be."""
+    """The number of areas of each level, and their typical size."""
 
     counties: int
     municipalities: int

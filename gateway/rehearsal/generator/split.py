@@ -7,7 +7,7 @@ from itertools import accumulate
 def split(total: int, weights: Iterable[float], offset: float = 0.5) -> list[int]:
     """Split `total` by weight: the parts add up to it exactly, each is within one of its exact share.
 
-    `offset`, from 0 up to 1, says where in the row the rounding begins; a random one makes it fair. Weights
+    `offset`, from 0 up to 1, is where in the row the rounding begins; a random one makes it fair. Weights
     are not negative. Raises ValueError if all of them are 0 and something is to be dealt out.
     """
     running = list(accumulate(weights))
