@@ -26,3 +26,8 @@ class Backoff:
 def with_jitter(delay_s: float, most: float = 1.0) -> float:
     """Return between half and `most` times a delay, so that many clients do not retry at the same moment."""
     return random.uniform(0.5, most) * delay_s  # noqa: S311 - no secret
+
+
+def jittered_s(delay_s: float) -> float:
+    """Return a random delay around the given one, in seconds, so that clients do not all return at once."""
+    return round(with_jitter(delay_s, most=1.5), 2)

@@ -2,7 +2,7 @@
 
 A transport authenticates its sender here, has each report checked by the current version of the election, and submits
 the valid ones. Every report submitted gets one outcome. There are two ways to submit: a request is admitted as a whole
-(`submit_request`), and a `Socket` submits report by report under credit.
+(`submit_request`), and a `Socket` submits report by report under credit (`submit`).
 
 Knows nothing of HTTP, WebSockets or readers.
 """
@@ -12,18 +12,23 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
+from gateway.backoff import jittered_s
 from gateway.config import Config
-from gateway.errors import Draining, JournalUnavailable, RoleForbidden, TokenInvalid, TokenMissing
+from gateway.election.outcome import Retry
+from gateway.errors import Draining, JournalUnavailable, Overloaded, RoleForbidden, TokenInvalid, TokenMissing
 from gateway.journal.admission import CreditBank
 from gateway.journal.elections import Elections, ElectionVersion, Token
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.writer import BatchWriter, OutcomeReceiver, PendingReport
 from gateway.telemetry.metrics import PushMetrics
+from gateway.wire.session import OUT_OF_ORDER
 
 CHECK_S = 1.0
 """How often, in seconds, sockets are checked and contacts are recorded."""
 UNAVAILABLE_RETRY_S = 2.0
 """After how many seconds to send a request again that was refused because Postgres is unavailable."""
+RETRY_S, OUT_OF_ORDER_RETRY_S = 1.0, 0.2
+"""After about how many seconds to send a report of a socket again; if it came out of order, sooner."""
 
 
 class Socket(OutcomeReceiver, Protocol):
@@ -88,6 +93,24 @@ class OpenElection:
 
     # Sockets.
 
+    def submit(self, socket: Socket, pending: PendingReport, *, in_order: bool) -> Retry | None:
+        """Submit a report of a socket, under credit; `socket.resolve` takes its outcome later.
+
+        If it cannot be submitted now, return `retry`, with which the socket answers it. That is also the outcome of a
+        report that is not `in_order`: the client may not have read a `retry` for an earlier revision of its unit, see
+        `RetryFence`.
+        """
+        if not in_order:
+            return _retry(pending, OUT_OF_ORDER, OUT_OF_ORDER_RETRY_S)
+        if not self.writer.available:
+            return _retry(pending, JournalUnavailable.code, RETRY_S)
+        try:
+            self.writer.submit(pending, credited=True)
+        except (Draining, Overloaded) as error:
+            return _retry(pending, error.code, RETRY_S)
+        self.bank.submitted(socket)
+        return None
+
     def enter(self, socket: Socket) -> None:
         """Add a socket, and announce the credit of those others whose credit shrinks."""
         fair = self.bank.fair
@@ -140,6 +163,11 @@ class OpenElection:
                 socket.deauthorize("the token has expired")
             elif self.bank.credit(socket) != self.bank.fair_of(socket):
                 socket.announce_credit()
+
+
+def _retry(pending: PendingReport, code: str, after_s: float) -> Retry:
+    report = pending.valid.report
+    return Retry(code, jittered_s(after_s), report.unit, report.revision)
 
 
 def require_sender(token: Token) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.backoff import with_jitter
+from gateway.backoff import jittered_s
 from gateway.errors import (
     Draining,
     ElectionUnknown,
@@ -164,11 +164,6 @@ class Problem(Exception):
 
 def _challenge(code: str) -> dict[str, str]:
     return {"WWW-Authenticate": _AUTHENTICATE[code]} if code in _AUTHENTICATE else {}
-
-
-def jittered_s(delay_s: float) -> float:
-    """Return a random delay around the given one, in seconds, so that clients do not all return at once."""
-    return round(with_jitter(delay_s, most=1.5), 2)
 
 
 def json_response(

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 from aiohttp import HttpVersion11, hdrs, web
 
+from gateway.backoff import jittered_s
 from gateway.deadline import Deadline
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry, refusal_of
 from gateway.election.validation import ExplanationBudget, Invalid, ValidReport
@@ -21,7 +22,7 @@ from gateway.journal.writer import PendingReport
 from gateway.telemetry import tracing
 from gateway.telemetry.metrics import PushMetrics
 from gateway.web.aiohttp_connection import deliver, send_continue
-from gateway.web.answers import JSON, Problem, jittered_s, json_response
+from gateway.web.answers import JSON, Problem, json_response
 from gateway.web.concurrency_limit import ConcurrencyLimit
 from gateway.web.push_body import (
     BODY_MAX,

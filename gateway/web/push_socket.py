@@ -11,14 +11,14 @@ from time import perf_counter
 
 from aiohttp import web
 
-from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
+from gateway.backoff import jittered_s
+from gateway.election.outcome import Outcome, Receipt, Refusal
 from gateway.election.validation import ValidReport
-from gateway.errors import Draining, JournalUnavailable, MalformedDocument, Overloaded
+from gateway.errors import MalformedDocument
 from gateway.journal.elections import Token
 from gateway.journal.intake import OpenElection
 from gateway.journal.writer import PendingReport
 from gateway.telemetry.metrics import PushMetrics
-from gateway.web.answers import jittered_s
 from gateway.web.sender_allowance import CONTROL_BURST, CONTROL_RATE, SenderAllowance
 from gateway.web.token_bucket import TokenBucket
 from gateway.web.websocket import WebSocket
@@ -37,7 +37,6 @@ from gateway.wire.frames import (
 )
 from gateway.wire.session import (
     FRAME_MAX,
-    OUT_OF_ORDER,
     SUBPROTOCOL,
     CreditExceeded,
     Identifier,
@@ -66,8 +65,6 @@ PART_FREE = 1 << 10
 """Bytes from which a fragment of a message is not counted as a small one."""
 UNAVAILABLE_S = 10.0
 """How long a report waits for Postgres to be available again, in seconds; then all that wait are answered `retry`."""
-RETRY_S = 0.2
-"""After how many seconds to send a report again that came out of order."""
 
 
 class PushSocket:
@@ -314,27 +311,15 @@ class PushSocket:
 
     def _submit(self, sent: Sent, valid: ValidReport) -> None:
         report = valid.report
-        if not self._session.may_be_decided(sent, report.unit, report.revision):
-            self._retry(sent, valid, OUT_OF_ORDER, RETRY_S)
-            return
-        if not self._writer.available:
-            self._retry(sent, valid, JournalUnavailable.code, 1.0)
-            return
         key = self._next_key
         self._next_key += 1
-        self._ids[key] = sent.id
         pending = PendingReport(self.token.key, valid, datetime.now(UTC), self, key)
-        try:
-            self._writer.submit(pending, credited=True)
-        except (Draining, Overloaded) as error:
-            del self._ids[key]
-            self._retry(sent, valid, error.code, 1.0)
+        in_order = self._session.may_be_decided(sent, report.unit, report.revision)
+        retry = self._election.submit(self, pending, in_order=in_order)
+        if retry is None:
+            self._ids[key] = sent.id
         else:
-            self._bank.submitted(self)
-
-    def _retry(self, sent: Sent, valid: ValidReport, code: str, after_s: float) -> None:
-        retry = Retry(code, jittered_s(after_s), valid.report.unit, valid.report.revision)
-        self._reply(sent.id, retry, counted=True)
+            self._reply(sent.id, retry, counted=True)
 
     def _reply(self, identifier: Identifier, outcome: Outcome | Unreadable, *, counted: bool) -> None:
         self._conclude(identifier, outcome, counted=counted)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway.config import Config
-from gateway.election.outcome import Outcome, Receipt, Refusal
+from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
 from gateway.election.registry import read_registry
 from gateway.election.validation import ValidReport
 from gateway.errors import (
@@ -84,15 +84,16 @@ class Pipe:
         self.checked_at: list[float] = []
         self._answered = asyncio.Event()
 
-    def push(self, valid: ValidReport) -> None:
+    def push(self, valid: ValidReport, *, in_order: bool = True) -> None:
         """Check a report as it was sent, and submit it."""
         checked = self.election.current.check(valid.body, self.token)
         if isinstance(checked, Refusal):
             self.outcomes.append(checked)
             return
         pending = PendingReport(self.token.key, checked, datetime.now(UTC), self, 0)
-        self.election.writer.submit(pending, credited=True)
-        self.election.bank.submitted(self)
+        retry = self.election.submit(self, pending, in_order=in_order)
+        if retry is not None:
+            self.outcomes.append(retry)
 
     async def answered(self, count: int) -> list[Outcome]:
         """Wait until so many reports are answered."""
@@ -258,6 +259,33 @@ async def test_sockets_learn_of_credit_that_changes() -> None:
         assert first.announced[-1] == 0
         first.election.set_available(True)
         assert first.announced[-1] == credit // 2
+
+
+async def test_a_report_of_a_socket_that_cannot_be_submitted_is_retried() -> None:
+    """Out of order, while Postgres is unavailable, or in a drain: it uses no credit, and nothing is queued."""
+    async with at_work() as site:
+        pipe = await site.connect()
+        with site.journal.memory.paused():
+            pipe.push(a_report("a-1", revision=7), in_order=False)
+            site.journal.memory.fail_next(JournalUnavailable("unavailable"))
+            pipe.push(a_report("a-1", revision=8))
+            await site.journal.memory.wait_append_started()
+        await pipe.answered(2)
+        pipe.push(a_report("a-1", revision=9))
+        site.intake.drain()
+        await asyncio.wait(site.writing)
+        pipe.election.writer._available = True
+        pipe.push(a_report("a-1", revision=10))
+        retries = [each for each in await pipe.answered(4) if isinstance(each, Retry)]
+        assert [(each.unit, each.revision, each.code) for each in retries] == [
+            ("a-1", 7, "out_of_order"),
+            ("a-1", 8, "journal_unavailable"),
+            ("a-1", 9, "journal_unavailable"),
+            ("a-1", 10, "draining"),
+        ]
+        assert retries[0].retry_after_s < min(each.retry_after_s for each in retries[2:])
+        pipe.election.leave(pipe)
+        assert pipe.election.bank.given == 0
 
 
 async def test_requests_are_refused_while_postgres_is_unavailable() -> None:
