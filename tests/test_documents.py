@@ -8,7 +8,15 @@ import pytest
 from gateway.config import all_options
 from gateway.election.validation import REPORT_MAX, ExplanationBudget
 from gateway.feed.blocks import BLOCK_BYTES_MAX, PARTS_BYTES_MAX
-from gateway.web import allowance, bodies, connections, push_socket, sender_allowance
+from gateway.web import (
+    allowance,
+    bodies,
+    connections,
+    push_answers,
+    push_receiving,
+    push_socket,
+    sender_allowance,
+)
 from gateway.web import push_request as push
 from gateway.web.aiohttp_connection import (
     AHEAD_MAX,
@@ -48,6 +56,12 @@ def test_every_section_that_a_document_links_to_exists(document: Path) -> None:
     for name, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", document.read_text()):
         linked = document.parent / name if name else document
         assert anchor in _anchors(linked.read_text()), (name, anchor)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_no_sentence_of_a_document_follows_itself(document: Path) -> None:
+    """As where texts from two sources are joined."""
+    assert not re.findall(r"(\b[A-Z][^.|]{15,}\.) \1", " ".join(document.read_text().split()))
 
 
 def _anchors(text: str) -> set[str]:
@@ -100,7 +114,7 @@ def test_every_bound_that_an_option_sets_is_its_default() -> None:
 def test_every_fixed_bound_is_that_of_the_code() -> None:
     """In units for people."""
     per_token = sender_allowance.SENDER_CONTROL_RATE, sender_allowance.SENDER_CONTROL_BURST
-    said = {
+    stated = {
         "TLS handshakes in progress": f"{connections.HANDSHAKES_MAX}",
         "handshake and head of the first request": f"{connections.HEAD_S:g} s",
         "head of a request": f"{HEAD_MAX >> 10} KiB, {REQUEST_LINE_MAX} bytes of it for the target",
@@ -114,13 +128,13 @@ def test_every_fixed_bound_is_that_of_the_code() -> None:
         "bodies in memory": f"{push.BODIES_MAX >> 20} MiB, and {push.BODY_RESERVE >> 10} KiB for each",
         "unread answers to pushes": f"{push.ANSWERS_MAX >> 20} MiB, and {push.ANSWER_RESERVE >> 10} KiB for each",
         "time to send a body": (
-            f"{push.BODY_GRACE_S:g} s + 1 s for each {push.BODY_RATE >> 10} KiB that has arrived, "
-            f"at most {push.BODY_S:g} s"
+            f"{push_receiving.BODY_GRACE_S:g} s + 1 s for each {push_receiving.BODY_RATE >> 10} KiB that has arrived, "
+            f"at most {push_receiving.BODY_S:g} s"
         ),
         "work before other senders have their turn": (
             f"{SLICE_S * 1000:g} ms and the step in progress: one report ({REPORT_MAX >> 10} KiB at most)"
         ),
-        "answer to one request": f"{REPORTS_MAX} results of some {push.RECEIPT_SIZE} bytes",
+        "answer to one request": f"{REPORTS_MAX} results of some {push_answers.RECEIPT_SIZE} bytes",
         "violations reported for one request": (
             f"{ExplanationBudget.VIOLATIONS} violations, {ExplanationBudget.TEXT >> 10} KiB of text, "
             f"{ExplanationBudget.READ >> 10} KiB of reports"
@@ -142,7 +156,7 @@ def test_every_fixed_bound_is_that_of_the_code() -> None:
         "other bodies that are kept": f"{bodies.BODIES_MAX >> 20} MiB",
     }  # fmt: skip
     table = bounds()
-    assert not {row: bound for row, bound in said.items() if bound not in table.get(row, "")}
+    assert not {row: bound for row, bound in stated.items() if bound not in table.get(row, "")}
 
 
 def test_every_threat_has_a_test() -> None:

@@ -24,7 +24,8 @@ from gateway.web.health import add_health
 from gateway.web.middleware import add_security_headers, problem_documents, refuse_bodies
 from gateway.web.push_body import BODY_MAX
 from gateway.web.push_reading import report_document, transfers_document
-from gateway.web.push_request import Counted, PushRequests, expect_later
+from gateway.web.push_receiving import expect_later
+from gateway.web.push_request import Counted, PushRequests
 from gateway.web.push_socket import PushSocket
 from gateway.web.queries import check_queries
 from gateway.web.sender_allowance import Allowances

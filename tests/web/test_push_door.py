@@ -20,9 +20,10 @@ from gateway.journal.writer import BatchWriter, PendingReport
 from gateway.telemetry.metrics import PushMetrics
 from gateway.web import push_request
 from gateway.web.connections import Connections
+from gateway.web.push_answers import AnswerDeadlines, RequestOutcomes
 from gateway.web.push_body import Body, Steps
 from gateway.web.push_door import PushDoor
-from gateway.web.push_request import AnswerDeadlines, RequestOutcomes, check_until_current, prepare
+from gateway.web.push_request import check_until_current, prepare
 from gateway.web.turns import Turns
 from tests.journal.makers import a_registry, a_report, a_token, a_version
 from tests.web.doors import SUBPROTOCOL, TIMEOUT_S

@@ -15,19 +15,10 @@ import pytest
 from gateway.election.outcome import Outcome, Retry
 from gateway.errors import Overloaded
 from gateway.web.answers import Problem
+from gateway.web.push_answers import ANSWER_S, AnswerDeadlines, RequestOutcomes, respond
 from gateway.web.push_body import REPORTS_MAX
-from gateway.web.push_request import (
-    ANSWER_S,
-    BODIES_MAX,
-    BODY_RESERVE,
-    AnswerDeadlines,
-    ReceivedBody,
-    RequestOutcomes,
-    check_all,
-    prepare,
-    respond,
-    split,
-)
+from gateway.web.push_receiving import ReceivedBody, split
+from gateway.web.push_request import BODIES_MAX, BODY_RESERVE, check_all, prepare
 from gateway.web.shares import ByteBudget, ByteReservation
 from tests.journal.makers import UNITS, a_report, a_token, a_version
 

@@ -1,0 +1,121 @@
+"""The body of a push request: read within bounds of time and memory, unpacked, and split into reports."""
+
+import msgspec
+from aiohttp import HttpVersion11, hdrs, web
+
+from gateway.deadline import Deadline
+from gateway.web.aiohttp_connection import send_continue
+from gateway.web.answers import JSON, Problem
+from gateway.web.push_body import BODY_MAX, Body, MalformedBody, Steps, TooLarge, reading, unpacking
+from gateway.web.shares import ByteReservation
+
+BODY_S = 60.0
+"""How long the body of a request may take at most, in seconds."""
+BODY_GRACE_S, BODY_RATE = 10.0, 8 << 10
+"""How long it may take for the bytes that have arrived: so many seconds, and one more for each BODY_RATE bytes. So a
+client that sends a byte now and then is refused before it has occupied anything for long."""
+MEMORY_FACTOR, REPORT_COST = 3, 1 << 10
+"""About how much memory a split body takes: a multiple of its size (as it was sent, as it will be stored, as decoded
+figures), and so many bytes for each report."""
+
+
+async def expect_later(request: web.Request) -> None:
+    """Leave `Expect: 100-continue` to be answered by `receive`, once the request is known to be accepted.
+
+    So a body that would be refused is never sent. Raises HTTPExpectationFailed for any other expectation.
+    Source: RFC 9110 section 10.1.1.
+    """
+    if request.version >= HttpVersion11 and not _expects_continue(request):
+        raise web.HTTPExpectationFailed
+
+
+def _expects_continue(request: web.Request) -> bool:
+    return request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+
+
+class ReceivedBody(msgspec.Struct, frozen=True, gc=False):
+    """A body as it arrived, and what its headers say about it."""
+
+    content: bytes
+    gzip: bool
+    ndjson: bool
+
+
+async def receive(request: web.Request, memory: ByteReservation) -> ReceivedBody:
+    """Read the body of a request as it was sent, and reserve its size as it arrives. Raises Problem, Overloaded."""
+    ndjson = _is_ndjson(request)
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        raise Problem(415, "unsupported_encoding", "Content-Encoding must be gzip, or absent")
+    if request.content_length is not None and request.content_length > BODY_MAX:
+        raise _too_large()
+    try:
+        if request.content.is_eof():  # it has arrived already, as is usual: there is nothing to wait for
+            body = _arrived(request.content.read_nowait(), memory)
+        else:
+            if request.version >= HttpVersion11 and _expects_continue(request):
+                await send_continue(request)
+            body = await _read(request, memory)
+    except TimeoutError:
+        detail = (
+            f"a body must arrive within {BODY_GRACE_S:.0f} s, plus 1 s for each {BODY_RATE} bytes of it,"
+            f" and within {BODY_S:.0f} s in any case"
+        )
+        raise Problem(408, "too_slow", detail) from None
+    except ConnectionError:
+        raise Problem.of(MalformedBody("the body is incomplete")) from None  # nobody will read this
+    except (web.RequestPayloadError, ValueError) as error:
+        raise Problem.of(MalformedBody(f"the body cannot be read: {error}")) from None
+    return ReceivedBody(body, gzip=encoding == "gzip", ndjson=ndjson)
+
+
+def _is_ndjson(request: web.Request) -> bool:
+    """Return whether the body is NDJSON. Raises Problem for what is neither JSON nor NDJSON."""
+    if request.content_type == "application/x-ndjson":
+        return True
+    if request.content_type == JSON:
+        return False
+    raise Problem(415, "unsupported_type", "Content-Type must be application/json or application/x-ndjson")
+
+
+async def _read(request: web.Request, memory: ByteReservation) -> bytes:
+    body = bytearray()  # parts may be single bytes, and a list of them would take forty times the size
+    may_extend_s = BODY_S - BODY_GRACE_S
+    async with Deadline(BODY_GRACE_S) as deadline:
+        async for part in request.content.iter_any():
+            if len(body) + len(part) > BODY_MAX:
+                raise _too_large()
+            memory.grow(len(body) + len(part))
+            body += part
+            more_s = min(len(part) / BODY_RATE, may_extend_s)
+            may_extend_s -= more_s
+            deadline.extend(more_s)
+    return bytes(body)
+
+
+def _arrived(body: bytes, memory: ByteReservation) -> bytes:
+    if len(body) > BODY_MAX:
+        raise _too_large()
+    memory.grow(len(body))
+    return body
+
+
+def _too_large() -> Problem:
+    return Problem.of(TooLarge(f"a body has at most {BODY_MAX} bytes"))
+
+
+def split(received: ReceivedBody, memory: ByteReservation) -> Steps[Body]:
+    """Unpack a body and split it into reports, reserving the memory that takes. Raises Problem, Overloaded."""
+    size = len(received.content)
+    try:
+        content = received.content
+        if received.gzip:
+            content = yield from unpacking(iter((content,)), lambda unpacked: memory.grow(size + unpacked))
+            size += len(content)
+        memory.grow(size + len(content))  # reports are copied out of it
+        body = yield from reading(content, ndjson=received.ndjson)
+    except (MalformedBody, TooLarge) as error:
+        raise Problem.of(error) from None
+    memory.resize(0)
+    memory.grow(MEMORY_FACTOR * len(content) + REPORT_COST * len(body.reports))
+    return body
