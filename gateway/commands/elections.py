@@ -20,7 +20,7 @@ def load(
 ) -> None:
     """Load or replace a registry.
 
-    Loading the same registry again changes nothing. Once a report has been accepted, it cannot be replaced.
+    Loading the same registry again changes nothing. Once a report has been accepted, the registry cannot be replaced.
     """
     from gateway.rehearsal.dataset import read_registry_file
 
@@ -71,7 +71,7 @@ def raise_revisions(
 ) -> None:
     """Raise the ceiling of a unit's revisions.
 
-    Sets it one step above the current revision and prints both.
+    Sets it to 1 000 000 above the current revision, and prints both.
     """
     raised = administer(config, lambda acts: acts.raise_revisions(election, unit))
     say(f"{unit}\tcurrent revision {raised.current}\tceiling {raised.ceiling}")
