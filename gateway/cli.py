@@ -15,7 +15,7 @@ import typer.core
 from gateway.characters import printable
 from gateway.commands import counts, elections, machine, rehearsals, tokens
 from gateway.commands.running import fail
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, text_of
 from gateway.output import prepare_streams
 
 
@@ -89,6 +89,8 @@ def main() -> None:
     try:
         app(prog_name="valgnatt")
     except GatewayError as error:
-        fail(str(error))
+        fail(text_of(error))
     except OSError as error:
-        fail(printable(f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)))
+        fail(
+            printable(f"{error.filename}: {error.strerror}" if error.filename is not None else text_of(error))
+        )

@@ -15,12 +15,12 @@ from collections.abc import Collection, Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta
 
-from gateway.database_url import hosts_of
+from gateway.database_url import FILES, HINT, DatabaseUrl, DatabaseUrlError, read_database_url
 from gateway.errors import GatewayError
 from gateway.secret_files import read_secret
 
@@ -479,8 +479,15 @@ def _converted(option: Option, value: object) -> Any:
     if option.unit == "networks":
         return tuple(str(ip_network(text)) for text in _texts(value))
     if option.is_secret and isinstance(value, str):
-        hosts_of(value)
+        value = value.strip()
+        _require_files(read_database_url(value, writes=option.name == "database_url"))
     return msgspec.convert(value, option.type, strict=False, dec_hook=decode_path)
+
+
+def _require_files(url: DatabaseUrl) -> None:
+    for name in FILES:
+        if name in url.driver and not os.path.isfile(url.driver[name]):
+            raise DatabaseUrlError(f"the parameter {name} names no file: {url.driver[name]!r}")
 
 
 def _texts(value: object) -> list[str]:
@@ -491,7 +498,7 @@ def _texts(value: object) -> list[str]:
 
 def _reason(option: Option, value: object, error: Exception) -> str:
     if option.is_secret:
-        return "expected postgresql://user:password@host:port/database (write / in a password as %2F)"
+        return str(error) if isinstance(error, DatabaseUrlError) else HINT
     if option.choices:
         return f"{without_passwords(repr(value))} is not one of {', '.join(option.choices)}"
     if isinstance(value, str) and value.startswith("tcp://"):
@@ -548,15 +555,23 @@ def _read_password(file: Path) -> str:
 
 def has_password(url: str) -> bool:
     """Whether a URL contains a password, before its host or as a parameter."""
-    parts = urlsplit(url)
-    return ":" in parts.netloc.rpartition("@")[0] or "password" in parse_qs(parts.query)
+    return read_database_url(url).password is not None
+
+
+def ignored_parameters(config: Config) -> list[str]:
+    """Return a sentence for each parameter of a database URL that has no effect, with the variable that has it."""
+    return [
+        f"{option.variable}: {text}"
+        for option in all_options()
+        if option.is_secret and (url := getattr(config, option.name)) is not None
+        for text in read_database_url(url).ignored
+    ]
 
 
 def _with_password(url: str, password: str) -> str:
     """Return a URL with a password added as a parameter. Raises ValueError if it has one already."""
     if has_password(url):
         raise ValueError("the URL already contains a password")
-    url = url.partition("#")[0]
     return f"{url}{'&' if '?' in url else '?'}password={quote(password, safe='')}"
 
 

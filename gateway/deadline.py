@@ -27,14 +27,15 @@ async def wait_at_most(event: asyncio.Event, timeout_s: float) -> None:
 class Deadline:
     """Bound a block of code to `seconds` of loop time: `async with Deadline(5.0): ...`
 
-    Cancels the block and raises TimeoutError in its place, as `asyncio.timeout` does. Cancellation from elsewhere
-    passes through. Not reusable.
+    Cancels the block and raises TimeoutError in its place, as `asyncio.timeout` does; its message is `what` within the
+    time given. Cancellation from elsewhere passes through. Not reusable.
     """
 
-    __slots__ = ("_loop", "_remaining_s", "_tick_s", "_timeout", "_timer")
+    __slots__ = ("_limit_s", "_loop", "_remaining_s", "_tick_s", "_timeout", "_timer", "_what")
 
-    def __init__(self, seconds: float) -> None:
-        self._remaining_s = seconds
+    def __init__(self, seconds: float, what: str = "no answer") -> None:
+        self._what = what
+        self._limit_s = self._remaining_s = seconds
         self._tick_s = min(TICK_S, seconds / TICKS_MIN)
         self._timeout = asyncio.timeout(None)
         self._timer: asyncio.Handle | None = None
@@ -50,10 +51,15 @@ class Deadline:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        await self._timeout.__aexit__(kind, error, traceback)  # raises TimeoutError if it has expired
+        try:
+            await self._timeout.__aexit__(kind, error, traceback)  # raises TimeoutError if it has expired
+        except TimeoutError as expired:
+            expired.args = (f"{self._what} within {self._limit_s:g} s",)
+            raise
 
     def extend(self, seconds: float) -> None:
         """Extend the deadline by some seconds of loop time."""
+        self._limit_s += seconds
         self._remaining_s += seconds
 
     def _schedule(self) -> None:

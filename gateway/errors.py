@@ -6,7 +6,8 @@
     ├── JournalUnavailable      journal_unavailable      Postgres did not answer; outcome unknown    retryable
     │   ├── StandbyMissing      journal_unavailable      no synchronous standby, and one is required retryable
     │   ├── CommittedLocally    journal_unavailable      committed without waiting for the standby   retryable
-    │   └── SessionUnfit        journal_unavailable      a session that would hide such a commit     retryable
+    │   ├── SessionUnfit        journal_unavailable      a session that a guarantee cannot rely on   retryable
+    │   └── LoginRefused        journal_unavailable      the login is wrong; waiting does not help   retryable
     ├── VersionChanged          version_changed          the election changed; check again           retryable
     ├── Unstorable              unstorable               Postgres rejects the report itself
     ├── ElectionUnknown         unknown_election         no election with this identifier
@@ -40,6 +41,8 @@ An error is defined here if several packages need it, and otherwise next to the 
 list complete. An invalid report is not an exception: `election.validation` returns every violation.
 """
 
+import os
+import re
 from collections.abc import Sequence
 
 
@@ -155,3 +158,14 @@ class Refused(GatewayError):
     """An administrative action that the rules of an election forbid."""
 
     code = "refused"
+
+
+def text_of(error: BaseException) -> str:
+    """Return the message of an exception; for one without a message, what happened, or its name."""
+    if text := str(error):
+        return text
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno)
+    return " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+", type(error).__name__)).lower()

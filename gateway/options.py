@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar, overload
 
 import typer
 
-from gateway.config import Config, ConfigError, Option, all_options, has_password, load
+from gateway.config import Config, ConfigError, Option, all_options, has_password, ignored_parameters, load
 from gateway.output import say
 
 R = TypeVar("R")
@@ -69,6 +69,8 @@ def _load(file: Path | None, overrides: dict[str, object]) -> Config:
         raise typer.Exit(2) from None
     os.environ.pop("PGPASSWORD", None)  # now part of its URL; asyncpg would use it for every other login too
     _warn_of_passwords(overrides)
+    for ignored in ignored_parameters(config):
+        say(f"warning: {ignored}", err=True)
     return config
 
 

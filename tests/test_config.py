@@ -115,7 +115,7 @@ def test_no_password_shows_in_an_error_or_a_repr() -> None:
     """Not even in a malformed URL, or a URL in the wrong option."""
     wrong = {"VALGNATT_DATABASE_URL": URL.replace("postgresql", "mysql"), "VALGNATT_ROLE": URL}
     found = "\n".join(mistakes(wrong | {"VALGNATT_FEED_PORT": URL}))
-    written = URL.replace("/r@", "%2Fr@")  # as it has to be: else its host would end there
+    written = URL.replace("/r@", "%2Fr%40")  # as it has to be: else its host would end there
     shown = repr(load({"VALGNATT_DATABASE_URL": written, "VALGNATT_HOST": "postgres://u:s3cret@h"}))
     for text in (found, shown, str(Config(feed_database_url=URL).__rich_repr__()), without_passwords(URL)):
         assert "s3c" not in text
@@ -207,7 +207,7 @@ def test_a_password_has_one_place_and_belongs_to_a_url(tmp_path: Path) -> None:
     file.write_text("other")
     for url in (URL, "postgresql://clerk@db/night?password=s3cret"):
         (found,) = mistakes(
-            {"VALGNATT_DATABASE_URL": url.replace("/r@", "%2Fr@")}, database_password_file=file
+            {"VALGNATT_DATABASE_URL": url.replace("/r@", "%2Fr%40")}, database_password_file=file
         )
         assert found == f"--database-password-file: {file}: the URL already contains a password"
     for environ in ({}, {"VALGNATT_FEED_DATABASE_URL": "none"}):

@@ -32,9 +32,10 @@ from gateway.doctor.facts import (
 )
 from gateway.errors import GatewayError
 from gateway.journal.administration import administration
-from gateway.journal.connection import Connection, connect, translate_db_errors
+from gateway.journal.connection import connect, translate_db_errors
 from gateway.journal.embedded import find
 from gateway.journal.feed_login import FeedLogin, read_feed_login
+from gateway.journal.session import Connection
 from gateway.web.map_file import BadMap, read_map
 from gateway.web.tls import NO_CHECK_TIME, BadCertificate, Certificate, feed_certificate, push_certificate
 

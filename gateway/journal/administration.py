@@ -23,14 +23,13 @@ from gateway.humanize import counted
 from gateway.journal.connection import (
     ACT,
     CHANNEL,
-    COMMIT_SETTINGS,
     CommittedLocally,
-    Connection,
     LocalCommit,
     connect,
     translate_db_errors,
 )
 from gateway.journal.postgres import registry_of
+from gateway.journal.session import COMMIT_SETTINGS, Connection
 
 TOKEN_PREFIX = "vgn_"  # noqa: S105 - a prefix by which secret scanners recognise a token, not a secret
 

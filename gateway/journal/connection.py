@@ -8,7 +8,9 @@ asyncpg's errors do not leave this package: `translate_db_errors` translates the
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import random
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -16,26 +18,30 @@ from typing import TYPE_CHECKING, Any, cast
 import asyncpg
 import structlog
 
-from gateway.database_url import Host, hosts_of
+from gateway.database_url import Host, SessionAttrs, read_database_url
 from gateway.deadline import Deadline
-from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable, StandbyMissing
+from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable, StandbyMissing, text_of
+from gateway.journal.session import (
+    SESSION,
+    STATEMENT_S,
+    Connection,
+    SessionUnfit,
+    prepare,
+    require_attrs,
+    require_own_session,
+)
 
 if TYPE_CHECKING:
-    Connection = asyncpg.Connection[asyncpg.Record]
     Pool = asyncpg.Pool[asyncpg.Record]
 else:
-    Connection = asyncpg.Connection
     Pool = asyncpg.Pool
 
 log = structlog.get_logger()
 
-FEED_ROLE = "valgnatt_feed"
 CHANNEL = "valgnatt"
 ACT = "act"
 """The payload of a NOTIFY after an administrative act; after publications the payload is empty."""
 
-STATEMENT_S = 5.0
-"""Statement timeout on the server, in seconds; the longest append takes some hundredths of one."""
 ANSWER_S = 8.0
 """Seconds to wait for an answer; longer than STATEMENT_S, so that the server's own error arrives first."""
 CONNECT_S = 5.0
@@ -51,48 +57,6 @@ NO_LISTEN_S = 5.0
 NOTIFICATIONS_PER_S_MAX = 10_000
 """Notifications that a listener processes within a second, about 1 % of a core. Any login may send any number. Above
 this limit the listener closes its connection with everything unread; its users also poll, so they miss nothing."""
-
-_SESSION = {
-    "application_name": "valgnatt",
-    "search_path": "valgnatt",
-    "TimeZone": "UTC",
-    "client_min_messages": "warning",  # a commit that did not wait for the standby is reported by a warning only
-    "default_transaction_isolation": "read committed",  # each statement of an append sees all commits before its lock
-    "row_security": "off",  # a policy added by someone else raises an error instead of hiding rows from an append
-    "plan_cache_mode": "auto",  # repeated statements are not planned each time
-    "jit": "off",  # compilation costs more than any statement here
-    "statement_timeout": f"{STATEMENT_S * 1000:.0f}",
-    "lock_timeout": f"{STATEMENT_S * 1000:.0f}",
-    "idle_in_transaction_session_timeout": "5000",  # a cut network must not hold the head lock
-    "idle_session_timeout": "0",  # a listener is always idle
-    "client_connection_check_interval": "2000",
-    "tcp_keepalives_idle": "5",
-    "tcp_keepalives_interval": "2",
-    "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "8000",
-}
-"""Startup parameters of every session, in the units of `pg_settings`. They override what is set for the role, the
-database or the server. `default_transaction_read_only` is absent on purpose: if an operator or a provider has switched
-it on, the host must not be written to, and is skipped like a standby."""
-_UNVERIFIED = ("application_name", "jit", "plan_cache_mode")
-"""Startup parameters that affect only speed; they are not verified, nor are those of TCP, which depend on the
-socket."""
-_REQUIRED = {"session_replication_role": "origin"}
-"""Parameters that are verified but that only a superuser may set. Any other value would disable the trigger that
-protects accepted reports from changes."""
-_FLUSHED = ("on", "remote_apply")
-"""Values of `synchronous_commit` with which a commit waits for the flush on the primary and on the synchronous
-standby."""
-
-_SYNCHRONOUS_COMMIT = (
-    "CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END"
-)
-COMMIT_SETTINGS = (
-    f"set_config('synchronous_commit', {_SYNCHRONOUS_COMMIT}, true),"
-    " set_config('client_min_messages', 'warning', true)"
-)
-"""Columns for a SELECT within a transaction: its commit then waits for the flush and for the standby, and warns if it
-did not. They apply until the commit has ended, whichever session a pooler has assigned to the transaction."""
 
 VERSION_CHANGED = "VG001"
 """The SQLSTATE of an append that was checked against another version of the election."""
@@ -126,8 +90,8 @@ class CommittedLocally(JournalUnavailable):
     """A commit's wait for the synchronous standby was cut short: the commit may be on the primary only."""
 
 
-class SessionUnfit(JournalUnavailable):
-    """A new session lacks a property that a guarantee depends on; the message names it."""
+class LoginRefused(JournalUnavailable):
+    """Postgres refuses the login: repeating it does not help, only a change of the URL, the user or the server."""
 
 
 class Unstorable(GatewayError):
@@ -151,9 +115,19 @@ def translate_db_errors() -> Iterator[None]:
             raise StandbyMissing(str(error)) from error
         if _blames_report(error, state):
             raise Unstorable(f"{type(error).__name__} ({state})") from error
-        raise JournalUnavailable(f"{type(error).__name__} ({state}): {error}") from error
+        raise JournalUnavailable(_named(error)) from error
     except _OUTAGES as error:
-        raise JournalUnavailable(f"{type(error).__name__}: {error}") from error
+        raise JournalUnavailable(_named(error)) from error
+
+
+def _named(error: Exception) -> str:
+    """Return what an error is and says; never nothing."""
+    kind = type(error).__name__
+    if isinstance(error, GatewayError):
+        return str(error)
+    if isinstance(error, asyncpg.PostgresError):
+        return f"{kind} ({error.sqlstate}): {text_of(error)}"
+    return f"{kind}: {text_of(error)}"
 
 
 def _blames_report(error: asyncpg.PostgresError, state: str) -> bool:
@@ -202,79 +176,6 @@ def reports_local_commit(message: asyncpg.PostgresLogMessage) -> bool:
     return where == "SyncRepWaitForLSN" or "synchronous replication" in (message.message or "")
 
 
-async def _prepare(connection: Connection, settings: Mapping[str, str], *, feed: bool) -> None:
-    """Set the parameters of a new session that the guarantees depend on, and verify them.
-
-    Raises SessionUnfit and asyncpg's errors.
-    """
-    if feed:
-        await connection.execute(f"SET ROLE {FEED_ROLE}")
-    await connection.execute(
-        "SELECT CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL"  # since Postgres 17
-        " THEN set_config('transaction_timeout', '0', false) END"
-    )
-    if feed:
-        await _require_settings(connection, settings)
-    else:
-        await _prepare_commits(connection, settings)
-
-
-async def _prepare_commits(connection: Connection, settings: Mapping[str, str]) -> None:
-    """Make every commit wait for its flush, here and on the synchronous standby, and require that warnings arrive.
-
-    `synchronous_commit` is set in the session, so a later change of the server's settings does not override it. A test
-    message takes the same way from the server to this process as the warning would.
-    """
-    received: list[str | None] = []
-
-    def on_message(_: object, message: asyncpg.PostgresLogMessage) -> None:
-        received.append(message.message)
-
-    connection.add_log_listener(on_message)
-    await connection.execute(
-        f"DO $$ BEGIN PERFORM set_config('synchronous_commit', {_SYNCHRONOUS_COMMIT}, false);"
-        f" PERFORM set_config('client_min_messages', 'notice', true); RAISE NOTICE '{_MESSAGE}'; END $$"
-    )
-    await _require_settings(connection, settings, synchronous_commit=_FLUSHED)
-    connection.remove_log_listener(on_message)
-    if _MESSAGE not in received:
-        raise SessionUnfit(
-            "messages of the server do not arrive, so a commit that skips the standby would go unnoticed;"
-            " connect to Postgres directly, or through a pooler in session mode that forwards messages"
-        )
-
-
-_MESSAGE = "valgnatt: messages arrive"
-
-
-async def _require_settings(
-    connection: Connection, settings: Mapping[str, str], **also: tuple[str, ...]
-) -> None:
-    """Require that parameters have the values that `settings` asked for, or one of the values in `also`.
-
-    Raises SessionUnfit, naming those that do not.
-    """
-    wanted = {name: (value,) for name, value in {**settings, **_REQUIRED}.items() if _verified(name)} | also
-    rows = await connection.fetch(
-        "SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY ($1)", list(wanted)
-    )
-    found: dict[str, str] = {row["name"]: row["setting"] for row in rows}
-    wrong = [
-        f"{name} is {found.get(name)!r}, not {values[0]!r}"
-        for name, values in wanted.items()
-        if found.get(name) not in values
-    ]
-    if wrong:
-        raise SessionUnfit(
-            f"these session parameters are not in effect: {', '.join(wrong)}; a pooler may ignore startup"
-            " parameters, and only a superuser can set session_replication_role for the role or database"
-        )
-
-
-def _verified(name: str) -> bool:
-    return name not in _UNVERIFIED and not name.startswith("tcp_")
-
-
 async def _no_reset(_: Connection) -> None:
     """Return a connection to the pool as it is; the statements here leave nothing to reset."""
 
@@ -320,54 +221,121 @@ class Hosts:
     * Each host has its own time limit, so none uses up the time of another.
     * A host that failed, or left a statement unanswered, is tried last from then on. So the last good one comes first,
       and repeated attempts reach every host even if each lasts little more than HOST_S.
+    * The first session on a host is proven not to be shared with other clients before anything is changed in it.
     """
 
     def __init__(self, url: str, *, feed: bool) -> None:
-        self._url = url
+        self._url = read_database_url(url, writes=not feed)
         self._feed = feed
-        self._session_attrs = "any" if feed else "read-write"
-        self._hosts = hosts_of(url)
+        self._attrs: SessionAttrs = (self._url.session_attrs or "any") if feed else "read-write"
+        self._hosts = list(self._url.hosts)
+        self._unshared: set[Host] = set()
+        if self._url.shuffle_hosts:
+            random.shuffle(self._hosts)
 
     async def connect(self, **options: Any) -> Connection:
-        """Open a connection: to a writable host, or, for a feed, to any. Raises what asyncpg raises, or OSError."""
+        """Open a connection: to a writable host, or, for a feed, to any. Raises what asyncpg raises, or OSError.
+
+        Raises LoginRefused or SessionUnfit if no host can be used until somebody changes a setting.
+        """
+        wanted: list[SessionAttrs] = [self._attrs]
+        if self._attrs == "prefer-standby":
+            wanted = ["any"] if len(self._hosts) == 1 else ["standby", "any"]
         hosts = list(self._hosts)
         if len(hosts) == 1:
-            return await self._open(hosts[0], CONNECT_S, options)
-        failures: list[str] = []
-        for host in hosts:
-            try:
-                return await self._open(host, HOST_S, options)
-            except (*_OUTAGES, SessionUnfit) as error:
-                failures.append(f"{host.name}: {type(error).__name__} {error}".strip())
-                self._put_last(host)
-        raise ConnectionError("; ".join(failures))
+            return await self._open(hosts[0], CONNECT_S, wanted[0], options)
+        failures: list[tuple[Host, Exception]] = []
+        for attrs in wanted:
+            failures.clear()
+            for host in hosts:
+                try:
+                    return await self._open(host, HOST_S, attrs, options)
+                except (*_OUTAGES, SessionUnfit, LoginRefused) as error:
+                    failures.append((host, error))
+                    self._put_last(host)
+        text = "; ".join(f"{host.name}: {_named(error)}" for host, error in failures)
+        permanent = all(isinstance(error, SessionUnfit | LoginRefused) for _, error in failures)
+        raise LoginRefused(text) if permanent else ConnectionError(text)
 
     def _put_last(self, host: Host) -> None:
         self._hosts.remove(host)
         self._hosts.append(host)
 
-    async def _open(self, host: Host, timeout_s: float, options: dict[str, Any]) -> Connection:
-        answer_s = options.get("command_timeout")
-        async with Deadline(timeout_s):
-            connection: Connection = await asyncpg.connect(
-                self._url,
-                host=host.name,
-                port=host.port,
-                **{
-                    **options,
-                    "connection_class": _Pooled,
-                    "timeout": None,
-                    "command_timeout": None,
-                    "target_session_attrs": self._session_attrs,
-                },
+    async def _open(
+        self, host: Host, timeout_s: float, attrs: SessionAttrs, options: dict[str, Any]
+    ) -> Connection:
+        timeout_s = min(timeout_s, self._url.connect_timeout_s or timeout_s)
+        async with Deadline(timeout_s, "no connection"):
+            connection = await self._log_in(host, options)
+            vars(connection).update(
+                deprioritize_host=partial(self._put_last, host), answer_s=options.get("command_timeout")
             )
-            vars(connection).update(deprioritize_host=partial(self._put_last, host), answer_s=answer_s)
             try:
-                await _prepare(connection, options["server_settings"], feed=self._feed)
+                if host not in self._unshared:
+                    await require_own_session(connection, partial(self._log_in, host, options))
+                    self._unshared.add(host)
+                await require_attrs(connection, attrs)
+                with _permanent_if_refused():
+                    await prepare(connection, options["server_settings"], feed=self._feed)
             except BaseException:
                 connection.terminate()
                 raise
         return connection
+
+    async def _log_in(self, host: Host, options: dict[str, Any]) -> Connection:
+        """Open a session with its startup parameters, or without those that a pooler refuses: `prepare` sets all."""
+        settings = {**options["server_settings"], **self._url.server}
+        with _permanent_if_refused():
+            try:
+                return await self._open_session(host, options, settings)
+            except asyncpg.ProtocolViolationError as error:
+                if "startup parameter" not in str(error):
+                    raise
+            kept = {name: settings[name] for name in ("application_name", *self._url.server)}
+            return await self._open_session(host, options, kept)
+
+    async def _open_session(
+        self, host: Host, options: dict[str, Any], settings: dict[str, str]
+    ) -> Connection:
+        url = self._url
+        connection: Connection = await asyncpg.connect(
+            url.dsn,
+            **{
+                **options,
+                "host": host.name,
+                "port": host.port,
+                "user": url.user,
+                "password": url.password,
+                "database": url.database,
+                "server_settings": settings,
+                "connection_class": _Pooled,
+                "timeout": None,
+                "command_timeout": None,
+                "target_session_attrs": "any",  # `require_attrs` checks the host
+            },
+        )
+        return connection
+
+
+_REFUSED_LOGINS = (
+    asyncpg.ClientConfigurationError,
+    asyncpg.InvalidAuthorizationSpecificationError,  # also a wrong password
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.UndefinedObjectError,  # no such role or parameter
+    asyncpg.CantChangeRuntimeParamError,
+    asyncpg.InvalidParameterValueError,
+    ssl.SSLCertVerificationError,
+)
+"""Errors of a login that repeating it does not change."""
+
+
+@contextmanager
+def _permanent_if_refused() -> Iterator[None]:
+    try:
+        yield
+    except _REFUSED_LOGINS as error:
+        raise LoginRefused(_named(error)) from error
 
 
 @asynccontextmanager
@@ -381,7 +349,7 @@ async def open_pool(url: str, *, feed: bool = False, max_size: int = 8) -> Async
     async def connect_one(_: object, **options: Any) -> Connection:
         return await hosts.connect(**options)
 
-    options: dict[str, Any] = {"connect": connect_one, "server_settings": _SESSION}
+    options: dict[str, Any] = {"connect": connect_one, "server_settings": SESSION}
     pool = asyncpg.create_pool(
         url,
         min_size=0,
@@ -407,7 +375,7 @@ async def acquired(pool: Pool) -> AsyncIterator[Connection]:
     reach another session, and it would cut short a commit that waits for the standby. The server notices the closed
     connection. If the host has become read-only, all connections are reopened, to whichever host is writable.
     """
-    async with Deadline(CONNECT_S):
+    async with Deadline(CONNECT_S, "no free connection"):
         taken = await pool.acquire()
     connection = cast("Connection", taken)
     try:
@@ -443,7 +411,7 @@ async def connect(url: str, *, feed: bool = False, statement_s: float = STATEMEN
     with translate_db_errors():
         return await Hosts(url, feed=feed).connect(
             command_timeout=statement_s + ANSWER_S - STATEMENT_S,
-            server_settings={**_SESSION, "statement_timeout": f"{statement_s * 1000:.0f}"},
+            server_settings={**SESSION, "statement_timeout": f"{statement_s * 1000:.0f}"},
         )
 
 

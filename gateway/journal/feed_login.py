@@ -14,7 +14,8 @@ import asyncpg
 import msgspec
 
 from gateway.errors import JournalUnavailable
-from gateway.journal.connection import FEED_ROLE, Connection, connect, translate_db_errors
+from gateway.journal.connection import connect, translate_db_errors
+from gateway.journal.session import FEED_ROLE, Connection
 
 
 class FeedLogin(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,8 +10,9 @@ from importlib import resources
 import asyncpg
 
 from gateway.errors import Refused
-from gateway.journal.connection import FEED_ROLE, Connection, connect, translate_db_errors
+from gateway.journal.connection import connect, translate_db_errors
 from gateway.journal.feed_login import TEMPORARY_FILES
+from gateway.journal.session import FEED_ROLE, Connection
 
 LOCK_S = 120.0
 """Seconds to wait for another process that migrates."""

@@ -22,15 +22,14 @@ from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown, JournalUnavailable, StandbyMissing
 from gateway.journal.announcer import Announcer
 from gateway.journal.connection import (
-    COMMIT_SETTINGS,
     CONNECT_S,
     VERSION_CHANGED,
-    Connection,
     LocalCommit,
     Pool,
     acquired,
     translate_db_errors,
 )
+from gateway.journal.session import COMMIT_SETTINGS, Connection
 
 WRITERS_FREE = 3
 """Connections of a pool that readers leave free for writers, if it has so many."""

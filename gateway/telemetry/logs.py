@@ -20,6 +20,7 @@ import structlog
 
 from gateway.characters import printable, printable_json, printable_lines
 from gateway.config import without_passwords
+from gateway.errors import text_of
 
 Event = MutableMapping[str, Any]
 
@@ -78,7 +79,7 @@ class Outage:
         """Record a failed attempt."""
         if self._since is None:
             self._since = time.monotonic()
-            self._log.warning(f"{self._what}: unavailable", error=str(error))
+            self._log.warning(f"{self._what}: unavailable", error=text_of(error))
 
     def succeeded(self) -> None:
         """Record a successful attempt."""
@@ -154,7 +155,7 @@ def _plain(value: Any, depth: int = 8) -> Any:
         case bytes():
             return _plain(value.decode(errors="backslashreplace"))
         case BaseException():
-            return _plain(f"{type(value).__name__}: {value}")
+            return _plain(f"{type(value).__name__}: {text_of(value)}")
         case _:
             return _plain(str(value))
 

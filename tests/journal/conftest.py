@@ -8,10 +8,11 @@ import asyncpg
 import pytest
 
 from gateway.journal.administration import Administration, administration
-from gateway.journal.connection import Connection, Pool, open_pool
+from gateway.journal.connection import Pool, open_pool
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
+from gateway.journal.session import Connection
 from tests.conftest import Database, privileges_of
 
 AUTHOR = "olga"

@@ -11,9 +11,10 @@ from gateway.election.record import CHAIN_START, next_chain
 from gateway.election.registry import Registry, read_registry
 from gateway.election.report import canonical, decode_report, digest_of
 from gateway.election.validation import ValidReport
-from gateway.journal.connection import Connection, connect
+from gateway.journal.connection import connect
 from gateway.journal.elections import ElectionVersion
 from gateway.journal.postgres import Appended, ElectionRow, Journal, Known, New, TokenRow
+from gateway.journal.session import Connection
 
 TIMEOUT_S = 20.0
 """How long to wait for a condition before the test fails; normally none takes a second."""

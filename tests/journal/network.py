@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from gateway.journal.connection import hosts_of
+from gateway.database_url import hosts_of
 
 
 class Link:

@@ -11,8 +11,9 @@ import pytest
 
 from gateway.errors import ElectionStarted, ElectionUnknown, MalformedRegistry, Refused
 from gateway.journal.administration import TOKEN_PREFIX, Administration, administration
-from gateway.journal.connection import Connection, Unstorable, VersionChanged
+from gateway.journal.connection import Unstorable, VersionChanged
 from gateway.journal.postgres import PostgresJournal
+from gateway.journal.session import Connection
 from tests.conftest import Database
 from tests.journal.conftest import AUTHOR
 from tests.journal.makers import (

@@ -13,11 +13,12 @@ import pytest
 from gateway.errors import JournalUnavailable
 from gateway.journal.administration import administration
 from gateway.journal.announcer import Announcer
-from gateway.journal.connection import CHANNEL, Connection, open_pool
+from gateway.journal.connection import CHANNEL, open_pool
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import migrate
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import Head, PublicRecord
+from gateway.journal.session import Connection
 from tests.journal.makers import FAR, TIMEOUT_S, a_registry, a_report, append, connected, until
 
 ABSENT = "nobody"

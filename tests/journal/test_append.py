@@ -11,9 +11,10 @@ import pytest
 from gateway.election.record import CHAIN_START, Publication
 from gateway.election.validation import ValidReport
 from gateway.journal.administration import Administration
-from gateway.journal.connection import Connection, open_pool
+from gateway.journal.connection import open_pool
 from gateway.journal.postgres import Appended, Known, PostgresJournal
 from gateway.journal.record import PublicRecord
+from gateway.journal.session import Connection
 from tests.conftest import Database
 from tests.journal.makers import (
     FAR,

@@ -11,12 +11,11 @@ import pytest
 
 from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable, StandbyMissing
 from gateway.journal import connection as connection_module
+from gateway.journal import session as session_module
 from gateway.journal.administration import Administration
 from gateway.journal.connection import (
     ACT,
     CHANNEL,
-    FEED_ROLE,
-    Connection,
     Unstorable,
     VersionChanged,
     connect,
@@ -26,6 +25,7 @@ from gateway.journal.connection import (
 )
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
+from gateway.journal.session import FEED_ROLE, Connection
 from tests.conftest import Database
 from tests.journal.makers import (
     TIMEOUT_S,
@@ -174,10 +174,26 @@ async def test_a_session_with_disabled_triggers_is_rejected(database: Database, 
 
 
 @pytest.mark.parametrize("feed", [False, True])
-async def test_a_session_whose_startup_parameters_were_ignored_is_rejected(
+async def test_a_session_sets_startup_parameters_that_were_ignored(
     database: Database, monkeypatch: pytest.MonkeyPatch, feed: bool
 ) -> None:
-    """Some poolers ignore startup parameters; the error names each one that is not in effect."""
+    """Some poolers ignore startup parameters; they are in effect all the same."""
+    ignored = ("search_path", "client_min_messages", "lock_timeout")
+    async with (
+        ignoring_startup(monkeypatch, *ignored),
+        connected(database.url, feed=feed) as single,
+    ):
+        for name in ignored:
+            found = await single.fetchval("SELECT setting FROM pg_settings WHERE name = $1", name)
+            assert found == session_module.SESSION[name]
+
+
+@pytest.mark.parametrize("feed", [False, True])
+async def test_a_session_whose_parameters_have_no_effect_is_rejected(
+    database: Database, monkeypatch: pytest.MonkeyPatch, feed: bool
+) -> None:
+    """Neither at startup nor afterwards; the error names each one that is not in effect."""
+    monkeypatch.setattr(session_module, "settings_sql", lambda _: "SELECT")
     async with ignoring_startup(monkeypatch, "search_path", "client_min_messages"):
         with pytest.raises(
             JournalUnavailable,
@@ -278,7 +294,7 @@ async def test_an_append_that_exceeds_a_timeout_of_postgres_fails(
     bound: str,
 ) -> None:
     """The append fails and does not take effect later; the next append succeeds."""
-    monkeypatch.setitem(connection_module._SESSION, bound, "150")
+    monkeypatch.setitem(session_module.SESSION, bound, "150")
     async with open_pool(database.url) as pool:
         limited = PostgresJournal(pool)
         async with head_locked(acts, journal, owner) as election:

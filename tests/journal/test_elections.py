@@ -11,9 +11,10 @@ from gateway.election.registry import read_registry
 from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown, JournalUnavailable
 from gateway.journal.administration import Administration
-from gateway.journal.connection import Connection, VersionChanged
+from gateway.journal.connection import VersionChanged
 from gateway.journal.elections import REFRESH_MIN_S, Elections, ElectionVersion
 from gateway.journal.postgres import ElectionRow, PostgresJournal
+from gateway.journal.session import Connection
 from tests.conftest import Database
 from tests.journal.makers import TIMEOUT_S, a_registry, a_report, a_token, a_version, append, sequences
 

@@ -20,9 +20,10 @@ import asyncpg
 import pytest
 
 from gateway.journal.administration import administration
-from gateway.journal.connection import Connection, open_pool
+from gateway.journal.connection import open_pool
 from gateway.journal.migrate import migrate
 from gateway.journal.postgres import PostgresJournal
+from gateway.journal.session import Connection
 from tests.faults.servers import TIMEOUT_S, Server, a_server
 from tests.journal.makers import FAR, PASSED, a_registry, a_report, append, until
 from tests.journal.network import port_of

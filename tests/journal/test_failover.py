@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from gateway.database_url import Host, hosts_of
 from gateway.errors import JournalUnavailable, StandbyMissing
 from gateway.journal import connection as connection_module
 from gateway.journal import postgres as postgres_module
@@ -17,11 +18,8 @@ from gateway.journal.administration import Administration, administration
 from gateway.journal.connection import (
     CHANNEL,
     CommittedLocally,
-    Connection,
-    Host,
     Unstorable,
     connect,
-    hosts_of,
     notifications,
     open_pool,
     reports_local_commit,
@@ -29,6 +27,7 @@ from gateway.journal.connection import (
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import migrate
 from gateway.journal.postgres import WRITERS_FREE, PostgresJournal
+from gateway.journal.session import Connection
 from tests.journal.makers import (
     TIMEOUT_S,
     a_registry,
@@ -149,7 +148,7 @@ async def load_election_key(url: str) -> int:
         ("postgresql:///db?host=one,two&port=6", [Host("one", 6), Host("two", 6)]),
         ("postgresql://one,two:2/db?port=6", [Host("one", 6), Host("two", 2)]),
         ("postgresql:///db?host=[::1]:9,two:2", [Host("::1", 9), Host("two", 2)]),
-        ("postgresql:///db?port=6", [Host(None, None)]),
+        ("postgresql:///db?port=6", [Host(None, 6)]),
         ("postgresql:///db", [Host(None, None)]),
     ],
 )
@@ -213,7 +212,7 @@ async def test_if_no_host_is_usable_the_error_gives_a_reason_for_each(first: str
 async def test_a_url_may_contain_socket_directories_and_parameters(servers: list[EmbeddedPostgres]) -> None:
     """A socket directory is a host like any other, and server parameters are applied."""
     url = servers[0].url.replace("?host=", "?host=/nonexistent,")
-    async with connected(url + "&geqo=off") as single:
+    async with connected(url + "&options=-c%20geqo%3Doff") as single:
         assert await single.fetchval("SHOW geqo") == "off"
 
 

@@ -12,7 +12,7 @@ from gateway.election.record import CHAIN_START
 from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown
 from gateway.journal.administration import Administration
-from gateway.journal.connection import Connection, Unstorable, VersionChanged
+from gateway.journal.connection import Unstorable, VersionChanged
 from gateway.journal.postgres import (
     Appended,
     Closed,
@@ -24,6 +24,7 @@ from gateway.journal.postgres import (
     PostgresJournal,
     Stale,
 )
+from gateway.journal.session import Connection
 from tests.conftest import Database
 from tests.counts import examples
 from tests.journal.makers import (

@@ -13,11 +13,12 @@ from gateway.election.registry import read_registry
 from gateway.errors import JournalUnavailable, Refused
 from gateway.journal import migrate as migrate_module
 from gateway.journal.administration import administration
-from gateway.journal.connection import FEED_ROLE, open_pool
+from gateway.journal.connection import open_pool
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import _require_supported, migrate, migrations
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
+from gateway.journal.session import FEED_ROLE
 from tests.conftest import Database
 from tests.journal.makers import (
     FAR,

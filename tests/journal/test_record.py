@@ -9,10 +9,11 @@ import pytest
 
 from gateway.election.record import CHAIN_START
 from gateway.journal.administration import Administration
-from gateway.journal.connection import CHANNEL, FEED_ROLE, Connection
+from gateway.journal.connection import CHANNEL
 from gateway.journal.embedded import READER
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
+from gateway.journal.session import FEED_ROLE, Connection
 from tests.conftest import Database
 from tests.journal.makers import FAR, TIMEOUT_S, a_registry, a_report, append, chain_of, connected
 
