@@ -14,26 +14,20 @@ import os
 import random
 import resource
 import select
-import socket
-import ssl
 import sys
 import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
-from errno import EINPROGRESS
-from functools import cache
 from itertools import count
-from typing import Any
 
 import msgspec
 
-from bench.load.crowd_messages import Command, Group, Seen
+from bench.load.crowd_messages import Command, Seen
+from bench.load.crowd_reader import Reader, Refused
 from bench.load.inspection import Inspector, Known
-from bench.load.streams import received, trusting
+from bench.load.streams import received
 
-CONNECT_S = 30.0
-"""Time limit of a TLS handshake, in s."""
 ATTEMPTS_MAX = 20
 RETRY_S = 0.1
 """Pause before the first new attempt to connect; it grows by as much with each."""
@@ -44,43 +38,7 @@ SILENT_MAX = 1000
 OPENED_PER_TURN = 50
 SLOW_BYTES, SLOW_S = 1024, 1.0
 """A slow reader reads so many bytes, once per interval."""
-GZIP_HEAD = 10
-"""Bytes of the header of a gzip stream without optional fields (RFC 1952)."""
 PIECE = 1 << 17
-
-
-class Reader:
-    """One stream: the newest change received, the text received last, and bytes that do not end an event yet."""
-
-    __slots__ = (
-        "attempts", "base", "began", "end", "group", "head", "left_at", "new", "number", "place", "slow", "socket",
-        "tail", "text",
-    )  # fmt: skip
-
-    def __init__(self, group: Group, place: int, *, slow: bool) -> None:
-        self.group = group
-        self.end = group.end.encode("latin-1")
-        self.place = place
-        self.slow = slow
-        self.socket: socket.socket
-        self.attempts = 0
-        self.number = -1
-        self.base = 0
-        """The newest change at the last mark."""
-        self.left_at = 0.0
-        """When the connection ended; 0.0: this is the first."""
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the connection, but not the position."""
-        self.head = True
-        """Whether the head of the response is incomplete."""
-        self.new = True
-        """Whether no event has arrived on this connection."""
-        self.began = time.monotonic()
-        self.tail = b""
-        self.text = b""
-        """The last WINDOW bytes of text, under gzip."""
 
 
 class Crowd:
@@ -168,12 +126,12 @@ class Crowd:
 
         def all_served() -> bool:
             nonlocal next_one
-            while next_one is not None and not _is_waiting(next_one):
+            while next_one is not None and not next_one.waiting:
                 next_one = next(waiting, None)
             return next_one is None
 
         self._serve_until(all_served, command.limit_s)
-        return sum(map(_is_waiting, added))
+        return sum(reader.waiting for reader in added)
 
     def _mark(self, each: bool) -> None:
         self._marked = max((reader.number for reader in self._readers.values()), default=0)
@@ -262,23 +220,12 @@ class Crowd:
         heapq.heappush(self._due, (at, next(self._order), reader))
 
     def _open(self, reader: Reader) -> None:
-        reader.reset()
-        group = reader.group
-        family, address = _resolved(group.host, group.port)
-        reader.socket = stream = socket.socket(family)
-        stream.setblocking(False)
-        try:
-            if group.sources:
-                stream.bind((f"127.0.{1 + reader.place % group.sources}.1", 0))
-            error = stream.connect_ex(address)
-        except OSError as failed:
-            error = failed.errno or -1
-        if error not in (0, EINPROGRESS):
+        if not reader.connect():
             self._retry(reader)
             return
         self._silent += not reader.slow
-        self._connecting[stream.fileno()] = reader
-        self._poll.register(stream.fileno(), select.EPOLLOUT)
+        self._connecting[reader.socket.fileno()] = reader
+        self._poll.register(reader.socket.fileno(), select.EPOLLOUT)
 
     def _retry(self, reader: Reader) -> None:
         reader.socket.close()
@@ -293,15 +240,8 @@ class Crowd:
     def _request(self, fd: int) -> None:
         """Send the request on a connection that is open, or has failed."""
         reader = self._connecting.pop(fd)
-        group = reader.group
         try:
-            if reader.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                raise ConnectionError
-            if group.certificate:
-                reader.socket = _encrypted(reader.socket, group)
-            cursor = self._inspector.cursors.get(reader.number)
-            last = f"Last-Event-ID: {cursor.decode()}\r\n" if cursor is not None else ""
-            reader.socket.sendall(f"{group.request}{last}\r\n".encode())
+            reader.request(self._inspector.cursors.get(reader.number))
         except OSError:
             self._silent -= not reader.slow
             with contextlib.suppress(OSError, ValueError):
@@ -391,28 +331,19 @@ class Crowd:
             reader.base = reader.number
 
     def _complete(self, fd: int, reader: Reader, data: bytes) -> bytes:
-        """Return the events that are complete, and keep the rest."""
-        data = reader.tail + data
-        if reader.head:
-            head, found, rest = data.partition(b"\r\n\r\n")
-            if not found:
-                reader.tail = data
-                return b""
-            if b" 200 " not in head[:16]:
-                self._refuse(fd, head)
-                return b""
-            gzip = reader.group.gzip
-            if gzip and len(rest) < GZIP_HEAD:
-                reader.tail = data
-                return b""
-            reader.head, data = False, rest[GZIP_HEAD:] if gzip else rest
-            self._silent -= not reader.slow
-        events, found, reader.tail = data.rpartition(reader.end)
-        return events + found
+        """Return the events that are complete; the reader keeps the rest."""
+        had_no_response = reader.head
+        try:
+            events = reader.complete(data)
+        except Refused as refused:
+            self._refuse(fd, refused)
+            return b""
+        self._silent -= had_no_response and not reader.head and not reader.slow
+        return events
 
-    def _refuse(self, fd: int, head: bytes) -> None:
+    def _refuse(self, fd: int, refused: Refused) -> None:
         if not self._readers[fd].group.returning:
-            raise RuntimeError(f"a reader was refused: {head[:60].decode(errors='replace')}")
+            raise RuntimeError(f"a reader was refused: {refused}")
         self._refused += 1
         self._lose(fd)
 
@@ -464,23 +395,6 @@ class Crowd:
     def _write(self, seen: Seen) -> None:
         sys.stdout.buffer.write(msgspec.json.encode(seen) + b"\n")
         sys.stdout.buffer.flush()
-
-
-def _is_waiting(reader: Reader) -> bool:
-    return reader.head or (reader.group.greeted and reader.new)
-
-
-@cache
-def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    return family, address
-
-
-def _encrypted(stream: socket.socket, group: Group) -> ssl.SSLSocket:
-    stream.settimeout(CONNECT_S)
-    encrypted = trusting(group.certificate).wrap_socket(stream, server_hostname=group.host)
-    encrypted.setblocking(False)
-    return encrypted
 
 
 def rounded_us(seconds: float) -> int:
