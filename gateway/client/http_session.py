@@ -10,14 +10,17 @@ import ssl
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp import hdrs
 
 from gateway.characters import code_point
-from gateway.client.failures import Failure, wrong_scheme
+from gateway.client.failures import Failure, HttpAnswer, wrong_scheme
 from gateway.client.proxies import Proxy, is_loopback, proxy_for
 from gateway.errors import GatewayError
 
 CONNECT_S = 10.0
 """How long establishing a connection may take, in seconds."""
+REFUSAL_MAX = 64 << 10
+"""Bytes of the answer to a refused upgrade that are read."""
 TLS_PROBE_S = 1.0
 """How long a port may take to complete a TLS handshake, in seconds."""
 _NOT_IN_TOKEN = re.compile(r"[^!-~]")
@@ -28,6 +31,14 @@ class BadToken(GatewayError):
     """A token that cannot be sent: it contains a character that no token has."""
 
     code = "bad_token"
+
+
+class UpgradeRefused(Exception):
+    """A request for an upgrade was answered otherwise; `answer` is the answer with its body."""
+
+    def __init__(self, answer: HttpAnswer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -63,7 +74,23 @@ def open_session(
         auto_decompress=decompress,
         cookie_jar=aiohttp.DummyCookieJar(),
         proxy=proxy.url if proxy is not None else None,
+        middlewares=(_raise_refused_upgrade,),
     )
+
+
+async def _raise_refused_upgrade(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Raise UpgradeRefused: otherwise redirects would be followed, and the body of the answer be lost."""
+    response = await handler(request)
+    if hdrs.UPGRADE not in request.headers or response.status == 101:
+        return response
+    try:
+        body = await response.content.read(REFUSAL_MAX)
+    except aiohttp.ClientPayloadError:
+        body = b""
+    response.close()
+    raise UpgradeRefused(HttpAnswer(str(request.url), response.status, response.headers, body))
 
 
 async def with_scheme_checked(failure: Failure, url: str, proxy: Proxy | None) -> Failure:

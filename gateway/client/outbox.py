@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from gateway.client.publisher import Answer
+from gateway.client.push_answers import Answer
 from gateway.errors import GatewayError
 
 _SCHEMA = """

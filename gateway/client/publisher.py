@@ -1,79 +1,33 @@
-"""Publisher: push reports over a WebSocket within the credit that the gateway grants, until each has an answer.
+"""Publisher: push reports until each has an answer, over a WebSocket, or over HTTP where there is none.
 
 Reports without an answer when a connection breaks are resent on the next one, in the same order; the gateway answers
 `duplicate` with the first receipt if a report was already durable.
 """
 
 import asyncio
-import random
-from collections import deque
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
-import msgspec
 
 from gateway.backoff import Backoff, with_jitter
+from gateway.client.http_session import bearer, environment_proxy, open_session
+from gateway.client.push_answers import Answer, PushRefused
+from gateway.client.push_events import Ended, Event
+from gateway.client.push_over_http import PushOverHttp, push_http
+from gateway.client.push_over_websocket import PushOverWebSocket
+from gateway.client.push_queue import PushQueue
 from gateway.errors import GatewayError
 from gateway.trimmed_json import dumps_trimmed
-from gateway.wire.session import FRAME_MAX, SUBPROTOCOL
 
-CONNECT_S = 10.0
+__all__ = ["Answer", "Publisher", "PushRefused", "push_http"]
+
 RETRY_FIRST_S, RETRY_MOST_S = 0.1, 5.0
-
-
-class PushRefused(GatewayError):
-    """The gateway does not accept reports with this token: it is not valid, or there is no such election."""
-
-    code = "push_refused"
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """The gateway's answer to one report; see section 3 of the contract."""
-
-    outcome: str
-    id: int | str | None = None
-    unit: str | None = None
-    revision: int | None = None
-    state: str | None = None
-    sequence: int | None = None
-    digest: str | None = None
-    accepted_at: datetime | None = None
-    published_at: datetime | None = None
-    warnings: tuple[str, ...] = ()
-    code: str | None = None
-    current_revision: int | None = None
-    violations: tuple[dict[str, Any], ...] = ()
-    retry_after_s: float | None = None
-
-    @property
-    def has_receipt(self) -> bool:
-        """Whether the report is durable."""
-        return self.outcome in ("accepted", "duplicate")
-
-
-class _Frame(msgspec.Struct):
-    type: str
-    credit: int = 0
-    results: tuple[Answer, ...] = ()
-    retry_after_s: float = 1.0
-
-
-_decoder = msgspec.json.Decoder(_Frame)
-
-
-class _Push:
-    __slots__ = ("answer", "body", "key")
-
-    def __init__(self, key: int, body: bytes, answer: asyncio.Future[Answer]) -> None:
-        self.key = key
-        self.body = body
-        self.answer = answer
-
-    def frame(self) -> bytes:
-        return b'{"type":"report","id":%d,"report":%s}' % (self.key, self.body)
+REFUSED_RETRY_S = 30.0
+"""Interval of the attempts with `keep_trying` after an error that somebody has to correct, in seconds."""
+WEBSOCKET_FIRST_S, WEBSOCKET_MOST_S = 30.0, 600.0
+"""After how many seconds over HTTP a WebSocket is tried again: at first, and at most."""
 
 
 class Publisher:
@@ -82,30 +36,42 @@ class Publisher:
         async with Publisher("http://127.0.0.1:8081", "no-storting-2025", token) as publisher:
             answer = await publisher.push(report)
 
-    Invariants: reports are sent in the order submitted; each is answered or fails with PushRefused.
+    Invariants: reports are sent in the order submitted; each is answered or fails with PushRefused, which says why.
     """
 
     def __init__(
-        self, push_url: str, election: str, token: str, *, session: aiohttp.ClientSession | None = None
+        self,
+        push_url: str,
+        election: str,
+        token: str,
+        *,
+        session: aiohttp.ClientSession | None = None,
+        on_event: Callable[[Event], None] = lambda _: None,
+        keep_trying: bool = False,
     ) -> None:
-        self.connections = 0
-        self._url = f"{push_url.rstrip('/')}/v1/elections/{election}/push"
-        self._headers = {"Authorization": f"Bearer {token}"}
+        """Push to an election; without `session`, through the proxy that the environment names.
+
+        `on_event` is called with each failure, and when reports are answered again. With `keep_trying`, errors that
+        somebody has to correct do not end it; it tries again every REFUSED_RETRY_S.
+        """
+        self._push_url = push_url
+        self._url = f"{push_url.rstrip('/')}/v1/elections/{election}"
+        self._token = token
         self._own_session = session is None
         self._session = session
-        self._unsent: deque[_Push] = deque()
-        self._sent: dict[int, _Push] = {}
-        self._credit = 0
-        self._resume_at = 0.0  # by the loop's clock; nothing is sent earlier
-        self._wanted = asyncio.Event()
-        self._empty = asyncio.Event()
-        self._empty.set()
-        self._next_key = 1
+        self._on_event = on_event
+        self._keep_trying = keep_trying
+        self._queue = PushQueue()
+        self._websocket: PushOverWebSocket | None = None
         self._running: asyncio.Task[None] | None = None
+        self._ended = PushRefused("the publisher is closed")
+
+    @property
+    def connections(self) -> int:
+        """How many WebSockets it has opened."""
+        return self._websocket.connections if self._websocket is not None else 0
 
     async def __aenter__(self) -> Self:
-        if self._session is None:
-            self._session = aiohttp.ClientSession()
         self._running = asyncio.create_task(self._run(), name="publisher")
         return self
 
@@ -114,12 +80,12 @@ class Publisher:
     ) -> None:
         assert self._running is not None
         if kind is None and not self._running.done():
-            waiting = asyncio.ensure_future(self._empty.wait())
+            waiting = asyncio.ensure_future(self._queue.empty.wait())
             await asyncio.wait({waiting, self._running}, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
         self._running.cancel()
         await asyncio.wait({self._running})
-        self._fail(PushRefused("the publisher is closed"))
+        self._queue.fail(self._ended)
         if self._own_session and self._session is not None:
             await self._session.close()
 
@@ -133,164 +99,60 @@ class Publisher:
     def submit(self, report: Mapping[str, Any] | bytes) -> asyncio.Future[Answer]:
         """Queue one report without waiting; the caller bounds the number of unanswered reports.
 
-        A report that does not fit into a frame is refused here: the gateway would close the connection each time.
+        Raises PushRefused if the publisher has ended.
         """
         if self._running is None or self._running.done():
-            raise PushRefused("the publisher is closed")
-        body = report if isinstance(report, bytes) else dumps_trimmed(report)
-        push = _Push(self._next_key, body, asyncio.get_running_loop().create_future())
-        self._next_key += 1
-        if len(push.frame()) > FRAME_MAX:
-            push.answer.set_result(_too_large(body))
-            return push.answer
-        self._unsent.append(push)
-        self._empty.clear()
-        self._wanted.set()
-        return push.answer
+            raise PushRefused(str(self._ended)) from self._ended
+        return self._queue.add(report if isinstance(report, bytes) else dumps_trimmed(report))
 
     async def _run(self) -> None:
-        backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
+        """Push until cancelled, or until an error that ends it; nobody then waits forever, or without the reason."""
         try:
-            while True:
-                try:
-                    wait_s = await self._connection()
-                    backoff.reset()
-                except (aiohttp.ClientError, TimeoutError, ConnectionError):
-                    wait_s = backoff.next()
-                self._unsent = deque(sorted((*self._sent.values(), *self._unsent), key=lambda push: push.key))
-                self._sent.clear()
-                await asyncio.sleep(with_jitter(wait_s))
+            await self._push()
         except PushRefused as error:
-            self._fail(error)
+            self._ended = error
+        except GatewayError as error:
+            self._ended = PushRefused(str(error))
+        except Exception as error:
+            self._ended = PushRefused(f"the publisher failed: {type(error).__name__}: {error}")
+            self._ended.__cause__ = error
         finally:
-            self._fail(PushRefused("the publisher has ended"))  # on any error, so that nobody waits forever
+            self._queue.fail(self._ended)
 
-    async def _connection(self) -> float:
-        """Serve one connection to its end; return the seconds to wait before the next."""
-        assert self._session is not None
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                socket = await self._session.ws_connect(
-                    self._url, protocols=(SUBPROTOCOL,), headers=self._headers, heartbeat=20.0, max_msg_size=0
-                )
-        except aiohttp.WSServerHandshakeError as error:
-            if error.status in (401, 403, 404):
-                raise PushRefused(f"{error.status}: {error.message}") from None
-            raise
-        self.connections += 1
-        async with socket:
-            sending = asyncio.create_task(self._send(socket), name="publisher sending")
-            try:
-                return await self._receive(socket)
-            finally:
-                sending.cancel()
-                await asyncio.wait({sending})
-
-    async def _send(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _push(self) -> None:
+        headers = bearer(self._token)
+        proxy = None
+        if self._session is None:
+            proxy = environment_proxy(self._push_url)
+            self._session = open_session(proxy)
+        websocket = PushOverWebSocket(self._session, f"{self._url}/push", headers, proxy, self._on_event)
+        http = PushOverHttp(self._session, f"{self._url}/reports", headers, proxy, self._on_event)
+        self._websocket = websocket
+        backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
+        over_http = Backoff(WEBSOCKET_FIRST_S, WEBSOCKET_MOST_S)
         clock = asyncio.get_running_loop().time
         while True:
-            self._wanted.clear()
-            while (wait_s := self._resume_at - clock()) > 0:  # noqa: ASYNC110 - a time that may be moved
-                await asyncio.sleep(wait_s)
-            while self._unsent and len(self._sent) < self._credit and self._resume_at <= clock():
-                push = self._unsent.popleft()
-                self._sent[push.key] = push
-                await socket.send_frame(push.frame(), aiohttp.WSMsgType.TEXT)
-            await self._wanted.wait()
+            ended = await websocket.serve(self._queue)
+            self._queue.put_back()
+            if ended.websocket_unavailable:
+                ended = await http.serve(self._queue, clock() + over_http.next(), ended.failure)
+                if ended.failure is None:
+                    continue
+                if not ended.progress:
+                    over_http.reset()
+            else:
+                over_http.reset()
+            if ended.progress:
+                backoff.reset()
+            await asyncio.sleep(self._wait_s(ended, backoff))
 
-    async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> float:
-        wait_s = RETRY_FIRST_S
-        self._credit = 0
-        async for message in socket:
-            if message.type is not aiohttp.WSMsgType.TEXT:
-                break
-            try:
-                frame = _decoder.decode(message.data)
-            except msgspec.DecodeError as error:
-                raise PushRefused(f"{self._url}: not a push door of version 1: {error}") from None
-            match frame.type:
-                case "hello" | "credit":
-                    self._credit = frame.credit
-                case "results":
-                    self._credit = frame.credit
-                    for answer in frame.results:
-                        self._on_answer(answer)
-                case "goodbye":
-                    wait_s = frame.retry_after_s
-            self._wanted.set()
-        return wait_s
-
-    def _on_answer(self, answer: Answer) -> None:
-        push = self._sent.pop(answer.id, None) if isinstance(answer.id, int) else None
-        if push is None:
-            return
-        if answer.outcome == "retry":
-            self._requeue(push, answer.retry_after_s or RETRY_FIRST_S)
-            return
-        if not push.answer.done():
-            push.answer.set_result(answer)
-        if not self._sent and not self._unsent:
-            self._empty.set()
-
-    def _requeue(self, push: _Push, wait_s: float) -> None:
-        """Put a report back in its place, and pause: a later report of its unit would make it stale."""
-        later = (place for place, other in enumerate(self._unsent) if other.key > push.key)
-        self._unsent.insert(next(later, len(self._unsent)), push)
-        self._resume_at = max(self._resume_at, asyncio.get_running_loop().time() + wait_s)
-
-    def _fail(self, error: PushRefused) -> None:
-        for push in (*self._sent.values(), *self._unsent):
-            if not push.answer.done():
-                push.answer.set_exception(error)
-                push.answer.exception()  # retrieved, in case nobody awaits it
-        self._sent.clear()
-        self._unsent.clear()
-        self._empty.set()
-
-
-def _too_large(body: bytes) -> Answer:
-    """Return the answer that the gateway gives to a report that is too large."""
-    detail = f"the report has {len(body)} bytes; a frame with a report may have at most {FRAME_MAX}"
-    violation = {"code": "report_too_large", "path": "$", "detail": detail}
-    return Answer("refused", code="invalid_report", violations=(violation,))
-
-
-async def push_http(
-    session: aiohttp.ClientSession,
-    push_url: str,
-    election: str,
-    token: str,
-    reports: list[bytes],
-    *,
-    ndjson: bool,
-) -> list[Answer]:
-    """Push reports in one HTTP request; repeat it if the connection fails or the answer is 429 or 503.
-
-    Some of several reports may be answered `retry`; the caller resends those.
-
-    Raises PushRefused for errors that a retry cannot fix.
-    """
-    url = f"{push_url.rstrip('/')}/v1/elections/{election}/reports"
-    kind = "application/x-ndjson" if ndjson else "application/json"
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": kind}
-    body = b"\n".join(reports) if ndjson or len(reports) == 1 else b"[" + b",".join(reports) + b"]"
-    while True:
-        try:
-            async with session.post(url, data=body, headers=headers) as response:
-                status, answer = response.status, await response.read()
-                after_s = float(response.headers.get("Retry-After", "0.5"))
-        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError):
-            await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311
-            continue
-        if status in (429, 503):
-            await asyncio.sleep(after_s)
-            continue
-        if status == 200 and (ndjson or len(reports) > 1):
-            return list(msgspec.json.decode(answer, type=_Results).results)
-        if status in (200, 201, 409, 422):
-            return [msgspec.json.decode(answer, type=Answer)]
-        raise PushRefused(f"{status}: {answer[:300].decode('utf-8', 'replace')}")
-
-
-class _Results(msgspec.Struct):
-    results: list[Answer]
+    def _wait_s(self, ended: Ended, backoff: Backoff) -> float:
+        """Report a failure; return the seconds until the next attempt. Raises PushRefused if there is to be none."""
+        failure = ended.failure
+        if failure is None:
+            return with_jitter(ended.wait_s)
+        self._on_event(failure)
+        if failure.permanent and not self._keep_trying:
+            raise PushRefused(failure.text)
+        wait_s = with_jitter(REFUSED_RETRY_S if failure.permanent else backoff.next())
+        return max(wait_s, failure.retry_after_s or 0.0)

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from gateway.client.outbox import Destination, Item, Outbox
-from gateway.client.publisher import Answer
+from gateway.client.push_answers import Answer, PushRefused
 from gateway.client.push_directory import push_directory
 from gateway.client.push_files import (
     Count,
@@ -87,7 +87,7 @@ async def push(options: PushOptions, files: Sequence[Path], watched: Path | None
             if not options.yes and sys.stdin.isatty() and not _confirmed():
                 return 1
             _add(outbox, options.to, counts, contents)
-        status = await _send(options, outbox, console)
+        status = await _send(options, outbox, console, keep_trying=watched is not None)
         if watched is not None:
             await _watch(options, watched, registry, outbox, console)
         return 1 if elsewhere and not contents else status
@@ -139,14 +139,27 @@ def _add(outbox: Outbox, to: Destination, counts: Sequence[Count], contents: Map
         outbox.add(to, reports, file_digest(content))
 
 
-async def _send(options: PushOptions, outbox: Outbox, console: Terminal) -> int:
+async def _send(options: PushOptions, outbox: Outbox, console: Terminal, *, keep_trying: bool) -> int:
+    """Send what waits in the outbox; with `keep_trying`, also after errors that somebody has to correct."""
     waiting = len(list(outbox.waiting(options.to)))
     columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("sending", total=waiting)
-        answered = await send(
-            outbox, options.to, options.push_url, options.token, lambda *_: progress.advance(bar)
-        )
+    try:
+        with Progress(*columns, console=console, transient=True) as progress:
+            bar = progress.add_task("sending", total=waiting)
+            answered = await send(
+                outbox,
+                options.to,
+                options.push_url,
+                options.token,
+                lambda *_: progress.advance(bar),
+                say=lambda line: console.say(line, "yellow"),
+                keep_trying=keep_trying,
+            )
+    except PushRefused as error:
+        left = len(list(outbox.waiting(options.to)))
+        raise PushRefused(
+            f"{error}; {counted(left, 'report')} without a receipt kept in the outbox"
+        ) from None
     if options.receipts is not None:
         write_receipts(options.receipts, outbox, options.to)
     return _conclude(console, answered)
@@ -194,7 +207,7 @@ async def _watch(
         return len(counts)
 
     async def send() -> None:
-        await _send(options, outbox, console)
+        await _send(options, outbox, console, keep_trying=True)
 
     await push_directory(watched, console, add, send)
 

@@ -1,14 +1,19 @@
-"""The publisher against a door that answers `retry`: every report is answered, in the order submitted."""
+"""The publisher against doors that answer `retry`, no WebSocket, or nothing useful: reports stay in order."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import pytest
 from aiohttp import web
 
-from gateway.client.publisher import Publisher, push_http
+from gateway.client import publisher as publishing
+from gateway.client.failures import Failure
+from gateway.client.publisher import Publisher, PushRefused, push_http
+from gateway.client.push_events import Event, Working
 from gateway.wire.session import FRAME_MAX, SUBPROTOCOL
 
 TIMEOUT_S = 10.0
@@ -134,3 +139,229 @@ async def test_an_answer_that_is_cut_off_is_asked_for_again() -> None:
     ):
         (answer,) = await push_http(session, url, "e", "token", [b"{}"], ndjson=False)
     assert (answer.outcome, asked) == ("duplicate", 2)
+
+
+def a_problem(status: int, code: str) -> web.Response:
+    document = {"type": f"urn:valgnatt:problem:{code}", "status": status, "code": code, "detail": "a detail"}
+    return web.json_response(document, status=status, content_type="application/problem+json")
+
+
+class HttpDoor:
+    """A push door behind something that passes no upgrade: it keeps what is posted, in order."""
+
+    def __init__(self, upgrade: Callable[[], web.StreamResponse]) -> None:
+        self.upgrades = 0
+        self.posted: list[list[int]] = []
+        self.put_off: set[int] = set()
+        self.too_many: int | None = None
+        self._upgrade = upgrade
+
+    async def push(self, _: web.Request) -> web.StreamResponse:
+        self.upgrades += 1
+        return self._upgrade()
+
+    async def reports(self, request: web.Request) -> web.Response:
+        lines = (await request.text()).splitlines()
+        assert request.content_type == "application/x-ndjson"
+        revisions = [json.loads(line)["revision"] for line in lines]
+        if self.too_many is not None and len(lines) >= self.too_many:
+            return web.Response(status=413, text="<html>too large</html>", content_type="text/html")
+        self.posted.append(revisions)
+        results = []
+        postponed = False
+        for revision in revisions:
+            postponed = postponed or revision in self.put_off
+            outcome = {"outcome": "retry", "retry_after_s": 0.01} if postponed else {"outcome": "accepted"}
+            results.append(outcome)
+        self.put_off.clear()
+        return web.json_response({"results": results})
+
+    @property
+    def routes(self) -> tuple[web.RouteDef, ...]:
+        return web.get("/v1/elections/e/push", self.push), web.post("/v1/elections/e/reports", self.reports)
+
+
+@pytest.mark.parametrize(
+    "upgrade",
+    [
+        lambda: a_problem(426, "upgrade_required"),
+        lambda: a_problem(400, "subprotocol_missing"),
+        lambda: web.Response(text="<html>", content_type="text/html"),
+        lambda: web.Response(status=302, headers={"Location": "https://login.invalid/"}),
+        lambda: web.Response(status=400),
+        lambda: web.Response(status=403, text="<html>", content_type="text/html"),
+        lambda: web.Response(status=404),
+        lambda: web.Response(status=501),
+        lambda: web.Response(status=502, text="<html>", content_type="text/html"),
+    ],
+)
+async def test_reports_are_sent_over_http_where_no_websocket_is_available(
+    upgrade: Callable[[], web.StreamResponse],
+) -> None:
+    """In order, in requests of bounded size, and without asking for a WebSocket each time; this is reported."""
+    door, events = HttpDoor(upgrade), list[Event]()
+    async with asyncio.timeout(TIMEOUT_S), a_door(*door.routes) as url:
+        async with Publisher(url, "e", "token", on_event=events.append) as publisher:
+            answers = [publisher.submit({"unit": "u", "revision": revision}) for revision in range(1, 151)]
+        assert {answer.result().outcome for answer in answers} == {"accepted"}
+        assert publisher.connections == 0
+    assert [revision for request in door.posted for revision in request] == list(range(1, 151))
+    assert max(map(len, door.posted)) <= 64
+    assert door.upgrades == 1
+    assert [type(event) for event in events] == [Working]
+    assert isinstance(events[0], Working)
+    assert events[0].without_websocket is not None
+
+
+async def test_reports_over_http_that_are_put_off_keep_their_place() -> None:
+    """They are resent with everything after them, so that no later revision makes them stale."""
+    door = HttpDoor(lambda: a_problem(426, "upgrade_required"))
+    door.put_off = {2}
+    async with asyncio.timeout(TIMEOUT_S), a_door(*door.routes) as url:
+        async with Publisher(url, "e", "token") as publisher:
+            answers = [publisher.submit({"unit": "u", "revision": revision}) for revision in range(1, 5)]
+        assert {answer.result().outcome for answer in answers} == {"accepted"}
+    assert door.posted == [[1, 2, 3, 4], [2, 3, 4]]
+
+
+async def test_a_proxy_with_a_limit_on_bodies_gets_smaller_requests() -> None:
+    door = HttpDoor(lambda: web.Response(status=502))
+    door.too_many = 8
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        a_door(*door.routes) as url,
+        Publisher(url, "e", "token") as publisher,
+    ):
+        answers = [publisher.submit({"unit": "u", "revision": revision}) for revision in range(1, 21)]
+        assert {(await answer).outcome for answer in answers} == {"accepted"}
+    assert [revision for request in door.posted for revision in request] == list(range(1, 21))
+
+
+async def test_a_websocket_is_tried_again_from_time_to_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And used as soon as there is one."""
+    monkeypatch.setattr(publishing, "WEBSOCKET_FIRST_S", 0.05)
+    door = HttpDoor(lambda: web.Response(status=502))
+    opened = 0
+
+    async def push(request: web.Request) -> web.StreamResponse:
+        nonlocal opened
+        if len(door.posted) < 2:
+            return await door.push(request)
+        opened += 1
+        return await accepting(request)
+
+    routes = web.get("/v1/elections/e/push", push), door.routes[1]
+    async with asyncio.timeout(TIMEOUT_S), a_door(*routes) as url, Publisher(url, "e", "token") as publisher:
+        revision = 0
+        while not opened:
+            revision += 1
+            assert (await publisher.push({"unit": "u", "revision": revision})).outcome == "accepted"
+            await asyncio.sleep(0.01)
+    assert door.upgrades >= 1
+
+
+async def accepting(request: web.Request) -> web.WebSocketResponse:
+    """Accept every report over a WebSocket."""
+    socket = web.WebSocketResponse(protocols=(SUBPROTOCOL,))
+    await socket.prepare(request)
+    await socket.send_json({"type": "hello", "credit": 8})
+    async for message in socket:
+        result = {"id": message.json()["id"], "outcome": "accepted"}
+        await socket.send_json({"type": "results", "credit": 8, "results": [result]})
+    return socket
+
+
+@pytest.mark.parametrize("retry_after", ["1", "-1", "soon", "Sun, 06 Nov 1994 08:49:37 GMT", "9" * 400])
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+async def test_an_outage_is_reported_and_passes(
+    status: int, retry_after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever `Retry-After` says, the next attempt comes in bounded time."""
+    waits: list[float] = []
+    monkeypatch.setattr(publishing.asyncio, "sleep", no_sleep(waits))
+    left, events = [4], list[Event]()
+
+    async def failing(request: web.Request) -> web.StreamResponse:
+        if left[0] > 0:
+            left[0] -= 1
+            return web.Response(status=status, headers={"Retry-After": retry_after})
+        return await accepting(request)
+
+    routes = web.get("/v1/elections/e/push", failing), web.post("/v1/elections/e/reports", failing)
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        a_door(*routes) as url,
+        Publisher(url, "e", "token", on_event=events.append) as publisher,
+    ):
+        assert (await publisher.push({"unit": "u", "revision": 1})).outcome == "accepted"
+    failures = [event for event in events if isinstance(event, Failure)]
+    assert {(failure.code, failure.status) for failure in failures} == {("unavailable", status)}
+    assert max(waits) <= 60.0
+
+
+def no_sleep(waits: list[float]) -> Callable[[float], Awaitable[None]]:
+    sleep = asyncio.sleep
+
+    async def sleep_no_longer(delay_s: float) -> None:
+        waits.append(delay_s)
+        await sleep(0)
+
+    return sleep_no_longer
+
+
+@pytest.mark.parametrize(
+    ("response", "word"),
+    [
+        (lambda: a_problem(401, "token_invalid"), "token_invalid"),
+        (lambda: a_problem(404, "unknown_election"), "unknown_election"),
+        (lambda: web.Response(text="<html>", content_type="text/html"), "web page"),
+        (lambda: web.Response(status=302, headers={"Location": "https://login.invalid/"}), "login.invalid"),
+        (lambda: web.json_response({"results": []}), "not a push door"),
+    ],
+)
+async def test_an_error_that_somebody_has_to_correct_ends_the_publisher_with_its_reason(
+    response: Callable[[], web.StreamResponse], word: str
+) -> None:
+    """Also for reports that are submitted later."""
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return response()
+
+    routes = web.get("/v1/elections/e/push", answer), web.post("/v1/elections/e/reports", answer)
+    async with asyncio.timeout(TIMEOUT_S), a_door(*routes) as url, Publisher(url, "e", "token") as publisher:
+        for _ in range(2):
+            with pytest.raises(PushRefused, match=word):
+                await publisher.push({"unit": "u", "revision": 1})
+
+
+async def test_with_keep_trying_it_goes_on_after_such_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "REFUSED_RETRY_S", 0.01)
+    refusals = [2]
+
+    async def push(request: web.Request) -> web.StreamResponse:
+        if refusals[0]:
+            refusals[0] -= 1
+            return a_problem(401, "token_invalid")
+        return await accepting(request)
+
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        a_door(web.get("/v1/elections/e/push", push)) as url,
+        Publisher(url, "e", "token", keep_trying=True) as publisher,
+    ):
+        assert (await publisher.push({"unit": "u", "revision": 1})).outcome == "accepted"
+
+
+async def test_a_publisher_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token that fits into no header, and a mistake in the publisher itself."""
+    async with asyncio.timeout(TIMEOUT_S), Publisher("http://127.0.0.1:9", "e", "tok\nen") as publisher:
+        with pytest.raises(PushRefused, match=r"U\+000A at position 4"):
+            await publisher.push({"unit": "u", "revision": 1})
+
+    async def fail(*_: object) -> None:
+        raise KeyError("a mistake")
+
+    monkeypatch.setattr(publishing.PushOverWebSocket, "serve", fail)
+    async with asyncio.timeout(TIMEOUT_S), Publisher("http://127.0.0.1:9", "e", "token") as publisher:
+        with pytest.raises(PushRefused, match="KeyError: 'a mistake'"):
+            await publisher.push({"unit": "u", "revision": 1})
