@@ -418,18 +418,26 @@ async def test_waiting_requests_of_one_address_are_limited(
 
 
 def test_an_uncommon_snapshot_costs_a_small_part_of_compressing_it(larger: dict[str, Any]) -> None:
-    """Both measured in CPU time in the same run."""
+    """Both measured in CPU time, in turns in the same run; the least of each, which other programs disturbed least."""
     night = Night(larger)
     night.publish(200)
     municipalities = [area.id for area in night.registry.areas if area.level == "municipality"]
     night.maker.snapshot(read_selection(night.registry, EVERYTHING, None)).bytes(gzip=True)  # makes the parts
-    area_lists = [",".join(random.Random(seed).sample(municipalities, AREAS_MAX)) for seed in range(50)]
-    began = time.process_time()
-    made = [night.maker.snapshot(read_selection(night.registry, EVERYTHING, areas)) for areas in area_lists]
-    for block in made:
-        block.bytes(gzip=True)
-    in_parts_s = time.process_time() - began
-    began = time.process_time()
-    for block in made:
-        deflate(block.plain)
-    assert in_parts_s < (time.process_time() - began) / 3
+    in_parts_s, whole_s = [], []
+    for turn in range(10):
+        area_lists = [
+            ",".join(random.Random(10 * turn + number).sample(municipalities, AREAS_MAX))
+            for number in range(10)
+        ]
+        began = time.process_time()
+        made = [
+            night.maker.snapshot(read_selection(night.registry, EVERYTHING, areas)) for areas in area_lists
+        ]
+        for block in made:
+            block.bytes(gzip=True)
+        in_parts_s.append(time.process_time() - began)
+        began = time.process_time()
+        for block in made:
+            deflate(block.plain)
+        whole_s.append(time.process_time() - began)
+    assert min(in_parts_s) < min(whole_s) / 3
