@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.web.queries import KNOWN
 from tests.running import Sender
 from tests.web.doors import a_report, framed
 
@@ -447,6 +448,9 @@ async def unread_streams(target: Target) -> None:
 
 # Hostile ones: any route of any port.
 
+VALUES = ("", "-1", "9" * 16, "9" * 4000, "%00%FF", "," * 2000, "x," * 2000)
+"""Hostile values of a query parameter."""
+
 
 @dataclass(frozen=True)
 class Route:
@@ -475,6 +479,16 @@ class Route:
         ]
         await ask_on_new_connections(target, requests)
 
+    def queries(self) -> list[str]:
+        """Return query strings with hostile values of each parameter of the route."""
+        return [f"{name}={value}" for name in KNOWN.get(self.path, ()) for value in VALUES]
+
+    async def queried(self, target: Target) -> None:
+        """Send hostile values of each parameter."""
+        path = target.path(self.path)
+        requests = [self._request(target, f"{path}?{query}") for query in self.queries()]
+        await ask_on_new_connections(target, requests * 8)
+
     async def unread(self, target: Target) -> None:
         """Pipeline requests and do not read the answers."""
         await leave_unread(target, self._request(target, target.path(self.path)), 30, 30, 0.3)
@@ -500,16 +514,17 @@ async def stay_silent(target: Target) -> None:
 
 
 ANY_PORT = {"connections that open and close": open_and_close, "silent connections": stay_silent}
-OF_BODIES = {
-    "a hundred violations per report": a_hundred_violations,
-    "one report repeated": one_report_repeated,
-    "deep JSON": deep_json,
-    "empty lines": empty_lines,
-    "many gzip members": many_members,
-    "chunks of one byte": tiny_chunks,
-    "lengths without bodies": claimed_lengths,
-    "wrong tokens": wrong_tokens,
+OF_BODIES: dict[str, tuple[str, Callable[[Target], Awaitable[None]]]] = {
+    "a hundred violations per report": (f"POST {REPORTS}", a_hundred_violations),
+    "one report repeated": (f"POST {REPORTS}", one_report_repeated),
+    "deep JSON": (f"POST {REPORTS}", deep_json),
+    "empty lines": (f"POST {REPORTS}", empty_lines),
+    "many gzip members": (f"POST {REPORTS}", many_members),
+    "chunks of one byte": (f"POST {REPORTS}", tiny_chunks),
+    "lengths without bodies": (f"POST {REPORTS}", claimed_lengths),
+    "wrong tokens": (f"POST {REPORTS}", wrong_tokens),
 }
+"""Each with the route that it is for."""
 OF_FRAMES: dict[str, tuple[int, Callable[[Target], Awaitable[None]]]] = {
     "text that is not JSON": (TEXT, flood(TEXT, b"x", 1000)),
     "text that is not a report": (TEXT, flood(TEXT, b'{"type":"x","id":1}', 1000)),

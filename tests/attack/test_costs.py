@@ -72,10 +72,10 @@ COMPRESSED = (
 
 
 def cases() -> Iterator[Case]:
-    """Return every case: bodies, frames, readers, and every route and port."""
-    for name, run in hostile.OF_BODIES.items():
+    """Return every case: bodies, frames, readers, and every route, with its parameters, and port."""
+    for name, (route, run) in hostile.OF_BODIES.items():
         row = "compressed bodies" if name in COMPRESSED else "other bodies"
-        yield Case(name, row, "push", run, f"POST {hostile.REPORTS}")
+        yield Case(name, row, "push", run, route)
     for name, (opcode, run) in hostile.OF_FRAMES.items():
         yield Case(name, "frames", "push", run, f"GET {hostile.PUSH}", opcode)
     yield Case("WebSockets that open and close", "connections", "push", hostile.open_and_close_websockets)
@@ -87,8 +87,10 @@ def cases() -> Iterator[Case]:
     for port, method, path in routes():
         if method == "HEAD":  # the handler of GET
             continue
-        route = Route(method, path)
-        yield Case(f"{method} {path}, {port}", "requests", port, route.abused, f"{method} {path}")
+        abused = Route(method, path)
+        yield Case(f"{method} {path}, {port}", "requests", port, abused.abused, f"{method} {path}")
+        if abused.queries():
+            yield Case(f"parameters of {path}", "readers", port, abused.queried, f"{method} {path}")
 
 
 CASES = list(cases())
