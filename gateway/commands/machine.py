@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gateway.commands.arguments import checked_url, with_database
-from gateway.commands.running import database_url, run
+from gateway.commands.running import database_url, run, warn
 from gateway.config import Config
 from gateway.options import with_config_options
 from gateway.output import say
@@ -85,5 +85,5 @@ def migrate(
     """
     from gateway.journal.migrate import migrate as apply_migrations
 
-    applied = run(apply_migrations(database_url(config), dedicated=dedicated))
+    applied = run(apply_migrations(database_url(config), dedicated=dedicated, on_wait=warn))
     say("\n".join(applied) if applied else "nothing to do")

@@ -23,6 +23,11 @@ def fail(text: str, status: int = 1) -> NoReturn:
     sys.exit(status)
 
 
+def warn(text: str) -> None:
+    """Print a message to standard error."""
+    say(f"valgnatt: {text}", err=True)
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on uvloop until it is done."""
     import uvloop
@@ -36,7 +41,7 @@ def administer(config: Config, action: Callable[["Administration"], Awaitable[T]
     from gateway.journal.administration import administration
 
     async def act() -> T:
-        async with administration(url, author()) as administered:
+        async with administration(url, author(), on_wait=warn) as administered:
             return await action(administered)
 
     url = database_url(config)

@@ -5,6 +5,8 @@ which only its owner can take; any login could take an advisory lock.
 """
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from importlib import resources
 
 import asyncpg
@@ -12,6 +14,7 @@ import asyncpg
 from gateway.errors import Refused
 from gateway.journal.connection import connect, translate_db_errors
 from gateway.journal.feed_login import TEMPORARY_FILES
+from gateway.journal.lock_waits import LockWait, lock_waits_reported
 from gateway.journal.session import FEED_ROLE, Connection
 
 LOCK_S = 120.0
@@ -49,8 +52,14 @@ def migrations() -> list[tuple[int, str, str]]:
     return sorted(found)
 
 
-async def migrate(url: str, *, dedicated: bool = False) -> list[str]:
-    """Apply the missing migrations and return their names.
+def _no_report(_: str) -> None:
+    pass
+
+
+async def migrate(
+    url: str, *, dedicated: bool = False, on_wait: Callable[[str], None] = _no_report
+) -> list[str]:
+    """Apply the missing migrations and return their names; `on_wait` is called with a text while it waits for a lock.
 
     Safe to run concurrently. `dedicated`: the server is used by the gateway alone, so the default privileges of PUBLIC
     in this database are revoked (`privileges.sql`), as is CONNECT on all others, and the temporary files of the feeds'
@@ -63,14 +72,21 @@ async def migrate(url: str, *, dedicated: bool = False) -> list[str]:
     try:
         _require_supported(connection)
         with translate_db_errors():
-            try:
-                done = await _apply_all(connection)
-                await _restrict(connection, dedicated=dedicated)
-                return done
-            except asyncpg.InsufficientPrivilegeError as error:
-                raise Refused(f"{error.args[0]}{f' ({error.hint})' if error.hint else ''}") from error
+            async with lock_waits_reported(connection, partial(connect, url), on_wait) as wait:
+                try:
+                    done = await _apply_all(connection, wait)
+                    await _restrict(connection, dedicated=dedicated)
+                    return done
+                except asyncpg.InsufficientPrivilegeError as error:
+                    raise Refused(f"{error.args[0]}{f' ({error.hint})' if error.hint else ''}") from error
+                except asyncpg.LockNotAvailableError as error:
+                    raise Refused(f"gave up waiting for {_waited_for(wait)}; nothing was changed") from error
     finally:
         connection.terminate()
+
+
+def _waited_for(wait: LockWait) -> str:
+    return wait.text or "a lock of another session (see pg_locks and pg_stat_activity)"
 
 
 def _require_supported(connection: Connection) -> None:
@@ -80,17 +96,17 @@ def _require_supported(connection: Connection) -> None:
         )
 
 
-async def _apply_all(connection: Connection) -> list[str]:
+async def _apply_all(connection: Connection, wait: LockWait) -> list[str]:
     """Apply the missing migrations in one transaction under the lock: all of them or none."""
     known = migrations()
     if not await _missing(connection, known):
         return []  # without taking the lock
     await _make_table(connection)
     async with connection.transaction():
-        await _lock(connection)
+        await _lock(connection, wait)
         missing = await _missing(connection, known)
         for number, name, sql in missing:
-            await _apply(connection, number, name, sql)
+            await _apply(connection, number, name, sql, wait)
     return [name for _, name, _ in missing]
 
 
@@ -130,25 +146,26 @@ async def _make_table(connection: Connection) -> None:
                 raise
 
 
-async def _lock(connection: Connection) -> None:
+async def _lock(connection: Connection, wait: LockWait) -> None:
     """Wait for other migrations to end, then limit the lock waits of the following statements; for this transaction."""
     await connection.execute(f"SET LOCAL lock_timeout = {1000 * LOCK_S:.0f}")
     try:
         await connection.execute("LOCK TABLE valgnatt.migration IN EXCLUSIVE MODE", timeout=2 * LOCK_S)
     except asyncpg.LockNotAvailableError as error:
         raise Refused(
-            f"another session has been migrating this database for {LOCK_S:.0f} s; find it in pg_stat_activity"
+            f"another session has been migrating this database for {LOCK_S:.0f} s: gave up waiting for"
+            f" {_waited_for(wait)}; end that session, and start again"
         ) from error
     await connection.execute(f"SET LOCAL lock_timeout = {1000 * BLOCKED_S:.0f}")
 
 
-async def _apply(connection: Connection, number: int, name: str, sql: str) -> None:
+async def _apply(connection: Connection, number: int, name: str, sql: str, wait: LockWait) -> None:
     try:
         await connection.execute(sql)
     except asyncpg.LockNotAvailableError as error:
         raise Refused(
-            f"migration {name} waited {BLOCKED_S:.0f} s for a table locked by another session; nothing was changed:"
-            " end that session (see pg_locks) and run the migration again"
+            f"migration {name} waited {BLOCKED_S:.0f} s for a table locked by another session:"
+            f" {_waited_for(wait)}; nothing was changed: end that session, and run the migration again"
         ) from error
     await connection.execute(
         "INSERT INTO valgnatt.migration (number, name, digest) VALUES ($1, $2, $3)",

@@ -45,7 +45,7 @@ async def serve(
         # this machine may only read
         return await supervise(config, background=background, on_started=on_started, stop=stop)
     if config.database_url is not None:
-        await migrate(config.database_url)
+        await migrate(config.database_url, on_wait=log.warning)
         await _warn_of_unknown_areas(drawn, config.database_url)
         return await supervise(config, background=background, on_started=on_started, stop=stop)
     if config.require_standby:
@@ -54,7 +54,7 @@ async def serve(
         )
     with EmbeddedPostgres(config.data_dir, durable=durable) as postgres:
         await restore_feed_login(postgres.url, postgres.feed_url)
-        await migrate(postgres.url, dedicated=True)
+        await migrate(postgres.url, dedicated=True, on_wait=log.warning)
         await _warn_of_unknown_areas(drawn, postgres.url)
         config = msgspec.structs.replace(
             config, database_url=postgres.url, feed_database_url=config.feed_database_url or postgres.feed_url

@@ -3,22 +3,26 @@
 import asyncio
 import itertools
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import asyncpg
 import pytest
 
 from gateway.election.registry import read_registry
 from gateway.errors import JournalUnavailable, Refused
+from gateway.journal import lock_waits as lock_waits_module
 from gateway.journal import migrate as migrate_module
 from gateway.journal.administration import administration
-from gateway.journal.connection import open_pool
+from gateway.journal.connection import connect, open_pool
 from gateway.journal.embedded import EmbeddedPostgres
+from gateway.journal.lock_waits import lock_waits_reported
 from gateway.journal.migrate import _require_supported, migrate, migrations
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
-from gateway.journal.session import FEED_ROLE
+from gateway.journal.session import FEED_ROLE, SESSION
 from tests.conftest import Database
 from tests.journal.makers import (
     FAR,
@@ -31,6 +35,7 @@ from tests.journal.makers import (
     connected,
     known_sequences,
     sequences,
+    until,
 )
 
 NAMES = [name for _, name, _ in migrations()]
@@ -411,3 +416,82 @@ async def test_data_of_the_first_schema_survives_all_migrations(
                 (3, True) if released else (0, False)
             )
             assert len(await record.publications(key, 0, 9)) == (4 if released else 0)
+
+
+def _async(condition: Callable[[], object]) -> Callable[[], Awaitable[object]]:
+    async def holds() -> object:
+        return condition()
+
+    return holds
+
+
+async def test_a_migration_that_waits_for_a_lock_reports_which_one_and_who_has_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Soon, and again in the error with which it gives up."""
+    known = migrations()
+    more = (known[-1][0] + 1, "9999_more.sql", "SELECT 1")
+    monkeypatch.setattr(migrate_module, "migrations", lambda: [*known, more])
+    monkeypatch.setattr(lock_waits_module, "WATCH_S", 0.05)
+    reports: list[str] = []
+    async with connected(database.url) as other:
+        pid = await other.fetchval("SELECT pg_backend_pid()")
+        await other.execute("SET idle_in_transaction_session_timeout = 0")
+        async with other.transaction():
+            await other.execute("LOCK TABLE valgnatt.migration IN EXCLUSIVE MODE")
+            waiting = asyncio.create_task(migrate(database.url, on_wait=reports.append))
+            await until(_async(lambda: reports))
+        assert await waiting == [more[1]]
+        assert re.fullmatch(
+            r"waiting for the lock ExclusiveLock on migration for [0-9.]+ m?s, held by"
+            rf" process {pid} \(user valgnatt, application valgnatt, idle in transaction, since 20\S+\)",
+            reports[0],
+        )
+        monkeypatch.setattr(migrate_module, "LOCK_S", 1.0)
+        monkeypatch.setattr(
+            migrate_module, "migrations", lambda: [*known, more, (more[0] + 1, "9999_most.sql", "SELECT 1")]
+        )
+        async with other.transaction():
+            await other.execute("LOCK TABLE valgnatt.migration IN EXCLUSIVE MODE")
+            with pytest.raises(Refused, match=rf"gave up waiting for .* held by process {pid} "):
+                await migrate(database.url)
+
+
+async def test_a_login_without_privileges_sees_at_least_the_process_that_has_a_lock(
+    bare: EmptyServer,
+) -> None:
+    """The user and the state of a superuser's session are hidden from others."""
+    name = await bare.create_owned("CREATEROLE")
+    await migrate(bare.url(name, name))
+    async with connected(bare.url(name)) as superuser, connected(bare.url(name, name)) as owner:
+        async with (
+            lock_waits_reported(owner, partial(connect, bare.url(name, name)), lambda _: None) as wait,
+            superuser.transaction(),
+        ):
+            await superuser.execute("LOCK TABLE valgnatt.migration IN ACCESS EXCLUSIVE MODE")
+            blocked = asyncio.create_task(owner.fetchval("SELECT count(*) FROM valgnatt.migration"))
+            await until(_async(lambda: wait.text))
+        assert await blocked == len(NAMES)
+    assert "the lock AccessShareLock on migration, held by process " in wait.text
+
+
+async def test_an_act_that_waits_for_a_lock_names_who_has_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is the lock of a row, and in the error after a timeout."""
+    monkeypatch.setattr(lock_waits_module, "WATCH_S", 0.05)
+    monkeypatch.setitem(SESSION, "lock_timeout", "1500")
+    reports: list[str] = []
+    async with (
+        administration(database.url, "olga", on_wait=reports.append) as acts,
+        connected(database.url) as other,
+    ):
+        identifier = await acts.load_election(a_registry())
+        async with other.transaction():
+            await other.execute("SELECT FROM head FOR UPDATE")
+            with pytest.raises(
+                Refused, match=r"gave up waiting for a row .* held by process \d+ \(user valgnatt"
+            ):
+                await acts.close_election(identifier)
+        await acts.close_election(identifier)
+    assert "waiting for a row that another transaction has changed for " in reports[0]
