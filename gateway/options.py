@@ -12,7 +12,8 @@ from typing import Annotated, Any, TypeVar, overload
 
 import typer
 
-from gateway.config import Config, ConfigError, Option, all_options, has_password, ignored_parameters, load
+from gateway.config import Config, ConfigError, Option, all_options
+from gateway.config_loading import has_password, ignored_parameters, load
 from gateway.output import say
 
 R = TypeVar("R")

@@ -10,8 +10,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from gateway.config import Config, ConfigError, all_options, config_for, decode_path, load, without_passwords
+from gateway.config import Config, ConfigError, all_options, config_for, decode_path
+from gateway.config_loading import load
 from gateway.options import with_config_options
+from gateway.redaction import without_passwords
 
 URL = "postgresql://clerk:s3c/r@et@db1:5432,db2/night?password=s3cret&sslmode=require"
 

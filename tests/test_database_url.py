@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config import Config, ConfigError, ignored_parameters, load
+from gateway.config import Config, ConfigError
+from gateway.config_loading import ignored_parameters, load
 from gateway.database_url import HINT, DatabaseUrlError, Host, read_database_url
 
 VARIABLES = ("VALGNATT_DATABASE_URL", "VALGNATT_FEED_DATABASE_URL")

@@ -25,8 +25,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("wire",),
     ("election",),
     ("options",),
+    ("config_loading",),
     ("config", "output", "terminal"),
-    ("secret_files",),
+    (
+        "redaction",
+        "secret_files",
+    ),
     ("backoff", "database_url", "deadline", "humanize", "trimmed_json", "characters"),
     ("errors", "__version__"),
 )

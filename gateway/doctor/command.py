@@ -6,12 +6,13 @@ import orjson
 from rich.text import Text
 
 from gateway.characters import printable
-from gateway.config import Config, without_passwords
+from gateway.config import Config
 from gateway.doctor.checks import findings_of
 from gateway.doctor.findings import Finding, document
 from gateway.doctor.gather import Addresses, gather
 from gateway.humanize import counted
 from gateway.output import say_json
+from gateway.redaction import without_passwords
 from gateway.terminal import Terminal
 
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}

@@ -24,12 +24,13 @@ import structlog
 
 from gateway import __version__
 from gateway.backoff import Backoff
-from gateway.config import PREFIX, Config, config_for, without_passwords
+from gateway.config import PREFIX, Config, config_for
 from gateway.machine.admin_port import admin_port
 from gateway.machine.control import OVERDUE_S, Role, WorkerCommand, WorkerSpec, forbid_inspection
 from gateway.machine.ports import listen_socket
 from gateway.machine.systemd import ServiceManager
 from gateway.machine.worker import STABLE_S, Worker
+from gateway.redaction import without_passwords
 from gateway.telemetry.metrics import (
     MachineMetrics,
     MachineState,

@@ -19,8 +19,8 @@ import orjson
 import structlog
 
 from gateway.characters import printable, printable_json, printable_lines
-from gateway.config import without_passwords
 from gateway.errors import text_of
+from gateway.redaction import without_passwords
 
 Event = MutableMapping[str, Any]
 

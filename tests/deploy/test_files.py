@@ -17,8 +17,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from gateway import __version__
-from gateway.config import OTHER_VARIABLES, Config, all_options, load, without_passwords
+from gateway.config import OTHER_VARIABLES, Config, all_options
+from gateway.config_loading import load
 from gateway.machine.control import OVERDUE_S
+from gateway.redaction import without_passwords
 from gateway.web.websocket import PING_S
 from tests.deploy.proxies import DEPLOY
 from tests.running import Gateway

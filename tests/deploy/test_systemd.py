@@ -13,7 +13,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from gateway.config import Config, all_options, load
+from gateway.config import Config, all_options
+from gateway.config_loading import load
 from gateway.machine.control import OVERDUE_S
 from gateway.machine.systemd import ServiceManager
 from tests.conftest import Database
