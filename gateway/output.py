@@ -40,7 +40,7 @@ def write_out(text: str) -> None:
     is_terminal = sys.stdout.isatty()
     if not is_terminal and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
-    sys.stdout.write(printable_lines(text) if is_terminal else text)
+    sys.stdout.write(printable_lines(text.removeprefix("\ufeff")) if is_terminal else text)
     sys.stdout.flush()
 
 

@@ -170,6 +170,18 @@ class Outbox:
         for row in self._db.execute(query, (to.gateway, to.election)).fetchall():
             yield _item(row)
 
+    def newest_candidates(self, to: Destination, unit: str) -> list[Item]:
+        """Return the reports of a unit that the gateway has or may get: those that wait or have a receipt."""
+        query = (
+            "SELECT key, unit, revision, body, answer, waits FROM item"
+            " WHERE gateway = ? AND election = ? AND unit = ? ORDER BY revision"
+        )
+        rows = self._db.execute(query, (to.gateway, to.election, unit)).fetchall()
+        found = [(_item(row[:5]), row[5]) for row in rows]
+        return [
+            item for item, waits in found if waits or (item.answer is not None and item.answer.has_receipt)
+        ]
+
     def at_other_gateways(self, to: Destination, *, include_answered: bool) -> dict[str, int]:
         """Return how many reports of the election wait for other gateways, by gateway."""
         query = "SELECT gateway, count(*) FROM item WHERE election = ? AND gateway <> ? AND (waits OR ?) GROUP BY 1"

@@ -1,23 +1,34 @@
 """Reports from files: read and check them, and give revisions to those without one."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from itertools import groupby
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
+import orjson
 
-from gateway.client.count_files import BadCountFile, encode_report, read_counts
-from gateway.client.http_json import NoDocument, open_door
+from gateway.backoff import Backoff, with_jitter
+from gateway.client.count_files import encode_report, read_counts
+from gateway.client.http_json import Door, NoDocument, open_door
 from gateway.client.http_session import bearer
-from gateway.client.outbox import Destination
+from gateway.client.outbox import Destination, Outbox
+from gateway.client.parts import BadCountFile, Part, mistakes_of
 from gateway.client.proxies import without_user
+from gateway.client.versions import Contradiction, Known, Numbered, Version, merge, number
 from gateway.election.registry import Registry, read_registry
-from gateway.election.validation import Invalid, Scope, Validator
+from gateway.election.validation import Invalid, Scope, Validator, check_shape
 from gateway.errors import GatewayError, MalformedDocument
 
 REQUEST_S = 60.0
 """How long a document may take to arrive, in seconds."""
+READS_AT_ONCE = 4
+"""Current reports that are requested at the same time; a push door lets a token read back as many (section 11)."""
+READ_S = 60.0
+"""How long to ask for the current report of one unit, while the gateway answers that it is busy."""
 WITHOUT_REPORT = ("no_report", "unknown_unit")
 """Codes of the push door's problem documents for a unit without a report; the 404 of a proxy has none."""
 
@@ -33,14 +44,28 @@ class Mistakes(GatewayError):
 
 
 class Count(msgspec.Struct, frozen=True):
-    """A report that is ready to be sent, and its file."""
+    """A report that is ready to be sent."""
 
-    file: str
-    unit: str
+    version: Version
     revision: int
-    status: str
-    ballots: int
     body: bytes
+    chosen: bool
+    """Whether its revision was chosen here, as the files give none."""
+
+    @property
+    def unit(self) -> str:
+        """The unit."""
+        return self.version.unit
+
+    @property
+    def status(self) -> str:
+        """The status."""
+        return str(self.version.document["status"])
+
+    @property
+    def ballots(self) -> int:
+        """All ballots of the unit."""
+        return sum(counts["ballots"] for counts in self.version.document["counts"].values())
 
 
 def destination(push_url: str, election: str) -> Destination:
@@ -67,114 +92,154 @@ async def registry_of(feed_url: str, election: str) -> Registry:
     return read_registry(document["registry"], stored=True)
 
 
-class _Revision(msgspec.Struct):
-    revision: int
-
-
-class _Current(msgspec.Struct):
-    report: _Revision
-
-
-async def current_revisions(push_url: str, election: str, token: str, units: Sequence[str]) -> dict[str, int]:
-    """Return the current revision of units from the push door; 0 if there is no report. Raises GatewayError."""
-    found: dict[str, int] = {}
+async def current_reports(push_url: str, election: str, token: str, units: Sequence[str]) -> dict[str, Known]:
+    """Return the current reports of units from the push door, of those that have one. Raises GatewayError."""
+    found: dict[str, Known] = {}
+    waiting = list(reversed(units))
     headers = bearer(token)
-    async with open_door("push door", push_url, total_s=REQUEST_S) as door:
-        for unit in units:
+
+    async def read(door: Door) -> None:
+        while waiting:
+            unit = waiting.pop()
             path = f"/v1/elections/{quote(election, safe='')}/reports/{quote(unit, safe='')}"
+            document = await _document_of_unit(door, path, headers)
+            if document is None:
+                continue
             try:
-                found[unit] = msgspec.convert(await door.get(path, headers), _Current).report.revision
-            except NoDocument as error:
-                if error.failure.problem not in WITHOUT_REPORT:
-                    raise
-                found[unit] = 0
-            except msgspec.ValidationError:
+                found[unit] = known_report(orjson.dumps(document.get("report")))
+            except (orjson.JSONEncodeError, MalformedDocument):
                 raise GatewayError(
                     f"{without_user(push_url)}: not a push door of version 1: check the URL"
                 ) from None
+
+    async with open_door("push door", push_url, total_s=REQUEST_S) as door:
+        readers = [asyncio.create_task(read(door)) for _ in range(min(READS_AT_ONCE, len(units)))]
+        try:
+            await asyncio.gather(*readers)
+        finally:
+            for reader in readers:
+                reader.cancel()
+            await asyncio.gather(*readers, return_exceptions=True)
     return found
 
 
-def units_without_revision(files: Mapping[str, bytes]) -> list[str]:
-    """Return the units for which a report without a revision is in the files."""
-    found: dict[str, None] = {}
+async def _document_of_unit(door: Door, path: str, headers: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return a unit's current report and receipt, or None if it has none; ask again while the gateway is busy."""
+    backoff = Backoff(0.2, 5.0)
+    clock = asyncio.get_running_loop().time
+    ends = clock() + READ_S
+    while True:
+        try:
+            return await door.get(path, headers)
+        except NoDocument as error:
+            failure = error.failure
+            if failure.problem in WITHOUT_REPORT:
+                return None
+            wait_s = with_jitter(max(backoff.next(), failure.retry_after_s or 0))
+            if failure.permanent or failure.status is None or clock() + wait_s > ends:
+                raise
+        await asyncio.sleep(wait_s)
+
+
+def known_report(body: bytes) -> Known:
+    """Return a report that the gateway or the outbox has. A newer version may have stored members unknown to this one.
+
+    Raises MalformedDocument.
+    """
+    for each in check_shape(body):
+        if each.code not in ("unknown_member", "unknown_status", "unknown_reason"):
+            raise MalformedDocument(f"{each.path}: {each.detail}")
+    document = orjson.loads(body)
+    return Known(document["revision"], document)
+
+
+class FileReports(msgspec.Struct, frozen=True):
+    """The reports in all files of a command, checked and merged by unit."""
+
+    versions: tuple[Version, ...]
+    empty_units: int
+    """Units of tables that are left out because nothing was entered for them."""
+
+    def without_revision(self) -> list[str]:
+        """Return the units that need one."""
+        return list(dict.fromkeys(each.unit for each in self.versions if each.revision is None))
+
+
+def read_files(files: Mapping[str, bytes], registry: Registry | None) -> FileReports:
+    """Read files, check every report, also against the registry, if there is one, and merge the parts of each unit.
+
+    Raises Mistakes with all mistakes.
+    """
+    mistakes: list[str] = []
+    parts: list[Part] = []
+    empty_units = 0
     for name, content in files.items():
         try:
-            reports = read_counts(name, content)
-        except BadCountFile:
-            continue  # reported when the file is read for sending
-        for report in reports:
-            if "revision" not in report and isinstance(report.get("unit"), str):
-                found[report["unit"]] = None
-    return list(found)
+            read = read_counts(name, content)
+        except BadCountFile as error:
+            mistakes += error.mistakes
+            continue
+        if not read.parts:
+            mistakes.append(f"{name}: contains no report")
+        parts += read.parts
+        empty_units += len(read.empty_units)
+    if registry is not None:
+        mistakes += _against_registry(parts, registry)
+    versions, contradictions = merge(parts)
+    if mistakes or contradictions:
+        raise Mistakes([*mistakes, *contradictions])
+    return FileReports(tuple(versions), empty_units)
 
 
-def read_files(
-    files: Mapping[str, bytes],
-    registry: Registry | None,
-    last_revision: Callable[[str], int],
-    known_revisions: Callable[[bytes], Sequence[tuple[str, int]]] = lambda _: (),
+def _against_registry(parts: Sequence[Part], registry: Registry) -> list[str]:
+    validator, scope = Validator(registry), Scope(registry, frozenset({registry.root.id}))
+    mistakes: list[str] = []
+    for part in parts:
+        judged = validator.check(encode_report({"revision": 1, **part.document}), scope)
+        if isinstance(judged, Invalid):
+            mistakes += mistakes_of(part, judged.violations)
+    return mistakes
+
+
+def give_revisions(
+    versions: Sequence[Version], current: Mapping[str, Known], outbox: Callable[[str], Sequence[Known]]
 ) -> list[Count]:
-    """Read files, add missing revisions, and check every report against the registry, if there is one.
+    """Return versions as reports with revisions: those from the files, or else chosen by `versions.number`.
 
-    `known_revisions` returns unit and revision of each report of a file that was pushed before; the same numbers are
-    used again, so that pushing a file twice creates no new revisions. Raises Mistakes with all mistakes.
+    `current` are the gateway's current reports, and `outbox` returns those of a unit that wait or have a receipt.
+    Raises Mistakes for all units whose newest count is not known.
     """
     mistakes: list[str] = []
     counts: list[Count] = []
-    validator = Validator(registry) if registry is not None else None
-    scope = Scope(registry, frozenset({registry.root.id})) if registry is not None else None
-    given: dict[str, int] = {}
-    for name, content in files.items():
-        try:
-            reports = read_counts(name, content)
-        except BadCountFile as error:
-            mistakes.append(str(error))
+    for unit, group in groupby(versions, key=lambda version: version.unit):
+        of_unit = list(group)
+        if of_unit[0].revision is not None:
+            counts += [_count(Numbered(version, version.document, chosen=False)) for version in of_unit]
             continue
-        if not reports:
-            mistakes.append(f"{name}: contains no report")
-        before = dict(enumerate(known_revisions(content), 1))
-        for place, read in enumerate(reports, 1):
-            unit, report = read.get("unit"), dict(read)
-            if "revision" not in report and isinstance(unit, str):
-                known_unit, known_revision = before.get(place, (None, 0))
-                if known_unit != unit:
-                    known_revision = max(last_revision(unit), given.get(unit, 0)) + 1
-                report["revision"] = known_revision
-            body = encode_report(report)
-            where = f"{name}, unit {unit}" if isinstance(unit, str) else f"{name}, report {place}"
-            if validator is not None and scope is not None:
-                mistakes += [f"{where}: {text}" for text in _mistakes(validator, scope, body)]
-            if isinstance(unit, str) and isinstance(report.get("revision"), int):
-                given[unit] = max(given.get(unit, 0), report["revision"])
-                counts.append(_count(name, report, body))
-            elif validator is None:
-                mistakes.append(f"{where}: unit or revision is missing")
+        try:
+            counts += map(_count, number(of_unit, current.get(unit), outbox(unit)))
+        except Contradiction as error:
+            mistakes.append(str(error))
     if mistakes:
         raise Mistakes(mistakes)
     return counts
 
 
-def _mistakes(validator: Validator, scope: Scope, body: bytes) -> list[str]:
-    try:
-        judged = validator.check(body, scope)
-    except MalformedDocument as error:
-        return [str(error)]
-    if not isinstance(judged, Invalid):
-        return []
-    return [f"{violation.path}: {violation.detail}" for violation in judged.violations]
+def _count(numbered: Numbered) -> Count:
+    return Count(numbered.version, numbered.revision, encode_report(numbered.document), numbered.chosen)
 
 
-def _count(name: str, report: Mapping[str, Any], body: bytes) -> Count:
-    counts = report.get("counts")
-    ballots = 0
-    if isinstance(counts, dict):
-        ballots = sum(
-            each["ballots"]
-            for each in counts.values()
-            if isinstance(each, dict) and isinstance(each.get("ballots"), int)
-        )
-    return Count(name, report["unit"], report["revision"], str(report.get("status", "")), ballots, body)
+def known_in(outbox: Outbox, to: Destination) -> Callable[[str], list[Known]]:
+    """Return a function that returns the reports of a unit in the outbox that wait or have a receipt."""
+
+    def known(unit: str) -> list[Known]:
+        found = []
+        for item in outbox.newest_candidates(to, unit):
+            with suppress(MalformedDocument):  # added unchecked, by an older version; the gateway refuses it
+                found.append(known_report(item.body))
+        return found
+
+    return known
 
 
 def file_digest(content: bytes) -> bytes:

@@ -7,9 +7,12 @@ from gateway.client.outbox import Destination, Outbox
 
 
 def write_receipts(path: Path, outbox: Outbox, to: Destination) -> None:
-    """Write a gateway's answers to all reports in the outbox as a CSV table, replacing the file."""
+    """Write a gateway's answers to all reports in the outbox as a CSV table, replacing the file.
+
+    It starts with a byte order mark, so that spreadsheets read it as UTF-8.
+    """
     part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with part.open("w", newline="", encoding="utf-8-sig") as file:
         table = csv.writer(file)
         table.writerow(["unit", "revision", "outcome", "code", "state", "sequence", "digest", "accepted_at"])
         for item in outbox.answers(to):

@@ -154,7 +154,7 @@ def status(
 
 
 async def _template(feed_url: str, election: str, areas: list[str]) -> str:
-    from gateway.client.count_files import template
+    from gateway.client.count_table import template
     from gateway.client.push_files import registry_of
 
     registry = await registry_of(feed_url, election)

@@ -240,6 +240,24 @@ class Validator:
             yield from _violations(exact, self.registry, self._ceiling(unit))
 
 
+def check_shape(raw: bytes) -> tuple[Violation, ...]:
+    """Return the violations of a report that do not depend on a registry: what no election accepts.
+
+    For clients, which then know that the decoded report has the meaning of its bytes. Names of units, categories and
+    parties are not checked, nor is the ceiling of revisions. Raises MalformedDocument if it is not JSON.
+    """
+    raw = raw.strip(_WHITE_SPACE)
+    if len(raw) > REPORT_MAX:
+        return (_report_too_large(raw),)
+    try:
+        canonical(read_json(raw))
+        return _capped(_violations(_read_exactly(raw), None))
+    except orjson.JSONEncodeError:
+        raise MalformedDocument("nested too deeply") from None
+    except _TooManyObjects:
+        return (Violation("report_too_large", "$", f"more than {OBJECTS_MAX} objects in one report"),)
+
+
 def read_json(raw: bytes | memoryview) -> Any:
     """Decode JSON strictly: UTF-8, no NaN, no lone surrogates, at most 1 024 levels.
 
@@ -274,8 +292,7 @@ def _too_large(raw: bytes, scope: Scope) -> Invalid:
 
     Raises MalformedDocument.
     """
-    detail = f"{len(raw)} bytes; a report has at most {REPORT_MAX}"
-    violations = (Violation("report_too_large", "$", detail),)
+    violations = (_report_too_large(raw),)
     try:
         skimmed = _skim_decoder.decode(raw) if len(raw) <= REPORT_SKIMMED_MAX else _SkimmedReport()
     except msgspec.ValidationError:
@@ -288,6 +305,10 @@ def _too_large(raw: bytes, scope: Scope) -> Invalid:
     if isinstance(unit, str) and unit not in scope:
         return _forbidden(_readable_unit(unit), _readable_revision(revision))
     return Invalid("invalid_report", _readable_unit(unit), _readable_revision(revision), violations)
+
+
+def _report_too_large(raw: bytes) -> Violation:
+    return Violation("report_too_large", "$", f"{len(raw)} bytes; a report has at most {REPORT_MAX}")
 
 
 def _value(raw: msgspec.Raw) -> object:
@@ -392,7 +413,8 @@ def _text_size(violation: Violation) -> int:
     return len(violation.path.encode()) + len(violation.detail.encode())
 
 
-def _violations(report: object, registry: Registry, ceiling: int = COUNT_MAX) -> Iterator[Violation]:
+def _violations(report: object, registry: Registry | None, ceiling: int = COUNT_MAX) -> Iterator[Violation]:
+    """Return the violations of a report that was read exactly; without a registry, all that do not depend on one."""
     if not isinstance(report, _Members):
         yield Violation("wrong_type", "$", f"expected an object, not {_abbreviated(report)}")
         return
@@ -404,7 +426,7 @@ def _violations(report: object, registry: Registry, ceiling: int = COUNT_MAX) ->
     yield from _member(report, "status", lambda value: _one_of(value, STATUSES, "status"))
     yield from _member(report, "reason", lambda value: _one_of(value, REASONS, "reason"))
     if "counts" in report:
-        area = registry.units.get(unit) if isinstance(unit, str) else None
+        area = registry.units.get(unit) if registry is not None and isinstance(unit, str) else None
         yield from _categories(report["counts"], registry, area)
 
 
@@ -440,10 +462,10 @@ def _null(value: object) -> tuple[str, str] | None:
     return None
 
 
-def _unit(value: object, registry: Registry) -> tuple[str, str] | None:
+def _unit(value: object, registry: Registry | None) -> tuple[str, str] | None:
     if isinstance(value, _RawNumber) or not isinstance(value, str):
         return "wrong_type", f"expected a string, not {_abbreviated(value)}"
-    if value in registry.units:
+    if registry is None or value in registry.units:
         return None
     if value in registry.by_id:
         return (
@@ -483,7 +505,7 @@ def _one_of(value: object, known: tuple[str, ...], what: str) -> tuple[str, str]
     return f"unknown_{what}", f"{_abbreviated(value)} is not one of {', '.join(known)}"
 
 
-def _categories(value: object, registry: Registry, unit: Area | None) -> Iterator[Violation]:
+def _categories(value: object, registry: Registry | None, unit: Area | None) -> Iterator[Violation]:
     if not isinstance(value, _Members):
         code, detail = _null(value) or ("wrong_type", f"expected an object, not {_abbreviated(value)}")
         yield Violation(code, "$.counts", detail)
@@ -491,13 +513,13 @@ def _categories(value: object, registry: Registry, unit: Area | None) -> Iterato
     yield from _repeated(value, "$.counts")
     for category, counts in value.items():
         path = _member_path("$.counts", category)
-        if category not in registry.categories:
+        if registry is not None and category not in registry.categories:
             detail = f"the categories are {', '.join(registry.categories)}"
             yield Violation("unknown_category", path, detail)
         yield from _counts(counts, path, registry, unit)
 
 
-def _counts(value: object, path: str, registry: Registry, unit: Area | None) -> Iterator[Violation]:
+def _counts(value: object, path: str, registry: Registry | None, unit: Area | None) -> Iterator[Violation]:
     if not isinstance(value, _Members):
         code, detail = _null(value) or ("wrong_type", f"expected an object, not {_abbreviated(value)}")
         yield Violation(code, path, detail)
@@ -516,11 +538,13 @@ def _counts(value: object, path: str, registry: Registry, unit: Area | None) -> 
     yield from _sum(value, votes, path)
 
 
-def _votes(votes: _Members, path: str, registry: Registry, unit: Area | None) -> Iterator[Violation]:
+def _votes(votes: _Members, path: str, registry: Registry | None, unit: Area | None) -> Iterator[Violation]:
     yield from _repeated(votes, path)
     for party, count in votes.items():
         at = _member_path(path, party)
-        if party not in registry.root.ballot and party not in registry.party_codes:
+        if registry is None:
+            pass
+        elif party not in registry.root.ballot and party not in registry.party_codes:
             yield Violation("unknown_party", at, "not a party of this election")
         elif unit is not None and party not in unit.ballot:
             yield Violation("party_not_on_ballot", at, f"not on the ballot of {unit.id}")

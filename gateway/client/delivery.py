@@ -1,0 +1,221 @@
+"""Deliver counts from files: give them revisions, add them to the outbox, send what waits there, show the outcome.
+
+Another system may push a report of a unit between the question which report is current and the sending. A report whose
+revision was chosen here is then refused; its revision is chosen again, by what the gateway has now.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from gateway.client.outbox import Destination, Item, Outbox
+from gateway.client.push_answers import Answer, PushRefused
+from gateway.client.push_files import (
+    Count,
+    Mistakes,
+    current_reports,
+    give_revisions,
+    known_in,
+    known_report,
+    read_files,
+)
+from gateway.client.receipts_table import write_receipts
+from gateway.client.sending import send
+from gateway.client.versions import Known, Version, meaning
+from gateway.election.registry import Registry
+from gateway.errors import GatewayError, MalformedDocument
+from gateway.humanize import counted
+from gateway.terminal import Terminal
+
+ROUNDS_MAX = 4
+"""How often a report is sent under revisions chosen here, while other systems use the same ones."""
+SUPERSEDED = ("stale_revision", "revision_conflict")
+"""Codes of refusals that another report of the unit causes."""
+
+Answered = tuple[Item, Answer]
+
+
+class Door(msgspec.Struct, frozen=True):
+    """A push door, and what is needed to push there."""
+
+    push_url: str
+    token: str
+    to: Destination
+
+
+class Delivery:
+    """The reports of one command on their way. Invariant: what was added waits in the outbox until it is answered."""
+
+    def __init__(
+        self,
+        door: Door,
+        registry: Registry | None,
+        outbox: Outbox,
+        receipts: Path | None,
+        console: Terminal,
+        *,
+        keep_trying: bool,
+    ) -> None:
+        """Without `keep_trying`, errors that somebody has to correct end the sending."""
+        self._door = door
+        self._registry = registry
+        self._outbox = outbox
+        self._receipts = receipts
+        self._console = console
+        self._keep_trying = keep_trying
+        self._chosen: list[Count] = []
+        """Reports that were added and not sent yet, with revisions that were chosen here."""
+
+    async def prepare(self, files: Mapping[str, bytes]) -> list[Count]:
+        """Read and check files, and give revisions to the reports without one.
+
+        Raises Mistakes, and GatewayError if the gateway cannot be asked for its current reports.
+        """
+        reports = read_files(files, self._registry)
+        if reports.empty_units:
+            self._console.say(f"Left out: {counted(reports.empty_units, 'unit')} without figures.")
+        return await self._numbered(reports.versions)
+
+    async def _numbered(self, versions: Sequence[Version]) -> list[Count]:
+        units = list(dict.fromkeys(version.unit for version in versions if version.revision is None))
+        current: Mapping[str, Known] = {}
+        if units:
+            try:
+                current = await current_reports(
+                    self._door.push_url, self._door.to.election, self._door.token, units
+                )
+            except GatewayError as error:
+                raise GatewayError(
+                    f"the revisions of {counted(len(units), 'unit')} could not be chosen, and none of these reports"
+                    f" was sent, since the gateway could not be asked for the current ones: {error}"
+                ) from None
+        return give_revisions(versions, current, known_in(self._outbox, self._door.to))
+
+    def add(self, counts: Sequence[Count]) -> None:
+        """Add reports to the outbox, all or none. Raises OutboxConflict."""
+        self._outbox.add(self._door.to, [(each.unit, each.revision, each.body) for each in counts])
+        self._chosen += [each for each in counts if each.chosen]
+
+    async def send(self) -> int:
+        """Send what waits in the outbox until it is answered; return the exit status.
+
+        0: every report has a receipt, given or repeated by this gateway in this run; 1: some have none. Raises
+        GatewayError.
+        """
+        answered: dict[tuple[str, int], Answered] = {}
+        for round_number in range(1, ROUNDS_MAX + 1):
+            answered |= {(item.unit, item.revision): (item, answer) for item, answer in await self._send()}
+            overtaken = [each for each in self._chosen if _is_superseded(answered.get(_key(each)))]
+            self._chosen = []
+            if not overtaken or round_number == ROUNDS_MAX:
+                break
+            try:
+                self.add(await self._numbered([each.version for each in overtaken]))
+            except GatewayError as error:
+                for mistake in error.mistakes if isinstance(error, Mistakes) else (str(error),):
+                    self._console.say(mistake, "red")
+                break
+            for each in overtaken:
+                del answered[_key(each)]
+        if self._receipts is not None:
+            write_receipts(self._receipts, self._outbox, self._door.to)
+        return conclude(self._console, list(answered.values()))
+
+    async def _send(self) -> list[Answered]:
+        door = self._door
+        waiting = len(list(self._outbox.waiting(door.to)))
+        columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        try:
+            with Progress(*columns, console=self._console, transient=True) as progress:
+                bar = progress.add_task("sending", total=waiting)
+                return await send(
+                    self._outbox,
+                    door.to,
+                    door.push_url,
+                    door.token,
+                    lambda *_: progress.advance(bar),
+                    say=lambda line: self._console.say(line, "yellow"),
+                    keep_trying=self._keep_trying,
+                )
+        except PushRefused as error:
+            left = len(list(self._outbox.waiting(door.to)))
+            raise PushRefused(
+                f"{error}; {counted(left, 'report')} without a receipt kept in the outbox"
+            ) from None
+
+
+def _key(count: Count) -> tuple[str, int]:
+    return count.unit, count.revision
+
+
+def _is_superseded(answered: Answered | None) -> bool:
+    return answered is not None and answered[1].code in SUPERSEDED
+
+
+def conclude(console: Terminal, answered: Sequence[Answered]) -> int:
+    """Show what came of the reports; return the exit status.
+
+    A superseded report is done if the same count of its unit has a receipt under another revision.
+    """
+    console.say(summary(answered))
+    missing = 0
+    for item, answer in answered:
+        which = f"unit {item.unit}, revision {item.revision}"
+        if not answer.has_receipt:
+            received_as = _same_count(item, answered) if answer.code in SUPERSEDED else None
+            missing += received_as is None
+            _show_refusal(console, which, answer, received_as)
+        for warning in answer.warnings:
+            console.say(f"note: {which}: {warning.replace('_', ' ')}", "yellow")
+    return 1 if missing else 0
+
+
+def _show_refusal(console: Terminal, which: str, answer: Answer, received_as: int | None) -> None:
+    if received_as is not None:
+        console.say(f"note: {which}: this count has its receipt as revision {received_as}", "yellow")
+    elif answer.code == "stale_revision":
+        console.say(
+            f"no receipt: {which}: revision {answer.current_revision} has already been accepted", "red"
+        )
+    else:
+        reasons = "; ".join(f"{each.get('path')}: {each.get('detail')}" for each in answer.violations)
+        console.say(f"refused: {which}: {reasons or answer.code}", "red")
+
+
+def _same_count(item: Item, answered: Sequence[Answered]) -> int | None:
+    """Return the revision under which the same count of the unit has a receipt of this run."""
+    try:
+        count = meaning(known_report(item.body).document)
+        return next(
+            (
+                other.revision
+                for other, answer in answered
+                if answer.has_receipt
+                and other.unit == item.unit
+                and meaning(known_report(other.body).document) == count
+            ),
+            None,
+        )
+    except MalformedDocument:
+        return None
+
+
+def summary(answered: Sequence[Answered]) -> str:
+    """PURE: return how many receipts this run got, and what a person should know about them."""
+    receipts = [answer for _, answer in answered if answer.has_receipt]
+    known = sum(answer.outcome == "duplicate" for answer in receipts)
+    embargoed = sum(answer.state == "embargoed" for answer in receipts)
+    gone = sum(
+        item.answer is not None and item.answer.has_receipt and answer.outcome != "duplicate"
+        for item, answer in answered
+    )
+    parts = [counted(len(receipts), "receipt")]
+    if known:
+        parts[0] += f" ({len(receipts) - known} new, {known} already known to the gateway)"
+    if embargoed:
+        parts.append(f"{embargoed} of them under embargo")
+    if gone:
+        parts.append(f"{counted(gone, 'report')} with earlier receipts that this gateway no longer knows")
+    return ", ".join(parts)

@@ -1,0 +1,107 @@
+"""PURE: what a file with counts contains: reports, or parts of reports, each with its place in the file."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from gateway.election.registry import read_time
+from gateway.election.validation import Violation, check_shape
+from gateway.errors import GatewayError, MalformedDocument
+
+SHOWN_MAX = 40
+"""Characters of a text from a file that a message repeats."""
+
+
+class BadCountFile(GatewayError):
+    """A file that cannot be read as counts; each mistake gives file, line and reason."""
+
+    code = "bad_count_file"
+
+    def __init__(self, mistakes: Iterable[str]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(self.mistakes))
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A report, or some categories of one, as a file has it.
+
+    Invariant, once `shape_mistakes` has found none: the document is a report that some election could accept, except
+    that its `revision` may be missing.
+    """
+
+    where: str
+    """File and line, as in `night.csv, line 3`."""
+    document: dict[str, Any]
+    places: Mapping[str, str] = {}
+    """File and line of each category, if they differ."""
+
+    @property
+    def unit(self) -> str:
+        """The unit."""
+        unit: str = self.document["unit"]
+        return unit
+
+    @property
+    def revision(self) -> int | None:
+        """The revision, if the file gives one."""
+        return self.document.get("revision")
+
+    @property
+    def time(self) -> datetime:
+        """The instant at which it was counted."""
+        return read_time(self.document["counted_at"])
+
+    @property
+    def counts(self) -> dict[str, dict[str, Any]]:
+        """The counts by category."""
+        counts: dict[str, dict[str, Any]] = self.document["counts"]
+        return counts
+
+    def place(self, category: str) -> str:
+        """Return file and line of a category."""
+        return self.places.get(category, self.where)
+
+
+class CountFile(msgspec.Struct, frozen=True):
+    """What was read from a file."""
+
+    name: str
+    parts: tuple[Part, ...]
+    empty_units: tuple[str, ...] = ()
+    """Units of a table in whose rows nothing was entered; they are no reports."""
+
+
+def shape_mistakes(part: Part, raw: bytes) -> list[str]:
+    """Return what is wrong with a report as it is in the file, apart from a missing revision; see `check_shape`."""
+    try:
+        violations = check_shape(raw)
+    except MalformedDocument as error:
+        return [f"{part.where}: {error}"]
+    return mistakes_of(
+        part, (each for each in violations if (each.code, each.path) != ("missing_member", "$.revision"))
+    )
+
+
+def mistakes_of(part: Part, violations: Iterable[Violation]) -> list[str]:
+    """Return violations of a part as messages with file, line and unit."""
+    unit = part.document.get("unit")
+    of_unit = f" unit {abbreviated(unit)}:" if isinstance(unit, str) and unit else ""
+    return [f"{_place(part, each.path)}:{of_unit} {each.path}: {each.detail}" for each in violations]
+
+
+def _place(part: Part, path: str) -> str:
+    """Return the place of the member at a JSON path: that of its category, if the path names one."""
+    for category, place in part.places.items():
+        if (
+            path.startswith((f"$.counts.{category}.", f'$.counts["{category}"]'))
+            or path == f"$.counts.{category}"
+        ):
+            return place
+    return part.where
+
+
+def abbreviated(text: str) -> str:
+    """Return a text from a file as a message shows it: in one piece, and not longer than SHOWN_MAX."""
+    return text if len(text) <= SHOWN_MAX else text[:SHOWN_MAX] + "…"
