@@ -19,9 +19,10 @@ from aiohttp import web
 from gateway.errors import GatewayError
 from gateway.feed.hub import Hub
 from gateway.journal.announcer import Announcer
-from gateway.journal.connection import Pool, notifications, open_pool
+from gateway.journal.connection import Pool, open_pool
 from gateway.journal.database_monitor import DatabaseMonitor
 from gateway.journal.intake import Intake
+from gateway.journal.notifications import notifications
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from gateway.machine.control import Control, supervised

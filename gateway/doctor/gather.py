@@ -32,7 +32,8 @@ from gateway.doctor.facts import (
 )
 from gateway.errors import GatewayError
 from gateway.journal.administration import administration
-from gateway.journal.connection import connect, translate_db_errors
+from gateway.journal.connection import connect
+from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.embedded import find
 from gateway.journal.feed_login import FeedLogin, read_feed_login
 from gateway.journal.session import Connection

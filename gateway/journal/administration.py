@@ -21,15 +21,10 @@ from gateway.election.registry import COUNT_MAX, Registry, differences, read_reg
 from gateway.election.report import REVISION_CEILING, REVISION_STEP
 from gateway.errors import ElectionStarted, ElectionUnknown, JournalUnavailable, Refused
 from gateway.humanize import counted
-from gateway.journal.connection import (
-    ACT,
-    CHANNEL,
-    CommittedLocally,
-    LocalCommit,
-    connect,
-    translate_db_errors,
-)
+from gateway.journal.connection import connect
+from gateway.journal.db_errors import CommittedLocally, LocalCommit, translate_db_errors
 from gateway.journal.lock_waits import lock_waits_reported
+from gateway.journal.notifications import ACT, CHANNEL
 from gateway.journal.postgres import registry_of
 from gateway.journal.session import COMMIT_SETTINGS, Connection
 

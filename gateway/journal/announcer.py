@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gateway.errors import JournalUnavailable
-from gateway.journal.connection import CHANNEL, Pool, acquired, translate_db_errors
+from gateway.journal.connection import Pool, acquired
+from gateway.journal.db_errors import translate_db_errors
+from gateway.journal.notifications import CHANNEL
 from gateway.telemetry.logs import Outage
 
 POLL_S = 1.0

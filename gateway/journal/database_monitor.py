@@ -14,7 +14,8 @@ import asyncpg
 import msgspec
 
 from gateway.errors import JournalUnavailable
-from gateway.journal.connection import Pool, acquired, translate_db_errors
+from gateway.journal.connection import Pool, acquired
+from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.session import Connection
 from gateway.telemetry.metrics import DatabaseMetrics
 

@@ -14,7 +14,8 @@ import asyncpg
 import msgspec
 
 from gateway.errors import JournalUnavailable
-from gateway.journal.connection import connect, translate_db_errors
+from gateway.journal.connection import connect
+from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.session import FEED_ROLE, Connection
 
 

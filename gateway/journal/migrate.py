@@ -12,7 +12,8 @@ from importlib import resources
 import asyncpg
 
 from gateway.errors import Refused
-from gateway.journal.connection import connect, translate_db_errors
+from gateway.journal.connection import connect
+from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.feed_login import TEMPORARY_FILES
 from gateway.journal.lock_waits import LockWait, lock_waits_reported
 from gateway.journal.session import FEED_ROLE, Connection

@@ -21,14 +21,8 @@ from gateway.election.registry import Registry, read_registry
 from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown, JournalUnavailable, StandbyMissing
 from gateway.journal.announcer import Announcer
-from gateway.journal.connection import (
-    CONNECT_S,
-    VERSION_CHANGED,
-    LocalCommit,
-    Pool,
-    acquired,
-    translate_db_errors,
-)
+from gateway.journal.connection import CONNECT_S, Pool, acquired
+from gateway.journal.db_errors import VERSION_CHANGED, LocalCommit, translate_db_errors
 from gateway.journal.session import COMMIT_SETTINGS, Connection
 
 WRITERS_FREE = 3

@@ -4,7 +4,8 @@ from datetime import datetime
 
 from gateway.election.record import Head, Publication, Unapplied
 from gateway.errors import JournalUnavailable
-from gateway.journal.connection import Pool, acquired, translate_db_errors
+from gateway.journal.connection import Pool, acquired
+from gateway.journal.db_errors import translate_db_errors
 
 
 class PublicRecord:

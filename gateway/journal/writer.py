@@ -21,7 +21,7 @@ from gateway.election.report import Report, decode_stored, warnings_of
 from gateway.election.validation import ValidReport
 from gateway.errors import Draining, ElectionUnknown, GatewayError, JournalUnavailable
 from gateway.journal.admission import BATCH_MIN, BATCH_S, Pace, WaitingRoom
-from gateway.journal.connection import Unstorable, VersionChanged
+from gateway.journal.db_errors import Unstorable, VersionChanged
 from gateway.journal.elections import ElectionVersion
 from gateway.journal.postgres import Appended, Decision, Journal, Known, New
 from gateway.telemetry import tracing

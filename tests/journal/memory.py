@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from gateway.election.record import CHAIN_START, next_chain
 from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown
-from gateway.journal.connection import Unstorable, VersionChanged
+from gateway.journal.db_errors import Unstorable, VersionChanged
 from gateway.journal.postgres import Appended, Closed, Conflict, Decision, Known, New, Stale
 from tests.journal.makers import PASSED
 

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.errors import ElectionStarted, ElectionUnknown, MalformedRegistry, Refused
 from gateway.journal.administration import TOKEN_PREFIX, Administration, administration
-from gateway.journal.connection import Unstorable, VersionChanged
+from gateway.journal.db_errors import Unstorable, VersionChanged
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.session import Connection
 from tests.conftest import Database

@@ -13,9 +13,10 @@ import pytest
 from gateway.errors import JournalUnavailable
 from gateway.journal.administration import administration
 from gateway.journal.announcer import Announcer
-from gateway.journal.connection import CHANNEL, open_pool
+from gateway.journal.connection import open_pool
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import migrate
+from gateway.journal.notifications import CHANNEL
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import Head, PublicRecord
 from gateway.journal.session import Connection

@@ -11,18 +11,12 @@ import pytest
 
 from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable, StandbyMissing
 from gateway.journal import connection as connection_module
+from gateway.journal import notifications as notifications_module
 from gateway.journal import session as session_module
 from gateway.journal.administration import Administration
-from gateway.journal.connection import (
-    ACT,
-    CHANNEL,
-    Unstorable,
-    VersionChanged,
-    connect,
-    notifications,
-    open_pool,
-    translate_db_errors,
-)
+from gateway.journal.connection import connect, open_pool
+from gateway.journal.db_errors import Unstorable, VersionChanged, translate_db_errors
+from gateway.journal.notifications import ACT, CHANNEL, notifications
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from gateway.journal.session import FEED_ROLE, Connection
@@ -507,8 +501,8 @@ async def test_a_flood_of_notifications_closes_the_connection_of_the_listener(
     database: Database, owner: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Any login may send notifications without limit; the listener disconnects, and reconnects after a pause."""
-    monkeypatch.setattr(connection_module, "NOTIFICATIONS_PER_S_MAX", 50)
-    monkeypatch.setattr(connection_module, "NO_LISTEN_S", 0.0)
+    monkeypatch.setattr(notifications_module, "NOTIFICATIONS_PER_S_MAX", 50)
+    monkeypatch.setattr(notifications_module, "NO_LISTEN_S", 0.0)
     woken: asyncio.Queue[None] = asyncio.Queue()
     listening = asyncio.create_task(notifications(database.url, lambda: woken.put_nowait(None)))
 
@@ -546,7 +540,7 @@ async def test_a_listener_retries_until_postgres_is_available(monkeypatch: pytes
         attempted.release()
         raise JournalUnavailable("away")
 
-    monkeypatch.setattr(connection_module, "connect", fail)
+    monkeypatch.setattr(notifications_module, "connect", fail)
     listening = asyncio.create_task(notifications(NOWHERE, lambda: pytest.fail("woken without a connection")))
     async with asyncio.timeout(TIMEOUT_S):
         await attempted.acquire()

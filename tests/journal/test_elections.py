@@ -11,7 +11,7 @@ from gateway.election.registry import read_registry
 from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown, JournalUnavailable
 from gateway.journal.administration import Administration
-from gateway.journal.connection import VersionChanged
+from gateway.journal.db_errors import VersionChanged
 from gateway.journal.elections import REFRESH_MIN_S, Elections, ElectionVersion
 from gateway.journal.postgres import ElectionRow, PostgresJournal
 from gateway.journal.session import Connection

@@ -13,19 +13,14 @@ import pytest
 from gateway.database_url import Host, hosts_of
 from gateway.errors import JournalUnavailable, StandbyMissing
 from gateway.journal import connection as connection_module
+from gateway.journal import notifications as notifications_module
 from gateway.journal import postgres as postgres_module
 from gateway.journal.administration import Administration, administration
-from gateway.journal.connection import (
-    CHANNEL,
-    CommittedLocally,
-    Unstorable,
-    connect,
-    notifications,
-    open_pool,
-    reports_local_commit,
-)
+from gateway.journal.connection import connect, open_pool
+from gateway.journal.db_errors import CommittedLocally, Unstorable, reports_local_commit
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import migrate
+from gateway.journal.notifications import CHANNEL, notifications
 from gateway.journal.postgres import WRITERS_FREE, PostgresJournal
 from gateway.journal.session import Connection
 from tests.journal.makers import (
@@ -285,9 +280,9 @@ async def test_an_exhausted_pool_raises_an_error(
 
 async def test_a_listener_detects_a_silent_network(first: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The listener probes its connection periodically, and reconnects if a probe is not answered."""
-    monkeypatch.setattr(connection_module, "PROBE_S", 0.05)
-    monkeypatch.setattr(connection_module, "ANSWER_S", 0.3)
-    monkeypatch.setattr(connection_module, "LISTEN_AGAIN_S", 0.01)
+    monkeypatch.setattr(notifications_module, "PROBE_S", 0.05)
+    monkeypatch.setattr(notifications_module, "ANSWER_S", 0.3)
+    monkeypatch.setattr(notifications_module, "LISTEN_AGAIN_S", 0.01)
     woken = asyncio.Semaphore(0)
     async with a_link(port_of(first)) as link:
         listening = asyncio.create_task(notifications(with_hosts(first, link.host), woken.release))
@@ -329,7 +324,7 @@ async def test_a_listener_pauses_before_every_reconnect(first: str, monkeypatch:
         )
 
     async with connected_as_owner(first) as administrator:
-        monkeypatch.setattr(connection_module, "connect", connected_once)
+        monkeypatch.setattr(notifications_module, "connect", connected_once)
         monkeypatch.setattr(asyncio, "sleep", paused)
         with pytest.raises(asyncio.CancelledError):
             await notifications(first, wake)

@@ -12,7 +12,7 @@ from gateway.election.record import CHAIN_START
 from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown
 from gateway.journal.administration import Administration
-from gateway.journal.connection import Unstorable, VersionChanged
+from gateway.journal.db_errors import Unstorable, VersionChanged
 from gateway.journal.postgres import (
     Appended,
     Closed,

@@ -10,8 +10,9 @@ import pytest
 
 from gateway.journal.administration import administration
 from gateway.journal.announcer import Announcer
-from gateway.journal.connection import connect, notifications, open_pool
+from gateway.journal.connection import connect, open_pool
 from gateway.journal.migrate import migrate
+from gateway.journal.notifications import notifications
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from gateway.journal.session import SESSION, Connection, SessionUnfit

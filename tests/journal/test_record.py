@@ -9,8 +9,8 @@ import pytest
 
 from gateway.election.record import CHAIN_START
 from gateway.journal.administration import Administration
-from gateway.journal.connection import CHANNEL
 from gateway.journal.embedded import READER
+from gateway.journal.notifications import CHANNEL
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from gateway.journal.session import FEED_ROLE, Connection

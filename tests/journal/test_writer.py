@@ -18,7 +18,7 @@ from gateway.election.validation import ValidReport
 from gateway.errors import Draining, ElectionUnknown, JournalUnavailable
 from gateway.journal import writer as writer_module
 from gateway.journal.administration import Administration
-from gateway.journal.connection import VersionChanged
+from gateway.journal.db_errors import VersionChanged
 from gateway.journal.elections import Elections, ElectionVersion
 from gateway.journal.postgres import Journal, PostgresJournal
 from gateway.journal.session import Connection
