@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from gateway.election.registry import read_time
-from gateway.election.validation import Violation, check_shape
+from gateway.election.validation import check_shape
+from gateway.election.violations import Violation
 from gateway.errors import GatewayError, MalformedDocument
 
 SHOWN_MAX = 40

@@ -5,7 +5,8 @@ from datetime import datetime
 import msgspec
 
 from gateway.election.report import Report
-from gateway.election.validation import Invalid, Violation
+from gateway.election.validation import Invalid
+from gateway.election.violations import Violation
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):

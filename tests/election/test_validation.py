@@ -16,18 +16,20 @@ from gateway.election.registry import read_registry, read_time
 from gateway.election.validation import (
     REPORT_MAX,
     REPORT_SKIMMED_MAX,
-    VIOLATIONS_COUNTED_MAX,
-    VIOLATIONS_MAX,
-    VIOLATIONS_TEXT_MAX,
     ExplanationBudget,
     Invalid,
     Scope,
     Validator,
     ValidReport,
-    Violation,
-    _read_exactly,
-    _violations,
     read_json,
+)
+from gateway.election.violations import (
+    VIOLATIONS_COUNTED_MAX,
+    VIOLATIONS_MAX,
+    VIOLATIONS_TEXT_MAX,
+    Violation,
+    find_violations,
+    read_exactly,
 )
 from gateway.errors import MalformedDocument
 from gateway.rehearsal.dataset import DataSet
@@ -675,7 +677,7 @@ def test_a_report_is_valid_exactly_if_no_rule_is_broken(data: st.DataObject) -> 
     except MalformedDocument:
         assert "1E400" in raw.decode()
         return
-    slow = list(_violations(_read_exactly(raw), REGISTRY))
+    slow = list(find_violations(read_exactly(raw), REGISTRY))
     allowed = is_allowed(tree)
     assert isinstance(judged, ValidReport) == allowed
     assert bool(slow) == (not allowed)
@@ -717,7 +719,7 @@ def agree(raw: bytes) -> None:
         with pytest.raises(MalformedDocument):
             read_json(raw)
         return
-    slow = list(_violations(_read_exactly(raw), REGISTRY))
+    slow = list(find_violations(read_exactly(raw), REGISTRY))
     assert isinstance(judged, ValidReport) == (not slow)
 
 

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry, refusal_of
-from gateway.election.validation import Invalid, Violation
+from gateway.election.validation import Invalid
+from gateway.election.violations import Violation
 from gateway.wire.outcomes import outcome_document
 
 AT = datetime(2025, 9, 8, 20, 36, 55, tzinfo=UTC)
