@@ -183,7 +183,7 @@ def number(versions: Sequence[Version], current: Known | None, outbox: Sequence[
     `current` is the gateway's current report of the unit; `outbox` are those that wait or have a receipt. Raises
     Contradiction if it is not known whether a version is newer than the newest of these.
     """
-    newest = max((*outbox, *([current] if current else [])), key=lambda known: known.revision, default=None)
+    newest = max([*([current] if current else []), *outbox], key=lambda known: known.revision, default=None)
     if newest is None:
         return [_next(version, number) for number, version in enumerate(versions, 1)]
     same = next(
@@ -192,6 +192,7 @@ def number(versions: Sequence[Version], current: Known | None, outbox: Sequence[
     found: list[Numbered] = []
     for place, version in enumerate(versions):
         if place == same:
+            _check_outbox(version, newest, outbox)
             found.append(_again(version, newest))
         elif place < same < len(versions):
             found.append(_known_in(outbox, version) or _before(version, newest, same - place, outbox))
@@ -208,6 +209,16 @@ def number(versions: Sequence[Version], current: Known | None, outbox: Sequence[
 
 def _is(known: Known, version: Version) -> bool:
     return meaning(known.document) == meaning(version.document)
+
+
+def _check_outbox(version: Version, newest: Known, outbox: Sequence[Known]) -> None:
+    """Raise Contradiction if the outbox has other figures under the revision of the current report."""
+    if any(known.revision == newest.revision and not _is(known, version) for known in outbox):
+        raise Contradiction(
+            f"{version.where}: unit {abbreviated(version.unit)}: the gateway has this count as revision"
+            f" {newest.revision}, but the outbox has other figures under it; run the command without files first, or"
+            " with another --outbox"
+        )
 
 
 def _again(version: Version, known: Known) -> Numbered:
