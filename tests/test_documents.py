@@ -1,11 +1,15 @@
 """Documents refer to tests, modules, scenarios and commands that exist, and to the bounds of the code."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
-from gateway.config import all_options
+from gateway.cli import app
+from gateway.config import OTHER_VARIABLES, all_options
 from gateway.election.validation import REPORT_MAX, ExplanationBudget
 from gateway.feed.blocks import BLOCK_BYTES_MAX, PARTS_BYTES_MAX
 from gateway.web import (
@@ -67,6 +71,33 @@ def test_no_sentence_of_a_document_follows_itself(document: Path) -> None:
 def _anchors(text: str) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _options_of(command: Any, *words: str) -> Iterator[tuple[tuple[str, ...], set[str]]]:
+    """Yield the words of each command, and its options."""
+    yield (
+        words,
+        {option for each in command.params for option in (*each.opts, *each.secondary_opts)} | {"--help"},
+    )
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _options_of(inner, *words, name)
+
+
+OPTIONS = dict(_options_of(get_command(app)))
+"""The options of each command of `valgnatt`."""
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_in_a_document_exists_with_its_options(document: Path) -> None:
+    """And every variable that sets an option."""
+    text = document.read_text().replace("\\\n", " ")
+    for line in re.findall(r"(?:valgnatt|python -m gateway) ([a-z][^`\n|;&>]*)", text):
+        named = re.match(r"[a-z -]*", line)[0].split(" --")[0].split()
+        command = max((words for words in OPTIONS if words == tuple(named[: len(words)])), key=len)
+        if command:
+            assert set(re.findall(r"(?<!\S)--[a-z-]+", line)) <= OPTIONS[command], line
+    variables = {option.variable for option in all_options()} | OTHER_VARIABLES
+    assert set(re.findall(r"VALGNATT_[A-Z_]*[A-Z]\b", text)) <= variables
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
