@@ -21,6 +21,7 @@ from gateway.election.validation import (
     Scope,
     Validator,
     ValidReport,
+    check_shape,
     read_json,
 )
 from gateway.election.violations import (
@@ -702,6 +703,37 @@ def test_both_implementations_agree_on_damaged_bytes(data: st.DataObject) -> Non
             | st.binary(max_size=3)
         )  # fmt: skip
     agree(bytes(raw))
+
+
+OF_A_REGISTRY = {"unknown_unit", "unknown_category", "unknown_party", "party_not_on_ballot"}
+
+
+@settings(deadline=None, max_examples=examples(400))
+@given(st.data())
+def test_the_shape_of_a_report_is_what_does_not_depend_on_a_registry(data: st.DataObject) -> None:
+    """Without a registry, a client finds every violation that the door finds, except unknown names."""
+    raw = data.draw(writers)(data.draw(spoilt())).encode()
+    try:
+        expected = [
+            each for each in find_violations(read_exactly(raw), REGISTRY) if each.code not in OF_A_REGISTRY
+        ]
+        judged = check(raw)
+    except MalformedDocument:
+        with pytest.raises(MalformedDocument):
+            check_shape(raw)
+        return
+    assert list(check_shape(raw)) == expected
+    assert not expected or isinstance(judged, Invalid)
+
+
+def test_the_shape_of_an_oversized_report_is_refused() -> None:
+    for raw in (
+        compact(a_report(reason="x" * 65_600)),
+        compact(a_report(counts={f"{number}": {} for number in range(1001)})),
+    ):
+        assert {each.code for each in check_shape(raw)} == {"report_too_large"}
+    with pytest.raises(MalformedDocument, match="nested too deeply"):
+        check_shape(b'{"unit":' + b"[" * 500 + b"]" * 500 + b"}")
 
 
 @settings(deadline=None, max_examples=examples(200))
