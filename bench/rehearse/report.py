@@ -71,7 +71,7 @@ def seconds(value: float) -> str:
 
 
 def formatted(name: str, value: float | None) -> str:
-    """Return a figure for display; its name tells whether it is a time."""
+    """Return a figure for display; its name shows whether it is a time."""
     if value is None:
         return "not measured"
     if "." in name or (name.endswith("_s") and not name.endswith("per_s")):

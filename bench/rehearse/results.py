@@ -128,7 +128,7 @@ class Results:
             run.figures["release_s"] = last.first_at - self._target.publish_from.timestamp()
 
     def _check_generators(self) -> None:
-        """Call the run invalid if a load generator was too slow to tell anything about the gateway."""
+        """Call the run invalid if a load generator was too slow for a statement about the gateway."""
         run = self._run
         if len(self._senders.late_s) > 10:
             late = Histogram().add_all(max(0.0, value) for value in self._senders.late_s)

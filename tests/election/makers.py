@@ -69,7 +69,7 @@ BALLOTS: dict[str, tuple[str, ...]] = {
     "b-1-x-2": PARTIES,
     "b-2": PARTIES,
 }
-"""The units, and what stands on their ballots."""
+"""The units, and the parties on their ballots."""
 UNITS = tuple(BALLOTS)
 
 

@@ -430,7 +430,7 @@ async def test_an_election_that_disappears_is_closed_for_all_readers(
 async def test_readers_max_applies_to_streams_that_waited(
     record: FakeRecord, http: aiohttp.ClientSession
 ) -> None:
-    """However many had room when they came: when their sequence is reached, two are accepted and the others refused."""
+    """All of them may wait; when their sequence is reached, two are accepted and the others refused."""
     record.show(10)
     ahead = {"Last-Event-ID": record.cursor(11)}
     async with served(record, readers_max=2) as door, AsyncExitStack() as opened:

@@ -47,7 +47,7 @@ async def journals(database: Database) -> AsyncIterator[list[PostgresJournal]]:
 
 
 class Follower:
-    """A feed's way of reading: ask for what lies past the last one seen, over and over, and keep what comes."""
+    """Reads the record as a feed does: repeatedly, what follows the last publication read so far."""
 
     def __init__(self, record: PublicRecord, election: int, *, most: int = 50) -> None:
         self.publications: list[Publication] = []

@@ -1,4 +1,4 @@
-"""asyncapi.yaml is valid, complete and true: what is really said over sockets and streams is what it says."""
+"""asyncapi.yaml is valid, complete and true: it describes what is really sent over sockets and streams."""
 
 import asyncio
 import copy
@@ -176,28 +176,28 @@ def test_what_is_wrong_is_noticed() -> None:
     )
 
 
-# What is really said.
+# What is really sent.
 
 
-class Heard:
-    """Frames of push sockets, each held to the document; which messages and outcomes there were."""
+class SentFrames:
+    """Checks the frames that push sockets send against the document, and records their messages and outcomes."""
 
     def __init__(self) -> None:
         self.types: set[str] = set()
         self.outcomes: set[tuple[str, str | None]] = set()
 
-    def listen(self, socket: PushSocket) -> None:
-        """Hold every frame that this socket receives to the document, its hello too."""
+    def check_all_of(self, socket: PushSocket) -> None:
+        """Check every frame that this client receives, its hello too."""
         receive = socket.receive
         self.frame(socket.hello)
 
-        async def heard() -> aiohttp.WSMessage:
+        async def checked() -> aiohttp.WSMessage:
             message = await receive()
             if message.type is aiohttp.WSMsgType.TEXT:
                 self.frame(json.loads(message.data))
             return message
 
-        vars(socket)["receive"] = heard
+        vars(socket)["receive"] = checked
 
     def frame(self, frame: dict[str, Any]) -> None:
         assert not undescribed(frame["type"], payload=frame), frame
@@ -206,7 +206,7 @@ class Heard:
 
 
 def sent(identifier: Any, report: dict[str, Any]) -> dict[str, Any]:
-    """A frame of ours, held to the document too."""
+    """Return a frame of a client, after checking it too."""
     frame = {"type": "report", "id": identifier, "report": report}
     assert not undescribed("report", payload=frame)
     return frame
@@ -218,12 +218,12 @@ async def test_a_conversation_is_as_described(
     database: Database, http: aiohttp.ClientSession, small: GeneratedElection, rehearsal: bool
 ) -> None:
     """Every frame of one that has all there is: receipts, refusals, credit that changes, and the end."""
-    heard = Heard()
+    frames = SentFrames()
     async with running(database, pending_max=8, credit_max=4, batch_max=1) as gateway:
         election = await gateway.load(a_registry(small, rehearsal=rehearsal))
         sender = await gateway.issue(election, [COUNTRY])
         async with connected(http, sender) as first:
-            heard.listen(first)
+            frames.check_all_of(first)
             for frame in (
                 sent(1, a_report()),
                 sent("again", a_report()),
@@ -242,7 +242,7 @@ async def test_a_conversation_is_as_described(
                     await first.socket.send_json(sent(place, a_report(units[10 + place])))
                 await waiting_for_lock(gateway)
                 async with connected(http, sender) as second:
-                    heard.listen(second)
+                    frames.check_all_of(second)
                     await first.credit(2)
                 await terminate_waiting_sessions(gateway)
                 await waiting_for_lock(gateway)
@@ -251,8 +251,8 @@ async def test_a_conversation_is_as_described(
             await first.credit(4)
             gateway.terminate()
             assert await first.end() == 1001
-    assert heard.types == set(DOCUMENT["channels"]["push"]["messages"]) - {"report"}
-    assert heard.outcomes >= {
+    assert frames.types == set(DOCUMENT["channels"]["push"]["messages"]) - {"report"}
+    assert frames.outcomes >= {
         ("accepted", None),
         ("duplicate", None),
         ("refused", "revision_conflict"),

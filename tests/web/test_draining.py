@@ -117,7 +117,7 @@ async def refuses(
 
 @asynccontextmanager
 async def postgres_deaf(gateway: Gateway) -> AsyncIterator[None]:
-    """Stop the session that waits for a lock: it does not even hear that it is to give up."""
+    """Stop (SIGSTOP) the process of the session that waits for a lock, so that it reacts to no cancel request."""
     connection = await asyncpg.connect(gateway.database.url)
     found = await connection.fetch(
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"

@@ -59,7 +59,7 @@ from tests.web.doors import (
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", count(8, full=25)))
 KNOWN = 5
-"""Publications there are before anything odd is sent. What lies ahead of the record is waited for; so nothing does."""
+"""Publications in the record before any generated request; a request for a later one would wait."""
 
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 OPERATIONS = {found.ok().label: found.ok() for found in SCHEMA.get_all_operations()}

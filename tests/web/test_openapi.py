@@ -112,7 +112,7 @@ def test_every_example_is_as_its_schema_says() -> None:
 
 
 def test_every_body_has_an_example() -> None:
-    """Of each kind that a door takes or answers, but for files; a problem has one for each code that may be told."""
+    """Of each kind that a door takes or answers, but for files; a problem has one for each of its codes."""
     for path, method, operation, _ in operations():
         answers = [resolved(response) for response in operation["responses"].values()]
         for body in (*answers, operation.get("requestBody", {})):
@@ -243,7 +243,7 @@ def test_the_status_of_a_code_is_given_in_one_place() -> None:
 
 
 def test_the_codes_are_those_of_the_contract() -> None:
-    """Section 11 lists those of violations and refusals; `unknown_message` is said over WebSockets alone."""
+    """Section 11 lists those of violations and refusals; `unknown_message` is sent over WebSockets only."""
     contract = (SOURCE.parent / "docs" / "contract.md").read_text()
     (row,) = (line for line in contract.splitlines() if "Codes of violations:" in line)
     violations, refusals = (

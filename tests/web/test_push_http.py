@@ -50,7 +50,7 @@ GZIP = {"Content-Encoding": "gzip"}
 
 @pytest.fixture
 async def local(gateway: Gateway, election: str) -> Sender:
-    """Whoever may report for one municipality only."""
+    """A sender that may report for one municipality only."""
     return await gateway.issue(election, [HERE])
 
 

@@ -195,7 +195,7 @@ async def test_every_publication_is_there_in_order_with_what_it_takes_to_check_t
 
 
 async def test_publications_come_in_pages(door: Election) -> None:
-    """`after` and `limit`, 100 unless told and at most 1 000; past the end there is nothing, and no error."""
+    """`after` and `limit`, 100 by default and at most 1 000; past the end there is nothing, and no error."""
     await door.holds(*(a_report(revision=revision) for revision in range(1, 1102)))
 
     async def page(**params: Any) -> list[int]:
@@ -283,7 +283,7 @@ async def test_a_silent_stream_of_publications_beats(
 
 
 async def test_a_whole_range_is_the_same_for_ever_once_it_is_complete(door: Election) -> None:
-    """Read from memory while it is new and from the journal when it is old; immutable for whoever names its chain."""
+    """Read from memory while it is new and from the journal when it is old; immutable with its chain value."""
     for start in range(1, 5002, 1000):
         last = min(start + 999, 5001)
         receipts = await pushed(
@@ -344,7 +344,7 @@ async def test_other_ranges_are_answered_400(door: Election) -> None:
 async def test_transfers_say_where_every_municipality_is(
     door: Election, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """Accepted, published, how late; when its sender was last heard of; and nothing of embargoes that have passed."""
+    """How many are accepted and published, how late, and the last contact; nothing is embargoed any more."""
     sender = await door.gateway.issue(door.sender.election, [HERE])
     began = datetime.now(UTC)
     await pushed(http, sender, a_report(), a_report(revision=2), a_report(OTHER_UNIT))
@@ -420,7 +420,7 @@ async def test_a_rehearsal_says_so_wherever_figures_are_read(
 
 
 async def test_a_closing_shows_on_the_feed_door(door: Election) -> None:
-    """Whoever waits for more knows that there will be none."""
+    """So clients know that no more reports will come."""
     assert (await door.get("")).document["closed_at"] is None
     await door.holds(a_report())
     async with door.gateway.administration() as acts:
@@ -438,7 +438,7 @@ async def test_a_closing_shows_on_the_feed_door(door: Election) -> None:
 async def test_health_is_on_every_port_and_metrics_on_the_admin_port_only(
     gateway: Gateway, http: aiohttp.ClientSession, sender: Sender
 ) -> None:
-    """Metrics tell more than the public need know."""
+    """Metrics contain what the public must not see."""
     for url in (gateway.push_url, gateway.feed_url, gateway.admin_url):
         for path in ("live", "ready"):
             answer = await ask(http, "GET", f"{url}/health/{path}")

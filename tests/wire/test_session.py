@@ -216,7 +216,7 @@ class Conversation(RuleBasedStateMachine):
 
     @rule()
     def hand_on(self) -> None:
-        """The next report goes to the room, or is told to come again."""
+        """The next report goes to the waiting room, or is answered `retry`."""
         sent = self.session.next(max(1, self.session.credit))
         if sent is None:
             return
