@@ -33,8 +33,8 @@ PERMANENT_CODES = {
         "unit_forbidden",
         "origin_forbidden",
     ),
-    *("unknown_election", "unknown_area", "unknown_level", "not_found", "method_not_allowed", "bad_query"),
-    *("bad_request", "malformed", "unsupported_type", "unsupported_encoding"),
+    *("unknown_election", "unknown_area", "unknown_municipality", "not_found", "method_not_allowed"),
+    *("bad_query", "bad_selection", "bad_request", "malformed", "unsupported_type", "unsupported_encoding"),
 }
 """Codes of the gateway's problem documents for which the same request never succeeds."""
 WITHOUT_WEBSOCKET = {"upgrade_required", "subprotocol_missing"}

@@ -15,11 +15,17 @@ import msgspec
 import orjson
 
 from gateway.backoff import Backoff, with_jitter
+from gateway.client.failures import Failure, HttpAnswer, failure_of_answer, failure_of_error
+from gateway.client.http_session import CONNECT_S, environment_proxy, open_session, with_scheme_checked
+from gateway.client.proxies import Proxy
+from gateway.client.retry_after import RETRY_AFTER_MOST_S
 from gateway.client.sse import Event, EventParser
 from gateway.errors import GatewayError
 
-SILENCE_S = 30.0
-"""A stream without any data for this long is considered dead; the gateway sends a heartbeat every 10 s."""
+SILENCE_S = 25.0
+"""A stream without a complete event for this long is considered dead; the gateway sends a block every 10 s."""
+REFUSAL_MAX = 64 << 10
+"""Bytes of an answer that is not a stream, as far as it is judged."""
 RETRY_FIRST_S, RETRY_MOST_S = 0.2, 10.0
 
 
@@ -27,6 +33,14 @@ class FeedRefused(GatewayError):
     """The gateway does not serve this request: no such election, level or area."""
 
     code = "feed_refused"
+
+
+class _NoStream(Exception):
+    """An answer that is not a stream, or a stream without a block."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.text)
+        self.failure = failure
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -67,8 +81,12 @@ class Subscriber:
         cursor: str | None = None,
         copy: Mapping[str, Mapping[str, Any]] | None = None,
         session: aiohttp.ClientSession | None = None,
+        on_change: Callable[[Failure | None], None] = lambda _: None,
     ) -> None:
         """Follow `levels` and `areas` (comma-separated; default: all areas that have children).
+
+        Without `session`, the feed is read through the proxy that the environment names. `on_change` is called with
+        each failure to connect or to continue, and with None for each block.
 
         At most one block arrives per `every_s` seconds: 0, 1, 2, 5, 10, 30 or 60. With `cursor` and the `copy` kept
         at that cursor, only later changes are read; if the gateway does not know the cursor, everything is.
@@ -80,6 +98,7 @@ class Subscriber:
         self.connections = 0
         self.wire_bytes = 0
         """Bytes read from the connections, compressed if they were."""
+        self._feed_url = feed_url
         self._url = f"{feed_url.rstrip('/')}/v1/elections/{election}/feed"
         wanted = {"levels": levels, "areas": areas, "every_s": str(every_s)}
         self._query = {name: value for name, value in wanted.items() if value is not None}
@@ -87,13 +106,16 @@ class Subscriber:
         self._keep_copy = keep_copy
         self._own_session = session is None
         self._session = session
+        self._proxy: Proxy | None = None
+        self._on_change = on_change
         self._response: aiohttp.ClientResponse | None = None
         self._retry_s = 0.0
         """Seconds until the next attempt, if the gateway's last message set them; they already contain jitter."""
 
     async def __aenter__(self) -> Self:
         if self._session is None:
-            self._session = aiohttp.ClientSession(auto_decompress=False, timeout=_no_total_timeout())
+            self._proxy = environment_proxy(self._feed_url)
+            self._session = open_session(self._proxy, decompress=False)
         return self
 
     async def __aexit__(
@@ -123,19 +145,33 @@ class Subscriber:
     async def blocks(self) -> AsyncIterator[Block]:
         """Yield each block after it is applied to the copy, reconnecting as needed; never ends.
 
-        Raises FeedRefused for errors that a retry cannot fix.
+        Raises FeedRefused for errors that a retry cannot fix. After the first block these are only answers of the
+        gateway itself; anything else may pass.
         """
         backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
+        received = False
         while True:
+            failure: Failure | None = None
             try:
                 async for block in self._connection():
                     backoff.reset()
+                    received = True
+                    self._on_change(None)
                     yield block
-            except (aiohttp.ClientError, TimeoutError, ConnectionError, zlib.error):
-                pass
+            except _NoStream as error:
+                failure = error.failure
+            except (aiohttp.ClientError, TimeoutError, OSError, zlib.error) as error:
+                failure = failure_of_error(self._url, error, self._proxy)
             except (ValueError, KeyError, TypeError) as error:
                 raise FeedRefused(f"{self._url}: not a feed of version 1: {error}") from None
             retry_s, self._retry_s = self._retry_s, 0.0
+            if failure is not None:
+                if not received:
+                    failure = await with_scheme_checked(failure, self._url, self._proxy)
+                self._on_change(failure)
+                if failure.permanent and (failure.problem is not None or not received):
+                    raise FeedRefused(failure.text)
+                retry_s = max(retry_s, failure.retry_after_s or 0.0)
             await asyncio.sleep(max(retry_s, with_jitter(backoff.next())))
 
     async def _connection(self) -> AsyncIterator[Block]:
@@ -143,26 +179,49 @@ class Subscriber:
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "gzip" if self._gzip else "identity"}
         if self.cursor is not None:
             headers["Last-Event-ID"] = self.cursor
-        async with self._session.get(self._url, params=self._query, headers=headers) as response:
-            if response.status in (400, 404):
-                raise FeedRefused(f"{response.status}: {(await response.text())[:300]}")
-            response.raise_for_status()
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+        async with self._session.get(
+            self._url, params=self._query, headers=headers, timeout=timeout
+        ) as response:
+            await self._check_stream(response)
             self._response = response
             self.connections += 1
             unpacker = zlib.decompressobj(31) if response.headers.get("Content-Encoding") == "gzip" else None
             parser = EventParser()
             pending: dict[str, Mapping[str, Any]] = {}
+            blocks = 0
+            clock = asyncio.get_running_loop().time
+            event_at = clock()
             while piece := await response.content.readany():
                 self.wire_bytes += len(piece)
-                for event in parser.feed(unpacker.decompress(piece) if unpacker else piece):
+                events = parser.feed(unpacker.decompress(piece) if unpacker else piece)
+                if not events and clock() - event_at > SILENCE_S:
+                    raise TimeoutError
+                for event in events:
                     if event.type == "area" and self._keep_copy:
                         area = orjson.loads(event.data)
                         pending[area["area"]] = area
                     elif event.type == "block":
                         parser.retry_ms = None
+                        blocks += 1
                         yield self._apply(event, pending)
                         pending = {}
-            self._retry_s = (parser.retry_ms or 0) / 1000
+                if events:
+                    event_at = clock()
+            self._retry_s = min((parser.retry_ms or 0) / 1000, RETRY_AFTER_MOST_S)
+            if not blocks:
+                again = f"; the gateway asks to come back in {self._retry_s:.0f} s" if self._retry_s else ""
+                raise _NoStream(Failure("no_block", f"{self._url}: the stream ended without a block{again}"))
+
+    async def _check_stream(self, response: aiohttp.ClientResponse) -> None:
+        """Raise _NoStream if the answer is not an event stream."""
+        if response.status == 200 and response.content_type == "text/event-stream":
+            return
+        body = await response.content.read(REFUSAL_MAX)
+        if response.headers.get("Content-Encoding") == "gzip":
+            body = zlib.decompressobj(31).decompress(body, REFUSAL_MAX)
+        answer = HttpAnswer(str(response.url), response.status, response.headers, body)
+        raise _NoStream(failure_of_answer(answer, "feed door", self._proxy))
 
     def _apply(self, event: Event, areas: dict[str, Mapping[str, Any]]) -> Block:
         header = msgspec.json.decode(event.data, type=_BlockHeader)
@@ -189,7 +248,3 @@ class _BlockHeader(msgspec.Struct):
     published_at: datetime | None
     snapshot: bool
     server_time: datetime
-
-
-def _no_total_timeout() -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=SILENCE_S)

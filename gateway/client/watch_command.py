@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, TypedDict, TypeVar
 from urllib.parse import quote
 
@@ -11,14 +11,17 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from gateway.client.failures import Failure
+from gateway.client.feed_notices import FeedNotices
 from gateway.client.http_json import open_door
 from gateway.client.proxies import without_user
 from gateway.client.push_files import registry_of
-from gateway.client.subscriber import Subscriber
+from gateway.client.server_clock import ServerClock
+from gateway.client.subscriber import Block, Subscriber
 from gateway.client.tables import Area, area_table, ballots, state_of, transfers_table
 from gateway.errors import GatewayError
 from gateway.humanize import counted
-from gateway.output import say_json
+from gateway.output import say, say_json
 from gateway.terminal import Terminal
 from gateway.wire.transfers import PublicTransfers
 
@@ -26,6 +29,8 @@ T = TypeVar("T")
 
 ROWS_MAX = 40
 REDRAWS_PER_S = 4
+SILENT_S = 15.0
+"""Seconds without a block after which the display says so; the gateway sends one every 10 s."""
 REQUEST_S = 30.0
 """How long a document may take to arrive, in seconds."""
 
@@ -64,11 +69,10 @@ async def watch(feed_url: str, election: str | None, area: str | None, *, as_jso
         raise GatewayError(f"no area {chosen} in {election}")
     here = registry.by_id[chosen]
     levels = ",".join(sorted({here.level, *(registry.areas[child].level for child in here.children)}))
-    async with Subscriber(feed_url, election, levels=levels, areas=chosen) as subscriber:
-        if as_json:
-            await _lines(subscriber)
-        else:
-            await _board(subscriber, chosen, registry.name, feed_url)
+    if as_json:
+        await _lines(feed_url, election, levels, chosen)
+    else:
+        await _board(feed_url, election, levels, chosen, registry.name)
 
 
 async def status(feed_url: str, election: str | None, *, as_json: bool) -> int:
@@ -85,55 +89,82 @@ async def status(feed_url: str, election: str | None, *, as_json: bool) -> int:
     return 1 if transfers.late else 0
 
 
-async def _lines(subscriber: Subscriber) -> None:
-    async for block in subscriber.blocks():
-        for area in block.areas.values():
-            say_json({"cursor": block.cursor, **area})
+async def _lines(feed_url: str, election: str, levels: str, chosen: str) -> None:
+    notices = FeedNotices()
 
+    def on_change(failure: Failure | None) -> None:
+        if (line := notices.on_change(failure, monotonic())) is not None:
+            say(line, err=True)
 
-async def _board(subscriber: Subscriber, chosen: str, title: str, feed_url: str) -> None:
-    board = _Board(subscriber, chosen, title)
-    console = Terminal()
-    with Live(board, console=console, refresh_per_second=REDRAWS_PER_S, screen=console.is_terminal):
+    async with Subscriber(feed_url, election, levels=levels, areas=chosen, on_change=on_change) as subscriber:
         async for block in subscriber.blocks():
-            areas = _read(block.areas, dict[str, Area], feed_url)
-            board.apply(areas, snapshot=block.snapshot)
-            await asyncio.sleep(0)
+            for area in block.areas.values():
+                say_json({"cursor": block.cursor, **area})
+
+
+async def _board(feed_url: str, election: str, levels: str, chosen: str, title: str) -> None:
+    board = _Board(chosen, title)
+    console = Terminal()
+    async with Subscriber(
+        feed_url, election, levels=levels, areas=chosen, on_change=board.note
+    ) as subscriber:
+        with Live(board, console=console, refresh_per_second=REDRAWS_PER_S, screen=console.is_terminal):
+            async for block in subscriber.blocks():
+                board.apply(block, _read(block.areas, dict[str, Area], feed_url), monotonic())
+                await asyncio.sleep(0)
 
 
 class _Board:
-    """An area and its children, rendered at each redraw."""
+    """An area and its children, rendered at each redraw.
 
-    def __init__(self, subscriber: Subscriber, chosen: str, title: str) -> None:
-        self._lag_s: dict[str, float] = {}
-        self._block_at: datetime | None = None
-        self._subscriber = subscriber
+    Invariant: it shows a lag for the areas that changed while it was connected; those of a snapshot changed before.
+    """
+
+    def __init__(self, chosen: str, title: str) -> None:
+        self.lag_s: dict[str, float] = {}
+        """Seconds from the publication of an area's latest count to its arrival here, by the server's clock."""
+        self._clock = ServerClock()
+        self._block_at_s: float | None = None
+        self._sequence = 0
+        self._failure: Failure | None = None
         self._copy: dict[str, Area] = {}
         self._chosen = chosen
         self._title = title
 
-    def apply(self, areas: Mapping[str, Area], *, snapshot: bool) -> None:
-        """Apply a block that has just arrived."""
-        self._block_at = datetime.now(UTC)
-        self._copy = dict(areas) if snapshot else self._copy | dict(areas)
+    def note(self, failure: Failure | None) -> None:
+        """Take note of why there is no feed at present, or that there is one."""
+        self._failure = failure
+
+    def apply(self, block: Block, areas: Mapping[str, Area], at_s: float) -> None:
+        """Apply a block that arrived at `at_s` seconds of a steady clock."""
+        self._block_at_s = at_s
+        self._sequence = block.sequence
+        self._clock.observe(block.server_time, at_s)
+        if block.snapshot:
+            self._copy = dict(areas)
+            self.lag_s.clear()
+            return
+        self._copy |= areas
         for identifier, area in areas.items():
             published_at = area["published_at"]
             if published_at is not None:
-                self._lag_s[identifier] = max(0.0, (self._block_at - published_at).total_seconds())
+                self.lag_s[identifier] = self._clock.age_s(published_at, at_s)
 
     def __rich__(self) -> Group:
         copy = self._copy
         above = [copy[self._chosen]] if self._chosen in copy else []
         below = [area for area in copy.values() if area["parent"] == self._chosen]
-        return Group(self._headline(above), area_table(above, below, self._lag_s, ROWS_MAX))
+        return Group(self._headline(above), area_table(above, below, self.lag_s, ROWS_MAX))
 
     def _headline(self, above: list[Any]) -> Text:
-        if self._block_at is None:
-            return Text(f"{self._title}: connecting …", style="bold")
-        silent_s = (datetime.now(UTC) - self._block_at).total_seconds()
-        fresh = f"sequence {self._subscriber.sequence}"
-        if silent_s > 15.0:
+        if self._block_at_s is None:
+            fresh = "connecting …"
+        elif (silent_s := monotonic() - self._block_at_s) > SILENT_S:
             fresh = f"no data for {silent_s:.0f} s, reconnecting"
+        else:
+            fresh = f"sequence {self._sequence}"
+        if self._failure is not None:
+            fresh = f"{fresh} ({self._failure.text})"
         counted_ballots = f", {counted(ballots(above[0]), 'ballot')}" if above else ""
         return Text(f"{self._title}: {fresh}{counted_ballots}", style="bold")
 

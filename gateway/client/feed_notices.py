@@ -1,0 +1,34 @@
+"""PURE: what a person is shown while a feed is interrupted: why, at growing intervals, and when it continues.
+
+Time comes in, in seconds of any clock.
+"""
+
+from gateway.client.failures import Failure
+
+AGAIN_FIRST_S, AGAIN_MOST_S = 10.0, 60.0
+"""After how many seconds the same is shown again: at first, and at most."""
+
+
+class FeedNotices:
+    """Decides what to show when an attempt fails, and when a block arrives after that."""
+
+    def __init__(self) -> None:
+        self.failure: Failure | None = None
+        """Why there is no feed at present."""
+        self._shown: tuple[str, int | None] | None = None
+        self._shown_at = 0.0
+        self._again_s = AGAIN_FIRST_S
+
+    def on_change(self, failure: Failure | None, now: float) -> str | None:
+        """Return the line to show; `failure` is None for a block."""
+        before, self.failure = self.failure, failure
+        if failure is None:
+            shown, self._shown, self._again_s = self._shown, None, AGAIN_FIRST_S
+            return "Results arrive again." if before is not None and shown is not None else None
+        seen = (failure.code, failure.status)
+        if seen == self._shown:
+            if now - self._shown_at < self._again_s:
+                return None
+            self._again_s = min(2 * self._again_s, AGAIN_MOST_S)
+        self._shown, self._shown_at = seen, now
+        return f"{failure.text}; trying again"
