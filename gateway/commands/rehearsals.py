@@ -15,7 +15,7 @@ from gateway.commands.arguments import (
     PushUrl,
     with_database,
 )
-from gateway.commands.running import author, database_url, fail, run
+from gateway.commands.running import author, database_url, fail, run, run_and_clean_up
 from gateway.config import Config
 from gateway.humanize import counted
 from gateway.output import say
@@ -57,10 +57,7 @@ def demo(
     from gateway.telemetry import logs
 
     logs.configure("demo", level="warning")
-    try:
-        sys.exit(run(run_demo(data, seconds, author())))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(run_and_clean_up(run_demo(data, seconds, author())))
 
 
 @with_database

@@ -3,6 +3,7 @@
 import asyncio
 import getpass
 import os
+import signal
 import socket as sockets
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -34,6 +35,38 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
+
+
+def run_and_clean_up(work: Coroutine[Any, Any, int]) -> int:
+    """Run a coroutine whose clean-up may not be cut short, and return the exit status of the process.
+
+    The first SIGINT cancels it, and then the status is 130. Any other is ignored until the process ends, so the
+    coroutine has to limit its clean-up itself.
+    """
+    interrupted = False
+
+    async def cancellable() -> int:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+
+        def interrupt(*_: object) -> None:
+            nonlocal interrupted
+            if not interrupted and not loop.is_closed():
+                interrupted = True
+                loop.call_soon_threadsafe(task.cancel)
+
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, interrupt)
+        return await work
+
+    try:
+        return run(cancellable())
+    except asyncio.CancelledError:
+        if not interrupted:
+            raise
+        return 130
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python's end would restore the default
 
 
 def administer(config: Config, action: Callable[["Administration"], Awaitable[T]]) -> T:

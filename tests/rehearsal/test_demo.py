@@ -1,10 +1,11 @@
 """`demo` sets everything up, replays an election, and leaves nothing behind."""
 
 import os
-import select
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,14 @@ def _start(data: Path, scratch: Path, seconds: float) -> subprocess.Popen[str]:
         # Ctrl-C means something even where the tests run in the background of a shell that has it ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+
+
+def _interrupt_again(demo: subprocess.Popen[str], times: int) -> None:
+    """Press Ctrl-C again, in different phases of the clean-up: workers, Postgres, files."""
+    for _ in range(times):
+        with suppress(ProcessLookupError):
+            os.killpg(demo.pid, signal.SIGINT)
+        time.sleep(0.02)
 
 
 def _left_behind(scratch: Path) -> list[str]:
@@ -78,22 +87,22 @@ def test_ctrl_c_ends_the_demo_cleanly_at_any_moment(data: Path, scratch: Path, w
     os.killpg(demo.pid, signal.SIGINT)
     if again:
         assert "Interrupted" in demo.stdout.readline()
-    for _ in range(again):  # while the workers are killed, Postgres is stopped and files are removed
-        os.killpg(demo.pid, signal.SIGINT)
-        select.select([demo.stdout], [], [], 0.02)
+    _interrupt_again(demo, again)
     output, _ = demo.communicate(timeout=60)
     assert demo.returncode == 130, "".join(printed) + output
     assert "Traceback" not in output
     assert _left_behind(scratch) == []
 
 
-def test_ctrl_c_during_the_set_up_leaves_nothing(data: Path, scratch: Path) -> None:
-    """Even while Postgres is being made."""
+@pytest.mark.parametrize("again", [0, 9])
+def test_ctrl_c_during_the_set_up_leaves_nothing(data: Path, scratch: Path, again: int) -> None:
+    """Even while Postgres is being made, and however often it is pressed."""
     demo = _start(data, scratch, 60)
     while not any(scratch.rglob("cluster*")):
         assert demo.poll() is None
         os.sched_yield()
     os.killpg(demo.pid, signal.SIGINT)
+    _interrupt_again(demo, again)
     output, _ = demo.communicate(timeout=60)
     assert demo.returncode == 130, output
     assert "Traceback" not in output
