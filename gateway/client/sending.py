@@ -47,11 +47,13 @@ async def send(
         finally:
             free.release()
 
+    def say_notice() -> None:
+        if (line := notices.due(asyncio.get_running_loop().time(), len(items) - len(answered))) is not None:
+            say(line)
+
     async def say_notices() -> None:
-        clock = asyncio.get_running_loop().time
         while True:
-            if (line := notices.due(clock(), len(items) - len(answered))) is not None:
-                say(line)
+            say_notice()
             await asyncio.sleep(NOTICE_S)
 
     async with (
@@ -68,6 +70,7 @@ async def send(
         if pushing:
             await asyncio.wait(pushing)
         saying.cancel()
+        say_notice()
     return answered
 
 

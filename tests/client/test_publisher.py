@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -15,22 +14,9 @@ from gateway.client.failures import Failure
 from gateway.client.publisher import Publisher, PushRefused, push_http
 from gateway.client.push_events import Event, Working
 from gateway.wire.session import FRAME_MAX, SUBPROTOCOL
+from tests.client.doors import a_door, accepting
 
 TIMEOUT_S = 10.0
-
-
-@asynccontextmanager
-async def a_door(*routes: web.RouteDef) -> AsyncIterator[str]:
-    application = web.Application()
-    application.add_routes(routes)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
-        yield f"http://{host}:{port}"
-    finally:
-        await runner.cleanup()
 
 
 async def test_a_report_to_be_resent_keeps_its_place_and_is_waited_for() -> None:
@@ -258,17 +244,6 @@ async def test_a_websocket_is_tried_again_from_time_to_time(monkeypatch: pytest.
             assert (await publisher.push({"unit": "u", "revision": revision})).outcome == "accepted"
             await asyncio.sleep(0.01)
     assert door.upgrades >= 1
-
-
-async def accepting(request: web.Request) -> web.WebSocketResponse:
-    """Accept every report over a WebSocket."""
-    socket = web.WebSocketResponse(protocols=(SUBPROTOCOL,))
-    await socket.prepare(request)
-    await socket.send_json({"type": "hello", "credit": 8})
-    async for message in socket:
-        result = {"id": message.json()["id"], "outcome": "accepted"}
-        await socket.send_json({"type": "results", "credit": 8, "results": [result]})
-    return socket
 
 
 @pytest.mark.parametrize("retry_after", ["1", "-1", "soon", "Sun, 06 Nov 1994 08:49:37 GMT", "9" * 400])
