@@ -60,13 +60,13 @@ REQUEST_TIMEOUT_S = 45.0
 READ_TIMEOUT_S = 15.0
 """A reader reconnects if it receives nothing for this long; the gateway sends a heartbeat every `heartbeat_s`."""
 SENDERS = count(12, full=24)
-RATE = count(72, full=240)
+RATE = count(36, full=240)
 """Reports per second, of all senders together."""
 UNITS = 8
 """Units per municipality."""
 UNANSWERED_MAX = 64
 """Reports that a WebSocket sender may have without a result before it waits."""
-NDJSON_LINES = 5
+NDJSON_LINES = count(3, full=5)
 """Reports per NDJSON request."""
 TRANSPORTS = ("websocket", "http", "ndjson")
 COUNTRY = "land"
@@ -642,7 +642,7 @@ class _Sender(_Client):
         while True:
             for place in range(UNITS):
                 revisions[place] += chance.choice((1, 1, 1, 2, 7))
-                report = _a_report(f"{self.municipality}-{place + 1}", revisions[place], chance)
+                report = a_random_report(f"{self.municipality}-{place + 1}", revisions[place], chance)
                 body = orjson.dumps(report, option=orjson.OPT_SORT_KEYS)
                 yield _Report(report["unit"], report["revision"], body, hashlib.sha256(body).hexdigest())
 
@@ -728,7 +728,8 @@ class _Sender(_Client):
             assert push.answer.outcome == "duplicate", f"{push.unit} {push.revision}: {push.answer}"
 
 
-def _a_report(unit: str, revision: int, chance: random.Random) -> dict[str, Any]:
+def a_random_report(unit: str, revision: int, chance: random.Random) -> dict[str, Any]:
+    """Return a valid report of a unit of `a_country`."""
     counts = {}
     for category in ("advance", "election_day"):
         votes = {party: chance.randrange(100) for party in "PQR"[: chance.randint(1, 3)]}

@@ -1,7 +1,9 @@
 """Processes are killed, suspended and replaced, and clients misbehave, under load; see `night`."""
 
 import asyncio
+import itertools
 import os
+import random
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -17,7 +19,8 @@ import pytest
 
 from gateway.journal.embedded import EmbeddedPostgres
 from tests.conftest import Database
-from tests.faults.night import EVERYTHING, Night, a_country, a_night
+from tests.counts import count
+from tests.faults.night import EVERYTHING, UNITS, Night, a_country, a_night, a_random_report
 from tests.faults.servers import copy_cluster, require_binaries
 from tests.running import Gateway, Sender, running
 from tests.web.doors import (
@@ -26,6 +29,7 @@ from tests.web.doors import (
     framed,
     head_locked,
     open_connection,
+    pushed,
     until,
     waiting_for_lock,
 )
@@ -308,8 +312,8 @@ async def test_one_of_two_workers_per_door_serves_while_the_other_is_dead(databa
         for pid in pids.values():
             os.kill(pid, signal.SIGKILL)
         await wait_exited(*pids.values())
-        for count in (20, 20):
-            await until(partial(has_receipts, night, night.receipts + count))
+        for more in (20, 20):
+            await until(partial(has_receipts, night, night.receipts + more))
             some = [reader for reader in night.readers if reader.sequence >= night.sequence - 100]
             assert some, night.describe_state()
         for name, pid in pids.items():
@@ -329,8 +333,17 @@ async def has_receipts(night: Night, wanted: int) -> bool:
 
 
 async def test_slow_and_stalled_readers_delay_no_other_client(database: Database) -> None:
-    """Clients that read nothing, read a byte per second or never finish a request do not delay other readers."""
-    async with running(database) as gateway, a_night(gateway) as night, AsyncExitStack() as bad:
+    """Clients that read nothing, read a byte per second or never finish a request do not delay other readers.
+
+    Another sender pushes so many reports that the kernel's buffers for them become full.
+    """
+    registry = a_country(100)
+    async with (
+        running(database) as gateway,
+        a_night(gateway, registry=registry) as night,
+        aiohttp.ClientSession() as http,
+        AsyncExitStack() as bad,
+    ):
         request = (
             f"GET /v1/elections/{night.election}/feed?levels={EVERYTHING} HTTP/1.1\r\n"
             "Host: door\r\nAccept: text/event-stream\r\n\r\n"
@@ -345,7 +358,16 @@ async def test_slow_and_stalled_readers_delay_no_other_client(database: Database
             elif place % 3 == 1:
                 writer.transport.pause_reading()  # type: ignore[attr-defined]
 
+        more = [f"m{place}" for place in range(len(night.senders), 100)]
+        sender, revisions = await gateway.issue(night.election, more), itertools.count(1)
+
         async def stalled() -> bool:
+            revision = next(revisions)
+            units = [f"{each}-{unit}" for each in more for unit in range(1, UNITS + 1)]
+            await pushed(
+                http, sender, *(a_random_report(unit, revision, random.Random(unit)) for unit in units)
+            )
+            await night.readers_catch_up()
             return (await gateway.metrics())['valgnatt_slow_readers{process="feed-0"}'] >= 40
 
         await until(stalled)
@@ -433,7 +455,7 @@ async def test_vanished_clients_are_disconnected_and_delay_no_one(database: Data
     registry = a_country(13)
     async with (
         running(database) as gateway,
-        a_night(gateway, registry=registry, senders=12, rate=60) as night,
+        a_night(gateway, registry=registry, senders=12, rate=count(12, full=60)) as night,
         AsyncExitStack() as bad,
     ):
         sender = await gateway.issue(night.election, ["m12"])
