@@ -6,11 +6,7 @@ import json
 import os
 import pty
 import signal
-import subprocess
-import time
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,74 +14,13 @@ from gateway.client.outbox import Outbox
 from gateway.client.push_files import destination
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
-from tests.client.commands import running_command
+from tests.client.desk import TIMEOUT_S, Desk, counted, until
 from tests.deploy.proxies import free_ports
 from tests.running import Gateway, Sender, served
 from tests.web.conftest import make_database
-from tests.web.doors import COUNTRY, UNIT, a_registry, a_report
+from tests.web.doors import COUNTRY, a_registry, a_report
 
 pytestmark = pytest.mark.long
-
-TIMEOUT_S = 30.0
-
-
-class Desk:
-    """A municipality's desk: a directory, and the command."""
-
-    def __init__(self, directory: Path, gateway: Gateway, sender: Sender) -> None:
-        self.directory = directory
-        self.outbox = directory / "outbox.db"
-        self.receipts = directory / "receipts.csv"
-        self._election = sender.election
-        self.to = destination(gateway.push_url, sender.election)
-        self._environ = {
-            **os.environ,
-            "VALGNATT_TOKEN": sender.secret,
-            "VALGNATT_PUSH_URL": gateway.push_url,
-            "VALGNATT_FEED_URL": gateway.feed_url,
-        }
-
-    def file(self, name: str, *reports: dict[str, Any]) -> Path:
-        path = self.directory / name
-        path.write_text("\n".join(json.dumps(report) for report in reports))
-        return path
-
-    def command(
-        self, *arguments: object, stdin: int = subprocess.DEVNULL, **environ: str
-    ) -> AbstractContextManager[subprocess.Popen[str]]:
-        whole = [
-            "push",
-            "--election",
-            self._election,
-            "--outbox",
-            self.outbox,
-            "--receipts",
-            self.receipts,
-            *arguments,
-        ]
-        return running_command(*whole, environ={**self._environ, **environ}, stdin=stdin)
-
-    def push(self, *arguments: object, **environ: str) -> tuple[int, str]:
-        with self.command(*arguments, **environ) as process:
-            _, output = process.communicate(timeout=TIMEOUT_S)
-        assert "Traceback" not in output
-        return process.returncode, output
-
-    def answers(self) -> list[dict[str, str]]:
-        with self.receipts.open(encoding="utf-8-sig") as file:
-            return list(csv.DictReader(file))
-
-
-@pytest.fixture
-def desk(tmp_path: Path, gateway: Gateway, sender: Sender) -> Desk:
-    return Desk(tmp_path, gateway, sender)
-
-
-def until(fact: Any) -> None:
-    ends = time.monotonic() + TIMEOUT_S
-    while not fact():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
 
 
 def test_counts_in_a_file_get_receipts(desk: Desk) -> None:
@@ -101,13 +36,6 @@ def test_counts_in_a_file_get_receipts(desk: Desk) -> None:
     for _ in range(2):
         assert desk.push(desk.file("later.json", counted(11, minute=50)))[0] == 0
         assert (len(desk.answers()), desk.answers()[-1]["revision"]) == (3, "2")
-
-
-def counted(votes: int, *, minute: int, unit: str = UNIT, **members: Any) -> dict[str, Any]:
-    """A report without a revision, counted at that minute after 22:00."""
-    report = a_report(unit, votes=votes, counted_at=f"2024-09-09T22:{minute:02}:00+02:00", **members)
-    del report["revision"]
-    return report
 
 
 def test_a_count_without_a_revision_gets_the_next_one_only_if_it_was_counted_later(desk: Desk) -> None:
