@@ -1,4 +1,4 @@
-"""A real browser without a screen, for tests and pictures of the pages; and a proxy whose connections can be cut."""
+"""A real browser without a screen, for tests and pictures of the pages; and a proxy that fails in several ways."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -66,14 +66,21 @@ async def visiting(browser: Browser, **options: Any) -> AsyncIterator[Visitor]:
 
 
 class CuttableProxy:
-    """Forwards connections to a server until it is cut; then none gets through until it is restored."""
+    """Forwards connections to a server until it is cut; then none gets through until it is restored.
+
+    While `answer` is set, each new connection gets that instead of the server's answer. During a stall, no connection
+    gets anything, and none ends.
+    """
 
     def __init__(self, port: int) -> None:
         self.url = ""
+        self.answer: bytes | None = None
+        self._stalled = False
         self._target_port = port
         self._port = 0
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
+        self._held: list[asyncio.StreamWriter] = []
 
     async def restore(self) -> None:
         """Accept connections, at the same address as before."""
@@ -85,17 +92,38 @@ class CuttableProxy:
         """End all connections at once and accept no more."""
         assert self._server is not None
         self._server.close()
+        self.end_stall()
         for serving in self._serving:
             serving.cancel()
         if self._serving:
             await asyncio.wait(self._serving)
 
+    def stall(self) -> None:
+        """Hold all connections, those that will be opened too."""
+        self._stalled = True
+        for serving in self._serving:
+            serving.cancel()
+
+    def end_stall(self) -> None:
+        """Reset the connections that are held, and forward new ones again."""
+        self._stalled = False
+        for writer in self._held:
+            writer.transport.abort()
+        self._held.clear()
+
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._stalled:
+            self._held.append(writer)
+            return
         serving = asyncio.create_task(self._serve(reader, writer))
         self._serving.add(serving)
         serving.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.answer is not None:
+            writer.write(self.answer)
+            writer.close()
+            return
         target_reader, target_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
         directions = {
             asyncio.create_task(_forward(reader, target_writer)),
@@ -106,8 +134,11 @@ class CuttableProxy:
         finally:
             for direction in directions:
                 direction.cancel()
-            writer.transport.abort()
             target_writer.transport.abort()
+            if self._stalled:
+                self._held.append(writer)
+            else:
+                writer.transport.abort()
 
 
 async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -210,6 +210,7 @@ async def test_the_transfers_page_shows_the_state_of_the_night(
     page = await visitor.open(place(gateway, election, "/transfers"))
     sentence = page.locator("#sentence")
     await expect(sentence).to_have_text("No counts have been received yet.")
+    await expect(page.locator("#link")).to_have_text("Live")
     await pushed(http, sender, a_report())
     await expect(sentence).to_have_text(
         re.compile(

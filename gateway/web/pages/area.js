@@ -3,10 +3,11 @@
 import { areaColumns, areaRow, unitColumns } from "./columns.js";
 import { describeChange, describeCorrection } from "./corrections.js";
 import { byId, h, setText, show } from "./dom.js";
+import { fetchJson, Pauses } from "./fetching.js";
 import { currentLanguage, moment, number, signedNumber, t, wholePercent } from "./format.js";
 import { plot } from "./plot.js";
 import { areaLink } from "./registry.js";
-import { electionPath, fetchJson } from "./shell.js";
+import { electionPath } from "./shell.js";
 import { Summary } from "./summary.js";
 import { LiveTable } from "./table.js";
 
@@ -22,7 +23,7 @@ const ROWS = 50;
 const MORE_ROWS = 500;
 const CORRECTIONS_MAX = 12;
 const REFRESH_MS = 1000;
-const RETRY_MS = 3000;
+const AT_LEAST_LIMIT_MS = 15_000; // the server waits for up to 5 s for the position
 
 export class AreaPage {
   /** @type {string | null} */
@@ -34,6 +35,15 @@ export class AreaPage {
   #document = null;
   #fetching = false;
   #fetchTimer = 0;
+  #fetchPauses = new Pauses();
+  #historyPauses = new Pauses();
+  /** The area for which the record is being read.
+   *
+   * @type {string | null}
+   */
+  #readingFor = null;
+  /** Aborted when another area is opened: nothing waits to try again for this one. */
+  #opening = new AbortController();
   /** The sequence of the latest change of the area. */
   #changedAt = 0;
   /** @type {LiveTable<AreaRow> | null} */
@@ -74,6 +84,8 @@ export class AreaPage {
   /** @param {string | null} id of the area to show; null: none */
   open(id) {
     clearTimeout(this.#fetchTimer);
+    this.#opening.abort();
+    this.#opening = new AbortController();
     this.#id = id;
     this.#document = null;
     this.#children = null;
@@ -113,46 +125,61 @@ export class AreaPage {
     const id = this.#id;
     if (this.#fetching || id === null) return;
     this.#fetching = true;
-    const path = `/areas/${encodeURIComponent(id)}?at_least=${this.feed().sequence}`;
-    /** @type {AreaAndChildren | null} */
-    const document = await fetchJson(electionPath(this.election, path));
+    const document = await this.#fetchDocument(id);
     this.#fetching = false;
-    if (this.#id !== id) {
+    if (this.#id !== id || document === null) {
       this.#fetch();
       return;
     }
-    if (document) {
-      this.#document = document;
-      this.draw();
-    }
+    this.#document = document;
+    this.draw();
     clearTimeout(this.#fetchTimer);
-    if (!document) this.#fetchTimer = setTimeout(() => this.#fetch(), RETRY_MS);
-    else if (this.#changedAt > document.record.sequence) {
+    if (this.#changedAt > document.record.sequence) {
       this.#fetchTimer = setTimeout(() => this.#fetch(), REFRESH_MS);
+    }
+  }
+
+  /**
+   * Fetch the area with its children; null, after a pause, without an answer.
+   *
+   * @param {string} id
+   * @returns {Promise<AreaAndChildren | null>}
+   */
+  async #fetchDocument(id) {
+    const path = `/areas/${encodeURIComponent(id)}?at_least=${this.feed().sequence}`;
+    try {
+      const document = await fetchJson(electionPath(this.election, path), { limit_ms: AT_LEAST_LIMIT_MS });
+      this.#fetchPauses.reset();
+      return document;
+    } catch (error) {
+      await this.#fetchPauses.wait(error, this.#opening.signal);
+      return null;
     }
   }
 
   /** @param {string} id */
   async #readHistory(id) {
-    const record = this.record();
-    try {
-      while (record.sequence < this.feed().sequence && this.#id === id) {
-        const before = record.sequence;
+    if (this.#readingFor === id) return;
+    this.#readingFor = id;
+    while (this.#id === id && this.record().sequence < this.feed().sequence) {
+      const record = this.record();
+      const before = record.sequence;
+      try {
         await record.read(this.feed().sequence, (part) => {
           if (this.#id === id && !this.#history.length) {
             setText(byId("history-state"), t("historyReading")(wholePercent(part)));
           }
         });
+        this.#historyPauses.reset();
         if (record.sequence === before) break;
+      } catch (error) {
+        if (this.#id === id) setText(byId("history-state"), t("historyFailed"));
+        await this.#historyPauses.wait(error, this.#opening.signal);
       }
-    } catch {
-      if (this.#id !== id) return;
-      setText(byId("history-state"), t("historyFailed"));
-      setTimeout(() => this.#id === id && this.#readHistory(id), RETRY_MS);
-      return;
     }
+    if (this.#readingFor === id) this.#readingFor = null;
     if (this.#id !== id) return;
-    this.#history = record.historyOf(this.registry.unitsOf(id));
+    this.#history = this.record().historyOf(this.registry.unitsOf(id));
     this.#drawHistory();
   }
 

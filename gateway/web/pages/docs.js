@@ -2,9 +2,10 @@
 // schemas.
 
 import { byId, h } from "./dom.js";
+import { fetchJson, LARGE_LIMIT_MS, untilDone } from "./fetching.js";
 import { t } from "./format.js";
 import { prose } from "./prose.js";
-import { translate } from "./shell.js";
+import { showProblem, translate } from "./shell.js";
 
 /** @import { Content, Media, OpenApi, Operation, Parameter, PathItem } from "../documents" */
 /** @import { Reference, Response, Schema } from "../documents" */
@@ -289,8 +290,13 @@ class Description {
 translate(() => {
   document.title = `Valgnatt · ${t("api")}`;
 });
-const response = await fetch(new URL("openapi.json", import.meta.url));
-const description = new Description(await response.json());
+const description = new Description(
+  await untilDone(
+    () => fetchJson(new URL("openapi.json", import.meta.url).href, { limit_ms: LARGE_LIMIT_MS }),
+    () => showProblem(t("noAnswer")),
+  ),
+);
+showProblem(null);
 byId("document").replaceChildren(...description.page());
 byId("contents").replaceChildren(...description.contents());
 if (location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();

@@ -1,18 +1,28 @@
 // A client of the feed as the contract describes it. Areas are collected and applied when `block` ends them;
-// a group that is cut off is dropped. After a lost connection the feed is resumed at the cursor: by the
-// browser itself, or here where the browser has given up (any status but 200, from a proxy perhaps) or the
-// connection is silent.
+// a group that is cut off is dropped. After a lost connection the feed is resumed at the cursor. Tabs that
+// follow the same feed share one stream.
+
+import { EventStream } from "./event_stream.js";
+import { Tabs } from "./tabs.js";
+import { onWake } from "./waking.js";
 
 /** @import { Area, Block } from "../documents" */
+/** @import { ServerEvent } from "./event_stream.js" */
+/** @import { Status } from "./tabs.js" */
 
-const SILENCE_MAX_MS = 25_000; // the server sends a block at least every 10 s
-const RECONNECT_MS = [1000, 2000, 4000, 8000, 15_000];
 const OFFSETS_MAX = 40;
+const HEARTBEAT_MAX_MS = 11_000; // a connection without a block for longer was lost earlier
 
 /** The server's clock, estimated from the quickest of the latest messages. */
 export class Clock {
   /** @type {number[]} */
   #offsets_ms = [];
+
+  constructor() {
+    onWake(({ clock }) => {
+      if (clock) this.#offsets_ms.splice(0, this.#offsets_ms.length - 1); // the next message shows the new offset
+    });
+  }
 
   /** @param {string} serverTime of a message that has just arrived */
   observe(serverTime) {
@@ -35,7 +45,7 @@ export class Feed {
   sequence = 0;
   /** @type {string | null} */
   publishedAt = null;
-  /** @type {"connecting" | "live" | "lost"} */
+  /** @type {Status["state"]} */
   state = "connecting";
   /** When the state began, in milliseconds since 1970. */
   stateSince = Date.now();
@@ -49,11 +59,11 @@ export class Feed {
 
   /** @type {Area[]} */
   #pending = [];
-  /** @type {EventSource | null} */
-  #source = null;
+  /** @type {EventStream | null} */
+  #stream = null;
   #cursor = "";
-  #failures = 0;
-  #reconnectTimer = 0;
+  /** @type {Block | null} */
+  #block = null;
 
   /**
    * @param {string} url
@@ -67,81 +77,108 @@ export class Feed {
     this.clock = clock;
     this.onBlock = onBlock;
     this.onState = onState;
-    setInterval(() => this.#checkSilence(), 1000);
-    addEventListener("online", () => this.#reconnectIfLost());
-    document.addEventListener("visibilitychange", () => document.hidden || this.#reconnectIfLost());
-    this.#connect();
+    // The address of this file contains the version of the pages: tabs of different versions do not mix.
+    this.tabs = new Tabs(`${new URL(".", import.meta.url).pathname}${url}`, {
+      lead: () => this.#open(),
+      yield: () => this.#close(),
+      check: () => this.#stream?.check(),
+      present: () => ({ cursor: this.#cursor, status: this.#status() }),
+      copy: () => ({ areas: [...this.areas.values()], block: this.#block }),
+      onBlock: (changed, block, cursor) => this.#apply(changed, block, cursor),
+      onStatus: (status) => this.#adopt(status),
+    });
   }
 
-  #connect() {
-    clearTimeout(this.#reconnectTimer);
-    this.#reconnectTimer = 0;
-    this.#source?.close();
+  #open() {
     this.#pending = [];
+    this.#stream = new EventStream(() => this.#address(), {
+      onEvents: (events) => this.#read(events),
+      onLost: () => this.#lost(),
+    });
+  }
+
+  #close() {
+    this.#stream?.close();
+    this.#stream = null;
+  }
+
+  #address() {
     const url = new URL(this.url, location.href);
     if (this.#cursor) url.searchParams.set("last_event_id", this.#cursor);
-    const source = new EventSource(url);
-    this.#source = source;
-    source.addEventListener("area", (event) => this.#pending.push(JSON.parse(event.data)));
-    source.addEventListener("block", (event) => this.#apply(event));
-    source.addEventListener("error", () => this.#failed(source));
+    return url.href;
   }
 
-  /** @param {MessageEvent<string>} event */
-  #apply(event) {
-    /** @type {Block} */
-    const block = JSON.parse(event.data);
-    const changed = this.#pending;
-    this.#pending = [];
-    this.#cursor = event.lastEventId;
+  /** @returns {Status} */
+  #status() {
+    const { state, stateSince, receivedAt } = this;
+    return { state, stateSince, receivedAt };
+  }
+
+  /**
+   * @param {ServerEvent[]} events
+   * @returns {boolean} whether a block was among them
+   */
+  #read(events) {
+    let blocks = 0;
+    for (const { type, id, data } of events) {
+      if (type === "area") this.#pending.push(JSON.parse(data));
+      if (type !== "block") continue;
+      const changed = this.#pending;
+      const base = this.#cursor;
+      /** @type {Block} */
+      const block = JSON.parse(data);
+      this.#pending = [];
+      this.receivedAt = Date.now();
+      this.#apply(changed, block, id);
+      this.#setState("live");
+      this.tabs.pass(changed, block, base);
+      blocks += 1;
+    }
+    return blocks > 0;
+  }
+
+  /**
+   * @param {Area[]} changed
+   * @param {Block} block
+   * @param {string} cursor
+   */
+  #apply(changed, block, cursor) {
+    this.#cursor = cursor;
+    this.#block = block;
     if (block.snapshot) this.areas = new Map();
     for (const area of changed) this.areas.set(area.area, area);
     this.sequence = block.sequence;
     this.publishedAt = block.published_at;
-    this.receivedAt = Date.now();
-    this.#failures = 0;
     this.clock.observe(block.server_time);
     if (changed.length && !block.snapshot && block.published_at) {
       this.lag_s = Math.max(0, (this.clock.now() - Date.parse(block.published_at)) / 1000);
     }
-    this.#setState("live");
     this.onBlock(changed, block);
   }
 
-  /** @param {EventSource} source */
-  #failed(source) {
-    if (source !== this.#source) return;
+  #lost() {
     this.#pending = [];
     this.#setState("lost");
-    if (source.readyState === EventSource.CLOSED) this.#reconnectLater();
+    this.tabs.announce();
   }
 
-  #reconnectLater() {
-    if (this.#reconnectTimer) return;
-    const delay = RECONNECT_MS[Math.min(this.#failures++, RECONNECT_MS.length - 1)] ?? 0;
-    this.#reconnectTimer = setTimeout(() => this.#connect(), delay * (0.7 + 0.6 * Math.random()));
-  }
-
-  #checkSilence() {
-    if (this.state === "live" && Date.now() - this.receivedAt > SILENCE_MAX_MS) {
-      this.#setState("lost", this.receivedAt);
-      this.#connect();
-    }
-  }
-
-  #reconnectIfLost() {
-    if (this.state === "lost" && this.#source?.readyState !== EventSource.OPEN) this.#connect();
-  }
-
-  /**
-   * @param {"live" | "lost"} state
-   * @param {number} since
-   */
-  #setState(state, since = Date.now()) {
+  /** @param {"live" | "lost"} state */
+  #setState(state) {
     if (this.state === state) return;
-    const neverConnected = this.state === "connecting" && state === "lost" && !this.receivedAt;
+    const { receivedAt } = this;
+    let stateSince = Date.now();
+    if (state === "lost" && !receivedAt)
+      stateSince = this.stateSince; // there was no connection yet
+    else if (state === "lost" && stateSince - receivedAt > HEARTBEAT_MAX_MS) stateSince = receivedAt;
+    this.#adopt({ state, stateSince, receivedAt });
+  }
+
+  /** @param {Status} status of the stream, here or in the tab that has it */
+  #adopt({ state, stateSince, receivedAt }) {
+    const changed = this.state !== state;
     this.state = state;
-    if (!neverConnected) this.stateSince = since;
-    this.onState();
+    this.stateSince = stateSince;
+    this.receivedAt = receivedAt;
+    if (changed) this.onState();
   }
 }

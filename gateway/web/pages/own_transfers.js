@@ -2,6 +2,7 @@
 // nowhere else.
 
 import { byId, setText, show } from "./dom.js";
+import { BadAnswer, fetchJson, Pauses, pause, visible } from "./fetching.js";
 import { t, time } from "./format.js";
 import { electionPath } from "./shell.js";
 import { LiveTable } from "./table.js";
@@ -17,7 +18,8 @@ export class OwnTransfers {
   #token = null;
   /** @type {Transfer[] | null} */
   #transfers = null;
-  #timer = 0;
+  /** Aborted when the token is forgotten or replaced. */
+  #showing = new AbortController();
   /** Return the text of the status line in the current language. */
   #status = () => "";
 
@@ -57,8 +59,9 @@ export class OwnTransfers {
       this.#setStatus(() => t("ownElsewhere")(pushUrl.origin));
     } else {
       this.#token = token;
+      this.#showing.abort();
+      this.#showing = new AbortController();
       show(byId("own-forget"), true);
-      clearTimeout(this.#timer);
       this.#poll(pushUrl);
     }
   }
@@ -67,7 +70,7 @@ export class OwnTransfers {
   #stop(status) {
     this.#token = null;
     this.#transfers = null;
-    clearTimeout(this.#timer);
+    this.#showing.abort();
     show(byId("own"), false);
     show(byId("own-forget"), false);
     this.table.clear();
@@ -78,32 +81,42 @@ export class OwnTransfers {
 
   /** @param {URL} pushUrl */
   async #poll(pushUrl) {
-    const token = this.#token;
-    if (token === null) return;
-    this.#timer = setTimeout(() => this.#poll(pushUrl), INTERVAL_MS);
-    if (document.hidden && this.#transfers) return;
     const url = pushUrl.href.replace(/\/$/, "") + electionPath(this.election, "/transfers");
-    const headers = { Authorization: `Bearer ${token}` };
-    let response;
-    let transfers = null;
-    try {
-      response = await fetch(url, { headers, cache: "no-store", credentials: "omit" });
-      if (response.ok) ({ transfers } = await response.json());
-    } catch {
-      if (token === this.#token) this.#setStatus(() => t("ownUnreachable"));
-      return;
+    const { signal } = this.#showing;
+    const headers = { Authorization: `Bearer ${this.#token}` };
+    const pauses = new Pauses();
+    while (!signal.aborted) {
+      try {
+        const { transfers } = await fetchJson(url, { headers, cache: "no-store", credentials: "omit" });
+        if (signal.aborted) return;
+        this.#update(transfers);
+        pauses.reset();
+        await pause(INTERVAL_MS, INTERVAL_MS, signal);
+        await visible(signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#failed(error);
+        await pauses.wait(error, signal);
+      }
     }
-    if (token !== this.#token) return;
-    const { status } = response;
-    if (status === 401 || status === 403) {
+  }
+
+  /** @param {Transfer[]} transfers */
+  #update(transfers) {
+    const at = Date.now();
+    this.#transfers = transfers;
+    this.#setStatus(() => t("ownUpdated")(time(at)));
+    this.#draw(transfers);
+  }
+
+  /** @param {unknown} error */
+  #failed(error) {
+    if (!(error instanceof BadAnswer)) {
+      this.#setStatus(() => t("ownUnreachable"));
+    } else if (error.status === 401 || error.status === 403) {
       this.#stop(() => t("ownRefused"));
-    } else if (transfers === null) {
-      this.#setStatus(() => t("ownFailed")(status));
     } else {
-      const at = Date.now();
-      this.#transfers = transfers;
-      this.#setStatus(() => t("ownUpdated")(time(at)));
-      this.#draw(transfers);
+      this.#setStatus(() => t("ownFailed")(error.status));
     }
   }
 

@@ -1,6 +1,7 @@
 // The public record of an election, read when an area page needs it: whole ranges, which every cache may keep
 // for good, then the rest. Of each publication only what a history shows is kept.
 
+import { fetchGood, LARGE_LIMIT_MS } from "./fetching.js";
 import { electionPath } from "./shell.js";
 
 /** @import { Publication } from "../documents" */
@@ -79,16 +80,16 @@ export class PublicRecord {
    */
   async #fetchRange(before) {
     const path = electionPath(this.election, `/publications/${before + 1}-${before + RANGE}`);
-    const head = await fetch(path, { method: "HEAD" });
+    const head = await fetchGood(path, { method: "HEAD" });
     const chain = head.headers.get("ETag")?.replaceAll('"', "");
-    return textOf(await fetch(chain ? `${path}?chain=${chain}` : path));
+    return (await fetchGood(chain ? `${path}?chain=${chain}` : path, { limit_ms: LARGE_LIMIT_MS })).text();
   }
 
   /** @param {number} before */
   async #fetchRest(before) {
     const limit = RANGE - (before % RANGE);
     const path = electionPath(this.election, `/publications?after=${before}&limit=${limit}`);
-    return textOf(await fetch(path, { cache: "no-store" }));
+    return (await fetchGood(path, { cache: "no-store", limit_ms: LARGE_LIMIT_MS })).text();
   }
 
   /** @param {string} text publications, one per line */
@@ -130,10 +131,4 @@ export class PublicRecord {
     }
     return history;
   }
-}
-
-/** @param {Response} response */
-async function textOf(response) {
-  if (!response.ok) throw new Error(`status ${response.status}`);
-  return response.text();
 }

@@ -5,6 +5,7 @@ import { areaColumns, areaRow } from "./columns.js";
 import { describeChange } from "./corrections.js";
 import { byId, h, setText, show } from "./dom.js";
 import { Clock, Feed } from "./feed.js";
+import { untilDone } from "./fetching.js";
 import { countdown, currentLanguage, date, moment, share, t } from "./format.js";
 import { Parties } from "./parties.js";
 import { PublicRecord } from "./record.js";
@@ -116,12 +117,16 @@ class ResultsPage {
   async #refreshElection() {
     if (this.#refreshing) return;
     this.#refreshing = true;
-    const elections = await fetchElections();
+    try {
+      const elections = await fetchElections();
+      Object.assign(
+        this.election,
+        elections.find(({ id }) => id === this.election.id),
+      );
+    } catch {
+      // it is fetched again by the clock, and when the feed is connected again
+    }
     this.#refreshing = false;
-    Object.assign(
-      this.election,
-      elections?.find(({ id }) => id === this.election.id),
-    );
     this.#drawEmbargo();
   }
 
@@ -331,5 +336,6 @@ translate(() => page?.redraw());
 page = new ResultsPage(await waitForElection());
 page.route(false);
 page.redraw();
-const shapes = await fetchShapes(page.registry.has);
+const { has } = page.registry;
+const shapes = await untilDone(() => fetchShapes(has));
 if (shapes.size) page.showMap(shapes);

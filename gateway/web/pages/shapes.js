@@ -2,6 +2,8 @@
 // (Lambert's conformal conic projection of a sphere); other coordinates are taken as they are, with north up.
 // Source: Snyder, Map Projections, section 15.
 
+import { BadAnswer, fetchWithin, LARGE_LIMIT_MS } from "./fetching.js";
+
 /** @import { MapDocument, Polygon, Position, Ring } from "../documents" */
 
 /** @typedef {{left: number, right: number, top: number, bottom: number}} Box */
@@ -11,7 +13,7 @@ const WIDTH = 1000;
 const HEIGHT_MAX = 1600;
 
 /**
- * Return the polygons of this door's map by area; none where there is no map.
+ * Return the polygons of this door's map by area; none where there is no map. Throws without an answer.
  *
  * @param {(id: string) => boolean} isArea whether an identifier is that of an area
  * @returns {Promise<Map<string, Polygon[]>>}
@@ -19,8 +21,9 @@ const HEIGHT_MAX = 1600;
 export async function fetchShapes(isArea) {
   /** @type {Map<string, Polygon[]>} */
   const shapes = new Map();
-  const response = await fetch("/map.geojson");
-  if (!response.ok) return shapes;
+  const response = await fetchWithin("/map.geojson", { limit_ms: LARGE_LIMIT_MS });
+  if (response.status === 404) return shapes;
+  if (!response.ok) throw new BadAnswer(response);
   /** @type {MapDocument} */
   const { features } = await response.json();
   for (const { properties, geometry } of features) {

@@ -1,6 +1,7 @@
 // What all pages have in common: the language, the choice of an election, links that keep it, and messages.
 
 import { byId, h, setText, show } from "./dom.js";
+import { fetchJson, LARGE_LIMIT_MS, untilDone } from "./fetching.js";
 import {
   compare,
   currentLanguage,
@@ -13,7 +14,6 @@ import {
 
 /** @import { Election, ElectionAndRegistry } from "../documents" */
 
-const RETRY_MS = 3000;
 const query = new URLSearchParams(location.search);
 
 /**
@@ -53,23 +53,8 @@ export function translate(redraw) {
  */
 const marked = (attribute) => document.querySelectorAll(`[${attribute}]`);
 
-/**
- * Fetch a JSON document; null without a response or with another status than 2xx.
- *
- * @param {string} path
- * @returns {Promise<any>}
- */
-export async function fetchJson(path) {
-  try {
-    const response = await fetch(path, { headers: { Accept: "application/json" } });
-    return response.ok ? await response.json() : null;
-  } catch {
-    return null;
-  }
-}
-
-/** @returns {Promise<Election[] | null>} all elections of this door; null without an answer */
-export const fetchElections = async () => (await fetchJson("/v1/elections"))?.elections ?? null;
+/** @returns {Promise<Election[]>} all elections of this door */
+export const fetchElections = async () => (await fetchJson("/v1/elections")).elections;
 
 /**
  * Return the path of an election, or of something below it.
@@ -84,34 +69,29 @@ export const electionPath = (id, rest = "") => `/v1/elections/${encodeURICompone
  * @returns {Promise<ElectionAndRegistry>}
  */
 export async function waitForElection() {
-  for (;;) {
-    const election = await findElection();
-    if (election) return election;
-    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-  }
+  const found = await untilDone(findElection, (error) => {
+    showProblem(error instanceof NoElection ? error.message : t("noAnswer"));
+  });
+  showProblem(null);
+  return found;
 }
 
-/** @returns {Promise<ElectionAndRegistry | null>} null after a message on the page that says why */
+class NoElection extends Error {}
+
+/**
+ * Return the election to show. Throws where there is none, or no answer.
+ *
+ * @returns {Promise<ElectionAndRegistry>}
+ */
 async function findElection() {
   const elections = await fetchElections();
-  if (!elections) {
-    showProblem(t("noAnswer"));
-    return null;
-  }
   const wanted = query.get("election");
   const chosen = wanted ? elections.find(({ id }) => id === wanted) : newest(elections);
-  if (!chosen) {
-    showProblem(wanted ? t("unknownElection")(wanted) : t("noElection"));
-    offerElections(elections, null);
-    return null;
-  }
-  /** @type {ElectionAndRegistry | null} */
-  const whole = await fetchJson(electionPath(chosen.id));
-  if (whole) {
-    showProblem(null);
-    offerElections(elections, chosen.id);
-    useTimeZone(whole.registry.election.timezone);
-  }
+  offerElections(elections, chosen?.id ?? null);
+  if (!chosen) throw new NoElection(wanted ? t("unknownElection")(wanted) : t("noElection"));
+  /** @type {ElectionAndRegistry} */
+  const whole = await fetchJson(electionPath(chosen.id), { limit_ms: LARGE_LIMIT_MS });
+  useTimeZone(whole.registry.election.timezone);
   return whole;
 }
 
@@ -155,7 +135,7 @@ function uniqueName(one, all) {
 }
 
 /** @param {string | null} message */
-function showProblem(message) {
+export function showProblem(message) {
   const element = byId("problem");
   show(element, message !== null);
   setText(element, message ?? "");

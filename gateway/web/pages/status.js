@@ -1,6 +1,6 @@
 // The line that says whether the page is connected, since when, and how current its figures are.
 
-import { byId, setText, show } from "./dom.js";
+import { byId, setText } from "./dom.js";
 import { age, duration, t, time } from "./format.js";
 import { announce } from "./shell.js";
 
@@ -28,8 +28,7 @@ export function drawStatus(feed) {
   setText(byId("fresh"), freshness(feed));
   const lag = document.getElementById("lag");
   if (!lag) return;
-  show(lag, !lost);
-  setText(lag, lagOrSilence(feed));
+  setText(lag, lost ? dataAge(feed) : lagOrSilence(feed));
 }
 
 /** @param {Feed} feed */
@@ -42,6 +41,11 @@ function connection({ state, stateSince }) {
 function freshness({ publishedAt, receivedAt, clock }) {
   if (publishedAt) return t("published")(age((clock.now() - Date.parse(publishedAt)) / 1000));
   return receivedAt ? t("nothingPublished") : "";
+}
+
+/** @param {Feed} feed */
+function dataAge({ receivedAt }) {
+  return receivedAt ? t("dataAge")(time(receivedAt), age((Date.now() - receivedAt) / 1000)) : "";
 }
 
 /** @param {Feed} feed */

@@ -65,6 +65,8 @@ const norwegian = ({ number, noun, count, times }) => ({
   nothingPublished: "Ingenting er publisert ennå",
   lag: (/** @type {string} */ duration) => `${duration} fra publisering til skjerm`,
   silentFor: (/** @type {string} */ duration) => `ingenting mottatt på ${duration}`,
+  dataAge: (/** @type {string} */ time, /** @type {string} */ duration) =>
+    `tallene er fra ${time}, for ${duration} siden`,
 
   embargoTitle: "Resultatene offentliggjøres om",
   embargoUntil: (/** @type {string} */ time) =>
@@ -321,6 +323,7 @@ const english = ({ number, noun, count, times }) => ({
   nothingPublished: "Nothing has been published yet",
   lag: (duration) => `${duration} from publication to screen`,
   silentFor: (duration) => `nothing received for ${duration}`,
+  dataAge: (time, duration) => `figures as of ${time}, ${duration} ago`,
 
   embargoTitle: "Results will be released in",
   embargoUntil: (time) =>

@@ -5,6 +5,7 @@
 import { DelayStrip } from "./delay_strip.js";
 import { byId, h, setText, show } from "./dom.js";
 import { Clock, Feed } from "./feed.js";
+import { BadAnswer, fetchWithin, Pauses, pause, visible } from "./fetching.js";
 import { age, countdown, duration, number, share, t, time } from "./format.js";
 import { OwnTransfers } from "./own_transfers.js";
 import { Registry } from "./registry.js";
@@ -36,11 +37,15 @@ class TransfersPage {
   /** @type {Transfers | null} */
   #document = null;
   #answeredAt = 0;
-  #polling = false;
   /** @type {Delivery[]} */
   #deliveries = [];
   /** @type {TransferRow[]} */
   #rows = [];
+  /** The municipalities of the list: the feed has other areas too.
+   *
+   * @type {Set<string>}
+   */
+  #listed = new Set();
   #sentenceKind = "";
 
   /** @param {ElectionAndRegistry} election */
@@ -60,14 +65,13 @@ class TransfersPage {
     this.table = new LiveTable(byId("list", HTMLTableElement), listColumns(this.clock), OLDEST);
     this.strip = new DelayStrip(byId("strip"), byId("strip-legend"));
     this.own = new OwnTransfers(election.id, this.clock, () => this.draw());
-    this.feed = new Feed(electionPath(election.id, "/feed?levels=municipality"), this.clock, {
+    this.feed = new Feed(electionPath(election.id, "/feed"), this.clock, {
       onBlock: (changed, block) => this.#noteDeliveries(changed, block),
       onState: () => drawStatus(this.feed),
     });
     byId("search").addEventListener("input", () => this.#arrange(true));
     byId("which").addEventListener("change", () => this.#arrange(true));
-    document.addEventListener("visibilitychange", () => document.hidden || this.#poll());
-    setInterval(() => document.hidden || this.#poll(), INTERVAL_MS);
+    setInterval(() => document.hidden || this.draw(), INTERVAL_MS);
     this.#poll();
   }
 
@@ -81,41 +85,45 @@ class TransfersPage {
     if (block.snapshot) return;
     const now = this.clock.now();
     for (const { area, published_at } of changed) {
-      if (!published_at) continue;
+      if (!published_at || !this.#listed.has(area)) continue;
       const delay_s = Math.max(0, (now - Date.parse(published_at)) / 1000);
       this.#deliveries.push({ at: Date.now(), municipality: area, delay_s });
       this.strip.add(delay_s);
     }
   }
 
+  /** Poll for ever; after failures with growing pauses. The sentence shows since when there has been no answer. */
   async #poll() {
-    if (this.#polling) return;
-    this.#polling = true;
-    try {
-      await this.#fetch();
-      if (!this.election.released_at) await this.#refreshElection();
-    } catch {
-      // the sentence shows since when there has been no answer
+    const pauses = new Pauses();
+    for (;;) {
+      try {
+        await this.#fetch();
+        if (!this.election.released_at) await this.#refreshElection();
+        pauses.reset();
+        this.draw();
+        await pause(INTERVAL_MS, INTERVAL_MS);
+      } catch (error) {
+        await pauses.wait(error);
+      }
+      await visible();
     }
-    this.#polling = false;
-    this.draw();
   }
 
   async #fetch() {
     /** @type {HeadersInit} */
     const headers = this.#etag ? { "If-None-Match": this.#etag } : {};
-    const response = await fetch(electionPath(this.election.id, "/transfers"), {
-      headers,
-      cache: "no-store",
-    });
+    const path = electionPath(this.election.id, "/transfers");
+    const response = await fetchWithin(path, { headers, cache: "no-store" });
+    if (response.status !== 200 && response.status !== 304) throw new BadAnswer(response);
     if (response.status === 200) {
-      this.#etag = response.headers.get("ETag") ?? "";
       /** @type {Transfers} */
       const document = await response.json();
+      this.#etag = response.headers.get("ETag") ?? "";
       this.#document = document;
+      this.#listed = new Set(document.transfers.map(({ municipality }) => municipality));
       this.clock.observe(document.server_time);
     }
-    if (response.status === 200 || response.status === 304) this.#answeredAt = Date.now();
+    this.#answeredAt = Date.now();
   }
 
   /** Fetch the election again: its embargo may be moved or end. */
@@ -123,7 +131,7 @@ class TransfersPage {
     const elections = await fetchElections();
     Object.assign(
       this.election,
-      elections?.find(({ id }) => id === this.election.id),
+      elections.find(({ id }) => id === this.election.id),
     );
   }
 
