@@ -33,6 +33,8 @@
     ├── BadToken                bad_token                a token with characters that cannot be sent
     ├── BadCountFile            bad_count_file           a file with counts cannot be read
     ├── Mistakes                mistakes                 files with mistakes; nothing was sent
+    ├── OutboxUnavailable       outbox_unavailable       the outbox cannot be opened, read or written
+    ├── ReceiptsUnavailable     receipts_unavailable     the table of receipts cannot be written
     ├── OutboxConflict          outbox_conflict          the same revision with different figures
     ├── DataSetError            malformed_data_set       a data set cannot be read
     └── ReplayFailed            replay_failed            a replay could not be completed

@@ -108,7 +108,7 @@ class Delivery:
         for round_number in range(1, ROUNDS_MAX + 1):
             answered |= {(item.unit, item.revision): (item, answer) for item, answer in await self._send()}
             overtaken = [each for each in self._chosen if _is_superseded(answered.get(_key(each)))]
-            self._chosen = []
+            self._chosen = [each for each in self._chosen if _key(each) not in answered]
             if not overtaken or round_number == ROUNDS_MAX:
                 break
             try:
@@ -119,13 +119,20 @@ class Delivery:
                 break
             for each in overtaken:
                 del answered[_key(each)]
+        try:
+            self.write_receipts()
+        finally:
+            status = conclude(self._console, list(answered.values()))
+        return status
+
+    def write_receipts(self) -> None:
+        """Write the table of receipts, if there is to be one. Raises ReceiptsUnavailable and OutboxUnavailable."""
         if self._receipts is not None:
             write_receipts(self._receipts, self._outbox, self._door.to)
-        return conclude(self._console, list(answered.values()))
 
     async def _send(self) -> list[Answered]:
         door = self._door
-        waiting = len(list(self._outbox.waiting(door.to)))
+        waiting = self._outbox.waiting_count(door.to)
         columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         try:
             with Progress(*columns, console=self._console, transient=True) as progress:
@@ -140,7 +147,7 @@ class Delivery:
                     keep_trying=self._keep_trying,
                 )
         except PushRefused as error:
-            left = len(list(self._outbox.waiting(door.to)))
+            left = self._outbox.waiting_count(door.to)
             raise PushRefused(
                 f"{error}; {counted(left, 'report')} without a receipt kept in the outbox"
             ) from None

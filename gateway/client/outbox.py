@@ -6,12 +6,12 @@ A SQLite file, so it needs only a disk. Knows nothing of the network.
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import orjson
 
+from gateway.client.outbox_file import OutboxFile
 from gateway.client.push_answers import Answer
 from gateway.errors import GatewayError
 
@@ -38,6 +38,8 @@ CREATE TABLE IF NOT EXISTS handed_in (
     PRIMARY KEY (gateway, election, digest)
 ) STRICT;
 """
+_VERSION = 1
+"""Format of the file, its `user_version`; 0 in files of versions that did not number it."""
 _FROM_BEFORE_GATEWAYS = """
 ALTER TABLE item RENAME TO item_without_gateway;
 INSERT INTO item (key, gateway, election, unit, revision, body, added_at, waits, answered_at, answer)
@@ -49,8 +51,13 @@ DROP TABLE file;
 """Converts a file of an older version whose items name no gateway; see `Outbox.adopt_unnamed`."""
 ABOVE_CEILING = "revision_above_ceiling"
 """Code of the violation for a revision above the ceiling of its unit."""
-BUSY_S = 10.0
-"""How long to wait for another process that has locked the file."""
+_WAITING = (
+    "SELECT key, unit, revision, body, answer FROM item"
+    " WHERE gateway = ? AND election = ? AND waits AND key > ? ORDER BY key LIMIT ?"
+)
+_ANSWERED = _WAITING.replace("AND waits", "AND answer IS NOT NULL")
+PAGE_ROWS = 500
+"""Rows read at once."""
 
 
 class OutboxConflict(GatewayError):
@@ -87,29 +94,13 @@ class Outbox:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or create it readable by its owner only. Raises GatewayError."""
+        """Open the file, or create it readable by its owner only. Raises OutboxUnavailable, as every method does."""
         self.path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._make_tables()
-        except (OSError, sqlite3.Error) as error:
-            raise GatewayError(f"outbox {path}: {error}") from None
+        self._file = OutboxFile(path, _VERSION, _migrate)
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
-
-    def _make_tables(self) -> None:
-        columns = [row[1] for row in self._db.execute("PRAGMA table_info(item)")]
-        if columns and "gateway" not in columns:
-            rename, *rest = _FROM_BEFORE_GATEWAYS.strip().splitlines(keepends=True)
-            self._db.executescript(f"BEGIN IMMEDIATE; {rename} {_SCHEMA} {''.join(rest)} COMMIT;")
-        else:
-            self._db.executescript(_SCHEMA)
+        self._file.close()
 
     def add(
         self, to: Destination, reports: Sequence[tuple[str, int, bytes]], digest: bytes | None = None
@@ -118,57 +109,81 @@ class Outbox:
 
         `digest` identifies their file; see `revisions_of_file`. Raises OutboxConflict.
         """
-        with self._transaction():
+        with self._file.transaction():
             new = sum(self._add(to, *report) for report in reports)
             if digest is not None:
                 given = orjson.dumps([(unit, revision) for unit, revision, _ in reports]).decode()
-                self._db.execute(
+                self._file.rows(
                     "INSERT OR REPLACE INTO handed_in VALUES (?, ?, ?, ?)",
-                    (to.gateway, to.election, digest, given),
+                    to.gateway,
+                    to.election,
+                    digest,
+                    given,
                 )
         return new
 
     def _add(self, to: Destination, unit: str, revision: int, body: bytes) -> bool:
-        stored = self._db.execute(
+        stored = self._file.rows(
             "SELECT key, body, waits, answer FROM item"
             " WHERE gateway = ? AND election = ? AND unit = ? AND revision = ?",
-            (to.gateway, to.election, unit, revision),
-        ).fetchone()
-        if stored is None:
-            self._db.execute(
+            to.gateway, to.election, unit, revision,
+        )  # fmt: skip
+        if not stored:
+            self._file.rows(
                 "INSERT INTO item (gateway, election, unit, revision, body, added_at) VALUES (?, ?, ?, ?, ?, ?)",
-                (to.gateway, to.election, unit, revision, body, time.time()),
-            )
+                to.gateway, to.election, unit, revision, body, time.time(),
+            )  # fmt: skip
             return True
-        key, known, waits, encoded = stored
-        if orjson.loads(known) == orjson.loads(body):
-            self._db.execute("UPDATE item SET waits = 1 WHERE key = ?", (key,))
+        key, known, waits, encoded = stored[0]
+        if self._is_same(known, body):
+            self._file.rows("UPDATE item SET waits = 1 WHERE key = ?", key)
             return False
-        if waits or _decoded(encoded).has_receipt:
+        if waits or self._decoded(encoded).has_receipt:
             raise OutboxConflict(
                 f"unit {unit}, revision {revision} was already added with different figures;"
                 " give the correction a higher revision"
             )
-        self._db.execute(
+        self._file.rows(
             "UPDATE item SET body = ?, added_at = ?, waits = 1, answer = NULL, answered_at = NULL WHERE key = ?",
-            (body, time.time(), key),
-        )
+            body, time.time(), key,
+        )  # fmt: skip
         return True
+
+    def _is_same(self, known: bytes, body: bytes) -> bool:
+        try:
+            return bool(orjson.loads(known) == orjson.loads(body))
+        except orjson.JSONDecodeError as error:
+            raise self._file.damaged(error) from None
 
     def revisions_of_file(self, to: Destination, digest: bytes) -> list[tuple[str, int]] | None:
         """Return unit and revision of each report of a file that was added before, else None."""
         query = "SELECT reports FROM handed_in WHERE gateway = ? AND election = ? AND digest = ?"
-        row = self._db.execute(query, (to.gateway, to.election, digest)).fetchone()
-        return [(unit, revision) for unit, revision in orjson.loads(row[0])] if row is not None else None
+        found = self._file.rows(query, to.gateway, to.election, digest)
+        return [(unit, revision) for unit, revision in orjson.loads(found[0][0])] if found else None
 
     def waiting(self, to: Destination) -> Iterator[Item]:
         """Return the reports to be sent, in the order in which they were added."""
-        query = (
-            "SELECT key, unit, revision, body, answer FROM item"
-            " WHERE gateway = ? AND election = ? AND waits ORDER BY key"
-        )
-        for row in self._db.execute(query, (to.gateway, to.election)).fetchall():
-            yield _item(row)
+        return self._in_pages(to, _WAITING)
+
+    def waiting_page(self, to: Destination, after_key: int) -> list[Item]:
+        """Return up to PAGE_ROWS of the reports to be sent, beginning after the one with a key."""
+        return self._page(to, _WAITING, after_key)
+
+    def waiting_count(self, to: Destination) -> int:
+        """Return how many reports are to be sent."""
+        query = "SELECT count(*) FROM item WHERE gateway = ? AND election = ? AND waits"
+        return int(self._file.rows(query, to.gateway, to.election)[0][0])
+
+    def _in_pages(self, to: Destination, query: str) -> Iterator[Item]:
+        last_key = 0
+        while page := self._page(to, query, last_key):
+            yield from page
+            last_key = page[-1].key
+
+    def _page(self, to: Destination, query: str, after_key: int) -> list[Item]:
+        return [
+            self._item(row) for row in self._file.rows(query, to.gateway, to.election, after_key, PAGE_ROWS)
+        ]
 
     def newest_candidates(self, to: Destination, unit: str) -> list[Item]:
         """Return the reports of a unit that the gateway has or may get: those that wait or have a receipt."""
@@ -176,8 +191,8 @@ class Outbox:
             "SELECT key, unit, revision, body, answer, waits FROM item"
             " WHERE gateway = ? AND election = ? AND unit = ? ORDER BY revision"
         )
-        rows = self._db.execute(query, (to.gateway, to.election, unit)).fetchall()
-        found = [(_item(row[:5]), row[5]) for row in rows]
+        rows = self._file.rows(query, to.gateway, to.election, unit)
+        found = [(self._item(row[:5]), row[5]) for row in rows]
         return [
             item for item, waits in found if waits or (item.answer is not None and item.answer.has_receipt)
         ]
@@ -185,7 +200,7 @@ class Outbox:
     def at_other_gateways(self, to: Destination, *, include_answered: bool) -> dict[str, int]:
         """Return how many reports of the election wait for other gateways, by gateway."""
         query = "SELECT gateway, count(*) FROM item WHERE election = ? AND gateway <> ? AND (waits OR ?) GROUP BY 1"
-        return dict(self._db.execute(query, (to.election, to.gateway, include_answered)).fetchall())
+        return dict(self._file.rows(query, to.election, to.gateway, include_answered))
 
     def move(self, origin: Destination, to: Destination) -> int:
         """Take over the reports kept for a gateway's former address; return how many. Raises OutboxConflict."""
@@ -193,47 +208,45 @@ class Outbox:
             "SELECT key, unit, revision, body, waits, answered_at, answer FROM item"
             " WHERE gateway = ? AND election = ? ORDER BY key"
         )
-        with self._transaction():
-            found = self._db.execute(query, (origin.gateway, origin.election)).fetchall()
+        with self._file.transaction():
+            found = self._file.rows(query, origin.gateway, origin.election)
             for key, unit, revision, body, waits, answered_at, answer in found:
-                self._db.execute("DELETE FROM item WHERE key = ?", (key,))
+                self._file.rows("DELETE FROM item WHERE key = ?", key)
                 if self._add(to, unit, revision, body):
-                    self._db.execute(
+                    self._file.rows(
                         "UPDATE item SET waits = ?, answered_at = ?, answer = ?"
                         " WHERE gateway = ? AND election = ? AND unit = ? AND revision = ?",
-                        (waits, answered_at, answer, to.gateway, to.election, unit, revision),
-                    )
-            self._db.execute(
+                        waits, answered_at, answer, to.gateway, to.election, unit, revision,
+                    )  # fmt: skip
+            self._file.rows(
                 "UPDATE OR IGNORE handed_in SET gateway = ? WHERE gateway = ? AND election = ?",
-                (to.gateway, origin.gateway, origin.election),
-            )
+                to.gateway, origin.gateway, origin.election,
+            )  # fmt: skip
         return len(found)
 
     def adopt_unnamed(self, to: Destination) -> None:
         """Take over reports that an older version kept for this election without noting the gateway."""
-        with self._transaction():
-            self._db.execute(
+        with self._file.transaction():
+            self._file.rows(
                 "UPDATE OR IGNORE item SET gateway = ? WHERE election = ? AND gateway = ''",
-                (to.gateway, to.election),
+                to.gateway,
+                to.election,
             )
 
     def record_answer(self, key: int, answer: Answer) -> None:
         """Store the answer to an item, which then no longer waits."""
-        encoded = msgspec.json.encode(answer)
-        with self._transaction():
-            self._db.execute(
-                "UPDATE item SET waits = 0, answer = ?, answered_at = ? WHERE key = ?",
-                (encoded, time.time(), key),
-            )
+        self.record_answers([(key, answer)])
+
+    def record_answers(self, answers: Sequence[tuple[int, Answer]]) -> None:
+        """Store the answers to items by their keys, all or none."""
+        now = time.time()
+        rows = [(msgspec.json.encode(answer), now, key) for key, answer in answers]
+        with self._file.transaction():
+            self._file.run_many("UPDATE item SET waits = 0, answer = ?, answered_at = ? WHERE key = ?", rows)
 
     def answers(self, to: Destination) -> Iterator[Item]:
         """Return all answered items, in the order in which they were added."""
-        query = (
-            "SELECT key, unit, revision, body, answer FROM item"
-            " WHERE gateway = ? AND election = ? AND answer IS NOT NULL ORDER BY key"
-        )
-        for row in self._db.execute(query, (to.gateway, to.election)):
-            yield _item(row)
+        return self._in_pages(to, _ANSWERED)
 
     def resend_confirmed(self, to: Destination) -> int:
         """Queue again all reports that had a receipt or were superseded; return how many.
@@ -245,8 +258,8 @@ class Outbox:
             for item in self.answers(to)
             if item.answer is not None and (item.answer.has_receipt or item.answer.code == "stale_revision")
         ]
-        with self._transaction():
-            self._db.executemany("UPDATE item SET waits = 1 WHERE key = ?", confirmed)
+        with self._file.transaction():
+            self._file.run_many("UPDATE item SET waits = 1 WHERE key = ?", confirmed)
         return len(confirmed)
 
     def last_revision(self, to: Destination, unit: str) -> int:
@@ -258,29 +271,33 @@ class Outbox:
         """
         query = "SELECT revision, answer FROM item WHERE gateway = ? AND election = ? AND unit = ?"
         last = 0
-        for revision, encoded in self._db.execute(query, (to.gateway, to.election, unit)):
-            answer = _decoded(encoded) if encoded is not None else None
+        for revision, encoded in self._file.rows(query, to.gateway, to.election, unit):
+            answer = self._decoded(encoded) if encoded is not None else None
             if answer is None:
                 last = max(last, revision)
             elif all(each["code"] != ABOVE_CEILING for each in answer.violations):
                 last = max(last, revision, answer.current_revision or 0)
         return last
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
+    def _decoded(self, answer: bytes) -> Answer:
         try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+            return msgspec.json.decode(answer, type=Answer)
+        except msgspec.DecodeError as error:
+            raise self._file.damaged(error) from None
+
+    def _item(self, row: tuple[int, str, int, bytes, bytes | None]) -> Item:
+        key, unit, revision, body, answer = row
+        return Item(key, unit, revision, body, self._decoded(answer) if answer is not None else None)
 
 
-def _decoded(answer: bytes) -> Answer:
-    return msgspec.json.decode(answer, type=Answer)
-
-
-def _item(row: tuple[int, str, int, bytes, bytes | None]) -> Item:
-    key, unit, revision, body, answer = row
-    return Item(key, unit, revision, body, _decoded(answer) if answer is not None else None)
+def _migrate(db: sqlite3.Connection) -> None:
+    """Create the tables of an empty file, or convert those of an older version."""
+    tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    if tables and "item" not in tables:
+        raise sqlite3.DatabaseError("contains tables of another program; name another file with --outbox")
+    columns = [row[1] for row in db.execute("PRAGMA table_info(item)")]
+    former = columns and "gateway" not in columns
+    rename, *rest = _FROM_BEFORE_GATEWAYS.strip().splitlines(keepends=True)
+    script = f"{rename} {_SCHEMA} {''.join(rest)}" if former else _SCHEMA
+    for statement in script.split(";")[:-1]:
+        db.execute(statement)

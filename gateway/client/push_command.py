@@ -71,7 +71,7 @@ async def push(options: PushOptions, files: Sequence[Path], watched: Path | None
                 return 1
         if options.again:
             console.say(f"Resending {counted(outbox.resend_confirmed(options.to), 'confirmed report')}.")
-        left = len(list(outbox.waiting(options.to)))
+        left = outbox.waiting_count(options.to)
         if left:
             console.say(f"Sending {counted(left, 'report')} from the outbox first.")
         elsewhere = _show_elsewhere(console, options, outbox)

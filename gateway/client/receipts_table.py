@@ -1,28 +1,54 @@
 """The table of a gateway's answers, as the CSV file that `valgnatt push --receipts` writes."""
 
 import csv
+import os
+from contextlib import suppress
 from pathlib import Path
 
-from gateway.client.outbox import Destination, Outbox
+from gateway.client.outbox import Destination, Item, Outbox
+from gateway.errors import GatewayError
+
+_COLUMNS = ("unit", "revision", "outcome", "code", "state", "sequence", "digest", "accepted_at")
+
+
+class ReceiptsUnavailable(GatewayError):
+    """The table cannot be written; the message names the file, the reason and what to do."""
+
+    code = "receipts_unavailable"
 
 
 def write_receipts(path: Path, outbox: Outbox, to: Destination) -> None:
-    """Write a gateway's answers to all reports in the outbox as a CSV table, replacing the file.
+    """Write a gateway's answers to all reports in the outbox as a CSV table, replacing the file as a whole.
 
-    It starts with a byte order mark, so that spreadsheets read it as UTF-8.
+    It starts with a byte order mark, so that spreadsheets read it as UTF-8. Raises ReceiptsUnavailable, and the file is
+    then as before, or OutboxUnavailable.
     """
     part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8-sig") as file:
-        table = csv.writer(file)
-        table.writerow(["unit", "revision", "outcome", "code", "state", "sequence", "digest", "accepted_at"])
-        for item in outbox.answers(to):
-            answer = item.answer
-            assert answer is not None
-            accepted_at = answer.accepted_at.isoformat() if answer.accepted_at is not None else ""
-            table.writerow(
-                [
-                    item.unit, item.revision, answer.outcome, answer.code or "", answer.state or "",
-                    answer.sequence if answer.sequence is not None else "", answer.digest or "", accepted_at,
-                ]
-            )  # fmt: skip
-    part.replace(path)
+    try:
+        try:
+            with part.open("w", newline="", encoding="utf-8-sig", errors="backslashreplace") as file:
+                table = csv.writer(file)
+                table.writerow(_COLUMNS)
+                table.writerows(map(_row, outbox.answers(to)))
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                part.unlink()
+            raise
+    except OSError as error:
+        raise ReceiptsUnavailable(
+            f"receipts {path}: {error.strerror or error}; the outbox has the receipts: correct this, and run the"
+            " command again without files"
+        ) from None
+
+
+def _row(item: Item) -> tuple[object, ...]:
+    answer = item.answer
+    assert answer is not None
+    accepted_at = answer.accepted_at.isoformat() if answer.accepted_at is not None else ""
+    return (
+        item.unit, item.revision, answer.outcome, answer.code or "", answer.state or "",
+        answer.sequence if answer.sequence is not None else "", answer.digest or "", accepted_at,
+    )  # fmt: skip

@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 from gateway.client.outbox import Destination, Item, Outbox
+from gateway.client.outbox_file import OutboxUnavailable, when_available
 from gateway.client.proxies import without_user
 from gateway.client.publisher import Publisher
-from gateway.client.push_answers import Answer
+from gateway.client.push_answers import Answer, PushRefused
 from gateway.client.push_notices import PushNotices
-from gateway.errors import GatewayError
+
+T = TypeVar("T")
 
 OPEN_MAX = 500
-"""Reports passed to the connection at once; the rest waits in the outbox."""
+"""Reports passed to the connection at once, or answered and not recorded yet; the rest waits in the outbox."""
 NOTICE_S = 0.25
 """Interval of the checks whether there is something to say, in seconds."""
 
@@ -30,64 +32,118 @@ async def send(
     """Send the waiting reports of the outbox until each has an answer, however long that takes.
 
     While reports wait, `say` gets a line for people, at growing intervals. If interrupted, the rest stays in the outbox
-    for the next call. Raises PushRefused for an error that somebody has to correct, a token that is not accepted for
-    example; with `keep_trying` it tries again at long intervals instead.
+    for the next call, with the reports whose answers were not recorded. Raises PushRefused for an error that somebody
+    has to correct, a token that is not accepted for example, and OutboxUnavailable; with `keep_trying` it tries again
+    at long intervals instead.
     """
-    answered: list[tuple[Item, Answer]] = []
-    items = list(outbox.waiting(to))
-    free = asyncio.Semaphore(OPEN_MAX)
     notices = PushNotices(without_user(push_url))
+    sending = _Sending(outbox, to, on_answer, say, keep_trying=keep_trying)
+    async with Publisher(
+        push_url, to.election, token, on_event=notices.on_event, keep_trying=keep_trying
+    ) as publisher:
+        await sending.send_all(publisher, notices)
+    return sending.recorded
 
-    async def one(publisher: Publisher, item: Item) -> None:
+
+class _Sending:
+    """One call of `send`. Invariant: at most OPEN_MAX reports are between outbox and recorded answer."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        to: Destination,
+        on_answer: Callable[[Item, Answer], None],
+        say: Callable[[str], None],
+        *,
+        keep_trying: bool,
+    ) -> None:
+        self.recorded: list[tuple[Item, Answer]] = []
+        self._outbox = outbox
+        self._to = to
+        self._on_answer = on_answer
+        self._say = say
+        self._keep_trying = keep_trying
+        self._free = asyncio.Semaphore(OPEN_MAX)
+        self._answered: asyncio.Queue[tuple[Item, Answer]] = asyncio.Queue()
+        self._unanswered = 0
+        self._failure: PushRefused | OutboxUnavailable | None = None
+
+    async def send_all(self, publisher: Publisher, notices: PushNotices) -> None:
+        """Send what waits now. Raises PushRefused and OutboxUnavailable, after recording the answers that came."""
+        self._unanswered = await self._available(lambda: self._outbox.waiting_count(self._to))
+        recording = asyncio.create_task(self._record(), name="recording answers")
+        saying = asyncio.create_task(self._say_notices(notices), name="notices")
+        pushing = asyncio.create_task(self._push_all(publisher), name="pushing reports")
+        parts = (recording, saying, pushing)
+        try:
+            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in parts:
+                if part.done():
+                    part.result()
+        finally:
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+        if self._failure is not None:
+            raise self._failure
+        self._say_notice(notices)
+
+    async def _push_all(self, publisher: Publisher) -> None:
+        """Push all that waits, and return when the answers are recorded."""
+        async with asyncio.TaskGroup() as pushes:
+            last_key = 0
+            while page := await self._page(last_key):
+                for item in page:
+                    await self._free.acquire()
+                    if self._failure is not None:
+                        break
+                    pushes.create_task(self._push(publisher, item))
+                last_key = page[-1].key
+        await self._answered.join()
+
+    async def _page(self, last_key: int) -> list[Item]:
+        if self._failure is not None:
+            return []
+        try:
+            return await self._available(lambda: self._outbox.waiting_page(self._to, last_key))
+        except OutboxUnavailable as error:
+            self._failure = error
+            return []
+
+    async def _push(self, publisher: Publisher, item: Item) -> None:
         try:
             answer = await publisher.push(item.body)
-            outbox.record_answer(item.key, answer)
-            answered.append((item, answer))
-            on_answer(item, answer)
-        finally:
-            free.release()
+        except PushRefused as error:  # every report that is sent fails with it
+            self._failure = error
+            self._free.release()
+        else:
+            self._unanswered -= 1
+            self._answered.put_nowait((item, answer))
 
-    def say_notice() -> None:
-        if (line := notices.due(asyncio.get_running_loop().time(), len(items) - len(answered))) is not None:
-            say(line)
-
-    async def say_notices() -> None:
+    async def _record(self) -> None:
+        """Record answers as they come, those that came meanwhile in one transaction. Raises OutboxUnavailable."""
         while True:
-            say_notice()
+            batch = [await self._answered.get()]
+            while not self._answered.empty():
+                batch.append(self._answered.get_nowait())
+            await self._record_batch([(item.key, answer) for item, answer in batch])
+            self.recorded += batch
+            for item, answer in batch:
+                self._on_answer(item, answer)
+                self._free.release()
+                self._answered.task_done()
+
+    async def _record_batch(self, answers: list[tuple[int, Answer]]) -> None:
+        await self._available(lambda: self._outbox.record_answers(answers))
+
+    async def _say_notices(self, notices: PushNotices) -> None:
+        while True:
+            self._say_notice(notices)
             await asyncio.sleep(NOTICE_S)
 
-    async with (
-        Publisher(
-            push_url, to.election, token, on_event=notices.on_event, keep_trying=keep_trying
-        ) as publisher,
-        _FirstErrorGroup() as parts,
-    ):
-        saying = parts.create_task(say_notices(), name="notices")
-        pushing = []
-        for item in items:
-            await free.acquire()
-            pushing.append(parts.create_task(one(publisher, item)))
-        if pushing:
-            await asyncio.wait(pushing)
-        saying.cancel()
-        say_notice()
-    return answered
+    def _say_notice(self, notices: PushNotices) -> None:
+        if (line := notices.due(asyncio.get_running_loop().time(), self._unanswered)) is not None:
+            self._say(line)
 
-
-class _FirstErrorGroup:
-    """A TaskGroup that raises the first GatewayError itself instead of an exception group."""
-
-    def __init__(self) -> None:
-        self._group = asyncio.TaskGroup()
-
-    async def __aenter__(self) -> asyncio.TaskGroup:
-        return await self._group.__aenter__()
-
-    async def __aexit__(self, *error: Any) -> None:
-        try:
-            await self._group.__aexit__(*error)
-        except BaseExceptionGroup as group:
-            own, other = group.split(GatewayError)
-            if own is not None and other is None:
-                raise own.exceptions[0] from None
-            raise
+    async def _available(self, operation: Callable[[], T]) -> T:
+        return await when_available(operation, self._say, keep_trying=self._keep_trying)
