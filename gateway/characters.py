@@ -16,8 +16,14 @@ _INVISIBLE = (
 )
 CONTROL = re.compile(f"[{_INVISIBLE}]")
 """Characters that are refused in all texts of a registry. U+200C and U+200D are allowed: some scripts need them."""
-CONTROL_OR_JOINER = re.compile(f"[{_INVISIBLE}\u200c\u200d]")
-"""Characters that are refused in identifiers, where U+200C and U+200D would make two of them look alike."""
+_IGNORABLE = (
+    "\u200c\u200d\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+    "\U0001bca0-\U0001bca3\U000e0080-\U000e0fff"
+)
+"""Joiners, fillers, variation selectors and others that are allowed in names and usually show nothing. Source: Unicode
+Character Database, Default_Ignorable_Code_Point; and U+2800, a blank."""
+CONTROL_OR_JOINER = re.compile(f"[{_INVISIBLE}{_IGNORABLE}]")
+"""Characters that are refused in identifiers, where one that shows nothing would make two of them look alike."""
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _NOT_LAYOUT = re.compile(f"(?![\t\n])[{_INVISIBLE}]")
 

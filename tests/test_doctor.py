@@ -360,6 +360,26 @@ def test_an_election_is_checked_against_the_time_of_its_release(
     the_one(changed(facts, elections=[]), "warning", "elections", "election load")
 
 
+def test_names_that_look_alike_under_one_parent_are_reported(facts: Facts, registry: dict[str, Any]) -> None:
+    """Not those in different municipalities; where two names differ, by their code points."""
+    units = [area for area in registry["areas"] if area["level"] == "precinct"]
+    one, other = units[:2]
+    assert one["parent"] == other["parent"]
+    elsewhere = next(unit for unit in units if unit["parent"] != one["parent"])
+
+    def named(*names: tuple[dict[str, Any], str]) -> Facts:
+        new = {unit["id"]: name for unit, name in names}
+        areas = [{**area, "name": new.get(area["id"], area["name"])} for area in registry["areas"]]
+        return changed(facts, elections=[an_election({**registry, "areas": areas})])
+
+    check = "election generated-7: names"
+    assert worse(named((one, "Åsen"), (elsewhere, "Åsen"))) == []
+    equal = the_one(named((one, "Åsen"), (other, "Åsen")), "warning", check, "different names")
+    assert f"{one['id']} and {other['id']} Åsen" in equal.seen
+    alike = the_one(named((one, "Åsen"), (other, "A\u030aSEN ")), "warning", check, "different names")
+    assert f"{one['id']} 'Åsen' (U+00C5) and {other['id']} 'A\u030aSEN ' (U+030A)" in alike.seen
+
+
 def test_a_municipality_without_units_is_reported(facts: Facts, registry: dict[str, Any]) -> None:
     """It would count as a unit itself, which is rarely intended; so is a country without eligible voters."""
     areas = [area for area in registry["areas"] if area["parent"] != "0604"]

@@ -1,11 +1,12 @@
 """PURE: checks of elections: embargo, registry and tokens."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from gateway.doctor.facts import Election, Facts
 from gateway.doctor.findings import Finding, error, ok, some, warning
+from gateway.election.lookalikes import name_skeleton, shown
 from gateway.election.registry import Area, Registry
 from gateway.election.validation import Scope
 from gateway.humanize import counted, duration
@@ -80,6 +81,7 @@ def _registry(name: str, registry: Registry) -> Iterator[Finding]:
             f"{name}: registry",
             f"{counted(len(registry.areas), 'area')}, {counted(len(registry.units), 'unit')}, each a {usual}",
         )
+    yield from _names(f"{name}: names", registry)
     unknown = [area.id for area in registry.areas if area.eligible is None and not area.is_unit]
     if unknown:
         yield warning(
@@ -87,6 +89,31 @@ def _registry(name: str, registry: Registry) -> Iterator[Finding]:
             f"no number of eligible voters, so no turnout: {some(unknown)}",
             "add `eligible` to these areas of the registry",
         )
+
+
+def _names(check: str, registry: Registry) -> Iterator[Finding]:
+    """Report areas with the same parent, and parties, whose names look alike; elsewhere equal names are normal."""
+    groups: dict[tuple[str | None, str], list[tuple[str, str]]] = {}
+    for area in registry.areas:
+        groups.setdefault((area.parent, name_skeleton(area.name)), []).append((area.id, area.name))
+    parties: dict[str, list[tuple[str, str]]] = {}
+    for party in registry.parties:
+        parties.setdefault(name_skeleton(party.name), []).append((party.code, party.name))
+    same = [_same(each) for each in (*groups.values(), *parties.values()) if len(each) > 1]
+    if same:
+        yield warning(
+            check,
+            f"names that look alike under one parent, or of two parties: {some(same)}",
+            "check that each is meant to be there, and give them different names in the registry",
+        )
+
+
+def _same(entries: Sequence[tuple[str, str]]) -> str:
+    """Return what has the same name; for names that only look alike, with their code points."""
+    first = entries[0][1]
+    if all(name == first for _, name in entries):
+        return f"{' and '.join(identifier for identifier, _ in entries)} {first}"
+    return " and ".join(f"{identifier} {shown(name)}" for identifier, name in entries)
 
 
 def _tokens(election: Election, now: datetime) -> Iterator[Finding]:

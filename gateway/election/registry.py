@@ -4,6 +4,7 @@
 with its JSON path. Knows nothing about reports.
 """
 
+import itertools
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ import msgspec
 import orjson
 
 from gateway.characters import CONTROL, CONTROL_OR_JOINER, code_point, printable
+from gateway.election.lookalikes import Identifier, alike, malformed_identifier, shown
 from gateway.errors import MalformedRegistry
 from gateway.trimmed_json import dumps_trimmed
 
@@ -30,6 +32,8 @@ _IDENTIFIERS = frozenset({"id", "level", "parent", "parties", "code", "categorie
 """Members whose texts are identifiers."""
 _TIME_MAX = 64
 """Characters of a time; RFC 3339 does not limit the digits of a second."""
+_TEXT_MAX = 64
+"""Characters of an identifier; longer ones are refused anyway."""
 _PROBLEMS_MAX = 100
 """Problems reported per document; a count of the others follows."""
 
@@ -140,9 +144,9 @@ def read_time(text: str) -> datetime:
 def read_registry(document: object, *, stored: bool = False) -> Registry:
     """Return the Registry of a registry document (decoded JSON).
 
-    A `stored` document was accepted by some version of the gateway. Control characters in its texts are accepted: they
-    are refused when an election is loaded, but must not stop an election that is under way. Raises MalformedRegistry
-    with every problem and its JSON path.
+    A `stored` document was accepted by some version of the gateway. Control characters in its texts, and identifiers
+    that look alike, are accepted: they are refused when an election is loaded, but must not stop one that is under way.
+    Raises MalformedRegistry with every problem and its JSON path.
     """
     return _DocumentReader(document, stored=stored).registry()
 
@@ -197,15 +201,30 @@ class _DocumentReader:
         entries = self._entries(self._part(document, "areas", list, []), {party.code for party in parties})
         ordered = self._tree(entries)
         if not self._stored:
-            reported = {problem.partition(": ")[0] for problem in self._problems}
-            for path, character in _control_characters(document):
-                if path not in reported:
-                    self._add_problem(path, f"{code_point(character)} is a control character")
+            self._check_characters(document)
         if self._omitted:
             self._problems.append(f"$: and {self._omitted} more")
         if self._problems:
             raise MalformedRegistry(self._problems)
         return Registry(document, _areas(ordered, frozenset(party.code for party in parties)), parties)
+
+    def _check_characters(self, document: dict[str, Any]) -> None:
+        """Report invisible characters, and identifiers that look like another one."""
+        reported = {problem.partition(": ")[0] for problem in self._problems}
+        for path, character in _control_characters(document):
+            if path not in reported:
+                kind = "a control character" if CONTROL.match(character) else "not visible"
+                self._add_problem(path, f"{code_point(character)} is {kind}")
+                reported.add(path)
+        kinds = _identifiers(document)
+        for path, text in itertools.chain(*kinds.values()):
+            if path not in reported and (detail := malformed_identifier(text)):
+                self._add_problem(path, detail)
+        for kind in _UNIQUE:
+            for each, other in alike(each for each in kinds[kind] if each.path not in reported):
+                self._add_problem(
+                    each.path, f"{shown(each.text)} looks like {other.path}, {shown(other.text)}"
+                )
 
     def _add_problem(self, path: str, detail: str) -> None:
         if len(self._problems) < _PROBLEMS_MAX:
@@ -332,6 +351,38 @@ def _control_characters(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
                 waiting.append((f"{path}.{printable(member)}", member, each))
         elif isinstance(value, list):
             waiting.extend((f"{path}[{number}]", name, each) for number, each in enumerate(value))
+
+
+_UNIQUE = ("id", "level", "code", "category")
+"""Kinds of identifiers of which no two may look alike."""
+
+
+def _identifiers(document: dict[str, Any]) -> dict[str, list[Identifier]]:
+    """Return the identifiers of a document by kind; what is not a text is left out."""
+    found: dict[str, list[Identifier]] = {kind: [] for kind in (*_UNIQUE, "reference")}
+
+    def add(kind: str, path: str, value: object) -> None:
+        if isinstance(value, str) and len(value) <= _TEXT_MAX:
+            found[kind].append(Identifier(path, value))
+
+    header = document.get("election")
+    for number, name in enumerate(_items(header.get("categories") if isinstance(header, dict) else None)):
+        add("category", f"$.election.categories[{number}]", name)
+    for number, entry in enumerate(_items(document.get("parties"))):
+        if isinstance(entry, dict):
+            add("code", f"$.parties[{number}].code", entry.get("code"))
+    for number, entry in enumerate(_items(document.get("areas"))):
+        if isinstance(entry, dict):
+            path = f"$.areas[{number}]"
+            for member, kind in (("id", "id"), ("level", "level"), ("parent", "reference")):
+                add(kind, f"{path}.{member}", entry.get(member))
+            for place, code in enumerate(_items(entry.get("parties"))):
+                add("reference", f"{path}.parties[{place}]", code)
+    return found
+
+
+def _items(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _is_code(value: object) -> TypeGuard[str]:

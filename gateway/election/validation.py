@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from gateway.election.lookalikes import registered_form
 from gateway.election.registry import COUNT_MAX, Area, Registry, read_time
 from gateway.election.report import REVISION_CEILING, Report, canonical, digest_of
 from gateway.election.violations import (
@@ -161,7 +162,7 @@ class Validator:
         except (msgspec.ValidationError, KeyError, ValueError):
             return self._explain(raw, document, scope, budget)
         if report.unit not in scope:
-            return _forbidden(report.unit, report.revision)
+            return _forbidden(report.unit, report.revision, scope)
         if report.revision > REVISION_CEILING and report.revision > self._ceiling(report.unit):
             return self._explain(raw, document, scope, budget)
         if not self._adds_up(report, unit):
@@ -191,7 +192,7 @@ class Validator:
         unit = document.get("unit") if isinstance(document, dict) else None
         revision = document.get("revision") if isinstance(document, dict) else None
         if isinstance(unit, str) and unit not in scope:
-            return _forbidden(_readable_unit(unit), _readable_revision(revision))
+            return _forbidden(_readable_unit(unit), _readable_revision(revision), scope)
         if budget is not None and budget.spent:
             return Invalid(
                 "invalid_report", _readable_unit(unit), _readable_revision(revision), _DETAILS_OMITTED
@@ -276,7 +277,7 @@ def _too_large(raw: bytes, scope: Scope) -> Invalid:
         raise MalformedDocument("nested too deeply") from None
     unit, revision = _value(skimmed.unit), _value(skimmed.revision)
     if isinstance(unit, str) and unit not in scope:
-        return _forbidden(_readable_unit(unit), _readable_revision(revision))
+        return _forbidden(_readable_unit(unit), _readable_revision(revision), scope)
     return Invalid("invalid_report", _readable_unit(unit), _readable_revision(revision), violations)
 
 
@@ -289,8 +290,9 @@ def _value(raw: msgspec.Raw) -> object:
     return read_json(bytes(raw)) if 0 < len(bytes(raw)) <= REPORT_MAX else None
 
 
-def _forbidden(unit: str | None, revision: int | None) -> Invalid:
-    violation = Violation("unit_forbidden", "$.unit", "this token may not report for this unit")
+def _forbidden(unit: str | None, revision: int | None, scope: Scope) -> Invalid:
+    detail = f"this token may not report for this unit{registered_form(unit or '', scope)}"
+    violation = Violation("unit_forbidden", "$.unit", detail)
     return Invalid("unit_forbidden", unit, revision, (violation,))
 
 

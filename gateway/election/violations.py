@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.election.lookalikes import registered_form
 from gateway.election.registry import COUNT_MAX, Area, NoOffset, Registry, read_time
 from gateway.election.report import COUNT_NAMES, REASONS, STATUSES, Counts, Report
 from gateway.errors import MalformedDocument
@@ -184,7 +185,10 @@ def _unit(value: object, registry: Registry | None) -> tuple[str, str] | None:
             "unknown_unit",
             f"{value} is a {registry.by_id[value].level}; only areas without children can report",
         )
-    return "unknown_unit", f"{_abbreviated(value)} is not in the registry"
+    return (
+        "unknown_unit",
+        f"{_abbreviated(value)} is not in the registry{registered_form(value, registry.by_id)}",
+    )
 
 
 def _revision(value: object, ceiling: int) -> tuple[str, str] | None:
@@ -227,6 +231,7 @@ def _categories(value: object, registry: Registry | None, unit: Area | None) -> 
         path = _member_path("$.counts", category)
         if registry is not None and category not in registry.categories:
             detail = f"the categories are {', '.join(registry.categories)}"
+            detail += registered_form(category, registry.categories)
             yield Violation("unknown_category", path, detail)
         yield from _counts(counts, path, registry, unit)
 
@@ -257,7 +262,8 @@ def _votes(votes: _Members, path: str, registry: Registry | None, unit: Area | N
         if registry is None:
             pass
         elif party not in registry.root.ballot and party not in registry.party_codes:
-            yield Violation("unknown_party", at, "not a party of this election")
+            detail = f"not a party of this election{registered_form(party, registry.party_codes)}"
+            yield Violation("unknown_party", at, detail)
         elif unit is not None and party not in unit.ballot:
             yield Violation("party_not_on_ballot", at, f"not on the ballot of {unit.id}")
         yield from _count(count, at)

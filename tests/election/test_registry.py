@@ -501,3 +501,50 @@ def test_the_recorded_registry_is_read(recorded: Any) -> None:
         assert {registry.areas[index].ballot for index in registry.below(area)} == {area.ballot}
         assert area.ballot == declared
     assert differences(registry, read_registry(copy.deepcopy(document))) == []
+
+
+# Identifiers that look alike -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("edits", "expected"),
+    [
+        ([an_area(id="b\u20112")], [f"{NEW}.id: 'b\u20112' (U+2011) looks like $.areas[11].id, 'b-2' (ASCII)"]),
+        ([an_area(level="рrecinct")], [f"{NEW}.level: 'рrecinct' (U+0440) mixes scripts", f"{NEW}.level: "]),
+        ([a_party(code="Р", name="N")], [f"{NEW_PARTY}.code: 'Р' (U+0420) looks like $.parties[0].code, 'P' (ASCII)"]),
+        ([a_party(code="X", name="N")], [f"{NEW_PARTY}.code: 'X' (ASCII) looks like $.parties[3].code, '𝔛' (U+1D51B)"]),
+        (
+            [in_header(categories=["é", "e\u0301"])],
+            [
+                "$.election.categories[1]: 'e\u0301' (U+0301) is not in Unicode normalization form NFC",
+                "$.election.categories[1]: 'e\u0301' (U+0301) looks like $.election.categories[0], 'é' (U+00E9)",
+            ],
+        ),
+        ([in_area("a", parties=["P", "RØDT", "Q\ufe0f"])], ["$.areas[2].parties"]),
+    ],
+)  # fmt: skip
+def test_identifiers_that_look_alike_are_refused(edits: list[Edit], expected: list[str]) -> None:
+    """Both are named with their characters, whichever was first; a stored registry is read all the same."""
+    found = problems_of(edited(*edits))
+    assert len(found) >= len(expected)
+    assert all(problem.startswith(start) for problem, start in zip(found, expected, strict=False)), found
+
+
+def test_a_reference_in_another_normalization_form_is_explained() -> None:
+    """Besides that there is no such area."""
+    document = edited(an_area(id="å"), an_area(id="below", parent="a\u030a"))
+    assert any(
+        "parent: 'a\u030a' (U+030A) is not in Unicode normalization form NFC" in each
+        for each in problems_of(document)
+    )
+
+
+def test_identifiers_that_look_alike_in_a_stored_registry_are_accepted() -> None:
+    """It was loaded by an earlier version, and an election that is under way must go on."""
+    registry = read_registry(edited(an_area(id="b\u20112"), a_party(code="Р", name="New")), stored=True)
+    assert "b\u20112" in registry.units
+
+
+def test_equal_names_are_accepted() -> None:
+    """In different municipalities they are normal; under one parent `doctor` reports them."""
+    assert read_registry(edited(in_area("a-1-1", name="Sentrum"), in_area("a-1-2", name="Sentrum")))

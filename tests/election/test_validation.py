@@ -826,6 +826,31 @@ def test_a_token_for_the_whole_election_learns_which_unit_is_unknown() -> None:
     ]
 
 
+def test_a_unit_in_another_normalization_form_is_refused_with_the_form_of_the_registry() -> None:
+    """Senders on some systems decompose letters; a token learns it of its own units only."""
+    registry = read_registry(
+        {
+            **DOCUMENT,
+            "areas": [
+                {"id": "no", "name": "No", "level": "country"},
+                {"id": "å", "name": "Å", "level": "precinct", "parent": "no", "eligible": 10},
+                {"id": "ø", "name": "Ø", "level": "precinct", "parent": "no", "eligible": 10},
+            ],
+        }
+    )
+    report = json.dumps(a_report("a\u030a")).encode()
+    form = "the registry has it in Unicode normalization form NFC, 'å' (U+00E5)"
+    for areas, code, named in (
+        ("no", "unknown_unit", True),
+        ("å", "unit_forbidden", True),
+        ("ø", "unit_forbidden", False),
+    ):
+        judged = Validator(registry).check(report, Scope(registry, frozenset({areas})))
+        assert isinstance(judged, Invalid)
+        (violation,) = [each for each in judged.violations if each.path == "$.unit"]
+        assert (violation.code, form in violation.detail) == (code, named)
+
+
 @pytest.mark.parametrize(
     ("unit", "revision", "ceiling"),
     [
