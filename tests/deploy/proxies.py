@@ -31,6 +31,8 @@ from tests.web.doors import until
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 KINDS = ("haproxy", "nginx")
+IDLE_S = 60
+"""The timeouts of idle connections in the shipped files, in seconds."""
 _REQUEST = re.compile(rb"^([A-Z]+ \S+) HTTP/1\.1\r$", re.MULTILINE)
 
 
@@ -59,8 +61,11 @@ class Proxied:
 
 
 @asynccontextmanager
-async def a_proxy(kind: str, gateway: Gateway) -> AsyncIterator[Proxied]:
-    """Start a proxy in front of both doors; skip the test if the proxy is not installed."""
+async def a_proxy(kind: str, gateway: Gateway, idle_s: int = IDLE_S) -> AsyncIterator[Proxied]:
+    """Start a proxy in front of both doors; skip the test if the proxy is not installed.
+
+    It closes connections that are idle for `idle_s`.
+    """
     program = shutil.which(kind) or shutil.which(kind, path="/usr/sbin:/usr/local/sbin")
     if program is None:
         pytest.skip(f"{kind} is not installed")
@@ -77,7 +82,7 @@ async def a_proxy(kind: str, gateway: Gateway) -> AsyncIterator[Proxied]:
         directory = opened.enter_context(_directory())
         ports = free_ports(2)
         command, environ = {"haproxy": _haproxy, "nginx": _nginx}[kind](
-            directory, ports, [push.host, feed.host]
+            directory, ports, [push.host, feed.host], idle_s
         )
         process = await asyncio.create_subprocess_exec(
             program,
@@ -112,7 +117,15 @@ def _end(process: asyncio.subprocess.Process) -> None:
         process.terminate()
 
 
-def _haproxy(_: Path, ports: list[int], doors: list[str]) -> tuple[list[str], dict[str, str]]:
+def _with_timeouts(text: str, idle_s: int) -> str:
+    assert text.count(f" {IDLE_S}s") >= 4
+    return text.replace(f" {IDLE_S}s", f" {idle_s}s")
+
+
+def _haproxy(
+    directory: Path, ports: list[int], doors: list[str], idle_s: int
+) -> tuple[list[str], dict[str, str]]:
+    shipped = DEPLOY / "haproxy"
     environ = {
         "PUSH_BIND": f"127.0.0.1:{ports[0]}",
         "FEED_BIND": f"127.0.0.1:{ports[1]}",
@@ -122,10 +135,16 @@ def _haproxy(_: Path, ports: list[int], doors: list[str]) -> tuple[list[str], di
     }
     if os.getuid() != 0:
         environ["PROXY_USER"] = pwd.getpwuid(os.getuid()).pw_name
-    return ["-db", "-f", str(DEPLOY / "haproxy" / "haproxy.cfg")], environ
+    if idle_s == IDLE_S:
+        return ["-db", "-f", str(shipped / "haproxy.cfg")], environ
+    shutil.copy(shipped / "come-back.http", directory)
+    (directory / "haproxy.cfg").write_text(_with_timeouts((shipped / "haproxy.cfg").read_text(), idle_s))
+    return ["-db", "-f", str(directory / "haproxy.cfg")], environ
 
 
-def _nginx(directory: Path, ports: list[int], doors: list[str]) -> tuple[list[str], dict[str, str]]:
+def _nginx(
+    directory: Path, ports: list[int], doors: list[str], idle_s: int
+) -> tuple[list[str], dict[str, str]]:
     shipped = DEPLOY / "nginx"
     (directory / "cache").mkdir()
     site = (shipped / "site.conf").read_text()
@@ -139,7 +158,7 @@ def _nginx(directory: Path, ports: list[int], doors: list[str]) -> tuple[list[st
         text = (shipped / f"listen-{name}.conf").read_text()
         assert text.count(listens) == 1
         (directory / f"listen-{name}.conf").write_text(text.replace(listens, f"listen 127.0.0.1:{port};"))
-    shutil.copy(shipped / "nginx.conf", directory)
+    (directory / "nginx.conf").write_text(_with_timeouts((shipped / "nginx.conf").read_text(), idle_s))
     options = f"daemon off; pid {directory}/nginx.pid; error_log stderr warn;"
     return ["-p", str(directory), "-c", str(directory / "nginx.conf"), "-e", "stderr", "-g", options], {}
 

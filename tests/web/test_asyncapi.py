@@ -38,7 +38,7 @@ from tests.web.doors import (
     waiting_for_lock,
 )
 
-DOCUMENT: dict[str, Any] = yaml.safe_load(ASYNCAPI.read_text())
+DOCUMENT: dict[str, Any] = yaml.load(ASYNCAPI.read_text(), Loader=yaml.CSafeLoader)
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
 SPECIFICATION = Path(__file__).with_name("asyncapi-3.1.0.schema.json.gz")
