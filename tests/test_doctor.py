@@ -23,6 +23,8 @@ import trustme
 from gateway.config import Config
 from gateway.doctor.checks import findings_of
 from gateway.doctor.database import CLOCK_ERROR_S, DISK_ERROR, DISK_WARNING, connections_wanted
+from gateway.doctor.doors import Addresses as Addressed
+from gateway.doctor.doors import certificate_required, probe_doors
 from gateway.doctor.facts import (
     CertificateFile,
     Database,
@@ -34,7 +36,7 @@ from gateway.doctor.facts import (
     Standby,
 )
 from gateway.doctor.findings import Finding
-from gateway.doctor.gather import certificate_required, read_certificate
+from gateway.doctor.gather import read_certificate
 from gateway.doctor.machine import files_wanted, names_host
 from gateway.election.registry import read_registry
 from gateway.journal.administration import TokenSummary, administration
@@ -49,6 +51,8 @@ from gateway.journal.feed_login import (
 from gateway.journal.migrate import migrate, migrations
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.tls import Certificate
+from tests.client.forward_proxy import forward_proxy
+from tests.client.scripted import answer, scripted, web_page
 from tests.conftest import Database as Addresses
 from tests.running import Gateway, served
 
@@ -429,6 +433,33 @@ def test_doors_that_do_not_answer_are_errors_and_restarts_are_reported(facts: Fa
     again = msgspec.structs.replace(admin, restarts={"push-0": 3, "feed-0": 0})
     the_one(changed(facts, doors=[push, feed, again]), "warning", "restarts", "push-0 3 times")
     assert worse(changed(facts, doors=[msgspec.structs.replace(push, url=None, ready=False)])) == []
+
+
+async def test_doors_at_given_addresses_are_reached_through_the_proxy_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As clients reach them; the finding names the proxy. Addresses from the options are reached directly."""
+    ready = answer(200, '{"status": "ready"}', kind="application/json")
+    async with (
+        scripted(lambda _: ready) as door,
+        scripted(lambda _: web_page(200)) as page,
+        forward_proxy() as proxy,
+    ):
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        config = Config(role="push", host="127.0.0.1", push_port=door.port, admin_port=None)
+        for push, seen in (
+            (None, "is ready"),
+            (
+                f"http://gateway.invalid:{door.port}",
+                f"is ready, through the proxy http://127.0.0.1:{proxy.port}",
+            ),
+            (f"http://gateway.invalid:{page.port}", "with a web page"),
+        ):
+            (found,), _ = await probe_doors(config, Addressed(push=push))
+            assert found.seen.startswith(seen) or (seen in found.seen and not found.ready), found
+        monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1080")
+        (found,), _ = await probe_doors(config, Addressed(push="http://gateway.invalid"))
+        assert "HTTP_PROXY" in found.seen
 
 
 def test_missing_resources_of_the_machine_are_reported(facts: Facts) -> None:

@@ -31,6 +31,7 @@ from bench.load.senders import Senders, Sent
 from bench.load.target import NoTarget, Target
 from bench.rehearse.results import Results
 from bench.rehearse.run import Run, queue_of
+from gateway.client.http_session import open_session
 from gateway.client.subscriber import Subscriber
 from gateway.rehearsal.judge import ObservedBlock, observe
 
@@ -238,7 +239,10 @@ class Stage:
                     task.cancel()
 
     async def _follow(self, attached: asyncio.Event) -> None:
-        async with Subscriber(self.target.feed_url, self.target.election) as subscriber:
+        async with (
+            open_session(None, decompress=False) as session,  # never through a proxy of the environment
+            Subscriber(self.target.feed_url, self.target.election, session=session) as subscriber,
+        ):
             async for block in subscriber.blocks():
                 self._blocks.append((block.sequence, time.monotonic()))
                 self._observed.append(observe(block, time.time()))

@@ -88,6 +88,9 @@ def push(
     the network, the gateway or this machine fails meanwhile: run the command again, with or without files. The outbox
     keeps reports per gateway: a report is done when this gateway has confirmed it in this run.
 
+    While nothing can be sent, the reason is shown at intervals. Proxies are those of http_proxy, https_proxy and
+    no_proxy.
+
     Exit status 0: all reports have receipts from this gateway; 1: some have none; 2: a file has mistakes, and nothing
     was sent.
     """
@@ -132,7 +135,11 @@ def watch(
     feed_url: FeedUrl = DEFAULT_FEED_URL,
     as_json: AsJsonLines = False,
 ) -> None:
-    """Follow the results live in the terminal, until Ctrl-C."""
+    """Follow the results live in the terminal, until Ctrl-C.
+
+    The lag is the time from the publication of a count to its arrival here. Proxies are those of http_proxy,
+    https_proxy and no_proxy.
+    """
     from gateway.client.watch_command import watch as watch_results
 
     try:
@@ -146,7 +153,8 @@ def status(
 ) -> None:
     """Show which reports are accepted and published.
 
-    One line per municipality. Exit status 1 if a report waits too long to become public.
+    One line per municipality. Exit status 1 if a report waits too long to become public. Proxies are those of
+    http_proxy, https_proxy and no_proxy.
     """
     from gateway.client.watch_command import status as show_status
 

@@ -62,7 +62,7 @@ def doctor(
     Exit status 0: no errors, possibly warnings; 1: at least one error, so a guarantee does not hold.
     """
     from gateway.doctor.command import doctor as run_checks
-    from gateway.doctor.gather import Addresses
+    from gateway.doctor.doors import Addresses
 
     sys.exit(run(run_checks(config, Addresses(push_url, feed_url, admin_url), as_json=as_json)))
 

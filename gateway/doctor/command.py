@@ -8,8 +8,9 @@ from rich.text import Text
 from gateway.characters import printable
 from gateway.config import Config
 from gateway.doctor.checks import findings_of
+from gateway.doctor.doors import Addresses
 from gateway.doctor.findings import Finding, document
-from gateway.doctor.gather import Addresses, gather
+from gateway.doctor.gather import gather
 from gateway.humanize import counted
 from gateway.output import say_json
 from gateway.redaction import without_passwords

@@ -13,21 +13,16 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-
-import aiohttp
-import msgspec
 
 from gateway.config import Config
 from gateway.doctor.database import reads_only
+from gateway.doctor.doors import Addresses, probe_doors
 from gateway.doctor.facts import (
     CertificateFile,
     Database,
-    Door,
     Drawn,
     Election,
     Facts,
-    Process,
     Standby,
 )
 from gateway.errors import GatewayError
@@ -40,8 +35,6 @@ from gateway.journal.session import Connection
 from gateway.web.map_file import BadMap, read_map
 from gateway.web.tls import NO_CHECK_TIME, BadCertificate, Certificate, feed_certificate, push_certificate
 
-PROBE_S = 5.0
-"""Seconds that a door may take to answer."""
 ROUNDS = 5
 """Number of clock readings; the quickest answer is the most accurate."""
 
@@ -49,14 +42,6 @@ _SETTINGS = (
     "fsync", "full_page_writes", "synchronous_commit", "synchronous_standby_names", "max_connections",
     "superuser_reserved_connections", "reserved_connections", "archive_mode", "max_wal_size",
 )  # fmt: skip
-
-
-class Addresses(msgspec.Struct, frozen=True):
-    """URLs of doors, if they differ from the options."""
-
-    push: str | None = None
-    feed: str | None = None
-    admin: str | None = None
 
 
 async def gather(config: Config, addresses: Addresses) -> Facts:
@@ -77,7 +62,7 @@ async def gather(config: Config, addresses: Addresses) -> Facts:
             login = await read_feed_login(feed_url, url)
         except GatewayError as error:
             login_mistake = str(error)
-    doors, processes = await _doors(config, addresses)
+    doors, processes = await probe_doors(config, addresses)
     free = _disk(config) if config.database_url is None else None
     return Facts(
         now=datetime.now(UTC),
@@ -291,102 +276,3 @@ def _authorities(path: Path) -> Mapping[str, datetime]:
 
 def _time(text: str) -> datetime:
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(text), UTC)
-
-
-# The doors.
-
-
-async def _doors(config: Config, addresses: Addresses) -> tuple[list[Door], list[Process]]:
-    wanted: dict[str, str | None] = {}
-    for role in ("push", "feed"):
-        if config.role in ("all", role):
-            tls = getattr(config, f"{role}_tls_certificate") is not None
-            given = getattr(addresses, role)
-            wanted[role] = given or _url(
-                "https" if tls else "http", config.host, getattr(config, f"{role}_port")
-            )
-    if config.admin_port is not None:
-        wanted["admin"] = addresses.admin or _url("http", config.admin_host, config.admin_port)
-    doors, processes = [], []
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PROBE_S)) as http:
-        for name, url in wanted.items():
-            needed = name == "push" and config.push_client_ca is not None
-            door, workers = await _probe(http, name, url, client_certificates=needed)
-            doors.append(door)
-            processes += [
-                Process(worker, limit) for worker, pid in workers.items() if (limit := _limit_of(pid))
-            ]
-    return doors, processes
-
-
-def _url(scheme: str, host: str, port: int) -> str | None:
-    if port == 0:
-        return None
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - to connect to
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-async def _probe(
-    http: aiohttp.ClientSession, name: str, url: str | None, *, client_certificates: bool
-) -> tuple[Door, Mapping[str, int]]:
-    """Query the health of a door; return it, and the process ids that the admin port reports."""
-    if url is None:
-        return Door(name=name, url=None), {}
-    url, host = url.rstrip("/"), urlsplit(url).hostname or ""
-    workers: Mapping[str, Any] = {}
-    try:
-        async with http.get(f"{url}/health/ready", ssl=_trusting()) as answer:
-            document = await answer.json(content_type=None)
-            ready = answer.status == 200
-            status = document.get("status", answer.status) if isinstance(document, dict) else answer.status
-            seen = (
-                f"is {status}".replace("_", " ")
-                if ready
-                else f"answers {answer.status}, {status}".replace("_", " ")
-            )
-            if isinstance(document, dict) and isinstance(document.get("workers"), dict):
-                workers = document["workers"]
-    except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
-        if client_certificates and certificate_required(error):
-            return Door(name=name, url=url, host=host, ready=True, seen="requires a client certificate"), {}
-        seen = _reason(error)
-        return Door(name=name, url=url, host=host, seen=seen), {}
-    restarts = {worker: int(about.get("restarts", 0)) for worker, about in workers.items()}
-    here = host in ("127.0.0.1", "::1", "localhost")  # otherwise these are processes of another machine
-    pids = {worker: about["pid"] for worker, about in workers.items() if here and about.get("pid")}
-    return Door(name=name, url=url, host=host, ready=ready, seen=seen, restarts=restarts), pids
-
-
-def certificate_required(error: BaseException | None) -> bool:
-    """Return whether the server ended a TLS handshake with the alert certificate_required (RFC 8446, section 6.2)."""
-    while error is not None:
-        if isinstance(error, ssl.SSLError):
-            alert = error.reason or str(error)  # a Python that does not know the alert gives its text alone
-            if "CERTIFICATE_REQUIRED" in alert.upper().replace(" ", "_"):
-                return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return f"no answer in {PROBE_S:.0f} s"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        reason = error.os_error
-        return os.strerror(reason.errno) if reason.errno else str(reason)
-    return str(error) or type(error).__name__
-
-
-def _trusting() -> ssl.SSLContext:
-    """Return a context that accepts any certificate: the files are checked separately."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _limit_of(pid: int) -> int | None:
-    """Return the limit of open files of a process of this machine, if we may read it."""
-    with suppress(OSError, ValueError, ProcessLookupError):
-        return resource.prlimit(pid, resource.RLIMIT_NOFILE)[0]
-    return None

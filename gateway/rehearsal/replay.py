@@ -18,6 +18,7 @@ import aiohttp
 import msgspec
 from hdrh.histogram import HdrHistogram
 
+from gateway.client.http_session import environment_proxy, open_session
 from gateway.client.publisher import Answer, Publisher, push_http
 from gateway.client.subscriber import Block, Subscriber
 from gateway.errors import GatewayError
@@ -180,7 +181,11 @@ class Replay:
         Raises ReplayFailed if this is not complete within `finish_s` of the last report and the release.
         """
         clock = asyncio.get_running_loop().time
-        async with Subscriber(self._feed_url, self._election) as subscriber:
+        proxy = environment_proxy(self._feed_url, loopback_direct=True)
+        async with (
+            open_session(proxy, decompress=False) as session,
+            Subscriber(self._feed_url, self._election, session=session) as subscriber,
+        ):
             attached = asyncio.Event()
             following = asyncio.create_task(self._follow(subscriber, attached), name="subscriber")
             try:
@@ -198,8 +203,8 @@ class Replay:
             return self._summary(subscriber, dataset, publish_at)
 
     async def _push_all(self) -> None:
-        connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as pushing:
+        proxy = environment_proxy(self._push_url, loopback_direct=True)
+        async with open_session(proxy, connections_max=0) as session, asyncio.TaskGroup() as pushing:
             for number, municipality in enumerate(self.senders):
                 way = self._transports[number % len(self._transports)]
                 pushing.create_task(self._send(session, municipality, way))

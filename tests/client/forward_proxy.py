@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
-from tests.client.scripted import answer
+from tests.client.scripted import answer, serving
 
 
 class ForwardProxy:
@@ -21,11 +21,6 @@ class ForwardProxy:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass one connection on."""
-        with suppress(OSError, asyncio.IncompleteReadError):
-            await self._serve(reader, writer)
-        writer.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")[:-2]
         method, target, version = first.split(" ")
         if self._expected is not None and f"Proxy-Authorization: Basic {self._expected}" not in lines:
@@ -46,11 +41,13 @@ class ForwardProxy:
             asyncio.ensure_future(_pass(reader, server_writer)),
             asyncio.ensure_future(_pass(server_reader, writer)),
         }
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        server_writer.close()
-        for each in both:
-            each.cancel()
-        await asyncio.wait(both)
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            server_writer.close()
+            for each in both:
+                each.cancel()
+            await asyncio.wait(both)
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -66,9 +63,5 @@ async def forward_proxy(
 ) -> AsyncIterator[ForwardProxy]:
     """Run a proxy that requires `user:password`, if given; without `upgrades` it removes the headers of a WebSocket."""
     proxy = ForwardProxy(credentials, upgrades=upgrades)
-    running = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-    proxy.port = running.sockets[0].getsockname()[1]
-    try:
+    async with serving(proxy.serve) as proxy.port:
         yield proxy
-    finally:
-        running.close()

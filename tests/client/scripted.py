@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
@@ -55,23 +55,49 @@ async def scripted(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIt
     """Run a server on a port of its own."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):
-            request = await read_request(reader)
-            server.requests.append(request)
-            given = script(request)
-            if given is None:
-                await reader.read()
-            else:
-                writer.write(given)
-                await writer.drain()
-        writer.close()
+        request = await read_request(reader)
+        server.requests.append(request)
+        given = script(request)
+        if given is None:
+            await reader.read()
+        else:
+            writer.write(given)
+            await writer.drain()
+
+    async with serving(serve, tls) as port:
+        server = Scripted(port, tls=tls is not None)
+        yield server
+
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Listen on a port of 127.0.0.1 and yield it; at the end, every connection is closed."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                await handler(reader, writer)
+        finally:
+            writer.close()
+            with suppress(OSError, asyncio.CancelledError):
+                await writer.wait_closed()
 
     running = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
-    server = Scripted(running.sockets[0].getsockname()[1], tls=tls is not None)
     try:
-        yield server
+        yield running.sockets[0].getsockname()[1]
     finally:
         running.close()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
 
 async def read_request(reader: asyncio.StreamReader) -> Request:

@@ -14,7 +14,7 @@ from gateway.client.failures import Failure, HttpAnswer, failure_of_answer
 from gateway.client.http_json import Door, NoDocument, open_door
 from gateway.client.http_session import BadToken, bearer
 from gateway.client.proxies import Proxy
-from tests.client.scripted import Request, answer, scripted, web_page
+from tests.client.scripted import Request, answer, scripted, serving, web_page
 
 URL = "http://gateway.example:8081/v1/elections/e/reports"
 
@@ -146,7 +146,7 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-def serving(certificate: trustme.LeafCert) -> ssl.SSLContext:
+def context_of(certificate: trustme.LeafCert) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
     return context
@@ -182,7 +182,7 @@ async def test_certificates_are_judged_by_the_result_of_their_verification(
     context = ssl.create_default_context()
     if trusted:
         authority.configure_trust(context)
-    async with scripted(lambda _: answer(200, "{}"), serving(issue(authority))) as server:
+    async with scripted(lambda _: answer(200, "{}"), context_of(issue(authority))) as server:
         failure = await failure_over_tls(server.url, context)
     assert (failure.code, failure.permanent) == (code, True)
     assert words in failure.text
@@ -198,7 +198,7 @@ async def failure_over_tls(url: str, context: ssl.SSLContext) -> Failure:
 
 async def test_the_wrong_scheme_is_recognised_both_ways(authority: trustme.CA) -> None:
     """http:// to a port with TLS, and https:// to one without, which answers as HTTP servers do."""
-    async with scripted(lambda _: answer(400), serving(authority.issue_cert("localhost"))) as server:
+    async with scripted(lambda _: answer(400), context_of(authority.issue_cert("localhost"))) as server:
         with pytest.raises(NoDocument) as raised:
             async with open_door("feed door", f"http://localhost:{server.port}", total_s=10.0) as door:
                 await door.get("/v1/elections")
@@ -208,13 +208,13 @@ async def test_the_wrong_scheme_is_recognised_both_ways(authority: trustme.CA) -
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(answer(400))
-        writer.close()
 
-    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as plain:
-        port = plain.sockets[0].getsockname()[1]
-        async with open_door("feed door", f"https://localhost:{port}", total_s=10.0) as door:
-            with pytest.raises(NoDocument) as raised:
-                await door.get("/v1/elections")
+    async with (
+        serving(refuse) as port,
+        open_door("feed door", f"https://localhost:{port}", total_s=10.0) as door,
+    ):
+        with pytest.raises(NoDocument) as raised:
+            await door.get("/v1/elections")
     assert raised.value.failure.code == "wrong_scheme"
     assert "begin with http://" in str(raised.value)
 
