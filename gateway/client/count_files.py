@@ -67,7 +67,7 @@ def _from_json(name: str, content: bytes, mistakes: list[str], _: list[str]) -> 
     if isinstance(document, list):
         yield from _from_array(name, content, document, mistakes)
     else:
-        yield from _part(f"{name}, line {first}", content, document, mistakes)
+        yield from _part(name, f"{name}, line {first}", content, document, mistakes)
 
 
 def _from_array(name: str, content: bytes, document: list[Any], mistakes: list[str]) -> Iterator[Part]:
@@ -82,7 +82,7 @@ def _from_array(name: str, content: bytes, document: list[Any], mistakes: list[s
         line += content.count(b"\n", at, start)
         where = f"{name}, line {line}, element {number}"
         if isinstance(decoded, dict):
-            yield from _part(where, raw, decoded, mistakes)
+            yield from _part(name, where, raw, decoded, mistakes)
         else:
             mistakes.append(f"{where} is not a report but {type(decoded).__name__}")
         line += raw.count(b"\n")
@@ -98,7 +98,7 @@ def _from_lines(name: str, content: bytes, mistakes: list[str], _: list[str]) ->
         except BadCountFile as error:
             mistakes += error.mistakes
         else:
-            yield from _part(f"{name}, line {number}", line, document, mistakes)
+            yield from _part(name, f"{name}, line {number}", line, document, mistakes)
 
 
 def _from_table(name: str, content: bytes, mistakes: list[str], empty_units: list[str]) -> Iterator[Part]:
@@ -115,12 +115,12 @@ def _from_table(name: str, content: bytes, mistakes: list[str], empty_units: lis
 _READERS = {"json": _from_json, "ndjson": _from_lines, "jsonl": _from_lines, "csv": _from_table}
 
 
-def _part(where: str, raw: bytes, document: object, mistakes: list[str]) -> Iterator[Part]:
+def _part(name: str, where: str, raw: bytes, document: object, mistakes: list[str]) -> Iterator[Part]:
     """Yield the report in `raw`, or add what is wrong with it to the mistakes."""
     if not isinstance(document, dict):
         mistakes.append(f"{where}: not a report but {type(document).__name__}")
         return
-    part = Part(where, document)
+    part = Part(name, where, document)
     found = shape_mistakes(part, raw)
     mistakes += found
     if not found:

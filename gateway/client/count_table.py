@@ -221,7 +221,7 @@ def _read_unit(name: str, unit: str, rows: Sequence[_Row], table: Table) -> None
         )
     else:
         places = {category: f"{name}, line {line}" for category, line in lines.items()}
-        table.parts.append(Part(where, {"unit": unit, **members, "counts": counts}, places))
+        table.parts.append(Part(name, where, {"unit": unit, **members, "counts": counts}, places))
 
 
 def _members(name: str, rows: Sequence[_Row], mistakes: list[str]) -> Iterator[tuple[str, Any]]:

@@ -22,8 +22,9 @@ from gateway.client.push_files import (
     read_files,
 )
 from gateway.client.receipts_table import write_receipts
+from gateway.client.revisions import Known
 from gateway.client.sending import send
-from gateway.client.versions import Known, Version, meaning
+from gateway.client.versions import Version, meaning
 from gateway.election.registry import Registry
 from gateway.errors import GatewayError, MalformedDocument
 from gateway.humanize import counted

@@ -32,6 +32,7 @@ class Part(msgspec.Struct, frozen=True):
     that its `revision` may be missing.
     """
 
+    file: str
     where: str
     """File and line, as in `night.csv, line 3`."""
     document: dict[str, Any]

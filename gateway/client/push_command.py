@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -98,8 +98,8 @@ def _show_elsewhere(console: Terminal, options: PushOptions, outbox: Outbox) -> 
 
 
 async def _watch(watched: Path, delivery: Delivery, console: Terminal) -> None:
-    async def add(name: str, content: bytes) -> int:
-        counts = await delivery.prepare({name: content})
+    async def add(files: Mapping[str, bytes]) -> int:
+        counts = await delivery.prepare(files)
         delivery.add(counts)
         return len(counts)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from typing import Any
@@ -18,7 +18,8 @@ from gateway.client.http_session import bearer
 from gateway.client.outbox import Destination, Outbox
 from gateway.client.parts import BadCountFile, Part, mistakes_of
 from gateway.client.proxies import without_user
-from gateway.client.versions import Contradiction, Known, Numbered, Version, merge, number
+from gateway.client.revisions import Known, Numbered, number, numbered_by_files
+from gateway.client.versions import Contradiction, Version, merge
 from gateway.election.registry import Registry, read_registry
 from gateway.election.validation import Invalid, Scope, Validator, check_shape
 from gateway.errors import GatewayError, MalformedDocument
@@ -38,9 +39,11 @@ class Mistakes(GatewayError):
 
     code = "mistakes"
 
-    def __init__(self, mistakes: Sequence[str]) -> None:
+    def __init__(self, mistakes: Sequence[str], files: Iterable[str] = ()) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = tuple(mistakes)
+        self.files = frozenset(files)
+        """Names of the files that have them."""
 
 
 class Count(msgspec.Struct, frozen=True):
@@ -171,23 +174,25 @@ def read_files(files: Mapping[str, bytes], registry: Registry | None) -> FileRep
     Raises Mistakes with all mistakes.
     """
     mistakes: list[str] = []
+    wrong: set[str] = set()
     parts: list[Part] = []
     empty_units = 0
     for name, content in files.items():
         try:
             read = read_counts(name, content)
         except BadCountFile as error:
-            mistakes += error.mistakes
-            continue
-        if not read.parts:
-            mistakes.append(f"{name}: contains no report")
-        parts += read.parts
-        empty_units += len(read.empty_units)
-    if registry is not None:
-        mistakes += _against_registry(parts, registry)
+            of_file = list(error.mistakes)
+        else:
+            of_file = _against_registry(read.parts, registry) if registry is not None else []
+            of_file += [] if read.parts else [f"{name}: contains no report"]
+            parts += read.parts
+            empty_units += len(read.empty_units)
+        mistakes += of_file
+        wrong |= {name} if of_file else set()
     versions, contradictions = merge(parts)
-    if mistakes or contradictions:
-        raise Mistakes([*mistakes, *contradictions])
+    mistakes += map(str, contradictions)
+    if mistakes:
+        raise Mistakes(mistakes, wrong.union(*(each.files for each in contradictions)))
     return FileReports(tuple(versions), empty_units)
 
 
@@ -204,24 +209,25 @@ def _against_registry(parts: Sequence[Part], registry: Registry) -> list[str]:
 def give_revisions(
     versions: Sequence[Version], current: Mapping[str, Known], outbox: Callable[[str], Sequence[Known]]
 ) -> list[Count]:
-    """Return versions as reports with revisions: those from the files, or else chosen by `versions.number`.
+    """Return versions as reports with revisions: those from the files, or else chosen by `revisions.number`.
 
     `current` are the gateway's current reports, and `outbox` returns those of a unit that wait or have a receipt.
     Raises Mistakes for all units whose newest count is not known.
     """
-    mistakes: list[str] = []
+    contradictions: list[Contradiction] = []
     counts: list[Count] = []
     for unit, group in groupby(versions, key=lambda version: version.unit):
         of_unit = list(group)
-        if of_unit[0].revision is not None:
-            counts += [_count(Numbered(version, version.document, chosen=False)) for version in of_unit]
-            continue
         try:
-            counts += map(_count, number(of_unit, current.get(unit), outbox(unit)))
+            if of_unit[0].revision is None:
+                counts += map(_count, number(of_unit, current.get(unit), outbox(unit)))
+            else:
+                counts += map(_count, numbered_by_files(of_unit, outbox(unit)))
         except Contradiction as error:
-            mistakes.append(str(error))
-    if mistakes:
-        raise Mistakes(mistakes)
+            contradictions.append(error)
+    if contradictions:
+        files = frozenset[str]().union(*(each.files for each in contradictions))
+        raise Mistakes([str(each) for each in contradictions], files)
     return counts
 
 

@@ -134,6 +134,34 @@ def test_files_of_a_command_are_in_the_order_of_their_times(desk: Desk) -> None:
     assert (status, "(0 new, 1 already known" in output) == (0, True), output
 
 
+def test_watched_files_that_are_complete_together_are_one_command(desk: Desk) -> None:
+    """In the order of their times; a file that contradicts the others is left out, and they are sent."""
+    watched = desk.directory / "outgoing"
+    watched.mkdir()
+    for minute in (10, 9):
+        (watched / f"{minute}.json").write_text(json.dumps(counted(minute, minute=minute)))
+    table(watched / "day.csv", f"{OTHER},,{TIME},final,advance,31,0,0,31")
+    table(watched / "advance.csv", f"{OTHER},,{TIME},final,election_day,58,0,0,58")
+    (watched / "wrong.json").write_text(json.dumps(a_report(party_x=1)))
+    with desk.command("--watch", watched) as process:
+        until(lambda: desk.receipts.exists() and len(desk.answers()) == 3)
+        (watched / "8.json").write_text(json.dumps(counted(8, minute=8)))
+        table(watched / "more.csv", f"0604-0003,,{TIME},final,advance,31,0,0,31")
+        until(lambda: len(desk.answers()) == 4)
+        process.send_signal(signal.SIGINT)
+        _, output = process.communicate(timeout=TIMEOUT_S)
+    assert "Traceback" not in output
+    assert {(each["unit"], each["revision"], each["outcome"]) for each in desk.answers()} == {
+        (UNIT, "1", "accepted"),
+        (UNIT, "2", "accepted"),
+        (OTHER, "1", "accepted"),
+        ("0604-0003", "1", "accepted"),
+    }
+    for name in ("8.json", "wrong.json"):
+        assert output.count(f"{name}: not sent") == 1
+    assert "8.json, line 1: unit 0604-0001, counted at 2024-09-09T22:08:00+02:00, has other figures" in output
+
+
 # Another system pushes between the question and the sending.
 
 

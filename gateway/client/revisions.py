@@ -1,0 +1,156 @@
+"""PURE: the revisions of reports. A file may leave them out; then the newest report of the unit decides.
+
+A version without a revision gets the next one only if it was counted later than the newest report that is known. If it
+is that report, or one that waits or has a receipt, it keeps its revision, so that nothing new is published. Where the
+order is unknown, or a category would be dropped, nothing is sent.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from gateway.client.parts import abbreviated
+from gateway.client.versions import Contradiction, Version, figures_of, meaning
+from gateway.election.registry import COUNT_MAX, read_time
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A report of a unit that the gateway has as its current one, or that the outbox has."""
+
+    revision: int
+    document: dict[str, Any]
+
+
+class Numbered(msgspec.Struct, frozen=True):
+    """A version with its revision, as it is sent."""
+
+    version: Version
+    document: dict[str, Any]
+    chosen: bool
+    """Whether the revision was chosen here, and not given in a file."""
+
+    @property
+    def revision(self) -> int:
+        """The revision."""
+        revision: int = self.document["revision"]
+        return revision
+
+
+def numbered_by_files(versions: Sequence[Version], outbox: Sequence[Known]) -> list[Numbered]:
+    """Return the versions of one unit whose revisions are in the files. Raises Contradiction.
+
+    A report that the outbox has keeps its notation, so that the gateway recognises it.
+    """
+    found = []
+    for version in versions:
+        known = next((known for known in outbox if known.revision == version.revision), None)
+        if known is not None and not _is(known, version):
+            raise Contradiction(
+                f"{version.where}: unit {abbreviated(version.unit)} has other figures than those that were added to the"
+                f" outbox under revision {version.revision} before; give the correction a higher revision",
+                version,
+            )
+        document = known.document if known is not None else version.document
+        found.append(Numbered(version, document, chosen=False))
+    return found
+
+
+def number(versions: Sequence[Version], current: Known | None, outbox: Sequence[Known]) -> list[Numbered]:
+    """Give revisions to the versions of one unit, none of which has one; they are in the order of their times.
+
+    `current` is the gateway's current report of the unit; `outbox` are those that wait or have a receipt. Raises
+    Contradiction if it is not known whether a version is newer than the newest of these.
+    """
+    newest = max([*([current] if current else []), *outbox], key=lambda known: known.revision, default=None)
+    if newest is None:
+        return [_next(version, number) for number, version in enumerate(versions, 1)]
+    same = next(
+        (place for place in reversed(range(len(versions))) if _is(newest, versions[place])), len(versions)
+    )
+    found: list[Numbered] = []
+    for place, version in enumerate(versions):
+        if place == same:
+            _check_outbox(version, newest, outbox)
+            found.append(_again(version, newest))
+        elif place < same < len(versions):
+            found.append(_known_in(outbox, version) or _before(version, newest, same - place, outbox))
+        elif same < len(versions) or version.time > read_time(newest.document["counted_at"]):
+            _check_drops_nothing(newest, version)
+            above = max([newest.revision, *(each.revision for each in found)])
+            found.append(_next(version, above + 1))
+        elif (again := _known_in(outbox, version)) is not None:
+            found.append(again)
+        else:
+            raise Contradiction(_order_unknown(version, newest), version)
+    return found
+
+
+def _is(known: Known, version: Version) -> bool:
+    return meaning(known.document) == meaning(version.document)
+
+
+def _check_outbox(version: Version, newest: Known, outbox: Sequence[Known]) -> None:
+    """Raise Contradiction if the outbox has other figures under the revision of the current report."""
+    if any(known.revision == newest.revision and not _is(known, version) for known in outbox):
+        raise Contradiction(
+            f"{version.where}: unit {abbreviated(version.unit)}: the gateway has this count as revision"
+            f" {newest.revision}, but the outbox has other figures under it; run the command without files first, or"
+            " with another --outbox",
+            version,
+        )
+
+
+def _again(version: Version, known: Known) -> Numbered:
+    """Return a known report as it was sent, which the gateway then recognises by its digest."""
+    return Numbered(version, known.document | {"revision": known.revision}, chosen=True)
+
+
+def _known_in(outbox: Sequence[Known], version: Version) -> Numbered | None:
+    found = [known for known in outbox if _is(known, version)]
+    return _again(version, max(found, key=lambda known: known.revision)) if found else None
+
+
+def _before(version: Version, newest: Known, places: int, outbox: Sequence[Known]) -> Numbered:
+    """Return a version that precedes the newest report, under the revision that it had if it was sent with it.
+
+    A revision below the current one is never accepted anew: the report is a duplicate, or gets no receipt.
+    """
+    revision = newest.revision - places
+    if revision < 1 or any(known.revision == revision for known in outbox):
+        raise Contradiction(_order_unknown(version, newest), version)
+    return Numbered(version, version.document | {"revision": revision}, chosen=False)
+
+
+def _next(version: Version, revision: int) -> Numbered:
+    if revision > COUNT_MAX:
+        raise Contradiction(
+            f"{version.where}: unit {abbreviated(version.unit)} has used all its revisions", version
+        )
+    return Numbered(version, version.document | {"revision": revision}, chosen=True)
+
+
+def _check_drops_nothing(newest: Known, version: Version) -> None:
+    dropped = [
+        category
+        for category, figures in newest.document["counts"].items()
+        if category not in version.document["counts"] and any(figures_of(figures).values())
+    ]
+    if dropped:
+        raise Contradiction(
+            f"{version.where}: unit {abbreviated(version.unit)} has no {abbreviated(dropped[0])!r}, but its current"
+            f" report (revision {newest.revision}, counted at {newest.document['counted_at']}) has; a report replaces"
+            f" all figures of its unit: enter all categories, or, to drop one, the revision {newest.revision + 1}",
+            version,
+        )
+
+
+def _order_unknown(version: Version, newest: Known) -> str:
+    time = newest.document["counted_at"]
+    later = read_time(time) > version.time
+    return (
+        f"{version.where}: unit {abbreviated(version.unit)}, counted at {version.document['counted_at']},"
+        f" has other figures than the current report (revision {newest.revision}), which was counted {'later, ' if later else 'also '}at {time};"
+        f" if these figures are newer, enter a later counted_at, or the revision {newest.revision + 1};"
+        " else leave the unit out"
+    )
