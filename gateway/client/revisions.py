@@ -146,11 +146,10 @@ def _check_drops_nothing(newest: Known, version: Version) -> None:
 
 
 def _order_unknown(version: Version, newest: Known) -> str:
-    time = newest.document["counted_at"]
-    later = read_time(time) > version.time
+    ours, theirs = version.document["counted_at"], newest.document["counted_at"]
+    when = "later, at" if read_time(theirs) > version.time else "also at"
     return (
-        f"{version.where}: unit {abbreviated(version.unit)}, counted at {version.document['counted_at']},"
-        f" has other figures than the current report (revision {newest.revision}), which was counted {'later, ' if later else 'also '}at {time};"
-        f" if these figures are newer, enter a later counted_at, or the revision {newest.revision + 1};"
-        " else leave the unit out"
+        f"{version.where}: unit {abbreviated(version.unit)}, counted at {ours}, has other figures than the current"
+        f" report (revision {newest.revision}), which was counted {when} {theirs}; if these figures are newer, enter a"
+        f" later counted_at, or the revision {newest.revision + 1}; else leave the unit out"
     )
