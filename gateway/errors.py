@@ -88,6 +88,8 @@ class JournalUnavailable(GatewayError):
     code = "journal_unavailable"
     retryable = True
     reason = "Postgres does not answer"
+    permanent = False
+    """Whether waiting does not help, only a change of the settings here, in Postgres or in a pooler."""
 
     @classmethod
     def because(cls, reason: str, retry_after_s: float) -> "JournalUnavailable":

@@ -150,7 +150,7 @@ async def feed_service(control: Control) -> None:
         asyncio.TaskGroup() as parts,
     ):
         monitor = DatabaseMonitor(monitoring, metrics.database, embargoed=False)
-        hub = Hub(PublicRecord(pool), metrics, heartbeat_s=config.heartbeat_s)
+        hub = Hub(PublicRecord(pool), metrics, heartbeat_s=config.heartbeat_s, on_problem=control.set_problem)
         door = FeedDoor(config, hub, metrics, connections)
 
         def refresh() -> None:

@@ -31,7 +31,9 @@ def check_database(facts: Facts) -> Iterator[Finding]:
         yield error(
             "database",
             facts.database_mistake,
-            "set VALGNATT_DATABASE_URL, or start `valgnatt serve` for an embedded Postgres",
+            "set VALGNATT_DATABASE_URL, or start `valgnatt serve` for an embedded Postgres"
+            if facts.config.database_url is None
+            else "correct VALGNATT_DATABASE_URL, the pooler or the server",
         )
         return
     database = facts.database

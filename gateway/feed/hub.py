@@ -5,6 +5,7 @@ poll earlier, so a lost notification costs 200 ms at most, and a replica, which 
 """
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
@@ -32,8 +33,20 @@ it, the readers of the largest blocks are closed, all readers of a block at once
 class Hub:
     """The feeds of all elections in one process. All its tasks run within `run`; if one fails, all end."""
 
-    def __init__(self, record: Record, metrics: FeedMetrics, *, heartbeat_s: float) -> None:
+    def __init__(
+        self,
+        record: Record,
+        metrics: FeedMetrics,
+        *,
+        heartbeat_s: float,
+        on_problem: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`on_problem` is called with the reason when the record cannot be read until a setting is changed, else with
+        an empty text.
+        """
         self._record = record
+        self._on_problem = on_problem
+        self.unusable = False
         self._metrics = metrics
         self._heartbeat_s = heartbeat_s
         self._feeds: dict[str, ElectionFeed] = {}
@@ -101,9 +114,13 @@ class Hub:
                 moved = await self._read_heads(parts)
             except JournalUnavailable as error:
                 heads.failed(error)
+                self.unusable = error.permanent
+                self._on_problem(str(error) if error.permanent else "")
                 moved = False
             else:
                 heads.succeeded()
+                self.unusable = False
+                self._on_problem("")
             unchanged = 0 if moved else unchanged + 1
             await wait_at_most(self._wake, POLL_BUSY_S if unchanged < BUSY_POLLS else POLL_IDLE_S)
 

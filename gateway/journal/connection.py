@@ -17,6 +17,7 @@ import asyncpg
 
 from gateway.database_url import Host, SessionAttrs, read_database_url
 from gateway.deadline import Deadline
+from gateway.errors import JournalUnavailable
 from gateway.journal.db_errors import OUTAGES, LoginRefused, name_of, translate_db_errors
 from gateway.journal.session import (
     SESSION,
@@ -119,7 +120,7 @@ class Hosts:
                     failures.append((host, error))
                     self._put_last(host)
         text = "; ".join(f"{host.name}: {name_of(error)}" for host, error in failures)
-        permanent = all(isinstance(error, SessionUnfit | LoginRefused) for _, error in failures)
+        permanent = all(isinstance(error, JournalUnavailable) and error.permanent for _, error in failures)
         raise LoginRefused(text) if permanent else ConnectionError(text)
 
     def _put_last(self, host: Host) -> None:
@@ -140,7 +141,7 @@ class Hosts:
                     await require_own_session(connection, partial(self._log_in, host, options))
                     self._unshared.add(host)
                 await require_attrs(connection, attrs)
-                with _permanent_if_refused():
+                with _permanent_if_refused((asyncpg.InsufficientPrivilegeError,)):
                     await prepare(connection, options["server_settings"], feed=self._feed)
             except BaseException:
                 connection.terminate()
@@ -196,10 +197,10 @@ _REFUSED_LOGINS = (
 
 
 @contextmanager
-def _permanent_if_refused() -> Iterator[None]:
+def _permanent_if_refused(errors: tuple[type[Exception], ...] = _REFUSED_LOGINS) -> Iterator[None]:
     try:
         yield
-    except _REFUSED_LOGINS as error:
+    except errors as error:
         raise LoginRefused(name_of(error)) from error
 
 

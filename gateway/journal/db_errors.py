@@ -44,6 +44,8 @@ class CommittedLocally(JournalUnavailable):
 class LoginRefused(JournalUnavailable):
     """Postgres refuses the login: repeating it does not help, only a change of the URL, the user or the server."""
 
+    permanent = True
+
 
 class Unstorable(GatewayError):
     """Postgres refuses these data, however often they are sent."""

@@ -83,6 +83,8 @@ did not. They apply until the commit has ended, whichever session a pooler has a
 class SessionUnfit(JournalUnavailable):
     """A new session lacks a property that a guarantee depends on; the message names it."""
 
+    permanent = True
+
 
 async def require_own_session(connection: Connection, log_in: Callable[[], Awaitable[Connection]]) -> None:
     """Require that the session belongs to this connection until it ends; `log_in` opens a second one to compare with.

@@ -7,7 +7,7 @@ ended, for whatever reason. Knows nothing of what a worker does.
 
     supervisor → worker   {"role":"push","index":0,"config":{…}}, as the first line
                           {"door_ready":true}, {"metrics?":7}, {"renew":true}, {"drain":true}
-    worker → supervisor   {"listening":{"port":8081}}, {"ready":true}, {"metrics":"…","id":7}
+    worker → supervisor   {"listening":{"port":8081}}, {"ready":true}, {"problem":"…"}, {"metrics":"…","id":7}
 """
 
 import asyncio
@@ -65,6 +65,10 @@ def forbid_inspection() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE) failed")
 
 
+PROBLEM_MAX = 1000
+"""Characters of a problem that a worker reports."""
+
+
 class WorkerCommand(msgspec.Struct, frozen=True, omit_defaults=True):
     """Every other line to a worker; one member is set."""
 
@@ -84,6 +88,7 @@ class WorkerReport(msgspec.Struct, frozen=True, omit_defaults=True):
     """A line from a worker."""
 
     ready: bool | None = None
+    problem: str | None = None
     listening: Listening | None = None
     metrics: str | None = None
     id: int | None = None
@@ -156,6 +161,14 @@ class Control:
         """Reloads the certificates; raises GatewayError."""
         self._line = line
         self._ready = False
+        self._problem = ""
+
+    def set_problem(self, problem: str) -> None:
+        """Report why this worker cannot serve until a setting is changed; an empty text: it can."""
+        problem = problem[:PROBLEM_MAX]
+        if problem != self._problem:
+            self._problem = problem
+            self._line.send(WorkerReport(problem=problem))
 
     def set_ready(self, ready: bool) -> None:
         """Report whether this worker can serve now; it counts as not ready until the first report."""

@@ -9,8 +9,9 @@ import msgspec
 import structlog
 
 from gateway.config import Config, ConfigError
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, JournalUnavailable
 from gateway.journal.administration import administration
+from gateway.journal.connection import connect
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.feed_login import excess_privileges, read_feed_login, restore_feed_login
 from gateway.journal.migrate import migrate
@@ -43,6 +44,7 @@ async def serve(
     background = _feed_login_check(config)
     if config.role == "feed" and config.database_url is None and config.feed_database_url is not None:
         # this machine may only read
+        await _require_usable(config.feed_database_url)
         return await supervise(config, background=background, on_started=on_started, stop=stop)
     if config.database_url is not None:
         await migrate(config.database_url, on_wait=log.warning)
@@ -62,6 +64,18 @@ async def serve(
         return await supervise(
             config, database=postgres, background=background, on_started=on_started, stop=stop
         )
+
+
+async def _require_usable(feed_url: str) -> None:
+    """Require that the feeds' URL does not fail in a way that waiting cannot change; an outage may end later.
+
+    Raises LoginRefused and SessionUnfit. Beside a push door, feeds report this themselves, and senders are served.
+    """
+    try:
+        (await connect(feed_url, feed=True)).terminate()
+    except JournalUnavailable as error:
+        if error.permanent:
+            raise
 
 
 def _feed_login_check(config: Config) -> Callable[[], Coroutine[Any, Any, None]] | None:

@@ -295,6 +295,7 @@ class Supervisor:
                 "pid": worker.pid,
                 "port": worker.port,
                 "restarts": worker.restarts,
+                **({"problem": worker.problem} if worker.problem else {}),
             }
             for worker in self.workers
         }

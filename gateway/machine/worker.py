@@ -49,6 +49,7 @@ class Worker:
         self.role = spec.role
         self.ready = False
         self.port: int | None = None
+        self.problem = ""
         self._spec = spec
         self._command = (*command, self.name)
         self._environ = environ
@@ -176,6 +177,7 @@ class Worker:
                 process.kill()
                 await process.wait()
             self._process = self._line = None
+            self.problem = ""
             self._set_ready(False)
             if self._metrics is not None and not self._metrics.done():
                 self._metrics.set_result(None)
@@ -186,6 +188,8 @@ class Worker:
             while (report := await line.receive(WorkerReport)) is not None:
                 if report.listening is not None:
                     self.port = report.listening.port
+                if report.problem is not None:
+                    self.problem = report.problem
                 if report.ready is not None:
                     self._set_ready(report.ready)
                 if report.id == self._request_id and self._metrics is not None and not self._metrics.done():

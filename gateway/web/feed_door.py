@@ -60,7 +60,7 @@ class FeedDoor:
         router.add_get(election + "/transfers/{municipality}", documents.get_transfers)
         router.add_get("/map.geojson", documents.get_map)
         add_pages(application)
-        add_health(application, ready)
+        add_health(application, ready, lambda: self._hub.unusable)
         return application
 
     async def _get_publications(self, request: web.Request) -> web.StreamResponse:

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from gateway.election.state import Cursor
-from gateway.errors import ElectionUnknown, Overloaded
+from gateway.errors import ElectionUnknown, JournalUnavailable, Overloaded
 from gateway.feed.hub import Hub
 from gateway.feed.stream import ElectionFeed
 from gateway.web.answers import Problem
@@ -14,6 +14,8 @@ AHEAD_S = 5.0
 """How long a reader that is ahead of this process waits for it, in seconds."""
 SETTLE_S = 5.0
 """How long a request waits while many publications are being applied, in seconds."""
+UNUSABLE_S = 10.0
+"""After how many seconds a client may ask again if the database cannot be read until a setting is changed."""
 
 
 class FeedLookup:
@@ -29,7 +31,7 @@ class FeedLookup:
     def all(self) -> list[ElectionFeed]:
         """Return every election. Raises Problem until they are known."""
         if not self._hub.heads_read:
-            raise _loading()
+            raise self._loading()
         return self._hub.feeds()
 
     async def find(self, request: web.Request) -> ElectionFeed:
@@ -37,7 +39,7 @@ class FeedLookup:
         feed = self._hub.feed(request.match_info["election"])
         if feed is None:
             if not self._hub.heads_read:
-                raise _loading()
+                raise self._loading()
             raise Problem.of(ElectionUnknown())
         await self._wait_settled(feed)
         return feed
@@ -66,7 +68,7 @@ class FeedLookup:
 
     async def _wait_settled(self, feed: ElectionFeed) -> None:
         if not feed.settled and not await feed.wait_settled(SETTLE_S):
-            raise _loading()
+            raise self._loading()
 
     async def _wait_reached(self, feed: ElectionFeed, sequence: int, client: str) -> bool:
         self._waits_of.enter(client)
@@ -75,6 +77,8 @@ class FeedLookup:
         finally:
             self._waits_of.leave(client)
 
-
-def _loading() -> Problem:
-    return Problem(503, "starting", "the record is still being loaded", retry_after_s=2.0)
+    def _loading(self) -> Problem:
+        if self._hub.unusable:
+            detail = "this server cannot read its database until its settings are changed; see its log"
+            return Problem.of(JournalUnavailable.because(detail, UNUSABLE_S))
+        return Problem(503, "starting", "the record is still being loaded", retry_after_s=2.0)

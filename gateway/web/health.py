@@ -9,8 +9,13 @@ from gateway.web.answers import json_response
 _HEADERS = {"Cache-Control": "no-store"}
 
 
-def add_health(application: web.Application, ready: Callable[[], bool]) -> None:
-    """Add `/health/live` and `/health/ready`; `ready` returns whether all workers of the door are."""
+def add_health(
+    application: web.Application, ready: Callable[[], bool], unusable: Callable[[], bool] = lambda: False
+) -> None:
+    """Add `/health/live` and `/health/ready`; `ready` returns whether all workers of the door are.
+
+    `unusable` returns whether this one cannot become ready until somebody changes a setting.
+    """
 
     async def live(_: web.Request) -> web.Response:
         return json_response({"status": "live"}, headers=_HEADERS)
@@ -18,7 +23,8 @@ def add_health(application: web.Application, ready: Callable[[], bool]) -> None:
     async def is_ready(_: web.Request) -> web.Response:
         if ready():
             return json_response({"status": "ready"}, headers=_HEADERS)
-        return json_response({"status": "not ready"}, 503, headers=_HEADERS)
+        status = "unusable" if unusable() else "not ready"
+        return json_response({"status": status}, 503, headers=_HEADERS)
 
     application.router.add_get("/health/live", live)
     application.router.add_get("/health/ready", is_ready)

@@ -16,6 +16,7 @@ import orjson
 import pytest
 import structlog
 
+from gateway.journal.db_errors import LoginRefused
 from gateway.telemetry import logs
 
 
@@ -94,6 +95,25 @@ def test_an_outage_is_logged_once_at_its_start_and_once_at_its_end(output: Outpu
             heads.succeeded()
     found = [(event["level"], event["event"]) for event in output.events()]
     assert found == 2 * [("warning", "heads: unavailable"), ("info", "heads: available again")]
+
+
+def test_a_failure_that_waiting_does_not_end_is_an_error_and_repeated(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At intervals, also after an ordinary one; an error without a message is still named."""
+    logs.configure("feed-0", fd=output.fd)
+    heads = logs.Outage("heads")
+    heads.failed(TimeoutError())
+    for repeat_s in (60.0, 60.0, 0.0, 0.0):
+        monkeypatch.setattr(logs, "REPEAT_S", repeat_s)
+        heads.failed(LoginRefused("wrong password"))
+    heads.succeeded()
+    found = [(event["level"], event["event"], event.get("error")) for event in output.events()]
+    assert found == [
+        ("warning", "heads: unavailable", "no answer in time"),
+        *3 * [("error", "heads: unavailable until a setting is changed", "wrong password")],
+        ("info", "heads: available again", None),
+    ]
 
 
 def test_events_below_the_level_are_not_logged(output: Output) -> None:
