@@ -93,10 +93,15 @@ async def _settings(database_url: str) -> dict[str, str]:
         await connection.close()
 
 
+def new_directory() -> Path:
+    """Create the directory of a gateway, whose database will be in `data`."""
+    return Path(tempfile.mkdtemp(prefix="valgnatt-bench-"))
+
+
 @asynccontextmanager
 async def gateway(**options: object) -> AsyncIterator[Local]:
     """Run a gateway, on an embedded Postgres unless `database_url` names another; `options` as in its configuration."""
-    directory = Path(tempfile.mkdtemp(prefix="valgnatt-bench-"))
+    directory = new_directory()
     wanted = {
         "push_port": 0,
         "feed_port": 0,

@@ -11,5 +11,5 @@ from gateway.rehearsal.generator import write_election
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a small generated data set."""
     directory = tmp_path_factory.mktemp("night")
-    write_election(directory, 1, 0.1)
+    write_election(directory, 1, 0.05)
     return directory

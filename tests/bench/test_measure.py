@@ -9,14 +9,30 @@ import msgspec
 import pytest
 
 from bench.figures import Result, Row, Target
+from bench.load import local
 from bench.measure import MEASUREMENTS, about, measure_all, peers, table, write
 from bench.measure.load import ElectionLoad
 from bench.measure.options import Options
 from tests.bench.commands import bench
+from tests.faults.servers import copy_cluster
 
 
 @pytest.fixture
-def small(data: Path, tmp_path: Path) -> Options:
+def copied_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each gateway a copy of a database: initdb takes far longer. No test compares how long a start takes."""
+    make = local.new_directory
+
+    def new_directory() -> Path:
+        directory = make()
+        directory.chmod(0o755)
+        copy_cluster(directory / "data")
+        return directory
+
+    monkeypatch.setattr(local, "new_directory", new_directory)
+
+
+@pytest.fixture
+def small(data: Path, tmp_path: Path, copied_clusters: None) -> Options:
     """Return options for small crowds, loads and elections."""
     return Options(
         data=data,
@@ -24,7 +40,7 @@ def small(data: Path, tmp_path: Path) -> Options:
         readers=(20,),
         seconds=0.6,
         publications=1000,
-        scales=(0.05, 0.1),
+        scales=(0.02, 0.04),
         reports=400,
     )
 
