@@ -8,11 +8,16 @@ own: they take long and share nothing that is slow to start. Workers get tests i
 from xdist.scheduler import LoadScopeScheduling
 
 INDEPENDENT = (
+    "tests/bench/test_measure.py",
+    "tests/bench/test_play.py",
+    "tests/faults/test_network.py",
     "tests/faults/test_postgres.py",
     "tests/faults/test_processes.py",
     "tests/faults/test_replica.py",
     "tests/faults/test_restore.py",
+    "tests/machine/test_supervisor.py",
     "tests/night/test_whole_night.py",
+    "tests/test_terminal.py",
 )
 
 
