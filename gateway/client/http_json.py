@@ -1,19 +1,24 @@
 """Get JSON documents from a door. Any failure becomes a GatewayError with a text of one line."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import aiohttp
 import orjson
 
 from gateway.client.failures import Failure, HttpAnswer, failure_of_answer, failure_of_error
-from gateway.client.http_session import environment_proxy, open_session, with_scheme_checked
-from gateway.client.proxies import Proxy
+from gateway.client.http_session import NotFollowed, environment_proxy, open_session, with_scheme_checked
+from gateway.client.proxies import Proxy, without_user
 from gateway.errors import GatewayError
+from gateway.output import say
 
 BODY_MAX = 256 << 20
 """Largest answer that is read, in bytes; the registry of an election ten times Norway's takes 10 MB."""
+WAITING_S = 3.0
+"""After how many seconds a person sees, on standard error, what is waited for."""
 SILENCE_S = 10.0
 """Seconds without a byte after which a request is given up."""
 
@@ -43,21 +48,31 @@ class Door:
         Redirects are not followed by requests with headers, so that no token goes elsewhere.
         """
         url = self._url + path
+        waiting = asyncio.get_running_loop().call_later(
+            WAITING_S, partial(say, f"waiting for {without_user(url)}", err=True)
+        )
         try:
-            async with self._http.get(url, headers=headers, allow_redirects=headers is None) as response:
-                body = bytearray()
-                async for piece in response.content.iter_any():
-                    body += piece
-                    if len(body) > BODY_MAX:
-                        raise GatewayError(f"{url}: the answer is larger than {BODY_MAX >> 20} MiB")
+            answer = await self._get(url, headers)
+        except NotFollowed as redirected:
+            answer = redirected.answer
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             failure = failure_of_error(url, error, self._proxy)
-        else:
-            if response.status == 200 and (document := _object(body)) is not None:
-                return document
-            answer = HttpAnswer(str(response.url), response.status, response.headers, bytes(body))
-            failure = failure_of_answer(answer, self.name, self._proxy)
+            raise NoDocument(await with_scheme_checked(failure, url, self._proxy)) from None
+        finally:
+            waiting.cancel()
+        if answer.status == 200 and (document := _object(answer.body)) is not None:
+            return document
+        failure = failure_of_answer(answer, self.name, self._proxy)
         raise NoDocument(await with_scheme_checked(failure, url, self._proxy))
+
+    async def _get(self, url: str, headers: Mapping[str, str] | None) -> HttpAnswer:
+        async with self._http.get(url, headers=headers, allow_redirects=headers is None) as response:
+            body = bytearray()
+            async for piece in response.content.iter_any():
+                body += piece
+                if len(body) > BODY_MAX:
+                    raise GatewayError(f"{without_user(url)}: the answer is larger than {BODY_MAX >> 20} MiB")
+            return HttpAnswer(str(response.url), response.status, response.headers, bytes(body))
 
 
 @asynccontextmanager
@@ -68,7 +83,7 @@ async def open_door(name: str, url: str, *, total_s: float | None = None) -> Asy
         yield Door(name, url, http, proxy)
 
 
-def _object(body: bytearray) -> dict[str, Any] | None:
+def _object(body: bytes) -> dict[str, Any] | None:
     try:
         document = orjson.loads(body)
     except ValueError:

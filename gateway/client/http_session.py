@@ -7,7 +7,7 @@ import asyncio
 import os
 import re
 import ssl
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 from aiohttp import hdrs
@@ -33,8 +33,8 @@ class BadToken(GatewayError):
     code = "bad_token"
 
 
-class UpgradeRefused(Exception):
-    """A request for an upgrade was answered otherwise; `answer` is the answer with its body."""
+class NotFollowed(Exception):
+    """An answer that ends a request: not the requested upgrade, or a redirect to another host."""
 
     def __init__(self, answer: HttpAnswer) -> None:
         super().__init__(answer.status)
@@ -64,7 +64,7 @@ def open_session(
     decompress: bool = True,
     connections_max: int = 100,
 ) -> aiohttp.ClientSession:
-    """Return a session for requests through a proxy, or directly.
+    """Return a session for requests through a proxy, or directly. Redirects are followed on the same host only.
 
     A request ends after `total_s`, and when nothing arrives for `silence_s` seconds. 0 connections are no limit.
     """
@@ -74,23 +74,33 @@ def open_session(
         auto_decompress=decompress,
         cookie_jar=aiohttp.DummyCookieJar(),
         proxy=proxy.url if proxy is not None else None,
-        middlewares=(_raise_refused_upgrade,),
+        middlewares=(_follow_only_expected,),
     )
 
 
-async def _raise_refused_upgrade(
+async def _follow_only_expected(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Raise UpgradeRefused: otherwise redirects would be followed, and the body of the answer be lost."""
+    """Raise NotFollowed: otherwise the failure would be that of another host, or the body of the answer be lost."""
     response = await handler(request)
-    if hdrs.UPGRADE not in request.headers or response.status == 101:
+    upgrade = hdrs.UPGRADE in request.headers and response.status != 101
+    location = response.headers.get(hdrs.LOCATION, "") if 300 <= response.status < 400 else ""
+    if not upgrade and not _is_elsewhere(str(request.url), location):
         return response
     try:
         body = await response.content.read(REFUSAL_MAX)
     except aiohttp.ClientPayloadError:
         body = b""
     response.close()
-    raise UpgradeRefused(HttpAnswer(str(request.url), response.status, response.headers, body))
+    raise NotFollowed(HttpAnswer(str(request.url), response.status, response.headers, body))
+
+
+def _is_elsewhere(url: str, location: str) -> bool:
+    """Return whether a redirect leads to another host, or nowhere that can be followed."""
+    try:
+        return urlsplit(urljoin(url, location)).hostname != urlsplit(url).hostname
+    except ValueError:
+        return True
 
 
 async def with_scheme_checked(failure: Failure, url: str, proxy: Proxy | None) -> Failure:

@@ -80,7 +80,10 @@ def is_loopback(url: str) -> bool:
 
 def without_user(url: str) -> str:
     """Return a URL on one line, without user name and password."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return printable(url.rpartition("@")[2])
     return printable(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])))
 
 

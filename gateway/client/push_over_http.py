@@ -9,6 +9,7 @@ import aiohttp
 import msgspec
 
 from gateway.client.failures import TEMPORARY, Failure, HttpAnswer, failure_of_answer, failure_of_error
+from gateway.client.http_session import NotFollowed
 from gateway.client.proxies import Proxy
 from gateway.client.push_answers import Answer, PushRefused, Results
 from gateway.client.push_events import Ended, Event, Postponed, Working
@@ -82,16 +83,19 @@ async def post(
     session: aiohttp.ClientSession, url: str, body: bytes, headers: Mapping[str, str]
 ) -> HttpAnswer:
     """Send one request and read its answer, or the beginning of one that is too long. Follows no redirect."""
-    async with (
-        asyncio.timeout(REQUEST_S),
-        session.post(url, data=body, headers=headers, allow_redirects=False) as response,
-    ):
-        received = bytearray()
-        async for piece in response.content.iter_any():
-            received += piece
-            if len(received) > ANSWER_MAX:
-                break
-        return HttpAnswer(url, response.status, response.headers, bytes(received))
+    try:
+        async with (
+            asyncio.timeout(REQUEST_S),
+            session.post(url, data=body, headers=headers, allow_redirects=False) as response,
+        ):
+            received = bytearray()
+            async for piece in response.content.iter_any():
+                received += piece
+                if len(received) > ANSWER_MAX:
+                    break
+            return HttpAnswer(url, response.status, response.headers, bytes(received))
+    except NotFollowed as redirected:
+        return redirected.answer
 
 
 def _results(body: bytes, reports: int) -> list[Answer] | None:

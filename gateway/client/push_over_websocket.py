@@ -14,7 +14,7 @@ from gateway.client.failures import (
     failure_of_answer,
     failure_of_error,
 )
-from gateway.client.http_session import CONNECT_S, UpgradeRefused, with_scheme_checked
+from gateway.client.http_session import CONNECT_S, NotFollowed, with_scheme_checked
 from gateway.client.proxies import Proxy
 from gateway.client.push_answers import Answer
 from gateway.client.push_events import Connected, Ended, Event, Postponed, Working
@@ -74,7 +74,7 @@ class PushOverWebSocket:
                     heartbeat=PING_S,
                     max_msg_size=0,
                 )
-        except UpgradeRefused as error:
+        except NotFollowed as error:
             return await self._refused(error.answer)
         except aiohttp.WSServerHandshakeError as error:
             return await self._refused(HttpAnswer(self._url, error.status, error.headers or {}))

@@ -16,7 +16,13 @@ import orjson
 
 from gateway.backoff import Backoff, with_jitter
 from gateway.client.failures import Failure, HttpAnswer, failure_of_answer, failure_of_error
-from gateway.client.http_session import CONNECT_S, environment_proxy, open_session, with_scheme_checked
+from gateway.client.http_session import (
+    CONNECT_S,
+    NotFollowed,
+    environment_proxy,
+    open_session,
+    with_scheme_checked,
+)
 from gateway.client.proxies import Proxy
 from gateway.client.retry_after import RETRY_AFTER_MOST_S
 from gateway.client.sse import Event, EventParser
@@ -160,6 +166,8 @@ class Subscriber:
                     yield block
             except _NoStream as error:
                 failure = error.failure
+            except NotFollowed as error:
+                failure = failure_of_answer(error.answer, "feed door", self._proxy)
             except (aiohttp.ClientError, TimeoutError, OSError, zlib.error) as error:
                 failure = failure_of_error(self._url, error, self._proxy)
             except (ValueError, KeyError, TypeError) as error:

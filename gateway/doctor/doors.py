@@ -13,7 +13,7 @@ import msgspec
 import orjson
 
 from gateway.client.failures import Failure, HttpAnswer, failure_of_answer, failure_of_error
-from gateway.client.http_session import environment_proxy, open_session
+from gateway.client.http_session import NotFollowed, environment_proxy, open_session
 from gateway.client.proxies import BadProxy, without_user
 from gateway.config import Config
 from gateway.doctor.facts import Door, Process
@@ -85,6 +85,8 @@ async def _probe(
             answer = HttpAnswer(
                 asked, response.status, response.headers, await response.content.read(HEALTH_MAX)
             )
+    except NotFollowed as redirected:
+        answer = redirected.answer
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         if client_certificates and certificate_required(error):
             return down(ready=True, seen="requires a client certificate"), {}

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 import trustme
 
+from gateway.client import http_json
 from gateway.client.failures import Failure, HttpAnswer, failure_of_answer
 from gateway.client.http_json import Door, NoDocument, open_door
 from gateway.client.http_session import BadToken, bearer
@@ -126,8 +127,28 @@ async def test_a_request_ends_with_what_was_answered(given: bytes, code: str) ->
     assert "\n" not in str(raised.value)
 
 
-async def test_redirects_are_followed_only_without_a_token() -> None:
-    """The server that it is redirected to never receives the token."""
+@pytest.mark.parametrize("target", ["https://login.invalid/", "//login.invalid", "http://[::1"])
+async def test_a_redirect_to_another_host_is_named_and_not_followed(target: str) -> None:
+    """What that host answers, or whether it exists, says nothing about the gateway."""
+    given = answer(302, Location=target)
+    async with scripted(lambda _: given) as server, open_door("feed door", server.url, total_s=10.0) as door:
+        with pytest.raises(NoDocument) as raised:
+            await door.get("/v1/elections")
+    assert (raised.value.failure.code, raised.value.failure.permanent) == ("redirect", True)
+
+
+async def test_what_is_waited_for_is_shown_after_some_seconds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(http_json, "WAITING_S", 0.01)
+    async with scripted(lambda _: None) as server, open_door("feed door", server.url, total_s=0.2) as door:
+        with pytest.raises(NoDocument):
+            await door.get("/v1/elections")
+    assert capsys.readouterr() == ("", f"waiting for {server.url}/v1/elections\n")
+
+
+async def test_redirects_on_the_same_host_are_followed_only_without_a_token() -> None:
+    """The port that it is redirected to never receives the token."""
     async with scripted(lambda _: answer(200, '{"here": 1}', kind="application/json")) as other:
 
         def redirect(_: Request) -> bytes:
