@@ -131,21 +131,28 @@ class Hosts:
         self, host: Host, timeout_s: float, attrs: SessionAttrs, options: dict[str, Any]
     ) -> Connection:
         timeout_s = min(timeout_s, self._url.connect_timeout_s or timeout_s)
-        async with Deadline(timeout_s, "no connection"):
-            connection = await self._log_in(host, options)
-            vars(connection).update(
-                deprioritize_host=partial(self._put_last, host), answer_s=options.get("command_timeout")
-            )
-            try:
-                if host not in self._unshared:
-                    await require_own_session(connection, partial(self._log_in, host, options))
-                    self._unshared.add(host)
-                await require_attrs(connection, attrs)
-                with _permanent_if_refused((asyncpg.InsufficientPrivilegeError,)):
-                    await prepare(connection, options["server_settings"], feed=self._feed)
-            except BaseException:
-                connection.terminate()
-                raise
+        try:
+            async with Deadline(timeout_s, "no connection"):
+                return await self._open_fit(host, attrs, options)
+        except (*OUTAGES, JournalUnavailable):
+            self._unshared.discard(host)  # it may come back with other settings
+            raise
+
+    async def _open_fit(self, host: Host, attrs: SessionAttrs, options: dict[str, Any]) -> Connection:
+        connection = await self._log_in(host, options)
+        vars(connection).update(
+            deprioritize_host=partial(self._put_last, host), answer_s=options.get("command_timeout")
+        )
+        try:
+            if host not in self._unshared:
+                await require_own_session(connection, partial(self._log_in, host, options))
+                self._unshared.add(host)
+            await require_attrs(connection, attrs)
+            with _permanent_if_refused((asyncpg.InsufficientPrivilegeError,)):
+                await prepare(connection, options["server_settings"], feed=self._feed)
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
 
     async def _log_in(self, host: Host, options: dict[str, Any]) -> Connection:

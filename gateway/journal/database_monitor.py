@@ -12,15 +12,21 @@ from typing import NoReturn
 
 import asyncpg
 import msgspec
+import structlog
 
 from gateway.errors import JournalUnavailable
 from gateway.journal.connection import Pool, acquired
 from gateway.journal.db_errors import translate_db_errors
+from gateway.journal.lock_waits import long_waits
 from gateway.journal.session import Connection
 from gateway.telemetry.metrics import DatabaseMetrics
 
+log = structlog.get_logger()
+
 POLL_S = 5.0
 """Seconds between two collections."""
+RETRY_S = 1.0
+"""Seconds between a failed collection, perhaps because of a lock, and the next."""
 QUERY_S = 3.0
 """Timeout of a query in seconds; the first one after a connection broke may take as long again to connect."""
 
@@ -78,7 +84,10 @@ class EmbargoedReports(msgspec.Struct, frozen=True):
 
 
 class DatabaseMonitor:
-    """Collects the state of Postgres for one process; embargoed reports only if its login may see them."""
+    """Collects the state of Postgres for one process; embargoed reports only if its login may see them.
+
+    A login that may see them is the owner's; then it also logs which locks its sessions have long waited for.
+    """
 
     def __init__(self, pool: Pool, metrics: DatabaseMetrics, *, embargoed: bool) -> None:
         self._pool = pool
@@ -99,12 +108,17 @@ class DatabaseMonitor:
                 await self._collect()
             except JournalUnavailable:
                 self._metrics.set_facts({})
-            await asyncio.sleep(POLL_S)
+                await asyncio.sleep(RETRY_S)
+            else:
+                await asyncio.sleep(POLL_S)
 
     async def _collect(self) -> None:
         """Collect once. Raises JournalUnavailable."""
         with translate_db_errors():
             async with acquired(self._pool) as connection:
+                if self._wants_embargoed:
+                    for wait in await long_waits(connection):
+                        log.warning("sessions wait for a lock", wait=wait)
                 before, asked_at = time.perf_counter(), datetime.now(UTC)
                 row = await self._state(connection)
                 took_s = time.perf_counter() - before

@@ -37,6 +37,15 @@ FROM unnest(pg_blocking_pids($1)) AS p (pid) LEFT JOIN pg_stat_activity a ON a.p
 """
 
 
+_LONG = """
+SELECT l.pid FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE NOT l.granted AND a.datname = current_database() AND a.usename = current_user
+  AND l.waitstart < clock_timestamp() - make_interval(secs => $1)
+ORDER BY l.waitstart LIMIT 3
+"""
+"""Sessions of this user that have waited for a lock for some seconds, the first three."""
+
+
 class LockWait:
     """What a session waits for, as it was seen last; `text` is empty if it has not been seen to wait."""
 
@@ -84,16 +93,27 @@ async def _look(pid: int, watching: Connection, report: Callable[[str], None], w
     clock = asyncio.get_running_loop().time
     reported: tuple[str, float] = ("", 0.0)
     while True:
-        row = await watching.fetchrow(_WAIT, pid)
-        if row is not None:
-            holders = await watching.fetch(_HOLDERS, pid)
-            held = held_by(holders)
-            lock = lock_name(row)
+        if (found := await _wait_of(pid, watching)) is not None:
+            lock, waited_s, held = found
             wait.text = f"{lock}, {held}"
             if reported[0] != wait.text or clock() - reported[1] >= REPEAT_S:
-                report(f"waiting for {lock} for {duration(row['waited_s'])}, {held}")
+                report(f"waiting for {lock} for {duration(waited_s)}, {held}")
                 reported = (wait.text, clock())
         await asyncio.sleep(WATCH_S)
+
+
+async def _wait_of(pid: int, watching: Connection) -> tuple[str, float, str] | None:
+    """Return which lock a session waits for, for how many seconds, and who has it. Raises asyncpg's errors."""
+    row = await watching.fetchrow(_WAIT, pid)
+    if row is None:
+        return None
+    return lock_name(row), row["waited_s"], held_by(await watching.fetch(_HOLDERS, pid))
+
+
+async def long_waits(connection: Connection) -> list[str]:
+    """Return a text for each session of this user that has waited for a lock for WATCH_S. Raises asyncpg's errors."""
+    waits = [await _wait_of(row["pid"], connection) for row in await connection.fetch(_LONG, WATCH_S)]
+    return [f"{lock} for {duration(waited_s)}, {held}" for lock, waited_s, held in filter(None, waits)]
 
 
 def lock_name(row: asyncpg.Record) -> str:

@@ -121,7 +121,9 @@ _SHARING_ERRORS = (
 
 async def _is_server_process(connection: Connection) -> bool | None:
     """Return whether the server at the other end is the process that executes; None if it may not be asked."""
-    pid = connection.get_server_pid()
+    pid: int | None = connection.get_server_pid()
+    if pid is None:  # the server, or rather a pooler, has not reported any
+        return False
     try:
         return await _holds(connection, f"pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) {pid}")
     except asyncpg.InsufficientPrivilegeError:

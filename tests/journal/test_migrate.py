@@ -10,6 +10,7 @@ from functools import partial
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.election.registry import read_registry
 from gateway.errors import JournalUnavailable, Refused
@@ -17,12 +18,14 @@ from gateway.journal import lock_waits as lock_waits_module
 from gateway.journal import migrate as migrate_module
 from gateway.journal.administration import administration
 from gateway.journal.connection import connect, open_pool
+from gateway.journal.database_monitor import DatabaseMonitor
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.lock_waits import lock_waits_reported
 from gateway.journal.migrate import _require_supported, migrate, migrations
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from gateway.journal.session import FEED_ROLE, SESSION
+from gateway.telemetry.metrics import PushMetrics
 from tests.conftest import Database
 from tests.journal.makers import (
     FAR,
@@ -495,3 +498,34 @@ async def test_an_act_that_waits_for_a_lock_names_who_has_it(
                 await acts.close_election(identifier)
         await acts.close_election(identifier)
     assert "waiting for a row that another transaction has changed for " in reports[0]
+
+
+async def test_sessions_that_have_long_waited_for_a_lock_are_logged(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the monitor of a push process, with the session that has the lock."""
+    monkeypatch.setattr(lock_waits_module, "WATCH_S", 0.0)
+    async with (
+        open_pool(database.url, max_size=1) as monitoring,
+        connected(database.url) as other,
+        connected(database.url) as waiting,
+    ):
+        monitor = DatabaseMonitor(monitoring, PushMetrics().database, embargoed=True)
+        pid = await other.fetchval("SELECT pg_backend_pid()")
+        with capture_logs() as logged:
+            async with other.transaction():
+                await other.execute("LOCK TABLE valgnatt.token")
+                blocked = asyncio.create_task(waiting.fetchval("SELECT count(*) FROM valgnatt.token"))
+
+                async def seen() -> object:
+                    await monitor._collect()
+                    return logged
+
+                await until(seen)
+            await blocked
+    assert logged[0]["event"] == "sessions wait for a lock"
+    assert "the lock AccessShareLock on token for " in logged[0]["wait"]
+    assert (
+        f"held by process {pid} (user valgnatt, application valgnatt, idle in transaction"
+        in logged[0]["wait"]
+    )
