@@ -84,15 +84,20 @@ def push(
 
     For a municipality without its own system.
 
-    All files are checked before anything is sent. Reports are first written to an outbox on disk, and are sent even if
-    the network, the gateway or this machine fails meanwhile: run the command again, with or without files. The outbox
-    keeps reports per gateway: a report is done when this gateway has confirmed it in this run.
+    All files are checked before anything is sent. All lines of a unit, in all files, are one report. Without a
+    revision it gets the next one if it was counted later than the gateway's current report; that report again gets its
+    receipt again. If it is not known which count is newer, nothing is sent.
+
+    Reports are first written to an outbox on disk, and are sent even if the network, the gateway or this machine fails
+    meanwhile: run the command again, with or without files. The outbox keeps reports per gateway.
 
     While nothing can be sent, the reason is shown at intervals. Proxies are those of http_proxy, https_proxy and
     no_proxy.
 
-    Exit status 0: all reports have receipts from this gateway; 1: some have none; 2: a file has mistakes, and nothing
-    was sent.
+    Exit status 0: every report in the files, and every one that waited in the outbox for this gateway, has a receipt
+    that this gateway gave or repeated in this run; 1: some have none, since they were refused, or a newer one is in, or
+    the gateway could not be reached or asked; 2: a file has mistakes, or it is not known whether its counts are the
+    newest, and nothing was sent.
     """
     if not election:
         fail("no election given; use --election", 2)
