@@ -73,6 +73,7 @@ _ERRORS: tuple[tuple[type[BaseException], str, str, str], ...] = (
     (ConnectionResetError, "disconnected", "the connection was reset", ""),
 )
 """Types of exceptions, the most telling first: code, what happened, and what to check."""
+_CLOSED_OVER_TLS = "; check the port, and whether the door requires a client certificate"
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -173,7 +174,9 @@ def failure_of_error(url: str, error: BaseException, proxy: Proxy | None = None)
             return _tls_failed(shown, cause, through)
     for kind, code, happened, check in _ERRORS:
         if any(isinstance(cause, kind) for cause in causes):
-            return Failure(code, f"{shown}: {happened}{through}{check}", code == "bad_url")
+            over_tls = code == "disconnected" and shown.startswith("https://")
+            hint = _CLOSED_OVER_TLS if over_tls else check
+            return Failure(code, f"{shown}: {happened}{through}{hint}", code == "bad_url")
     if isinstance(error, OSError):
         return Failure("unreachable", f"{shown}: {_os_reason(error)}{through}")
     return Failure("failed", f"{shown}: {type(error).__name__}{through}")

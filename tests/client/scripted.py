@@ -17,6 +17,10 @@ class Request(NamedTuple):
     body: bytes
 
 
+class Open(bytes):
+    """An answer after which the connection stays open."""
+
+
 Script = Callable[[Request], bytes | None]
 """Returns the bytes to answer with; the connection is closed after them. None: no answer, and no end."""
 
@@ -58,11 +62,11 @@ async def scripted(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIt
         request = await read_request(reader)
         server.requests.append(request)
         given = script(request)
-        if given is None:
-            await reader.read()
-        else:
+        if given is not None:
             writer.write(given)
             await writer.drain()
+        if given is None or isinstance(given, Open):
+            await reader.read()
 
     async with serving(serve, tls) as port:
         server = Scripted(port, tls=tls is not None)

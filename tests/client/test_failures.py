@@ -269,3 +269,18 @@ def test_a_token_that_cannot_be_sent_is_refused_without_showing_it(token: str) -
     with pytest.raises(BadToken) as raised:
         bearer(token)
     assert "cret" not in str(raised.value).replace("character", "")
+
+
+async def test_a_connection_that_is_closed_after_the_handshake_may_need_a_client_certificate(
+    authority: trustme.CA,
+) -> None:
+    """With TLS 1.3 the door closes it then; aiohttp does not always pass on the alert, which would be certain."""
+    context = context_of(authority.issue_cert("localhost"))
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(context)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    async with scripted(lambda _: answer(200, "{}"), context) as server:
+        failure = await failure_over_tls(server.url, client)
+    assert failure.code in ("client_certificate", "disconnected")
+    assert "client certificate" in failure.text

@@ -11,7 +11,7 @@ from gateway.client import subscriber as following
 from gateway.client.failures import Failure
 from gateway.client.feed_notices import FeedNotices
 from gateway.client.subscriber import Block, FeedRefused, Subscriber
-from tests.client.scripted import Request, answer, scripted, web_page
+from tests.client.scripted import Open, Request, answer, scripted, serving, web_page
 
 TIMEOUT_S = 10.0
 BLOCK = json.dumps(
@@ -112,11 +112,31 @@ async def test_a_redirect_to_a_login_page_is_named_by_its_address() -> None:
 
 
 async def test_a_silent_stream_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before its head, and after it."""
+    """Before its head, after it, and after a block; bytes that complete no event do not count."""
     monkeypatch.setattr(following, "SILENCE_S", 0.1)
-    blocks, changes = await followed(in_turn(None, STREAM))
-    assert [change and change.code for change in changes] == ["timeout", None]
-    assert len(blocks) == 1
+    blocks, changes = await followed(in_turn(None, Open(HEAD), Open(STREAM), STREAM), 2)
+    assert [change and change.code for change in changes] == ["timeout", "timeout", None, "timeout", None]
+    assert len(blocks) == 2
+
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(HEAD)
+        while not reader.at_eof():
+            writer.write(b": comment\n\n")
+            await asyncio.sleep(0.02)
+
+    trickled: asyncio.Queue[Failure | None] = asyncio.Queue()
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        serving(trickle) as port,
+        Subscriber(f"http://127.0.0.1:{port}", "e", on_change=trickled.put_nowait) as subscriber,
+    ):
+        task = asyncio.ensure_future(subscriber.wait_for(lambda _: True))
+        failure = await trickled.get()
+        task.cancel()
+        await asyncio.wait({task})
+    assert failure is not None
+    assert failure.code == "timeout"
 
 
 def test_an_interruption_is_shown_at_growing_intervals() -> None:
