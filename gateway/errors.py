@@ -33,6 +33,9 @@
     ├── BadToken                bad_token                a token with characters that cannot be sent
     ├── BadCountFile            bad_count_file           a file with counts cannot be read
     ├── Mistakes                mistakes                 files with mistakes; nothing was sent
+    ├── DirectoryUnavailable    directory_unavailable    a watched directory cannot be read
+    ├── UnreadableFile          unreadable_file          a watched file cannot be read
+    ├── StillOpen               still_open               a watched file is open for writing
     ├── OutboxUnavailable       outbox_unavailable       the outbox cannot be opened, read or written
     ├── ReceiptsUnavailable     receipts_unavailable     the table of receipts cannot be written
     ├── OutboxConflict          outbox_conflict          the same revision with different figures

@@ -4,13 +4,16 @@ Another system may push a report of a unit between the question which report is 
 revision was chosen here is then refused; its revision is chosen again, by what the gateway has now.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from gateway.client.outbox import Destination, Item, Outbox
+from gateway.client.http_json import NoDocument
+from gateway.client.outbox import Destination, Item, Outbox, OutboxConflict
 from gateway.client.push_answers import Answer, PushRefused
 from gateway.client.push_files import (
     Count,
@@ -32,6 +35,8 @@ from gateway.terminal import Terminal
 
 ROUNDS_MAX = 4
 """How often a report is sent under revisions chosen here, while other systems use the same ones."""
+AGAIN_S = 10.0
+"""After how many seconds the gateway is asked again for current reports, when nobody can start the command again."""
 SUPERSEDED = ("stale_revision", "revision_conflict")
 """Codes of refusals that another report of the unit causes."""
 
@@ -44,6 +49,19 @@ class Door(msgspec.Struct, frozen=True):
     push_url: str
     token: str
     to: Destination
+
+
+class _Unnumbered(GatewayError):
+    """The gateway could not be asked for its current reports, so that no revisions could be chosen."""
+
+    code = "unnumbered"
+
+    def __init__(self, units: int, error: GatewayError) -> None:
+        super().__init__(
+            f"the revisions of {counted(units, 'unit')} could not be chosen, and none of these reports was sent, since"
+            f" the gateway could not be asked for the current ones: {error}"
+        )
+        self.retryable = isinstance(error, NoDocument) and not error.failure.permanent
 
 
 class Delivery:
@@ -68,6 +86,8 @@ class Delivery:
         self._keep_trying = keep_trying
         self._chosen: list[Count] = []
         """Reports that were added and not sent yet, with revisions that were chosen here."""
+        self._places: dict[tuple[str, int], str] = {}
+        """File and line of the reports that were added and not answered yet, by unit and revision."""
 
     async def prepare(self, files: Mapping[str, bytes]) -> list[Count]:
         """Read and check files, and give revisions to the reports without one.
@@ -88,16 +108,14 @@ class Delivery:
                     self._door.push_url, self._door.to.election, self._door.token, units
                 )
             except GatewayError as error:
-                raise GatewayError(
-                    f"the revisions of {counted(len(units), 'unit')} could not be chosen, and none of these reports"
-                    f" was sent, since the gateway could not be asked for the current ones: {error}"
-                ) from None
+                raise _Unnumbered(len(units), error) from None
         return give_revisions(versions, current, known_in(self._outbox, self._door.to))
 
     def add(self, counts: Sequence[Count]) -> None:
         """Add reports to the outbox, all or none. Raises OutboxConflict."""
         self._outbox.add(self._door.to, [(each.unit, each.revision, each.body) for each in counts])
         self._chosen += [each for each in counts if each.chosen]
+        self._places |= {_key(each): each.version.where for each in counts}
 
     async def send(self) -> int:
         """Send what waits in the outbox until it is answered; return the exit status.
@@ -112,19 +130,38 @@ class Delivery:
             self._chosen = [each for each in self._chosen if _key(each) not in answered]
             if not overtaken or round_number == ROUNDS_MAX:
                 break
-            try:
-                self.add(await self._numbered([each.version for each in overtaken]))
-            except GatewayError as error:
-                for mistake in error.mistakes if isinstance(error, Mistakes) else (str(error),):
-                    self._console.say(mistake, "red")
+            added = [
+                each
+                for _, group in groupby(overtaken, lambda each: each.unit)
+                for each in await self._again(list(group))
+            ]
+            if not added:
                 break
-            for each in overtaken:
+            for each in added:
                 del answered[_key(each)]
         try:
             self.write_receipts()
         finally:
-            status = conclude(self._console, list(answered.values()))
+            places = {key: self._places.pop(key) for key in answered if key in self._places}
+            status = conclude(self._console, list(answered.values()), places)
         return status
+
+    async def _again(self, overtaken: list[Count]) -> list[Count]:
+        """Add the counts of a unit under other revisions; return them, or none if that is not possible."""
+        while True:
+            try:
+                self.add(await self._numbered([each.version for each in overtaken]))
+            except (Mistakes, OutboxConflict) as error:
+                for mistake in error.mistakes if isinstance(error, Mistakes) else (str(error),):
+                    self._console.say(mistake, "red")
+                return []
+            except GatewayError as error:
+                self._console.say(str(error), "red")
+                if not self._keep_trying:
+                    return []
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return overtaken
 
     def write_receipts(self) -> None:
         """Write the table of receipts, if there is to be one. Raises ReceiptsUnavailable and OutboxUnavailable."""
@@ -162,8 +199,10 @@ def _is_superseded(answered: Answered | None) -> bool:
     return answered is not None and answered[1].code in SUPERSEDED
 
 
-def conclude(console: Terminal, answered: Sequence[Answered]) -> int:
-    """Show what came of the reports; return the exit status.
+def conclude(
+    console: Terminal, answered: Sequence[Answered], places: Mapping[tuple[str, int], str] | None = None
+) -> int:
+    """Show what came of the reports, with their files as far as known; return the exit status.
 
     A superseded report is done if the same count of its unit has a receipt under another revision.
     """
@@ -174,22 +213,23 @@ def conclude(console: Terminal, answered: Sequence[Answered]) -> int:
         if not answer.has_receipt:
             received_as = _same_count(item, answered) if answer.code in SUPERSEDED else None
             missing += received_as is None
-            _show_refusal(console, which, answer, received_as)
+            place = (places or {}).get((item.unit, item.revision), "")
+            _show_refusal(console, which, answer, received_as, f" ({place})" if place else "")
         for warning in answer.warnings:
             console.say(f"note: {which}: {warning.replace('_', ' ')}", "yellow")
     return 1 if missing else 0
 
 
-def _show_refusal(console: Terminal, which: str, answer: Answer, received_as: int | None) -> None:
+def _show_refusal(console: Terminal, which: str, answer: Answer, received_as: int | None, place: str) -> None:
     if received_as is not None:
         console.say(f"note: {which}: this count has its receipt as revision {received_as}", "yellow")
     elif answer.code == "stale_revision":
         console.say(
-            f"no receipt: {which}: revision {answer.current_revision} has already been accepted", "red"
+            f"no receipt: {which}: revision {answer.current_revision} has already been accepted{place}", "red"
         )
     else:
         reasons = "; ".join(f"{each.get('path')}: {each.get('detail')}" for each in answer.violations)
-        console.say(f"refused: {which}: {reasons or answer.code}", "red")
+        console.say(f"refused: {which}: {reasons or answer.code}{place}", "red")
 
 
 def _same_count(item: Item, answered: Sequence[Answered]) -> int | None:

@@ -34,6 +34,13 @@ _ADVICE = {
     sqlite3.SQLITE_CORRUPT: "damaged",
     sqlite3.SQLITE_NOTADB: "not an outbox",
 }
+_TEMPORARY = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+)
 _MOVE_AWAY = "; keep a copy of it, name another file with --outbox, and push all files again"
 
 
@@ -41,8 +48,11 @@ class OutboxUnavailable(GatewayError):
     """The outbox cannot be opened, read or written; the message names the file, the reason and what to do."""
 
     code = "outbox_unavailable"
+    retryable = True
     is_locked = False
     """Whether another process has locked it, so that waiting helps."""
+    is_temporary = False
+    """Whether it may work again without another file."""
 
 
 class OutboxFile:
@@ -146,6 +156,7 @@ class OutboxFile:
             text += _MOVE_AWAY
         found = self._error(text)
         found.is_locked = code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        found.is_temporary = code in _TEMPORARY
         return found
 
     def _error(self, text: str) -> OutboxUnavailable:
@@ -157,8 +168,8 @@ async def when_available(
 ) -> T:
     """Return the result of an operation on an outbox; repeat it while another process has locked the file.
 
-    That is for LOCKED_S, or, with `keep_trying`, until it succeeds, and then after every other error too. The reason is
-    shown at once and every REPEAT_S. Raises OutboxUnavailable.
+    That is for LOCKED_S, or, with `keep_trying`, until it succeeds, and then after other temporary errors too. The
+    reason is shown at once and every REPEAT_S. Raises OutboxUnavailable.
     """
     clock = asyncio.get_running_loop().time
     backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
@@ -167,7 +178,7 @@ async def when_available(
         try:
             result = operation()
         except OutboxUnavailable as error:
-            if not keep_trying and not (error.is_locked and clock() < ends):
+            if not (error.is_temporary if keep_trying else error.is_locked and clock() < ends):
                 raise
             if str(error) != reason or clock() > repeat_at:
                 reason, repeat_at = str(error), clock() + REPEAT_S

@@ -1,19 +1,26 @@
 """The command `valgnatt push`: shows what will be sent, the progress, and the answers."""
 
+import asyncio
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 from rich.table import Table
 
+from gateway.backoff import Backoff
+from gateway.client.completeness import SETTLE_S
 from gateway.client.count_files import FILE_MAX
 from gateway.client.delivery import Delivery, Door
+from gateway.client.http_json import NoDocument
 from gateway.client.outbox import Destination, Outbox
+from gateway.client.outbox_file import when_available
 from gateway.client.parts import abbreviated
-from gateway.client.push_directory import push_directory
+from gateway.client.push_directory import Delivering, push_directory
 from gateway.client.push_files import Count, Mistakes, destination, registry_of
+from gateway.client.repeated_notices import RepeatedNotices
+from gateway.client.watched_directory import WatchedDirectory
 from gateway.election.registry import Registry
 from gateway.humanize import counted
 from gateway.terminal import Terminal
@@ -37,6 +44,10 @@ class PushOptions(msgspec.Struct, frozen=True):
     """Whether to resend reports that have a receipt."""
     moved_from: str | None = None
     """The gateway's former push door; reports kept for it are taken over."""
+    settle_s: float = SETTLE_S
+    """How long a file in a watched directory must not change, where nothing else says that it is complete."""
+    await_done: bool = False
+    """Whether a file in a watched directory is complete only if a file `NAME.done` says so."""
 
     @property
     def to(self) -> Destination:
@@ -53,14 +64,17 @@ async def push(options: PushOptions, files: Sequence[Path], watched: Path | None
     """
     console = Terminal(stderr=True, soft_wrap=True)
     contents = {str(path): _read(path) for path in files}
-    registry = await registry_of(options.feed_url, options.election) if options.feed_url is not None else None
-    outbox = Outbox(options.outbox)
+    keep_trying = watched is not None
+
+    def say(line: str) -> None:
+        console.say(line, "yellow")
+
+    registry = await _registry(options, say, keep_trying=keep_trying)
+    outbox = await when_available(lambda: Outbox(options.outbox), say, keep_trying=keep_trying)
     try:
         door = Door(options.push_url, options.token, options.to)
-        delivery = Delivery(
-            door, registry, outbox, options.receipts, console, keep_trying=watched is not None
-        )
-        outbox.adopt_unnamed(options.to)
+        delivery = Delivery(door, registry, outbox, options.receipts, console, keep_trying=keep_trying)
+        await when_available(lambda: outbox.adopt_unnamed(options.to), say, keep_trying=keep_trying)
         if options.moved_from is not None:
             moved = outbox.move(destination(options.moved_from, options.election), options.to)
             console.say(f"Took over {counted(moved, 'report')} from {options.moved_from}.")
@@ -76,13 +90,32 @@ async def push(options: PushOptions, files: Sequence[Path], watched: Path | None
             console.say(f"Sending {counted(left, 'report')} from the outbox first.")
         elsewhere = _show_elsewhere(console, options, outbox)
         if contents:
-            delivery.add(counts)
-        status = await delivery.send()
+            await when_available(lambda: delivery.add(counts), say, keep_trying=keep_trying)
         if watched is not None:
-            await _watch(watched, delivery, console)
+            await _watch(options, watched, delivery, console)
+        status = await delivery.send()
         return 1 if elsewhere and not contents else status
     finally:
         outbox.close()
+
+
+async def _registry(
+    options: PushOptions, say: Callable[[str], None], *, keep_trying: bool
+) -> Registry | None:
+    """Read the registry; with `keep_trying`, try again after a failure that may pass. Raises GatewayError."""
+    if options.feed_url is None:
+        return None
+    clock = asyncio.get_running_loop().time
+    backoff, notices = Backoff(1.0, 30.0), RepeatedNotices()
+    while True:
+        try:
+            return await registry_of(options.feed_url, options.election)
+        except NoDocument as error:
+            if not keep_trying or error.failure.permanent:
+                raise
+            if notices.is_due("registry", str(error), clock()):
+                say(f"{error}; trying again")
+        await asyncio.sleep(backoff.next())
 
 
 def _show_elsewhere(console: Terminal, options: PushOptions, outbox: Outbox) -> bool:
@@ -97,7 +130,7 @@ def _show_elsewhere(console: Terminal, options: PushOptions, outbox: Outbox) -> 
     return bool(elsewhere)
 
 
-async def _watch(watched: Path, delivery: Delivery, console: Terminal) -> None:
+async def _watch(options: PushOptions, watched: Path, delivery: Delivery, console: Terminal) -> None:
     async def add(files: Mapping[str, bytes]) -> int:
         counts = await delivery.prepare(files)
         delivery.add(counts)
@@ -106,7 +139,8 @@ async def _watch(watched: Path, delivery: Delivery, console: Terminal) -> None:
     async def send() -> None:
         await delivery.send()
 
-    await push_directory(watched, console, add, send)
+    directory = WatchedDirectory(watched, settle_s=options.settle_s, only_stated=options.await_done)
+    await push_directory(directory, console, Delivering(add, send, delivery.write_receipts))
 
 
 def _read(path: Path) -> bytes:
@@ -136,5 +170,7 @@ def _confirmed() -> bool:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return input("Send? [y/N] ").strip().lower() in ("y", "yes", "j", "ja")
+    except (EOFError, UnicodeDecodeError):
+        return False
     finally:
         signal.signal(signal.SIGINT, before)

@@ -1,7 +1,6 @@
 """Reports from files: read and check them, and give revisions to those without one."""
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
@@ -246,8 +245,3 @@ def known_in(outbox: Outbox, to: Destination) -> Callable[[str], list[Known]]:
         return found
 
     return known
-
-
-def file_digest(content: bytes) -> bytes:
-    """Return the digest that identifies the content of a file."""
-    return hashlib.sha256(content).digest()

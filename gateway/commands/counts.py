@@ -52,9 +52,25 @@ def push(
     watch: Annotated[
         Path | None,
         typer.Option(
-            help="directory whose new files are sent as well, until Ctrl-C (default: none)", file_okay=False
+            help="directory whose files are sent as well, each when it is complete, until Ctrl-C (default: none)",
+            file_okay=False,
         ),
     ] = None,
+    settle_s: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            max=3600.0,
+            help="with --watch: seconds for which a file must not change before it is sent, where the system does not"
+            " report that its writer has closed it",
+        ),
+    ] = 10.0,
+    await_done: Annotated[
+        bool,
+        typer.Option(
+            "--await-done", help="with --watch: send a file only when there is a file NAME.done beside it"
+        ),
+    ] = False,
     template: Annotated[
         bool, typer.Option("--template", help="print an empty CSV table to fill in, and send nothing")
     ] = False,
@@ -106,6 +122,10 @@ def push(
         return
     if receipts is not None and not receipts.absolute().parent.is_dir():
         fail(f"--receipts {receipts}: no such directory", 2)
+    if receipts is not None and receipts.is_dir():
+        fail(f"--receipts {receipts}: a directory; name a file", 2)
+    if await_done and watch is None:
+        fail("--await-done is for files of a directory; add --watch", 2)
     from gateway.client.push_command import PushOptions
     from gateway.client.push_command import push as push_files
     from gateway.client.push_files import Mistakes
@@ -120,6 +140,8 @@ def push(
         yes,
         again,
         moved_from,
+        settle_s,
+        await_done,
     )
     try:
         sys.exit(run(push_files(options, files or [], watch)))

@@ -125,7 +125,7 @@ def test_a_gateway_whose_record_was_replaced_gets_all_of_a_file_again(
             environ = at(gateway, sender_at(gateway, small, desk.to.election))
             status, output = desk.push(file, **environ)
             assert (status, f"1 receipt{gone}\n" in output) == (0, True), output
-            with desk.command("--watch", watched, **environ) as process:
+            with desk.command("--watch", watched, "--settle-s", 0.2, **environ) as process:
                 assert process.stderr is not None
                 while f"1 receipt{gone}\n" not in (line := process.stderr.readline()):
                     assert line
