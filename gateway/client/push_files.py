@@ -29,6 +29,8 @@ READS_AT_ONCE = 4
 """Current reports that are requested at the same time; a push door lets a token read back as many (section 11)."""
 READ_S = 60.0
 """How long to ask for the current report of one unit, while the gateway answers that it is busy."""
+UNIT_MAX = 64
+"""Characters of a unit's identifier; no registry has a longer one, and it would not fit into a URL."""
 WITHOUT_REPORT = ("no_report", "unknown_unit")
 """Codes of the push door's problem documents for a unit without a report; the 404 of a proxy has none."""
 
@@ -97,7 +99,7 @@ async def registry_of(feed_url: str, election: str) -> Registry:
 async def current_reports(push_url: str, election: str, token: str, units: Sequence[str]) -> dict[str, Known]:
     """Return the current reports of units from the push door, of those that have one. Raises GatewayError."""
     found: dict[str, Known] = {}
-    waiting = list(reversed(units))
+    waiting = [unit for unit in reversed(units) if len(unit) <= UNIT_MAX]
     headers = bearer(token)
 
     async def read(door: Door) -> None:
@@ -115,7 +117,7 @@ async def current_reports(push_url: str, election: str, token: str, units: Seque
                 ) from None
 
     async with open_door("push door", push_url, total_s=REQUEST_S) as door:
-        readers = [asyncio.create_task(read(door)) for _ in range(min(READS_AT_ONCE, len(units)))]
+        readers = [asyncio.create_task(read(door)) for _ in range(min(READS_AT_ONCE, len(waiting)))]
         try:
             await asyncio.gather(*readers)
         finally:

@@ -91,11 +91,11 @@ def _is(known: Known, version: Version) -> bool:
 
 
 def _check_outbox(version: Version, newest: Known, outbox: Sequence[Known]) -> None:
-    """Raise Contradiction if the outbox has other figures under the revision of the current report."""
-    if any(known.revision == newest.revision and not _is(known, version) for known in outbox):
+    """Raise Contradiction if the outbox has another report under the revision of the current one."""
+    if any(known.revision == newest.revision and known.document != newest.document for known in outbox):
         raise Contradiction(
             f"{version.where}: unit {abbreviated(version.unit)}: the gateway has this count as revision"
-            f" {newest.revision}, but the outbox has other figures under it; run the command without files first, or"
+            f" {newest.revision}, but the outbox has another report under it; run the command without files first, or"
             " with another --outbox",
             version,
         )

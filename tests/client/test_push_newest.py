@@ -290,7 +290,7 @@ def test_many_units_are_asked_for_within_the_limit_of_a_token(desk: Desk, small:
 
 def test_texts_of_files_are_shown_as_they_are(desk: Desk) -> None:
     """Neither as markup nor as control sequences, and long ones shortened; the gateway refuses these units."""
-    reports = [counted(1, minute=5, unit=unit) for unit in ("[red]1[/]", "[/bold]", "\x1b[2J", "x" * 5000)]
+    reports = [counted(1, minute=5, unit=unit) for unit in ("[red]1[/]", "[/bold]", "\x1b[2J", "x" * 20_000)]
     file = desk.file("a.ndjson", *reports)
     status, output = desk.push(file, "--unchecked")
     assert status == 1

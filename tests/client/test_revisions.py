@@ -99,9 +99,11 @@ def test_a_category_of_the_current_report_is_not_dropped() -> None:
     assert revisions(later, known(1, counts={"advance": figures(0)})) == [2]
 
 
-def test_other_figures_in_the_outbox_under_the_current_revision_are_named() -> None:
-    with pytest.raises(Contradiction, match="the outbox has other figures under it"):
-        number(versions_of(a_part()), known(4), [known(4, counts={"advance": figures(12)})])
+@pytest.mark.parametrize("other", [{"counts": {"advance": figures(12)}}, {"counted_at": at(5, utc=True)}])
+def test_another_report_in_the_outbox_under_the_current_revision_is_named(other: dict[str, Any]) -> None:
+    """Also one that differs only in its notation: the gateway would answer with a conflict."""
+    with pytest.raises(Contradiction, match="the outbox has another report under it"):
+        number(versions_of(a_part()), known(4), [known(4, **other)])
 
 
 def test_a_unit_without_a_revision_left_is_named() -> None:
