@@ -41,9 +41,7 @@ class Hub:
         heartbeat_s: float,
         on_problem: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`on_problem` is called with the reason when the record cannot be read until a setting is changed, else with
-        an empty text.
-        """
+        """`on_problem` is called with the reason when the record cannot be read, and with an empty text when it can."""
         self._record = record
         self._on_problem = on_problem
         self.unusable = False
@@ -115,7 +113,7 @@ class Hub:
             except JournalUnavailable as error:
                 heads.failed(error)
                 self.unusable = error.permanent
-                self._on_problem(str(error) if error.permanent else "")
+                self._on_problem(str(error))
                 moved = False
             else:
                 heads.succeeded()

@@ -7,7 +7,7 @@ its time and author. So no report is accepted under rules that have already chan
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -100,17 +100,9 @@ class _Locked(msgspec.Struct, frozen=True):
 class Administration:
     """Performs acts on one connection. Raises JournalUnavailable, ElectionUnknown and Refused."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        author: str,
-        log_in: Callable[[], Awaitable[Connection]] | None = None,
-        on_wait: Callable[[str], None] | None = None,
-    ) -> None:
+    def __init__(self, connection: Connection, author: str) -> None:
         self._connection = connection
         self._author = author
-        self._log_in = log_in
-        self._on_wait = on_wait
         self._notification_due = (
             False  # whether an act has changed something and no notification was sent yet
         )
@@ -361,7 +353,7 @@ class Administration:
         """
         with LocalCommit(self._connection) as local:
             try:
-                async with self._lock_waits_reported(), self._connection.transaction():
+                async with self._connection.transaction():
                     await self._connection.execute(f"SELECT {COMMIT_SETTINGS}")
                     yield
             except TimeoutError as error:
@@ -375,19 +367,6 @@ class Administration:
                 raise
             await local.rule_out(_LOCALLY)
         await self._notify()
-
-    @asynccontextmanager
-    async def _lock_waits_reported(self) -> AsyncIterator[None]:
-        """Report what an act waits for. Raises Refused, naming it, if the wait timed out; nothing was changed."""
-        if self._log_in is None or self._on_wait is None:
-            yield
-            return
-        async with lock_waits_reported(self._connection, self._log_in, self._on_wait) as wait:
-            try:
-                yield
-            except asyncpg.LockNotAvailableError as error:
-                waited = wait.text or "a lock of another session (see pg_locks)"
-                raise Refused(f"gave up waiting for {waited}; nothing was changed") from error
 
     async def _notify(self) -> None:
         """Wake the push processes after an act that changed something; they also poll every second.
@@ -465,6 +444,16 @@ async def administration(
     """Open a connection for administrative acts by `author`; `on_wait` is called with a text while one waits."""
     connection = await connect(url, statement_s=60.0)
     try:
-        yield Administration(connection, author, partial(connect, url), on_wait)
+        acts = Administration(connection, author)
+        if on_wait is None:
+            yield acts
+            return
+        async with lock_waits_reported(connection, partial(connect, url), on_wait) as wait:
+            try:
+                yield acts
+            except JournalUnavailable as error:
+                if not wait.text:
+                    raise
+                raise JournalUnavailable(f"gave up waiting for {wait.text}: {error}") from error
     finally:
         connection.terminate()

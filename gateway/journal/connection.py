@@ -207,6 +207,10 @@ _REFUSED_LOGINS = (
 def _permanent_if_refused(errors: tuple[type[Exception], ...] = _REFUSED_LOGINS) -> Iterator[None]:
     try:
         yield
+    except ConnectionError as error:
+        if "rejected SSL upgrade" not in str(error):  # asyncpg has no class for it
+            raise
+        raise LoginRefused(name_of(error)) from error
     except errors as error:
         raise LoginRefused(name_of(error)) from error
 

@@ -47,7 +47,7 @@ ORDER BY l.waitstart LIMIT 3
 
 
 class LockWait:
-    """What a session waits for, as it was seen last; `text` is empty if it has not been seen to wait."""
+    """What a session waits for, as it was seen last; `text` is empty if it did not wait then."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -93,7 +93,9 @@ async def _look(pid: int, watching: Connection, report: Callable[[str], None], w
     clock = asyncio.get_running_loop().time
     reported: tuple[str, float] = ("", 0.0)
     while True:
-        if (found := await _wait_of(pid, watching)) is not None:
+        if (found := await _wait_of(pid, watching)) is None:
+            wait.text = ""
+        else:
             lock, waited_s, held = found
             wait.text = f"{lock}, {held}"
             if reported[0] != wait.text or clock() - reported[1] >= REPEAT_S:

@@ -164,7 +164,7 @@ class Control:
         self._problem = ""
 
     def set_problem(self, problem: str) -> None:
-        """Report why this worker cannot serve until a setting is changed; an empty text: it can."""
+        """Report why this worker cannot read its database; an empty text: it can."""
         problem = problem[:PROBLEM_MAX]
         if problem != self._problem:
             self._problem = problem

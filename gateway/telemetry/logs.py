@@ -68,37 +68,39 @@ def configure(
 
 
 REPEAT_S = 60.0
-"""Seconds between two log lines of a permanent failure."""
+"""Seconds between two log lines of the same outage."""
 
 
 class Outage:
-    """Something that may fail for a while: logged once when it fails and once when it works again.
+    """Something that may fail for a while: logged when it fails, then at intervals, and when it works again.
 
-    A failure that waiting does not end (`JournalUnavailable.permanent`) is an error, and is logged again at intervals.
+    A failure that waiting does not end (`JournalUnavailable.permanent`) is an error.
     """
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._log = structlog.get_logger()
         self._since: float | None = None
-        self._error_logged_at: float | None = None
+        self._logged: tuple[bool, float] | None = None
 
     def failed(self, error: Exception) -> None:
         """Record a failed attempt."""
         now = time.monotonic()
-        if getattr(error, "permanent", False):
-            if self._error_logged_at is None or now - self._error_logged_at >= REPEAT_S:
-                self._error_logged_at = now
-                self._log.error(f"{self._what}: unavailable until a setting is changed", error=text_of(error))
-        elif self._since is None:
-            self._log.warning(f"{self._what}: unavailable", error=text_of(error))
         self._since = now if self._since is None else self._since
+        permanent: bool = getattr(error, "permanent", False)
+        if self._logged is not None and self._logged[0] >= permanent and now - self._logged[1] < REPEAT_S:
+            return
+        self._logged = permanent, now
+        if permanent:
+            self._log.error(f"{self._what}: unavailable until a setting is changed", error=text_of(error))
+        else:
+            self._log.warning(f"{self._what}: unavailable", error=text_of(error))
 
     def succeeded(self) -> None:
         """Record a successful attempt."""
         if self._since is not None:
             self._log.info(f"{self._what}: available again", after_s=round(time.monotonic() - self._since, 1))
-            self._since = self._error_logged_at = None
+            self._since = self._logged = None
 
 
 class _Lines:

@@ -9,13 +9,14 @@ from typing import Any
 import asyncpg
 import pytest
 
+from gateway.database_url import read_database_url
 from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable, StandbyMissing
 from gateway.journal import connection as connection_module
 from gateway.journal import notifications as notifications_module
 from gateway.journal import session as session_module
 from gateway.journal.administration import Administration
 from gateway.journal.connection import connect, open_pool
-from gateway.journal.db_errors import Unstorable, VersionChanged, translate_db_errors
+from gateway.journal.db_errors import LoginRefused, Unstorable, VersionChanged, translate_db_errors
 from gateway.journal.notifications import ACT, CHANNEL, notifications
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
@@ -548,3 +549,28 @@ async def test_a_listener_retries_until_postgres_is_available(monkeypatch: pytes
     listening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await listening
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ("options=-c%20no_such_setting%3Don", "no_such_setting"),
+        ("dbname=nowhere", "nowhere"),
+        ("sslmode=verify-full", "root"),
+        ("password=wrong", "password authentication failed"),
+    ],
+)
+async def test_a_login_that_is_refused_for_good_is_not_an_outage(
+    database: Database, parameters: str, reason: str
+) -> None:
+    """Waiting does not help, so it is not taken for a server that is away."""
+    url = read_database_url(database.url)
+    host = f"host={url.hosts[0].name}&port={url.hosts[0].port}"
+    place = url.database if "dbname" not in parameters else ""
+    given = f"postgresql:///{place}?user={url.user}&password={url.password}&{host}&{parameters}"
+    for wrong in (given, given.replace("&host=", "&host=/nonexistent/,").replace("&port=", "&port=1,")):
+        with pytest.raises(LoginRefused if wrong == given else JournalUnavailable, match=reason):
+            await connect(wrong)
+    with pytest.raises(JournalUnavailable) as away:
+        await connect(NOWHERE)
+    assert not away.value.permanent
