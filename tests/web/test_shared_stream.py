@@ -9,15 +9,17 @@ import aiohttp
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
+from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.pages import DIRECTORY
 from tests.running import Gateway, Sender
 from tests.web.browsing import CHROMIUM, CuttableProxy, Visitor, browsing, cuttable_proxy, visiting
-from tests.web.doors import HERE, a_report, pushed, shown, until
+from tests.web.doors import COUNTRY, HERE, TIMEOUT_S, a_registry, a_report, pushed, shown, until
 
 PATIENCE_MS = 20_000
 TABS = 8
 """More than the six connections that a browser opens to a host over HTTP/1.1."""
 READERS = "valgnatt_readers{"
+ELECTIONS, STREAMS_MAX = 7, 4
 BLOCK_THE_PAGE_MS = 5000
 PAUSE_MIN_S = 8
 """After several failures the pause between two attempts is longer."""
@@ -58,13 +60,11 @@ async def readers(gateway: Gateway) -> float:
     return sum(value for name, value in (await gateway.metrics()).items() if name.startswith(READERS))
 
 
-async def one_stream(gateway: Gateway) -> None:
-    """Wait until exactly one feed is open."""
-
-    async def is_one() -> bool:
-        return await readers(gateway) == 1
-
-    await until(is_one)
+async def streams_become(gateway: Gateway, count: int) -> None:
+    """Wait until so many feeds are open."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while await readers(gateway) != count:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.2)
 
 
 async def shows(page: Page, votes: int) -> None:
@@ -99,7 +99,7 @@ async def test_eight_tabs_share_one_stream_and_survive_the_one_that_has_it(
     await pushed(http, sender, a_report(revision=2, votes=20))
     for tab in tabs:
         await shows(tab, 20)
-    await one_stream(gateway)
+    await streams_become(gateway, 1)
 
     hanging = asyncio.create_task(
         tabs[0].evaluate(
@@ -113,7 +113,31 @@ async def test_eight_tabs_share_one_stream_and_survive_the_one_that_has_it(
     await hanging
     await shows(tabs[0], 50)
     await expect(transfers.locator("#totals [data-figure=published]")).to_have_text("5")
-    await one_stream(gateway)
+    await streams_become(gateway, 1)
+    assert visitor.errors == []
+
+
+@needs_chromium
+async def test_tabs_of_many_elections_leave_connections_free(
+    gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession, visitor: Visitor
+) -> None:
+    """Four keep their streams; the others look for news every 5 s, and get a stream when one is closed."""
+    tabs: list[tuple[Sender, Page]] = []
+    for _ in range(ELECTIONS):
+        sender = await gateway.issue(await gateway.load(a_registry(small)), [COUNTRY])
+        await shown(gateway, sender.election)
+        page = await visitor.open(f"{gateway.feed_url}/?election={sender.election}")
+        await expect(page.locator("#link")).to_have_text("Live")
+        tabs.append((sender, page))
+
+    await streams_become(gateway, STREAMS_MAX)
+    for sender, _ in tabs:
+        await pushed(http, sender, a_report(votes=10))
+    for _, page in tabs:
+        await shows(page, 10)
+    for _, page in tabs[:STREAMS_MAX]:
+        await page.close()
+    await streams_become(gateway, ELECTIONS - STREAMS_MAX)
     assert visitor.errors == []
 
 
@@ -140,7 +164,7 @@ async def test_a_tab_that_comes_back_follows_again(
     await shows(first, 30)
     await control.send("Page.setWebLifecycleState", {"state": "active"})
     await shows(second, 30)
-    await one_stream(gateway)
+    await streams_become(gateway, 1)
 
 
 # The network.

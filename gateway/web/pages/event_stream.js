@@ -8,6 +8,7 @@ import { onWake } from "./waking.js";
 
 const SILENCE_MAX_MS = 20_000; // the server sends a block at least every 10 s
 const CHECK_MS = 1000;
+const BRIEF_INTERVAL_MS = 5000;
 const SPREAD_MS = 300;
 const CROWD_SPREAD_MS = 3000; // the streams of all readers may have become silent at the same moment
 
@@ -74,6 +75,8 @@ export class EventStream {
   #spread_ms = 0;
   /** Whether anything of the answer has arrived. */
   #answered = false;
+  /** Whether a brief connection was closed because it has delivered something. */
+  #delivered = false;
 
   /**
    * @param {() => string} address of the next attempt
@@ -81,11 +84,14 @@ export class EventStream {
    * @param {(events: ServerEvent[]) => boolean} callbacks.onEvents called with what has arrived; returns whether
    *   the stream has delivered what it is for, and the pauses begin anew
    * @param {() => void} callbacks.onLost called when the connection is lost or refused
+   * @param {() => boolean} callbacks.brief whether to keep the connection only until something is delivered, and open
+   *   it again after a pause
    */
-  constructor(address, { onEvents, onLost }) {
+  constructor(address, { onEvents, onLost, brief }) {
     this.address = address;
     this.onEvents = onEvents;
     this.onLost = onLost;
+    this.brief = brief;
     const timer = setInterval(() => this.check(CROWD_SPREAD_MS), CHECK_MS);
     const stopListening = onWake(({ reconnect }) => (reconnect ? this.#replace(SPREAD_MS) : this.check()));
     this.#closing.signal.addEventListener("abort", () => {
@@ -126,6 +132,7 @@ export class EventStream {
       this.#replaced = false;
       this.#connecting = true;
       this.#answered = false;
+      this.#delivered = false;
       this.#heard();
       const parser = new EventParser();
       /** @type {unknown} */
@@ -137,6 +144,10 @@ export class EventStream {
       }
       this.#connecting = false;
       if (signal.aborted) return;
+      if (this.#delivered) {
+        await pause(BRIEF_INTERVAL_MS, 0, signal);
+        continue;
+      }
       this.onLost();
       if (this.#replaced) await pause(this.#spread_ms * Math.random(), 0, signal);
       else if (failure !== null) await this.#pauses.wait(failure, signal);
@@ -172,7 +183,13 @@ export class EventStream {
       if (done) return;
       this.#heard();
       this.#answered = true;
-      if (this.onEvents(parser.parse(decoder.decode(value, { stream: true })))) this.#pauses.reset();
+      if (!this.onEvents(parser.parse(decoder.decode(value, { stream: true })))) continue;
+      this.#pauses.reset();
+      if (this.brief()) {
+        this.#delivered = true;
+        this.#attempt.abort();
+        return;
+      }
     }
   }
 }

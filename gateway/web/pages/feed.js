@@ -3,6 +3,7 @@
 // follow the same feed share one stream.
 
 import { EventStream } from "./event_stream.js";
+import { StreamSlot } from "./stream_slot.js";
 import { Tabs } from "./tabs.js";
 import { onWake } from "./waking.js";
 
@@ -61,6 +62,7 @@ export class Feed {
   #pending = [];
   /** @type {EventStream | null} */
   #stream = null;
+  #slot = new StreamSlot("valgnatt streams");
   #cursor = "";
   /** @type {Block | null} */
   #block = null;
@@ -91,15 +93,18 @@ export class Feed {
 
   #open() {
     this.#pending = [];
+    this.#slot.take();
     this.#stream = new EventStream(() => this.#address(), {
       onEvents: (events) => this.#read(events),
       onLost: () => this.#lost(),
+      brief: () => this.#slot.brief,
     });
   }
 
   #close() {
     this.#stream?.close();
     this.#stream = null;
+    this.#slot.release();
   }
 
   #address() {
