@@ -472,13 +472,19 @@ class _RecordingResponse(aiohttp.ClientResponse):
     answer_log: ClassVar[AnswerLog]
     kind: ClassVar[str]
 
-    async def read(self) -> bytes:
-        body = await super().read()
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        """Read the head, and the whole body of an error, which is recorded and can then be read again."""
+        protocol = connection.protocol
+        await super().start(connection)
         if self.status >= 400:
+            body = await self.content.read()
             code = orjson.loads(body).get("code")
             documented = code in CODES or (self.status == 409 and code == "stale_revision")
             self.answer_log.record(f"{self.kind} {self.status} {code}", documented=documented)
-        return body
+            self.content = aiohttp.StreamReader(protocol, 1 << 16, loop=asyncio.get_running_loop())
+            self.content.feed_data(body)
+            self.content.feed_eof()
+        return self
 
 
 class _RecordingWebSocket(aiohttp.ClientWebSocketResponse):

@@ -17,6 +17,7 @@ import aiohttp
 import orjson
 import pytest
 
+from tests.counts import count
 from tests.faults.night import Addresses, Night, ReaderOptions, a_country, a_night
 from tests.faults.servers import TIMEOUT_S, DatabaseUrls, Pair, Server, a_pair, urls_of
 from tests.running import Gateway, running
@@ -24,7 +25,7 @@ from tests.web.doors import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(90)]
 
-LOAD: dict[str, Any] = {"senders": 12, "rate": 60.0, "streams": 1}
+LOAD: dict[str, Any] = {"senders": 12, "rate": count(30, full=60), "streams": 1}
 LAG = 'valgnatt_database_replication_lag_seconds{process="feed-0"}'
 STANDBY = 'valgnatt_record_of_standby{process="feed-0"}'
 
