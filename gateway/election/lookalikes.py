@@ -19,7 +19,7 @@ _ALIKE = (
     # letters without a Latin one, in Greek and Cyrillic
     ("ГПФкф", "ΓΠΦκφ"),
     # Latin letters that look like others
-    ("agiilIßəəəƏOĐĐк", "ɑɡıɩǀӀβǝәɘӘՕÐƉĸ"),
+    ("agiilIßəəəƏOк", "ɑɡıɩǀӀβǝәɘӘՕĸ"),
     ("---------", "‐‑‒–—―−⁃﹣"),
     ("'''''''", "’‘ʼʹ′`´"),
     ("····", "•‧∙・"),
@@ -32,7 +32,16 @@ _LATIN = {
     for plain, other in zip(plains, others, strict=True)
     if other != "`"
 }
-_SCRIPTS = frozenset({"LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "COPTIC", "CHEROKEE", "GEORGIAN"})
+_STROKE = "\u0335"
+_LATIN |= {
+    ord(letter): f"{plain}{_STROKE}" for letter, plain in zip("øØłŁđŧŦħĦɨƗƶƵ", "oOlLdtThHiIzZ", strict=True)
+}
+_LATIN |= dict.fromkeys(map(ord, "ĐÐƉ"), f"D{_STROKE}")
+_LATIN |= dict.fromkeys(range(0x0335, 0x0339), _STROKE)  # strokes and slashes through the letter before
+_SCRIPTS = frozenset({
+    "LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "COPTIC", "CHEROKEE", "GEORGIAN", "LISU", "CANADIAN", "DESERET", "OSAGE",
+    "TIFINAGH", "VAI", "RUNIC", "GOTHIC", "OLD", "CARIAN", "LYCIAN", "LYDIAN", "WARANG", "ELBASAN", "GLAGOLITIC",
+})  # fmt: skip
 """Scripts with letters that look alike, as the names of their letters begin; one identifier uses one of them."""
 SHOWN_MAX = 8
 """Characters of an identifier that a message names."""

@@ -50,6 +50,8 @@ def test_ascii_is_its_own_skeleton(text: str) -> None:
         ("A1", "\uff211"),  # full width
         ("\u00d0a", "\u0110a"),  # Icelandic eth, Sami d with stroke
         ("Hi", "H\u0131"),
+        ("ø", "o\u0338"),
+        ("đ", "d\u0335"),
         ("a1", "a\u200b1"),
         ("a1", "a\ufe0f1"),
         ("\u0407", "\u00cf"),  # Cyrillic yi, Latin I with diaeresis
@@ -108,6 +110,8 @@ def test_identifiers_of_one_script_are_accepted(text: str) -> None:
         ("S\u0420", "'S\u0420' (U+0420) mixes scripts whose letters look alike: U+0053 is Latin, U+0420 is Cyrillic"),
         ("\u0391B", "U+0391 is Greek, U+0042 is Latin"),
         ("\u0391\u0412", "U+0391 is Greek, U+0412 is Cyrillic"),
+        ("S\u13aa", "U+0053 is Latin, U+13AA is Cherokee"),
+        ("S\ua4d0", "U+0053 is Latin, U+A4D0 is Lisu"),
     ],
 )  # fmt: skip
 def test_identifiers_that_could_be_mistaken_for_others_are_not_accepted(text: str, detail: str) -> None:
@@ -141,3 +145,9 @@ def test_a_message_about_a_text_is_one_visible_line(text: str) -> None:
 def test_names_are_compared_without_case_and_spaces(one: str, other: str, same: bool) -> None:
     """But with the accents and letters of every language."""
     assert (name_skeleton(one) == name_skeleton(other)) is same
+
+
+def test_letters_with_and_without_marks_do_not_look_alike() -> None:
+    """Of the northern languages, and of those around them."""
+    letters = "aáäåâãàæAÁÄÅÂÃÀÆoóöøõOÓÖØÕdđðDĐtŧTŦnŋNŊsšSŠzžZŽcčCČuüUÜ"
+    assert list(alike(Identifier(letter, letter) for letter in letters)) == []
