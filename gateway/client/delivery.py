@@ -35,6 +35,8 @@ from gateway.terminal import Terminal
 
 ROUNDS_MAX = 4
 """How often a report is sent under revisions chosen here, while other systems use the same ones."""
+MANY_UNITS = 300
+"""Units from which on it is shown that the gateway is asked for them, since that takes more than a second."""
 AGAIN_S = 10.0
 """After how many seconds the gateway is asked again for current reports, when nobody can start the command again."""
 SUPERSEDED = ("stale_revision", "revision_conflict")
@@ -103,6 +105,10 @@ class Delivery:
         units = list(dict.fromkeys(version.unit for version in versions if version.revision is None))
         current: Mapping[str, Known] = {}
         if units:
+            if len(units) >= MANY_UNITS:
+                self._console.say(
+                    f"Asking the gateway for the current reports of {counted(len(units), 'unit')}."
+                )
             try:
                 current = await current_reports(
                     self._door.push_url, self._door.to.election, self._door.token, units

@@ -30,13 +30,6 @@ CREATE TABLE IF NOT EXISTS item (
     UNIQUE (gateway, election, unit, revision)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS item_waits ON item (election, key) WHERE waits;
-CREATE TABLE IF NOT EXISTS handed_in (
-    gateway TEXT NOT NULL,
-    election TEXT NOT NULL,
-    digest BLOB NOT NULL,
-    reports TEXT NOT NULL,
-    PRIMARY KEY (gateway, election, digest)
-) STRICT;
 """
 _VERSION = 1
 """Format of the file, its `user_version`; 0 in files of versions that did not number it."""
@@ -49,8 +42,6 @@ DROP TABLE item_without_gateway;
 DROP TABLE file;
 """
 """Converts a file of an older version whose items name no gateway; see `Outbox.adopt_unnamed`."""
-ABOVE_CEILING = "revision_above_ceiling"
-"""Code of the violation for a revision above the ceiling of its unit."""
 _WAITING = (
     "SELECT key, unit, revision, body, answer FROM item"
     " WHERE gateway = ? AND election = ? AND waits AND key > ? ORDER BY key LIMIT ?"
@@ -102,25 +93,13 @@ class Outbox:
         """Close the file."""
         self._file.close()
 
-    def add(
-        self, to: Destination, reports: Sequence[tuple[str, int, bytes]], digest: bytes | None = None
-    ) -> int:
+    def add(self, to: Destination, reports: Sequence[tuple[str, int, bytes]]) -> int:
         """Add reports (unit, revision, body), all or none; return how many are new. All of them wait afterwards.
 
-        `digest` identifies their file; see `revisions_of_file`. Raises OutboxConflict.
+        Raises OutboxConflict.
         """
         with self._file.transaction():
-            new = sum(self._add(to, *report) for report in reports)
-            if digest is not None:
-                given = orjson.dumps([(unit, revision) for unit, revision, _ in reports]).decode()
-                self._file.rows(
-                    "INSERT OR REPLACE INTO handed_in VALUES (?, ?, ?, ?)",
-                    to.gateway,
-                    to.election,
-                    digest,
-                    given,
-                )
-        return new
+            return sum(self._add(to, *report) for report in reports)
 
     def _add(self, to: Destination, unit: str, revision: int, body: bytes) -> bool:
         stored = self._file.rows(
@@ -154,12 +133,6 @@ class Outbox:
             return bool(orjson.loads(known) == orjson.loads(body))
         except orjson.JSONDecodeError as error:
             raise self._file.damaged(error) from None
-
-    def revisions_of_file(self, to: Destination, digest: bytes) -> list[tuple[str, int]] | None:
-        """Return unit and revision of each report of a file that was added before, else None."""
-        query = "SELECT reports FROM handed_in WHERE gateway = ? AND election = ? AND digest = ?"
-        found = self._file.rows(query, to.gateway, to.election, digest)
-        return [(unit, revision) for unit, revision in orjson.loads(found[0][0])] if found else None
 
     def waiting(self, to: Destination) -> Iterator[Item]:
         """Return the reports to be sent, in the order in which they were added."""
@@ -218,10 +191,6 @@ class Outbox:
                         " WHERE gateway = ? AND election = ? AND unit = ? AND revision = ?",
                         waits, answered_at, answer, to.gateway, to.election, unit, revision,
                     )  # fmt: skip
-            self._file.rows(
-                "UPDATE OR IGNORE handed_in SET gateway = ? WHERE gateway = ? AND election = ?",
-                to.gateway, origin.gateway, origin.election,
-            )  # fmt: skip
         return len(found)
 
     def adopt_unnamed(self, to: Destination) -> None:
@@ -262,23 +231,6 @@ class Outbox:
             self._file.run_many("UPDATE item SET waits = 1 WHERE key = ?", confirmed)
         return len(confirmed)
 
-    def last_revision(self, to: Destination, unit: str) -> int:
-        """Return the highest known revision of a unit, which the next report continues; 0 if there is none.
-
-        Known are the revisions that were added and those that the gateway reported as current. A revision that was
-        refused for being above the unit's ceiling does not count: the next one would be refused too, and other figures
-        may replace it under the same number.
-        """
-        query = "SELECT revision, answer FROM item WHERE gateway = ? AND election = ? AND unit = ?"
-        last = 0
-        for revision, encoded in self._file.rows(query, to.gateway, to.election, unit):
-            answer = self._decoded(encoded) if encoded is not None else None
-            if answer is None:
-                last = max(last, revision)
-            elif all(each["code"] != ABOVE_CEILING for each in answer.violations):
-                last = max(last, revision, answer.current_revision or 0)
-        return last
-
     def _decoded(self, answer: bytes) -> Answer:
         try:
             return msgspec.json.decode(answer, type=Answer)
@@ -299,5 +251,5 @@ def _migrate(db: sqlite3.Connection) -> None:
     former = columns and "gateway" not in columns
     rename, *rest = _FROM_BEFORE_GATEWAYS.strip().splitlines(keepends=True)
     script = f"{rename} {_SCHEMA} {''.join(rest)}" if former else _SCHEMA
-    for statement in script.split(";")[:-1]:
+    for statement in f"{script} DROP TABLE IF EXISTS handed_in;".split(";")[:-1]:  # revisions by file
         db.execute(statement)
