@@ -20,18 +20,13 @@ _ALIKE = (
     ("ГПФкф", "ΓΠΦκφ"),
     # Latin letters that look like others
     ("agiilIßəəəƏOк", "ɑɡıɩǀӀβǝәɘӘՕĸ"),
-    ("---------", "‐‑‒–—―−⁃﹣"),
-    ("'''''''", "’‘ʼʹ′`´"),
+    ("--------", "‐‑‒–—―−⁃"),
+    ("''''''", "’‘ʼʹ′´"),
     ("····", "•‧∙・"),
     ("::::", "ː∶׃꞉"),
     ("//", "∕⁄"),
 )  # fmt: skip
-_LATIN = {
-    ord(other): plain
-    for plains, others in _ALIKE
-    for plain, other in zip(plains, others, strict=True)
-    if other != "`"
-}
+_LATIN = {ord(other): plain for plains, others in _ALIKE for plain, other in zip(plains, others, strict=True)}
 _STROKE = "\u0335"
 _LATIN |= {
     ord(letter): f"{plain}{_STROKE}" for letter, plain in zip("øØłŁđŧŦħĦɨƗƶƵ", "oOlLdtThHiIzZ", strict=True)
