@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import aiohttp
 
@@ -55,7 +56,7 @@ class Publisher:
         somebody has to correct do not end it; it tries again every REFUSED_RETRY_S.
         """
         self._push_url = push_url
-        self._url = f"{push_url.rstrip('/')}/v1/elections/{election}"
+        self._url = f"{push_url.rstrip('/')}/v1/elections/{quote(election, safe='')}"
         self._token = token
         self._own_session = session is None
         self._session = session

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -107,6 +108,14 @@ def _results(body: bytes, reports: int) -> list[Answer] | None:
     return answers if len(answers) == reports else None
 
 
+def _answer(body: bytes) -> list[Answer] | None:
+    """Return the answer to a single report, or None if it is another."""
+    try:
+        return [msgspec.json.decode(body, type=Answer)]
+    except msgspec.DecodeError:
+        return None
+
+
 def _batch(queue: PushQueue, reports_max: int) -> list[Push]:
     batch: list[Push] = []
     size = 0
@@ -151,7 +160,7 @@ async def push_http(
 
     Raises PushRefused for errors that a retry cannot fix.
     """
-    url = f"{push_url.rstrip('/')}/v1/elections/{election}/reports"
+    url = f"{push_url.rstrip('/')}/v1/elections/{quote(election, safe='')}/reports"
     kind = "application/x-ndjson" if ndjson else "application/json"
     headers = {"Authorization": f"Bearer {token}", "Content-Type": kind}
     body = b"\n".join(reports) if ndjson or len(reports) == 1 else b"[" + b",".join(reports) + b"]"
@@ -167,7 +176,11 @@ async def push_http(
             await asyncio.sleep(0.5 if wait_s is None else wait_s)
             continue
         if answer.status == 200 and (ndjson or len(reports) > 1):
-            return msgspec.json.decode(answer.body, type=Results).results
-        if answer.status in (200, 201, 409, 422):
-            return [msgspec.json.decode(answer.body, type=Answer)]
-        raise PushRefused(f"{answer.status}: {answer.body[:300].decode('utf-8', 'replace')}")
+            answers = _results(answer.body, len(reports))
+        elif answer.status in (200, 201, 409, 422):
+            answers = _answer(answer.body)
+        else:
+            answers = None
+        if answers is None:
+            raise PushRefused(failure_of_answer(answer, "push door").text)
+        return answers

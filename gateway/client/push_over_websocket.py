@@ -23,9 +23,11 @@ from gateway.client.retry_after import RETRY_AFTER_MOST_S
 from gateway.wire.session import SUBPROTOCOL
 
 HELLO_S = 10.0
-"""How long the gateway may take to greet a new connection, in seconds."""
+"""How long the gateway may take to greet a new connection, and to close one after its goodbye, in seconds."""
 PING_S = 20.0
 """Interval at which the gateway is pinged; a connection without an answer for half of it is given up."""
+MESSAGE_MAX = 8 << 20
+"""Bytes of a message that are read; results are much smaller."""
 DISCONNECTS_MAX = 2
 """Connections in a row that are closed during the handshake before HTTP is tried: one may be a restart."""
 
@@ -72,7 +74,7 @@ class PushOverWebSocket:
                     protocols=(SUBPROTOCOL,),
                     headers=self._headers,
                     heartbeat=PING_S,
-                    max_msg_size=0,
+                    max_msg_size=MESSAGE_MAX,
                 )
         except NotFollowed as error:
             return await self._refused(error.answer)
@@ -134,10 +136,11 @@ class PushOverWebSocket:
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse, queue: PushQueue) -> Ended:
         self._credit = 0
         greeted = False
+        goodbye: Ended | None = None
         while True:
-            message = await socket.receive(timeout=None if greeted else HELLO_S)
+            message = await socket.receive(timeout=None if greeted and goodbye is None else HELLO_S)
             if message.type is not aiohttp.WSMsgType.TEXT:
-                return self._closed(socket.close_code)
+                return goodbye or self._closed(socket.close_code)
             try:
                 frame = _decoder.decode(message.data)
             except msgspec.DecodeError:
@@ -154,7 +157,8 @@ class PushOverWebSocket:
                     self._on_results(queue, frame.results)
                 case "goodbye":
                     wait_s = min(max(RETRY_FIRST_S, frame.retry_after_s), RETRY_AFTER_MOST_S)
-                    return Ended(None, True, wait_s)
+                    goodbye = Ended(None, True, wait_s)
+                    self._credit = 0  # nothing that is sent now would be answered
             queue.changed.set()
 
     def _on_results(self, queue: PushQueue, answers: tuple[Answer, ...]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -105,7 +106,7 @@ class Subscriber:
         self.wire_bytes = 0
         """Bytes read from the connections, compressed if they were."""
         self._feed_url = feed_url
-        self._url = f"{feed_url.rstrip('/')}/v1/elections/{election}/feed"
+        self._url = f"{feed_url.rstrip('/')}/v1/elections/{quote(election, safe='')}/feed"
         wanted = {"levels": levels, "areas": areas, "every_s": str(every_s)}
         self._query = {name: value for name, value in wanted.items() if value is not None}
         self._gzip = gzip

@@ -340,3 +340,67 @@ async def test_a_publisher_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) 
     async with asyncio.timeout(TIMEOUT_S), Publisher("http://127.0.0.1:9", "e", "token") as publisher:
         with pytest.raises(PushRefused, match="KeyError: 'a mistake'"):
             await publisher.push({"unit": "u", "revision": 1})
+
+
+@pytest.mark.parametrize("ndjson", [True, False])
+@pytest.mark.parametrize("reports", [[b"{}"], [b"{}", b"{}"]])
+async def test_a_request_that_no_gateway_answers_is_refused_with_the_reason(
+    reports: list[bytes], ndjson: bool
+) -> None:
+    """Instead of failing where the answer is decoded."""
+
+    async def page(_: web.Request) -> web.StreamResponse:
+        return web.Response(text="<html>", content_type="text/html")
+
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        a_door(web.post("/v1/elections/e/reports", page)) as url,
+        aiohttp.ClientSession() as session,
+    ):
+        with pytest.raises(PushRefused, match="web page"):
+            await push_http(session, url, "e", "token", reports, ndjson=ndjson)
+
+
+async def test_the_identifier_of_an_election_cannot_change_the_path() -> None:
+    """Whatever characters it has."""
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        a_door(web.get("/v1/elections/{election}/push", accepting)) as url,
+        Publisher(url, "a/../b ?#%", "token") as publisher,
+    ):
+        assert (await publisher.push({"unit": "u", "revision": 1})).outcome == "accepted"
+
+
+async def test_after_a_goodbye_nothing_is_sent_and_the_connection_is_read_to_its_end() -> None:
+    """A report that is submitted then goes over the next connection, at the time that the gateway has asked for."""
+    connections: list[list[int]] = []
+    said_goodbye, submitted = asyncio.Event(), asyncio.Event()
+
+    async def push(request: web.Request) -> web.WebSocketResponse:
+        received: list[int] = []
+        connections.append(received)
+        if len(connections) > 1:
+            return await accepting(request)
+        socket = web.WebSocketResponse(protocols=(SUBPROTOCOL,))
+        await socket.prepare(request)
+        await socket.send_json({"type": "hello", "credit": 8})
+        await socket.send_json({"type": "goodbye", "retry_after_s": 0.1})
+        said_goodbye.set()
+        await submitted.wait()
+        ending = asyncio.ensure_future(socket.close(code=1001))
+        received.extend([message.json()["id"] async for message in socket])
+        await ending
+        return socket
+
+    events: list[Event] = []
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        a_door(web.get("/v1/elections/e/push", push)) as url,
+        Publisher(url, "e", "token", on_event=events.append) as publisher,
+    ):
+        await said_goodbye.wait()
+        answer = publisher.submit({"unit": "u", "revision": 1})
+        submitted.set()
+        assert (await answer).outcome == "accepted"
+    assert connections == [[], []]
+    assert not [event for event in events if isinstance(event, Failure)]
