@@ -1,15 +1,17 @@
 """A municipality's desk: a directory, files with counts, and `valgnatt push`."""
 
 import csv
+import io
 import json
 import os
 import subprocess
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
-from gateway.client.push_files import destination
+from gateway.client.push_command import PushOptions, push
+from gateway.client.push_files import Mistakes, destination
 from tests.client.commands import running_command
 from tests.running import Gateway, Sender
 from tests.web.doors import UNIT, a_report
@@ -25,6 +27,7 @@ class Desk:
         self.outbox = directory / "outbox.db"
         self.receipts = directory / "receipts.csv"
         self._election = sender.election
+        self._options = (gateway.push_url, gateway.feed_url, sender.election, sender.secret)
         self.to = destination(gateway.push_url, sender.election)
         self._environ = {
             **os.environ,
@@ -58,6 +61,15 @@ class Desk:
             _, output = process.communicate(timeout=TIMEOUT_S)
         assert "Traceback" not in output
         return process.returncode, output
+
+    async def push_here(self, *files: Path) -> tuple[int, str]:
+        """Push files as the command does, but in this process, which is quicker to start."""
+        options = PushOptions(*self._options, self.outbox, self.receipts, yes=True)
+        with redirect_stderr(io.StringIO()) as printed:
+            try:
+                return await push(options, files, None), printed.getvalue()
+            except Mistakes as error:
+                return 2, "\n".join(error.mistakes)
 
     def answers(self) -> list[dict[str, str]]:
         with self.receipts.open(encoding="utf-8-sig") as file:

@@ -38,7 +38,7 @@ def test_counts_in_a_file_get_receipts(desk: Desk) -> None:
         assert (len(desk.answers()), desk.answers()[-1]["revision"]) == (3, "2")
 
 
-def test_a_count_without_a_revision_gets_the_next_one_only_if_it_was_counted_later(desk: Desk) -> None:
+async def test_a_count_without_a_revision_gets_the_next_one_only_if_it_was_counted_later(desk: Desk) -> None:
     """An old file that is handed in again changes nothing; a recount with earlier figures does, by its time."""
     old, new = counted(10, minute=37), counted(11, minute=40)
     for report, revision, outcome in (
@@ -47,17 +47,16 @@ def test_a_count_without_a_revision_gets_the_next_one_only_if_it_was_counted_lat
         (old, "1", "duplicate"),
         (counted(10, minute=45), "3", "accepted"),
     ):
-        status, output = desk.push(desk.file("count.json", report))
+        status, output = await desk.push_here(desk.file("count.json", report))
         assert status == 0, output
         answers = {each["revision"]: each["outcome"] for each in desk.answers()}
         assert answers[revision] == outcome
         assert revision == max(answers) or outcome == "duplicate"
     for minute in (45, 44):
-        status, output = desk.push(desk.file("count.json", counted(12, minute=minute)))
+        status, output = await desk.push_here(desk.file("count.json", counted(12, minute=minute)))
         assert status == 2
         assert "count.json, line 1: unit 0604-0001, counted at 2024-09-09T22:4" in output
         assert "has other figures than the current report (revision 3)" in output
-        assert "nothing was sent" in output
     assert len(desk.answers()) == 3
 
 

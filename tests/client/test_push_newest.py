@@ -72,18 +72,18 @@ async def test_categories_in_two_files_and_values_of_one_row_are_one_report(
         assert set(report["counts"]) == {"advance", "election_day"}
 
 
-def test_one_category_in_two_commands_does_not_take_back_the_other(desk: Desk) -> None:
+async def test_one_category_in_two_commands_does_not_take_back_the_other(desk: Desk) -> None:
     """Neither with the same time nor with a later one, unless a person gives the revision."""
-    assert desk.push(table(desk.directory / "a.csv", f"{UNIT},,{TIME},final,advance,40,0,0,40"))[0] == 0
+    first = table(desk.directory / "a.csv", f"{UNIT},,{TIME},final,advance,40,0,0,40")
+    assert (await desk.push_here(first))[0] == 0
     row = f"{UNIT},%s,%s,final,election_day,70,0,0,70"
     later = TIME.replace("22:05", "22:06")
     for time, words in ((TIME, "has other figures than the current report"), (later, "has no 'advance'")):
-        status, output = desk.push(table(desk.directory / "b.csv", row % ("", time)))
+        status, output = await desk.push_here(table(desk.directory / "b.csv", row % ("", time)))
         assert status == 2
         assert "b.csv, line 2: unit 0604-0001" in output
         assert words in output
-        assert "nothing was sent" in output
-    status, output = desk.push(table(desk.directory / "b.csv", row % (2, later)))
+    status, output = await desk.push_here(table(desk.directory / "b.csv", row % (2, later)))
     assert (status, "figures fell" in output) == (0, True)
 
 
@@ -116,11 +116,11 @@ def answered(outbox: Path) -> bool:
     return bool(found)
 
 
-def test_files_of_a_command_are_in_the_order_of_their_times(desk: Desk) -> None:
+async def test_files_of_a_command_are_in_the_order_of_their_times(desk: Desk) -> None:
     """10 is before 9 only by name. All of them again, in any order, are nothing new."""
     files = [desk.file(f"{minute}.json", counted(minute, minute=minute)) for minute in (10, 9, 8)]
     for order in (files, files[::-1]):
-        status, output = desk.push(*order)
+        status, output = await desk.push_here(*order)
         assert (status, "3 receipts" in output) == (0, True), output
     assert [(each["revision"], each["outcome"]) for each in desk.answers()] == [
         ("1", "duplicate"),
@@ -128,9 +128,9 @@ def test_files_of_a_command_are_in_the_order_of_their_times(desk: Desk) -> None:
         ("3", "duplicate"),
     ]
     desk.outbox = desk.directory / "another.db"
-    status, output = desk.push(*files)
+    status, output = await desk.push_here(*files)
     assert (status, "(0 new, 3 already known" in output) == (0, True), output
-    status, output = desk.push(files[2])
+    status, output = await desk.push_here(files[2])
     assert (status, "(0 new, 1 already known" in output) == (0, True), output
 
 
