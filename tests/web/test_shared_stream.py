@@ -93,7 +93,7 @@ async def test_eight_tabs_share_one_stream_and_survive_the_one_that_has_it(
     for tab in tabs:
         await shows(tab, 10)
     await expect(transfers.locator("#link")).to_have_text("Live")
-    assert await readers(gateway) == 1
+    await streams_become(gateway, 1)
 
     await tabs.pop(0).close()
     await pushed(http, sender, a_report(revision=2, votes=20))
@@ -298,13 +298,13 @@ async def test_every_request_has_a_limit(
 
 @needs_chromium
 async def test_the_parts_of_a_stream_are_put_together(gateway: Gateway, visitor: Visitor) -> None:
-    """Wherever it is cut; and Retry-After is read in each of its forms."""
+    """Wherever it is cut. Retry-After is read in each of its forms, and no event makes its pause shorter."""
     page = await visitor.open(f"{gateway.feed_url}/docs")
     found: Any = await page.evaluate(
         """async () => {
             const { src } = document.querySelector("script");
             const { EventParser } = await import(src.replace("docs.js", "event_stream.js"));
-            const { retryAfter_ms, Pauses } = await import(src.replace("docs.js", "fetching.js"));
+            const { retryAfter_ms, pause, Pauses } = await import(src.replace("docs.js", "fetching.js"));
             const text = "retry: 2412\\n\\n: comment\\n\\nevent: area\\ndata: {\\"a\\":\\ndata: 1}\\n\\n" +
                 "event: block\\nid: 7-00ff\\ndata:x\\n\\nevent: cut\\ndata: off";
             const results = [];
@@ -316,9 +316,14 @@ async def test_the_parts_of_a_stream_are_put_together(gateway: Gateway, visitor:
             const pauses = new Pauses();
             const lengths = Array.from({ length: 9 }, () => pauses.next_ms());
             pauses.reset();
+            const ended = [];
+            pause(60_000, 60_000).then(() => ended.push("asked for"));
+            const own = pause(60_000).then(() => ended.push("own"));
+            dispatchEvent(new Event("online"));
+            await own;
             const later = new Date(Date.now() + 90_000).toUTCString();
             return {
-                results: [...new Set(results)], lengths, again: pauses.next_ms(),
+                results: [...new Set(results)], ended, lengths, again: pauses.next_ms(),
                 waits: [null, "", "7", " 7 ", "-1", "1.5", "soon", "99999999", later,
                         "Thu, 01 Jan 1970 00:00:00 GMT"].map(retryAfter_ms),
             };
@@ -327,6 +332,7 @@ async def test_the_parts_of_a_stream_are_put_together(gateway: Gateway, visitor:
     assert found["results"] == [
         '[2412,[{"type":"area","id":"","data":"{\\"a\\":\\n1}"},{"type":"block","id":"7-00ff","data":"x"}]]'
     ]
+    assert found["ended"] == ["own"]
     assert all(700 * 2**n <= each <= 1300 * 2**n for n, each in enumerate(found["lengths"][:4]))
     assert all(10_000 < each < 20_000 for each in found["lengths"][4:])
     assert found["again"] < 1400

@@ -5,7 +5,7 @@ import { areaColumns, areaRow } from "./columns.js";
 import { describeChange } from "./corrections.js";
 import { byId, h, setText, show } from "./dom.js";
 import { Clock, Feed } from "./feed.js";
-import { untilDone } from "./fetching.js";
+import { Pauses, untilDone } from "./fetching.js";
 import { countdown, currentLanguage, date, moment, share, t } from "./format.js";
 import { Parties } from "./parties.js";
 import { PublicRecord } from "./record.js";
@@ -46,6 +46,7 @@ class ResultsPage {
   #sortTimer = 0;
   #announcedAt = 0;
   #refreshing = false;
+  #refreshPauses = new Pauses();
   #allRows = false;
 
   /** @param {ElectionAndRegistry} election */
@@ -123,8 +124,9 @@ class ResultsPage {
         this.election,
         elections.find(({ id }) => id === this.election.id),
       );
-    } catch {
-      // it is fetched again by the clock, and when the feed is connected again
+      this.#refreshPauses.reset();
+    } catch (error) {
+      await this.#refreshPauses.wait(error); // then it is fetched again by the clock
     }
     this.#refreshing = false;
     this.#drawEmbargo();
