@@ -10,6 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -41,6 +42,8 @@ _WITHOUT_FIGURES = ("not_counted", "counting", "counted_elsewhere", "unstated")
 """Statuses of a unit for which a table may have no figures."""
 _NUMBER = re.compile(r"[0-9]+|[0-9]{1,3}(?:[ \u00a0\u202f][0-9]{3})+")
 """A whole number; its digits may be in groups of three, separated by spaces."""
+_LATIN_MAX = "\u024f"
+"""The last letter of the Latin blocks; `L’État` is not an Armenian text in another encoding."""
 _BYTE_ORDER_MARK = "\ufeff"
 """At the start of a table, so that spreadsheets do not take UTF-8 for another encoding."""
 
@@ -143,14 +146,14 @@ def _check_head(name: str, head: Sequence[str], delimiter: str) -> None:
 
 
 def _misread(text: str) -> str | None:
-    """Return the text that, encoded in UTF-8 and decoded in a spreadsheet's old encoding, is this one; else None."""
+    """Return the Latin text that, encoded in UTF-8 and decoded in an old encoding of spreadsheets, is this one."""
     if text.isascii():
         return None
     for encoding in ("cp1252", "latin-1", "mac_roman"):
-        try:
-            return text.encode(encoding).decode("utf-8")
-        except UnicodeError:
-            continue
+        with suppress(UnicodeError):
+            intended = text.encode(encoding).decode("utf-8")
+            if max(intended) <= _LATIN_MAX:
+                return intended
     return None
 
 

@@ -253,6 +253,9 @@ def test_utf_8_that_a_spreadsheet_read_in_another_encoding_is_recognised(encodin
     assert "CSV UTF-8" in text
     (text,) = mistakes("a.csv", table(ROW.replace("advance", "forhånd".encode().decode(encoding))))
     assert "'forhånd'" in text
+    for right in ("L’État", "Åpent", "§Ä", "Łódź", "Партия"):
+        (report,) = documents("a.csv", f"{HEAD},{right}\n{ROW},0\n".encode())
+        assert report["counts"]["advance"]["votes"][right] == 0
 
 
 @pytest.mark.parametrize(
