@@ -25,6 +25,8 @@ from gateway.web import push_request as push
 from gateway.web.aiohttp_connection import (
     AHEAD_MAX,
     HEAD_MAX,
+    INPUT_COST,
+    INPUT_MIN,
     REQUEST_LINE_MAX,
     SEND_RATE,
     SEND_TIMEOUT_S,
@@ -150,6 +152,10 @@ def test_every_fixed_bound_is_that_of_the_code() -> None:
         "handshake and head of the first request": f"{connections.HEAD_S:g} s",
         "head of a request": f"{HEAD_MAX >> 10} KiB, {REQUEST_LINE_MAX} bytes of it for the target",
         "requests sent ahead of an answer": f"{AHEAD_MAX >> 10} KiB",
+        f"heads in memory, and requests sent ahead, of {INPUT_MIN >> 10} KiB or more": (
+            f"count {INPUT_COST} times as unread answers: "
+            f"{UNREAD_MAX >> 20} MiB in all, {UNREAD_PER_ADDRESS >> 20} MiB of one address"
+        ),
         f"unread answers, of {SMALL_MAX >> 10} KiB or more": (
             f"{UNREAD_MAX >> 20} MiB in all, {UNREAD_PER_ADDRESS >> 20} MiB of one address"
         ),

@@ -48,6 +48,8 @@ FRAMING_MAX = 16 << 10
 """Consecutive bytes of a chunked body that are not content of a chunk: sizes and trailers."""
 INPUT_MIN = 4 << 10
 """Size of an incomplete head from which it counts as buffered for its connection, in bytes."""
+INPUT_COST = 4
+"""Bytes of memory for each byte of a head: with many short fields, the objects take several times its size."""
 
 mask = websocket_mask
 """Mask or unmask a payload in place (RFC 6455, section 5.3); written in C, six times as fast as Python."""
@@ -193,7 +195,7 @@ class DoorHandler(ProblemHandler):
             else:
                 self._written = 0
         ahead = self._ahead if self._ahead >= INPUT_MIN and not self.connection.authenticated else 0
-        return unsent + ahead
+        return unsent + INPUT_COST * ahead
 
     @property
     def encrypted(self) -> bool:

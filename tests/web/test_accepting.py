@@ -23,6 +23,7 @@ from gateway.web.aiohttp_connection import (
     AHEAD_MAX,
     FRAMING_MAX,
     HEAD_MAX,
+    INPUT_COST,
     SLICE,
     connection_of,
     deliver,
@@ -485,12 +486,12 @@ async def test_a_head_of_16_kb_in_one_field_is_accepted(wide: DoorUnderTest, pie
 
 
 async def test_incomplete_heads_count_as_bytes_of_their_address(wide: DoorUnderTest) -> None:
-    """So that what one address, and all together, may occupy with them is limited like unread answers."""
+    """As what they occupy, so that one address, and all together, are limited as with unread answers."""
     for _ in range(10):
         _, writer = await wide.connect(HERE)
         writer.write(request("/now", "Cookie: " + "x" * (16 << 10))[:-2])
-    await until(fact(lambda: wide.connections.buffers.unread.of(HERE) >= 10 * (16 << 10)))
-    assert wide.connections.buffers.unread.of(HERE) <= 10 * HEAD_MAX
+    await until(fact(lambda: wide.connections.buffers.unread.of(HERE) >= 10 * INPUT_COST * (16 << 10)))
+    assert wide.connections.buffers.unread.of(HERE) <= 10 * INPUT_COST * HEAD_MAX
 
 
 async def test_an_idle_connection_is_closed_after_the_configured_time() -> None:
