@@ -6,6 +6,7 @@ order is unknown, or a category would be dropped, nothing is sent.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -59,10 +60,12 @@ def numbered_by_files(versions: Sequence[Version], outbox: Sequence[Known]) -> l
 def number(versions: Sequence[Version], current: Known | None, outbox: Sequence[Known]) -> list[Numbered]:
     """Give revisions to the versions of one unit, none of which has one; they are in the order of their times.
 
-    `current` is the gateway's current report of the unit; `outbox` are those that wait or have a receipt. Raises
-    Contradiction if it is not known whether a version is newer than the newest of these.
+    `current` is the gateway's current report of the unit; `outbox` are those that wait or have a receipt. The newest
+    report is the one with the highest revision of all these. Raises Contradiction if it is not known whether a version
+    is newer than that and the current one.
     """
-    newest = max([*([current] if current else []), *outbox], key=lambda known: known.revision, default=None)
+    at_gateway = [current] if current else []
+    newest = max([*at_gateway, *outbox], key=lambda known: known.revision, default=None)
     if newest is None:
         return [_next(version, number) for number, version in enumerate(versions, 1)]
     same = next(
@@ -70,32 +73,43 @@ def number(versions: Sequence[Version], current: Known | None, outbox: Sequence[
     )
     found: list[Numbered] = []
     for place, version in enumerate(versions):
+        not_before = next((each for each in [newest, *at_gateway] if _time(each) >= version.time), None)
         if place == same:
             _check_outbox(version, newest, outbox)
             found.append(_again(version, newest))
         elif place < same < len(versions):
-            found.append(_known_in(outbox, version) or _before(version, newest, same - place, outbox))
-        elif same < len(versions) or version.time > read_time(newest.document["counted_at"]):
-            _check_drops_nothing(newest, version)
+            found.append(
+                _known_in(outbox, version) or _before(version, newest, same - place, current, outbox)
+            )
+        elif not_before is None:
+            for each in [newest, *at_gateway]:
+                _check_drops_nothing(each, version, newest.revision + 1)
             above = max([newest.revision, *(each.revision for each in found)])
             found.append(_next(version, above + 1))
         elif (again := _known_in(outbox, version)) is not None:
             found.append(again)
+        elif current is not None and _is(current, version):
+            _check_outbox(version, current, outbox)
+            found.append(_again(version, current))
         else:
-            raise Contradiction(_order_unknown(version, newest), version)
+            raise Contradiction(_order_unknown(version, not_before, newest.revision + 1), version)
     return found
+
+
+def _time(known: Known) -> datetime:
+    return read_time(known.document["counted_at"])
 
 
 def _is(known: Known, version: Version) -> bool:
     return meaning(known.document) == meaning(version.document)
 
 
-def _check_outbox(version: Version, newest: Known, outbox: Sequence[Known]) -> None:
-    """Raise Contradiction if the outbox has another report under the revision of the current one."""
-    if any(known.revision == newest.revision and known.document != newest.document for known in outbox):
+def _check_outbox(version: Version, same: Known, outbox: Sequence[Known]) -> None:
+    """Raise Contradiction if the outbox has another report under the revision of one that is the same count."""
+    if any(known.revision == same.revision and known.document != same.document for known in outbox):
         raise Contradiction(
             f"{version.where}: unit {abbreviated(version.unit)}: the gateway has this count as revision"
-            f" {newest.revision}, but the outbox has another report under it; run the command without files first, or"
+            f" {same.revision}, but the outbox has another report under it; run the command without files first, or"
             " with another --outbox",
             version,
         )
@@ -111,14 +125,17 @@ def _known_in(outbox: Sequence[Known], version: Version) -> Numbered | None:
     return _again(version, max(found, key=lambda known: known.revision)) if found else None
 
 
-def _before(version: Version, newest: Known, places: int, outbox: Sequence[Known]) -> Numbered:
+def _before(
+    version: Version, newest: Known, places: int, current: Known | None, outbox: Sequence[Known]
+) -> Numbered:
     """Return a version that precedes the newest report, under the revision that it had if it was sent with it.
 
-    A revision below the current one is never accepted anew: the report is a duplicate, or gets no receipt.
+    That is below the gateway's current one, so it is never accepted anew: it is a duplicate, or gets no receipt.
     """
     revision = newest.revision - places
-    if revision < 1 or any(known.revision == revision for known in outbox):
-        raise Contradiction(_order_unknown(version, newest), version)
+    is_past = current is not None and 1 <= revision < current.revision
+    if not is_past or any(known.revision == revision for known in outbox):
+        raise Contradiction(_order_unknown(version, newest, newest.revision + 1), version)
     return Numbered(version, version.document | {"revision": revision}, chosen=False)
 
 
@@ -130,26 +147,26 @@ def _next(version: Version, revision: int) -> Numbered:
     return Numbered(version, version.document | {"revision": revision}, chosen=True)
 
 
-def _check_drops_nothing(newest: Known, version: Version) -> None:
+def _check_drops_nothing(known: Known, version: Version, next_revision: int) -> None:
     dropped = [
         category
-        for category, figures in newest.document["counts"].items()
+        for category, figures in known.document["counts"].items()
         if category not in version.document["counts"] and any(figures_of(figures).values())
     ]
     if dropped:
         raise Contradiction(
             f"{version.where}: unit {abbreviated(version.unit)} has no {abbreviated(dropped[0])!r}, but its current"
-            f" report (revision {newest.revision}, counted at {newest.document['counted_at']}) has; a report replaces"
-            f" all figures of its unit: enter all categories, or, to drop one, the revision {newest.revision + 1}",
+            f" report (revision {known.revision}, counted at {known.document['counted_at']}) has; a report replaces"
+            f" all figures of its unit: enter all categories, or, to drop one, the revision {next_revision}",
             version,
         )
 
 
-def _order_unknown(version: Version, newest: Known) -> str:
-    ours, theirs = version.document["counted_at"], newest.document["counted_at"]
-    when = "later, at" if read_time(theirs) > version.time else "also at"
+def _order_unknown(version: Version, known: Known, next_revision: int) -> str:
+    ours, theirs = version.document["counted_at"], known.document["counted_at"]
+    when = "later, at" if _time(known) > version.time else "also at"
     return (
         f"{version.where}: unit {abbreviated(version.unit)}, counted at {ours}, has other figures than the current"
-        f" report (revision {newest.revision}), which was counted {when} {theirs}; if these figures are newer, enter a"
-        f" later counted_at, or the revision {newest.revision + 1}; else leave the unit out"
+        f" report (revision {known.revision}), which was counted {when} {theirs}; if these figures are newer, enter a"
+        f" later counted_at, or the revision {next_revision}; else leave the unit out"
     )

@@ -106,6 +106,19 @@ def test_another_report_in_the_outbox_under_the_current_revision_is_named(other:
         number(versions_of(a_part()), known(4), [known(4, **other)])
 
 
+def test_a_count_is_newer_only_if_it_is_later_than_what_the_gateway_has_too() -> None:
+    """A higher revision that waits may have been counted earlier than the current report."""
+    waiting = known(10, minute=1, counts={"advance": figures(12)})
+    current = known(3, minute=30, counts={"advance": figures(14)})
+    between = versions_of(a_part(minute=9))
+    with pytest.raises(Contradiction, match=r"current report \(revision 3\).*later, at.*the revision 11"):
+        number(between, current, [waiting])
+    assert revisions(versions_of(a_part(minute=40)), current, waiting) == [11]
+    assert revisions(versions_of(a_part(minute=30, counts={"advance": figures(14)})), current, waiting) == [3]
+    with pytest.raises(Contradiction, match=r"has no 'late'.*revision 3.*the revision 11"):
+        number(versions_of(a_part(minute=40)), known(3, minute=2, counts={"late": figures()}), [waiting])
+
+
 def test_a_unit_without_a_revision_left_is_named() -> None:
     with pytest.raises(Contradiction, match="used all its revisions"):
         number(versions_of(a_part(minute=9)), known(2_147_483_647), ())
@@ -142,6 +155,8 @@ def test_a_new_revision_is_above_all_others_and_counted_last(
         same = [known for known in outbox if known.revision == each.revision]
         if each.revision > highest:
             assert top is None or each.version.time > Part("", "", top.document).time
+            assert newest is None or each.version.time > Part("", "", newest.document).time
         else:
             assert all(meaning(known.document) == meaning(each.document) for known in same)
+            assert same or (newest is not None and each.revision <= newest.revision)
     assert len({each.revision for each in numbered}) == len(numbered)
