@@ -156,7 +156,8 @@ class HostileGateway:
             },
         }
         if request.path not in documents:
-            return web.json_response({"detail": HOSTILE}, status=418)
+            problem = {"type": f"urn:valgnatt:problem:{HOSTILE}", "code": HOSTILE, "detail": HOSTILE}
+            return web.json_response(problem, status=418, content_type="application/problem+json")
         document = documents[request.path] if self.nonsense is None else self.nonsense
         return web.json_response(document)
 
