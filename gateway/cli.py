@@ -88,9 +88,19 @@ def main() -> None:
     prepare_streams()
     try:
         app(prog_name="valgnatt")
-    except GatewayError as error:
-        fail(text_of(error))
-    except OSError as error:
-        fail(
-            printable(f"{error.filename}: {error.strerror}" if error.filename is not None else text_of(error))
-        )
+    except (GatewayError, OSError) as error:
+        fail(_described(error))
+    except BaseExceptionGroup as group:  # of a part that failed beside others
+        known, others = group.split((GatewayError, OSError))
+        if known is None or others is not None:
+            raise
+        fail(_described(_first(known)))
+
+
+def _described(error: BaseException) -> str:
+    named = isinstance(error, OSError) and error.filename is not None
+    return printable(f"{error.filename}: {error.strerror}") if named else text_of(error)  # type: ignore[attr-defined]
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

@@ -10,6 +10,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from gateway import cli
+from gateway.errors import GatewayError
 from gateway.rehearsal.generator import GeneratedElection
 from tests.web.doors import a_registry
 
@@ -108,3 +110,31 @@ async def test_what_an_encoding_lacks_is_escaped(encoding: str, url: str) -> Non
     assert (status, "\\u0161johka" in err) == (2, True), err
     ordinary = await run(("push", "--election", "e", "--template"), url)
     assert await run(("push", "--election", "e", "--template"), url, **environ) == ordinary
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ExceptionGroup("parts", [OSError(28, "No space left on device", "standard output")]),
+         "standard output: No space left on device"),
+        (ExceptionGroup("parts", [ExceptionGroup("more", [GatewayError("a.csv\x1b: wrong")]), OSError("gone")]),
+         "a.csv\\x1b: wrong"),
+        (PermissionError(13, "Permission denied", "/x/y\n"), "/x/y\\n: Permission denied"),
+    ],
+)  # fmt: skip
+def test_an_error_of_a_part_among_others_is_reported_in_one_line(
+    error: Exception, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unless one of them is a mistake of the program."""
+
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(cli, "prepare_streams", lambda: None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code, capsys.readouterr().err) == (1, f"valgnatt: {words}\n")
+    error = ExceptionGroup("parts", [error, KeyError("x")])
+    with pytest.raises(ExceptionGroup):
+        cli.main()

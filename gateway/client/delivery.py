@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gateway.client.http_json import NoDocument
 from gateway.client.outbox import Destination, Item, Outbox, OutboxConflict
+from gateway.client.outbox_file import OutboxUnavailable
 from gateway.client.push_answers import Answer, PushRefused
 from gateway.client.push_files import (
     Count,
@@ -25,6 +26,7 @@ from gateway.client.push_files import (
     read_files,
 )
 from gateway.client.receipts_table import write_receipts
+from gateway.client.repeated_notices import RepeatedNotices
 from gateway.client.revisions import Known
 from gateway.client.sending import send
 from gateway.client.versions import Version, meaning
@@ -154,6 +156,7 @@ class Delivery:
 
     async def _again(self, overtaken: list[Count]) -> list[Count]:
         """Add the counts of a unit under other revisions; return them, or none if that is not possible."""
+        notices, clock = RepeatedNotices(), asyncio.get_running_loop().time
         while True:
             try:
                 self.add(await self._numbered([each.version for each in overtaken]))
@@ -162,7 +165,8 @@ class Delivery:
                     self._console.say(mistake, "red")
                 return []
             except GatewayError as error:
-                self._console.say(str(error), "red")
+                if notices.is_due("revisions", str(error), clock()):
+                    self._console.say(str(error), "red")
                 if not self._keep_trying:
                     return []
                 await asyncio.sleep(AGAIN_S)
@@ -190,6 +194,12 @@ class Delivery:
                     say=lambda line: self._console.say(line, "yellow"),
                     keep_trying=self._keep_trying,
                 )
+        except OutboxUnavailable as error:
+            if self._keep_trying:
+                raise
+            raise OutboxUnavailable(
+                f"{error}; then run the command again: reports whose answers were not recorded are sent again"
+            ) from None
         except PushRefused as error:
             left = self._outbox.waiting_count(door.to)
             raise PushRefused(

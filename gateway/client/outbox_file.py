@@ -65,6 +65,8 @@ class OutboxFile:
         """
         self.path = path
         with self._errors():
+            if path.parent.exists() and not path.parent.is_dir():
+                raise self._error(f"{path.parent} is not a directory")
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():
                 raise self._error("a directory; name a file with --outbox")

@@ -76,7 +76,10 @@ async def push(options: PushOptions, files: Sequence[Path], watched: Path | None
         delivery = Delivery(door, registry, outbox, options.receipts, console, keep_trying=keep_trying)
         await when_available(lambda: outbox.adopt_unnamed(options.to), say, keep_trying=keep_trying)
         if options.moved_from is not None:
-            moved = outbox.move(destination(options.moved_from, options.election), options.to)
+            former = destination(options.moved_from, options.election)
+            moved = await when_available(
+                lambda: outbox.move(former, options.to), say, keep_trying=keep_trying
+            )
             console.say(f"Took over {counted(moved, 'report')} from {options.moved_from}.")
         if contents:
             counts = await delivery.prepare(contents)
@@ -84,7 +87,10 @@ async def push(options: PushOptions, files: Sequence[Path], watched: Path | None
             if not options.yes and sys.stdin.isatty() and not _confirmed():
                 return 1
         if options.again:
-            console.say(f"Resending {counted(outbox.resend_confirmed(options.to), 'confirmed report')}.")
+            again = await when_available(
+                lambda: outbox.resend_confirmed(options.to), say, keep_trying=keep_trying
+            )
+            console.say(f"Resending {counted(again, 'confirmed report')}.")
         left = outbox.waiting_count(options.to)
         if left:
             console.say(f"Sending {counted(left, 'report')} from the outbox first.")

@@ -65,6 +65,14 @@ def test_a_file_that_is_no_outbox_is_named(make: Callable[[Path], None], words: 
         assert path.read_bytes() == before
 
 
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutboxUnavailable, match="file is not a directory"):
+        Outbox(tmp_path / "file" / "outbox.db")
+    with pytest.raises(OutboxUnavailable, match=r"outbox /proc/none/outbox\.db: No such file"):
+        Outbox(Path("/proc/none/outbox.db"))
+
+
 def limited(outbox: Outbox, pages: int) -> None:
     """Let the file have at most so many pages, as on a device that is full."""
     outbox._file.rows(f"PRAGMA max_page_count = {pages}")
