@@ -7,14 +7,15 @@ import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import pytest
 
 from gateway.client.outbox import Outbox
 from tests.client.desk import TIMEOUT_S, Desk, until
+from tests.deploy.proxies import free_ports
 from tests.running import Sender
 from tests.web.doors import UNIT, a_report
 
@@ -183,11 +184,11 @@ def test_an_outbox_that_another_process_has_locked_is_waited_for(desk: Desk) -> 
         assert process.wait(TIMEOUT_S) == 0
 
 
-def watch(desk: Desk, *arguments: object) -> Any:
+def watch(desk: Desk, **environ: str) -> AbstractContextManager["subprocess.Popen[str]"]:
     """A watch for which a file is complete after a moment."""
     watched = desk.directory / "outgoing"
     watched.mkdir(exist_ok=True)
-    return desk.command("--watch", watched, "--settle-s", 0.2, *arguments)
+    return desk.command("--watch", watched, "--settle-s", 0.2, stdin=subprocess.DEVNULL, **environ)
 
 
 @needs_mount
@@ -276,3 +277,36 @@ def test_reports_of_a_watch_that_are_refused_are_named_with_their_file_once(desk
         lines.until("1 receipt\n")
         output = lines.end(process)
     one_line(output, f"refused: unit {UNIT}, revision 1: revision_conflict (b.json, line 1)")
+
+
+def test_push_goes_on_when_nobody_reads_its_messages(desk: Desk) -> None:
+    """The reader of a pipe has gone, as with `2>&1 | head -1`."""
+    with desk.command(desk.file("a.json", a_report())) as process:
+        assert process.stderr is not None
+        process.stderr.close()
+        assert process.wait(TIMEOUT_S) == 0
+    assert [each["outcome"] for each in desk.answers()] == ["accepted"]
+
+
+def test_names_of_files_are_escaped_on_a_terminal_that_is_not_utf_8(desk: Desk) -> None:
+    """Also names that are not UTF-8 themselves, or look like markup."""
+    outgoing = desk.directory / "outgoing"
+    outgoing.mkdir()
+    for name in (b"\xff.json", "\u00e6[red]\x1b[2J\n.json".encode()):
+        (outgoing / os.fsdecode(name)).write_text("{")
+    with watch(desk, LC_ALL="C", PYTHONIOENCODING="ascii") as process:
+        lines = Lines(process.stderr)
+        lines.until("\\udcff.json, line")
+        output = lines.end(process)
+    assert "\\xe6[red]\\x1b[2J\\n.json" in output
+    assert output.isascii()
+
+
+def test_a_watch_waits_for_the_feed_door_at_its_start(desk: Desk) -> None:
+    """As after the machine was started again, and the network is not there yet."""
+    (port,) = free_ports(1)
+    with watch(desk, VALGNATT_FEED_URL=f"http://127.0.0.1:{port}") as process:
+        lines = Lines(process.stderr)
+        lines.until("trying again")
+        assert process.poll() is None
+        assert f"127.0.0.1:{port}" in lines.text
