@@ -36,9 +36,10 @@
     ├── DirectoryUnavailable    directory_unavailable    a watched directory cannot be read
     ├── UnreadableFile          unreadable_file          a watched file cannot be read
     ├── StillOpen               still_open               a watched file is open for writing
-    ├── OutboxUnavailable       outbox_unavailable       the outbox cannot be opened, read or written
+    ├── OutboxUnavailable       outbox_unavailable       the outbox cannot be opened, read or written     retryable
     ├── ReceiptsUnavailable     receipts_unavailable     the table of receipts cannot be written
     ├── OutboxConflict          outbox_conflict          the same revision with different figures
+    ├── RevisionsUnknown        revisions_unknown        the gateway could not be asked for its current reports
     ├── DataSetError            malformed_data_set       a data set cannot be read
     └── ReplayFailed            replay_failed            a replay could not be completed
 

@@ -55,10 +55,10 @@ class Door(msgspec.Struct, frozen=True):
     to: Destination
 
 
-class _Unnumbered(GatewayError):
+class RevisionsUnknown(GatewayError):
     """The gateway could not be asked for its current reports, so that no revisions could be chosen."""
 
-    code = "unnumbered"
+    code = "revisions_unknown"
 
     def __init__(self, units: int, error: GatewayError) -> None:
         super().__init__(
@@ -116,7 +116,7 @@ class Delivery:
                     self._door.push_url, self._door.to.election, self._door.token, units
                 )
             except GatewayError as error:
-                raise _Unnumbered(len(units), error) from None
+                raise RevisionsUnknown(len(units), error) from None
         return give_revisions(versions, current, known_in(self._outbox, self._door.to))
 
     def add(self, counts: Sequence[Count]) -> None:
