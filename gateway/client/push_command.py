@@ -19,6 +19,7 @@ from gateway.client.outbox_file import when_available
 from gateway.client.parts import abbreviated
 from gateway.client.push_directory import Delivering, push_directory
 from gateway.client.push_files import Count, Mistakes, destination, registry_of
+from gateway.client.receipts_table import part_of
 from gateway.client.repeated_notices import RepeatedNotices
 from gateway.client.watched_directory import WatchedDirectory
 from gateway.election.registry import Registry
@@ -145,7 +146,10 @@ async def _watch(options: PushOptions, watched: Path, delivery: Delivery, consol
     async def send() -> None:
         await delivery.send()
 
-    directory = WatchedDirectory(watched, settle_s=options.settle_s, only_stated=options.await_done)
+    own = [options.outbox.with_name(options.outbox.name + end) for end in ("", "-wal", "-shm", "-journal")]
+    if options.receipts is not None:
+        own += [options.receipts, part_of(options.receipts)]
+    directory = WatchedDirectory(watched, settle_s=options.settle_s, only_stated=options.await_done, own=own)
     await push_directory(directory, console, Delivering(add, send, delivery.write_receipts))
 
 

@@ -17,13 +17,18 @@ class ReceiptsUnavailable(GatewayError):
     code = "receipts_unavailable"
 
 
+def part_of(path: Path) -> Path:
+    """Return the name of the table while it is written."""
+    return path.with_name(path.name + ".part")
+
+
 def write_receipts(path: Path, outbox: Outbox, to: Destination) -> None:
     """Write a gateway's answers to all reports in the outbox as a CSV table, replacing the file as a whole.
 
     It starts with a byte order mark, so that spreadsheets read it as UTF-8. Raises ReceiptsUnavailable, and the file is
     then as before, or OutboxUnavailable.
     """
-    part = path.with_name(path.name + ".part")
+    part = part_of(path)
     try:
         try:
             with part.open("w", newline="", encoding="utf-8-sig", errors="backslashreplace") as file:

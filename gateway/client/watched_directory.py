@@ -5,6 +5,7 @@ Every call may wait for a file system, so it belongs into a thread.
 
 import hashlib
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,22 @@ class WatchedDirectory:
     * A message about a file is given once, and again only if the file or the message changes.
     """
 
-    def __init__(self, path: Path, *, settle_s: float = SETTLE_S, only_stated: bool = False) -> None:
-        """With `only_stated`, only files beside which there is a file `NAME.done` are complete."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        settle_s: float = SETTLE_S,
+        only_stated: bool = False,
+        own: Collection[Path] = (),
+    ) -> None:
+        """With `only_stated`, only files beside which there is a file `NAME.done` are complete.
+
+        `own` are files of the command itself, which are left alone if they are in the directory.
+        """
         self.path = path
+        self._own = own
+        self._pending: set[str] = set()
+        """Files that were seen, and whose content was neither taken nor known."""
         self._completeness = Completeness(settle_s, only_stated=only_stated)
         self._changes: DirectoryChanges | None = None
         self._identity: tuple[int, int] | None = None
@@ -94,6 +108,8 @@ class WatchedDirectory:
 
     def _entries(self) -> dict[str, os.DirEntry[str]]:
         entries: dict[str, os.DirEntry[str]] = {}
+        here = self.path.resolve()
+        own = {path.name for path in self._own if path.absolute().parent.resolve() == here}
         with os.scandir(self.path) as found:
             for entry in found:
                 if len(entries) >= FILES_MAX:
@@ -103,7 +119,7 @@ class WatchedDirectory:
                         f"{self.path}: more than {FILES_MAX} files; move those that are done elsewhere",
                     )
                     break
-                if not entry.name.startswith((".", "~$")):
+                if not entry.name.startswith((".", "~$")) and entry.name not in own:
                     entries[entry.name] = entry
         return entries
 
@@ -134,6 +150,7 @@ class WatchedDirectory:
         except UnreadableFile as error:
             self._say(name, stamp, f"{name}: {error}")
             return False
+        self._pending.add(name)
         is_stated = _is_stated(entries.get(name + STATED_END), state)
         verdict = self._completeness.judge(name, stamp, now, stated=is_stated)
         (self._unclosed.add if verdict is Verdict.OPEN else self._unclosed.discard)(name)
@@ -165,6 +182,7 @@ class WatchedDirectory:
             return None
         if (done := self._done.get(name)) is not None and done[1] == file_digest(content):
             self._done[name] = (stamp, done[1])
+            self._pending.discard(name)
             return None
         return content
 
@@ -172,6 +190,7 @@ class WatchedDirectory:
         """Skip a file until its content changes."""
         self._done[name] = (self._seen[name], file_digest(content))
         self._said.pop(name, None)
+        self._pending.discard(name)
 
     def _say(self, name: str, stamp: Stamp | None, message: str) -> None:
         if self._said.get(name) != (stamp, message):
@@ -180,6 +199,9 @@ class WatchedDirectory:
 
     def _keep(self, names: set[str]) -> None:
         """Forget what is known of files that are gone; of done ones only when there are many."""
+        for name in sorted(self._pending - names):
+            self._messages.append(f"{name}: gone before it was sent")
+        self._pending &= names
         self._completeness.keep(names)
         self._unclosed &= names
         for known in (self._seen, self._open_since, self._said):

@@ -5,11 +5,13 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.client import inotify, regular_files, watched_directory
 from gateway.client.completeness import CLOSED_S
+from gateway.client.count_files import FILE_MAX
 from gateway.client.inotify import DirectoryChanges
 from gateway.client.regular_files import StillOpen, is_open_for_writing, read_regular
 from gateway.client.watched_directory import OPEN_S, DirectoryUnavailable, WatchedDirectory
@@ -21,7 +23,7 @@ SETTLE_S = 10.0
 class Watched:
     """A watched directory and its clock."""
 
-    def __init__(self, path: Path, **options: bool) -> None:
+    def __init__(self, path: Path, **options: Any) -> None:
         self.path = path
         self.now = 0.0
         self.directory = WatchedDirectory(path, settle_s=SETTLE_S, **options)
@@ -115,7 +117,7 @@ def odd_files(path: Path) -> Iterator[tuple[str, str]]:
     (path / "null.csv").symlink_to("/dev/null")
     yield "null.csv", "a device"
     with (path / "huge.csv").open("wb") as file:
-        file.truncate(regular_files.FILE_MAX + 1)
+        file.truncate(FILE_MAX + 1)
     yield "huge.csv", "larger than 64 MiB"
 
 
@@ -147,7 +149,7 @@ def test_a_file_without_permission_is_named_once_and_taken_when_it_has_it(
             raise PermissionError(13, "Permission denied", str(path))
         return opened(path, flags, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(regular_files.os, "open", refusing)
+    monkeypatch.setattr(os, "open", refusing)
     for name in ("a.csv", "b.csv"):
         (watched.path / name).write_text(name)
     watched.look()
@@ -158,7 +160,8 @@ def test_a_file_without_permission_is_named_once_and_taken_when_it_has_it(
     assert watched.take(1) == ["a.csv"]
 
 
-def test_a_file_that_vanishes_between_looks_is_no_error(watched: Watched) -> None:
+def test_a_file_that_vanishes_between_looks_is_no_error_but_reported(watched: Watched) -> None:
+    """Once, and only if its content was not taken."""
     file = watched.path / "a.csv"
     file.write_text("1")
     watched.look()
@@ -166,7 +169,18 @@ def test_a_file_that_vanishes_between_looks_is_no_error(watched: Watched) -> Non
     assert watched.directory.look(watched.now).complete == ["a.csv"]
     file.unlink()
     assert watched.directory.read("a.csv", watched.now) is None
-    assert watched.take(1) == []
+    assert (watched.take(1), watched.take(1)) == ([], [])
+    assert watched.messages == ["a.csv: gone before it was sent"]
+
+
+def test_files_of_the_command_itself_are_left_alone(tmp_path: Path) -> None:
+    """Such as its table of receipts, if they are in this directory."""
+    own = [tmp_path / "o.db", tmp_path / "receipts.csv", tmp_path.parent / "a.csv"]
+    watched = Watched(tmp_path, own=own)
+    for name in ("o.db", "receipts.csv", "a.csv"):
+        (tmp_path / name).write_text("1")
+    watched.look()
+    assert watched.take(SETTLE_S) == ["a.csv"]
     assert watched.messages == []
 
 
