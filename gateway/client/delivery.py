@@ -151,7 +151,8 @@ class Delivery:
             self.write_receipts()
         finally:
             places = {key: self._places.pop(key) for key in answered if key in self._places}
-            status = conclude(self._console, list(answered.values()), places)
+            is_news = bool(answered) or not self._keep_trying
+            status = conclude(self._console, list(answered.values()), places) if is_news else 0
         return status
 
     async def _again(self, overtaken: list[Count]) -> list[Count]:
@@ -183,7 +184,9 @@ class Delivery:
         waiting = self._outbox.waiting_count(door.to)
         columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         try:
-            with Progress(*columns, console=self._console, transient=True) as progress:
+            with Progress(
+                *columns, console=self._console, transient=True, disable=not self._console.is_terminal
+            ) as progress:
                 bar = progress.add_task("sending", total=waiting)
                 return await send(
                     self._outbox,
