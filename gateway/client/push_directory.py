@@ -21,8 +21,8 @@ from gateway.errors import GatewayError
 from gateway.humanize import counted
 from gateway.terminal import Terminal
 
-POLL_S = 0.5
-"""Interval at which a watched directory is read; longer if reading it takes more than a tenth of that."""
+POLL_S, POLL_MOST_S = 0.5, 10.0
+"""Interval at which a watched directory is read: at least, and at most if reading it takes long."""
 GATHER_S = 5.0
 """How long a complete file waits for others that are about to be: a unit's categories may be in several files."""
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 30.0
@@ -99,7 +99,7 @@ class _Watching:
         """Take files as they become complete; never return."""
         while True:
             await self._take_complete()
-            await asyncio.sleep(max(POLL_S, 10 * self._look_s))
+            await asyncio.sleep(min(max(POLL_S, 10 * self._look_s), POLL_MOST_S))
 
     async def _take_complete(self) -> None:
         began = self._clock()
