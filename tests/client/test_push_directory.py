@@ -220,7 +220,7 @@ async def test_an_outbox_that_cannot_be_used_is_shown_once_and_used_later(watch:
     async with watch.running():
         await watch.until(lambda: min(tries.count("adding"), tries.count("sending")) > 3)
         full = False
-        await watch.until(lambda: bool(watch.added) and watch.sent > 1)
+        await watch.until(lambda: bool(watch.added) and watch.sent > 0)
     assert watch.output.count("no space left on its device") == 2
 
 
