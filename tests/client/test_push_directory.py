@@ -233,6 +233,5 @@ async def test_files_that_become_complete_in_close_succession_are_added_together
         await watch.until(lambda: watch.sent == 1)
         for name in ("a.csv", "b.csv"):
             (watch.path / name).write_text("1")
-            await asyncio.sleep(0.05)
         await watch.until(lambda: bool(watch.added))
     assert watch.added == [("a.csv", "b.csv")]
