@@ -169,7 +169,7 @@ MISTAKES: dict[str, tuple[int, tuple[str, ...], str]] = {
     "no database": (1, ("election", "list"), "VALGNATT_DATABASE_URL"),
     "another database": (2, ("election", "list", "--database-url", "mysql://x"), "postgresql://"),
     "a database's port": (2, ("election", "list", "--database-url", "postgresql://h:port/x"), "postgresql://"),
-    "ports of hosts": (2, ("election", "list", "--database-url", "postgresql://a,b/x?port=1,2,3"), "3 ports for 2 hosts"),
+    "ports of hosts": (2, ("election", "list", "--database-url", "postgresql://a,b/x?port=1,2,3"), "3 ports for 2"),
     "a database that is away": (1, ("election", "list", "--database-url", NOWHERE), "refused"),
     "a database of no host": (1, ("token", "list", "--database-url", "postgresql://no.host.invalid/x"), "not known"),
     "a database that is away, in serve": (1, ("serve", "--database-url", NOWHERE), "refused"),

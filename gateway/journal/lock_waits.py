@@ -47,7 +47,10 @@ ORDER BY l.waitstart LIMIT 3
 
 
 class LockWait:
-    """What a session waits for, as it was seen last; `text` is empty if it did not wait then."""
+    """What a session waits for, as it was seen last; `text` is empty if it did not wait in the last two looks.
+
+    Not in the last one only: it may be taken after the statement gave up and before its error arrives.
+    """
 
     def __init__(self) -> None:
         self.text = ""
@@ -92,10 +95,13 @@ async def _watch(
 async def _look(pid: int, watching: Connection, report: Callable[[str], None], wait: LockWait) -> None:
     clock = asyncio.get_running_loop().time
     reported: tuple[str, float] = ("", 0.0)
+    seen = False
     while True:
         if (found := await _wait_of(pid, watching)) is None:
-            wait.text = ""
+            wait.text = wait.text if seen else ""
+            seen = False
         else:
+            seen = True
             lock, waited_s, held = found
             wait.text = f"{lock}, {held}"
             if reported[0] != wait.text or clock() - reported[1] >= REPEAT_S:
@@ -105,11 +111,14 @@ async def _look(pid: int, watching: Connection, report: Callable[[str], None], w
 
 
 async def _wait_of(pid: int, watching: Connection) -> tuple[str, float, str] | None:
-    """Return which lock a session waits for, for how many seconds, and who has it. Raises asyncpg's errors."""
+    """Return which lock a session waits for, for how many seconds, and who has it; None if it does not wait.
+
+    Raises asyncpg's errors.
+    """
     row = await watching.fetchrow(_WAIT, pid)
-    if row is None:
-        return None
-    return lock_name(row), row["waited_s"], held_by(await watching.fetch(_HOLDERS, pid))
+    if row is None or not (holders := await watching.fetch(_HOLDERS, pid)):
+        return None  # without holders, the wait ended between the two queries
+    return lock_name(row), row["waited_s"], held_by(holders)
 
 
 async def long_waits(connection: Connection) -> list[str]:
@@ -131,8 +140,6 @@ def lock_name(row: asyncpg.Record) -> str:
 
 def held_by(holders: Sequence[asyncpg.Record]) -> str:
     """Return which sessions have a lock, or wait for it in front of this one."""
-    if not holders:
-        return "which has just been released"
     named = [_holder(row) for row in holders[:HOLDERS_MAX]]
     if len(holders) > HOLDERS_MAX:
         named.append(f"{len(holders) - HOLDERS_MAX} more")
