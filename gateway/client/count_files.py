@@ -4,6 +4,7 @@ A file is read as strictly as the push door reads a report, by the same function
 again: what the gateway would refuse, whatever the election, is a mistake of the file. Only a missing `revision` is not.
 """
 
+import io
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -11,15 +12,24 @@ from typing import Any
 import msgspec
 
 from gateway.client.count_table import read_table
-from gateway.client.parts import BadCountFile, CountFile, Part, shape_mistakes
+from gateway.client.parts import (
+    BadCountFile,
+    CountFile,
+    MistakeList,
+    Part,
+    TooManyMistakes,
+    json_word,
+    shape_mistakes,
+    too_many_mistakes,
+)
 from gateway.election.validation import read_json
 from gateway.errors import MalformedDocument
 from gateway.trimmed_json import dumps_trimmed
 
-FILE_MAX = 64 << 20
+FILE_MAX = 20 << 20
 """Bytes of a file; the reports of a country with 3 500 units take 5 MB."""
-MISTAKES_MAX = 100
-"""Mistakes of one file that are listed; a count of the others follows."""
+REPORTS_MAX = 20_000
+"""Reports in all files of one command; the largest countries have fewer units than that per file."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _SPACE = b" \t\r\n"
@@ -40,14 +50,24 @@ def read_counts(name: str, content: bytes) -> CountFile:
         raise BadCountFile([f"{name}: unknown extension {ending[:40]!r}; use .json, .ndjson or .csv"])
     content = content.removeprefix(_BYTE_ORDER_MARK)
     _require_utf_8(name, content)
-    mistakes: list[str] = []
+    mistakes = MistakeList()
     empty_units: list[str] = []
-    parts = list(_READERS[ending](name, content, mistakes, empty_units))
-    if len(mistakes) > MISTAKES_MAX:
-        mistakes[MISTAKES_MAX:] = [f"{name}: and {len(mistakes) - MISTAKES_MAX} more mistakes"]
+    parts: list[Part] = []
+    try:
+        for part in _READERS[ending](name, content, mistakes, empty_units):
+            if len(parts) == REPORTS_MAX:
+                raise BadCountFile([*mistakes.texts, too_many_reports(name)])
+            parts.append(part)
+    except TooManyMistakes:
+        raise BadCountFile([*mistakes.texts, too_many_mistakes(name)]) from None
     if mistakes:
-        raise BadCountFile(mistakes)
+        raise BadCountFile(mistakes.texts)
     return CountFile(name, tuple(parts), tuple(empty_units))
+
+
+def too_many_reports(where: str) -> str:
+    """Return the message for files with more than REPORTS_MAX reports."""
+    return f"{where}: more than {REPORTS_MAX} reports; divide them into several files, and push one after the other"
 
 
 def _require_utf_8(name: str, content: bytes) -> None:
@@ -61,7 +81,7 @@ def _require_utf_8(name: str, content: bytes) -> None:
         ) from None
 
 
-def _from_json(name: str, content: bytes, mistakes: list[str], _: list[str]) -> Iterator[Part]:
+def _from_json(name: str, content: bytes, mistakes: MistakeList, _: list[str]) -> Iterator[Part]:
     first = content.count(b"\n", 0, len(content) - len(content.lstrip(_SPACE))) + 1
     document = _read_strictly(name, 1, content)
     if isinstance(document, list):
@@ -70,7 +90,9 @@ def _from_json(name: str, content: bytes, mistakes: list[str], _: list[str]) -> 
         yield from _part(name, f"{name}, line {first}", content, document, mistakes)
 
 
-def _from_array(name: str, content: bytes, document: list[Any], mistakes: list[str]) -> Iterator[Part]:
+def _from_array(name: str, content: bytes, document: list[Any], mistakes: MistakeList) -> Iterator[Part]:
+    if len(document) > REPORTS_MAX:
+        raise BadCountFile([too_many_reports(name)])
     try:
         reports = _array_decoder.decode(content)
     except (msgspec.DecodeError, RecursionError):
@@ -84,46 +106,44 @@ def _from_array(name: str, content: bytes, document: list[Any], mistakes: list[s
         if isinstance(decoded, dict):
             yield from _part(name, where, raw, decoded, mistakes)
         else:
-            mistakes.append(f"{where} is not a report but {type(decoded).__name__}")
+            mistakes.add(f"{where} is not a report but {json_word(decoded)}")
         line += raw.count(b"\n")
         at = start + len(raw)
 
 
-def _from_lines(name: str, content: bytes, mistakes: list[str], _: list[str]) -> Iterator[Part]:
-    for number, line in enumerate(content.split(b"\n"), 1):
+def _from_lines(name: str, content: bytes, mistakes: MistakeList, _: list[str]) -> Iterator[Part]:
+    for number, line in enumerate(io.BytesIO(content), 1):
         if not line.strip(_SPACE):
             continue
         try:
             document = _read_strictly(name, number, line)
         except BadCountFile as error:
-            mistakes += error.mistakes
+            mistakes.extend(error.mistakes)
         else:
             yield from _part(name, f"{name}, line {number}", line, document, mistakes)
 
 
-def _from_table(name: str, content: bytes, mistakes: list[str], empty_units: list[str]) -> Iterator[Part]:
-    table = read_table(name, content.decode())
-    mistakes += table.mistakes
-    empty_units += table.empty_units
-    for part in table.parts:
-        found = shape_mistakes(part, encode_report(part.document))
-        mistakes += found
-        if not found:
-            yield part
+def _from_table(name: str, content: bytes, mistakes: MistakeList, empty_units: list[str]) -> Iterator[Part]:
+    for part in read_table(name, content.decode(), mistakes, empty_units):
+        yield from _checked(part, encode_report(part.document), mistakes)
 
 
 _READERS = {"json": _from_json, "ndjson": _from_lines, "jsonl": _from_lines, "csv": _from_table}
 
 
-def _part(name: str, where: str, raw: bytes, document: object, mistakes: list[str]) -> Iterator[Part]:
+def _part(name: str, where: str, raw: bytes, document: object, mistakes: MistakeList) -> Iterator[Part]:
     """Yield the report in `raw`, or add what is wrong with it to the mistakes."""
     if not isinstance(document, dict):
-        mistakes.append(f"{where}: not a report but {type(document).__name__}")
-        return
-    part = Part(name, where, document)
-    found = shape_mistakes(part, raw)
-    mistakes += found
-    if not found:
+        mistakes.add(f"{where}: not a report but {json_word(document)}")
+    else:
+        yield from _checked(Part(name, where, document), raw, mistakes)
+
+
+def _checked(part: Part, raw: bytes, mistakes: MistakeList) -> Iterator[Part]:
+    """Yield a part if its shape is valid, or add what is wrong with it to the mistakes."""
+    known = len(mistakes)
+    mistakes.extend(shape_mistakes(part, raw))
+    if len(mistakes) == known:
         yield part
 
 

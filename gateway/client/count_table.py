@@ -9,14 +9,15 @@ empty figure is omitted from the report, and an empty `revision` means the next 
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from gateway.characters import CONTROL, code_point
-from gateway.client.parts import BadCountFile, Part, abbreviated
+from gateway.client.misread import misread, misread_text
+from gateway.client.parts import BadCountFile, MistakeList, Part, abbreviated
 from gateway.election.registry import COUNT_MAX, Registry, read_time
 from gateway.election.report import COUNT_NAMES, OPTIONAL_COUNT_NAMES
 
@@ -37,13 +38,13 @@ _REQUIRED = (
     "category",
     *(name for name in COUNT_NAMES if name not in OPTIONAL_COUNT_NAMES),
 )
+ROWS_MAX = 200_000
+"""Rows that are not empty: ten categories of each of the units of a large country."""
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _WITHOUT_FIGURES = ("not_counted", "counting", "counted_elsewhere", "unstated")
 """Statuses of a unit for which a table may have no figures."""
 _NUMBER = re.compile(r"[0-9]+|[0-9]{1,3}(?:[ \u00a0\u202f][0-9]{3})+")
 """A whole number; its digits may be in groups of three, separated by spaces."""
-_LATIN_MAX = "\u024f"
-"""The last letter of the Latin blocks; `L’État` is not an Armenian text in another encoding."""
 _BYTE_ORDER_MARK = "\ufeff"
 """At the start of a table, so that spreadsheets do not take UTF-8 for another encoding."""
 
@@ -55,27 +56,26 @@ class _Row(msgspec.Struct, frozen=True):
     cells: dict[str, str]
 
 
-class Table(msgspec.Struct, frozen=True):
-    """What was read from a table. The reports are not checked."""
+def read_table(name: str, text: str, mistakes: MistakeList, empty_units: list[str]) -> Iterator[Part]:
+    """Yield the reports of a table, whose shape is not checked, and add what is wrong with rows to the mistakes.
 
-    parts: list[Part]
-    empty_units: list[str]
-    """Units without any figure, status or revision: rows of the template that were not filled in."""
-    mistakes: list[str]
-
-
-def read_table(name: str, text: str) -> Table:
-    """Read a table. Raises BadCountFile if its rows cannot be told apart, or a column is missing."""
-    table = Table([], [], [])
+    Add units without any figure, status or revision to `empty_units`: rows of the template that were not filled in.
+    Raises BadCountFile if the rows cannot be told apart, a column is missing, or there are more than ROWS_MAX rows,
+    and TooManyMistakes.
+    """
     units: dict[str, list[_Row]] = {}
-    for row in _rows(name, text, table.mistakes):
+    for row in _rows(name, text, mistakes):
         if "unit" in row.cells:
             units.setdefault(row.cells["unit"], []).append(row)
         else:
-            table.mistakes.append(f"{name}, line {row.line}: no unit")
+            mistakes.add(f"{name}, line {row.line}: no unit")
     for unit, rows in units.items():
-        _read_unit(name, unit, rows, table)
-    return table
+        known = len(mistakes)
+        part = _unit_of(name, unit, rows, mistakes)
+        if part is not None:
+            yield part
+        elif len(mistakes) == known:
+            empty_units.append(unit)
 
 
 def template(registry: Registry, areas: Sequence[str]) -> str:
@@ -96,7 +96,7 @@ def template(registry: Registry, areas: Sequence[str]) -> str:
     return _BYTE_ORDER_MARK + written.getvalue()
 
 
-def _rows(name: str, text: str, mistakes: list[str]) -> Iterator[_Row]:
+def _rows(name: str, text: str, mistakes: MistakeList) -> Iterator[_Row]:
     """Yield the rows that are not empty. A row begins in the line that it is given; a quoted cell may span several."""
     delimiter = _delimiter(text)
     lines = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
@@ -105,17 +105,28 @@ def _rows(name: str, text: str, mistakes: list[str]) -> Iterator[_Row]:
         head = [cell.strip() for cell in next(lines, [])]
         _check_head(name, head, delimiter)
         line = lines.line_num + 1
+        rows = 0
         for cells in lines:
+            if not any(cells):  # spreadsheets save up to a million such rows
+                line = lines.line_num + 1
+                continue
+            rows += 1
+            if rows > ROWS_MAX:
+                raise BadCountFile(
+                    [*mistakes.texts, f"{name}: more than {ROWS_MAX} rows; divide it into several files"]
+                )
             stripped = [cell.strip() for cell in cells]
             where, row = f"{name}, line {line}", _Row(line, _named(head, stripped))
             if wrong := _unnamed(head, stripped):
-                mistakes.append(f"{where}: {wrong}")
+                mistakes.add(f"{where}: {wrong}")
             line = lines.line_num + 1
-            if row.cells:
-                mistakes += [f"{where}: {wrong}" for wrong in _wrong_texts(row)]
+            if repeats := _repeated_head(head, row):
+                mistakes.add(f"{where}: {repeats}")
+            elif row.cells:
+                mistakes.extend(f"{where}: {wrong}" for wrong in _wrong_texts(row))
                 yield row
     except csv.Error as error:
-        raise BadCountFile([f"{name}, line {line}: {error}"]) from None
+        raise BadCountFile([*mistakes.texts, f"{name}, line {line}: {error}"]) from None
 
 
 def _delimiter(text: str) -> str:
@@ -134,34 +145,15 @@ def _delimiter(text: str) -> str:
 def _check_head(name: str, head: Sequence[str], delimiter: str) -> None:
     named = [column for column in head if column]
     for column in named:
-        if intended := _misread(column):
-            raise BadCountFile([f"{name}, line 1: {_misread_text(column, intended)}"])
+        if intended := misread(column):
+            raise BadCountFile([f"{name}, line 1: {misread_text(column, intended)}"])
     for column in _REQUIRED:
         if column not in named:
             raise BadCountFile(
                 [f"{name}, line 1: no column {column!r} (columns separated by {_DELIMITERS[delimiter]})"]
             )
-    if repeated := {column for column in named if named.count(column) > 1}:
+    if repeated := [column for column, count in Counter(named).items() if count > 1]:
         raise BadCountFile([f"{name}, line 1: column {abbreviated(min(repeated))!r} is repeated"])
-
-
-def _misread(text: str) -> str | None:
-    """Return the Latin text that, encoded in UTF-8 and decoded in an old encoding of spreadsheets, is this one."""
-    if text.isascii():
-        return None
-    for encoding in ("cp1252", "latin-1", "mac_roman"):
-        with suppress(UnicodeError):
-            intended = text.encode(encoding).decode("utf-8")
-            if max(intended) <= _LATIN_MAX:
-                return intended
-    return None
-
-
-def _misread_text(text: str, intended: str) -> str:
-    return (
-        f"{abbreviated(text)!r} is {abbreviated(intended)!r} in UTF-8 that was read in another encoding;"
-        " open the original as UTF-8, and save it as CSV UTF-8"
-    )
 
 
 def _named(head: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
@@ -180,19 +172,29 @@ def _unnamed(head: Sequence[str], cells: Sequence[str]) -> str | None:
     return None
 
 
+def _repeated_head(head: Sequence[str], row: _Row) -> str | None:
+    """Return what is wrong with a row that is a header, as where two tables were joined."""
+    unit = row.cells.get("unit", "").lstrip(_BYTE_ORDER_MARK).strip('"')
+    if unit != "unit" or row.cells.get("counted_at") != "counted_at":
+        return None
+    if all(row.cells.get(column) == column for column in head if column not in ("", "unit")):
+        return "repeats the header; delete this line"
+    return "is a second header, with other columns; put the rows that follow it into a file of their own"
+
+
 def _wrong_texts(row: _Row) -> Iterator[str]:
     """Yield what is wrong with the characters of a row."""
     for column, cell in row.cells.items():
         if found := CONTROL.search(cell):
             yield f"{abbreviated(column)} contains the character {code_point(found[0])}"
-        elif intended := _misread(cell):
-            yield f"{abbreviated(column)} {_misread_text(cell, intended)}"
+        elif intended := misread(cell):
+            yield f"{abbreviated(column)} {misread_text(cell, intended)}"
 
 
-def _read_unit(name: str, unit: str, rows: Sequence[_Row], table: Table) -> None:
-    """Read the rows of a unit as one report; add it, or what is wrong with it, to the table."""
-    known = len(table.mistakes)
-    members = dict(_members(name, rows, table.mistakes))
+def _unit_of(name: str, unit: str, rows: Sequence[_Row], mistakes: MistakeList) -> Part | None:
+    """Return the rows of a unit as one report; None if nothing was entered, or if there are mistakes, which it adds."""
+    known = len(mistakes)
+    members = dict(_members(name, rows, mistakes))
     counts: dict[str, Any] = {}
     lines: dict[str, int] = {}
     for row in rows:
@@ -202,32 +204,32 @@ def _read_unit(name: str, unit: str, rows: Sequence[_Row], table: Table) -> None
         if not figures:
             continue
         if category is None:
-            table.mistakes.append(f"{where}: no category")
+            mistakes.add(f"{where}: no category")
         elif category in counts:
-            table.mistakes.append(
+            mistakes.add(
                 f"{where}: {abbreviated(category)!r} of unit {abbreviated(unit)} is repeated;"
                 f" it is in line {lines[category]} too"
             )
         else:
-            counts[category] = dict(_counts(where, figures, table.mistakes))
+            counts[category] = dict(_counts(where, figures, mistakes))
             lines[category] = row.line
-    if len(table.mistakes) > known:
-        return
+    if len(mistakes) > known:
+        return None
     where = f"{name}, line {rows[0].line}"
     status = members.get("status")
     if not counts and not members.keys() - {"counted_at"}:
-        table.empty_units.append(unit)
-    elif not counts and status is not None and status not in _WITHOUT_FIGURES:
-        table.mistakes.append(
+        return None
+    if not counts and status is not None and status not in _WITHOUT_FIGURES:
+        mistakes.add(
             f"{where}: unit {abbreviated(unit)} has the status {abbreviated(status)!r} but no figures; enter figures,"
             " or empty status, revision and reason to leave the unit out"
         )
-    else:
-        places = {category: f"{name}, line {line}" for category, line in lines.items()}
-        table.parts.append(Part(name, where, {"unit": unit, **members, "counts": counts}, places))
+        return None
+    places = {category: f"{name}, line {line}" for category, line in lines.items()}
+    return Part(name, where, {"unit": unit, **members, "counts": counts}, places)
 
 
-def _members(name: str, rows: Sequence[_Row], mistakes: list[str]) -> Iterator[tuple[str, Any]]:
+def _members(name: str, rows: Sequence[_Row], mistakes: MistakeList) -> Iterator[tuple[str, Any]]:
     """Yield the members of a report that all rows of its unit share, and add rows that differ to the mistakes."""
     for column in _OF_REPORT:
         given = [(row.line, row.cells[column]) for row in rows if column in row.cells]
@@ -237,7 +239,7 @@ def _members(name: str, rows: Sequence[_Row], mistakes: list[str]) -> Iterator[t
         value = _meaning(column, text)
         for line, other in others:
             if _meaning(column, other) != value:
-                mistakes.append(
+                mistakes.add(
                     f"{name}, line {line}: {column} {abbreviated(other)!r} of unit"
                     f" {abbreviated(rows[0].cells['unit'])}, but {abbreviated(text)!r} in line {first}"
                 )
@@ -263,7 +265,7 @@ def _is_figure(column: str) -> bool:
     return column in COUNT_NAMES or column not in COLUMNS
 
 
-def _counts(where: str, figures: Mapping[str, str], mistakes: list[str]) -> Iterator[tuple[str, Any]]:
+def _counts(where: str, figures: Mapping[str, str], mistakes: MistakeList) -> Iterator[tuple[str, Any]]:
     votes = {}
     for column, text in figures.items():
         number = _number(where, column, text, mistakes)
@@ -274,16 +276,16 @@ def _counts(where: str, figures: Mapping[str, str], mistakes: list[str]) -> Iter
     yield "votes", votes
 
 
-def _number(where: str, column: str, text: str, mistakes: list[str]) -> int:
+def _number(where: str, column: str, text: str, mistakes: MistakeList) -> int:
     """Return the whole number in a cell; if there is none, add that to the mistakes and return 0."""
     column, shown = abbreviated(column), abbreviated(text)
     if not _NUMBER.fullmatch(text):
-        mistakes.append(f"{where}: {column} must be a whole number, not {shown!r}")
+        mistakes.add(f"{where}: {column} must be a whole number, not {shown!r}")
         return 0
     digits = _digits(text)
     if len(digits) > len(str(COUNT_MAX)) or int(digits) > COUNT_MAX:
         least = 1 if column == "revision" else 0
-        mistakes.append(f"{where}: {column}: expected {least} to {COUNT_MAX}, not {shown}")
+        mistakes.add(f"{where}: {column}: expected {least} to {COUNT_MAX}, not {shown}")
         return 0
     return int(digits)
 

@@ -1,6 +1,6 @@
 """PURE: what a file with counts contains: reports, or parts of reports, each with its place in the file."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,8 @@ from gateway.election.validation import check_shape
 from gateway.election.violations import Violation
 from gateway.errors import GatewayError, MalformedDocument
 
+MISTAKES_MAX = 100
+"""Mistakes of one file that are listed."""
 SHOWN_MAX = 40
 """Characters of a text from a file that a message repeats."""
 
@@ -23,6 +25,36 @@ class BadCountFile(GatewayError):
     def __init__(self, mistakes: Iterable[str]) -> None:
         self.mistakes = tuple(mistakes)
         super().__init__("\n".join(self.mistakes))
+
+
+class TooManyMistakes(Exception):
+    """A file has more than MISTAKES_MAX mistakes."""
+
+
+class MistakeList:
+    """Collects the mistakes of one file. Invariant: there are at most MISTAKES_MAX."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def add(self, text: str) -> None:
+        """Add a mistake. Raises TooManyMistakes, so that the reading of the file stops."""
+        if len(self.texts) == MISTAKES_MAX:
+            raise TooManyMistakes
+        self.texts.append(text)
+
+    def extend(self, texts: Iterable[str]) -> None:
+        """Add mistakes, computing no more of them than fit. Raises TooManyMistakes."""
+        for text in texts:
+            self.add(text)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+def too_many_mistakes(name: str) -> str:
+    """Return the line that follows the first MISTAKES_MAX mistakes of a file."""
+    return f"{name}: more than {MISTAKES_MAX} mistakes; the rest of the file was not checked"
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -75,22 +107,24 @@ class CountFile(msgspec.Struct, frozen=True):
     """Units of a table in whose rows nothing was entered; they are no reports."""
 
 
-def shape_mistakes(part: Part, raw: bytes) -> list[str]:
-    """Return what is wrong with a report as it is in the file, apart from a missing revision; see `check_shape`."""
+def shape_mistakes(part: Part, raw: bytes) -> Iterator[str]:
+    """Yield what is wrong with a report as it is in the file, apart from a missing revision; see `check_shape`."""
     try:
         violations = check_shape(raw)
     except MalformedDocument as error:
-        return [f"{part.where}: {error}"]
-    return mistakes_of(
+        yield f"{part.where}: {error}"
+        return
+    yield from mistakes_of(
         part, (each for each in violations if (each.code, each.path) != ("missing_member", "$.revision"))
     )
 
 
-def mistakes_of(part: Part, violations: Iterable[Violation]) -> list[str]:
-    """Return violations of a part as messages with file, line and unit."""
+def mistakes_of(part: Part, violations: Iterable[Violation]) -> Iterator[str]:
+    """Yield violations of a part as messages with file, line and unit."""
     unit = part.document.get("unit")
     of_unit = f" unit {abbreviated(unit)}:" if isinstance(unit, str) and unit else ""
-    return [f"{_place(part, each.path)}:{of_unit} {each.path}: {each.detail}" for each in violations]
+    for each in violations:
+        yield f"{_place(part, each.path)}:{of_unit} {each.path}: {each.detail}"
 
 
 def _place(part: Part, path: str) -> str:
@@ -107,3 +141,14 @@ def _place(part: Part, path: str) -> str:
 def abbreviated(text: str) -> str:
     """Return a text from a file as a message shows it: in one piece, and not longer than SHOWN_MAX."""
     return text if len(text) <= SHOWN_MAX else text[:SHOWN_MAX] + "…"
+
+
+_JSON_WORDS = {
+    type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "a list",
+    dict: "an object",
+}  # fmt: skip
+
+
+def json_word(value: object) -> str:
+    """Return what a decoded JSON value is, in the words of JSON."""
+    return _JSON_WORDS[type(value)]

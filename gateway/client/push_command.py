@@ -11,15 +11,15 @@ from rich.table import Table
 
 from gateway.backoff import Backoff
 from gateway.client.completeness import SETTLE_S
-from gateway.client.count_files import FILE_MAX
 from gateway.client.delivery import Delivery, Door
 from gateway.client.http_json import NoDocument
 from gateway.client.outbox import Destination, Outbox
 from gateway.client.outbox_file import when_available
 from gateway.client.parts import abbreviated
 from gateway.client.push_directory import Delivering, push_directory
-from gateway.client.push_files import Count, Mistakes, destination, registry_of
+from gateway.client.push_files import FILES_MAX, Count, Mistakes, destination, registry_of
 from gateway.client.receipts_table import part_of
+from gateway.client.regular_files import UnreadableFile, read_named
 from gateway.client.repeated_notices import RepeatedNotices
 from gateway.client.watched_directory import WatchedDirectory
 from gateway.election.registry import Registry
@@ -64,7 +64,7 @@ async def push(options: PushOptions, files: Sequence[Path], watched: Path | None
     newest ones; nothing is sent then.
     """
     console = Terminal(stderr=True, soft_wrap=True)
-    contents = {str(path): _read(path) for path in files}
+    contents = _read_all(files)
     keep_trying = watched is not None
 
     def say(line: str) -> None:
@@ -154,12 +154,23 @@ async def _watch(options: PushOptions, watched: Path, delivery: Delivery, consol
 
 
 def _read(path: Path) -> bytes:
-    """Return the content of a file, at most one byte more than `read_counts` takes. Raises Mistakes."""
+    """Return the content of a regular file. Raises Mistakes."""
     try:
-        with path.open("rb") as file:
-            return file.read(FILE_MAX + 1)
-    except OSError as error:
-        raise Mistakes([f"{path}: {error.strerror}"]) from None
+        return read_named(path)
+    except UnreadableFile as error:
+        raise Mistakes([f"{path}: {error}"]) from None
+
+
+def _read_all(paths: Sequence[Path]) -> dict[str, bytes]:
+    """Return the contents of files, no more than a command takes. Raises Mistakes."""
+    contents: dict[str, bytes] = {}
+    size = 0
+    for path in paths:
+        contents[str(path)] = content = _read(path)
+        size += len(content)
+        if size > FILES_MAX:
+            break
+    return contents
 
 
 def _show(console: Terminal, counts: Sequence[Count], registry: Registry | None) -> None:

@@ -11,9 +11,10 @@ from contextlib import suppress
 import msgspec
 
 from gateway.backoff import Backoff
+from gateway.client.count_files import FILE_MAX
 from gateway.client.outbox import OutboxConflict
 from gateway.client.outbox_file import OutboxUnavailable
-from gateway.client.push_files import Mistakes
+from gateway.client.push_files import Mistakes, TooManyReports
 from gateway.client.receipts_table import ReceiptsUnavailable
 from gateway.client.repeated_notices import RepeatedNotices
 from gateway.client.watched_directory import DirectoryUnavailable, Look, WatchedDirectory
@@ -27,7 +28,7 @@ GATHER_S = 5.0
 """How long a complete file waits for others that are about to be: a unit's categories may be in several files."""
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 30.0
 """Delays before a file is tried again that could not be taken now."""
-BATCH_BYTES = 64 << 20
+BATCH_BYTES = FILE_MAX
 """Bytes of files that are taken together; more are taken one after the other."""
 RECEIPTS_S = 5.0
 """Interval of the attempts to write what could not be written after reports were sent."""
@@ -141,15 +142,15 @@ class _Watching:
         while files:
             try:
                 reports = await self._delivering.add(files)
-            except Mistakes as error:
-                wrong = error.files & files.keys() or files.keys()
-                self._refuse({name: files.pop(name) for name in sorted(wrong)}, error.mistakes)
-            except OutboxConflict as error:
+            except (OutboxConflict, TooManyReports) as error:
                 if len(files) == 1:
                     self._refuse(files, (str(error),))
                 else:
                     self._separate(files)
                 return
+            except Mistakes as error:
+                wrong = error.files & files.keys() or files.keys()
+                self._refuse({name: files.pop(name) for name in sorted(wrong)}, error.mistakes)
             except GatewayError as error:
                 self._postpone(files, error)
                 return

@@ -11,18 +11,29 @@ import msgspec
 import orjson
 
 from gateway.backoff import Backoff, with_jitter
-from gateway.client.count_files import encode_report, read_counts
+from gateway.client.count_files import FILE_MAX, REPORTS_MAX, encode_report, read_counts, too_many_reports
 from gateway.client.http_json import Door, NoDocument, open_door
 from gateway.client.http_session import bearer
 from gateway.client.outbox import Destination, Outbox
-from gateway.client.parts import BadCountFile, Part, mistakes_of
+from gateway.client.parts import (
+    MISTAKES_MAX,
+    BadCountFile,
+    MistakeList,
+    Part,
+    TooManyMistakes,
+    mistakes_of,
+    too_many_mistakes,
+)
 from gateway.client.proxies import without_user
 from gateway.client.revisions import Known, Numbered, number, numbered_by_files
 from gateway.client.versions import Contradiction, Version, merge
 from gateway.election.registry import Registry, read_registry
 from gateway.election.validation import Invalid, Scope, Validator, check_shape
 from gateway.errors import GatewayError, MalformedDocument
+from gateway.humanize import counted
 
+FILES_MAX = 2 * FILE_MAX
+"""Bytes of all files of one command."""
 REQUEST_S = 60.0
 """How long a document may take to arrive, in seconds."""
 READS_AT_ONCE = 4
@@ -45,6 +56,12 @@ class Mistakes(GatewayError):
         self.mistakes = tuple(mistakes)
         self.files = frozenset(files)
         """Names of the files that have them."""
+
+
+class TooManyReports(Mistakes):
+    """More than one command takes; the files may be right one by one."""
+
+    code = "too_many_reports"
 
 
 class Count(msgspec.Struct, frozen=True):
@@ -172,11 +189,13 @@ class FileReports(msgspec.Struct, frozen=True):
 def read_files(files: Mapping[str, bytes], registry: Registry | None) -> FileReports:
     """Read files, check every report, also against the registry, if there is one, and merge the parts of each unit.
 
-    Raises Mistakes with all mistakes.
+    Raises Mistakes with all mistakes, of each file MISTAKES_MAX at most, and TooManyReports.
     """
     mistakes: list[str] = []
     wrong: set[str] = set()
     parts: list[Part] = []
+    if sum(map(len, files.values())) > FILES_MAX:
+        raise TooManyReports([f"more than {FILES_MAX >> 20} MiB in all files; push them one after the other"])
     empty_units = 0
     for name, content in files.items():
         try:
@@ -184,27 +203,41 @@ def read_files(files: Mapping[str, bytes], registry: Registry | None) -> FileRep
         except BadCountFile as error:
             of_file = list(error.mistakes)
         else:
-            of_file = _against_registry(read.parts, registry) if registry is not None else []
+            of_file = _against_registry(name, read.parts, registry) if registry is not None else []
             of_file += [] if read.parts else [f"{name}: contains no report"]
             parts += read.parts
+            if len(parts) > REPORTS_MAX:
+                raise TooManyReports([too_many_reports("all files")])
             empty_units += len(read.empty_units)
         mistakes += of_file
         wrong |= {name} if of_file else set()
     versions, contradictions = merge(parts)
-    mistakes += map(str, contradictions)
+    mistakes += _listed(contradictions)
     if mistakes:
         raise Mistakes(mistakes, wrong.union(*(each.files for each in contradictions)))
     return FileReports(tuple(versions), empty_units)
 
 
-def _against_registry(parts: Sequence[Part], registry: Registry) -> list[str]:
+def _against_registry(name: str, parts: Sequence[Part], registry: Registry) -> list[str]:
     validator, scope = Validator(registry), Scope(registry, frozenset({registry.root.id}))
-    mistakes: list[str] = []
-    for part in parts:
-        judged = validator.check(encode_report({"revision": 1, **part.document}), scope)
-        if isinstance(judged, Invalid):
-            mistakes += mistakes_of(part, judged.violations)
-    return mistakes
+    mistakes = MistakeList()
+    try:
+        for part in parts:
+            judged = validator.check(encode_report({"revision": 1, **part.document}), scope)
+            if isinstance(judged, Invalid):
+                mistakes.extend(mistakes_of(part, judged.violations))
+    except TooManyMistakes:
+        return [*mistakes.texts, too_many_mistakes(name)]
+    return mistakes.texts
+
+
+def _listed(contradictions: Sequence[Contradiction]) -> list[str]:
+    """Return the messages of the first MISTAKES_MAX, and how many more there are."""
+    more = len(contradictions) - MISTAKES_MAX
+    return [
+        *map(str, contradictions[:MISTAKES_MAX]),
+        *([f"… and {counted(more, 'more unit')} whose counts contradict"] if more > 0 else []),
+    ]
 
 
 def give_revisions(
@@ -228,7 +261,7 @@ def give_revisions(
             contradictions.append(error)
     if contradictions:
         files = frozenset[str]().union(*(each.files for each in contradictions))
-        raise Mistakes([str(each) for each in contradictions], files)
+        raise Mistakes(_listed(contradictions), files)
     return counts
 
 

@@ -12,6 +12,9 @@ from gateway.client.completeness import Stamp
 from gateway.client.count_files import FILE_MAX
 from gateway.errors import GatewayError
 
+_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_TOO_LARGE = f"larger than {FILE_MAX >> 20} MiB; divide it into several files"
+
 
 class UnreadableFile(GatewayError):
     """A file that cannot be read; the message says why, without its name."""
@@ -33,9 +36,9 @@ def stamp_of(state: os.stat_result) -> Stamp:
 def check_regular(state: os.stat_result) -> None:
     """Raise UnreadableFile for what is no file, or larger than FILE_MAX."""
     if not stat.S_ISREG(state.st_mode):
-        raise UnreadableFile(f"{_kind(state.st_mode)}, not a file with counts")
+        raise UnreadableFile(f"{_kind(state.st_mode)}, not a regular file")
     if state.st_size > FILE_MAX:
-        raise UnreadableFile(f"larger than {FILE_MAX >> 20} MiB; divide it into several files")
+        raise UnreadableFile(_TOO_LARGE)
 
 
 def read_regular(path: Path, *, only_if_closed: bool = False) -> tuple[Stamp, bytes] | None:
@@ -45,7 +48,7 @@ def read_regular(path: Path, *, only_if_closed: bool = False) -> tuple[Stamp, by
     whether it is, and FileNotFoundError if it has vanished.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        fd = os.open(path, _OPEN)
         with open(fd, "rb") as file:
             before = os.fstat(fd)
             check_regular(before)
@@ -60,6 +63,23 @@ def read_regular(path: Path, *, only_if_closed: bool = False) -> tuple[Stamp, by
     except OSError as error:
         raise UnreadableFile(error.strerror or str(error)) from None
     return (stamp, content) if unchanged else None
+
+
+def read_named(path: Path) -> bytes:
+    """Return the content of a file that somebody named. Raises UnreadableFile, also if there is none.
+
+    Standard input, pipes and devices are not read: their format is not known, and they may never end.
+    """
+    try:
+        check_regular(os.stat(path))
+        with open(os.open(path, _OPEN), "rb") as file:
+            check_regular(os.fstat(file.fileno()))
+            content = file.read(FILE_MAX + 1)
+    except OSError as error:
+        raise UnreadableFile(error.strerror or str(error)) from None
+    if len(content) > FILE_MAX:
+        raise UnreadableFile(_TOO_LARGE)
+    return content
 
 
 def is_open_for_writing(fd: int) -> bool | None:

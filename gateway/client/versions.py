@@ -18,6 +18,9 @@ from gateway.client.parts import Part, abbreviated
 from gateway.election.registry import read_time
 from gateway.election.report import canonical
 
+VERSIONS_MAX = 100
+"""Counts of one unit in the files of one command; a unit is counted a few times."""
+
 
 class Version(msgspec.Struct, frozen=True):
     """One count of a unit: a whole report, whose revision may be missing."""
@@ -74,6 +77,12 @@ def _sort_key(part: Part) -> tuple[datetime, int, bytes, str]:
 
 
 def _versions(parts: Sequence[Part]) -> list[Version]:
+    if len(parts) > VERSIONS_MAX:
+        raise Contradiction(
+            f"{parts[0].where}: unit {abbreviated(parts[0].unit)} has {len(parts)} reports in these files; at most"
+            f" {VERSIONS_MAX} can be pushed together",
+            *parts,
+        )
     found = [
         _merged(same)
         for _, same_time in groupby(parts, lambda part: part.time)

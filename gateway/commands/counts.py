@@ -100,6 +100,8 @@ def push(
 
     For a municipality without its own system.
 
+    Files are regular files of at most 20 MiB; standard input is not read.
+
     All files are checked before anything is sent. All lines of a unit, in all files, are one report. Without a
     revision it gets the next one if it was counted later than the gateway's current report; that report again gets its
     receipt again. If it is not known which count is newer, nothing is sent.

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.client.count_files import encode_report, read_counts
-from gateway.client.count_table import template
+from gateway.client.count_files import FILE_MAX, REPORTS_MAX, encode_report, read_counts
+from gateway.client.count_table import ROWS_MAX, template
 from gateway.client.parts import BadCountFile
 from gateway.client.versions import merge
 from gateway.election.registry import read_registry
@@ -79,7 +79,7 @@ def test_tables_written_by_spreadsheets_are_read() -> None:
         ),
         ("a.csv", table("1-1,1,a,b,c,d,1,0,0,,1,0,7,8"), ("line 2", "14 cells, but only 12 columns")),
         ("a.ndjson", b'{"unit":"1"}\n{"unit"', ("a.ndjson, line 2",)),
-        ("a.json", b"[1]", ("element 0", "int")),
+        ("a.json", b"[1]", ("element 0", "is not a report but a number")),
         ("a.json", b"{", ("a.json",)),
         ("a.txt", b"", ("'txt'",)),
         ("a.csv", b"unit\n\xff", ("line 2", "UTF-8")),
@@ -385,7 +385,7 @@ def test_only_the_revision_may_be_missing() -> None:
 
 
 def test_a_file_that_is_too_large_or_of_another_kind_is_not_read() -> None:
-    assert "larger than 64 MiB" in mistakes("a.json", b" " * ((64 << 20) + 1))[0]
+    assert "larger than 20 MiB" in mistakes("a.json", b" " * (FILE_MAX + 1))[0]
     assert mistakes("receipts.txt.part", b"")
 
 
@@ -439,3 +439,66 @@ def test_damaged_files_are_read_exactly_or_reported_by_line(data: st.DataObject)
         assert not check_shape(encode_report({"revision": 1} | part.document))
         assert part.time.tzinfo is not None
     merge(parts)
+
+
+# Limits.
+
+
+def test_reading_stops_when_a_file_has_more_than_a_hundred_mistakes() -> None:
+    """Of whatever kind they are; a line says that there are more."""
+    wide = HEAD + "".join(f",P{number}" for number in range(200))
+    contents = {
+        "lines.ndjson": b"{\n" * 101,
+        "array.json": json.dumps([None] * 101).encode(),
+        "rows.csv": table(*[ROW] * 102),
+        "no_units.csv": table(*[f",,{TIME}"] * 101),
+        "cells.csv": f"{wide}\n{ROW}{',x' * 200}\n".encode(),
+        "units.csv": table(*(f"1-{number},,x,final,,advance,1,0,0,,1,0" for number in range(101))),
+    }
+    for name, content in contents.items():
+        *listed, last = mistakes(name, content)
+        assert len(listed) == 100
+        assert last == f"{name}: more than 100 mistakes; the rest of the file was not checked"
+
+
+def test_a_file_with_more_reports_or_rows_than_a_country_has_is_not_read() -> None:
+    array = b"[" + b"0," * REPORTS_MAX + b"0]"
+    lines = (VALID.encode() + b"\n") * (REPORTS_MAX + 1)
+    for name, content in (("a.json", array), ("a.ndjson", lines)):
+        (text,) = mistakes(name, content)
+        assert "more than 20000 reports; divide them" in text
+    (text,) = mistakes("a.csv", table("1-1\n" * (ROWS_MAX + 1)))
+    assert "more than 200000 rows; divide it" in text
+
+
+def test_rows_without_content_do_not_count() -> None:
+    """A spreadsheet saves them up to its last one."""
+    assert len(documents("a.csv", table(ROW, *[",,,,"] * (ROWS_MAX + 1)))) == 1
+
+
+def test_a_column_is_repeated_among_many() -> None:
+    """A hundred thousand columns take no more than linear time."""
+    columns = ",".join(f"P{number}" for number in range(100_000))
+    (text,) = mistakes("a.csv", f"{HEAD},{columns},P7\n".encode())
+    assert "column 'P7' is repeated" in text
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff", '\ufeff"'])
+def test_a_repeated_header_is_named_with_its_line(mark: str) -> None:
+    """As where tables were joined, also with the byte order mark of the second one."""
+    again = HEAD.replace("unit", f'{mark}unit"' if '"' in mark else f"{mark}unit", 1)
+    (text,) = mistakes("a.csv", table(ROW, again, OTHER_ROW))
+    assert text == "a.csv, line 3: repeats the header; delete this line"
+    (text,) = mistakes("a.csv", table(ROW, again.replace(",H", ",SV"), OTHER_ROW))
+    assert text.startswith("a.csv, line 3: is a second header, with other columns")
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [("null", "null"), ('"a"', "a text"), ("1.5", "a number"), ("true", "a boolean"), ("[]", "a list")],
+)
+def test_a_value_that_is_no_report_is_named_in_the_words_of_json(value: str, word: str) -> None:
+    assert mistakes("a.ndjson", value.encode()) == (f"a.ndjson, line 1: not a report but {word}",)
+    assert mistakes("a.json", f"[{value}]".encode()) == (
+        f"a.json, line 1, element 0 is not a report but {word}",
+    )

@@ -171,6 +171,7 @@ def test_a_mistake_in_a_file_is_reported_and_nothing_is_sent(desk: Desk) -> None
     assert not desk.receipts.exists()
     for arguments, words in (
         ((desk.directory / "none.csv",), "none.csv: No such file"),
+        (("/dev/zero",), "/dev/zero: a device, not a regular file"),
         ((desk.file("a.csv"),), "a.csv, line 1"),
         (
             (desk.file("empty.json", a_report()), desk.file("empty.ndjson")),

@@ -118,7 +118,7 @@ def odd_files(path: Path) -> Iterator[tuple[str, str]]:
     yield "null.csv", "a device"
     with (path / "huge.csv").open("wb") as file:
         file.truncate(FILE_MAX + 1)
-    yield "huge.csv", "larger than 64 MiB"
+    yield "huge.csv", "larger than 20 MiB"
 
 
 def test_what_cannot_be_read_is_named_once_and_the_others_are_taken(watched: Watched) -> None:

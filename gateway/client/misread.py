@@ -1,0 +1,28 @@
+"""PURE: recognise texts in UTF-8 that a spreadsheet read in another encoding."""
+
+from contextlib import suppress
+
+from gateway.client.parts import abbreviated
+
+_LATIN_MAX = "\u024f"
+"""The last letter of the Latin blocks; `L’État` is not an Armenian text in another encoding."""
+
+
+def misread(text: str) -> str | None:
+    """Return the Latin text that, encoded in UTF-8 and decoded in an old encoding of spreadsheets, is this one."""
+    if text.isascii():
+        return None
+    for encoding in ("cp1252", "latin-1", "mac_roman"):
+        with suppress(UnicodeError):
+            intended = text.encode(encoding).decode("utf-8")
+            if max(intended) <= _LATIN_MAX:
+                return intended
+    return None
+
+
+def misread_text(text: str, intended: str) -> str:
+    """Return the message for a text that was read in another encoding."""
+    return (
+        f"{abbreviated(text)!r} is {abbreviated(intended)!r} in UTF-8 that was read in another encoding;"
+        " open the original as UTF-8, and save it as CSV UTF-8"
+    )
