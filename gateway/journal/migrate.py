@@ -23,7 +23,7 @@ LOCK_S = 120.0
 BLOCKED_S = 10.0
 """Seconds that a migration waits for a lock on a table. Appends queue behind it meanwhile."""
 ATTEMPTS = 5
-"""Attempts to create the table of migrations while several processes create it at once."""
+"""Attempts to create the table of migrations, or to revoke privileges, while several processes do so at once."""
 
 
 _OPEN_DATABASES = """
@@ -76,7 +76,7 @@ async def migrate(
             async with lock_waits_reported(connection, partial(connect, url), on_wait) as wait:
                 try:
                     done = await _apply_all(connection, wait)
-                    await _restrict(connection, dedicated=dedicated)
+                    await _restrict_concurrently(connection, dedicated=dedicated)
                     return done
                 except asyncpg.InsufficientPrivilegeError as error:
                     raise Refused(f"{error.args[0]}{f' ({error.hint})' if error.hint else ''}") from error
@@ -178,6 +178,18 @@ async def _apply(connection: Connection, number: int, name: str, sql: str, wait:
 
 def _digest(sql: str) -> str:
     return hashlib.sha256(sql.encode()).hexdigest()
+
+
+async def _restrict_concurrently(connection: Connection, *, dedicated: bool) -> None:
+    """Call `_restrict` again if another session changed the same catalog row, for which Postgres does not wait."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            await _restrict(connection, dedicated=dedicated)
+        except asyncpg.InternalServerError:  # XX000, "tuple concurrently updated"
+            if attempt == ATTEMPTS:
+                raise
+        else:
+            return
 
 
 async def _restrict(connection: Connection, *, dedicated: bool) -> None:
