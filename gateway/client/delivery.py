@@ -17,6 +17,8 @@ from gateway.client.outbox import Destination, Item, Outbox, OutboxConflict
 from gateway.client.outbox_file import OutboxUnavailable
 from gateway.client.push_answers import Answer, PushRefused
 from gateway.client.push_files import (
+    WITHOUT_REPORT,
+    AtGateway,
     Count,
     Mistakes,
     current_reports,
@@ -26,8 +28,8 @@ from gateway.client.push_files import (
     read_files,
 )
 from gateway.client.receipts_table import write_receipts
+from gateway.client.refusals import meaning_of
 from gateway.client.repeated_notices import RepeatedNotices
-from gateway.client.revisions import Known
 from gateway.client.sending import send
 from gateway.client.versions import Version, meaning
 from gateway.election.registry import Registry
@@ -104,20 +106,35 @@ class Delivery:
         return await self._numbered(reports.versions)
 
     async def _numbered(self, versions: Sequence[Version]) -> list[Count]:
+        """Give revisions to versions; unless unchecked, compare those that have one with the current reports too."""
         units = list(dict.fromkeys(version.unit for version in versions if version.revision is None))
-        current: Mapping[str, Known] = {}
+        given = list(dict.fromkeys(version.unit for version in versions if version.revision is not None))
+        if self._registry is None:
+            given = []
+        if len(units) + len(given) >= MANY_UNITS:
+            self._console.say(
+                f"Asking the gateway for the current reports of {counted(len(units) + len(given), 'unit')}."
+            )
+        door = self._door
+        numbered, compared = AtGateway(), AtGateway()
         if units:
-            if len(units) >= MANY_UNITS:
-                self._console.say(
-                    f"Asking the gateway for the current reports of {counted(len(units), 'unit')}."
-                )
             try:
-                current = await current_reports(
-                    self._door.push_url, self._door.to.election, self._door.token, units
-                )
+                numbered = await current_reports(door.push_url, door.to.election, door.token, units)
             except GatewayError as error:
                 raise RevisionsUnknown(len(units), error) from None
-        return give_revisions(versions, current, known_in(self._outbox, self._door.to))
+        if given:
+            try:
+                compared = await current_reports(
+                    door.push_url, door.to.election, door.token, given, (*WITHOUT_REPORT, "unit_forbidden")
+                )
+            except GatewayError as error:  # the reports wait in the outbox, as their revisions are known
+                self._console.say(f"not compared with the gateway's current reports: {error}", "yellow")
+        return give_revisions(
+            versions,
+            numbered.reports | compared.reports,
+            known_in(self._outbox, door.to),
+            None if self._registry is None else compared.time or numbered.time,
+        )
 
     def add(self, counts: Sequence[Count]) -> None:
         """Add reports to the outbox, all or none. Raises OutboxConflict."""
@@ -244,11 +261,14 @@ def _show_refusal(console: Terminal, which: str, answer: Answer, received_as: in
         console.say(f"note: {which}: this count has its receipt as revision {received_as}", "yellow")
     elif answer.code == "stale_revision":
         console.say(
-            f"no receipt: {which}: revision {answer.current_revision} has already been accepted{place}", "red"
+            f"no receipt: {which}: revision {answer.current_revision} has already been accepted{place}; if this count"
+            " is newer, give it a higher revision",
+            "red",
         )
     else:
         reasons = "; ".join(f"{each.get('path')}: {each.get('detail')}" for each in answer.violations)
-        console.say(f"refused: {which}: {reasons or answer.code}{place}", "red")
+        todo = meaning_of(answer.code)
+        console.say(f"refused: {which}: {reasons or answer.code}{place}{f'; {todo}' if todo else ''}", "red")
 
 
 def _same_count(item: Item, answered: Sequence[Answered]) -> int | None:

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
@@ -41,6 +43,8 @@ class Door:
         self._url = url.rstrip("/")
         self._http = http
         self._proxy = proxy
+        self.server_time: datetime | None = None
+        """The time of the latest answer, from its `Date`; behind the server's clock by up to a second and its age."""
 
     async def get(self, path: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return the document of an answer with status 200. Raises NoDocument.
@@ -67,6 +71,8 @@ class Door:
 
     async def _get(self, url: str, headers: Mapping[str, str] | None) -> HttpAnswer:
         async with self._http.get(url, headers=headers, allow_redirects=headers is None) as response:
+            with suppress(KeyError, ValueError):
+                self.server_time = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
             body = bytearray()
             async for piece in response.content.iter_any():
                 body += piece

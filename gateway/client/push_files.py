@@ -1,8 +1,9 @@
 """Reports from files: read and check them, and give revisions to those without one."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -12,6 +13,7 @@ import orjson
 
 from gateway.backoff import Backoff, with_jitter
 from gateway.client.count_files import FILE_MAX, REPORTS_MAX, encode_report, read_counts, too_many_reports
+from gateway.client.counted_times import early_counts, future_counts
 from gateway.client.http_json import Door, NoDocument, open_door
 from gateway.client.http_session import bearer
 from gateway.client.outbox import Destination, Outbox
@@ -113,8 +115,22 @@ async def registry_of(feed_url: str, election: str) -> Registry:
     return read_registry(document["registry"], stored=True)
 
 
-async def current_reports(push_url: str, election: str, token: str, units: Sequence[str]) -> dict[str, Known]:
-    """Return the current reports of units from the push door, of those that have one. Raises GatewayError."""
+class AtGateway(msgspec.Struct):
+    """What a gateway has."""
+
+    reports: dict[str, Known] = {}
+    """Current reports by unit."""
+    time: datetime | None = None
+    """Its time when it was asked last, if it gave it."""
+
+
+async def current_reports(
+    push_url: str, election: str, token: str, units: Sequence[str], without: Container[str] = WITHOUT_REPORT
+) -> AtGateway:
+    """Return the current reports of units from the push door, of those that have one.
+
+    A unit has none if the problem document has one of the codes in `without`. Raises GatewayError.
+    """
     found: dict[str, Known] = {}
     waiting = [unit for unit in reversed(units) if len(unit) <= UNIT_MAX]
     headers = bearer(token)
@@ -123,7 +139,7 @@ async def current_reports(push_url: str, election: str, token: str, units: Seque
         while waiting:
             unit = waiting.pop()
             path = f"/v1/elections/{quote(election, safe='')}/reports/{quote(unit, safe='')}"
-            document = await _document_of_unit(door, path, headers)
+            document = await _document_of_unit(door, path, headers, without)
             if document is None:
                 continue
             try:
@@ -141,10 +157,12 @@ async def current_reports(push_url: str, election: str, token: str, units: Seque
             for reader in readers:
                 reader.cancel()
             await asyncio.gather(*readers, return_exceptions=True)
-    return found
+    return AtGateway(found, door.server_time)
 
 
-async def _document_of_unit(door: Door, path: str, headers: Mapping[str, str]) -> dict[str, Any] | None:
+async def _document_of_unit(
+    door: Door, path: str, headers: Mapping[str, str], without: Container[str]
+) -> dict[str, Any] | None:
     """Return a unit's current report and receipt, or None if it has none; ask again while the gateway is busy."""
     backoff = Backoff(0.2, 5.0)
     clock = asyncio.get_running_loop().time
@@ -154,7 +172,7 @@ async def _document_of_unit(door: Door, path: str, headers: Mapping[str, str]) -
             return await door.get(path, headers)
         except NoDocument as error:
             failure = error.failure
-            if failure.problem in WITHOUT_REPORT:
+            if failure.problem in without:
                 return None
             wait_s = with_jitter(max(backoff.next(), failure.retry_after_s or 0))
             if failure.permanent or failure.status is None or clock() + wait_s > ends:
@@ -226,6 +244,7 @@ def _against_registry(name: str, parts: Sequence[Part], registry: Registry) -> l
             judged = validator.check(encode_report({"revision": 1, **part.document}), scope)
             if isinstance(judged, Invalid):
                 mistakes.extend(mistakes_of(part, judged.violations))
+        mistakes.extend(early_counts(parts, registry))
     except TooManyMistakes:
         return [*mistakes.texts, too_many_mistakes(name)]
     return mistakes.texts
@@ -241,14 +260,18 @@ def _listed(contradictions: Sequence[Contradiction]) -> list[str]:
 
 
 def give_revisions(
-    versions: Sequence[Version], current: Mapping[str, Known], outbox: Callable[[str], Sequence[Known]]
+    versions: Sequence[Version],
+    current: Mapping[str, Known],
+    outbox: Callable[[str], Sequence[Known]],
+    now: datetime | None = None,
 ) -> list[Count]:
     """Return versions as reports with revisions: those from the files, or else chosen by `revisions.number`.
 
-    `current` are the gateway's current reports, and `outbox` returns those of a unit that wait or have a receipt.
-    Raises Mistakes for all units whose newest count is not known.
+    `current` are the gateway's current reports, as far as it was asked for them, and `outbox` returns those of a unit
+    that wait or have a receipt.
+    Raises Mistakes for all units whose newest count is not known, and for counts after `now`, the gateway's time.
     """
-    contradictions: list[Contradiction] = []
+    contradictions: list[Contradiction] = [*future_counts(versions, now)] if now is not None else []
     counts: list[Count] = []
     for unit, group in groupby(versions, key=lambda version: version.unit):
         of_unit = list(group)
@@ -256,7 +279,7 @@ def give_revisions(
             if of_unit[0].revision is None:
                 counts += map(_count, number(of_unit, current.get(unit), outbox(unit)))
             else:
-                counts += map(_count, numbered_by_files(of_unit, outbox(unit)))
+                counts += map(_count, numbered_by_files(of_unit, outbox(unit), current.get(unit)))
         except Contradiction as error:
             contradictions.append(error)
     if contradictions:

@@ -15,6 +15,8 @@ from gateway.client.parts import abbreviated
 from gateway.client.versions import Contradiction, Version, figures_of, meaning
 from gateway.election.registry import COUNT_MAX, read_time
 
+_REPLACES = "a report replaces the whole earlier one, with all its categories"
+
 
 class Known(msgspec.Struct, frozen=True):
     """A report of a unit that the gateway has as its current one, or that the outbox has."""
@@ -38,21 +40,34 @@ class Numbered(msgspec.Struct, frozen=True):
         return revision
 
 
-def numbered_by_files(versions: Sequence[Version], outbox: Sequence[Known]) -> list[Numbered]:
-    """Return the versions of one unit whose revisions are in the files. Raises Contradiction.
+def numbered_by_files(
+    versions: Sequence[Version], outbox: Sequence[Known], current: Known | None = None
+) -> list[Numbered]:
+    """Return the versions of one unit whose revisions are in the files.
 
-    A report that the outbox has keeps its notation, so that the gateway recognises it.
+    A report that the outbox has, or that is the gateway's current one, keeps its notation, so that the gateway
+    recognises it. Raises Contradiction for other content under a revision of the outbox, and for a version that drops a
+    category of the current report without giving a reason.
     """
-    found = []
+    found: list[Numbered] = []
+    by_revision = {known.revision: known for known in outbox}
     for version in versions:
-        known = next((known for known in outbox if known.revision == version.revision), None)
+        known = by_revision.get(version.revision or 0)
         if known is not None and not _is(known, version):
             raise Contradiction(
-                f"{version.where}: unit {abbreviated(version.unit)} has other figures than those that were added to the"
-                f" outbox under revision {version.revision} before; give the correction a higher revision",
+                f"{version.where}: unit {abbreviated(version.unit)} has {_difference(known, version)} than the report"
+                f" that was added to the outbox under revision {version.revision} before; give the correction a higher"
+                f" revision ({_REPLACES})",
                 version,
             )
-        document = known.document if known is not None else version.document
+        if known is None and current is not None:
+            if current.revision == version.revision and _is(current, version):
+                known = current
+            elif (
+                not found and current.revision < (version.revision or 0) and "reason" not in version.document
+            ):
+                _check_drops_nothing(current, version, version.revision or 0)
+        document = {**known.document, "revision": known.revision} if known is not None else version.document
         found.append(Numbered(version, document, chosen=False))
     return found
 
@@ -156,8 +171,8 @@ def _check_drops_nothing(known: Known, version: Version, next_revision: int) -> 
     if dropped:
         raise Contradiction(
             f"{version.where}: unit {abbreviated(version.unit)} has no {abbreviated(dropped[0])!r}, but its current"
-            f" report (revision {known.revision}, counted at {known.document['counted_at']}) has; a report replaces"
-            f" all figures of its unit: enter all categories, or, to drop one, the revision {next_revision}",
+            f" report (revision {known.revision}, counted at {known.document['counted_at']}) has; {_REPLACES}: enter"
+            f" all categories, or, to take one back, the revision {next_revision} and a reason",
             version,
         )
 
@@ -166,7 +181,22 @@ def _order_unknown(version: Version, known: Known, next_revision: int) -> str:
     ours, theirs = version.document["counted_at"], known.document["counted_at"]
     when = "later, at" if _time(known) > version.time else "also at"
     return (
-        f"{version.where}: unit {abbreviated(version.unit)}, counted at {ours}, has other figures than the current"
-        f" report (revision {known.revision}), which was counted {when} {theirs}; if these figures are newer, enter a"
-        f" later counted_at, or the revision {next_revision}; else leave the unit out"
+        f"{version.where}: unit {abbreviated(version.unit)}, counted at {ours}, has {_difference(known, version)}"
+        f" than the current report (revision {known.revision}), which was counted {when} {theirs}; if this count is"
+        f" newer, enter a later counted_at, or the revision {next_revision} ({_REPLACES}); else leave the unit out"
     )
+
+
+def _difference(known: Known, version: Version) -> str:
+    """Return in what a version differs from a known report that is not the same."""
+    ours, theirs = meaning(version.document), meaning(known.document)
+    found = ["other figures"] if ours.counts != theirs.counts else []
+    for name in sorted(ours.members.keys() | theirs.members.keys()):
+        here, there = ours.members.get(name), theirs.members.get(name)
+        if here != there:
+            found.append(f"another {name} ({_shown(here)}, not {_shown(there)})")
+    return " and ".join(found) or "another counted_at"
+
+
+def _shown(value: object) -> str:
+    return repr(abbreviated(str(value))) if value is not None else "none"

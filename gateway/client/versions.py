@@ -18,7 +18,7 @@ from gateway.client.parts import Part, abbreviated
 from gateway.election.registry import read_time
 from gateway.election.report import canonical
 
-VERSIONS_MAX = 100
+VERSIONS_MAX = 1000
 """Counts of one unit in the files of one command; a unit is counted a few times."""
 
 
@@ -178,7 +178,16 @@ def _check_succession(earlier: Version, later: Version) -> None:
         )
 
 
-def meaning(document: dict[str, Any]) -> object:
+class Meaning(msgspec.Struct, frozen=True):
+    """What a report says, whatever its revision and its notation."""
+
+    time: datetime
+    members: dict[str, Any]
+    """Its other members: unit, status, and the reason if there is one."""
+    counts: dict[str, dict[str, Any]]
+
+
+def meaning(document: dict[str, Any]) -> Meaning:
     """Return what two reports have in common, apart from their revisions, if they mean the same.
 
     A time counts as an instant, whatever its notation, and a party that is omitted has no votes.
@@ -187,7 +196,7 @@ def meaning(document: dict[str, Any]) -> object:
         name: value for name, value in document.items() if name not in ("revision", "counted_at", "counts")
     }
     counts = {category: figures_of(figures) for category, figures in document["counts"].items()}
-    return read_time(document["counted_at"]), members, counts
+    return Meaning(read_time(document["counted_at"]), members, counts)
 
 
 def figures_of(figures: dict[str, Any]) -> dict[str, Any]:

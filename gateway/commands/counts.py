@@ -78,7 +78,12 @@ def push(
         str, typer.Option(help="with --template: areas whose units are listed (default: all)")
     ] = "",
     unchecked: Annotated[
-        bool, typer.Option("--unchecked", help="do not check counts before sending; the gateway checks them")
+        bool,
+        typer.Option(
+            "--unchecked",
+            help="do not check counts before sending; the gateway checks them, except for times in the future and"
+            " missing categories",
+        ),
     ] = False,
     again: Annotated[
         bool,
@@ -105,6 +110,9 @@ def push(
     All files are checked before anything is sent. All lines of a unit, in all files, are one report. Without a
     revision it gets the next one if it was counted later than the gateway's current report; that report again gets its
     receipt again. If it is not known which count is newer, nothing is sent.
+
+    A report replaces the current one with all its categories. If it lacks one of them, it is sent only with a revision
+    and a reason. A time in the future is a mistake.
 
     Reports are first written to an outbox on disk, and are sent even if the network, the gateway or this machine fails
     meanwhile: run the command again, with or without files. The outbox keeps reports per gateway.

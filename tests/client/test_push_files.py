@@ -210,6 +210,8 @@ def test_a_refused_report_ends_with_status_1(desk: Desk) -> None:
     status, output = desk.push(desk.file("b.json", a_report(votes=99)))
     assert status == 1
     assert "revision_conflict" in output
+    assert "the gateway has another report under this revision" in output
+    assert "give a correction a higher revision" in output
     assert [answer["code"] for answer in desk.answers()] == ["revision_conflict"]
 
 
@@ -221,6 +223,7 @@ def test_a_superseded_report_has_no_receipt(desk: Desk) -> None:
     assert status == 1
     assert "0 receipts" in output
     assert "no receipt: unit 0604-0001, revision 3: revision 5 has already been accepted" in output
+    assert "if this count is newer, give it a higher revision" in output
 
 
 def test_after_an_operator_raises_the_ceiling_a_file_gets_its_receipt(desk: Desk, gateway: Gateway) -> None:

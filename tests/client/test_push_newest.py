@@ -73,7 +73,7 @@ async def test_categories_in_two_files_and_values_of_one_row_are_one_report(
 
 
 async def test_one_category_in_two_commands_does_not_take_back_the_other(desk: Desk) -> None:
-    """Neither with the same time nor with a later one, unless a person gives the revision."""
+    """Neither with the same time, a later one, nor a revision, unless a person gives a revision and a reason."""
     first = table(desk.directory / "a.csv", f"{UNIT},,{TIME},final,advance,40,0,0,40")
     assert (await desk.push_here(first))[0] == 0
     row = f"{UNIT},%s,%s,final,election_day,70,0,0,70"
@@ -84,7 +84,59 @@ async def test_one_category_in_two_commands_does_not_take_back_the_other(desk: D
         assert "b.csv, line 2: unit 0604-0001" in output
         assert words in output
     status, output = await desk.push_here(table(desk.directory / "b.csv", row % (2, later)))
+    assert (status, "has no 'advance'" in output, "the revision 2 and a reason" in output) == (2, True, True)
+    revoked = table(desk.directory / "b.csv", f"{row % (2, later)},revoked")
+    revoked.write_text(revoked.read_text().replace(HEAD, f"{HEAD},reason"))
+    status, output = await desk.push_here(revoked)
     assert (status, "figures fell" in output) == (0, True)
+
+
+async def test_a_given_revision_takes_back_a_category_without_a_reason_only_unchecked(desk: Desk) -> None:
+    first = table(desk.directory / "a.csv", f"{UNIT},1,{TIME},final,advance,40,0,0,40")
+    assert (await desk.push_here(first))[0] == 0
+    desk.outbox = desk.directory / "another.db"
+    second = table(desk.directory / "b.csv", f"{UNIT},7,{TIME},final,election_day,70,0,0,70")
+    status, output = await desk.push_here(second)
+    assert (status, "b.csv, line 2: unit 0604-0001 has no 'advance'" in output) == (2, True)
+    status, output = desk.push(second, "--unchecked")
+    assert (status, "figures fell" in output) == (0, True)
+
+
+async def test_a_given_revision_of_the_current_report_is_its_receipt_in_any_notation(desk: Desk) -> None:
+    """From another machine too, whose outbox does not have it."""
+    report = a_report(counted_at=TIME)
+    assert (await desk.push_here(desk.file("a.json", report)))[0] == 0
+    desk.outbox = desk.directory / "another.db"
+    again = report | {"counted_at": TIME.replace("T22:", "T20:").replace("+02:00", "Z")}
+    status, output = await desk.push_here(desk.file("b.json", again))
+    assert (status, "already known to the gateway" in output) == (0, True), output
+
+
+async def test_only_a_status_that_differs_is_named(desk: Desk) -> None:
+    report = counted(10, minute=5)
+    assert (await desk.push_here(desk.file("a.json", report)))[0] == 0
+    other = report | {"status": "counting", "reason": "recount"}
+    status, output = await desk.push_here(desk.file("b.json", other))
+    assert status == 2
+    was = report["status"]
+    assert (
+        f"has another reason ('recount', not none) and another status ('counting', not {was!r}) than"
+        in output
+    )
+    assert "figures than" not in output
+
+
+async def test_a_count_in_the_future_is_not_sent_unless_unchecked(desk: Desk) -> None:
+    """With and without a revision; later counts would be taken for older ones."""
+    future = counted(10, minute=5) | {"counted_at": "2099-09-09T22:05:00+02:00"}
+    for report in (future, future | {"revision": 1}):
+        file = desk.file("a.json", report)
+        status, output = await desk.push_here(file)
+        assert status == 2
+        assert (
+            "a.json, line 1: unit 0604-0001: counted_at 2099-09-09T22:05:00+02:00 is in the future" in output
+        )
+    assert desk.push(file, "--unchecked")[0] == 0
 
 
 async def test_a_command_that_was_killed_publishes_each_report_once(

@@ -1,0 +1,53 @@
+"""PURE: times of counts that cannot be right.
+
+A report that was counted in the future would be the newest one until then: later counts without a revision would be
+taken for older ones. A count long before the election belongs to another one.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
+
+from gateway.client.parts import Part, abbreviated
+from gateway.client.versions import Contradiction, Version
+from gateway.election.registry import Registry
+
+AHEAD_MAX = timedelta(minutes=10)
+"""By how much a count may be ahead of the gateway's clock."""
+BEFORE_MAX = timedelta(days=366)
+"""By how much a count may precede the election's date."""
+
+
+def future_counts(versions: Sequence[Version], server_time: datetime) -> list[Contradiction]:
+    """Return what is wrong with versions that were counted more than AHEAD_MAX after the gateway's present time."""
+    return [
+        Contradiction(
+            f"{each.where}: unit {abbreviated(each.unit)}: counted_at {each.document['counted_at']} is in the future;"
+            f" the gateway's clock shows {server_time:%Y-%m-%dT%H:%M:%SZ}",
+            each,
+        )
+        for each in versions
+        if each.time - server_time > AHEAD_MAX
+    ]
+
+
+def early_counts(parts: Sequence[Part], registry: Registry) -> Iterator[str]:
+    """Yield what is wrong with parts that were counted more than BEFORE_MAX before the election's date, if it has one.
+
+    In a rehearsal, any earlier time is right.
+    """
+    held = _date_of(registry)
+    if held is None or registry.rehearsal:
+        return
+    for part in parts:
+        if held - part.time.date() > BEFORE_MAX:
+            yield (
+                f"{part.where}: unit {abbreviated(part.unit)}: counted_at {part.document['counted_at']} is more than a"
+                f" year before the election ({held.isoformat()})"
+            )
+
+
+def _date_of(registry: Registry) -> date | None:
+    try:
+        return date.fromisoformat(registry.document["election"].get("date", ""))
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,17 @@
+"""PURE: the codes of refusals as sentences for the person who pushes counts: what a code means, and what to do."""
+
+_MEANINGS = {
+    "revision_conflict": (
+        "the gateway has another report under this revision, with other figures or the same in another notation;"
+        " compare them, and give a correction a higher revision"
+    ),
+    "unit_forbidden": "check the unit, or ask the operator for a token for it",
+    "election_closed": "the election is closed and takes no more reports; ask the operator",
+    "token_revoked": "the token was revoked; ask the operator for a new one, and run the command again",
+    "unstorable": "the gateway's database cannot store this report; ask the operator",
+}
+
+
+def meaning_of(code: str | None) -> str | None:
+    """Return what a code means and what to do; None if the code is unknown, or if the violations say it."""
+    return _MEANINGS.get(code or "")
