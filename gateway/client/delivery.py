@@ -244,10 +244,14 @@ def conclude(
     """
     console.say(summary(answered))
     missing = 0
+    received: dict[str, list[Answered]] = {}
+    for item, answer in answered:
+        if answer.has_receipt:
+            received.setdefault(item.unit, []).append((item, answer))
     for item, answer in answered:
         which = f"unit {item.unit}, revision {item.revision}"
         if not answer.has_receipt:
-            received_as = _same_count(item, answered) if answer.code in SUPERSEDED else None
+            received_as = _same_count(item, received) if answer.code in SUPERSEDED else None
             missing += received_as is None
             place = (places or {}).get((item.unit, item.revision), "")
             _show_refusal(console, which, answer, received_as, f" ({place})" if place else "")
@@ -271,17 +275,15 @@ def _show_refusal(console: Terminal, which: str, answer: Answer, received_as: in
         console.say(f"refused: {which}: {reasons or answer.code}{place}{f'; {todo}' if todo else ''}", "red")
 
 
-def _same_count(item: Item, answered: Sequence[Answered]) -> int | None:
-    """Return the revision under which the same count of the unit has a receipt of this run."""
+def _same_count(item: Item, received: Mapping[str, Sequence[Answered]]) -> int | None:
+    """Return the revision under which the same count of the unit has a receipt of this run; these are by unit."""
     try:
         count = meaning(known_report(item.body).document)
         return next(
             (
                 other.revision
-                for other, answer in answered
-                if answer.has_receipt
-                and other.unit == item.unit
-                and meaning(known_report(other.body).document) == count
+                for other, _ in received.get(item.unit, ())
+                if meaning(known_report(other.body).document) == count
             ),
             None,
         )

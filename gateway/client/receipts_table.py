@@ -4,6 +4,7 @@ import csv
 import os
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from gateway.client.outbox import Destination, Item, Outbox
 from gateway.errors import GatewayError
@@ -20,6 +21,23 @@ class ReceiptsUnavailable(GatewayError):
 def part_of(path: Path) -> Path:
     """Return the name of the table while it is written."""
     return path.with_name(path.name + ".part")
+
+
+def check_receipts(path: Path) -> None:
+    """Raise ReceiptsUnavailable if the table could not be written now; write nothing."""
+    try:
+        if path.is_dir():
+            raise ReceiptsUnavailable(f"{path}: a directory; name a file")
+        if not path.absolute().parent.is_dir():
+            raise ReceiptsUnavailable(f"{path}: no such directory")
+        if path.exists() and not path.is_file():
+            raise ReceiptsUnavailable(f"{path}: not a regular file")
+        with TemporaryFile(dir=path.absolute().parent):
+            pass
+    except OSError as error:
+        raise ReceiptsUnavailable(
+            f"{path}: no file can be created in this directory: {error.strerror or error}"
+        ) from None
 
 
 def write_receipts(path: Path, outbox: Outbox, to: Destination) -> None:

@@ -130,16 +130,18 @@ def push(
     if template:
         write_out(run(_template(feed_url, election, read_areas(areas))))
         return
-    if receipts is not None and not receipts.absolute().parent.is_dir():
-        fail(f"--receipts {receipts}: no such directory", 2)
-    if receipts is not None and receipts.is_dir():
-        fail(f"--receipts {receipts}: a directory; name a file", 2)
     if await_done and watch is None:
         fail("--await-done is for files of a directory; add --watch", 2)
     from gateway.client.push_command import PushOptions
     from gateway.client.push_command import push as push_files
     from gateway.client.push_files import Mistakes
+    from gateway.client.receipts_table import ReceiptsUnavailable, check_receipts
 
+    try:
+        if receipts is not None:
+            check_receipts(receipts)
+    except ReceiptsUnavailable as error:
+        fail(f"--receipts {error}", 2)
     options = PushOptions(
         push_url,
         None if unchecked else feed_url,

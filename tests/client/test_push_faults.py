@@ -170,6 +170,24 @@ def test_a_table_of_receipts_that_is_a_directory_is_a_usage_error(desk: Desk) ->
     assert not desk.outbox.exists()
 
 
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/proc/r.csv", "no file can be created in this directory: "),
+        ("/dev/null", "not a regular file"),
+        ("/nowhere/r.csv", "no such directory"),
+    ],
+)
+def test_receipts_that_could_not_be_written_are_a_usage_error_before_anything_is_sent(
+    desk: Desk, path: str, words: str
+) -> None:
+    desk.receipts = Path(path)
+    status, output = desk.push(desk.file("a.json", a_report()))
+    assert status == 2
+    one_line(output, f"--receipts {path}: {words}")
+    assert not desk.outbox.exists()
+
+
 def test_an_outbox_that_another_process_has_locked_is_waited_for(desk: Desk) -> None:
     """With a message."""
     Outbox(desk.outbox).close()
