@@ -120,7 +120,7 @@ class Outbox:
         if waits or self._decoded(encoded).has_receipt:
             raise OutboxConflict(
                 f"unit {unit}, revision {revision} was already added with different figures;"
-                " give the correction a higher revision"
+                " give the correction a higher revision, or, if the file gives none, run the command again"
             )
         self._file.rows(
             "UPDATE item SET body = ?, added_at = ?, waits = 1, answer = NULL, answered_at = NULL WHERE key = ?",

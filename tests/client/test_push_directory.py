@@ -12,7 +12,7 @@ from gateway.client import push_directory as module
 from gateway.client.outbox import OutboxConflict
 from gateway.client.outbox_file import OutboxUnavailable
 from gateway.client.push_directory import Delivering, push_directory
-from gateway.client.push_files import Mistakes
+from gateway.client.push_files import Mistakes, TooManyReports
 from gateway.client.receipts_table import ReceiptsUnavailable
 from gateway.client.watched_directory import WatchedDirectory
 from gateway.errors import GatewayError
@@ -132,7 +132,14 @@ async def test_a_gateway_that_is_away_is_shown_once_and_the_files_are_added_toge
     assert "Files are taken again." in watch.output
 
 
-@pytest.mark.parametrize("error", [GatewayError("not a report"), OutboxConflict("unit 1, revision 1")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        GatewayError("not a report"),
+        OutboxConflict("unit 1, revision 1"),
+        TooManyReports(["all files: more than 20000 reports"]),
+    ],
+)
 async def test_one_file_that_can_never_be_added_does_not_keep_the_others_from_it(
     watch: Watch, error: Exception
 ) -> None:
