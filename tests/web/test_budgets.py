@@ -39,6 +39,7 @@ from tests.web.doors import (
 pytestmark = pytest.mark.long
 
 LINES = 10_000
+ROUNDS = 3
 HEADERS = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
 UNREAD = 'valgnatt_unread_answer_bytes{process="push-0"}'
 _HUNDRED = {"counts": {f"c{number}": {} for number in range(25)}}
@@ -136,11 +137,20 @@ class Honest:
 async def cost_of(
     http: aiohttp.ClientSession, worker: Worker, honest: Honest, sender: Sender, body: bytes
 ) -> tuple[Cost, Answer]:
-    """Push a packed body while an honest sender pushes too."""
-    cpu_s, memory = worker.cpu_s, worker.memory
+    """Push a packed body while an honest sender pushes too, and return the cost of the push that is answered.
+
+    A busy gateway may refuse the whole body at first, with the time after which to push it again.
+    """
     packed = gzip.compress(body)
-    async with honest.pushing():
-        answer = await push(http, sender, None, data=packed, headers=HEADERS)
+    async with asyncio.timeout(3 * TIMEOUT_S):
+        while True:
+            cpu_s, memory = worker.cpu_s, worker.memory
+            async with honest.pushing():
+                answer = await push(http, sender, None, data=packed, headers=HEADERS)
+            if answer.status != 503:
+                break
+            answer.problem(503, Overloaded.code)
+            await asyncio.sleep(float(answer.headers["Retry-After"]))
     cost = Cost(
         len(packed),
         len(answer.body),
@@ -160,7 +170,10 @@ async def test_a_request_full_of_mistakes_costs_no_more_than_a_valid_one(
     good, bad = [await single.issue(election, [COUNTRY]) for _ in range(2)]
     worker = Worker(single)
     reports = [a_report("0604-0002", revision) for revision in range(1, LINES + 1)]
-    for _ in range(2):  # the first time, memory grows for good
+    costs = []
+    for _ in range(
+        ROUNDS
+    ):  # in turn, as the load of the machine changes; the first time, memory grows for good
         fair, answer = await cost_of(http, worker, honest, good, ndjson(reports))
         assert {result["outcome"] for result in answer.results} <= {"accepted", "duplicate"}
         unfair, answer = await cost_of(
@@ -168,12 +181,14 @@ async def test_a_request_full_of_mistakes_costs_no_more_than_a_valid_one(
         )
         fair.show("10 000 reports, honest")
         unfair.show("10 000 reports, all wrong")
+        costs.append((fair.cpu_s, unfair.cpu_s))
     assert [result["code"] for result in answer.results] == ["invalid_report"] * LINES
     first, last = answer.results[0], answer.results[-1]
     assert len(first["violations"]) == 101
     assert [each["code"] for each in last["violations"]] == ["more_violations"]
     assert unfair.answered < 1.2 * fair.answered
-    assert unfair.cpu_s < 1.5 * fair.cpu_s
+    fair_s, unfair_s = (min(measured) for measured in zip(*costs, strict=True))
+    assert unfair_s < 1.5 * fair_s
     alone = (await push(http, bad, _HUNDRED)).problem(422, "invalid_report")
     assert alone["violations"] == first["violations"]
 
