@@ -2,14 +2,17 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
+from gateway.config import Config
 from gateway.rehearsal.generator import write_election
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
@@ -21,6 +24,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("election")
     write_election(directory, 5, 0.02)
     return directory
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _default_ports_taken() -> Iterator[None]:
+    """Take the default ports, so that the kernel chooses the ports of a demo and no other process can take them first.
+
+    They are bound without SO_REUSEADDR and do not listen: no other socket can be bound to them, and a connection to
+    them is refused as if they were free.
+    """
+    defaults = Config()
+    with ExitStack() as sockets:
+        for port in (defaults.push_port, defaults.feed_port, defaults.admin_port or 0):
+            taken = sockets.enter_context(socket.socket())
+            with suppress(OSError):  # another process has it
+                taken.bind(("127.0.0.1", port))
+        yield
 
 
 @pytest.fixture
