@@ -40,6 +40,7 @@ pytestmark = pytest.mark.long
 
 LINES = 10_000
 ROUNDS = 3
+"""How often two costs are measured in turn: load changes, and the first time, memory grows for good."""
 HEADERS = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
 UNREAD = 'valgnatt_unread_answer_bytes{process="push-0"}'
 _HUNDRED = {"counts": {f"c{number}": {} for number in range(25)}}
@@ -171,9 +172,7 @@ async def test_a_request_full_of_mistakes_costs_no_more_than_a_valid_one(
     worker = Worker(single)
     reports = [a_report("0604-0002", revision) for revision in range(1, LINES + 1)]
     costs = []
-    for _ in range(
-        ROUNDS
-    ):  # in turn, as the load of the machine changes; the first time, memory grows for good
+    for _ in range(ROUNDS):
         fair, answer = await cost_of(http, worker, honest, good, ndjson(reports))
         assert {result["outcome"] for result in answer.results} <= {"accepted", "duplicate"}
         unfair, answer = await cost_of(
