@@ -43,6 +43,8 @@ MANY_UNITS = 300
 """Units from which on it is shown that the gateway is asked for them, since that takes more than a second."""
 AGAIN_S = 10.0
 """After how many seconds the gateway is asked again for current reports, when nobody can start the command again."""
+MESSAGES_MAX = 100
+"""Lines about single reports that are shown after sending."""
 SUPERSEDED = ("stale_revision", "revision_conflict")
 """Codes of refusals that another report of the unit causes."""
 
@@ -248,31 +250,33 @@ def conclude(
     for item, answer in answered:
         if answer.has_receipt:
             received.setdefault(item.unit, []).append((item, answer))
+    lines: list[tuple[str, str]] = []
     for item, answer in answered:
         which = f"unit {item.unit}, revision {item.revision}"
         if not answer.has_receipt:
             received_as = _same_count(item, received) if answer.code in SUPERSEDED else None
             missing += received_as is None
             place = (places or {}).get((item.unit, item.revision), "")
-            _show_refusal(console, which, answer, received_as, f" ({place})" if place else "")
-        for warning in answer.warnings:
-            console.say(f"note: {which}: {warning.replace('_', ' ')}", "yellow")
+            lines.append(_refusal(which, answer, received_as, f" ({place})" if place else ""))
+        lines += [(f"note: {which}: {warning.replace('_', ' ')}", "yellow") for warning in answer.warnings]
+    lines.sort(key=lambda line: line[1] != "red")  # what needs a person comes first
+    for line, colour in lines[:MESSAGES_MAX]:
+        console.say(line, colour)
+    if len(lines) > MESSAGES_MAX:
+        console.say(f"… and {len(lines) - MESSAGES_MAX} more; with --receipts, a table has every answer")
     return 1 if missing else 0
 
 
-def _show_refusal(console: Terminal, which: str, answer: Answer, received_as: int | None, place: str) -> None:
+def _refusal(which: str, answer: Answer, received_as: int | None, place: str) -> tuple[str, str]:
+    """Return the line about a report without a receipt, and its colour."""
     if received_as is not None:
-        console.say(f"note: {which}: this count has its receipt as revision {received_as}", "yellow")
-    elif answer.code == "stale_revision":
-        console.say(
-            f"no receipt: {which}: revision {answer.current_revision} has already been accepted{place}; if this count"
-            " is newer, give it a higher revision",
-            "red",
-        )
-    else:
-        reasons = "; ".join(f"{each.get('path')}: {each.get('detail')}" for each in answer.violations)
-        todo = meaning_of(answer.code)
-        console.say(f"refused: {which}: {reasons or answer.code}{place}{f'; {todo}' if todo else ''}", "red")
+        return f"note: {which}: this count has its receipt as revision {received_as}", "yellow"
+    if answer.code == "stale_revision":
+        accepted = f"revision {answer.current_revision} has already been accepted{place}"
+        return f"no receipt: {which}: {accepted}; if this count is newer, give it a higher revision", "red"
+    reasons = "; ".join(f"{each.get('path')}: {each.get('detail')}" for each in answer.violations)
+    todo = meaning_of(answer.code)
+    return f"refused: {which}: {reasons or answer.code}{place}{f'; {todo}' if todo else ''}", "red"
 
 
 def _same_count(item: Item, received: Mapping[str, Sequence[Answered]]) -> int | None:

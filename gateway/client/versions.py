@@ -169,7 +169,9 @@ def _check_succession(earlier: Version, later: Version) -> None:
             earlier,
             later,
         )
-    if missing := earlier.document["counts"].keys() - later.document["counts"].keys():
+    is_correction = later.revision is not None and "reason" in later.document
+    missing = earlier.document["counts"].keys() - later.document["counts"].keys()
+    if missing and not is_correction:
         raise Contradiction(
             f"{both}, has no {abbreviated(min(missing))!r}, which an earlier count ({other}) has; a report replaces all"
             " figures of its unit: enter all categories, with the same counted_at if they are one count",

@@ -31,6 +31,18 @@ def test_a_code_is_followed_by_what_it_means_and_what_to_do(code: str, words: st
     assert words in line
 
 
+def test_at_most_a_hundred_lines_about_reports_are_shown_and_those_without_a_receipt_come_first() -> None:
+    printed = io.StringIO()
+    noted = [
+        (Item(n, f"n{n}", 1, b"{}", None), Answer("accepted", warnings=("unchanged",))) for n in range(90)
+    ]
+    refused = [(Item(n, f"r{n}", 1, b"{}", None), Answer("refused", code="malformed")) for n in range(20)]
+    assert conclude(Terminal(file=printed, soft_wrap=True), [*noted, *refused]) == 1
+    _, *lines, more = printed.getvalue().splitlines()
+    assert [line.startswith("refused: ") for line in lines] == [True] * 20 + [False] * 80
+    assert more == "… and 10 more; with --receipts, a table has every answer"
+
+
 def test_an_unknown_code_is_shown_as_it_is() -> None:
     assert meaning_of("new_in_a_later_version") is None
     printed = io.StringIO()

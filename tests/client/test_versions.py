@@ -149,3 +149,16 @@ def test_no_figure_disappears_and_the_order_of_the_files_is_irrelevant(
         assert [each.time for each in of_unit] == sorted(each.time for each in of_unit)
         categories = [set(each.document["counts"]) for each in of_unit]
         assert all(one <= other for one, other in pairwise(categories))
+
+
+def test_a_later_count_may_lack_a_category_if_it_has_a_revision_and_a_reason() -> None:
+    """As a correction that takes it back; without a revision, nobody has decided that."""
+    earlier = a_part(revision=1, counts={"advance": figures(), "late": figures()})
+    versions, wrong = merge([earlier, a_part("b.csv", minute=9, revision=2, reason="revoked")])
+    assert (len(versions), wrong) == (2, [])
+    without = a_part(counts={"advance": figures(), "late": figures()})
+    for parts in (
+        (earlier, a_part("b.csv", minute=9, revision=2)),
+        (without, a_part("b.csv", minute=9, reason="revoked")),
+    ):
+        assert "has no 'late'" in str(merge(parts)[1][0])
