@@ -509,21 +509,11 @@ class _RecordingWebSocket(aiohttp.ClientWebSocketResponse):
         if message.type is aiohttp.WSMsgType.TEXT:
             self._record(orjson.loads(message.data))
         elif message.type is aiohttp.WSMsgType.CLOSE:
-            self._record_close(message.data, message.extra)
+            what = f"{'goodbye' if self._goodbye else 'closed'} {message.data} {message.extra or ''}".strip()
+            self.answer_log.record(what, documented=self._goodbye and message.data == 1001)
         elif message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR):
             self.answer_log.record("socket lost")
         return message
-
-    async def close(self, *, code: int = aiohttp.WSCloseCode.OK, message: bytes = b"") -> bool:
-        """Close, as a client does after a goodbye; the gateway has closed with its own code."""
-        closes = await super().close(code=code, message=message)
-        if closes and self._goodbye:
-            self._record_close(self.close_code, "")
-        return closes
-
-    def _record_close(self, code: int | None, reason: str | None) -> None:
-        what = f"{'goodbye' if self._goodbye else 'closed'} {code} {reason or ''}".strip()
-        self.answer_log.record(what, documented=self._goodbye and code == 1001)
 
     def _record(self, frame: dict[str, Any]) -> None:
         self._goodbye = self._goodbye or frame["type"] == "goodbye"
