@@ -102,6 +102,18 @@ async def test_a_given_revision_takes_back_a_category_without_a_reason_only_unch
     assert (status, "figures fell" in output) == (0, True)
 
 
+async def test_a_report_with_a_revision_is_sent_if_the_gateway_cannot_be_asked_and_push_says_so(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unavailable(*_: Any) -> Any:
+        raise GatewayError("push door: no answer")
+
+    monkeypatch.setattr(delivery_module, "current_reports", unavailable)
+    status, output = await desk.push_here(desk.file("a.json", a_report()))
+    assert (status, "1 receipt\n" in output) == (0, True)
+    assert "not compared with the gateway's current reports: push door: no answer" in output
+
+
 async def test_a_given_revision_of_the_current_report_is_its_receipt_in_any_notation(desk: Desk) -> None:
     """From another machine too, whose outbox does not have it."""
     report = a_report(counted_at=TIME)
