@@ -6,34 +6,33 @@ revision was chosen here is then refused; its revision is chosen again, by what 
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 
 import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from gateway.client.conclusion import MESSAGES_MAX, Answered, conclude
 from gateway.client.http_json import NoDocument
-from gateway.client.outbox import Destination, Item, Outbox, OutboxConflict
-from gateway.client.outbox_file import OutboxUnavailable
-from gateway.client.push_answers import Answer, PushRefused
+from gateway.client.outbox import Destination, Item, Outbox
+from gateway.client.outbox_file import OutboxUnavailable, when_available
+from gateway.client.push_answers import PushRefused
 from gateway.client.push_files import (
     WITHOUT_REPORT,
     AtGateway,
     Count,
-    Mistakes,
     current_reports,
     give_revisions,
     known_in,
-    known_report,
     read_files,
 )
 from gateway.client.receipts_table import write_receipts
-from gateway.client.refusals import meaning_of
 from gateway.client.repeated_notices import RepeatedNotices
+from gateway.client.revisions import Known
 from gateway.client.sending import send
-from gateway.client.versions import Version, meaning
+from gateway.client.versions import Version
+from gateway.client.waiting_reports import Decided, judge
 from gateway.election.registry import Registry
-from gateway.errors import GatewayError, MalformedDocument
+from gateway.errors import GatewayError
 from gateway.humanize import counted
 from gateway.terminal import Terminal
 
@@ -43,12 +42,8 @@ MANY_UNITS = 300
 """Units from which on it is shown that the gateway is asked for them, since that takes more than a second."""
 AGAIN_S = 10.0
 """After how many seconds the gateway is asked again for current reports, when nobody can start the command again."""
-MESSAGES_MAX = 100
-"""Lines about single reports that are shown after sending."""
-SUPERSEDED = ("stale_revision", "revision_conflict")
-"""Codes of refusals that another report of the unit causes."""
-
-Answered = tuple[Item, Answer]
+IDLE_MAX = 3
+"""How often in a row nothing can be sent, as other processes change the same reports."""
 
 
 class Door(msgspec.Struct, frozen=True):
@@ -92,10 +87,14 @@ class Delivery:
         self._receipts = receipts
         self._console = console
         self._keep_trying = keep_trying
-        self._chosen: list[Count] = []
-        """Reports that were added and not sent yet, with revisions that were chosen here."""
-        self._places: dict[tuple[str, int], str] = {}
-        """File and line of the reports that were added and not answered yet, by unit and revision."""
+        self._added: dict[int, Item] = {}
+        """Reports that were added since the last sending began, by key."""
+        self._places: dict[int, str] = {}
+        """File and line of the reports that were added and not answered yet, by key."""
+        self._fresh: dict[str, Known | None] = {}
+        """The gateway's current reports of units, as they were when revisions were chosen by them."""
+        self._is_blocked = False
+        """Whether somebody has to correct something before revisions can be chosen."""
 
     async def prepare(self, files: Mapping[str, bytes]) -> list[Count]:
         """Read and check files, and give revisions to the reports without one.
@@ -131,6 +130,7 @@ class Delivery:
                 )
             except GatewayError as error:  # the reports wait in the outbox, as their revisions are known
                 self._console.say(f"not compared with the gateway's current reports: {error}", "yellow")
+        self._fresh |= {unit: numbered.reports.get(unit) for unit in units}
         return give_revisions(
             versions,
             numbered.reports | compared.reports,
@@ -140,65 +140,114 @@ class Delivery:
 
     def add(self, counts: Sequence[Count]) -> None:
         """Add reports to the outbox, all or none. Raises OutboxConflict."""
-        self._outbox.add(self._door.to, [(each.unit, each.revision, each.body) for each in counts])
-        self._chosen += [each for each in counts if each.chosen]
-        self._places |= {_key(each): each.version.where for each in counts}
+        keys = self._outbox.add_keyed(
+            self._door.to, [(each.unit, each.revision, each.body, each.chosen) for each in counts]
+        )
+        for (key, _), each in zip(keys, counts, strict=True):
+            self._added[key] = Item(key, each.unit, each.revision, each.body, None, each.chosen)
+            self._places[key] = each.version.where
 
     async def send(self) -> int:
         """Send what waits in the outbox until it is answered; return the exit status.
 
-        0: every report has a receipt, given or repeated by this gateway in this run; 1: some have none. Raises
-        GatewayError.
+        0: every report that was added, or waited at the start, has a receipt that this gateway gave or repeated in this
+        run, to this process or another one; 1: some have none. Raises GatewayError.
         """
-        answered: dict[tuple[str, int], Answered] = {}
-        for round_number in range(1, ROUNDS_MAX + 1):
-            answered |= {(item.unit, item.revision): (item, answer) for item, answer in await self._send()}
-            overtaken = [each for each in self._chosen if _is_superseded(answered.get(_key(each)))]
-            self._chosen = [each for each in self._chosen if _key(each) not in answered]
-            if not overtaken or round_number == ROUNDS_MAX:
+        to = self._door.to
+        awaited = self._added | {item.key: item for item in self._outbox.waiting(to)}
+        self._added = {}
+        former: dict[int, Item] = {}
+        answered: dict[int, Answered] = {}
+        attempts = idle = 0
+        while attempts < ROUNDS_MAX and idle < IDLE_MAX:
+            decided = await self._judge()
+            former |= {key: item for key, item in decided.moved.items() if key not in former}
+            sent = await self._send(decided.bodies)
+            answered |= {item.key: (item, answer) for item, answer in sent}
+            attempts += any(item.chosen and answer.is_overtaken for item, answer in sent)
+            idle = 0 if sent else idle + 1
+            if self._is_blocked or not self._outbox.units_to_judge(to):
                 break
-            added = [
-                each
-                for _, group in groupby(overtaken, lambda each: each.unit)
-                for each in await self._again(list(group))
-            ]
-            if not added:
-                break
-            for each in added:
-                del answered[_key(each)]
         try:
             self.write_receipts()
         finally:
-            places = {key: self._places.pop(key) for key in answered if key in self._places}
-            is_news = bool(answered) or not self._keep_trying
-            status = conclude(self._console, list(answered.values()), places) if is_news else 0
+            status = self._conclude(awaited, answered, former)
         return status
 
-    async def _again(self, overtaken: list[Count]) -> list[Count]:
-        """Add the counts of a unit under other revisions; return them, or none if that is not possible."""
+    def _conclude(
+        self, awaited: Mapping[int, Item], answered: dict[int, Answered], former: Mapping[int, Item]
+    ) -> int:
+        """Judge all reports of this run by their own answers, or else by those that the outbox has of this run."""
+        unanswered: list[Item] = []
+        for key in awaited.keys() | answered.keys():
+            if key in answered and answered[key][1].has_receipt:
+                continue
+            item, waits = self._outbox.item(key) or (awaited.get(key), True)
+            if item is not None and not waits and item.answer is not None:
+                earlier = awaited[key].answer if key in awaited else None
+                answered[key] = (msgspec.structs.replace(item, answer=earlier), item.answer)
+            elif key not in answered and item is not None:
+                unanswered.append(item)
+        renumbered = [
+            f"note: unit {item.unit}, revision {item.revision}: this count has its receipt as revision"
+            f" {answered[key][0].revision}"
+            for key, item in former.items()
+            if key in answered and answered[key][1].has_receipt and answered[key][0].revision != item.revision
+        ]
+        places = {key: self._places.pop(key) for key in answered if key in self._places}
+        if not answered and self._keep_trying:
+            return 0
+        return conclude(
+            self._console, [answered[key] for key in sorted(answered)], places, unanswered, renumbered
+        )
+
+    async def _judge(self) -> Decided:
+        """Judge the waiting reports with chosen revisions by the gateway's current reports.
+
+        If these cannot be read, it waits until they can, unless other reports are to be sent meanwhile.
+        """
+        door = self._door
         notices, clock = RepeatedNotices(), asyncio.get_running_loop().time
         while True:
+            units = self._outbox.units_to_judge(door.to)
+            current = {unit: self._fresh.pop(unit) for unit in units if unit in self._fresh}
+            asked = [unit for unit in units if unit not in current]
             try:
-                self.add(await self._numbered([each.version for each in overtaken]))
-            except (Mistakes, OutboxConflict) as error:
-                for mistake in error.mistakes if isinstance(error, Mistakes) else (str(error),):
-                    self._console.say(mistake, "red")
-                return []
+                if asked:
+                    found = await current_reports(
+                        door.push_url,
+                        door.to.election,
+                        door.token,
+                        asked,
+                        (*WITHOUT_REPORT, "unit_forbidden"),
+                    )
+                    current |= {unit: found.reports.get(unit) for unit in asked}
             except GatewayError as error:
-                if notices.is_due("revisions", str(error), clock()):
-                    self._console.say(str(error), "red")
-                if not self._keep_trying:
-                    return []
+                unknown = RevisionsUnknown(len(asked), error)
+                if notices.is_due("revisions", str(unknown), clock()):
+                    self._console.say(str(unknown), "red")
+                self._is_blocked = not (unknown.retryable or self._keep_trying)
+                if self._is_blocked or any(not item.chosen for item in self._outbox.waiting(door.to)):
+                    return Decided()
                 await asyncio.sleep(AGAIN_S)
             else:
-                return overtaken
+                self._is_blocked = False
+                break
+        decided: Decided = await when_available(
+            lambda: judge(self._outbox, door.to, units, current, self._places),
+            lambda line: self._console.say(line, "yellow"),
+            keep_trying=self._keep_trying,
+        )
+        for reason in decided.reasons[:MESSAGES_MAX]:
+            self._console.say(reason, "red")
+        return decided
 
     def write_receipts(self) -> None:
         """Write the table of receipts, if there is to be one. Raises ReceiptsUnavailable and OutboxUnavailable."""
         if self._receipts is not None:
             write_receipts(self._receipts, self._outbox, self._door.to)
 
-    async def _send(self) -> list[Answered]:
+    async def _send(self, judged: Mapping[int, bytes]) -> list[Answered]:
         door = self._door
         waiting = self._outbox.waiting_count(door.to)
         columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -215,6 +264,7 @@ class Delivery:
                     lambda *_: progress.advance(bar),
                     say=lambda line: self._console.say(line, "yellow"),
                     keep_trying=self._keep_trying,
+                    judged=judged,
                 )
         except OutboxUnavailable as error:
             if self._keep_trying:
@@ -227,88 +277,3 @@ class Delivery:
             raise PushRefused(
                 f"{error}; {counted(left, 'report')} without a receipt kept in the outbox"
             ) from None
-
-
-def _key(count: Count) -> tuple[str, int]:
-    return count.unit, count.revision
-
-
-def _is_superseded(answered: Answered | None) -> bool:
-    return answered is not None and answered[1].code in SUPERSEDED
-
-
-def conclude(
-    console: Terminal, answered: Sequence[Answered], places: Mapping[tuple[str, int], str] | None = None
-) -> int:
-    """Show what came of the reports, with their files as far as known; return the exit status.
-
-    A superseded report is done if the same count of its unit has a receipt under another revision.
-    """
-    console.say(summary(answered))
-    missing = 0
-    received: dict[str, list[Answered]] = {}
-    for item, answer in answered:
-        if answer.has_receipt:
-            received.setdefault(item.unit, []).append((item, answer))
-    lines: list[tuple[str, str]] = []
-    for item, answer in answered:
-        which = f"unit {item.unit}, revision {item.revision}"
-        if not answer.has_receipt:
-            received_as = _same_count(item, received) if answer.code in SUPERSEDED else None
-            missing += received_as is None
-            place = (places or {}).get((item.unit, item.revision), "")
-            lines.append(_refusal(which, answer, received_as, f" ({place})" if place else ""))
-        lines += [(f"note: {which}: {warning.replace('_', ' ')}", "yellow") for warning in answer.warnings]
-    lines.sort(key=lambda line: line[1] != "red")  # what needs a person comes first
-    for line, colour in lines[:MESSAGES_MAX]:
-        console.say(line, colour)
-    if len(lines) > MESSAGES_MAX:
-        console.say(f"… and {len(lines) - MESSAGES_MAX} more; with --receipts, a table has every answer")
-    return 1 if missing else 0
-
-
-def _refusal(which: str, answer: Answer, received_as: int | None, place: str) -> tuple[str, str]:
-    """Return the line about a report without a receipt, and its colour."""
-    if received_as is not None:
-        return f"note: {which}: this count has its receipt as revision {received_as}", "yellow"
-    if answer.code == "stale_revision":
-        accepted = f"revision {answer.current_revision} has already been accepted{place}"
-        return f"no receipt: {which}: {accepted}; if this count is newer, give it a higher revision", "red"
-    reasons = "; ".join(f"{each.get('path')}: {each.get('detail')}" for each in answer.violations)
-    todo = meaning_of(answer.code)
-    return f"refused: {which}: {reasons or answer.code}{place}{f'; {todo}' if todo else ''}", "red"
-
-
-def _same_count(item: Item, received: Mapping[str, Sequence[Answered]]) -> int | None:
-    """Return the revision under which the same count of the unit has a receipt of this run; these are by unit."""
-    try:
-        count = meaning(known_report(item.body).document)
-        return next(
-            (
-                other.revision
-                for other, _ in received.get(item.unit, ())
-                if meaning(known_report(other.body).document) == count
-            ),
-            None,
-        )
-    except MalformedDocument:
-        return None
-
-
-def summary(answered: Sequence[Answered]) -> str:
-    """PURE: return how many receipts this run got, and what a person should know about them."""
-    receipts = [answer for _, answer in answered if answer.has_receipt]
-    known = sum(answer.outcome == "duplicate" for answer in receipts)
-    embargoed = sum(answer.state == "embargoed" for answer in receipts)
-    gone = sum(
-        item.answer is not None and item.answer.has_receipt and answer.outcome != "duplicate"
-        for item, answer in answered
-    )
-    parts = [counted(len(receipts), "receipt")]
-    if known:
-        parts[0] += f" ({len(receipts) - known} new, {known} already known to the gateway)"
-    if embargoed:
-        parts.append(f"{embargoed} of them under embargo")
-    if gone:
-        parts.append(f"{counted(gone, 'report')} with earlier receipts that this gateway no longer knows")
-    return ", ".join(parts)

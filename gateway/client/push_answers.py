@@ -38,11 +38,26 @@ class Answer(msgspec.Struct, frozen=True):
         """Whether the report is durable."""
         return self.outcome in ("accepted", "duplicate")
 
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether it is a refusal that another report of the unit causes."""
+        return self.code in ("stale_revision", "revision_conflict")
+
 
 class Results(msgspec.Struct):
     """The answer to a request with several reports, in the order sent."""
 
     results: list[Answer]
+
+
+RENUMBERED = "renumbered"
+"""Code of a report that is not sent since the same count is sent under another revision."""
+
+
+def not_sent(code: str, detail: str, current_revision: int | None) -> Answer:
+    """Return the answer that the outbox keeps for a report that is not sent. No gateway gives it."""
+    violation = {"code": code, "path": "$", "detail": detail}
+    return Answer("not_sent", code=code, current_revision=current_revision, violations=(violation,))
 
 
 def too_large(body: bytes) -> Answer:

@@ -5,7 +5,7 @@ is that report, or one that waits or has a receipt, it keeps its revision, so th
 order is unknown, or a category would be dropped, nothing is sent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -77,7 +77,7 @@ def number(versions: Sequence[Version], current: Known | None, outbox: Sequence[
 
     `current` is the gateway's current report of the unit; `outbox` are those that wait or have a receipt. The newest
     report is the one with the highest revision of all these. Raises Contradiction if it is not known whether a version
-    is newer than that and the current one.
+    is newer than all of them.
     """
     at_gateway = [current] if current else []
     newest = max([*at_gateway, *outbox], key=lambda known: known.revision, default=None)
@@ -88,8 +88,11 @@ def number(versions: Sequence[Version], current: Known | None, outbox: Sequence[
     )
     found: list[Numbered] = []
     for place, version in enumerate(versions):
-        not_before = next((each for each in [newest, *at_gateway] if _time(each) >= version.time), None)
+        not_before = next(
+            (each for each in [newest, *at_gateway, *outbox] if _time(each) >= version.time), None
+        )
         if place == same:
+            _check_not_overtaken(version, newest, current)
             _check_outbox(version, newest, outbox)
             found.append(_again(version, newest))
         elif place < same < len(versions):
@@ -102,6 +105,7 @@ def number(versions: Sequence[Version], current: Known | None, outbox: Sequence[
             above = max([newest.revision, *(each.revision for each in found)])
             found.append(_next(version, above + 1))
         elif (again := _known_in(outbox, version)) is not None:
+            _check_not_overtaken(version, Known(again.revision, again.document), current)
             found.append(again)
         elif current is not None and _is(current, version):
             _check_outbox(version, current, outbox)
@@ -109,6 +113,76 @@ def number(versions: Sequence[Version], current: Known | None, outbox: Sequence[
         else:
             raise Contradiction(_order_unknown(version, not_before, newest.revision + 1), version)
     return found
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A report that waits in the outbox under a revision that was chosen."""
+
+    key: int
+    version: Version
+    """Its count, without the revision."""
+    known: Known
+    overtaken: bool
+    """Whether the gateway has refused the revision since another report has it, or a later one."""
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """What becomes of a waiting report: what is sent now, or, if nothing, the reason why it is never sent."""
+
+    key: int
+    document: dict[str, Any] | None
+    reason: str = ""
+
+
+def judge_waiting(waiting: Sequence[Waiting], current: Known | None, taken: Container[int]) -> list[Judged]:
+    """Judge the reports of one unit that wait under chosen revisions against the gateway's current report.
+
+    Those that are not returned are to be judged later. What is sent above the current revision was counted later than
+    the current report, and has the next revision that is not `taken`: the gateway refuses it if another system is
+    quicker. At or below the current revision nothing is accepted anew, so that such a report is sent as it is: it gets
+    its receipt if its answer was lost.
+    """
+    if current is not None:
+        past = [
+            Judged(each.key, each.known.document)
+            for each in waiting
+            if each.known.revision <= current.revision and not each.overtaken
+        ]
+        if past:
+            return past
+    found = []
+    newest = current
+    for each in sorted(waiting, key=lambda each: (each.version.time, each.key)):
+        if current is not None and _is(current, each.version):
+            found.append(Judged(each.key, current.document | {"revision": current.revision}))
+            continue
+        revision = newest.revision + 1 if newest is not None else 1
+        while revision in taken:
+            revision += 1
+        try:
+            if newest is not None:
+                _check_is_newer(newest, each.version, revision)
+            numbered = _next(each.version, revision)
+        except Contradiction as error:
+            found.append(Judged(each.key, None, str(error)))
+        else:
+            found.append(Judged(each.key, numbered.document))
+            newest = Known(revision, numbered.document)
+    return found
+
+
+def _check_is_newer(newest: Known, version: Version, revision: int) -> None:
+    if _time(newest) >= version.time:
+        raise Contradiction(_order_unknown(version, newest, revision), version)
+    _check_drops_nothing(newest, version, revision)
+
+
+def _check_not_overtaken(version: Version, known: Known, current: Known | None) -> None:
+    """Raise Contradiction if a report would replace the gateway's current one, which was not counted before it."""
+    if current is not None and known.revision > current.revision and _time(current) >= version.time:
+        if _is(current, version):
+            return
+        raise Contradiction(_order_unknown(version, current, known.revision + 1), version)
 
 
 def _time(known: Known) -> datetime:

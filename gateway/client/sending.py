@@ -1,7 +1,7 @@
 """Send the waiting reports of an outbox, record each answer there, and say why reports wait."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from gateway.client.outbox import Destination, Item, Outbox
@@ -28,8 +28,12 @@ async def send(
     *,
     say: Callable[[str], None] = lambda _: None,
     keep_trying: bool = False,
+    judged: Mapping[int, bytes] | None = None,
 ) -> list[tuple[Item, Answer]]:
     """Send the waiting reports of the outbox until each has an answer, however long that takes.
+
+    Of those whose revision push chose, only the ones that `judged` has, by key and with this body, are sent: each after
+    the one before it in its unit has a receipt. The others still wait afterwards.
 
     While reports wait, `say` gets a line for people, at growing intervals. If interrupted, the rest stays in the outbox
     for the next call, with the reports whose answers were not recorded. Raises PushRefused for an error that somebody
@@ -37,7 +41,7 @@ async def send(
     at long intervals instead.
     """
     notices = PushNotices(without_user(push_url))
-    sending = _Sending(outbox, to, on_answer, say, keep_trying=keep_trying)
+    sending = _Sending(outbox, to, on_answer, say, judged or {}, keep_trying=keep_trying)
     async with Publisher(
         push_url, to.election, token, on_event=notices.on_event, keep_trying=keep_trying
     ) as publisher:
@@ -54,9 +58,13 @@ class _Sending:
         to: Destination,
         on_answer: Callable[[Item, Answer], None],
         say: Callable[[str], None],
+        judged: Mapping[int, bytes],
         *,
         keep_trying: bool,
     ) -> None:
+        self._judged = judged
+        self._before: dict[str, asyncio.Task[bool]] = {}
+        """By unit that has a chosen revision, the sending of its last report that was begun."""
         self.recorded: list[tuple[Item, Answer]] = []
         self._outbox = outbox
         self._to = to
@@ -97,7 +105,13 @@ class _Sending:
                     await self._free.acquire()
                     if self._failure is not None:
                         break
-                    pushes.create_task(self._push(publisher, item))
+                    before = self._before.get(item.unit)
+                    if item.chosen and self._judged.get(item.key) != item.body:
+                        self._hold()
+                        continue
+                    sending = pushes.create_task(self._push(publisher, item, before))
+                    if item.chosen or before is not None:
+                        self._before[item.unit] = sending
                 last_key = page[-1].key
         await self._answered.join()
 
@@ -110,15 +124,25 @@ class _Sending:
             self._failure = error
             return []
 
-    async def _push(self, publisher: Publisher, item: Item) -> None:
+    async def _push(self, publisher: Publisher, item: Item, before: asyncio.Task[bool] | None) -> bool:
+        """Push a report, after the one before it where revisions were chosen; return whether it has a receipt."""
+        if before is not None and not await before and item.chosen:
+            self._hold()
+            return False
         try:
             answer = await publisher.push(item.body)
         except PushRefused as error:  # every report that is sent fails with it
             self._failure = error
             self._free.release()
-        else:
-            self._unanswered -= 1
-            self._answered.put_nowait((item, answer))
+            return False
+        self._unanswered -= 1
+        self._answered.put_nowait((item, answer))
+        return answer.has_receipt
+
+    def _hold(self) -> None:
+        """Leave a report in the outbox: its revision has to be judged first."""
+        self._unanswered -= 1
+        self._free.release()
 
     async def _record(self) -> None:
         """Record answers as they come, those that came meanwhile in one transaction. Raises OutboxUnavailable."""
@@ -126,15 +150,15 @@ class _Sending:
             batch = [await self._answered.get()]
             while not self._answered.empty():
                 batch.append(self._answered.get_nowait())
-            await self._record_batch([(item.key, answer) for item, answer in batch])
+            await self._record_batch(batch)
             self.recorded += batch
             for item, answer in batch:
                 self._on_answer(item, answer)
                 self._free.release()
                 self._answered.task_done()
 
-    async def _record_batch(self, answers: list[tuple[int, Answer]]) -> None:
-        await self._available(lambda: self._outbox.record_answers(answers))
+    async def _record_batch(self, answers: list[tuple[Item, Answer]]) -> None:
+        await self._available(lambda: self._outbox.record(answers))
 
     async def _say_notices(self, notices: PushNotices) -> None:
         while True:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.client.outbox import Destination, Outbox, OutboxConflict
+from gateway.client.outbox import Change, Destination, Outbox, OutboxConflict
 from gateway.client.publisher import Answer
 from gateway.errors import GatewayError
 
@@ -165,6 +165,48 @@ def test_a_file_of_an_older_version_is_taken_over_by_the_first_gateway_that_is_u
         outbox.adopt_unnamed(THERE)
         assert list(outbox.waiting(THERE)) == []
         outbox.close()
+
+
+def test_reports_that_wait_in_a_file_of_an_older_version_are_judged_again(path: Path) -> None:
+    """It did not note whose choice a revision was; those with an answer keep theirs."""
+    path.parent.mkdir()
+    with sqlite3.connect(path) as old:
+        old.executescript(
+            "CREATE TABLE item (key INTEGER PRIMARY KEY, gateway TEXT NOT NULL, election TEXT NOT NULL,"
+            " unit TEXT NOT NULL, revision INTEGER NOT NULL, body BLOB NOT NULL, added_at REAL NOT NULL,"
+            " waits INTEGER NOT NULL DEFAULT 1, answered_at REAL, answer BLOB,"
+            " UNIQUE (gateway, election, unit, revision)) STRICT;"
+            """INSERT INTO item VALUES (1, 'http://here', 'e', '1-1', 1, CAST('{}' AS BLOB), 0.0, 0, 1.0,"""
+            """ CAST('{"outcome":"accepted"}' AS BLOB)),"""
+            """ (2, 'http://here', 'e', '1-2', 1, CAST('{}' AS BLOB), 0.0, 1, NULL, NULL);"""
+            "PRAGMA user_version = 1"
+        )
+    for _ in range(2):
+        outbox = Outbox(path)
+        assert [(each.unit, each.chosen) for each in outbox.waiting(HERE)] == [("1-2", True)]
+        assert [(each.unit, each.chosen) for each in outbox.answers(HERE)] == [("1-1", False)]
+        assert outbox.units_to_judge(HERE) == ["1-2"]
+        outbox.close()
+
+
+def test_a_waiting_report_gets_another_revision_only_if_nobody_changed_it_meanwhile(path: Path) -> None:
+    """An answer to what it was before does not end its wait."""
+    outbox = Outbox(path)
+    outbox.add_keyed(HERE, [("1-1", 1, b'{"a":1}', True), ("1-1", 2, b'{"a":2}', True)])
+    first, second = outbox.waiting(HERE)
+    moves = [Change(first, 2, b'{"a":1,"r":2}'), Change(second, 3, b'{"a":2,"r":3}')]
+    assert outbox.change(HERE, moves)
+    assert not outbox.change(HERE, moves)
+    outbox.record([(first, Answer("accepted"))])
+    assert [(each.key, each.revision, each.body) for each in outbox.waiting(HERE)] == [
+        (first.key, 2, b'{"a":1,"r":2}'),
+        (second.key, 3, b'{"a":2,"r":3}'),
+    ]
+    _, second = outbox.waiting(HERE)
+    assert not outbox.change(HERE, [Change(second, 2, b"{}")])
+    outbox.record([(second, Answer("refused", code="revision_conflict"))])
+    assert [each.revision for each in outbox.waiting(HERE)] == [2, 3]
+    outbox.close()
 
 
 def test_confirmed_reports_can_be_queued_again_in_order(path: Path) -> None:

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from gateway.client.delivery import conclude
+from gateway.client.conclusion import conclude
 from gateway.client.outbox import Item
 from gateway.client.push_answers import Answer
 from gateway.client.refusals import meaning_of
