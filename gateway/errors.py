@@ -33,6 +33,7 @@
     ├── BadToken                bad_token                a token with characters that cannot be sent
     ├── BadCountFile            bad_count_file           a file with counts cannot be read
     ├── Mistakes                mistakes                 files with mistakes; nothing was sent
+    │   └── TooManyReports      too_many_reports         more reports than one command pushes
     ├── DirectoryUnavailable    directory_unavailable    a watched directory cannot be read
     ├── UnreadableFile          unreadable_file          a watched file cannot be read
     ├── StillOpen               still_open               a watched file is open for writing

@@ -61,7 +61,7 @@ class Mistakes(GatewayError):
 
 
 class TooManyReports(Mistakes):
-    """More than one command takes; the files may be right one by one."""
+    """More reports than one command pushes; each file may be valid on its own."""
 
     code = "too_many_reports"
 
