@@ -5,6 +5,7 @@ import json
 import signal
 import sqlite3
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -347,6 +348,16 @@ def test_many_units_are_asked_for_within_the_limit_of_a_token(desk: Desk, small:
         status, output = desk.push(file)
         _, other_output = other.communicate(timeout=TIMEOUT_S)
     assert (status, other.returncode) == (0, 0), output + other_output
+
+
+def test_commands_that_share_an_outbox_all_report_a_refusal(desk: Desk) -> None:
+    """Whichever of them receives the answer."""
+    file = desk.file("a.json", a_report("9999-0001"))
+    with ExitStack() as stack:
+        commands = [stack.enter_context(desk.command(file, "--yes", "--unchecked")) for _ in range(4)]
+        outputs = [process.communicate(timeout=TIMEOUT_S)[1] for process in commands]
+    assert [process.returncode for process in commands] == [1] * 4, outputs
+    assert all("refused: unit 9999-0001, revision 1" in output for output in outputs)
 
 
 # What people see.

@@ -160,3 +160,14 @@ def test_a_new_revision_is_above_all_others_and_counted_last(
             assert all(meaning(known.document) == meaning(each.document) for known in same)
             assert same or (newest is not None and each.revision <= newest.revision)
     assert len({each.revision for each in numbered}) == len(numbered)
+
+
+def test_a_report_of_the_outbox_is_not_sent_over_a_later_one_of_a_restored_gateway() -> None:
+    """Neither by its file again nor by a count between them; a later count comes after both."""
+    lost = Known(3, a_part(minute=15).document | {"revision": 3})
+    current = Known(2, a_part(minute=30).document | {"revision": 2})
+    for minute in (15, 20):
+        with pytest.raises(Contradiction, match="counted later, at"):
+            number(merge([a_part(minute=minute)])[0], current, [lost])
+    (numbered,) = number(merge([a_part(minute=40)])[0], current, [lost])
+    assert numbered.revision == 4
