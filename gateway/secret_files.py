@@ -10,8 +10,8 @@ SECRET_MAX = 4096
 """Largest size of a file with a secret, in bytes."""
 _BYTE_ORDER_MARK = "\ufeff"
 _AROUND_TOKENS = re.compile(rf"\A[\s{_BYTE_ORDER_MARK}]+|[\s{_BYTE_ORDER_MARK}]+\Z")
-_NOT_IN_TOKENS = re.compile(r"[^A-Za-z0-9._~+/=-]")
-"""Characters that cannot be part of a token. Source: RFC 6750, section 2.1, `b64token`."""
+_NOT_IN_TOKENS = re.compile(r"[^A-Za-z0-9._~+/=-]|=(?!=*\Z)")
+"""Characters that cannot be part of a token; `=` only at its end. Source: RFC 6750, section 2.1, `b64token`."""
 
 
 def read_secret(file: Path) -> str:
@@ -35,9 +35,13 @@ def read_secret(file: Path) -> str:
 def trimmed_token(text: str) -> str:
     """Return a token without white space and byte order marks at its ends; empty if nothing is left.
 
-    Raises ValueError for a character that no token contains, with its position counted from 1.
+    Raises ValueError for several lines, and for a character that no token contains, with its position counted from 1.
     """
     token = _AROUND_TOKENS.sub("", text)
+    if (lines := len(token.splitlines())) > 1:
+        raise ValueError(f"{lines} lines, where a token is one")
     if found := _NOT_IN_TOKENS.search(token):
+        if found[0] == "=":
+            raise ValueError(f"character {found.start() + 1} is =, which a token contains only at its end")
         raise ValueError(f"character {found.start() + 1} is {code_point(found[0])}, which no token contains")
     return token

@@ -44,7 +44,6 @@ def test_a_token_of_the_environment_is_trimmed_likewise(end: str, monkeypatch: p
     [
         (f"{TOKEN[:11]}\u200b{TOKEN[11:]}", "character 12 is U+200B"),
         (f'"{TOKEN}"', "character 1 is U+0022"),
-        (f"{TOKEN}\n{TOKEN}", f"character {len(TOKEN) + 1} is U+000A"),
         (f" {TOKEN[:3]}\x00{TOKEN[3:]}", "character 4 is U+0000"),
         (f"{TOKEN}\udcff", f"character {len(TOKEN) + 1} is U+DCFF"),
         (f"{TOKEN[:4]}\u0421{TOKEN[5:]}", "character 5 is U+0421"),
@@ -61,6 +60,20 @@ def test_a_character_that_no_token_contains_is_named_without_the_token(
         _token(None)
     printed = capsys.readouterr().err
     assert (ended.value.code, printed) == (2, f"valgnatt: VALGNATT_TOKEN: {named}, which no token contains\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"{TOKEN}\n{TOKEN}\n", "2 lines, where a token is one"),
+        (f"VALGNATT_TOKEN={TOKEN}", "character 15 is =, which a token contains only at its end"),
+    ],
+)
+def test_a_token_that_was_copied_with_more_is_described(text: str, words: str) -> None:
+    """Several lines, or the line that sets the variable."""
+    with pytest.raises(ValueError, match=words):
+        trimmed_token(text)
+    assert trimmed_token(f"{TOKEN}==") == f"{TOKEN}=="
 
 
 @pytest.mark.parametrize(

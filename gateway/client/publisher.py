@@ -53,7 +53,8 @@ class Publisher:
         """Push to an election; without `session`, through the proxy that the environment names.
 
         `on_event` is called with each failure, and when reports are answered again. With `keep_trying`, errors that
-        somebody has to correct do not end it; it tries again every REFUSED_RETRY_S.
+        somebody has to correct do not end it; it tries again every REFUSED_RETRY_S. After the first answer to a report,
+        only refusals of the gateway itself end it: a web page or a redirect in their place may pass.
         """
         self._push_url = push_url
         self._url = f"{push_url.rstrip('/')}/v1/elections/{quote(election, safe='')}"
@@ -62,6 +63,8 @@ class Publisher:
         self._session = session
         self._on_event = on_event
         self._keep_trying = keep_trying
+        self._has_answered = False
+        """Whether this URL has proved to be a push door; what is no gateway's answer may pass then."""
         self._queue = PushQueue()
         self._websocket: PushOverWebSocket | None = None
         self._running: asyncio.Task[None] | None = None
@@ -144,6 +147,7 @@ class Publisher:
             else:
                 over_http.reset()
             if ended.progress:
+                self._has_answered = True
                 backoff.reset()
             await asyncio.sleep(self._wait_s(ended, backoff))
 
@@ -153,7 +157,8 @@ class Publisher:
         if failure is None:
             return with_jitter(ended.wait_s)
         self._on_event(failure)
-        if failure.permanent and not self._keep_trying:
+        may_pass = self._keep_trying or (self._has_answered and failure.problem is None)
+        if failure.permanent and not may_pass:
             raise PushRefused(failure.text)
         wait_s = with_jitter(REFUSED_RETRY_S if failure.permanent else backoff.next())
         return max(wait_s, failure.retry_after_s or 0.0)

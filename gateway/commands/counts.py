@@ -176,8 +176,9 @@ def watch(
 ) -> None:
     """Follow the results live in the terminal, until Ctrl-C.
 
-    The lag is the time from the publication of a count to its arrival here. Proxies are those of http_proxy,
-    https_proxy and no_proxy.
+    Ends with status 1 if the feed door cannot be reached at the start; afterwards it reconnects by itself. The lag is
+    the time from the publication of a count to its arrival here. Proxies are those of http_proxy, https_proxy and
+    no_proxy.
     """
     from gateway.client.watch_command import watch as watch_results
 

@@ -24,12 +24,14 @@ async def a_door(*routes: web.RouteDef, tls: ssl.SSLContext | None = None) -> As
         await runner.cleanup()
 
 
-async def accepting(request: web.Request) -> web.WebSocketResponse:
-    """Accept every report over a WebSocket."""
+async def accepting(request: web.Request, most: int | None = None) -> web.WebSocketResponse:
+    """Accept every report over a WebSocket, or the first ones until it is closed."""
     socket = web.WebSocketResponse(protocols=(SUBPROTOCOL,))
     await socket.prepare(request)
     await socket.send_json({"type": "hello", "credit": 8})
     async for message in socket:
         result = {"id": message.json()["id"], "outcome": "accepted"}
         await socket.send_json({"type": "results", "credit": 8, "results": [result]})
+        if most is not None and (most := most - 1) == 0:
+            break
     return socket

@@ -327,6 +327,29 @@ async def test_with_keep_trying_it_goes_on_after_such_an_error(monkeypatch: pyte
         assert (await publisher.push({"unit": "u", "revision": 1})).outcome == "accepted"
 
 
+async def test_after_an_answer_what_no_gateway_gave_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page of a portal or of maintenance, in the place of a push door that has answered before."""
+    monkeypatch.setattr(publishing, "REFUSED_RETRY_S", 0.01)
+    asked = 0
+
+    async def push(request: web.Request) -> web.StreamResponse:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            return web.Response(text="<html>", content_type="text/html")
+        return await accepting(request, most=1)
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text="<html>", content_type="text/html")
+
+    routes = web.get("/v1/elections/e/push", push), web.post("/v1/elections/e/reports", page)
+    async with asyncio.timeout(TIMEOUT_S), a_door(*routes) as url, Publisher(url, "e", "token") as publisher:
+        for revision in (1, 2):
+            answer = await publisher.push({"unit": "u", "revision": revision})
+            assert answer.outcome == "accepted"
+    assert asked == 3
+
+
 async def test_a_publisher_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """A token that fits into no header, and a mistake in the publisher itself."""
     async with asyncio.timeout(TIMEOUT_S), Publisher("http://127.0.0.1:9", "e", "tok\nen") as publisher:
