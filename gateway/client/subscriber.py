@@ -30,7 +30,7 @@ from gateway.client.sse import Event, EventParser
 from gateway.errors import GatewayError
 
 SILENCE_S = 25.0
-"""A stream without a complete event for this long is considered dead; the gateway sends a block every 10 s."""
+"""The default of `silence_s`; the gateway sends a block every 10 s."""
 REFUSAL_MAX = 64 << 10
 """Bytes of an answer that is not a stream, as far as it is judged."""
 RETRY_FIRST_S, RETRY_MOST_S = 0.2, 10.0
@@ -89,6 +89,7 @@ class Subscriber:
         copy: Mapping[str, Mapping[str, Any]] | None = None,
         session: aiohttp.ClientSession | None = None,
         on_change: Callable[[Failure | None], None] = lambda _: None,
+        silence_s: float = SILENCE_S,
     ) -> None:
         """Follow `levels` and `areas` (comma-separated; default: all areas that have children).
 
@@ -97,7 +98,8 @@ class Subscriber:
 
         At most one block arrives per `every_s` seconds: 0, 1, 2, 5, 10, 30 or 60. With `cursor` and the `copy` kept
         at that cursor, only later changes are read; if the gateway does not know the cursor, everything is.
-        Without `keep_copy`, areas are not decoded, which saves time for many readers in a load test.
+        Without `keep_copy`, areas are not decoded, which saves time for many readers in a load test. A stream without
+        a complete event for `silence_s` seconds is considered dead.
         """
         self.copy: dict[str, Mapping[str, Any]] = dict(copy or {})
         self.cursor = cursor
@@ -106,6 +108,7 @@ class Subscriber:
         self.wire_bytes = 0
         """Bytes read from the connections, compressed if they were."""
         self._feed_url = feed_url
+        self._silence_s = silence_s
         self._url = f"{feed_url.rstrip('/')}/v1/elections/{quote(election, safe='')}/feed"
         wanted = {"levels": levels, "areas": areas, "every_s": str(every_s)}
         self._query = {name: value for name, value in wanted.items() if value is not None}
@@ -188,7 +191,7 @@ class Subscriber:
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "gzip" if self._gzip else "identity"}
         if self.cursor is not None:
             headers["Last-Event-ID"] = self.cursor
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=self._silence_s)
         async with self._session.get(
             self._url, params=self._query, headers=headers, timeout=timeout
         ) as response:
@@ -204,7 +207,7 @@ class Subscriber:
             while piece := await response.content.readany():
                 self.wire_bytes += len(piece)
                 events = parser.feed(unpacker.decompress(piece) if unpacker else piece)
-                if not events and clock() - event_at > SILENCE_S:
+                if not events and clock() - event_at > self._silence_s:
                     raise TimeoutError
                 for event in events:
                     if event.type == "area" and self._keep_copy:

@@ -7,7 +7,6 @@ from itertools import chain, repeat
 
 import pytest
 
-from gateway.client import subscriber as following
 from gateway.client.failures import Failure
 from gateway.client.feed_notices import FeedNotices
 from gateway.client.subscriber import Block, FeedRefused, Subscriber
@@ -36,7 +35,7 @@ def in_turn(*answers: bytes | None) -> Callable[[Request], bytes | None]:
 
 
 async def followed(
-    script: Callable[[Request], bytes | None], blocks: int = 1
+    script: Callable[[Request], bytes | None], blocks: int = 1, *, silence_s: float = TIMEOUT_S
 ) -> tuple[list[Block], list[Failure | None]]:
     """Return the first blocks, and everything that was reported until then."""
     changes: list[Failure | None] = []
@@ -44,7 +43,7 @@ async def followed(
     async with (
         asyncio.timeout(TIMEOUT_S),
         scripted(script) as server,
-        Subscriber(server.url, "e", on_change=changes.append) as subscriber,
+        Subscriber(server.url, "e", on_change=changes.append, silence_s=silence_s) as subscriber,
     ):
         async for block in subscriber.blocks():
             received.append(block)
@@ -111,10 +110,9 @@ async def test_a_redirect_to_a_login_page_is_named_by_its_address() -> None:
             await followed(lambda _: answer(302, Location=f"{login.url}/login"))
 
 
-async def test_a_silent_stream_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_stream_is_given_up() -> None:
     """Before its head, after it, and after a block; bytes that complete no event do not count."""
-    monkeypatch.setattr(following, "SILENCE_S", 0.1)
-    blocks, changes = await followed(in_turn(None, Open(HEAD), Open(STREAM), STREAM), 2)
+    blocks, changes = await followed(in_turn(None, Open(HEAD), Open(STREAM), STREAM), 2, silence_s=0.1)
     assert [change and change.code for change in changes] == ["timeout", "timeout", None, "timeout", None]
     assert len(blocks) == 2
 
@@ -129,7 +127,9 @@ async def test_a_silent_stream_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
     async with (
         asyncio.timeout(TIMEOUT_S),
         serving(trickle) as port,
-        Subscriber(f"http://127.0.0.1:{port}", "e", on_change=trickled.put_nowait) as subscriber,
+        Subscriber(
+            f"http://127.0.0.1:{port}", "e", on_change=trickled.put_nowait, silence_s=0.1
+        ) as subscriber,
     ):
         task = asyncio.ensure_future(subscriber.wait_for(lambda _: True))
         failure = await trickled.get()

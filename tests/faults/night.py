@@ -788,6 +788,7 @@ class _Reader(_Client):
                 every_s=options.every_s,
                 gzip=options.gzip,
                 session=session,
+                silence_s=READ_TIMEOUT_S,
             ) as subscriber,
         ):
             async for block in subscriber.blocks():

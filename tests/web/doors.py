@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import struct
+import time
 import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -148,10 +149,11 @@ async def pushed(http: aiohttp.ClientSession, sender: Sender, *reports: Any) -> 
 
 
 async def until(fact: Any, timeout_s: float = TIMEOUT_S) -> None:
-    """Poll until a coroutine function returns True."""
+    """Poll until a coroutine function returns True, the longer the wait has lasted, the less often."""
+    began = time.monotonic()
     async with asyncio.timeout(timeout_s):
         while not await fact():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(min(max(0.005, (time.monotonic() - began) / 8), 0.2))
 
 
 async def shown(gateway: Gateway, election: str, sequence: int = 0) -> None:
