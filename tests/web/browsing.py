@@ -1,15 +1,29 @@
 """A real browser without a screen, for tests and pictures of the pages; and a proxy that fails in several ways."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+
+session_loop = pytest.mark.asyncio(loop_scope="session")
+"""Runs a test on the event loop that lasts for the session, to which the shared browser belongs."""
+
+Test = TypeVar("Test", bound=Callable[..., object])
+
+
+def needs_chromium(test: Test) -> Test:
+    """Run a test on the loop of the shared browser, or skip it if Chromium is not installed."""
+    skipped: Test = pytest.mark.skipif(
+        not CHROMIUM.exists(), reason=f"Chromium is not installed ({CHROMIUM})"
+    )(session_loop(test))
+    return skipped
 
 
 @asynccontextmanager

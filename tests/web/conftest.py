@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 import asyncpg
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
 
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
 from tests.running import Gateway, Sender, running_gateways, served
-from tests.web.doors import COUNTRY, a_registry
+from tests.web.browsing import browsing
+from tests.web.doors import COUNTRY, a_client, a_registry
 
 _numbers = itertools.count(1)
 
@@ -48,9 +51,15 @@ def tight(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     """A client that does not decompress bodies."""
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+    async with a_client() as session:
         yield session
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """A browser for all tests of a process, since its start is slow; each visitor has a profile of its own."""
+    async with browsing() as browser:
+        yield browser
 
 
 @pytest.fixture

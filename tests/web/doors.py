@@ -115,6 +115,14 @@ class Answer:
         return document
 
 
+@asynccontextmanager
+async def a_client() -> AsyncIterator[aiohttp.ClientSession]:
+    """Provide a client with as many connections as wanted, which does not decompress bodies."""
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+        yield session
+
+
 async def ask(http: aiohttp.ClientSession, method: str, url: str, **options: Any) -> Answer:
     """Send a request and read its answer, uncompressed unless the headers accept gzip."""
     headers = {"Accept-Encoding": "identity", **options.pop("headers", {})}

@@ -328,7 +328,7 @@ async def test_a_body_that_arrives_too_slowly_is_answered_408(
 ) -> None:
     """After BODY_GRACE_S, while one that keeps the rate is read to its end."""
     sender = await single.issue(election, [COUNTRY])
-    report = json.dumps(a_report()).encode().ljust(256 << 10)
+    report = json.dumps(a_report()).encode().ljust(192 << 10)
     connections = [await open_connection(single.push_url) for _ in range(2)]
 
     async def trickle(writer: asyncio.StreamWriter, piece: int) -> None:

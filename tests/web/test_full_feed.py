@@ -1,20 +1,20 @@
 """A full feed, with a real browser's EventSource: it is turned away, does not give up, and reconnects."""
 
 import time
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
 
 from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway
-from tests.web.browsing import CHROMIUM, browsing, visiting
-from tests.web.doors import a_registry, feed_url, shown, streaming, until, wait_for_room
+from tests.web.browsing import needs_chromium, visiting
+from tests.web.doors import a_client, a_registry, feed_url, shown, streaming, until, wait_for_room
 
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"Chromium is not installed ({CHROMIUM})"),
-]
+pytestmark = pytest.mark.long
 
 SOURCES = 3
 FOLLOW = """([url, sources]) => {
@@ -33,15 +33,23 @@ LOOK = """() => window.sources.map((source) => ({
 CONNECTING, CLOSED = 0, 2
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client on the loop of the browser."""
+    async with a_client() as session:
+        yield session
+
+
+@needs_chromium
 async def test_a_browser_turned_away_from_a_full_feed_reconnects_by_itself(
-    tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
+    tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection, browser: Browser
 ) -> None:
     """Three sources connect to a feed that is full with two readers. When those two leave, two of the three get in."""
     election = await tight.load(a_registry(small))
     await shown(tight, election)
     await wait_for_room(tight, http, election)
     url = feed_url(tight, election)
-    async with browsing() as browser, visiting(browser) as visitor:
+    async with visiting(browser) as visitor:
         page = await visitor.open(f"{tight.feed_url}/docs")
         asked: list[float] = []
         page.on("request", lambda request: asked.append(time.monotonic()) if request.url == url else None)

@@ -12,18 +12,18 @@ from typing import Any
 
 import aiohttp
 import pytest
-from playwright.async_api import Page, expect
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
 
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.map_file import ERRORS_MAX, SIZE_MAX, BadMap, read_map
 from tests.conftest import Database
 from tests.running import Gateway, Sender, running, served
-from tests.web.browsing import CHROMIUM, Visitor, browsing, visiting
+from tests.web.browsing import Visitor, needs_chromium, session_loop, visiting
 from tests.web.conftest import make_database
-from tests.web.doors import COUNTRY, HERE, a_registry, a_report, ask, pushed, shown
+from tests.web.doors import COUNTRY, HERE, a_client, a_registry, a_report, ask, pushed, shown
 
-needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"Chromium is not installed ({CHROMIUM})")
 expect.set_options(timeout=20_000)
 
 ON_MAP = ("0101", "0201", "0202", "0203", "0602", "0603")
@@ -177,6 +177,7 @@ def mapped(postgres: EmbeddedPostgres, file: Path) -> Iterator[Gateway]:
 
 
 @pytest.mark.long
+@session_loop
 async def test_a_map_is_served_and_without_one_an_empty_collection(
     mapped: Gateway, gateway: Gateway, http: aiohttp.ClientSession, file: Path
 ) -> None:
@@ -199,10 +200,17 @@ async def sender(mapped: Gateway, small: GeneratedElection) -> Sender:
     return await mapped.issue(await mapped.load(a_registry(small)), [COUNTRY])
 
 
-@pytest.fixture
-async def visitor(mapped: Gateway) -> AsyncIterator[Visitor]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client on the loop of the browser."""
+    async with a_client() as session:
+        yield session
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visitor(mapped: Gateway, browser: Browser) -> AsyncIterator[Visitor]:
     """A visitor who reads English. Afterwards the console has no errors, and no other host got a request."""
-    async with browsing() as browser, visiting(browser) as visitor:
+    async with visiting(browser) as visitor:
         yield visitor
         assert visitor.errors == []
         assert visitor.requests_elsewhere(mapped.feed_url) == []
@@ -322,10 +330,10 @@ async def test_the_map_is_projected_like_the_country(sender: Sender, visitor: Vi
 @pytest.mark.long
 @needs_chromium
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_the_map_fits_a_phone(sender: Sender, mapped: Gateway, scheme: Any) -> None:
+async def test_the_map_fits_a_phone(sender: Sender, browser: Browser, scheme: Any) -> None:
     """Nothing scrolls sideways."""
     viewport = {"width": 320, "height": 700}
-    async with browsing() as browser, visiting(browser, viewport=viewport, color_scheme=scheme) as visitor:
+    async with visiting(browser, viewport=viewport, color_scheme=scheme) as visitor:
         page = await opened(visitor, sender)
         assert await page.evaluate("document.documentElement.scrollWidth") == 320
         assert visitor.errors == []

@@ -1,21 +1,31 @@
 """A compressed feed with many readers, with a real browser: it decodes blocks that refer to earlier ones."""
 
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
 
 from gateway.feed.channel import SHARED_WINDOW_READERS_MIN
 from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
 from tests.running import running
-from tests.web.browsing import CHROMIUM, browsing, visiting
-from tests.web.doors import COUNTRY, EVERYTHING, a_registry, a_report, feed_url, pushed, shown, streaming
+from tests.web.browsing import needs_chromium, visiting
+from tests.web.doors import (
+    COUNTRY,
+    EVERYTHING,
+    a_client,
+    a_registry,
+    a_report,
+    feed_url,
+    pushed,
+    shown,
+    streaming,
+)
 
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"Chromium is not installed ({CHROMIUM})"),
-]
+pytestmark = pytest.mark.long
 
 FOLLOW = """(url) => {
   window.areas = {};
@@ -30,8 +40,16 @@ FOLLOW = """(url) => {
 }"""
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client on the loop of the browser."""
+    async with a_client() as session:
+        yield session
+
+
+@needs_chromium
 async def test_a_browser_among_many_reads_every_block(
-    database: Database, http: aiohttp.ClientSession, small: GeneratedElection
+    database: Database, http: aiohttp.ClientSession, small: GeneratedElection, browser: Browser
 ) -> None:
     """In the end its copy equals that of an uncompressed reader, and it never had to reconnect."""
     async with running(database) as gateway, AsyncExitStack() as opened:
@@ -40,7 +58,7 @@ async def test_a_browser_among_many_reads_every_block(
         await shown(gateway, election)
         url = feed_url(gateway, election)
         plain = await opened.enter_async_context(streaming(http, url, levels=EVERYTHING))
-        visitor = await opened.enter_async_context(visiting(await opened.enter_async_context(browsing())))
+        visitor = await opened.enter_async_context(visiting(browser))
         page = await visitor.open(f"{gateway.feed_url}/docs")
         await page.evaluate(FOLLOW, f"{url}?levels={EVERYTHING}")
         for _ in range(SHARED_WINDOW_READERS_MIN):

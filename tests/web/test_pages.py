@@ -9,32 +9,32 @@ from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 import yaml
 from playwright.async_api import Browser, Locator, Page, expect
 
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.pages import DIRECTORY, OPENAPI, PAGES, POLICY
 from tests.running import Gateway, Sender
-from tests.web.browsing import CHROMIUM, Visitor, browsing, cuttable_proxy, visiting
-from tests.web.doors import COUNTRY, HERE, UNIT, a_registry, a_report, ask, pushed, shown
+from tests.web.browsing import Visitor, cuttable_proxy, needs_chromium, session_loop, visiting
+from tests.web.doors import COUNTRY, HERE, UNIT, a_client, a_registry, a_report, ask, pushed, shown
 
 PATIENCE_MS = 20_000
 MUNICIPALITIES = ("0101", "0201", "0604")
 
-needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"Chromium is not installed ({CHROMIUM})")
 pytestmark = pytest.mark.long
 
 expect.set_options(timeout=PATIENCE_MS)
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """A browser of this test."""
-    async with browsing() as browser:
-        yield browser
+@pytest_asyncio.fixture(loop_scope="session")
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client on the loop of the browser."""
+    async with a_client() as session:
+        yield session
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def visitor(browser: Browser, gateway: Gateway) -> AsyncIterator[Visitor]:
     """A visitor who reads English. Afterwards the console has no errors, and no other host got a request."""
     async with visiting(browser) as visitor:
@@ -517,6 +517,7 @@ async def test_the_api_page_shows_the_whole_description(gateway: Gateway, visito
 # The files.
 
 
+@session_loop
 async def test_every_file_has_a_policy_and_an_etag(gateway: Gateway, http: aiohttp.ClientSession) -> None:
     """Compressed if accepted, 304 if cached; files that pages link to are cached for good."""
     url = gateway.feed_url

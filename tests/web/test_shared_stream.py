@@ -7,13 +7,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, Route, expect
 
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.pages import DIRECTORY
 from tests.running import Gateway, Sender
-from tests.web.browsing import CHROMIUM, CuttableProxy, Visitor, browsing, cuttable_proxy, visiting
-from tests.web.doors import COUNTRY, HERE, TIMEOUT_S, a_registry, a_report, pushed, shown, until
+from tests.web.browsing import CuttableProxy, Visitor, cuttable_proxy, needs_chromium, visiting
+from tests.web.doors import COUNTRY, HERE, TIMEOUT_S, a_client, a_registry, a_report, pushed, shown, until
 
 PATIENCE_MS = 20_000
 TABS = 8
@@ -28,27 +29,26 @@ HTML = (
     b"<h1>Sorry.</h1>"
 )
 
-needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"Chromium is not installed ({CHROMIUM})")
 pytestmark = pytest.mark.long
 
 expect.set_options(timeout=PATIENCE_MS)
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """A browser of this test."""
-    async with browsing() as browser:
-        yield browser
+@pytest_asyncio.fixture(loop_scope="session")
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client on the loop of the browser."""
+    async with a_client() as session:
+        yield session
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def visitor(browser: Browser) -> AsyncIterator[Visitor]:
     """A visitor who reads English, at a time that the test can move."""
     async with visiting(browser) as visitor:
         yield visitor
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def proxy(gateway: Gateway) -> AsyncIterator[CuttableProxy]:
     """A proxy to the feed door."""
     async with cuttable_proxy(gateway.feed_url) as proxy:
