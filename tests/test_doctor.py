@@ -5,8 +5,6 @@ import os
 import re
 import socket
 import ssl
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -54,6 +52,7 @@ from gateway.web.tls import Certificate
 from tests.client.forward_proxy import forward_proxy
 from tests.client.scripted import answer, scripted, web_page
 from tests.conftest import Database as Addresses
+from tests.fork_server import Ended, run_command
 from tests.running import Gateway, served
 
 NOW = datetime(2025, 9, 8, 18, 0, tzinfo=UTC)
@@ -599,16 +598,10 @@ class Doctored:
         return {each.check for each in self.findings if each.level == "error"}
 
 
-def run_doctor(*arguments: str, **environ: object) -> "subprocess.CompletedProcess[bytes]":
+def run_doctor(*arguments: str, **environ: object) -> Ended:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("VALGNATT_")}
     shown = {f"VALGNATT_{name.upper()}": str(value) for name, value in environ.items()}
-    return subprocess.run(
-        [sys.executable, "-m", "gateway", "doctor", *arguments],
-        env={**inherited, **shown},
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
+    return run_command("doctor", *arguments, environ={**inherited, **shown})
 
 
 def doctor(database: Addresses, gateway: Gateway | None = None, **environ: object) -> Doctored:
@@ -630,8 +623,8 @@ def doctor(database: Addresses, gateway: Gateway | None = None, **environ: objec
         **environ,
     }
     ended = run_doctor("--json", *urls, **options)
-    assert not ended.stderr, ended.stderr.decode()
-    return Doctored(ended.returncode, orjson.loads(ended.stdout))
+    assert not ended.err, ended.err
+    return Doctored(ended.status, orjson.loads(ended.out))
 
 
 @pytest.fixture(scope="module")
@@ -703,14 +696,14 @@ def test_findings_are_printed_in_lines_for_people(durable: Addresses, gateway: G
         "--push-url", gateway.push_url, "--feed-url", gateway.feed_url, "--admin-url", gateway.admin_url,
         database_url=durable.url, feed_database_url=durable.feed_url,
     )  # fmt: skip
-    lines = ended.stdout.decode().splitlines()
-    assert ended.returncode == 0, ended
+    lines = ended.out.splitlines()
+    assert ended.status == 0, ended
     assert lines[0].startswith("ok      database: ")
     assert any(line.startswith("         → ") for line in lines)
     assert re.fullmatch(r"0 errors, \d+ warnings", lines[-1])
-    assert "\x1b" not in ended.stdout.decode()
+    assert "\x1b" not in ended.out
     password = durable.url.split(":")[2].split("@")[0]
-    assert password not in ended.stdout.decode()
+    assert password not in ended.out
 
 
 def test_a_municipality_without_a_token_is_an_error(
@@ -791,7 +784,7 @@ def test_an_expired_certificate_is_an_error(
 def test_no_database_at_all_is_an_error_in_a_line(tmp_path: Path) -> None:
     """None named and none running; one named that is not there; never with its password."""
     ended = run_doctor("--json", data_dir=tmp_path, admin_port="none", role="push", push_port=0)
-    found = Doctored(ended.returncode, orjson.loads(ended.stdout))
+    found = Doctored(ended.status, orjson.loads(ended.out))
     assert found.errors == {"database"}
     assert str(tmp_path) in found.of("database").seen
     ended = run_doctor(
@@ -799,6 +792,6 @@ def test_no_database_at_all_is_an_error_in_a_line(tmp_path: Path) -> None:
         database_url="postgresql://user:s3cret@127.0.0.1:1/none",
         admin_port="none", role="push", push_port=0,
     )  # fmt: skip
-    assert Doctored(ended.returncode, orjson.loads(ended.stdout)).errors == {"database"}
-    assert b"s3cret" not in ended.stdout
-    assert run_doctor(push_port="x").returncode == 2
+    assert Doctored(ended.status, orjson.loads(ended.out)).errors == {"database"}
+    assert "s3cret" not in ended.out
+    assert run_doctor(push_port="x").status == 2

@@ -20,6 +20,7 @@ from gateway.config import all_options
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
+from tests.fork_server import Command, Ended, run_command
 from tests.running import Gateway, Sender, served
 from tests.web.conftest import make_database
 from tests.web.doors import COUNTRY, a_registry
@@ -111,25 +112,10 @@ def valgnatt_help() -> str:
     return run("--help").out
 
 
-class Ended(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
 def run(*arguments: str, cwd: Path | None = None, **environ: str) -> Ended:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("VALGNATT_")}
-    ended = subprocess.run(
-        [sys.executable, "-m", "gateway", *arguments],
-        env={**inherited, "XDG_STATE_HOME": str(cwd or "/nonexistent"), **environ},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        timeout=60,
-        cwd=cwd,
-        text=True,
-    )
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
+    variables = {**inherited, "XDG_STATE_HOME": str(cwd or "/nonexistent"), **environ}
+    return run_command(*arguments, environ=variables, cwd=cwd)
 
 
 # Mistakes.
@@ -274,12 +260,8 @@ def test_statuses_are_0_1_and_2(gateway: Gateway, sender: Sender, database: Data
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGPIPE])
 def test_an_interrupted_command_prints_nothing(gateway: Gateway, sender: Sender, number: int) -> None:
     """Status 130 after Ctrl-C; 1 if the reader of its output closes the pipe."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "gateway", "watch", "--json", "--feed-url", gateway.feed_url,
-         "--election", sender.election],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:  # fmt: skip
+    arguments = ("watch", "--json", "--feed-url", gateway.feed_url, "--election", sender.election)
+    with Command(*arguments, environ=os.environ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.readline()
@@ -292,7 +274,7 @@ def test_an_interrupted_command_prints_nothing(gateway: Gateway, sender: Sender,
             assert process.wait(30) == (130 if number == signal.SIGINT else 1)
         finally:
             process.kill()
-        assert process.stderr.read() == b""
+        assert process.stderr.read() == ""
 
 
 def push_something(sender: Sender) -> None:

@@ -6,10 +6,10 @@ import json
 import os
 import pty
 import re
-import sys
 import termios
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from gateway.characters import CONTROL, printable, printable_json, printable_lin
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.terminal import Terminal
+from tests.fork_server import Command
 from tests.running import running
 from tests.web.doors import COUNTRY, a_registry, a_report
 
@@ -219,10 +220,9 @@ async def output_of(
         **os.environ, "VALGNATT_TOKEN": "x" * 43, "VALGNATT_PUSH_URL": url, "VALGNATT_FEED_URL": url, "COLUMNS": "400",
         "LINES": "60", "TERM": "xterm", **environ,
     }  # fmt: skip
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", *map(str, arguments),
-        stdin=asyncio.subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environ,
-    )  # fmt: skip
+    process = await asyncio.to_thread(
+        partial(Command, *arguments, environ=environ, stdout=theirs, stderr=theirs, text=False)
+    )
     os.close(theirs)
     printed = b""
     overdue = asyncio.get_running_loop().call_later(TIMEOUT_S, process.kill)
@@ -230,7 +230,7 @@ async def output_of(
         printed += piece
         if until and until.encode() in printed:
             process.kill()
-    status = await process.wait()
+    status = await asyncio.to_thread(process.wait)
     overdue.cancel()
     os.close(ours)
     assert until or status >= 0, f"ended after {TIMEOUT_S} s: {printed!r}"

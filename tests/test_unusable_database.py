@@ -6,6 +6,7 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -15,6 +16,7 @@ import pytest
 from gateway.journal.session import SESSION
 from tests.conftest import Database
 from tests.deploy.proxies import free_ports
+from tests.fork_server import run_command
 from tests.journal.pooler import pooler
 
 TIMEOUT_S = 60.0
@@ -30,16 +32,10 @@ def environment(**options: object) -> dict[str, str]:
 
 async def run(*arguments: str, **options: object) -> tuple[int | None, str]:
     """Run a command; return its exit status and everything that it printed."""
-    command = [sys.executable, "-m", "gateway", *arguments]
-    process = await asyncio.create_subprocess_exec(
-        *command, env=environment(**options), stdin=DEVNULL, stdout=PIPE, stderr=PIPE
+    status, out, err = await asyncio.to_thread(
+        partial(run_command, *arguments, environ=environment(**options))
     )
-    try:
-        printed = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
-    finally:
-        if process.returncode is None:
-            process.kill()
-    return process.returncode, b"".join(printed).decode()
+    return status, out + err
 
 
 @pytest.mark.parametrize("option", ["database_url", "feed_database_url"])

@@ -4,11 +4,10 @@ import asyncio
 import json
 import os
 import ssl
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import trustme
@@ -19,6 +18,7 @@ from gateway.client.push_files import destination
 from tests.client.doors import a_door, accepting
 from tests.client.forward_proxy import forward_proxy
 from tests.client.scripted import answer, scripted, web_page
+from tests.fork_server import Command, Ended, run_command
 from tests.running import Gateway, Sender
 from tests.web.doors import a_report
 
@@ -29,43 +29,33 @@ NAMED = "gateway.invalid"
 """A name that only the proxy of a test can resolve."""
 
 
-class Ended(NamedTuple):
-    """How a command ended, and what it printed."""
-
-    status: int | None
-    printed: str
-    complaint: str
-
-
 @asynccontextmanager
-async def command(*arguments: object, **environ: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def command(*arguments: object) -> AsyncIterator[Command]:
     """Start a command without the proxies of the environment of the tests."""
-    clean = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", *map(str, arguments),
-        env={**clean, "VALGNATT_TOKEN": "token", **environ},
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    process = await asyncio.to_thread(partial(Command, *arguments, environ=variables()))
     try:
         yield process
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+        process.kill()
+        await asyncio.to_thread(process.communicate)
+
+
+def variables(**environ: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    return {**clean, "VALGNATT_TOKEN": "token", **environ}
 
 
 async def ended(*arguments: object, **environ: str) -> Ended:
     """Run a command to its end."""
-    async with asyncio.timeout(TIMEOUT_S), command(*arguments, **environ) as process:
-        printed, complaint = await process.communicate()
-    return Ended(process.returncode, printed.decode(), complaint.decode())
+    running = partial(run_command, *arguments, environ=variables(**environ))
+    return await asyncio.to_thread(running)
 
 
-async def wait_for_line(process: asyncio.subprocess.Process, words: str) -> str:
+async def wait_for_line(process: Command, words: str) -> str:
     """Return the first line on standard error that contains some words."""
     assert process.stderr is not None
     seen = ""
-    while line := (await process.stderr.readline()).decode():
+    while line := await asyncio.to_thread(process.stderr.readline):
         seen += line
         if words in line:
             return line
@@ -110,7 +100,7 @@ async def test_every_command_goes_through_the_proxy_of_the_environment(
             ended(*status, **through | {"HTTP_PROXY": "http://me:wrong@127.0.0.1:9"}),
         )
     assert (shown.status, pushed.status) == (0, 0), (shown, pushed)
-    assert "1 receipt" in pushed.complaint
+    assert "1 receipt" in pushed.err
     assert set(proxy.requests) == {f"GET {NAMED}"}
     for each, words in (
         (refused, f"the proxy http://{there} (HTTP_PROXY) requires a user name and password"),
@@ -118,9 +108,9 @@ async def test_every_command_goes_through_the_proxy_of_the_environment(
         (no_proxy, "cannot reach the proxy http://127.0.0.1:9 (HTTP_PROXY): Connection refused"),
     ):
         assert each.status == 1
-        assert words in each.complaint
-        assert len(each.complaint.splitlines()) == 1
-        assert "wrong" not in each.complaint
+        assert words in each.err
+        assert len(each.err.splitlines()) == 1
+        assert "wrong" not in each.err
 
 
 async def test_reports_are_pushed_through_a_tunnel_to_a_door_with_tls(tmp_path: Path, counts: Path) -> None:
@@ -138,9 +128,9 @@ async def test_reports_are_pushed_through_a_tunnel_to_a_door_with_tls(tmp_path: 
         untrusted = await ended(*push, **through)
         trusted = await ended(*push, **through, SSL_CERT_FILE=str(tmp_path / "ca.pem"))
     assert untrusted.status == 1
-    assert "the certificate is not trusted" in untrusted.complaint
-    assert "1 report without a receipt kept in the outbox" in untrusted.complaint
-    assert trusted.status == 0, trusted.complaint
+    assert "the certificate is not trusted" in untrusted.err
+    assert "1 report without a receipt kept in the outbox" in untrusted.err
+    assert trusted.status == 0, trusted.err
     assert set(proxy.requests) == {f"CONNECT {NAMED}"}
 
 
@@ -153,10 +143,10 @@ async def test_behind_a_proxy_that_passes_no_upgrade_reports_go_over_http(
             *unchecked(tmp_path, of(gateway.push_url), counts, election=sender.election),
             HTTP_PROXY=f"127.0.0.1:{proxy.port}", VALGNATT_TOKEN=sender.secret,
         )  # fmt: skip
-    assert pushed.status == 0, pushed.complaint
-    assert pushed.complaint.count("sent over HTTP instead") == 1
-    assert "upgrade_required" in pushed.complaint
-    assert "1 receipt" in pushed.complaint
+    assert pushed.status == 0, pushed.err
+    assert pushed.err.count("sent over HTTP instead") == 1
+    assert "upgrade_required" in pushed.err
+    assert "1 receipt" in pushed.err
 
 
 async def test_push_says_why_nothing_is_sent_and_goes_on_when_it_can(tmp_path: Path, counts: Path) -> None:
@@ -176,8 +166,7 @@ async def test_push_says_why_nothing_is_sent_and_goes_on_when_it_can(tmp_path: P
         assert url in line
         assert "1 report waiting, trying again" in line
         available.set()
-        await process.communicate()
-        assert process.returncode == 0
+        assert await asyncio.to_thread(process.wait) == 0
 
 
 @pytest.mark.parametrize(
@@ -198,10 +187,10 @@ async def test_an_error_that_somebody_has_to_correct_ends_push_but_not_a_watch(
         async with command(*unchecked(tmp_path, server.url, "--watch", folder)) as process:
             line = await wait_for_line(process, words)
             assert "1 report waiting, trying again" in line
-            assert process.returncode is None
+            assert process.poll() is None
     assert pushed.status == 1
-    assert words in pushed.complaint
-    assert f"valgnatt: {server.url}" in pushed.complaint.splitlines()[-1]
+    assert words in pushed.err
+    assert f"valgnatt: {server.url}" in pushed.err.splitlines()[-1]
     outbox = Outbox(tmp_path / "outbox.db")
     assert len(list(outbox.waiting(destination(server.url, "e")))) == 1
     outbox.close()
@@ -221,6 +210,6 @@ async def test_readers_say_in_one_line_what_is_no_feed_door() -> None:
             )
         )
     for each in found:
-        assert (each.status, each.printed) == (1, "")
-        assert "with a web page; this is not a feed door" in each.complaint
-        assert len(each.complaint.splitlines()) == 1
+        assert (each.status, each.out) == (1, "")
+        assert "with a web page; this is not a feed door" in each.err
+        assert len(each.err.splitlines()) == 1

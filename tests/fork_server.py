@@ -1,0 +1,217 @@
+"""Commands of `python -m gateway` that start in a tenth of the CPU time, most of which is otherwise spent on imports.
+
+A process that has imported the commands forks once per command. What runs is the same as in a process of its own:
+`gateway.cli.main` with these arguments, variables, directory and standard streams, up to the exit of the interpreter.
+The command is a child of the tests, with everything that `subprocess.Popen` offers. A command for which a variable is
+set that may be read earlier than the command runs, at the start of Python or in an import, is started as usual. So are
+commands in tests of that start (tests/test_streams.py), of the output as documented (tests/test_first_hour.py), and
+all that start other processes.
+"""
+
+import atexit
+import ctypes
+import gc
+import importlib
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gateway import cli
+
+ENDED_S = 60.0
+REQUEST_BYTES_MAX = 1 << 17
+ROOT = Path(__file__).parents[1]
+IMPORTED = (
+    "encodings.idna",
+    "gateway.client.count_table",
+    "gateway.client.push_command",
+    "gateway.client.watch_command",
+    "gateway.doctor.command",
+    "gateway.journal.administration",
+    "uvloop",
+)
+"""What most commands import."""
+READ_LATE = ("VALGNATT_", "PYTEST_", "XDG_", "COLUMNS", "LINES", "TERM", "HOME", "NO_COLOR", "TZ")
+"""The beginnings of variables that are read only when a command runs; so are those of proxies."""
+PR_SET_CHILD_SUBREAPER = 36
+
+
+class Command(subprocess.Popen[Any]):
+    """A command; by default it has an empty standard input, and its output is text in pipes."""
+
+    def __init__(self, *arguments: object, environ: Mapping[str, str], **options: Any) -> None:
+        self._wanted = {
+            "arguments": [*map(str, arguments)],
+            "environ": dict(environ),
+            "cwd": str(options.get("cwd") or Path.cwd()),
+        }
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        super().__init__(
+            [sys.executable, "-m", "gateway", *self._wanted["arguments"]],
+            env=environ,
+            # Ctrl-C means something even where the tests run in the background of a shell that has it ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            **{"stdin": subprocess.DEVNULL, **pipes, **options},
+        )
+
+    def _execute_child(self, *given: Any) -> None:
+        """Start the command: the part of Popen between making pipes and reading them."""
+        if not _server.can_start(self._wanted["environ"]):
+            super()._execute_child(*given)  # type: ignore[misc]
+            return
+        pipes = given[10:16]
+        stdin, _, _, stdout, _, stderr = pipes
+        try:
+            self.pid = _server.start(self._wanted, (stdin, stdout, stderr))
+            self._child_created = True
+        finally:
+            self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+
+
+class Ended(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+def run_command(*arguments: object, environ: Mapping[str, str], **options: Any) -> Ended:
+    """Run a command to its end; after ENDED_S it is killed, and TimeoutExpired raised."""
+    with Command(*arguments, environ=environ, **options) as process:
+        try:
+            printed = process.communicate(timeout=ENDED_S)
+        except BaseException:
+            process.kill()
+            raise
+    return Ended(process.returncode, *printed)
+
+
+class _ForkServer:
+    """The process that forks; it is started by the first command, and ends when this process does."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._channel: socket.socket | None = None
+        self._environ = dict(os.environ)
+
+    def can_start(self, environ: Mapping[str, str]) -> bool:
+        """Whether only variables differ that are read late."""
+        differing = {name for name, _ in set(environ.items()) ^ set(self._environ.items())}
+        return all(name.startswith(READ_LATE) or name.lower().endswith("_proxy") for name in differing)
+
+    def start(self, wanted: Mapping[str, Any], streams: tuple[int, ...]) -> int:
+        """Start a command and return its pid."""
+        with self._lock:
+            channel = self._channel = self._channel or self._started()
+            # A process whose parent has exited becomes a child of the nearest process with this attribute.
+            _set_subreaper(True)
+            try:
+                socket.send_fds(channel, [json.dumps(wanted).encode()], streams)
+                answer = channel.recv(64)
+            finally:
+                _set_subreaper(False)
+        assert answer, "the fork server has ended"
+        return int(answer)
+
+    def _started(self) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            server = subprocess.Popen(
+                [sys.executable, "-m", "tests.fork_server", str(theirs.fileno())],
+                env=self._environ,
+                cwd=ROOT,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+
+        def end() -> None:
+            ours.close()
+            server.wait()
+
+        atexit.register(end)
+        return ours
+
+
+_server = _ForkServer()
+
+
+def _set_subreaper(value: bool) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, int(value), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+# The server's side.
+
+
+def _serve(channel: socket.socket) -> None:
+    """Fork a process per request; return in each of these, ready to run the command."""
+    for name in IMPORTED:
+        importlib.import_module(name)
+    cli.app(["status", "--help"], prog_name="valgnatt", standalone_mode=False)  # imports parts of typer
+    gc.collect()
+    gc.freeze()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while True:
+        request, streams, _, _ = socket.recv_fds(channel, REQUEST_BYTES_MAX, 3)
+        if not request:
+            os._exit(0)
+        reading, writing = os.pipe()
+        between = os.fork()  # it exits, so that the command gets another parent
+        if between == 0:
+            child = os.fork()
+            if child != 0:
+                os.write(writing, str(child).encode())
+                os._exit(0)
+            for fd in (reading, writing):
+                os.close(fd)
+            channel.close()
+            _become(json.loads(request), streams)
+            return
+        os.waitpid(between, 0)
+        channel.send(os.read(reading, 64))
+        for fd in (reading, writing, *streams):
+            os.close(fd)
+
+
+def _become(wanted: dict[str, Any], streams: list[int]) -> None:
+    """Set everything that a new process gets from the one that starts it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(wanted["environ"])
+    time.tzset()
+    os.chdir(wanted["cwd"])
+    for number, fd in enumerate(streams):
+        os.dup2(fd, number)
+        os.close(fd)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = _standard_stream(number, getattr(sys, name))
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    sys.argv = [str(ROOT / "gateway" / "__main__.py"), *wanted["arguments"]]
+
+
+def _standard_stream(number: int, former: Any) -> io.TextIOWrapper:
+    """Open a standard stream as Python does at its start."""
+    return io.TextIOWrapper(
+        open(number, "wb" if number else "rb", closefd=False),
+        encoding=former.encoding,
+        errors=former.errors,
+        newline="\n",
+        line_buffering=number == 2 or os.isatty(number),
+    )
+
+
+if __name__ == "__main__":
+    _serve(socket.socket(fileno=int(sys.argv[1])))
+    cli.main()
