@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.characters import CONTROL, printable, printable_json, printable_lines
+from gateway.journal.administration import administration
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.terminal import Terminal
@@ -286,11 +287,23 @@ async def test_no_command_prints_control_characters_of_a_gateway(
     check_harmless(OWN_SEQUENCE.sub("", printed), shows="--json" not in arguments)
 
 
-@pytest.mark.parametrize("terminal", [False, True])
 async def test_push_prints_no_control_characters_of_files_and_answers(
-    hostile: HostileGateway, tmp_path: Path, terminal: bool
+    hostile: HostileGateway, tmp_path: Path
 ) -> None:
-    """Names and values of files; codes, reasons and warnings of a gateway."""
+    """Names and values of files; codes, reasons and warnings of a gateway; to a pipe and to a terminal.
+
+    At the same time, because each asks for the current report for READ_S.
+    """
+    pipe, terminal = tmp_path / "pipe", tmp_path / "terminal"
+    for directory in (pipe, terminal):
+        directory.mkdir()
+    await asyncio.gather(
+        expect_harmless_pushes(hostile, pipe, terminal=False),
+        expect_harmless_pushes(hostile, terminal, terminal=True),
+    )
+
+
+async def expect_harmless_pushes(hostile: HostileGateway, directory: Path, *, terminal: bool) -> None:
     name = HOSTILE.replace("/", "")
     reports = {
         "bad.json": json.dumps(a_report(**{f"member{HOSTILE}": HOSTILE})),
@@ -300,9 +313,9 @@ async def test_push_prints_no_control_characters_of_files_and_answers(
         name: "",
     }
     for ending, text in reports.items():
-        path = tmp_path / f"{name}{ending}"
+        path = directory / f"{name}{ending}"
         path.write_text(text)
-        outbox = ("--outbox", tmp_path / "outbox.db")
+        outbox = ("--outbox", directory / "outbox.db")
         status, printed = await output_of(
             "push", "--election", "e", "--yes", *outbox, path, url=hostile.url, terminal=terminal
         )
@@ -345,8 +358,8 @@ async def test_an_election_that_was_loaded_before_such_names_were_refused_goes_o
 ) -> None:
     """Both doors serve it, and every command shows it escaped; only loading it again is refused."""
     registry = a_registry(small)
-    async with running(database) as gateway:
-        election = await gateway.load(registry)
+    async with administration(database.url, "test") as acts:
+        election = await acts.load_election(registry)
         registry["areas"] = [{**area, "name": f"{HOSTILE}{area['name']}"} for area in registry["areas"]]
         registry["election"]["name"] = HOSTILE
         connection = await asyncpg.connect(database.url)
@@ -356,8 +369,7 @@ async def test_an_election_that_was_loaded_before_such_names_were_refused_goes_o
             )
         finally:
             await connection.close()
-        async with gateway.administration() as acts:
-            issued = await acts.issue_token(election, [COUNTRY], note=HOSTILE)
+        issued = await acts.issue_token(election, [COUNTRY], note=HOSTILE)
     async with running(database) as gateway:
         environ = {
             "VALGNATT_TOKEN": issued.secret,
