@@ -10,10 +10,11 @@ import pytest
 
 from bench.figures import Result, Row, Target
 from bench.load import local
-from bench.measure import MEASUREMENTS, about, measure_all, peers, table, write
+from bench.measure import MEASUREMENTS, about, measure_all, peers, reconnect, start, table, write
 from bench.measure.load import ElectionLoad
 from bench.measure.options import Options
 from tests.bench.commands import bench
+from tests.counts import count
 from tests.faults.servers import copy_cluster
 
 
@@ -32,8 +33,10 @@ def copied_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def small(data: Path, tmp_path: Path, copied_clusters: None) -> Options:
-    """Return options for small crowds, loads and elections."""
+def small(data: Path, tmp_path: Path, copied_clusters: None, monkeypatch: pytest.MonkeyPatch) -> Options:
+    """Return options for small crowds, loads and elections; what is repeated for a median is measured once."""
+    monkeypatch.setattr(start, "STARTS", count(1, full=3))
+    monkeypatch.setattr(reconnect, "TURNS", count(1, full=2))
     return Options(
         data=data,
         out=tmp_path,

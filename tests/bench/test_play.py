@@ -26,8 +26,9 @@ def test_every_scenario_is_listed_and_describes_itself() -> None:
 def test_a_scenario_runs_and_breaks_no_guarantee(name: str, data: Path, tmp_path: Path) -> None:
     """With service levels that no machine misses, because no speed is asserted."""
     generous = ["--slo", "receipt.p99=60s", "--slo", "subscriber.p99=60s", "--slo", "reader.p99=60s"]
+    readers, rate, seconds = count(20, full=50), count(50, full=100), count(3, full=6)
     played = bench(
-        "run", name, "--data", data, "--out", tmp_path, "--readers", 50, "--rate", 100, "--seconds", count(3, full=6),
+        "run", name, "--data", data, "--out", tmp_path, "--readers", readers, "--rate", rate, "--seconds", seconds,
         "--slo", "returned.max=60s", *generous,
     )  # fmt: skip
     run = read(tmp_path / f"{name}.json")
@@ -35,10 +36,10 @@ def test_a_scenario_runs_and_breaks_no_guarantee(name: str, data: Path, tmp_path
     assert played.returncode == (3 if run.invalid else 0), played.stdout + played.stderr
     assert run.figures["lost"] == run.figures["unanswered"] == run.figures["behind"] == 0
     assert run.figures["reports"] > 0
-    assert run.latencies["joined"]["count"] >= 50
+    assert run.latencies["joined"]["count"] >= readers
     if name == "embargo-release":
         assert run.figures["differing"] == 0
-        assert run.figures["compared"] > 40
+        assert run.figures["compared"] > 0.8 * readers
     else:
         assert run.latencies["reader"]["count"] > 50
 

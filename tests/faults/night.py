@@ -59,8 +59,8 @@ REQUEST_TIMEOUT_S = 45.0
 """After this time a client abandons a request, so that a hanging request is recorded."""
 READ_TIMEOUT_S = 15.0
 """A reader reconnects if it receives nothing for this long; the gateway sends a heartbeat every `heartbeat_s`."""
-SENDERS = count(12, full=24)
-RATE = count(36, full=240)
+SENDERS = count(6, full=24)
+RATE = count(18, full=240)
 """Reports per second, of all senders together."""
 UNITS = 8
 """Units per municipality."""

@@ -11,13 +11,13 @@ import pytest
 from tests.conftest import Database
 from tests.counts import count
 from tests.faults import night as night_module
-from tests.faults.night import SENDERS, Addresses, Night, a_night
+from tests.faults.night import Addresses, Night, a_night
 from tests.faults.servers import Link, PostgresLink, Server, a_link, a_server, links_to
 from tests.running import running
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(60)]
 
-LOAD: dict[str, Any] = {"senders": 12, "rate": count(36, full=120)}
+LOAD: dict[str, Any] = {"senders": count(6, full=12), "rate": count(18, full=120)}
 LATE_S = 2.0
 """The maximum delay for clients that a fault does not affect; normally some hundredths of a second."""
 
@@ -115,7 +115,7 @@ async def test_a_slow_network_to_postgres_delays_answers_but_loses_none(
 
     There are so many reports that the pool has its connections before: to open one then would take several seconds.
     """
-    load = {"senders": SENDERS, "rate": count(72, full=240)}
+    load = {"senders": count(12, full=24), "rate": count(72, full=240)}
     async with night_with_database_links(server, **load) as (push, feed, night):
         with push.slow(0.3), feed.slow(0.3):
             await night.wait_progress()

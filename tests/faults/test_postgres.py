@@ -29,7 +29,7 @@ from tests.web.doors import COUNTRY, UNIT, a_registry, a_report, ask, push, unti
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(60)]
 
-LOAD: dict[str, Any] = {"senders": 12, "rate": count(36, full=120)}
+LOAD: dict[str, Any] = {"senders": count(6, full=12), "rate": count(18, full=120)}
 LATE_S = 2.0
 """The maximum delay without a fault; normally some hundredths of a second."""
 HOUR_S = 3600

@@ -272,7 +272,8 @@ async def test_a_push_process_suspended_for_some_seconds_continues(
 ) -> None:
     """After SIGSTOP its clients wait, other clients are served, and the process is not restarted."""
     stopped_s = 3.0
-    async with running(database, push_workers=2) as gateway, a_night(gateway) as night:
+    senders = count(12, full=24)  # so many that both processes have some
+    async with running(database, push_workers=2) as gateway, a_night(gateway, senders=senders) as night:
         pid = await pid_of(gateway, "push-0")
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -358,7 +359,7 @@ async def test_slow_and_stalled_readers_delay_no_other_client(database: Database
             elif place % 3 == 1:
                 writer.transport.pause_reading()  # type: ignore[attr-defined]
 
-        more = [f"m{place}" for place in range(len(night.senders), 100)]
+        more = [f"m{place:02}" for place in range(len(night.senders), 100)]
         sender, revisions = await gateway.issue(night.election, more), itertools.count(1)
 
         async def stalled() -> bool:
@@ -397,7 +398,7 @@ async def test_senders_that_break_the_rules_delay_no_receipt(database: Database)
     registry = a_country(26)
     async with (
         running(database) as gateway,
-        a_night(gateway, registry=registry, senders=24) as night,
+        a_night(gateway, registry=registry, senders=count(6, full=24)) as night,
         AsyncExitStack() as bad,
     ):
         sender = await gateway.issue(night.election, ["m24", "m25"])
@@ -455,7 +456,7 @@ async def test_vanished_clients_are_disconnected_and_delay_no_one(database: Data
     registry = a_country(13)
     async with (
         running(database) as gateway,
-        a_night(gateway, registry=registry, senders=12, rate=count(12, full=60)) as night,
+        a_night(gateway, registry=registry, senders=count(6, full=12), rate=count(12, full=60)) as night,
         AsyncExitStack() as bad,
     ):
         sender = await gateway.issue(night.election, ["m12"])

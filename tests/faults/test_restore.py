@@ -33,7 +33,7 @@ from tests.web.doors import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
-LOAD: dict[str, Any] = {"senders": 12, "rate": count(36, full=120)}
+LOAD: dict[str, Any] = {"senders": count(6, full=12), "rate": count(18, full=120)}
 TOOLS = ("psql", "pg_basebackup")
 OLDEST = Path("/usr/lib/postgresql/15/bin")
 

@@ -24,6 +24,7 @@ from gateway.journal.connection import open_pool
 from gateway.journal.migrate import migrate
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.session import Connection
+from tests.counts import count
 from tests.faults.servers import TIMEOUT_S, Server, a_server
 from tests.journal.makers import FAR, PASSED, a_registry, a_report, append, until
 from tests.journal.network import port_of
@@ -35,7 +36,7 @@ DEDICATED, SHARED = "dedicated", "shared"
 """Databases set up as on a dedicated server, and as on a server that others administer."""
 BATCHES = 12
 """Embargoed appends between two observations, and reports per append."""
-WARM_UP = 3
+WARM_UP = count(2, full=3)
 """Observations before the changes, of which the last is compared: the others warm every cache."""
 
 

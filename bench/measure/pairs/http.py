@@ -57,10 +57,12 @@ class Requests:
         self._pair = pair
         self._rounds = Rounds()
         self._receipts = 0
+        self._with_bare = False
 
     async def measure(self, bare_url: str | None) -> None:
         """Run the rounds of both sides with the same requests, or ours alone, and check the journal."""
         sides: dict[str, Round] = {OURS: self._push}
+        self._with_bare = bare_url is not None
         if bare_url is not None:
             sides[BARE] = partial(self._bare, bare_url)
         await alternate(self._options.rounds, sides)
@@ -78,7 +80,8 @@ class Requests:
         bodies = self._ours.take(round(PREPARED_PER_S * self._options.seconds))
         path = f"/v1/elections/{self._ours.election}/reports"
         self._write(self._file, local.push_url, path, bodies)
-        self._write(self._bare_file, local.push_url, "/", bodies)
+        if self._with_bare:
+            self._write(self._bare_file, local.push_url, "/", bodies)
         pid = (await local.pids())["push-0"]
         before = cpu_s(pid), cpu_s(local.postmaster)
         load = await self._load(OURS, local.push_url, self._file)
