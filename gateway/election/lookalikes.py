@@ -1,8 +1,9 @@
 """PURE: identifiers and names that look alike, so that figures of one could be taken for those of the other.
 
 Two texts look alike if their skeletons are equal. The skeleton follows Unicode Technical Standard #39, with a table of
-the letters that real registries could confuse: Latin, Greek, Cyrillic and Armenian, dashes and apostrophes. Texts of
-ASCII alone are never changed, so `I1` and `l1` do not look alike here. Knows nothing of registries.
+the letters that real registries could confuse: Latin, Greek, Cyrillic and Armenian, dashes and apostrophes. Digits of
+every script are replaced by those of ASCII. Texts of ASCII alone are never changed, so `I1` and `l1` do not look alike
+here. Knows nothing of registries.
 """
 
 import unicodedata
@@ -13,9 +14,9 @@ from gateway.characters import CONTROL_OR_JOINER, code_point, printable
 
 _ALIKE = (
     # Cyrillic, then Greek, then Armenian, each after the Latin letters that they look like
-    ("ABEKMHOPCTYXSIJQWVGaeopcyxsijdqwhlvb3", "АВЕКМНОРСТУХЅІЈԚԜѴԌаеорсухѕіјԁԛԝһӏѵЬЗ"),
+    ("ABEKMHOPCTYXSIJQWVGaeopcyxsijdqwhlvb36ħ", "АВЕКМНОРСТУХЅІЈԚԜѴԌаеорсухѕіјԁԛԝһӏѵЬЗбћ"),
     ("ABEZHIKMNOPTYXCJaiovpuycjo", "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧϹͿαιονρυγϲϳσ"),
-    ("OLUSonuhjgq", "ՕԼՍՏօոսհյցզ"),
+    ("OLUSonuhjgqw", "ՕԼՍՏօոսհյցզա"),
     # letters without a Latin one, in Greek and Cyrillic
     ("ГПФкф", "ΓΠΦκφ"),
     # Latin letters that look like others
@@ -56,7 +57,8 @@ def skeleton(text: str) -> str:
     if text.isascii():
         return text
     visible = CONTROL_OR_JOINER.sub("", unicodedata.normalize("NFKD", text.translate(_LATIN)))
-    return unicodedata.normalize("NFC", visible.translate(_LATIN))
+    plain = "".join(str(unicodedata.decimal(each, each)) for each in visible.translate(_LATIN))
+    return unicodedata.normalize("NFC", plain)
 
 
 def name_skeleton(name: str) -> str:

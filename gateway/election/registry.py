@@ -25,9 +25,10 @@ COUNT_MAX = 2_147_483_647
 
 _ELECTION_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _NAME = re.compile(r"[^\s,/?#%&\"'\\\x00-\x1f\x7f]{1,64}")
-_NAME_EXPECTED = "expected 1 to 64 characters without white space, commas or slashes"
+_NAME_EXPECTED = "expected 1 to 64 characters without white space and without , / \\ ? # % & ' or \""
 """Applies to identifiers of areas and to levels, which occur in lists and in URLs."""
 _CODE = re.compile(r"[^\s\"\\\x00-\x1f\x7f]{1,64}")
+_CODE_EXPECTED = 'expected 1 to 64 characters without white space, " or \\'
 _IDENTIFIERS = frozenset({"id", "level", "parent", "parties", "code", "categories"})
 """Members whose texts are identifiers."""
 _TIME_MAX = 64
@@ -269,7 +270,7 @@ class _DocumentReader:
             if not isinstance(name, str):
                 self._add_problem(f"{path}.name", "expected a string")
             if not _is_code(code):
-                self._add_problem(f"{path}.code", "expected a code")
+                self._add_problem(f"{path}.code", _CODE_EXPECTED)
             elif code in parties:
                 self._add_problem(f"{path}.code", f"{code} is repeated")
             else:

@@ -55,6 +55,11 @@ def test_ascii_is_its_own_skeleton(text: str) -> None:
         ("a1", "a\u200b1"),
         ("a1", "a\ufe0f1"),
         ("\u0407", "\u00cf"),  # Cyrillic yi, Latin I with diaeresis
+        ("\u0127", "\u045b"),  # Latin h with stroke, Cyrillic tshe
+        ("61", "\u04311"),  # Cyrillic be
+        ("w", "\u0561"),  # Armenian ayb
+        ("\u0661", "\u06f1"),  # two kinds of Arabic digits
+        ("0301", "\u0966\u0969\u0966\u0967"),  # Devanagari digits
     ],
 )
 def test_texts_that_look_alike_have_the_same_skeleton(one: str, other: str) -> None:

@@ -64,7 +64,8 @@ def without(*path: str) -> Edit:
 
 NEW = f"$.areas[{len(DOCUMENT['areas'])}]"
 NEW_PARTY = f"$.parties[{len(DOCUMENT['parties'])}]"
-_NAME = "expected 1 to 64 characters without white space, commas or slashes"
+_NAME = "expected 1 to 64 characters without white space and without , / \\ ? # % & ' or \""
+_CODE = 'expected 1 to 64 characters without white space, " or \\'
 _ID = "expected 1 to 64 of a-z, 0-9, '.', '_' and '-'"
 _TIME = "expected an RFC 3339 time with an offset"
 
@@ -88,16 +89,17 @@ MISTAKES: list[tuple[Edit, list[str]]] = [
     (in_header(categories=["a", "a"]), ["$.election.categories: a name is repeated"]),
     (without("format"), ["$.format: expected 'election-registry/1'"]),
     (a_party(code="P", name="Again"), [f"{NEW_PARTY}.code: P is repeated"]),
-    (a_party(code="a b", name="Blank"), [f"{NEW_PARTY}.code: expected a code"]),
-    (a_party(code="", name="None"), [f"{NEW_PARTY}.code: expected a code"]),
-    (a_party(code=["P"], name="List"), [f"{NEW_PARTY}.code: expected a code"]),
+    (a_party(code="a b", name="Blank"), [f"{NEW_PARTY}.code: {_CODE}"]),
+    (a_party(code="", name="None"), [f"{NEW_PARTY}.code: {_CODE}"]),
+    (a_party(code=["P"], name="List"), [f"{NEW_PARTY}.code: {_CODE}"]),
     (a_party(code="N"), [f"{NEW_PARTY}.name: expected a string"]),
-    (a_party(code=1, name=2), [f"{NEW_PARTY}.name: expected a string", f"{NEW_PARTY}.code: expected a code"]),
+    (a_party(code=1, name=2), [f"{NEW_PARTY}.name: expected a string", f"{NEW_PARTY}.code: {_CODE}"]),
     (lambda document: document["parties"].append("P"), [f"{NEW_PARTY}: expected an object"]),
     (lambda document: document["areas"].append(["no"]), [f"{NEW}: expected an object"]),
     (an_area(id="a-2"), [f"{NEW}.id: a-2 is repeated"]),
     (an_area(id="a,b"), [f"{NEW}.id: {_NAME}"]),
     (an_area(id="a/b"), [f"{NEW}.id: {_NAME}"]),
+    (an_area(id="O'Neil"), [f"{NEW}.id: {_NAME}"]),
     (an_area(id="a b"), [f"{NEW}.id: {_NAME}"]),
     (an_area(id="a\x00b"), [f"{NEW}.id: {_NAME}"]),
     (an_area(id=""), [f"{NEW}.id: {_NAME}"]),
