@@ -96,7 +96,7 @@ def run_command(*arguments: object, environ: Mapping[str, str], **options: Any) 
     return Ended(process.returncode, *printed)
 
 
-class _ForkServer:
+class ForkServer:
     """The process that forks; it is started by the first command, and ends when this process does."""
 
     def __init__(self) -> None:
@@ -143,7 +143,7 @@ class _ForkServer:
         return ours
 
 
-_server = _ForkServer()
+_server = ForkServer()
 
 
 def _set_subreaper(value: bool) -> None:
