@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
+from gateway.journal.administration import administration
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.map_file import ERRORS_MAX, SIZE_MAX, BadMap, read_map
@@ -160,8 +161,8 @@ async def test_unknown_areas_of_a_map_are_logged_at_the_start(
     database: Database, small: GeneratedElection, file: Path
 ) -> None:
     """By their identifiers; the gateway starts without them."""
-    async with running(database) as gateway:
-        await gateway.load(a_registry(small))
+    async with administration(database.url, "test") as acts:
+        await acts.load_election(a_registry(small))
     async with running(database, map=file) as gateway:
         (line,) = gateway.logged("areas on the map that are in no election")
         assert json.loads(line)["areas"] == ["9999"]

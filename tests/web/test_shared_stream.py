@@ -21,6 +21,8 @@ TABS = 8
 """More than the six connections that a browser opens to a host over HTTP/1.1."""
 READERS = "valgnatt_readers{"
 ELECTIONS, STREAMS_MAX = 7, 4
+LOOKS_EVERY_MS = 5000
+"""How often a tab without a stream of its own looks for news."""
 BLOCK_THE_PAGE_MS = 5000
 PAUSE_MIN_S = 8
 """After several failures the pause between two attempts is longer."""
@@ -122,6 +124,7 @@ async def test_tabs_of_many_elections_leave_connections_free(
     gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession, visitor: Visitor
 ) -> None:
     """Four keep their streams; the others look for news every 5 s, and get a stream when one is closed."""
+    await visitor.context.clock.install()
     tabs: list[tuple[Sender, Page]] = []
     for _ in range(ELECTIONS):
         sender = await gateway.issue(await gateway.load(a_registry(small)), [COUNTRY])
@@ -133,10 +136,12 @@ async def test_tabs_of_many_elections_leave_connections_free(
     await streams_become(gateway, STREAMS_MAX)
     for sender, _ in tabs:
         await pushed(http, sender, a_report(votes=10))
+    await visitor.context.clock.fast_forward(LOOKS_EVERY_MS)
     for _, page in tabs:
         await shows(page, 10)
     for _, page in tabs[:STREAMS_MAX]:
         await page.close()
+    await visitor.context.clock.fast_forward(LOOKS_EVERY_MS)
     await streams_become(gateway, ELECTIONS - STREAMS_MAX)
     assert visitor.errors == []
 
