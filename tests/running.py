@@ -55,6 +55,7 @@ class Gateway:
     def __init__(self, database: DatabaseUrls, config: dict[str, Any]) -> None:
         self.database = database
         self.log: deque[str] = deque(maxlen=LINES_MAX)
+        self.elections = 0
         self._terminated = False
         self._ports: Future[dict[str, int]] = Future()
         environ = {name: value for name, value in os.environ.items() if not name.startswith("VALGNATT_")}
@@ -160,6 +161,7 @@ class Gateway:
 
     async def load(self, registry: dict[str, Any]) -> str:
         """Load an election and return its identifier."""
+        self.elections += 1
         async with self.administration() as acts:
             return await acts.load_election(registry)
 

@@ -3,6 +3,9 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import asyncpg
@@ -19,6 +22,9 @@ from tests.web.doors import COUNTRY, a_client, a_registry
 
 _numbers = itertools.count(1)
 
+ELECTIONS_MAX = 40
+"""Elections in a shared gateway after which the next module gets a new one: feeds ask for each of them every second."""
+
 
 def make_database(postgres: EmbeddedPostgres) -> Database:
     """Create an empty migrated database, which lasts as long as the server."""
@@ -33,18 +39,81 @@ def make_database(postgres: EmbeddedPostgres) -> Database:
     return Database(*(url.replace("/valgnatt?", f"/{name}?") for url in (postgres.url, postgres.feed_url)))
 
 
+class Shared:
+    """A gateway that modules share, started when it is first used and replaced when it has many elections."""
+
+    def __init__(self, postgres: EmbeddedPostgres, **options: Any) -> None:
+        self._postgres = postgres
+        self._options = options
+        self._opened = ExitStack()
+        self._gateway: Gateway | None = None
+
+    @contextmanager
+    def lent(self) -> Iterator[Gateway]:
+        """Provide the gateway to a module."""
+        if self._gateway is None:
+            serving = served(make_database(self._postgres), **self._options)
+            self._gateway = self._opened.enter_context(serving)
+        yield self._gateway
+        if self._gateway.elections > ELECTIONS_MAX:
+            self.end()
+
+    def end(self) -> None:
+        """End the gateway, if it runs; the next module gets a new one."""
+        self._gateway = None
+        self._opened.close()
+
+
+_shared: list[Shared] = []
+
+
+@contextmanager
+def sharing(postgres: EmbeddedPostgres, **options: Any) -> Iterator[Shared]:
+    """Provide a gateway with these options for as long as tests of this directory run."""
+    shared = Shared(postgres, **options)
+    _shared.append(shared)
+    try:
+        yield shared
+    finally:
+        _shared.remove(shared)
+        shared.end()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Iterator[None]:
+    """End the shared gateways when the next test is in another directory."""
+    yield
+    if nextitem is not None and Path(__file__).parent not in nextitem.path.parents:
+        for shared in _shared:
+            shared.end()
+
+
 @pytest.fixture(scope="session")
-def gateway(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
+def shared_gateway(postgres: EmbeddedPostgres) -> Iterator[Shared]:
     """Two push and two feed workers, with default options."""
-    with served(make_database(postgres), push_workers=2, feed_workers=2) as gateway:
+    with sharing(postgres, push_workers=2, feed_workers=2) as shared:
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def shared_tight(postgres: EmbeddedPostgres) -> Iterator[Shared]:
+    """One worker per door, with low limits and frequent heartbeats."""
+    options = {"pending_max": 8, "credit_max": 4, "batch_max": 1, "readers_max": 2, "heartbeat_s": 1}
+    with sharing(postgres, **options) as shared:
+        yield shared
+
+
+@pytest.fixture(scope="module")
+def gateway(shared_gateway: Shared) -> Iterator[Gateway]:
+    """Two push and two feed workers, with default options."""
+    with shared_gateway.lent() as gateway:
         yield gateway
 
 
-@pytest.fixture(scope="session")
-def tight(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
+@pytest.fixture(scope="module")
+def tight(shared_tight: Shared) -> Iterator[Gateway]:
     """One worker per door, with low limits and frequent heartbeats."""
-    options = {"pending_max": 8, "credit_max": 4, "batch_max": 1, "readers_max": 2, "heartbeat_s": 1}
-    with served(make_database(postgres), **options) as gateway:
+    with shared_tight.lent() as gateway:
         yield gateway
 
 
