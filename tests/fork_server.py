@@ -5,7 +5,7 @@ A process that has imported the commands forks once per command. What runs is th
 The command is a child of the tests, with everything that `subprocess.Popen` offers. A command for which a variable is
 set that may be read earlier than the command runs, at the start of Python or in an import, is started as usual. So are
 commands in tests of that start (tests/test_streams.py), of the output as documented (tests/test_first_hour.py), and
-all that start other processes.
+all that start other processes, except the gateways of tests/running.py: their workers are new processes in any case.
 """
 
 import atexit

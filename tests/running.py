@@ -27,6 +27,7 @@ import aiohttp
 import orjson
 
 from gateway.journal.administration import Administration, IssuedToken, administration
+from tests.fork_server import Command
 
 START_S = 30.0
 """The maximum time until every worker is ready; normally about one second."""
@@ -70,13 +71,7 @@ class Gateway:
             **config,
         }
         environ |= {f"VALGNATT_{name.upper()}": str(value) for name, value in options.items()}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", "serve"],
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+        self._process = Command("serve", environ=environ, stdout=subprocess.DEVNULL, text=False)
         self._log_reader = threading.Thread(target=self._read_log, daemon=True)
         self._log_reader.start()
 
