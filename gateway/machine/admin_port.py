@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from gateway.web.aiohttp_connection import ProblemHandler
+from gateway.web.aiohttp_connection import AdminHandler
 from gateway.web.middleware import add_security_headers, problem_documents, refuse_bodies
 
 _requests = logging.getLogger("gateway.requests")
@@ -55,7 +55,7 @@ async def admin_port(
     assert runner.server is not None
     loop = asyncio.get_running_loop()
     make = partial(
-        ProblemHandler, runner.server, loop=loop, access_log=None, logger=_requests, auto_decompress=False
+        AdminHandler, runner.server, loop=loop, access_log=None, logger=_requests, auto_decompress=False
     )
     try:
         server = await loop.create_server(make, sock=sock)

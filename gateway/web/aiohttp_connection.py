@@ -6,6 +6,7 @@ queue of requests and its write flow control, how it releases a connection, and 
 * `ProblemHandler`: aiohttp's own answers are problem documents as well. What aiohttp answers before a route is reached
   (a request that is not HTTP, an unknown expectation) would otherwise name aiohttp and its version, lack the security
   headers, and repeat what the client sent, which may include a token.
+* `AdminHandler`: answers a client that has closed its side, as `DoorHandler` does.
 * `DoorHandler`: reports requests and buffers to `Connections`, and closes connections whose clients do not read.
 * `take_over` and `switch_protocols`: an event stream and a WebSocket need no request, no parser and no task.
 """
@@ -112,6 +113,36 @@ class ProblemHandler(web.RequestHandler):
         answer.headers.update(SECURITY_HEADERS)
         answer.headers.update(self._answer_headers)
         return answer
+
+
+class AdminHandler(ProblemHandler):
+    """A connection of the admin port: without the bounds of a door, and without TLS."""
+
+    __slots__ = ("_answered", "_ended")
+
+    def __init__(self, server: web.Server, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._answered = 0
+        self._ended = False
+        """Whether the client has closed its side."""
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp returns None, which closes the connection
+        """Close the connection, but not before the requests that have arrived are answered.
+
+        Source: RFC 9112, section 9.6.
+        """
+        self._ended = True
+        return self._request_count > self._answered
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write an answer; after the last one, close the connection if the client has closed its side."""
+        finished = await super().finish_response(request, resp, start_time)
+        self._answered += 1
+        if self._ended and self._answered == self._request_count:
+            self._close = True
+        return finished
 
 
 def _problem(status: int, exc: BaseException | None) -> Problem:

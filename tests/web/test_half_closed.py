@@ -68,6 +68,18 @@ async def total(gateway: Gateway, name: str) -> float:
     return sum(value for key, value in (await gateway.metrics()).items() if key.startswith(name))
 
 
+async def test_the_admin_port_answers(gateway: Gateway) -> None:
+    """All requests that have arrived; half of another one, or none, has no answer."""
+    for path in ("/health/live", "/health/ready", "/metrics"):
+        answer = await answer_to(gateway.admin_url, get(path))
+        assert status_of(answer) == 200
+        assert answer.count(b"HTTP/1.1 ") == 1
+    answer = await answer_to(gateway.admin_url, get("/metrics"), get("/health/live") + get("/nothing"))
+    assert [int(each[:3]) for each in answer.split(b"HTTP/1.1 ")[1:]] == [200, 200, 404]
+    assert (await answer_to(gateway.admin_url, get("/health/live") + b"GET /met")).count(b"HTTP/1.1 ") == 1
+    assert await answer_to(gateway.admin_url) == b""
+
+
 async def test_a_report_is_answered(gateway: Gateway, sender: Sender) -> None:
     """With its receipt, also if the commit takes a while; then the connection is closed."""
     answer = await answer_to(gateway.push_url, post(sender, a_report()))
