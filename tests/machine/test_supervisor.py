@@ -28,6 +28,7 @@ from gateway.machine import supervisor
 from gateway.machine import worker as workers
 from gateway.machine.ports import ListenError, listen_socket
 from gateway.machine.supervisor import Ports, Supervisor, supervise, worker_environment
+from tests.counts import count
 
 SCRIPT = str(Path(__file__).with_name("supervised.py"))
 SECRET = "postgresql://user:s3cret@nowhere/db"
@@ -468,7 +469,7 @@ async def test_a_database_that_has_long_been_up_is_not_given_up_at_its_first_fai
 ) -> None:
     """The time in vain begins when it ends, and many quick failures are no reason by themselves."""
     monkeypatch.setattr(Backoff, "next", lambda _: 0.0)
-    database, stop = Database(attempts=50), asyncio.Event()
+    database, stop = Database(attempts=count(15, full=50)), asyncio.Event()
     keeping = asyncio.create_task(Supervisor(a_config(), ["false"]).keep_database_running(database, stop))
     await database.up.wait()
     keeping.cancel()
