@@ -53,8 +53,8 @@ class Publisher:
         """Push to an election; without `session`, through the proxy that the environment names.
 
         `on_event` is called with each failure, and when reports are answered again. With `keep_trying`, errors that
-        somebody has to correct do not end it; it tries again every REFUSED_RETRY_S. After the first answer to a report,
-        only refusals of the gateway itself end it: a web page or a redirect in their place may pass.
+        somebody has to correct do not end it; it tries again every REFUSED_RETRY_S. After a greeting or an answer to a
+        report, only refusals of the gateway itself end it: a web page or a redirect in their place may pass.
         """
         self._push_url = push_url
         self._url = f"{push_url.rstrip('/')}/v1/elections/{quote(election, safe='')}"
@@ -146,8 +146,8 @@ class Publisher:
                     over_http.reset()
             else:
                 over_http.reset()
+            self._has_answered |= ended.progress or websocket.has_greeted
             if ended.progress:
-                self._has_answered = True
                 backoff.reset()
             await asyncio.sleep(self._wait_s(ended, backoff))
 

@@ -63,6 +63,8 @@ class PushOverWebSocket:
         self._disconnects = 0
         self._progress = False
         self._scheme_known = False
+        self.has_greeted = False
+        """Whether the gateway has greeted a connection."""
 
     async def serve(self, queue: PushQueue) -> Ended:
         """Open a connection and send reports until it ends."""
@@ -148,7 +150,7 @@ class PushOverWebSocket:
                 return Ended(Failure("not_a_door", text, True), self._progress)
             if not greeted:
                 self._on_event(Connected())
-            greeted = self._scheme_known = True
+            greeted = self.has_greeted = self._scheme_known = True
             match frame.type:
                 case "hello" | "credit":
                     self._credit = frame.credit

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
 from gateway.wire.session import SUBPROTOCOL
 
@@ -29,9 +29,9 @@ async def accepting(request: web.Request, most: int | None = None) -> web.WebSoc
     socket = web.WebSocketResponse(protocols=(SUBPROTOCOL,))
     await socket.prepare(request)
     await socket.send_json({"type": "hello", "credit": 8})
-    async for message in socket:
+    answered = 0
+    while answered != most and (message := await socket.receive()).type is WSMsgType.TEXT:
         result = {"id": message.json()["id"], "outcome": "accepted"}
         await socket.send_json({"type": "results", "credit": 8, "results": [result]})
-        if most is not None and (most := most - 1) == 0:
-            break
+        answered += 1
     return socket

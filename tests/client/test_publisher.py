@@ -327,8 +327,11 @@ async def test_with_keep_trying_it_goes_on_after_such_an_error(monkeypatch: pyte
         assert (await publisher.push({"unit": "u", "revision": 1})).outcome == "accepted"
 
 
-async def test_after_an_answer_what_no_gateway_gave_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page of a portal or of maintenance, in the place of a push door that has answered before."""
+@pytest.mark.parametrize("answers", [0, 1])
+async def test_after_a_greeting_what_no_gateway_gave_may_pass(
+    answers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page of a portal or of maintenance, in the place of a push door that greeted or answered a report before."""
     monkeypatch.setattr(publishing, "REFUSED_RETRY_S", 0.01)
     asked = 0
 
@@ -337,7 +340,7 @@ async def test_after_an_answer_what_no_gateway_gave_may_pass(monkeypatch: pytest
         asked += 1
         if asked == 2:
             return web.Response(text="<html>", content_type="text/html")
-        return await accepting(request, most=1)
+        return await accepting(request, most=answers if asked == 1 else None)
 
     async def page(_: web.Request) -> web.Response:
         return web.Response(text="<html>", content_type="text/html")
