@@ -6,6 +6,9 @@ supported, as the gateway never sends it.
 
 from typing import NamedTuple
 
+EVENT_MAX = 4 << 20
+"""Largest event and largest line, in bytes; that of a country with all its parties has some 10 kB."""
+
 
 class Event(NamedTuple):
     """One event; `id` is the last id on the stream so far, or "" before the first."""
@@ -26,12 +29,18 @@ class EventParser:
         self._rest = b""
         self._type = ""
         self._data: list[bytes] = []
+        self._size = 0  # of the data
         self._id = ""
 
     def feed(self, piece: bytes) -> list[Event]:
-        """Parse the next bytes and return the events that they complete."""
+        """Parse the next bytes and return the events that they complete.
+
+        Raises ValueError if an event is larger than EVENT_MAX.
+        """
         lines = (self._rest + piece).split(b"\n")
         self._rest = lines.pop()
+        if len(self._rest) > EVENT_MAX:
+            raise ValueError(f"a line of more than {EVENT_MAX} bytes")
         events: list[Event] = []
         for line in lines:
             self._line(line.removesuffix(b"\r"), events)
@@ -41,12 +50,15 @@ class EventParser:
         if not line:
             if self._data:
                 events.append(Event(self._type or "message", b"\n".join(self._data), self._id))
-            self._type, self._data = "", []
+            self._type, self._data, self._size = "", [], 0
             return
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         match name:
             case b"data":
+                self._size += len(value) + 1
+                if self._size > EVENT_MAX:
+                    raise ValueError(f"an event of more than {EVENT_MAX} bytes")
                 self._data.append(value)
             case b"event":
                 self._type = value.decode("utf-8", "replace")

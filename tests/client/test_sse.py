@@ -2,9 +2,11 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.client import sse
 from gateway.client.sse import Event, EventParser
 
 STREAM = (
@@ -33,3 +35,16 @@ def test_no_bytes_break_the_parser(noise: bytes) -> None:
     """Arbitrary bytes raise no error."""
     for event in EventParser().feed(noise + b"\n\n"):
         assert event.data is not None
+
+
+@pytest.mark.parametrize("piece", [b"data: " + b"x" * 999, b"data: " + b"x" * 999 + b"\n", b"data\n" * 999])
+def test_an_event_without_an_end_is_refused_at_its_limit(
+    piece: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line, many lines, and many empty ones: what the parser keeps has a bound in bytes."""
+    monkeypatch.setattr(sse, "EVENT_MAX", 8000)
+    parser = EventParser()
+    for _ in range(7):
+        assert parser.feed(piece) == []
+    with pytest.raises(ValueError, match="of more than 8000 bytes"):
+        parser.feed(piece * 2)
