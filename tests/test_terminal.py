@@ -158,8 +158,9 @@ class HostileGateway:
             },
         }
         if request.path not in documents:
-            problem = {"type": f"urn:valgnatt:problem:{HOSTILE}", "code": HOSTILE, "detail": HOSTILE}
-            return web.json_response(problem, status=418, content_type="application/problem+json")
+            code = "no_report" if "/reports/" in request.path else HOSTILE
+            problem = {"type": f"urn:valgnatt:problem:{code}", "code": code, "detail": HOSTILE}
+            return web.json_response(problem, status=404, content_type="application/problem+json")
         document = documents[request.path] if self.nonsense is None else self.nonsense
         return web.json_response(document)
 
