@@ -133,8 +133,11 @@ async def test_a_stream_ends_after_what_there_is(gateway: Gateway, sender: Sende
     assert answer.count(b"event: block\nid: 1-") == 1
     answer = await answer_to(gateway.feed_url, get(f"{path}/publications", "Accept: text/event-stream"))
     assert answer.count(b"event: publication\n") == 1
-    assert await total(gateway, READERS) == 0
-    assert await total(gateway, PUBLICATION_READERS) == 0
+
+    async def gone() -> bool:
+        return not await total(gateway, READERS) and not await total(gateway, PUBLICATION_READERS)
+
+    await until(gone)
 
 
 @pytest.mark.parametrize("reset", [None, False, True])
