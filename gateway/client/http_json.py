@@ -64,7 +64,7 @@ class Door:
             raise NoDocument(await with_scheme_checked(failure, url, self._proxy)) from None
         finally:
             waiting.cancel()
-        if answer.status == 200 and (document := _object(answer.body)) is not None:
+        if answer.status == 200 and (document := json_object(answer.body)) is not None:
             return document
         failure = failure_of_answer(answer, self.name, self._proxy)
         raise NoDocument(await with_scheme_checked(failure, url, self._proxy))
@@ -89,7 +89,8 @@ async def open_door(name: str, url: str, *, total_s: float | None = None) -> Asy
         yield Door(name, url, http, proxy)
 
 
-def _object(body: bytes) -> dict[str, Any] | None:
+def json_object(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object in a body; None if it is anything else."""
     try:
         document = orjson.loads(body)
     except ValueError:

@@ -68,8 +68,12 @@ def is_direct(host: str, port: int, exceptions: str) -> bool:
 
 
 def is_loopback(url: str) -> bool:
-    """Return whether a URL names this machine: `localhost` or a loopback address."""
-    host = urlsplit(url).hostname or ""
+    """Return whether a URL names this machine."""
+    return is_loopback_host(urlsplit(url).hostname or "")
+
+
+def is_loopback_host(host: str) -> bool:
+    """Return whether a host is this machine: `localhost` or a loopback address."""
     if host == "localhost":
         return True
     try:

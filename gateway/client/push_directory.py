@@ -17,6 +17,7 @@ from gateway.client.outbox_file import OutboxUnavailable
 from gateway.client.push_files import Mistakes, TooManyReports
 from gateway.client.receipts_table import ReceiptsUnavailable
 from gateway.client.repeated_notices import RepeatedNotices
+from gateway.client.tasks import run_until_one_ends
 from gateway.client.watched_directory import DirectoryUnavailable, Look, WatchedDirectory
 from gateway.errors import GatewayError
 from gateway.humanize import counted
@@ -54,19 +55,10 @@ async def push_directory(directory: WatchedDirectory, console: Terminal, deliver
     """
     console.say(f"Watching {directory.path}; stop with Ctrl-C.")
     watching = _Watching(directory, console, delivering)
-    parts = (
+    await run_until_one_ends(
         asyncio.create_task(watching.take_files(), name="taking files"),
         asyncio.create_task(watching.send_reports(), name="sending reports"),
     )
-    try:
-        await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-        for part in parts:
-            if part.done():
-                part.result()
-    finally:
-        for part in parts:
-            part.cancel()
-        await asyncio.gather(*parts, return_exceptions=True)
 
 
 class _Postponed:

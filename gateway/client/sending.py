@@ -10,6 +10,7 @@ from gateway.client.proxies import without_user
 from gateway.client.publisher import Publisher
 from gateway.client.push_answers import Answer, PushRefused
 from gateway.client.push_notices import PushNotices
+from gateway.client.tasks import run_until_one_ends
 
 T = TypeVar("T")
 
@@ -79,19 +80,11 @@ class _Sending:
     async def send_all(self, publisher: Publisher, notices: PushNotices) -> None:
         """Send what waits now. Raises PushRefused and OutboxUnavailable, after recording the answers that came."""
         self._unanswered = await self._available(lambda: self._outbox.waiting_count(self._to))
-        recording = asyncio.create_task(self._record(), name="recording answers")
-        saying = asyncio.create_task(self._say_notices(notices), name="notices")
-        pushing = asyncio.create_task(self._push_all(publisher), name="pushing reports")
-        parts = (recording, saying, pushing)
-        try:
-            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-            for part in parts:
-                if part.done():
-                    part.result()
-        finally:
-            for part in parts:
-                part.cancel()
-            await asyncio.gather(*parts, return_exceptions=True)
+        await run_until_one_ends(
+            asyncio.create_task(self._record(), name="recording answers"),
+            asyncio.create_task(self._say_notices(notices), name="notices"),
+            asyncio.create_task(self._push_all(publisher), name="pushing reports"),
+        )
         if self._failure is not None:
             raise self._failure
         self._say_notice(notices)

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
-import orjson
 
 from gateway.client.failures import Failure, HttpAnswer, failure_of_answer, failure_of_error
+from gateway.client.http_json import json_object
 from gateway.client.http_session import NotFollowed, environment_proxy, open_session
 from gateway.client.proxies import BadProxy, without_user
 from gateway.config import Config
@@ -91,7 +91,7 @@ async def _probe(
         if client_certificates and certificate_required(error):
             return down(ready=True, seen="requires a client certificate"), {}
         return down(seen=_reason(failure_of_error(asked, error, proxy), asked)), {}
-    document = _object(answer.body)
+    document = json_object(answer.body)
     if document is None:
         return down(seen=_reason(failure_of_answer(answer, f"{name} door", proxy), asked)), {}
     ready, status = answer.status == 200, document.get("status", answer.status)
@@ -102,14 +102,6 @@ async def _probe(
     here = host in ("127.0.0.1", "::1", "localhost")  # otherwise these are processes of another machine
     pids = {worker: about["pid"] for worker, about in workers.items() if here and about.get("pid")}
     return down(ready=ready, seen=seen.replace("_", " ") + through, restarts=restarts), pids
-
-
-def _object(body: bytes) -> dict[str, Any] | None:
-    try:
-        document = orjson.loads(body)
-    except ValueError:
-        return None
-    return document if isinstance(document, dict) else None
 
 
 def certificate_required(error: BaseException | None) -> bool:

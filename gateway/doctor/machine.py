@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
-from ipaddress import ip_address
 
+from gateway.client.proxies import is_loopback_host
 from gateway.config import Config
 from gateway.doctor.facts import CertificateFile, Door, Facts
 from gateway.doctor.findings import Finding, error, ok, some, warning
@@ -103,7 +103,7 @@ def _certificate(facts: Facts, certificate: CertificateFile, host: str) -> Itera
         yield warning(check, f"{seen} expires in {duration(left_s)}", renew)
     else:
         yield ok(check, f"{seen}, valid for {duration(left_s)} more; the key matches")
-    if host and not _is_local(host) and not names_host(certificate.names, host):
+    if host and not is_loopback_host(host) and not names_host(certificate.names, host):
         yield error(f"{check}: name", f"not valid for {host}", "get a certificate that includes this name")
     if certificate.known_authority is False and left_s > 0:
         yield warning(
@@ -146,15 +146,6 @@ def names_host(names: Sequence[str], host: str) -> bool:
         elif name.lower() == host.lower():
             return True
     return False
-
-
-def _is_local(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 # Doors.
@@ -251,7 +242,7 @@ def _addresses(config: Config) -> Iterator[Finding]:
             f"trusted_proxies is {', '.join(config.trusted_proxies)}: any client may claim any address",
             "set it to the networks of your proxies only",
         )
-    if _is_local(config.host) and not config.trusted_proxies:
+    if is_loopback_host(config.host) and not config.trusted_proxies:
         yield warning(
             "trusted proxies",
             f"the doors listen on {config.host}, so clients connect through a proxy, but none is trusted:"
@@ -265,13 +256,13 @@ def _addresses(config: Config) -> Iterator[Finding]:
             "set VALGNATT_TRUSTED_PROXIES to the networks of your proxies",
         )
     in_clear = config.push_tls_certificate is None and "push" in _roles(config)
-    if in_clear and not _is_local(config.host) and not config.trusted_proxies:
+    if in_clear and not is_loopback_host(config.host) and not config.trusted_proxies:
         yield warning(
             "options",
             f"the push door listens on {config.host} without TLS: anyone on the network can read tokens",
             "set VALGNATT_PUSH_TLS_CERTIFICATE, or put a TLS proxy in front of it",
         )
-    if config.admin_port is not None and not _is_local(config.admin_host):
+    if config.admin_port is not None and not is_loopback_host(config.admin_host):
         yield warning(
             "options",
             f"the admin port listens on {config.admin_host}: metrics reveal internals",
