@@ -1,4 +1,4 @@
-"""Show what came of the reports of one run, and whether every one of them has a receipt."""
+"""Show the answers to the reports of one run, and decide its exit status: whether each has a receipt."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,7 +22,7 @@ def conclude(
     unanswered: Sequence[Item] = (),
     notes: Sequence[str] = (),
 ) -> int:
-    """Show what came of the reports, with their files as far as known, by key; return the exit status.
+    """Show the answers to the reports, with the files in `places` (by key) where known; return the exit status.
 
     A superseded report is done if the same count of its unit has a receipt under another revision. One without an
     answer has no receipt.

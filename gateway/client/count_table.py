@@ -60,8 +60,8 @@ def read_table(name: str, text: str, mistakes: MistakeList, empty_units: list[st
     """Yield the reports of a table, whose shape is not checked, and add what is wrong with rows to the mistakes.
 
     Add units without any figure, status or revision to `empty_units`: rows of the template that were not filled in.
-    Raises BadCountFile if the rows cannot be told apart, a column is missing, or there are more than ROWS_MAX rows,
-    and TooManyMistakes.
+    Raises BadCountFile if the file cannot be split into rows, lacks a column, or has more than ROWS_MAX rows; and
+    TooManyMistakes.
     """
     units: dict[str, list[_Row]] = {}
     for row in _rows(name, text, mistakes):

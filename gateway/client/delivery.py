@@ -1,4 +1,4 @@
-"""Deliver counts from files: give them revisions, add them to the outbox, send what waits there, show the outcome.
+"""Push counts from files: give them revisions, add them to the outbox, send the waiting reports, show the answers.
 
 Another system may push a report of a unit between the question which report is current and the sending. A report whose
 revision was chosen here is then refused; its revision is chosen again, by what the gateway has now.
@@ -148,7 +148,7 @@ class Delivery:
             self._places[key] = each.version.where
 
     async def send(self) -> int:
-        """Send what waits in the outbox until it is answered; return the exit status.
+        """Send all waiting reports of the outbox until each has an answer; return the exit status.
 
         0: every report that was added, or waited at the start, has a receipt that this gateway gave or repeated in this
         run, to this process or another one; 1: some have none. Raises GatewayError.
