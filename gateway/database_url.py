@@ -141,14 +141,6 @@ _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
 _SCHEME = re.compile(r"postgres(?:ql)?://")
 
 
-def hosts_of(url: str) -> list[Host]:
-    """Return the hosts in a URL, in order: `//one:1,[::1]:2/` or `?host=one,/path&port=1,2`.
-
-    Raises DatabaseUrlError.
-    """
-    return list(read_database_url(url).hosts)
-
-
 def read_database_url(url: str, *, writes: bool = False) -> DatabaseUrl:
     """Read a URL; `writes`: it has to lead to a writable host. Raises DatabaseUrlError."""
     authority, path, query = _split(url)

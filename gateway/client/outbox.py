@@ -251,17 +251,6 @@ class Outbox:
                 to.election,
             )
 
-    def record_answer(self, key: int, answer: Answer) -> None:
-        """Store the answer to an item, which then no longer waits."""
-        self.record_answers([(key, answer)])
-
-    def record_answers(self, answers: Sequence[tuple[int, Answer]]) -> None:
-        """Store the answers to items by their keys, all or none."""
-        now = time.time()
-        rows = [(msgspec.json.encode(answer), now, key) for key, answer in answers]
-        with self._file.transaction():
-            self._file.run_many("UPDATE item SET waits = 0, answer = ?, answered_at = ? WHERE key = ?", rows)
-
     def record(self, answered: Sequence[tuple[Item, Answer]]) -> None:
         """Store the answers to items as they were sent, all or none.
 

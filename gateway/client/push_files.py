@@ -199,10 +199,6 @@ class FileReports(msgspec.Struct, frozen=True):
     empty_units: int
     """Units of tables that are left out because nothing was entered for them."""
 
-    def without_revision(self) -> list[str]:
-        """Return the units that need one."""
-        return list(dict.fromkeys(each.unit for each in self.versions if each.revision is None))
-
 
 def read_files(files: Mapping[str, bytes], registry: Registry | None) -> FileReports:
     """Read files, check every report, also against the registry, if there is one, and merge the parts of each unit.

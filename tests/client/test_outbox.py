@@ -38,7 +38,7 @@ def test_reports_wait_in_order_until_they_are_answered(path: Path) -> None:
     ]
     assert list(outbox.waiting(OTHER)) == []
     first = next(outbox.waiting(HERE))
-    outbox.record_answer(first.key, Answer("accepted", sequence=7))
+    outbox.record([(first, Answer("accepted", sequence=7))])
     outbox.close()
     again = Outbox(path)
     assert [(each.unit, each.revision) for each in again.waiting(HERE)] == [("1-1", 1), ("1-1", 2)]
@@ -66,7 +66,7 @@ def test_figures_that_were_refused_may_be_replaced_under_the_same_revision(path:
     outbox = Outbox(path)
     outbox.add(HERE, [("1-1", 1, b'{"a":1}')])
     (item,) = outbox.waiting(HERE)
-    outbox.record_answer(item.key, Answer("refused", code="invalid_report"))
+    outbox.record([(item, Answer("refused", code="invalid_report"))])
     assert outbox.add(HERE, [("1-1", 1, b'{"a":2}')]) == 1
     assert [(each.body, each.answer) for each in outbox.waiting(HERE)] == [(b'{"a":2}', None)]
     with pytest.raises(OutboxConflict):
@@ -82,10 +82,10 @@ def test_reports_that_were_refused_are_none_that_the_gateway_may_have(path: Path
     above = Answer("refused", code="invalid_report", violations=({"code": "revision_above_ceiling"},))
     for item, answer in zip(list(outbox.waiting(HERE)), (Answer("accepted"), above, None), strict=True):
         if answer is not None:
-            outbox.record_answer(item.key, answer)
+            outbox.record([(item, answer)])
     assert revisions(outbox, HERE, "1-1") == [3, 4]
     (waiting,) = outbox.waiting(HERE)
-    outbox.record_answer(waiting.key, stale)
+    outbox.record([(waiting, stale)])
     assert revisions(outbox, HERE, "1-1") == [3]
     outbox.add(HERE, [("1-1", 4, b"{}")])
     assert revisions(outbox, HERE, "1-1") == [3, 4]
@@ -97,7 +97,7 @@ def test_a_receipt_of_one_gateway_does_not_count_for_another(path: Path) -> None
     outbox = Outbox(path)
     outbox.add(HERE, [("1-1", 7, b"{}")])
     (item,) = outbox.waiting(HERE)
-    outbox.record_answer(item.key, Answer("accepted"))
+    outbox.record([(item, Answer("accepted"))])
     assert revisions(outbox, THERE, "1-1") == []
     assert outbox.add(THERE, [("1-1", 7, b'{"other": "figures"}')]) == 1
     assert [each.unit for each in outbox.waiting(THERE)] == ["1-1"]
@@ -114,7 +114,7 @@ def test_a_receipt_from_before_does_not_keep_a_report_from_being_sent(path: Path
     outbox = Outbox(path)
     outbox.add(HERE, [("1-1", 1, b"{}"), ("1-2", 1, b"{}")])
     for item in list(outbox.waiting(HERE)):
-        outbox.record_answer(item.key, Answer("accepted", sequence=4))
+        outbox.record([(item, Answer("accepted", sequence=4))])
     assert outbox.add(HERE, [("1-1", 1, b"{}")]) == 0
     assert [(each.unit, each.answer) for each in outbox.waiting(HERE)] == [
         ("1-1", Answer("accepted", sequence=4))
@@ -130,7 +130,7 @@ def test_reports_kept_for_a_former_address_can_be_taken_over(path: Path) -> None
     outbox.add(HERE, [("1-1", 1, b"{}"), ("1-1", 2, b"{}")])
     outbox.add(third, [("1-3", 1, b"{}")])
     first = next(outbox.waiting(HERE))
-    outbox.record_answer(first.key, Answer("accepted", sequence=4))
+    outbox.record([(first, Answer("accepted", sequence=4))])
     assert outbox.move(HERE, THERE) == 2
     assert [(each.unit, each.revision) for each in outbox.waiting(THERE)] == [("1-1", 2)]
     assert [each.answer for each in outbox.answers(THERE)] == [Answer("accepted", sequence=4)]
@@ -219,7 +219,7 @@ def test_confirmed_reports_can_be_queued_again_in_order(path: Path) -> None:
         Answer("refused", code="invalid_report"),
     ]
     for item, answer in zip(list(outbox.waiting(HERE)), answers, strict=False):
-        outbox.record_answer(item.key, answer)
+        outbox.record([(item, answer)])
     assert outbox.resend_confirmed(OTHER) == 0
     assert outbox.resend_confirmed(HERE) == 2
     assert [(each.unit, each.revision) for each in outbox.waiting(HERE)] == [

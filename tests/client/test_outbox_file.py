@@ -84,16 +84,16 @@ def test_a_full_device_takes_nothing_half_and_recovers(tmp_path: Path) -> None:
     outbox.add(HERE, [("1-1", 1, b"{}"), ("1-1", 2, b"{}")])
     limited(outbox, 1)
     many = [("1-2", number, b'{"a":"%s"}' % (b"x" * 500)) for number in range(1, 100)]
-    answers = [(item.key, Answer("accepted", digest="x" * 9000)) for item in outbox.waiting(HERE)]
+    answers = [(item, Answer("accepted", digest="x" * 9000)) for item in outbox.waiting(HERE)]
     for _ in range(2):
         with pytest.raises(OutboxUnavailable, match=r"outbox\.db: no space left on its device; free some"):
             outbox.add(HERE, many)
         with pytest.raises(OutboxUnavailable, match="no space left"):
-            outbox.record_answers(answers)
+            outbox.record(answers)
         assert [(item.revision, item.answer) for item in outbox.waiting(HERE)] == [(1, None), (2, None)]
     limited(outbox, 1000)
     assert outbox.add(HERE, many) == 99
-    outbox.record_answers(answers)
+    outbox.record(answers)
     assert outbox.waiting_count(HERE) == 99
     outbox.close()
 

@@ -262,8 +262,7 @@ def outboxes(night: Night, directory: Path, gateway: Gateway) -> list[Outbox]:
         ]
         outbox.add(to, bodies)
         answers = {(push.unit, push.revision): push.answer for push in confirmed}
-        for item in list(outbox.waiting(to)):
-            outbox.record_answer(item.key, answers[item.unit, item.revision])
+        outbox.record([(item, answers[item.unit, item.revision]) for item in outbox.waiting(to)])
         found.append(outbox)
     return found
 

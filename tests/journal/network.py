@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from gateway.database_url import hosts_of
+from gateway.database_url import read_database_url
 
 
 class Link:
@@ -66,6 +66,6 @@ def with_hosts(url: str, *hosts: str) -> str:
 
 def port_of(url: str) -> int:
     """Return the port of the only host of a URL."""
-    (host,) = hosts_of(url)
+    (host,) = read_database_url(url).hosts
     assert host.port is not None
     return host.port

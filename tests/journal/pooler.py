@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gateway.database_url import hosts_of
+from gateway.database_url import read_database_url
 from gateway.journal.embedded import _as_permitted_user
 from tests.deploy.proxies import free_ports
 
@@ -41,7 +41,7 @@ def pooler(
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
         pytest.skip("pgbouncer is not installed")
-    (host,) = hosts_of(urls[0])
+    (host,) = read_database_url(urls[0]).hosts
     (port,) = free_ports(1)
     users = [urlsplit(url) for url in urls]
     (directory / "users.txt").write_text("".join(f'"{each.username}" "{each.password}"\n' for each in users))

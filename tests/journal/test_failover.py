@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from gateway.database_url import Host, hosts_of
+from gateway.database_url import Host, read_database_url
 from gateway.errors import JournalUnavailable, StandbyMissing
 from gateway.journal import connection as connection_module
 from gateway.journal import notifications as notifications_module
@@ -148,15 +148,15 @@ async def load_election_key(url: str) -> int:
     ],
 )
 def test_the_hosts_of_a_url_are_parsed_in_order(url: str, hosts: list[Host]) -> None:
-    """`hosts_of` returns names, addresses and socket directories, each with its port."""
-    assert hosts_of(url) == hosts
+    """`hosts` has names, addresses and socket directories, each with its port."""
+    assert list(read_database_url(url).hosts) == hosts
 
 
 @pytest.mark.parametrize("url", ["postgresql://one:x/db", "postgresql:///db?host=one,two,three&port=1,2"])
 def test_a_url_with_invalid_ports_is_an_error(url: str) -> None:
     """Invalid ports raise ValueError before any connection is made."""
     with pytest.raises(ValueError, match=r"port|invalid literal"):
-        hosts_of(url)
+        read_database_url(url)
 
 
 @pytest.mark.parametrize("kind", ["one connection", "pool"])
