@@ -32,7 +32,7 @@ REQUEST_BYTES_MAX = 1 << 17
 ROOT = Path(__file__).parents[1]
 IMPORTED = (
     "encodings.idna",
-    "gateway.client.count_table",
+    "gateway.count_files.table",
     "gateway.client.push_command",
     "gateway.client.watch_command",
     "gateway.doctor.command",

@@ -22,6 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("machine",),
     ("web",),
     ("feed", "journal", "client"),
+    ("count_files",),
     ("telemetry",),
     ("wire",),
     ("election",),
@@ -39,6 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 MAY_IMPORT = {
     "client": {
+        "count_files",
         "wire",
         "election",
         "output",
@@ -49,6 +51,7 @@ MAY_IMPORT = {
         "characters",
         "errors",
     },
+    "count_files": {"wire", "election", "trimmed_json", "humanize", "characters", "errors"},
     "wire": {"election", "errors"},
     "election": {"trimmed_json", "characters", "errors"},
 }
@@ -66,12 +69,14 @@ NAMESAKES = {("election", "writer")}
 HIDES_AN_IMPORT = "gateway/telemetry/structlog_import.py"
 """The only module that uses `sys.modules`; it has structlog imported without rich, and reaches nothing by it."""
 
-PURE = ("election", "wire")
+PURE = ("count_files", "election", "wire")
 """Parts without I/O: they wait for nothing and read no clock."""
 IMPURE_MODULES = {
     *("asyncio", "aiohttp", "asyncpg", "socket", "threading", "subprocess", "time", "uvloop"),
     *("io", "os", "pathlib", "shutil", "tempfile", "random", "secrets", "builtins"),
 }
+IN_MEMORY = {"io.StringIO", "io.BytesIO"}
+"""What pure parts may use of those modules."""
 CLOCKS = {
     *("now", "utcnow", "today", "localtime", "gmtime", "time", "monotonic", "perf_counter", "process_time"),
     *("time_ns", "monotonic_ns", "perf_counter_ns"),
@@ -214,7 +219,7 @@ def test_pure_parts_do_no_io_and_read_no_clock(part: str) -> None:
     for each, path, tree in modules():
         if each != part:
             continue
-        assert not {name.split(".")[0] for name in imports(tree)} & IMPURE_MODULES, path
+        assert not {name.split(".")[0] for name in {*imports(tree)} - IN_MEMORY} & IMPURE_MODULES, path
         assert not [each for each in attributes(tree) if each[1] in CLOCKS | FILES], path
         assert not names(tree) & FILES, path
         assert not [node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef | ast.Await)], (
@@ -305,7 +310,7 @@ class Blocked:
             raise ImportError(name)
 
 sys.meta_path.insert(0, Blocked())
-import gateway.client
+import gateway.client, gateway.count_files
 for module in pkgutil.iter_modules(gateway.client.__path__, "gateway.client."):
     importlib.import_module(module.name)
 for module in pkgutil.iter_modules([sys.argv[1]]):

@@ -19,18 +19,16 @@ from gateway.client.push_answers import PushRefused
 from gateway.client.push_files import (
     WITHOUT_REPORT,
     AtGateway,
-    Count,
     current_reports,
-    give_revisions,
     known_in,
-    read_files,
 )
 from gateway.client.receipts_table import write_receipts
 from gateway.client.repeated_notices import RepeatedNotices
-from gateway.client.revisions import Known
 from gateway.client.sending import send
-from gateway.client.versions import Version
 from gateway.client.waiting_reports import Decided, judge
+from gateway.count_files.reports import Count, give_revisions, read_files
+from gateway.count_files.revisions import Known
+from gateway.count_files.versions import Version
 from gateway.election.registry import Registry
 from gateway.errors import GatewayError
 from gateway.humanize import counted
@@ -104,6 +102,8 @@ class Delivery:
         reports = read_files(files, self._registry)
         if reports.empty_units:
             self._console.say(f"Left out: {counted(reports.empty_units, 'unit')} without figures.")
+        for note in reports.notes:
+            self._console.say(note)
         return await self._numbered(reports.versions)
 
     async def _numbered(self, versions: Sequence[Version]) -> list[Count]:

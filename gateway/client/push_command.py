@@ -15,13 +15,14 @@ from gateway.client.delivery import Delivery, Door
 from gateway.client.http_json import NoDocument
 from gateway.client.outbox import Destination, Outbox
 from gateway.client.outbox_file import when_available
-from gateway.client.parts import abbreviated
 from gateway.client.push_directory import Delivering, push_directory
-from gateway.client.push_files import FILES_MAX, Count, Mistakes, destination, registry_of
+from gateway.client.push_files import destination, registry_of
 from gateway.client.receipts_table import part_of
 from gateway.client.regular_files import UnreadableFile, read_named
 from gateway.client.repeated_notices import RepeatedNotices
 from gateway.client.watched_directory import WatchedDirectory
+from gateway.count_files.parts import abbreviated
+from gateway.count_files.reports import FILES_MAX, Count, Mistakes
 from gateway.election.registry import Registry
 from gateway.humanize import counted
 from gateway.terminal import Terminal

@@ -11,14 +11,14 @@ from contextlib import suppress
 import msgspec
 
 from gateway.backoff import Backoff
-from gateway.client.count_files import FILE_MAX
 from gateway.client.outbox import OutboxConflict
 from gateway.client.outbox_file import OutboxUnavailable
-from gateway.client.push_files import Mistakes, TooManyReports
 from gateway.client.receipts_table import ReceiptsUnavailable
 from gateway.client.repeated_notices import RepeatedNotices
 from gateway.client.tasks import run_until_one_ends
 from gateway.client.watched_directory import DirectoryUnavailable, Look, WatchedDirectory
+from gateway.count_files.files import FILE_MAX
+from gateway.count_files.reports import Mistakes, TooManyReports
 from gateway.errors import GatewayError
 from gateway.humanize import counted
 from gateway.terminal import Terminal

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gateway.client.completeness import Stamp
-from gateway.client.count_files import FILE_MAX
+from gateway.count_files.files import FILE_MAX
 from gateway.errors import GatewayError
 
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC

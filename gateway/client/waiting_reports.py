@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import orjson
 
-from gateway.client.count_files import encode_report
 from gateway.client.outbox import Change, Destination, Item, Outbox
 from gateway.client.push_answers import not_sent
-from gateway.client.push_files import known_report
-from gateway.client.revisions import Judged, Known, Waiting, judge_waiting
-from gateway.client.versions import Version, meaning
+from gateway.count_files.files import encode_report
+from gateway.count_files.reports import known_report
+from gateway.count_files.revisions import Judged, Known, Waiting, judge_waiting
+from gateway.count_files.versions import Version, meaning
 from gateway.election.registry import read_time
 from gateway.errors import MalformedDocument
 

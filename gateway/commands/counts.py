@@ -134,8 +134,8 @@ def push(
         fail("--await-done is for files of a directory; add --watch", 2)
     from gateway.client.push_command import PushOptions
     from gateway.client.push_command import push as push_files
-    from gateway.client.push_files import Mistakes
     from gateway.client.receipts_table import ReceiptsUnavailable, check_receipts
+    from gateway.count_files.reports import Mistakes
 
     try:
         if receipts is not None:
@@ -202,8 +202,8 @@ def status(
 
 
 async def _template(feed_url: str, election: str, areas: list[str]) -> str:
-    from gateway.client.count_table import template
     from gateway.client.push_files import registry_of
+    from gateway.count_files.table import template
 
     registry = await registry_of(feed_url, election)
     if unknown := [area for area in areas if area not in registry.by_id]:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.client.push_command import PushOptions, push
-from gateway.client.push_files import Mistakes, destination
+from gateway.client.push_files import destination
+from gateway.count_files.reports import Mistakes
 from tests.client.commands import running_command
 from tests.running import Gateway, Sender
 from tests.web.doors import UNIT, a_report

@@ -12,9 +12,9 @@ from gateway.client import push_directory as module
 from gateway.client.outbox import OutboxConflict
 from gateway.client.outbox_file import OutboxUnavailable
 from gateway.client.push_directory import Delivering, push_directory
-from gateway.client.push_files import Mistakes, TooManyReports
 from gateway.client.receipts_table import ReceiptsUnavailable
 from gateway.client.watched_directory import WatchedDirectory
+from gateway.count_files.reports import Mistakes, TooManyReports
 from gateway.errors import GatewayError
 from gateway.terminal import Terminal
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.client.count_files import REPORTS_MAX
-from gateway.client.push_files import FILES_MAX, Mistakes, TooManyReports, read_files
 from gateway.client.regular_files import UnreadableFile, read_named
-from gateway.client.versions import VERSIONS_MAX
+from gateway.count_files.files import REPORTS_MAX
+from gateway.count_files.reports import FILES_MAX, Mistakes, TooManyReports, read_files
+from gateway.count_files.versions import VERSIONS_MAX
 from gateway.election.registry import read_registry
 from gateway.rehearsal.generator import GeneratedElection
-from tests.client.count_parts import a_part, at
+from tests.count_files.count_parts import a_part, at
 
 
 def lines(*reports: object) -> bytes:

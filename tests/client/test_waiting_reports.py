@@ -17,16 +17,17 @@ from hypothesis import strategies as st
 
 from gateway.client import delivery as delivery_module
 from gateway.client import sending as sending_module
-from gateway.client.count_files import encode_report
 from gateway.client.delivery import Delivery, Door
 from gateway.client.outbox import Destination, Outbox
 from gateway.client.push_answers import Answer
-from gateway.client.push_files import AtGateway, Mistakes
-from gateway.client.revisions import Known
-from gateway.client.versions import meaning
+from gateway.client.push_files import AtGateway
+from gateway.count_files.files import encode_report
+from gateway.count_files.reports import Mistakes
+from gateway.count_files.revisions import Known
+from gateway.count_files.versions import meaning
 from gateway.election.registry import read_time
 from gateway.terminal import Terminal
-from tests.client.count_parts import UNIT, at, figures
+from tests.count_files.count_parts import UNIT, at, figures
 from tests.counts import examples
 
 TO = Destination("http://here", "e")

@@ -11,10 +11,10 @@ import pytest
 
 from gateway.client import inotify, regular_files, watched_directory
 from gateway.client.completeness import CLOSED_S
-from gateway.client.count_files import FILE_MAX
 from gateway.client.inotify import DirectoryChanges
 from gateway.client.regular_files import StillOpen, is_open_for_writing, read_regular
 from gateway.client.watched_directory import OPEN_S, DirectoryUnavailable, WatchedDirectory
+from gateway.count_files.files import FILE_MAX
 
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs inotify")
 SETTLE_S = 10.0

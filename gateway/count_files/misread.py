@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from gateway.client.parts import abbreviated
+from gateway.count_files.parts import abbreviated
 
 _LATIN_MAX = "\u024f"
 """The last letter of the Latin blocks; `L’État` is not an Armenian text in another encoding."""

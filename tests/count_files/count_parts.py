@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.client.parts import Part
+from gateway.count_files.parts import Part
 
 CATEGORIES = ("advance", "election_day", "late")
 UNIT = "0604-0001"

@@ -7,8 +7,8 @@ taken for older ones. A count long before the election belongs to another one.
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 
-from gateway.client.parts import Part, abbreviated
-from gateway.client.versions import Contradiction, Version
+from gateway.count_files.parts import Part, abbreviated
+from gateway.count_files.versions import Contradiction, Version
 from gateway.election.registry import Registry
 
 AHEAD_MAX = timedelta(minutes=10)
@@ -26,7 +26,7 @@ def future_counts(versions: Sequence[Version], server_time: datetime) -> list[Co
             each,
         )
         for each in versions
-        if each.time - server_time > AHEAD_MAX
+        if each.instant - server_time > AHEAD_MAX
     ]
 
 
@@ -39,7 +39,7 @@ def early_counts(parts: Sequence[Part], registry: Registry) -> Iterator[str]:
     if held is None or registry.rehearsal:
         return
     for part in parts:
-        if held - part.time.date() > BEFORE_MAX:
+        if held - part.instant.date() > BEFORE_MAX:
             yield (
                 f"{part.where}: unit {abbreviated(part.unit)}: counted_at {part.document['counted_at']} is more than a"
                 f" year before the election ({held.isoformat()})"

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.client.parts import Part
-from gateway.client.versions import merge
+from gateway.count_files.parts import Part
+from gateway.count_files.versions import merge
 from gateway.election.report import canonical
-from tests.client.count_parts import CATEGORIES, UNIT, a_part, at, figures
+from tests.count_files.count_parts import CATEGORIES, UNIT, a_part, at, figures
 from tests.counts import examples
 
 
@@ -135,7 +135,7 @@ def test_no_figure_disappears_and_the_order_of_the_files_is_irrelevant(
         canonical(each.document) for each in again
     )
     for part in found:
-        same_time = [each for each in versions if each.unit == part.unit and each.time == part.time]
+        same_time = [each for each in versions if each.unit == part.unit and each.instant == part.instant]
         sent = [
             each.document["counts"]
             for each in same_time
@@ -146,7 +146,7 @@ def test_no_figure_disappears_and_the_order_of_the_files_is_irrelevant(
         assert not (same_time and any(part.unit in mistake for mistake in mistakes))
     for unit in ("1-1", "1-2"):
         of_unit = [each for each in versions if each.unit == unit]
-        assert [each.time for each in of_unit] == sorted(each.time for each in of_unit)
+        assert [each.instant for each in of_unit] == sorted(each.instant for each in of_unit)
         categories = [set(each.document["counts"]) for each in of_unit]
         assert all(one <= other for one, other in pairwise(categories))
 

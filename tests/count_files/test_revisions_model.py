@@ -5,11 +5,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.client.parts import Part
-from gateway.client.revisions import Known, number
-from gateway.client.versions import Contradiction, meaning, merge
+from gateway.count_files.parts import Part
+from gateway.count_files.revisions import Known, number
+from gateway.count_files.versions import Contradiction, meaning, merge
 from gateway.election.registry import read_time
-from tests.client.count_parts import a_part, figures
+from tests.count_files.count_parts import a_part, figures
 from tests.counts import examples
 
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.client.parts import Part
-from gateway.client.revisions import Known, number, numbered_by_files
-from gateway.client.versions import Contradiction, Version, meaning, merge
-from tests.client.count_parts import UNIT, a_part, at, figures
+from gateway.count_files.parts import Part
+from gateway.count_files.revisions import Known, number, numbered_by_files
+from gateway.count_files.versions import Contradiction, Version, meaning, merge
+from tests.count_files.count_parts import UNIT, a_part, at, figures
 from tests.counts import examples
 
 
@@ -154,8 +154,8 @@ def test_a_new_revision_is_above_all_others_and_counted_last(
     for each in numbered:
         same = [known for known in outbox if known.revision == each.revision]
         if each.revision > highest:
-            assert top is None or each.version.time > Part("", "", top.document).time
-            assert newest is None or each.version.time > Part("", "", newest.document).time
+            assert top is None or each.version.instant > Part("", "", top.document).instant
+            assert newest is None or each.version.instant > Part("", "", newest.document).instant
         else:
             assert all(meaning(known.document) == meaning(each.document) for known in same)
             assert same or (newest is not None and each.revision <= newest.revision)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.client.count_files import FILE_MAX, REPORTS_MAX, encode_report, read_counts
-from gateway.client.count_table import ROWS_MAX, template
-from gateway.client.parts import BadCountFile
-from gateway.client.versions import merge
+from gateway.count_files.files import FILE_MAX, REPORTS_MAX, encode_report, read_counts
+from gateway.count_files.parts import BadCountFile
+from gateway.count_files.table import ROWS_MAX, template
+from gateway.count_files.versions import merge
 from gateway.election.registry import read_registry
 from gateway.election.validation import check_shape
 from gateway.rehearsal.generator import GeneratedElection
@@ -437,7 +437,7 @@ def test_damaged_files_are_read_exactly_or_reported_by_line(data: st.DataObject)
         return
     for part in parts:
         assert not check_shape(encode_report({"revision": 1} | part.document))
-        assert part.time.tzinfo is not None
+        assert part.instant.tzinfo is not None
     merge(parts)
 
 

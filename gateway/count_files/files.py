@@ -1,18 +1,17 @@
-"""PURE: read counts from files that people write: JSON, NDJSON, or tables (CSV, RFC 4180; see `count_table`).
+"""PURE: read counts from a file that people write: JSON, NDJSON, or tables (CSV, RFC 4180; see `table`).
 
 A file is read as strictly as the push door reads a report, by the same functions, and before anything of it is encoded
 again: what the gateway would refuse, whatever the election, is a mistake of the file. Only a missing `revision` is not.
 """
 
-import io
 import re
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 import msgspec
 
-from gateway.client.count_table import read_table
-from gateway.client.parts import (
+from gateway.count_files.parts import (
     BadCountFile,
     CountFile,
     MistakeList,
@@ -22,6 +21,7 @@ from gateway.client.parts import (
     shape_mistakes,
     too_many_mistakes,
 )
+from gateway.count_files.table import read_table
 from gateway.election.validation import read_json
 from gateway.errors import MalformedDocument
 from gateway.trimmed_json import dumps_trimmed
@@ -112,7 +112,7 @@ def _from_array(name: str, content: bytes, document: list[Any], mistakes: Mistak
 
 
 def _from_lines(name: str, content: bytes, mistakes: MistakeList, _: list[str]) -> Iterator[Part]:
-    for number, line in enumerate(io.BytesIO(content), 1):
+    for number, line in enumerate(BytesIO(content), 1):
         if not line.strip(_SPACE):
             continue
         try:

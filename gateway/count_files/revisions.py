@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.client.parts import abbreviated
-from gateway.client.versions import Contradiction, Version, figures_of, meaning
+from gateway.count_files.parts import abbreviated
+from gateway.count_files.versions import Contradiction, Version, figures_of, meaning
 from gateway.election.registry import COUNT_MAX, read_time
 
 _REPLACES = "a report replaces the whole earlier one, with all its categories"
@@ -89,7 +89,7 @@ def number(versions: Sequence[Version], current: Known | None, outbox: Sequence[
     found: list[Numbered] = []
     for place, version in enumerate(versions):
         not_before = next(
-            (each for each in [newest, *at_gateway, *outbox] if _time(each) >= version.time), None
+            (each for each in [newest, *at_gateway, *outbox] if _time(each) >= version.instant), None
         )
         if place == same:
             _check_not_overtaken(version, newest, current)
@@ -152,7 +152,7 @@ def judge_waiting(waiting: Sequence[Waiting], current: Known | None, taken: Cont
             return past
     found = []
     newest = current
-    for each in sorted(waiting, key=lambda each: (each.version.time, each.key)):
+    for each in sorted(waiting, key=lambda each: (each.version.instant, each.key)):
         if current is not None and _is(current, each.version):
             found.append(Judged(each.key, current.document | {"revision": current.revision}))
             continue
@@ -172,14 +172,14 @@ def judge_waiting(waiting: Sequence[Waiting], current: Known | None, taken: Cont
 
 
 def _check_is_newer(newest: Known, version: Version, revision: int) -> None:
-    if _time(newest) >= version.time:
+    if _time(newest) >= version.instant:
         raise Contradiction(_order_unknown(version, newest, revision), version)
     _check_drops_nothing(newest, version, revision)
 
 
 def _check_not_overtaken(version: Version, known: Known, current: Known | None) -> None:
     """Raise Contradiction if a report would replace the gateway's current one, which was not counted before it."""
-    if current is not None and known.revision > current.revision and _time(current) >= version.time:
+    if current is not None and known.revision > current.revision and _time(current) >= version.instant:
         if _is(current, version):
             return
         raise Contradiction(_order_unknown(version, current, known.revision + 1), version)
@@ -253,7 +253,7 @@ def _check_drops_nothing(known: Known, version: Version, next_revision: int) -> 
 
 def _order_unknown(version: Version, known: Known, next_revision: int) -> str:
     ours, theirs = version.document["counted_at"], known.document["counted_at"]
-    when = "later, at" if _time(known) > version.time else "also at"
+    when = "later, at" if _time(known) > version.instant else "also at"
     return (
         f"{version.where}: unit {abbreviated(version.unit)}, counted at {ours}, has {_difference(known, version)}"
         f" than the current report (revision {known.revision}), which was counted {when} {theirs}; if this count is"

@@ -83,7 +83,7 @@ class Part(msgspec.Struct, frozen=True):
         return self.document.get("revision")
 
     @property
-    def time(self) -> datetime:
+    def instant(self) -> datetime:
         """The instant at which it was counted."""
         return read_time(self.document["counted_at"])
 
@@ -105,6 +105,8 @@ class CountFile(msgspec.Struct, frozen=True):
     parts: tuple[Part, ...]
     empty_units: tuple[str, ...] = ()
     """Units of a table in whose rows nothing was entered; they are no reports."""
+    notes: tuple[str, ...] = ()
+    """How the file was read, where that is not evident: its encoding, or rows that are not reports."""
 
 
 def shape_mistakes(part: Part, raw: bytes) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.client.parts import Part, abbreviated
+from gateway.count_files.parts import Part, abbreviated
 from gateway.election.registry import read_time
 from gateway.election.report import canonical
 
@@ -28,7 +28,7 @@ class Version(msgspec.Struct, frozen=True):
     where: str
     """File and line of its first part."""
     document: dict[str, Any]
-    time: datetime
+    instant: datetime
     files: frozenset[str]
 
     @property
@@ -73,7 +73,7 @@ def merge(parts: Iterable[Part]) -> tuple[list[Version], list[Contradiction]]:
 
 
 def _sort_key(part: Part) -> tuple[datetime, int, bytes, str]:
-    return part.time, part.revision or 0, canonical(part.document), part.where
+    return part.instant, part.revision or 0, canonical(part.document), part.where
 
 
 def _versions(parts: Sequence[Part]) -> list[Version]:
@@ -85,10 +85,10 @@ def _versions(parts: Sequence[Part]) -> list[Version]:
         )
     found = [
         _merged(same)
-        for _, same_time in groupby(parts, lambda part: part.time)
+        for _, same_time in groupby(parts, lambda part: part.instant)
         for same in _by_revision(list(same_time))
     ]
-    found.sort(key=lambda version: (version.time, version.revision or 0))
+    found.sort(key=lambda version: (version.instant, version.revision or 0))
     for earlier, later in pairwise(found):
         _check_succession(earlier, later)
     return found
@@ -135,7 +135,7 @@ def _merged(parts: Sequence[Part]) -> Version:
             source = sources.setdefault(category, part)
             counts[category] = _same(part, source, category, counts.get(category, figures))
     files = frozenset(part.file for part in parts)
-    return Version(first.where, document | {"counts": counts}, first.time, files)
+    return Version(first.where, document | {"counts": counts}, first.instant, files)
 
 
 def _same(part: Part, source: Part, category: str, known: dict[str, Any]) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def _check_succession(earlier: Version, later: Version) -> None:
 class Meaning(msgspec.Struct, frozen=True):
     """What a report says, whatever its revision and its notation."""
 
-    time: datetime
+    instant: datetime
     members: dict[str, Any]
     """Its other members: unit, status, and the reason if there is one."""
     counts: dict[str, dict[str, Any]]

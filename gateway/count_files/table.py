@@ -7,17 +7,17 @@ empty figure is omitted from the report, and an empty `revision` means the next 
 """
 
 import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from io import StringIO
 from typing import Any
 
 import msgspec
 
 from gateway.characters import CONTROL, code_point
-from gateway.client.misread import misread, misread_text
-from gateway.client.parts import BadCountFile, MistakeList, Part, abbreviated
+from gateway.count_files.misread import misread, misread_text
+from gateway.count_files.parts import BadCountFile, MistakeList, Part, abbreviated
 from gateway.election.registry import COUNT_MAX, Registry, read_time
 from gateway.election.report import COUNT_NAMES, OPTIONAL_COUNT_NAMES
 
@@ -87,7 +87,7 @@ def template(registry: Registry, areas: Sequence[str]) -> str:
     units = [area for area in registry.areas if area.is_unit and area.index in wanted]
     ballot = {party for unit in units for party in unit.ballot}
     parties = [party.code for party in registry.parties if party.code in ballot]
-    written = io.StringIO()
+    written = StringIO()
     table = csv.writer(written, lineterminator="\n")
     table.writerow([*COLUMNS, *parties])
     for unit in units:
@@ -99,7 +99,7 @@ def template(registry: Registry, areas: Sequence[str]) -> str:
 def _rows(name: str, text: str, mistakes: MistakeList) -> Iterator[_Row]:
     """Yield the rows that are not empty. A row begins in the line that it is given; a quoted cell may span several."""
     delimiter = _delimiter(text)
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
+    lines = csv.reader(StringIO(text, newline=""), strict=True, delimiter=delimiter)
     line = 1
     try:
         head = [cell.strip() for cell in next(lines, [])]
@@ -134,7 +134,7 @@ def _delimiter(text: str) -> str:
 
     def known(delimiter: str) -> int:
         try:
-            head = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+            head = next(csv.reader(StringIO(text, newline=""), delimiter=delimiter), [])
         except csv.Error:
             return 0
         return sum(cell.strip() in COLUMNS for cell in head)

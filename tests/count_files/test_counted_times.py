@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.client.counted_times import early_counts, future_counts
-from gateway.client.versions import merge
+from gateway.count_files.counted_times import early_counts, future_counts
+from gateway.count_files.versions import merge
 from gateway.election.registry import read_registry
 from gateway.rehearsal.generator import GeneratedElection
-from tests.client.count_parts import a_part, at
+from tests.count_files.count_parts import a_part, at
 
 NOW = datetime(2024, 9, 9, 20, 0, tzinfo=UTC)
 

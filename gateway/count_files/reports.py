@@ -1,0 +1,187 @@
+"""PURE: from the files of a command to checked reports with revisions; the one entry to this package.
+
+Everything here may run in a thread: it uses nothing that is shared.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+
+import msgspec
+import orjson
+
+from gateway.count_files.counted_times import early_counts, future_counts
+from gateway.count_files.files import FILE_MAX, REPORTS_MAX, encode_report, read_counts, too_many_reports
+from gateway.count_files.parts import (
+    MISTAKES_MAX,
+    BadCountFile,
+    MistakeList,
+    Part,
+    TooManyMistakes,
+    mistakes_of,
+    too_many_mistakes,
+)
+from gateway.count_files.revisions import Known, Numbered, number, numbered_by_files
+from gateway.count_files.versions import Contradiction, Version, merge
+from gateway.election.registry import Registry
+from gateway.election.validation import Invalid, Scope, Validator, check_shape
+from gateway.errors import GatewayError, MalformedDocument
+from gateway.humanize import counted
+
+FILES_MAX = 2 * FILE_MAX
+"""Bytes of all files of one command."""
+
+
+class Mistakes(GatewayError):
+    """All mistakes in the given files; nothing was sent."""
+
+    code = "mistakes"
+
+    def __init__(self, mistakes: Sequence[str], files: Iterable[str] = ()) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = tuple(mistakes)
+        self.files = frozenset(files)
+        """Names of the files that have them."""
+
+
+class TooManyReports(Mistakes):
+    """More reports than one command pushes; each file may be valid on its own."""
+
+    code = "too_many_reports"
+
+
+class Count(msgspec.Struct, frozen=True):
+    """A report that is ready to be sent."""
+
+    version: Version
+    revision: int
+    body: bytes
+    chosen: bool
+    """Whether its revision was chosen here, as the files give none."""
+
+    @property
+    def unit(self) -> str:
+        """The unit."""
+        return self.version.unit
+
+    @property
+    def status(self) -> str:
+        """The status."""
+        return str(self.version.document["status"])
+
+    @property
+    def ballots(self) -> int:
+        """All ballots of the unit."""
+        return sum(counts["ballots"] for counts in self.version.document["counts"].values())
+
+
+def known_report(body: bytes) -> Known:
+    """Return a report that the gateway or the outbox has. A newer version may have stored members unknown to this one.
+
+    Raises MalformedDocument.
+    """
+    for each in check_shape(body):
+        if each.code not in ("unknown_member", "unknown_status", "unknown_reason"):
+            raise MalformedDocument(f"{each.path}: {each.detail}")
+    document = orjson.loads(body)
+    return Known(document["revision"], document)
+
+
+class FileReports(msgspec.Struct, frozen=True):
+    """The reports in all files of a command, checked and merged by unit."""
+
+    versions: tuple[Version, ...]
+    empty_units: int
+    """Units of tables that are left out because nothing was entered for them."""
+    notes: tuple[str, ...] = ()
+    """How the files were read, where that is not evident; each note starts with the name of its file."""
+
+
+def read_files(files: Mapping[str, bytes], registry: Registry | None) -> FileReports:
+    """Read files, check every report, also against the registry, if there is one, and merge the parts of each unit.
+
+    Raises Mistakes with all mistakes, of each file MISTAKES_MAX at most, and TooManyReports.
+    """
+    mistakes: list[str] = []
+    wrong: set[str] = set()
+    parts: list[Part] = []
+    if sum(map(len, files.values())) > FILES_MAX:
+        raise TooManyReports([f"more than {FILES_MAX >> 20} MiB in all files; push them one after the other"])
+    empty_units = 0
+    notes: list[str] = []
+    for name, content in files.items():
+        try:
+            read = read_counts(name, content)
+        except BadCountFile as error:
+            of_file = list(error.mistakes)
+        else:
+            of_file = _against_registry(name, read.parts, registry) if registry is not None else []
+            of_file += [] if read.parts else [f"{name}: contains no report"]
+            parts += read.parts
+            if len(parts) > REPORTS_MAX:
+                raise TooManyReports([too_many_reports("all files")])
+            empty_units += len(read.empty_units)
+            notes += read.notes
+        mistakes += of_file
+        wrong |= {name} if of_file else set()
+    versions, contradictions = merge(parts)
+    mistakes += _listed(contradictions)
+    if mistakes:
+        raise Mistakes(mistakes, wrong.union(*(each.files for each in contradictions)))
+    return FileReports(tuple(versions), empty_units, tuple(notes))
+
+
+def _against_registry(name: str, parts: Sequence[Part], registry: Registry) -> list[str]:
+    validator, scope = Validator(registry), Scope(registry, frozenset({registry.root.id}))
+    mistakes = MistakeList()
+    try:
+        for part in parts:
+            judged = validator.check(encode_report({"revision": 1, **part.document}), scope)
+            if isinstance(judged, Invalid):
+                mistakes.extend(mistakes_of(part, judged.violations))
+        mistakes.extend(early_counts(parts, registry))
+    except TooManyMistakes:
+        return [*mistakes.texts, too_many_mistakes(name)]
+    return mistakes.texts
+
+
+def _listed(contradictions: Sequence[Contradiction]) -> list[str]:
+    """Return the messages of the first MISTAKES_MAX, and how many more there are."""
+    more = len(contradictions) - MISTAKES_MAX
+    return [
+        *map(str, contradictions[:MISTAKES_MAX]),
+        *([f"… and {counted(more, 'more unit')} whose counts contradict"] if more > 0 else []),
+    ]
+
+
+def give_revisions(
+    versions: Sequence[Version],
+    current: Mapping[str, Known],
+    outbox: Callable[[str], Sequence[Known]],
+    now: datetime | None = None,
+) -> list[Count]:
+    """Return versions as reports with revisions: those from the files, or else chosen by `revisions.number`.
+
+    `current` are the gateway's current reports, as far as it was asked for them, and `outbox` returns those of a unit
+    that wait or have a receipt.
+    Raises Mistakes for all units whose newest count is not known, and for counts after `now`, the gateway's time.
+    """
+    contradictions: list[Contradiction] = [*future_counts(versions, now)] if now is not None else []
+    counts: list[Count] = []
+    for unit, group in groupby(versions, key=lambda version: version.unit):
+        of_unit = list(group)
+        try:
+            if of_unit[0].revision is None:
+                counts += map(_count, number(of_unit, current.get(unit), outbox(unit)))
+            else:
+                counts += map(_count, numbered_by_files(of_unit, outbox(unit), current.get(unit)))
+        except Contradiction as error:
+            contradictions.append(error)
+    if contradictions:
+        files = frozenset[str]().union(*(each.files for each in contradictions))
+        raise Mistakes(_listed(contradictions), files)
+    return counts
+
+
+def _count(numbered: Numbered) -> Count:
+    return Count(numbered.version, numbered.revision, encode_report(numbered.document), numbered.chosen)
