@@ -15,7 +15,8 @@ import pytest
 from gateway.client import delivery as delivery_module
 from gateway.client.delivery import Delivery, Door
 from gateway.client.outbox import Outbox
-from gateway.client.push_files import Mistakes, destination
+from gateway.client.push_files import destination
+from gateway.count_files.reports import Mistakes
 from gateway.errors import GatewayError
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.terminal import Terminal
