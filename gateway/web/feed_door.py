@@ -22,7 +22,7 @@ from gateway.web.middleware import (
     problem_documents,
     refuse_bodies,
 )
-from gateway.web.pages import add_pages
+from gateway.web.pages import FEED_PAGES, add_pages
 from gateway.web.queries import check_queries
 from gateway.web.stream_limits import StreamLimits
 
@@ -59,7 +59,7 @@ class FeedDoor:
         router.add_get(election + "/transfers", documents.get_transfers)
         router.add_get(election + "/transfers/{municipality}", documents.get_transfers)
         router.add_get("/map.geojson", documents.get_map)
-        add_pages(application)
+        add_pages(application, FEED_PAGES)
         add_health(application, ready, lambda: self._hub.unusable)
         return application
 

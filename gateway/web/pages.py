@@ -1,14 +1,16 @@
-"""The web pages of the feed door: results, transfers and the description of the API.
+"""The web pages of the doors. Feed door: results, transfers, the description of the API. Push door: counts.
 
 They are static files, read once when a worker starts. A page is the common layout around a main part of its own. All
-that the pages show they read from this door, like any other client, and nothing comes from another host. Scripts and
-style sheets are served under a version of all files together, so that a browser caches them for good and never mixes
-two versions. This module knows nothing of elections.
+that the pages of a door show they read from this door, like any other client, and nothing comes from another host. A
+door has the files of its own pages: their scripts, what these import, and style sheets. They are served under a version
+of all of them together, so that a browser caches them for good and never mixes two versions. This module knows nothing
+of elections.
 """
 
 import gzip
 import hashlib
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from string import Template
@@ -35,7 +37,7 @@ POLICY = (
 
 
 class Page(NamedTuple):
-    """A page: `NAME.html` is its main part and `NAME.js` its script; the rest is the layout."""
+    """A page: `NAME.html` is its main part, `NAME.js` its script, `NAME.css` its own style sheet, if there is one."""
 
     name: str
     title: str
@@ -46,22 +48,50 @@ class Page(NamedTuple):
     """Text of the link until the script has run."""
 
 
-PAGES = {
-    "/": Page(
-        "results", "Valgnatt", "Valgresultater, direkte. Election results, live.", "results", "Resultater"
-    ),
-    "/transfers": Page(
-        "transfers",
-        "Valgnatt",
-        "Er alle tellinger framme? Is every count through?",
-        "transfers",
-        "Overføringer",
-    ),
-    "/docs": Page("docs", "Valgnatt · API", "API", "api", "API"),
-}
-"""Pages by path, in the order of the links to them."""
+class DoorPages(NamedTuple):
+    """The pages of a door and what they need."""
+
+    pages: Mapping[str, Page]
+    """By path, in the order of the links to them; the name of the product links to the first one."""
+    noscript: str
+    """The file with what a browser without scripts shows."""
+    documents: tuple[Path, ...] = ()
+    """Files that are served below `/`."""
+    read: tuple[Path, ...] = ()
+    """Files other than scripts and style sheets that a script reads, served beside it."""
+
+
+FEED_PAGES = DoorPages(
+    pages={
+        "/": Page(
+            "results", "Valgnatt", "Valgresultater, direkte. Election results, live.", "results", "Resultater"
+        ),
+        "/transfers": Page(
+            "transfers",
+            "Valgnatt",
+            "Er alle tellinger framme? Is every count through?",
+            "transfers",
+            "Overføringer",
+        ),
+        "/docs": Page("docs", "Valgnatt · API", "API", "api", "API"),
+    },
+    noscript="feed_noscript.html",
+    documents=(OPENAPI, ASYNCAPI),
+    read=(OPENAPI_JSON,),
+)
+PUSH_PAGES = DoorPages(
+    pages={
+        "/count": Page(
+            "count", "Valgnatt", "Send inn tellinger. Report counts.", "countPage", "Send inn tellinger"
+        ),
+    },
+    noscript="push_noscript.html",
+)
 
 _LAYOUT = "layout.html"
+_STYLE_SHEET = "app.css"
+_IMPORT = re.compile(r'(?:from |import |import\()"\./(\w+\.js)"')
+"""An import of another script; all are in one directory."""
 _ICON = "data:image/svg+xml," + quote(
     "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><rect width='16' height='16' rx='3' fill='#1a4f8b'/>"
     "<path d='M3 9l3 3 7-8' fill='none' stroke='white' stroke-width='2'/></svg>",
@@ -98,19 +128,17 @@ class StaticFile:
         return self._body.answer(request, headers, gzip=gzip_accepted(request.headers))
 
 
-def add_pages(application: web.Application) -> None:
-    """Add routes for the pages, their static files and the descriptions of the API."""
-    paths = [path for path in sorted(DIRECTORY.iterdir()) if path.suffix in _CONTENT_TYPES]
-    sources = {path.name: path.read_bytes() for path in (*paths, OPENAPI_JSON)}
+def add_pages(application: web.Application, door: DoorPages) -> None:
+    """Add routes for the pages of a door, their static files, and its other documents."""
+    sources = {path.name: path.read_bytes() for path in static_files(door)}
     version = hashlib.sha256(b"\0".join(sources.values())).hexdigest()[:12]
-    layout = Template(sources[_LAYOUT].decode())
-    for path, page in PAGES.items():
-        html = _compose(layout, path, sources[f"{page.name}.html"].decode(), version)
-        application.router.add_get(path, _serve(StaticFile(f"{page.name}.html", html)))
-    for document in (OPENAPI, ASYNCAPI):
+    for path in door.pages:
+        file = StaticFile(f"{door.pages[path].name}.html", _compose(door, path, version))
+        application.router.add_get(path, _serve(file))
+    for document in door.documents:
         file = StaticFile(document.name, document.read_bytes())
         application.router.add_get(f"/{document.name}", _serve(file))
-    files = {name: StaticFile(name, body) for name, body in sources.items() if not name.endswith(".html")}
+    files = {name: StaticFile(name, body) for name, body in sources.items()}
 
     async def get_static(request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
@@ -122,22 +150,47 @@ def add_pages(application: web.Application) -> None:
     application.router.add_get("/static/{version}/{name}", get_static)
 
 
-def _compose(layout: Template, path: str, main: str, version: str) -> bytes:
+def static_files(door: DoorPages) -> list[Path]:
+    """Return the style sheets and scripts of the pages of a door, all that these import and read, sorted."""
+    found = {DIRECTORY / _STYLE_SHEET, *door.read}
+    left = []
+    for page in door.pages.values():
+        left.append(DIRECTORY / f"{page.name}.js")
+        found.update(_own_style_sheet(page))
+    while left:
+        script = left.pop()
+        if script not in found:
+            found.add(script)
+            left += (DIRECTORY / name for name in _IMPORT.findall(script.read_text()))
+    return sorted(found)
+
+
+def _own_style_sheet(page: Page) -> list[Path]:
+    path = DIRECTORY / f"{page.name}.css"
+    return [path] if path.exists() else []
+
+
+def _compose(door: DoorPages, path: str, version: str) -> bytes:
     """Return a page: the layout around its main part, with the static files of a version."""
-    page = PAGES[path]
+    page = door.pages[path]
+    static = f"/static/{version}"
     links = (
         f'<a href="{each}"{_CURRENT if each == path else ""} data-keep data-t="{linked.link_key}">'
         f"{linked.link_text}</a>"
-        for each, linked in PAGES.items()
+        for each, linked in door.pages.items()
     )
+    styles = (_STYLE_SHEET, *(own.name for own in _own_style_sheet(page)))
+    layout = Template((DIRECTORY / _LAYOUT).read_text())
     return layout.substitute(
         title=page.title,
         description=page.description,
         icon=_ICON,
-        static=f"/static/{version}",
-        script=f"{page.name}.js",
+        styles="\n    ".join(f'<link rel="stylesheet" href="{static}/{name}">' for name in styles),
+        script=f"{static}/{page.name}.js",
+        home=next(iter(door.pages)),
         links=" ".join(links),
-        main=main,
+        noscript=(DIRECTORY / door.noscript).read_text().strip(),
+        main=(DIRECTORY / f"{page.name}.html").read_text(),
     ).encode()
 
 

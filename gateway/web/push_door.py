@@ -22,6 +22,7 @@ from gateway.web.concurrency_limit import ConcurrencyLimit
 from gateway.web.connections import Connections
 from gateway.web.health import add_health
 from gateway.web.middleware import add_security_headers, problem_documents, refuse_bodies
+from gateway.web.pages import PUSH_PAGES, add_pages
 from gateway.web.push_body import BODY_MAX
 from gateway.web.push_reading import report_document, transfers_document
 from gateway.web.push_receiving import expect_later
@@ -41,7 +42,11 @@ _PRIVATE = {"Cache-Control": "private, no-store"}
 
 
 class PushDoor:
-    """The routes of the push door. Invariant: every request is authenticated first, and bounded per sender."""
+    """The routes of the push door.
+
+    Invariant: every request is authenticated first, and bounded per sender, except for the web pages and health. What
+    these answer was made before the first request, and their clients are as anonymous as those with invalid tokens.
+    """
 
     def __init__(
         self, config: Config, intake: Intake, metrics: PushMetrics, connections: Connections
@@ -67,6 +72,7 @@ class PushDoor:
         application.router.add_get(reports + "/{unit}", self.get_report, allow_head=False)
         application.router.add_get("/v1/elections/{election}/transfers", self.get_transfers, allow_head=False)
         application.router.add_get("/v1/elections/{election}/push", self.get_push, allow_head=False)
+        add_pages(application, PUSH_PAGES)
         add_health(application, ready)
         return application
 

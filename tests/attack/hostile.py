@@ -50,7 +50,7 @@ class Target:
         """Return a valid path of a route. Raises KeyError for an unknown name in braces."""
         known = {
             "election": self.sender.election, "unit": self.units[0], "area": self.areas[0], "range": "1-1000",
-            "municipality": self.areas[-1], "version": "0", "name": "results.js",
+            "municipality": self.areas[-1], "version": "0", "name": "app.css",
         } | given  # fmt: skip
         return re.sub(r"\{(\w+)\}", lambda found: known[found[1]], route)
 

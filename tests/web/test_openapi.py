@@ -166,10 +166,12 @@ def test_every_route_of_the_doors_is_described_and_every_one_described_is_there(
 
 
 def test_only_the_push_door_asks_for_a_token() -> None:
-    """Where a path is on both doors, it may be asked without one."""
+    """Where a path is on both doors, it may be asked without one; web pages ask for none anywhere."""
     for path, _, operation, servers in operations():
         asked = operation.get("security", DOCUMENT["security"])
-        if servers == {"push"}:
+        if operation["tags"] == ["pages"]:
+            assert asked == [], path
+        elif servers == {"push"}:
             assert asked == [{"bearer": []}], path
         elif "push" in servers and not path.startswith("/health"):
             assert asked == [{}, {"bearer": []}], path
@@ -399,7 +401,10 @@ async def test_answers_to_readers_are_as_described(asker: Asker, http: aiohttp.C
         for path in ("/", "/transfers", "/docs", "/openapi.yaml", "/asyncapi.yaml", "/map.geojson"):
             tagged = await asker.feed_door(path, 200, method)
             await asker.feed_door(path, 304, method, headers={"If-None-Match": tagged.headers["ETag"]})
+        tagged = await asker.push_door("/count", 200, method)
+        await asker.push_door("/count", 304, method, headers={"If-None-Match": tagged.headers["ETag"]})
         file = {"version": "1", "name": "app.css"}
+        await asker.push_door("/static/{version}/{name}", 200, method, names=file)
         await asker.feed_door("/static/{version}/{name}", 200, method, names=file)
         await asker.feed_door("/static/{version}/{name}", 404, method, names={**file, "name": "index.html"})
     await asker.feed_door(f"{ELECTION}/publications", 200, params={"after": 990, "limit": 1000})
@@ -462,7 +467,7 @@ async def test_what_is_not_described_is_404_or_405(http: aiohttp.ClientSession, 
     for url in (sender.gateway.push_url, sender.gateway.feed_url):
         for path in ("/v1", "/v1/elections/", "/static", "/metrics", "/v2/elections"):
             (await ask(http, "GET", url + path)).problem(404, "not_found")
-    for path in ("/", "/transfers", "/docs", "/openapi.yaml", "/static/1/app.css"):
+    for path in ("/", "/transfers", "/docs", "/openapi.yaml", "/static/1/results.js"):
         (await ask(http, "GET", sender.gateway.push_url + path)).problem(404, "not_found")
     for path, item in DOCUMENT["paths"].items():
         for method in METHODS:

@@ -14,7 +14,7 @@ import yaml
 from playwright.async_api import Browser, Locator, Page, expect
 
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.web.pages import DIRECTORY, OPENAPI, PAGES, POLICY
+from gateway.web.pages import DIRECTORY, FEED_PAGES, OPENAPI, POLICY, PUSH_PAGES, DoorPages, static_files
 from tests.running import Gateway, Sender
 from tests.web.browsing import Visitor, cuttable_proxy, needs_chromium, session_loop, visiting
 from tests.web.doors import COUNTRY, HERE, UNIT, a_client, a_registry, a_report, ask, pushed, shown
@@ -518,13 +518,17 @@ async def test_the_api_page_shows_the_whole_description(gateway: Gateway, visito
 
 
 @session_loop
-async def test_every_file_has_a_policy_and_an_etag(gateway: Gateway, http: aiohttp.ClientSession) -> None:
+@pytest.mark.parametrize("door", [FEED_PAGES, PUSH_PAGES], ids=["feed", "push"])
+async def test_every_file_has_a_policy_and_an_etag(
+    gateway: Gateway, http: aiohttp.ClientSession, door: DoorPages
+) -> None:
     """Compressed if accepted, 304 if cached; files that pages link to are cached for good."""
-    url = gateway.feed_url
-    texts = {path: (await ask(http, "GET", url + path)).body.decode() for path in (*PAGES, "/openapi.yaml")}
+    url = gateway.feed_url if door is FEED_PAGES else gateway.push_url
+    documents = [f"/{path.name}" for path in door.documents]
+    texts = {path: (await ask(http, "GET", url + path)).body.decode() for path in (*door.pages, *documents)}
     (version,) = {found for text in texts.values() for found in re.findall(r'"/static/(\w+)/', text)}
-    names = ["openapi.json", *sorted(path.name for path in DIRECTORY.iterdir() if path.suffix != ".html")]
-    assert len(names) > 10
+    names = [path.name for path in static_files(door)]
+    assert len(names) > 5
     for path in (*texts, *(f"/static/{version}/{name}" for name in names)):
         plain = await ask(http, "GET", url + path)
         assert plain.status == 200
@@ -557,6 +561,16 @@ async def test_every_file_has_a_policy_and_an_etag(gateway: Gateway, http: aioht
         "/static/0/..%2fpages.py",
     ):
         (await ask(http, "GET", url + path)).problem(404, "not_found")
+
+
+def test_each_door_has_the_files_of_its_own_pages() -> None:
+    """Every script and style sheet is needed by some page, and no page of senders has those of readers only."""
+    feed, push = ({path.name for path in static_files(door)} for door in (FEED_PAGES, PUSH_PAGES))
+    there = {path.name for path in DIRECTORY.iterdir() if path.suffix in (".js", ".css")}
+    assert (feed | push) - {"openapi.json"} == there
+    assert {"app.css", "shell.js", "texts.js"} <= feed & push
+    assert "results.js" not in push
+    assert "count.js" not in feed
 
 
 def test_no_page_refers_to_another_host_or_has_inline_script_or_style() -> None:
