@@ -7,11 +7,9 @@ between; `…` matches any text.
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,12 +120,3 @@ def assert_as_shown(step: Step, said: str) -> None:
     for expected in step.shown.splitlines():
         pattern = ".*".join(re.escape(part) for part in expected.split("…"))
         assert any(re.fullmatch(pattern, line) for line in lines), f"{expected}\nis not in\n{said}"
-
-
-def free_ports(count: int) -> list[str]:
-    """Return ports that are free at present."""
-    with ExitStack() as held:
-        bound = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in bound:
-            each.bind(("127.0.0.1", 0))
-        return [str(each.getsockname()[1]) for each in bound]

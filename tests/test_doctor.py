@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import suppress
@@ -48,6 +47,7 @@ from gateway.journal.feed_login import (
 )
 from gateway.journal.migrate import migrate, migrations
 from gateway.rehearsal.generator import GeneratedElection
+from gateway.reserved_ports import reserved_port
 from gateway.web.tls import Certificate
 from tests.client.forward_proxy import forward_proxy
 from tests.client.scripted import answer, scripted, web_page
@@ -724,9 +724,8 @@ def test_a_municipality_without_a_token_is_an_error(
 
 def test_doors_that_are_down_are_errors(durable: Addresses) -> None:
     """Each separately, in the configured data directory."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        free = taken.getsockname()[1]
-    found = doctor(durable, push_port=free, feed_port=0, admin_port="none")
+    with reserved_port() as free:
+        found = doctor(durable, push_port=free, feed_port=0, admin_port="none")
     assert found.errors == {"push door"}
     assert str(free) in found.of("push door").seen
     assert "refused" in found.of("push door").seen

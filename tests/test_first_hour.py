@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from gateway.journal.embedded import EmbeddedPostgresError, find_binaries
-from tests.shown import DOCS, assert_as_shown, free_ports, steps, type_all
+from gateway.reserved_ports import reserved_ports
+from tests.shown import DOCS, assert_as_shown, steps, type_all
 
 PAGE = "first-hour.md"
 STEPS = steps(PAGE)
@@ -26,16 +27,17 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         pytest.skip(str(error))
     if not (Path(sys.prefix) / "bin" / "activate").exists():
         pytest.skip("these tests do not run in a virtual environment that can be activated")
-    feed, push, admin = free_ports(3)
-    environ = {
-        "VALGNATT_FEED_PORT": feed,
-        "VALGNATT_PUSH_PORT": push,
-        "VALGNATT_ADMIN_PORT": admin,
-        "VALGNATT_FEED_URL": f"http://127.0.0.1:{feed}",
-        "VALGNATT_PUSH_URL": f"http://127.0.0.1:{push}",
-    }
-    ports = {"8080": feed, "8081": push, "8082": admin}
-    return type_all(STEPS, tmp_path_factory.mktemp("home"), ports, environ, HOUR_S)
+    with reserved_ports(3) as reserved:
+        feed, push, admin = map(str, reserved)
+        environ = {
+            "VALGNATT_FEED_PORT": feed,
+            "VALGNATT_PUSH_PORT": push,
+            "VALGNATT_ADMIN_PORT": admin,
+            "VALGNATT_FEED_URL": f"http://127.0.0.1:{feed}",
+            "VALGNATT_PUSH_URL": f"http://127.0.0.1:{push}",
+        }
+        ports = {"8080": feed, "8081": push, "8082": admin}
+        return type_all(STEPS, tmp_path_factory.mktemp("home"), ports, environ, HOUR_S)
 
 
 @pytest.mark.long

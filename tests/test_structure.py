@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "redaction",
         "secret_files",
     ),
-    ("backoff", "database_url", "deadline", "humanize", "trimmed_json", "characters"),
+    ("backoff", "database_url", "deadline", "humanize", "trimmed_json", "characters", "reserved_ports"),
     ("errors", "__version__"),
 )
 """The parts of `gateway`, from the top. A part imports only from layers below its own."""

@@ -14,8 +14,8 @@ import orjson
 import pytest
 
 from gateway.journal.session import SESSION
+from gateway.reserved_ports import reserved_ports
 from tests.conftest import Database
-from tests.deploy.proxies import free_ports
 from tests.fork_server import run_command
 from tests.journal.pooler import pooler
 
@@ -107,31 +107,31 @@ async def serving(**options: object) -> AsyncIterator[asyncio.StreamReader]:
 async def test_a_feed_with_a_wrong_login_is_reported_and_senders_are_served(database: Database) -> None:
     """In the log as an error, on the feed door and on the admin port; a machine of feeds alone ends."""
     wrong = wrong_password(database.feed_url)
-    push, feed, admin = free_ports(3)
-    ports = {"push_port": push, "feed_port": feed, "admin_port": admin}
-    async with (
-        serving(database_url=database.url, feed_database_url=wrong, **ports) as lines,
-        asyncio.timeout(TIMEOUT_S),
-        aiohttp.ClientSession() as http,
-    ):
-        while b"heads: unavailable until a setting is changed" not in (line := await lines.readline()):
-            assert line
-        event = orjson.loads(line)
-        assert (event["level"], event["process"]) == ("error", "feed-0")
-        assert "password authentication failed" in event["error"]
-        async with http.get(f"http://127.0.0.1:{feed}/health/ready") as answer:
-            assert (answer.status, await answer.json()) == (503, {"status": "unusable"})
-        async with http.get(f"http://127.0.0.1:{feed}/v1/elections") as answer:
-            assert (answer.status, (await answer.json())["code"]) == (503, "journal_unavailable")
-        problem = ""
-        while not problem:
-            async with http.get(f"http://127.0.0.1:{admin}/health/ready") as answer:
-                problem = (await answer.json())["workers"]["feed-0"].get("problem", "")
-        assert "password authentication failed" in problem
-        status = 503
-        while status != 200:
-            async with http.get(f"http://127.0.0.1:{push}/health/ready") as answer:
-                status = answer.status
+    with reserved_ports(3) as (push, feed, admin):
+        ports = {"push_port": push, "feed_port": feed, "admin_port": admin}
+        async with (
+            serving(database_url=database.url, feed_database_url=wrong, **ports) as lines,
+            asyncio.timeout(TIMEOUT_S),
+            aiohttp.ClientSession() as http,
+        ):
+            while b"heads: unavailable until a setting is changed" not in (line := await lines.readline()):
+                assert line
+            event = orjson.loads(line)
+            assert (event["level"], event["process"]) == ("error", "feed-0")
+            assert "password authentication failed" in event["error"]
+            async with http.get(f"http://127.0.0.1:{feed}/health/ready") as answer:
+                assert (answer.status, await answer.json()) == (503, {"status": "unusable"})
+            async with http.get(f"http://127.0.0.1:{feed}/v1/elections") as answer:
+                assert (answer.status, (await answer.json())["code"]) == (503, "journal_unavailable")
+            problem = ""
+            while not problem:
+                async with http.get(f"http://127.0.0.1:{admin}/health/ready") as answer:
+                    problem = (await answer.json())["workers"]["feed-0"].get("problem", "")
+            assert "password authentication failed" in problem
+            status = 503
+            while status != 200:
+                async with http.get(f"http://127.0.0.1:{push}/health/ready") as answer:
+                    status = answer.status
     status, printed = await run("serve", role="feed", feed_database_url=wrong)
     assert status == 1
     assert "password authentication failed" in printed

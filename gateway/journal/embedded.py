@@ -23,7 +23,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -36,6 +35,7 @@ from typing import Self
 from urllib.parse import quote
 
 from gateway.errors import GatewayError
+from gateway.reserved_ports import reserved_port
 
 DATABASE = OWNER = "valgnatt"
 FEED, READER = "valgnatt_feed", "valgnatt_reader"
@@ -172,7 +172,7 @@ class EmbeddedPostgres:
             owner, reader = self._passwords()
             self._check_or_make_cluster(reader)
             self._socket_dir = undo.enter_context(self._socket_directory())
-            self._port = undo.enter_context(_free_port()) if self._listen_tcp else PORT
+            self._port = undo.enter_context(reserved_port()) if self._listen_tcp else PORT
             where = f"{DATABASE}?host={quote(str(self._socket_dir))}&port={self._port}"
             self.url = f"postgresql://{OWNER}:{owner}@/{where}"
             self.feed_url = f"postgresql://{READER}:{reader}@/{where}"
@@ -473,15 +473,6 @@ def _deferred_signals() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if previous is None else previous)
         for each in received:
             signal.raise_signal(each)
-
-
-@contextmanager
-def _free_port() -> Iterator[int]:
-    """Reserve a port of 127.0.0.1 for Postgres: it is bound here without listening, so no other program gets it."""
-    with socket.socket() as bound:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]
 
 
 def _options(settings: Mapping[str, str]) -> list[str]:

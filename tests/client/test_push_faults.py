@@ -14,8 +14,8 @@ from typing import IO
 import pytest
 
 from gateway.client.outbox import Outbox
+from gateway.reserved_ports import reserved_ports
 from tests.client.desk import TIMEOUT_S, Desk, until
-from tests.deploy.proxies import free_ports
 from tests.running import Sender
 from tests.web.doors import UNIT, a_report
 
@@ -322,8 +322,10 @@ def test_names_of_files_are_escaped_on_a_terminal_that_is_not_utf_8(desk: Desk) 
 
 def test_a_watch_waits_for_the_feed_door_at_its_start(desk: Desk) -> None:
     """As after the machine was started again, and the network is not there yet."""
-    (port,) = free_ports(1)
-    with watch(desk, VALGNATT_FEED_URL=f"http://127.0.0.1:{port}") as process:
+    with (
+        reserved_ports(1) as (port,),
+        watch(desk, VALGNATT_FEED_URL=f"http://127.0.0.1:{port}") as process,
+    ):
         lines = Lines(process.stderr)
         lines.until("trying again")
         assert process.poll() is None

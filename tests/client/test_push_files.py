@@ -14,8 +14,8 @@ from gateway.client.outbox import Outbox
 from gateway.client.push_files import destination
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
+from gateway.reserved_ports import reserved_ports
 from tests.client.desk import TIMEOUT_S, Desk, counted, until
-from tests.deploy.proxies import free_ports
 from tests.running import Gateway, Sender, served
 from tests.web.conftest import make_database
 from tests.web.doors import COUNTRY, a_registry, a_report
@@ -116,21 +116,21 @@ def test_a_gateway_whose_record_was_replaced_gets_all_of_a_file_again(
     unnumbered = a_report("0604-0002")
     del unnumbered["revision"]
     (watched / "a.json").write_text(json.dumps(unnumbered))
-    push_port, feed_port = free_ports(2)
-    options = {"push_port": push_port, "feed_port": feed_port}
-    file = desk.file("night.ndjson", a_report())
-    for gone in ("", ", 1 report with earlier receipts that this gateway no longer knows"):
-        with served(make_database(postgres), **options) as gateway:
-            environ = at(gateway, sender_at(gateway, small, desk.to.election))
-            status, output = desk.push(file, **environ)
-            assert (status, f"1 receipt{gone}\n" in output) == (0, True), output
-            with desk.command("--watch", watched, "--settle-s", 0.2, **environ) as process:
-                assert process.stderr is not None
-                while f"1 receipt{gone}\n" not in (line := process.stderr.readline()):
-                    assert line
-                process.send_signal(signal.SIGINT)
-            answers = [(each["unit"], each["revision"], each["outcome"]) for each in desk.answers()]
-            assert answers == [("0604-0001", "1", "accepted"), ("0604-0002", "1", "accepted")]
+    with reserved_ports(2) as (push_port, feed_port):
+        options = {"push_port": push_port, "feed_port": feed_port}
+        file = desk.file("night.ndjson", a_report())
+        for gone in ("", ", 1 report with earlier receipts that this gateway no longer knows"):
+            with served(make_database(postgres), **options) as gateway:
+                environ = at(gateway, sender_at(gateway, small, desk.to.election))
+                status, output = desk.push(file, **environ)
+                assert (status, f"1 receipt{gone}\n" in output) == (0, True), output
+                with desk.command("--watch", watched, "--settle-s", 0.2, **environ) as process:
+                    assert process.stderr is not None
+                    while f"1 receipt{gone}\n" not in (line := process.stderr.readline()):
+                        assert line
+                    process.send_signal(signal.SIGINT)
+                answers = [(each["unit"], each["revision"], each["outcome"]) for each in desk.answers()]
+                assert answers == [("0604-0001", "1", "accepted"), ("0604-0002", "1", "accepted")]
 
 
 def test_spellings_of_an_address_are_one_gateway() -> None:
@@ -262,17 +262,17 @@ def test_queued_reports_are_sent_after_an_outage_and_a_kill(
 ) -> None:
     """The next run needs no file."""
     file = desk.file("a.ndjson", a_report(), a_report("0604-0002"))
-    push_port, feed_port = free_ports(2)
-    url = f"http://127.0.0.1:{push_port}"
-    desk.to = destination(url, desk.to.election)
-    with desk.command(file, "--unchecked", VALGNATT_PUSH_URL=url) as process:
-        until(lambda: desk.outbox.exists() and waiting(desk) == 2)
-        process.send_signal(signal.SIGKILL)
-    with served(make_database(postgres), push_port=push_port, feed_port=feed_port) as gateway:
-        status, output = desk.push(**at(gateway, sender_at(gateway, small, desk.to.election)))
-        assert status == 0, output
-        assert "Sending 2 reports from the outbox first" in output
-        assert [answer["outcome"] for answer in desk.answers()] == ["accepted", "accepted"]
+    with reserved_ports(2) as (push_port, feed_port):
+        url = f"http://127.0.0.1:{push_port}"
+        desk.to = destination(url, desk.to.election)
+        with desk.command(file, "--unchecked", VALGNATT_PUSH_URL=url) as process:
+            until(lambda: desk.outbox.exists() and waiting(desk) == 2)
+            process.send_signal(signal.SIGKILL)
+        with served(make_database(postgres), push_port=push_port, feed_port=feed_port) as gateway:
+            status, output = desk.push(**at(gateway, sender_at(gateway, small, desk.to.election)))
+            assert status == 0, output
+            assert "Sending 2 reports from the outbox first" in output
+            assert [answer["outcome"] for answer in desk.answers()] == ["accepted", "accepted"]
 
 
 def waiting(desk: Desk) -> int:

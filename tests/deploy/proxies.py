@@ -14,7 +14,6 @@ import os
 import pwd
 import re
 import shutil
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -25,6 +24,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
+from gateway.reserved_ports import reserved_ports
 from tests.faults.servers import Connection, a_link
 from tests.running import Gateway, Sender
 from tests.web.doors import until
@@ -80,7 +80,7 @@ async def a_proxy(kind: str, gateway: Gateway, idle_s: int = IDLE_S) -> AsyncIte
 
         feed.forward_request = forward_request  # type: ignore[method-assign]
         directory = opened.enter_context(_directory())
-        ports = free_ports(2)
+        ports = opened.enter_context(reserved_ports(2))
         command, environ = {"haproxy": _haproxy, "nginx": _nginx}[kind](
             directory, ports, [push.host, feed.host], idle_s
         )
@@ -161,15 +161,6 @@ def _nginx(
     (directory / "nginx.conf").write_text(_with_timeouts((shipped / "nginx.conf").read_text(), idle_s))
     options = f"daemon off; pid {directory}/nginx.pid; error_log stderr warn;"
     return ["-p", str(directory), "-c", str(directory / "nginx.conf"), "-e", "stderr", "-g", options], {}
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that are free at present."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 async def _wait_serving(proxied: Proxied, output: "asyncio.Task[tuple[bytes, bytes]]") -> None:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ import pytest
 import yaml
 
 from gateway.rehearsal.generator import GeneratedElection
+from gateway.reserved_ports import reserved_ports
 from tests.small_night import SmallNight, a_small_night
 from tests.web.doors import until
 
@@ -196,30 +196,32 @@ async def a_prometheus(night: SmallNight, directory: Path) -> AsyncIterator[str]
         config.replace(found[1], json.dumps([admin])).replace("5s", "1s")
     )
     shutil.copy(PROMETHEUS / "rules.yml", directory)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    options = [
-        f"--config.file={directory}/prometheus.yml",
-        f"--storage.tsdb.path={directory}/tsdb",
-        f"--web.listen-address={address}",
-        "--log.level=warn",
-    ]
-    config_text = (directory / "prometheus.yml").read_text()
-    assert "scrape_timeout: 4s" in config_text
-    (directory / "prometheus.yml").write_text(config_text.replace("scrape_timeout: 4s", "scrape_timeout: 1s"))
-    process = await asyncio.create_subprocess_exec(
-        program("prometheus"), *options, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-    )
-    output = asyncio.create_task(process.communicate())
-    try:
-        yield f"http://{address}"
-    except BaseException as error:
-        _end(process)
-        error.add_note(f"output of prometheus: {(await output)[1].decode()[-3000:]}")
-        raise
-    finally:
-        _end(process)
-        await output
+    with reserved_ports(1) as (port,):
+        address = f"127.0.0.1:{port}"
+        options = [
+            f"--config.file={directory}/prometheus.yml",
+            f"--storage.tsdb.path={directory}/tsdb",
+            f"--web.listen-address={address}",
+            "--log.level=warn",
+        ]
+        config_text = (directory / "prometheus.yml").read_text()
+        assert "scrape_timeout: 4s" in config_text
+        (directory / "prometheus.yml").write_text(
+            config_text.replace("scrape_timeout: 4s", "scrape_timeout: 1s")
+        )
+        process = await asyncio.create_subprocess_exec(
+            program("prometheus"), *options, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        )
+        output = asyncio.create_task(process.communicate())
+        try:
+            yield f"http://{address}"
+        except BaseException as error:
+            _end(process)
+            error.add_note(f"output of prometheus: {(await output)[1].decode()[-3000:]}")
+            raise
+        finally:
+            _end(process)
+            await output
 
 
 def _end(process: asyncio.subprocess.Process) -> None:

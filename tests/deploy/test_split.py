@@ -19,7 +19,8 @@ import yaml
 from gateway.journal.embedded import EmbeddedPostgresError, find_binaries
 from gateway.journal.feed_login import excess_privileges, read_feed_login
 from gateway.rehearsal.generator import GeneratedElection
-from tests.deploy.proxies import DEPLOY, free_ports
+from gateway.reserved_ports import reserved_ports
+from tests.deploy.proxies import DEPLOY
 from tests.faults.servers import require_binaries
 from tests.running import running
 from tests.web.doors import COUNTRY, UNIT, a_registry, a_report, feed_url, pushed, shown, streaming, until
@@ -78,25 +79,25 @@ def a_cluster() -> Iterator[Cluster]:
             cwd="/",
             **user,
         )
-        (port,) = free_ports(1)
-        settings = {
-            "port": port,
-            "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": name,
-            "fsync": "off",
-        }
-        server = subprocess.Popen(
-            [programs / "postgres", "-D", data, *(f"--{key}={value}" for key, value in settings.items())],
-            stderr=subprocess.DEVNULL,
-            env=environ,
-            cwd="/",
-            **user,
-        )
-        try:
-            yield Cluster(port, directory)
-        finally:
-            server.terminate()
-            server.wait(30)
+        with reserved_ports(1) as (port,):
+            settings = {
+                "port": port,
+                "listen_addresses": "127.0.0.1",
+                "unix_socket_directories": name,
+                "fsync": "off",
+            }
+            server = subprocess.Popen(
+                [programs / "postgres", "-D", data, *(f"--{key}={value}" for key, value in settings.items())],
+                stderr=subprocess.DEVNULL,
+                env=environ,
+                cwd="/",
+                **user,
+            )
+            try:
+                yield Cluster(port, directory)
+            finally:
+                server.terminate()
+                server.wait(30)
 
 
 async def up(cluster: Cluster) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.database_url import read_database_url
 from gateway.journal.embedded import _as_permitted_user
-from tests.deploy.proxies import free_ports
+from gateway.reserved_ports import reserved_ports
 
 START_S = 20.0
 """Seconds within which PgBouncer has to accept connections."""
@@ -42,38 +42,40 @@ def pooler(
     if program is None:
         pytest.skip("pgbouncer is not installed")
     (host,) = read_database_url(urls[0]).hosts
-    (port,) = free_ports(1)
-    users = [urlsplit(url) for url in urls]
-    (directory / "users.txt").write_text("".join(f'"{each.username}" "{each.password}"\n' for each in users))
-    settings = {
-        "listen_addr": "127.0.0.1",
-        "listen_port": port,
-        "auth_type": "plain",
-        "auth_file": directory / "users.txt",
-        "pool_mode": pool_mode,
-        "unix_socket_dir": "",
-        "ignore_startup_parameters": ignored,
-        "logfile": directory / "pgbouncer.log",
-        **options,
-    }
-    lines = [
-        "[databases]",
-        f"* = host={host.name} port={host.port}",
-        "[pgbouncer]",
-        *(f"{name} = {value}" for name, value in settings.items()),
-    ]
-    (directory / "pgbouncer.ini").write_text("\n".join(lines))
-    prefix, owner = _as_permitted_user()  # PgBouncer refuses to run as root too
-    if owner:
-        for path in (directory, *directory.iterdir()):
-            os.chown(path, owner, -1)
-    command = [*prefix, program, "-q", str(directory / "pgbouncer.ini")]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            _wait_accepting(port)
-            yield Pooler(port, urls[0])
-        finally:
-            process.terminate()
+    with reserved_ports(1) as (port,):
+        users = [urlsplit(url) for url in urls]
+        (directory / "users.txt").write_text(
+            "".join(f'"{each.username}" "{each.password}"\n' for each in users)
+        )
+        settings = {
+            "listen_addr": "127.0.0.1",
+            "listen_port": port,
+            "auth_type": "plain",
+            "auth_file": directory / "users.txt",
+            "pool_mode": pool_mode,
+            "unix_socket_dir": "",
+            "ignore_startup_parameters": ignored,
+            "logfile": directory / "pgbouncer.log",
+            **options,
+        }
+        lines = [
+            "[databases]",
+            f"* = host={host.name} port={host.port}",
+            "[pgbouncer]",
+            *(f"{name} = {value}" for name, value in settings.items()),
+        ]
+        (directory / "pgbouncer.ini").write_text("\n".join(lines))
+        prefix, owner = _as_permitted_user()  # PgBouncer refuses to run as root too
+        if owner:
+            for path in (directory, *directory.iterdir()):
+                os.chown(path, owner, -1)
+        command = [*prefix, program, "-q", str(directory / "pgbouncer.ini")]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                _wait_accepting(port)
+                yield Pooler(port, urls[0])
+            finally:
+                process.terminate()
 
 
 def _wait_accepting(port: int) -> None:
