@@ -1,4 +1,4 @@
-"""PURE: from the files of a command to checked reports with revisions; the one entry to this package.
+"""PURE: from the files of a command to checked reports with revisions, which `comparison` then compares.
 
 Everything here may run in a thread: it uses nothing that is shared.
 """
@@ -6,6 +6,7 @@ Everything here may run in a thread: it uses nothing that is shared.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
+from typing import Any
 
 import msgspec
 import orjson
@@ -63,6 +64,11 @@ class Count(msgspec.Struct, frozen=True):
     def unit(self) -> str:
         """The unit."""
         return self.version.unit
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The report as decoded JSON, for `comparison.compare`."""
+        return {**self.version.document, "revision": self.revision}
 
     @property
     def status(self) -> str:

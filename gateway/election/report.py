@@ -34,7 +34,8 @@ REVISION_CEILING = 2_000_000_000
 REVISION_STEP = 1_000_000
 """A raised ceiling is this far above the current revision of the unit."""
 
-_PROGRESS = {"counting": 1, "preliminary": 2, "final": 3, "controlled": 4, "settled": 5}
+STATUS_ORDER = {"counting": 1, "preliminary": 2, "final": 3, "controlled": 4, "settled": 5}
+"""The statuses that follow one another; the others are below these."""
 
 
 class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -179,7 +180,7 @@ def figures_fell(previous: Report, report: Report) -> bool:
 
 def status_went_back(previous: Report, report: Report) -> bool:
     """Whether the status is lower than before, in the order counting ... settled; other statuses are below these."""
-    return _PROGRESS.get(report.status, 0) < _PROGRESS.get(previous.status, 0)
+    return STATUS_ORDER.get(report.status, 0) < STATUS_ORDER.get(previous.status, 0)
 
 
 def warnings_of(report: Report, previous: Report | None, eligible: int | None) -> list[str]:
