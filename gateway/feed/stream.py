@@ -11,6 +11,7 @@ from typing import Protocol
 import orjson
 import structlog
 
+from gateway.election.local_time import local_time
 from gateway.election.record import Head, Publication, Unapplied
 from gateway.election.registry import Registry, read_registry
 from gateway.election.state import CatchUp, Cursor, ElectionState, HistoryChanged
@@ -123,6 +124,12 @@ class ElectionFeed:
     def settled(self) -> bool:
         """Whether everything up to some head is applied, so that the state may be shown."""
         return self._settled
+
+    @property
+    def hidden_until(self) -> datetime | None:
+        """The end of the embargo, in the election's time zone, while nothing is shown; None from the release on."""
+        shown = self.head.released_at is not None and (self.state.sequence > 0 or self.head.sequence == 0)
+        return None if shown else local_time(self.registry, self.head.publish_from)
 
     @property
     def channels(self) -> list[Channel]:

@@ -282,12 +282,15 @@ class PostgresJournal:
                             raise
         raise JournalUnavailable("the election kept changing while a report was read")
 
-    async def transfers(self, election: int, units: Iterable[str]) -> tuple[bool, list[TransferRow]]:
-        """Return whether the election is released, and what the journal has of each of these units."""
+    async def transfers(
+        self, election: int, units: Iterable[str]
+    ) -> tuple[datetime | None, list[TransferRow]]:
+        """Return the end of the embargo, None after the release, and what the journal has of each of these units."""
         with translate_db_errors():
             async with self._reading() as connection:
                 rows = await connection.fetch(
-                    "SELECT m.released_at IS NOT NULL, r.unit, r.accepted, r.last_accepted_at"
+                    "SELECT CASE WHEN m.released_at IS NULL THEN m.publish_from END,"
+                    "   r.unit, r.accepted, r.last_accepted_at"
                     " FROM embargo m LEFT JOIN ("
                     "   SELECT unit, count(*) AS accepted, max(accepted_at) AS last_accepted_at FROM report"
                     "   WHERE election = $1 AND unit = ANY ($2) GROUP BY unit) r ON true WHERE m.election = $1",

@@ -97,6 +97,8 @@ export type Transfers = {
   transfers: Transfer[];
   /** A report whose `oldest_unpublished_s` is above this is late. */
   late_after_s: number;
+  /** The end of the embargo while all figures are hidden, so that they are zeros; null from the release on. */
+  hidden_until: string | null;
 };
 
 export type Position = [number, number];

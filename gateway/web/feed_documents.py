@@ -144,7 +144,7 @@ class FeedDocuments:
             detail = "this election has no reporting municipality with this identifier"
             raise Problem(404, "unknown_municipality", detail)
         now = datetime.now(UTC)
-        version = (feed.generation, feed.state.sequence, int(now.timestamp()))
+        version = (feed.generation, feed.state.sequence, feed.hidden_until, int(now.timestamp()))
         make = partial(_transfers_body, feed, only, now)
         body = self._bodies.get(("transfers", feed.id, only), version, make)
         return web.Response(body=body.plain, content_type=body.content_type, headers=_PUBLIC)
@@ -195,12 +195,14 @@ def _area_body(feed: ElectionFeed, area: Area, form: AreaFormat) -> Body:
 def _transfers_body(feed: ElectionFeed, only: str | None, now: datetime) -> Body:
     found = feed.transfers.documents(feed.backlog, feed.contacts, now, only)
     if only is not None:
-        return Body(to_json(to_document(found[0])), JSON, tag="")
+        one = {**to_document(found[0]), "hidden_until": feed.hidden_until}
+        return Body(to_json(one), JSON, tag="")
     document = PublicTransfers(
         election=feed.id,
         rehearsal=feed.registry.rehearsal,
         sequence=feed.state.sequence,
         server_time=now,
         transfers=found,
+        hidden_until=feed.hidden_until,
     )
     return Body(to_json(to_document(document)), JSON, tag="")

@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 
+from gateway.election.local_time import local_time
 from gateway.election.outcome import Receipt
 from gateway.election.report import decode_stored, warnings_of
 from gateway.journal.elections import ElectionVersion, Token
@@ -44,7 +45,7 @@ async def transfers_document(journal: PostgresJournal, version: ElectionVersion,
     """
     registry = version.registry
     units = {unit: area for unit, area in registry.units.items() if unit in token.scope}
-    released, rows = await journal.transfers(version.key, units)
+    hidden_until, rows = await journal.transfers(version.key, units)
     contacts = await journal.contacts(version.key)
     by_unit = {row.unit: row for row in rows}
     found: dict[str, list[str]] = {}
@@ -61,12 +62,19 @@ async def transfers_document(journal: PostgresJournal, version: ElectionVersion,
                 units=len(its_units),
                 reported=len(reported),
                 accepted=accepted,
-                published=accepted if released else 0,
-                embargoed=0 if released else accepted,
+                published=0 if hidden_until is not None else accepted,
+                embargoed=accepted if hidden_until is not None else 0,
                 oldest_unpublished_s=None,
                 last_accepted_at=max((row.last_accepted_at for row in reported), default=None),
                 last_contact_at=contacts.get(municipality),
                 lag_s=None,
             )
         )
-    return to_document(OwnTransfers(election=registry.id, rehearsal=registry.rehearsal, transfers=transfers))
+    return to_document(
+        OwnTransfers(
+            election=registry.id,
+            rehearsal=registry.rehearsal,
+            transfers=transfers,
+            hidden_until=local_time(registry, hidden_until) if hidden_until is not None else None,
+        )
+    )

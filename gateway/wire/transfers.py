@@ -1,6 +1,11 @@
 """PURE: where the counts of each municipality are, as both doors write it and `valgnatt status` reads it.
 
-Members are written in the order given here. A time is UTC; a member that ends in `_s` is in seconds.
+Members are written in the order given here. A time is UTC, but for `hidden_until`; a member that ends in `_s` is in
+seconds.
+
+`hidden_until` is the end of the embargo while the public sees nothing of the election, with the offset of the
+election's time zone, and None from the release on. While it is given, the figures of the feed door are zeros; those of
+the push door are true. Older gateways do not send it.
 """
 
 from collections.abc import Iterable
@@ -58,6 +63,7 @@ class OwnTransfers(msgspec.Struct, frozen=True):
     election: str
     rehearsal: bool
     transfers: list[Transfer]
+    hidden_until: Moment | None = None
 
 
 class PublicTransfers(msgspec.Struct, frozen=True):
@@ -71,6 +77,7 @@ class PublicTransfers(msgspec.Struct, frozen=True):
     transfers: list[Transfer]
     late_after_s: float = LATE_AFTER_S
     """The age above which a report is late, for programs that show transfers; older gateways do not send it."""
+    hidden_until: Moment | None = None
 
     @property
     def late(self) -> list[Transfer]:

@@ -507,10 +507,11 @@ async def test_transfers_count_accepted_reports_per_unit(
     acts: Administration, journal: PostgresJournal
 ) -> None:
     """`transfers` returns only the requested units."""
-    election = await acts.load_election(a_registry(publish_from=in_the_future()))
+    until = in_the_future()
+    election = await acts.load_election(a_registry(publish_from=until))
     row = await journal.election(election)
     appended = await append(journal, row.key, 1, a_report("a-1", 2), a_report("a-1", 7), a_report("a-2", 9))
-    released, (found,) = await journal.transfers(row.key, ["a-1", "b-1"])
-    assert not released
+    hidden_until, (found,) = await journal.transfers(row.key, ["a-1", "b-1"])
+    assert hidden_until == datetime.fromisoformat(until)
     assert (found.unit, found.accepted, found.last_accepted_at) == ("a-1", 2, appended.at)
-    assert await journal.transfers(row.key, ["b-1"]) == (False, [])
+    assert await journal.transfers(row.key, ["b-1"]) == (hidden_until, [])

@@ -64,8 +64,9 @@ async def _shown_over(http: aiohttp.ClientSession, gateway: Gateway, election: s
             )
             headers = {name: answer.headers.get(name) for name in ("ETag", "Content-Length", "Cache-Control")}
             seen[f"{path} {coding}"] = (answer.status, headers, answer.body)
-    transfers = (await ask(http, "GET", feed_url(gateway, election, "/transfers"))).document
-    seen["/transfers"] = {name: value for name, value in transfers.items() if name != "server_time"}
+    answer = await ask(http, "GET", feed_url(gateway, election, "/transfers"))
+    sizes = len(answer.body) - len(answer.document["server_time"]), answer.headers.get("ETag")
+    seen["/transfers"] = {**answer.document, "server_time": None}, sizes
     listed = (await ask(http, "GET", f"{gateway.feed_url}/v1/elections")).document["elections"]
     seen["/v1/elections"] = [each for each in listed if each["id"] == election]
     async with streaming(http, feed_url(gateway, election), levels=EVERYTHING) as stream:
@@ -95,6 +96,18 @@ async def test_nothing_of_an_embargoed_election_is_served_and_then_everything_at
     raise AssertionError("the embargo ended before every answer was read, even after 40 s")
 
 
+def assert_hidden(seen: dict[str, Any], publish_from: datetime) -> None:
+    """Assert that transfers say until when figures are hidden, by the clock of the election, and are zeros."""
+    everywhere, _ = seen["/transfers"]
+    (_, _, body) = seen[f"/transfers/{HERE} identity"]
+    for document, transfers in ((everywhere, everywhere["transfers"]), (one := json.loads(body), [one])):
+        assert moment(document["hidden_until"]) == publish_from
+        assert document["hidden_until"].endswith(("+01:00", "+02:00"))
+        for transfer in transfers:
+            assert {transfer[name] for name in ("reported", "accepted", "published", "embargoed")} == {0}
+            assert transfer["last_contact_at"] is transfer["last_accepted_at"] is None
+
+
 class EmbargoTooShort(Exception):
     """The embargo ended while answers from before its end were still being read."""
 
@@ -117,6 +130,7 @@ async def check_release(
         if datetime.now(UTC) >= publish_from:
             raise EmbargoTooShort
         assert all(each == before[0] for each in before)
+        assert_hidden(before[0], publish_from)
         receipts = await pushed(
             http, sender, *(a_report(unit, votes=place) for place, unit in enumerate(units))
         )
@@ -152,6 +166,8 @@ async def check_release(
     times = {each.document["published_at"] for each in events}
     assert len(times) == 1
     assert moment(times.pop()) >= publish_from
+    transfers = (await ask(http, "GET", feed_url(gateway, election, "/transfers"))).document
+    assert transfers["hidden_until"] is None
     again = await push(http, sender, a_report(units[3], votes=3))
     assert (again.document["state"], again.document["sequence"]) == ("published", 4)
 

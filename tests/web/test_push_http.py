@@ -561,6 +561,9 @@ async def test_under_embargo_a_sender_reads_back_its_own_reports(
     transfers = await ask(http, "GET", local.url("/transfers"), headers=local.headers)
     (transfer,) = transfers.document["transfers"]
     assert (transfer["accepted"], transfer["published"], transfer["embargoed"]) == (2, 0, 2)
+    hidden_until = transfers.document["hidden_until"]
+    assert moment(hidden_until) == datetime.fromisoformat(tomorrow)
+    assert hidden_until.endswith(("+01:00", "+02:00")), "the clock of the election, in Europe/Oslo"
 
 
 async def test_a_sender_reads_the_transfers_of_its_own_municipalities(
@@ -572,6 +575,7 @@ async def test_a_sender_reads_the_transfers_of_its_own_municipalities(
     answer = await ask(http, "GET", both.url("/transfers"), headers=both.headers)
     assert answer.status == 200
     assert answer.headers["Cache-Control"] == "private, no-store"
+    assert answer.document["hidden_until"] is None
     found = {each["municipality"]: each for each in answer.document["transfers"]}
     assert set(found) == {HERE, THERE}
     here, there = found[HERE], found[THERE]

@@ -357,7 +357,8 @@ async def test_transfers_say_where_every_municipality_is(
     await until(complete)
     answer = await door.get("/transfers")
     assert answer.headers["Cache-Control"] == PUBLIC
-    assert answer.document["sequence"] == 3
+    assert (answer.document["sequence"], answer.document["hidden_until"]) == (3, None)
+    assert (await door.get(f"/transfers/{HERE}")).document["hidden_until"] is None
     found = {each["municipality"]: each for each in answer.document["transfers"]}
     municipalities = [area["id"] for area in small.registry["areas"] if area["level"] == "municipality"]
     assert sorted(found) == sorted(municipalities)

@@ -1,0 +1,26 @@
+"""PURE but for the time zone database: times as the clocks in an election's area show them."""
+
+from datetime import datetime, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from gateway.election.registry import Registry
+
+
+def local_time(registry: Registry, moment: datetime) -> datetime:
+    """Return the same moment with the offset of the election's time zone.
+
+    Where the registry names no time zone, or one that this machine does not know, the offset is that of the registry's
+    `publish_from`.
+    """
+    name = registry.document["election"].get("timezone")
+    zone = _zone(name) if isinstance(name, str) else None
+    return moment.astimezone(zone if zone is not None else registry.publish_from.tzinfo)
+
+
+@lru_cache(maxsize=32)
+def _zone(name: str) -> tzinfo | None:
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, ZoneInfoNotFoundError):  # no such file, a directory, or a path
+        return None
