@@ -39,6 +39,7 @@
     ├── StillOpen               still_open               a watched file is open for writing
     ├── OutboxUnavailable       outbox_unavailable       the outbox cannot be opened, read or written     retryable
     ├── ReceiptsUnavailable     receipts_unavailable     the table of receipts cannot be written
+    ├── TokenFileUnusable       token_file_unusable      the file for new tokens cannot be written or read
     ├── OutboxConflict          outbox_conflict          the same revision with different figures
     ├── RevisionsUnknown        revisions_unknown        the gateway could not be asked for its current reports
     ├── DataSetError            malformed_data_set       a data set cannot be read

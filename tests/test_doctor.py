@@ -326,6 +326,13 @@ def test_units_without_a_token_are_reported(facts: Facts, registry: dict[str, An
     the_one(judged(a_token(3, ["0101"], revoked_at=NOW)), "error", check, "0101")
     the_one(judged(a_token(3, ["0101"], role="operator")), "error", check, "0101")
     the_one(judged(a_token(3, ["0101-0001"])), "error", check, "0101")
+    most = []
+    for token, more in ((a_token(3, ["0604"]), " --missing-only"), (a_token(3, ["vl"], role="operator"), "")):
+        command = (
+            f"token issue --election generated-7 --each municipality{more} --out tokens-municipality.csv"
+        )
+        the_one(judged(token), "error", check, command)
+    most = [a_token(2, ["02", "06"])]
     gone, expired = worse(judged(a_token(3, ["0101"], expires_at=NOW - HOUR)))
     assert (gone.level, expired.level) == ("error", "warning")
     assert "expired: 3 (token 3)" in expired.seen

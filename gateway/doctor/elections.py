@@ -127,9 +127,9 @@ def _tokens(election: Election, now: datetime) -> Iterator[Finding]:
         make = warning if registry.rehearsal else error
         yield make(
             check,
-            f"no sender's token for {counted(len(uncovered), 'municipality', 'municipalities')}: {some(uncovered)}",
-            f"run `valgnatt token issue --election {registry.id} --areas {uncovered[0].split()[0]}`"
-            + (", and likewise for the others" if len(uncovered) > 1 else ""),
+            f"no sender's token for {counted(len(uncovered), 'municipality', 'municipalities')}:"
+            f" {some([f'{area.id} {area.name}' for area in uncovered])}",
+            _issue_command(registry, uncovered, partly=bool(senders)),
         )
     else:
         yield ok(check, f"{counted(len(senders), 'sender token')}, covering every unit")
@@ -160,7 +160,18 @@ def _tokens(election: Election, now: datetime) -> Iterator[Finding]:
         )
 
 
-def _uncovered(registry: Registry, senders: Collection[TokenSummary]) -> list[str]:
+def _issue_command(registry: Registry, uncovered: Sequence[Area], *, partly: bool) -> str:
+    """Return which command issues the tokens that are missing; `partly` if there are others."""
+    command = f"valgnatt token issue --election {registry.id}"
+    if len(uncovered) == 1:
+        return f"run `{command} --areas {uncovered[0].id}`"
+    levels = list(dict.fromkeys(area.level for area in uncovered))
+    only = " --missing-only" if partly else ""
+    commands = [f"`{command} --each {level}{only} --out tokens-{level}.csv`" for level in levels]
+    return f"run {' and '.join(commands)}; --push-url names the push door in the addresses for the municipalities"
+
+
+def _uncovered(registry: Registry, senders: Collection[TokenSummary]) -> list[Area]:
     """Return the municipalities with a unit that no token covers."""
     covered = frozenset(area for token in senders for area in token.areas)
     scope = Scope(registry, covered)
@@ -169,7 +180,7 @@ def _uncovered(registry: Registry, senders: Collection[TokenSummary]) -> list[st
         if unit not in scope:
             municipality = registry.municipality(area)
             found[municipality.id] = municipality
-    return [f"{area.id} {area.name}" for area in found.values()]
+    return list(found.values())
 
 
 def _token(token: TokenSummary) -> str:

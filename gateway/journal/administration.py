@@ -80,6 +80,27 @@ class IssuedToken(msgspec.Struct, frozen=True):
         return f"IssuedToken(key={self.key})"
 
 
+def new_secret() -> str:
+    """Return a new token: 256 random bits after TOKEN_PREFIX."""
+    return TOKEN_PREFIX + secrets.token_urlsafe(32)
+
+
+class NewToken(msgspec.Struct, frozen=True):
+    """A token to issue, for areas and all below them, with the secret that its holder has or will get."""
+
+    areas: Sequence[str]
+    note: str = ""
+    secret: str = msgspec.field(default_factory=new_secret)
+
+    @property
+    def digest(self) -> bytes:
+        """What is stored of the secret: its SHA-256."""
+        return hashlib.sha256(self.secret.encode()).digest()
+
+    def __repr__(self) -> str:
+        return f"NewToken(areas={self.areas!r}, note={self.note!r})"
+
+
 class RevisionCeiling(msgspec.Struct, frozen=True):
     """The current revision of a unit, 0 for none, and the highest that is accepted."""
 
@@ -243,47 +264,93 @@ class Administration:
         Raises CommittedLocally, naming the tokens by their keys; their secrets are discarded then, so that nobody
         relies on tokens that a failover can lose.
         """
-        issued: list[IssuedToken] = []
+        tokens = [NewToken(areas, note) for areas, note in wanted]
+        keys: list[int] = []
         try:
-            await self._issue(election, wanted, role, expires_at, issued)
+            async with self._act(election) as locked:
+                await self._issue(locked, tokens, role, expires_at, keys)
         except CommittedLocally as error:
-            keys = ", ".join(str(each.key) for each in issued)
             raise CommittedLocally(
                 "committed on the primary, but the wait for the synchronous standby was cut short: a failover can still"
-                f" lose the issued tokens (numbers {keys}). Their secrets are not shown: revoke these tokens and issue"
-                " new ones once the standby is back"
+                f" lose the issued tokens (numbers {', '.join(map(str, keys))}). Their secrets are not shown: revoke"
+                " these tokens and issue new ones once the standby is back"
             ) from error
-        return issued
+        return [IssuedToken(key, token.secret) for key, token in zip(keys, tokens, strict=True)]
+
+    async def issue_known_tokens(
+        self,
+        election: str,
+        tokens: Sequence[NewToken],
+        *,
+        role: str = "sender",
+        expires_at: datetime | None = None,
+    ) -> None:
+        """Issue tokens whose secrets the caller has already stored, all in one act or none.
+
+        Raises Refused also if an area has a valid token of this role already. Raises JournalUnavailable if it is not
+        known whether the tokens exist, or whether the standby has them; `has_issued` then finds out.
+        """
+        wanted = {area for token in tokens for area in token.areas}
+        async with self._act(election) as locked:
+            present = await self._connection.fetchval(
+                "SELECT count(DISTINCT area) FROM token t CROSS JOIN LATERAL unnest(t.areas) AS area"
+                " WHERE t.election = $1 AND t.role = $2 AND t.revoked_at IS NULL AND area = ANY ($3)"
+                " AND (t.expires_at IS NULL OR t.expires_at > $4)",
+                locked.key,
+                role,
+                list(wanted),
+                locked.now,
+            )
+            if present:
+                raise Refused(
+                    f"{counted(present, 'area')} of these got a token meanwhile; nothing was issued"
+                )
+            await self._issue(locked, tokens, role, expires_at, [])
+
+    async def has_issued(self, election: str, tokens: Sequence[NewToken]) -> bool:
+        """Return whether these tokens were issued in one act, revoked since or not, and make that act durable.
+
+        Waits for an act that is still in progress, so the answer is final. Raises Refused if only some exist.
+        """
+        async with self._act(election) as locked:
+            found = await self._connection.fetchval(
+                "SELECT count(*) FROM token t WHERE t.election = $1 AND t.digest = ANY ($2)",
+                locked.key,
+                [token.digest for token in tokens],
+            )
+        if found not in (0, len(tokens)):
+            raise Refused(f"of {counted(len(tokens), 'token')}, {found} were issued for {election}")
+        return bool(tokens) and found == len(tokens)
 
     async def _issue(
         self,
-        election: str,
-        wanted: Sequence[tuple[Sequence[str], str]],
+        locked: _Locked,
+        tokens: Sequence[NewToken],
         role: str,
         expires_at: datetime | None,
-        issued: list[IssuedToken],
+        keys: list[int],
     ) -> None:
-        async with self._act(election) as locked:
-            unknown = [area for areas, _ in wanted for area in areas if area not in locked.registry.by_id]
-            if unknown:
-                raise Refused(f"not areas of {election}: {', '.join(unknown[:10])}")
-            if not all(areas for areas, _ in wanted):
-                raise Refused("a token needs at least one area")
-            secret_values = [TOKEN_PREFIX + secrets.token_urlsafe(32) for _ in wanted]
-            for (areas, note), secret in zip(wanted, secret_values, strict=True):
-                key = await self._connection.fetchval(
-                    "INSERT INTO token (election, digest, areas, role, note, expires_at)"
-                    " VALUES ($1, $2, $3, $4, $5, $6) RETURNING key",
-                    locked.key,
-                    hashlib.sha256(secret.encode()).digest(),
-                    list(areas),
-                    role,
-                    note,
-                    expires_at,
-                )
-                issued.append(IssuedToken(key, secret))
-            detail = f"{len(issued)} for {', '.join(area for areas, _ in wanted[:5] for area in areas[:5])}"
-            await self._changed(locked.key, "token issue", detail)
+        """Insert tokens in one statement, however many they are, and append their keys to `keys`."""
+        unknown = [area for token in tokens for area in token.areas if area not in locked.registry.by_id]
+        if unknown:
+            raise Refused(f"not areas of {locked.registry.id}: {', '.join(unknown[:10])}")
+        if not all(token.areas for token in tokens):
+            raise Refused("a token needs at least one area")
+        rows = await self._connection.fetch(
+            "INSERT INTO token (election, digest, areas, role, note, expires_at)"
+            " SELECT $1, s.digest, ARRAY(SELECT jsonb_array_elements_text(s.areas::jsonb)), $5, s.note, $6"
+            " FROM unnest($2::bytea[], $3::text[], $4::text[]) WITH ORDINALITY AS s (digest, areas, note, place)"
+            " ORDER BY place RETURNING key",
+            locked.key,
+            [token.digest for token in tokens],
+            [orjson.dumps(list(token.areas)).decode() for token in tokens],
+            [token.note for token in tokens],
+            role,
+            expires_at,
+        )
+        keys += [row["key"] for row in rows]
+        named = ", ".join(area for token in tokens[:5] for area in token.areas[:5])
+        await self._changed(locked.key, "token issue", f"{len(keys)} for {named}")
 
     async def revoke_token(self, key: int) -> None:
         """Revoke a token at once, in every process. Idempotent."""

@@ -202,10 +202,11 @@ def csv_line(state: ElectionState, index: int) -> bytes:
 
 
 def _csv_row(cells: Iterable[object]) -> bytes:
-    return _write_row([_not_a_formula(cell) for cell in cells]).encode()
+    return _write_row([not_a_formula(cell) for cell in cells]).encode()
 
 
-def _not_a_formula(cell: object) -> object:
+def not_a_formula(cell: object) -> object:
+    """Return a cell as a spreadsheet shows it, with an apostrophe before what it would evaluate."""
     if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS):
         return "'" + cell
     return cell
