@@ -3,12 +3,14 @@
 They are static files, read once when a worker starts. A page is the common layout around a main part of its own. All
 that the pages of a door show they read from this door, like any other client, and nothing comes from another host. A
 door has the files of its own pages: their scripts, what these import, and style sheets. They are served under a version
-of all of them together, so that a browser caches them for good and never mixes two versions. This module knows nothing
-of elections.
+of all of them together, so that a browser caches them for good and never mixes two versions. Each language of the pages
+is one file in `pages/texts/`, and each page lists those that there are. This module knows nothing of elections.
 """
 
 import gzip
 import hashlib
+import html
+import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -24,6 +26,8 @@ from gateway.web.bodies import Body
 from gateway.web.negotiation import gzip_accepted
 
 DIRECTORY = Path(__file__).with_name("pages")
+TEXTS = DIRECTORY / "texts"
+"""The texts of the pages, `TAG.js` for each language: a tag of BCP 47."""
 OPENAPI = Path(__file__).with_name("openapi.yaml")
 OPENAPI_JSON = Path(__file__).with_name("openapi.json")
 """The same document, for the API page; `make openapi` writes it."""
@@ -43,7 +47,7 @@ class Page(NamedTuple):
     title: str
     description: str
     link_key: str
-    """Key of the text of the link to it (`texts.js`)."""
+    """Key of the text of the link to it (`texts/`)."""
     link_text: str
     """Text of the link until the script has run."""
 
@@ -91,7 +95,9 @@ PUSH_PAGES = DoorPages(
 _LAYOUT = "layout.html"
 _STYLE_SHEET = "app.css"
 _IMPORT = re.compile(r'(?:from |import |import\()"\./(\w+\.js)"')
-"""An import of another script; all are in one directory."""
+"""An import of another script; all but the texts, which the reader's language selects, are in one directory."""
+_LANGUAGE = re.compile(r'^export const NAME = "([^"\\]+)";$', re.MULTILINE)
+"""What a language calls itself, in the file of its texts."""
 _ICON = "data:image/svg+xml," + quote(
     "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><rect width='16' height='16' rx='3' fill='#1a4f8b'/>"
     "<path d='M3 9l3 3 7-8' fill='none' stroke='white' stroke-width='2'/></svg>",
@@ -128,12 +134,18 @@ class StaticFile:
         return self._body.answer(request, headers, gzip=gzip_accepted(request.headers))
 
 
-def add_pages(application: web.Application, door: DoorPages) -> None:
-    """Add routes for the pages of a door, their static files, and its other documents."""
+def add_pages(application: web.Application, door: DoorPages, texts: Path = TEXTS) -> None:
+    """Add routes for the pages of a door, their static files, and its other documents.
+
+    `texts` is the folder with the languages. Raises ValueError if a file there does not name its language.
+    """
+    translations = {path.stem: path.read_bytes() for path in texts.glob("*.js")}
+    languages = _by_name(translations)
     sources = {path.name: path.read_bytes() for path in static_files(door)}
+    sources |= {f"{TEXTS.name}/{tag}.js": translations[tag] for tag in languages}
     version = hashlib.sha256(b"\0".join(sources.values())).hexdigest()[:12]
     for path in door.pages:
-        file = StaticFile(f"{door.pages[path].name}.html", _compose(door, path, version))
+        file = StaticFile(f"{door.pages[path].name}.html", _compose(door, path, version, languages))
         application.router.add_get(path, _serve(file))
     for document in door.documents:
         file = StaticFile(document.name, document.read_bytes())
@@ -147,7 +159,7 @@ def add_pages(application: web.Application, door: DoorPages) -> None:
         current = request.match_info["version"] == version
         return files[name].respond(request, _IMMUTABLE if current else REVALIDATE)
 
-    application.router.add_get("/static/{version}/{name}", get_static)
+    application.router.add_get("/static/{version}/{name:.+}", get_static)
 
 
 def static_files(door: DoorPages) -> list[Path]:
@@ -165,13 +177,24 @@ def static_files(door: DoorPages) -> list[Path]:
     return sorted(found)
 
 
+def _by_name(translations: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the names of languages by tag, in the order of the names."""
+    names = {}
+    for tag, source in translations.items():
+        found = _LANGUAGE.search(source.decode())
+        if found is None:
+            raise ValueError(f'{TEXTS.name}/{tag}.js does not name its language: export const NAME = "…";')
+        names[tag] = found[1]
+    return dict(sorted(names.items(), key=lambda each: each[1].casefold()))
+
+
 def _own_style_sheet(page: Page) -> list[Path]:
     path = DIRECTORY / f"{page.name}.css"
     return [path] if path.exists() else []
 
 
-def _compose(door: DoorPages, path: str, version: str) -> bytes:
-    """Return a page: the layout around its main part, with the static files of a version."""
+def _compose(door: DoorPages, path: str, version: str, languages: Mapping[str, str]) -> bytes:
+    """Return a page: the layout around its main part, with the static files of a version and a list of languages."""
     page = door.pages[path]
     static = f"/static/{version}"
     links = (
@@ -185,6 +208,7 @@ def _compose(door: DoorPages, path: str, version: str) -> bytes:
         title=page.title,
         description=page.description,
         icon=_ICON,
+        languages=html.escape(json.dumps(languages, ensure_ascii=False)),
         styles="\n    ".join(f'<link rel="stylesheet" href="{static}/{name}">' for name in styles),
         script=f"{static}/{page.name}.js",
         home=next(iter(door.pages)),

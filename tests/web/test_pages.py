@@ -3,18 +3,32 @@
 import gzip
 import json
 import re
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 import pytest_asyncio
 import yaml
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Locator, Page, expect
 
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.web.pages import DIRECTORY, FEED_PAGES, OPENAPI, POLICY, PUSH_PAGES, DoorPages, static_files
+from gateway.web.pages import (
+    DIRECTORY,
+    FEED_PAGES,
+    OPENAPI,
+    POLICY,
+    PUSH_PAGES,
+    TEXTS,
+    DoorPages,
+    add_pages,
+    static_files,
+)
 from tests.running import Gateway, Sender
 from tests.web.browsing import Visitor, cuttable_proxy, needs_chromium, session_loop, visiting
 from tests.web.doors import COUNTRY, HERE, UNIT, a_client, a_registry, a_report, ask, pushed, shown
@@ -260,7 +274,7 @@ async def test_late_counts_are_named_with_their_age(
     await expect(sentence).to_have_text("12 counts from Drøvheim have been waiting for 34 s.")
     await expect(sentence).to_have_class("sentence bad")
     await expect(page.locator("#list tbody tr").first.locator(".late")).to_have_text("34 s")
-    await page.get_by_role("button", name="Norsk").click()
+    await page.locator("#language").select_option("nb")
     await expect(sentence).to_have_text("12 tellinger fra Drøvheim har ventet i 34 s.")
     await page.unroute(pattern)
     await expect(sentence).to_have_class("sentence good")
@@ -321,41 +335,90 @@ async def test_a_push_door_of_another_origin_is_explained_and_gets_no_token(
 async def test_the_language_follows_the_browser_and_a_choice_is_remembered(
     gateway: Gateway, sender: Sender, http: aiohttp.ClientSession, browser: Browser
 ) -> None:
-    """For texts, numbers and the `lang` of the document."""
+    """For texts, numbers and the `lang` of the document. The menu has the languages by their own names."""
     await pushed(http, sender, a_report(votes=12_345))
     async with visiting(browser, locale="nb-NO") as visitor:
         page = await visitor.open(place(gateway, sender.election))
         await expect(page.locator("html")).to_have_attribute("lang", "nb")
         await expect(figure(page, "votes")).to_have_text(re.compile(r"^12\s345$"))
         await expect(page.get_by_role("heading", name="Kommunene")).to_be_visible()
-        await page.get_by_role("button", name="English").click()
+        menu = page.get_by_role("combobox", name="Språk")
+        assert await menu.locator("option").all_text_contents() == ["Bokmål", "English", "Nynorsk"]
+        await menu.select_option("nn")
+        await expect(page.locator("html")).to_have_attribute("lang", "nn")
+        await expect(page.get_by_role("heading", name="Kommunane")).to_be_visible()
+        await expect(figure(page, "votes")).to_have_text(re.compile(r"^12\s345$"))
+        await menu.select_option("en")
         await expect(page.locator("html")).to_have_attribute("lang", "en")
         await expect(figure(page, "votes")).to_have_text("12,345")
         await expect(page.get_by_role("columnheader", name="Turnout")).to_be_visible()
         await page.goto(place(gateway, sender.election, "/transfers"))
         await expect(page.get_by_role("heading", name="Is every count through?")).to_be_visible()
-        keys = await page.evaluate(
-            """async () => {
-                const { src } = document.querySelector("script");
-                const { TEXTS } = await import(src.replace("transfers.js", "texts.js"));
-                const kind = (text) => typeof text === "object" ? Object.keys(text) : text.length * !text.at;
-                const shape = (texts) => Object.entries(texts).map(([key, text]) => [key, kind(text)]);
-                return [shape(TEXTS.nb), shape(TEXTS.en)];
-            }"""
-        )
-        assert keys[0] == keys[1]
         assert visitor.errors == []
 
 
 @needs_chromium
-async def test_texts_have_the_right_plural_in_both_languages(gateway: Gateway, visitor: Visitor) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [("nn-NO", "nn"), ("no", "nb"), ("nb", "nb"), ("en-US", "en"), ("sv-SE", "en"), ("se-NO", "en")],
+)
+async def test_a_browser_gets_the_first_of_its_languages_that_there_is(
+    gateway: Gateway, browser: Browser, wanted: str, found: str
+) -> None:
+    """Otherwise English."""
+    async with visiting(browser, locale=wanted) as visitor:
+        page = await visitor.open(f"{gateway.feed_url}/docs")
+        await expect(page.locator("html")).to_have_attribute("lang", found)
+        await expect(page.locator("#language")).to_have_value(found)
+
+
+@needs_chromium
+async def test_a_language_is_added_by_adding_its_file(tmp_path: Path, browser: Browser) -> None:
+    """It is served, in the menu, and the language of readers whose browsers ask for it."""
+    texts = tmp_path / "added"
+    shutil.copytree(TEXTS, texts)
+    source = (TEXTS / "en.js").read_text()
+    source = source.replace('"English"', '"Davvi"').replace('"Skip to content"', '"Njuike"')
+    (texts / "se.js").write_text(source)
+    application = web.Application()
+    add_pages(application, FEED_PAGES, texts)
+    async with TestServer(application) as server, visiting(browser, locale="se-NO") as visitor:
+        page = await visitor.open(f"{server.make_url('/docs')}")
+        await expect(page.locator("html")).to_have_attribute("lang", "se")
+        await expect(page.locator("#skip")).to_have_text("Njuike")
+        names = await page.locator("#language option").all_text_contents()
+        assert names == ["Bokmål", "Davvi", "English", "Nynorsk"]
+
+
+@needs_chromium
+async def test_every_language_has_the_same_texts(gateway: Gateway, visitor: Visitor) -> None:
+    """The same keys in the same order, and as many figures in each text. Types check this too (`make pages`)."""
+    page = await visitor.open(f"{gateway.feed_url}/docs")
+    shapes = await page.evaluate(
+        """async () => {
+            const { src } = document.querySelector("script");
+            const { LANGUAGES, loadLanguage } = await import(src.replace("docs.js", "texts.js"));
+            const kind = (text) => typeof text === "object" ? Object.keys(text) : text.length * !text.at;
+            const shape = ({ texts }) => Object.entries(texts).map(([key, text]) => [key, kind(text)]);
+            const loaded = await Promise.all(Object.keys(LANGUAGES).map(loadLanguage));
+            return Object.fromEntries(loaded.map((language) => [language.tag, shape(language)]));
+        }"""
+    )
+    assert shapes.keys() == {path.stem for path in TEXTS.iterdir()}
+    for shape in shapes.values():
+        assert shape == shapes["nb"]
+
+
+@needs_chromium
+async def test_texts_have_the_right_plural_in_every_language(gateway: Gateway, visitor: Visitor) -> None:
     """One of something is in the singular; large numbers are grouped as the language does it."""
     page = await visitor.open(f"{gateway.feed_url}/docs")
     texts = await page.evaluate(
         """async () => {
             const { src } = document.querySelector("script");
-            const { TEXTS } = await import(src.replace("docs.js", "texts.js"));
-            return Object.values(TEXTS).map((texts) => [
+            const { loadLanguage } = await import(src.replace("docs.js", "texts.js"));
+            const loaded = await Promise.all(["nb", "nn", "en"].map(loadLanguage));
+            return loaded.map(({ texts }) => [
                 texts.correctionsTitle(1), texts.correctionsTitle(1234),
                 texts.ofEligible(1, 1), texts.besides(1, 2),
                 texts.plotLabel(1, "20:00", "21:00", 1, 1), texts.plotLabel(2, "20:00", "21:00", 5, 2),
@@ -365,8 +428,8 @@ async def test_texts_have_the_right_plural_in_both_languages(gateway: Gateway, v
             ]);
         }"""
     )
-    norwegian, english = ([text.replace("\xa0", " ") for text in each] for each in texts)
-    assert norwegian == [
+    bokmål, nynorsk, english = ([text.replace("\xa0", " ") for text in each] for each in texts)
+    assert bokmål == [
         "1 rettelse",
         "1 234 rettelser",
         "1 stemmeseddel · 1 stemmeberettiget",
@@ -381,6 +444,22 @@ async def test_texts_have_the_right_plural_in_both_languages(gateway: Gateway, v
         "Versjon",
         "Tregeste 1 %",
         "Valgdeltakelse",
+    ]
+    assert nynorsk == [
+        "1 retting",
+        "1 234 rettingar",
+        "1 røystesetel · 1 med røysterett",
+        "1 blank · 2 forkasta",
+        "Røystesetlar over tid: 1 publisering frå 20:00 til 21:00, no 1; gjekk ned éin gong.",
+        "Røystesetlar over tid: 2 publiseringar frå 20:00 til 21:00, no 5; gjekk ned 2 gonger.",
+        "1 teljing frå Oslo har venta i 3 s. 1 annan kommune ventar òg.",
+        "Alle teljingar som er mottekne frå kommunen, er framme.",
+        "1 kommune ventar på at resultata blir offentleggjorde, med 1 motteken teljing.",
+        "melding",
+        "Sambandet har vore brote sidan 21:00:00 (i 3 s). Koplar til igjen automatisk.",
+        "Versjon",
+        "Tregaste 1 %",
+        "Valdeltaking",
     ]
     assert english == [
         "1 correction",
@@ -448,7 +527,7 @@ async def test_on_a_phone_no_page_scrolls_sideways_and_text_stands_out(
     browser: Browser,
     scheme: Any,
 ) -> None:
-    """At 320 pixels, in both languages, light and dark, with a contrast of at least 4.5."""
+    """At 320 pixels, in every language, light and dark, with a contrast of at least 4.5."""
     await pushed(http, sender, *(line["report"] for line in small.reports))
     await shown(gateway, sender.election, len(small.reports))
     viewport = {"width": 320, "height": 700}
@@ -457,9 +536,10 @@ async def test_on_a_phone_no_page_scrolls_sideways_and_text_stands_out(
             page = await visitor.open(place(gateway, sender.election, path))
             ready = {"/docs": "#document h1", "/transfers": "#list tbody tr", "/": "#areas tbody tr"}
             await expect(page.locator(ready.get(path, "#plot svg")).first).to_be_visible()
-            for _ in range(2):
+            for language in ("nn", "en", "nb"):
+                await page.locator("#language").select_option(language)
+                await expect(page.locator("html")).to_have_attribute("lang", language)
                 assert await page.evaluate("document.documentElement.scrollWidth") == 320, path
-                await page.locator("#language").click()
             ground, ink, soft = await page.evaluate(
                 """() => {
                     const probe = (name) => {
@@ -529,6 +609,7 @@ async def test_every_file_has_a_policy_and_an_etag(
     (version,) = {found for text in texts.values() for found in re.findall(r'"/static/(\w+)/', text)}
     names = [path.name for path in static_files(door)]
     assert len(names) > 5
+    names += [f"texts/{path.name}" for path in TEXTS.iterdir()]
     for path in (*texts, *(f"/static/{version}/{name}" for name in names)):
         plain = await ask(http, "GET", url + path)
         assert plain.status == 200
@@ -575,7 +656,7 @@ def test_each_door_has_the_files_of_its_own_pages() -> None:
 
 def test_no_page_refers_to_another_host_or_has_inline_script_or_style() -> None:
     """So the policy can be this strict. The namespace of SVG is no address; `/** @import` only names types."""
-    for path in DIRECTORY.iterdir():
+    for path in filter(Path.is_file, DIRECTORY.rglob("*")):
         text = path.read_text().replace("http://www.w3.org/2000/svg", "")
         assert not re.search(
             r"https?://|url\(|(?<!/\*\* )@import|<script>|<style|\sstyle=|\son\w+=\"|innerHTML|eval\(", text

@@ -1,29 +1,16 @@
 // The language of the page, and numbers, times and durations in it.
 
-import { LOCALES, TEXTS } from "./texts.js";
+import { LANGUAGES, loadLanguage, preferredLanguage, storeLanguage } from "./texts.js";
 
 /** @import { Texts } from "./texts.js" */
-/** @typedef {keyof typeof TEXTS} Language */
 
-const STORAGE_KEY = "valgnatt.language";
 const TODAY_MS = 12 * 3600e3; // times within this of now are shown without their date
 
-/** @type {Language} */
-let language = storedLanguage() ?? (/^(nb|nn|no)\b/i.test(navigator.language) ? "nb" : "en");
+let language = await loadLanguage(preferredLanguage());
 /** @type {string | undefined} */
 let timeZone;
 /** @type {(() => void)[]} */
 const listeners = [];
-
-/** @returns {Language | null} */
-function storedLanguage() {
-  try {
-    const stored = localStorage.getItem(STORAGE_KEY);
-    return stored === "nb" || stored === "en" ? stored : null;
-  } catch {
-    return null; // storage is disabled
-  }
-}
 
 /**
  * Return a text in the language of the page.
@@ -32,7 +19,7 @@ function storedLanguage() {
  * @param {K} key
  * @returns {Texts[K]}
  */
-export const t = (key) => TEXTS[language][key];
+export const t = (key) => language.texts[key];
 
 /**
  * Return a text by a key that a page names in its HTML.
@@ -40,26 +27,29 @@ export const t = (key) => TEXTS[language][key];
  * @param {string | undefined} key
  */
 export function plainText(key) {
-  const found = TEXTS[language][/** @type {keyof Texts} */ (key)];
+  const found = language.texts[/** @type {keyof Texts} */ (key)];
   if (typeof found !== "string") throw new Error(`no such text: ${key}`);
   return found;
 }
 
-export const currentLanguage = () => language;
+/** Return the tag (BCP 47) of the language of the page. */
+export const currentLanguage = () => language.tag;
 
 /** @param {() => void} listener called after each change of the language */
 export function onLanguageChange(listener) {
   listeners.push(listener);
 }
 
-export function switchLanguage() {
-  language = language === "nb" ? "en" : "nb";
+/**
+ * Change the language, and remember the choice. It stays as it was if the texts cannot be loaded.
+ *
+ * @param {string} tag
+ */
+export async function switchLanguage(tag) {
+  if (!Object.hasOwn(LANGUAGES, tag)) return;
+  language = await loadLanguage(tag).catch(() => language);
   formats = makeFormats();
-  try {
-    localStorage.setItem(STORAGE_KEY, language);
-  } catch {
-    // storage is disabled: the choice lasts as long as the page
-  }
+  storeLanguage(language.tag);
   for (const listener of listeners) listener();
 }
 
@@ -79,7 +69,7 @@ export function useTimeZone(name) {
 }
 
 function makeFormats() {
-  const locale = LOCALES[language];
+  const locale = language.locales;
   const zone = timeZone === undefined ? {} : { timeZone };
   /** @type {Intl.DateTimeFormatOptions} */
   const minutes = { hour: "2-digit", minute: "2-digit", ...zone };
@@ -147,7 +137,7 @@ export function moment(value) {
  */
 export function duration(seconds) {
   const s = Math.max(0, seconds);
-  const hours = language === "nb" ? "t" : "h";
+  const hours = t("hours");
   if (s < 0.1) return `${number(Math.max(1, Math.round(1000 * s)))} ms`;
   if (s < 9.95) return `${formats.decimal.format(s)} s`;
   if (s < 60) return `${Math.round(s)} s`;

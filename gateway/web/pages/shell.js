@@ -11,6 +11,7 @@ import {
   t,
   useTimeZone,
 } from "./format.js";
+import { LANGUAGES } from "./texts.js";
 
 /** @import { Election, ElectionAndRegistry } from "../documents" */
 
@@ -31,12 +32,13 @@ export function translate(redraw) {
     for (const element of marked("data-placeholder")) {
       element.setAttribute("placeholder", plainText(element.dataset.placeholder));
     }
-    const button = byId("language");
-    setText(button, t("otherLanguage"));
-    button.lang = currentLanguage() === "nb" ? "en" : "nb";
+    menu.value = currentLanguage();
     redraw();
   };
-  byId("language").addEventListener("click", switchLanguage);
+  const menu = byId("language", HTMLSelectElement);
+  for (const [value, name] of Object.entries(LANGUAGES))
+    menu.append(h("option", { value, lang: value }, name));
+  menu.addEventListener("change", () => switchLanguage(menu.value));
   byId("skip").addEventListener("click", (event) => {
     event.preventDefault(); // the fragment of the address says which area is shown
     byId("main").focus();

@@ -1,0 +1,265 @@
+// The texts in bokmål, from which `Texts` is inferred: every language has the same ones.
+
+/** @import { Figures, Names } from "../texts.js" */
+
+export const NAME = "Bokmål";
+export const LOCALES = ["nb-NO"];
+
+/** @param {Figures} figures */
+export const texts = ({ number, noun, count, times }) => ({
+  language: "Språk",
+  skip: "Hopp til innholdet",
+  nav: "Sider",
+  results: "Resultater",
+  transfers: "Overføringer",
+  api: "API",
+  countPage: "Send inn tellinger",
+  election: "Valg",
+  crumbs: "Overordnede områder",
+  contents: "Innhold",
+  search: "Søk etter sted",
+  show: "Vis",
+  more: "Vis flere",
+  showAll: (/** @type {number} */ n) => `Vis alle ${number(n)}`,
+  rehearsal: "ØVELSE. Tallene er ikke ekte resultater.",
+  foot:
+    "Siden leser den åpne resultatstrømmen, den samme som alle kan lese. " +
+    "Tallene er alltid summen av det tellestedene har meldt inn.",
+
+  noElection: "Det er ikke lagt inn noe valg ennå.",
+  unknownElection: (/** @type {string} */ id) => `Valget «${id}» finnes ikke her.`,
+  noAnswer: "Tjenesten svarer ikke. Siden prøver igjen automatisk.",
+  live: "Direkte",
+  connecting: "Kobler til …",
+  lost: (/** @type {string} */ time, /** @type {string} */ duration) =>
+    `Forbindelsen har vært brutt siden ${time} (i ${duration}). Kobler til igjen automatisk.`,
+  announceLost: "Forbindelsen er brutt. Siden kobler til igjen automatisk.",
+  announceRestored: "Forbindelsen er gjenopprettet.",
+  published: (/** @type {string} */ ago) => `Sist publisert for ${ago} siden`,
+  nothingPublished: "Ingenting er publisert ennå",
+  lag: (/** @type {string} */ duration) => `${duration} fra publisering til skjerm`,
+  silentFor: (/** @type {string} */ duration) => `ingenting mottatt på ${duration}`,
+  dataAge: (/** @type {string} */ time, /** @type {string} */ duration) =>
+    `tallene er fra ${time}, for ${duration} siden`,
+
+  embargoTitle: "Resultatene offentliggjøres om",
+  embargoUntil: (/** @type {string} */ time) =>
+    `Klokken ${time}. Fram til da står alle tall på null, og ingenting av det som er meldt inn, vises.`,
+  embargoNow: "Resultatene offentliggjøres nå …",
+  announceReleased: "Resultatene er offentliggjort.",
+  announceCounted: (/** @type {string} */ share) => `${share} av tellestedene har tall.`,
+
+  unitsCounted: "Tellesteder med tall",
+  ofUnits: (/** @type {number} */ n, /** @type {string} */ share) => `av ${number(n)} · ${share}`,
+  turnout: "Valgdeltakelse så langt",
+  ofEligible: (/** @type {number} */ ballots, /** @type {number} */ eligible) =>
+    `${count(ballots, "stemmeseddel", "stemmesedler")} · ` +
+    count(eligible, "stemmeberettiget", "stemmeberettigede"),
+  votesCounted: "Godkjente stemmer",
+  besides: (/** @type {number} */ blank, /** @type {number} */ rejected) =>
+    `${count(blank, "blank", "blanke")} · ${count(rejected, "forkastet", "forkastede")}`,
+  sharesTitle: "Oppslutning",
+  noVotes: "Ingen stemmer er talt opp ennå.",
+  others: "Andre",
+  parties: (/** @type {number} */ n) => count(n, "parti", "partier"),
+  votes: (/** @type {number} */ n) => count(n, "stemme", "stemmer"),
+  allParties: "Vis alle partier",
+  fewerParties: "Vis færre partier",
+
+  correctionsTitle: (/** @type {number} */ n) => count(n, "rettelse", "rettelser"),
+  correctionsWhy:
+    "Når et tall går ned, har kommunen rettet det. Her er den siste rettelsen fra hver kommune, med årsak:",
+  fell: (/** @type {number} */ n) => `Antall stemmesedler gikk ned med ${number(n)}`,
+  moved: "Stemmer ble flyttet mellom partier; antall stemmesedler er uendret",
+  movedAndRose: (/** @type {number} */ n) =>
+    `Stemmer ble flyttet mellom partier; antall stemmesedler økte med ${number(n)}`,
+  before: (/** @type {number} */ n) => `Rettet; ${count(n, "stemmeseddel", "stemmesedler")} før rettelsen`,
+  reasons: /** @type {Names} */ ({
+    recount: "ny opptelling",
+    revoked: "trukket tilbake",
+    late_ballots: "sent innkomne stemmesedler",
+    booking_error: "føringsfeil",
+    control: "kontroll",
+    other: "annen årsak",
+  }),
+  noReason: "ingen årsak oppgitt",
+
+  tilesTitle: "Kommunene",
+  tilesBy: "Fargelegg etter",
+  byLeader: "Største parti",
+  byCounted: "Andel talt opp",
+  tileHint: "Hver rute er en kommune. Pek på en rute, eller bruk piltastene.",
+  mapHint: "Hvert område på kartet er en kommune. Pek på et område, eller bruk piltastene.",
+  noneYet: "ingen tall ennå",
+  legendCounted: "Fra 0 % til 100 % av tellestedene har tall",
+  tile: (/** @type {string} */ name, /** @type {string} */ county) => `${name}, ${county}`,
+  tileCounted: (/** @type {number} */ n, /** @type {number} */ total) =>
+    `tall fra ${number(n)} av ${count(total, "tellested", "tellesteder")}`,
+  tileLeads: (/** @type {string} */ party, /** @type {string} */ share) => `${party} er størst med ${share}`,
+
+  areasTitle: "Fylker og kommuner",
+  areasCaption:
+    "Fylker og kommuner med antall tellesteder som har tall, valgdeltakelse og største partier. " +
+    "Kolonneoverskriftene sorterer tabellen.",
+  levelAll: "Alle områder",
+  levels: /** @type {Names} */ ({
+    country: "Land",
+    county: "Fylker",
+    municipality: "Kommuner",
+    precinct: "Tellesteder",
+  }),
+  matches: (/** @type {number} */ n, /** @type {number} */ total) =>
+    `${number(n)} av ${count(total, "område", "områder")}`,
+  colName: "Sted",
+  colCounted: "Talt",
+  colTurnout: "Valgdeltakelse",
+  colBallots: "Stemmesedler",
+  colFirst: "Størst",
+  colSecond: "Nest størst",
+  colCorrections: "Rettelser",
+  colUpdated: "Oppdatert",
+  colStatus: "Status",
+  colRevision: "Versjon",
+  colReason: "Årsak",
+  colTime: "Tidspunkt",
+  colChange: "Endring",
+  colUnit: "Tellested",
+  colSequence: "Nr.",
+  statuses: /** @type {Names} */ ({
+    no_report: "ingen melding",
+    not_counted: "ikke talt",
+    counting: "telles",
+    preliminary: "foreløpig",
+    final: "endelig",
+    controlled: "kontrollert",
+    settled: "avgjort",
+    counted_elsewhere: "telt et annet sted",
+    unstated: "uten status",
+  }),
+  childrenTitle: /** @type {Names} */ ({
+    county: "Fylker",
+    municipality: "Kommuner",
+    precinct: "Tellesteder",
+  }),
+  childrenOther: "Områder",
+  childrenCaption: "Områdene rett under dette. Kolonneoverskriftene sorterer tabellen.",
+  unknownArea: (/** @type {string} */ id) => `Området «${id}» finnes ikke i dette valget.`,
+  backToAll: "Hele landet",
+  areaUnit: (/** @type {string} */ parent) => `Tellested · ${parent}`,
+  areaLevel: /** @type {Names} */ ({ country: "Land", county: "Fylke", municipality: "Kommune" }),
+  areaId: (/** @type {string} */ id) => `ID ${id}`,
+  updatedAt: (/** @type {string} */ time) => `oppdatert ${time}`,
+
+  historyTitle: "Slik kom tallene inn",
+  historyTable: "Alle publiseringer",
+  historyCaption: "Publiseringer for dette området, nyeste først",
+  historyReading: (/** @type {string} */ share) => `Henter historikken … ${share}`,
+  historyNone: "Ingenting er publisert herfra ennå.",
+  historySome: (/** @type {number} */ n, /** @type {string} */ first, /** @type {string} */ last) =>
+    n === 1 ? `1 publisering, ${first}` : `${number(n)} publiseringer fra ${first} til ${last}`,
+  historyFailed: "Historikken kan ikke hentes akkurat nå. Siden prøver igjen.",
+  plotLabel: (
+    /** @type {number} */ n,
+    /** @type {string} */ from,
+    /** @type {string} */ to,
+    /** @type {number} */ ballots,
+    /** @type {number} */ falls,
+  ) =>
+    `Stemmesedler over tid: ${count(n, "publisering", "publiseringer")} fra ${from} til ${to}, ` +
+    `nå ${number(ballots)}; gikk ${falls === 0 ? "aldri ned" : `ned ${times(falls, "én gang", "ganger")}`}.`,
+
+  throughTitle: "Er alle tellinger framme?",
+  sentenceThrough: (/** @type {number} */ n) =>
+    `Alle tellinger som er mottatt fra ${n === 1 ? "kommunen" : `de ${number(n)} kommunene`}, er framme.`,
+  sentenceSomeThrough: (/** @type {number} */ n, /** @type {number} */ total) =>
+    `Alle tellinger som er mottatt fra ${number(n)} av ${count(total, "kommune", "kommuner")}, er framme.`,
+  sentenceSlowest: (/** @type {string} */ name, /** @type {string} */ duration) =>
+    ` Tregest de siste ti minuttene: ${name}, ${duration}.`,
+  sentenceNothing: "Ingen tellinger er mottatt ennå.",
+  sentenceWaits: (/** @type {number} */ n, /** @type {string} */ name, /** @type {string} */ duration) =>
+    `${count(n, "telling", "tellinger")} fra ${name} har ventet i ${duration}.`,
+  sentenceMoreWait: (/** @type {number} */ n) =>
+    ` ${count(n, "annen kommune", "andre kommuner")} venter også.`,
+  sentenceEmbargo: (/** @type {string} */ left) =>
+    `Resultatene offentliggjøres om ${left}. Ingenting av det kommunene har sendt inn, vises før det.`,
+  sentenceEmbargoOwn: (/** @type {number} */ n, /** @type {number} */ counts) =>
+    `${count(n, "kommune", "kommuner")} venter på at resultatene offentliggjøres, med ` +
+    `${count(counts, "mottatt telling", "mottatte tellinger")}.`,
+  sentenceReleasing: "Resultatene offentliggjøres nå …",
+  sentenceUnknown: (/** @type {string} */ time) => `Ukjent tilstand: ikke noe svar etter klokken ${time}.`,
+  sentenceReading: "Henter …",
+
+  totalsUnits: "Tellesteder med tall",
+  totalsAccepted: "Mottatt",
+  totalsPublished: "Publisert",
+  totalsDelivered: "Levert til denne siden",
+  totalsWaiting: "Venter",
+  totalsOf: (/** @type {number} */ n) => `av ${count(n, "tellested", "tellesteder")}`,
+  totalsReports: (/** @type {number} */ n) => noun(n, "melding", "meldinger"),
+  totalsOldest: (/** @type {string} */ duration) => `eldste har ventet ${duration}`,
+  totalsNone: "ingenting venter",
+  totalsToCome: (/** @type {number} */ n) => `${number(n)} gjenstår`,
+  stripTitle: "Natten så langt",
+  stripWhy:
+    "Den lengste tiden en telling har brukt fra publisering til denne skjermen, eller har ventet på " +
+    "publisering, etter at siden ble åpnet. Jo høyere og rødere, desto senere.",
+  stripLabel: (/** @type {string} */ duration, /** @type {string} */ time) =>
+    `Tregest etter at siden ble åpnet: ${duration}, klokken ${time}.`,
+  stripEmpty: "Ingenting er målt ennå.",
+
+  listTitle: "Kommune for kommune",
+  listCaption: "Hvor langt tellingene fra hver kommune er kommet. Kolonneoverskriftene sorterer tabellen.",
+  whichAll: "Alle",
+  whichWaiting: "Venter på publisering",
+  whichIncomplete: "Mangler tellesteder",
+  whichSilent: "Har aldri vært i kontakt",
+  colToCome: "Gjenstår",
+  colAccepted: "Mottatt",
+  colPublished: "Publisert",
+  colDelivered: "Tellesteder levert",
+  colOldest: "Eldste som venter",
+  colContact: "Sist i kontakt",
+  colLag: "Forsinkelse",
+  colLagTail: "Tregeste 1\u00a0%",
+  colEmbargoed: "Under sperrefrist",
+  colLast: "Sist mottatt",
+  never: "aldri",
+  agoShort: (/** @type {string} */ duration) => `${duration} siden`,
+  hours: "t",
+  wordsTitle: "Hva ordene betyr",
+  words: [
+    ["Gjenstår", "Tellesteder som ennå ikke har fått publisert noen melding."],
+    ["Mottatt", "Meldinger som er lagret trygt og kvittert for."],
+    ["Publisert", "Meldinger som er offentliggjort og åpne for alle."],
+    ["Tellesteder levert", "Tellesteder som har nådd denne siden gjennom resultatstrømmen."],
+    [
+      "Eldste som venter",
+      "Alderen på den eldste meldingen som er mottatt og skulle vært publisert, men som ikke er det ennå.",
+    ],
+    [
+      "Forsinkelse",
+      "Tiden fra en melding er publisert til den er sendt til leserne. Halvparten går raskere enn dette.",
+    ],
+    ["Tregeste 1\u00a0%", "99 av 100 meldinger er sendt til leserne raskere enn dette."],
+  ],
+
+  ownTitle: "For kommuner: se egne tellinger",
+  ownWhy:
+    "Før resultatene offentliggjøres, kan en kommune se sine egne tellinger med tokenet sitt. Tokenet ligger " +
+    "bare i minnet på denne siden, lagres aldri og sendes bare til mottakstjenesten.",
+  ownToken: "Token",
+  ownShow: "Vis mine tellinger",
+  ownForget: "Glem tokenet",
+  ownElsewhere: (/** @type {string} */ origin) =>
+    `Nettleseren kan bare hente data fra sidens egen adresse, ikke fra ${origin}. Gjør mottakstjenesten ` +
+    "tilgjengelig på samme adresse med en omvendt proxy, for eksempel under /push, og åpne siden med " +
+    "?push=/push.",
+  ownNoPush:
+    "Siden kjenner ikke adressen til mottakstjenesten. Åpne siden med ?push=/push hvis en omvendt proxy " +
+    "gjør tjenesten tilgjengelig på samme adresse, eller spør direkte: " +
+    'curl -H "Authorization: Bearer …" MOTTAKSTJENESTEN/v1/elections/VALGET/transfers',
+  ownRefused: "Tokenet er ikke gyldig for dette valget.",
+  ownUnreachable: "Mottakstjenesten svarer ikke.",
+  ownFailed: (/** @type {number} */ status) => `Uventet svar fra mottakstjenesten (${status}).`,
+  ownUpdated: (/** @type {string} */ time) => `Oppdatert ${time}.`,
+});
