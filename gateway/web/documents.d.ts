@@ -48,7 +48,7 @@ export type Party = { code: string; name: string };
 
 export type RegistryDocument = {
   election: { timezone: string };
-  areas: { id: string; parent: string | null; name: string }[];
+  areas: { id: string; parent: string | null; name: string; names?: { [language: string]: string } }[];
   parties: Party[];
 };
 

@@ -1,12 +1,12 @@
-// The page of one area: its figures, its corrections, its history, and the areas below it.
+// The page of one area: its figures, its corrections, its history (history.js), and the areas below it.
 
+import { areaLink, parameter, setParameter } from "./address.js";
 import { areaColumns, areaRow, unitColumns } from "./columns.js";
 import { describeChange, describeCorrection } from "./corrections.js";
 import { byId, h, setText, show } from "./dom.js";
 import { fetchJson, Pauses } from "./fetching.js";
-import { currentLanguage, moment, number, signedNumber, t, wholePercent } from "./format.js";
-import { plot } from "./plot.js";
-import { areaLink } from "./registry.js";
+import { currentLanguage, moment, t } from "./format.js";
+import { AreaHistory } from "./history.js";
 import { electionPath } from "./shell.js";
 import { Summary } from "./summary.js";
 import { LiveTable } from "./table.js";
@@ -14,13 +14,10 @@ import { LiveTable } from "./table.js";
 /** @import { Area, AreaAndChildren } from "../documents" */
 /** @import { Feed } from "./feed.js" */
 /** @import { Parties } from "./parties.js" */
-/** @import { HistoryEntry, PublicRecord } from "./record.js" */
+/** @import { PublicRecord } from "./record.js" */
 /** @import { Registry } from "./registry.js" */
 /** @import { AreaRow } from "./columns.js" */
-/** @import { Column } from "./table.js" */
 
-const ROWS = 50;
-const MORE_ROWS = 500;
 const CORRECTIONS_MAX = 12;
 const REFRESH_MS = 1000;
 const AT_LEAST_LIMIT_MS = 15_000; // the server waits for up to 5 s for the position
@@ -36,22 +33,12 @@ export class AreaPage {
   #fetching = false;
   #fetchTimer = 0;
   #fetchPauses = new Pauses();
-  #historyPauses = new Pauses();
-  /** The area for which the record is being read.
-   *
-   * @type {string | null}
-   */
-  #readingFor = null;
   /** Aborted when another area is opened: nothing waits to try again for this one. */
   #opening = new AbortController();
   /** The sequence of the latest change of the area. */
   #changedAt = 0;
   /** @type {LiveTable<AreaRow> | null} */
   #children = null;
-  #rows = ROWS;
-  /** @type {HistoryEntry[]} */
-  #history = [];
-  #drawnHistory = "";
 
   /**
    * @param {object} options
@@ -68,13 +55,7 @@ export class AreaPage {
     this.record = record;
     this.feed = feed;
     this.summary = new Summary(byId("area-summary"), parties);
-    /** @type {LiveTable<HistoryEntry>} */
-    this.historyTable = new LiveTable(byId("history", HTMLTableElement), historyColumns(registry));
-    byId("history-more").addEventListener("click", () => {
-      this.#rows += MORE_ROWS;
-      this.#drawHistoryTable();
-    });
-    new ResizeObserver(() => this.#drawPlot()).observe(byId("plot"));
+    this.history = new AreaHistory(registry, record, () => feed().sequence);
   }
 
   get id() {
@@ -89,19 +70,12 @@ export class AreaPage {
     this.#id = id;
     this.#document = null;
     this.#children = null;
-    this.#rows = ROWS;
-    this.#history = [];
-    this.#drawnHistory = "";
-    byId("plot").replaceChildren();
-    for (const table of ["children", "history"]) {
-      byId(table, HTMLTableElement).tBodies[0]?.replaceChildren();
-    }
+    byId("children", HTMLTableElement).tBodies[0]?.replaceChildren();
+    const known = id !== null && this.registry.has(id);
+    this.history.open(known ? id : null);
     if (id === null) return;
     this.redraw();
-    if (this.registry.has(id)) {
-      this.#fetch();
-      this.#readHistory(id);
-    }
+    if (known) this.#fetch();
   }
 
   /**
@@ -117,7 +91,7 @@ export class AreaPage {
     if (changed.some(({ area }) => area === above)) {
       this.#changedAt = sequence;
       this.#fetch();
-      this.#readHistory(id);
+      this.history.update();
     }
   }
 
@@ -157,46 +131,18 @@ export class AreaPage {
     }
   }
 
-  /** @param {string} id */
-  async #readHistory(id) {
-    if (this.#readingFor === id) return;
-    this.#readingFor = id;
-    while (this.#id === id && this.record().sequence < this.feed().sequence) {
-      const record = this.record();
-      const before = record.sequence;
-      try {
-        await record.read(this.feed().sequence, (part) => {
-          if (this.#id === id && !this.#history.length) {
-            setText(byId("history-state"), t("historyReading")(wholePercent(part)));
-          }
-        });
-        this.#historyPauses.reset();
-        if (record.sequence === before) break;
-      } catch (error) {
-        if (this.#id === id) setText(byId("history-state"), t("historyFailed"));
-        await this.#historyPauses.wait(error, this.#opening.signal);
-      }
-    }
-    if (this.#readingFor === id) this.#readingFor = null;
-    if (this.#id !== id) return;
-    this.#history = this.record().historyOf(this.registry.unitsOf(id));
-    this.#drawHistory();
-  }
-
   /** Draw everything again, after a change of the area or of the language. */
   redraw() {
     const id = this.#id;
     if (id === null) return;
     const known = this.registry.has(id);
-    this.historyTable.drawTitles();
     this.#children?.drawTitles();
-    this.#drawnHistory = "";
     for (const section of ["area-summary", "history-section", "children-section"]) show(byId(section), known);
     setText(byId("area-title"), known ? this.registry.name(id) : t("unknownArea")(id));
     byId("crumbs").replaceChildren(...this.#crumbs(id));
     if (known) {
       this.draw();
-      this.#drawHistory();
+      this.history.redraw();
     } else {
       setText(byId("area-subtitle"), "");
     }
@@ -208,10 +154,10 @@ export class AreaPage {
    * @param {string} id
    */
   #crumbs(id) {
-    if (!this.registry.has(id)) return [h("a", { href: "#" }, t("backToAll"))];
+    if (!this.registry.has(id)) return [h("a", { href: areaLink() }, t("backToAll"))];
     return this.registry
       .ancestors(id)
-      .map((each, depth) => h("a", { href: depth ? areaLink(each) : "#" }, this.registry.name(each)));
+      .map((each, depth) => h("a", { href: depth ? areaLink(each) : areaLink() }, this.registry.name(each)));
   }
 
   draw() {
@@ -283,47 +229,13 @@ export class AreaPage {
     if (!first) return;
     setText(byId("children-title"), t("childrenTitle")[first.level] ?? t("childrenOther"));
     const columns = this.registry.isUnit(first.area) ? unitColumns : areaColumns;
-    this.#children ??= new LiveTable(byId("children", HTMLTableElement), columns(this.parties));
+    if (!this.#children) {
+      this.#children = new LiveTable(byId("children", HTMLTableElement), columns(this.parties));
+      this.#children.order = parameter("sort") ?? "";
+      this.#children.onOrder = (order) => setParameter("sort", order);
+    }
     for (const child of children) this.#children.set(child.area, areaRow(child, child.area));
     this.#children.arrange();
-  }
-
-  #drawHistory() {
-    const history = this.#history;
-    const [first, last] = [history[0], history.at(-1)];
-    const key = `${this.#id} ${last?.sequence ?? 0}`;
-    if (key === this.#drawnHistory) return;
-    this.#drawnHistory = key;
-    const state = byId("history-state");
-    show(byId("history-details"), history.length > 0);
-    show(byId("plot"), history.length > 0);
-    if (!first || !last) {
-      const whole = this.record().sequence >= this.feed().sequence;
-      setText(state, whole ? t("historyNone") : t("historyReading")(""));
-      return;
-    }
-    setText(state, t("historySome")(history.length, moment(first.at), moment(last.at)));
-    this.#drawPlot();
-    this.#drawHistoryTable();
-  }
-
-  #drawPlot() {
-    const history = this.#history;
-    const points = history.map(({ at, sum }) => ({ at, value: sum }));
-    const [first, ...others] = points;
-    const last = points.at(-1);
-    if (!first || !last) return;
-    const falls = history.filter(({ change }) => change < 0).length;
-    const label = t("plotLabel")(history.length, moment(first.at), moment(last.at), last.value, falls);
-    plot(byId("plot"), [first, ...others], label);
-  }
-
-  #drawHistoryTable() {
-    const newest = this.#history.slice(-this.#rows);
-    this.historyTable.clear();
-    for (const entry of newest) this.historyTable.set(String(entry.sequence), entry);
-    this.historyTable.arrange(true);
-    show(byId("history-more"), this.#history.length > newest.length);
   }
 }
 
@@ -333,53 +245,3 @@ export class AreaPage {
  * @param {Area} area
  */
 const correctedAt = ({ correction, last_correction }) => (correction ?? last_correction)?.sequence ?? 0;
-
-/**
- * @param {Registry} registry
- * @returns {Column<HistoryEntry>[]}
- */
-const historyColumns = (registry) => [
-  {
-    title: "colTime",
-    descending: true,
-    value: (row) => row.sequence,
-    draw: (cell, row) => setText(cell, moment(row.at)),
-  },
-  {
-    title: "colUnit",
-    kind: "left",
-    value: (row) => registry.name(row.unit),
-    draw: (cell, row) => setText(cell, registry.name(row.unit)),
-  },
-  {
-    title: "colStatus",
-    kind: "left second",
-    draw: (cell, row) => setText(cell, t("statuses")[row.status] ?? row.status),
-  },
-  {
-    title: "colBallots",
-    kind: "slim",
-    descending: true,
-    value: (row) => row.ballots,
-    draw: (cell, row) => setText(cell, number(row.ballots)),
-  },
-  {
-    title: "colChange",
-    value: (row) => row.change,
-    draw(cell, row) {
-      setText(cell, signedNumber(row.change));
-      cell.classList.toggle("late", row.change < 0);
-    },
-  },
-  {
-    title: "colReason",
-    kind: "left second",
-    value: (row) => row.reason,
-    draw: (cell, { reason }) => setText(cell, reason ? (t("reasons")[reason] ?? reason) : ""),
-  },
-  {
-    title: "colSequence",
-    kind: "third",
-    draw: (cell, row) => setText(cell, number(row.sequence)),
-  },
-];

@@ -1,10 +1,10 @@
 // The columns of tables of areas.
 
+import { areaLink } from "./address.js";
 import { describeCorrection } from "./corrections.js";
 import { h, setText } from "./dom.js";
 import { moment, number, share, t } from "./format.js";
 import { sums } from "./parties.js";
-import { areaLink } from "./registry.js";
 
 /** @import { Area } from "../documents" */
 /** @import { Parties, Sums } from "./parties.js" */

@@ -3,7 +3,7 @@
 /** @import { RegistryDocument } from "../documents" */
 
 export class Registry {
-  /** @type {Map<string, {name: string, parent: string | null}>} */
+  /** @type {Map<string, {name: string, names: string[], parent: string | null}>} */
   #areas = new Map();
   /** @type {Map<string, string[]>} */
   #children = new Map();
@@ -12,8 +12,8 @@ export class Registry {
 
   /** @param {RegistryDocument} document */
   constructor(document) {
-    for (const { id, name, parent } of document.areas) {
-      this.#areas.set(id, { name, parent });
+    for (const { id, name, names, parent } of document.areas) {
+      this.#areas.set(id, { name, names: Object.values(names ?? {}), parent });
       if (parent === null) {
         this.root = id;
         continue;
@@ -28,6 +28,11 @@ export class Registry {
   has = (id) => this.#areas.has(id);
   /** @param {string} id */
   name = (id) => this.#areas.get(id)?.name ?? id;
+  /** The names of an area in all languages, which readers may search for.
+   *
+   * @param {string} id
+   */
+  names = (id) => this.#areas.get(id)?.names ?? [];
   /** @param {string} id */
   parent = (id) => this.#areas.get(id)?.parent ?? null;
   /** @param {string} id */
@@ -61,10 +66,3 @@ export class Registry {
     return new Set(this.children(id).flatMap((child) => [...this.unitsOf(child)]));
   }
 }
-
-/**
- * Return a link to the page of an area.
- *
- * @param {string} id
- */
-export const areaLink = (id) => `#/area/${encodeURIComponent(id)}`;

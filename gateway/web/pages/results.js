@@ -1,7 +1,8 @@
 // The results page. What the feed changes is drawn once per frame, and only that.
 
+import { areaInAddress, areaLink, followLinks, parameter, setParameter } from "./address.js";
 import { AreaPage } from "./area.js";
-import { areaColumns, areaRow } from "./columns.js";
+import { AreasTable } from "./areas_table.js";
 import { describeChange } from "./corrections.js";
 import { byId, h, setText, show } from "./dom.js";
 import { Clock, Feed } from "./feed.js";
@@ -9,7 +10,7 @@ import { Pauses, untilDone } from "./fetching.js";
 import { countdown, currentLanguage, date, moment, share, t } from "./format.js";
 import { Parties } from "./parties.js";
 import { PublicRecord } from "./record.js";
-import { areaLink, Registry } from "./registry.js";
+import { Registry } from "./registry.js";
 import { fetchShapes } from "./shapes.js";
 import {
   announce,
@@ -21,16 +22,12 @@ import {
 } from "./shell.js";
 import { drawStatus } from "./status.js";
 import { Summary } from "./summary.js";
-import { LiveTable } from "./table.js";
 import { Tiles } from "./tiles.js";
 
 /** @import { Area, Block, ElectionAndRegistry, Polygon } from "../documents" */
-/** @import { AreaRow } from "./columns.js" */
 /** @import { County } from "./tiles.js" */
 
 const CORRECTIONS_MAX = 6;
-const SORT_INTERVAL_MS = 1500;
-const ROWS = 40;
 const ANNOUNCE_INTERVAL_MS = 60_000;
 const REFRESH_ELECTION_S = 30;
 
@@ -42,12 +39,9 @@ class ResultsPage {
   #changed = new Set();
   #frame = 0;
   #built = false;
-  #sortedAt = 0;
-  #sortTimer = 0;
   #announcedAt = 0;
   #refreshing = false;
   #refreshPauses = new Pauses();
-  #allRows = false;
 
   /** @param {ElectionAndRegistry} election */
   constructor(election) {
@@ -56,8 +50,7 @@ class ResultsPage {
     this.parties = new Parties(election.registry.parties);
     this.record = new PublicRecord(election.id);
     this.country = new Summary(byId("country"), this.parties);
-    /** @type {LiveTable<AreaRow>} */
-    this.table = new LiveTable(byId("areas", HTMLTableElement), areaColumns(this.parties));
+    this.table = new AreasTable(this.registry, this.parties);
     this.tiles = new Tiles(byId("tiles"), byId("tile-description"), byId("legend"), this.parties);
     this.area = new AreaPage({
       election: election.id,
@@ -75,20 +68,22 @@ class ResultsPage {
   }
 
   #listen() {
-    addEventListener("hashchange", () => this.route(true));
+    followLinks((followed) => this.route(true, followed));
     for (const colourBy of /** @type {const} */ (["leader", "counted"])) {
       byId(`by-${colourBy}`).addEventListener("change", () => {
-        this.tiles.colourBy = colourBy;
-        this.#drawAllSoon();
+        setParameter("by", colourBy === "counted" ? colourBy : "");
+        this.#colour(colourBy);
       });
     }
-    byId("search").addEventListener("input", () => this.#sort(true));
-    byId("levels").addEventListener("change", () => this.#sort(true));
-    byId("areas-all").addEventListener("click", () => {
-      this.#allRows = true;
-      this.#sort(true);
-    });
     document.addEventListener("visibilitychange", () => document.hidden || this.#drawSoon());
+  }
+
+  /** @param {"leader" | "counted"} colourBy */
+  #colour(colourBy) {
+    byId(`by-${colourBy}`, HTMLInputElement).checked = true;
+    if (this.tiles.colourBy === colourBy) return;
+    this.tiles.colourBy = colourBy;
+    this.#drawAllSoon();
   }
 
   /**
@@ -155,14 +150,14 @@ class ResultsPage {
     for (const id of changed) {
       const area = areas.get(id);
       if (!area || area === country) continue;
-      this.table.set(id, areaRow(area, this.#noteOf(area)));
+      this.table.set(area);
       this.tiles.draw(area);
     }
     if (changed.length) {
       this.country.draw(country);
       this.tiles.drawLegend();
       this.#drawCorrections(country);
-      this.#sort(false);
+      this.table.arrange(false);
     }
     drawStatus(this.feed);
     const { reported, total } = country.units;
@@ -170,16 +165,6 @@ class ResultsPage {
       this.#announcedAt = performance.now();
       announce(t("announceCounted")(share(reported, total)));
     }
-  }
-
-  /**
-   * Return the note below the name of an area: the area above it, or its level.
-   *
-   * @param {Area} area
-   */
-  #noteOf({ parent, level }) {
-    if (parent === null || parent === this.registry.root) return t("areaLevel")[level] ?? level;
-    return this.registry.name(parent);
   }
 
   /** Make rows and tiles for the areas of a new snapshot. */
@@ -199,49 +184,7 @@ class ResultsPage {
     this.tiles.build([...counties.values()]);
     this.tiles.drawHint();
     for (const id of areas.keys()) this.#changed.add(id);
-    this.#drawLevels();
     show(byId("overview"), this.area.id === null);
-  }
-
-  #drawLevels() {
-    const select = byId("levels", HTMLSelectElement);
-    const chosen = select.value;
-    const below = [...this.feed.areas.values()].filter(({ parent }) => parent !== null);
-    const levels = [...new Set(below.map(({ level }) => level))];
-    select.replaceChildren(
-      h("option", { value: "" }, t("levelAll")),
-      ...levels.map((level) => h("option", { value: level }, t("levels")[level] ?? level)),
-    );
-    select.value = levels.includes(chosen) ? chosen : "";
-  }
-
-  /**
-   * Filter and sort the table; while counts come in, only now and then.
-   *
-   * @param {boolean} asked whether the reader asked for it
-   */
-  #sort(asked) {
-    const now = performance.now();
-    if (!asked && now - this.#sortedAt < SORT_INTERVAL_MS) {
-      this.#sortTimer ||= setTimeout(() => {
-        this.#sortTimer = 0;
-        this.#sort(false);
-      }, SORT_INTERVAL_MS);
-      return;
-    }
-    this.#sortedAt = now;
-    const words = byId("search", HTMLInputElement).value.trim().toLocaleLowerCase();
-    const level = byId("levels", HTMLSelectElement).value;
-    this.table.filter = ({ area, note }) =>
-      (!level || area.level === level) &&
-      (!words || `${area.name} ${area.area} ${note}`.toLocaleLowerCase().includes(words));
-    this.table.limit = this.#allRows ? Infinity : ROWS;
-    const found = this.table.arrange(asked);
-    const filtered = Boolean(words || level);
-    show(byId("areas-all"), !this.#allRows && found > ROWS);
-    setText(byId("areas-all"), t("showAll")(found));
-    show(byId("matches"), filtered);
-    setText(byId("matches"), filtered ? t("matches")(found, this.feed.areas.size - 1) : "");
   }
 
   /** @param {Area} country */
@@ -285,21 +228,21 @@ class ResultsPage {
   }
 
   /**
-   * Show the area that the address names, or all.
+   * Show the area that the address names, or all; in the order and with the filters that it names.
    *
-   * @param {boolean} navigated whether the reader followed a link to it
+   * @param {boolean} navigated whether the reader came from another area
+   * @param {boolean} followed whether through a link: the browser itself restores where a page was left
    */
-  route(navigated) {
-    const match = /^#\/area\/(.+)$/.exec(location.hash);
-    const id = match?.[1] ? decodeURIComponent(match[1]) : null;
+  route(navigated, followed = navigated) {
+    const id = areaInAddress();
     this.area.open(id === this.registry.root ? null : id);
+    this.#colour(parameter("by") === "counted" ? "counted" : "leader");
+    this.table.readAddress();
     show(byId("overview"), this.area.id === null && this.#built);
     show(byId("area"), this.area.id !== null);
     this.#drawTitle();
-    if (navigated) {
-      scrollTo(0, 0);
-      byId(this.area.id === null ? "main" : "area-title").focus();
-    }
+    if (followed) scrollTo(0, 0);
+    if (navigated) byId(this.area.id === null ? "main" : "area-title").focus({ preventScroll: true });
   }
 
   #drawTitle() {
@@ -322,9 +265,8 @@ class ResultsPage {
     setText(byId("title"), name);
     const subtitle = [this.registry.name(this.registry.root), day ? date(day) : ""];
     setText(byId("subtitle"), subtitle.filter(Boolean).join(" · "));
-    this.table.drawTitles();
+    this.table.redraw();
     this.tiles.drawHint();
-    this.#drawLevels();
     this.#drawAllSoon();
     this.area.redraw();
     this.#drawTitle();

@@ -1,5 +1,6 @@
 // What all pages have in common: the language, the choice of an election, links that keep it, and messages.
 
+import { electionInAddress, keptQuery, pageOf, useElection } from "./address.js";
 import { byId, h, setText, show } from "./dom.js";
 import { fetchJson, LARGE_LIMIT_MS, untilDone } from "./fetching.js";
 import {
@@ -14,8 +15,6 @@ import {
 import { LANGUAGES } from "./texts.js";
 
 /** @import { Election, ElectionAndRegistry } from "../documents" */
-
-const query = new URLSearchParams(location.search);
 
 /**
  * Fill in the texts of the page, now and whenever the language changes.
@@ -45,8 +44,7 @@ export function translate(redraw) {
   });
   onLanguageChange(fillIn);
   fillIn();
-  for (const link of marked("data-keep"))
-    if (link instanceof HTMLAnchorElement) link.search = location.search;
+  for (const link of marked("data-keep")) if (link instanceof HTMLAnchorElement) link.search = keptQuery();
 }
 
 /**
@@ -87,12 +85,13 @@ class NoElection extends Error {}
  */
 async function findElection() {
   const elections = await fetchElections();
-  const wanted = query.get("election");
+  const wanted = electionInAddress();
   const chosen = wanted ? elections.find(({ id }) => id === wanted) : newest(elections);
   offerElections(elections, chosen?.id ?? null);
   if (!chosen) throw new NoElection(wanted ? t("unknownElection")(wanted) : t("noElection"));
   /** @type {ElectionAndRegistry} */
   const whole = await fetchJson(electionPath(chosen.id), { limit_ms: LARGE_LIMIT_MS });
+  useElection(whole.id);
   useTimeZone(whole.registry.election.timezone);
   return whole;
 }
@@ -120,8 +119,7 @@ function offerElections(elections, chosen) {
   select.value = chosen ?? "";
   show(byId("election-choice"), elections.length > (chosen === null ? 0 : 1));
   select.onchange = () => {
-    query.set("election", select.value);
-    location.assign(`${location.pathname}?${query}`);
+    location.assign(pageOf(select.value));
   };
 }
 

@@ -25,6 +25,7 @@ export class LiveTable {
   #rows = new Map();
   #sortedBy;
   #descending;
+  #initial = "";
   /** Which rows are shown.
    *
    * @type {(row: Row) => boolean}
@@ -32,6 +33,11 @@ export class LiveTable {
   filter = () => true;
   /** How many rows are shown at most. */
   limit = Infinity;
+  /** Called after the reader has chosen another order.
+   *
+   * @type {(order: string) => void}
+   */
+  onOrder = () => {};
   /** @type {{cell: HTMLTableCellElement, label: HTMLElement}[]} */
   #headings = [];
 
@@ -53,7 +59,27 @@ export class LiveTable {
       this.#headings.push({ cell, label: column.value ? button : cell });
       row.append(cell);
     }
+    this.#initial = this.order;
     table.tHead?.replaceChildren(row);
+    this.drawTitles();
+  }
+
+  /** The order as a word for the address: the column, with a minus sign before it where it is descending. */
+  get order() {
+    const { title } = this.#columns[this.#sortedBy] ?? { title: "" };
+    return `${this.#descending ? "-" : ""}${nameOf(title)}`;
+  }
+
+  /** An unknown order is the one that the table had at first. */
+  set order(order) {
+    const name = order.replace(/^-/, "");
+    const index = this.#columns.findIndex(({ title, value }) => value && nameOf(title) === name);
+    if (index < 0 && order !== this.#initial) {
+      this.order = this.#initial;
+      return;
+    }
+    this.#sortedBy = Math.max(0, index);
+    this.#descending = order.startsWith("-");
     this.drawTitles();
   }
 
@@ -75,6 +101,7 @@ export class LiveTable {
     this.#sortedBy = index;
     this.drawTitles();
     this.arrange(true);
+    this.onOrder(this.order === this.#initial ? "" : this.order);
   }
 
   clear() {
@@ -109,9 +136,10 @@ export class LiveTable {
    * Filter and sort the rows; unless asked for, not while the focus is in one of them.
    *
    * @param {boolean} asked whether the reader asked for it
+   * @param {number} limit
    * @returns {number} how many rows the filter lets through
    */
-  arrange(asked = false) {
+  arrange(asked = false, limit = this.limit) {
     const body = this.#table.tBodies[0];
     const rows = [...this.#rows.values()].filter((row) => this.filter(row.value));
     if (!body || (!asked && body.contains(document.activeElement))) return rows.length;
@@ -119,11 +147,14 @@ export class LiveTable {
     rows.sort((a, b) => compareValues(value(a.value), value(b.value), this.#descending));
     arrange(
       body,
-      rows.slice(0, this.limit).map(({ element }) => element),
+      rows.slice(0, limit).map(({ element }) => element),
     );
     return rows.length;
   }
 }
+
+/** @param {string} title */
+const nameOf = (title) => title.replace(/^col/, "").toLowerCase();
 
 /**
  * Compare numbers as numbers and texts by the rules of the language.

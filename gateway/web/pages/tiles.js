@@ -3,10 +3,10 @@
 // keyboard all tiles are one stop, and arrow keys move between them. The table below them says the same in
 // words.
 
+import { areaLink } from "./address.js";
 import { h, setText, svg } from "./dom.js";
 import { compare, number, share, t } from "./format.js";
 import { sums } from "./parties.js";
-import { areaLink } from "./registry.js";
 import { layOut } from "./shapes.js";
 
 /** @import { Area, Polygon } from "../documents" */

@@ -1,0 +1,131 @@
+// The address of a page: which election and area it shows, and how its table is searched, filtered and sorted.
+// An area is at /areas/ELECTION/AREA and the country at /areas/ELECTION; `/?election=ELECTION` shows the country
+// too, and #/area/AREA, the address of an area in earlier versions, leads to the new one. What the reader filters
+// and sorts by replaces the address, so that the back button leads to the previous area and not to the previous
+// letter of a search.
+
+/** Parameters that belong to one page, and are not in the links to others. */
+const OWN = ["q", "level", "sort", "by", "which", "kiosk"];
+const WRITE_AFTER_MS = 250; // browsers limit how often an address may be changed
+
+let election = "";
+let timer = 0;
+/** @type {Map<string, string>} */
+const unwritten = new Map();
+
+/** @returns {string[]} what follows `/areas/` in the path: an election, an area */
+function pathNames() {
+  const [, first, ...names] = location.pathname.split("/");
+  return first === "areas" ? names.filter(Boolean).map(decoded) : [];
+}
+
+/** @param {string} text */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // not what this page has encoded; no election or area has this identifier
+  }
+}
+
+/** Return the identifier of the election that the address names; null if it names none. */
+export const electionInAddress = () => pathNames()[0] ?? parameter("election");
+
+/** @param {string} id of the election that links lead to from now on */
+export function useElection(id) {
+  election = id;
+}
+
+/** Return the area that the address names; null: all areas. */
+export function areaInAddress() {
+  const former = /^#\/area\/(.+)$/.exec(location.hash)?.[1];
+  if (former === undefined) return pathNames()[1] ?? null;
+  history.replaceState(null, "", areaLink(decoded(former)));
+  return decoded(former);
+}
+
+/**
+ * Return a link to the page of an area, or of all areas.
+ *
+ * @param {string} [id]
+ */
+export function areaLink(id) {
+  const names = id === undefined ? [election] : [election, id];
+  return ["/areas", ...names.map(encodeURIComponent)].join("/");
+}
+
+/**
+ * Return the query for links to other pages: they show the same election.
+ *
+ * @param {string | null} [id] of the election
+ */
+export function keptQuery(id = electionInAddress()) {
+  const query = new URLSearchParams(location.search);
+  for (const name of OWN) query.delete(name);
+  if (id !== null) query.set("election", id);
+  return query.size ? `?${query}` : "";
+}
+
+/**
+ * Return the address of this page for another election.
+ *
+ * @param {string} id
+ */
+export const pageOf = (id) => (pathNames().length ? "/" : location.pathname) + keptQuery(id);
+
+/**
+ * Return a parameter of the address; null where it is missing.
+ *
+ * @param {string} name
+ */
+export const parameter = (name) => unwritten.get(name) ?? new URLSearchParams(location.search).get(name);
+
+/**
+ * Set a parameter of the address, soon. An empty value removes it.
+ *
+ * @param {string} name
+ * @param {string} value
+ */
+export function setParameter(name, value) {
+  unwritten.set(name, value);
+  clearTimeout(timer);
+  timer = setTimeout(writeParameters, WRITE_AFTER_MS);
+}
+
+function writeParameters() {
+  clearTimeout(timer);
+  if (!unwritten.size) return;
+  const url = new URL(location.href);
+  for (const [name, value] of unwritten) {
+    if (value) url.searchParams.set(name, value);
+    else url.searchParams.delete(name);
+  }
+  unwritten.clear();
+  history.replaceState(history.state, "", url);
+}
+
+/**
+ * Follow links between areas without loading the page again, and the back button.
+ *
+ * @param {(followed: boolean) => void} route shows what the address names; `followed`: through a link
+ */
+export function followLinks(route) {
+  document.addEventListener("click", (event) => {
+    const link = event.target instanceof Element ? event.target.closest("a[href]") : null;
+    const href = link?.getAttribute("href") ?? "";
+    const elsewhere = event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
+    if (elsewhere || event.defaultPrevented || link?.hasAttribute("target") || !isArea(href)) return;
+    event.preventDefault();
+    writeParameters();
+    if (href !== location.pathname + location.search) history.pushState(null, "", href);
+    route(true);
+  });
+  addEventListener("popstate", () => {
+    unwritten.clear();
+    route(false);
+  });
+  addEventListener("pagehide", writeParameters);
+}
+
+/** @param {string} href */
+const isArea = (href) => href === areaLink() || href.startsWith(`${areaLink()}/`);
