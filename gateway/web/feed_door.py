@@ -7,6 +7,7 @@ from aiohttp import web
 from gateway.config import Config
 from gateway.feed.hub import Hub
 from gateway.telemetry.metrics import FeedMetrics
+from gateway.web.area_pages import AreaPages
 from gateway.web.bodies import BodyCache
 from gateway.web.connections import Connections
 from gateway.web.feed_documents import FeedDocuments
@@ -59,7 +60,9 @@ class FeedDoor:
         router.add_get(election + "/transfers", documents.get_transfers)
         router.add_get(election + "/transfers/{municipality}", documents.get_transfers)
         router.add_get("/map.geojson", documents.get_map)
-        add_pages(application, FEED_PAGES)
+        area_pages = AreaPages(self._hub, add_pages(application, FEED_PAGES))
+        router.add_get("/areas/{election}", area_pages.get)
+        router.add_get("/areas/{election}/{area}", area_pages.get)
         add_health(application, ready, lambda: self._hub.unusable)
         return application
 

@@ -38,6 +38,8 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Allow nothing from other origins and no inline scripts or styles. Source: W3C Content Security Policy Level 3."""
+EMBED_POLICY = POLICY.replace("frame-ancestors 'none'", "frame-ancestors *")
+"""The same, but pages of any origin may show the page in a frame. It has nothing that a click there could harm."""
 
 
 class Page(NamedTuple):
@@ -46,10 +48,12 @@ class Page(NamedTuple):
     name: str
     title: str
     description: str
-    link_key: str
-    """Key of the text of the link to it (`texts/`)."""
-    link_text: str
+    link_key: str = ""
+    """Key of the text of the link to it (`texts/`); "": no page links to it."""
+    link_text: str = ""
     """Text of the link until the script has run."""
+    layout: str = "layout.html"
+    policy: str = POLICY
 
 
 class DoorPages(NamedTuple):
@@ -65,11 +69,12 @@ class DoorPages(NamedTuple):
     """Files other than scripts and style sheets that a script reads, served beside it."""
 
 
+RESULTS_TITLE = "Valgnatt"
+RESULTS_DESCRIPTION = "Valgresultater, direkte. Election results, live."
+
 FEED_PAGES = DoorPages(
     pages={
-        "/": Page(
-            "results", "Valgnatt", "Valgresultater, direkte. Election results, live.", "results", "Resultater"
-        ),
+        "/": Page("results", RESULTS_TITLE, RESULTS_DESCRIPTION, "results", "Resultater"),
         "/transfers": Page(
             "transfers",
             "Valgnatt",
@@ -92,7 +97,6 @@ PUSH_PAGES = DoorPages(
     noscript="push_noscript.html",
 )
 
-_LAYOUT = "layout.html"
 _STYLE_SHEET = "app.css"
 _IMPORT = re.compile(r'(?:from |import |import\()"\./(\w+\.js)"')
 """An import of another script; all but the texts, which the reader's language selects, are in one directory."""
@@ -123,18 +127,32 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class StaticFile:
     """A file as it is served, compressed once, as small as possible, before the first request for it."""
 
-    def __init__(self, name: str, content: bytes) -> None:
+    def __init__(self, name: str, content: bytes, policy: str = POLICY) -> None:
         content_type = _CONTENT_TYPES[Path(name).suffix]
+        self._policy = policy
         self._body = Body(content, content_type, compress=partial(gzip.compress, compresslevel=9, mtime=0))
         self._body.compressed()
 
     def respond(self, request: web.Request, caching: str) -> web.Response:
         """Return the file, or 304 if the client has it. `caching` is the value of `Cache-Control`."""
-        headers = {"Cache-Control": caching, "Vary": "Accept-Encoding", "Content-Security-Policy": POLICY}
+        headers = {
+            "Cache-Control": caching,
+            "Vary": "Accept-Encoding",
+            "Content-Security-Policy": self._policy,
+        }
         return self._body.answer(request, headers, gzip=gzip_accepted(request.headers))
 
 
-def add_pages(application: web.Application, door: DoorPages, texts: Path = TEXTS) -> None:
+class Assets(NamedTuple):
+    """What the pages of a door have in common."""
+
+    version: str
+    """The version of all static files together."""
+    languages: Mapping[str, str]
+    """What the languages call themselves, by tag."""
+
+
+def add_pages(application: web.Application, door: DoorPages, texts: Path = TEXTS) -> Assets:
     """Add routes for the pages of a door, their static files, and its other documents.
 
     `texts` is the folder with the languages. Raises ValueError if a file there does not name its language.
@@ -144,9 +162,10 @@ def add_pages(application: web.Application, door: DoorPages, texts: Path = TEXTS
     sources = {path.name: path.read_bytes() for path in static_files(door)}
     sources |= {f"{TEXTS.name}/{tag}.js": translations[tag] for tag in languages}
     version = hashlib.sha256(b"\0".join(sources.values())).hexdigest()[:12]
-    for path in door.pages:
-        file = StaticFile(f"{door.pages[path].name}.html", _compose(door, path, version, languages))
-        application.router.add_get(path, _serve(file))
+    assets = Assets(version, languages)
+    for path, page in door.pages.items():
+        composed = compose(door, path, assets, metadata(page.title, page.description))
+        application.router.add_get(path, _serve(StaticFile(f"{page.name}.html", composed, page.policy)))
     for document in door.documents:
         file = StaticFile(document.name, document.read_bytes())
         application.router.add_get(f"/{document.name}", _serve(file))
@@ -160,6 +179,7 @@ def add_pages(application: web.Application, door: DoorPages, texts: Path = TEXTS
         return files[name].respond(request, _IMMUTABLE if current else REVALIDATE)
 
     application.router.add_get("/static/{version}/{name:.+}", get_static)
+    return assets
 
 
 def static_files(door: DoorPages) -> list[Path]:
@@ -193,22 +213,39 @@ def _own_style_sheet(page: Page) -> list[Path]:
     return [path] if path.exists() else []
 
 
-def _compose(door: DoorPages, path: str, version: str, languages: Mapping[str, str]) -> bytes:
-    """Return a page: the layout around its main part, with the static files of a version and a list of languages."""
+def metadata(title: str, description: str) -> str:
+    """Return what the head of a page states about it, also for previews of links. Source: The Open Graph protocol."""
+    of = {
+        "og:title": title,
+        "og:description": description,
+        "og:site_name": RESULTS_TITLE,
+        "og:type": "website",
+    }
+    return "\n    ".join(
+        (
+            f"<title>{html.escape(title)}</title>",
+            f'<meta name="description" content="{html.escape(description)}">',
+            *(f'<meta property="{name}" content="{html.escape(content)}">' for name, content in of.items()),
+        )
+    )
+
+
+def compose(door: DoorPages, path: str, assets: Assets, head: str) -> bytes:
+    """Return a page: the layout around its main part, with its metadata, its static files and the list of languages."""
     page = door.pages[path]
-    static = f"/static/{version}"
+    static = f"/static/{assets.version}"
     links = (
         f'<a href="{each}"{_CURRENT if each == path else ""} data-keep data-t="{linked.link_key}">'
         f"{linked.link_text}</a>"
         for each, linked in door.pages.items()
+        if linked.link_key
     )
     styles = (_STYLE_SHEET, *(own.name for own in _own_style_sheet(page)))
-    layout = Template((DIRECTORY / _LAYOUT).read_text())
+    layout = Template((DIRECTORY / page.layout).read_text())
     return layout.substitute(
-        title=page.title,
-        description=page.description,
+        metadata=head,
         icon=_ICON,
-        languages=html.escape(json.dumps(languages, ensure_ascii=False)),
+        languages=html.escape(json.dumps(dict(assets.languages), ensure_ascii=False)),
         styles="\n    ".join(f'<link rel="stylesheet" href="{static}/{name}">' for name in styles),
         script=f"{static}/{page.name}.js",
         home=next(iter(door.pages)),

@@ -16,7 +16,7 @@ const SORT_INTERVAL_MS = 1500;
 const ROWS = 40;
 
 export class AreasTable {
-  #sortedAt = 0;
+  #sortedAt = -Infinity;
   #timer = 0;
   #allRows = false;
   /** The area above all others is not in the table. */
@@ -66,6 +66,7 @@ export class AreasTable {
    */
   keep(areas) {
     this.table.keep(areas);
+    this.#sortedAt = -Infinity; // the rows of a snapshot are shown at once
     const below = [...areas.values()].filter(({ parent }) => parent !== null);
     this.#areas = below.length;
     this.#levels = [...new Set(below.map(({ level }) => level))];
