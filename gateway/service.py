@@ -10,13 +10,13 @@ import os
 import resource
 import ssl
 from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import structlog
 from aiohttp import web
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, JournalUnavailable
 from gateway.feed.hub import Hub
 from gateway.journal.announcer import Announcer
 from gateway.journal.connection import Pool, open_pool
@@ -42,7 +42,7 @@ log = structlog.get_logger()
 GOODBYE_S = 1.0
 """The part of `drain_s` that is reserved for sending `goodbye`, in seconds; at most a quarter of it."""
 ANNOUNCE_S = 1.0
-"""How long to wait for the announcement of the last commits before the process ends, in seconds."""
+"""How long to wait for the announcement of the last commits, and for the write of the last refusals, in seconds."""
 FEED_NICE = 5
 """The niceness of a feed process, so that readers take no CPU time from senders."""
 
@@ -88,6 +88,7 @@ async def push_service(control: Control) -> None:
             parts.create_task(notifications(config.database_url, notified, acts=True), name="notifications"),
             parts.create_task(monitor.run(), name="watch"),
             parts.create_task(announcer.run(intake.request_append), name="announcer"),
+            parts.create_task(intake.refusals.run(monitoring), name="refusals"),
             parts.create_task(sample_loop_lag(metrics.loop_lag), name="loop"),
         ]
         application = door.application(lambda: control.door_ready)
@@ -98,6 +99,9 @@ async def push_service(control: Control) -> None:
             listener.close()
             await _drain(intake, writing, pool, config.drain_s)
             await _wait_announced(announcer)
+            with suppress(JournalUnavailable, TimeoutError):  # they are lost with this process
+                async with asyncio.timeout(ANNOUNCE_S):
+                    await intake.refusals.write(monitoring)
         for task in [*background, *writing]:
             task.cancel()
         pool.terminate()  # a cancelled task waits for an answer from Postgres, which may never come

@@ -76,8 +76,13 @@ class ElectionVersion:
 
         It is looked up by its SHA-256, so the time it takes reveals nothing about any token.
         """
-        token = self._tokens.get(hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest())
+        token = self._tokens.get(_digest(secret))
         return None if token is None or token.expired(now) else token
+
+    def holder(self, secret: str) -> int | None:
+        """Return the key of the token with this secret, also if it has expired; None if there is none."""
+        token = self._tokens.get(_digest(secret))
+        return None if token is None else token.key
 
     def valid_token(self, key: int, now: datetime) -> Token | None:
         """Return the token with this key if it is still valid."""
@@ -97,6 +102,10 @@ class ElectionVersion:
         if token is None:
             return Refusal("token_revoked", valid.report.unit, valid.report.revision)
         return self.check(valid.body, token)
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
 
 
 class Elections:
@@ -127,6 +136,10 @@ class Elections:
     def known(self) -> list[ElectionVersion]:
         """Return the elections known now."""
         return list(self._versions.values())
+
+    def get(self, identifier: str) -> ElectionVersion | None:
+        """Return an election if it is known now."""
+        return self._versions.get(identifier)
 
     def refresh_soon(self) -> None:
         """Request an early read of the versions, after a notification."""

@@ -19,6 +19,7 @@ from gateway.errors import Draining, JournalUnavailable, Overloaded, RoleForbidd
 from gateway.journal.admission import CreditBank
 from gateway.journal.elections import Elections, ElectionVersion, Token
 from gateway.journal.postgres import PostgresJournal
+from gateway.journal.refusals import NO_TOKEN, Refusals
 from gateway.journal.writer import BatchWriter, OutcomeReceiver, PendingReport
 from gateway.telemetry.metrics import PushMetrics
 from gateway.wire.session import OUT_OF_ORDER
@@ -52,10 +53,13 @@ class Socket(OutcomeReceiver, Protocol):
 class OpenElection:
     """An election as this process accepts reports for it: its current version, its writer, and sockets under credit."""
 
-    def __init__(self, current: ElectionVersion, writer: BatchWriter, bank: CreditBank) -> None:
+    def __init__(
+        self, current: ElectionVersion, writer: BatchWriter, bank: CreditBank, refusals: Refusals
+    ) -> None:
         self.current = current
         self.writer = writer
         self.bank = bank
+        self._refusals = refusals
         self.sockets: set[Socket] = set()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -66,6 +70,10 @@ class OpenElection:
         if found is None:
             raise TokenInvalid("the token is not valid for this election")
         return found
+
+    def note_refusal(self, token: Token, code: str) -> None:
+        """Count a report of this token that was refused."""
+        self._refusals.note(self.current.key, token.key, code)
 
     # Requests.
 
@@ -197,6 +205,7 @@ class Intake:
         self._start_writer = start_writer
         self._open: dict[str, OpenElection] = {}
         self._contacts: dict[int, datetime] = {}
+        self.refusals = Refusals()
         self._draining = False
 
     def _renewed(self, version: ElectionVersion) -> None:
@@ -222,7 +231,7 @@ class Intake:
             on_availability=set_available,
         )
         bank = CreditBank(self._config.credit_max, writer.room)
-        self._open[version.id] = OpenElection(version, writer, bank)
+        self._open[version.id] = OpenElection(version, writer, bank, self.refusals)
         self._start_writer(writer)
 
     # Senders.
@@ -243,6 +252,12 @@ class Intake:
         self._require_open()
         self._contacts[token.key] = datetime.now(UTC)
         return self._open[version.id], token
+
+    def note_refused_request(self, election: str, secret: str, code: str) -> None:
+        """Count a request that was refused; `secret` is its token, which may be expired, of no election, or empty."""
+        version = self.elections.get(election)
+        if version is not None:
+            self.refusals.note(version.key, version.holder(secret) or NO_TOKEN, code)
 
     async def confirm_token(self, election: OpenElection, token: Token) -> Token:
         """Return the token as Postgres has it now: what a sender reads back must not depend on a cached token.

@@ -95,7 +95,7 @@ class ProblemHandler(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Write an answer; one that aiohttp made for an error is replaced."""
         if isinstance(resp, web.HTTPException) and resp.status >= 400:
-            resp = self._without_route(problem_of(resp)[1])
+            resp = self._without_route(problem_of(resp))
         return await super().finish_response(request, resp, start_time)
 
     def refuse_head(self) -> None:

@@ -194,8 +194,8 @@ def internal_error() -> Problem:
     return Problem.of_code("internal_error", "internal error; it has been logged")
 
 
-def problem_of(error: web.HTTPException) -> tuple[str, Problem]:
-    """Return the code and the problem document for a request that aiohttp refuses."""
+def problem_of(error: web.HTTPException) -> Problem:
+    """Return the problem document for a request that aiohttp refuses."""
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     code, detail = _REFUSED.get(error.status, ("bad_request", "the request cannot be served"))
-    return code, Problem(error.status, code, detail, headers=headers)
+    return Problem(error.status, code, detail, headers=headers)

@@ -42,19 +42,27 @@ async def allow_any_origin(_: web.Request, response: web.StreamResponse) -> None
         response.headers.setdefault(name, value)
 
 
-def problem_documents(count: Callable[[str], None]) -> Middleware:
-    """Return a middleware that turns errors into problem documents; `count` is called with the code of each.
+def problem_documents(
+    count: Callable[[str], None], refused: Callable[[web.Request, int, str], None] = lambda *_: None
+) -> Middleware:
+    """Return a middleware that turns errors into problem documents.
+
+    `count` is called with the code of each, and `refused` with the request, the status and the code.
 
     A request with a valid `traceparent` is answered within that trace. Logs name the route and never the path, which
     may contain a token by mistake.
     """
 
+    def note(request: web.Request, problem: Problem) -> None:
+        count(problem.code)
+        refused(request, problem.status, problem.code)
+
     @web.middleware
     async def middleware(request: web.Request, handler: Any) -> web.StreamResponse:
         if tracing.HEADER not in request.headers:
-            return await _answer(request, handler, count)
+            return await _answer(request, handler, note)
         with tracing.within(tracing.parse_traceparent(request.headers.getall(tracing.HEADER))):
-            answer = await _answer(request, handler, count)
+            answer = await _answer(request, handler, note)
             log.debug("answered", method=request.method, route=_route(request), status=answer.status)
             return answer
 
@@ -84,28 +92,27 @@ def _route(request: web.Request) -> str:
     return resource.canonical if resource is not None else ""
 
 
-async def _answer(request: web.Request, handler: Any, count: Callable[[str], None]) -> web.StreamResponse:
+async def _answer(
+    request: web.Request, handler: Any, note: Callable[[web.Request, Problem], None]
+) -> web.StreamResponse:
     """Answer a request, also if aiohttp itself refuses it."""
     try:
         response: web.StreamResponse = await handler(request)
-    except Problem as problem:
-        count(problem.code)
-        return problem.response()
+        return response
+    except Problem as raised:
+        problem = raised
     except ANSWERED_ERRORS as error:
         if answer_begun(request):
             raise
-        count(error.code)
-        return Problem.of(error).response()
+        problem = Problem.of(error)
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        code, refused = problem_of(error)
-        count(code)
-        return refused.response()
+        problem = problem_of(error)
     except Exception:
         if answer_begun(request) or is_gone(request):
             raise  # part of another answer has been sent already, or the client is gone
         log.exception("request failed", method=request.method, route=_route(request))
-        count("internal_error")
-        return internal_error().response()
-    return response
+        problem = internal_error()
+    note(request, problem)
+    return problem.response()

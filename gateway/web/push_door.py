@@ -63,7 +63,7 @@ class PushDoor:
 
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes."""
-        problems = problem_documents(self._metrics.problems.note)
+        problems = problem_documents(self._metrics.problems.note, self._note_refused)
         middlewares = [problems, refuse_bodies, check_queries]
         application = web.Application(middlewares=middlewares, client_max_size=BODY_MAX)
         application.on_response_prepare.append(add_security_headers)
@@ -134,12 +134,23 @@ class PushDoor:
 
     async def _authenticate(self, request: web.Request) -> tuple[OpenElection, Token]:
         """Return the election and the sender's token, see `Intake.authenticate`."""
-        kind, _, secret = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        secret = secret.strip() if kind.lower() == "bearer" else ""
-        election, token = await self._intake.authenticate(request.match_info["election"], secret)
+        election, token = await self._intake.authenticate(request.match_info["election"], _secret_of(request))
         if (connection := connection_of(request)) is not None:
             self._connections.authenticate(connection, str(token.key))
         return election, token
+
+    def _note_refused(self, request: web.Request, status: int, code: str) -> None:
+        """Count a request that was refused because of the client; except for what does not exist."""
+        election = request.match_info.get("election")
+        is_missing = status == 404 and request.method == hdrs.METH_GET
+        if election is not None and status < 500 and not is_missing:
+            self._intake.note_refused_request(election, _secret_of(request), code)
+
+
+def _secret_of(request: web.Request) -> str:
+    """Return the token of a request; empty if it has none."""
+    kind, _, secret = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    return secret.strip() if kind.lower() == "bearer" else ""
 
 
 def _check_handshake(request: web.Request) -> None:

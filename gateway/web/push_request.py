@@ -111,6 +111,8 @@ class PushRequests:
                 if reports:
                     election.submit_request(token, reports)
             decided = await outcomes.wait(self._deadlines)
+        for code in [outcome.code for outcome in decided if isinstance(outcome, Refusal)]:
+            election.note_refusal(token, code)
         rehearsal = election.current.registry.rehearsal
         if body.single:
             self._metrics.answered(decided[0])

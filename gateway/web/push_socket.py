@@ -12,7 +12,7 @@ from time import perf_counter
 from aiohttp import web
 
 from gateway.backoff import jittered_s
-from gateway.election.outcome import Outcome, Receipt, Refusal
+from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
 from gateway.election.validation import ValidReport
 from gateway.errors import MalformedDocument
 from gateway.journal.elections import Token
@@ -332,6 +332,8 @@ class PushSocket:
         self._unsent.append((identifier, outcome, counted))
         if not isinstance(outcome, Receipt):
             self._unsent_text += _text_of(outcome)
+            if not isinstance(outcome, Retry):
+                self._election.note_refusal(self.token, outcome.code)
 
     # Sending.
 

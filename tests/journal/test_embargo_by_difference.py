@@ -23,6 +23,7 @@ from gateway.journal.administration import administration
 from gateway.journal.connection import open_pool
 from gateway.journal.migrate import migrate
 from gateway.journal.postgres import PostgresJournal
+from gateway.journal.refusals import Refusals
 from gateway.journal.session import Connection
 from tests.counts import count
 from tests.faults.servers import TIMEOUT_S, Server, a_server
@@ -64,6 +65,7 @@ class Site:
         """Accept reports and record contacts of senders under the embargo."""
         async with open_pool(self.url) as pool:
             journal = PostgresJournal(pool)
+            refusals = Refusals()
             for _ in range(BATCHES):
                 reports = [
                     a_report(unit, next(self.revisions), votes=revision)
@@ -71,6 +73,8 @@ class Site:
                 ]
                 await append(journal, self.embargoed.key, self.embargoed.version, *reports)
                 await journal.record_contacts({self.embargoed.token: datetime.now(UTC)})
+                refusals.note(self.embargoed.key, self.embargoed.token, "malformed")
+                await refusals.write(pool)
 
 
 @dataclass
@@ -174,8 +178,9 @@ def function_statements(embargoed: int, released: int) -> list[str]:
         "EXPLAIN (GENERIC_PLAN) SELECT * FROM {}",
     ]
     tables = [
-        "election", "embargo", "head", "report", "confirmation", "contact", "token", "act", "migration",
+        "election", "embargo", "head", "report", "confirmation", "contact", "refusal", "token", "act", "migration",
         f"report_{embargoed}", f"head_{embargoed}", f"confirmation_{embargoed}", f"contact_{embargoed}",
+        f"refusal_{embargoed}",
         "public_election", "publication", "public_contact",
     ]  # fmt: skip
     return [
@@ -185,6 +190,7 @@ def function_statements(embargoed: int, released: int) -> list[str]:
         *(f"COPY valgnatt.{table} TO STDOUT" for table in tables),
         f"SELECT * FROM valgnatt.shown({embargoed})",
         f"SELECT valgnatt.confirm_v1({embargoed}, 0, 0)",
+        f"SELECT valgnatt.count_refusals_v1('{{{embargoed}}}', '{{0}}', '{{x}}', '{{1}}', '{{now}}')",
         f"EXPLAIN ANALYZE SELECT 1 FROM valgnatt.publication WHERE election = {embargoed} AND body >= '\\x00'",
         f"SELECT valgnatt_public.record({embargoed}, 9223372036854775807, 2)",
         f"SELECT valgnatt_public.record(NULL, 0, 1), valgnatt_public.record({embargoed}, NULL, 1)",
@@ -451,7 +457,9 @@ async def test_before_the_release_a_feed_reads_no_block_of_embargoed_tables(
 ) -> None:
     """No block of the tables or their indexes is read from memory or disk, so timings cannot depend on them."""
     site = sites[SHARED]
-    tables = [f"{name}_{site.embargoed.key}" for name in ("report", "head", "confirmation", "contact")]
+    tables = [
+        f"{name}_{site.embargoed.key}" for name in ("report", "head", "confirmation", "contact", "refusal")
+    ]
 
     async def blocks() -> list[tuple[Any, ...]]:
         connection = await asyncpg.connect(site.url)

@@ -24,6 +24,7 @@ from gateway.journal.lock_waits import lock_waits_reported
 from gateway.journal.migrate import _require_supported, migrate, migrations
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
+from gateway.journal.refusals import NO_TOKEN, Refusals
 from gateway.journal.session import FEED_ROLE, SESSION
 from gateway.telemetry.metrics import PushMetrics
 from tests.conftest import Database
@@ -405,6 +406,10 @@ async def test_data_of_the_first_schema_survives_all_migrations(
                 before["released_at"] is not None,
             )
             assert set(await journal.contacts(key)) == {"a"}
+            refusals = Refusals()
+            refusals.note(key, NO_TOKEN, "token_invalid")
+            await refusals.write(pool)
+            assert await pool.fetchval("SELECT count FROM refusal WHERE election = $1", key) == 1
             again = await append(journal, key, 1, *reports, a_report("a-2", 1))
             assert known_sequences(again)[:3] == [1, 2, 3]
             assert sequences(again) == [None, None, None, 4]

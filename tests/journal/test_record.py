@@ -13,11 +13,23 @@ from gateway.journal.embedded import READER
 from gateway.journal.notifications import CHANNEL
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
+from gateway.journal.refusals import Refusals
 from gateway.journal.session import FEED_ROLE, Connection
 from tests.conftest import Database
 from tests.journal.makers import FAR, TIMEOUT_S, a_registry, a_report, append, chain_of, connected
 
-TABLES = ("election", "embargo", "head", "report", "confirmation", "token", "contact", "act", "migration")
+TABLES = (
+    "election",
+    "embargo",
+    "head",
+    "report",
+    "confirmation",
+    "token",
+    "contact",
+    "refusal",
+    "act",
+    "migration",
+)
 FUNCTIONS = (
     "valgnatt_public.contacts(integer)",
     "valgnatt_public.elections()",
@@ -50,6 +62,9 @@ async def make(acts: Administration, journal: PostgresJournal, publish_from: dat
     row = await journal.election(identifier)
     await append(journal, row.key, row.version, a_report("a-1", 7), a_report("b-1", 8))
     await journal.record_contacts({token.key: datetime.now(UTC)})
+    refusals = Refusals()
+    refusals.note(row.key, token.key, "malformed")
+    await refusals.write(journal._pool)
     return Election(journal, identifier, row.key, row.version)
 
 
@@ -177,6 +192,8 @@ async def test_the_feed_cannot_append_change_or_create_anything(
         f"SELECT valgnatt.confirm_v1({embargoed.key}, 1, 1)",
         f"SELECT valgnatt.shown({embargoed.key})",
         "SELECT valgnatt.add_election(99, clock_timestamp())",
+        "SELECT valgnatt.add_partition(99, 'refusal', 50)",
+        f"SELECT valgnatt.count_refusals_v1('{{{embargoed.key}}}', '{{0}}', '{{x}}', '{{1}}', '{{now}}')",
         "CREATE TABLE valgnatt.mine ()",
         "CREATE TEMPORARY TABLE mine ()",
         "CREATE VIEW valgnatt.mine AS SELECT 1",

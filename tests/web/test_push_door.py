@@ -117,7 +117,7 @@ async def test_reports_are_checked_again_if_the_election_changes_while_they_are_
     before = a_version(tokens=[a_token(1, "a")])
     after = a_version(before.registry, version=2, tokens=[a_token(1, "b")])
     writer = SimpleNamespace(follow=lambda _: None)
-    election = OpenElection(before, writer, None)  # type: ignore[arg-type]
+    election = OpenElection(before, writer, None, None)  # type: ignore[arg-type]
     token = before.valid_token(1, now)
     assert token is not None
 

@@ -10,6 +10,7 @@ from gateway.election.outcome import Refusal, Retry
 from gateway.journal.admission import CreditBank
 from gateway.journal.elections import Token
 from gateway.journal.intake import OpenElection
+from gateway.journal.refusals import Refusals
 from gateway.journal.writer import BatchWriter
 from gateway.telemetry.metrics import PushMetrics
 from gateway.web import push_socket
@@ -52,7 +53,7 @@ class Door:
         self.allowance = SenderAllowance()
         token = Token(1, frozenset({"no"}), "sender", None, version.registry)
         self.socket = PushSocket(
-            OpenElection(version, self.writer, self.bank), token, PushMetrics(), self.allowance
+            OpenElection(version, self.writer, self.bank, Refusals()), token, PushMetrics(), self.allowance
         )
         self.transport = Transport()
         self.socket._socket._transport = cast("asyncio.Transport", self.transport)

@@ -1,0 +1,117 @@
+"""Refusals by election, token and code: counted in memory, and added to the journal at most once a second.
+
+Nothing that a sender waits for waits for this. Counting is a look-up in a dictionary, and writing is a task of its own
+on another connection than those of appends.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple, NoReturn
+
+from gateway.errors import JournalUnavailable
+from gateway.journal.connection import Pool, acquired
+from gateway.journal.db_errors import translate_db_errors
+from gateway.telemetry.logs import Outage
+
+WRITE_S = 1.0
+"""Seconds between two writes at least."""
+ANSWER_S = 3.0
+"""How long a write may take, in seconds; longer than the server waits for a lock."""
+KEYS_MAX = 4096
+"""Counts that are kept at once; refusals beyond are counted under OTHER without their token."""
+CODES_MAX = 64
+"""Codes of their own; there are some dozens, all defined by the gateway."""
+OTHER = "other"
+NO_TOKEN = 0
+"""In place of a token's key: the request had no valid token of the election."""
+
+
+class Key(NamedTuple):
+    """What refusals are counted by; `election` and `token` are keys of the journal."""
+
+    election: int
+    token: int
+    code: str
+
+
+class Count(NamedTuple):
+    """How many refusals there were, and when the last one was."""
+
+    number: int
+    last_at: datetime
+
+
+class Refusals:
+    """The refusals of one process that are not yet written. Invariants:
+
+    * At most KEYS_MAX counts are kept, and one more per election, however long Postgres does not answer.
+    * A count leaves only by a write that was answered, so none is lost while the process runs. If the connection breaks
+      during a write, its counts may be added twice.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[Key, Count] = {}
+        self._codes: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def note(self, election: int, token: int, code: str) -> None:
+        """Count one refusal; `token` is NO_TOKEN if the request had no valid one."""
+        if code not in self._codes:
+            if len(self._codes) < CODES_MAX:
+                self._codes.add(code)
+            else:
+                code = OTHER
+        self._add(Key(election, token, code), Count(1, datetime.now(UTC)))
+
+    def _add(self, key: Key, more: Count) -> None:
+        known = self._counts.get(key)
+        if known is None and len(self._counts) >= KEYS_MAX:
+            key = Key(key.election, NO_TOKEN, OTHER)
+            known = self._counts.get(key)
+        if known is not None:
+            more = Count(known.number + more.number, max(known.last_at, more.last_at))
+        self._counts[key] = more
+
+    async def write(self, pool: Pool) -> None:
+        """Add the counts to the journal. Raises JournalUnavailable, and then keeps them for the next time."""
+        taken, self._counts = self._counts, {}
+        if not taken:
+            return
+        written = False
+        try:
+            await _add_counts(pool, taken)
+            written = True
+        finally:
+            if not written:
+                since, self._counts = self._counts, taken
+                for key, count in since.items():
+                    self._add(key, count)
+
+    async def run(self, pool: Pool) -> NoReturn:
+        """Write every WRITE_S until cancelled."""
+        outage = Outage("counts of refusals")
+        while True:
+            await asyncio.sleep(WRITE_S)
+            try:
+                await self.write(pool)
+            except JournalUnavailable as error:
+                outage.failed(error)
+            else:
+                outage.succeeded()
+
+
+async def _add_counts(pool: Pool, counts: Mapping[Key, Count]) -> None:
+    with translate_db_errors():
+        async with acquired(pool) as connection:
+            await connection.execute(
+                "SELECT count_refusals_v1($1, $2, $3, $4, $5)",
+                [key.election for key in counts],
+                [key.token for key in counts],
+                [key.code for key in counts],
+                [count.number for count in counts.values()],
+                [count.last_at for count in counts.values()],
+                timeout=ANSWER_S,
+            )
