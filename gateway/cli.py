@@ -7,16 +7,17 @@ never a traceback.
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 import typer.core
 
+from gateway import __version__
 from gateway.characters import printable
 from gateway.commands import counts, elections, machine, rehearsals, tokens
 from gateway.commands.running import fail
 from gateway.errors import GatewayError, text_of
-from gateway.output import prepare_streams
+from gateway.output import prepare_streams, say
 
 
 class _Commands(typer.core.TyperGroup):
@@ -36,9 +37,15 @@ def _printable_messages() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(getattr(error, "message", None), str):
+        if isinstance(getattr(error, "message", None), str) and not _is_help(error):
             vars(error)["message"] = printable(vars(error)["message"])
         raise
+
+
+def _is_help(error: Any) -> bool:
+    """Whether the message of an error is the help of its command, in several lines."""
+    context = getattr(error, "ctx", None)
+    return context is not None and error.message == context.get_help()
 
 
 app = typer.Typer(
@@ -52,6 +59,24 @@ app = typer.Typer(
     " 130 interrupted with Ctrl-C.",
     rich_markup_mode=None,
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        say(f"valgnatt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="show the version and exit"),
+    ] = False,
+) -> None:
+    pass
+
+
 app.command("serve")(machine.serve)
 app.command("doctor")(machine.doctor)
 app.command("status")(counts.status)

@@ -16,6 +16,9 @@ from msgspec import Meta
 from gateway.errors import GatewayError
 from gateway.redaction import without_passwords
 
+Door = Literal["push", "feed"]
+DOORS: tuple[Door, ...] = get_args(Door)
+
 PREFIX = "VALGNATT_"
 OTHER_VARIABLES = frozenset({"VALGNATT_CONFIG", "VALGNATT_TOKEN", "VALGNATT_PUSH_URL", "VALGNATT_FEED_URL"})
 """Variables that are not options of a serving process but are read by a command."""
@@ -359,7 +362,7 @@ class ConfigError(GatewayError):
         self.mistakes = tuple(mistakes)
 
 
-def config_for(config: Config, role: Literal["push", "feed"]) -> Config:
+def config_for(config: Config, role: Door) -> Config:
     """Return the options that a process of one role needs; every option that it does not use has its default.
 
     So a push process does not get the feeds' login, nor a feed process the owner's. The exception: if the feeds have no
@@ -371,6 +374,25 @@ def config_for(config: Config, role: Literal["push", "feed"]) -> Config:
     if role == "feed":
         unused["feed_database_url"] = config.feed_database_url or config.database_url
     return msgspec.structs.replace(config, **unused)
+
+
+def door_options(door: Door) -> set[str]:
+    """Return the names of the options from which the URL of a door follows."""
+    return {"host", f"{door}_port", f"{door}_tls_certificate"}
+
+
+def door_url(config: Config, door: Door) -> str | None:
+    """Return the URL of a door for clients on its machine; None if its port is any free one."""
+    tls = getattr(config, f"{door}_tls_certificate") is not None
+    return local_url("https" if tls else "http", config.host, getattr(config, f"{door}_port"))
+
+
+def local_url(scheme: str, host: str, port: int) -> str | None:
+    """Return the URL of a server of this machine that listens on a host, which may be every address of it."""
+    if port == 0:
+        return None
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - to connect to
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def decode_path(kind: type, value: object) -> object:

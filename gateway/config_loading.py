@@ -30,17 +30,24 @@ _Given = dict[str, tuple[str, object]]
 
 
 def load(
-    environ: Mapping[str, str], file: Path | None = None, overrides: Mapping[str, object] | None = None
+    environ: Mapping[str, str],
+    file: Path | None = None,
+    overrides: Mapping[str, object] | None = None,
+    *,
+    only: Collection[str] | None = None,
 ) -> Config:
     """Read the configuration; in `overrides` a value of None means "not given".
 
-    `file` defaults to the one named by `VALGNATT_CONFIG`. Raises ConfigError with all mistakes.
+    `file` defaults to the one named by `VALGNATT_CONFIG`. With `only`, the values of all other options are neither
+    checked nor used. Raises ConfigError with all mistakes.
     """
     mistakes: list[str] = []
     if file is None and (name := environ.get("VALGNATT_CONFIG")):
         file = Path(name)
     given = _from_file(file, mistakes) | _from_environment(environ, mistakes)
     given |= _from_command_line(overrides or {}, mistakes)
+    if only is not None:
+        given = {name: value for name, value in given.items() if name in only}
     values: dict[str, Any] = {}
     for option in all_options():
         if option.name in given:
@@ -49,6 +56,10 @@ def load(
                 values[option.name] = _converted(option, value)
             except (msgspec.ValidationError, ValueError) as error:
                 mistakes.append(f"{origin}: {_reason(option, value, error)}")
+    if only is not None:
+        if mistakes:
+            raise ConfigError(mistakes)
+        return Config(**values)
     counting = {option.name: values.get(option.name, option.default) for option in all_options()}
     mistakes += _shared_ports(counting, given)
     mistakes += _lone_tls(counting, given)

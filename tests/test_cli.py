@@ -16,6 +16,7 @@ import asyncpg
 import pytest
 import typer.main
 
+from gateway import __version__
 from gateway.cli import app, main
 from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
@@ -173,6 +174,19 @@ def test_help_names_unit_and_default_of_every_option(valgnatt: CommandLine) -> N
         ("--drain-s", "10"),
     ):
         assert re.search(rf"{option}\b.*?\(default: {default}\)", text), option
+
+
+def test_the_version_is_shown(valgnatt: CommandLine) -> None:
+    """That of the package, which `serve` logs too."""
+    assert valgnatt("--version") == Ended(0, f"valgnatt {__version__}\n", "")
+
+
+def test_a_command_without_arguments_shows_its_help_in_lines(valgnatt: CommandLine) -> None:
+    for arguments in ((), ("token",)):
+        ended = valgnatt(*arguments)
+        assert (ended.status, ended.out) == (2, "")
+        assert len(ended.err.splitlines()) > 5
+        assert "\\n" not in ended.err
 
 
 def test_an_unknown_command_ends_with_status_2(valgnatt: CommandLine) -> None:

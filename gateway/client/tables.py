@@ -1,4 +1,4 @@
-"""PURE: areas of the feed, and transfers, as tables for a terminal."""
+"""PURE: areas of the feed as tables for a terminal."""
 
 from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
@@ -6,8 +6,8 @@ from typing import NotRequired, TypedDict
 from rich.table import Table
 
 from gateway.characters import printable
-from gateway.humanize import counted, milliseconds, spaced
-from gateway.wire.transfers import Moment, PublicTransfers, by_waiting, is_late
+from gateway.humanize import milliseconds, spaced
+from gateway.wire.transfers import Moment
 
 
 class Units(TypedDict):
@@ -40,8 +40,18 @@ LARGEST = 4
 """Parties shown per area."""
 
 
-def area_table(above: Sequence[Area], below: Sequence[Area], late_s: Mapping[str, float], most: int) -> Table:
-    """Return a table of some areas, in bold, and of those below them, sorted by name."""
+def area_table(
+    above: Sequence[Area],
+    below: Sequence[Area],
+    late_s: Mapping[str, float],
+    most: int,
+    *,
+    hidden: bool = False,
+) -> Table:
+    """Return a table of some areas, in bold, and of those below them, sorted by name.
+
+    While the results are `hidden`, figures are not shown: they are zeros, whatever was accepted.
+    """
     table = Table(expand=True, box=None, header_style="dim")
     table.add_column("area")
     for name in ("units", "ballots", "largest parties", "lag", "corrections"):
@@ -52,8 +62,8 @@ def area_table(above: Sequence[Area], below: Sequence[Area], late_s: Mapping[str
         late = late_s.get(area["area"])
         table.add_row(
             printable(area["name"]),
-            f"{units['reported']}/{units['total']}",
-            spaced(ballots(area)),
+            "hidden" if hidden else f"{units['reported']}/{units['total']}",
+            "hidden" if hidden else spaced(ballots(area)),
             largest(area),
             milliseconds(late),
             str(area.get("corrections") or ""),
@@ -62,59 +72,6 @@ def area_table(above: Sequence[Area], below: Sequence[Area], late_s: Mapping[str
     if len(shown) > most:
         table.add_row(f"… and {len(shown) - most} more", style="dim")
     return table
-
-
-LAG_CAPTION = "lag p99: 99 % of reports were sent within this time after publication"
-
-
-def transfers_table(document: PublicTransfers, most: int) -> Table:
-    """Return a table of municipalities and their transfers, those that wait longest first."""
-    table = Table(
-        expand=True,
-        box=None,
-        header_style="dim",
-        caption=LAG_CAPTION,
-        caption_style="dim",
-        caption_justify="left",
-    )
-    table.add_column("municipality")
-    for name in ("units", "accepted", "published", "embargoed", "waiting", "lag p99", "last contact"):
-        table.add_column(name, justify="right")
-    for each in by_waiting(document.transfers)[:most]:
-        waits = each.oldest_unpublished_s
-        table.add_row(
-            printable(each.name),
-            f"{each.reported}/{each.units}",
-            spaced(each.accepted),
-            spaced(each.published),
-            spaced(each.embargoed),
-            f"{waits:.1f} s" if waits is not None else "",
-            milliseconds(each.lag_s.written.p99 if each.lag_s is not None else None),
-            f"{each.last_contact_at:%Y-%m-%d %H:%M:%S}" if each.last_contact_at is not None else "never",
-            style="bold red" if is_late(each, document.late_after_s) else "",
-        )
-    return table
-
-
-def state_of(document: PublicTransfers) -> str:
-    """Return the state of all transfers as a sentence. For a decision, use `PublicTransfers.late`."""
-    transfers, late = document.transfers, document.late
-    embargoed = sum(each.embargoed for each in transfers)
-    reported = sum(each.reported for each in transfers)
-    units = sum(each.units for each in transfers)
-    if late:
-        first = late[0]
-        return (
-            f"Late: {len(late)} of {counted(len(transfers), 'municipality', 'municipalities')};"
-            f" waiting longest: {first.name}, {first.oldest_unpublished_s:.0f} s."
-        )
-    if embargoed:
-        return f"{counted(embargoed, 'report')} under embargo; nothing is late."
-    unpublished = sum(each.accepted - each.published for each in transfers)
-    progress = f"Units reported: {spaced(reported)} of {spaced(units)}."
-    if unpublished:
-        return f"Nothing is late; {counted(unpublished, 'report')} not published yet. {progress}"
-    return f"All accepted reports are published. {progress}"
 
 
 def ballots(area: Area) -> int:

@@ -1,9 +1,11 @@
-"""The commands `valgnatt watch` and `valgnatt status`."""
+"""The command `valgnatt watch`."""
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from time import monotonic
-from typing import Any, TypedDict, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -11,53 +13,32 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from gateway.client.documents import REQUEST_S, read_document, the_election
 from gateway.client.failures import Failure
 from gateway.client.feed_notices import FeedNotices
 from gateway.client.http_json import open_door
-from gateway.client.proxies import without_user
 from gateway.client.push_files import registry_of
 from gateway.client.server_clock import ServerClock
 from gateway.client.subscriber import Block, Subscriber
-from gateway.client.tables import Area, area_table, ballots, state_of, transfers_table
+from gateway.client.tables import Area, area_table, ballots
+from gateway.client.transfers_report import clock_time
+from gateway.election.registry import Registry
 from gateway.errors import GatewayError
 from gateway.humanize import counted
 from gateway.output import say, say_json
 from gateway.terminal import Terminal
-from gateway.wire.transfers import PublicTransfers
-
-T = TypeVar("T")
+from gateway.wire.transfers import Moment
 
 ROWS_MAX = 40
 REDRAWS_PER_S = 4
 SILENT_S = 15.0
 """Seconds without a block after which the display says so; the gateway sends one every 10 s."""
-REQUEST_S = 30.0
-"""How long a document may take to arrive, in seconds."""
+HIDDEN_REFRESH_S = 10.0
+"""Seconds between two requests for the end of the embargo, which may be moved, while the figures are hidden."""
 
 
-class _Election(TypedDict):
-    id: str
-    rehearsal: bool
-
-
-class _Elections(TypedDict):
-    elections: list[_Election]
-
-
-async def the_election(feed_url: str, election: str | None) -> str:
-    """Return the election that was named, or else the only one that is not a rehearsal.
-
-    Raises GatewayError.
-    """
-    if election is not None:
-        return election
-    document = await _get(feed_url, "/v1/elections")
-    found = _read(document, _Elections, feed_url)["elections"]
-    real = [each["id"] for each in found if not each["rehearsal"]] or [each["id"] for each in found]
-    if len(real) != 1:
-        names = ", ".join(each["id"] for each in found) or "none"
-        raise GatewayError(f"select an election with --election; available: {names}")
-    return str(real[0])
+class _Hidden(msgspec.Struct, frozen=True):
+    hidden_until: Moment | None = None
 
 
 async def watch(feed_url: str, election: str | None, area: str | None, *, as_json: bool) -> None:
@@ -72,21 +53,7 @@ async def watch(feed_url: str, election: str | None, area: str | None, *, as_jso
     if as_json:
         await _lines(feed_url, election, levels, chosen)
     else:
-        await _board(feed_url, election, levels, chosen, registry.name)
-
-
-async def status(feed_url: str, election: str | None, *, as_json: bool) -> int:
-    """Show the transfers once; return 1 if a report is late."""
-    election = await the_election(feed_url, election)
-    document = await _get(feed_url, f"/v1/elections/{quote(election, safe='')}/transfers")
-    transfers = _read(document, PublicTransfers, feed_url)
-    if as_json:
-        say_json(document)
-    else:
-        console = Terminal()
-        console.say(state_of(transfers), "bold")
-        console.print(transfers_table(transfers, ROWS_MAX))
-    return 1 if transfers.late else 0
+        await _board(feed_url, registry, levels, chosen)
 
 
 async def _lines(feed_url: str, election: str, levels: str, chosen: str) -> None:
@@ -102,16 +69,28 @@ async def _lines(feed_url: str, election: str, levels: str, chosen: str) -> None
                 say_json({"cursor": block.cursor, **area})
 
 
-async def _board(feed_url: str, election: str, levels: str, chosen: str, title: str) -> None:
-    board = _Board(chosen, title)
+async def _board(feed_url: str, registry: Registry, levels: str, chosen: str) -> None:
+    board = _Board(chosen, registry.name)
     console = Terminal()
-    async with Subscriber(
-        feed_url, election, levels=levels, areas=chosen, on_change=board.note
-    ) as subscriber:
+    async with (
+        Subscriber(feed_url, registry.id, levels=levels, areas=chosen, on_change=board.note) as subscriber,
+        asyncio.TaskGroup() as parts,
+    ):
+        parts.create_task(_follow_embargo(board, feed_url, registry), name="embargo")
         with Live(board, console=console, refresh_per_second=REDRAWS_PER_S, screen=console.is_terminal):
             async for block in subscriber.blocks():
-                board.apply(block, _read(block.areas, dict[str, Area], feed_url), monotonic())
+                board.apply(block, read_document(block.areas, dict[str, Area], feed_url), monotonic())
                 await asyncio.sleep(0)
+
+
+async def _follow_embargo(board: "_Board", feed_url: str, registry: Registry) -> None:
+    """Keep a board's end of the embargo current until the release."""
+    while not board.released:
+        with suppress(GatewayError):  # the feed shows why there is no answer
+            board.hidden_until = await _hidden_until(feed_url, registry)
+            if board.hidden_until is None:
+                return
+        await asyncio.sleep(HIDDEN_REFRESH_S)
 
 
 class _Board:
@@ -123,6 +102,8 @@ class _Board:
     def __init__(self, chosen: str, title: str) -> None:
         self.lag_s: dict[str, float] = {}
         """Seconds from the publication of an area's latest count to its arrival here, by the server's clock."""
+        self.hidden_until: datetime | None = None
+        """The end of the embargo; it means nothing any more once something was published."""
         self._clock = ServerClock()
         self._block_at_s: float | None = None
         self._sequence = 0
@@ -130,6 +111,15 @@ class _Board:
         self._copy: dict[str, Area] = {}
         self._chosen = chosen
         self._title = title
+
+    @property
+    def released(self) -> bool:
+        """Whether anything was published."""
+        return self._sequence > 0
+
+    @property
+    def _hidden(self) -> bool:
+        return self.hidden_until is not None and not self.released
 
     def note(self, failure: Failure | None) -> None:
         """Take note of why there is no feed at present, or that there is one."""
@@ -154,29 +144,27 @@ class _Board:
         copy = self._copy
         above = [copy[self._chosen]] if self._chosen in copy else []
         below = [area for area in copy.values() if area["parent"] == self._chosen]
-        return Group(self._headline(above), area_table(above, below, self.lag_s, ROWS_MAX))
+        hidden = self._hidden
+        return Group(self._headline(above), area_table(above, below, self.lag_s, ROWS_MAX, hidden=hidden))
 
     def _headline(self, above: list[Any]) -> Text:
         if self._block_at_s is None:
             fresh = "connecting …"
         elif (silent_s := monotonic() - self._block_at_s) > SILENT_S:
             fresh = f"no data for {silent_s:.0f} s, reconnecting"
+        elif self.hidden_until is not None and self._hidden:
+            fresh = f"hidden until {clock_time(self.hidden_until, datetime.now(UTC))}"
         else:
             fresh = f"sequence {self._sequence}"
         if self._failure is not None:
             fresh = f"{fresh} ({self._failure.text})"
-        counted_ballots = f", {counted(ballots(above[0]), 'ballot')}" if above else ""
+        counted_ballots = f", {counted(ballots(above[0]), 'ballot')}" if above and not self._hidden else ""
         return Text(f"{self._title}: {fresh}{counted_ballots}", style="bold")
 
 
-async def _get(feed_url: str, path: str) -> dict[str, Any]:
+async def _hidden_until(feed_url: str, registry: Registry) -> datetime | None:
+    """Return until when the figures of an election are hidden; None if they are not. Raises GatewayError."""
+    municipality = registry.municipality(next(iter(registry.units.values()))).id
+    path = f"/v1/elections/{quote(registry.id, safe='')}/transfers/{quote(municipality, safe='')}"
     async with open_door("feed door", feed_url, total_s=REQUEST_S) as door:
-        return await door.get(path)
-
-
-def _read(document: Any, kind: type[T], feed_url: str) -> T:
-    """Convert a document from a feed door to a type. Raises GatewayError if it does not match."""
-    try:
-        return msgspec.convert(document, kind)
-    except msgspec.ValidationError as error:
-        raise GatewayError(f"{without_user(feed_url)}: not a feed door of version 1: {error}") from None
+        return read_document(await door.get(path), _Hidden, feed_url).hidden_until

@@ -1,21 +1,29 @@
 """Arguments that several commands share, and how their values are read."""
 
+import os
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, overload
 from urllib.parse import urlsplit
 
 import typer
 
 from gateway.commands.running import fail
+from gateway.config import Config, ConfigError, Door, door_options, door_url
+from gateway.config_loading import load
 from gateway.options import with_config_options
+from gateway.output import say
 
 with_database = with_config_options(only=("database_url", "database_password_file", "data_dir"))
 """Adds the options that name the database."""
 
-DEFAULT_PUSH_URL = "http://127.0.0.1:8081"
-DEFAULT_FEED_URL = "http://127.0.0.1:8080"
+OF_THIS_MACHINE = ""
+"""A URL that was not given: that of a gateway on this machine, by the options of its `serve`."""
 
 
+@overload
+def checked_url(url: str) -> str: ...
+@overload
+def checked_url(url: None) -> None: ...
 def checked_url(url: str | None) -> str | None:
     """Return the URL of a door unchanged. Raises BadParameter, which ends the command with status 2."""
     if url is None:
@@ -30,20 +38,73 @@ def checked_url(url: str | None) -> str | None:
     return url
 
 
+def push_door_url(url: str) -> str:
+    """Return the URL of the push door that was given, or that of this machine. Exits with status 2 if it is wrong."""
+    return checked_url(url) if url else _of_this_machine("push")
+
+
+def feed_door_url(url: str) -> str:
+    """Return the URL of the feed door that was given, or that of this machine. Exits with status 2 if it is wrong."""
+    return checked_url(url) if url else _of_this_machine("feed")
+
+
+def _of_this_machine(door: Door) -> str:
+    """Return the URL of a door by the environment and the configuration file, as `serve` reads them."""
+    try:
+        config = load(os.environ, only=door_options(door))
+    except ConfigError as error:
+        say(str(error), err=True)
+        raise typer.Exit(2) from None
+    return require_door_url(config, door)
+
+
+def require_door_url(config: Config, door: Door) -> str:
+    """Return the URL of a door of this machine; exit with status 2 if its port is not fixed."""
+    if (url := door_url(config, door)) is None:
+        fail(f"{door}_port is 0, which means any free port; name the {door} door with --{door}-url", 2)
+    return url
+
+
 ElectionArgument = Annotated[str, typer.Argument(help="the election's identifier")]
 ElectionOption = Annotated[
     str | None, typer.Option(help="the election's identifier (default: the only election of the gateway)")
 ]
+_FROM_SERVE = "that of `serve` on this machine, by its options in the environment"
 PushUrl = Annotated[
     str,
     typer.Option(
-        envvar="VALGNATT_PUSH_URL", callback=checked_url, help="URL of the push door, http:// or https://"
+        envvar="VALGNATT_PUSH_URL",
+        callback=push_door_url,
+        help="URL of the push door, http:// or https://",
+        show_default=_FROM_SERVE,
     ),
 ]
 FeedUrl = Annotated[
     str,
     typer.Option(
-        envvar="VALGNATT_FEED_URL", callback=checked_url, help="URL of the feed door, http:// or https://"
+        envvar="VALGNATT_FEED_URL",
+        callback=feed_door_url,
+        help="URL of the feed door, http:// or https://",
+        show_default=_FROM_SERVE,
+    ),
+]
+GivenPushUrl = Annotated[
+    str,
+    typer.Option(
+        envvar="VALGNATT_PUSH_URL",
+        callback=lambda url: url and checked_url(url),
+        help="URL of the push door, http:// or https://",
+        show_default=_FROM_SERVE,
+    ),
+]
+"""OF_THIS_MACHINE if it was not given, for commands that need it only sometimes or have a configuration."""
+GivenFeedUrl = Annotated[
+    str,
+    typer.Option(
+        envvar="VALGNATT_FEED_URL",
+        callback=lambda url: url and checked_url(url),
+        help="URL of the feed door, http:// or https://",
+        show_default=_FROM_SERVE,
     ),
 ]
 AsJsonLines = Annotated[bool, typer.Option("--json", help="print JSON, one document per line")]

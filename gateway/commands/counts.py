@@ -9,13 +9,14 @@ import typer
 
 from gateway.characters import printable
 from gateway.commands.arguments import (
-    DEFAULT_FEED_URL,
-    DEFAULT_PUSH_URL,
+    OF_THIS_MACHINE,
     AsJsonLines,
     ElectionOption,
     FeedUrl,
+    GivenPushUrl,
     PushUrl,
     checked_url,
+    push_door_url,
     read_areas,
 )
 from gateway.commands.running import fail, run
@@ -28,15 +29,8 @@ def push(
         list[Path] | None, typer.Argument(help="counts as .json, .ndjson or .csv; see --template")
     ] = None,
     election: Annotated[str, typer.Option(help="the election's identifier (default: none, required)")] = "",
-    push_url: PushUrl = DEFAULT_PUSH_URL,
-    feed_url: Annotated[
-        str,
-        typer.Option(
-            envvar="VALGNATT_FEED_URL",
-            callback=checked_url,
-            help="URL of the feed door; its registry is used to check counts before they are sent",
-        ),
-    ] = DEFAULT_FEED_URL,
+    push_url: PushUrl = OF_THIS_MACHINE,
+    feed_url: FeedUrl = OF_THIS_MACHINE,
     token_file: Annotated[
         Path | None, typer.Option(help="file with the token (default: the variable VALGNATT_TOKEN)")
     ] = None,
@@ -171,7 +165,7 @@ def watch(
         str | None, typer.Argument(help="area to follow, with its children (default: the country)")
     ] = None,
     election: ElectionOption = None,
-    feed_url: FeedUrl = DEFAULT_FEED_URL,
+    feed_url: FeedUrl = OF_THIS_MACHINE,
     as_json: AsJsonLines = False,
 ) -> None:
     """Follow the results live in the terminal, until Ctrl-C.
@@ -189,16 +183,37 @@ def watch(
 
 
 def status(
-    election: ElectionOption = None, feed_url: FeedUrl = DEFAULT_FEED_URL, as_json: AsJsonLines = False
+    election: ElectionOption = None,
+    feed_url: FeedUrl = OF_THIS_MACHINE,
+    push_url: GivenPushUrl = OF_THIS_MACHINE,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file",
+            "--token",
+            help="file with a token; shows what the token may see on the push door, also under embargo (default: what"
+            " is public)",
+        ),
+    ] = None,
+    every_row: Annotated[bool, typer.Option("--all", help="show every municipality")] = False,
+    as_json: AsJsonLines = False,
 ) -> None:
     """Show which reports are accepted and published.
 
-    One line per municipality. Exit status 1 if a report waits too long to become public. Proxies are those of
-    http_proxy, https_proxy and no_proxy.
-    """
-    from gateway.client.watch_command import status as show_status
+    Problems first, then a summary. Before the release, the public sees nothing of what has been received; an operator
+    sees it with --token-file.
 
-    sys.exit(run(show_status(feed_url, election, as_json=as_json)))
+    Exit status 1 if a report waits too long to become public; with a token that is not known, and the status is 0.
+    Proxies are those of http_proxy, https_proxy and no_proxy.
+    """
+    from gateway.client.status_command import own_status
+    from gateway.client.status_command import status as show_status
+
+    if token_file is None:
+        sys.exit(run(show_status(feed_url, election, as_json=as_json, every_row=every_row)))
+    token = _token(token_file)
+    push_url = push_door_url(push_url)
+    sys.exit(run(own_status(push_url, feed_url, election, token, as_json=as_json, every_row=every_row)))
 
 
 async def _template(feed_url: str, election: str, areas: list[str]) -> str:

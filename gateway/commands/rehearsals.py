@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.commands.arguments import (
-    DEFAULT_FEED_URL,
-    DEFAULT_PUSH_URL,
-    FeedUrl,
-    PushUrl,
+    OF_THIS_MACHINE,
+    GivenFeedUrl,
+    GivenPushUrl,
+    require_door_url,
     with_database,
 )
 from gateway.commands.running import author, database_url, fail, run, run_and_clean_up
@@ -74,8 +74,8 @@ def replay(
             help="length of the whole replay in seconds, instead of --speed (default: none)", min=0.1
         ),
     ] = None,
-    push_url: PushUrl = DEFAULT_PUSH_URL,
-    feed_url: FeedUrl = DEFAULT_FEED_URL,
+    push_url: GivenPushUrl = OF_THIS_MACHINE,
+    feed_url: GivenFeedUrl = OF_THIS_MACHINE,
 ) -> None:
     """Replay a data set on a running gateway.
 
@@ -103,7 +103,11 @@ def replay(
         run_replay(
             DataSet.open(directory),
             make_schedule,
-            GatewayUrls(database_url(config), push_url, feed_url),
+            GatewayUrls(
+                database_url(config),
+                push_url or require_door_url(config, "push"),
+                feed_url or require_door_url(config, "feed"),
+            ),
             author=author(),
             console=Terminal(),
         )

@@ -7,10 +7,10 @@ import typer
 
 from gateway.characters import printable
 from gateway.commands.arguments import (
-    DEFAULT_PUSH_URL,
     checked_url,
     read_areas,
     read_time_argument,
+    require_door_url,
     with_database,
 )
 from gateway.commands.running import administer, fail, warn
@@ -49,7 +49,7 @@ def issue(
             envvar="VALGNATT_PUSH_URL",
             callback=checked_url,
             help="with --each: URL of the push door as municipalities reach it, for the addresses in the file"
-            f" (default: {DEFAULT_PUSH_URL}, which only this machine reaches)",
+            " (default: from --host and --push-port of `serve`, which only this machine may reach)",
         ),
     ] = None,
     role: Annotated[str, typer.Option(help="sender or operator")] = "sender",
@@ -93,7 +93,7 @@ def issue(
         election=election,
         level=each,
         missing_only=missing_only,
-        push_url=push_url or DEFAULT_PUSH_URL,
+        push_url=push_url or require_door_url(config, "push"),
         role=role,
         expires_at=expires_at,
         note=note,
@@ -103,7 +103,7 @@ def issue(
     _report(batch, out, administer(config, lambda acts: batch.issue(acts, file)))
     if push_url is None:
         warn(
-            f"the addresses in {out} begin with {DEFAULT_PUSH_URL}, which only this machine reaches; with"
+            f"the addresses in {out} begin with {batch.push_url}, which only this machine may reach; with"
             " --push-url they name the push door as municipalities reach it"
         )
 

@@ -15,7 +15,7 @@ from gateway.client.failures import Failure, HttpAnswer, failure_of_answer, fail
 from gateway.client.http_json import json_object
 from gateway.client.http_session import NotFollowed, environment_proxy, open_session
 from gateway.client.proxies import BadProxy, without_user
-from gateway.config import Config
+from gateway.config import DOORS, Config, door_url, local_url
 from gateway.doctor.facts import Door, Process
 
 PROBE_S = 5.0
@@ -38,15 +38,11 @@ async def probe_doors(config: Config, addresses: Addresses) -> tuple[list[Door],
     An address that was given is reached as clients reach it, through the proxy of the environment; others directly.
     """
     wanted: dict[str, str | None] = {}
-    for role in ("push", "feed"):
+    for role in DOORS:
         if config.role in ("all", role):
-            tls = getattr(config, f"{role}_tls_certificate") is not None
-            given = getattr(addresses, role)
-            wanted[role] = given or _url(
-                "https" if tls else "http", config.host, getattr(config, f"{role}_port")
-            )
+            wanted[role] = getattr(addresses, role) or door_url(config, role)
     if config.admin_port is not None:
-        wanted["admin"] = addresses.admin or _url("http", config.admin_host, config.admin_port)
+        wanted["admin"] = addresses.admin or local_url("http", config.admin_host, config.admin_port)
     doors, processes = [], []
     for name, url in wanted.items():
         needed = name == "push" and config.push_client_ca is not None
@@ -55,13 +51,6 @@ async def probe_doors(config: Config, addresses: Addresses) -> tuple[list[Door],
         doors.append(door)
         processes += [Process(worker, limit) for worker, pid in workers.items() if (limit := _limit_of(pid))]
     return doors, processes
-
-
-def _url(scheme: str, host: str, port: int) -> str | None:
-    if port == 0:
-        return None
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - to connect to
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 async def _probe(

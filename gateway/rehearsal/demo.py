@@ -88,13 +88,17 @@ class Board:
     def __rich__(self) -> Group:
         return Group(self._headline(), self._progress, self._table())
 
+    @property
+    def _left_s(self) -> float:
+        return (self._publish_at - datetime.now(UTC)).total_seconds() if self._publish_at else 0.0
+
     def _headline(self) -> Text:
-        left_s = (self._publish_at - datetime.now(UTC)).total_seconds() if self._publish_at else 0.0
+        left_s = self._left_s
         done = self._progress.tasks[0].completed
-        state = f"embargo ends in {left_s:4.1f} s" if left_s > 0 else "published"
+        state = f"hidden until the embargo ends in {left_s:4.1f} s" if left_s > 0 else "published"
         country = next((area for area in self._copy.values() if area["parent"] is None), None)
         progress = ""
-        if country is not None:
+        if country is not None and left_s <= 0:
             units = country["units"]
             units_reported = f"{units['reported']} of {counted(units['total'], 'unit')}"
             progress = f"  {units_reported}, {counted(ballots(country), 'ballot')}"
@@ -103,7 +107,7 @@ class Board:
     def _table(self) -> Table:
         roots = [area for area in self._copy.values() if area["parent"] is None]
         below = [area for area in self._copy.values() if area["parent"] in {root["area"] for root in roots}]
-        return area_table(roots, below, self._lag_s, ROWS_MAX)
+        return area_table(roots, below, self._lag_s, ROWS_MAX, hidden=self._left_s > 0)
 
 
 async def replay(

@@ -1,27 +1,27 @@
 """`valgnatt watch` and `valgnatt status`, against a real gateway."""
 
-import io
 import json
 import os
+import re
 import signal
 import subprocess
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from rich.console import Console
 
-from gateway.client import watch_command
+from gateway.client import status_command
 from gateway.client.http_json import open_door
-from gateway.client.tables import LAG_CAPTION, state_of, transfers_table
-from gateway.wire.transfers import Lag, Percentiles, PublicTransfers, Transfer
+from gateway.client.transfers_report import LAG_CAPTION
+from gateway.rehearsal.generator import GeneratedElection
 from tests.client.commands import running_command
 from tests.running import Gateway, Sender
-from tests.web.doors import a_report, shown
+from tests.web.doors import a_registry, a_report, pushed, shown
 
 pytestmark = pytest.mark.long
 
@@ -60,11 +60,51 @@ def test_status_shows_all_transfers(gateway: Gateway, election: str) -> None:
     with command(gateway, "status", "--election", election) as process:
         printed, complaint = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, complaint
-    assert "All accepted reports are published. Units reported: 2 of" in printed
-    assert "municipality" in printed
+    assert "Everything received is published; " in printed
+    assert "never in contact" in printed
+    assert " 0604" not in printed, "rows only with --all"
+    with command(gateway, "status", "--election", election, "--all") as process:
+        every_row, complaint = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, complaint
+    assert len(every_row.splitlines()) > len(printed.splitlines()) + 5
     with command(gateway, "status", "--election", election, "--json") as process:
         printed, _ = process.communicate(timeout=TIMEOUT_S)
     assert json.loads(printed)["election"] == election
+
+
+async def test_status_shows_what_is_hidden_only_to_a_token(
+    gateway: Gateway, small: GeneratedElection, tmp_path: Path
+) -> None:
+    """The public sees until when, the same before and after a report; an operator sees the truth, with a file."""
+    until = datetime.now(UTC) + timedelta(days=1)
+    election = await gateway.load(a_registry(small, publish_from=until.isoformat()))
+    sender, operator = (
+        await gateway.issue(election, ["0604"]),
+        await gateway.issue(election, ["0604"], role="operator"),
+    )
+    token = tmp_path / "token"
+    token.write_text(operator.headers["Authorization"].removeprefix("Bearer "))
+    local = until.astimezone(ZoneInfo("Europe/Oslo"))
+
+    def printed_by(*arguments: object) -> str:
+        environ = {"VALGNATT_PUSH_URL": gateway.push_url, "VALGNATT_FEED_URL": gateway.feed_url}
+        with running_command(*arguments, environ={**os.environ, **environ, "COLUMNS": "120"}) as process:
+            printed, complaint = process.communicate(timeout=TIMEOUT_S)
+        assert (process.returncode, complaint) == (0, "")
+        return printed
+
+    await shown(gateway, election)
+    before = printed_by("status", "--election", election, "--all")
+    async with aiohttp.ClientSession() as http:
+        await pushed(http, sender, a_report())
+    assert printed_by("status", "--election", election, "--all") == before
+    assert before.startswith(f"Hidden until {local:%Y-%m-%d %H:%M}: ")
+    assert not re.search(r"\b(0|never)\b", before)
+    for option in ("--token-file", "--token"):
+        truth = printed_by("status", "--election", election, option, token)
+        assert truth.startswith(f"Under embargo until {local:%Y-%m-%d %H:%M}: 1 report received; ")
+        assert "1 accepted, 0 published, 1 embargoed" in truth
+    assert json.loads(printed_by("status", "--election", election, "--token", token, "--json"))["transfers"]
 
 
 def test_an_unknown_area_or_election_is_reported_in_one_line(gateway: Gateway, election: str) -> None:
@@ -80,16 +120,6 @@ def test_an_unknown_area_or_election_is_reported_in_one_line(gateway: Gateway, e
         assert len(complaint.splitlines()) == 1
 
 
-def a_transfer(name: str, **members: Any) -> Transfer:
-    return Transfer(
-        **{
-            "municipality": "0301", "name": name, "units": 10, "reported": 4, "accepted": 4, "published": 4,
-            "embargoed": 0, "oldest_unpublished_s": None, "last_accepted_at": None, "last_contact_at": None,
-            "lag_s": None, **members,
-        }
-    )  # fmt: skip
-
-
 async def test_status_shows_the_p99_of_the_lag_to_readers(gateway: Gateway, election: str) -> None:
     """That of the stage `written` in the real document, in milliseconds, with an explanation below the table."""
     async with open_door("feed door", gateway.feed_url) as door:
@@ -98,44 +128,13 @@ async def test_status_shows_the_p99_of_the_lag_to_readers(gateway: Gateway, elec
         each["lag_s"]["written"]["p99"] for each in document["transfers"] if each["municipality"] == "0604"
     )
     assert p99 is not None
-    with command(gateway, "status", "--election", election) as process:
+    with command(gateway, "status", "--election", election, "--all") as process:
         printed, complaint = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, complaint
     rows = [line for line in printed.splitlines() if f"{1000 * p99:.0f} ms" in line]
     assert len(rows) == 1
     assert "lag p99" in printed
     assert LAG_CAPTION in printed
-
-
-def test_the_table_shows_each_municipality_s_own_lag() -> None:
-    """Empty if nothing was measured, as on the push door and before the first publication."""
-    lags = [Percentiles(0.001, p99) for p99 in (0.0471, 0.0591, 0.0723)]
-    measured = a_transfer("Oslo", lag_s=Lag(*lags))
-    nothing = a_transfer("Bergen", lag_s=Lag(*[Percentiles(None, None)] * 3))
-    console = Console(width=120, file=io.StringIO())
-    console.print(transfers_table(document_of(measured, nothing, a_transfer("Voss")), 10))
-    rows = {line.split()[0]: line for line in console.file.getvalue().splitlines()}  # type: ignore[attr-defined]
-    assert "72 ms" in rows["Oslo"]
-    assert " ms" not in rows["Bergen"] + rows["Voss"]
-
-
-def document_of(*transfers: Transfer, **members: Any) -> PublicTransfers:
-    return PublicTransfers("e", False, 7, datetime(2025, 9, 8, 19, tzinfo=UTC), list(transfers), **members)
-
-
-def test_the_state_of_all_transfers_is_one_sentence() -> None:
-    """Late reports take precedence over embargoed ones."""
-    good = a_transfer("Bergen")
-    through = "All accepted reports are published. Units reported: 8 of 20."
-    assert state_of(document_of(good, good)) == through
-    waiting = a_transfer("Voss", accepted=3, published=2, oldest_unpublished_s=0.1)
-    assert state_of(document_of(waiting)) == (
-        "Nothing is late; 1 report not published yet. Units reported: 4 of 10."
-    )
-    embargoed = a_transfer("Oslo", embargoed=3)
-    assert state_of(document_of(good, embargoed)) == "3 reports under embargo; nothing is late."
-    late = a_transfer("Oslo", oldest_unpublished_s=34.2, embargoed=3)
-    assert state_of(document_of(good, late)) == "Late: 1 of 2 municipalities; waiting longest: Oslo, 34 s."
 
 
 @pytest.mark.parametrize(
@@ -169,8 +168,8 @@ async def test_the_exit_status_is_by_the_threshold_that_the_gateway_serves(
     async def transfers(_: web.Request) -> web.Response:
         return web.json_response(document)
 
-    monkeypatch.setattr(watch_command, "state_of", lambda _: "any sentence: Late: 7 of 7 municipalities")
+    monkeypatch.setattr(status_command, "state_of", lambda *_: "any sentence: Late: 7 of 7 municipalities")
     application = web.Application()
     application.router.add_get(f"/v1/elections/{election}/transfers", transfers)
     async with TestServer(application) as server:
-        assert await watch_command.status(str(server.make_url("/")), election, as_json=False) == status
+        assert await status_command.status(str(server.make_url("/")), election, as_json=False) == status
