@@ -390,6 +390,28 @@ def test_names_that_look_alike_under_one_parent_are_reported(facts: Facts, regis
     assert f"{one['id']} 'Åsen' (U+00C5) and {other['id']} 'A\u030aSEN ' (U+030A)" in alike.seen
 
 
+def test_names_in_every_language_are_compared(facts: Facts, registry: dict[str, Any]) -> None:
+    """Also one name with that of another language; a pair is reported once, and names of one area may be equal."""
+    one, other = [area["id"] for area in registry["areas"] if area["level"] == "precinct"][:2]
+
+    def named(**names: dict[str, str]) -> Facts:
+        new = {one: names["one"], other: names["other"]}
+        areas = [
+            {**area, "names": new[area["id"]]} if area["id"] in new else area for area in registry["areas"]
+        ]
+        return changed(facts, elections=[an_election({**registry, "areas": areas})])
+
+    check = "election generated-7: names"
+    assert worse(named(one={"nb": "Vik", "nn": "Vik"}, other={"nb": "Ås"})) == []
+    found = the_one(
+        named(one={"nb": "Vik", "nn": "Ås"}, other={"nb": "Ås", "se": "VIK"}),
+        "warning",
+        check,
+        "different names",
+    )
+    assert found.seen.count(other) == 1
+
+
 def test_a_municipality_without_units_is_reported(facts: Facts, registry: dict[str, Any]) -> None:
     """It would count as a unit itself, which is rarely intended; so is a country without eligible voters."""
     areas = [area for area in registry["areas"] if area["parent"] != "0604"]

@@ -1,13 +1,13 @@
 """PURE: checks of elections: embargo, registry and tokens."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from gateway.doctor.facts import Election, Facts
 from gateway.doctor.findings import Finding, error, ok, some, warning
 from gateway.election.lookalikes import name_skeleton, shown
-from gateway.election.registry import Area, Registry
+from gateway.election.registry import Area, Party, Registry
 from gateway.election.validation import Scope
 from gateway.humanize import counted, duration
 from gateway.journal.administration import TokenSummary
@@ -92,20 +92,36 @@ def _registry(name: str, registry: Registry) -> Iterator[Finding]:
 
 
 def _names(check: str, registry: Registry) -> Iterator[Finding]:
-    """Report areas with the same parent, and parties, whose names look alike; elsewhere equal names are normal."""
-    groups: dict[tuple[str | None, str], list[tuple[str, str]]] = {}
-    for area in registry.areas:
-        groups.setdefault((area.parent, name_skeleton(area.name)), []).append((area.id, area.name))
-    parties: dict[str, list[tuple[str, str]]] = {}
-    for party in registry.parties:
-        parties.setdefault(name_skeleton(party.name), []).append((party.code, party.name))
-    same = [_same(each) for each in (*groups.values(), *parties.values()) if len(each) > 1]
+    """Report areas with the same parent, and parties, with names that look alike, in any language.
+
+    Elsewhere equal names are normal.
+    """
+    areas = ((area.parent, area.id, name) for area in registry.areas for name in _in_all_languages(area))
+    parties = ((None, each.code, name) for each in registry.parties for name in _in_all_languages(each))
+    same = [*_looking_alike(areas), *_looking_alike(parties)]
     if same:
         yield warning(
             check,
             f"names that look alike under one parent, or of two parties: {some(same)}",
             "check that each is meant to be there, and give them different names in the registry",
         )
+
+
+def _in_all_languages(named: Area | Party) -> Iterator[str]:
+    yield named.name
+    yield from named.names.values()
+
+
+def _looking_alike(named: Iterable[tuple[str | None, str, str]]) -> Iterator[str]:
+    """Yield those with the same parent and a name that looks alike, once each; `named` has parents, IDs and names."""
+    groups: dict[tuple[str | None, str], dict[str, str]] = {}
+    for parent, identifier, name in named:
+        groups.setdefault((parent, name_skeleton(name)), {}).setdefault(identifier, name)
+    seen = set()
+    for group in groups.values():
+        if len(group) > 1 and tuple(group) not in seen:
+            seen.add(tuple(group))
+            yield _same(list(group.items()))
 
 
 def _same(entries: Sequence[tuple[str, str]]) -> str:

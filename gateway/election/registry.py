@@ -16,6 +16,7 @@ import orjson
 
 from gateway.characters import CONTROL, CONTROL_OR_JOINER, code_point, printable
 from gateway.election.lookalikes import Identifier, alike, malformed_identifier, shown
+from gateway.election.names import NO_NAMES, all_names, find_problems, read_names
 from gateway.errors import MalformedRegistry
 from gateway.trimmed_json import dumps_trimmed
 
@@ -44,6 +45,13 @@ class Party(msgspec.Struct, frozen=True):
 
     code: str
     name: str
+    names: Mapping[str, str] = NO_NAMES
+    """Names by language tag (BCP 47)."""
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """Everything that the party is called, in every language."""
+        return all_names(self.name, self.names)
 
 
 class Area(msgspec.Struct, frozen=True):
@@ -65,6 +73,13 @@ class Area(msgspec.Struct, frozen=True):
     """Units at or below this area (1 for a unit)."""
     ballot: frozenset[str]
     """Codes of the parties on the ballot of this unit; above units, of all parties on a ballot below the area."""
+    names: Mapping[str, str] = NO_NAMES
+    """Names by language tag (BCP 47)."""
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """Everything that the area is called, in every language: what people may search for."""
+        return all_names(self.name, self.names)
 
     @property
     def is_unit(self) -> bool:
@@ -83,6 +98,7 @@ class Registry:
         self.document = document
         self.id: str = header["id"]
         self.name: str = header["name"]
+        self.names = read_names(header.get("names"))
         self.publish_from = read_time(header["publish_from"])
         self.categories: tuple[str, ...] = tuple(header["categories"])
         self.rehearsal: bool = header.get("rehearsal", False)
@@ -145,8 +161,9 @@ def read_time(text: str) -> datetime:
 def read_registry(document: object, *, stored: bool = False) -> Registry:
     """Return the Registry of a registry document (decoded JSON).
 
-    A `stored` document was accepted by some version of the gateway. Control characters in its texts, and identifiers
-    that look alike, are accepted: they are refused when an election is loaded, but must not stop one that is under way.
+    A `stored` document was accepted by some version of the gateway. Control characters in its texts, identifiers that
+    look alike, and any `names` are accepted: they are refused when an election is loaded, but must not stop one that is
+    under way.
     Raises MalformedRegistry with every problem and its JSON path.
     """
     return _DocumentReader(document, stored=stored).registry()
@@ -245,6 +262,7 @@ class _DocumentReader:
             self._add_problem("$.election.id", "expected 1 to 64 of a-z, 0-9, '.', '_' and '-'")
         if not isinstance(header.get("name"), str):
             self._add_problem("$.election.name", "expected a string")
+        self._names("$.election", header)
         if not isinstance(header.get("rehearsal", False), bool):
             self._add_problem("$.election.rehearsal", "expected true or false")
         if not _is_time(header.get("publish_from")):
@@ -259,6 +277,12 @@ class _DocumentReader:
         elif len(set(categories)) != len(categories):
             self._add_problem("$.election.categories", "a name is repeated")
 
+    def _names(self, path: str, entry: dict[str, Any]) -> None:
+        """Report what is wrong with `names`; an earlier version may have stored a member of this name unread."""
+        if not self._stored and "names" in entry:
+            for place, detail in find_problems(entry["names"]):
+                self._add_problem(path + place, detail)
+
     def _parties(self, entries: list[Any]) -> list[Party]:
         parties: dict[str, Party] = {}
         for number, entry in enumerate(entries):
@@ -269,12 +293,13 @@ class _DocumentReader:
             code, name = entry.get("code"), entry.get("name")
             if not isinstance(name, str):
                 self._add_problem(f"{path}.name", "expected a string")
+            self._names(path, entry)
             if not _is_code(code):
                 self._add_problem(f"{path}.code", _CODE_EXPECTED)
             elif code in parties:
                 self._add_problem(f"{path}.code", f"{code} is repeated")
             else:
-                parties[code] = Party(code, str(name))
+                parties[code] = Party(code, str(name), read_names(entry.get("names")))
         return list(parties.values())
 
     def _entries(self, entries: list[Any], codes: set[str]) -> dict[str, dict[str, Any]]:
@@ -291,6 +316,7 @@ class _DocumentReader:
                 self._add_problem(f"{path}.id", f"{identifier} is repeated")
             else:
                 areas[identifier] = entry
+            self._names(path, entry)
             for problem in _area_problems(entry, codes):
                 self._add_problem(path + problem[0], problem[1])
         return areas
@@ -349,7 +375,8 @@ def _control_characters(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
             for member, each in value.items():
                 if found := CONTROL_OR_JOINER.search(member):
                     yield f"{path}.{printable(member)}", found[0]
-                waiting.append((f"{path}.{printable(member)}", member, each))
+                kind = name if name == "names" else member  # `id` is a language there
+                waiting.append((f"{path}.{printable(member)}", kind, each))
         elif isinstance(value, list):
             waiting.extend((f"{path}[{number}]", name, each) for number, each in enumerate(value))
 
@@ -454,6 +481,7 @@ def _areas(ordered: list[tuple[dict[str, Any], list[str]]], codes: frozenset[str
             children=tuple(index[child] for child in children),
             units=units[number],
             ballot=shared.setdefault(frozenset(below[number]), frozenset(below[number])),
+            names=read_names(entry.get("names")),
         )
         for number, (entry, children) in enumerate(ordered)
     ]

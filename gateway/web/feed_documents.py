@@ -176,6 +176,7 @@ def _election_document(feed: ElectionFeed) -> dict[str, object]:
     return {
         "id": feed.id,
         "name": registry.name,
+        **({"names": registry.names} if registry.names else {}),
         "date": registry.document["election"].get("date"),
         "rehearsal": registry.rehearsal,
         "publish_from": head.publish_from,

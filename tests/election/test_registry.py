@@ -15,7 +15,7 @@ from gateway.election.registry import NoOffset, Registry, differences, read_regi
 from gateway.errors import MalformedRegistry
 from gateway.rehearsal.dataset import DataSet
 from tests.counts import examples
-from tests.election.makers import BALLOTS, DOCUMENT, PARTIES, REGISTRY, above
+from tests.election.makers import BALLOTS, DOCUMENT, PARTIES, REGISTRY, above, compact
 
 Edit = Callable[[dict[str, Any]], object]
 
@@ -68,6 +68,8 @@ _NAME = "expected 1 to 64 characters without white space and without , / \\ ? # 
 _CODE = 'expected 1 to 64 characters without white space, " or \\'
 _ID = "expected 1 to 64 of a-z, 0-9, '.', '_' and '-'"
 _TIME = "expected an RFC 3339 time with an offset"
+_TAG = "is not a language tag (BCP 47), such as 'nb', 'nn', 'se' or 'en'"
+_TEXT = "expected 1 to 200 characters"
 
 MISTAKES: list[tuple[Edit, list[str]]] = [
     (in_header(id="Upper"), [f"$.election.id: {_ID}"]),
@@ -75,6 +77,18 @@ MISTAKES: list[tuple[Edit, list[str]]] = [
     (in_header(id="x" * 65), [f"$.election.id: {_ID}"]),
     (in_header(id=7), [f"$.election.id: {_ID}"]),
     (in_header(name=None), ["$.election.name: expected a string"]),
+    (in_header(names=["Valg"]), ["$.election.names: expected an object of names by language tag"]),
+    (in_header(names={"norsk bokmål": "Valg"}), [f"$.election.names: 'norsk bokmål' {_TAG}"]),
+    (in_header(names={"x" * 40: "Valg"}), [f"$.election.names: '{'x' * 36}' {_TAG}"]),
+    (in_header(names={"nb": ""}), [f"$.election.names.nb: {_TEXT}"]),
+    (in_header(names={"nb": "Valg", "nn": None}), [f"$.election.names.nn: {_TEXT}"]),
+    (an_area(names={"nb": "x" * 201}), [f"{NEW}.names.nb: {_TEXT}"]),
+    (an_area(names={"nb": "Ny", "NB": "Nye"}), [f"{NEW}.names.NB: nb is the same language"]),
+    (
+        an_area(names={f"a{chr(97 + n)}": "x" for n in range(17)}),
+        [f"{NEW}.names: 17 languages; at most 16 are allowed"],
+    ),
+    (a_party(code="NEW", name="New", names=None), [f"{NEW_PARTY}.names: expected an object of names by language tag"]),
     (in_header(rehearsal="yes"), ["$.election.rehearsal: expected true or false"]),
     (in_header(publish_from="2025-09-08T21:00:00"), [f"$.election.publish_from: {_TIME}"]),
     (in_header(publish_from="2025-09-08 21:00:00Z"), [f"$.election.publish_from: {_TIME}"]),
@@ -413,6 +427,49 @@ def test_letters_of_every_script_are_allowed_in_names() -> None:
         "[/x] [red]",
     ):
         assert read_registry(edited(in_area("b", name=name))).by_id["b"].name == name
+
+
+NAMES = {"se": "Kárášjohka", "nb": "Karasjok", "id": "می\u200cخواهم"}
+
+
+def test_names_by_language_are_read() -> None:
+    """Of areas, parties and the election; `name` stays as it is."""
+    registry = read_registry(
+        edited(
+            in_header(names=NAMES), in_area("b", names=NAMES), a_party(code="NEW", name="New", names=NAMES)
+        )
+    )
+    assert registry.names == registry.by_id["b"].names == registry.parties[-1].names == NAMES
+    assert registry.by_id["b"].name == "=B"
+    assert registry.by_id["b"].all_names == ("=B", *NAMES.values())
+    assert registry.parties[-1].all_names == ("New", *NAMES.values())
+
+
+def test_a_registry_without_names_by_language_has_the_bytes_that_it_had() -> None:
+    """So that it is the same for every version, and can be loaded again."""
+    assert REGISTRY.canonical() == compact(DOCUMENT)
+    assert REGISTRY.names == {}
+    assert all(area.names == {} for area in REGISTRY.areas)
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x1b", "\u202e", "\u200b"])
+def test_control_characters_in_names_by_language_are_refused(character: str) -> None:
+    """As in `name`, also in the tag."""
+    edit = in_area("b", names={"nb": f"x{character}"})
+    assert any(problem.startswith("$.areas[3].names.nb: U+") for problem in problems_of(edited(edit)))
+    edit = in_area("b", names={f"n{character}b": "x"})
+    assert any("U+" in problem or "language tag" in problem for problem in problems_of(edited(edit)))
+
+
+@pytest.mark.parametrize("names", [None, "Valg", [], {"nb": 7}, {"?": "x"}, {"nb": "x" * 300}])
+def test_any_names_of_a_stored_registry_are_accepted(names: object) -> None:
+    """An earlier version did not read the member. What is not valid is left out."""
+    document = edited(
+        in_header(names=names), in_area("b", names=names), a_party(code="N", name="N", names=names)
+    )
+    registry = read_registry(document, stored=True)
+    assert registry.names == registry.by_id["b"].names == registry.parties[-1].names == {}
+    assert registry.canonical() == compact(document)
 
 
 def test_control_characters_in_a_stored_registry_are_accepted() -> None:

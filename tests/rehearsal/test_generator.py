@@ -583,3 +583,18 @@ def test_a_split_needs_a_weight():
     assert split(0, []) == []
     with pytest.raises(ValueError, match="nobody"):
         split(3, [0, 0])
+
+
+def test_some_areas_parties_and_the_election_have_names_by_language(small: GeneratedElection) -> None:
+    """The last county and its municipalities have Sámi names; `name` is one of those in Norwegian, or all of them."""
+    registry = read_registry(small.registry)
+    assert registry.names["nn"] == "Generert val 7"
+    assert any(party.names.get("nn") for party in registry.parties)
+    county = [area for area in registry.areas if area.level == "county"][-1]
+    assert county.name == f"{county.names['nb']} {county.names['se']}"
+    sámi = {area.id for area in registry.areas if "se" in area.names}
+    assert county.id in sámi
+    assert sámi <= {county.id, *(registry.areas[child].id for child in county.children)}
+    late = next(area for area in registry.areas if area.name == "Sene forhåndsstemmer")
+    assert late.names == {"nb": late.name, "nn": "Seine førehandsrøyster", "en": "Late advance votes"}
+    assert all(area.names.get("nb", area.name) in area.name for area in registry.areas)

@@ -56,6 +56,7 @@ async def _load(
     gateway: Gateway, generated: GeneratedElection, identifier: str, publish_from: datetime
 ) -> Sender:
     header = {**generated.registry["election"], "id": identifier, "name": "Kommunestyrevalget i Valland"}
+    header["names"] = {"nn": "Kommunestyrevalet i Valland", "en": "Municipal elections in Valland"}
     header |= {"publish_from": publish_from.isoformat(), "polls_close": publish_from.isoformat()}
     await gateway.load({**generated.registry, "election": header})
     return await gateway.issue(identifier, [COUNTRY])

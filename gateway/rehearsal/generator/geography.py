@@ -11,6 +11,7 @@ from random import Random
 from statistics import NormalDist
 from typing import Any
 
+from gateway.rehearsal.generator import languages
 from gateway.rehearsal.generator.names import Names
 from gateway.rehearsal.generator.parties import PARTIES, Party, ballots
 from gateway.rehearsal.generator.split import split
@@ -171,6 +172,7 @@ def registry(country: Country, seed: int) -> dict[str, Any]:
         "election": {
             "id": f"generated-{seed}",
             "name": f"Generated election {seed}",
+            "names": languages.of_election(seed),
             "date": POLLS_CLOSE.date().isoformat(),
             "polls_close": POLLS_CLOSE.isoformat(),
             "publish_from": POLLS_CLOSE.isoformat(),
@@ -179,7 +181,13 @@ def registry(country: Country, seed: int) -> dict[str, Any]:
         },
         "areas": list(_areas(country)),
         "parties": [
-            {"code": party.code, "name": party.name, "category": party.category} for party in PARTIES
+            {
+                "code": party.code,
+                "name": party.name,
+                **_named(languages.of_party(party.name)),
+                "category": party.category,
+            }
+            for party in PARTIES
         ],
     }
 
@@ -187,25 +195,37 @@ def registry(country: Country, seed: int) -> dict[str, Any]:
 def _areas(country: Country) -> Iterator[dict[str, Any]]:
     """Every area, level by level from the top."""
 
-    def area(id_: str, code: str, name: str, level: str, parent: str | None, eligible: int) -> dict[str, Any]:
+    def area(
+        id_: str, code: str, name: str, names: languages.Names, level: str, parent: str | None, eligible: int
+    ) -> dict[str, Any]:
         return {
-            "id": id_, "code": code, "name": name, "level": level, "parent": parent, "eligible": eligible
+            "id": id_, "code": code, "name": name, **_named(names), "level": level, "parent": parent,
+            "eligible": eligible,
         }  # fmt: skip
 
-    yield area(country.id, "0", country.name, "country", None, country.eligible)
+    yield area(country.id, "0", country.name, {}, "country", None, country.eligible)
+    *_, bilingual = country.counties
     for county in country.counties:
+        names = languages.of_bilingual_place(county.name) if county is bilingual else {}
         parties = [party.code for party in county.ballot]
-        yield area(county.id, county.id, county.name, "county", country.id, county.eligible) | {
+        yield area(county.id, county.id, county.name, names, "county", country.id, county.eligible) | {
             "parties": parties
         }
     for county in country.counties:
         for place in county.municipalities:
-            yield area(place.id, place.id, place.name, "municipality", county.id, place.eligible)
+            names = languages.of_bilingual_place(place.name) if county is bilingual else {}
+            yield area(place.id, place.id, place.name, names, "municipality", county.id, place.eligible)
     for place in country.municipalities():
         for unit in place.units:
-            yield area(unit.id, unit.code, unit.name, "precinct", place.id, unit.eligible) | {
+            names = languages.of_unit(unit.name)
+            yield area(unit.id, unit.code, unit.name, names, "precinct", place.id, unit.eligible) | {
                 "kind": unit.kind
             }
+
+
+def _named(names: languages.Names) -> dict[str, Any]:
+    """Return the member `names`, unless there are none."""
+    return {"names": names} if names else {}
 
 
 def _electorates(rng: Random, size: Size) -> list[int]:
