@@ -20,14 +20,41 @@ import { sums } from "./parties.js";
  */
 export const areaRow = (area, note) => ({ area, sums: sums(area), note });
 
+/**
+ * Return the corrections of an area in words; "" where there are none.
+ *
+ * @param {Area} area
+ */
+function correctionsOf(area) {
+  if (area.correction) return describeCorrection(area, area.correction);
+  return area.corrections ? t("correctionsTitle")(area.corrections) : "";
+}
+
+/**
+ * Show below a name what the columns of a kind contain, where the window is too narrow for these.
+ *
+ * @param {HTMLTableCellElement} cell
+ * @param {"slim" | "third"} kind
+ * @param {string} text
+ */
+function drawInstead(cell, kind, text) {
+  const found = cell.querySelector(`.instead-${kind}`);
+  if (!found && !text) return;
+  const note = found ?? h("small", { class: `instead-${kind}` });
+  setText(note, text);
+  if (!found) cell.append(note);
+}
+
 /** @type {AreaColumn} */
 const name = {
   title: "colName",
   value: ({ area }) => area.name,
-  draw(cell, { area, note }) {
+  draw(cell, { area, sums, note }) {
     const [link, small] = parts(cell, () => [h("a", { href: areaLink(area.area) }), h("small")]);
     setText(link, area.name);
     setText(small, note);
+    drawInstead(cell, "slim", sums.ballots ? t("ballots")(sums.ballots) : "");
+    drawInstead(cell, "third", correctionsOf(area));
   },
 };
 

@@ -104,11 +104,23 @@ function lag(title, percentile, kind) {
   };
 }
 
+/**
+ * Return how urgent a municipality is, for the order of the table: by its oldest waiting report in seconds, then those
+ * never heard of, then those with units to come.
+ *
+ * @param {TransferRow} row
+ */
+function urgency(row) {
+  if (row.oldest_unpublished_s !== null) return row.oldest_unpublished_s;
+  if (!lastContact(row)) return -1;
+  return row.reported < row.units ? -2 : -3;
+}
+
 /** @type {TransferColumn} */
 const oldest = {
   title: "colOldest",
   descending: true,
-  value: (row) => row.oldest_unpublished_s,
+  value: urgency,
   draw(cell, row) {
     const s = row.oldest_unpublished_s;
     setText(cell, s === null ? "–" : duration(s));

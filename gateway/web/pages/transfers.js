@@ -3,7 +3,7 @@
 // the feed too, so what it calls delivered has been delivered.
 
 import { DelayStrip } from "./delay_strip.js";
-import { byId, h, setText, show } from "./dom.js";
+import { byId, h, setText } from "./dom.js";
 import { Clock, Feed } from "./feed.js";
 import { BadAnswer, fetchWithin, Pauses, pause, visible } from "./fetching.js";
 import { age, countdown, duration, number, share, t, time } from "./format.js";
@@ -19,8 +19,7 @@ import {
 } from "./shell.js";
 import { drawStatus } from "./status.js";
 import { Figure } from "./summary.js";
-import { LiveTable } from "./table.js";
-import { lastContact, listColumns, OLDEST } from "./transfer_columns.js";
+import { TransferList } from "./transfer_list.js";
 
 /** @import { Area, Block, ElectionAndRegistry, Transfers } from "../documents" */
 /** @import { TransferRow } from "./transfer_columns.js" */
@@ -39,8 +38,6 @@ class TransfersPage {
   #answeredAt = 0;
   /** @type {Delivery[]} */
   #deliveries = [];
-  /** @type {TransferRow[]} */
-  #rows = [];
   /** The municipalities of the list: the feed has other areas too.
    *
    * @type {Set<string>}
@@ -61,16 +58,13 @@ class TransfersPage {
       units: new Figure("units"),
     };
     byId("totals").replaceChildren(...Object.values(this.totals).map(({ element }) => element));
-    /** @type {LiveTable<TransferRow>} */
-    this.table = new LiveTable(byId("list", HTMLTableElement), listColumns(this.clock), OLDEST);
+    this.list = new TransferList(this.registry, this.clock);
     this.strip = new DelayStrip(byId("strip"), byId("strip-legend"));
     this.own = new OwnTransfers(election.id, this.clock, () => this.draw());
     this.feed = new Feed(electionPath(election.id, "/feed"), this.clock, {
       onBlock: (changed, block) => this.#noteDeliveries(changed, block),
       onState: () => drawStatus(this.feed),
     });
-    byId("search").addEventListener("input", () => this.#arrange(true));
-    byId("which").addEventListener("change", () => this.#arrange(true));
     setInterval(() => document.hidden || this.draw(), INTERVAL_MS);
     this.#poll();
   }
@@ -145,11 +139,9 @@ class TransfersPage {
       delivered: this.feed.areas.get(transfer.municipality)?.units.reported ?? null,
       late: (transfer.oldest_unpublished_s ?? 0) > late_after_s,
     }));
-    this.#rows = rows;
     const oldest_s = Math.max(0, ...rows.map(({ oldest_unpublished_s }) => oldest_unpublished_s ?? 0));
     this.strip.tick(oldest_s);
-    for (const row of rows) this.table.set(row.municipality, row);
-    this.#arrange(false);
+    this.list.draw(rows);
     this.#drawTotals(rows, oldest_s);
     this.#drawSentence(rows);
   }
@@ -236,56 +228,20 @@ class TransfersPage {
     this.#sentenceKind = kind;
   }
 
-  /**
-   * Filter and sort the table.
-   *
-   * @param {boolean} asked whether the reader asked for it
-   */
-  #arrange(asked) {
-    const words = byId("search", HTMLInputElement).value.trim().toLocaleLowerCase();
-    const which = byId("which", HTMLSelectElement).value;
-    this.table.filter = (row) =>
-      passes(row, which) &&
-      (!words || `${row.name} ${row.county} ${row.municipality}`.toLocaleLowerCase().includes(words));
-    const found = this.table.arrange(asked);
-    show(byId("matches"), Boolean(words || which));
-    setText(byId("matches"), t("matches")(found, this.#rows.length));
-  }
-
   /** Draw everything again, after a change of the language. */
   redraw() {
     showRehearsal(this.election.rehearsal);
     document.title = `${t("throughTitle")} · ${this.election.name}`;
     setText(byId("title"), this.election.name);
-    const which = byId("which", HTMLSelectElement);
-    const chosen = which.value;
-    which.replaceChildren(
-      h("option", { value: "" }, t("whichAll")),
-      h("option", { value: "waiting" }, t("whichWaiting")),
-      h("option", { value: "incomplete" }, t("whichIncomplete")),
-      h("option", { value: "silent" }, t("whichSilent")),
-    );
-    which.value = chosen;
     byId("words").replaceChildren(
       ...t("words").flatMap(([word = "", meaning = ""]) => [h("dt", null, word), h("dd", null, meaning)]),
     );
-    this.table.drawTitles();
+    this.list.redraw();
     this.strip.draw();
     this.own.redraw();
     this.#sentenceKind = "";
     this.draw();
   }
-}
-
-/**
- * @param {TransferRow} row
- * @param {string} which the choice of the reader
- */
-function passes(row, which) {
-  if (which === "waiting") return row.accepted > row.published;
-  if (which === "incomplete") return row.reported < row.units;
-  if (which === "silent") return !lastContact(row);
-  return true;
 }
 
 /** @type {TransfersPage | null} */

@@ -58,6 +58,7 @@ export const texts = ({ number, noun, count, times }) => ({
   others: "Others",
   parties: (n) => count(n, "party", "parties"),
   votes: (n) => count(n, "vote", "votes"),
+  ballots: (n) => count(n, "ballot", "ballots"),
   allParties: "Show all parties",
   fewerParties: "Show fewer parties",
 

@@ -63,6 +63,7 @@ export const texts = ({ number, noun, count, times }) => ({
   others: "Andre",
   parties: (/** @type {number} */ n) => count(n, "parti", "partier"),
   votes: (/** @type {number} */ n) => count(n, "stemme", "stemmer"),
+  ballots: (/** @type {number} */ n) => count(n, "stemmeseddel", "stemmesedler"),
   allParties: "Vis alle partier",
   fewerParties: "Vis færre partier",
 

@@ -60,6 +60,7 @@ export const texts = ({ number, noun, count, times }) => ({
   others: "Andre",
   parties: (n) => count(n, "parti", "parti"),
   votes: (n) => count(n, "røyst", "røyster"),
+  ballots: (n) => count(n, "røystesetel", "røystesetlar"),
   allParties: "Vis alle parti",
   fewerParties: "Vis færre parti",
 
