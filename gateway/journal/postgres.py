@@ -131,6 +131,16 @@ class StoredReport(msgspec.Struct, frozen=True):
     """The body of the report with the next lower revision; None if this is the first."""
 
 
+class CurrentReport(msgspec.Struct, frozen=True):
+    """The current report of one of several units."""
+
+    unit: str
+    body: bytes
+    sequence: int
+    accepted_at: datetime
+    released_at: datetime | None
+
+
 class TransferRow(msgspec.Struct, frozen=True):
     """What the journal has of one unit, including embargoed reports."""
 
@@ -250,37 +260,54 @@ class PostgresJournal:
         )
 
     async def current_report(self, election: int, unit: str) -> StoredReport | None:
-        """Return the unit's current report, None before its first.
+        """Return the unit's current report, None before its first."""
+        rows = await self._read_durable(
+            election,
+            "SELECT h.version, r.body, r.digest, r.sequence, r.revision, r.accepted_at, m.released_at,"
+            "   (SELECT p.body FROM report p WHERE p.election = r.election AND p.unit = r.unit"
+            "    AND p.revision < r.revision ORDER BY p.revision DESC LIMIT 1)"
+            " FROM report r JOIN head h ON h.election = r.election"
+            " JOIN embargo m ON m.election = r.election"
+            " WHERE r.election = $1 AND h.election = $1 AND r.unit = $2 ORDER BY r.revision DESC LIMIT 1",
+            unit,
+        )
+        return StoredReport(*tuple(rows[0])[1:]) if rows else None
 
-        A receipt is made from it, so an empty append follows on the same connection: its commit waits for all before
-        it, while the report that was read may still have been waiting for the standby.
+    async def current_reports(self, election: int, units: Iterable[str]) -> list[CurrentReport]:
+        """Return the current reports of units, of those that have one."""
+        rows = await self._read_durable(
+            election,
+            "SELECT h.version, r.unit, r.body, r.sequence, r.accepted_at, m.released_at"
+            " FROM head h JOIN embargo m ON m.election = h.election CROSS JOIN unnest($2::text[]) AS s (unit)"
+            " CROSS JOIN LATERAL (SELECT unit, body, sequence, accepted_at FROM report"
+            "   WHERE election = $1 AND unit = s.unit ORDER BY revision DESC LIMIT 1) AS r"
+            " WHERE h.election = $1",
+            list(units),
+        )
+        return [CurrentReport(*tuple(row)[1:]) for row in rows]
+
+    async def _read_durable(self, election: int, query: str, *arguments: object) -> list[asyncpg.Record]:
+        """Return the rows of a query about reports, the first column of which is the election's version.
+
+        Receipts are made from them, so an empty append follows on the same connection: its commit waits for all before
+        it, while a report that was read may still have been waiting for the standby.
         """
         with translate_db_errors():
             async with self._reading() as connection:
                 for _ in range(READ_AGAIN_MAX):
-                    row = await connection.fetchrow(
-                        "SELECT h.version, r.body, r.digest, r.sequence, r.revision, r.accepted_at, m.released_at,"
-                        "   (SELECT p.body FROM report p WHERE p.election = r.election AND p.unit = r.unit"
-                        "    AND p.revision < r.revision ORDER BY p.revision DESC LIMIT 1)"
-                        " FROM report r JOIN head h ON h.election = r.election"
-                        " JOIN embargo m ON m.election = r.election"
-                        " WHERE r.election = $1 AND h.election = $1 AND r.unit = $2 ORDER BY r.revision DESC LIMIT 1",
-                        election,
-                        unit,
-                    )
-                    if row is None:
-                        return None
-                    version, *stored = row
+                    rows: list[asyncpg.Record] = await connection.fetch(query, election, *arguments)
+                    if not rows:
+                        return []
                     try:
                         appended = await _append(
-                            connection, election, version, (), (), require_standby=self._require_standby
+                            connection, election, rows[0][0], (), (), require_standby=self._require_standby
                         )
                         self._announce(election, appended)
-                        return StoredReport(*stored)
+                        return rows
                     except asyncpg.PostgresError as error:
                         if error.sqlstate != VERSION_CHANGED:
                             raise
-        raise JournalUnavailable("the election kept changing while a report was read")
+        raise JournalUnavailable("the election kept changing while its reports were read")
 
     async def transfers(
         self, election: int, units: Iterable[str]

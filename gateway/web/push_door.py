@@ -17,14 +17,15 @@ from gateway.journal.elections import Token
 from gateway.journal.intake import Intake, OpenElection, require_sender
 from gateway.telemetry.metrics import PushMetrics
 from gateway.web.aiohttp_connection import connection_of
-from gateway.web.answers import Problem, json_response
+from gateway.web.answers import JSON, Problem, json_response
 from gateway.web.concurrency_limit import ConcurrencyLimit
 from gateway.web.connections import Connections
 from gateway.web.health import add_health
 from gateway.web.middleware import add_security_headers, problem_documents, refuse_bodies
 from gateway.web.pages import PUSH_PAGES, add_pages
 from gateway.web.push_body import BODY_MAX
-from gateway.web.push_reading import report_document, transfers_document
+from gateway.web.push_previews import PushPreviews
+from gateway.web.push_reading import own_reports_document, report_document, transfers_document
 from gateway.web.push_receiving import expect_later
 from gateway.web.push_request import Counted, PushRequests
 from gateway.web.push_socket import PushSocket
@@ -35,7 +36,8 @@ from gateway.wire.session import SUBPROTOCOL
 READS_MAX = 4
 """Reports that one token may be reading back at once, per push process."""
 TRANSFERS_MAX = 1
-"""Documents of all its transfers, likewise: each may take some hundredths of a second of this process."""
+"""Documents of all its transfers, or of all its reports, likewise: each may take some hundredths of a second of this
+process."""
 TICK_S = 1.0
 """How often the deadlines of waiting requests are checked, in seconds."""
 _PRIVATE = {"Cache-Control": "private, no-store"}
@@ -60,6 +62,8 @@ class PushDoor:
         self._allowances = Allowances()
         self._reads_of = ConcurrencyLimit(READS_MAX)
         self._transfers_of = ConcurrencyLimit(TRANSFERS_MAX)
+        self._own_reports_of = ConcurrencyLimit(TRANSFERS_MAX)
+        self._previews = PushPreviews(intake, self._requests.bodies)
 
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes."""
@@ -69,7 +73,10 @@ class PushDoor:
         application.on_response_prepare.append(add_security_headers)
         reports = "/v1/elections/{election}/reports"
         application.router.add_post(reports, self.post_reports, expect_handler=expect_later)
+        application.router.add_get(reports, self.get_reports, allow_head=False)
         application.router.add_get(reports + "/{unit}", self.get_report, allow_head=False)
+        preview = "/v1/elections/{election}/preview"
+        application.router.add_post(preview, self.post_preview, expect_handler=expect_later)
         application.router.add_get("/v1/elections/{election}/transfers", self.get_transfers, allow_head=False)
         application.router.add_get("/v1/elections/{election}/push", self.get_push, allow_head=False)
         add_pages(application, PUSH_PAGES)
@@ -87,12 +94,29 @@ class PushDoor:
             await asyncio.sleep(TICK_S)
             self._allowances.prune(perf_counter())
             self._requests.pass_time(TICK_S)
+            self._previews.files.prune()
 
     async def post_reports(self, request: web.Request) -> web.StreamResponse:
         """`POST /v1/elections/{election}/reports`: one report, an array, or one report per line."""
         election, token = await self._authenticate(request)
         require_sender(token)
         return await self._requests.answer(request, election, token)
+
+    async def get_reports(self, request: web.Request) -> web.StreamResponse:
+        """`GET …/reports`: the token's own units, with the state of each, including embargoed reports."""
+        election, token = await self._authenticate(request)
+        with Counted(self._own_reports_of, token, "too many concurrent reads of all reports for this token"):
+            token = await self._intake.confirm_token(election, token)
+            document = await own_reports_document(self._intake.journal, election.current, token)
+            return await self._requests.deliver(request, token, json_response(document, headers=_PRIVATE))
+
+    async def post_preview(self, request: web.Request) -> web.StreamResponse:
+        """`POST …/preview`: what a file with counts contains, compared with the current reports."""
+        election, token = await self._authenticate(request)
+        require_sender(token)
+        document = await self._previews.answer(request, election, token)
+        response = web.Response(body=document, content_type=JSON, headers=_PRIVATE)
+        return await self._requests.deliver(request, token, response)
 
     async def get_report(self, request: web.Request) -> web.StreamResponse:
         """`GET …/reports/{unit}`: the unit's current report and receipt, for its own token."""

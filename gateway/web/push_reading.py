@@ -6,9 +6,10 @@ import orjson
 
 from gateway.election.local_time import local_time
 from gateway.election.outcome import Receipt
+from gateway.election.registry import Area, Registry
 from gateway.election.report import decode_stored, warnings_of
 from gateway.journal.elections import ElectionVersion, Token
-from gateway.journal.postgres import PostgresJournal
+from gateway.journal.postgres import CurrentReport, PostgresJournal
 from gateway.web.answers import Problem
 from gateway.wire.outcomes import outcome_document
 from gateway.wire.transfers import OwnTransfers, Transfer, to_document
@@ -36,6 +37,51 @@ async def report_document(
     )
     document = outcome_document(receipt, rehearsal=version.registry.rehearsal)
     return {"report": orjson.Fragment(stored.body), "receipt": document}
+
+
+async def own_reports_document(
+    journal: PostgresJournal, version: ElectionVersion, token: Token
+) -> dict[str, Any]:
+    """Return the token's own units, each with what the journal has of it. Raises JournalUnavailable."""
+    registry = version.registry
+    units = [area for area in registry.areas if area.is_unit and area.id in token.scope]
+    found = {
+        each.unit: each for each in await journal.current_reports(version.key, [area.id for area in units])
+    }
+    header = registry.document["election"]
+    return {
+        "election": {"id": registry.id, "name": registry.name, "timezone": header.get("timezone")},
+        "rehearsal": registry.rehearsal,
+        "categories": list(registry.categories),
+        "publish_from": header["publish_from"],
+        "released": version.released,
+        "closed": version.closed,
+        "units": [_own_unit(registry, area, found.get(area.id)) for area in units],
+    }
+
+
+def _own_unit(registry: Registry, area: Area, current: CurrentReport | None) -> dict[str, Any]:
+    report = decode_stored(current.body) if current is not None else None
+    municipality = registry.municipality(area)
+    return {
+        "unit": area.id,
+        "name": area.name,
+        "municipality": municipality.id,
+        "municipality_name": municipality.name,
+        "eligible": area.eligible,
+        "revision": report.revision if report is not None else None,
+        "status": report.status if report is not None else None,
+        "counted_at": report.counted_at if report is not None else None,
+        "ballots": report.ballots if report is not None else None,
+        "accepted_at": current.accepted_at if current is not None else None,
+        "state": _state(current),
+    }
+
+
+def _state(current: CurrentReport | None) -> str | None:
+    if current is None:
+        return None
+    return "embargoed" if current.released_at is None else "published"
 
 
 async def transfers_document(journal: PostgresJournal, version: ElectionVersion, token: Token) -> Any:

@@ -42,20 +42,25 @@ class ReceivedBody(msgspec.Struct, frozen=True, gc=False):
 
 
 async def receive(request: web.Request, memory: ByteReservation) -> ReceivedBody:
-    """Read the body of a request as it was sent, and reserve its size as it arrives. Raises Problem, Overloaded."""
+    """Read the body of a push request as it was sent. Raises Problem, Overloaded."""
     ndjson = _is_ndjson(request)
     encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
     if encoding not in ("identity", "gzip"):
         raise Problem(415, "unsupported_encoding", "Content-Encoding must be gzip, or absent")
+    content = await receive_content(request, memory)
+    return ReceivedBody(content, gzip=encoding == "gzip", ndjson=ndjson)
+
+
+async def receive_content(request: web.Request, memory: ByteReservation) -> bytes:
+    """Read a body of at most BODY_MAX bytes, and reserve its size as it arrives. Raises Problem, Overloaded."""
     if request.content_length is not None and request.content_length > BODY_MAX:
         raise _too_large()
     try:
         if request.content.is_eof():  # it has arrived already, as is usual: there is nothing to wait for
-            body = _arrived(request.content.read_nowait(), memory)
-        else:
-            if request.version >= HttpVersion11 and _expects_continue(request):
-                await send_continue(request)
-            body = await _read(request, memory)
+            return _arrived(request.content.read_nowait(), memory)
+        if request.version >= HttpVersion11 and _expects_continue(request):
+            await send_continue(request)
+        return await _read(request, memory)
     except TimeoutError:
         detail = (
             f"a body must arrive within {BODY_GRACE_S:.0f} s, plus 1 s for each {BODY_RATE} bytes of it,"
@@ -66,7 +71,6 @@ async def receive(request: web.Request, memory: ByteReservation) -> ReceivedBody
         raise Problem.of(MalformedBody("the body is incomplete")) from None  # nobody will read this
     except (web.RequestPayloadError, ValueError) as error:
         raise Problem.of(MalformedBody(f"the body cannot be read: {error}")) from None
-    return ReceivedBody(body, gzip=encoding == "gzip", ndjson=ndjson)
 
 
 def _is_ndjson(request: web.Request) -> bool:

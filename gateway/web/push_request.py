@@ -54,7 +54,7 @@ class PushRequests:
         self._metrics = metrics
         self._requests_per_sender = requests_per_sender
         self._requests_of = ConcurrencyLimit(requests_per_sender)
-        self._bodies = ByteBudget(BODIES_MAX, BODY_RESERVE)
+        self.bodies = ByteBudget(BODIES_MAX, BODY_RESERVE)
         self._answers = ByteBudget(ANSWERS_MAX, ANSWER_RESERVE)
         self._turns = Turns()
         self._deadlines = AnswerDeadlines()
@@ -83,7 +83,7 @@ class PushRequests:
 
     def refresh_gauges(self) -> None:
         """Set the metrics that are counted only on request."""
-        self._metrics.bodies.set(self._bodies.total)
+        self._metrics.bodies.set(self.bodies.total)
         self._metrics.unread.set(self._answers.total)
         self._metrics.turns.set(len(self._turns))
 
@@ -98,7 +98,7 @@ class PushRequests:
         self, request: web.Request, election: OpenElection, token: Token, unread: ByteReservation
     ) -> web.Response:
         """Read a request, submit its reports and return the answer."""
-        with ByteReservation(self._bodies, token.key, "request bodies") as memory:
+        with ByteReservation(self.bodies, token.key, "request bodies") as memory:
             received = await receive(request, memory)
             received_at = datetime.now(UTC)
             async with self._turns.work(token.key, CHECK_S * len(received.content)) as work:

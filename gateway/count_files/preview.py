@@ -1,0 +1,109 @@
+"""PURE: a file with counts before it is sent: its reports with their revisions, beside the current ones of their units.
+
+A revision that a file leaves out is chosen by the rules of `valgnatt push`, from the gateway's current reports. It is a
+compare-and-swap: the gateway refuses the report if another one of the unit was quicker; then the file is read again.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from gateway.count_files.comparison import Comparison, compare, other_units
+from gateway.count_files.reports import Count, FileReports, Mistakes, give_revisions, known_report, read_files
+from gateway.count_files.revisions import Known
+from gateway.election.registry import Registry
+from gateway.election.validation import Scope
+from gateway.errors import MalformedDocument
+
+_LINE = re.compile(r"line ([0-9]{1,9})\b")
+
+
+class Mistake(msgspec.Struct, frozen=True):
+    """A mistake in a file, with the line that has it, if it is in one, as a number from 1."""
+
+    text: str
+    """Without the name of the file."""
+    line: int | None
+
+
+class PreviewedReport(msgspec.Struct, frozen=True):
+    """A report that would be sent, and what it changes."""
+
+    report: msgspec.Raw
+    """As it is to be sent."""
+    chosen: bool
+    """Whether its revision was chosen here, as the file gives none."""
+    place: str
+    comparison: Comparison
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """What sending a file would do."""
+
+    reports: tuple[PreviewedReport, ...]
+    notes: tuple[str, ...]
+    """How the file was read, where that is not evident."""
+    empty_units: int
+    """Units that are left out because nothing was entered for them."""
+
+
+class FileToPreview:
+    """A file that was read without mistakes; `preview` needs the current reports of `units`."""
+
+    def __init__(self, name: str, content: bytes, registry: Registry, scope: Scope) -> None:
+        """Read a file. Raises Mistakes, also for units outside the scope."""
+        self._name = name
+        self._registry = registry
+        self._reports: FileReports = read_files({name: content}, registry)
+        forbidden = {each.unit: each.where for each in self._reports.versions if each.unit not in scope}
+        if forbidden:
+            raise Mistakes(
+                [
+                    f"{where}: unit {unit}: this token may not report for it"
+                    for unit, where in forbidden.items()
+                ]
+            )
+        own = {version.unit for version in self._reports.versions}
+        self.units = [*own, *(unit for unit in other_units(registry, own) if unit in scope)]
+
+    def preview(self, bodies: Mapping[str, bytes], now: datetime) -> Preview:
+        """Return the preview, by the current reports of those units that have one. Raises Mistakes."""
+        current: dict[str, Known] = {}
+        for unit, body in bodies.items():
+            try:
+                current[unit] = known_report(body)
+            except MalformedDocument as error:  # a newer version of the gateway accepted it
+                raise Mistakes([f"the current report of unit {unit} cannot be read: {error}"]) from None
+        counts = give_revisions(self._reports.versions, current, lambda _: (), now)
+        notes = tuple(_without_name(self._name, note) for note in self._reports.notes)
+        return Preview(self._compared(counts, current), notes, self._reports.empty_units)
+
+    def _compared(self, counts: Sequence[Count], current: Mapping[str, Known]) -> tuple[PreviewedReport, ...]:
+        before = {unit: current[unit].document if unit in current else None for unit in self.units}
+        documents = [{**count.version.document, "revision": count.revision} for count in counts]
+        compared = compare(self._registry, documents, before)
+        return tuple(
+            PreviewedReport(
+                msgspec.Raw(count.body),
+                count.chosen,
+                _without_name(self._name, count.version.where),
+                comparison,
+            )
+            for count, comparison in zip(counts, compared, strict=True)
+        )
+
+
+def mistakes_of_file(name: str, error: Mistakes) -> list[Mistake]:
+    """Return the mistakes of the only file, of this name."""
+    return [_mistake(_without_name(name, text)) for text in error.mistakes]
+
+
+def _mistake(text: str) -> Mistake:
+    found = _LINE.match(text)
+    return Mistake(text, int(found[1]) if found is not None else None)
+
+
+def _without_name(name: str, text: str) -> str:
+    return text.replace(f"{name}, ", "").removeprefix(f"{name}: ")

@@ -1,0 +1,125 @@
+"""The process that reads one file with counts for the push door, and ends: `python -m gateway.web.count_reader`.
+
+Files come from people, and reading one takes as long as the file wants: up to many seconds of computing, during which
+Python runs nothing else in the same process. So each is read in a process of its own, with limits on its memory and its
+computing time, at a lower priority than the door. It opens no file and no connection; what it needs arrives on its
+standard input.
+
+    door                                          reader
+    Task                                     ─►
+                                             ◄─   units whose current reports are needed, or mistakes
+    current reports by unit                  ─►
+                                             ◄─   the preview, or mistakes
+"""
+
+import os
+import resource
+import struct
+import sys
+import traceback
+from datetime import datetime
+from typing import BinaryIO
+
+import msgspec
+import orjson
+
+from gateway.count_files.preview import FileToPreview, mistakes_of_file
+from gateway.count_files.reports import Mistakes
+from gateway.election.registry import read_registry
+from gateway.election.validation import Scope
+
+CPU_S = 10
+"""Seconds of computing for one file."""
+MEMORY_MAX = 768 << 20
+"""Bytes of address space."""
+NICENESS = 10
+NAME = "file"
+"""The file's name without its extension; its own name is not needed to read it."""
+LENGTH = struct.Struct("!I")
+"""Precedes each message."""
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A file to read, for the units of a token."""
+
+    extension: str
+    content: bytes
+    registry: bytes
+    areas: frozenset[str]
+    now: datetime
+
+
+class Wanted(msgspec.Struct, frozen=True, tag=True):
+    """The units whose current reports are needed."""
+
+    units: list[str]
+
+
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """The end: a preview as JSON, or mistakes as JSON, and the seconds of computing so far."""
+
+    document: bytes
+    valid: bool
+    cpu_s: float
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """The end: the file needs too much memory, or the reader has a fault, in these lines of its code."""
+
+    too_large: bool
+    trace: list[str]
+
+
+Reply = Wanted | Done | Failed
+Current = dict[str, bytes]
+
+
+def main() -> None:
+    """Read one file."""
+    os.nice(NICENESS)
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
+    inlet, outlet = sys.stdin.buffer, sys.stdout.buffer
+    try:
+        _send(outlet, _read(inlet, outlet))
+    except MemoryError:
+        _send(outlet, Failed(too_large=True, trace=[]))
+    except Exception as error:  # its text may repeat figures of the file, which do not belong in a log
+        trace = [f"{each.filename}:{each.lineno}" for each in traceback.extract_tb(error.__traceback__)]
+        _send(outlet, Failed(too_large=False, trace=[*trace, type(error).__name__]))
+
+
+def _read(inlet: BinaryIO, outlet: BinaryIO) -> Done:
+    task = msgspec.msgpack.decode(_receive(inlet), type=Task)
+    name = NAME + task.extension
+    try:
+        registry = read_registry(orjson.loads(task.registry), stored=True)
+        file = FileToPreview(name, task.content, registry, Scope(registry, task.areas))
+        _send(outlet, Wanted(file.units))
+        current = msgspec.msgpack.decode(_receive(inlet), type=Current)
+        document, valid = msgspec.json.encode(file.preview(current, task.now)), True
+    except Mistakes as error:
+        document, valid = msgspec.json.encode(mistakes_of_file(name, error)), False
+    return Done(document, valid, _cpu_s())
+
+
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _receive(inlet: BinaryIO) -> bytes:
+    (length,) = LENGTH.unpack(inlet.read(LENGTH.size))
+    return inlet.read(length)
+
+
+def _send(outlet: BinaryIO, reply: Reply) -> None:
+    message = msgspec.msgpack.encode(reply)
+    outlet.write(LENGTH.pack(len(message)) + message)
+    outlet.flush()
+
+
+if __name__ == "__main__":
+    main()

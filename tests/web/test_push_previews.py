@@ -1,0 +1,140 @@
+"""`POST …/preview` and `GET …/reports`: files with counts on the push door, and what it has of a token's units."""
+
+import asyncio
+import io
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.running import Gateway, Sender
+from tests.web.doors import FOREIGN_UNIT, HERE, OTHER_UNIT, UNIT, Answer, a_report, ask, push, pushed
+
+HEADER = "unit;counted_at;status;category;ballots;blank;rejected;FL"
+AT = "2024-09-09T23:00:00+02:00"
+CSV, XLSX = "text/csv", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
+def table(*rows: str) -> bytes:
+    """Return a table with a row for each line."""
+    return "\n".join([HEADER, *rows]).encode()
+
+
+def row(unit: str = UNIT, votes: int = 10, ballots: int | None = None) -> str:
+    return f"{unit};{AT};preliminary;election_day;{votes + 1 if ballots is None else ballots};1;2;{votes}"
+
+
+@pytest.fixture
+async def here(gateway: Gateway, election: str) -> Sender:
+    """A sender for one municipality."""
+    return await gateway.issue(election, [HERE])
+
+
+async def preview(
+    http: aiohttp.ClientSession, sender: Sender, content: bytes, kind: str = CSV, **headers: str
+) -> Answer:
+    url = f"{sender.gateway.push_url}/v1/elections/{sender.election}/preview"
+    given = {**sender.headers, "Content-Type": kind, **headers}
+    return await ask(http, "POST", url, data=io.BytesIO(content), headers=given)
+
+
+async def previewed(http: aiohttp.ClientSession, sender: Sender, content: bytes) -> list[dict[str, Any]]:
+    """Return the reports of a preview."""
+    answer = await preview(http, sender, content)
+    assert answer.status == 200, answer.body
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    reports: list[dict[str, Any]] = answer.document["reports"]
+    return reports
+
+
+async def test_the_reports_of_a_preview_are_sent_as_they_are(
+    http: aiohttp.ClientSession, here: Sender
+) -> None:
+    """Each has its revision, and beside it what the gateway has; sent twice, it is a duplicate."""
+    (first,) = await previewed(http, here, table(row(votes=10)))
+    assert first["report"]["revision"] == 1
+    assert first["chosen"]
+    assert first["place"] == "line 2"
+    assert first["comparison"]["effect"] == "first"
+    assert (await push(http, here, first["report"])).status == 201
+    assert (await push(http, here, first["report"])).status == 200
+
+    (same,) = await previewed(http, here, table(row(votes=10)))
+    assert same["report"] == first["report"]
+    assert same["comparison"]["effect"] == "repeats"
+
+    later = table(row(votes=12).replace("23:00", "23:30"))
+    (second,) = await previewed(http, here, later)
+    assert second["report"]["revision"] == 2
+    assert second["comparison"]["total"]["before"]["ballots"] == 11
+    assert second["comparison"]["total"]["after"]["ballots"] == 13
+
+
+async def test_a_count_is_never_replaced_by_an_earlier_one(http: aiohttp.ClientSession, here: Sender) -> None:
+    """Neither in a preview, nor by a report whose preview is older than another count."""
+    (stale,) = await previewed(http, here, table(row(votes=5)))
+    await pushed(http, here, a_report(votes=7, counted_at="2024-09-09T23:20:00+02:00"))
+    assert (await push(http, here, stale["report"])).status == 409
+    problem = (await preview(http, here, table(row(votes=5)))).problem(422, "bad_count_file")
+    assert problem["mistakes"][0]["line"] == 2
+    assert "which was counted later" in problem["mistakes"][0]["text"]
+
+
+async def test_mistakes_are_named_with_their_lines(http: aiohttp.ClientSession, here: Sender) -> None:
+    """Unknown units, units of others, sums, and files that cannot be read; nothing is sent."""
+    for content, kind, line, text in (
+        (table(row(UNIT + "x")), CSV, 2, "unit"),
+        (table(row(), row(FOREIGN_UNIT)), CSV, 3, "this token may not report for it"),
+        (table(row(ballots=99)), CSV, 2, "ballots"),
+        (b"unit,category\n1,2\n", CSV, 1, "no column"),
+        (b'{"unit": 5', "application/json", 1, ""),
+        (b"\xff\xfe\x00", CSV, None, ""),
+        (b"", CSV, None, ""),
+    ):
+        problem = (await preview(http, here, content, kind)).problem(422, "bad_count_file")
+        first = problem["mistakes"][0]
+        assert first["line"] in (line, first["line"] if line is None else line), first
+        assert text in first["text"]
+        assert "file.csv" not in first["text"]
+    assert (await ask(http, "GET", here.url(), headers=here.headers)).document["units"][0]["revision"] is None
+
+
+async def test_only_senders_may_preview_files_of_known_types(
+    http: aiohttp.ClientSession, gateway: Gateway, here: Sender
+) -> None:
+    """The type is that of the content; without a token nothing of the body is read."""
+    (await preview(http, here, table(row()), "text/plain")).problem(415, "unsupported_type")
+    (await preview(http, here, table(row()), CSV, **{"Content-Encoding": "gzip"})).problem(
+        415, "unsupported_encoding"
+    )
+    (await preview(http, here, table(row()), CSV, Authorization="Bearer x")).problem(401, "token_invalid")
+    operator = await gateway.issue(here.election, [HERE], role="operator")
+    (await preview(http, operator, table(row()))).problem(403, "role_forbidden")
+    (await preview(http, here, b"x" * (8 << 20) + b"x")).problem(413, "too_large")
+
+
+async def test_a_token_has_one_file_read_at_a_time(http: aiohttp.ClientSession, here: Sender) -> None:
+    """The others are refused, and may be sent again."""
+    answers = await asyncio.gather(*(preview(http, here, table(row())) for _ in range(4)))
+    statuses = [answer.status for answer in answers]
+    assert 200 in statuses
+    for answer in answers:
+        if answer.status != 200:
+            assert int(answer.headers["Retry-After"]) > 0
+            answer.problem(429, "overloaded")
+
+
+async def test_own_reports_are_shown_under_embargo_too(http: aiohttp.ClientSession, here: Sender) -> None:
+    """Every unit of the token, with and without a report, and none of others."""
+    await pushed(http, here, a_report(votes=20))
+    answer = await ask(http, "GET", here.url(), headers=here.headers)
+    assert answer.status == 200
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    units = {each["unit"]: each for each in answer.document["units"]}
+    assert FOREIGN_UNIT not in units
+    assert units[UNIT]["ballots"] == 21
+    assert units[UNIT]["revision"] == 1
+    assert units[UNIT]["state"] in ("embargoed", "published")
+    assert units[UNIT]["name"]
+    assert units[OTHER_UNIT]["revision"] is None
+    (await ask(http, "GET", here.url())).problem(401, "token_missing")
