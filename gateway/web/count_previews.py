@@ -36,7 +36,7 @@ CPU_SHARE, CPU_BURST_S = 0.1, 20.0
 """The share of a core that one token may use for reading files, and seconds at once."""
 _INHERITED = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "SYSTEMROOT")
 """Variables of the environment that a reader needs to start; it gets no others."""
-_COMMAND = (sys.executable, "-m", "gateway.web.count_reader")
+COMMAND = (sys.executable, "-m", "gateway.web.count_reader")
 
 ReadCurrent = Callable[[Iterable[str]], Awaitable[Mapping[str, bytes]]]
 """Returns the current reports of units, of those that have one."""
@@ -112,7 +112,7 @@ class CountPreviews:
             environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
             pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
             process = await asyncio.create_subprocess_exec(
-                *_COMMAND, stdin=pipe, stdout=pipe, stderr=null, env=environment, limit=PIECE
+                *COMMAND, stdin=pipe, stdout=pipe, stderr=null, env=environment, limit=PIECE
             )
             try:
                 yield process

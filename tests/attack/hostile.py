@@ -6,12 +6,14 @@ Each is bounded in number and time, and is listed with the routes or frames that
 import asyncio
 import base64
 import gzip
+import io
 import itertools
 import json
 import os
 import random
 import re
 import struct
+import zipfile
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -187,9 +189,11 @@ def as_line(report: Any) -> bytes:
 
 NDJSON = {"Content_Type": "application/x-ndjson"}
 GZIP = {**NDJSON, "Content_Encoding": "gzip"}
+SPREADSHEET = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 REPORTS = "/v1/elections/{election}/reports"
 REPORT = REPORTS + "/{unit}"
 TRANSFERS = "/v1/elections/{election}/transfers"
+PREVIEW = "/v1/elections/{election}/preview"
 PUSH = "/v1/elections/{election}/push"
 FEED = "/v1/elections/{election}/feed"
 AREA = "/v1/elections/{election}/areas/{area}"
@@ -346,6 +350,26 @@ async def wrong_tokens(target: Target) -> None:
 def _with_token(target: Target, token: str, path: str) -> bytes:
     good = target.request("POST", path, b"{}", Content_Type="application/json")
     return good.replace(target.sender.secret.encode(), token.encode())
+
+
+async def preview(target: Target, body: bytes, kind: str) -> None:
+    """Send a file with counts and read the answer."""
+    await ask(target, [target.request("POST", target.path(PREVIEW), body, Content_Type=kind)], connections=1)
+
+
+async def spreadsheet_bomb(target: Target) -> None:
+    """Send a spreadsheet whose one sheet is a thousand times as large as the file."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("[Content_Types].xml", "xl/workbook.xml", "xl/worksheets/sheet1.xml"):
+            archive.writestr(name, b"<a>" + b" " * (64 << 20))
+    await preview(target, packed.getvalue(), SPREADSHEET)
+
+
+async def wide_tables(target: Target) -> None:
+    """Send tables of one line with many columns, of open quotes, and of empty rows."""
+    for content in (b"a," * 500_000, b'"' * 1_000_001, b"unit\n" + b",\n" * 500_000):
+        await preview(target, content, "text/csv")
 
 
 # Hostile ones: frames.
@@ -523,6 +547,8 @@ OF_BODIES: dict[str, tuple[str, Callable[[Target], Awaitable[None]]]] = {
     "chunks of one byte": (f"POST {REPORTS}", tiny_chunks),
     "lengths without bodies": (f"POST {REPORTS}", claimed_lengths),
     "wrong tokens": (f"POST {REPORTS}", wrong_tokens),
+    "spreadsheet bomb": (f"POST {PREVIEW}", spreadsheet_bomb),
+    "wide tables": (f"POST {PREVIEW}", wide_tables),
 }
 """Each with the route that it is for."""
 OF_FRAMES: dict[str, tuple[int, Callable[[Target], Awaitable[None]]]] = {

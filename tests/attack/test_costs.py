@@ -68,6 +68,7 @@ COMPRESSED = (
     "deep JSON",
     "empty lines",
     "many gzip members",
+    "spreadsheet bomb",
 )
 
 

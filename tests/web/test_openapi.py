@@ -47,6 +47,10 @@ from tests.web.openapi_json import convert
 SCHEMAS = DOCUMENT["components"]["schemas"]
 SOURCE = Path(gateway.__file__).parent
 ELECTION = "/v1/elections/{election}"
+A_TABLE = (
+    b"unit;counted_at;status;category;ballots;blank;rejected;FL\n"
+    b"0604-0002;2024-09-09T23:00:00+02:00;final;election_day;11;1;2;10\n"
+)
 
 
 def nodes(node: Any, path: str = "$") -> Iterator[tuple[str, Any]]:
@@ -117,7 +121,10 @@ def test_every_body_has_an_example() -> None:
         answers = [resolved(response) for response in operation["responses"].values()]
         for body in (*answers, operation.get("requestBody", {})):
             for kind, media in body.get("content", {}).items():
-                if kind in ("text/html", "text/css", "text/javascript", "application/yaml"):
+                if (
+                    kind in ("text/html", "text/css", "text/javascript", "application/yaml")
+                    or "spreadsheet" in kind
+                ):
                     continue
                 assert media.get("examples"), (path, method, kind)
                 if kind == "application/problem+json":
@@ -291,6 +298,13 @@ class Asker:
         given = {"Content-Type": kind, **{name.replace("_", "-"): value for name, value in headers.items()}}
         return await self.push_door(f"{ELECTION}/reports", status, "POST", data=data, headers=given)
 
+    async def preview(self, status: int, content: bytes, kind: str = "text/csv") -> Answer:
+        """Have a file previewed."""
+        headers = {"Content-Type": kind}
+        return await self.push_door(
+            f"{ELECTION}/preview", status, "POST", data=io.BytesIO(content), headers=headers
+        )
+
     async def _ask(self, url: str, path: str, status: int, method: str, **options: Any) -> Answer:
         names = {**self.names, **options.pop("names", {})}
         answer = await ask(self.http, method, url + path.format(**names), **options)
@@ -342,6 +356,12 @@ async def test_answers_to_senders_are_as_described(
     await asker.push_door(report, 200, names={"unit": UNIT})
     await asker.push_door(report, 404, names={"unit": OTHER_UNIT})
     await asker.push_door(report, 401, names={"unit": UNIT}, headers={"Authorization": ""})
+    await asker.push_door(f"{ELECTION}/reports", 200)
+    await asker.push_door(f"{ELECTION}/reports", 401, headers={"Authorization": "Basic x"})
+    await asker.preview(200, A_TABLE)
+    await asker.preview(422, A_TABLE.replace(b"final", b"x"))
+    await asker.preview(415, A_TABLE, "text/plain")
+    await asker.preview(413, b" " * (9 << 20))
     await asker.push_door(f"{ELECTION}/transfers", 200)
     await asker.push_door(f"{ELECTION}/transfers", 401, headers={"Authorization": "Basic x"})
     await asker.push_door(f"{ELECTION}/push", 426)
@@ -358,6 +378,7 @@ async def test_answers_to_senders_are_as_described(
     await asker.push_door(report, 403, names={"unit": FOREIGN_UNIT})
     asker.sender = await gateway.issue(asker.sender.election, [HERE], role="operator")
     await asker.post(403, one(revision=9))
+    await asker.preview(403, A_TABLE)
     await asker.push_door(f"{ELECTION}/push", 403)
 
 

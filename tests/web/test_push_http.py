@@ -297,8 +297,8 @@ async def test_unknown_routes_and_wrong_methods_are_problem_documents_too(
     (await ask(http, "GET", f"{sender.gateway.push_url}/v2")).problem(404, "not_found")
     (await ask(http, "GET", f"{sender.gateway.push_url}/metrics")).problem(404, "not_found")
     for method, path, allowed in (
-        ("GET", "/reports", "POST"),
-        ("PUT", "/reports", "POST"),
+        ("GET", "/preview", "POST"),
+        ("PUT", "/reports", "GET,POST"),
         ("DELETE", f"/reports/{UNIT}", "GET"),
         ("HEAD", f"/reports/{UNIT}", "GET"),
         ("OPTIONS", "/transfers", "GET"),

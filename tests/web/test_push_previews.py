@@ -2,11 +2,19 @@
 
 import asyncio
 import io
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import pytest
 
+from gateway.errors import Overloaded
+from gateway.web import count_previews
+from gateway.web.answers import Problem
+from gateway.web.count_previews import CountPreviews
+from gateway.web.count_reader import Task
 from tests.running import Gateway, Sender
 from tests.web.doors import FOREIGN_UNIT, HERE, OTHER_UNIT, UNIT, Answer, a_report, ask, push, pushed
 
@@ -138,3 +146,47 @@ async def test_own_reports_are_shown_under_embargo_too(http: aiohttp.ClientSessi
     assert units[UNIT]["name"]
     assert units[OTHER_UNIT]["revision"] is None
     (await ask(http, "GET", here.url())).problem(401, "token_missing")
+
+
+async def no_reports(_: Iterable[str]) -> dict[str, bytes]:
+    return {}
+
+
+def reader_that(fault: str, monkeypatch: pytest.MonkeyPatch) -> CountPreviews:
+    """Return previews whose readers do this instead of reading."""
+    source = f"import os, time, gateway.web.count_reader as r\ndef f(*_): {fault}\nr._read = f\nr.main()"
+    monkeypatch.setattr(count_previews, "COMMAND", (sys.executable, "-c", source))
+    return CountPreviews()
+
+
+A_TASK = Task(".csv", b"", b"{}", frozenset(), datetime.now(UTC))
+
+
+@pytest.mark.parametrize("fault", ["raise MemoryError", "time.sleep(60)", "os.kill(os.getpid(), 9)"])
+async def test_a_reader_that_reaches_a_limit_ends_and_is_charged(
+    monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """Memory, time, or killed by the kernel; the token's next file is refused until that is paid, others are read."""
+    previews = reader_that(fault, monkeypatch)
+    monkeypatch.setattr(count_previews, "CPU_BURST_S", 5.0)
+    monkeypatch.setattr(count_previews, "TIMEOUT_S", 1.5)
+    with pytest.raises(Problem) as raised:
+        await previews.preview(1, A_TASK, no_reports)
+    assert raised.value.code == "too_costly"
+    with pytest.raises(Overloaded):
+        previews.require(1)
+    previews.require(2)
+
+
+@pytest.mark.parametrize("fault", ["raise ValueError('4711 votes')", "os._exit(3)"])
+async def test_a_fault_of_a_reader_is_logged_without_figures(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    """Lines of code and the name of the error; the answer is an internal error."""
+    previews = reader_that(fault, monkeypatch)
+    with pytest.raises(Problem) as raised:
+        await previews.preview(1, A_TASK, no_reports)
+    assert raised.value.code == "internal_error"
+    logged = capsys.readouterr().out
+    assert "count file not read" in logged
+    assert "4711" not in logged
