@@ -12,23 +12,17 @@ import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gateway.client.conclusion import MESSAGES_MAX, Answered, conclude
-from gateway.client.http_json import NoDocument
-from gateway.client.outbox import Destination, Item, Outbox
+from gateway.client.outbox import Item, Outbox
 from gateway.client.outbox_file import OutboxUnavailable, when_available
+from gateway.client.preparation import Door, Preparation, Prepared, RevisionsUnknown
 from gateway.client.push_answers import PushRefused
-from gateway.client.push_files import (
-    WITHOUT_REPORT,
-    AtGateway,
-    current_reports,
-    known_in,
-)
+from gateway.client.push_files import WITHOUT_REPORT, current_reports
 from gateway.client.receipts_table import write_receipts
 from gateway.client.repeated_notices import RepeatedNotices
 from gateway.client.sending import send
 from gateway.client.waiting_reports import Decided, judge
-from gateway.count_files.reports import Count, give_revisions, read_files
+from gateway.count_files.reports import Count, FileReports, read_files
 from gateway.count_files.revisions import Known
-from gateway.count_files.versions import Version
 from gateway.election.registry import Registry
 from gateway.errors import GatewayError
 from gateway.humanize import counted
@@ -36,33 +30,10 @@ from gateway.terminal import Terminal
 
 ROUNDS_MAX = 4
 """How often a report is sent under revisions chosen here, while other systems use the same ones."""
-MANY_UNITS = 300
-"""Units from which on it is shown that the gateway is asked for them, since that takes more than a second."""
 AGAIN_S = 10.0
 """After how many seconds the gateway is asked again for current reports, when nobody can start the command again."""
 IDLE_MAX = 3
 """How often in a row nothing can be sent, as other processes change the same reports."""
-
-
-class Door(msgspec.Struct, frozen=True):
-    """A push door, and what is needed to push there."""
-
-    push_url: str
-    token: str
-    to: Destination
-
-
-class RevisionsUnknown(GatewayError):
-    """The gateway could not be asked for its current reports, so that no revisions could be chosen."""
-
-    code = "revisions_unknown"
-
-    def __init__(self, units: int, error: GatewayError) -> None:
-        super().__init__(
-            f"the revisions of {counted(units, 'unit')} could not be chosen, and none of these reports was sent, since"
-            f" the gateway could not be asked for the current ones: {error}"
-        )
-        self.retryable = isinstance(error, NoDocument) and not error.failure.permanent
 
 
 class Delivery:
@@ -94,49 +65,24 @@ class Delivery:
         self._is_blocked = False
         """Whether somebody has to correct something before revisions can be chosen."""
 
-    async def prepare(self, files: Mapping[str, bytes]) -> list[Count]:
-        """Read and check files, and give revisions to the reports without one.
-
-        Raises Mistakes, and GatewayError if the gateway cannot be asked for its current reports.
-        """
+    def read(self, files: Mapping[str, bytes]) -> FileReports:
+        """Read files and check them, without any request. Raises Mistakes."""
         reports = read_files(files, self._registry)
         if reports.empty_units:
             self._console.say(f"Left out: {counted(reports.empty_units, 'unit')} without figures.")
         for note in reports.notes:
             self._console.say(note)
-        return await self._numbered(reports.versions)
+        return reports
 
-    async def _numbered(self, versions: Sequence[Version]) -> list[Count]:
-        """Give revisions to versions; unless unchecked, compare those that have one with the current reports too."""
-        units = list(dict.fromkeys(version.unit for version in versions if version.revision is None))
-        given = list(dict.fromkeys(version.unit for version in versions if version.revision is not None))
-        if self._registry is None:
-            given = []
-        if len(units) + len(given) >= MANY_UNITS:
-            self._console.say(
-                f"Asking the gateway for the current reports of {counted(len(units) + len(given), 'unit')}."
-            )
-        door = self._door
-        numbered, compared = AtGateway(), AtGateway()
-        if units:
-            try:
-                numbered = await current_reports(door.push_url, door.to.election, door.token, units)
-            except GatewayError as error:
-                raise RevisionsUnknown(len(units), error) from None
-        if given:
-            try:
-                compared = await current_reports(
-                    door.push_url, door.to.election, door.token, given, (*WITHOUT_REPORT, "unit_forbidden")
-                )
-            except GatewayError as error:  # the reports wait in the outbox, as their revisions are known
-                self._console.say(f"not compared with the gateway's current reports: {error}", "yellow")
-        self._fresh |= {unit: numbered.reports.get(unit) for unit in units}
-        return give_revisions(
-            versions,
-            numbered.reports | compared.reports,
-            known_in(self._outbox, door.to),
-            None if self._registry is None else compared.time or numbered.time,
-        )
+    async def prepare(self, reports: FileReports) -> Prepared:
+        """Give revisions to reports, and compare them with the gateway's current ones.
+
+        Raises Mistakes, and GatewayError if the gateway cannot be asked although it has to be.
+        """
+        preparation = Preparation(self._door, self._registry, self._outbox, self._console)
+        prepared = await preparation.prepare(reports.versions)
+        self._fresh |= prepared.fresh
+        return prepared
 
     def add(self, counts: Sequence[Count]) -> None:
         """Add reports to the outbox, all or none. Raises OutboxConflict."""

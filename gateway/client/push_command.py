@@ -1,34 +1,37 @@
 """The command `valgnatt push`: shows what will be sent, the progress, and the answers."""
 
 import asyncio
-import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-from rich.table import Table
 
 from gateway.backoff import Backoff
 from gateway.client.completeness import SETTLE_S
-from gateway.client.delivery import Delivery, Door
+from gateway.client.consent import Consent, check_red_lines
+from gateway.client.delivery import Delivery
 from gateway.client.http_json import NoDocument
 from gateway.client.outbox import Destination, Outbox
 from gateway.client.outbox_file import when_available
+from gateway.client.preparation import Door
+from gateway.client.preview import red_lines, warnings
 from gateway.client.push_directory import Delivering, push_directory
 from gateway.client.push_files import destination, registry_of
 from gateway.client.receipts_table import part_of
 from gateway.client.regular_files import UnreadableFile, read_named
 from gateway.client.repeated_notices import RepeatedNotices
 from gateway.client.watched_directory import WatchedDirectory
-from gateway.count_files.parts import abbreviated
-from gateway.count_files.reports import FILES_MAX, Count, Mistakes
+from gateway.count_files.reports import FILES_MAX, Mistakes
 from gateway.election.registry import Registry
+from gateway.errors import GatewayError
 from gateway.humanize import counted
 from gateway.terminal import Terminal
 
-SHOWN_MAX = 20
-"""Rows of the table of reports."""
+
+class NoToken(GatewayError):
+    """There is no token; nothing was sent."""
+
+    code = "no_token"
 
 
 class PushOptions(msgspec.Struct, frozen=True):
@@ -50,6 +53,10 @@ class PushOptions(msgspec.Struct, frozen=True):
     """How long a file in a watched directory must not change, where nothing else says that it is complete."""
     await_done: bool = False
     """Whether a file in a watched directory is complete only if a file `NAME.done` says so."""
+    accept: bool = False
+    """Whether to send reports that cross red lines, as far as these are listed."""
+    without_token: str = ""
+    """Why there is no token, if there is none."""
 
     @property
     def to(self) -> Destination:
@@ -66,6 +73,8 @@ async def push(options: PushOptions, files: Sequence[Path], watched: Path | None
     """
     console = Terminal(stderr=True, soft_wrap=True)
     contents = _read_all(files)
+    if not contents or watched is not None:
+        _require_token(options)
     keep_trying = watched is not None
 
     def say(line: str) -> None:
@@ -84,9 +93,12 @@ async def push(options: PushOptions, files: Sequence[Path], watched: Path | None
             )
             console.say(f"Took over {counted(moved, 'report')} from {options.moved_from}.")
         if contents:
-            counts = await delivery.prepare(contents)
-            _show(console, counts, registry)
-            if not options.yes and sys.stdin.isatty() and not _confirmed():
+            reports = delivery.read(contents)
+            _require_token(options)
+            prepared = await delivery.prepare(reports)
+            consent = Consent(console, yes=options.yes, accept=options.accept)
+            if not consent.given(prepared.counts, prepared.comparisons):
+                _say_not_sent(console, outbox.waiting_count(options.to))
                 return 1
         if options.again:
             again = await when_available(
@@ -98,13 +110,19 @@ async def push(options: PushOptions, files: Sequence[Path], watched: Path | None
             console.say(f"Sending {counted(left, 'report')} from the outbox first.")
         elsewhere = _show_elsewhere(console, options, outbox)
         if contents:
-            await when_available(lambda: delivery.add(counts), say, keep_trying=keep_trying)
+            await when_available(lambda: delivery.add(prepared.counts), say, keep_trying=keep_trying)
         if watched is not None:
             await _watch(options, watched, delivery, console)
         status = await delivery.send()
         return 1 if elsewhere and not contents else status
     finally:
         outbox.close()
+
+
+def _require_token(options: PushOptions) -> None:
+    """Raise NoToken unless there is one; before that, files can be checked without any."""
+    if not options.token:
+        raise NoToken(options.without_token)
 
 
 async def _registry(
@@ -140,9 +158,12 @@ def _show_elsewhere(console: Terminal, options: PushOptions, outbox: Outbox) -> 
 
 async def _watch(options: PushOptions, watched: Path, delivery: Delivery, console: Terminal) -> None:
     async def add(files: Mapping[str, bytes]) -> int:
-        counts = await delivery.prepare(files)
-        delivery.add(counts)
-        return len(counts)
+        prepared = await delivery.prepare(delivery.read(files))
+        check_red_lines(prepared.counts, prepared.comparisons, accept=options.accept)
+        for line in (*warnings(prepared.comparisons), *red_lines(prepared.comparisons)):
+            console.say(line, "yellow")
+        delivery.add(prepared.counts)
+        return len(prepared.counts)
 
     async def send() -> None:
         await delivery.send()
@@ -174,25 +195,9 @@ def _read_all(paths: Sequence[Path]) -> dict[str, bytes]:
     return contents
 
 
-def _show(console: Terminal, counts: Sequence[Count], registry: Registry | None) -> None:
-    table = Table("unit", "name", "revision", "status", "ballots", box=None, pad_edge=False)
-    for count in counts[:SHOWN_MAX]:
-        area = registry.by_id.get(count.unit) if registry is not None else None
-        name = area.name if area is not None else ""
-        table.add_row(
-            abbreviated(count.unit), name, str(count.revision), abbreviated(count.status), f"{count.ballots}"
-        )
-    console.print(table)
-    if len(counts) > SHOWN_MAX:
-        console.say(f"… and {len(counts) - SHOWN_MAX} more")
-
-
-def _confirmed() -> bool:
-    """Ask whether to send. Ctrl-C ends the command at once; asyncio's handler would not interrupt `input`."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return input("Send? [y/N] ").strip().lower() in ("y", "yes", "j", "ja")
-    except (EOFError, UnicodeDecodeError):
-        return False
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _say_not_sent(console: Terminal, waiting: int) -> None:
+    """Show after the answer "no" that nothing was sent, nor what waited before."""
+    earlier = (
+        f" {counted(waiting, 'report')} of earlier commands still waiting in the outbox." if waiting else ""
+    )
+    console.say(f"Nothing was sent.{earlier}")

@@ -1,7 +1,7 @@
 """What push needs beside the files: registries and current reports from the doors, and reports of the outbox."""
 
 import asyncio
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -61,8 +61,14 @@ class AtGateway(msgspec.Struct):
 
     reports: dict[str, Known] = {}
     """Current reports by unit."""
+    forbidden: set[str] = set()
+    """Units whose reports are not known, since the token may not report for them."""
     time: datetime | None = None
     """Its time when it was asked last, if it gave it."""
+
+    def of(self, units: Iterable[str]) -> dict[str, Known | None]:
+        """Return the current reports of units it was asked for: None where a unit has none."""
+        return {unit: self.reports.get(unit) for unit in units if unit not in self.forbidden}
 
 
 async def current_reports(
@@ -73,6 +79,7 @@ async def current_reports(
     A unit has none if the problem document has one of the codes in `without`. Raises GatewayError.
     """
     found: dict[str, Known] = {}
+    forbidden: set[str] = set()
     waiting = [unit for unit in reversed(units) if len(unit) <= UNIT_MAX]
     headers = bearer(token)
 
@@ -80,8 +87,10 @@ async def current_reports(
         while waiting:
             unit = waiting.pop()
             path = f"/v1/elections/{quote(election, safe='')}/reports/{quote(unit, safe='')}"
-            document = await _document_of_unit(door, path, headers, without)
-            if document is None:
+            document = await _document(door, path, headers, without)
+            if isinstance(document, str):
+                if document == "unit_forbidden":
+                    forbidden.add(unit)
                 continue
             try:
                 found[unit] = known_report(orjson.dumps(document.get("report")))
@@ -98,13 +107,34 @@ async def current_reports(
             for reader in readers:
                 reader.cancel()
             await asyncio.gather(*readers, return_exceptions=True)
-    return AtGateway(found, door.server_time)
+    return AtGateway(found, forbidden, door.server_time)
 
 
-async def _document_of_unit(
+async def own_municipalities(push_url: str, election: str, token: str) -> dict[str, int]:
+    """Return for how many units of each municipality a token may report. Raises GatewayError."""
+    async with open_door("push door", push_url, total_s=REQUEST_S) as door:
+        path = f"/v1/elections/{quote(election, safe='')}/transfers"
+        document = await _document(door, path, bearer(token), ())
+    try:
+        transfers = msgspec.convert(document, _Transfers).transfers
+    except msgspec.ValidationError:
+        raise GatewayError(f"{without_user(push_url)}: not a push door of version 1: check the URL") from None
+    return {each.municipality: each.units for each in transfers}
+
+
+class _Municipality(msgspec.Struct):
+    municipality: str
+    units: int
+
+
+class _Transfers(msgspec.Struct):
+    transfers: list[_Municipality]
+
+
+async def _document(
     door: Door, path: str, headers: Mapping[str, str], without: Container[str]
-) -> dict[str, Any] | None:
-    """Return a unit's current report and receipt, or None if it has none; ask again while the gateway is busy."""
+) -> dict[str, Any] | str:
+    """Return a document, or the code of its absence if it is one in `without`; ask again while the gateway is busy."""
     backoff = Backoff(0.2, 5.0)
     clock = asyncio.get_running_loop().time
     ends = clock() + READ_S
@@ -113,8 +143,8 @@ async def _document_of_unit(
             return await door.get(path, headers)
         except NoDocument as error:
             failure = error.failure
-            if failure.problem in without:
-                return None
+            if failure.problem is not None and failure.problem in without:
+                return failure.problem
             wait_s = with_jitter(max(backoff.next(), failure.retry_after_s or 0))
             if failure.permanent or failure.status is None or clock() + wait_s > ends:
                 raise

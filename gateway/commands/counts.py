@@ -93,7 +93,17 @@ def push(
             help="former URL of the gateway's push door; takes over the outbox entries for it (default: none)",
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask before sending")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="do not ask before sending; does not cover red lines")
+    ] = False,
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept",
+            help="send counts that cross red lines too, such as more ballots than eligible voters, if the figures are"
+            " right all the same",
+        ),
+    ] = False,
 ) -> None:
     """Push counts from files.
 
@@ -101,7 +111,11 @@ def push(
 
     Files are regular files of at most 20 MiB; standard input is not read.
 
-    All files are checked before anything is sent. All lines of a unit, in all files, are one report. Without a
+    All files are checked before anything is sent, and without a token. Then each report is shown beside the gateway's
+    current one, with warnings. A report that crosses a red line (more ballots in the municipality than eligible voters,
+    a fall without a reason) is sent only after a typed "yes", or with --accept.
+
+    All lines of a unit, in all files, are one report. Without a
     revision it gets the next one if it was counted later than the gateway's current report; that report again gets its
     receipt again. If it is not known which count is newer, nothing is sent.
 
@@ -116,8 +130,8 @@ def push(
 
     Exit status 0: every report in the files, and every one that waited in the outbox for this gateway, has a receipt
     that this gateway gave or repeated in this run; 1: some have none, since they were refused, or a newer one is in, or
-    the gateway could not be reached or asked; 2: a file has mistakes, or it is not known whether its counts are the
-    newest, and nothing was sent.
+    the gateway could not be reached or asked; 2: a file has mistakes or crosses a red line, or it is not known whether
+    its counts are the newest, and nothing was sent.
     """
     if not election:
         fail("no election given; use --election", 2)
@@ -126,7 +140,7 @@ def push(
         return
     if await_done and watch is None:
         fail("--await-done is for files of a directory; add --watch", 2)
-    from gateway.client.push_command import PushOptions
+    from gateway.client.push_command import NoToken, PushOptions
     from gateway.client.push_command import push as push_files
     from gateway.client.receipts_table import ReceiptsUnavailable, check_receipts
     from gateway.count_files.reports import Mistakes
@@ -136,11 +150,12 @@ def push(
             check_receipts(receipts)
     except ReceiptsUnavailable as error:
         fail(f"--receipts {error}", 2)
+    token, without_token = _token(token_file)
     options = PushOptions(
         push_url,
         None if unchecked else feed_url,
         election,
-        _token(token_file),
+        token,
         outbox or _default_outbox(),
         receipts,
         yes,
@@ -148,6 +163,8 @@ def push(
         moved_from,
         settle_s,
         await_done,
+        accept,
+        without_token,
     )
     try:
         sys.exit(run(push_files(options, files or [], watch)))
@@ -155,6 +172,8 @@ def push(
         for mistake in error.mistakes:
             say(printable(mistake), err=True)
         fail("nothing was sent", 2)
+    except NoToken as error:
+        fail(f"{error}; nothing was sent", 2)
     except KeyboardInterrupt:
         say("valgnatt: interrupted; reports without a receipt stay in the outbox", err=True)
         sys.exit(130)
@@ -211,7 +230,9 @@ def status(
 
     if token_file is None:
         sys.exit(run(show_status(feed_url, election, as_json=as_json, every_row=every_row)))
-    token = _token(token_file)
+    token, without_token = _token(token_file)
+    if not token:
+        fail(without_token, 2)
     push_url = push_door_url(push_url)
     sys.exit(run(own_status(push_url, feed_url, election, token, as_json=as_json, every_row=every_row)))
 
@@ -226,15 +247,18 @@ async def _template(feed_url: str, election: str, areas: list[str]) -> str:
     return template(registry, areas or [registry.root.id])
 
 
-def _token(file: Path | None) -> str:
+def _token(file: Path | None) -> tuple[str, str]:
+    """Return the token, or an empty one and why there is none."""
     origin = f"token file {file}" if file is not None else "VALGNATT_TOKEN"
     try:
         token = trimmed_token(read_secret(file) if file is not None else os.environ.get("VALGNATT_TOKEN", ""))
     except (OSError, ValueError) as error:
-        fail(f"{origin}: {getattr(error, 'strerror', None) or error}", 2)
+        return "", f"{origin}: {getattr(error, 'strerror', None) or error}"
     if not token:
-        fail("no token: set VALGNATT_TOKEN, or name a file with --token-file", 2)
-    return token
+        return "", (
+            "no token: set VALGNATT_TOKEN, or name a file with --token-file; the operator of the election issues tokens"
+        )
+    return token, ""
 
 
 def _default_outbox() -> Path:

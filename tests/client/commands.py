@@ -9,10 +9,13 @@ from tests.fork_server import Command
 
 @contextmanager
 def running_command(
-    *arguments: object, environ: Mapping[str, str], stdin: int = subprocess.DEVNULL
+    *arguments: object, environ: Mapping[str, str], **streams: int
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start a command; its output is text in pipes. It is killed at the end of the block if it still runs."""
-    with Command(*arguments, environ=environ, stdin=stdin) as process:
+    """Start a command; its output is text in pipes, unless other streams are given.
+
+    It is killed at the end of the block if it still runs.
+    """
+    with Command(*arguments, environ=environ, **streams) as process:
         try:
             yield process
         finally:

@@ -23,17 +23,20 @@ TIMEOUT_S = 30.0
 class Desk:
     """A municipality's desk: a directory, and the command."""
 
-    def __init__(self, directory: Path, gateway: Gateway, sender: Sender) -> None:
+    def __init__(
+        self, directory: Path, gateway: Gateway, sender: Sender, push_url: str | None = None
+    ) -> None:
+        push_url = push_url or gateway.push_url
         self.directory = directory
         self.outbox = directory / "outbox.db"
         self.receipts = directory / "receipts.csv"
         self._election = sender.election
-        self._options = (gateway.push_url, gateway.feed_url, sender.election, sender.secret)
-        self.to = destination(gateway.push_url, sender.election)
+        self._options = (push_url, gateway.feed_url, sender.election, sender.secret)
+        self.to = destination(push_url, sender.election)
         self._environ = {
             **os.environ,
             "VALGNATT_TOKEN": sender.secret,
-            "VALGNATT_PUSH_URL": gateway.push_url,
+            "VALGNATT_PUSH_URL": push_url,
             "VALGNATT_FEED_URL": gateway.feed_url,
         }
 
@@ -43,7 +46,11 @@ class Desk:
         return path
 
     def command(
-        self, *arguments: object, stdin: int = subprocess.DEVNULL, **environ: str
+        self,
+        *arguments: object,
+        stdin: int = subprocess.DEVNULL,
+        terminal: int | None = None,
+        **environ: str,
     ) -> AbstractContextManager[subprocess.Popen[str]]:
         whole = [
             "push",
@@ -55,7 +62,10 @@ class Desk:
             self.receipts,
             *arguments,
         ]
-        return running_command(*whole, environ={**self._environ, **environ}, stdin=stdin)
+        streams = {"stdin": stdin}
+        if terminal is not None:
+            streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
+        return running_command(*whole, environ={**self._environ, **environ}, **streams)
 
     def push(self, *arguments: object, **environ: str) -> tuple[int, str]:
         with self.command(*arguments, **environ) as process:
@@ -63,14 +73,14 @@ class Desk:
         assert "Traceback" not in output
         return process.returncode, output
 
-    async def push_here(self, *files: Path) -> tuple[int, str]:
+    async def push_here(self, *files: Path, accept: bool = False) -> tuple[int, str]:
         """Push files as the command does, but in this process, which is quicker to start."""
-        options = PushOptions(*self._options, self.outbox, self.receipts, yes=True)
+        options = PushOptions(*self._options, self.outbox, self.receipts, yes=True, accept=accept)
         with redirect_stderr(io.StringIO()) as printed:
             try:
                 return await push(options, files, None), printed.getvalue()
             except Mistakes as error:
-                return 2, "\n".join(error.mistakes)
+                return 2, "\n".join([printed.getvalue(), *error.mistakes])
 
     def answers(self) -> list[dict[str, str]]:
         with self.receipts.open(encoding="utf-8-sig") as file:

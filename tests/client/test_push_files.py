@@ -234,10 +234,10 @@ def test_after_an_operator_raises_the_ceiling_a_file_gets_its_receipt(desk: Desk
     desk.outbox = own
     file = desk.file("true.json", counted(11, minute=50))
     for _ in range(2):
-        status, output = desk.push(file)
+        status, output = desk.push(file, "--accept")
         assert (status, "at most 2000000000, not 2000000001; an operator" in output) == (1, True), output
     asyncio.run(raise_revisions(gateway, desk.to.election))
-    status, output = desk.push(file)
+    status, output = desk.push(file, "--accept")
     assert (status, "1 receipt" in output) == (0, True), output
     assert [(each["revision"], each["outcome"]) for each in desk.answers()][-1] == ("2000000001", "accepted")
 

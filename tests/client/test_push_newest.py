@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from gateway.client import delivery as delivery_module
+from gateway.client import preparation as preparation_module
 from gateway.client.delivery import Delivery, Door
 from gateway.client.outbox import Outbox
 from gateway.client.push_files import destination
@@ -110,7 +111,7 @@ async def test_a_report_with_a_revision_is_sent_if_the_gateway_cannot_be_asked_a
     async def unavailable(*_: Any) -> Any:
         raise GatewayError("push door: no answer")
 
-    monkeypatch.setattr(delivery_module, "current_reports", unavailable)
+    monkeypatch.setattr(preparation_module, "current_reports", unavailable)
     status, output = await desk.push_here(desk.file("a.json", a_report()))
     assert (status, "1 receipt\n" in output) == (0, True)
     assert "not compared with the gateway's current reports: push door: no answer" in output
@@ -245,7 +246,7 @@ class Hands:
 
     async def prepare(self, *reports: dict[str, Any]) -> None:
         files = {"a.ndjson": "\n".join(json.dumps(report) for report in reports).encode()}
-        self.delivery.add(await self.delivery.prepare(files))
+        self.delivery.add((await self.delivery.prepare(self.delivery.read(files))).counts)
 
     async def other_system(self, report: dict[str, Any]) -> None:
         async with (
@@ -306,6 +307,7 @@ async def test_revisions_are_not_chosen_again_for_ever(hands: Hands, monkeypatch
         await hands.other_system(counted(5, minute=len(taken)) | {"revision": taken[-1]})
         return found
 
+    monkeypatch.setattr(preparation_module, "current_reports", asked)
     monkeypatch.setattr(delivery_module, "current_reports", asked)
     await hands.prepare(counted(20, minute=30))
     assert await hands.delivery.send() == 1
@@ -334,7 +336,7 @@ async def test_a_gateway_that_cannot_be_asked_gets_nothing(
     async def unavailable(*_: Any) -> Any:
         raise GatewayError("no answer")
 
-    monkeypatch.setattr(delivery_module, "current_reports", unavailable)
+    monkeypatch.setattr(preparation_module, "current_reports", unavailable)
     with pytest.raises(GatewayError, match=r"revisions of 1 unit could not be chosen.*no answer") as error:
         await hands.prepare(counted(20, minute=30), a_report(OTHER))
     assert not isinstance(error.value, Mistakes)

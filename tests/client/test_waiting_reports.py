@@ -16,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.client import delivery as delivery_module
+from gateway.client import preparation as preparation_module
 from gateway.client import sending as sending_module
 from gateway.client.delivery import Delivery, Door
 from gateway.client.outbox import Destination, Outbox
@@ -129,13 +130,14 @@ class ModelSystem:
             if counts:
                 try:
                     files = {"a.ndjson": b"\n".join(map(orjson.dumps, counts))}
-                    delivery.add(await delivery.prepare(files))
+                    delivery.add((await delivery.prepare(delivery.read(files))).counts)
                 except Mistakes:
                     return 2
                 self._door.step()
             return await delivery.send()
 
         with (
+            patch.object(preparation_module, "current_reports", self._door.current_reports),
             patch.object(delivery_module, "current_reports", self._door.current_reports),
             patch.object(sending_module, "Publisher", self._door.publisher),
         ):

@@ -1,0 +1,92 @@
+"""Whether the reports of a command are sent: what the person at the terminal answers, and what red lines require.
+
+`--yes` answers the usual question. A red line needs more: the typed word `yes` after the list, or `--accept`. Either
+accepts only red lines that were listed, so that a command with too many of them is not sent at all.
+"""
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+from gateway.client.preview import RED_LINES_MAX, preview, red_lines, warnings
+from gateway.count_files.comparison import Comparison
+from gateway.count_files.reports import Count, Mistakes
+from gateway.humanize import counted
+from gateway.terminal import Terminal
+
+
+class RedLines(Mistakes):
+    """Reports cross red lines that nobody accepted; `files` are those that have them. Nothing was sent."""
+
+    code = "red_lines"
+
+
+def check_red_lines(counts: Sequence[Count], comparisons: Sequence[Comparison], *, accept: bool) -> None:
+    """Raise RedLines if reports cross red lines, unless they are accepted and all of them can be listed."""
+    crossing = [each for each in comparisons if each.red_lines]
+    if not crossing or (accept and len(crossing) <= RED_LINES_MAX):
+        return
+    files = frozenset[str]().union(
+        *(count.version.files for count, each in zip(counts, comparisons, strict=True) if each.red_lines)
+    )
+    raise RedLines([*red_lines(comparisons), _advice(len(crossing))], files)
+
+
+def _advice(number: int) -> str:
+    several = counted(number, "report")
+    if number > RED_LINES_MAX:
+        return (
+            f"{several} with red lines: more than {RED_LINES_MAX} cannot be accepted in one command; check whether"
+            " this is the right file, or push the counts in smaller files"
+        )
+    return (
+        f"{several} with red lines: correct the figures, or give a reason for a fall; if they are right all the same,"
+        " start the command again with --accept (--yes does not cover red lines)"
+    )
+
+
+class Consent:
+    """Asks the person at the terminal, if there is one, before reports are sent."""
+
+    def __init__(self, console: Terminal, *, yes: bool, accept: bool) -> None:
+        self._console = console
+        self._yes = yes
+        self._accept = accept
+
+    def given(self, counts: Sequence[Count], comparisons: Sequence[Comparison]) -> bool:
+        """Show what will be sent, the warnings, and the red lines; return whether to send it.
+
+        Raises RedLines if nobody can be asked about them, or nobody could accept them.
+        """
+        is_terminal = sys.stdin.isatty()
+        for line in preview(comparisons):
+            self._console.say(line)
+        for line in warnings(comparisons):
+            self._console.say(line, "yellow")
+        crossing = [each for each in comparisons if each.red_lines]
+        check_red_lines(
+            counts, comparisons, accept=self._accept or (is_terminal and len(crossing) <= RED_LINES_MAX)
+        )
+        for line in red_lines(comparisons):
+            self._console.say(line, "bold red")
+        if crossing and not self._accept:
+            self._console.say(
+                f"{counted(len(crossing), 'report')} with red lines. Check the figures; if they are right all the"
+                " same, type the word yes.",
+                "bold",
+            )
+            return _answer("Send all the same? [yes/N] ", ("yes", "ja"))
+        if self._yes or not is_terminal:
+            return True
+        return _answer("Send? [y/N] ", ("y", "yes", "j", "ja"))
+
+
+def _answer(question: str, agreeing: Sequence[str], read: Callable[[str], str] = input) -> bool:
+    """Ask a question. Ctrl-C ends the command at once; asyncio's handler would not interrupt `input`."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return read(question).strip().lower() in agreeing
+    except (EOFError, UnicodeDecodeError):
+        return False
+    finally:
+        signal.signal(signal.SIGINT, before)

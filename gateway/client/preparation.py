@@ -1,0 +1,140 @@
+"""Prepare checked reports for sending: give them revisions, and compare them with the gateway's current reports.
+
+The push door is asked for the current reports, also under embargo: those of the same units, and those of the other
+units of their municipalities, whose ballots are needed for the sum.
+"""
+
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from gateway.client.http_json import NoDocument
+from gateway.client.outbox import Destination, Outbox
+from gateway.client.push_files import (
+    WITHOUT_REPORT,
+    AtGateway,
+    current_reports,
+    known_in,
+    own_municipalities,
+)
+from gateway.count_files.comparison import Comparison, compare, other_units
+from gateway.count_files.reports import Count, give_revisions
+from gateway.count_files.revisions import Known
+from gateway.count_files.versions import Version
+from gateway.election.registry import Registry
+from gateway.errors import GatewayError
+from gateway.humanize import counted
+from gateway.terminal import Terminal
+
+MANY_UNITS = 300
+"""Units from which on it is shown that the gateway is asked for them, since that takes more than a second."""
+
+
+class Door(msgspec.Struct, frozen=True):
+    """A push door, and what is needed to push there."""
+
+    push_url: str
+    token: str
+    to: Destination
+
+
+class RevisionsUnknown(GatewayError):
+    """The gateway could not be asked for its current reports, so that no revisions could be chosen."""
+
+    code = "revisions_unknown"
+
+    def __init__(self, units: int, error: GatewayError) -> None:
+        super().__init__(
+            f"the revisions of {counted(units, 'unit')} could not be chosen, and none of these reports was sent, since"
+            f" the gateway could not be asked for the current ones: {error}"
+        )
+        self.retryable = isinstance(error, NoDocument) and not error.failure.permanent
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """Reports that are ready to be sent."""
+
+    counts: list[Count]
+    comparisons: list[Comparison]
+    """One for each report, in the same order."""
+    fresh: dict[str, Known | None]
+    """The gateway's current reports of the units whose revisions were chosen by them."""
+
+
+class Preparation:
+    """Prepares the reports of files for one push door."""
+
+    def __init__(self, door: Door, registry: Registry | None, outbox: Outbox, console: Terminal) -> None:
+        self._door = door
+        self._registry = registry
+        self._outbox = outbox
+        self._console = console
+
+    async def prepare(self, versions: Sequence[Version]) -> Prepared:
+        """Give revisions to versions without one, and compare all with the current reports as far as these are known.
+
+        Raises Mistakes if it is not known which count is the newest one, and RevisionsUnknown.
+        """
+        choose = list(dict.fromkeys(version.unit for version in versions if version.revision is None))
+        given = list(dict.fromkeys(version.unit for version in versions if version.revision is not None))
+        if self._registry is None:
+            given = []
+        if len(choose) + len(given) >= MANY_UNITS:
+            self._console.say(
+                f"Asking the gateway for the current reports of {counted(len(choose) + len(given), 'unit')}."
+            )
+        numbered, compared = AtGateway(), AtGateway()
+        if choose:
+            try:
+                numbered = await self._current(choose, WITHOUT_REPORT)
+            except GatewayError as error:
+                raise RevisionsUnknown(len(choose), error) from None
+        if given:
+            try:
+                compared = await self._current(given)
+            except GatewayError as error:  # the reports wait in the outbox, as their revisions are known
+                checked = "; only ballots and eligible voters were compared" if self._registry else ""
+                self._console.say(
+                    f"not compared with the gateway's current reports: {error}{checked}", "yellow"
+                )
+                given = []
+        counts = give_revisions(
+            versions,
+            numbered.reports | compared.reports,
+            known_in(self._outbox, self._door.to),
+            None if self._registry is None else compared.time or numbered.time,
+        )
+        known = numbered.of(choose) | compared.of(given)
+        if known and self._registry is not None:
+            known |= await self._others(self._registry, known)
+        documents = {unit: each.document if each is not None else None for unit, each in known.items()}
+        comparisons = compare(self._registry, [count.document for count in counts], documents)
+        return Prepared(counts, comparisons, {unit: numbered.reports.get(unit) for unit in choose})
+
+    async def _others(self, registry: Registry, known: Collection[str]) -> dict[str, Known | None]:
+        """Return the current reports of the other units of the municipalities, where the token covers all of these."""
+        others = other_units(registry, known)
+        if not others:
+            return {}
+        door = self._door
+        try:
+            own = await own_municipalities(door.push_url, door.to.election, door.token)
+            asked = []
+            for unit in others:
+                place = registry.municipality(registry.units[unit])
+                if place.eligible and own.get(place.id) == place.units:
+                    asked.append(unit)
+            if len(asked) >= MANY_UNITS:
+                self._console.say(
+                    f"Asking the gateway for {counted(len(asked), 'other unit')} of the same municipalities."
+                )
+            return (await self._current(asked)).of(asked)
+        except GatewayError as error:
+            self._console.say(f"not compared with the other units of the municipality: {error}", "yellow")
+            return {}
+
+    async def _current(
+        self, units: Sequence[str], without: Sequence[str] = (*WITHOUT_REPORT, "unit_forbidden")
+    ) -> AtGateway:
+        door = self._door
+        return await current_reports(door.push_url, door.to.election, door.token, units, without)
