@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
+from bench.earlier import keep_earlier
 from gateway.errors import GatewayError
 from gateway.output import say
 
@@ -76,7 +77,9 @@ def run(
     ] = 0.0,
     gzip: Annotated[bool, typer.Option(help="readers request gzip")] = False,
     slo: _Slo = None,
-    out: Annotated[Path, typer.Option(help="directory for the reports")] = Path("bench-results"),
+    out: Annotated[
+        Path, typer.Option(help="directory for the reports; those of earlier runs are kept, with a number")
+    ] = Path("bench-results"),
     data: _Data = None,
     push: _Push = None,
     feed: _Feed = None,
@@ -140,6 +143,7 @@ def compare(
     for row in side_by_side(one, other):
         say(f"{row[0]:28} {row[1]:>14} {row[2]:>14} {row[3]:>10}")
     if out is not None:
+        keep_earlier(out)
         out.write_text(comparison_page(one, other), encoding="utf-8")
 
 
@@ -157,9 +161,11 @@ def measure(
 ) -> None:
     """Measure this gateway and write the table of all targets; everything takes some minutes."""
     from bench.measure import MEASUREMENTS, TABLE, measure_all, table
+    from bench.measure import RESULTS as MEASURED
     from bench.measure.options import Options, with_largest
 
     wanted = _known("measurement", names, MEASUREMENTS)
+    keep_earlier(out / TABLE, out / MEASURED)
     options = Options(data=data, out=out, readers=(readers,) if readers is not None else ())
     found = measure_all(wanted, with_largest(options) if long else options)
     say(f"\n{table(found)}\n{out / TABLE}")
@@ -190,6 +196,7 @@ def peers(
     from bench.measure.pairs.options import Options
 
     wanted = _known("pair", names, PAIRS)
+    keep_earlier(out / RESULTS)
     options = Options(rounds, seconds, reports, readers, burst, rate, feed, data, out)
     found = measure_pairs(wanted, options)
     say(f"\n{machine()}\n\n{compared_table(found)}\n\n{out / RESULTS}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench.earlier import keep_earlier
 from bench.rehearse.run import Level, Run
 
 Lines = Mapping[str, Sequence[tuple[float, float]]]
@@ -80,9 +81,10 @@ def formatted(name: str, value: float | None) -> str:
 
 
 def write(run: Run, directory: Path) -> tuple[Path, Path]:
-    """Write the page and the JSON file into a directory; return their paths."""
+    """Write the page and the JSON file into a directory, beside those of earlier runs; return their paths."""
     directory.mkdir(parents=True, exist_ok=True)
     page, data = directory / f"{run.scenario}.html", directory / f"{run.scenario}.json"
+    keep_earlier(page, data)
     data.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1))
     page.write_text(page_of(run), encoding="utf-8")
     return page, data

@@ -1,5 +1,6 @@
 """The table of a gateway's answers, as the CSV file that `valgnatt push --receipts` writes."""
 
+import codecs
 import csv
 import os
 from contextlib import suppress
@@ -10,6 +11,9 @@ from gateway.client.outbox import Destination, Item, Outbox
 from gateway.errors import GatewayError
 
 _COLUMNS = ("unit", "revision", "outcome", "code", "state", "sequence", "digest", "accepted_at")
+
+_START = ",".join(_COLUMNS[:3]).encode()
+"""How a table starts, also one of an earlier version, after its byte order mark."""
 
 
 class ReceiptsUnavailable(GatewayError):
@@ -32,12 +36,23 @@ def check_receipts(path: Path) -> None:
             raise ReceiptsUnavailable(f"{path}: no such directory")
         if path.exists() and not path.is_file():
             raise ReceiptsUnavailable(f"{path}: not a regular file")
+        if path.exists() and not _may_replace(path):
+            raise ReceiptsUnavailable(
+                f"{path}: exists and is not a table of receipts; it is not overwritten: name another file"
+            )
         with TemporaryFile(dir=path.absolute().parent):
             pass
     except OSError as error:
         raise ReceiptsUnavailable(
             f"{path}: no file can be created in this directory: {error.strerror or error}"
         ) from None
+
+
+def _may_replace(path: Path) -> bool:
+    """Whether a file is empty or an earlier table of receipts, by its first columns."""
+    with path.open("rb") as file:
+        start = file.read(len(codecs.BOM_UTF8) + len(_START)).removeprefix(codecs.BOM_UTF8)
+    return not start or start.startswith(_START)
 
 
 def write_receipts(path: Path, outbox: Outbox, to: Destination) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway.characters import printable
 from gateway.commands.arguments import (
     OF_THIS_MACHINE,
     GivenFeedUrl,
@@ -31,14 +32,16 @@ def generate(
 ) -> None:
     """Generate an election for rehearsals.
 
-    Writes its registry, the reports of a whole night, and the official totals.
+    Writes its registry, the reports of a whole night, and the official totals, into a new or empty directory. Nothing
+    is overwritten, and after a failure nothing is left.
     """
+    from gateway.rehearsal.dataset import DataSetError
     from gateway.rehearsal.generator import write_election
 
     try:
         made = write_election(directory, seed, scale)
-    except (ValueError, OSError) as error:
-        fail(str(error), 2)
+    except (ValueError, OSError, DataSetError) as error:
+        fail(printable(str(error)), 2)
     areas = counted(len(made.registry["areas"]), "area", grouped=False)
     say(f"{directory}: {areas}, {counted(len(made.reports), 'report', grouped=False)}")
 

@@ -7,8 +7,8 @@ its time and author. So no report is accepted under rules that have already chan
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from functools import partial
 
@@ -23,7 +23,7 @@ from gateway.errors import ElectionStarted, ElectionUnknown, JournalUnavailable,
 from gateway.humanize import counted
 from gateway.journal.connection import connect
 from gateway.journal.db_errors import CommittedLocally, LocalCommit, translate_db_errors
-from gateway.journal.lock_waits import lock_waits_reported
+from gateway.journal.lock_waits import LockWait, gave_up, lock_waits_reported
 from gateway.journal.notifications import ACT, CHANNEL
 from gateway.journal.postgres import registry_of
 from gateway.journal.session import COMMIT_SETTINGS, Connection
@@ -513,14 +513,24 @@ async def administration(
     try:
         acts = Administration(connection, author)
         if on_wait is None:
-            yield acts
+            with _lock_waits_named(LockWait()):
+                yield acts
             return
         async with lock_waits_reported(connection, partial(connect, url), on_wait) as wait:
-            try:
+            with _lock_waits_named(wait):
                 yield acts
-            except JournalUnavailable as error:
-                if not wait.text:
-                    raise
-                raise JournalUnavailable(f"gave up waiting for {wait.text}: {error}") from error
     finally:
         connection.terminate()
+
+
+@contextmanager
+def _lock_waits_named(wait: LockWait) -> Iterator[None]:
+    """Name the lock that an act did not get, and who has it, in its error."""
+    try:
+        yield
+    except JournalUnavailable as error:
+        if isinstance(error.__cause__, asyncpg.LockNotAvailableError):
+            raise JournalUnavailable(gave_up(wait)) from error
+        if wait.text:
+            raise JournalUnavailable(f"gave up waiting for {wait.text}: {error}") from error
+        raise

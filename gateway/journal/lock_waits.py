@@ -56,6 +56,15 @@ class LockWait:
         self.text = ""
 
 
+def gave_up(wait: LockWait) -> str:
+    """Return that a statement gave up waiting for a lock, who has it as far as that was seen, and what to do."""
+    return (
+        f"gave up waiting for {wait.text or 'a lock of another session (see pg_locks and pg_stat_activity)'};"
+        " nothing was changed. Run the command again when that session has ended its transaction; SELECT"
+        " pg_terminate_backend(process) ends the session"
+    )
+
+
 @asynccontextmanager
 async def lock_waits_reported(
     connection: Connection, log_in: Callable[[], Awaitable[Connection]], report: Callable[[str], None]

@@ -15,7 +15,7 @@ from gateway.errors import Refused
 from gateway.journal.connection import connect
 from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.feed_login import TEMPORARY_FILES
-from gateway.journal.lock_waits import LockWait, lock_waits_reported
+from gateway.journal.lock_waits import LockWait, gave_up, lock_waits_reported
 from gateway.journal.session import FEED_ROLE, Connection
 
 LOCK_S = 120.0
@@ -81,7 +81,7 @@ async def migrate(
                 except asyncpg.InsufficientPrivilegeError as error:
                     raise Refused(f"{error.args[0]}{f' ({error.hint})' if error.hint else ''}") from error
                 except asyncpg.LockNotAvailableError as error:
-                    raise Refused(f"gave up waiting for {_waited_for(wait)}; nothing was changed") from error
+                    raise Refused(gave_up(wait)) from error
     finally:
         connection.terminate()
 

@@ -12,9 +12,11 @@ content: the same data gives the same bytes.
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
@@ -112,14 +114,37 @@ def write(
 ) -> None:
     """Write a data set into the directory `path`, which is created if missing; existing files are replaced.
 
-    `reports` and `official` are lines as in the files; they are consumed one at a time and written in order.
+    `reports` and `official` are lines as in the files; they are consumed one at a time and written in order. If that
+    fails, or is interrupted, what was there before is there still.
     """
     directory = Path(path)
+    created = not directory.exists()
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / REGISTRY).write_bytes(_registry_bytes(registry))
-    for stream, lines in ((REPORTS, reports), (OFFICIAL, official)):
-        (directory / stream).unlink(missing_ok=True)  # an uncompressed file would be that of another election
-        _write_lines(directory / f"{stream}.gz", lines)
+    try:
+        with TemporaryDirectory(prefix=".part-", dir=directory) as part:
+            _write_files(Path(part), registry, reports, official)
+            for stream in (REPORTS, OFFICIAL):
+                (directory / stream).unlink(
+                    missing_ok=True
+                )  # an uncompressed file would be that of another election
+                (Path(part) / f"{stream}.gz").replace(directory / f"{stream}.gz")
+            (Path(part) / REGISTRY).replace(directory / REGISTRY)  # last: without it, this is no data set
+    except BaseException:
+        if created:
+            with suppress(OSError):
+                directory.rmdir()
+        raise
+
+
+def require_empty(path: str | Path) -> None:
+    """Raise DataSetError if a directory for a new data set has anything in it, or is none."""
+    directory = Path(path)
+    if directory.exists() and not directory.is_dir():
+        raise DataSetError(f"{directory}: exists and is not a directory")
+    if directory.is_dir() and any(directory.iterdir()):
+        raise DataSetError(
+            f"{directory}: exists and is not empty; nothing is overwritten: name a new directory"
+        )
 
 
 def read_registry_file(path: Path) -> dict[str, Any]:
@@ -172,6 +197,17 @@ def _registry_bytes(registry: Mapping[str, Any]) -> bytes:
             text = b"[\n" + b",\n".join(map(orjson.dumps, value)) + b"\n]"
         members.append(orjson.dumps(name) + b": " + text)
     return b"{\n" + b",\n".join(members) + b"\n}\n"
+
+
+def _write_files(
+    directory: Path,
+    registry: Mapping[str, Any],
+    reports: Iterable[Mapping[str, Any]],
+    official: Iterable[Mapping[str, Any]],
+) -> None:
+    (directory / REGISTRY).write_bytes(_registry_bytes(registry))
+    _write_lines(directory / f"{REPORTS}.gz", reports)
+    _write_lines(directory / f"{OFFICIAL}.gz", official)
 
 
 def _write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:

@@ -150,16 +150,30 @@ def test_a_table_of_receipts_that_cannot_be_written_ends_push_with_one_line(desk
     """The receipts are in the outbox, and the next run writes them; what was in the file is left."""
     with small_disk(desk.directory / "disk", 64 << 10) as disk:
         desk.receipts = disk / "r.csv"
-        desk.receipts.write_text("former\n")
+        former = "unit,revision,outcome\n1103-0001,1,accepted\n"
+        desk.receipts.write_text(former)
         filler = fill(disk)
         status, output = desk.push(desk.file("a.json", a_report()))
         assert (status, "1 receipt\n" in output) == (1, True), output
         one_line(output, f"valgnatt: receipts {desk.receipts}: No space left on device")
         assert sorted(each.name for each in disk.iterdir()) == ["filler", "r.csv"]
-        assert desk.receipts.read_text() == "former\n"
+        assert desk.receipts.read_text() == former
         filler.unlink()
         assert desk.push()[0] == 0
         assert [each["outcome"] for each in desk.answers()] == ["accepted"]
+
+
+def test_another_file_is_not_overwritten_by_the_table_of_receipts(desk: Desk) -> None:
+    """The counts themselves, for example; nothing is sent. An empty file is replaced."""
+    content = "unit,revision,counted_at,status\n"
+    desk.receipts.write_text(content)
+    status, output = desk.push(desk.file("a.json", a_report()))
+    assert status == 2
+    one_line(output, f"--receipts {desk.receipts}: exists and is not a table of receipts")
+    assert desk.receipts.read_text() == content
+    desk.receipts.write_text("")
+    assert desk.push(desk.file("a.json", a_report()))[0] == 0
+    assert [each["outcome"] for each in desk.answers()] == ["accepted"]
 
 
 def test_a_table_of_receipts_that_is_a_directory_is_a_usage_error(desk: Desk) -> None:

@@ -492,14 +492,36 @@ async def test_an_act_that_waits_for_a_lock_names_who_has_it(
     reports: list[str] = []
     async with administration(database.url, "olga") as acts, connected(database.url) as other:
         identifier = await acts.load_election(a_registry())
-        held = r"gave up waiting for a row .* held by process \d+ \(user valgnatt"
+        held = r"gave up waiting for a row .* held by process \d+ \(user valgnatt.*; nothing was changed\. Run .*"
         async with other.transaction():
             await other.execute("SELECT FROM head FOR UPDATE")
-            with pytest.raises(JournalUnavailable, match=held):
+            with pytest.raises(JournalUnavailable, match=held) as failed:
                 async with administration(database.url, "olga", on_wait=reports.append) as waiting:
                     await waiting.close_election(identifier)
         await acts.close_election(identifier)
     assert "waiting for a row that another transaction has changed for " in reports[0]
+    assert "LockNotAvailable" not in str(failed.value)
+
+
+async def test_a_load_that_waits_for_a_table_names_who_has_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or how to find that out, where no look was taken before it gave up; it can be repeated afterwards."""
+    monkeypatch.setitem(SESSION, "lock_timeout", "400")
+    held = r"gave up waiting for the lock RowExclusiveLock on .*election, held by process \d+ \(user valgnatt"
+    unseen = "gave up waiting for a lock of another session .see pg_locks and pg_stat_activity."
+    async with connected(database.url) as other:
+        for watch_s, expected in ((0.05, held), (60.0, unseen)):
+            monkeypatch.setattr(lock_waits_module, "WATCH_S", watch_s)
+            async with other.transaction():
+                await other.execute("LOCK TABLE election IN ACCESS EXCLUSIVE MODE")
+                with pytest.raises(JournalUnavailable, match=expected) as failed:
+                    async with administration(database.url, "olga", on_wait=lambda _: None) as acts:
+                        await acts.load_election(a_registry())
+                assert "nothing was changed. Run the command again" in str(failed.value)
+                assert "LockNotAvailable" not in str(failed.value)
+    async with administration(database.url, "olga") as acts:
+        await acts.load_election(a_registry())
 
 
 async def test_sessions_that_have_long_waited_for_a_lock_are_logged(

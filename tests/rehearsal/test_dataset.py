@@ -118,6 +118,23 @@ def test_writing_leaves_no_older_stream_behind(directory):
     ]  # fmt: skip
 
 
+def failing(*lines):
+    """Yield lines, then fail as a full disk or an interrupt would."""
+    yield from lines
+    raise KeyboardInterrupt
+
+
+def test_a_failure_leaves_no_part_of_a_data_set(tmp_path, directory):
+    """What was there before is there still, and a directory that did not exist does not exist."""
+    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+    with pytest.raises(KeyboardInterrupt):
+        write(directory, {**REGISTRY, "areas": []}, REPORTS[:1], failing(*OFFICIAL))
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "new", REGISTRY, failing(*REPORTS), OFFICIAL)
+    assert not (tmp_path / "new").exists()
+
+
 def test_no_directory_is_named(tmp_path):
     """The message names the missing directory."""
     with pytest.raises(DataSetError, match="nowhere: no such directory"):

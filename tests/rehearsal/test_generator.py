@@ -21,6 +21,7 @@ from gateway.rehearsal.generator import GeneratedElection, generate, write_elect
 from gateway.rehearsal.generator.geography import build
 from gateway.rehearsal.generator.names import Names
 from gateway.rehearsal.generator.split import split
+from tests.fork_server import Command
 
 RECORDED = Path(__file__).parents[2] / ".." / "shared" / "elections" / "no-storting-2025"
 FIGURES = ("ballots", "blank", "rejected", "voters")
@@ -598,3 +599,20 @@ def test_some_areas_parties_and_the_election_have_names_by_language(small: Gener
     late = next(area for area in registry.areas if area.name == "Sene forhåndsstemmer")
     assert late.names == {"nb": late.name, "nn": "Seine førehandsrøyster", "en": "Late advance votes"}
     assert all(area.names.get("nb", area.name) in area.name for area in registry.areas)
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    """A directory with anything in it is refused and named, with status 2; an empty one is used."""
+    (tmp_path / "notes").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    for path, status, words in (
+        (tmp_path, 2, f"{tmp_path}: exists and is not empty"),
+        (tmp_path / "notes", 2, f"{tmp_path}/notes: exists and is not a directory"),
+        (tmp_path / "empty", 0, ""),
+        (tmp_path / "empty", 2, f"{tmp_path}/empty: exists and is not empty"),
+    ):
+        with Command("generate", path, "--scale", "0.002", environ=dict(os.environ)) as process:
+            _, complaint = process.communicate(timeout=60)
+        assert (process.returncode, words in complaint) == (status, True), complaint
+    assert (tmp_path / "notes").read_text() == "mine"
+    assert len(list((tmp_path / "empty").iterdir())) == 3

@@ -46,7 +46,12 @@ def generate(seed: int = 1, scale: float = 1.0) -> GeneratedElection:
 
 
 def write_election(directory: str | Path, seed: int = 1, scale: float = 1.0) -> GeneratedElection:
-    """Generate an election and write it as a data set into `directory`, which is created if missing."""
+    """Generate an election and write it as a data set into `directory`, which is created if missing.
+
+    Raises ValueError outside SCALES, DataSetError if the directory has anything in it, and OSError; then nothing was
+    written.
+    """
+    dataset.require_empty(directory)
     election = generate(seed, scale)
     dataset.write(directory, election.registry, election.reports, election.official)
     return election
