@@ -22,7 +22,7 @@ from gateway.doctor.findings import some
 from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable, Refused, text_of
 from gateway.humanize import counted
 from gateway.journal.administration import TOKEN_PREFIX, Administration, NewToken, new_secret
-from gateway.wire.areas import not_a_formula
+from gateway.wire.csv_text import not_a_formula
 
 COLUMNS = ("election", "area", "name", "token", "address")
 MODE = 0o600

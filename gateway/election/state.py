@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.election.corrections import Correction, CorrectionLog
 from gateway.election.record import CHAIN_START, Publication, next_chain
 from gateway.election.registry import Area, Registry
 from gateway.election.report import (
@@ -147,28 +148,33 @@ class Layout:
         """Whether ballots or a party's votes are fewer than before."""
         return any(after[place] < before[place] for place in self.must_not_fall)
 
+    def size_of_fall(self, before: array[int], after: array[int]) -> int:
+        """Return by how much figures fell: the ballots, or the votes if that is more, each summed over what fell."""
+        ballots = votes = 0
+        for base in self.bases.values():
+            ballots += max(0, before[base + BALLOTS] - after[base + BALLOTS])
+            for place in range(base + PARTIES, base + self.width):
+                votes += max(0, before[place] - after[place])
+        return max(ballots, votes)
+
     def ballots(self, figures: array[int]) -> int:
         """Return the ballots of all categories."""
         return sum(figures[base + BALLOTS] for base in self.bases.values())
 
 
-class Correction(NamedTuple):
-    """A decrease of the ballots or of a party's votes in one unit."""
-
-    sequence: int
-    at: datetime
-    unit: str
-    reason: str | None
-    ballots: int
-    """The change of the unit's ballots: negative if they decreased, 0 or more if only votes did."""
-    previous: array[int]
-    """The unit's figures before."""
-
-
 class AreaState:
     """The current values of one area."""
 
-    __slots__ = ("area", "correction", "corrections", "figures", "published_at", "report", "sequence")
+    __slots__ = (
+        "area",
+        "correction",
+        "corrections",
+        "figures",
+        "published_at",
+        "report",
+        "sequence",
+        "unseen_corrections",
+    )
 
     def __init__(self, area: Area, figures: array[int]) -> None:
         self.area = area
@@ -179,8 +185,16 @@ class AreaState:
         self.report: tuple[int, str, str] | None = None
         """A unit's revision, counted_at (as sent) and status."""
         self.corrections = 0
+        self.unseen_corrections = 0
+        """How many of these corrected figures that were never public."""
         self.correction: Correction | None = None
         """The last correction at or below the area."""
+
+    def correct(self, correction: Correction) -> None:
+        """Record a correction at or below the area."""
+        self.correction = correction
+        self.corrections += 1
+        self.unseen_corrections += not correction.was_public
 
 
 class ElectionState:
@@ -197,6 +211,7 @@ class ElectionState:
         self.sequence = 0
         self.chain = CHAIN_START
         self.published_at: datetime | None = None
+        self.corrections = CorrectionLog()
         self._recent: OrderedDict[int, None] = OrderedDict()
         self._prefixes = array("I", [0])
 
@@ -217,7 +232,9 @@ class ElectionState:
         must_not_fall = self.layout.must_not_fall
         correction = None
         if any(change < 0 and place in must_not_fall for place, change in changes):
-            correction = self._correction(publication, report, before, after)
+            since = unit.sequence, unit.published_at or publication.published_at
+            correction = self._correction(publication, report, before, after, since)
+            self.corrections.add(correction)
         unit.figures = after
         unit.report = (report.revision, report.counted_at, self.layout.status(report))
         self._touch(unit, publication, correction)
@@ -233,22 +250,37 @@ class ElectionState:
         self._prefixes.append(int.from_bytes(publication.chain[:4]))
 
     def _correction(
-        self, publication: Publication, report: Report, before: array[int], after: array[int]
+        self,
+        publication: Publication,
+        report: Report,
+        before: array[int],
+        after: array[int],
+        since: tuple[int, datetime],
     ) -> Correction:
-        ballots = self.layout.ballots(after) - self.layout.ballots(before)
+        """Return a correction of figures that a publication brought `since`: its sequence and time."""
         reason: Reason | None = report.reason if isinstance(report.reason, str) else None
         if reason is not None and reason not in REASONS:
             reason = UNKNOWN_REASON
+        layout = self.layout
         return Correction(
-            publication.sequence, publication.published_at, report.unit, reason, ballots, before
+            sequence=publication.sequence,
+            at=publication.published_at,
+            unit=report.unit,
+            reason=reason,
+            size=layout.size_of_fall(before, after),
+            before=layout.ballots(before),
+            after=layout.ballots(after),
+            replaced=since[0],
+            since=since[1],
+            was_public=publication.accepted_at == publication.published_at,
+            previous=before,
         )
 
     def _touch(self, area: AreaState, publication: Publication, correction: Correction | None) -> None:
         area.sequence = publication.sequence
         area.published_at = publication.published_at
         if correction is not None:
-            area.correction = correction
-            area.corrections += 1
+            area.correct(correction)
         self._recent[area.area.index] = None
         self._recent.move_to_end(area.area.index)
 
@@ -326,25 +358,35 @@ class CatchUp:
             before = last.pop(index, None)
             if before is not None:
                 if figures_fell(before[0], report):
-                    self._compare(index, publication, report, self._state.layout.figures(before[0]))
-            elif self._state.areas[index].report is not None:
-                self._compare(index, publication, report, self._state.areas[index].figures)
+                    figures = self._state.layout.figures(before[0])
+                    self._compare(index, publication, report, figures, before[1:])
+            elif (unit := self._state.areas[index]).report is not None:
+                since = unit.sequence, unit.published_at or publication.published_at
+                self._compare(index, publication, report, unit.figures, since)
             last[index] = report, publication.sequence, publication.published_at
 
-    def _compare(self, index: int, publication: Publication, report: Report, before: array[int]) -> None:
+    def _compare(
+        self,
+        index: int,
+        publication: Publication,
+        report: Report,
+        before: array[int],
+        since: tuple[int, datetime],
+    ) -> None:
         """Record a correction if figures decreased since the unit's last report."""
         after = self._state.layout.figures(report)
         if self._state.layout.fell(before, after):
-            self._corrections.append((index, self._state._correction(publication, report, before, after)))
+            correction = self._state._correction(publication, report, before, after, since)
+            self._corrections.append((index, correction))
 
     def finish(self) -> Iterator[None]:
         """Change the state, in steps of a few milliseconds."""
         yield from self._add_up()
         state = self._state
         for index, correction in self._corrections:
+            state.corrections.add(correction)
             for place in (index, *state.areas[index].area.path):
-                state.areas[place].correction = correction
-                state.areas[place].corrections += 1
+                state.areas[place].correct(correction)
         yield from self._touch()
         state.sequence, state.chain, state.published_at = self._sequence, self._chain, self._published_at
         prefixes = array("I", bytes(self._prefixes))

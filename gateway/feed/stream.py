@@ -20,6 +20,7 @@ from gateway.feed.archive import TAIL_MAX, Archive
 from gateway.feed.areas import AreaPages
 from gateway.feed.blocks import BlockMaker
 from gateway.feed.channel import Channel, Reader
+from gateway.feed.results import ResultTables
 from gateway.feed.selection import Selection, read_selection
 from gateway.feed.transfers import Backlog, Transfers
 from gateway.feed.waiters import SequenceWaiters
@@ -103,6 +104,7 @@ class ElectionFeed:
         self.state = ElectionState(self.registry)
         self.maker = BlockMaker(self.state)
         self.areas = AreaPages(self.state, self.maker)
+        self.results = ResultTables(self.state, partial(self._shows, self.state))
         self.generation = next(_generations)
         """Changes with every new state. Generation and sequence together identify what is shown."""
         self.transfers = Transfers(self.registry)
@@ -124,6 +126,10 @@ class ElectionFeed:
     def settled(self) -> bool:
         """Whether everything up to some head is applied, so that the state may be shown."""
         return self._settled
+
+    def _shows(self, state: ElectionState) -> bool:
+        """Whether this is the present state, and may be shown."""
+        return self.state is state and self._settled
 
     @property
     def hidden_until(self) -> datetime | None:

@@ -76,11 +76,15 @@ class BodyCache:
 
     def find(self, name: Hashable, version: Hashable) -> Body | None:
         """Return the body of a name in this version; None if it is not cached."""
+        cached = self.newest(name)
+        return cached[1] if cached is not None and cached[0] == version else None
+
+    def newest(self, name: Hashable) -> tuple[Hashable, Body] | None:
+        """Return the version and the body that are cached for a name; None if there are none."""
         cached = self._bodies.get(name)
-        if cached is None or cached[0] != version:
-            return None
-        self._bodies.move_to_end(name)
-        return cached[1]
+        if cached is not None:
+            self._bodies.move_to_end(name)
+        return cached
 
     def get(self, name: Hashable, version: Hashable, make: Callable[[], Body]) -> Body:
         """Return the body of a name in this version; make it if it is not cached."""

@@ -17,15 +17,16 @@ from gateway.web.feed_lookup import FeedLookup
 from gateway.web.feed_request import (
     LINES,
     SEQUENCE_MAX,
-    area_format,
+    AreaRequest,
+    read_area_request,
     read_number,
     read_range,
+    refuse_unused,
 )
 from gateway.web.map_file import Map
 from gateway.web.negotiation import gzip_accepted
 from gateway.web.pages import REVALIDATE, StaticFile
 from gateway.web.stream_limits import StreamLimits
-from gateway.wire.areas import AreaFormat
 from gateway.wire.json import to_json
 from gateway.wire.transfers import PublicTransfers, to_document
 
@@ -67,7 +68,7 @@ class FeedDocuments:
         before = to_json(_election_document(feed))[:-1] + b',"registry":'
         name, version = ("registry", feed.id), (feed.generation, before)
         body = self._bodies.get(name, version, lambda: self._registry(feed).between(before, b"}", JSON))
-        return _tagged(request, body)
+        return tagged(request, body)
 
     def _registry(self, feed: ElectionFeed) -> PrecompressedText:
         cached = self._registries.get(feed.id)
@@ -85,13 +86,14 @@ class FeedDocuments:
         area = feed.registry.by_id.get(request.match_info["area"])
         if area is None:
             raise Problem(404, "unknown_area", "this election has no area with this identifier")
-        form = area_format(request.headers, request.query)
-        name = ("area", feed.id, area.id, form.name)
+        asked = read_area_request(request.headers, request.query)
+        name = ("area", feed.id, area.id, asked.form.name, asked.mark)
         version = (feed.generation, feed.state.sequence)
-        return _tagged(request, self._bodies.get(name, version, partial(_area_body, feed, area, form)))
+        return tagged(request, self._bodies.get(name, version, partial(_area_body, feed, area, asked)))
 
     async def get_publications(self, request: web.Request) -> web.Response:
         """`GET …/publications`: a page of publications in order, as lines."""
+        refuse_unused(request.query, "last_event_id", "lastEventId", use="an event stream")
         feed = await self._lookup.find(request)
         after = read_number("after", request.query.get("after", "0"), 0, SEQUENCE_MAX)
         limit = read_number("limit", request.query.get("limit", str(LIMIT_DEFAULT)), 1, LIMIT_MAX)
@@ -161,7 +163,7 @@ async def _lines(feed: ElectionFeed, first: int, last: int) -> list[bytes]:
         raise Problem.of(JournalUnavailable.because("the record is temporarily unavailable", 2.0)) from error
 
 
-def _tagged(request: web.Request, body: Body) -> web.Response:
+def tagged(request: web.Request, body: Body) -> web.Response:
     """Return a body with a strong ETag for each representation, or 304."""
     headers = {**_PUBLIC, "Vary": "Accept, Accept-Encoding"}
     return body.answer(request, headers, gzip=gzip_accepted(request.headers))
@@ -189,8 +191,8 @@ def _election_document(feed: ElectionFeed) -> dict[str, object]:
     }
 
 
-def _area_body(feed: ElectionFeed, area: Area, form: AreaFormat) -> Body:
-    return Body(feed.areas.page(area, form), form.media_type)
+def _area_body(feed: ElectionFeed, area: Area, asked: AreaRequest) -> Body:
+    return Body(asked.mark + feed.areas.page(area, asked.form), asked.form.media_type)
 
 
 def _transfers_body(feed: ElectionFeed, only: str | None, now: datetime) -> Body:

@@ -14,6 +14,7 @@ from gateway.web.feed_documents import FeedDocuments
 from gateway.web.feed_lookup import FeedLookup
 from gateway.web.feed_request import LINES, stream_preferred
 from gateway.web.feed_streams import FeedStreams
+from gateway.web.feed_tables import FeedTables
 from gateway.web.health import add_health
 from gateway.web.map_file import NO_MAP, read_map
 from gateway.web.middleware import (
@@ -43,6 +44,7 @@ class FeedDoor:
         self._streams = FeedStreams(config, metrics, lookup, self.limits, addresses, self.bodies)
         drawn = read_map(config.map) if config.map is not None else NO_MAP
         self._documents = FeedDocuments(lookup, self.limits, addresses, self.bodies, drawn)
+        self._tables = FeedTables(lookup, self.limits, addresses, self.bodies)
 
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes; `ready` returns whether all workers of the door are ready."""
@@ -54,7 +56,9 @@ class FeedDoor:
         router.add_get("/v1/elections", documents.get_elections)
         router.add_get(election, documents.get_election)
         router.add_get(election + "/feed", self._streams.get_feed, allow_head=False)
+        router.add_get(election + "/areas", self._tables.get_results)
         router.add_get(election + "/areas/{area}", documents.get_area)
+        router.add_get(election + "/corrections", self._tables.get_corrections)
         router.add_get(election + "/publications", self._get_publications, allow_head=False)
         router.add_get(election + "/publications/{range}", documents.get_range)
         router.add_get(election + "/transfers", documents.get_transfers)

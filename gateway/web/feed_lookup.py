@@ -41,7 +41,7 @@ class FeedLookup:
             if not self._hub.heads_read:
                 raise self._loading()
             raise Problem.of(ElectionUnknown())
-        await self._wait_settled(feed)
+        await self.wait_settled(feed)
         return feed
 
     async def wait_for_cursor(self, feed: ElectionFeed, cursor: Cursor | None, client: str) -> None:
@@ -52,7 +52,7 @@ class FeedLookup:
         if cursor is None or cursor.sequence <= feed.state.sequence or self._waits_of.full(client):
             return
         await self._wait_reached(feed, cursor.sequence, client)
-        await self._wait_settled(feed)
+        await self.wait_settled(feed)
 
     async def wait_at_least(self, feed: ElectionFeed, text: str, client: str) -> None:
         """Wait for the publication that a query parameter requires. Raises Problem."""
@@ -64,9 +64,10 @@ class FeedLookup:
             if not await self._wait_reached(feed, sequence, client):
                 detail = f"this server has publications up to {feed.state.sequence}"
                 raise Problem(503, "not_yet", detail, retry_after_s=1.0)
-        await self._wait_settled(feed)
+        await self.wait_settled(feed)
 
-    async def _wait_settled(self, feed: ElectionFeed) -> None:
+    async def wait_settled(self, feed: ElectionFeed) -> None:
+        """Wait until the state of an election may be shown. Raises Problem."""
         if not feed.settled and not await feed.wait_settled(SETTLE_S):
             raise self._loading()
 

@@ -12,7 +12,8 @@ from gateway.feed.archive import RANGE_SIZE
 from gateway.feed.selection import INTERVALS_S, BadSelection, Selection
 from gateway.web.answers import Problem
 from gateway.web.negotiation import combined, gzip_accepted, preferred
-from gateway.wire.areas import FORMATS, AreaFormat
+from gateway.wire.areas import CSV, FORMATS, AreaFormat
+from gateway.wire.csv_text import BYTE_ORDER_MARK
 from gateway.wire.events import parse_cursor
 
 EVENT_STREAM = "text/event-stream"
@@ -35,6 +36,17 @@ class FeedRequest(NamedTuple):
     every_s: int
     cursor: Cursor | None
     gzip: bool
+
+
+class AreaRequest(NamedTuple):
+    """How a client wants to read areas or a table: the format, and what precedes the first byte of CSV.
+
+    `area` restricts a table to an area and what is below it; None is no restriction.
+    """
+
+    form: AreaFormat
+    mark: bytes
+    area: str | None
 
 
 def read_feed_request(
@@ -66,6 +78,13 @@ def read_cursor(headers: Headers, query: Query) -> Cursor | None:
         return None
 
 
+def refuse_unused(query: Query, *names: str, use: str) -> None:
+    """Refuse parameters that a route has, but not for what is requested. Raises Problem."""
+    for name in names:
+        if name in query:
+            raise Problem(400, "bad_query", f"{name} is for {use} only")
+
+
 def read_number(name: str, text: str, least: int, most: int) -> int:
     """Return a query parameter that is a whole number within bounds. Raises Problem."""
     if not (_is_number(text) and least <= int(text) <= most):
@@ -90,8 +109,17 @@ def stream_preferred(headers: Headers, default: str) -> bool:
     return preferred(combined(headers, hdrs.ACCEPT), default, EVENT_STREAM) == EVENT_STREAM
 
 
-def area_format(headers: Headers, query: Query) -> AreaFormat:
-    """Return the format that the query names, else the one that the client prefers. Raises Problem."""
+def read_area_request(headers: Headers, query: Query) -> AreaRequest:
+    """Read the format that the query names, else the one that the client prefers, and `bom`. Raises Problem."""
+    form, bom = _area_format(headers, query), query.get("bom", "0")
+    if bom not in ("0", "1"):
+        raise Problem(400, "bad_query", "bom must be 0 or 1")
+    if bom == "1" and form is not CSV:
+        raise Problem(400, "bad_query", "bom is for the format csv only")
+    return AreaRequest(form, BYTE_ORDER_MARK if bom == "1" else b"", query.get("area"))
+
+
+def _area_format(headers: Headers, query: Query) -> AreaFormat:
     name = query.get("format")
     if name is None:
         media_type = preferred(combined(headers, hdrs.ACCEPT), *_MEDIA_TYPES)

@@ -27,6 +27,7 @@ from gateway.web.feed_request import (
     read_cursor,
     read_feed_request,
     read_number,
+    refuse_unused,
     stream_preferred,
 )
 from gateway.web.stream_limits import FULL_S, SHARED_MIN, StreamLimits
@@ -133,6 +134,7 @@ class FeedStreams:
 
     async def stream_publications(self, request: web.Request) -> web.StreamResponse:
         """`GET …/publications` as an event stream; for a reader that does not keep up, nothing is queued."""
+        refuse_unused(request.query, "limit", use="a page of publications")
         client = self._addresses.of_request(request)
         after = read_number("after", request.query.get("after", "0"), 0, SEQUENCE_MAX)
         cursor = read_cursor(request.headers, request.query)

@@ -15,7 +15,9 @@ from gateway.web.answers import Problem
 _ELECTION = "/v1/elections/{election}"
 KNOWN: dict[str, tuple[str, ...]] = {
     f"{_ELECTION}/feed": ("levels", "areas", "every_s", "last_event_id", "lastEventId"),
-    f"{_ELECTION}/areas/{{area}}": ("format", "at_least"),
+    f"{_ELECTION}/areas": ("level", "area", "format", "bom"),
+    f"{_ELECTION}/areas/{{area}}": ("format", "bom", "at_least"),
+    f"{_ELECTION}/corrections": ("area", "format", "bom"),
     f"{_ELECTION}/publications": ("after", "limit", "last_event_id", "lastEventId"),
     f"{_ELECTION}/publications/{{range}}": ("chain",),
 }

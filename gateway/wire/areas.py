@@ -5,11 +5,11 @@ The feed door offers exactly the formats in FORMATS.
 
 from __future__ import annotations
 
-import csv
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from gateway.election.corrections import Correction
 from gateway.election.registry import Registry
 from gateway.election.report import COUNT_NAMES, STATUSES
 from gateway.election.state import (
@@ -18,10 +18,11 @@ from gateway.election.state import (
     COUNTED,
     PARTIES,
     AreaState,
-    Correction,
     ElectionState,
     Layout,
 )
+from gateway.wire import csv_text
+from gateway.wire.csv_text import csv_row
 from gateway.wire.json import to_json
 
 
@@ -147,8 +148,6 @@ def _join_json(state: ElectionState, _: bytes, areas: Sequence[bytes]) -> bytes:
     return parent[:-1] + b"," + to_json(more)[1:-1] + b',"children":[' + b",".join(children) + b"]}"
 
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""First characters of a cell that a spreadsheet would evaluate as a formula."""
 _AREA_COLUMNS = (
     "sequence",
     "published_at",
@@ -162,23 +161,13 @@ _AREA_COLUMNS = (
 )
 
 
-class _ReturnRow:
-    """A file for `csv.writer` whose `writerow` then returns the row."""
-
-    def write(self, row: str) -> str:
-        return row
-
-
-_write_row: Callable[[Iterable[object]], str] = csv.writer(_ReturnRow(), lineterminator="\r\n").writerow
-
-
 def csv_head(registry: Registry) -> bytes:
     """Return the header line of the table: one column per figure, such as `advance.votes.A`. Source: RFC 4180."""
     columns = [f"{category}.{name}" for category in registry.categories for name in COUNT_NAMES]
     columns += [
         f"{category}.votes.{party}" for category in registry.categories for party in registry.party_codes
     ]
-    return _csv_row([*_AREA_COLUMNS, *columns])
+    return csv_row([*_AREA_COLUMNS, *columns]).encode()
 
 
 def csv_line(state: ElectionState, index: int) -> bytes:
@@ -198,18 +187,7 @@ def csv_line(state: ElectionState, index: int) -> bytes:
     for category in registry.categories:
         votes = counts.get(category, {}).get("votes", {})
         cells += [votes.get(party) for party in registry.party_codes]
-    return _csv_row(cells)
-
-
-def _csv_row(cells: Iterable[object]) -> bytes:
-    return _write_row([not_a_formula(cell) for cell in cells]).encode()
-
-
-def not_a_formula(cell: object) -> object:
-    """Return a cell as a spreadsheet shows it, with an apostrophe before what it would evaluate."""
-    if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS):
-        return "'" + cell
-    return cell
+    return csv_row(cells).encode()
 
 
 def _join_lines(_: ElectionState, head: bytes, areas: Sequence[bytes]) -> bytes:
@@ -217,6 +195,6 @@ def _join_lines(_: ElectionState, head: bytes, areas: Sequence[bytes]) -> bytes:
 
 
 JSON = AreaFormat("json", "application/json", _no_head, area_json, _join_json)
-CSV = AreaFormat("csv", "text/csv", csv_head, csv_line, _join_lines)
+CSV = AreaFormat("csv", csv_text.MEDIA_TYPE, csv_head, csv_line, _join_lines)
 FORMATS = {each.name: each for each in (JSON, CSV)}
 """By name. The first is the default."""

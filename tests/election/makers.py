@@ -99,16 +99,17 @@ def chained(chain: bytes, *digests: bytes) -> bytes:
 
 
 class Record:
-    """A public record: each report written becomes the next publication, one second after the last."""
+    """A public record: each report written becomes the next publication, by default one second after the last."""
 
     def __init__(self) -> None:
         self.publications: list[Publication] = []
         self.chains = [bytes(32)]
         """The chain at each sequence."""
 
-    def write(self, report: dict[str, Any]) -> Publication:
+    def write(self, report: dict[str, Any], at: datetime | None = None) -> Publication:
         self.chains.append(chained(self.chains[-1], digest(report)))
-        at = datetime(2025, 9, 8, 19, tzinfo=UTC) + timedelta(seconds=len(self.publications))
+        if at is None:
+            at = datetime(2025, 9, 8, 19, tzinfo=UTC) + timedelta(seconds=len(self.publications))
         publication = Publication(
             sequence=len(self.publications) + 1,
             published_at=at,

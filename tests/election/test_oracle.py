@@ -6,6 +6,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from gateway.election.record import Publication
@@ -14,6 +15,7 @@ from gateway.election.state import CatchUp, ElectionState
 from gateway.rehearsal.dataset import DataSet
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.wire.areas import area_document
+from gateway.wire.corrections import corrections_document
 from tests.election.makers import Record
 
 Line = dict[str, Any]
@@ -28,7 +30,7 @@ class Count:
         self._record = Record()
 
     def report(self, report: Line) -> None:
-        self.state.apply(self._record.write(report))
+        self.state.apply(self._record.write(report, moment(report)))
 
     @property
     def published(self) -> Sequence[Publication]:
@@ -149,9 +151,55 @@ def test_the_recorded_election_applied_at_once_is_the_same(
     assert at_once.cursor() == count.state.cursor()
     for area in count.registry.areas:
         assert area_document(at_once, area.index) == area_document(count.state, area.index)
+    for area in count.registry.areas[:20]:
+        assert corrections_document(at_once, area) == corrections_document(count.state, area)
     for sequence in range(0, at_once.sequence, 97):
         areas = range(len(count.registry.areas))
         assert at_once.changed_since(sequence, areas) == count.state.changed_since(sequence, areas)
+
+
+def test_the_corrections_of_the_recorded_election_begin_with_the_largest(
+    night: tuple[Count, DataSet, tuple[int, int]],
+) -> None:
+    """One municipality's count had been entered in four others, and was in their figures for up to a day."""
+    count, _, _ = night
+    document = corrections_document(count.state, count.registry.root)
+    assert (document["total"], document["before_release"]) == (550, 0)
+    group = document["groups"][0]
+    assert (group["corrections"], group["municipalities"], group["ballots"]) == (4, 4, -19_043)
+    largest = document["corrections"][:5]
+    assert {each["municipality_name"]: (each["before"], each["after"]) for each in largest} == {
+        "Jevnaker": (5075, 314),
+        "Lunner": (5069, 308),
+        "Nes": (5322, 561),
+        "Aurskog-Høland": (5243, 483),
+        "Nord-Aurdal": (1911, 0),
+    }
+    assert [each["group"] for each in largest] == [1, 1, 1, 1, None]
+    (jevnaker,) = (each for each in largest if each["municipality_name"] == "Jevnaker")
+    assert (jevnaker["ballots"], jevnaker["size"]) == (-4761, 4761)
+    assert jevnaker["public_s"] == 24 * 3600 + 27 * 60 + 16
+    sizes = [each["size"] for each in document["corrections"]]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sum(map(max, falls_of(count))) == sum(sizes)
+
+
+def falls_of(count: Count) -> list[tuple[int, int]]:
+    """The ballots and the votes that fell with each report, from the reports alone."""
+    last: dict[str, Line] = {}
+    falls = []
+    for publication in count.published:
+        counts = orjson.loads(publication.body)["counts"]
+        ballots = votes = 0
+        for category, before in last.get(publication.unit, {}).items():
+            after = counts.get(category, {"ballots": 0, "votes": {}})
+            ballots += max(0, before["ballots"] - after["ballots"])
+            votes += sum(
+                max(0, each - after["votes"].get(party, 0)) for party, each in before["votes"].items()
+            )
+        falls.append((ballots, votes))
+        last[publication.unit] = counts
+    return falls
 
 
 def test_a_generated_election_is_right_at_every_moment(small: GeneratedElection) -> None:

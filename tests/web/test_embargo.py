@@ -55,6 +55,9 @@ async def every_answer(gateway: Gateway, election: str) -> list[dict[str, Any]]:
 async def _shown_over(http: aiohttp.ClientSession, gateway: Gateway, election: str) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     paths = ["", "/publications", "/publications?limit=1000", "/publications/1-1000", f"/transfers/{HERE}"]
+    for form in ("json", "csv"):
+        paths += [f"/areas?level={level}&format={form}" for level in ("municipality", "precinct")]
+        paths.append(f"/corrections?format={form}")
     for area in AREAS:
         paths += [f"/areas/{area}", f"/areas/{area}?format=csv", f"/areas/{area}?at_least=0"]
     for path in paths:

@@ -24,6 +24,7 @@ from gateway.web.answers import STATUS, Problem
 from gateway.web.pages import OPENAPI, OPENAPI_JSON
 from gateway.web.push_door import PushDoor
 from gateway.wire.areas import FORMATS
+from gateway.wire.results import RESULT_FORMATS
 from tests.feed.served import a_feed_door
 from tests.running import Gateway, Sender
 from tests.web.described import DOCUMENT, METHODS, items, mistakes, operations, resolved, undescribed
@@ -208,11 +209,15 @@ def test_the_counts_of_an_area_are_those_of_a_report() -> None:
 
 def test_the_formats_of_an_area_are_those_of_the_table() -> None:
     """By query value and by media type."""
-    path = DOCUMENT["paths"][f"{ELECTION}/areas/{{area}}"]
-    (parameter,) = (each for each in path["parameters"] if each.get("name") == "format")
-    assert parameter["schema"]["enum"] == list(FORMATS)
     media_types = {each.media_type for each in FORMATS.values()}
-    assert set(path["get"]["responses"]["200"]["content"]) == media_types
+    assert {name: each.media_type for name, each in RESULT_FORMATS.items()} == {
+        name: each.media_type for name, each in FORMATS.items()
+    }
+    for route in ("/areas/{area}", "/areas", "/corrections"):
+        path = DOCUMENT["paths"][ELECTION + route]
+        (parameter,) = (each for each in map(resolved, path["parameters"]) if each["name"] == "format")
+        assert parameter["schema"]["enum"] == list(FORMATS)
+        assert set(path["get"]["responses"]["200"]["content"]) == media_types
 
 
 def codes_given_to(*makers: str) -> set[str]:
@@ -397,6 +402,18 @@ async def test_answers_to_readers_are_as_described(asker: Asker, http: aiohttp.C
     assert (await asker.feed_door(path, 200, names={"area": UNIT})).document["correction"]["previous"]
     await asker.feed_door(path, 400, names=names, params={"at_least": "-1"})
     await asker.feed_door(path, 404, names={"area": "none"})
+    for path, params in (
+        (f"{ELECTION}/areas", {"level": "precinct", "area": HERE}),
+        (f"{ELECTION}/areas", {"level": "county"}),
+        (f"{ELECTION}/corrections", {"area": HERE}),
+    ):
+        for method in ("GET", "HEAD"):
+            answer = await asker.feed_door(path, 200, method, params=params)
+            await asker.feed_door(path, 200, method, params={**params, "format": "csv", "bom": "1"})
+            headers = {"If-None-Match": answer.headers["ETag"]}
+            await asker.feed_door(path, 304, method, params=params, headers=headers)
+            await asker.feed_door(path, 400, method, params={**params, "area": "none"})
+            await asker.feed_door(path, 404, method, names={"election": "none"}, params=params)
     for method in ("GET", "HEAD"):
         await asker.feed_door("/v1/elections", 200, method)
         tagged = await asker.feed_door(ELECTION, 200, method)
@@ -454,6 +471,8 @@ async def test_answers_before_and_after_the_release_are_as_described(
         await asker.feed_door(path, 200)
     for area in (COUNTRY, UNIT):
         await asker.feed_door(f"{ELECTION}/areas/{{area}}", 200, names={"area": area})
+    await asker.feed_door(f"{ELECTION}/areas", 200, params={"level": "municipality"})
+    await asker.feed_door(f"{ELECTION}/corrections", 200)
 
 
 async def beginning(http: aiohttp.ClientSession, url: str, wanted: bytes, **params: Any) -> Answer:

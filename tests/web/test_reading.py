@@ -463,7 +463,8 @@ async def test_health_is_on_every_port_and_metrics_on_the_admin_port_only(
 
 async def test_methods_that_are_not_meant_are_answered_405(door: Election) -> None:
     """As problem documents that pages of any origin can read, with what is allowed."""
-    for path in ("", "/feed", f"/areas/{HERE}", "/publications", "/publications/1-1000", "/transfers"):
+    areas = ("/areas", f"/areas/{HERE}", "/corrections")
+    for path in ("", "/feed", *areas, "/publications", "/publications/1-1000", "/transfers"):
         for method in ("POST", "PUT", "PATCH", "DELETE"):
             answer = await ask(door.http, method, door.url(path))
             answer.problem(405, "method_not_allowed")
@@ -474,7 +475,7 @@ async def test_methods_that_are_not_meant_are_answered_405(door: Election) -> No
     for path in ("", f"/areas/{HERE}", "/transfers", f"/transfers/{HERE}"):
         answer = await ask(door.http, "HEAD", door.url(path))
         assert (answer.status, answer.body) == (200, b"")
-    for path in ("/nothing", "/areas", "/areas/", "/feed/"):
+    for path in ("/nothing", "/areas/", "/corrections/", "/feed/"):
         answer = await ask(door.http, "GET", door.url(path))
         answer.problem(404, "not_found")
         assert answer.headers["Access-Control-Allow-Origin"] == "*"

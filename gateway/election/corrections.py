@@ -1,0 +1,75 @@
+"""PURE: corrections, and the largest of them in the order of their size.
+
+A correction is a report after which the ballots or a party's votes of its unit, in some category, are fewer than
+before.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Container
+from datetime import datetime
+from heapq import heappush, heappushpop
+from typing import NamedTuple
+
+CORRECTIONS_MAX = 5000
+"""Corrections of an election that are kept in addition to the last one of each area: the largest ones."""
+
+
+class Correction(NamedTuple):
+    """A decrease of the ballots or of a party's votes in one unit."""
+
+    sequence: int
+    at: datetime
+    """When it was published."""
+    unit: str
+    reason: str | None
+    size: int
+    """By how much figures fell: the ballots, or the votes if that is more, each summed over what fell."""
+    before: int
+    """The unit's ballots before."""
+    after: int
+    replaced: int
+    """Sequence of the report whose figures were replaced."""
+    since: datetime
+    """When that report was published."""
+    was_public: bool
+    """Whether the replaced figures were public at some time. They were not if both reports were under embargo."""
+    previous: array[int]
+    """The unit's figures before."""
+
+    @property
+    def ballots(self) -> int:
+        """The change of the unit's ballots: negative if they decreased, 0 or more if only votes did."""
+        return self.after - self.before
+
+
+class CorrectionLog:
+    """The largest corrections of figures that were public.
+
+    Invariant: which ones are kept depends on the record alone, not on how or when it was applied.
+    """
+
+    def __init__(self, most: int = CORRECTIONS_MAX) -> None:
+        self._most = most
+        self._kept: list[tuple[int, int, Correction]] = []
+        """A heap by size, then sequence."""
+
+    def add(self, correction: Correction) -> None:
+        """Add a correction; drop the smallest one above the maximum."""
+        if not correction.was_public:
+            return
+        entry = correction.size, correction.sequence, correction._replace(previous=_NO_FIGURES)
+        if len(self._kept) < self._most:
+            heappush(self._kept, entry)
+        else:
+            heappushpop(self._kept, entry)
+
+    def largest(self, units: Container[str] | None = None) -> list[Correction]:
+        """Return the corrections of some units (None: of all), the largest first; the newest first of equal ones."""
+        kept = sorted(self._kept, key=lambda entry: entry[:2], reverse=True)
+        return [each for _, _, each in kept if units is None or each.unit in units]
+
+
+_NO_FIGURES: array[int] = array("q")
+"""The log keeps no figures of parties: they would take a hundred times the memory."""

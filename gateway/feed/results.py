@@ -1,0 +1,152 @@
+"""The table of results of one state, put together from runs of areas that are encoded and compressed once per change.
+
+A table of all units takes some tenths of a second to encode, so it is made in steps between which publications may be
+applied. What they change is encoded again, until everything is of one moment.
+"""
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from io import BytesIO
+from typing import NamedTuple
+
+from gateway.election.state import ElectionState
+from gateway.feed.compression import GZIP_START, LEVEL_FAST, deflate
+from gateway.feed.selection import Selection, runs_of
+from gateway.wire.areas import area_document
+from gateway.wire.results import RESULT_FORMATS, Heading, ResultFormat
+
+ROWS_MAX = 500_000
+"""Rows of a table, about 60 MB of CSV. For more, a client has to name an area."""
+PARTS_BYTES_MAX = 64 << 20
+"""Bytes of the cached parts of one state, plain and compressed; above it they are encoded again."""
+PASSES_MAX = 50
+"""Passes over what has changed, before a table is given up as changing too quickly."""
+LAST_RUNS = 8
+"""Runs that may be encoded in one step, a few milliseconds, to end at one moment."""
+
+
+class TableTooLarge(Exception):
+    """A table would have more than ROWS_MAX rows. The message gives both numbers."""
+
+
+class Part(NamedTuple):
+    """The areas of a run in a format, as of a sequence."""
+
+    sequence: int
+    plain: bytes
+    deflated: bytes
+    digest: bytes
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that the part takes."""
+        return len(self.plain) + len(self.deflated)
+
+
+class ResultTable(NamedTuple):
+    """A table as of a sequence. `tag` identifies its content."""
+
+    sequence: int
+    plain: bytes
+    packed: bytes
+    """The table as gzip."""
+    tag: str
+
+
+class ResultTables:
+    """The tables of one state. Invariants:
+
+    * All figures of a table are of one moment at which the state may be shown.
+    * A run of areas is encoded and compressed once per change and format, while the parts fit into memory.
+    """
+
+    def __init__(self, state: ElectionState, settled: Callable[[], bool]) -> None:
+        """`settled` returns whether the state may be shown now."""
+        self._state = state
+        self._settled = settled
+        self._runs = runs_of(state.registry)
+        self._encoders = {name: each.encoder(state.registry) for name, each in RESULT_FORMATS.items()}
+        self._parts: dict[tuple[str, int], Part] = {}
+        self._bytes = 0
+
+    def steps(
+        self, selection: Selection, level: str, within: str | None, form: ResultFormat, mark: bytes = b""
+    ) -> Generator[None, None, ResultTable | None]:
+        """Make the table of a selection, in steps of a few milliseconds; `mark` precedes its first byte.
+
+        The value is None if the state may not be shown, or changes too quickly. Raises TableTooLarge.
+        """
+        runs = dict(selection.runs())
+        areas = self._state.registry.areas
+        rows = sum(len(areas[index].ballot) for indexes in runs.values() for index in indexes)
+        if rows > ROWS_MAX:
+            raise TableTooLarge(f"the table would have {rows} rows, more than {ROWS_MAX}")
+        yield
+        parts = yield from self._current(selection, runs, form)
+        if parts is None:
+            return None
+        state = self._state
+        head = Heading(state.registry, level, within, state.sequence, state.chain, state.published_at)
+        return (yield from _join(state.sequence, mark + form.encode_head(head), parts, form))
+
+    def _current(
+        self, selection: Selection, runs: Mapping[int, Sequence[int]], form: ResultFormat
+    ) -> Generator[None, None, list[Part] | None]:
+        """Return the parts of all runs as of one moment, which is now; None if there is no such moment."""
+        state, parts = self._state, dict[int, Part]()
+        outdated: Iterable[int] = runs
+        for _ in range(PASSES_MAX):
+            began = state.sequence
+            for number in outdated:
+                parts[number] = self._part(number, runs[number], form)
+                yield
+            changed = state.changed_since(began, selection.members)
+            outdated = dict.fromkeys(self._runs.of_area[index] for index in changed)
+            if self._settled() and len(outdated) <= LAST_RUNS:
+                parts |= {number: self._part(number, runs[number], form) for number in outdated}
+                return [parts[number] for number in runs]
+        return None
+
+    def _part(self, number: int, indexes: Sequence[int], form: ResultFormat) -> Part:
+        """Return the areas of a run that are selected, encoded; the parts of whole runs are cached."""
+        whole, key = len(indexes) == len(self._runs.all[number]), (form.name, number)
+        state = self._state
+        part = self._parts.get(key) if whole else None
+        if part is not None and all(state.areas[index].sequence <= part.sequence for index in indexes):
+            return part
+        encode = self._encoders[form.name]
+        plain = form.separator.join([encode(area_document(state, index)) for index in indexes])
+        made = Part(state.sequence, plain, deflate(plain, level=LEVEL_FAST), hashlib.sha256(plain).digest())
+        if whole:
+            self._bytes += made.memory - (part.memory if part is not None else 0)
+            if self._bytes > PARTS_BYTES_MAX:
+                self._parts.clear()
+                self._bytes = made.memory
+            self._parts[key] = made
+        return made
+
+
+def _join(
+    sequence: int, head: bytes, parts: Sequence[Part], form: ResultFormat
+) -> Generator[None, None, ResultTable]:
+    """Return a table that consists of a head and parts, plain and as one gzip stream (RFC 1952, section 2.3.1)."""
+    between = form.separator
+    packed_between = deflate(between) if between else b""
+    plain, packed, tag = BytesIO(), BytesIO(), hashlib.sha256(head)
+    plain.write(head)
+    packed.write(GZIP_START + deflate(head))
+    checksum = zlib.crc32(head)
+    for number, part in enumerate(parts):
+        text = between + part.plain if number else part.plain
+        plain.write(text)
+        packed.write(packed_between + part.deflated if number else part.deflated)
+        tag.update(part.digest)
+        checksum = zlib.crc32(text, checksum)
+        yield
+    plain.write(form.end)
+    last = zlib.compressobj(LEVEL_FAST, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed.write(last.compress(form.end) + last.flush())
+    packed.write(struct.pack("<II", zlib.crc32(form.end, checksum), plain.tell() & 0xFFFFFFFF))
+    return ResultTable(sequence, plain.getvalue(), packed.getvalue(), tag.hexdigest()[:32])
