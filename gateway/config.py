@@ -103,6 +103,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             le=600,
         ),
     ] = 10.0
+    silent_after_s: Annotated[
+        float,
+        _option(
+            "a municipality that should report and gives no sign for longer counts as silent, after the embargo",
+            "s",
+            ge=60,
+            le=86_400,
+        ),
+    ] = 1800.0
     pending_max: Annotated[
         int,
         _option(
@@ -274,7 +283,9 @@ Process = Literal["every", "push", "feed", "supervisor"]
 """Which processes use an option; the supervisor uses all of them."""
 _USED_BY: Mapping[str, Process] = {
     **dict.fromkeys(("database_url", "push_port", "pending_max", "batch_max", "credit_max"), "push"),
-    **dict.fromkeys(("sockets_per_sender", "requests_per_sender", "require_standby"), "push"),
+    **dict.fromkeys(
+        ("sockets_per_sender", "requests_per_sender", "require_standby", "silent_after_s"), "push"
+    ),
     **dict.fromkeys(("push_tls_certificate", "push_tls_key", "push_client_ca"), "push"),
     **dict.fromkeys(("feed_database_url", "feed_port", "readers_max", "readers_per_address"), "feed"),
     **dict.fromkeys(("feed_tls_certificate", "feed_tls_key", "map", "heartbeat_s"), "feed"),

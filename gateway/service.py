@@ -19,6 +19,7 @@ from aiohttp import web
 from gateway.errors import GatewayError, JournalUnavailable
 from gateway.feed.hub import Hub
 from gateway.journal.announcer import Announcer
+from gateway.journal.board import BoardReader
 from gateway.journal.connection import Pool, open_pool
 from gateway.journal.database_monitor import DatabaseMonitor
 from gateway.journal.intake import Intake
@@ -68,7 +69,8 @@ async def push_service(control: Control) -> None:
             metrics,
             lambda writer: writing.append(parts.create_task(writer.run(), name="writer")),
         )
-        door = PushDoor(config, intake, metrics, connections)
+        boards = BoardReader(monitoring)
+        door = PushDoor(config, intake, metrics, connections, boards)
 
         def refresh() -> None:
             intake.refresh_gauges()
@@ -89,6 +91,10 @@ async def push_service(control: Control) -> None:
             parts.create_task(monitor.run(), name="watch"),
             parts.create_task(announcer.run(intake.request_append), name="announcer"),
             parts.create_task(intake.refusals.run(monitoring), name="refusals"),
+            parts.create_task(
+                boards.watch(intake.elections.known, config.silent_after_s, metrics.silent.set),
+                name="silence",
+            ),
             parts.create_task(sample_loop_lag(metrics.loop_lag), name="loop"),
         ]
         application = door.application(lambda: control.door_ready)

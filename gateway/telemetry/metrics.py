@@ -304,6 +304,11 @@ class PushMetrics(DoorMetrics):
         self.embargoed_oldest = ByElection(
             "valgnatt_embargoed_oldest_seconds", "Age of the oldest report under embargo", self.registry
         )
+        self.silent = ByElection(
+            "valgnatt_silent_municipalities",
+            "Municipalities that should report and have given no sign for longer than --silent-after-s",
+            self.registry,
+        )
 
     def answered(self, outcome: Outcome | Unreadable) -> None:
         """Count one answer."""

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 
 from gateway.config import Config
+from gateway.journal.board import BoardReader
 from gateway.journal.elections import Token
 from gateway.journal.intake import Intake, OpenElection, require_sender
 from gateway.telemetry.metrics import PushMetrics
@@ -23,6 +24,7 @@ from gateway.web.connections import Connections
 from gateway.web.health import add_health
 from gateway.web.middleware import add_security_headers, problem_documents, refuse_bodies
 from gateway.web.pages import PUSH_PAGES, add_pages
+from gateway.web.push_board import BoardDocuments, require_operator
 from gateway.web.push_body import BODY_MAX
 from gateway.web.push_previews import PushPreviews
 from gateway.web.push_reading import own_reports_document, report_document, transfers_document
@@ -40,6 +42,8 @@ TRANSFERS_MAX = 1
 process."""
 TICK_S = 1.0
 """How often the deadlines of waiting requests are checked, in seconds."""
+BOARDS_MAX = 4
+"""Boards, likewise; all who ask get the same one."""
 _PRIVATE = {"Cache-Control": "private, no-store"}
 
 
@@ -51,7 +55,12 @@ class PushDoor:
     """
 
     def __init__(
-        self, config: Config, intake: Intake, metrics: PushMetrics, connections: Connections
+        self,
+        config: Config,
+        intake: Intake,
+        metrics: PushMetrics,
+        connections: Connections,
+        boards: BoardReader,
     ) -> None:
         self._config = config
         self._intake = intake
@@ -64,6 +73,8 @@ class PushDoor:
         self._transfers_of = ConcurrencyLimit(TRANSFERS_MAX)
         self._own_reports_of = ConcurrencyLimit(TRANSFERS_MAX)
         self._previews = PushPreviews(intake, self._requests.bodies)
+        self._boards_of = ConcurrencyLimit(BOARDS_MAX)
+        self._boards = BoardDocuments(boards, config.silent_after_s)
 
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes."""
@@ -78,6 +89,7 @@ class PushDoor:
         preview = "/v1/elections/{election}/preview"
         application.router.add_post(preview, self.post_preview, expect_handler=expect_later)
         application.router.add_get("/v1/elections/{election}/transfers", self.get_transfers, allow_head=False)
+        application.router.add_get("/v1/elections/{election}/board", self.get_board, allow_head=False)
         application.router.add_get("/v1/elections/{election}/push", self.get_push, allow_head=False)
         add_pages(application, PUSH_PAGES)
         add_health(application, ready)
@@ -135,6 +147,16 @@ class PushDoor:
             await self._intake.record_contacts()
             document = await transfers_document(self._intake.journal, election.current, token)
             return await self._requests.deliver(request, token, json_response(document, headers=_PRIVATE))
+
+    async def get_board(self, request: web.Request) -> web.StreamResponse:
+        """`GET …/board`: what the municipalities of an operator's token have done, including under embargo."""
+        election, token = await self._authenticate(request)
+        require_operator(token)
+        with Counted(self._boards_of, token, "too many concurrent reads of the board for this token"):
+            token = await self._intake.confirm_token(election, token)
+            body = await self._boards.read(election, token)
+            answer = web.Response(body=body, content_type=JSON, headers=_PRIVATE)
+            return await self._requests.deliver(request, token, answer)
 
     async def get_push(self, request: web.Request) -> web.StreamResponse:
         """`GET …/push`: the WebSocket."""

@@ -385,6 +385,10 @@ async def test_answers_to_senders_are_as_described(
     await asker.post(403, one(revision=9))
     await asker.preview(403, A_TABLE)
     await asker.push_door(f"{ELECTION}/push", 403)
+    board = (await asker.push_door(f"{ELECTION}/board", 200)).document
+    assert [each["municipality"] for each in board["municipalities"]] == [HERE]
+    asker.sender = await gateway.issue(asker.sender.election, [COUNTRY])
+    await asker.push_door(f"{ELECTION}/board", 403)
 
 
 async def test_answers_to_readers_are_as_described(asker: Asker, http: aiohttp.ClientSession) -> None:
@@ -466,6 +470,8 @@ async def test_answers_before_and_after_the_release_are_as_described(
     await asker.post(200, ndjson([a_report(), a_report(votes=1), 5]), "application/x-ndjson")
     await asker.push_door(f"{ELECTION}/reports/{{unit}}", 200, names={"unit": UNIT})
     await asker.push_door(f"{ELECTION}/transfers", 200)
+    asker.sender = await gateway.issue(election, [COUNTRY], role="operator")
+    await asker.push_door(f"{ELECTION}/board", 200)
     await shown(gateway, election)
     for path in ("/v1/elections", ELECTION, f"{ELECTION}/transfers", f"{ELECTION}/publications"):
         await asker.feed_door(path, 200)

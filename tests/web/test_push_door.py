@@ -40,7 +40,7 @@ def an_intake(
 
 def a_door(intake: Intake) -> PushDoor:
     metrics, config = PushMetrics(), Config()
-    return PushDoor(config, intake, metrics, Connections(config, metrics))
+    return PushDoor(config, intake, metrics, Connections(config, metrics), None)  # type: ignore[arg-type]
 
 
 class DelayedJournal(PostgresJournal):

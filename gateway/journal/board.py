@@ -1,0 +1,205 @@
+"""What the journal has for the board of operators, read by one process for all who ask.
+
+Reports are read once each, in the order of the record: a read costs what has arrived since the last one. Everything is
+on another connection than those of appends, and every statement has a limit.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NoReturn
+
+import asyncpg
+import msgspec
+
+from gateway.election.registry import Registry
+from gateway.errors import ElectionUnknown, JournalUnavailable
+from gateway.journal.connection import Pool, acquired
+from gateway.journal.db_errors import translate_db_errors
+from gateway.journal.elections import ElectionVersion
+from gateway.journal.refusals import NO_TOKEN
+from gateway.telemetry.logs import Outage
+from gateway.wire.board import (
+    BoardFacts,
+    BoardMaker,
+    BoardMunicipality,
+    BoardToken,
+    MunicipalityIndex,
+    Received,
+    Refused,
+    is_night,
+    is_silent,
+)
+
+WATCH_S = 15.0
+"""Seconds between two counts of silent municipalities."""
+READ_S = 2.0
+"""Seconds for which what was read serves everybody who asks."""
+ANSWER_S = 3.0
+"""Timeout of a statement in seconds."""
+PAGE = 1000
+"""Reports read in one statement; decoding them takes this process some milliseconds."""
+TOKENS_MAX, REFUSALS_MAX = 5000, 5000
+"""Tokens and counts of refusals that are read; of refusals, the newest."""
+ROWS_STEP = 50
+"""Rows of a board that are made before others have their turn; each takes some microseconds."""
+ELECTIONS_MAX = 32
+"""Elections of which the reports are remembered; of others they are read from the beginning."""
+
+_HEAD = """
+SELECT clock_timestamp() AS read_at, m.publish_from, m.released_at, h.closed_at, h.accepted,
+    h.accepted - s.sequence AS unpublished,
+    (SELECT r.accepted_at FROM report r WHERE r.election = $1 AND r.sequence = s.sequence + 1) AS oldest_unpublished_at
+FROM head h JOIN embargo m ON m.election = h.election CROSS JOIN shown($1) s WHERE h.election = $1
+"""
+_REPORTS = """
+SELECT sequence, unit, accepted_at, chain FROM report
+WHERE election = $1 AND sequence >= $2 AND sequence <= $3 ORDER BY sequence LIMIT $4
+"""
+_TOKENS = """
+SELECT t.key, t.areas, t.note, t.expires_at, c.last_at
+FROM token t LEFT JOIN contact c ON c.election = t.election AND c.token = t.key
+WHERE t.election = $1 AND t.role = 'sender' AND t.revoked_at IS NULL ORDER BY t.key LIMIT $2
+"""
+_REFUSALS = """
+SELECT code, count, last_at, nullif(token, $2) FROM refusal WHERE election = $1 ORDER BY last_at DESC LIMIT $3
+"""
+
+
+class _Record:
+    """The reports of an election that were read, by municipality. Invariant: they are those up to `sequence`."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.index = MunicipalityIndex(registry)
+        self.received: dict[str, Received] = {}
+        self.sequence = 0
+        self._chain: bytes | None = None
+
+    @property
+    def next_from(self) -> int:
+        """From which sequence to read: the last one again, since its chain shows whether the record is the same."""
+        return max(1, self.sequence)
+
+    def add(self, rows: Sequence[asyncpg.Record]) -> bool:
+        """Add what was read; return False if it does not continue what was read before."""
+        if self.sequence:
+            if not rows or rows[0]["chain"] != self._chain:
+                return False
+            rows = rows[1:]
+        if not rows:
+            return False
+        for row in rows:
+            municipality = self.index.of(row["unit"])
+            if municipality is not None:
+                self.received.setdefault(municipality, Received()).add(row["unit"], row["accepted_at"])
+        self.sequence, self._chain = rows[-1]["sequence"], rows[-1]["chain"]
+        return True
+
+
+class BoardView(msgspec.Struct, frozen=True):
+    """An election as it was read, with a row per municipality."""
+
+    registry: Registry
+    facts: BoardFacts
+    rows: Sequence[BoardMunicipality]
+    shared_tokens: Sequence[BoardToken]
+    refusals: Sequence[Refused]
+    read_s: float
+    """When it was read, by the clock of the event loop."""
+
+
+class BoardReader:
+    """Reads boards for one process. Invariants:
+
+    * One election is read at a time, and each at most every READ_S; all who ask meanwhile get the same view.
+    * At most ELECTIONS_MAX elections are remembered.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._reading = asyncio.Lock()
+        self._records: dict[int, _Record] = {}
+        self._views: dict[int, BoardView] = {}
+
+    async def read(self, version: ElectionVersion) -> BoardView:
+        """Return an election, at most READ_S old. Raises JournalUnavailable and ElectionUnknown."""
+        clock = asyncio.get_running_loop().time
+        async with self._reading:
+            view = self._views.get(version.key)
+            if view is None or clock() - view.read_s > READ_S or view.registry is not version.registry:
+                view = self._views[version.key] = await self._view(version, clock())
+            return view
+
+    async def _view(self, version: ElectionVersion, read_s: float) -> BoardView:
+        heads = await self._fetch(_HEAD, version.key)
+        if not heads:
+            raise ElectionUnknown(f"no election {version.id!r}")
+        (head,) = heads
+        record = await self._follow(version, head["accepted"])
+        tokens = await self._fetch(_TOKENS, version.key, TOKENS_MAX)
+        refusals = await self._fetch(_REFUSALS, version.key, NO_TOKEN, REFUSALS_MAX)
+        facts = BoardFacts(
+            **dict(head),
+            received=record.received,
+            tokens=[BoardToken(*row) for row in tokens],
+            refusals=[Refused(*row) for row in refusals],
+        )
+        maker = BoardMaker(record.index, facts)
+        rows = []
+        for number, municipality in enumerate(record.index.units, start=1):
+            rows.append(maker.row(version.registry.by_id[municipality]))
+            if not number % ROWS_STEP:
+                await asyncio.sleep(0)
+        return BoardView(version.registry, facts, rows, maker.shared, maker.unattributed, read_s)
+
+    async def _follow(self, version: ElectionVersion, accepted: int) -> _Record:
+        """Read the reports that follow; from the beginning if nothing was read, or another registry or record."""
+        record = self._records.pop(version.key, None)
+        if record is None or record.index.registry is not version.registry or record.sequence > accepted:
+            record = _Record(version.registry)
+        while record.sequence < accepted:
+            rows = await self._fetch(_REPORTS, version.key, record.next_from, accepted, PAGE)
+            if not record.add(rows):
+                if not record.sequence:
+                    break  # the record has become shorter since its head was read
+                record = _Record(version.registry)
+        self._remember(version.key, record)
+        return record
+
+    def _remember(self, election: int, record: _Record) -> None:
+        while len(self._records) >= ELECTIONS_MAX:
+            oldest = next(iter(self._records))
+            del self._records[oldest]
+            self._views.pop(oldest, None)
+        self._records[election] = record
+
+    async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        """Fetch rows; the connection is free for others between two statements. Raises JournalUnavailable."""
+        with translate_db_errors():
+            async with acquired(self._pool) as connection:
+                rows: list[asyncpg.Record] = await connection.fetch(query, *arguments, timeout=ANSWER_S)
+        return rows
+
+    async def watch(
+        self,
+        elections: Callable[[], Sequence[ElectionVersion]],
+        silent_after_s: float,
+        set_silent: Callable[[Mapping[str, float]], None],
+    ) -> NoReturn:
+        """Count the silent municipalities of each open election every WATCH_S, until cancelled."""
+        outage = Outage("silent municipalities")
+        while True:
+            await asyncio.sleep(WATCH_S)
+            silent: dict[str, float] = {}
+            try:
+                for version in elections():
+                    if not version.closed and is_night(version.publish_from, datetime.now(UTC)):
+                        view = await self.read(version)
+                        silent[version.id] = sum(
+                            is_silent(row, view.facts, silent_after_s) for row in view.rows
+                        )
+            except (JournalUnavailable, ElectionUnknown) as error:
+                outage.failed(error)
+            else:
+                outage.succeeded()
+            set_silent(silent)

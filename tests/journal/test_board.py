@@ -1,0 +1,156 @@
+"""What a push process reads for the board: every report once, and each refusal over all processes."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.election.validation import ValidReport
+from gateway.journal import board as board_module
+from gateway.journal.administration import Administration
+from gateway.journal.board import BoardReader, BoardView
+from gateway.journal.connection import Pool
+from gateway.journal.elections import ElectionVersion
+from gateway.journal.postgres import PostgresJournal
+from gateway.journal.refusals import NO_TOKEN, Refusals
+from gateway.journal.session import Connection
+from tests.conftest import Database
+from tests.journal.makers import FAR, TIMEOUT_S, a_registry, a_report, append
+
+
+@pytest.fixture
+def database(shared_database: Database) -> Database:
+    """Each test has its own election, and needs nothing more."""
+    return shared_database
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read serves nobody else, and a page is small."""
+    monkeypatch.setattr(board_module, "READ_S", -1.0)
+    monkeypatch.setattr(board_module, "PAGE", 2)
+
+
+class Site:
+    """An election under embargo, with a token for one municipality."""
+
+    def __init__(self, acts: Administration, journal: PostgresJournal, pool: Pool) -> None:
+        self.acts, self.journal, self.pool = acts, journal, pool
+        self.reader = BoardReader(pool)
+        self.version: ElectionVersion
+        self.token = 0
+
+    async def begin(self) -> None:
+        publish_from = datetime.now(UTC) + FAR
+        election = await self.acts.load_election(a_registry(publish_from=publish_from.isoformat()))
+        self.token = (await self.acts.issue_token(election, ["a"], note="A")).key
+        self.version = ElectionVersion(election, await self.journal.election(election))
+
+    async def append(self, *reports: ValidReport) -> None:
+        await append(self.journal, self.version.key, self.version.version, *reports)
+
+    async def read(self) -> BoardView:
+        async with asyncio.timeout(TIMEOUT_S):
+            return await self.reader.read(self.version)
+
+    async def reported(self) -> dict[str, tuple[int, int]]:
+        return {row.municipality: (row.reported, row.accepted) for row in (await self.read()).rows}
+
+
+@pytest.fixture
+async def site(acts: Administration, journal: PostgresJournal, pool: Pool) -> Site:
+    """An election under embargo."""
+    site = Site(acts, journal, pool)
+    await site.begin()
+    return site
+
+
+async def test_operators_see_everything_under_embargo(site: Site) -> None:
+    """Reports per municipality, the oldest that waits, contacts, and refusals of all processes."""
+    await site.append(a_report("a-1"), a_report("a-2"), a_report("b-1"), a_report("a-1", 2))
+    at = datetime.now(UTC)
+    await site.journal.record_contacts({site.token: at})
+    for _ in range(2):
+        process = Refusals()
+        process.note(site.version.key, site.token, "malformed")
+        process.note(site.version.key, NO_TOKEN, "token_missing")
+        await process.write(site.pool)
+    view = await site.read()
+    here, there = view.rows
+    assert (here.reported, here.accepted, there.reported, there.accepted) == (2, 3, 1, 1)
+    assert (view.facts.accepted, view.facts.unpublished, view.facts.released_at) == (4, 4, None)
+    assert view.facts.oldest_unpublished_at == here.last_accepted_at
+    assert here.last_contact_at == at
+    assert [(token.token, token.note) for token in here.tokens] == [(site.token, "A")]
+    assert [(each.code, each.count, each.token) for each in here.refusals] == [("malformed", 2, site.token)]
+    assert [(each.code, each.count, each.token) for each in view.refusals] == [("token_missing", 2, None)]
+
+
+async def test_each_report_is_read_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later reads begin where the last one ended, so their cost does not grow with the record."""
+    await site.append(*(a_report(f"a-{number}") for number in range(1, 6)))
+    assert await site.reported() == {"a": (5, 5), "b": (0, 0)}
+    fetched: list[int] = []
+    fetch = BoardReader._fetch
+
+    async def counted(self: BoardReader, query: str, *arguments: object) -> list[object]:
+        rows = await fetch(self, query, *arguments)
+        if query == board_module._REPORTS:
+            fetched.append(len(rows))
+        return rows  # type: ignore[return-value]
+
+    monkeypatch.setattr(BoardReader, "_fetch", counted)
+    await site.read()
+    assert fetched == []
+    await site.append(a_report("a-1", 2))
+    assert await site.reported() == {"a": (5, 6), "b": (0, 0)}
+    assert fetched == [2], "the last one again, whose chain is compared, and the new one"
+
+
+@pytest.mark.parametrize("longer", [False, True])
+async def test_another_record_is_read_from_its_beginning(site: Site, owner: Connection, longer: bool) -> None:
+    """After a restore or a bad failover: a shorter one, or one of the same length that differs."""
+    await site.append(a_report("a-1"), a_report("a-2"), a_report("a-3"))
+    assert (await site.reported())["a"] == (3, 3)
+    key = site.version.key
+    await owner.execute(f"ALTER TABLE report_{key} DISABLE TRIGGER ALL")
+    await owner.execute(f"DELETE FROM report_{key} WHERE sequence > 1")
+    await owner.execute(
+        "UPDATE head SET accepted = 1, chain = (SELECT chain FROM report WHERE election = $1) WHERE election = $1",
+        key,
+    )
+    if longer:
+        await site.append(a_report("b-1"), a_report("b-2"), a_report("b-3"), a_report("b-4"))
+    assert await site.reported() == {"a": (1, 1), "b": (4, 4) if longer else (0, 0)}
+
+
+async def test_all_who_ask_get_the_same_view(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many operators there are, Postgres is read once."""
+    monkeypatch.setattr(board_module, "READ_S", 60.0)
+    views = await asyncio.gather(*(site.read() for _ in range(20)))
+    assert len({id(view) for view in views}) == 1
+
+
+async def test_silent_municipalities_are_counted_for_the_alarm(
+    site: Site, owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of elections whose embargo has ended; the one with a token that gave no sign."""
+    monkeypatch.setattr(board_module, "WATCH_S", 0.01)
+    found: asyncio.Queue[dict[str, float]] = asyncio.Queue()
+    past = datetime.now(UTC) - FAR
+    row = await site.journal.election(site.version.id)
+    elections = [site.version]
+    watching = asyncio.create_task(site.reader.watch(lambda: elections, 1800.0, found.put_nowait))  # type: ignore[arg-type]
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            assert await found.get() == {}
+            await owner.execute(
+                "UPDATE embargo SET publish_from = $2 WHERE election = $1", site.version.key, past
+            )
+            row = await site.journal.election(site.version.id)
+            elections[:] = [ElectionVersion(site.version.id, row)]
+            while not (silent := await found.get()):
+                pass
+            assert silent == {site.version.id: 1}
+    finally:
+        watching.cancel()
