@@ -44,17 +44,21 @@ export type Block = {
   server_time: string;
 };
 
-export type Party = { code: string; name: string };
+/** Names by language tag (BCP 47). */
+export type Names = { [tag: string]: string };
+
+export type Party = { code: string; name: string; names?: Names };
 
 export type RegistryDocument = {
   election: { timezone: string };
-  areas: { id: string; parent: string | null; name: string; names?: { [language: string]: string } }[];
+  areas: { id: string; parent: string | null; name: string; names?: Names }[];
   parties: Party[];
 };
 
 export type Election = {
   id: string;
   name: string;
+  names?: Names;
   date: string | null;
   rehearsal: boolean;
   publish_from: string;

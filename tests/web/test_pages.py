@@ -391,6 +391,48 @@ async def test_a_language_is_added_by_adding_its_file(tmp_path: Path, browser: B
 
 
 @needs_chromium
+async def test_names_are_in_the_language_of_the_page(
+    gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession, visitor: Visitor
+) -> None:
+    """Of the election, areas and parties, also after the language is changed; where there is none, the `name`."""
+    registry = a_registry(small, names={"nn": "Valet i år"})
+    names = {HERE: {"en": "Drovheim", "SE": "Drøvheapmi"}, UNIT: {"nn": "Krins 1"}}
+    registry["areas"] = [{**area, "names": names.get(area["id"], {})} for area in registry["areas"]]
+    registry["parties"] = [
+        {**party, "names": {"nn": f"{party['name']} på nynorsk"}} for party in registry["parties"]
+    ]
+    sender = await gateway.issue(await gateway.load(registry), [COUNTRY])
+    await pushed(http, sender, a_report(votes=50))
+
+    page = await visitor.open(place(gateway, sender.election))
+    row = page.locator(f'#areas tr[data-id="{HERE}"] a').first
+    await expect(row).to_have_text("Drovheim")
+    await expect(page.locator("#title")).to_have_text("Generated election 7")
+    await expect(page.locator(f'[data-tile="{HERE}"]')).to_have_attribute(
+        "aria-label", re.compile("^Drovheim, ")
+    )
+    await page.get_by_role("searchbox").fill("heapmi")
+    await expect(page.locator("#areas tbody tr")).to_have_count(1)
+    await page.locator("#language").select_option("nn")
+    await expect(row).to_have_text("Drøvheim")
+    await expect(page.locator("#title")).to_have_text("Valet i år")
+    await expect(page.locator("#elections option:checked")).to_have_text(re.compile("^Valet i år"))
+    await expect(page.locator(f'[data-tile="{HERE}"]')).to_have_attribute(
+        "aria-label", re.compile("^Drøvheim, ")
+    )
+    await expect(page.get_by_text("Fellesligaen på nynorsk").first).to_be_visible()
+
+    page = await visitor.open(place(gateway, sender.election, f"/#/area/{UNIT}"))
+    await expect(page.locator("#area-title")).to_have_text("Krins 1")
+    await expect(page).to_have_title("Krins 1 · Valet i år")
+    page = await visitor.open(place(gateway, sender.election, "/transfers"))
+    await expect(page.locator("#title")).to_have_text("Valet i år")
+    await expect(page.locator(f'#list tr[data-id="{HERE}"]')).to_contain_text("Drøvheim")
+    await page.locator("#language").select_option("en")
+    await expect(page.locator(f'#list tr[data-id="{HERE}"]')).to_contain_text("Drovheim")
+
+
+@needs_chromium
 async def test_every_language_has_the_same_texts(gateway: Gateway, visitor: Visitor) -> None:
     """The same keys in the same order, and as many figures in each text. Types check this too (`make pages`)."""
     page = await visitor.open(f"{gateway.feed_url}/docs")

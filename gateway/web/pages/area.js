@@ -207,7 +207,7 @@ export class AreaPage {
     const { correction, last_correction: last } = area;
     if (correction) {
       const description = `${describeCorrection(area, correction)} (${moment(correction.at)})`;
-      return h("li", null, h("strong", null, area.name), ` – ${description}`);
+      return h("li", null, h("strong", null, this.registry.name(area.area)), ` – ${description}`);
     }
     return h(
       "li",
@@ -215,7 +215,7 @@ export class AreaPage {
       h(
         "strong",
         null,
-        h("a", { href: areaLink(area.area) }, area.name),
+        h("a", { href: areaLink(area.area) }, this.registry.name(area.area)),
         last ? ` · ${this.registry.name(last.unit)}` : null,
       ),
       last ? ` – ${describeChange(last.ballots, last.reason)}` : null,
@@ -234,7 +234,9 @@ export class AreaPage {
       this.#children.order = parameter("sort") ?? "";
       this.#children.onOrder = (order) => setParameter("sort", order);
     }
-    for (const child of children) this.#children.set(child.area, areaRow(child, child.area));
+    for (const child of children) {
+      this.#children.set(child.area, areaRow(child, this.registry.name(child.area), child.area));
+    }
     this.#children.arrange();
   }
 }

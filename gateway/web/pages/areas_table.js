@@ -75,7 +75,7 @@ export class AreasTable {
 
   /** @param {Area} area as it is now */
   set(area) {
-    this.table.set(area.area, areaRow(area, this.#noteOf(area)));
+    this.table.set(area.area, areaRow(area, this.registry.name(area.area), this.#noteOf(area)));
   }
 
   /**
@@ -122,8 +122,7 @@ export class AreasTable {
     const level = this.levels.value;
     const matches = matcher(query);
     this.table.filter = ({ area, note }) =>
-      (!level || area.level === level) &&
-      matches(area.name, ...this.registry.names(area.area), area.area, note);
+      (!level || area.level === level) && matches(...this.registry.names(area.area), area.area, note);
     this.table.limit = this.#allRows ? Infinity : ROWS;
     const found = this.table.arrange(asked);
     const filtered = Boolean(query || level);

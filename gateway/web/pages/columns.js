@@ -10,15 +10,16 @@ import { sums } from "./parties.js";
 /** @import { Parties, Sums } from "./parties.js" */
 /** @import { Column } from "./table.js" */
 
-/** @typedef {{area: Area, sums: Sums, note: string}} AreaRow `note` is shown below the name */
+/** @typedef {{area: Area, name: string, sums: Sums, note: string}} AreaRow `note` is shown below the name */
 /** @typedef {Column<AreaRow>} AreaColumn */
 
 /**
  * @param {Area} area
+ * @param {string} name in the language of the page
  * @param {string} note
  * @returns {AreaRow}
  */
-export const areaRow = (area, note) => ({ area, sums: sums(area), note });
+export const areaRow = (area, name, note) => ({ area, name, sums: sums(area), note });
 
 /**
  * Return the corrections of an area in words; "" where there are none.
@@ -48,10 +49,10 @@ function drawInstead(cell, kind, text) {
 /** @type {AreaColumn} */
 const name = {
   title: "colName",
-  value: ({ area }) => area.name,
-  draw(cell, { area, sums, note }) {
+  value: (row) => row.name,
+  draw(cell, { area, name, sums, note }) {
     const [link, small] = parts(cell, () => [h("a", { href: areaLink(area.area) }), h("small")]);
-    setText(link, area.name);
+    setText(link, name);
     setText(small, note);
     drawInstead(cell, "slim", sums.ballots ? t("ballots")(sums.ballots) : "");
     drawInstead(cell, "third", correctionsOf(area));

@@ -10,6 +10,7 @@ import { ownColumns } from "./transfer_columns.js";
 
 /** @import { Transfer } from "../documents" */
 /** @import { Clock } from "./feed.js" */
+/** @import { Registry } from "./registry.js" */
 
 const INTERVAL_MS = 2000;
 
@@ -25,11 +26,13 @@ export class OwnTransfers {
 
   /**
    * @param {string} election
+   * @param {Registry} registry
    * @param {Clock} clock
    * @param {() => void} onChange called when there are other transfers than before
    */
-  constructor(election, clock, onChange) {
+  constructor(election, registry, clock, onChange) {
     this.election = election;
+    this.registry = registry;
     this.onChange = onChange;
     /** @type {LiveTable<Transfer>} */
     this.table = new LiveTable(byId("own", HTMLTableElement), ownColumns(clock));
@@ -123,7 +126,9 @@ export class OwnTransfers {
   /** @param {Transfer[]} transfers */
   #draw(transfers) {
     show(byId("own"), true);
-    for (const row of transfers) this.table.set(row.municipality, row);
+    for (const row of transfers) {
+      this.table.set(row.municipality, { ...row, name: this.registry.name(row.municipality) });
+    }
     this.table.arrange();
     this.onChange();
   }

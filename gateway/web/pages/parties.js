@@ -1,6 +1,8 @@
 // Parties: their names and colours, and sums of votes. Each party has two colours: one that stands out from a
 // light background and bears white text, and one that stands out from a dark background and bears black text.
 
+import { nameOf } from "./names.js";
+
 /** @import { Area, Party } from "../documents" */
 
 /** @typedef {[light: string, dark: string]} Colours */
@@ -42,8 +44,8 @@ const OTHERS = [
 const UNKNOWN = ["#6d727a", "#9aa1ab"];
 
 export class Parties {
-  /** @type {Map<string, string>} */
-  #names = new Map();
+  /** @type {Map<string, Party>} */
+  #parties = new Map();
   /** @type {Map<string, Colours>} */
   #colours = new Map();
 
@@ -52,16 +54,21 @@ export class Parties {
     const codes = new Set(parties.map(({ code }) => code));
     const norwegian = (codes.has("A") || codes.has("AP")) && codes.has("H");
     let next = 0;
-    for (const { code, name } of parties) {
-      this.#names.set(code, name);
+    for (const party of parties) {
+      const { code } = party;
+      this.#parties.set(code, party);
       const known = norwegian ? KNOWN[code] : undefined;
       this.#colours.set(code, known ?? OTHERS[next++ % OTHERS.length] ?? UNKNOWN);
     }
   }
 
-  /** @param {string} code */
+  /**
+   * Return the name of a party in the language of the page.
+   *
+   * @param {string} code
+   */
   name(code) {
-    return this.#names.get(code) ?? code;
+    return nameOf(this.#parties.get(code) ?? { name: code });
   }
 
   /**

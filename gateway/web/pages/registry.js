@@ -1,9 +1,11 @@
 // The registry as the pages need it: names, what is above and below an area, and which areas are units.
 
+import { allNames, nameOf } from "./names.js";
+
 /** @import { RegistryDocument } from "../documents" */
 
 export class Registry {
-  /** @type {Map<string, {name: string, names: string[], parent: string | null}>} */
+  /** @type {Map<string, RegistryDocument["areas"][number]>} */
   #areas = new Map();
   /** @type {Map<string, string[]>} */
   #children = new Map();
@@ -12,8 +14,9 @@ export class Registry {
 
   /** @param {RegistryDocument} document */
   constructor(document) {
-    for (const { id, name, names, parent } of document.areas) {
-      this.#areas.set(id, { name, names: Object.values(names ?? {}), parent });
+    for (const area of document.areas) {
+      const { id, parent } = area;
+      this.#areas.set(id, area);
       if (parent === null) {
         this.root = id;
         continue;
@@ -26,13 +29,16 @@ export class Registry {
 
   /** @param {string} id */
   has = (id) => this.#areas.has(id);
-  /** @param {string} id */
-  name = (id) => this.#areas.get(id)?.name ?? id;
-  /** The names of an area in all languages, which readers may search for.
+  /** Return the name of an area in the language of the page.
    *
    * @param {string} id
    */
-  names = (id) => this.#areas.get(id)?.names ?? [];
+  name = (id) => nameOf(this.#areas.get(id) ?? { name: id });
+  /** Return everything that an area is called, in every language: what readers may search for.
+   *
+   * @param {string} id
+   */
+  names = (id) => allNames(this.#areas.get(id) ?? { name: id });
   /** @param {string} id */
   parent = (id) => this.#areas.get(id)?.parent ?? null;
   /** @param {string} id */

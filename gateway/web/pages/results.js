@@ -8,6 +8,7 @@ import { byId, h, setText, show } from "./dom.js";
 import { Clock, Feed } from "./feed.js";
 import { Pauses, untilDone } from "./fetching.js";
 import { countdown, currentLanguage, date, moment, share, t } from "./format.js";
+import { nameOf } from "./names.js";
 import { Parties } from "./parties.js";
 import { PublicRecord } from "./record.js";
 import { Registry } from "./registry.js";
@@ -51,7 +52,7 @@ class ResultsPage {
     this.record = new PublicRecord(election.id);
     this.country = new Summary(byId("country"), this.parties);
     this.table = new AreasTable(this.registry, this.parties);
-    this.tiles = new Tiles(byId("tiles"), byId("tile-description"), byId("legend"), this.parties);
+    this.tiles = new Tiles(byId("tiles"), byId("tile-description"), byId("legend"), this);
     this.area = new AreaPage({
       election: election.id,
       registry: this.registry,
@@ -195,13 +196,13 @@ class ResultsPage {
     if (list.dataset.key === key) return; // the focus may be on a link in the list
     list.dataset.key = key;
     setText(byId("corrections-title"), t("correctionsTitle")(country.corrections ?? 0));
-    const found = [...this.feed.areas.values()].flatMap(({ area, name, last_correction: last }) =>
-      last && this.registry.hasUnits(area) ? [{ area, name, last }] : [],
+    const found = [...this.feed.areas.values()].flatMap(({ area, last_correction: last }) =>
+      last && this.registry.hasUnits(area) ? [{ area, last }] : [],
     );
     found.sort((a, b) => b.last.sequence - a.last.sequence);
     list.replaceChildren(
-      ...found.slice(0, CORRECTIONS_MAX).map(({ area, name, last }) => {
-        const link = h("a", { href: areaLink(area) }, name);
+      ...found.slice(0, CORRECTIONS_MAX).map(({ area, last }) => {
+        const link = h("a", { href: areaLink(area) }, this.registry.name(area));
         const place = h("strong", null, link, ` · ${this.registry.name(last.unit)}`);
         return h("li", null, place, ` – ${describeChange(last.ballots, last.reason)}`);
       }),
@@ -246,7 +247,7 @@ class ResultsPage {
   }
 
   #drawTitle() {
-    const { name } = this.election;
+    const name = nameOf(this.election);
     const { id } = this.area;
     document.title = id === null ? name : `${this.registry.name(id)} · ${name}`;
   }
@@ -260,13 +261,13 @@ class ResultsPage {
 
   /** Draw everything again, after a change of the language. */
   redraw() {
-    const { name, rehearsal, date: day } = this.election;
+    const { rehearsal, date: day } = this.election;
     showRehearsal(rehearsal);
-    setText(byId("title"), name);
+    setText(byId("title"), nameOf(this.election));
     const subtitle = [this.registry.name(this.registry.root), day ? date(day) : ""];
     setText(byId("subtitle"), subtitle.filter(Boolean).join(" · "));
     this.table.redraw();
-    this.tiles.drawHint();
+    this.#built = false; // tiles are ordered by names
     this.#drawAllSoon();
     this.area.redraw();
     this.#drawTitle();

@@ -12,6 +12,7 @@ import {
   t,
   useTimeZone,
 } from "./format.js";
+import { nameOf } from "./names.js";
 import { LANGUAGES } from "./texts.js";
 
 /** @import { Election, ElectionAndRegistry } from "../documents" */
@@ -32,6 +33,7 @@ export function translate(redraw) {
       element.setAttribute("placeholder", plainText(element.dataset.placeholder));
     }
     menu.value = currentLanguage();
+    drawElections();
     redraw();
   };
   const menu = byId("language", HTMLSelectElement);
@@ -104,6 +106,8 @@ function newest(elections) {
   )[0];
 }
 
+let drawElections = () => {};
+
 /**
  * Offer a choice of elections where there is one.
  *
@@ -111,6 +115,7 @@ function newest(elections) {
  * @param {string | null} chosen
  */
 function offerElections(elections, chosen) {
+  drawElections = () => offerElections(elections, chosen); // their names depend on the language
   const select = byId("elections", HTMLSelectElement);
   select.replaceChildren(
     ...(chosen === null ? [h("option", { value: "" }, "–")] : []),
@@ -130,8 +135,9 @@ function offerElections(elections, chosen) {
  * @param {Election[]} all
  */
 function uniqueName(one, all) {
-  const shared = all.some(({ id, name }) => name === one.name && id !== one.id);
-  return shared ? `${one.name} · ${one.id}` : one.name;
+  const name = nameOf(one);
+  const shared = all.some((each) => nameOf(each) === name && each.id !== one.id);
+  return shared ? `${name} · ${one.id}` : name;
 }
 
 /** @param {string | null} message */

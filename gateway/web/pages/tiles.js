@@ -11,6 +11,7 @@ import { layOut } from "./shapes.js";
 
 /** @import { Area, Polygon } from "../documents" */
 /** @import { Parties } from "./parties.js" */
+/** @import { Registry } from "./registry.js" */
 /** @import { Shape } from "./shapes.js" */
 
 /** @typedef {{area: Area, municipalities: Area[]}} County */
@@ -18,7 +19,7 @@ import { layOut } from "./shapes.js";
  * @typedef {object} Tile
  * @property {HTMLElement | SVGAElement} element
  * @property {HTMLElement | SVGTextElement} label the same element, for a tile that is not on the map
- * @property {string} county
+ * @property {string} county its name
  * @property {number} index in the order of the keyboard
  * @property {Area} area as it is now
  */
@@ -47,13 +48,14 @@ export class Tiles {
    * @param {HTMLElement} container
    * @param {HTMLElement} description where the tile is described that is pointed at or has the focus
    * @param {HTMLElement} legend
-   * @param {Parties} parties
+   * @param {{parties: Parties, registry: Registry}} names
    */
-  constructor(container, description, legend, parties) {
+  constructor(container, description, legend, { parties, registry }) {
     this.container = container;
     this.description = description;
     this.legend = legend;
     this.parties = parties;
+    this.registry = registry;
     container.addEventListener("keydown", (event) => this.#moveFocus(event));
     container.addEventListener("focusin", (event) => this.#describe(this.#tileAt(event)));
     container.addEventListener("pointerover", (event) => this.#describe(this.#tileAt(event)));
@@ -81,13 +83,14 @@ export class Tiles {
    * @param {County} county
    */
   #makeGroup({ area: county, municipalities }) {
-    const missing = municipalities.filter(({ area }) => !this.#tiles.has(area)).toSorted(byName);
+    const missing = municipalities.filter(({ area }) => !this.#tiles.has(area)).toSorted(this.#byName);
     if (!missing.length) return null;
     const grid = h("div", null, ...missing.map((area) => this.#makeTile(area, county)));
     const columns = Math.min(8, Math.max(1, Math.ceil(Math.sqrt(missing.length * 1.6))));
     grid.style.setProperty("--columns", String(columns));
-    const heading = h("a", { href: areaLink(county.area), tabindex: "-1" }, county.name);
-    return h("section", { class: "county", "aria-label": county.name }, h("h3", null, heading), grid);
+    const name = this.registry.name(county.area);
+    const heading = h("a", { href: areaLink(county.area), tabindex: "-1" }, name);
+    return h("section", { class: "county", "aria-label": name }, h("h3", null, heading), grid);
   }
 
   /**
@@ -97,7 +100,7 @@ export class Tiles {
    */
   #makeMap(counties) {
     const drawn = counties.flatMap(({ area: county, municipalities }) =>
-      municipalities.toSorted(byName).flatMap((area) => {
+      municipalities.toSorted(this.#byName).flatMap((area) => {
         const polygons = this.shapes.get(area.area);
         return polygons ? [{ area, county, polygons }] : [];
       }),
@@ -158,7 +161,7 @@ export class Tiles {
    */
   #add(element, label, area, county) {
     const index = this.#order.push(element) - 1;
-    this.#tiles.set(area.area, { element, label, county: county.name, index, area });
+    this.#tiles.set(area.area, { element, label, county: this.registry.name(county.area), index, area });
   }
 
   /** @param {Area} area as it is now; one without a tile is ignored */
@@ -185,6 +188,12 @@ export class Tiles {
     }
     tile.element.setAttribute("aria-label", this.#describeInWords(tile));
   }
+
+  /**
+   * @param {Area} a
+   * @param {Area} b
+   */
+  #byName = (a, b) => compare(this.registry.name(a.area), this.registry.name(b.area));
 
   /** Draw what the colours mean. */
   drawLegend() {
@@ -222,7 +231,10 @@ export class Tiles {
   /** @param {Tile} tile */
   #describeInWords({ area, county }) {
     const { reported, total } = area.units;
-    const words = [t("tile")(area.name, county), reported ? t("tileCounted")(reported, total) : t("noneYet")];
+    const words = [
+      t("tile")(this.registry.name(area.area), county),
+      reported ? t("tileCounted")(reported, total) : t("noneYet"),
+    ];
     const { ranked, votes } = sums(area);
     if (ranked[0]) words.push(t("tileLeads")(this.parties.name(ranked[0][0]), share(ranked[0][1], votes)));
     return words.join(" · ");
@@ -280,9 +292,3 @@ export class Tiles {
     return nearest;
   }
 }
-
-/**
- * @param {Area} a
- * @param {Area} b
- */
-const byName = (a, b) => compare(a.name, b.name);

@@ -64,7 +64,7 @@ export class TransferList {
     const matches = matcher(query);
     this.table.filter = (row) =>
       passes(row, which) &&
-      matches(row.name, ...this.registry.names(row.municipality), row.county ?? "", row.municipality);
+      matches(...this.registry.names(row.municipality), row.county ?? "", row.municipality);
     const found = this.table.arrange(asked);
     show(byId("list-all"), found > this.table.limit);
     setText(byId("list-all"), t("showAll")(found));

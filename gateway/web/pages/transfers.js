@@ -7,6 +7,7 @@ import { byId, h, setText } from "./dom.js";
 import { Clock, Feed } from "./feed.js";
 import { BadAnswer, fetchWithin, Pauses, pause, visible } from "./fetching.js";
 import { age, countdown, duration, number, share, t, time } from "./format.js";
+import { nameOf } from "./names.js";
 import { OwnTransfers } from "./own_transfers.js";
 import { Registry } from "./registry.js";
 import {
@@ -60,7 +61,7 @@ class TransfersPage {
     byId("totals").replaceChildren(...Object.values(this.totals).map(({ element }) => element));
     this.list = new TransferList(this.registry, this.clock);
     this.strip = new DelayStrip(byId("strip"), byId("strip-legend"));
-    this.own = new OwnTransfers(election.id, this.clock, () => this.draw());
+    this.own = new OwnTransfers(election.id, this.registry, this.clock, () => this.draw());
     this.feed = new Feed(electionPath(election.id, "/feed"), this.clock, {
       onBlock: (changed, block) => this.#noteDeliveries(changed, block),
       onState: () => drawStatus(this.feed),
@@ -135,6 +136,7 @@ class TransfersPage {
     const { transfers, late_after_s } = this.#document;
     const rows = transfers.map((transfer) => ({
       ...transfer,
+      name: this.registry.name(transfer.municipality),
       county: this.registry.parentName(transfer.municipality),
       delivered: this.feed.areas.get(transfer.municipality)?.units.reported ?? null,
       late: (transfer.oldest_unpublished_s ?? 0) > late_after_s,
@@ -231,8 +233,8 @@ class TransfersPage {
   /** Draw everything again, after a change of the language. */
   redraw() {
     showRehearsal(this.election.rehearsal);
-    document.title = `${t("throughTitle")} · ${this.election.name}`;
-    setText(byId("title"), this.election.name);
+    document.title = `${t("throughTitle")} · ${nameOf(this.election)}`;
+    setText(byId("title"), nameOf(this.election));
     byId("words").replaceChildren(
       ...t("words").flatMap(([word = "", meaning = ""]) => [h("dt", null, word), h("dd", null, meaning)]),
     );
