@@ -22,6 +22,7 @@ from gateway.client.server_clock import ServerClock
 from gateway.client.subscriber import Block, Subscriber
 from gateway.client.tables import Area, area_table, ballots
 from gateway.client.transfers_report import clock_time
+from gateway.election.area_search import find_area
 from gateway.election.registry import Registry
 from gateway.errors import GatewayError
 from gateway.humanize import counted
@@ -45,15 +46,12 @@ async def watch(feed_url: str, election: str | None, area: str | None, *, as_jso
     """Follow an area and its children until interrupted; as JSON, print one line per area and block."""
     election = await the_election(feed_url, election)
     registry = await registry_of(feed_url, election)
-    chosen = area or registry.root.id
-    if chosen not in registry.by_id:
-        raise GatewayError(f"no area {chosen} in {election}")
-    here = registry.by_id[chosen]
+    here = find_area(registry, area) if area else registry.root
     levels = ",".join(sorted({here.level, *(registry.areas[child].level for child in here.children)}))
     if as_json:
-        await _lines(feed_url, election, levels, chosen)
+        await _lines(feed_url, election, levels, here.id)
     else:
-        await _board(feed_url, registry, levels, chosen)
+        await _board(feed_url, registry, levels, here.id)
 
 
 async def _lines(feed_url: str, election: str, levels: str, chosen: str) -> None:

@@ -181,7 +181,10 @@ def push(
 
 def watch(
     area: Annotated[
-        str | None, typer.Argument(help="area to follow, with its children (default: the country)")
+        str | None,
+        typer.Argument(
+            help="area to follow, with its children, by identifier or name (default: the country)"
+        ),
     ] = None,
     election: ElectionOption = None,
     feed_url: FeedUrl = OF_THIS_MACHINE,

@@ -26,6 +26,8 @@ from tests.web.doors import a_registry, a_report, pushed, shown
 pytestmark = pytest.mark.long
 
 TIMEOUT_S = 30.0
+HERE_AS_TYPED = "drovheim"
+"""Drøvheim, the municipality 0604."""
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def command(gateway: Gateway, *arguments: str) -> AbstractContextManager[subproc
 
 def test_watch_gives_lines_of_json_to_a_pipe(gateway: Gateway, election: str) -> None:
     """The area and its children, as in the feed; Ctrl-C ends it without output."""
-    with command(gateway, "watch", "0604", "--election", election, "--json") as process:
+    with command(gateway, "watch", HERE_AS_TYPED, "--election", election, "--json") as process:
         assert process.stdout is not None
         lines = [json.loads(process.stdout.readline()) for _ in range(3)]
         process.send_signal(signal.SIGINT)
