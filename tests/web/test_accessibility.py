@@ -1,0 +1,137 @@
+"""axe-core reports no violation on any page of either door, at any width and in any theme.
+
+`make long` checks every page with every rule in every combination of width and theme. `make test` checks every page at
+every width, and its contrast in every theme: no other rule depends on colours, and colours do not depend on widths.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import Any, NamedTuple
+
+import pytest
+import pytest_asyncio
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.async_api import Browser, Page, expect
+
+from gateway.rehearsal.generator import GeneratedElection
+from gateway.web.pages import FEED_PAGES, PUSH_PAGES
+from tests.counts import EXTENT
+from tests.running import Gateway, Sender
+from tests.web.browsing import Visitor, needs_chromium, session_loop, visiting
+from tests.web.doors import COUNTRY, HERE, UNIT, a_client, a_registry, a_report, pushed, shown
+
+WIDTHS = (360, 390, 768, 1280, 1920)
+THEMES: tuple[dict[str, Any], ...] = (
+    {"color_scheme": "light", "forced_colors": "none"},
+    {"color_scheme": "dark", "forced_colors": "none"},
+    {"color_scheme": "dark", "forced_colors": "active"},
+)
+CONTRAST = "color-contrast"
+PATIENCE_MS = 20_000
+
+pytestmark = pytest.mark.long
+
+
+class Elections(NamedTuple):
+    """An election with results, one without, and one under embargo."""
+
+    night: str
+    empty: str
+    embargoed: str
+    sender: Sender
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def elections(gateway: Gateway, small: GeneratedElection) -> Elections:
+    opens = datetime.now(UTC) + timedelta(hours=2)
+    night = await gateway.load(a_registry(small))
+    empty = await gateway.load(a_registry(small))
+    embargoed = await gateway.load(a_registry(small, publish_from=opens.isoformat()))
+    sender = await gateway.issue(night, [COUNTRY])
+    reports = [line["report"] for line in small.reports if line["report"]["unit"] != UNIT]
+    corrected = (a_report(votes=500), a_report(revision=2, votes=39, reason="booking_error"))
+    async with a_client() as http:
+        await pushed(http, sender, *reports, *corrected)
+        await shown(gateway, night, len(reports) + len(corrected))
+    return Elections(night, empty, embargoed, sender)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def visitor(browser: Browser) -> AsyncIterator[Visitor]:
+    async with visiting(browser, reduced_motion="reduce") as visitor:
+        yield visitor
+
+
+READY = {
+    "/?election={empty}": "#country [data-figure=units]",
+    "/areas/{night}": "#areas tbody tr",
+    "/areas/{embargoed}": "#embargo",
+    f"/areas/{{night}}/{HERE}": "#plot svg",
+    f"/areas/{{night}}/{UNIT}": "#plot svg",
+    "/areas/{night}/unknown": "#area-title",
+    "/transfers?election={night}": "#list tbody tr",
+    "/transfers?election={embargoed}": "#list tbody tr",
+    "/docs": "#document h1",
+}
+"""Every page of the feed door, as its readers find it, and what it shows when it is complete."""
+SHORTEN = """for (const kind of [".operation", ".schema"])
+    for (const each of [...document.querySelectorAll(kind)].slice(6)) each.remove()"""
+"""The API page describes dozens of operations and schemas alike."""
+PUSH_READY = {"/count": "main"}
+
+
+Look = tuple[int, Mapping[str, str], Mapping[str, Any]]
+"""A width, a theme, and options of axe-core."""
+
+
+def looks(index: int) -> list[Look]:
+    """Return how to look at one of the pages."""
+    if EXTENT == "full":
+        return [(width, theme, {}) for width, theme in product(WIDTHS, THEMES)]
+    without_colours = {"rules": {CONTRAST: {"enabled": False}}}
+    return [
+        *((width, THEMES[0], without_colours) for width in WIDTHS),
+        *((WIDTHS[(index + each) % len(WIDTHS)], THEMES[each], {"runOnly": [CONTRAST]}) for each in range(3)),
+    ]
+
+
+@needs_chromium
+@pytest.mark.parametrize(("index", "path"), [*enumerate((*READY, *PUSH_READY))])
+async def test_no_page_has_a_violation(
+    gateway: Gateway, elections: Elections, visitor: Visitor, index: int, path: str
+) -> None:
+    """Of any rule of axe-core, best practices included."""
+    url = (gateway.push_url if path in PUSH_READY else gateway.feed_url) + path.format(**elections._asdict())
+    page = await visitor.open(url)
+    try:
+        await expect(page.locator((READY | PUSH_READY)[path]).first).to_be_visible(timeout=PATIENCE_MS)
+        if EXTENT != "full":
+            await page.evaluate(SHORTEN)
+        await page.evaluate(AXE_SCRIPT)
+        for width, theme, options in looks(index):
+            await page.set_viewport_size({"width": width, "height": 900})
+            await page.emulate_media(**theme)
+            assert await violations(page, options) == [], (width, theme)
+    finally:
+        await page.close()
+
+
+async def violations(page: Page, options: Mapping[str, Any]) -> list[str]:
+    """Return what axe-core finds: the rule, and the elements."""
+    found: list[str] = await page.evaluate(
+        """async (options) => {
+            const { violations } = await axe.run({ resultTypes: ["violations"], ...options });
+            const nodes = ({ nodes }) => nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`);
+            return violations.map((each) => `${each.id}: ${nodes(each)}`);
+        }""",
+        options,
+    )
+    return found
+
+
+@session_loop
+async def test_every_page_is_checked() -> None:
+    """A page that a door gets later has to be in the table."""
+    checked = {path.partition("?")[0] for path in (*READY, *PUSH_READY)}
+    assert {*FEED_PAGES.pages, *PUSH_PAGES.pages} <= checked
