@@ -9,7 +9,7 @@ import gc
 import os
 import resource
 import ssl
-from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
@@ -22,6 +22,7 @@ from gateway.journal.announcer import Announcer
 from gateway.journal.board import BoardReader
 from gateway.journal.connection import Pool, open_pool
 from gateway.journal.database_monitor import DatabaseMonitor
+from gateway.journal.elections import ElectionVersion
 from gateway.journal.intake import Intake
 from gateway.journal.notifications import notifications
 from gateway.journal.postgres import PostgresJournal
@@ -77,6 +78,7 @@ async def push_service(control: Control) -> None:
             door.refresh_gauges()
             _set_pool_gauges(metrics, pool)
             _set_embargoed_gauges(metrics, monitor, intake.released())
+            _set_silent_gauge(metrics, boards, intake.elections.known())
 
         def notified() -> None:
             metrics.database.notified.inc()
@@ -92,7 +94,7 @@ async def push_service(control: Control) -> None:
             parts.create_task(announcer.run(intake.request_append), name="announcer"),
             parts.create_task(intake.refusals.run(monitoring), name="refusals"),
             parts.create_task(
-                boards.watch(intake.elections.known, config.silent_after_s, metrics.silent.set),
+                boards.watch(intake.elections.known, config.silent_after_s),
                 name="silence",
             ),
             parts.create_task(sample_loop_lag(metrics.loop_lag), name="loop"),
@@ -202,6 +204,13 @@ def _set_embargoed_gauges(metrics: PushMetrics, monitor: DatabaseMonitor, releas
     metrics.embargoed.set({election: each.accepted for election, each in embargoed.items()})
     metrics.embargoed_oldest.set({election: each.embargoed_s(now) for election, each in embargoed.items()})
     metrics.unpublished_oldest.set({election: each.overdue_s(now) for election, each in unreleased.items()})
+
+
+def _set_silent_gauge(
+    metrics: PushMetrics, boards: BoardReader, elections: Iterable[ElectionVersion]
+) -> None:
+    """Set the gauge of silent municipalities; 0 for open elections in which nobody is expected to report yet."""
+    metrics.silent.set({each.id: boards.silent.get(each.id, 0) for each in elections if not each.closed})
 
 
 async def _until_ready(control: Control, ready: Coroutine[None, None, None]) -> None:

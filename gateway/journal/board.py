@@ -120,6 +120,8 @@ class BoardReader:
         self._reading = asyncio.Lock()
         self._records: dict[int, _Record] = {}
         self._views: dict[int, BoardView] = {}
+        self.silent: Mapping[str, int] = {}
+        """Silent municipalities by election, as of the last count; elections that are not counted are missing."""
 
     async def read(self, version: ElectionVersion) -> BoardView:
         """Return an election, at most READ_S old. Raises JournalUnavailable and ElectionUnknown."""
@@ -181,16 +183,13 @@ class BoardReader:
         return rows
 
     async def watch(
-        self,
-        elections: Callable[[], Sequence[ElectionVersion]],
-        silent_after_s: float,
-        set_silent: Callable[[Mapping[str, float]], None],
+        self, elections: Callable[[], Sequence[ElectionVersion]], silent_after_s: float
     ) -> NoReturn:
         """Count the silent municipalities of each open election every WATCH_S, until cancelled."""
         outage = Outage("silent municipalities")
         while True:
             await asyncio.sleep(WATCH_S)
-            silent: dict[str, float] = {}
+            silent: dict[str, int] = {}
             try:
                 for version in elections():
                     if not version.closed and is_night(version.publish_from, datetime.now(UTC)):
@@ -202,4 +201,4 @@ class BoardReader:
                 outage.failed(error)
             else:
                 outage.succeeded()
-            set_silent(silent)
+                self.silent = silent

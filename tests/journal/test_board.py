@@ -15,7 +15,7 @@ from gateway.journal.postgres import PostgresJournal
 from gateway.journal.refusals import NO_TOKEN, Refusals
 from gateway.journal.session import Connection
 from tests.conftest import Database
-from tests.journal.makers import FAR, TIMEOUT_S, a_registry, a_report, append
+from tests.journal.makers import FAR, TIMEOUT_S, a_registry, a_report, append, until
 
 
 @pytest.fixture
@@ -136,21 +136,21 @@ async def test_silent_municipalities_are_counted_for_the_alarm(
 ) -> None:
     """Of elections whose embargo has ended; the one with a token that gave no sign."""
     monkeypatch.setattr(board_module, "WATCH_S", 0.01)
-    found: asyncio.Queue[dict[str, float]] = asyncio.Queue()
     past = datetime.now(UTC) - FAR
     row = await site.journal.election(site.version.id)
     elections = [site.version]
-    watching = asyncio.create_task(site.reader.watch(lambda: elections, 1800.0, found.put_nowait))  # type: ignore[arg-type]
+    watching = asyncio.create_task(site.reader.watch(lambda: elections, 1800.0))
+
+    async def counted() -> bool:
+        return site.reader.silent == {site.version.id: 1}
+
     try:
-        async with asyncio.timeout(TIMEOUT_S):
-            assert await found.get() == {}
-            await owner.execute(
-                "UPDATE embargo SET publish_from = $2 WHERE election = $1", site.version.key, past
-            )
-            row = await site.journal.election(site.version.id)
-            elections[:] = [ElectionVersion(site.version.id, row)]
-            while not (silent := await found.get()):
-                pass
-            assert silent == {site.version.id: 1}
+        await owner.execute(
+            "UPDATE embargo SET publish_from = $2 WHERE election = $1", site.version.key, past
+        )
+        row = await site.journal.election(site.version.id)
+        assert site.reader.silent == {}
+        elections[:] = [ElectionVersion(site.version.id, row)]
+        await until(counted)
     finally:
         watching.cancel()
