@@ -33,23 +33,31 @@ async def serve(
     stop: asyncio.Event | None = None,
     *,
     durable: bool = True,
+    other_ports: bool = False,
 ) -> int:
     """Run push and feed processes on the configured or an embedded database; return the exit status.
 
-    `durable=False` is for tests of logic: an embedded database then runs without fsync.
+    `durable=False` is for tests of logic: an embedded database then runs without fsync. With `other_ports`, a port that
+    is in use is replaced by any free one.
     Raises GatewayError if a certificate, the map, the database or a port cannot be used.
     """
     check_certificates(config)
     drawn = read_map(config.map) if config.map is not None else NO_MAP
-    background = _feed_login_check(config)
+    run = partial(
+        supervise,
+        background=_feed_login_check(config),
+        on_started=on_started,
+        stop=stop,
+        other_ports=other_ports,
+    )
     if config.role == "feed" and config.database_url is None and config.feed_database_url is not None:
         # this machine may only read
         await _require_usable(config.feed_database_url)
-        return await supervise(config, background=background, on_started=on_started, stop=stop)
+        return await run(config)
     if config.database_url is not None:
         await migrate(config.database_url, on_wait=log.warning)
         await _warn_of_unknown_areas(drawn, config.database_url)
-        return await supervise(config, background=background, on_started=on_started, stop=stop)
+        return await run(config)
     if config.require_standby:
         raise ConfigError(
             ["require_standby: the embedded Postgres has no standby; name a Postgres in database_url"]
@@ -61,9 +69,7 @@ async def serve(
         config = msgspec.structs.replace(
             config, database_url=postgres.url, feed_database_url=config.feed_database_url or postgres.feed_url
         )
-        return await supervise(
-            config, database=postgres, background=background, on_started=on_started, stop=stop
-        )
+        return await run(config, database=postgres)
 
 
 async def _require_usable(feed_url: str) -> None:

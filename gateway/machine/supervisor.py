@@ -27,7 +27,7 @@ from gateway.backoff import Backoff
 from gateway.config import PREFIX, Config, config_for
 from gateway.machine.admin_port import admin_port
 from gateway.machine.control import OVERDUE_S, Role, WorkerCommand, WorkerSpec, forbid_inspection
-from gateway.machine.ports import listen_socket
+from gateway.machine.ports import ListenError, listen_socket
 from gateway.machine.systemd import ServiceManager
 from gateway.machine.worker import STABLE_S, Worker
 from gateway.redaction import without_passwords
@@ -138,17 +138,19 @@ async def supervise(
     background: Callable[[], Coroutine[Any, Any, None]] | None = None,
     on_started: Callable[[Ports], None] | None = None,
     stop: asyncio.Event | None = None,
+    other_ports: bool = False,
 ) -> int:
     """Run the workers of this machine until SIGTERM, SIGINT or `stop`; return the exit status.
 
     `config` must contain the addresses of the database. `background` runs until the workers drain. `on_started` is
-    called once, when all workers are ready. The status is 0 after a clean drain, and 1 if a process had to be killed,
+    called once, when all workers are ready. With `other_ports`, a port that is in use is replaced by any free one. The
+    status is 0 after a clean drain, and 1 if a process had to be killed,
     after a second signal or a timeout, or could not be kept running. Raises ListenError before anything is started.
     """
     stop = stop or asyncio.Event()
     forbid_inspection()
     with ExitStack() as resources:
-        config, ports, admin = _bind_ports(config, resources)
+        config, ports, admin = _bind_ports(config, resources, other_ports=other_ports)
         manager = ServiceManager.from_environment(os.environ)
         machine = Supervisor(config, worker_command)
         if database is not None:
@@ -356,21 +358,32 @@ class Supervisor:
             self._all_ready.set()
 
 
-def _bind_ports(config: Config, resources: ExitStack) -> tuple[Config, Ports, socket.socket | None]:
+def _bind_ports(
+    config: Config, resources: ExitStack, *, other_ports: bool
+) -> tuple[Config, Ports, socket.socket | None]:
     """Bind each port of this machine, to reserve it before anything starts and while no worker listens.
 
     The sockets kept in `resources` never listen: they let workers that come and go share one port, even if it was
     chosen by the kernel. Another SO_REUSEPORT listener would silently take part of our traffic; check for one.
     """
+
+    def bind(host: str, port: int, *, shared: bool) -> socket.socket:
+        try:
+            if shared:
+                listen_socket(host, port, shared=False).close()
+            return resources.enter_context(listen_socket(host, port, shared=shared))
+        except ListenError:
+            if not other_ports:
+                raise
+            return resources.enter_context(listen_socket(host, 0, shared=shared))
+
     found = {}
     for role in ("push", "feed"):
         if config.role in ("all", role):
-            wanted: int = getattr(config, f"{role}_port")
-            listen_socket(config.host, wanted, shared=False).close()
-            found[role] = resources.enter_context(listen_socket(config.host, wanted)).getsockname()[1]
+            found[role] = bind(config.host, getattr(config, f"{role}_port"), shared=True).getsockname()[1]
     admin = None
     if config.admin_port is not None:
-        admin = resources.enter_context(listen_socket(config.admin_host, config.admin_port, shared=False))
+        admin = bind(config.admin_host, config.admin_port, shared=False)
         found["admin"] = admin.getsockname()[1]
     bound = {f"{name}_port": port for name, port in found.items()}
     return msgspec.structs.replace(config, **bound), Ports(**found), admin

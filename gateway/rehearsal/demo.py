@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -10,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -95,14 +93,17 @@ class Board:
     def _headline(self) -> Text:
         left_s = self._left_s
         done = self._progress.tasks[0].completed
-        state = f"hidden until the embargo ends in {left_s:4.1f} s" if left_s > 0 else "published"
         country = next((area for area in self._copy.values() if area["parent"] is None), None)
-        progress = ""
-        if country is not None and left_s <= 0:
-            units = country["units"]
-            units_reported = f"{units['reported']} of {counted(units['total'], 'unit')}"
-            progress = f"  {units_reported}, {counted(ballots(country), 'ballot')}"
-        return Text(f"{self._title}  {state}  {counted(int(done), 'receipt')}{progress}", style="bold")
+        units = counted(country["units"]["total"], "unit") if country is not None else "figures"
+        if left_s > 0:
+            state = f"{units} hidden until the embargo ends in {left_s:4.1f} s"
+        elif country is None:
+            state = "published"
+        else:
+            state = (
+                f"published: {country['units']['reported']} of {units}, {counted(ballots(country), 'ballot')}"
+            )
+        return Text(f"{self._title}  {state}  {counted(int(done), 'receipt')}", style="bold")
 
     def _table(self) -> Table:
         roots = [area for area in self._copy.values() if area["parent"] is None]
@@ -159,21 +160,18 @@ async def demo(data: Path | None, seconds: float, author: str) -> int:
 
 
 async def _run(dataset: DataSet, data_dir: Path, seconds: float, author: str, console: Terminal) -> int:
-    defaults = Config()
-    config = msgspec.structs.replace(
-        defaults,
+    config = Config(
         data_dir=data_dir,
         database_url=None,
         feed_database_url=None,
-        push_port=_free_or_any(defaults.push_port),
-        feed_port=_free_or_any(defaults.feed_port),
-        admin_port=_free_or_any(defaults.admin_port or 0),
         drain_s=1.0,
         log_level="warning",
     )
     stop = asyncio.Event()
     started: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(serve(config, on_started=started.set_result, stop=stop), name="serve")
+    serving = asyncio.create_task(
+        serve(config, on_started=started.set_result, stop=stop, other_ports=True), name="serve"
+    )
     serving.add_done_callback(_retrieve)
     try:
         await asyncio.wait((serving, asyncio.ensure_future(started)), return_when=asyncio.FIRST_COMPLETED)
@@ -227,6 +225,13 @@ async def _play(
 
     def announce(rehearsal: Rehearsal) -> None:
         election = rehearsal.election
+        console.print("Open in a browser:", style="bold")
+        console.print(
+            f"  {feed_url}/?election={election}  the results\n"
+            f"  {feed_url}/transfers?election={election}  where the counts are\n"
+            f"  {feed_url}/docs?election={election}  how to read them with a program\n",
+            soft_wrap=True,
+        )
         console.print("While it runs, try:", style="bold")
         console.print(
             f"  curl -N '{feed_url}/v1/elections/{election}/feed?levels=country'\n"
@@ -253,14 +258,3 @@ async def _play(
 
 def _root(dataset: DataSet) -> str:
     return next(str(area["id"]) for area in dataset.registry["areas"] if area.get("parent") is None)
-
-
-def _free_or_any(port: int) -> int:
-    """Return the port if it is free, else 0, which means any free port."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return 0
-    return port

@@ -1,6 +1,8 @@
 """`demo` sets everything up, replays an election, and leaves nothing behind."""
 
+import io
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -8,12 +10,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from gateway.config import Config
+from gateway.rehearsal.demo import Board
 from gateway.rehearsal.generator import write_election
+from gateway.terminal import Terminal
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
@@ -40,6 +47,34 @@ def _default_ports_taken() -> Iterator[None]:
             with suppress(OSError):  # another process has it
                 taken.bind(("127.0.0.1", port))
         yield
+
+
+def test_the_board_shows_no_figures_before_the_release() -> None:
+    """They are hidden, not zeros."""
+    console = Terminal(file=io.StringIO(), width=120)
+    board = Board(console, 10, "An election")
+    area = {
+        "area": "no",
+        "parent": None,
+        "name": "Norge",
+        "units": {"total": 20, "reported": 0},
+        "counts": {},
+    }
+    board.on_block(*a_block({"no": {**area, "published_at": None}}))
+    for left_s, expected, excluded in (
+        (60.0, "20 units hidden until", "0 ballots"),
+        (-1.0, "0 of 20 units", "hidden"),
+    ):
+        board.set_publish_at(datetime.now(UTC) + timedelta(seconds=left_s))
+        with console.capture() as captured:
+            console.print(board)
+        assert expected in captured.get()
+        assert excluded not in captured.get()
+
+
+def a_block(areas: dict[str, Any]) -> tuple[Any, Any]:
+    """Return a subscriber whose copy is these areas, and the block that they arrived in."""
+    return SimpleNamespace(copy=areas), SimpleNamespace(areas=areas)
 
 
 @pytest.fixture
@@ -89,7 +124,12 @@ def test_the_demo_ends_with_the_official_totals_and_leaves_nothing(data: Path, s
     output, _ = demo.communicate(timeout=90)
     assert demo.returncode == 0, output
     assert "areas, all equal to the official totals" in output
-    assert "curl -N" in output
+    addresses = re.search(
+        r"http://127\.0\.0\.1:(\d+)/\?election=\S+  the results\n.*/transfers\?election=", output
+    )
+    assert addresses is not None
+    assert addresses.start() < output.index("curl -N")
+    assert int(addresses[1]) != Config().feed_port, "the port that it really has: the default one is in use"
     assert _left_behind(scratch) == []
 
 
