@@ -67,6 +67,9 @@ class DoorPages(NamedTuple):
     """Files that are served below `/`."""
     read: tuple[Path, ...] = ()
     """Files other than scripts and style sheets that a script reads, served beside it."""
+    root: str = "/"
+    """What the addresses of files and of other pages begin with; "": they are relative, as all pages are beside one
+    another and a proxy may serve the door below some path."""
 
 
 RESULTS_TITLE = "Valgnatt"
@@ -95,6 +98,7 @@ PUSH_PAGES = DoorPages(
         ),
     },
     noscript="push_noscript.html",
+    root="",
 )
 
 _STYLE_SHEET = "app.css"
@@ -233,9 +237,9 @@ def metadata(title: str, description: str) -> str:
 def compose(door: DoorPages, path: str, assets: Assets, head: str) -> bytes:
     """Return a page: the layout around its main part, with its metadata, its static files and the list of languages."""
     page = door.pages[path]
-    static = f"/static/{assets.version}"
+    static = f"{door.root}static/{assets.version}"
     links = (
-        f'<a href="{each}"{_CURRENT if each == path else ""} data-keep data-t="{linked.link_key}">'
+        f'<a href="{door.root}{each[1:]}"{_CURRENT if each == path else ""} data-keep data-t="{linked.link_key}">'
         f"{linked.link_text}</a>"
         for each, linked in door.pages.items()
         if linked.link_key
@@ -248,7 +252,7 @@ def compose(door: DoorPages, path: str, assets: Assets, head: str) -> bytes:
         languages=html.escape(json.dumps(dict(assets.languages), ensure_ascii=False)),
         styles="\n    ".join(f'<link rel="stylesheet" href="{static}/{name}">' for name in styles),
         script=f"{static}/{page.name}.js",
-        home=next(iter(door.pages)),
+        home=door.root + next(iter(door.pages))[1:],
         links=" ".join(links),
         noscript=(DIRECTORY / door.noscript).read_text().strip(),
         main=(DIRECTORY / f"{page.name}.html").read_text(),

@@ -1,5 +1,351 @@
-// Counts of a municipality: read from a spreadsheet, shown before they are sent, and sent until each has a receipt.
+// The page for officers: sign in with a token, paste or choose a file, look at what it changes, send it, keep the
+// receipts. Files are read by the push door, with the code of `valgnatt push`.
 
-import { translate } from "./shell.js";
+import { electionInAddress } from "./address.js";
+import { fileBody, tooLarge } from "./count_file.js";
+import { OwnView } from "./count_own.js";
+import { PreviewView } from "./count_preview.js";
+import { download, drawSending } from "./count_receipts.js";
+import { Sending } from "./count_sending.js";
+import { Refused, Session } from "./count_session.js";
+import { byId, h, setText, show } from "./dom.js";
+import { LARGE_LIMIT_MS, Pauses, pause, visible } from "./fetching.js";
+import { t, time, useTimeZone } from "./format.js";
+import { announce, showRehearsal, translate } from "./shell.js";
 
-translate(() => {});
+/** @import { Mistake, OwnReports, Preview } from "../push_documents" */
+
+const OWN_EVERY_MS = 15_000;
+
+const session = new Session();
+const previewView = new PreviewView();
+const ownView = new OwnView();
+/** @type {OwnReports | null} */
+let own = null;
+/** @type {Preview | null} */
+let preview = null;
+/** @type {Sending | null} */
+let sending = null;
+let sendingRuns = false;
+let changed = false; // whether there are counts on the page that were not sent
+/** @type {() => void} */
+let showErrors = () => {}; // draws the errors again in another language
+let checks = new AbortController();
+let reads = new AbortController();
+
+const paste = byId("paste", HTMLTextAreaElement);
+const chosenFile = byId("file", HTMLInputElement);
+
+// Signing in.
+
+/** @param {SubmitEvent} event */
+async function signIn(event) {
+  event.preventDefault();
+  const field = byId("token", HTMLInputElement);
+  const token = field.value.trim();
+  const election = byId("election", HTMLInputElement).value.trim();
+  if (!election || !token) {
+    signInError(() => t(election ? "tokenEmpty" : "electionEmpty"), election ? "token" : "election");
+    return;
+  }
+  session.start(election, token);
+  const button = byId("sign-in-button", HTMLButtonElement);
+  button.disabled = true;
+  try {
+    opened(await session.ask("/reports", { limit_ms: LARGE_LIMIT_MS }));
+    field.value = "";
+  } catch (error) {
+    session.forget();
+    const wrongElection = error instanceof Refused && error.code === "unknown_election";
+    signInError(() => signInText(error), wrongElection ? "election" : "token");
+  } finally {
+    button.disabled = false;
+  }
+}
+
+/** @param {unknown} error */
+function signInText(error) {
+  if (!(error instanceof Refused)) return t("noAnswerYet");
+  if (error.code === "unknown_election") return t("unknownElection")(session.election);
+  if (error.ofToken) return t("badToken");
+  if (error.passing) return t("busy");
+  return t("ownFailed")(error.status);
+}
+
+/**
+ * @param {() => string} text
+ * @param {string} field
+ */
+function signInError(text, field) {
+  showErrors = () => setText(byId("sign-in-error"), text());
+  showErrors();
+  byId(field).setAttribute("aria-invalid", "true");
+  byId(field).focus();
+}
+
+/** @param {OwnReports} reports */
+function opened(reports) {
+  own = reports;
+  showErrors = () => {};
+  setText(byId("sign-in-error"), "");
+  for (const name of ["token", "election"]) byId(name).removeAttribute("aria-invalid");
+  useTimeZone(reports.election.timezone ?? "");
+  showRehearsal(reports.rehearsal);
+  ownView.update(reports);
+  drawSignedIn();
+  show(byId("file-section"), true);
+  reads.abort();
+  reads = new AbortController();
+  followOwn(reads.signal);
+  if (sending?.ended) resume();
+  else byId("file-title").focus();
+}
+
+function drawSignedIn() {
+  show(byId("sign-in"), !session.active);
+  show(byId("signed-in"), session.active);
+  if (own) setText(byId("signed-in-text"), t("signedIn")(own.election.name, placeOf(own), own.units.length));
+}
+
+/** @param {OwnReports} reports */
+function placeOf({ units }) {
+  const names = new Map(units.map((unit) => [unit.municipality, unit.municipality_name]));
+  return names.size === 1 ? (units[0]?.municipality_name ?? "") : t("severalMunicipalities")(names.size);
+}
+
+/** Forget the token, and keep the counts on the page. */
+function signOut() {
+  session.forget();
+  reads.abort();
+  checks.abort();
+  drawSignedIn();
+  ownView.clear();
+  byId("token").focus();
+}
+
+// My counts.
+
+/** @param {AbortSignal} signal */
+async function followOwn(signal) {
+  const pauses = new Pauses();
+  while (!signal.aborted) {
+    await pause(OWN_EVERY_MS, OWN_EVERY_MS, signal);
+    await visible(signal);
+    if (signal.aborted) return;
+    try {
+      await readOwn(signal);
+      pauses.reset();
+    } catch (error) {
+      if (signal.aborted) return;
+      ownView.failed();
+      if (error instanceof Refused && error.ofToken) return;
+      await pauses.wait(error, signal);
+    }
+  }
+}
+
+/** @param {AbortSignal} signal */
+async function readOwn(signal) {
+  const reports = await session.ask("/reports", { limit_ms: LARGE_LIMIT_MS });
+  if (signal.aborted) return;
+  own = reports;
+  ownView.update(reports);
+}
+
+// The file.
+
+/** @param {Event} [event] */
+async function check(event) {
+  event?.preventDefault();
+  checks.abort();
+  checks = new AbortController();
+  clearFileError();
+  setPreview(null);
+  const body = fileBody(paste.value, chosenFile.files?.[0] ?? null);
+  if (body.problem !== null) return fileError([{ text: t(body.problem), line: null }], false);
+  if (tooLarge(body.content)) return fileError([{ text: t("fileTooLarge"), line: null }], false);
+  const button = byId("check", HTMLButtonElement);
+  const { signal } = checks;
+  button.disabled = true;
+  try {
+    await read(body.content, body.type, signal);
+  } finally {
+    if (!signal.aborted) setText(byId("checking"), "");
+    button.disabled = false;
+  }
+}
+
+/**
+ * Have a file read, again and again while there is no answer.
+ *
+ * @param {Blob} content
+ * @param {string} type
+ * @param {AbortSignal} signal
+ */
+async function read(content, type, signal) {
+  const pauses = new Pauses();
+  const since = Date.now();
+  setText(byId("checking"), t("checking"));
+  while (!signal.aborted) {
+    try {
+      const found = await session.ask("/preview", {
+        method: "POST",
+        body: content,
+        type,
+        limit_ms: LARGE_LIMIT_MS,
+      });
+      if (!signal.aborted) shown(found);
+      return;
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof Refused && !error.passing) return refusedFile(error);
+      setText(byId("checking"), t(error instanceof Refused ? "checkBusy" : "checkNoAnswer")(time(since)));
+      await pauses.wait(error, signal);
+    }
+  }
+}
+
+/** @param {Preview} found */
+function shown(found) {
+  setPreview(found);
+  byId("preview-title").focus();
+  announce(byId("preview-summary").textContent);
+}
+
+/** @param {Preview | null} found */
+function setPreview(found) {
+  preview = found;
+  previewView.show(found);
+}
+
+/** @param {Refused} error */
+function refusedFile(error) {
+  if (error.ofToken) {
+    signOut();
+    signInError(() => t("badTokenKept"), "token");
+  } else if (error.code === "bad_count_file") {
+    fileError(error.mistakes, true);
+  } else {
+    fileError([{ text: t("fileRefused")[error.code] ?? t("ownFailed")(error.status), line: null }], false);
+  }
+}
+
+/**
+ * @param {Mistake[]} mistakes
+ * @param {boolean} english whether the door has written them
+ */
+function fileError(mistakes, english) {
+  const pasted = !chosenFile.files?.length;
+  const items = mistakes.map(({ text, line }) => {
+    const words = h("span", english ? { lang: "en" } : null, text);
+    return h("li", null, line !== null && pasted ? lineButton(line) : null, words);
+  });
+  showErrors = () => setText(byId("file-error-title"), t("fileWrong")(mistakes.length));
+  byId("file-error").replaceChildren(
+    h("h3", { id: "file-error-title", tabindex: -1 }),
+    h("ul", null, ...items),
+    h("p", null, t("fileKept")),
+  );
+  showErrors();
+  (pasted ? paste : chosenFile).setAttribute("aria-invalid", "true");
+  byId("file-error-title").focus();
+}
+
+/** @param {number} line */
+function lineButton(line) {
+  const button = h("button", { type: "button", class: "plain small" }, t("showLine")(line));
+  button.addEventListener("click", () => selectLine(line));
+  return button;
+}
+
+/** @param {number} line from 1 */
+function selectLine(line) {
+  const lines = paste.value.split("\n");
+  const start = lines.slice(0, line - 1).reduce((sum, each) => sum + each.length + 1, 0);
+  paste.focus();
+  paste.setSelectionRange(start, start + (lines[line - 1]?.length ?? 0));
+  const height = paste.scrollHeight / Math.max(1, lines.length);
+  paste.scrollTop = Math.max(0, (line - 3) * height);
+}
+
+function clearFileError() {
+  byId("file-error").replaceChildren();
+  for (const field of [paste, chosenFile]) field.removeAttribute("aria-invalid");
+}
+
+/** @param {Event} event */
+function edited(event) {
+  if (event.target === paste && paste.value) chosenFile.value = "";
+  if (event.target === chosenFile && chosenFile.files?.length) paste.value = "";
+  changed = paste.value !== "" || Boolean(chosenFile.files?.length);
+  checks.abort();
+  setText(byId("checking"), "");
+  clearFileError();
+  if (preview) setPreview(null);
+}
+
+// Sending.
+
+function send() {
+  if (preview === null || sendingRuns) return;
+  if (!previewView.accepted) {
+    previewView.askToAccept();
+    return;
+  }
+  sending = new Sending(session, preview.reports, drawProgress);
+  setPreview(null);
+  resume();
+  byId("sending-title").focus();
+}
+
+async function resume() {
+  if (sending === null || sendingRuns) return;
+  sendingRuns = true;
+  drawProgress();
+  try {
+    await sending.run();
+  } finally {
+    sendingRuns = false;
+  }
+  if (sending.ended?.ofToken) {
+    signOut();
+    signInError(() => t("badTokenKept"), "token");
+  }
+  if (!sending.count("waits") && !sending.overtaken) changed = false;
+  drawProgress();
+  if (session.active) await readOwn(reads.signal).catch(() => ownView.failed());
+}
+
+function drawProgress() {
+  if (sending === null) return;
+  drawSending(sending);
+  byId("send", HTMLButtonElement).disabled = sendingRuns;
+}
+
+// The page.
+
+/** @param {BeforeUnloadEvent} event */
+function warnBeforeLoss(event) {
+  if (changed || sendingRuns) event.preventDefault();
+}
+
+function redraw() {
+  document.title = `${t("countPage")} · Valgnatt`;
+  showErrors();
+  drawSignedIn();
+  previewView.draw();
+  ownView.draw();
+  drawProgress();
+}
+
+byId("election", HTMLInputElement).value = electionInAddress() ?? "";
+byId("sign-in-form", HTMLFormElement).addEventListener("submit", signIn);
+byId("forget").addEventListener("click", signOut);
+byId("file-form", HTMLFormElement).addEventListener("submit", check);
+byId("file-form").addEventListener("input", edited);
+byId("send").addEventListener("click", send);
+byId("again").addEventListener("click", () => check());
+byId("download-csv").addEventListener("click", () => sending && download(sending, "csv"));
+byId("download-json").addEventListener("click", () => sending && download(sending, "json"));
+addEventListener("beforeunload", warnBeforeLoss);
+translate(redraw);

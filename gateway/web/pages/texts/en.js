@@ -238,4 +238,129 @@ export const texts = ({ number, noun, count, times }) => ({
   ownUnreachable: "The push door is not responding.",
   ownFailed: (status) => `Unexpected response from the push door (${status}).`,
   ownUpdated: (time) => `Updated ${time}.`,
+
+  countLead:
+    "Paste rows from your spreadsheet or choose a file. You see what changes before anything is sent, and get receipts " +
+    "to keep.",
+  signInTitle: "1. Sign in",
+  electionId: "Identifier of the election",
+  signIn: "Continue",
+  tokenWhy:
+    "The token is only in the memory of this page. It is never stored, and is sent only to the service that you have " +
+    "opened.",
+  tokenEmpty: "Type or paste the token.",
+  electionEmpty:
+    "Type the identifier of the election. It is in the address that you were given, after “?election=”.",
+  badToken:
+    "The token is not valid for this election. Paste it again, whole, without spaces; if it is still wrong, ask the " +
+    "election authority for a new one.",
+  badTokenKept:
+    "The token is no longer valid. The counts are still on this page: ask the election authority for a new token, paste " +
+    "it, and continue.",
+  noAnswerYet: "The service does not answer. Check the network and try again. Nothing was sent.",
+  busy: "The service is busy. Wait a moment and try again.",
+  signedIn: (election, place, units) =>
+    `Signed in: ${election}, ${place} (${count(units, "unit", "units")}).`,
+  severalMunicipalities: (n) => count(n, "municipality", "municipalities"),
+  fileTitle: "2. Paste or choose a file",
+  fileWhy:
+    "Select the rows in the spreadsheet, with their headings, copy them, and paste them here. Or choose the file itself: " +
+    ".xlsx, .csv, .json or .ndjson, at most 8 MiB. It is read exactly as “valgnatt push” reads it.",
+  pasteLabel: "Rows from the spreadsheet",
+  fileLabel: "Or choose a file",
+  check: "Check",
+  checkAgain: "Check again",
+  checking: "Reading and checking …",
+  checkBusy: (time) => `The service has been busy since ${time}. Trying again …`,
+  checkNoAnswer: (time) =>
+    `The service has not answered since ${time}. Trying again. Nothing was sent, and the counts are still here.`,
+  fileMissing: "First paste rows or choose a file.",
+  fileUnknown: "Unknown file type. Use .xlsx, .csv, .tsv, .txt, .json or .ndjson.",
+  fileTooLarge: "More than 8 MiB. Divide it into several files, and send one after the other.",
+  fileRefused: {
+    too_large: "More than 8 MiB. Divide it into several files, and send one after the other.",
+    too_costly:
+      "Reading the file takes too long. Divide it into several files, and send one after the other.",
+    unknown_election: "The election no longer exists.",
+    malformed: "The file did not arrive completely. Check again.",
+  },
+  fileWrong: (n) => `${count(n, "mistake", "mistakes")}. Nothing was sent.`,
+  fileKept: "Correct it and check again.",
+  showLine: (line) => `Show line ${line}`,
+  previewTitle: "3. Review",
+  previewSummary: (n, first, replaced, same) =>
+    `${count(n, "count", "counts")}: ${number(first)} new, ${number(replaced)} ` +
+    `${noun(replaced, "replaces an earlier one", "replace earlier ones")}, ${number(same)} without effect. ` +
+    "Nothing was sent yet.",
+  previewCaption: "The counts of the file beside what was received before. The most unusual ones come first.",
+  emptyUnits: (n) => `${count(n, "unit", "units")} without figures left out.`,
+  moreReports: (n) => `and ${count(n, "more count", "more counts")}`,
+  moreUnits: (n) => `and ${count(n, "more unit", "more units")}`,
+  redLinesTitle: "This is almost never right",
+  acceptWord: "YES",
+  acceptLabel: (word) => `Are the figures right all the same? Type ${word} to be able to send them.`,
+  acceptMissing: (word) =>
+    `Type ${word} if the figures are right. Otherwise correct the file. Nothing was sent.`,
+  colFindings: "Effect and remarks",
+  effects: {
+    first: "first count",
+    replaces: "replaces the one before",
+    repeats: "unchanged, received already",
+    older: "older than the current one",
+    unknown: "the one before is unknown",
+  },
+  now: "now ",
+  categoryMissing: "missing now",
+  categories: { advance: "Advance", election_day: "Election day" },
+  percent: (n) => `${number(n)}%`,
+  findAboveEligible: (name, after, eligible) =>
+    `${name} gets ${count(after, "ballot", "ballots")} but has only ${count(eligible, "eligible voter", "eligible voters")}.`,
+  findUnitAboveEligible: (after, eligible) =>
+    `${count(after, "ballot", "ballots")} but only ${count(eligible, "eligible voter", "eligible voters")}.`,
+  findFell: (before, after) => `The ballots fall from ${number(before)} to ${number(after)}.`,
+  findMissingCategory: (category, n) =>
+    `${category} is missing, but had ${count(n, "ballot", "ballots")} before.`,
+  findMissingParties: (category, parties) =>
+    `${category}: parties had votes before and have none now: ${parties}.`,
+  findVotesFell: (category, parties) => `${category}: parties have fewer votes than before: ${parties}.`,
+  findStatusBack: (before, after) => `The status goes back from “${before}” to “${after}”.`,
+  send: (n) => `Send ${count(n, "count", "counts")}`,
+  sendingTitle: "4. Receipts",
+  sendingNow: (done, total) => `Sending: ${number(done)} of ${number(total)} have a receipt.`,
+  sendingTrouble: (done, total, time) =>
+    `The service has not answered since ${time}; ${number(done)} of ${number(total)} have a receipt. The page keeps ` +
+    "trying until it succeeds. Leave it open. Sending again is safe: nothing is counted twice.",
+  sendingDone: (n) =>
+    n === 1
+      ? "The count was received and has its receipt."
+      : `All ${number(n)} counts were received and have receipts.`,
+  sendingRefused: (done, refused, left) =>
+    `${number(done)} with a receipt, ${number(refused)} refused, ${number(left)} not sent. The reasons are below.`,
+  sendingToken: (n) =>
+    `The token is no longer valid. ${count(n, "count", "counts")} without a receipt ` +
+    `${noun(n, "is", "are")} still on this page.`,
+  sendingEnded: (status, detail) => `The service does not accept this (${status}). ${detail}`,
+  receiptsCaption: "The answer to each count",
+  colAnswer: "Answer",
+  answerWaits: "waiting",
+  answerNotSent: "not sent, as an earlier count of the unit was refused",
+  answerEmbargoed: "received, will be published later",
+  answerPublished: "received and published",
+  answerDuplicate: "had been received already",
+  refusals: {
+    stale_revision: "Another count of the unit was quicker. Check again.",
+    revision_conflict: "Another count of the unit was quicker. Check again.",
+    election_closed: "The election is closed. Contact the election authority.",
+    unit_forbidden: "The token is not for this unit.",
+    invalid_report: "The count is not valid.",
+    token_revoked: "The token was revoked. Contact the election authority.",
+  },
+  refusedFor: (code) => `Refused (${code}).`,
+  downloadCsv: "Download the receipts (CSV)",
+  downloadJson: "Download the receipts (JSON)",
+  ownCountsTitle: "My counts",
+  ownSummary: (reported, total, embargoed) =>
+    `${number(reported)} of ${count(total, "unit", "units")} ${noun(reported, "has", "have")} a received count` +
+    `${embargoed ? `; ${number(embargoed)} will be published later` : ""}.`,
+  ownStale: (time) => `No answer; this is from ${time}.`,
 });

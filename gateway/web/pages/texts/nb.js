@@ -263,4 +263,146 @@ export const texts = ({ number, noun, count, times }) => ({
   ownUnreachable: "Mottakstjenesten svarer ikke.",
   ownFailed: (/** @type {number} */ status) => `Uventet svar fra mottakstjenesten (${status}).`,
   ownUpdated: (/** @type {string} */ time) => `Oppdatert ${time}.`,
+
+  countLead:
+    "Lim inn rader fra regnearket eller velg en fil. Du ser hva som endres, før noe sendes, og får kvitteringer " +
+    "du kan ta vare på.",
+  signInTitle: "1. Logg inn",
+  electionId: "Valgets ID",
+  signIn: "Fortsett",
+  tokenWhy:
+    "Tokenet ligger bare i minnet på denne siden. Det lagres aldri, og det sendes bare til tjenesten du har åpnet.",
+  tokenEmpty: "Skriv eller lim inn tokenet.",
+  electionEmpty: "Skriv valgets ID. Den står i adressen du har fått, etter «?election=».",
+  badToken:
+    "Tokenet er ikke gyldig for dette valget. Lim det inn på nytt, hele, uten mellomrom; er det fortsatt feil, be " +
+    "valgledelsen om et nytt.",
+  badTokenKept:
+    "Tokenet er ikke gyldig lenger. Tellingene er fortsatt her på siden: be valgledelsen om et nytt token, lim det inn, " +
+    "og fortsett.",
+  noAnswerYet: "Ingen kontakt med mottakstjenesten. Sjekk nettet, og prøv igjen. Ingenting er sendt.",
+  busy: "Mottakstjenesten er opptatt. Vent litt, og prøv igjen.",
+  signedIn: (/** @type {string} */ election, /** @type {string} */ place, /** @type {number} */ units) =>
+    `Logget inn: ${election}, ${place} (${count(units, "tellested", "tellesteder")}).`,
+  severalMunicipalities: (/** @type {number} */ n) => count(n, "kommune", "kommuner"),
+  fileTitle: "2. Lim inn eller velg en fil",
+  fileWhy:
+    "Merk radene i regnearket, med overskriftene, kopier dem, og lim dem inn her. Eller velg filen selv: .xlsx, .csv, " +
+    ".json eller .ndjson, høyst 8 MiB. Filen leses akkurat som av «valgnatt push».",
+  pasteLabel: "Rader fra regnearket",
+  fileLabel: "Eller velg en fil",
+  check: "Kontroller",
+  checkAgain: "Kontroller på nytt",
+  checking: "Leser og kontrollerer …",
+  checkBusy: (/** @type {string} */ time) =>
+    `Mottakstjenesten har vært opptatt siden ${time}. Prøver igjen …`,
+  checkNoAnswer: (/** @type {string} */ time) =>
+    `Ingen kontakt med mottakstjenesten siden ${time}. Prøver igjen. Ingenting er sendt, og tellingene er fortsatt her.`,
+  fileMissing: "Lim inn rader eller velg en fil først.",
+  fileUnknown: "Filtypen er ukjent. Bruk .xlsx, .csv, .tsv, .txt, .json eller .ndjson.",
+  fileTooLarge: "Mer enn 8 MiB. Del innholdet på flere filer, og send dem én etter én.",
+  fileRefused: /** @type {Names} */ ({
+    too_large: "Mer enn 8 MiB. Del innholdet på flere filer, og send dem én etter én.",
+    too_costly: "Det tar for lang tid å lese filen. Del den på flere filer, og send dem én etter én.",
+    unknown_election: "Valget finnes ikke lenger.",
+    malformed: "Filen kom ikke helt fram. Kontroller på nytt.",
+  }),
+  fileWrong: (/** @type {number} */ n) => `${count(n, "feil", "feil")}. Ingenting er sendt.`,
+  fileKept: "Rett opp, og kontroller på nytt.",
+  showLine: (/** @type {number} */ line) => `Vis linje ${line}`,
+  previewTitle: "3. Se over",
+  previewSummary: (
+    /** @type {number} */ n,
+    /** @type {number} */ first,
+    /** @type {number} */ replaced,
+    /** @type {number} */ same,
+  ) =>
+    `${count(n, "telling", "tellinger")}: ${number(first)} ${noun(first, "ny", "nye")}, ${number(replaced)} ` +
+    `erstatter en tidligere, ${number(same)} uten virkning. Ingenting er sendt ennå.`,
+  previewCaption: "Tellingene i filen ved siden av det som er mottatt før. De mest uvanlige står først.",
+  emptyUnits: (/** @type {number} */ n) => `${count(n, "tellested", "tellesteder")} uten tall er utelatt.`,
+  moreReports: (/** @type {number} */ n) => `og ${count(n, "telling", "tellinger")} til`,
+  moreUnits: (/** @type {number} */ n) => `og ${count(n, "tellested", "tellesteder")} til`,
+  redLinesTitle: "Dette er nesten aldri riktig",
+  acceptWord: "JA",
+  acceptLabel: (/** @type {string} */ word) =>
+    `Er tallene likevel riktige? Skriv ${word} for å kunne sende dem.`,
+  acceptMissing: (/** @type {string} */ word) =>
+    `Skriv ${word} hvis tallene er riktige. Ellers: rett opp filen. Ingenting er sendt.`,
+  colFindings: "Virkning og merknader",
+  effects: /** @type {Names} */ ({
+    first: "første telling",
+    replaces: "erstatter forrige",
+    repeats: "uendret, allerede mottatt",
+    older: "eldre enn den gjeldende",
+    unknown: "forrige telling er ukjent",
+  }),
+  now: "nå ",
+  categoryMissing: "mangler nå",
+  categories: /** @type {Names} */ ({ advance: "Forhånd", election_day: "Valgting" }),
+  percent: (/** @type {number} */ n) => `${number(n)} %`,
+  findAboveEligible: (
+    /** @type {string} */ name,
+    /** @type {number} */ after,
+    /** @type {number} */ eligible,
+  ) =>
+    `${name} får ${count(after, "stemmeseddel", "stemmesedler")}, men har bare ` +
+    `${count(eligible, "stemmeberettiget", "stemmeberettigede")}.`,
+  findUnitAboveEligible: (/** @type {number} */ after, /** @type {number} */ eligible) =>
+    `${count(after, "stemmeseddel", "stemmesedler")}, men bare ` +
+    `${count(eligible, "stemmeberettiget", "stemmeberettigede")}.`,
+  findFell: (/** @type {number} */ before, /** @type {number} */ after) =>
+    `Antall stemmesedler går ned fra ${number(before)} til ${number(after)}.`,
+  findMissingCategory: (/** @type {string} */ category, /** @type {number} */ n) =>
+    `${category} mangler, men hadde ${count(n, "stemmeseddel", "stemmesedler")} før.`,
+  findMissingParties: (/** @type {string} */ category, /** @type {string} */ parties) =>
+    `${category}: partier hadde stemmer før og har ingen nå: ${parties}.`,
+  findVotesFell: (/** @type {string} */ category, /** @type {string} */ parties) =>
+    `${category}: partier har færre stemmer enn før: ${parties}.`,
+  findStatusBack: (/** @type {string} */ before, /** @type {string} */ after) =>
+    `Statusen går tilbake fra «${before}» til «${after}».`,
+  send: (/** @type {number} */ n) => `Send ${count(n, "telling", "tellinger")}`,
+  sendingTitle: "4. Kvitteringer",
+  sendingNow: (/** @type {number} */ done, /** @type {number} */ total) =>
+    `Sender: ${number(done)} av ${number(total)} er kvittert for.`,
+  sendingTrouble: (/** @type {number} */ done, /** @type {number} */ total, /** @type {string} */ time) =>
+    `Ingen kontakt med mottakstjenesten siden ${time}; ${number(done)} av ${number(total)} er kvittert for. Siden prøver ` +
+    "igjen til det lykkes. La den være åpen. Det er trygt å sende på nytt: ingenting telles to ganger.",
+  sendingDone: (/** @type {number} */ n) =>
+    n === 1
+      ? "Tellingen er mottatt og kvittert for."
+      : `Alle ${number(n)} tellinger er mottatt og kvittert for.`,
+  sendingRefused: (/** @type {number} */ done, /** @type {number} */ refused, /** @type {number} */ left) =>
+    `${number(done)} kvittert for, ${number(refused)} avvist, ${number(left)} ikke sendt. Se hvorfor nedenfor.`,
+  sendingToken: (/** @type {number} */ n) =>
+    `Tokenet er ikke gyldig lenger. ${count(n, "telling", "tellinger")} uten kvittering er fortsatt her på siden.`,
+  sendingEnded: (/** @type {number} */ status, /** @type {string} */ detail) =>
+    `Mottakstjenesten tar ikke imot (${status}). ${detail}`,
+  receiptsCaption: "Svaret på hver telling",
+  colAnswer: "Svar",
+  answerWaits: "venter",
+  answerNotSent: "ikke sendt, fordi en tidligere telling av tellestedet ble avvist",
+  answerEmbargoed: "mottatt, offentliggjøres senere",
+  answerPublished: "mottatt og publisert",
+  answerDuplicate: "var allerede mottatt",
+  refusals: /** @type {Names} */ ({
+    stale_revision: "En annen telling av tellestedet kom først. Kontroller på nytt.",
+    revision_conflict: "En annen telling av tellestedet kom først. Kontroller på nytt.",
+    election_closed: "Valget er avsluttet. Ta kontakt med valgledelsen.",
+    unit_forbidden: "Tokenet gjelder ikke dette tellestedet.",
+    invalid_report: "Tellingen er ikke gyldig.",
+    token_revoked: "Tokenet er trukket tilbake. Ta kontakt med valgledelsen.",
+  }),
+  refusedFor: (/** @type {string} */ code) => `Avvist (${code}).`,
+  downloadCsv: "Last ned kvitteringene (CSV)",
+  downloadJson: "Last ned kvitteringene (JSON)",
+  ownCountsTitle: "Mine tellinger",
+  ownSummary: (
+    /** @type {number} */ reported,
+    /** @type {number} */ total,
+    /** @type {number} */ embargoed,
+  ) =>
+    `${number(reported)} av ${count(total, "tellested", "tellesteder")} har en mottatt telling` +
+    `${embargoed ? `; ${number(embargoed)} offentliggjøres senere` : ""}.`,
+  ownStale: (/** @type {string} */ time) => `Ingen kontakt; dette er fra ${time}.`,
 });

@@ -239,4 +239,124 @@ export const texts = ({ number, noun, count, times }) => ({
   ownUnreachable: "Mottakstenesta svarer ikkje.",
   ownFailed: (status) => `Uventa svar frå mottakstenesta (${status}).`,
   ownUpdated: (time) => `Oppdatert ${time}.`,
+
+  countLead:
+    "Lim inn rader frå reknearket eller vel ei fil. Du ser kva som blir endra, før noko blir sendt, og får " +
+    "kvitteringar du kan ta vare på.",
+  signInTitle: "1. Logg inn",
+  electionId: "ID-en til valet",
+  signIn: "Hald fram",
+  tokenWhy:
+    "Tokenet ligg berre i minnet på denne sida. Det blir aldri lagra, og blir berre sendt til tenesta du har opna.",
+  tokenEmpty: "Skriv eller lim inn tokenet.",
+  electionEmpty: "Skriv ID-en til valet. Han står i adressa du har fått, etter «?election=».",
+  badToken:
+    "Tokenet er ikkje gyldig for dette valet. Lim det inn på nytt, heile, utan mellomrom; er det framleis feil, be " +
+    "valleiinga om eit nytt.",
+  badTokenKept:
+    "Tokenet er ikkje gyldig lenger. Teljingane er framleis her på sida: be valleiinga om eit nytt token, lim det inn, " +
+    "og hald fram.",
+  noAnswerYet: "Ingen kontakt med mottakstenesta. Sjekk nettet, og prøv igjen. Ingenting er sendt.",
+  busy: "Mottakstenesta er oppteken. Vent litt, og prøv igjen.",
+  signedIn: (election, place, units) =>
+    `Logga inn: ${election}, ${place} (${count(units, "teljestad", "teljestader")}).`,
+  severalMunicipalities: (n) => count(n, "kommune", "kommunar"),
+  fileTitle: "2. Lim inn eller vel ei fil",
+  fileWhy:
+    "Merk radene i reknearket, med overskriftene, kopier dei, og lim dei inn her. Eller vel sjølve fila: .xlsx, .csv, " +
+    ".json eller .ndjson, høgst 8 MiB. Fila blir lesen akkurat som av «valgnatt push».",
+  pasteLabel: "Rader frå reknearket",
+  fileLabel: "Eller vel ei fil",
+  check: "Kontroller",
+  checkAgain: "Kontroller på nytt",
+  checking: "Les og kontrollerer …",
+  checkBusy: (time) => `Mottakstenesta har vore oppteken sidan ${time}. Prøver igjen …`,
+  checkNoAnswer: (time) =>
+    `Ingen kontakt med mottakstenesta sidan ${time}. Prøver igjen. Ingenting er sendt, og teljingane er framleis her.`,
+  fileMissing: "Lim inn rader eller vel ei fil først.",
+  fileUnknown: "Filtypen er ukjend. Bruk .xlsx, .csv, .tsv, .txt, .json eller .ndjson.",
+  fileTooLarge: "Meir enn 8 MiB. Del innhaldet på fleire filer, og send dei éi etter éi.",
+  fileRefused: {
+    too_large: "Meir enn 8 MiB. Del innhaldet på fleire filer, og send dei éi etter éi.",
+    too_costly: "Det tek for lang tid å lese fila. Del henne på fleire filer, og send dei éi etter éi.",
+    unknown_election: "Valet finst ikkje lenger.",
+    malformed: "Fila kom ikkje heilt fram. Kontroller på nytt.",
+  },
+  fileWrong: (n) => `${count(n, "feil", "feil")}. Ingenting er sendt.`,
+  fileKept: "Rett opp, og kontroller på nytt.",
+  showLine: (line) => `Vis linje ${line}`,
+  previewTitle: "3. Sjå over",
+  previewSummary: (n, first, replaced, same) =>
+    `${count(n, "teljing", "teljingar")}: ${number(first)} ${noun(first, "ny", "nye")}, ${number(replaced)} ` +
+    `erstattar ei tidlegare, ${number(same)} utan verknad. Ingenting er sendt enno.`,
+  previewCaption: "Teljingane i fila ved sida av det som er motteke før. Dei mest uvanlege står først.",
+  emptyUnits: (n) => `${count(n, "teljestad", "teljestader")} utan tal er utelatne.`,
+  moreReports: (n) => `og ${count(n, "teljing", "teljingar")} til`,
+  moreUnits: (n) => `og ${count(n, "teljestad", "teljestader")} til`,
+  redLinesTitle: "Dette er nesten aldri rett",
+  acceptWord: "JA",
+  acceptLabel: (word) => `Er tala likevel rette? Skriv ${word} for å kunne sende dei.`,
+  acceptMissing: (word) => `Skriv ${word} dersom tala er rette. Elles: rett opp fila. Ingenting er sendt.`,
+  colFindings: "Verknad og merknader",
+  effects: {
+    first: "første teljing",
+    replaces: "erstattar den førre",
+    repeats: "uendra, allereie motteken",
+    older: "eldre enn den gjeldande",
+    unknown: "den førre teljinga er ukjend",
+  },
+  now: "no ",
+  categoryMissing: "manglar no",
+  categories: { advance: "Førehand", election_day: "Valting" },
+  percent: (n) => `${number(n)} %`,
+  findAboveEligible: (name, after, eligible) =>
+    `${name} får ${count(after, "røystesetel", "røystesetlar")}, men har berre ` +
+    `${count(eligible, "røysteføre", "røysteføre")}.`,
+  findUnitAboveEligible: (after, eligible) =>
+    `${count(after, "røystesetel", "røystesetlar")}, men berre ${count(eligible, "røysteføre", "røysteføre")}.`,
+  findFell: (before, after) => `Talet på røystesetlar går ned frå ${number(before)} til ${number(after)}.`,
+  findMissingCategory: (category, n) =>
+    `${category} manglar, men hadde ${count(n, "røystesetel", "røystesetlar")} før.`,
+  findMissingParties: (category, parties) =>
+    `${category}: parti hadde røyster før og har ingen no: ${parties}.`,
+  findVotesFell: (category, parties) => `${category}: parti har færre røyster enn før: ${parties}.`,
+  findStatusBack: (before, after) => `Statusen går tilbake frå «${before}» til «${after}».`,
+  send: (n) => `Send ${count(n, "teljing", "teljingar")}`,
+  sendingTitle: "4. Kvitteringar",
+  sendingNow: (done, total) => `Sender: ${number(done)} av ${number(total)} er kvitterte for.`,
+  sendingTrouble: (done, total, time) =>
+    `Ingen kontakt med mottakstenesta sidan ${time}; ${number(done)} av ${number(total)} er kvitterte for. Sida prøver ` +
+    "igjen til det går. Lat ho vere open. Det er trygt å sende på nytt: ingenting blir talt to gonger.",
+  sendingDone: (n) =>
+    n === 1
+      ? "Teljinga er motteken og kvittert for."
+      : `Alle ${number(n)} teljingane er mottekne og kvitterte for.`,
+  sendingRefused: (done, refused, left) =>
+    `${number(done)} kvitterte for, ${number(refused)} avviste, ${number(left)} ikkje sende. Sjå kvifor nedanfor.`,
+  sendingToken: (n) =>
+    `Tokenet er ikkje gyldig lenger. ${count(n, "teljing", "teljingar")} utan kvittering er framleis her på sida.`,
+  sendingEnded: (status, detail) => `Mottakstenesta tek ikkje imot (${status}). ${detail}`,
+  receiptsCaption: "Svaret på kvar teljing",
+  colAnswer: "Svar",
+  answerWaits: "ventar",
+  answerNotSent: "ikkje send, fordi ei tidlegare teljing av teljestaden vart avvist",
+  answerEmbargoed: "motteken, blir offentleggjord seinare",
+  answerPublished: "motteken og publisert",
+  answerDuplicate: "var allereie motteken",
+  refusals: {
+    stale_revision: "Ei anna teljing av teljestaden kom først. Kontroller på nytt.",
+    revision_conflict: "Ei anna teljing av teljestaden kom først. Kontroller på nytt.",
+    election_closed: "Valet er avslutta. Ta kontakt med valleiinga.",
+    unit_forbidden: "Tokenet gjeld ikkje denne teljestaden.",
+    invalid_report: "Teljinga er ikkje gyldig.",
+    token_revoked: "Tokenet er trekt tilbake. Ta kontakt med valleiinga.",
+  },
+  refusedFor: (code) => `Avvist (${code}).`,
+  downloadCsv: "Last ned kvitteringane (CSV)",
+  downloadJson: "Last ned kvitteringane (JSON)",
+  ownCountsTitle: "Mine teljingar",
+  ownSummary: (reported, total, embargoed) =>
+    `${number(reported)} av ${count(total, "teljestad", "teljestader")} har ei motteken teljing` +
+    `${embargoed ? `; ${number(embargoed)} blir offentleggjorde seinare` : ""}.`,
+  ownStale: (time) => `Ingen kontakt; dette er frå ${time}.`,
 });

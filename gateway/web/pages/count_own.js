@@ -1,0 +1,76 @@
+// What the gateway has of the token's own units, under embargo too.
+
+import { drawCards, unitName } from "./count_cards.js";
+import { byId, setText, show } from "./dom.js";
+import { statusName } from "./findings.js";
+import { compare, moment, number, t, time } from "./format.js";
+
+/** @import { OwnReports, OwnUnit } from "../push_documents" */
+
+const SHOWN_MAX = 500;
+
+export class OwnView {
+  /** @type {OwnReports | null} */
+  #reports = null;
+  #at = 0;
+  #failed = false;
+
+  /** @param {OwnReports} reports */
+  update(reports) {
+    this.#reports = reports;
+    this.#at = Date.now();
+    this.#failed = false;
+    this.draw();
+  }
+
+  failed() {
+    this.#failed = true;
+    this.draw();
+  }
+
+  clear() {
+    this.#reports = null;
+    show(byId("own"), false);
+    byId("own-table", HTMLTableElement).tBodies[0]?.replaceChildren();
+  }
+
+  draw() {
+    const reports = this.#reports;
+    if (reports === null) return;
+    show(byId("own"), true);
+    const { units } = reports;
+    const reported = units.filter(({ revision }) => revision !== null);
+    const embargoed = units.filter(({ state }) => state === "embargoed").length;
+    setText(byId("own-summary"), t("ownSummary")(reported.length, units.length, embargoed));
+    setText(byId("own-status"), t(this.#failed ? "ownStale" : "ownUpdated")(time(this.#at)));
+    const several = new Set(units.map(({ municipality }) => municipality)).size > 1;
+    const sorted = units.toSorted(
+      (a, b) => Number(a.revision !== null) - Number(b.revision !== null) || compare(a.unit, b.unit),
+    );
+    drawCards(
+      byId("own-table", HTMLTableElement),
+      ["colUnit", "colStatus", "colBallots", "colRevision", "colAnswer", "colTime"],
+      sorted.slice(0, SHOWN_MAX).map((unit) => row(unit, several)),
+    );
+    setText(byId("own-more"), units.length > SHOWN_MAX ? t("moreUnits")(units.length - SHOWN_MAX) : "");
+  }
+}
+
+/**
+ * @param {OwnUnit} unit
+ * @param {boolean} several whether the token is for several municipalities
+ */
+function row({ unit, name, municipality_name, revision, status, ballots, accepted_at, state }, several) {
+  return {
+    key: unit,
+    kind: revision === null ? "waits" : "receipt",
+    contents: [
+      unitName(several ? `${name}, ${municipality_name}` : name, unit),
+      statusName(status ?? "no_report"),
+      ballots === null ? null : number(ballots),
+      revision === null ? null : number(revision),
+      state === null ? null : t(state === "embargoed" ? "answerEmbargoed" : "answerPublished"),
+      accepted_at === null ? null : moment(accepted_at),
+    ],
+  };
+}

@@ -1,0 +1,154 @@
+// What a file would change, before anything is sent: each unit before and now, and what is unusual.
+
+import { drawCards, unitName } from "./count_cards.js";
+import { byId, h, setText, show } from "./dom.js";
+import { categoryName, findingText, statusName } from "./findings.js";
+import { number, signedNumber, t } from "./format.js";
+
+/** @import { Change, Comparison, Preview, PreviewedReport } from "../push_documents" */
+
+const SHOWN_MAX = 300;
+const SEVERITIES = ["red_line", "warning", "note"];
+
+export class PreviewView {
+  /** @type {Preview | null} */
+  #preview = null;
+
+  /** @param {Preview | null} preview */
+  show(preview) {
+    this.#preview = preview;
+    show(byId("preview"), preview !== null);
+    byId("accept", HTMLInputElement).value = "";
+    this.draw();
+  }
+
+  /** Whether the red lines are accepted, or there are none. */
+  get accepted() {
+    if (!this.#redLines().length) return true;
+    const typed = byId("accept", HTMLInputElement).value.trim().toLocaleLowerCase();
+    return typed === t("acceptWord").toLocaleLowerCase();
+  }
+
+  /** Say that the red lines have to be accepted, and lead there. */
+  askToAccept() {
+    const field = byId("accept", HTMLInputElement);
+    field.setAttribute("aria-invalid", "true");
+    setText(byId("accept-error"), t("acceptMissing")(t("acceptWord")));
+    field.focus();
+  }
+
+  /** Draw everything again, after a change of the language too. */
+  draw() {
+    const preview = this.#preview;
+    if (preview === null) return;
+    setText(byId("preview-summary"), summary(preview.reports));
+    const notes = [...preview.notes, ...(preview.empty_units ? [t("emptyUnits")(preview.empty_units)] : [])];
+    byId("preview-notes").replaceChildren(...notes.map((note) => h("li", null, note)));
+    this.#drawRedLines();
+    const worst = preview.reports.toSorted((a, b) => severity(a) - severity(b));
+    drawCards(
+      byId("preview-table", HTMLTableElement),
+      ["colUnit", "colStatus", "colBallots", "colTurnout", "colFindings"],
+      worst.slice(0, SHOWN_MAX).map(({ comparison }) => row(comparison)),
+    );
+    const more = preview.reports.length - SHOWN_MAX;
+    setText(byId("preview-more"), more > 0 ? t("moreReports")(more) : "");
+    setText(byId("send"), t("send")(preview.reports.length));
+  }
+
+  #drawRedLines() {
+    const lines = this.#redLines();
+    show(byId("red-lines"), lines.length > 0);
+    byId("red-lines-list").replaceChildren(
+      ...lines.map(({ comparison, finding }) =>
+        h("li", null, h("strong", null, `${comparison.name || comparison.unit}: `), findingText(finding)),
+      ),
+    );
+    setText(byId("accept-label"), t("acceptLabel")(t("acceptWord")));
+    byId("accept").removeAttribute("aria-invalid");
+    setText(byId("accept-error"), "");
+  }
+
+  #redLines() {
+    return (this.#preview?.reports ?? []).flatMap(({ comparison }) =>
+      comparison.findings
+        .filter((finding) => finding.severity === "red_line")
+        .map((finding) => ({ comparison, finding })),
+    );
+  }
+}
+
+/** @param {PreviewedReport} report */
+const severity = ({ comparison: { findings } }) =>
+  SEVERITIES.indexOf(findings[0]?.severity ?? "note") + (findings.length ? 0 : 1);
+
+/** @param {PreviewedReport[]} reports */
+function summary(reports) {
+  const of = (/** @type {Comparison["effect"][]} */ ...effects) =>
+    reports.filter(({ comparison }) => effects.includes(comparison.effect)).length;
+  return t("previewSummary")(reports.length, of("first"), of("replaces"), of("repeats", "older"));
+}
+
+/** @param {Comparison} comparison */
+function row(comparison) {
+  const { unit, name, status, status_before, effect, total, turnout, turnout_before, findings } = comparison;
+  const found = findings.map((finding) => h("li", { class: finding.severity }, findingText(finding)));
+  const nothing = h("span", { class: "quiet" }, t("effects")[effect] ?? effect);
+  const kind = findings[0]?.severity;
+  return {
+    key: unit,
+    ...(kind === undefined ? {} : { kind }),
+    contents: [
+      unitName(name, unit),
+      changed(status_before === null ? null : statusName(status_before), statusName(status)),
+      h("span", null, ballots(total), categories(comparison)),
+      turnout === null
+        ? null
+        : changed(turnout_before === null ? null : permille(turnout_before), permille(turnout)),
+      h("div", null, nothing, found.length ? h("ul", { class: "findings" }, ...found) : null),
+    ],
+  };
+}
+
+/** @param {number} value in ‰ */
+const permille = (value) => t("percent")(value / 10);
+
+/**
+ * Return a value before and now; the same twice is shown once.
+ *
+ * @param {string | null} before
+ * @param {string} now
+ */
+function changed(before, now) {
+  if (before === null || before === now) return now;
+  const arrow = h("span", { "aria-hidden": "true" }, " → ");
+  return h(
+    "span",
+    null,
+    h("span", { class: "quiet" }, before),
+    arrow,
+    h("span", { class: "unseen" }, t("now")),
+    now,
+  );
+}
+
+/** @param {Change} change */
+function ballots({ before, after }) {
+  const now = after?.ballots ?? 0;
+  const shown = changed(before === null ? null : number(before.ballots), number(now));
+  const difference = before === null ? 0 : now - before.ballots;
+  return h("span", null, shown, difference ? ` (${signedNumber(difference)})` : null);
+}
+
+/** @param {Comparison} comparison */
+function categories(comparison) {
+  const lines = Object.entries(comparison.categories).map(([category, change]) =>
+    h(
+      "small",
+      null,
+      `${categoryName(category)}: `,
+      change.after === null ? t("categoryMissing") : ballots(change),
+    ),
+  );
+  return lines.length > 1 || comparison.findings.length ? h("span", null, ...lines) : null;
+}

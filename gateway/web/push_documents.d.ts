@@ -1,0 +1,79 @@
+/** What the pages read from the push door; `openapi.yaml` describes the documents in full. Times are RFC 3339. */
+
+export type Mistake = { text: string; line: number | null };
+
+export type Problem = { status: number; code: string; detail: string; mistakes: Mistake[] };
+
+export type OwnUnit = {
+  unit: string;
+  name: string;
+  municipality: string;
+  municipality_name: string;
+  eligible: number | null;
+  revision: number | null;
+  status: string | null;
+  counted_at: string | null;
+  ballots: number | null;
+  accepted_at: string | null;
+  state: "published" | "embargoed" | null;
+};
+
+export type OwnReports = {
+  election: { id: string; name: string; timezone: string | null };
+  rehearsal: boolean;
+  categories: string[];
+  publish_from: string;
+  released: boolean;
+  closed: boolean;
+  units: OwnUnit[];
+};
+
+export type Figures = { ballots: number; blank: number; rejected: number };
+
+export type Change = { before: Figures | null; after: Figures | null };
+
+export type Finding = {
+  code: string;
+  severity: "note" | "warning" | "red_line";
+  // biome-ignore lint/suspicious/noExplicitAny: its members depend on the code
+  evidence: { [member: string]: any };
+};
+
+export type Comparison = {
+  unit: string;
+  name: string;
+  revision: number;
+  revision_before: number | null;
+  status: string;
+  status_before: string | null;
+  counted_at: string;
+  effect: "first" | "replaces" | "repeats" | "older" | "unknown";
+  total: Change;
+  categories: { [category: string]: Change };
+  eligible: number | null;
+  turnout_before: number | null;
+  turnout: number | null;
+  findings: Finding[];
+};
+
+export type Report = { unit: string; revision: number };
+
+export type PreviewedReport = { report: Report; chosen: boolean; place: string; comparison: Comparison };
+
+export type Preview = { reports: PreviewedReport[]; notes: string[]; empty_units: number };
+
+export type Outcome = {
+  unit: string | null;
+  revision: number | null;
+  outcome: "accepted" | "duplicate" | "refused" | "retry";
+  state?: "published" | "embargoed";
+  sequence?: number | null;
+  digest?: string;
+  accepted_at?: string;
+  published_at?: string | null;
+  warnings?: string[];
+  code?: string;
+  retry_after_s?: number;
+  current_revision?: number;
+  violations?: { code: string; path: string; detail: string }[];
+};
