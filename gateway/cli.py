@@ -15,6 +15,7 @@ import typer.core
 from gateway import __version__
 from gateway.characters import printable
 from gateway.commands import counts, elections, machine, rehearsals, tokens
+from gateway.commands.extras import missing_extra
 from gateway.commands.running import fail
 from gateway.errors import GatewayError, text_of
 from gateway.output import prepare_streams, say
@@ -115,6 +116,10 @@ def main() -> None:
         app(prog_name="valgnatt")
     except (GatewayError, OSError) as error:
         fail(_described(error))
+    except ModuleNotFoundError as error:
+        if (advice := missing_extra(error)) is None:
+            raise
+        fail(advice)
     except BaseExceptionGroup as group:  # of a part that failed beside others
         known, others = group.split((GatewayError, OSError))
         if known is None or others is not None:

@@ -1,7 +1,6 @@
 """Read whole files that other programs write, without ever waiting for one."""
 
 import errno
-import fcntl
 import os
 import signal
 import stat
@@ -12,7 +11,16 @@ from gateway.client.completeness import Stamp
 from gateway.count_files.files import FILE_MAX
 from gateway.errors import GatewayError
 
-_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    _HAS_LEASES = False
+else:
+    _HAS_LEASES = hasattr(fcntl, "F_SETLEASE")
+
+_OPEN = os.O_RDONLY
+for _flag in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC"):
+    _OPEN |= getattr(os, _flag, 0)  # Windows has none of them, and no files that they are for
 _TOO_LARGE = f"larger than {FILE_MAX >> 20} MiB; divide it into several files"
 
 
@@ -88,7 +96,7 @@ def is_open_for_writing(fd: int) -> bool | None:
     Linux says so to the owner of the file and to root, for local file systems: a read lease is granted only if there is
     no writer. Source: fcntl(2), "Leases".
     """
-    if not hasattr(fcntl, "F_SETLEASE"):
+    if not _HAS_LEASES:
         return None
     try:
         fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)  # is ignored, unlike SIGIO, if a writer comes now

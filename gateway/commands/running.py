@@ -30,11 +30,17 @@ def warn(text: str) -> None:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on uvloop until it is done."""
-    import uvloop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    """Run a coroutine until it is done; on uvloop, where it is installed."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(work)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ModuleNotFoundError:  # a client without the extra `gateway`
+        return None
+    return uvloop.new_event_loop
 
 
 def run_and_clean_up(work: Coroutine[Any, Any, int]) -> int:
