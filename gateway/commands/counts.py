@@ -242,7 +242,7 @@ def status(
 
 async def _template(feed_url: str, election: str, areas: list[str]) -> str:
     from gateway.client.push_files import registry_of
-    from gateway.count_files.table import template
+    from gateway.count_files.template import template
 
     registry = await registry_of(feed_url, election)
     if unknown := [area for area in areas if area not in registry.by_id]:

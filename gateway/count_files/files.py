@@ -1,162 +1,113 @@
-"""PURE: read counts from a file that people write: JSON, NDJSON, or tables (CSV, RFC 4180; see `table`).
+"""PURE: read counts from a file that people write: JSON, NDJSON, or a table as CSV or as an Excel workbook.
 
 A file is read as strictly as the push door reads a report, by the same functions, and before anything of it is encoded
 again: what the gateway would refuse, whatever the election, is a mistake of the file. Only a missing `revision` is not.
 """
 
-import re
 from collections.abc import Iterator
-from io import BytesIO
 from typing import Any
 
-import msgspec
-
+from gateway.count_files.encodings import decode_table
+from gateway.count_files.json_files import read_json_file, read_json_lines
 from gateway.count_files.parts import (
+    REPORTS_MAX,
     BadCountFile,
     CountFile,
     MistakeList,
     Part,
     TooManyMistakes,
-    json_word,
-    shape_mistakes,
+    checked,
     too_many_mistakes,
+    too_many_reports,
 )
-from gateway.count_files.table import read_table
-from gateway.election.validation import read_json
-from gateway.errors import MalformedDocument
+from gateway.count_files.rows import text_table
+from gateway.count_files.sheets import workbook_table
+from gateway.count_files.table import TableReader
+from gateway.count_files.workbook_zip import Bounds
+from gateway.election.registry import Registry
 from gateway.trimmed_json import dumps_trimmed
 
 FILE_MAX = 20 << 20
 """Bytes of a file; the reports of a country with 3 500 units take 5 MB."""
-REPORTS_MAX = 20_000
-"""Reports in all files of one command; the largest countries have fewer units than that per file."""
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-_SPACE = b" \t\r\n"
-_AT = re.compile(r": line (\d+) column (\d+) \(char \d+\)$")
-"""How orjson gives the place of an error."""
-_array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+_WORKBOOK = b"PK\x03\x04"
+_OTHER_PROGRAMS = ("xls", "xlsb", "xlsm", "xltx", "ods", "fods", "numbers")
+"""Extensions of spreadsheets that are not read."""
+_KINDS = ("json", "ndjson", "jsonl", "csv", "xlsx")
 
 
-def read_counts(name: str, content: bytes) -> CountFile:
-    """Return the reports in a file; the extension of its name gives its format: `.json`, `.ndjson`, `.jsonl` or `.csv`.
+def read_counts(
+    name: str, content: bytes, registry: Registry | None = None, bounds: Bounds | None = None
+) -> CountFile:
+    """Return the reports in a file; the extension of its name gives its format: .json, .ndjson, .jsonl, .csv or .xlsx.
 
-    Does not add a missing `revision`. Raises BadCountFile with all mistakes, each with the line.
+    With a registry, a table may name parties, and give times without an offset, in the election's time zone; `bounds`
+    limit how much of a workbook is read. Does not add a missing `revision`, and does not check the reports against the
+    registry. Raises BadCountFile with all mistakes, each with the line.
     """
     if len(content) > FILE_MAX:
         raise BadCountFile([f"{name}: larger than {FILE_MAX >> 20} MiB; divide it into several files"])
-    ending = name.lower().rpartition(".")[2]
-    if ending not in _READERS:
-        raise BadCountFile([f"{name}: unknown extension {ending[:40]!r}; use .json, .ndjson or .csv"])
-    content = content.removeprefix(_BYTE_ORDER_MARK)
-    _require_utf_8(name, content)
-    mistakes = MistakeList()
-    empty_units: list[str] = []
+    kind = name.lower().rpartition(".")[2]
+    if kind in _OTHER_PROGRAMS:
+        raise BadCountFile(
+            [
+                f"{name}: .{kind} is not read; save the table as an Excel workbook (.xlsx) or as CSV UTF-8 (.csv)"
+            ]
+        )
+    if kind not in _KINDS:
+        raise BadCountFile([f"{name}: unknown extension {kind[:40]!r}; use .csv, .xlsx, .json or .ndjson"])
+    reading = _Reading(name, registry, bounds or Bounds())
     parts: list[Part] = []
     try:
-        for part in _READERS[ending](name, content, mistakes, empty_units):
+        for part in reading.parts(kind, content):
             if len(parts) == REPORTS_MAX:
-                raise BadCountFile([*mistakes.texts, too_many_reports(name)])
+                raise BadCountFile([*reading.mistakes.texts, too_many_reports(name)])
             parts.append(part)
     except TooManyMistakes:
-        raise BadCountFile([*mistakes.texts, too_many_mistakes(name)]) from None
-    if mistakes:
-        raise BadCountFile(mistakes.texts)
-    return CountFile(name, tuple(parts), tuple(empty_units))
+        raise BadCountFile([*reading.mistakes.texts, too_many_mistakes(name)]) from None
+    if reading.mistakes:
+        raise BadCountFile(reading.mistakes.texts)
+    return CountFile(name, tuple(parts), tuple(reading.empty_units), tuple(reading.notes))
 
 
-def too_many_reports(where: str) -> str:
-    """Return the message for files with more than REPORTS_MAX reports."""
-    return f"{where}: more than {REPORTS_MAX} reports; divide them into several files, and push one after the other"
+class _Reading:
+    """One file that is being read."""
 
+    def __init__(self, name: str, registry: Registry | None, bounds: Bounds) -> None:
+        self._name = name
+        self._registry = registry
+        self._bounds = bounds
+        self.mistakes = MistakeList()
+        self.empty_units: list[str] = []
+        self.notes: list[str] = []
 
-def _require_utf_8(name: str, content: bytes) -> None:
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        found = " but UTF-16" if content.startswith(_UTF_16) else ""
-        raise BadCountFile(
-            [f"{name}, line {line}: not UTF-8{found}; save the file as UTF-8 (in a spreadsheet: CSV UTF-8)"]
-        ) from None
+    def parts(self, kind: str, content: bytes) -> Iterator[Part]:
+        """Yield the reports whose shape is valid. Raises BadCountFile and TooManyMistakes."""
+        if kind == "json":
+            return read_json_file(self._name, content, self.mistakes)
+        if kind in ("ndjson", "jsonl"):
+            return read_json_lines(self._name, content, self.mistakes)
+        if kind == "xlsx":
+            return self._workbook(content)
+        return self._text(content)
 
+    def _text(self, content: bytes) -> Iterator[Part]:
+        if content.startswith(_WORKBOOK):
+            raise BadCountFile([f"{self._name}, line 1: a workbook, not CSV; give it the extension .xlsx"])
+        text, notes = decode_table(self._name, content)
+        self.notes += notes
+        reader = self._reader()
+        table = text_table(self._name, text, reader.known)
+        for part in reader.read(table, self.empty_units):
+            yield from checked(part, encode_report(part.document), self.mistakes)
 
-def _from_json(name: str, content: bytes, mistakes: MistakeList, _: list[str]) -> Iterator[Part]:
-    first = content.count(b"\n", 0, len(content) - len(content.lstrip(_SPACE))) + 1
-    document = _read_strictly(name, 1, content)
-    if isinstance(document, list):
-        yield from _from_array(name, content, document, mistakes)
-    else:
-        yield from _part(name, f"{name}, line {first}", content, document, mistakes)
+    def _workbook(self, content: bytes) -> Iterator[Part]:
+        reader = self._reader()
+        table = workbook_table(self._name, content, self._bounds, reader.known, self.notes)
+        for part in reader.read(table, self.empty_units):
+            yield from checked(part, encode_report(part.document), self.mistakes)
 
-
-def _from_array(name: str, content: bytes, document: list[Any], mistakes: MistakeList) -> Iterator[Part]:
-    if len(document) > REPORTS_MAX:
-        raise BadCountFile([too_many_reports(name)])
-    try:
-        reports = _array_decoder.decode(content)
-    except (msgspec.DecodeError, RecursionError):
-        raise BadCountFile([f"{name}, line 1: nested too deeply"]) from None
-    at, line = 0, 1
-    for number, (each, decoded) in enumerate(zip(reports, document, strict=True)):
-        raw = bytes(each)
-        start = content.index(raw, at)  # only white space and commas are between two reports
-        line += content.count(b"\n", at, start)
-        where = f"{name}, line {line}, element {number}"
-        if isinstance(decoded, dict):
-            yield from _part(name, where, raw, decoded, mistakes)
-        else:
-            mistakes.add(f"{where} is not a report but {json_word(decoded)}")
-        line += raw.count(b"\n")
-        at = start + len(raw)
-
-
-def _from_lines(name: str, content: bytes, mistakes: MistakeList, _: list[str]) -> Iterator[Part]:
-    for number, line in enumerate(BytesIO(content), 1):
-        if not line.strip(_SPACE):
-            continue
-        try:
-            document = _read_strictly(name, number, line)
-        except BadCountFile as error:
-            mistakes.extend(error.mistakes)
-        else:
-            yield from _part(name, f"{name}, line {number}", line, document, mistakes)
-
-
-def _from_table(name: str, content: bytes, mistakes: MistakeList, empty_units: list[str]) -> Iterator[Part]:
-    for part in read_table(name, content.decode(), mistakes, empty_units):
-        yield from _checked(part, encode_report(part.document), mistakes)
-
-
-_READERS = {"json": _from_json, "ndjson": _from_lines, "jsonl": _from_lines, "csv": _from_table}
-
-
-def _part(name: str, where: str, raw: bytes, document: object, mistakes: MistakeList) -> Iterator[Part]:
-    """Yield the report in `raw`, or add what is wrong with it to the mistakes."""
-    if not isinstance(document, dict):
-        mistakes.add(f"{where}: not a report but {json_word(document)}")
-    else:
-        yield from _checked(Part(name, where, document), raw, mistakes)
-
-
-def _checked(part: Part, raw: bytes, mistakes: MistakeList) -> Iterator[Part]:
-    """Yield a part if its shape is valid, or add what is wrong with it to the mistakes."""
-    known = len(mistakes)
-    mistakes.extend(shape_mistakes(part, raw))
-    if len(mistakes) == known:
-        yield part
-
-
-def _read_strictly(name: str, line: int, raw: bytes) -> Any:
-    """Decode JSON that begins in this line of a file. Raises BadCountFile."""
-    try:
-        return read_json(raw)
-    except MalformedDocument as error:
-        text = str(error)
-        if at := _AT.search(text):
-            line += int(at[1]) - 1
-            text = f"{text[: at.start()]} (column {at[2]})"
-        raise BadCountFile([f"{name}, line {line}: {text}"]) from None
+    def _reader(self) -> TableReader:
+        return TableReader(self._name, self._registry, self.mistakes, self.notes)
 
 
 def encode_report(document: dict[str, Any]) -> bytes:

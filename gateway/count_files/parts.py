@@ -13,6 +13,8 @@ from gateway.errors import GatewayError, MalformedDocument
 
 MISTAKES_MAX = 100
 """Mistakes of one file that are listed."""
+REPORTS_MAX = 20_000
+"""Reports in all files of one command; the largest countries have fewer units than that per file."""
 SHOWN_MAX = 40
 """Characters of a text from a file that a message repeats."""
 
@@ -50,6 +52,11 @@ class MistakeList:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+
+def too_many_reports(where: str) -> str:
+    """Return the message for files with more than REPORTS_MAX reports."""
+    return f"{where}: more than {REPORTS_MAX} reports; divide them into several files, and push one after the other"
 
 
 def too_many_mistakes(name: str) -> str:
@@ -119,6 +126,14 @@ def shape_mistakes(part: Part, raw: bytes) -> Iterator[str]:
     yield from mistakes_of(
         part, (each for each in violations if (each.code, each.path) != ("missing_member", "$.revision"))
     )
+
+
+def checked(part: Part, raw: bytes, mistakes: MistakeList) -> Iterator[Part]:
+    """Yield a part if its shape is valid, or add what is wrong with it to the mistakes."""
+    known = len(mistakes)
+    mistakes.extend(shape_mistakes(part, raw))
+    if len(mistakes) == known:
+        yield part
 
 
 def mistakes_of(part: Part, violations: Iterable[Violation]) -> Iterator[str]:

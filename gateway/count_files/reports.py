@@ -12,18 +12,21 @@ import msgspec
 import orjson
 
 from gateway.count_files.counted_times import early_counts, future_counts
-from gateway.count_files.files import FILE_MAX, REPORTS_MAX, encode_report, read_counts, too_many_reports
+from gateway.count_files.files import FILE_MAX, encode_report, read_counts
 from gateway.count_files.parts import (
     MISTAKES_MAX,
+    REPORTS_MAX,
     BadCountFile,
     MistakeList,
     Part,
     TooManyMistakes,
     mistakes_of,
     too_many_mistakes,
+    too_many_reports,
 )
 from gateway.count_files.revisions import Known, Numbered, number, numbered_by_files
 from gateway.count_files.versions import Contradiction, Version, merge
+from gateway.count_files.workbook_zip import Bounds
 from gateway.election.registry import Registry
 from gateway.election.validation import Invalid, Scope, Validator, check_shape
 from gateway.errors import GatewayError, MalformedDocument
@@ -103,10 +106,13 @@ class FileReports(msgspec.Struct, frozen=True):
     """How the files were read, where that is not evident; each note starts with the name of its file."""
 
 
-def read_files(files: Mapping[str, bytes], registry: Registry | None) -> FileReports:
+def read_files(
+    files: Mapping[str, bytes], registry: Registry | None, bounds: Bounds | None = None
+) -> FileReports:
     """Read files, check every report, also against the registry, if there is one, and merge the parts of each unit.
 
-    Raises Mistakes with all mistakes, of each file MISTAKES_MAX at most, and TooManyReports.
+    `bounds` limit how much of a workbook is read. Raises Mistakes with all mistakes, of each file MISTAKES_MAX at most,
+    and TooManyReports.
     """
     mistakes: list[str] = []
     wrong: set[str] = set()
@@ -117,7 +123,7 @@ def read_files(files: Mapping[str, bytes], registry: Registry | None) -> FileRep
     notes: list[str] = []
     for name, content in files.items():
         try:
-            read = read_counts(name, content)
+            read = read_counts(name, content, registry, bounds)
         except BadCountFile as error:
             of_file = list(error.mistakes)
         else:

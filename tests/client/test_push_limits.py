@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.client.regular_files import UnreadableFile, read_named
-from gateway.count_files.files import REPORTS_MAX
+from gateway.count_files.parts import REPORTS_MAX
 from gateway.count_files.reports import FILES_MAX, Mistakes, TooManyReports, read_files
 from gateway.count_files.versions import VERSIONS_MAX
 from gateway.election.registry import read_registry

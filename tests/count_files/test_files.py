@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.count_files.files import FILE_MAX, REPORTS_MAX, encode_report, read_counts
-from gateway.count_files.parts import BadCountFile
-from gateway.count_files.table import ROWS_MAX, template
+from gateway.count_files.files import FILE_MAX, encode_report, read_counts
+from gateway.count_files.parts import REPORTS_MAX, BadCountFile
+from gateway.count_files.table import ROWS_MAX
+from gateway.count_files.template import template
 from gateway.count_files.versions import merge
 from gateway.election.registry import read_registry
 from gateway.election.validation import check_shape
@@ -202,8 +203,9 @@ def test_a_unit_with_a_status_and_no_figures_is_a_report_only_if_that_says_that_
     """Otherwise it would take back all figures of the unit."""
     (report,) = documents("a.csv", table(f"1-1,,{TIME},not_counted,,advance"))
     assert report["counts"] == {}
-    (text,) = mistakes("a.csv", table(ROW, f"1-2,,{TIME},final,,advance"))
-    assert text.startswith("a.csv, line 3: unit 1-2 has the status 'final' but no figures")
+    for correction in (f"1-2,,{TIME},final,recount,advance", f"1-2,2,{TIME},final,,advance"):
+        (text,) = mistakes("a.csv", table(ROW, correction))
+        assert text.startswith("a.csv, line 3: unit 1-2 has the status 'final' but no figures")
     assert all("line 2" in text for text in mistakes("a.csv", table("1-1,7,,,,advance")))
 
 
@@ -261,9 +263,10 @@ def test_utf_8_that_a_spreadsheet_read_in_another_encoding_is_recognised(encodin
 @pytest.mark.parametrize(
     ("encoding", "word"), [("cp1252", "not UTF-8;"), ("utf-16", "not UTF-8 but UTF-16;")]
 )
-def test_another_encoding_is_named(encoding: str, word: str) -> None:
-    (text,) = mistakes("a.csv", f"{HEAD},RØST\n{ROW},\n".encode(encoding))
-    assert text.startswith("a.csv, line 1: ")
+@pytest.mark.parametrize("name", ["a.json", "a.ndjson"])
+def test_another_encoding_is_named(name: str, encoding: str, word: str) -> None:
+    (text,) = mistakes(name, '{"unit": "RØST"}\n'.encode(encoding))
+    assert text.startswith(f"{name}, line 1: ")
     assert word in text
 
 

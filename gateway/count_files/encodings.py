@@ -1,0 +1,98 @@
+"""PURE: the text of a table, from the bytes that a spreadsheet saved.
+
+UTF-8, UTF-16 and Windows-1252 are recognised. Where a file could be in another encoding as well, it is refused: a party
+could then get the figures of another one.
+"""
+
+import re
+from collections.abc import Sequence
+
+from gateway.count_files.parts import BadCountFile
+
+_UTF_8, _UTF_16, _UTF_32 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff"), (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
+_SEQUENCE = re.compile(rb"[\xc3-\xdf][\x80-\xbf]|[\xe1-\xef][\x80-\xbf]{2}")
+"""A letter in UTF-8 beyond ASCII; in Windows-1252 it would be a letter and a sign, such as `Ã¸`."""
+_LETTERS = frozenset({*range(0xC0, 0xFF)} - {0xC2, 0xC3, 0xD7, 0xF7})
+"""Letters of Windows-1252 that the old encodings of DOS and Mac OS do not have at the same place as Nordic letters.
+
+Without Â and Ã, which begin the most frequent letters of UTF-8.
+"""
+_BETWEEN_LETTERS = _LETTERS | {0xA0, 0xAB, 0xBB}
+_SIGNS = frozenset({0x85, *range(0x91, 0x98)})
+"""Quotation marks and dashes; next to a letter they could be letters of another encoding (`æ` is 0x91 in DOS)."""
+_HACEK = frozenset({0x8A, 0x8E, 0x9A, 0x9E})
+"""Š, Ž, š and ž, which are other letters in Mac OS; believed where letters of Windows-1252 are in the file too."""
+_ASCII_LETTER = re.compile(rb"[A-Za-z\x80-\xff]")
+_LAST_LATIN = "\u024f"
+_TYPOGRAPHIC = ("\u2010", "\u202f")
+ADVICE = "save the file as UTF-8 (in a spreadsheet: CSV UTF-8)"
+
+
+def decode_table(name: str, content: bytes) -> tuple[str, Sequence[str]]:
+    """Return the text of a table, and a note with its encoding if that is not UTF-8.
+
+    Raises BadCountFile, with the line, if the encoding is not one of those above, or cannot be decided.
+    """
+    if content.startswith(_UTF_32):
+        raise BadCountFile([f"{name}, line 1: not UTF-8 but UTF-32; {ADVICE}"])
+    if content.startswith(_UTF_16):
+        return _utf_16(name, content, "utf-16")
+    if b"\0" in content:
+        for codec in ("utf-16-le", "utf-16-be"):
+            if _looks_latin(content, codec):
+                return _utf_16(name, content, codec)
+    try:
+        return content.removeprefix(_UTF_8).decode("utf-8"), ()
+    except UnicodeDecodeError as error:
+        if content.startswith(_UTF_8):
+            raise BadCountFile([_not_utf_8(name, content, error.start)]) from None
+    undecided = _first_undecided(content)
+    if undecided is not None:
+        raise BadCountFile([_not_utf_8(name, content, undecided)])
+    return content.decode("cp1252"), (f"{name}: read as Windows-1252",)
+
+
+def require_utf_8(name: str, content: bytes) -> None:
+    """Raise BadCountFile, with the line, unless a file is UTF-8 without a byte order mark."""
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadCountFile([_not_utf_8(name, content, error.start)]) from None
+
+
+def _not_utf_8(name: str, content: bytes, at: int) -> str:
+    line = content.count(b"\n", 0, at) + 1
+    found = " but UTF-16" if content.startswith(_UTF_16) else ""
+    return f"{name}, line {line}: not UTF-8{found}; {ADVICE}"
+
+
+def _utf_16(name: str, content: bytes, codec: str) -> tuple[str, Sequence[str]]:
+    try:
+        return content.decode(codec), (f"{name}: read as UTF-16",)
+    except UnicodeDecodeError as error:
+        before = content[: error.start - error.start % 2].decode(codec, "replace")
+        line = before.count("\n") + 1
+        raise BadCountFile([f"{name}, line {line}: damaged UTF-16; {ADVICE}"]) from None
+
+
+def _looks_latin(content: bytes, codec: str) -> bool:
+    """Return whether a file without a byte order mark is a Latin text in this kind of UTF-16."""
+    try:
+        text = content.decode(codec)
+    except UnicodeDecodeError:
+        return False
+    return all("\0" < each <= _LAST_LATIN or _TYPOGRAPHIC[0] <= each <= _TYPOGRAPHIC[1] for each in set(text))
+
+
+def _first_undecided(content: bytes) -> int | None:
+    """Return the offset of the first byte that might not be Windows-1252, or None if there is none."""
+    if found := _SEQUENCE.search(content):
+        return found.start()
+    has_letters = bool(_LETTERS & {*content})
+    for found in re.finditer(rb"[\x80-\xff]", content):
+        at, byte = found.start(), found[0][0]
+        beside = content[max(at - 1, 0) : at] + content[at + 1 : at + 2]
+        is_sign = byte in _SIGNS and not _ASCII_LETTER.search(beside)
+        if byte not in _BETWEEN_LETTERS and not is_sign and not (byte in _HACEK and has_letters):
+            return at
+    return None
