@@ -36,6 +36,38 @@ export type Correction = {
 
 export type LastCorrection = { sequence: number; unit: string; reason: string | null; ballots: number };
 
+export type CorrectionGroup = {
+  group: number;
+  size: number;
+  municipalities: number;
+  ballots: number;
+  first_at: string;
+  last_at: string;
+};
+
+/** A report after which figures were lower than those that were public. */
+export type PublicCorrection = {
+  group: number | null;
+  size: number;
+  at: string;
+  municipality: string;
+  unit: string;
+  before: number;
+  after: number;
+  ballots: number;
+  public_s: number;
+  reason: string | null;
+};
+
+/** All corrections at and below an area, the largest first. */
+export type Corrections = {
+  sequence: number;
+  total: number;
+  before_release: number;
+  groups: CorrectionGroup[];
+  corrections: PublicCorrection[];
+};
+
 /** The event that ends each group of areas. */
 export type Block = {
   sequence: number;

@@ -164,12 +164,15 @@ async def test_a_correction_is_marked_and_explained(
     """On the pages of the country, the municipality and the unit, with a history that shows the fall."""
     await pushed(http, sender, a_report(votes=5000), a_report(revision=2, votes=239, reason="booking_error"))
     page = await visitor.open(place(gateway, sender.election))
-    explained = "Ballots fell by 4,761: data entry error"
+    explained = re.compile(
+        r"5,001 → 240 ballots \(-4,761\): data entry error; public for .+, until \d\d:\d\d:\d\d"
+    )
     await expect(page.locator("#corrections-list li")).to_contain_text([explained])
     await page.locator("#corrections-list a").click()
     await expect(page.locator("#area-title")).to_be_focused()
-    await expect(page.locator("#area-corrections li")).to_contain_text([explained])
-    await expect(page.locator(f'#children tr[data-id="{UNIT}"]')).to_contain_text(explained)
+    await expect(page.locator("#area-corrections-list li")).to_contain_text([explained])
+    short = "Ballots fell by 4,761: data entry error"
+    await expect(page.locator(f'#children tr[data-id="{UNIT}"]')).to_contain_text(short)
     await expect(page.locator("#history-state")).to_have_text(re.compile("^2 publications from"))
     await expect(page.locator("#plot svg")).to_have_attribute("aria-label", re.compile("now 240; fell once"))
     await expect(page.locator("#plot .fall")).to_have_count(1)
@@ -179,9 +182,7 @@ async def test_a_correction_is_marked_and_explained(
     await page.locator("#history-details summary").click()
     await expect(page.locator("#history tbody tr")).to_have_count(3)
     await page.locator(f'#children tr[data-id="{UNIT}"] a').click()
-    await expect(page.locator("#area-corrections li")).to_contain_text(
-        ["5,001 ballots before: data entry error"]
-    )
+    await expect(page.locator("#area-corrections-list li")).to_contain_text([explained])
     await page.locator("#crumbs a").first.click()
     await expect(page.locator("#overview")).to_be_visible()
 

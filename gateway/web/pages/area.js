@@ -2,10 +2,11 @@
 
 import { areaLink, parameter, setParameter } from "./address.js";
 import { areaColumns, areaRow, unitColumns } from "./columns.js";
-import { describeChange, describeCorrection } from "./corrections.js";
+import { CorrectionsList } from "./corrections_list.js";
 import { byId, h, setText, show } from "./dom.js";
+import { drawTableDownloads } from "./downloads.js";
 import { fetchJson, Pauses } from "./fetching.js";
-import { currentLanguage, moment, t } from "./format.js";
+import { moment, t } from "./format.js";
 import { AreaHistory } from "./history.js";
 import { electionPath } from "./shell.js";
 import { Summary } from "./summary.js";
@@ -18,7 +19,6 @@ import { LiveTable } from "./table.js";
 /** @import { Registry } from "./registry.js" */
 /** @import { AreaRow } from "./columns.js" */
 
-const CORRECTIONS_MAX = 12;
 const REFRESH_MS = 1000;
 const AT_LEAST_LIMIT_MS = 15_000; // the server waits for up to 5 s for the position
 
@@ -55,6 +55,7 @@ export class AreaPage {
     this.record = record;
     this.feed = feed;
     this.summary = new Summary(byId("area-summary"), parties);
+    this.corrections = new CorrectionsList(election, registry, "area-corrections");
     this.history = new AreaHistory(registry, record, () => feed().sequence);
   }
 
@@ -70,6 +71,7 @@ export class AreaPage {
     this.#id = id;
     this.#document = null;
     this.#children = null;
+    this.corrections.close();
     byId("children", HTMLTableElement).tBodies[0]?.replaceChildren();
     const known = id !== null && this.registry.has(id);
     this.history.open(known ? id : null);
@@ -187,39 +189,8 @@ export class AreaPage {
 
   /** @param {AreaAndChildren} area */
   #drawCorrections(area) {
-    const isUnit = this.registry.isUnit(area.area);
-    const corrected = (isUnit ? [area] : area.children)
-      .filter((each) => correctedAt(each) > 0)
-      .sort((a, b) => correctedAt(b) - correctedAt(a));
-    const count = isUnit ? corrected.length : (area.corrections ?? 0);
-    show(byId("area-corrections"), count > 0);
-    setText(byId("area-corrections-title"), t("correctionsTitle")(count));
-    const list = byId("area-corrections-list");
-    const versions = corrected.map((each) => `${correctedAt(each)}-${each.sequence}`);
-    const key = `${currentLanguage()} ${area.area} ${versions.join(" ")}`;
-    if (list.dataset.key === key) return; // the focus may be on a link in the list
-    list.dataset.key = key;
-    list.replaceChildren(...corrected.slice(0, CORRECTIONS_MAX).map((each) => this.#correctionItem(each)));
-  }
-
-  /** @param {Area} area a unit with a correction, or an area above units that have some */
-  #correctionItem(area) {
-    const { correction, last_correction: last } = area;
-    if (correction) {
-      const description = `${describeCorrection(area, correction)} (${moment(correction.at)})`;
-      return h("li", null, h("strong", null, this.registry.name(area.area)), ` – ${description}`);
-    }
-    return h(
-      "li",
-      null,
-      h(
-        "strong",
-        null,
-        h("a", { href: areaLink(area.area) }, this.registry.name(area.area)),
-        last ? ` · ${this.registry.name(last.unit)}` : null,
-      ),
-      last ? ` – ${describeChange(last.ballots, last.reason)}` : null,
-    );
+    const count = this.registry.isUnit(area.area) ? Number(correctedAt(area) > 0) : (area.corrections ?? 0);
+    this.corrections.follow(area.area, count, correctedAt(area));
   }
 
   /** @param {AreaAndChildren} area */
@@ -238,6 +209,7 @@ export class AreaPage {
       this.#children.set(child.area, areaRow(child, this.registry.name(child.area), child.area));
     }
     this.#children.arrange();
+    drawTableDownloads(byId("children-downloads"), this.election, [first.level], first.parent ?? undefined);
   }
 }
 

@@ -3,6 +3,7 @@
 import { parameter, setParameter } from "./address.js";
 import { areaColumns, areaRow } from "./columns.js";
 import { byId, h, setText, show } from "./dom.js";
+import { drawTableDownloads } from "./downloads.js";
 import { t } from "./format.js";
 import { matcher } from "./search.js";
 import { LiveTable } from "./table.js";
@@ -25,10 +26,12 @@ export class AreasTable {
   #levels = [];
 
   /**
+   * @param {string} election
    * @param {Registry} registry
    * @param {Parties} parties
    */
-  constructor(registry, parties) {
+  constructor(election, registry, parties) {
+    this.election = election;
     this.registry = registry;
     /** @type {LiveTable<AreaRow>} */
     this.table = new LiveTable(byId("areas", HTMLTableElement), areaColumns(parties));
@@ -128,6 +131,7 @@ export class AreasTable {
     const filtered = Boolean(query || level);
     show(byId("areas-all"), !this.#allRows && found > ROWS);
     setText(byId("areas-all"), t("showAll")(found));
+    drawTableDownloads(byId("areas-downloads"), this.election, level ? [level] : this.#levels);
     show(byId("matches"), filtered);
     setText(byId("matches"), filtered ? t("matches")(found, this.#areas) : "");
   }

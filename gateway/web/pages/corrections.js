@@ -1,4 +1,4 @@
-// Corrections in words: what changed, and why.
+// Corrections in words: what changed, and why (corrections_list.js lists them).
 
 import { t } from "./format.js";
 import { sums } from "./parties.js";
@@ -6,7 +6,7 @@ import { sums } from "./parties.js";
 /** @import { Area, Correction } from "../documents" */
 
 /** @param {string | null} reason a code */
-const reasonOf = (reason) => (reason === null ? undefined : t("reasons")[reason]) ?? t("noReason");
+export const reasonOf = (reason) => (reason === null ? undefined : t("reasons")[reason]) ?? t("noReason");
 
 /**
  * Describe by how many ballots a unit changed, and why.

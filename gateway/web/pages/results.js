@@ -1,13 +1,13 @@
 // The results page. What the feed changes is drawn once per frame, and only that.
 
-import { areaInAddress, areaLink, followLinks, parameter, setParameter } from "./address.js";
+import { areaInAddress, followLinks, parameter, setParameter } from "./address.js";
 import { AreaPage } from "./area.js";
 import { AreasTable } from "./areas_table.js";
-import { describeChange } from "./corrections.js";
-import { byId, h, setText, show } from "./dom.js";
+import { CorrectionsList } from "./corrections_list.js";
+import { byId, setText, show } from "./dom.js";
 import { Clock, Feed } from "./feed.js";
 import { Pauses, untilDone } from "./fetching.js";
-import { countdown, currentLanguage, date, moment, share, t } from "./format.js";
+import { countdown, date, moment, share, t } from "./format.js";
 import { nameOf } from "./names.js";
 import { Parties } from "./parties.js";
 import { PublicRecord } from "./record.js";
@@ -28,7 +28,6 @@ import { Tiles } from "./tiles.js";
 /** @import { Area, Block, ElectionAndRegistry, Polygon } from "../documents" */
 /** @import { County } from "./tiles.js" */
 
-const CORRECTIONS_MAX = 6;
 const ANNOUNCE_INTERVAL_MS = 60_000;
 const REFRESH_ELECTION_S = 30;
 
@@ -51,7 +50,8 @@ class ResultsPage {
     this.parties = new Parties(election.registry.parties);
     this.record = new PublicRecord(election.id);
     this.country = new Summary(byId("country"), this.parties);
-    this.table = new AreasTable(this.registry, this.parties);
+    this.table = new AreasTable(election.id, this.registry, this.parties);
+    this.corrections = new CorrectionsList(election.id, this.registry, "corrections");
     this.tiles = new Tiles(byId("tiles"), byId("tile-description"), byId("legend"), this);
     this.area = new AreaPage({
       election: election.id,
@@ -189,24 +189,8 @@ class ResultsPage {
   }
 
   /** @param {Area} country */
-  #drawCorrections(country) {
-    show(byId("corrections"), Boolean(country.corrections));
-    const list = byId("corrections-list");
-    const key = `${currentLanguage()} ${country.last_correction?.sequence ?? 0}`;
-    if (list.dataset.key === key) return; // the focus may be on a link in the list
-    list.dataset.key = key;
-    setText(byId("corrections-title"), t("correctionsTitle")(country.corrections ?? 0));
-    const found = [...this.feed.areas.values()].flatMap(({ area, last_correction: last }) =>
-      last && this.registry.hasUnits(area) ? [{ area, last }] : [],
-    );
-    found.sort((a, b) => b.last.sequence - a.last.sequence);
-    list.replaceChildren(
-      ...found.slice(0, CORRECTIONS_MAX).map(({ area, last }) => {
-        const link = h("a", { href: areaLink(area) }, this.registry.name(area));
-        const place = h("strong", null, link, ` · ${this.registry.name(last.unit)}`);
-        return h("li", null, place, ` – ${describeChange(last.ballots, last.reason)}`);
-      }),
-    );
+  #drawCorrections({ area, corrections, last_correction }) {
+    this.corrections.follow(area, corrections ?? 0, last_correction?.sequence ?? 0);
   }
 
   /** Draw what changes with the clock alone. */

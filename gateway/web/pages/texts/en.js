@@ -64,8 +64,18 @@ export const texts = ({ number, noun, count, times }) => ({
 
   correctionsTitle: (n) => count(n, "correction", "corrections"),
   correctionsWhy:
-    "When a figure goes down, the municipality has corrected it. " +
-    "The latest correction from each municipality, with the reason:",
+    "When a figure goes down, the municipality has corrected it. The largest corrections come first.",
+  correctionsBefore: (n) =>
+    `${count(n, "correction was made", "corrections were made")} before the release, of figures that were never public.`,
+  correctionChange: (before, after, change) =>
+    `${number(before)} → ${count(after, "ballot", "ballots")} (${change})`,
+  correctionMoved: (n, before, after) =>
+    `${count(n, "vote", "votes")} fewer for some parties, ` +
+    (before === after ? "still " : `${number(before)} → `) +
+    count(after, "ballot", "ballots"),
+  correctionPublic: (duration, time) => `public for ${duration}, until ${time}`,
+  correctionGroup: (n, change) => `${count(n, "municipality", "municipalities")}, ${change} ballots`,
+  download: "Download",
   fell: (n) => `Ballots fell by ${number(n)}`,
   moved: "Votes moved between parties; the number of ballots is unchanged",
   movedAndRose: (n) => `Votes moved between parties; ballots rose by ${number(n)}`,

@@ -68,8 +68,24 @@ export const texts = ({ number, noun, count, times }) => ({
   fewerParties: "Vis færre partier",
 
   correctionsTitle: (/** @type {number} */ n) => count(n, "rettelse", "rettelser"),
-  correctionsWhy:
-    "Når et tall går ned, har kommunen rettet det. Her er den siste rettelsen fra hver kommune, med årsak:",
+  correctionsWhy: "Når et tall går ned, har kommunen rettet det. De største rettelsene kommer først.",
+  correctionsBefore: (/** @type {number} */ n) =>
+    `${count(n, "rettelse ble gjort", "rettelser ble gjort")} før resultatene ble offentliggjort, ` +
+    "av tall som aldri var offentlige.",
+  correctionChange: (
+    /** @type {number} */ before,
+    /** @type {number} */ after,
+    /** @type {string} */ change,
+  ) => `${number(before)} → ${count(after, "stemmeseddel", "stemmesedler")} (${change})`,
+  correctionMoved: (/** @type {number} */ n, /** @type {number} */ before, /** @type {number} */ after) =>
+    `${count(n, "stemme", "stemmer")} færre for noen partier, ` +
+    (before === after ? "fortsatt " : `${number(before)} → `) +
+    count(after, "stemmeseddel", "stemmesedler"),
+  correctionPublic: (/** @type {string} */ duration, /** @type {string} */ time) =>
+    `offentlig i ${duration}, til ${time}`,
+  correctionGroup: (/** @type {number} */ n, /** @type {string} */ change) =>
+    `${count(n, "kommune", "kommuner")}, ${change} stemmesedler`,
+  download: "Last ned",
   fell: (/** @type {number} */ n) => `Antall stemmesedler gikk ned med ${number(n)}`,
   moved: "Stemmer ble flyttet mellom partier; antall stemmesedler er uendret",
   movedAndRose: (/** @type {number} */ n) =>

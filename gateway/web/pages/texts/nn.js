@@ -65,8 +65,19 @@ export const texts = ({ number, noun, count, times }) => ({
   fewerParties: "Vis færre parti",
 
   correctionsTitle: (n) => count(n, "retting", "rettingar"),
-  correctionsWhy:
-    "Når eit tal går ned, har kommunen retta det. Her er den siste rettinga frå kvar kommune, med årsak:",
+  correctionsWhy: "Når eit tal går ned, har kommunen retta det. Dei største rettingane kjem først.",
+  correctionsBefore: (n) =>
+    `${count(n, "retting vart gjord", "rettingar vart gjorde")} før resultata vart offentleggjorde, ` +
+    "av tal som aldri var offentlege.",
+  correctionChange: (before, after, change) =>
+    `${number(before)} → ${count(after, "røystesetel", "røystesetlar")} (${change})`,
+  correctionMoved: (n, before, after) =>
+    `${count(n, "røyst", "røyster")} færre for nokre parti, ` +
+    (before === after ? "framleis " : `${number(before)} → `) +
+    count(after, "røystesetel", "røystesetlar"),
+  correctionPublic: (duration, time) => `offentleg i ${duration}, til ${time}`,
+  correctionGroup: (n, change) => `${count(n, "kommune", "kommunar")}, ${change} røystesetlar`,
+  download: "Last ned",
   fell: (n) => `Talet på røystesetlar gjekk ned med ${number(n)}`,
   moved: "Røyster vart flytte mellom parti; talet på røystesetlar er uendra",
   movedAndRose: (n) => `Røyster vart flytte mellom parti; talet på røystesetlar auka med ${number(n)}`,

@@ -1,0 +1,193 @@
+// All corrections at and below an area, the largest first: from how many ballots to how many, why, and for how
+// long the earlier figures were public. Those of one error are shown together.
+
+import { areaLink } from "./address.js";
+import { reasonOf } from "./corrections.js";
+import { byId, h, setText, show } from "./dom.js";
+import { drawDownloads } from "./downloads.js";
+import { fetchJson, Pauses, pause } from "./fetching.js";
+import { currentLanguage, duration, moment, number, signedNumber, t, time } from "./format.js";
+import { electionPath } from "./shell.js";
+
+/** @import { Corrections, CorrectionGroup, PublicCorrection } from "../documents" */
+/** @import { Registry } from "./registry.js" */
+/** @typedef {{size: number, group: CorrectionGroup | null, members: PublicCorrection[]}} Item */
+
+const ITEMS = 10;
+const MORE_ITEMS = 100;
+/** All pages learn of a correction at the same moment; their requests are spread over this time. */
+const SPREAD_MS = 8000;
+const BEHIND_MS = 1000;
+
+export class CorrectionsList {
+  #area = "";
+  /** The sequence of the latest correction that the feed has shown. */
+  #wanted = 0;
+  #count = 0;
+  #items = ITEMS;
+  /** @type {Corrections | null} */
+  #document = null;
+  #following = new AbortController();
+  #fetching = false;
+
+  /**
+   * @param {string} election
+   * @param {Registry} registry
+   * @param {string} prefix of the identifiers of the section's elements
+   */
+  constructor(election, registry, prefix) {
+    this.election = election;
+    this.registry = registry;
+    this.section = byId(prefix);
+    this.title = byId(`${prefix}-title`);
+    this.before = byId(`${prefix}-before`);
+    this.list = byId(`${prefix}-list`);
+    this.more = byId(`${prefix}-more`);
+    this.downloads = byId(`${prefix}-downloads`);
+    this.more.addEventListener("click", () => {
+      this.#items += MORE_ITEMS;
+      this.#draw();
+    });
+  }
+
+  /**
+   * Show the corrections at and below an area.
+   *
+   * @param {string} area
+   * @param {number} count as the feed has it
+   * @param {number} sequence of the last one, 0 where there is none
+   */
+  follow(area, count, sequence) {
+    if (area !== this.#area) {
+      this.close();
+      this.#area = area;
+    }
+    this.#count = count;
+    this.#wanted = sequence;
+    this.#draw();
+    if (sequence > (this.#document?.sequence ?? 0)) this.#fetch();
+  }
+
+  /** Show none, until an area is followed. */
+  close() {
+    this.#following.abort();
+    this.#following = new AbortController();
+    this.#area = "";
+    this.#document = null;
+    this.#items = ITEMS;
+    this.#count = 0;
+    this.#fetching = false;
+    this.#draw();
+  }
+
+  async #fetch() {
+    if (this.#fetching) return;
+    this.#fetching = true;
+    const { signal } = this.#following;
+    const pauses = new Pauses();
+    const path = electionPath(this.election, `/corrections?area=${encodeURIComponent(this.#area)}`);
+    if (this.#document) await pause(SPREAD_MS * Math.random(), 0, signal);
+    while (!signal.aborted) {
+      try {
+        /** @type {Corrections} */
+        const document = await fetchJson(path);
+        if (signal.aborted) return;
+        this.#document = document;
+        this.#draw();
+        if (document.sequence >= this.#wanted) break;
+        await pause(BEHIND_MS * (1 + Math.random()), 0, signal); // another process answered
+      } catch (error) {
+        await pauses.wait(error, signal);
+      }
+    }
+    if (!signal.aborted) this.#fetching = false;
+  }
+
+  #draw() {
+    show(this.section, this.#count > 0);
+    const document = this.#document;
+    setText(this.title, t("correctionsTitle")(document?.total ?? this.#count));
+    const before = document?.before_release ?? 0;
+    show(this.before, before > 0);
+    setText(this.before, before ? t("correctionsBefore")(before) : "");
+    const key = `${currentLanguage()} ${this.#area} ${document?.sequence ?? ""} ${this.#items}`;
+    if (this.list.dataset.key === key) return; // the focus may be on a link in the list
+    this.list.dataset.key = key;
+    const items = document ? itemsOf(document) : [];
+    this.list.replaceChildren(...items.slice(0, this.#items).map((item) => this.#item(item)));
+    show(this.more, items.length > this.#items);
+    drawDownloads(
+      this.downloads,
+      document?.total ? [{ name: "", path: this.#path(), file: this.#file() }] : [],
+    );
+  }
+
+  #path() {
+    return `${electionPath(this.election, "/corrections")}?area=${encodeURIComponent(this.#area)}`;
+  }
+
+  #file() {
+    return `${this.election}-${this.#area}-corrections`;
+  }
+
+  /** @param {Item} item */
+  #item({ group, members }) {
+    const [first] = members;
+    if (!group || !first) return h("li", null, ...(first ? this.#correction(first) : []));
+    const [from, to] = [moment(group.first_at), time(group.last_at)];
+    return h(
+      "li",
+      { class: "group" },
+      h("strong", null, t("correctionGroup")(group.municipalities, signedNumber(group.ballots))),
+      ` (${from.endsWith(to) ? from : `${from}–${to}`})`,
+      h("ul", null, ...members.map((each) => h("li", null, ...this.#correction(each)))),
+    );
+  }
+
+  /** @param {PublicCorrection} correction */
+  #correction({ municipality, unit, before, after, size, ballots, public_s, at, reason }) {
+    const names = [];
+    if (municipality !== this.#area && municipality !== unit) {
+      names.push(h("a", { href: areaLink(municipality) }, this.registry.name(municipality)), " · ");
+    }
+    const change =
+      ballots < 0
+        ? t("correctionChange")(before, after, signedNumber(ballots))
+        : t("correctionMoved")(size, before, after);
+    return [
+      h("strong", null, ...names, this.registry.name(unit)),
+      ` – ${change}: ${reasonOf(reason)}; `,
+      h("span", { class: "quiet" }, t("correctionPublic")(hours(public_s), moment(at))),
+    ];
+  }
+}
+
+/**
+ * Return a duration, in hours up to two days.
+ *
+ * @param {number} seconds
+ */
+function hours(seconds) {
+  const whole = Math.floor(seconds / 3600);
+  if (whole < 24 || whole >= 48) return duration(seconds);
+  return `${number(whole)} ${t("hours")} ${Math.floor((seconds % 3600) / 60)} min`;
+}
+
+/**
+ * Return groups, and corrections that belong to none, the largest first.
+ *
+ * @param {Corrections} document
+ * @returns {Item[]}
+ */
+function itemsOf({ groups, corrections }) {
+  /** @type {Item[]} */
+  const items = groups.map((group) => ({ size: group.size, group, members: [] }));
+  /** @type {Item[]} */
+  const alone = [];
+  for (const each of corrections) {
+    const item = each.group === null ? undefined : items[each.group - 1];
+    if (item) item.members.push(each);
+    else alone.push({ size: each.size, group: null, members: [each] });
+  }
+  return [...items, ...alone].sort((a, b) => b.size - a.size);
+}

@@ -1,0 +1,49 @@
+// Links to what a table shows, as files: CSV for spreadsheets, and JSON.
+
+import { h } from "./dom.js";
+import { currentLanguage, t } from "./format.js";
+import { electionPath } from "./shell.js";
+
+/** @typedef {{name: string, path: string, file: string}} Download a path with a query, and a file without suffix */
+
+/**
+ * Draw the links.
+ *
+ * @param {HTMLElement} container
+ * @param {Download[]} downloads
+ */
+export function drawDownloads(container, downloads) {
+  const key = `${currentLanguage()} ${downloads.map(({ path }) => path).join(" ")}`;
+  if (container.dataset.key === key) return; // the focus may be on a link
+  container.dataset.key = key;
+  const links = downloads.flatMap(({ name, path, file }) =>
+    [
+      ["CSV", `${path}&format=csv&bom=1`, `${file}.csv`],
+      ["JSON", `${path}&format=json`, `${file}.json`],
+    ].map(([format, href, download]) =>
+      h("a", { href, download }, name ? `${name} (${format})` : `${format}`),
+    ),
+  );
+  container.replaceChildren(...links.flatMap((link, index) => [index ? " · " : `${t("download")}: `, link]));
+}
+
+/**
+ * Draw links to the results of levels: of all areas, or of those below one.
+ *
+ * @param {HTMLElement} container
+ * @param {string} election
+ * @param {string[]} levels
+ * @param {string} [area]
+ */
+export function drawTableDownloads(container, election, levels, area) {
+  const within = area === undefined ? "" : `&area=${encodeURIComponent(area)}`;
+  const file = [election, ...(area === undefined ? [] : [area])].join("-");
+  drawDownloads(
+    container,
+    levels.map((level) => ({
+      name: t("levels")[level] ?? level,
+      path: `${electionPath(election, "/areas")}?level=${encodeURIComponent(level)}${within}`,
+      file: `${file}-${level}`,
+    })),
+  );
+}
