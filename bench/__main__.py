@@ -16,6 +16,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 
 from bench.earlier import keep_earlier
+from gateway.commands.extras import MODULES_OF_GATEWAY
 from gateway.errors import GatewayError
 from gateway.output import say
 
@@ -247,6 +248,11 @@ def main() -> None:
         app(prog_name="valgnatt-bench")
     except GatewayError as error:
         say(f"valgnatt-bench: {error}", err=True)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if error.name not in (*MODULES_OF_GATEWAY, "matplotlib"):
+            raise
+        say(f"valgnatt-bench: {error.name} is not installed: pip install 'valgnatt[bench]'", err=True)
         sys.exit(1)
 
 

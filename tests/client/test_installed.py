@@ -100,9 +100,9 @@ def command(office: Path, gateway: Gateway, sender: Sender, tmp_path: Path) -> I
     """Starts `valgnatt` in that environment, with a token for an election."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str, **environ: str) -> subprocess.Popen[str]:
+    def start(*arguments: str, name: str = "valgnatt", **environ: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [str(office / "venv" / "bin" / "valgnatt"), *arguments],
+            [str(office / "venv" / "bin" / name), *arguments],
             env={
                 "PATH": os.defpath,
                 "HOME": str(tmp_path),
@@ -170,6 +170,9 @@ def test_commands_of_the_gateway_say_what_to_install(command: Command, tmp_path:
         assert "is part of the gateway" in errors
         assert "pip install 'valgnatt[gateway]'" in errors
     assert ended(helped)[0] == 0
+    status, _, errors = ended(command("measure", "night", name="valgnatt-bench"))
+    assert status == 1
+    assert errors.endswith(" is not installed: pip install 'valgnatt[bench]'\n")
 
 
 def test_the_extra_names_all_packages_that_only_the_gateway_imports() -> None:
