@@ -21,6 +21,7 @@ def conclude(
     places: Mapping[int, str] | None = None,
     unanswered: Sequence[Item] = (),
     notes: Sequence[str] = (),
+    later: str = "",
 ) -> int:
     """Show the answers to the reports, with the files in `places` (by key) where known; return the exit status.
 
@@ -56,6 +57,9 @@ def conclude(
         console.say(line, colour)
     if len(lines) > MESSAGES_MAX:
         console.say(f"… and {len(lines) - MESSAGES_MAX} more; with --receipts, a table has every answer")
+    if unanswered and later:
+        kept = f"{counted(len(unanswered), 'report')} without an answer kept in the outbox"
+        console.say(f"{kept}; send later with: {later}", "yellow")
     return 1 if missing or unanswered else 0
 
 

@@ -15,12 +15,14 @@ from gateway.client.conclusion import MESSAGES_MAX, Answered, conclude
 from gateway.client.outbox import Item, Outbox
 from gateway.client.outbox_file import OutboxUnavailable, when_available
 from gateway.client.preparation import Door, Preparation, Prepared, RevisionsUnknown
+from gateway.client.preview import red_lines
 from gateway.client.push_answers import PushRefused
 from gateway.client.push_files import WITHOUT_REPORT, current_reports
 from gateway.client.receipts_table import write_receipts
 from gateway.client.repeated_notices import RepeatedNotices
 from gateway.client.sending import send
-from gateway.client.waiting_reports import Decided, judge
+from gateway.client.waiting_reports import Decided, compared_later, judge
+from gateway.count_files.comparison import Comparison
 from gateway.count_files.reports import Count, FileReports, read_files
 from gateway.count_files.revisions import Known
 from gateway.election.registry import Registry
@@ -48,14 +50,25 @@ class Delivery:
         console: Terminal,
         *,
         keep_trying: bool,
+        accept: bool = False,
+        later: str = "",
     ) -> None:
-        """Without `keep_trying`, errors that somebody has to correct end the sending."""
+        """Without `keep_trying`, errors that somebody has to correct end the sending.
+
+        `accept`: whether reports that cross red lines are sent. `later` is the command that sends what waits.
+        """
         self._door = door
         self._registry = registry
         self._outbox = outbox
         self._receipts = receipts
         self._console = console
         self._keep_trying = keep_trying
+        self._accept = accept
+        self._later = later or "valgnatt push"
+        self._accepted: dict[int, frozenset[str]] = {}
+        """Codes of the red lines that were accepted when reports were added, by key."""
+        self._held_back: set[str] = set()
+        """Lines about red lines that were shown."""
         self._added: dict[int, Item] = {}
         """Reports that were added since the last sending began, by key."""
         self._places: dict[int, str] = {}
@@ -79,19 +92,26 @@ class Delivery:
 
         Raises Mistakes, and GatewayError if the gateway cannot be asked although it has to be.
         """
-        preparation = Preparation(self._door, self._registry, self._outbox, self._console)
+        preparation = Preparation(
+            self._door, self._registry, self._outbox, self._console, keep=not self._keep_trying
+        )
         prepared = await preparation.prepare(reports.versions)
         self._fresh |= prepared.fresh
         return prepared
 
-    def add(self, counts: Sequence[Count]) -> None:
-        """Add reports to the outbox, all or none. Raises OutboxConflict."""
+    def add(self, counts: Sequence[Count], comparisons: Sequence[Comparison] = ()) -> None:
+        """Add reports to the outbox, all or none; the red lines in their comparisons are accepted.
+
+        Raises OutboxConflict.
+        """
         keys = self._outbox.add_keyed(
             self._door.to, [(each.unit, each.revision, each.body, each.chosen) for each in counts]
         )
         for (key, _), each in zip(keys, counts, strict=True):
             self._added[key] = Item(key, each.unit, each.revision, each.body, None, each.chosen)
             self._places[key] = each.version.where
+        for (key, _), compared in zip(keys, comparisons, strict=False):
+            self._accepted[key] = frozenset(finding.code for finding in compared.red_lines)
 
     async def send(self) -> int:
         """Send all waiting reports of the outbox until each has an answer; return the exit status.
@@ -144,7 +164,12 @@ class Delivery:
         if not answered and self._keep_trying:
             return 0
         return conclude(
-            self._console, [answered[key] for key in sorted(answered)], places, unanswered, renumbered
+            self._console,
+            [answered[key] for key in sorted(answered)],
+            places,
+            unanswered,
+            renumbered,
+            self._later,
         )
 
     async def _judge(self) -> Decided:
@@ -170,9 +195,9 @@ class Delivery:
                     current |= {unit: found.reports.get(unit) for unit in asked}
             except GatewayError as error:
                 unknown = RevisionsUnknown(len(asked), error)
-                if notices.is_due("revisions", str(unknown), clock()):
-                    self._console.say(str(unknown), "red")
                 self._is_blocked = not (unknown.retryable or self._keep_trying)
+                if notices.is_due("revisions", str(unknown), clock()):
+                    self._say_unanswered(error)
                 if self._is_blocked or any(not item.chosen for item in self._outbox.waiting(door.to)):
                     return Decided()
                 await asyncio.sleep(AGAIN_S)
@@ -186,7 +211,43 @@ class Delivery:
         )
         for reason in decided.reasons[:MESSAGES_MAX]:
             self._console.say(reason, "red")
+        if not self._accept:
+            self._hold_back(decided, {unit: current[unit] for unit in asked})
         return decided
+
+    def _hold_back(self, decided: Decided, current: Mapping[str, Known | None]) -> None:
+        """Leave reports in the outbox that cross red lines which nobody accepted, and say so once.
+
+        For reports that were not compared with these current reports when they were added.
+        """
+        lines = []
+        for key, compared in compared_later(self._registry, decided.bodies, current):
+            accepted = self._accepted.get(key, frozenset())
+            if {finding.code for finding in compared.red_lines} - accepted:
+                del decided.bodies[key]
+                lines += red_lines([compared])
+        if new := [line for line in lines if line not in self._held_back]:
+            self._held_back |= {*new}
+            for line in new[:MESSAGES_MAX]:
+                self._console.say(line, "bold red")
+            self._console.say(
+                "not sent because of these red lines, and kept in the outbox. If the figures are right, send them with:"
+                f" {self._later} --accept. If not, push a corrected file, or remove them with: {self._later} --discard"
+                " UNIT",
+                "red",
+            )
+
+    def _say_unanswered(self, error: GatewayError) -> None:
+        """Show why nothing is sent, that the reports are kept, and what to do."""
+        waiting = counted(self._outbox.waiting_count(self._door.to), "report")
+        if self._is_blocked:
+            self._console.say(f"{error}; {waiting} kept in the outbox; send later with: {self._later}", "red")
+        else:
+            self._console.say(f"{error}; {waiting} waiting, trying again. {self._safe_to_stop}", "yellow")
+
+    @property
+    def _safe_to_stop(self) -> str:
+        return f"It is safe to stop with Ctrl-C: the outbox keeps them. Send them later with: {self._later}"
 
     def write_receipts(self) -> None:
         """Write the table of receipts, if there is to be one. Raises ReceiptsUnavailable and OutboxUnavailable."""
@@ -211,6 +272,7 @@ class Delivery:
                     say=lambda line: self._console.say(line, "yellow"),
                     keep_trying=self._keep_trying,
                     judged=judged,
+                    while_waiting=self._safe_to_stop,
                 )
         except OutboxUnavailable as error:
             if self._keep_trying:
@@ -220,6 +282,5 @@ class Delivery:
             ) from None
         except PushRefused as error:
             left = self._outbox.waiting_count(door.to)
-            raise PushRefused(
-                f"{error}; {counted(left, 'report')} without a receipt kept in the outbox"
-            ) from None
+            kept = f"{counted(left, 'report')} without a receipt kept in the outbox"
+            raise PushRefused(f"{error}; {kept}; send later with: {self._later}") from None

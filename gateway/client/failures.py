@@ -15,6 +15,7 @@ import msgspec
 
 from gateway.characters import printable
 from gateway.client.proxies import Proxy, without_user
+from gateway.client.refusals import meaning_of
 from gateway.client.retry_after import retry_after_s
 
 PROBLEM = "application/problem+json"
@@ -121,7 +122,9 @@ def failure_of_answer(answer: HttpAnswer, door: str, proxy: Proxy | None = None)
     after_s = retry_after_s(answer.headers.get("Retry-After"), answer.headers.get("Date"), datetime.now(UTC))
     if (problem := problem_of(answer)) is not None:
         permanent = problem.code in PERMANENT_CODES and status not in TEMPORARY
+        todo = meaning_of(problem.code)
         text = f"{url}: {_cut(problem.detail or problem.code)} ({status}, {_cut(problem.code)})"
+        text += f"; {todo}" if todo else ""
         return Failure("problem", text, permanent, after_s, status, problem.code)
     if status == 407:
         text = f"{url}: {proxy or 'a proxy'} requires a user name and password, or does not accept those given (407)"

@@ -17,8 +17,10 @@ from gateway.client.push_files import (
     known_in,
     own_municipalities,
 )
+from gateway.client.refusals import meaning_of
 from gateway.count_files.comparison import Comparison, compare, other_units
-from gateway.count_files.reports import Count, give_revisions
+from gateway.count_files.parts import MISTAKES_MAX, abbreviated
+from gateway.count_files.reports import Count, Mistakes, give_revisions
 from gateway.count_files.revisions import Known
 from gateway.count_files.versions import Version
 from gateway.election.registry import Registry
@@ -28,6 +30,9 @@ from gateway.terminal import Terminal
 
 MANY_UNITS = 300
 """Units from which on it is shown that the gateway is asked for them, since that takes more than a second."""
+
+
+_NOT_PERMITTED = f"this token may not report for this unit; {meaning_of('unit_forbidden')}"
 
 
 class Door(msgspec.Struct, frozen=True):
@@ -51,6 +56,17 @@ class RevisionsUnknown(GatewayError):
         self.retryable = isinstance(error, NoDocument) and not error.failure.permanent
 
 
+OF_TOKENS = ("token_missing", "token_invalid", "token_revoked", "role_forbidden")
+"""Codes of problem documents that another token corrects."""
+
+
+def may_be_asked_later(error: GatewayError) -> bool:
+    """Whether the gateway may answer later, or with another token, so that reports are kept for it."""
+    if not isinstance(error, NoDocument):
+        return False
+    return not error.failure.permanent or error.failure.problem in OF_TOKENS
+
+
 class Prepared(msgspec.Struct, frozen=True):
     """Reports that are ready to be sent."""
 
@@ -64,11 +80,15 @@ class Prepared(msgspec.Struct, frozen=True):
 class Preparation:
     """Prepares the reports of files for one push door."""
 
-    def __init__(self, door: Door, registry: Registry | None, outbox: Outbox, console: Terminal) -> None:
+    def __init__(
+        self, door: Door, registry: Registry | None, outbox: Outbox, console: Terminal, *, keep: bool
+    ) -> None:
+        """With `keep`, reports get provisional revisions while the gateway cannot be asked; see `judge_waiting`."""
         self._door = door
         self._registry = registry
         self._outbox = outbox
         self._console = console
+        self._keep = keep
 
     async def prepare(self, versions: Sequence[Version]) -> Prepared:
         """Give revisions to versions without one, and compare all with the current reports as far as these are known.
@@ -86,17 +106,19 @@ class Preparation:
         numbered, compared = AtGateway(), AtGateway()
         if choose:
             try:
-                numbered = await self._current(choose, WITHOUT_REPORT)
+                numbered = await self._current(choose)
             except GatewayError as error:
-                raise RevisionsUnknown(len(choose), error) from None
+                if not (self._keep and may_be_asked_later(error)):
+                    raise RevisionsUnknown(len(choose), error) from None
+                self._say_not_compared(error)
+                choose, given = [], []
+            else:
+                self._check_permitted(versions, numbered)
         if given:
             try:
                 compared = await self._current(given)
             except GatewayError as error:  # the reports wait in the outbox, as their revisions are known
-                checked = "; only ballots and eligible voters were compared" if self._registry else ""
-                self._console.say(
-                    f"not compared with the gateway's current reports: {error}{checked}", "yellow"
-                )
+                self._say_not_compared(error)
                 given = []
         counts = give_revisions(
             versions,
@@ -110,6 +132,27 @@ class Preparation:
         documents = {unit: each.document if each is not None else None for unit, each in known.items()}
         comparisons = compare(self._registry, [count.document for count in counts], documents)
         return Prepared(counts, comparisons, {unit: numbered.reports.get(unit) for unit in choose})
+
+    def _say_not_compared(self, error: GatewayError) -> None:
+        checked = "; only ballots and eligible voters were compared" if self._registry else ""
+        self._console.say(f"not compared with the gateway's current reports: {error}{checked}", "yellow")
+
+    def _check_permitted(self, versions: Sequence[Version], numbered: AtGateway) -> None:
+        """Raise Mistakes for units that the token may not report for."""
+        forbidden = [version for version in versions if version.unit in numbered.forbidden]
+        if forbidden:
+            files = frozenset[str]().union(*(version.files for version in forbidden))
+            raise Mistakes(
+                [
+                    f"{each.where}: {self._name(each.unit)}: {_NOT_PERMITTED}"
+                    for each in forbidden[:MISTAKES_MAX]
+                ],
+                files,
+            )
+
+    def _name(self, unit: str) -> str:
+        area = self._registry.units.get(unit) if self._registry is not None else None
+        return f"unit {abbreviated(unit)}{f' {abbreviated(area.name)}' if area is not None else ''}"
 
     async def _others(self, registry: Registry, known: Collection[str]) -> dict[str, Known | None]:
         """Return the current reports of the other units of the municipalities, where the token covers all of these."""
@@ -133,8 +176,7 @@ class Preparation:
             self._console.say(f"not compared with the other units of the municipality: {error}", "yellow")
             return {}
 
-    async def _current(
-        self, units: Sequence[str], without: Sequence[str] = (*WITHOUT_REPORT, "unit_forbidden")
-    ) -> AtGateway:
+    async def _current(self, units: Sequence[str]) -> AtGateway:
         door = self._door
+        without = (*WITHOUT_REPORT, "unit_forbidden")
         return await current_reports(door.push_url, door.to.election, door.token, units, without)

@@ -1,6 +1,7 @@
 """The command `valgnatt push`: shows what will be sent, the progress, and the answers."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -57,6 +58,8 @@ class PushOptions(msgspec.Struct, frozen=True):
     """Whether to send reports that cross red lines, as far as these are listed."""
     without_token: str = ""
     """Why there is no token, if there is none."""
+    later: str = ""
+    """The command that sends what waits in the outbox, as it is typed."""
 
     @property
     def to(self) -> Destination:
@@ -80,11 +83,23 @@ async def push(options: PushOptions, files: Sequence[Path], watched: Path | None
     def say(line: str) -> None:
         console.say(line, "yellow")
 
-    registry = await _registry(options, say, keep_trying=keep_trying)
+    has_files = bool(contents) or watched is not None
+    registry = await _registry(
+        options, say, has_files=has_files, keep_trying=keep_trying or sys.stdin.isatty()
+    )
     outbox = await when_available(lambda: Outbox(options.outbox), say, keep_trying=keep_trying)
     try:
         door = Door(options.push_url, options.token, options.to)
-        delivery = Delivery(door, registry, outbox, options.receipts, console, keep_trying=keep_trying)
+        delivery = Delivery(
+            door,
+            registry,
+            outbox,
+            options.receipts,
+            console,
+            keep_trying=keep_trying,
+            accept=options.accept,
+            later=options.later,
+        )
         await when_available(lambda: outbox.adopt_unnamed(options.to), say, keep_trying=keep_trying)
         if options.moved_from is not None:
             former = destination(options.moved_from, options.election)
@@ -110,7 +125,9 @@ async def push(options: PushOptions, files: Sequence[Path], watched: Path | None
             console.say(f"Sending {counted(left, 'report')} from the outbox first.")
         elsewhere = _show_elsewhere(console, options, outbox)
         if contents:
-            await when_available(lambda: delivery.add(prepared.counts), say, keep_trying=keep_trying)
+            await when_available(
+                lambda: delivery.add(prepared.counts, prepared.comparisons), say, keep_trying=keep_trying
+            )
         if watched is not None:
             await _watch(options, watched, delivery, console)
         status = await delivery.send()
@@ -126,9 +143,12 @@ def _require_token(options: PushOptions) -> None:
 
 
 async def _registry(
-    options: PushOptions, say: Callable[[str], None], *, keep_trying: bool
+    options: PushOptions, say: Callable[[str], None], *, has_files: bool, keep_trying: bool
 ) -> Registry | None:
-    """Read the registry; with `keep_trying`, try again after a failure that may pass. Raises GatewayError."""
+    """Read the registry; with `keep_trying`, try again after a failure that may pass. Raises GatewayError.
+
+    What waits in the outbox was checked when it was added, and is sent without it.
+    """
     if options.feed_url is None:
         return None
     clock = asyncio.get_running_loop().time
@@ -137,10 +157,14 @@ async def _registry(
         try:
             return await registry_of(options.feed_url, options.election)
         except NoDocument as error:
+            if not has_files:
+                return None
             if not keep_trying or error.failure.permanent:
                 raise
             if notices.is_due("registry", str(error), clock()):
-                say(f"{error}; trying again")
+                say(
+                    f"{error}; the counts cannot be checked, and nothing was sent yet; trying again (Ctrl-C to stop)"
+                )
         await asyncio.sleep(backoff.next())
 
 

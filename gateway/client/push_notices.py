@@ -51,6 +51,11 @@ class PushNotices:
                 self._over_http = event.without_websocket
                 self._recovered = self._shown_at is not None
 
+    @property
+    def is_stalled(self) -> bool:
+        """Whether it was shown that reports wait, and not yet that they are answered again."""
+        return self._shown_at is not None
+
     def due(self, now: float, waiting: int) -> str | None:
         """Return the line to show now, if there is one; `waiting` is the number of reports without an answer."""
         if self._over_http is not None and not self._over_http_shown:

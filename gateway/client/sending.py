@@ -30,19 +30,20 @@ async def send(
     say: Callable[[str], None] = lambda _: None,
     keep_trying: bool = False,
     judged: Mapping[int, bytes] | None = None,
+    while_waiting: str = "",
 ) -> list[tuple[Item, Answer]]:
     """Send the waiting reports of the outbox until each has an answer, however long that takes.
 
     Of those whose revision push chose, only the ones that `judged` has, by key and with this body, are sent: each after
     the one before it in its unit has a receipt. The others still wait afterwards.
 
-    While reports wait, `say` gets a line for people, at growing intervals. If interrupted, the rest stays in the outbox
-    for the next call, with the reports whose answers were not recorded. Raises PushRefused for an error that somebody
-    has to correct, a token that is not accepted for example, and OutboxUnavailable; with `keep_trying` it tries again
-    at long intervals instead.
+    While reports wait, `say` gets a line for people, at growing intervals; `while_waiting` follows the first one. If
+    interrupted, the rest stays in the outbox for the next call, with the reports whose answers were not recorded.
+    Raises PushRefused for an error that somebody has to correct, a token that is not accepted for example, and
+    OutboxUnavailable; with `keep_trying` it tries again at long intervals instead.
     """
     notices = PushNotices(without_user(push_url))
-    sending = _Sending(outbox, to, on_answer, say, judged or {}, keep_trying=keep_trying)
+    sending = _Sending(outbox, to, on_answer, say, judged or {}, while_waiting, keep_trying=keep_trying)
     async with Publisher(
         push_url, to.election, token, on_event=notices.on_event, keep_trying=keep_trying
     ) as publisher:
@@ -60,10 +61,12 @@ class _Sending:
         on_answer: Callable[[Item, Answer], None],
         say: Callable[[str], None],
         judged: Mapping[int, bytes],
+        while_waiting: str,
         *,
         keep_trying: bool,
     ) -> None:
         self._judged = judged
+        self._while_waiting = while_waiting
         self._before: dict[str, asyncio.Task[bool]] = {}
         """By unit that has a chosen revision, the sending of its last report that was begun."""
         self.recorded: list[tuple[Item, Answer]] = []
@@ -159,8 +162,12 @@ class _Sending:
             await asyncio.sleep(NOTICE_S)
 
     def _say_notice(self, notices: PushNotices) -> None:
-        if (line := notices.due(asyncio.get_running_loop().time(), self._unanswered)) is not None:
-            self._say(line)
+        if (line := notices.due(asyncio.get_running_loop().time(), self._unanswered)) is None:
+            return
+        self._say(line)
+        if self._while_waiting and notices.is_stalled:
+            self._say(self._while_waiting)
+            self._while_waiting = ""
 
     async def _available(self, operation: Callable[[], T]) -> T:
         return await when_available(operation, self._say, keep_trying=self._keep_trying)

@@ -3,18 +3,21 @@
 Another process or another system may have pushed reports of the unit since the revisions were chosen.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 import msgspec
 import orjson
 
 from gateway.client.outbox import Change, Destination, Item, Outbox
 from gateway.client.push_answers import not_sent
+from gateway.count_files.comparison import Comparison, compare
 from gateway.count_files.files import encode_report
 from gateway.count_files.reports import known_report
 from gateway.count_files.revisions import Judged, Known, Waiting, judge_waiting
 from gateway.count_files.versions import Version, meaning
-from gateway.election.registry import read_time
+from gateway.election.registry import Registry, read_time
 from gateway.errors import MalformedDocument
 
 
@@ -64,6 +67,22 @@ def judge(
         decided.bodies |= {each.item.key: each.body for each in changes if each.answer is None}
         decided.moved |= {each.item.key: each.item for each in needed if each.answer is None}
     return decided
+
+
+def compared_later(
+    registry: Registry | None, bodies: Mapping[int, bytes], current: Mapping[str, Known | None]
+) -> Iterator[tuple[int, Comparison]]:
+    """Yield the comparison of each report, by key, with those before it, of units whose current report is given."""
+    documents: list[tuple[int, dict[str, Any]]] = []
+    for key, body in bodies.items():
+        with suppress(MalformedDocument):  # the gateway refuses it
+            document = known_report(body).document
+            if document["unit"] in current:
+                documents.append((key, document))
+    documents.sort(key=lambda each: each[1]["revision"])
+    known = {unit: each.document if each is not None else None for unit, each in current.items()}
+    compared = compare(registry, [document for _, document in documents], known)
+    yield from zip((key for key, _ in documents), compared, strict=True)
 
 
 def _readable(items: Sequence[Item], places: Mapping[int, str]) -> tuple[list[Waiting], list[Item]]:

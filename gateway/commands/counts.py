@@ -1,6 +1,7 @@
 """`valgnatt push`, `watch` and `status`: the commands of those who send counts and follow the result."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +26,7 @@ from gateway.secret_files import read_secret, trimmed_token
 
 
 def push(
+    context: typer.Context,
     files: Annotated[
         list[Path] | None, typer.Argument(help="counts as .json, .ndjson or .csv; see --template")
     ] = None,
@@ -165,6 +167,7 @@ def push(
         await_done,
         accept,
         without_token,
+        _later(context),
     )
     try:
         sys.exit(run(push_files(options, files or [], watch)))
@@ -262,6 +265,18 @@ def _token(file: Path | None) -> tuple[str, str]:
             "no token: set VALGNATT_TOKEN, or name a file with --token-file; the operator of the election issues tokens"
         )
     return token, ""
+
+
+def _later(context: typer.Context) -> str:
+    """Return the command that sends what waits in the outbox, with the options by which it finds it."""
+    from gateway.client.proxies import without_user
+
+    words = ["valgnatt", "push"]
+    for name in ("election", "outbox", "token_file", "push_url"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            words += [f"--{name.replace('_', '-')}", without_user(str(context.params[name]))]
+    return shlex.join(words)
 
 
 def _default_outbox() -> Path:

@@ -253,8 +253,56 @@ def test_an_invalid_token_is_reported_and_the_counts_wait(desk: Desk) -> None:
     assert status == 1
     assert "401" in output
     assert "x" * 43 not in output
+    assert "ask the operator for a new one" in output
+    assert (
+        "1 report without a receipt kept in the outbox; send later with: valgnatt push --election" in output
+    )
     assert desk.push()[0] == 0
     assert [answer["outcome"] for answer in desk.answers()] == ["accepted"]
+
+
+def test_counts_without_a_revision_wait_too_if_the_token_is_not_valid(desk: Desk) -> None:
+    """Their revisions are chosen when the gateway can be asked."""
+    status, output = desk.push(desk.file("a.json", counted(10, minute=5)), VALGNATT_TOKEN="x" * 43)
+    assert (status, waiting(desk)) == (1, 1)
+    assert "– → 11" not in output
+    assert "? → 11" in output
+    assert "ask the operator for a new one" in output
+    assert "1 report kept in the outbox; send later with: valgnatt push --election" in output
+    other = desk.directory / "another.db"
+    status, output = desk.push(desk.file("b.json", counted(9, minute=1)), "--outbox", other)
+    assert status == 0, output
+    assert desk.push()[0] == 0
+    assert [(each["revision"], each["outcome"]) for each in desk.answers()] == [("2", "accepted")]
+
+
+def test_without_an_answer_push_keeps_trying_and_says_that_it_is_safe_to_stop(
+    desk: Desk, gateway: Gateway, sender: Sender, tmp_path: Path
+) -> None:
+    """Counts with and without a revision are kept, and sent by a command without files."""
+    nowhere = Desk(tmp_path, gateway, sender, push_url="http://127.0.0.1:1")
+    for report in (counted(10, minute=5), a_report("0604-0002")):
+        with nowhere.command(nowhere.file("a.json", report)) as process:
+            assert process.stderr is not None
+            lines = iter(process.stderr.readline, "")
+            output = next(line for line in lines if "It is safe to stop with Ctrl-C" in line)
+            assert f"Send them later with: valgnatt push --election {sender.election}" in output
+            process.send_signal(signal.SIGINT)
+            assert process.wait(TIMEOUT_S) == 130
+    assert waiting(nowhere) == 2
+    status, output = desk.push("--moved-from", "http://127.0.0.1:1")
+    assert (status, "2 receipts" in output) == (0, True), output
+
+
+def test_a_token_of_another_municipality_is_named_with_the_place_in_the_file(
+    desk: Desk, gateway: Gateway, sender: Sender, tmp_path: Path
+) -> None:
+    other = asyncio.run(gateway.issue(sender.election, ["0602"]))
+    status, output = Desk(tmp_path, gateway, other).push(desk.file("a.json", counted(10, minute=5)))
+    assert (status, "nothing was sent" in output) == (2, True)
+    assert (
+        "a.json, line 1: unit 0604-0001 Løgrstrand: this token may not report for this unit; check" in output
+    )
 
 
 def test_queued_reports_are_sent_after_an_outage_and_a_kill(

@@ -119,12 +119,16 @@ class ModelSystem:
         self._door, self.path = door, path
         self.printed = ""
 
-    def run(self, counts: Sequence[Mapping[str, Any]] = (), steps: int = 99) -> int | None:
+    def run(
+        self, counts: Sequence[Mapping[str, Any]] = (), steps: int = 99, *, accept: bool = False
+    ) -> int | None:
         """Run the command for so many steps; return its status, or None if it was killed."""
         outbox, printed = Outbox(self.path), io.StringIO()
         self._door.steps = steps
         door = Door("http://here", "token", TO)
-        delivery = Delivery(door, None, outbox, None, Terminal(file=printed, width=999), keep_trying=False)
+        delivery = Delivery(
+            door, None, outbox, None, Terminal(file=printed, width=999), keep_trying=False, accept=accept
+        )
 
         async def command() -> int:
             if counts:
@@ -242,10 +246,25 @@ def test_a_waiting_count_that_is_later_than_the_one_of_another_system_is_sent(tm
     """Without its file."""
     door, system = systems(tmp_path)
     assert system.run([a_count(40)], steps=1) is None
-    door.push_next(a_count(30, 99))
+    door.push_next(a_count(30, 9))
     assert system.run() == 0
     assert published(door) == [(1, at(30)), (2, at(40))]
     assert system.answers() == [(2, "accepted", None)]
+
+
+def test_a_waiting_count_that_would_cross_a_red_line_by_now_is_sent_only_if_it_is_accepted(
+    tmp_path: Path,
+) -> None:
+    """Nobody saw it beside the count of the other system. Until then it is kept."""
+    door, system = systems(tmp_path)
+    assert system.run([a_count(40)], steps=1) is None
+    door.push_next(a_count(30, 99))
+    for _ in range(2):
+        assert system.run() == 1
+        assert "RED LINE: unit 0604-0001: 99 → 10 ballots (−89) without a reason" in system.printed
+        assert published(door) == [(1, at(30))]
+    assert system.run(accept=True) == 0
+    assert published(door) == [(1, at(30)), (2, at(40))]
 
 
 def test_a_count_between_those_that_wait_and_a_later_one_is_not_sent(tmp_path: Path) -> None:
