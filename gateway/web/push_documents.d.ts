@@ -1,14 +1,15 @@
 /** What the pages read from the push door; `openapi.yaml` describes the documents in full. Times are RFC 3339. */
 
+import type { Names } from "./documents";
+
 export type Mistake = { text: string; line: number | null };
 
 export type Problem = { status: number; code: string; detail: string; mistakes: Mistake[] };
 
-export type OwnUnit = {
-  unit: string;
-  name: string;
+export type Named = { id: string; name: string; names?: Names };
+
+export type OwnUnit = Named & {
   municipality: string;
-  municipality_name: string;
   eligible: number | null;
   revision: number | null;
   status: string | null;
@@ -19,12 +20,14 @@ export type OwnUnit = {
 };
 
 export type OwnReports = {
-  election: { id: string; name: string; timezone: string | null };
+  election: Named & { timezone: string | null };
   rehearsal: boolean;
+  role: "sender" | "operator";
   categories: string[];
   publish_from: string;
   released: boolean;
   closed: boolean;
+  municipalities: Named[];
   units: OwnUnit[];
 };
 

@@ -1,12 +1,13 @@
 """What a sender may read back on the push door: its own reports and transfers, including embargoed ones."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from gateway.election.local_time import local_time
 from gateway.election.outcome import Receipt
-from gateway.election.registry import Area, Registry
+from gateway.election.registry import Area
 from gateway.election.report import decode_stored, warnings_of
 from gateway.journal.elections import ElectionVersion, Token
 from gateway.journal.postgres import CurrentReport, PostgresJournal
@@ -45,29 +46,40 @@ async def own_reports_document(
     """Return the token's own units, each with what the journal has of it. Raises JournalUnavailable."""
     registry = version.registry
     units = [area for area in registry.areas if area.is_unit and area.id in token.scope]
-    found = {
-        each.unit: each for each in await journal.current_reports(version.key, [area.id for area in units])
-    }
+    stored = await journal.current_reports(version.key, [area.id for area in units])
+    found = {each.unit: each for each in stored}
     header = registry.document["election"]
+    names = {each["id"]: each["names"] for each in registry.document["areas"] if "names" in each}
+    municipalities = {area.id: area for area in map(registry.municipality, units)}
     return {
-        "election": {"id": registry.id, "name": registry.name, "timezone": header.get("timezone")},
+        "election": {
+            "id": registry.id,
+            "name": registry.name,
+            **({"names": header["names"]} if "names" in header else {}),
+            "timezone": header.get("timezone"),
+        },
         "rehearsal": registry.rehearsal,
+        "role": token.role,
         "categories": list(registry.categories),
         "publish_from": header["publish_from"],
         "released": version.released,
         "closed": version.closed,
-        "units": [_own_unit(registry, area, found.get(area.id)) for area in units],
+        "municipalities": [_named(area, names) for area in municipalities.values()],
+        "units": [
+            _named(area, names) | _own_unit(registry.municipality(area), area, found.get(area.id))
+            for area in units
+        ],
     }
 
 
-def _own_unit(registry: Registry, area: Area, current: CurrentReport | None) -> dict[str, Any]:
+def _named(area: Area, names: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": area.id, "name": area.name, **({"names": names[area.id]} if area.id in names else {})}
+
+
+def _own_unit(municipality: Area, area: Area, current: CurrentReport | None) -> dict[str, Any]:
     report = decode_stored(current.body) if current is not None else None
-    municipality = registry.municipality(area)
     return {
-        "unit": area.id,
-        "name": area.name,
         "municipality": municipality.id,
-        "municipality_name": municipality.name,
         "eligible": area.eligible,
         "revision": report.revision if report is not None else None,
         "status": report.status if report is not None else None,

@@ -138,7 +138,7 @@ async def test_own_reports_are_shown_under_embargo_too(http: aiohttp.ClientSessi
     answer = await ask(http, "GET", here.url(), headers=here.headers)
     assert answer.status == 200
     assert answer.headers["Cache-Control"] == "private, no-store"
-    units = {each["unit"]: each for each in answer.document["units"]}
+    units = {each["id"]: each for each in answer.document["units"]}
     assert FOREIGN_UNIT not in units
     assert units[UNIT]["ballots"] == 21
     assert units[UNIT]["revision"] == 1

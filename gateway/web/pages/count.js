@@ -2,6 +2,7 @@
 // receipts. Files are read by the push door, with the code of `valgnatt push`.
 
 import { electionInAddress } from "./address.js";
+import { useUnits } from "./count_cards.js";
 import { fileBody, tooLarge } from "./count_file.js";
 import { OwnView } from "./count_own.js";
 import { PreviewView } from "./count_preview.js";
@@ -11,6 +12,7 @@ import { Refused, Session } from "./count_session.js";
 import { byId, h, setText, show } from "./dom.js";
 import { LARGE_LIMIT_MS, Pauses, pause, visible } from "./fetching.js";
 import { t, time, useTimeZone } from "./format.js";
+import { nameOf } from "./names.js";
 import { announce, showRehearsal, translate } from "./shell.js";
 
 /** @import { Mistake, OwnReports, Preview } from "../push_documents" */
@@ -85,32 +87,46 @@ function signInError(text, field) {
 
 /** @param {OwnReports} reports */
 function opened(reports) {
-  own = reports;
+  keep(reports);
   showErrors = () => {};
   setText(byId("sign-in-error"), "");
   for (const name of ["token", "election"]) byId(name).removeAttribute("aria-invalid");
   useTimeZone(reports.election.timezone ?? "");
   showRehearsal(reports.rehearsal);
-  ownView.update(reports);
   drawSignedIn();
-  show(byId("file-section"), true);
+  show(byId("file-section"), reports.role === "sender");
   reads.abort();
   reads = new AbortController();
   followOwn(reads.signal);
   if (sending?.ended) resume();
-  else byId("file-title").focus();
+  else byId(reports.role === "sender" ? "file-title" : "own-title").focus();
+}
+
+/** @param {OwnReports} reports */
+function keep(reports) {
+  own = reports;
+  useUnits(reports.units);
+  ownView.update(reports);
 }
 
 function drawSignedIn() {
   show(byId("sign-in"), !session.active);
   show(byId("signed-in"), session.active);
-  if (own) setText(byId("signed-in-text"), t("signedIn")(own.election.name, placeOf(own), own.units.length));
+  if (own)
+    setText(
+      byId("signed-in-text"),
+      t(own.role === "sender" ? "signedIn" : "signedInToRead")(
+        nameOf(own.election),
+        placeOf(own),
+        own.units.length,
+      ),
+    );
 }
 
 /** @param {OwnReports} reports */
-function placeOf({ units }) {
-  const names = new Map(units.map((unit) => [unit.municipality, unit.municipality_name]));
-  return names.size === 1 ? (units[0]?.municipality_name ?? "") : t("severalMunicipalities")(names.size);
+function placeOf({ municipalities }) {
+  const [first, ...others] = municipalities;
+  return first && !others.length ? nameOf(first) : t("severalMunicipalities")(municipalities.length);
 }
 
 /** Forget the token, and keep the counts on the page. */
@@ -148,8 +164,7 @@ async function followOwn(signal) {
 async function readOwn(signal) {
   const reports = await session.ask("/reports", { limit_ms: LARGE_LIMIT_MS });
   if (signal.aborted) return;
-  own = reports;
-  ownView.update(reports);
+  keep(reports);
 }
 
 // The file.

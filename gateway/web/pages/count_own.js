@@ -4,6 +4,7 @@ import { drawCards, unitName } from "./count_cards.js";
 import { byId, setText, show } from "./dom.js";
 import { statusName } from "./findings.js";
 import { compare, moment, number, t, time } from "./format.js";
+import { nameOf } from "./names.js";
 
 /** @import { OwnReports, OwnUnit } from "../push_documents" */
 
@@ -43,14 +44,16 @@ export class OwnView {
     const embargoed = units.filter(({ state }) => state === "embargoed").length;
     setText(byId("own-summary"), t("ownSummary")(reported.length, units.length, embargoed));
     setText(byId("own-status"), t(this.#failed ? "ownStale" : "ownUpdated")(time(this.#at)));
-    const several = new Set(units.map(({ municipality }) => municipality)).size > 1;
     const sorted = units.toSorted(
-      (a, b) => Number(a.revision !== null) - Number(b.revision !== null) || compare(a.unit, b.unit),
+      (a, b) => Number(a.revision !== null) - Number(b.revision !== null) || compare(a.id, b.id),
     );
+    const places = new Map(reports.municipalities.map((each) => [each.id, nameOf(each)]));
+    const place = (/** @type {OwnUnit} */ unit) =>
+      places.size > 1 ? `, ${places.get(unit.municipality)}` : "";
     drawCards(
       byId("own-table", HTMLTableElement),
       ["colUnit", "colStatus", "colBallots", "colRevision", "colAnswer", "colTime"],
-      sorted.slice(0, SHOWN_MAX).map((unit) => row(unit, several)),
+      sorted.slice(0, SHOWN_MAX).map((unit) => row(unit, nameOf(unit) + place(unit))),
     );
     setText(byId("own-more"), units.length > SHOWN_MAX ? t("moreUnits")(units.length - SHOWN_MAX) : "");
   }
@@ -58,14 +61,14 @@ export class OwnView {
 
 /**
  * @param {OwnUnit} unit
- * @param {boolean} several whether the token is for several municipalities
+ * @param {string} name
  */
-function row({ unit, name, municipality_name, revision, status, ballots, accepted_at, state }, several) {
+function row({ id, revision, status, ballots, accepted_at, state }, name) {
   return {
-    key: unit,
+    key: id,
     kind: revision === null ? "waits" : "receipt",
     contents: [
-      unitName(several ? `${name}, ${municipality_name}` : name, unit),
+      unitName(name, id),
       statusName(status ?? "no_report"),
       ballots === null ? null : number(ballots),
       revision === null ? null : number(revision),

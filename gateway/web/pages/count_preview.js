@@ -1,6 +1,6 @@
 // What a file would change, before anything is sent: each unit before and now, and what is unusual.
 
-import { drawCards, unitName } from "./count_cards.js";
+import { drawCards, nameOfUnit, unitName } from "./count_cards.js";
 import { byId, h, setText, show } from "./dom.js";
 import { categoryName, findingText, statusName } from "./findings.js";
 import { number, signedNumber, t } from "./format.js";
@@ -8,6 +8,8 @@ import { number, signedNumber, t } from "./format.js";
 /** @import { Change, Comparison, Preview, PreviewedReport } from "../push_documents" */
 
 const SHOWN_MAX = 300;
+const RED_LINES_MAX = 50; // nobody reads more before accepting them
+const UNITS_MAX = 20; // of one red line, by name
 const SEVERITIES = ["red_line", "warning", "note"];
 
 export class PreviewView {
@@ -24,7 +26,9 @@ export class PreviewView {
 
   /** Whether the red lines are accepted, or there are none. */
   get accepted() {
-    if (!this.#redLines().length) return true;
+    const { size } = this.#redLines();
+    if (size === 0) return true;
+    if (size > RED_LINES_MAX) return false;
     const typed = byId("accept", HTMLInputElement).value.trim().toLocaleLowerCase();
     return typed === t("acceptWord").toLocaleLowerCase();
   }
@@ -32,6 +36,10 @@ export class PreviewView {
   /** Say that the red lines have to be accepted, and lead there. */
   askToAccept() {
     const field = byId("accept", HTMLInputElement);
+    if (this.#redLines().size > RED_LINES_MAX) {
+      byId("red-lines-title").focus();
+      return;
+    }
     field.setAttribute("aria-invalid", "true");
     setText(byId("accept-error"), t("acceptMissing")(t("acceptWord")));
     field.focus();
@@ -58,23 +66,42 @@ export class PreviewView {
 
   #drawRedLines() {
     const lines = this.#redLines();
-    show(byId("red-lines"), lines.length > 0);
+    show(byId("red-lines"), lines.size > 0);
     byId("red-lines-list").replaceChildren(
-      ...lines.map(({ comparison, finding }) =>
-        h("li", null, h("strong", null, `${comparison.name || comparison.unit}: `), findingText(finding)),
-      ),
+      ...[...lines]
+        .slice(0, RED_LINES_MAX)
+        .map(([text, units]) =>
+          h(
+            "li",
+            null,
+            h(
+              "strong",
+              null,
+              `${units.slice(0, UNITS_MAX).join(", ")}${units.length > UNITS_MAX ? " …" : ""}: `,
+            ),
+            text,
+          ),
+        ),
     );
+    const most = lines.size > RED_LINES_MAX;
+    show(byId("accept-field"), !most);
     setText(byId("accept-label"), t("acceptLabel")(t("acceptWord")));
     byId("accept").removeAttribute("aria-invalid");
-    setText(byId("accept-error"), "");
+    setText(byId("accept-error"), most ? t("acceptTooMany")(lines.size) : "");
   }
 
+  /** Return the units of each red line, by its text: one of a municipality may concern many. */
   #redLines() {
-    return (this.#preview?.reports ?? []).flatMap(({ comparison }) =>
-      comparison.findings
-        .filter((finding) => finding.severity === "red_line")
-        .map((finding) => ({ comparison, finding })),
-    );
+    /** @type {Map<string, string[]>} */
+    const lines = new Map();
+    for (const { comparison } of this.#preview?.reports ?? []) {
+      for (const finding of comparison.findings.filter(({ severity }) => severity === "red_line")) {
+        const text = findingText(finding);
+        const unit = nameOfUnit(comparison.unit, comparison.name);
+        lines.set(text, [...(lines.get(text) ?? []), unit]);
+      }
+    }
+    return lines;
   }
 }
 
@@ -99,7 +126,7 @@ function row(comparison) {
     key: unit,
     ...(kind === undefined ? {} : { kind }),
     contents: [
-      unitName(name, unit),
+      unitName(nameOfUnit(unit, name), unit),
       changed(status_before === null ? null : statusName(status_before), statusName(status)),
       h("span", null, ballots(total), categories(comparison)),
       turnout === null

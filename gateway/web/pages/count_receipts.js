@@ -1,6 +1,6 @@
 // The answers to what was sent: a table, and files to keep.
 
-import { drawCards, unitName } from "./count_cards.js";
+import { drawCards, nameOfUnit, unitName } from "./count_cards.js";
 import { byId, h, setText, show } from "./dom.js";
 import { moment, number, t, time } from "./format.js";
 
@@ -36,7 +36,7 @@ export function drawSending(sending) {
       key: entry.item.report.unit,
       kind: entry.state,
       contents: [
-        unitName(entry.item.comparison.name, entry.item.report.unit),
+        unitName(nameOfUnit(entry.item.report.unit, entry.item.comparison.name), entry.item.report.unit),
         number(entry.item.report.revision),
         answerText(entry),
         entry.answer?.accepted_at ? moment(entry.answer.accepted_at) : null,

@@ -271,6 +271,10 @@ export const texts = ({ number, noun, count, times }) => ({
   busy: "The service is busy. Wait a moment and try again.",
   signedIn: (election, place, units) =>
     `Signed in: ${election}, ${place} (${count(units, "unit", "units")}).`,
+  signedInToRead: (election, place, units) =>
+    `Signed in to read: ${election}, ${place} (${count(units, "unit", "units")}). This token may not report counts.`,
+  acceptTooMany: (n) =>
+    `${number(n)} of these are too many to accept. Is it the right file? Nothing was sent.`,
   severalMunicipalities: (n) => count(n, "municipality", "municipalities"),
   fileTitle: "2. Paste or choose a file",
   fileWhy:

@@ -300,6 +300,15 @@ export const texts = ({ number, noun, count, times }) => ({
   busy: "Mottakstjenesten er opptatt. Vent litt, og prøv igjen.",
   signedIn: (/** @type {string} */ election, /** @type {string} */ place, /** @type {number} */ units) =>
     `Logget inn: ${election}, ${place} (${count(units, "tellested", "tellesteder")}).`,
+  signedInToRead: (
+    /** @type {string} */ election,
+    /** @type {string} */ place,
+    /** @type {number} */ units,
+  ) =>
+    `Logget inn for å lese: ${election}, ${place} (${count(units, "tellested", "tellesteder")}). Dette tokenet kan ikke ` +
+    "sende inn tellinger.",
+  acceptTooMany: (/** @type {number} */ n) =>
+    `${number(n)} slike feil er for mange til å godkjennes. Er det riktig fil? Ingenting er sendt.`,
   severalMunicipalities: (/** @type {number} */ n) => count(n, "kommune", "kommuner"),
   fileTitle: "2. Lim inn eller velg en fil",
   fileWhy:

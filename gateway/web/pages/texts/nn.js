@@ -271,6 +271,11 @@ export const texts = ({ number, noun, count, times }) => ({
   busy: "Mottakstenesta er oppteken. Vent litt, og prøv igjen.",
   signedIn: (election, place, units) =>
     `Logga inn: ${election}, ${place} (${count(units, "teljestad", "teljestader")}).`,
+  signedInToRead: (election, place, units) =>
+    `Logga inn for å lese: ${election}, ${place} (${count(units, "teljestad", "teljestader")}). Dette tokenet kan ikkje ` +
+    "sende inn teljingar.",
+  acceptTooMany: (n) =>
+    `${number(n)} slike feil er for mange til å godkjennast. Er det rett fil? Ingenting er sendt.`,
   severalMunicipalities: (n) => count(n, "kommune", "kommunar"),
   fileTitle: "2. Lim inn eller vel ei fil",
   fileWhy:
