@@ -81,7 +81,7 @@ FEED_PAGES = DoorPages(
         "/transfers": Page(
             "transfers",
             "Valgnatt",
-            "Er alle tellinger framme? Is every count through?",
+            "Hvor er tellingene? Where are the counts?",
             "transfers",
             "Overføringer",
         ),

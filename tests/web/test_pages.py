@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import aiohttp
 import pytest
@@ -31,7 +32,7 @@ from gateway.web.pages import (
 )
 from tests.running import Gateway, Sender
 from tests.web.browsing import Visitor, cuttable_proxy, needs_chromium, session_loop, visiting
-from tests.web.doors import COUNTRY, HERE, UNIT, a_client, a_registry, a_report, ask, pushed, shown
+from tests.web.doors import COUNTRY, HERE, UNIT, a_client, a_registry, a_report, ask, pushed, shown, units_of
 
 PATIENCE_MS = 20_000
 MUNICIPALITIES = ("0101", "0201", "0604")
@@ -95,21 +96,25 @@ def total(areas: list[Mapping[str, Any]]) -> tuple[int, dict[str, int]]:
 async def test_the_night_opens_on_the_page_and_ends_with_the_official_figures(
     gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession, visitor: Visitor
 ) -> None:
-    """Zeros and a countdown during the embargo; then the release without a reload; finally every official figure."""
+    """Hidden figures and a countdown, then the release without a reload, finally every official figure."""
     opens = datetime.now(UTC) + timedelta(seconds=6)
     election = await gateway.load(a_registry(small, publish_from=opens.isoformat()))
     sender = await gateway.issue(election, [COUNTRY])
     reports = [line["report"] for line in small.reports]
     page = await visitor.open(place(gateway, election))
     await expect(page.locator("#countdown")).to_have_text(re.compile(r"00:00:0\d"))
-    await expect(figure(page, "units")).to_have_text("0")
+    await expect(figure(page, "units")).to_have_text("–")
+    await expect(page.locator("#country [data-of=units]")).to_have_text(
+        re.compile(r"^hidden until \d\d:\d\d$")
+    )
     receipts = await pushed(http, sender, *reports[:120])
     assert {receipt["state"] for receipt in receipts} == {"embargoed"}
     await expect(page.locator("#embargo")).to_be_visible()
-    await expect(figure(page, "votes")).to_have_text("0")
+    await expect(figure(page, "votes")).to_have_text("–")
 
     await expect(page.locator("#embargo")).to_be_hidden()
-    await expect(figure(page, "units")).not_to_have_text("0")
+    await expect(figure(page, "units")).to_have_text(re.compile(r"^[1-9]"))
+    await expect(page.locator("#areas")).not_to_contain_text("hidden")
     await pushed(http, sender, *reports[120:])
 
     finals = official(small)
@@ -229,13 +234,14 @@ async def test_the_transfers_page_shows_the_state_of_the_night(
     await pushed(http, sender, a_report())
     await expect(sentence).to_have_text(
         re.compile(
-            r"^Every count received from 1 of 7 municipalities is through\. Slowest .*: Drøvheim, .* m?s\.$"
+            rf"^Everything received is published; {len(units_of(small)) - 1} units to come\."
+            r" Slowest .*: Drøvheim, .* m?s\.$"
         )
     )
     await pushed(http, sender, *(line["report"] for line in small.reports if line["report"]["unit"] != UNIT))
     await expect(sentence).to_have_text(
         re.compile(
-            r"^Every count received from all 7 municipalities is through\. "
+            rf"^Everything received is published; all {len(units_of(small))} units have reported\. "
             r"Slowest in the last 10 minutes: .*, .* m?s\.$"
         )
     )
@@ -249,6 +255,37 @@ async def test_the_transfers_page_shows_the_state_of_the_night(
     )
     await page.get_by_role("searchbox").fill("drøvheim")
     await expect(page.locator("#list tbody tr")).to_have_count(1)
+
+
+@needs_chromium
+async def test_pages_show_hidden_figures_as_hidden(
+    gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession, visitor: Visitor
+) -> None:
+    """Neither as 0 nor as "never", in figures, tables, tiles and the page of each kind of area."""
+    opens = datetime.now(UTC) + timedelta(hours=1)
+    election = await gateway.load(a_registry(small, publish_from=opens.isoformat()))
+    await pushed(http, await gateway.issue(election, [HERE]), a_report())
+    until = f"hidden until {opens.astimezone(ZoneInfo('Europe/Oslo')):%H:%M}"
+    ready = {"/": "#areas tbody tr", "/transfers": "#list tbody tr"}
+    for path in ("/", f"/#/area/{HERE}", f"/#/area/{UNIT}", "/transfers"):
+        page = await visitor.open(place(gateway, election, path))
+        await expect(page.locator(ready.get(path, "#area-summary [data-of=units]")).first).to_be_visible()
+        await expect(page.locator("[data-of=units]:visible")).to_have_text(until)
+        labels = await page.evaluate(
+            """[...document.querySelectorAll("[aria-label], [title]")]
+                .map((element) => `${element.ariaLabel} ${element.title}`).join("\\n")"""
+        )
+        text = f"{await page.locator('main').inner_text()}\n{labels}"
+        for wrong in (
+            r"(?<![\d:.,])0(?![\d:.,])",
+            r"\bnever\b(?! stored)",
+            r"0\.0",
+            "no report",
+            "no figures yet",
+            "Nothing has",
+        ):
+            assert not re.search(wrong, text), (path, wrong, re.findall(f".*{wrong}.*", text))
+        await page.close()
 
 
 @needs_chromium
@@ -300,7 +337,7 @@ async def test_a_token_shows_its_own_counts_before_the_release_and_is_not_stored
 
     await page.route("**/push/v1/**", push_door)
     sentence = page.locator("#sentence")
-    await expect(sentence).to_have_text(re.compile("^Results will be released in 00:59:.."))
+    await expect(sentence).to_have_text(re.compile(r"^Hidden until \d\d:\d\d, in 00:59:..: nothing that"))
     await page.get_by_label("Token").fill(sender.secret)
     await page.get_by_role("button", name="Show my counts").click()
     await expect(page.locator("#own tbody tr")).to_have_count(1)
@@ -314,7 +351,7 @@ async def test_a_token_shows_its_own_counts_before_the_release_and_is_not_stored
     assert not [url for url in visitor.requests if sender.secret in url]
     await page.get_by_role("button", name="Forget the token").click()
     await expect(page.locator("#own")).to_be_hidden()
-    await expect(sentence).to_have_text(re.compile("^Results will be released in"))
+    await expect(sentence).to_have_text(re.compile("^Hidden until "))
 
 
 @needs_chromium
@@ -354,7 +391,7 @@ async def test_the_language_follows_the_browser_and_a_choice_is_remembered(
         await expect(figure(page, "votes")).to_have_text("12,345")
         await expect(page.get_by_role("columnheader", name="Turnout")).to_be_visible()
         await page.goto(place(gateway, sender.election, "/transfers"))
-        await expect(page.get_by_role("heading", name="Is every count through?")).to_be_visible()
+        await expect(page.get_by_role("heading", name="Where are the counts?")).to_be_visible()
         assert visitor.errors == []
 
 
@@ -466,7 +503,9 @@ async def test_texts_have_the_right_plural_in_every_language(gateway: Gateway, v
                 texts.ofEligible(1, 1), texts.besides(1, 2),
                 texts.plotLabel(1, "20:00", "21:00", 1, 1), texts.plotLabel(2, "20:00", "21:00", 5, 2),
                 texts.sentenceWaits(1, "Oslo", "3 s") + texts.sentenceMoreWait(1),
-                texts.sentenceThrough(1), texts.sentenceEmbargoOwn(1, 1), texts.totalsReports(1),
+                texts.sentencePublished(0, 1), texts.sentencePublished(1, 2), texts.sentencePublished(0, 1234),
+                texts.sentencePublished(1094, 3486), texts.sentenceUnderWay(1, 2),
+                texts.sentenceEmbargoOwn(1, 1), texts.totalsReports(1),
                 texts.lost("21:00:00", "3 s"), texts.colRevision, texts.colLagTail, texts.colTurnout,
             ]);
         }"""
@@ -480,7 +519,11 @@ async def test_texts_have_the_right_plural_in_every_language(gateway: Gateway, v
         "Stemmesedler over tid: 1 publisering fra 20:00 til 21:00, nå 1; gikk ned én gang.",
         "Stemmesedler over tid: 2 publiseringer fra 20:00 til 21:00, nå 5; gikk ned 2 ganger.",
         "1 telling fra Oslo har ventet i 3 s. 1 annen kommune venter også.",
-        "Alle tellinger som er mottatt fra kommunen, er framme.",
+        "Alt som er mottatt, er publisert; tellestedet har tall.",
+        "Alt som er mottatt, er publisert; 1 tellested gjenstår.",
+        "Alt som er mottatt, er publisert; alle 1 234 tellesteder har tall.",
+        "Alt som er mottatt, er publisert; 1 094 tellesteder gjenstår.",
+        "1 mottatt telling publiseres nå; 2 tellesteder gjenstår.",
         "1 kommune venter på at resultatene offentliggjøres, med 1 mottatt telling.",
         "melding",
         "Forbindelsen har vært brutt siden 21:00:00 (i 3 s). Kobler til igjen automatisk.",
@@ -496,7 +539,11 @@ async def test_texts_have_the_right_plural_in_every_language(gateway: Gateway, v
         "Røystesetlar over tid: 1 publisering frå 20:00 til 21:00, no 1; gjekk ned éin gong.",
         "Røystesetlar over tid: 2 publiseringar frå 20:00 til 21:00, no 5; gjekk ned 2 gonger.",
         "1 teljing frå Oslo har venta i 3 s. 1 annan kommune ventar òg.",
-        "Alle teljingar som er mottekne frå kommunen, er framme.",
+        "Alt som er motteke, er publisert; teljestaden har tal.",
+        "Alt som er motteke, er publisert; 1 teljestad står att.",
+        "Alt som er motteke, er publisert; alle 1 234 teljestader har tal.",
+        "Alt som er motteke, er publisert; 1 094 teljestader står att.",
+        "1 motteken teljing blir publisert no; 2 teljestader står att.",
         "1 kommune ventar på at resultata blir offentleggjorde, med 1 motteken teljing.",
         "melding",
         "Sambandet har vore brote sidan 21:00:00 (i 3 s). Koplar til igjen automatisk.",
@@ -512,7 +559,11 @@ async def test_texts_have_the_right_plural_in_every_language(gateway: Gateway, v
         "Ballots over time: 1 publication from 20:00 to 21:00, now 1; fell once.",
         "Ballots over time: 2 publications from 20:00 to 21:00, now 5; fell 2 times.",
         "1 count from Oslo has been waiting for 3 s. 1 other municipality is waiting too.",
-        "Every count received from the municipality is through.",
+        "Everything received is published; the unit has reported.",
+        "Everything received is published; 1 unit to come.",
+        "Everything received is published; all 1,234 units have reported.",
+        "Everything received is published; 1,094 units to come.",
+        "1 count received and being published; 2 units to come.",
         "1 municipality is waiting for the release, with 1 count received.",
         "report",
         "Connection lost at 21:00:00 (3 s ago). Reconnecting automatically.",

@@ -4,6 +4,7 @@ import { areaLink } from "./address.js";
 import { describeCorrection } from "./corrections.js";
 import { h, setText } from "./dom.js";
 import { moment, number, share, t } from "./format.js";
+import { isHidden, unlessHidden } from "./hidden.js";
 import { sums } from "./parties.js";
 
 /** @import { Area } from "../documents" */
@@ -65,7 +66,7 @@ const ballots = {
   kind: "slim",
   descending: true,
   value: (row) => row.sums.ballots,
-  draw: (cell, row) => setText(cell, number(row.sums.ballots)),
+  draw: (cell, row) => setText(cell, unlessHidden(number(row.sums.ballots))),
 };
 
 /** @type {AreaColumn} */
@@ -118,8 +119,8 @@ export const areaColumns = (parties) => [
     value: ({ area }) => area.units.reported / (area.units.total || 1),
     draw(cell, { area }) {
       const { reported, total } = area.units;
-      setText(cell, `${number(reported)}/${number(total)}`);
-      cell.classList.toggle("done", reported === total);
+      setText(cell, unlessHidden(`${number(reported)}/${number(total)}`, t("hidden")));
+      cell.classList.toggle("done", reported === total && !isHidden());
     },
   },
   ballots,
@@ -128,7 +129,7 @@ export const areaColumns = (parties) => [
     kind: "second",
     descending: true,
     value: (row) => (row.area.eligible ? row.sums.ballots / row.area.eligible : null),
-    draw: (cell, row) => setText(cell, share(row.sums.ballots, row.area.eligible)),
+    draw: (cell, row) => setText(cell, unlessHidden(share(row.sums.ballots, row.area.eligible))),
   },
   party(parties, "colFirst", 0, ""),
   party(parties, "colSecond", 1, "third"),
@@ -143,7 +144,8 @@ export const areaColumns = (parties) => [
 ];
 
 /** @param {Area} unit */
-const statusOf = ({ status }) => t("statuses")[status ?? "no_report"] ?? status ?? "";
+const statusOf = ({ status }) =>
+  unlessHidden(t("statuses")[status ?? "no_report"] ?? status ?? "", t("hidden"));
 
 /**
  * The columns for units.

@@ -84,6 +84,7 @@ function makeFormats() {
     signed: new Intl.NumberFormat(locale, { signDisplay: "exceptZero" }),
     minutes: new Intl.DateTimeFormat(locale, minutes),
     seconds: new Intl.DateTimeFormat(locale, seconds),
+    dayMinutes: new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", ...minutes }),
     daySeconds: new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", ...seconds }),
     date: new Intl.DateTimeFormat(locale, { dateStyle: "long", timeZone: "UTC" }),
     collator: new Intl.Collator(locale, { numeric: true }),
@@ -112,6 +113,19 @@ export const time = (value) => formats.seconds.format(new Date(value));
 /** @param {Time} value */
 export const timeInMinutes = (value) => formats.minutes.format(new Date(value));
 
+/**
+ * Return a time in minutes, with its date unless it is near.
+ *
+ * @param {Time} value
+ */
+export function clockTime(value) {
+  const then = new Date(value);
+  return (isNear(then) ? formats.minutes : formats.dayMinutes).format(then);
+}
+
+/** @param {Date} then */
+const isNear = (then) => Math.abs(Date.now() - then.getTime()) < TODAY_MS;
+
 /** @param {string} value */
 export const date = (value) => formats.date.format(new Date(value));
 
@@ -125,9 +139,7 @@ export const compare = (a, b) => formats.collator.compare(a, b);
  */
 export function moment(value) {
   const then = new Date(value);
-  return (Math.abs(Date.now() - then.getTime()) < TODAY_MS ? formats.seconds : formats.daySeconds).format(
-    then,
-  );
+  return (isNear(then) ? formats.seconds : formats.daySeconds).format(then);
 }
 
 /**

@@ -3,6 +3,7 @@
 import { byId, setText, show } from "./dom.js";
 import { Pauses } from "./fetching.js";
 import { moment, number, signedNumber, t, wholePercent } from "./format.js";
+import { hiddenUntil, unlessHidden } from "./hidden.js";
 import { plot } from "./plot.js";
 import { LiveTable } from "./table.js";
 
@@ -111,7 +112,7 @@ export class AreaHistory {
     show(byId("plot"), history.length > 0);
     if (!first || !last) {
       const whole = this.record().sequence >= this.position();
-      setText(state, whole ? t("historyNone") : t("historyReading")(""));
+      setText(state, whole ? unlessHidden(t("historyNone"), hiddenUntil()) : t("historyReading")(""));
       return;
     }
     setText(state, t("historySome")(history.length, moment(first.at), moment(last.at)));

@@ -7,7 +7,8 @@ import { CorrectionsList } from "./corrections_list.js";
 import { byId, setText, show } from "./dom.js";
 import { Clock, Feed } from "./feed.js";
 import { Pauses, untilDone } from "./fetching.js";
-import { countdown, date, moment, share, t } from "./format.js";
+import { clockTime, countdown, date, share, t } from "./format.js";
+import { hideUntil } from "./hidden.js";
 import { nameOf } from "./names.js";
 import { Parties } from "./parties.js";
 import { PublicRecord } from "./record.js";
@@ -99,6 +100,7 @@ class ResultsPage {
     if (!this.election.released_at && block.sequence > 0) {
       this.election.released_at = block.published_at;
       announce(t("announceReleased"));
+      this.#drawEmbargo();
     }
     for (const { area } of changed) this.#changed.add(area);
     this.area.update(changed, block.sequence);
@@ -205,10 +207,14 @@ class ResultsPage {
   #drawEmbargo() {
     const { released_at, publish_from } = this.election;
     show(byId("embargo"), !released_at);
+    if (hideUntil(released_at ? null : publish_from)) {
+      this.#drawAllSoon();
+      this.area.redraw();
+    }
     if (released_at) return null;
     const left_ms = Date.parse(publish_from) - this.feed.clock.now();
     setText(byId("countdown"), left_ms > 0 ? countdown(left_ms) : t("embargoNow"));
-    setText(byId("embargo-until"), left_ms > 0 ? t("embargoUntil")(moment(publish_from)) : "");
+    setText(byId("embargo-until"), left_ms > 0 ? t("embargoUntil")(clockTime(publish_from)) : "");
     return left_ms;
   }
 

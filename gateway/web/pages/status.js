@@ -2,6 +2,7 @@
 
 import { byId, setText } from "./dom.js";
 import { age, duration, t, time } from "./format.js";
+import { hiddenUntil, unlessHidden } from "./hidden.js";
 import { announce } from "./shell.js";
 
 /** @import { Feed } from "./feed.js" */
@@ -40,7 +41,7 @@ function connection({ state, stateSince }) {
 /** @param {Feed} feed */
 function freshness({ publishedAt, receivedAt, clock }) {
   if (publishedAt) return t("published")(age((clock.now() - Date.parse(publishedAt)) / 1000));
-  return receivedAt ? t("nothingPublished") : "";
+  return receivedAt ? unlessHidden(t("nothingPublished"), hiddenUntil()) : "";
 }
 
 /** @param {Feed} feed */

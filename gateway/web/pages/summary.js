@@ -2,6 +2,7 @@
 
 import { arrange, h, setAttribute, setText, show } from "./dom.js";
 import { number, share, t } from "./format.js";
+import { hiddenUntil, isHidden } from "./hidden.js";
 import { sums } from "./parties.js";
 
 /** @import { Area } from "../documents" */
@@ -58,7 +59,7 @@ export class Summary {
     this.#drawFigures(area, total);
     setText(this.title, t("sharesTitle"));
     setText(this.none, t("noVotes"));
-    show(this.none, total.votes === 0);
+    show(this.none, total.votes === 0 && !isHidden());
     show(this.stack, total.votes > 0);
     this.#drawShares(total);
   }
@@ -68,6 +69,12 @@ export class Summary {
    * @param {Sums} total
    */
   #drawFigures(area, total) {
+    if (isHidden()) {
+      this.units.drawHidden("unitsCounted");
+      this.turnout.drawHidden("turnout");
+      this.votes.drawHidden("votesCounted");
+      return;
+    }
     const { reported, total: units } = area.units;
     this.units.draw(
       "unitsCounted",
@@ -211,5 +218,14 @@ export class Figure {
     setText(this.of, of);
     show(this.meter, part !== null);
     if (part !== null) setWidth(this.bar, 100 * Math.min(1, part));
+  }
+
+  /**
+   * Show until when the figure is hidden.
+   *
+   * @param {PlainTextKey} name
+   */
+  drawHidden(name) {
+    this.draw(name, "–", hiddenUntil(), null);
   }
 }

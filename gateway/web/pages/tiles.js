@@ -6,6 +6,7 @@
 import { areaLink } from "./address.js";
 import { h, setText, svg } from "./dom.js";
 import { compare, number, share, t } from "./format.js";
+import { hiddenUntil, unlessHidden } from "./hidden.js";
 import { sums } from "./parties.js";
 import { layOut } from "./shapes.js";
 
@@ -198,7 +199,7 @@ export class Tiles {
   /** Draw what the colours mean. */
   drawLegend() {
     if (this.colourBy === "counted") {
-      setText(this.legend, t("legendCounted"));
+      setText(this.legend, unlessHidden(t("legendCounted"), hiddenUntil()));
       return;
     }
     /** @type {Map<string, number>} */
@@ -233,7 +234,7 @@ export class Tiles {
     const { reported, total } = area.units;
     const words = [
       t("tile")(this.registry.name(area.area), county),
-      reported ? t("tileCounted")(reported, total) : t("noneYet"),
+      reported ? t("tileCounted")(reported, total) : unlessHidden(t("noneYet"), hiddenUntil()),
     ];
     const { ranked, votes } = sums(area);
     if (ranked[0]) words.push(t("tileLeads")(this.parties.name(ranked[0][0]), share(ranked[0][1], votes)));

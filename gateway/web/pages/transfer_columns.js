@@ -3,6 +3,7 @@
 import { parts } from "./columns.js";
 import { h, setText } from "./dom.js";
 import { age, duration, number, t } from "./format.js";
+import { isHidden } from "./hidden.js";
 
 /** @import { Transfer } from "../documents" */
 /** @import { Clock } from "./feed.js" */
@@ -137,15 +138,35 @@ const oldest = {
  */
 export const listColumns = (clock) => [
   name,
-  remaining,
-  figure("colAccepted", "accepted", "slim"),
-  figure("colPublished", "published", "second"),
-  figure("colDelivered", "delivered", "third"),
-  oldest,
-  contact(clock),
-  lag("colLag", "p50", "third"),
-  lag("colLagTail", "p99", "slim"),
+  ...[
+    remaining,
+    figure("colAccepted", "accepted", "slim"),
+    figure("colPublished", "published", "second"),
+    figure("colDelivered", "delivered", "third"),
+    oldest,
+    contact(clock),
+    lag("colLag", "p50", "third"),
+    lag("colLagTail", "p99", "slim"),
+  ].map(publicOnly),
 ];
+
+/**
+ * Return a column that shows nothing before the release: on the feed door everything is zero until then.
+ *
+ * @param {TransferColumn} column
+ * @returns {TransferColumn}
+ */
+const publicOnly = (column) => ({
+  ...column,
+  draw(cell, row) {
+    if (!isHidden()) {
+      column.draw(cell, row);
+      return;
+    }
+    setText(cell, t("hidden"));
+    cell.classList.remove("done", "slow", "late");
+  },
+});
 
 /** The column that the table of all municipalities is sorted by at first. */
 export const OLDEST = 5;

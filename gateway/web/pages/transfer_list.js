@@ -3,6 +3,7 @@
 import { parameter, setParameter } from "./address.js";
 import { byId, h, setText, show } from "./dom.js";
 import { t } from "./format.js";
+import { isHidden } from "./hidden.js";
 import { matcher } from "./search.js";
 import { LiveTable } from "./table.js";
 import { lastContact, listColumns, OLDEST } from "./transfer_columns.js";
@@ -60,7 +61,8 @@ export class TransferList {
    */
   #arrange(asked) {
     const query = this.search.value.trim();
-    const which = this.which.value;
+    this.which.disabled = isHidden(); // every municipality would be silent
+    const which = this.which.disabled ? "" : this.which.value;
     const matches = matcher(query);
     this.table.filter = (row) =>
       passes(row, which) &&

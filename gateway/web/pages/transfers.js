@@ -1,4 +1,4 @@
-// "Is every count through?": per municipality what has been accepted, what is published and what has reached
+// "Where are the counts?": per municipality what has been accepted, what is published and what has reached
 // this very page, with one sentence above it all. The table is polled each second. The page is a client of
 // the feed too, so what it calls delivered has been delivered.
 
@@ -6,7 +6,8 @@ import { DelayStrip } from "./delay_strip.js";
 import { byId, h, setText } from "./dom.js";
 import { Clock, Feed } from "./feed.js";
 import { BadAnswer, fetchWithin, Pauses, pause, visible } from "./fetching.js";
-import { age, countdown, duration, number, share, t, time } from "./format.js";
+import { age, clockTime, countdown, duration, number, share, t, time } from "./format.js";
+import { hideUntil, isHidden } from "./hidden.js";
 import { nameOf } from "./names.js";
 import { OwnTransfers } from "./own_transfers.js";
 import { Registry } from "./registry.js";
@@ -117,6 +118,7 @@ class TransfersPage {
       this.#document = document;
       this.#listed = new Set(document.transfers.map(({ municipality }) => municipality));
       this.clock.observe(document.server_time);
+      hideUntil(document.hidden_until ?? null);
     }
     this.#answeredAt = Date.now();
   }
@@ -162,6 +164,14 @@ class TransfersPage {
     const delivered = sum((row) => row.delivered ?? 0);
     const waiting = accepted - published;
     const { totals } = this;
+    if (isHidden()) {
+      totals.accepted.drawHidden("totalsAccepted");
+      totals.published.drawHidden("totalsPublished");
+      totals.delivered.drawHidden("totalsDelivered");
+      totals.waiting.drawHidden("totalsWaiting");
+      totals.units.drawHidden("totalsUnits");
+      return;
+    }
     totals.accepted.draw("totalsAccepted", number(accepted), t("totalsReports")(accepted), null);
     totals.published.draw("totalsPublished", number(published), t("totalsReports")(published), null);
     totals.delivered.draw("totalsDelivered", number(delivered), t("totalsOf")(reported), null);
@@ -179,7 +189,7 @@ class TransfersPage {
   #sentence(rows) {
     if (Date.now() - this.#answeredAt > STALE_MS)
       return ["bad", t("sentenceUnknown")(time(this.#answeredAt))];
-    if (!this.election.released_at) return this.#embargoSentence();
+    if (isHidden()) return this.#embargoSentence();
     const late = rows.filter((row) => row.accepted > row.published && row.late);
     late.sort((a, b) => (b.oldest_unpublished_s ?? 0) - (a.oldest_unpublished_s ?? 0));
     const [first, ...others] = late;
@@ -188,16 +198,18 @@ class TransfersPage {
       const words = t("sentenceWaits")(first.accepted - first.published, first.name, waited);
       return ["bad", words + (others.length ? t("sentenceMoreWait")(others.length) : "")];
     }
-    const reporting = rows.filter(({ accepted }) => accepted).length;
-    if (!reporting) return ["waits", t("sentenceNothing")];
-    const through =
-      reporting === rows.length
-        ? t("sentenceThrough")(reporting)
-        : t("sentenceSomeThrough")(reporting, rows.length);
+    const sum = (/** @type {(row: TransferRow) => number} */ value) =>
+      rows.reduce((all, row) => all + value(row), 0);
+    const accepted = sum((row) => row.accepted);
+    if (!accepted) return ["waits", t("sentenceNothing")];
+    const units = sum((row) => row.units);
+    const toCome = units - sum((row) => row.reported);
+    const waiting = accepted - sum((row) => row.published);
+    const state = waiting ? t("sentenceUnderWay")(waiting, toCome) : t("sentencePublished")(toCome, units);
     const slowest = this.#slowestDelivery();
-    if (!slowest) return ["good", through];
+    if (!slowest) return ["good", state];
     const name = this.registry.name(slowest.municipality);
-    return ["good", through + t("sentenceSlowest")(name, duration(slowest.delay_s))];
+    return ["good", state + t("sentenceSlowest")(name, duration(slowest.delay_s))];
   }
 
   /** @returns {Sentence} */
@@ -206,7 +218,7 @@ class TransfersPage {
     if (left_ms <= 0) return ["waits", t("sentenceReleasing")];
     const own = this.own.waiting;
     if (own?.municipalities) return ["waits", t("sentenceEmbargoOwn")(own.municipalities, own.counts)];
-    return ["waits", t("sentenceEmbargo")(countdown(left_ms))];
+    return ["waits", t("sentenceEmbargo")(clockTime(this.election.publish_from), countdown(left_ms))];
   }
 
   #slowestDelivery() {

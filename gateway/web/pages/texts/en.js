@@ -41,8 +41,10 @@ export const texts = ({ number, noun, count, times }) => ({
   dataAge: (time, duration) => `figures as of ${time}, ${duration} ago`,
 
   embargoTitle: "Results will be released in",
+  hidden: "hidden",
+  hiddenUntil: (time) => `hidden until ${time}`,
   embargoUntil: (time) =>
-    `At ${time}. Until then all figures are zero, and nothing that has been reported is shown.`,
+    `Everything is hidden until ${time}: neither figures nor anything else that has been reported is shown before.`,
   embargoNow: "Results are being released …",
   announceReleased: "The results have been released.",
   announceCounted: (share) => `${share} of units have reported.`,
@@ -157,18 +159,20 @@ export const texts = ({ number, noun, count, times }) => ({
     `Ballots over time: ${count(n, "publication", "publications")} from ${from} to ${to}, ` +
     `now ${number(ballots)}; ${falls === 0 ? "never fell" : `fell ${times(falls, "once", "times")}`}.`,
 
-  throughTitle: "Is every count through?",
-  sentenceThrough: (n) =>
-    `Every count received from ${n === 1 ? "the municipality" : `all ${number(n)} municipalities`} is through.`,
-  sentenceSomeThrough: (n, total) =>
-    `Every count received from ${number(n)} of ${count(total, "municipality", "municipalities")} is through.`,
+  throughTitle: "Where are the counts?",
+  sentencePublished: (toCome, units) =>
+    toCome
+      ? `Everything received is published; ${count(toCome, "unit", "units")} to come.`
+      : `Everything received is published; ${units === 1 ? "the unit has" : `all ${number(units)} units have`} reported.`,
+  sentenceUnderWay: (n, toCome) =>
+    `${count(n, "count", "counts")} received and being published; ${count(toCome, "unit", "units")} to come.`,
   sentenceSlowest: (name, duration) => ` Slowest in the last 10 minutes: ${name}, ${duration}.`,
   sentenceNothing: "No counts have been received yet.",
   sentenceWaits: (n, name, duration) =>
     `${count(n, "count", "counts")} from ${name} ${noun(n, "has", "have")} been waiting for ${duration}.`,
   sentenceMoreWait: (n) => ` ${count(n, "other municipality is", "other municipalities are")} waiting too.`,
-  sentenceEmbargo: (left) =>
-    `Results will be released in ${left}. Nothing that municipalities have sent is shown before then.`,
+  sentenceEmbargo: (time, left) =>
+    `Hidden until ${time}, in ${left}: nothing that municipalities have sent is shown before then.`,
   sentenceEmbargoOwn: (n, counts) =>
     `${count(n, "municipality is", "municipalities are")} waiting for the release, with ` +
     `${count(counts, "count", "counts")} received.`,

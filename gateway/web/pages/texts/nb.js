@@ -43,8 +43,10 @@ export const texts = ({ number, noun, count, times }) => ({
     `tallene er fra ${time}, for ${duration} siden`,
 
   embargoTitle: "Resultatene offentliggjøres om",
+  hidden: "skjult",
+  hiddenUntil: (/** @type {string} */ time) => `skjult til ${time}`,
   embargoUntil: (/** @type {string} */ time) =>
-    `Klokken ${time}. Fram til da står alle tall på null, og ingenting av det som er meldt inn, vises.`,
+    `Alt er skjult til ${time}: verken tall eller noe annet av det som er meldt inn, vises før det.`,
   embargoNow: "Resultatene offentliggjøres nå …",
   announceReleased: "Resultatene er offentliggjort.",
   announceCounted: (/** @type {string} */ share) => `${share} av tellestedene har tall.`,
@@ -185,11 +187,14 @@ export const texts = ({ number, noun, count, times }) => ({
     `Stemmesedler over tid: ${count(n, "publisering", "publiseringer")} fra ${from} til ${to}, ` +
     `nå ${number(ballots)}; gikk ${falls === 0 ? "aldri ned" : `ned ${times(falls, "én gang", "ganger")}`}.`,
 
-  throughTitle: "Er alle tellinger framme?",
-  sentenceThrough: (/** @type {number} */ n) =>
-    `Alle tellinger som er mottatt fra ${n === 1 ? "kommunen" : `de ${number(n)} kommunene`}, er framme.`,
-  sentenceSomeThrough: (/** @type {number} */ n, /** @type {number} */ total) =>
-    `Alle tellinger som er mottatt fra ${number(n)} av ${count(total, "kommune", "kommuner")}, er framme.`,
+  throughTitle: "Hvor er tellingene?",
+  sentencePublished: (/** @type {number} */ toCome, /** @type {number} */ units) =>
+    toCome
+      ? `Alt som er mottatt, er publisert; ${count(toCome, "tellested", "tellesteder")} gjenstår.`
+      : `Alt som er mottatt, er publisert; ${units === 1 ? "tellestedet" : `alle ${number(units)} tellesteder`} har tall.`,
+  sentenceUnderWay: (/** @type {number} */ n, /** @type {number} */ toCome) =>
+    `${count(n, "mottatt telling", "mottatte tellinger")} publiseres nå; ` +
+    `${count(toCome, "tellested", "tellesteder")} gjenstår.`,
   sentenceSlowest: (/** @type {string} */ name, /** @type {string} */ duration) =>
     ` Tregest de siste ti minuttene: ${name}, ${duration}.`,
   sentenceNothing: "Ingen tellinger er mottatt ennå.",
@@ -197,8 +202,8 @@ export const texts = ({ number, noun, count, times }) => ({
     `${count(n, "telling", "tellinger")} fra ${name} har ventet i ${duration}.`,
   sentenceMoreWait: (/** @type {number} */ n) =>
     ` ${count(n, "annen kommune", "andre kommuner")} venter også.`,
-  sentenceEmbargo: (/** @type {string} */ left) =>
-    `Resultatene offentliggjøres om ${left}. Ingenting av det kommunene har sendt inn, vises før det.`,
+  sentenceEmbargo: (/** @type {string} */ time, /** @type {string} */ left) =>
+    `Skjult til ${time}, om ${left}: ingenting av det kommunene har sendt inn, vises før det.`,
   sentenceEmbargoOwn: (/** @type {number} */ n, /** @type {number} */ counts) =>
     `${count(n, "kommune", "kommuner")} venter på at resultatene offentliggjøres, med ` +
     `${count(counts, "mottatt telling", "mottatte tellinger")}.`,

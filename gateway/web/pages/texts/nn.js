@@ -42,8 +42,10 @@ export const texts = ({ number, noun, count, times }) => ({
   dataAge: (time, duration) => `tala er frå ${time}, for ${duration} sidan`,
 
   embargoTitle: "Resultata blir offentleggjorde om",
+  hidden: "skjult",
+  hiddenUntil: (time) => `skjult til ${time}`,
   embargoUntil: (time) =>
-    `Klokka ${time}. Fram til då står alle tal på null, og ingenting av det som er meldt inn, blir vist.`,
+    `Alt er skjult til ${time}: verken tal eller noko anna av det som er meldt inn, blir vist før det.`,
   embargoNow: "Resultata blir offentleggjorde no …",
   announceReleased: "Resultata er offentleggjorde.",
   announceCounted: (share) => `${share} av teljestadene har tal.`,
@@ -159,18 +161,21 @@ export const texts = ({ number, noun, count, times }) => ({
     `Røystesetlar over tid: ${count(n, "publisering", "publiseringar")} frå ${from} til ${to}, ` +
     `no ${number(ballots)}; gjekk ${falls === 0 ? "aldri ned" : `ned ${times(falls, "éin gong", "gonger")}`}.`,
 
-  throughTitle: "Er alle teljingar framme?",
-  sentenceThrough: (n) =>
-    `Alle teljingar som er mottekne frå ${n === 1 ? "kommunen" : `dei ${number(n)} kommunane`}, er framme.`,
-  sentenceSomeThrough: (n, total) =>
-    `Alle teljingar som er mottekne frå ${number(n)} av ${count(total, "kommune", "kommunar")}, er framme.`,
+  throughTitle: "Kvar er teljingane?",
+  sentencePublished: (toCome, units) =>
+    toCome
+      ? `Alt som er motteke, er publisert; ${count(toCome, "teljestad", "teljestader")} står att.`
+      : `Alt som er motteke, er publisert; ${units === 1 ? "teljestaden" : `alle ${number(units)} teljestader`} har tal.`,
+  sentenceUnderWay: (n, toCome) =>
+    `${count(n, "motteken teljing", "mottekne teljingar")} blir publisert no; ` +
+    `${count(toCome, "teljestad", "teljestader")} står att.`,
   sentenceSlowest: (name, duration) => ` Tregast dei siste ti minutta: ${name}, ${duration}.`,
   sentenceNothing: "Ingen teljingar er mottekne enno.",
   sentenceWaits: (n, name, duration) =>
     `${count(n, "teljing", "teljingar")} frå ${name} har venta i ${duration}.`,
   sentenceMoreWait: (n) => ` ${count(n, "annan kommune", "andre kommunar")} ventar òg.`,
-  sentenceEmbargo: (left) =>
-    `Resultata blir offentleggjorde om ${left}. Ingenting av det kommunane har sendt inn, blir vist før det.`,
+  sentenceEmbargo: (time, left) =>
+    `Skjult til ${time}, om ${left}: ingenting av det kommunane har sendt inn, blir vist før det.`,
   sentenceEmbargoOwn: (n, counts) =>
     `${count(n, "kommune", "kommunar")} ventar på at resultata blir offentleggjorde, med ` +
     `${count(counts, "motteken teljing", "mottekne teljingar")}.`,
