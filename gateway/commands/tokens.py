@@ -49,7 +49,7 @@ def issue(
             envvar="VALGNATT_PUSH_URL",
             callback=checked_url,
             help="with --each: URL of the push door as municipalities reach it, for the addresses in the file"
-            " (default: from --host and --push-port of `serve`, which only this machine may reach)",
+            " (default: that of `serve` on this machine)",
         ),
     ] = None,
     role: Annotated[str, typer.Option(help="sender or operator")] = "sender",
@@ -103,7 +103,7 @@ def issue(
     _report(batch, out, administer(config, lambda acts: batch.issue(acts, file)))
     if push_url is None:
         warn(
-            f"the addresses in {out} begin with {batch.push_url}, which only this machine may reach; with"
+            f"the addresses in {out} begin with {batch.push_url}, which only this machine reaches; with"
             " --push-url they name the push door as municipalities reach it"
         )
 

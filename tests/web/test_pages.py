@@ -282,7 +282,7 @@ async def test_pages_show_hidden_figures_as_hidden(
             r"0\.0",
             "no report",
             "no figures yet",
-            "Nothing has",
+            "Nothing has been published",
         ):
             assert not re.search(wrong, text), (path, wrong, re.findall(f".*{wrong}.*", text))
         await page.close()
