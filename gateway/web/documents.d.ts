@@ -137,6 +137,56 @@ export type Transfers = {
   hidden_until: string | null;
 };
 
+/** Refusals of one code. */
+export type Refusals = { code: string; count: number; last_at: string; token: number | null };
+
+export type BoardToken = {
+  token: number;
+  areas: string[];
+  note: string;
+  expires_at: string | null;
+  last_contact_at: string | null;
+};
+
+/** What the systems of a municipality have done. */
+export type BoardMunicipality = {
+  municipality: string;
+  name: string;
+  names?: Names;
+  units: number;
+  reported: number;
+  accepted: number;
+  last_accepted_at: string | null;
+  last_contact_at: string | null;
+  last_heard_at: string | null;
+  /** Whether it has a valid token and units without a report, and the election is open. */
+  expected: boolean;
+  tokens: BoardToken[];
+  tokens_total: number;
+  refusals: Refusals[];
+  refused: number;
+};
+
+/** `/board` of the push door. */
+export type Board = {
+  election: string;
+  name: string;
+  names?: Names;
+  rehearsal: boolean;
+  read_at: string;
+  /** With the offset of the election's time zone. */
+  publish_from: string;
+  released_at: string | null;
+  closed_at: string | null;
+  accepted: number;
+  unpublished: { reports: number; oldest_accepted_at: string | null };
+  waiting: { reports: number; oldest_s: number | null };
+  silent_after_s: number;
+  shared_tokens: BoardToken[];
+  refusals: Refusals[];
+  municipalities: BoardMunicipality[];
+};
+
 export type Position = [number, number];
 export type Ring = Position[];
 export type Polygon = Ring[];

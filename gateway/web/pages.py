@@ -96,6 +96,13 @@ PUSH_PAGES = DoorPages(
         "/count": Page(
             "count", "Valgnatt", "Send inn tellinger. Report counts.", "countPage", "Send inn tellinger"
         ),
+        "/operator": Page(
+            "operator",
+            "Valgnatt",
+            "Driftstavle for valgnatten. The operator's board.",
+            "operatorPage",
+            "Driftstavle",
+        ),
     },
     noscript="push_noscript.html",
     root="",

@@ -3,11 +3,12 @@
 from collections import OrderedDict
 from datetime import UTC, datetime
 
+from gateway.election.local_time import local_time
 from gateway.errors import RoleForbidden
 from gateway.journal.board import BoardReader, BoardView
 from gateway.journal.elections import Token
 from gateway.journal.intake import OpenElection
-from gateway.wire.board import Board, Unpublished, Waiting
+from gateway.wire.board import Board, Unpublished, Waiting, names_of
 from gateway.wire.json import to_json
 from gateway.wire.transfers import to_document
 
@@ -48,9 +49,10 @@ class BoardDocuments:
         return Board(
             election=registry.id,
             name=registry.name,
+            names=names_of(registry.names),
             rehearsal=registry.rehearsal,
             read_at=facts.read_at,
-            publish_from=facts.publish_from,
+            publish_from=local_time(registry, facts.publish_from),
             released_at=facts.released_at,
             closed_at=facts.closed_at,
             accepted=facts.accepted,

@@ -92,6 +92,8 @@ class BoardMunicipality(msgspec.Struct, frozen=True):
     refusals: list[Refused]
     refused: int
     """Refusals of all codes."""
+    names: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    """Names by language, if there are some beside `name`."""
 
 
 class Unpublished(msgspec.Struct, frozen=True):
@@ -116,6 +118,7 @@ class Board(msgspec.Struct, frozen=True):
     rehearsal: bool
     read_at: Moment
     publish_from: Moment
+    """With the offset of the election's time zone."""
     released_at: Moment | None
     closed_at: Moment | None
     accepted: int
@@ -128,6 +131,7 @@ class Board(msgspec.Struct, frozen=True):
     refusals: list[Refused]
     """Of requests without a valid token, and of the shared tokens."""
     municipalities: list[BoardMunicipality]
+    names: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class MunicipalityIndex:
@@ -214,7 +218,13 @@ class BoardMaker:
             tokens_total=len(own),
             refusals=refusals[:LISTED_MAX],
             refused=sum(each.count for each in refusals),
+            names=names_of(municipality.names),
         )
+
+
+def names_of(names: Mapping[str, str]) -> dict[str, str] | msgspec.UnsetType:
+    """Return names by language as a member of a document; unset if there are none."""
+    return dict(names) if names else msgspec.UNSET
 
 
 def _latest(*moments: datetime | None) -> datetime | None:

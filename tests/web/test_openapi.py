@@ -443,8 +443,9 @@ async def test_answers_to_readers_are_as_described(asker: Asker, http: aiohttp.C
         for path in ("/", "/transfers", "/docs", "/openapi.yaml", "/asyncapi.yaml", "/map.geojson"):
             tagged = await asker.feed_door(path, 200, method)
             await asker.feed_door(path, 304, method, headers={"If-None-Match": tagged.headers["ETag"]})
-        tagged = await asker.push_door("/count", 200, method)
-        await asker.push_door("/count", 304, method, headers={"If-None-Match": tagged.headers["ETag"]})
+        for path in ("/count", "/operator"):
+            tagged = await asker.push_door(path, 200, method)
+            await asker.push_door(path, 304, method, headers={"If-None-Match": tagged.headers["ETag"]})
         file = {"version": "1", "name": "app.css"}
         await asker.push_door("/static/{version}/{name}", 200, method, names=file)
         await asker.feed_door("/static/{version}/{name}", 200, method, names=file)

@@ -381,4 +381,71 @@ export const texts = ({ number, noun, count, times }) => ({
     `${number(reported)} of ${count(total, "unit", "units")} ${noun(reported, "has", "have")} a received count` +
     `${embargoed ? `; ${number(embargoed)} will be published later` : ""}.`,
   ownStale: (time) => `No answer; this is from ${time}.`,
+
+  operatorPage: "Operator's board",
+  boardShow: "Show the board",
+  boardWhy:
+    "The board shows what every municipality's systems have done, also before figures are public. It needs an " +
+    "operator's token, which exists only in the memory of this page and is sent only to this server.",
+  boardElection: "Identifier of the election",
+  boardToken: "Token",
+  boardTokenRefused: "The token is not valid for this election. Check the election and the token.",
+  boardNotOperator: "This is a sender's token. The board needs a token of role operator.",
+  boardNoDatabase: "The database does not answer. The page tries again automatically.",
+  boardStale: (time, age) =>
+    `No answer since ${time} (for ${age}). What is shown is from then. The page tries again automatically.`,
+  boardConnected: "Municipalities that have been in contact",
+  boardAccepted: "Reports received",
+  boardOldest: "Oldest count without a receipt",
+  boardRefusedTotal: "Refusals",
+  boardNone: "none",
+  boardEmbargoEnds: "Until the embargo ends",
+  boardReleasedAt: "Public since",
+  boardClosedAt: "Closed",
+  boardProblems: (n) => count(n, "problem", "problems"),
+  boardNoProblem: "No problems",
+  boardOverdue: (age, n) =>
+    `The embargo ended ${age} ago, but ${count(n, "report is", "reports are")} not released`,
+  boardReceipts: (age, n) =>
+    `The oldest count has waited ${age} for its receipt (${count(n, "waits", "wait")})`,
+  boardUnpublished: (age, n) =>
+    `The oldest count has waited ${age} to become public (${count(n, "waits", "wait")})`,
+  boardUnknown: (n) => `${count(n, "refusal", "refusals")} that belong to no single municipality`,
+  boardRows: {
+    refused: (n) =>
+      `${count(n, "municipality was", "municipalities were")} refused and sent nothing valid since`,
+    expired: (n) => `${count(n, "municipality has", "municipalities have")} only expired tokens`,
+    noToken: (n) => `${count(n, "municipality has", "municipalities have")} no token`,
+    never: (n) => `${count(n, "municipality has", "municipalities have")} never been in contact`,
+    silent: (n) => `${count(n, "municipality has", "municipalities have")} been silent for too long`,
+  },
+  boardEarly: (time) => `(nobody has to report before ${time})`,
+  boardMore: (n) => `and ${number(n)} more`,
+  boardShowThem: "Show them in the table",
+  boardSilentAfter: "Silent after (minutes)",
+  boardCaption: "Every municipality: state, last sign of it, refusals and tokens; those that need help first",
+  boardState: "State",
+  boardHeard: "Last sign",
+  boardReported: "Units reported",
+  boardRefused: "Refused",
+  boardTokens: "Tokens",
+  boardRevoke: (token) => `Revoke ${token}`,
+  boardStates: {
+    refused: "refused",
+    expired: "token expired",
+    noToken: "without a token",
+    never: "never in contact",
+    silent: "silent",
+    reporting: "reporting",
+    done: "all reported",
+    closed: "closed",
+  },
+  boardActs: "Deliberate acts",
+  boardActsWhy:
+    "This page can only read. These commands are run on a machine that reaches the database; read them before you run them.",
+  boardPostpone: "Postpone the end of the embargo by half an hour. It cannot be moved back.",
+  boardClose: "Close the election. No more reports are accepted, and this cannot be undone.",
+  boardCopy: "Copy",
+  boardCopied: (line) => `Copied: ${line}`,
+  boardNotCopied: (line) => `The browser does not let this page copy. The command is: ${line}`,
 });

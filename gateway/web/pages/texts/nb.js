@@ -435,4 +435,72 @@ export const texts = ({ number, noun, count, times }) => ({
     `${number(reported)} av ${count(total, "tellested", "tellesteder")} har en mottatt telling` +
     `${embargoed ? `; ${number(embargoed)} offentliggjøres senere` : ""}.`,
   ownStale: (/** @type {string} */ time) => `Ingen kontakt; dette er fra ${time}.`,
+
+  operatorPage: "Driftstavle",
+  boardShow: "Vis tavlen",
+  boardWhy:
+    "Tavlen viser hva systemene i hver kommune har gjort, også før tallene er offentlige. Den krever et token for " +
+    "operatører, som bare finnes i minnet til denne siden og bare sendes hit.",
+  boardElection: "Valgets identifikator",
+  boardToken: "Token",
+  boardTokenRefused: "Tokenet er ikke gyldig for dette valget. Sjekk valget og tokenet.",
+  boardNotOperator: "Dette er et token for en avsender. Tavlen krever et token med rollen operator.",
+  boardNoDatabase: "Databasen svarer ikke. Siden prøver igjen automatisk.",
+  boardStale: (/** @type {string} */ time, /** @type {string} */ age) =>
+    `Ikke noe svar siden ${time} (i ${age}). Det som vises, er fra da. Siden prøver igjen automatisk.`,
+  boardConnected: "Kommuner som har vært i kontakt",
+  boardAccepted: "Mottatte meldinger",
+  boardOldest: "Eldste telling uten kvittering",
+  boardRefusedTotal: "Avvisninger",
+  boardNone: "ingen",
+  boardEmbargoEnds: "Til sperrefristen er ute",
+  boardReleasedAt: "Offentlig fra",
+  boardClosedAt: "Stengt",
+  boardProblems: (/** @type {number} */ n) => count(n, "problem", "problemer"),
+  boardNoProblem: "Ingen problemer",
+  boardOverdue: (/** @type {string} */ age, /** @type {number} */ n) =>
+    `Sperrefristen gikk ut for ${age} siden, men ${count(n, "melding er", "meldinger er")} ikke offentliggjort`,
+  boardReceipts: (/** @type {string} */ age, /** @type {number} */ n) =>
+    `Eldste telling har ventet i ${age} på kvittering (${count(n, "venter", "venter")})`,
+  boardUnpublished: (/** @type {string} */ age, /** @type {number} */ n) =>
+    `Eldste telling har ventet i ${age} på å bli offentlig (${count(n, "venter", "venter")})`,
+  boardUnknown: (/** @type {number} */ n) =>
+    `${count(n, "avvisning", "avvisninger")} som ikke hører til én kommune`,
+  boardRows: /** @type {{[state: string]: (n: number) => string}} */ ({
+    refused: (n) => `${count(n, "kommune", "kommuner")} er avvist og har ikke sendt noe gyldig siden`,
+    expired: (n) => `${count(n, "kommune", "kommuner")} har bare utløpte token`,
+    noToken: (n) => `${count(n, "kommune", "kommuner")} har ikke noe token`,
+    never: (n) => `${count(n, "kommune", "kommuner")} har aldri vært i kontakt`,
+    silent: (n) => `${count(n, "kommune", "kommuner")} har vært tause for lenge`,
+  }),
+  boardEarly: (/** @type {string} */ time) => `(ingen trenger å melde før ${time})`,
+  boardMore: (/** @type {number} */ n) => `og ${number(n)} til`,
+  boardShowThem: "Vis dem i tabellen",
+  boardSilentAfter: "Taus etter (minutter)",
+  boardCaption: "Hver kommune: tilstand, siste livstegn, avvisninger og token; de som trenger hjelp, først",
+  boardState: "Tilstand",
+  boardHeard: "Siste livstegn",
+  boardReported: "Enheter meldt",
+  boardRefused: "Avvist",
+  boardTokens: "Token",
+  boardRevoke: (/** @type {number} */ token) => `Trekk tilbake ${token}`,
+  boardStates: /** @type {Names} */ ({
+    refused: "avvist",
+    expired: "token utløpt",
+    noToken: "uten token",
+    never: "aldri i kontakt",
+    silent: "taus",
+    reporting: "melder",
+    done: "alt meldt",
+    closed: "stengt",
+  }),
+  boardActs: "Bevisste handlinger",
+  boardActsWhy:
+    "Siden kan bare lese. Disse kommandoene kjøres på en maskin med tilgang til databasen; les dem før du kjører dem.",
+  boardPostpone: "Utsett sperrefristen en halv time. Den kan ikke flyttes tilbake.",
+  boardClose: "Steng valget. Ingen flere meldinger tas imot, og det kan ikke angres.",
+  boardCopy: "Kopier",
+  boardCopied: (/** @type {string} */ line) => `Kopiert: ${line}`,
+  boardNotCopied: (/** @type {string} */ line) =>
+    `Nettleseren lar ikke siden kopiere. Kommandoen er: ${line}`,
 });

@@ -1,0 +1,310 @@
+// The board for operators, read from this door with an operator's token. The token is kept in a variable and nowhere
+// else. The page only reads: deliberate acts are commands to copy.
+
+import { electionInAddress, parameter, setParameter } from "./address.js";
+import { openRefusals, problemsOf, STATES, stateOf } from "./board.js";
+import { boardColumns, STATE_COLUMN } from "./board_columns.js";
+import { closeCommand, commandElement, issueCommand, postponeCommand } from "./commands.js";
+import { byId, h, setText, show } from "./dom.js";
+import { BadAnswer, fetchJson, Pauses, pause, visible } from "./fetching.js";
+import { age, countdown, duration, number, t, time } from "./format.js";
+import { allNames, nameOf } from "./names.js";
+import { matcher } from "./search.js";
+import { announce, electionPath, showProblem, showRehearsal, translate } from "./shell.js";
+import { LiveTable } from "./table.js";
+
+/** @import { Board } from "../documents" */
+/** @import { BoardRow, Problem } from "./board.js" */
+
+const INTERVAL_MS = 5000;
+const ROWS = 50;
+const NAMES_SHOWN = 12;
+
+/** @type {Board | null} */
+let board = null;
+/** By how much the server's clock is ahead of this one. */
+let ahead_ms = 0;
+let receivedAt = 0;
+let failure = () => "";
+let reading = new AbortController();
+
+const now_ms = () => Date.now() + ahead_ms;
+/** @type {LiveTable<BoardRow>} */
+const table = new LiveTable(byId("rows", HTMLTableElement), boardColumns(now_ms), STATE_COLUMN);
+const search = byId("search", HTMLInputElement);
+const which = byId("which", HTMLSelectElement);
+const silent = byId("silent", HTMLInputElement);
+
+/** @param {string} token @param {string} election */
+async function read(token, election) {
+  reading.abort();
+  reading = new AbortController();
+  const { signal } = reading;
+  const headers = { Authorization: `Bearer ${token}` };
+  const pauses = new Pauses();
+  while (!signal.aborted) {
+    try {
+      const path = electionPath(election, "/board");
+      const found = await fetchJson(path, { headers, cache: "no-store", credentials: "omit" });
+      if (signal.aborted) return;
+      receive(found);
+      pauses.reset();
+      await pause(INTERVAL_MS, INTERVAL_MS, signal);
+      await visible(signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      failed(error);
+      await pauses.wait(error, signal);
+    }
+  }
+}
+
+/** @param {Board} found */
+function receive(found) {
+  receivedAt = Date.now();
+  ahead_ms = Date.parse(found.read_at) - receivedAt;
+  if (board === null && !silent.value) silent.value = String(Math.round(found.silent_after_s / 60));
+  board = found;
+  failure = () => "";
+  draw();
+}
+
+/** @param {unknown} error */
+function failed(error) {
+  const status = error instanceof BadAnswer ? error.status : 0;
+  if (status === 401) forget(() => t("boardTokenRefused"));
+  else if (status === 403) forget(() => t("boardNotOperator"));
+  else if (status === 404) forget(() => t("unknownElection")(electionInAddress() ?? ""));
+  else if (board) failure = () => t("boardStale")(time(receivedAt), age((Date.now() - receivedAt) / 1000));
+  else failure = () => t(status === 503 ? "boardNoDatabase" : "noAnswer");
+  draw();
+}
+
+/** @param {() => string} why */
+function forget(why) {
+  reading.abort();
+  board = null;
+  failure = why;
+  table.clear();
+  table.arrange(true);
+  draw();
+}
+
+function draw() {
+  showProblem(failure() || null);
+  show(byId("entry"), board === null);
+  show(byId("board"), board !== null);
+  showRehearsal(board?.rehearsal ?? false);
+  if (!board) {
+    setText(byId("title"), "");
+    return;
+  }
+  setText(byId("title"), `${nameOf(board)} · ${board.election}`);
+  setText(byId("updated"), t("ownUpdated")(time(receivedAt)));
+  const rows = rowsOf(board);
+  const problems = problemsOf(board, rows, now_ms());
+  drawClocks(board, rows);
+  drawProblems(board, problems);
+  for (const row of rows) table.set(row.row.municipality, row);
+  arrangeRows(false);
+  drawActs(board);
+}
+
+/**
+ * @param {Board} shown
+ * @returns {BoardRow[]}
+ */
+function rowsOf(shown) {
+  const minutes = Number(silent.value) > 0 ? Number(silent.value) : shown.silent_after_s / 60;
+  return shown.municipalities.map((row) => ({ row, state: stateOf(row, shown, now_ms(), 60_000 * minutes) }));
+}
+
+/** @param {Board} shown @param {BoardRow[]} rows */
+function drawClocks(shown, rows) {
+  const connected = rows.filter(({ row }) => row.last_contact_at !== null || row.last_heard_at !== null);
+  const oldest = shown.waiting.oldest_s;
+  const figures = [
+    [embargoTitle(shown), embargoClock(shown)],
+    [t("boardConnected"), `${number(connected.length)} / ${number(rows.length)}`],
+    [t("boardAccepted"), number(shown.accepted)],
+    [t("boardOldest"), oldest === null ? t("boardNone") : duration(oldest)],
+    [t("boardRefusedTotal"), number(refusedTotal(shown))],
+  ];
+  byId("clocks").replaceChildren(
+    ...figures.map(([title = "", value = ""]) =>
+      h("div", null, h("dt", null, title), h("dd", { class: "large" }, value)),
+    ),
+  );
+}
+
+/** @param {Board} shown */
+const refusedTotal = ({ refusals, municipalities }) =>
+  refusals.reduce((sum, { count }) => sum + count, 0) +
+  municipalities.reduce((sum, { refused }) => sum + refused, 0);
+
+/** @param {Board} shown */
+const embargoTitle = ({ released_at, closed_at }) =>
+  t(closed_at ? "boardClosedAt" : released_at ? "boardReleasedAt" : "boardEmbargoEnds");
+
+/** @param {Board} shown */
+function embargoClock({ publish_from, released_at, closed_at }) {
+  if (closed_at) return time(closed_at);
+  if (released_at) return time(released_at);
+  return `${countdown(Date.parse(publish_from) - now_ms())} · ${publish_from.slice(11, 16)}`;
+}
+
+/** @param {Board} shown @param {Problem[]} problems */
+function drawProblems(shown, problems) {
+  const list = byId("problems");
+  setText(
+    byId("problems-title"),
+    problems.length ? t("boardProblems")(problems.length) : t("boardNoProblem"),
+  );
+  announce(problems.length ? t("boardProblems")(problems.length) : t("boardNoProblem"));
+  if (list.contains(document.activeElement) && problems.length) return; // a button that has the focus stays
+  list.replaceChildren(...problems.map((problem) => problemElement(shown, problem)));
+}
+
+/** @param {Board} shown @param {Problem} problem */
+function problemElement(shown, problem) {
+  if ("rows" in problem) return rowsProblem(shown, problem.kind, problem.rows);
+  if (problem.kind === "unknown") {
+    const codes = problem.refusals.map(({ code, count, token }) =>
+      token === null
+        ? `${code} × ${number(count)}`
+        : `${code} × ${number(count)} (${t("boardToken")} ${token})`,
+    );
+    return problemItem("warn", t("boardUnknown")(problem.count), codes.join(", "));
+  }
+  const text = { overdue: "boardOverdue", receipts: "boardReceipts", unpublished: "boardUnpublished" };
+  const key = /** @type {"boardOverdue" | "boardReceipts" | "boardUnpublished"} */ (text[problem.kind]);
+  return problemItem("bad", t(key)(age(problem.age_s), problem.count), "");
+}
+
+/** @param {Board} shown @param {BoardRow["state"]} state @param {BoardRow[]} rows */
+function rowsProblem(shown, state, rows) {
+  const names = rows
+    .slice(0, NAMES_SHOWN)
+    .map(({ row }) => (state === "refused" ? withCodes(row) : nameOf(row)));
+  const others = rows.length - names.length;
+  const early = shown.released_at === null && (state === "never" || state === "silent");
+  const title = t("boardRows")[state]?.(rows.length) ?? "";
+  const item = problemItem(
+    ["refused", "expired", "noToken"].includes(state) ? "bad" : "warn",
+    early ? `${title} ${t("boardEarly")(shown.publish_from.slice(11, 16))}` : title,
+    others > 0 ? `${names.join(", ")} ${t("boardMore")(others)}` : names.join(", "),
+  );
+  if (rows.length > 1) {
+    const button = h("button", { type: "button", class: "plain" }, t("boardShowThem"));
+    button.addEventListener("click", () => {
+      choose(state);
+      byId("rows-title").scrollIntoView();
+    });
+    item.append(button);
+  }
+  if (state === "noToken" || state === "expired") {
+    item.append(
+      commandElement(
+        issueCommand(
+          shown.election,
+          rows.map(({ row }) => row.municipality),
+        ),
+      ),
+    );
+  }
+  return item;
+}
+
+/** @param {BoardRow["row"]} row */
+const withCodes = (row) =>
+  `${nameOf(row)} (${openRefusals(row)
+    .map(({ code, count }) => `${code} × ${number(count)}`)
+    .join(", ")})`;
+
+/** @param {"bad" | "warn"} kind @param {string} title @param {string} text */
+const problemItem = (kind, title, text) =>
+  h("li", { class: kind }, h("strong", null, title), text ? h("p", null, text) : null);
+
+let actsDrawn = "";
+
+/** @param {Board} shown */
+function drawActs({ election, publish_from, released_at, closed_at }) {
+  /** @type {[string, string][]} */
+  const acts = [];
+  if (!released_at) acts.push([t("boardPostpone"), postponeCommand(election, publish_from)]);
+  if (!closed_at) acts.push([t("boardClose"), closeCommand(election)]);
+  const wanted = JSON.stringify(acts);
+  if (wanted === actsDrawn) return;
+  actsDrawn = wanted;
+  byId("acts").replaceChildren(
+    ...acts.map(([title, line]) => h("li", null, h("span", null, title), commandElement(line))),
+  );
+}
+
+/** @param {boolean} asked whether the reader asked for it */
+function arrangeRows(asked) {
+  const query = search.value.trim();
+  const matches = matcher(query);
+  table.filter = ({ row, state }) =>
+    (!which.value || which.value === state) && matches(...allNames(row), row.municipality);
+  const found = table.arrange(asked);
+  show(byId("rows-all"), found > table.limit);
+  setText(byId("rows-all"), t("showAll")(found));
+  show(byId("matches"), Boolean(query || which.value));
+  setText(byId("matches"), t("matches")(found, board?.municipalities.length ?? 0));
+}
+
+/** @param {string} state */
+function choose(state) {
+  which.value = state;
+  setParameter("which", state);
+  arrangeRows(true);
+}
+
+function redraw() {
+  table.drawTitles();
+  const chosen = which.value || parameter("which") || "";
+  which.replaceChildren(
+    h("option", { value: "" }, t("whichAll")),
+    ...STATES.map((state) => h("option", { value: state }, t("boardStates")[state] ?? state)),
+  );
+  which.value = chosen;
+  actsDrawn = "";
+  draw();
+}
+
+function begin() {
+  table.limit = ROWS;
+  table.order = parameter("sort") ?? "";
+  table.onOrder = (order) => setParameter("sort", order);
+  search.value = parameter("q") ?? "";
+  silent.value = String(Number(parameter("silent")) || "");
+  const election = byId("election-id", HTMLInputElement);
+  election.value = electionInAddress() ?? "";
+  search.addEventListener("input", () => {
+    setParameter("q", search.value.trim());
+    arrangeRows(true);
+  });
+  which.addEventListener("change", () => choose(which.value));
+  silent.addEventListener("input", () => {
+    setParameter("silent", silent.value);
+    draw();
+  });
+  byId("rows-all").addEventListener("click", () => {
+    table.limit = Infinity;
+    arrangeRows(true);
+  });
+  byId("forget").addEventListener("click", () => forget(() => ""));
+  byId("entry-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const token = byId("token", HTMLInputElement);
+    const secret = token.value.trim();
+    token.value = "";
+    setParameter("election", election.value.trim());
+    read(secret, election.value.trim());
+  });
+  translate(redraw);
+  setInterval(() => board && draw(), 1000);
+}
+
+begin();
