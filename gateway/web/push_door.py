@@ -186,11 +186,15 @@ class PushDoor:
         return election, token
 
     def _note_refused(self, request: web.Request, status: int, code: str) -> None:
-        """Count a request that was refused because of the client; except for what does not exist."""
+        """Count a request of a sender that was refused because of what it sent, or any with a wrong token."""
         election = request.match_info.get("election")
-        is_missing = status == 404 and request.method == hdrs.METH_GET
-        if election is not None and status < 500 and not is_missing:
+        if election is not None and (status == 401 or (status < 500 and _is_push(request))):
             self._intake.note_refused_request(election, _secret_of(request), code)
+
+
+def _is_push(request: web.Request) -> bool:
+    """Whether a request brings counts, or asks for the WebSocket that does."""
+    return request.method == hdrs.METH_POST or request.path.endswith("/push")
 
 
 def _secret_of(request: web.Request) -> str:
