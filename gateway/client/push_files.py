@@ -11,12 +11,15 @@ import msgspec
 import orjson
 
 from gateway.backoff import Backoff, with_jitter
+from gateway.client.documents import Elections
 from gateway.client.http_json import Door, NoDocument, open_door
 from gateway.client.http_session import bearer
 from gateway.client.outbox import Destination, Outbox
 from gateway.client.proxies import without_user
+from gateway.count_files.parts import abbreviated
 from gateway.count_files.reports import known_report
 from gateway.count_files.revisions import Known
+from gateway.count_files.suggestions import did_you_mean
 from gateway.election.registry import Registry, read_registry
 from gateway.errors import GatewayError, MalformedDocument
 
@@ -26,6 +29,8 @@ READS_AT_ONCE = 4
 """Current reports that are requested at the same time; a push door lets a token read back as many (section 11)."""
 READ_S = 60.0
 """How long to ask for the current report of one unit, while the gateway answers that it is busy."""
+LISTED_MAX = 10
+"""Elections that a message lists."""
 UNIT_MAX = 64
 """Characters of a unit's identifier; no registry has a longer one, and it would not fit into a URL."""
 WITHOUT_REPORT = ("no_report", "unknown_unit")
@@ -50,10 +55,27 @@ def destination(push_url: str, election: str) -> Destination:
 async def registry_of(feed_url: str, election: str) -> Registry:
     """Read an election's registry from a feed door. Raises GatewayError."""
     async with open_door("feed door", feed_url, total_s=REQUEST_S) as door:
-        document = await door.get(f"/v1/elections/{quote(election, safe='')}")
+        try:
+            document = await door.get(f"/v1/elections/{quote(election, safe='')}")
+        except NoDocument as error:
+            if error.failure.problem == "unknown_election":
+                raise await _with_elections(door, election, error) from None
+            raise
     if not isinstance(document.get("registry"), dict):
         raise GatewayError(f"{without_user(feed_url)}: not a feed door of version 1: check the URL")
     return read_registry(document["registry"], stored=True)
+
+
+async def _with_elections(door: Door, election: str, error: NoDocument) -> NoDocument:
+    """Return an error about an unknown election with those that there are, the closest first."""
+    try:
+        found = msgspec.convert(await door.get("/v1/elections"), Elections)["elections"]
+    except (GatewayError, msgspec.ValidationError):
+        return error
+    known = [each["id"] for each in found]
+    named = did_you_mean(election, known) or f"; the gateway has: {', '.join(known[:LISTED_MAX]) or 'none'}"
+    text = f"no election {abbreviated(election)!r}{named} ({error.failure.text})"
+    return NoDocument(msgspec.structs.replace(error.failure, text=text))
 
 
 class AtGateway(msgspec.Struct):

@@ -245,11 +245,15 @@ def status(
 
 async def _template(feed_url: str, election: str, areas: list[str]) -> str:
     from gateway.client.push_files import registry_of
+    from gateway.count_files.suggestions import Suggestions
     from gateway.count_files.template import template
 
     registry = await registry_of(feed_url, election)
     if unknown := [area for area in areas if area not in registry.by_id]:
-        fail(f"no area {', '.join(unknown)} in {election}", 2)
+        names = Suggestions([*registry.by_id], {area.id: area.name for area in registry.areas})
+        for area in unknown:
+            say(f"no area {area!r} in {election}{names.clause(area)}", err=True)
+        fail("correct --areas", 2)
     return template(registry, areas or [registry.root.id])
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from gateway.count_files.misread import misread, misread_text
 from gateway.count_files.parts import abbreviated
+from gateway.count_files.suggestions import Suggestions
 from gateway.count_files.words import COLUMN_WORDS, NAME, plain
 from gateway.election.lookalikes import registered_form
 from gateway.election.registry import Registry
@@ -48,14 +49,33 @@ class Columns(msgspec.Struct, frozen=True):
     """What is wrong with columns that mean nothing in this election, by header; it matters if they are used."""
 
     def title(self, meaning: str) -> str:
-        """Return the header of a column, as a message shows it."""
-        return abbreviated(self.titles.get(meaning, meaning))
+        """Return the header of a column with its letter in a spreadsheet, as a message shows it."""
+        header = abbreviated(self.titles.get(meaning, meaning))
+        if meaning not in self.meanings:
+            return header
+        return f"{header} (column {column_letters(self.meanings.index(meaning))})"
+
+    def all_titles(self) -> dict[str, str]:
+        """Return the titles of all columns by what they mean."""
+        return {meaning: self.title(meaning) for meaning in self.meanings if meaning is not None}
+
+
+def column_letters(place: int) -> str:
+    """Return the letters of a column in a spreadsheet: A for 0, Z for 25, AA for 26."""
+    letters = ""
+    place += 1
+    while place:
+        place, letter = divmod(place - 1, 26)
+        letters = chr(ord("A") + letter) + letters
+    return letters
 
 
 class PartyNames:
     """The parties of an election by what a header may call them; any text is a party if there is no registry."""
 
     def __init__(self, registry: Registry | None) -> None:
+        self._registry = registry
+        self._suggestions: Suggestions | None = None
         self._codes = frozenset(registry.party_codes) if registry is not None else None
         self._by_word: dict[str, set[str]] = {}
         for code, words in _words_of_parties(registry) if registry is not None else ():
@@ -72,9 +92,12 @@ class PartyNames:
         """Return what is wrong with a header that means nothing else, or None if it is taken for a party's code."""
         if self._codes is None:
             return None
+        if self._suggestions is None:
+            names = {party.code: party.name for party in self._registry.parties} if self._registry else {}
+            self._suggestions = Suggestions([*COLUMNS, *names], names)
         return (
             f"{abbreviated(header)!r} is neither a column of counts nor a party of this election"
-            f"{registered_form(header, self._codes)}"
+            f"{registered_form(header, self._codes)}{self._suggestions.clause(header)}"
         )
 
 

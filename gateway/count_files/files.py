@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.count_files.encodings import decode_table
 from gateway.count_files.json_files import read_json_file, read_json_lines
+from gateway.count_files.mistakes import KnownTexts, checked
 from gateway.count_files.parts import (
     REPORTS_MAX,
     BadCountFile,
@@ -16,7 +17,6 @@ from gateway.count_files.parts import (
     MistakeList,
     Part,
     TooManyMistakes,
-    checked,
     too_many_mistakes,
     too_many_reports,
 )
@@ -76,6 +76,7 @@ class _Reading:
         self._name = name
         self._registry = registry
         self._bounds = bounds
+        self._known = KnownTexts(registry)
         self.mistakes = MistakeList()
         self.empty_units: list[str] = []
         self.notes: list[str] = []
@@ -83,9 +84,9 @@ class _Reading:
     def parts(self, kind: str, content: bytes) -> Iterator[Part]:
         """Yield the reports whose shape is valid. Raises BadCountFile and TooManyMistakes."""
         if kind == "json":
-            return read_json_file(self._name, content, self.mistakes)
+            return read_json_file(self._name, content, self.mistakes, self._known)
         if kind in ("ndjson", "jsonl"):
-            return read_json_lines(self._name, content, self.mistakes)
+            return read_json_lines(self._name, content, self.mistakes, self._known)
         if kind == "xlsx":
             return self._workbook(content)
         return self._text(content)
@@ -98,13 +99,13 @@ class _Reading:
         reader = self._reader()
         table = text_table(self._name, text, reader.known)
         for part in reader.read(table, self.empty_units):
-            yield from checked(part, encode_report(part.document), self.mistakes)
+            yield from checked(part, encode_report(part.document), self.mistakes, self._known)
 
     def _workbook(self, content: bytes) -> Iterator[Part]:
         reader = self._reader()
         table = workbook_table(self._name, content, self._bounds, reader.known, self.notes)
         for part in reader.read(table, self.empty_units):
-            yield from checked(part, encode_report(part.document), self.mistakes)
+            yield from checked(part, encode_report(part.document), self.mistakes, self._known)
 
     def _reader(self) -> TableReader:
         return TableReader(self._name, self._registry, self.mistakes, self.notes)

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from gateway.count_files.encodings import require_utf_8
+from gateway.count_files.mistakes import KnownTexts, checked
 from gateway.count_files.parts import (
     REPORTS_MAX,
     BadCountFile,
     MistakeList,
     Part,
-    checked,
     json_word,
     too_many_reports,
 )
@@ -27,7 +27,7 @@ _AT = re.compile(r": line (\d+) column (\d+) \(char \d+\)$")
 _array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def read_json_file(name: str, content: bytes, mistakes: MistakeList) -> Iterator[Part]:
+def read_json_file(name: str, content: bytes, mistakes: MistakeList, known: KnownTexts) -> Iterator[Part]:
     """Yield the report, or the reports of the array, in a file, and add what is wrong with others to the mistakes.
 
     Raises BadCountFile if it is not JSON in UTF-8, and TooManyMistakes.
@@ -37,12 +37,14 @@ def read_json_file(name: str, content: bytes, mistakes: MistakeList) -> Iterator
     first = content.count(b"\n", 0, len(content) - len(content.lstrip(_SPACE))) + 1
     document = _read_strictly(name, 1, content)
     if isinstance(document, list):
-        yield from _from_array(name, content, document, mistakes)
+        yield from _from_array(name, content, document, mistakes, known)
     else:
-        yield from _part(name, f"{name}, line {first}", content, document, mistakes)
+        yield from _part(name, f"{name}, line {first}", content, document, mistakes, known)
 
 
-def _from_array(name: str, content: bytes, document: list[Any], mistakes: MistakeList) -> Iterator[Part]:
+def _from_array(
+    name: str, content: bytes, document: list[Any], mistakes: MistakeList, known: KnownTexts
+) -> Iterator[Part]:
     if len(document) > REPORTS_MAX:
         raise BadCountFile([too_many_reports(name)])
     try:
@@ -56,14 +58,14 @@ def _from_array(name: str, content: bytes, document: list[Any], mistakes: Mistak
         line += content.count(b"\n", at, start)
         where = f"{name}, line {line}, element {number}"
         if isinstance(decoded, dict):
-            yield from _part(name, where, raw, decoded, mistakes)
+            yield from _part(name, where, raw, decoded, mistakes, known)
         else:
             mistakes.add(f"{where} is not a report but {json_word(decoded)}")
         line += raw.count(b"\n")
         at = start + len(raw)
 
 
-def read_json_lines(name: str, content: bytes, mistakes: MistakeList) -> Iterator[Part]:
+def read_json_lines(name: str, content: bytes, mistakes: MistakeList, known: KnownTexts) -> Iterator[Part]:
     """Yield the reports in the lines of a file, and add what is wrong with others to the mistakes.
 
     Raises BadCountFile if it is not UTF-8, and TooManyMistakes.
@@ -78,15 +80,17 @@ def read_json_lines(name: str, content: bytes, mistakes: MistakeList) -> Iterato
         except BadCountFile as error:
             mistakes.extend(error.mistakes)
         else:
-            yield from _part(name, f"{name}, line {number}", line, document, mistakes)
+            yield from _part(name, f"{name}, line {number}", line, document, mistakes, known)
 
 
-def _part(name: str, where: str, raw: bytes, document: object, mistakes: MistakeList) -> Iterator[Part]:
+def _part(
+    name: str, where: str, raw: bytes, document: object, mistakes: MistakeList, known: KnownTexts
+) -> Iterator[Part]:
     """Yield the report in `raw`, or add what is wrong with it to the mistakes."""
     if not isinstance(document, dict):
         mistakes.add(f"{where}: not a report but {json_word(document)}")
     else:
-        yield from checked(Part(name, where, document), raw, mistakes)
+        yield from checked(Part(name, where, document), raw, mistakes, known)
 
 
 def _read_strictly(name: str, line: int, raw: bytes) -> Any:

@@ -1,15 +1,13 @@
 """PURE: what a file with counts contains: reports, or parts of reports, each with its place in the file."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from gateway.election.registry import read_time
-from gateway.election.validation import check_shape
-from gateway.election.violations import Violation
-from gateway.errors import GatewayError, MalformedDocument
+from gateway.errors import GatewayError
 
 MISTAKES_MAX = 100
 """Mistakes of one file that are listed."""
@@ -67,7 +65,7 @@ def too_many_mistakes(name: str) -> str:
 class Part(msgspec.Struct, frozen=True):
     """A report, or some categories of one, as a file has it.
 
-    Invariant, once `shape_mistakes` has found none: the document is a report that some election could accept, except
+    Invariant, once `mistakes.of_shape` has found none: the document is a report that some election could accept, except
     that its `revision` may be missing.
     """
 
@@ -77,6 +75,8 @@ class Part(msgspec.Struct, frozen=True):
     document: dict[str, Any]
     places: Mapping[str, str] = {}
     """File and line of each category, if they differ."""
+    titles: Mapping[str, str] = {}
+    """In a table, the columns as messages show them, by what they mean: `Stemmer (column G)`."""
 
     @property
     def unit(self) -> str:
@@ -114,45 +114,6 @@ class CountFile(msgspec.Struct, frozen=True):
     """Units of a table in whose rows nothing was entered; they are no reports."""
     notes: tuple[str, ...] = ()
     """How the file was read, where that is not evident: its encoding, or rows that are not reports."""
-
-
-def shape_mistakes(part: Part, raw: bytes) -> Iterator[str]:
-    """Yield what is wrong with a report as it is in the file, apart from a missing revision; see `check_shape`."""
-    try:
-        violations = check_shape(raw)
-    except MalformedDocument as error:
-        yield f"{part.where}: {error}"
-        return
-    yield from mistakes_of(
-        part, (each for each in violations if (each.code, each.path) != ("missing_member", "$.revision"))
-    )
-
-
-def checked(part: Part, raw: bytes, mistakes: MistakeList) -> Iterator[Part]:
-    """Yield a part if its shape is valid, or add what is wrong with it to the mistakes."""
-    known = len(mistakes)
-    mistakes.extend(shape_mistakes(part, raw))
-    if len(mistakes) == known:
-        yield part
-
-
-def mistakes_of(part: Part, violations: Iterable[Violation]) -> Iterator[str]:
-    """Yield violations of a part as messages with file, line and unit."""
-    unit = part.document.get("unit")
-    of_unit = f" unit {abbreviated(unit)}:" if isinstance(unit, str) and unit else ""
-    for each in violations:
-        yield f"{_place(part, each.path)}:{of_unit} {each.path}: {each.detail}"
-
-
-def _place(part: Part, path: str) -> str:
-    """Return the place of the member at a JSON path: that of its category, if the path names one."""
-    for category, place in part.places.items():
-        if (
-            path.startswith((f"$.counts.{category}.", f'$.counts["{category}"]'))
-            or path == f"$.counts.{category}"
-        ):
-            return place
-    return part.where
 
 
 def abbreviated(text: str) -> str:

@@ -13,6 +13,7 @@ import orjson
 
 from gateway.count_files.counted_times import early_counts, future_counts
 from gateway.count_files.files import FILE_MAX, encode_report, read_counts
+from gateway.count_files.mistakes import KnownTexts, mistakes_of
 from gateway.count_files.parts import (
     MISTAKES_MAX,
     REPORTS_MAX,
@@ -20,7 +21,6 @@ from gateway.count_files.parts import (
     MistakeList,
     Part,
     TooManyMistakes,
-    mistakes_of,
     too_many_mistakes,
     too_many_reports,
 )
@@ -145,12 +145,12 @@ def read_files(
 
 def _against_registry(name: str, parts: Sequence[Part], registry: Registry) -> list[str]:
     validator, scope = Validator(registry), Scope(registry, frozenset({registry.root.id}))
-    mistakes = MistakeList()
+    mistakes, known = MistakeList(), KnownTexts(registry)
     try:
         for part in parts:
             judged = validator.check(encode_report({"revision": 1, **part.document}), scope)
             if isinstance(judged, Invalid):
-                mistakes.extend(mistakes_of(part, judged.violations))
+                mistakes.extend(mistakes_of(part, judged.violations, known))
         mistakes.extend(early_counts(parts, registry))
     except TooManyMistakes:
         return [*mistakes.texts, too_many_mistakes(name)]

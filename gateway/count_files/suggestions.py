@@ -59,7 +59,8 @@ class Suggestions:
 
     def _clause(self, closest: Iterable[str]) -> str:
         shown = [
-            abbreviated(each) + (f" ({abbreviated(self._names[each])})" if self._names.get(each) else "")
+            abbreviated(each)
+            + (f" ({abbreviated(name)})" if (name := self._names.get(each, "")) not in ("", each) else "")
             for each in closest
         ]
         return f"; did you mean {' or '.join(shown)}?" if shown else ""

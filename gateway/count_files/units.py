@@ -33,6 +33,7 @@ class UnitReader:
         self._zone = zone
         self._lost_zeros = lost_zeros
         self._mistakes = mistakes
+        self._titles = columns.all_titles()
 
     def read(self, unit: str, rows: Sequence[Row]) -> Part | None:
         """Return the rows of a unit as one report; None if it is left out, or if there are mistakes, which it adds."""
@@ -56,7 +57,7 @@ class UnitReader:
             )
             return None
         places = {category: f"{self._name}, line {line}" for category, line in lines.items()}
-        return Part(self._name, where, {"unit": unit, **members, "counts": counts}, places)
+        return Part(self._name, where, {"unit": unit, **members, "counts": counts}, places, self._titles)
 
     def _counts_of(self, unit: str, rows: Sequence[Row]) -> tuple[dict[str, Any], dict[str, int]]:
         """Return the counts of a unit by category, and the line of each."""

@@ -166,7 +166,7 @@ def test_a_mistake_in_a_file_is_reported_and_nothing_is_sent(desk: Desk) -> None
     wrong = a_report("0604-0002", party_x=1)
     status, output = desk.push(desk.file("good.json", a_report()), desk.file("wrong.json", wrong))
     assert status == 2
-    assert "wrong.json, line 1: unit 0604-0002: $.party_x" in output
+    assert "wrong.json, line 1: unit 0604-0002 Sæmvann: $.party_x" in output
     assert "nothing was sent" in output
     assert not desk.receipts.exists()
     for arguments, words in (
@@ -292,6 +292,16 @@ def test_without_an_answer_push_keeps_trying_and_says_that_it_is_safe_to_stop(
     assert waiting(nowhere) == 2
     status, output = desk.push("--moved-from", "http://127.0.0.1:1")
     assert (status, "2 receipts" in output) == (0, True), output
+
+
+def test_an_unknown_election_or_area_is_named_with_those_that_are_close(desk: Desk) -> None:
+    file = desk.file("a.json", a_report())
+    status, output = desk.push(file, "--election", f"{desk.to.election}x")
+    assert status == 1
+    assert f"no election '{desk.to.election}x'; did you mean {desk.to.election}" in output
+    status, output = desk.push("--template", "--areas", "0604,lograstrand")
+    assert (status, "no area 'lograstrand' in" in output) == (2, True), output
+    assert "did you mean 0604-0001 (Løgrstrand)?" in output
 
 
 def test_a_token_of_another_municipality_is_named_with_the_place_in_the_file(

@@ -95,7 +95,7 @@ def test_names_of_units_are_not_read_and_may_not_be_figures() -> None:
     head = (*row(), "Navn")
     assert documents("t.csv", csv(row(Navn="Gamle Oslo"), head=head)) == documents("t.csv", csv(row()))
     (text,) = mistakes("t.csv", csv(row(Navn="31"), head=head))
-    assert text == "t.csv, line 2: Navn is a column for names, not for '31'"
+    assert text == "t.csv, line 2: Navn (column J) is a column for names, not for '31'"
 
 
 @pytest.mark.parametrize(
@@ -133,5 +133,5 @@ def test_the_line_that_names_the_delimiter_is_no_part_of_the_table(first: str) -
 def test_a_unit_that_became_a_date_is_named() -> None:
     (text,) = mistakes("t.csv", csv(row("2024-03-01 00:00:00")))
     assert text == (
-        "t.csv, line 2: unit '2024-03-01 00:00:00' is a date; the spreadsheet changed what was entered"
+        "t.csv, line 2: unit (column A) '2024-03-01 00:00:00' is a date; the spreadsheet changed what was entered"
     )

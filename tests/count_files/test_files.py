@@ -275,7 +275,9 @@ def test_a_mistake_in_the_figures_is_in_the_line_of_their_category() -> None:
     quoted = f'1-1,,"{TIME}\n",final,,advance,31,1,0,,20,10'
     wrong = OTHER_ROW.replace(",58,", ",59,")
     (text,) = mistakes("a.csv", table(quoted, "1-9", wrong))
-    assert text.startswith("a.csv, line 5: unit 1-1: $.counts.election_day.ballots: votes 58 + blank 0 = 58")
+    assert text.startswith(
+        "a.csv, line 5: unit 1-1, election_day: ballots (column G): 59, but votes 58 + blank 0 = 58"
+    )
     assert (
         len(mistakes("a.csv", table(*(f"1-{number},x,{TIME},final,,a,x,x" for number in range(200))))) == 101
     )
@@ -283,7 +285,7 @@ def test_a_mistake_in_the_figures_is_in_the_line_of_their_category() -> None:
 
 def test_control_characters_and_very_long_texts_are_shown_in_a_short_line() -> None:
     (text,) = mistakes("a.csv", table(ROW.replace("1-1", "1-1\u202e")))
-    assert "line 2: unit contains the character U+202E" in text
+    assert "line 2: unit (column A) contains the character U+202E" in text
     assert mistakes("a.csv", table(ROW.replace(",final,", f",{'x' * 100_000},")))
     assert mistakes("a.csv", table(ROW.replace(",final,", f",{'x' * 200_000},")))
     assert mistakes("a.csv", (HEAD + "," + "y" * 100_000 + "," + "y" * 100_000).encode())

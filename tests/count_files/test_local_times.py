@@ -63,7 +63,9 @@ def test_without_a_known_zone_a_local_time_needs_its_offset() -> None:
     for unknown in (None, "Mars/Olympus", "../etc/passwd", ""):
         assert zone_of(registry(unknown)) is None
     (text,) = mistakes("t.csv", csv(row(counted_at="9.9.2024 22:05")), registry(None))
-    assert "line 2: unit 0301-0001: counted_at '9.9.2024 22:05' is not a time: the time zone" in text
+    assert (
+        "line 2: unit 0301-0001: counted_at (column C) '9.9.2024 22:05' is not a time: the time zone" in text
+    )
     assert "write 2024-09-09T22:05:00 with its offset" in text
 
 

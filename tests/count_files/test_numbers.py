@@ -70,8 +70,8 @@ def test_the_mistake_names_line_column_and_cell_in_the_words_of_the_file() -> No
     head = ("Krets", "Tidspunkt", "Status", "Kategori", "Stemmesedler", "Blanke", "Forkastede", "A", "H")
     cells = ("0301-0001", "09.09.2024 22:05", "Foreløpig", "Forhånd", "1.234", 1, 0, 20, 10)
     expected = (
-        "t.{}, line 2: Stemmesedler must be a whole number, not '1.234': it can be read as 1234 or as 1.234, which is"
-        " not whole"
+        "t.{}, line 2: Stemmesedler (column E) must be a whole number, not '1.234': it can be read as 1234 or as 1.234,"
+        " which is not whole"
     )
     for kind, content in (
         ("csv", csv(dict(zip(head, cells, strict=True)), head=head)),

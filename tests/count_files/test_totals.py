@@ -30,8 +30,8 @@ def test_a_total_that_differs_is_refused_with_both_numbers() -> None:
     texts = mistakes("t.csv", csv(*ROWS, total(ballots=155, H="1 000,0")))
     advice = "; correct the figures, or delete the line"
     assert texts == (
-        f"t.csv, line 6: the total of ballots is 155, but lines 2 to 5 sum to 154{advice}",
-        f"t.csv, line 6: the total of H is 1000, but lines 2 to 5 sum to 40{advice}",
+        f"t.csv, line 6: the total of ballots (column G) is 155, but lines 2 to 5 sum to 154{advice}",
+        f"t.csv, line 6: the total of H (column L) is 1000, but lines 2 to 5 sum to 40{advice}",
     )
 
 
@@ -54,14 +54,14 @@ def test_totals_of_a_unit_of_a_category_and_of_groups_of_rows() -> None:
 def test_a_total_above_the_rows_is_that_of_all_rows() -> None:
     assert len(documents("t.csv", csv(total(), *ROWS))) == 2
     (text,) = mistakes("t.csv", csv(total(ballots=1), *ROWS))
-    assert "line 2: the total of ballots is 1, but lines 3 to 6 sum to 154" in text
+    assert "line 2: the total of ballots (column G) is 1, but lines 3 to 6 sum to 154" in text
 
 
 def test_a_total_that_is_no_number_is_a_mistake_and_so_is_one_without_rows() -> None:
     (text,) = mistakes("t.csv", csv(*ROWS, total(ballots="1.234")))
-    assert "line 6: ballots must be a whole number, not '1.234': it can be read as 1234" in text
+    assert "line 6: ballots (column G) must be a whole number, not '1.234': it can be read as 1234" in text
     text, *_ = mistakes("t.csv", csv(total()))
-    assert text.startswith("t.csv, line 2: the total of ballots is 154, but no rows sum to 0")
+    assert text.startswith("t.csv, line 2: the total of ballots (column G) is 154, but no rows sum to 0")
 
 
 def test_a_mistake_in_a_row_is_not_repeated_as_that_of_the_total() -> None:

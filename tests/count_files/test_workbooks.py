@@ -60,20 +60,20 @@ def test_a_date_cell_is_a_time_in_the_zone_of_the_election(from_1904: bool) -> N
 @pytest.mark.parametrize(
     ("cell", "value", "words"),
     [
-        ("G2", True, "ballots must be a whole number, not 'TRUE'"),
+        ("G2", True, "ballots (column G) must be a whole number, not 'TRUE'"),
         (
             "G2",
             "=SUM(1,2)",
-            "ballots must be a whole number, not '=SUM(1,2)': a formula without a stored value",
+            "ballots (column G) must be a whole number, not '=SUM(1,2)': a formula without a stored value",
         ),
-        ("H2", "#REF!", "blank must be a whole number, not '#REF!': an error of the spreadsheet"),
-        ("K2", DAY, "A must be a whole number, not '2024-03-01 00:00:00': a date"),
-        ("A2", DAY, "unit '2024-03-01 00:00:00' is a date"),
-        ("G2", 31.5, "ballots must be a whole number, not '31.5': it can be read as"),
-        ("G2", 1e20, "ballots must be a whole number, not '1e+20'"),
-        ("G2", -3, "ballots must be a whole number, not '-3': a count is not negative"),
-        ("D2", "=A1", "status '=A1' is a formula without a stored value"),
-        ("F2", "#N/A", "category '#N/A' is an error of the spreadsheet"),
+        ("H2", "#REF!", "blank (column H) must be a whole number, not '#REF!': an error of the spreadsheet"),
+        ("K2", DAY, "A (column K) must be a whole number, not '2024-03-01 00:00:00': a date"),
+        ("A2", DAY, "unit (column A) '2024-03-01 00:00:00' is a date"),
+        ("G2", 31.5, "ballots (column G) must be a whole number, not '31.5': it can be read as"),
+        ("G2", 1e20, "ballots (column G) must be a whole number, not '1e+20'"),
+        ("G2", -3, "ballots (column G) must be a whole number, not '-3': a count is not negative"),
+        ("D2", "=A1", "status (column D) '=A1' is a formula without a stored value"),
+        ("F2", "#N/A", "category (column F) '#N/A' is an error of the spreadsheet"),
         ("Z2", 5, "'5' is in a column without a name (26 cells, but only 13 columns)"),
     ],
 )
@@ -93,7 +93,7 @@ def test_the_stored_value_of_a_formula_is_read() -> None:
     assert documents("t.xlsx", changed(content, sheet1=with_formula)) == documents("t.xlsx", content)
     text_result = sheet.replace('<c r="G2" t="n"><v>31</v>', '<c r="G2" t="str"><f>A9</f><v></v>')
     (text,) = mistakes("t.xlsx", changed(content, sheet1=text_result))
-    assert "$.counts.advance.ballots: the member is required" in text
+    assert "unit 0301-0001, advance: ballots (column G) is missing" in text
 
 
 def test_texts_with_formats_phonetics_and_escapes_are_read() -> None:
