@@ -83,7 +83,7 @@ export type Party = { code: string; name: string; names?: Names };
 
 export type RegistryDocument = {
   election: { timezone: string };
-  areas: { id: string; parent: string | null; name: string; names?: Names }[];
+  areas: { id: string; parent: string | null; level: string; name: string; names?: Names }[];
   parties: Party[];
 };
 

@@ -86,6 +86,9 @@ FEED_PAGES = DoorPages(
             "Overføringer",
         ),
         "/docs": Page("docs", "Valgnatt · API", "API", "api", "API"),
+        "/embed": Page(
+            "embed", RESULTS_TITLE, RESULTS_DESCRIPTION, layout="embed_layout.html", policy=EMBED_POLICY
+        ),
     },
     noscript="feed_noscript.html",
     documents=(OPENAPI, ASYNCAPI),

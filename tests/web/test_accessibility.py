@@ -73,6 +73,8 @@ READY = {
     "/transfers?election={night}": "#list tbody tr",
     "/transfers?election={embargoed}": "#list tbody tr",
     "/docs": "#document h1",
+    f"/embed?election={{night}}&area={HERE}&show=summary,table": "#children tbody tr",
+    "/embed?election={embargoed}": "#embargo-until",
 }
 """Every page of the feed door, as its readers find it, and what it shows when it is complete."""
 SHORTEN = """for (const kind of [".operation", ".schema"])

@@ -40,6 +40,8 @@ export class Registry {
    */
   names = (id) => allNames(this.#areas.get(id) ?? { name: id });
   /** @param {string} id */
+  level = (id) => this.#areas.get(id)?.level ?? "";
+  /** @param {string} id */
   parent = (id) => this.#areas.get(id)?.parent ?? null;
   /** @param {string} id */
   parentName = (id) => this.name(this.parent(id) ?? this.root);

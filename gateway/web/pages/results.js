@@ -5,6 +5,7 @@ import { AreaPage } from "./area.js";
 import { AreasTable } from "./areas_table.js";
 import { CorrectionsList } from "./corrections_list.js";
 import { byId, setText, show } from "./dom.js";
+import { offerSnippet } from "./embed_snippet.js";
 import { Clock, Feed } from "./feed.js";
 import { Pauses, untilDone } from "./fetching.js";
 import { clockTime, countdown, date, share, t } from "./format.js";
@@ -240,6 +241,7 @@ class ResultsPage {
     const name = nameOf(this.election);
     const { id } = this.area;
     document.title = id === null ? name : `${this.registry.name(id)} · ${name}`;
+    offerSnippet(this.election.id, id ?? this.registry.root, document.title);
   }
 
   /** @param {Map<string, Polygon[]>} shapes of municipalities, for a map */

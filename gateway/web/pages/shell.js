@@ -24,15 +24,8 @@ import { LANGUAGES } from "./texts.js";
  * @param {() => void} redraw called after each time
  */
 export function translate(redraw) {
-  const fillIn = () => {
-    document.documentElement.lang = currentLanguage();
-    for (const element of marked("data-t")) setText(element, plainText(element.dataset.t));
-    for (const element of marked("data-label")) {
-      element.setAttribute("aria-label", plainText(element.dataset.label));
-    }
-    for (const element of marked("data-placeholder")) {
-      element.setAttribute("placeholder", plainText(element.dataset.placeholder));
-    }
+  const translated = () => {
+    fillIn();
     menu.value = currentLanguage();
     drawElections();
     redraw();
@@ -45,9 +38,21 @@ export function translate(redraw) {
     event.preventDefault(); // the fragment of the address says which area is shown
     byId("main").focus();
   });
-  onLanguageChange(fillIn);
-  fillIn();
+  onLanguageChange(translated);
+  translated();
   for (const link of marked("data-keep")) if (link instanceof HTMLAnchorElement) link.search = keptQuery();
+}
+
+/** Fill in the texts that the page names in its HTML. */
+export function fillIn() {
+  document.documentElement.lang = currentLanguage();
+  for (const element of marked("data-t")) setText(element, plainText(element.dataset.t));
+  for (const element of marked("data-label")) {
+    element.setAttribute("aria-label", plainText(element.dataset.label));
+  }
+  for (const element of marked("data-placeholder")) {
+    element.setAttribute("placeholder", plainText(element.dataset.placeholder));
+  }
 }
 
 /**
@@ -118,7 +123,8 @@ let drawElections = () => {};
  */
 function offerElections(elections, chosen) {
   drawElections = () => offerElections(elections, chosen); // their names depend on the language
-  const select = byId("elections", HTMLSelectElement);
+  const select = document.getElementById("elections");
+  if (!(select instanceof HTMLSelectElement)) return; // a page for one election
   select.replaceChildren(
     ...(chosen === null ? [h("option", { value: "" }, "–")] : []),
     ...elections.map((each) => h("option", { value: each.id }, uniqueName(each, elections))),

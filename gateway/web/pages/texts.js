@@ -31,8 +31,12 @@ const FALLBACK = "en";
  */
 export const LANGUAGES = JSON.parse(document.documentElement.dataset.languages ?? "{}");
 
-/** Return the language that the reader has chosen before, or the first one that the browser asks for. */
-export const preferredLanguage = () => storedLanguage() ?? firstKnown(navigator.languages) ?? FALLBACK;
+/** Return the language of the address, or else that which the reader chose before, or the first that the browser asks for. */
+export const preferredLanguage = () =>
+  firstKnown(new URLSearchParams(location.search).getAll("lang")) ??
+  storedLanguage() ??
+  firstKnown(navigator.languages) ??
+  FALLBACK;
 
 /**
  * Return the first language that there is, or undefined: `nn-NO` is nynorsk, and Norwegian without a written standard

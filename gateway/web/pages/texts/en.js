@@ -104,6 +104,24 @@ export const texts = ({ number, noun, count, times }) => ({
   tileCounted: (n, total) => `${number(n)} of ${count(total, "unit", "units")} reporting`,
   tileLeads: (party, share) => `${party} leads with ${share}`,
 
+  embedTitle: "Use on your own site",
+  embedWhy:
+    "Paste the code where the result is to appear. The frame shows live figures, stores nothing, and is as high as its content.",
+  embedWhat: "Content",
+  embedWhole: "All results",
+  embedCopy: "Copy the code",
+  embedCopied: "The code has been copied.",
+  embedParts: {
+    summary: "Key figures and parties",
+    parties: "Parties",
+    figures: "Key figures",
+    "summary,table": "Key figures, parties and the areas below",
+    table: "The areas below",
+    corrections: "Corrections",
+  },
+  kioskChanges: "Latest figures",
+  kioskTiles: "Leading party by municipality",
+
   areasTitle: "Counties and municipalities",
   areasCaption:
     "Counties and municipalities with units reporting, turnout and largest parties. " +

@@ -116,6 +116,24 @@ export const texts = ({ number, noun, count, times }) => ({
     `tall fra ${number(n)} av ${count(total, "tellested", "tellesteder")}`,
   tileLeads: (/** @type {string} */ party, /** @type {string} */ share) => `${party} er størst med ${share}`,
 
+  embedTitle: "Bruk på egen nettside",
+  embedWhy:
+    "Lim inn koden der resultatet skal stå. Rammen viser direkte tall, lagrer ingenting og har samme høyde som innholdet.",
+  embedWhat: "Innhold",
+  embedWhole: "Alle resultater",
+  embedCopy: "Kopier koden",
+  embedCopied: "Koden er kopiert.",
+  embedParts: /** @type {Names} */ ({
+    summary: "Nøkkeltall og partier",
+    parties: "Partier",
+    figures: "Nøkkeltall",
+    "summary,table": "Nøkkeltall, partier og områdene under",
+    table: "Områdene under",
+    corrections: "Rettelser",
+  }),
+  kioskChanges: "Siste tall",
+  kioskTiles: "Største parti i kommunene",
+
   areasTitle: "Fylker og kommuner",
   areasCaption:
     "Fylker og kommuner med antall tellesteder som har tall, valgdeltakelse og største partier. " +

@@ -106,6 +106,24 @@ export const texts = ({ number, noun, count, times }) => ({
   tileCounted: (n, total) => `tal frå ${number(n)} av ${count(total, "teljestad", "teljestader")}`,
   tileLeads: (party, share) => `${party} er størst med ${share}`,
 
+  embedTitle: "Bruk på eiga nettside",
+  embedWhy:
+    "Lim inn koden der resultatet skal stå. Ramma viser direkte tal, lagrar ingenting og er like høg som innhaldet.",
+  embedWhat: "Innhald",
+  embedWhole: "Alle resultat",
+  embedCopy: "Kopier koden",
+  embedCopied: "Koden er kopiert.",
+  embedParts: {
+    summary: "Nøkkeltal og parti",
+    parties: "Parti",
+    figures: "Nøkkeltal",
+    "summary,table": "Nøkkeltal, parti og områda under",
+    table: "Områda under",
+    corrections: "Rettingar",
+  },
+  kioskChanges: "Siste tal",
+  kioskTiles: "Største parti i kommunane",
+
   areasTitle: "Fylke og kommunar",
   areasCaption:
     "Fylke og kommunar med talet på teljestader som har tal, valdeltaking og største parti. " +

@@ -1,0 +1,161 @@
+// A part of the results for a frame in another page: /embed?election=…&area=…&show=…. It reads the feed for its area
+// alone, stores nothing, and reports its height to the page around it (see embed_snippet.js).
+
+import { areaLink, parameter } from "./address.js";
+import { areaColumns, areaRow, unitColumns } from "./columns.js";
+import { CorrectionsList } from "./corrections_list.js";
+import { byId, setText, show } from "./dom.js";
+import { Clock, Feed } from "./feed.js";
+import { moment, t } from "./format.js";
+import { nameOf } from "./names.js";
+import { Parties } from "./parties.js";
+import { Registry } from "./registry.js";
+import {
+  electionPath,
+  fetchElections,
+  fillIn,
+  showProblem,
+  showRehearsal,
+  waitForElection,
+} from "./shell.js";
+import { drawStatus } from "./status.js";
+import { Summary } from "./summary.js";
+import { LiveTable } from "./table.js";
+
+/** @import { Area, ElectionAndRegistry } from "../documents" */
+/** @import { AreaRow } from "./columns.js" */
+
+const EVERY_S = 2; // readers of frames are many, and look at something else
+const ROWS = 20;
+const REFRESH_ELECTION_MS = 30_000;
+const MESSAGE = "valgnatt:height";
+
+class Embed {
+  #frame = 0;
+  /** @type {LiveTable<AreaRow> | null} */
+  #table = null;
+
+  /** @param {ElectionAndRegistry} election */
+  constructor(election) {
+    this.election = election;
+    this.registry = new Registry(election.registry);
+    this.parties = new Parties(election.registry.parties);
+    this.area = parameter("area") || this.registry.root;
+    this.parts = new Set((parameter("show") || "summary").split(","));
+    this.summary = new Summary(byId("summary"), this.parties);
+    this.corrections = new CorrectionsList(election.id, this.registry, "corrections");
+    this.clock = new Clock();
+    this.feed = new Feed(this.#address(), this.clock, {
+      onBlock: () => this.#drawSoon(),
+      onState: () => drawStatus(this.feed),
+    });
+    byId("children-all").addEventListener("click", () => {
+      if (this.#table) this.#table.limit = Infinity;
+      this.draw();
+    });
+    setInterval(() => this.#tick(), 1000);
+    setInterval(() => this.election.released_at || document.hidden || this.#refresh(), REFRESH_ELECTION_MS);
+  }
+
+  /** Return the address of the part of the feed that is shown. */
+  #address() {
+    const { registry, area } = this;
+    const [child] = this.parts.has("table") ? registry.children(area) : [];
+    const levels = [registry.level(area), ...(child === undefined ? [] : [registry.level(child)])];
+    const query = new URLSearchParams({ levels: levels.join(","), every_s: String(EVERY_S) });
+    if (area !== registry.root) query.set("areas", area);
+    return electionPath(this.election.id, `/feed?${query}`);
+  }
+
+  /** Whether the results are under embargo, so that zeros would be no figures. */
+  get #hidden() {
+    return !this.election.released_at && this.feed.sequence === 0;
+  }
+
+  #drawSoon() {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.draw();
+    });
+  }
+
+  async #refresh() {
+    const elections = await fetchElections();
+    Object.assign(
+      this.election,
+      elections.find(({ id }) => id === this.election.id),
+    );
+  }
+
+  #tick() {
+    drawStatus(this.feed);
+    show(byId("embargo-until"), this.#hidden);
+    setText(byId("embargo-until"), this.#hidden ? t("embargoUntil")(moment(this.election.publish_from)) : "");
+  }
+
+  draw() {
+    const area = this.feed.areas.get(this.area);
+    const { rehearsal } = this.election;
+    showRehearsal(rehearsal);
+    const name = this.registry.name(this.area);
+    setText(byId("title"), name);
+    setText(byId("subtitle"), nameOf(this.election));
+    document.title = `${name} · ${nameOf(this.election)}`;
+    byId("whole").setAttribute("href", this.area === this.registry.root ? areaLink() : areaLink(this.area));
+    this.#tick();
+    if (!area || this.#hidden) return;
+    this.#drawSummary(area);
+    if (this.parts.has("table")) this.#drawTable();
+    if (this.parts.has("corrections")) {
+      const count = "corrections" in area ? (area.corrections ?? 0) : Number(Boolean(area.correction));
+      this.corrections.follow(area.area, count, (area.correction ?? area.last_correction)?.sequence ?? 0);
+    }
+  }
+
+  /** @param {Area} area */
+  #drawSummary(area) {
+    const whole = this.parts.has("summary");
+    const figures = whole || this.parts.has("figures");
+    const parties = whole || this.parts.has("parties");
+    show(byId("summary"), figures || parties);
+    byId("summary").classList.toggle("without-figures", !figures);
+    byId("summary").classList.toggle("without-parties", !parties);
+    this.summary.draw(area);
+  }
+
+  #drawTable() {
+    const { registry } = this;
+    const children = [...this.feed.areas.values()].filter(({ parent }) => parent === this.area);
+    const [first] = children;
+    show(byId("children-section"), first !== undefined);
+    if (!first) return;
+    setText(byId("children-title"), t("childrenTitle")[first.level] ?? t("childrenOther"));
+    if (!this.#table) {
+      const columns = registry.isUnit(first.area) ? unitColumns : areaColumns;
+      this.#table = new LiveTable(byId("children", HTMLTableElement), columns(this.parties));
+      this.#table.limit = ROWS;
+    }
+    for (const child of children) {
+      this.#table.set(child.area, areaRow(child, registry.name(child.area), child.area));
+    }
+    const found = this.#table.arrange();
+    show(byId("children-all"), found > this.#table.limit);
+    setText(byId("children-all"), t("showAll")(found));
+  }
+}
+
+/** Report the height of the content to the page around the frame, now and whenever it changes. */
+function reportHeight() {
+  const report = () => {
+    const height = Math.ceil(document.documentElement.getBoundingClientRect().height);
+    parent.postMessage({ type: MESSAGE, height }, "*"); // the height is no secret
+  };
+  new ResizeObserver(report).observe(document.documentElement);
+}
+
+if (parent !== window) reportHeight();
+fillIn();
+const election = await waitForElection();
+const embed = new Embed(election);
+if (embed.registry.has(embed.area)) embed.draw();
+else showProblem(t("unknownArea")(embed.area));
