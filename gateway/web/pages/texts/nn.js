@@ -350,9 +350,9 @@ export const texts = ({ number, noun, count, times }) => ({
   percent: (n) => `${number(n)} %`,
   findAboveEligible: (name, after, eligible) =>
     `${name} får ${count(after, "røystesetel", "røystesetlar")}, men har berre ` +
-    `${count(eligible, "røysteføre", "røysteføre")}.`,
+    `${number(eligible)} med røysterett.`,
   findUnitAboveEligible: (after, eligible) =>
-    `${count(after, "røystesetel", "røystesetlar")}, men berre ${count(eligible, "røysteføre", "røysteføre")}.`,
+    `${count(after, "røystesetel", "røystesetlar")}, men berre ${number(eligible)} med røysterett.`,
   findFell: (before, after) => `Talet på røystesetlar går ned frå ${number(before)} til ${number(after)}.`,
   findMissingCategory: (category, n) =>
     `${category} manglar, men hadde ${count(n, "røystesetel", "røystesetlar")} før.`,
