@@ -82,8 +82,15 @@ export type Names = { [tag: string]: string };
 export type Party = { code: string; name: string; names?: Names };
 
 export type RegistryDocument = {
-  election: { timezone: string };
-  areas: { id: string; parent: string | null; level: string; name: string; names?: Names }[];
+  election: { timezone: string; categories: string[] };
+  areas: {
+    id: string;
+    parent: string | null;
+    level: string;
+    name: string;
+    names?: Names;
+    parties?: string[];
+  }[];
   parties: Party[];
 };
 
@@ -209,7 +216,7 @@ export type OpenApi = {
   components: { schemas: { [name: string]: Schema } };
 };
 
-export type Server = { url: string; description: string };
+export type Server = { url: string; name: string; description: string };
 export type Security = { [scheme: string]: string[] };
 export type Reference = { $ref: string };
 

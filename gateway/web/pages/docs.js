@@ -1,14 +1,19 @@
 // The API page: openapi.json (the same as /openapi.yaml) by tag, with parameters, responses, examples and
-// schemas.
+// schemas; with samples (docs_samples.js), and a form to try what this door answers (try_it.js).
 
+import { DocsSamples } from "./docs_samples.js";
 import { byId, h } from "./dom.js";
 import { fetchJson, LARGE_LIMIT_MS, untilDone } from "./fetching.js";
 import { t } from "./format.js";
+import { sampledElection } from "./place.js";
 import { prose } from "./prose.js";
 import { showProblem, translate } from "./shell.js";
+import { TryIt } from "./try_it.js";
 
 /** @import { Content, Media, OpenApi, Operation, Parameter, PathItem } from "../documents" */
 /** @import { Reference, Response, Schema } from "../documents" */
+
+/** @import { SampledRoute } from "./samples.js" */
 
 /** @typedef {{path: string, method: string, item: PathItem, operation: Operation}} Route */
 
@@ -23,9 +28,13 @@ const titleOf = (tag) => TITLES[tag] ?? tag;
 
 /** The document as elements of the page. */
 class Description {
-  /** @param {OpenApi} openapi */
-  constructor(openapi) {
+  /**
+   * @param {OpenApi} openapi
+   * @param {DocsSamples} samples
+   */
+  constructor(openapi, samples) {
     this.openapi = openapi;
+    this.samples = samples;
     /** @type {Route[]} */
     this.routes = Object.entries(openapi.paths).flatMap(([path, item]) =>
       METHODS.flatMap((method) => {
@@ -67,6 +76,7 @@ class Description {
         h("a", { href: "/asyncapi.yaml" }, "asyncapi.yaml"),
         " (the push WebSocket and the event streams, frame by frame)",
       ),
+      this.samples.controls(),
       ...tags.map(({ name, summary }) => this.#tag(name, summary)),
       h(
         "section",
@@ -86,7 +96,12 @@ class Description {
         );
       return [h("a", { href: `#tag-${name}` }, h("strong", null, titleOf(name))), h("ul", null, ...links)];
     });
-    return [...tags, h("a", { href: "#schemas" }, h("strong", null, "Schemas"))];
+    return [
+      h("a", { href: "#samples" }, h("strong", null, "Samples")),
+      h("ul"),
+      ...tags,
+      h("a", { href: "#schemas" }, h("strong", null, "Schemas")),
+    ];
   }
 
   /**
@@ -106,7 +121,8 @@ class Description {
 
   /** @param {Route} route */
   #operation(route) {
-    const { path, method, item, operation } = route;
+    const { method, item, operation } = route;
+    const sampled = this.#sampled(route);
     const parameters = [...(item.parameters ?? []), ...(operation.parameters ?? [])];
     const rows = parameters.flatMap((each) => this.#parameter(this.#resolve(each)));
     const responses = Object.entries(operation.responses).flatMap(([status, response]) => [
@@ -122,10 +138,12 @@ class Description {
         "p",
         { class: "route" },
         h("span", { class: `method ${method}` }, method.toUpperCase()),
-        h("span", null, path),
+        this.samples.link(sampled),
       ),
       h("p", { class: "quiet" }, this.#notes(route).join(" · ")),
       ...prose(operation.description),
+      ...this.samples.sample(sampled),
+      this.#tryIt(route, sampled),
       ...(rows.length ? [h("h4", null, "Parameters"), h("dl", { class: "rows" }, ...rows)] : []),
       ...(operation.requestBody ? [h("h4", null, "Request body"), ...this.#content(body, true)] : []),
       h("h4", null, "Responses"),
@@ -133,11 +151,65 @@ class Description {
     );
   }
 
+  /**
+   * Return what samples of a route depend on.
+   *
+   * @param {Route} route
+   * @returns {SampledRoute}
+   */
+  #sampled({ path, method, item, operation }) {
+    const servers = operation.servers ?? item.servers ?? this.openapi.servers;
+    const security = operation.security ?? this.openapi.security;
+    const types = this.#types(operation);
+    const body = operation.requestBody ? this.#resolve(operation.requestBody).content : null;
+    return {
+      path,
+      method,
+      operationId: operation.operationId,
+      push: !servers.some(({ name }) => name === "feed"),
+      secured: security.length > 0 && security.every((schemes) => Object.keys(schemes).length > 0),
+      bodyType: body ? (Object.keys(body)[0] ?? null) : null,
+      type: types[0] ?? "",
+    };
+  }
+
+  /** @param {Operation} operation */
+  #types({ responses }) {
+    const good = responses["200"];
+    return good ? Object.keys(this.#resolve(good).content ?? {}) : [];
+  }
+
+  /**
+   * @param {Route} route
+   * @param {SampledRoute} sampled
+   */
+  #tryIt({ path, method, item, operation }, { push, secured }) {
+    const types = this.#types(operation);
+    if (method !== "get" || push || secured || !types.length) return null;
+    const { names, level } = this.samples.place;
+    /** @type {{[name: string]: string}} */
+    const values = { ...names, level, limit: "10" };
+    const parameters = [...(item.parameters ?? []), ...(operation.parameters ?? [])].flatMap((each) => {
+      const parameter = this.#resolve(each);
+      if (parameter.in === "header") return [];
+      return [{ ...parameter, schema: this.#resolve(parameter.schema) }];
+    });
+    const initial = (/** @type {string} */ name) =>
+      parameters.some(
+        (each) => each.name === name && (each.in === "path" || each.required || name === "limit"),
+      )
+        ? (values[name] ?? "")
+        : "";
+    return new TryIt({ path, parameters, types, initial }).element;
+  }
+
   /** @param {Route} route */
   #notes({ method, item, operation }) {
     const servers = operation.servers ?? item.servers ?? this.openapi.servers;
     const security = operation.security ?? this.openapi.security;
-    const notes = [servers.map(({ description, url }) => `${description} (${new URL(url).port})`).join(", ")];
+    const notes = [
+      servers.map(({ name, description }) => `${description} ${this.samples.where(name)}`).join(", "),
+    ];
     if (item.head && method === "get") notes.push("also HEAD");
     const optional = security.some((schemes) => !Object.keys(schemes).length);
     if (security.length) notes.push(optional ? "a token where the door requires one" : "requires a token");
@@ -290,12 +362,15 @@ class Description {
 translate(() => {
   document.title = `Valgnatt · ${t("api")}`;
 });
-const description = new Description(
-  await untilDone(
-    () => fetchJson(new URL("openapi.json", import.meta.url).href, { limit_ms: LARGE_LIMIT_MS }),
-    () => showProblem(t("noAnswer")),
-  ),
+const [openapi, election] = await untilDone(
+  () =>
+    Promise.all([
+      fetchJson(new URL("openapi.json", import.meta.url).href, { limit_ms: LARGE_LIMIT_MS }),
+      sampledElection(),
+    ]),
+  () => showProblem(t("noAnswer")),
 );
+const description = new Description(openapi, new DocsSamples(election));
 showProblem(null);
 byId("document").replaceChildren(...description.page());
 byId("contents").replaceChildren(...description.contents());

@@ -1,0 +1,101 @@
+// Where the reader of the API page is, and names of an election there, for samples that work as they are shown.
+
+import { electionInAddress, parameter } from "./address.js";
+import { fetchJson, LARGE_LIMIT_MS } from "./fetching.js";
+
+/** @import { ElectionAndRegistry } from "../documents" */
+/** @import { Place, SampleReport } from "./samples.js" */
+/** @typedef {ElectionAndRegistry["registry"]["areas"][number]} RegistryArea */
+
+const PUSH_PORT = "8081";
+
+/**
+ * Return the address at which the push door probably is: as the address says, or on its usual port.
+ */
+export function guessedPush() {
+  const named = parameter("push");
+  if (named !== null) return new URL(named, location.href).href.replace(/\/$/, "");
+  const url = new URL(location.origin);
+  url.port = PUSH_PORT;
+  return url.origin;
+}
+
+/** Return the election that samples are about: the one in the address or the first; null where there is none.
+ *
+ * @returns {Promise<ElectionAndRegistry | null>}
+ */
+export async function sampledElection() {
+  const { elections } = await fetchJson("/v1/elections");
+  /** @type {string[]} */
+  const ids = elections.map((/** @type {{id: string}} */ { id }) => id);
+  const wanted = electionInAddress();
+  const id = ids.find((each) => each === wanted) ?? ids[0];
+  if (id === undefined) return null;
+  return fetchJson(`/v1/elections/${encodeURIComponent(id)}`, { limit_ms: LARGE_LIMIT_MS });
+}
+
+/**
+ * Return the place of an election, or one with the names of the examples.
+ *
+ * @param {ElectionAndRegistry | null} election
+ * @param {string} push
+ * @returns {Place}
+ */
+export function placeOf(election, push) {
+  const names = { version: "0", name: "app.css", range: "1-1000" };
+  const place = { feed: location.origin, push };
+  if (election === null) {
+    return {
+      ...place,
+      names: { ...names, election: "no-storting-2025", area: "46", unit: "4651-0004", municipality: "4651" },
+      level: "municipality",
+      report: reportOf("4651-0004", "election_day", "A", "2025-09-08"),
+    };
+  }
+  const { areas, parties, election: header } = election.registry;
+  const parents = new Set(areas.map(({ parent }) => parent));
+  const byId = new Map(areas.map((area) => [area.id, area]));
+  const root = areas.find(({ parent }) => parent === null);
+  const unit = areas.find(({ id }) => !parents.has(id)) ?? root;
+  const path = unit ? pathOf(unit, byId) : [];
+  const municipality = path.find(({ level }) => level === "municipality") ?? path[1] ?? unit;
+  const party = path.find((area) => area.parties?.length)?.parties?.[0] ?? parties[0]?.code ?? "";
+  return {
+    ...place,
+    names: {
+      ...names,
+      election: election.id,
+      area: root?.id ?? "",
+      unit: unit?.id ?? "",
+      municipality: municipality?.id ?? "",
+    },
+    level: municipality?.level ?? "",
+    report: reportOf(unit?.id ?? "", header.categories[0] ?? "", party, election.date ?? "2025-09-08"),
+  };
+}
+
+/**
+ * Return an area and those above it, nearest first.
+ *
+ * @param {RegistryArea} area
+ * @param {Map<string, RegistryArea>} byId
+ */
+function pathOf(area, byId) {
+  const path = [];
+  for (let each = /** @type {RegistryArea | undefined} */ (area); each; each = byId.get(each.parent ?? "")) {
+    path.push(each);
+  }
+  return path;
+}
+
+/**
+ * @param {string} unit
+ * @param {string} category
+ * @param {string} party
+ * @param {string} date
+ * @returns {SampleReport}
+ */
+function reportOf(unit, category, party, date) {
+  const counts = { [category]: { ballots: 12, blank: 2, rejected: 1, votes: { [party]: 10 } } };
+  return { unit, revision: 1, counted_at: `${date}T22:00:00Z`, status: "preliminary", counts };
+}
