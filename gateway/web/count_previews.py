@@ -74,8 +74,8 @@ class CountPreviews:
         except _TooCostly:
             self._spend(token, CPU_S)
             detail = (
-                f"reading this file takes more than {CPU_S} s of computing or {MEMORY_MAX >> 20} MiB of memory;"
-                " divide it into several files"
+                f"reading this file takes more than {CPU_S} s of computing, {TIMEOUT_S:.0f} s in all, or"
+                f" {MEMORY_MAX >> 20} MiB of memory; divide it into several files"
             )
             raise Problem(422, "too_costly", detail) from None
         finally:

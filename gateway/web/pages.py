@@ -38,6 +38,8 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Allow nothing from other origins and no inline scripts or styles. Source: W3C Content Security Policy Level 3."""
+SENDER_POLICY = f"{POLICY}; require-trusted-types-for 'script'; trusted-types 'none'"
+"""The same, and no script can turn a text into elements or code. Source: W3C Trusted Types."""
 EMBED_POLICY = POLICY.replace("frame-ancestors 'none'", "frame-ancestors *")
 """The same, but pages of any origin may show the page in a frame. It has nothing that a click there could harm."""
 
@@ -97,7 +99,12 @@ FEED_PAGES = DoorPages(
 PUSH_PAGES = DoorPages(
     pages={
         "/count": Page(
-            "count", "Valgnatt", "Send inn tellinger. Report counts.", "countPage", "Send inn tellinger"
+            "count",
+            "Valgnatt",
+            "Send inn tellinger. Report counts.",
+            "countPage",
+            "Send inn tellinger",
+            policy=SENDER_POLICY,
         ),
         "/operator": Page(
             "operator",

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 
 from gateway.config import Config
+from gateway.count_files.template import template
 from gateway.journal.board import BoardReader
 from gateway.journal.elections import Token
 from gateway.journal.intake import Intake, OpenElection, require_sender
@@ -44,6 +45,7 @@ TICK_S = 1.0
 """How often the deadlines of waiting requests are checked, in seconds."""
 BOARDS_MAX = 4
 """Boards, likewise; all who ask get the same one."""
+CSV = "text/csv"
 _PRIVATE = {"Cache-Control": "private, no-store"}
 
 
@@ -88,6 +90,7 @@ class PushDoor:
         application.router.add_get(reports + "/{unit}", self.get_report, allow_head=False)
         preview = "/v1/elections/{election}/preview"
         application.router.add_post(preview, self.post_preview, expect_handler=expect_later)
+        application.router.add_get("/v1/elections/{election}/template", self.get_template, allow_head=False)
         application.router.add_get("/v1/elections/{election}/transfers", self.get_transfers, allow_head=False)
         application.router.add_get("/v1/elections/{election}/board", self.get_board, allow_head=False)
         application.router.add_get("/v1/elections/{election}/push", self.get_push, allow_head=False)
@@ -121,6 +124,17 @@ class PushDoor:
             token = await self._intake.confirm_token(election, token)
             document = await own_reports_document(self._intake.journal, election.current, token)
             return await self._requests.deliver(request, token, json_response(document, headers=_PRIVATE))
+
+    async def get_template(self, request: web.Request) -> web.StreamResponse:
+        """`GET …/template`: an empty table of the token's own units, to fill in with a spreadsheet."""
+        election, token = await self._authenticate(request)
+        with Counted(self._own_reports_of, token, "too many concurrent reads of all reports for this token"):
+            token = await self._intake.confirm_token(election, token)
+            registry = election.current.registry
+            table = template(registry, sorted(token.areas & registry.by_id.keys())).encode()
+            headers = {**_PRIVATE, "Content-Disposition": 'attachment; filename="counts.csv"'}
+            response = web.Response(body=table, content_type=CSV, charset="utf-8", headers=headers)
+            return await self._requests.deliver(request, token, response)
 
     async def post_preview(self, request: web.Request) -> web.StreamResponse:
         """`POST …/preview`: what a file with counts contains, compared with the current reports."""

@@ -188,7 +188,7 @@ async def test_the_token_stays_in_the_memory_of_the_page(officer: Officer) -> No
 
 @needs_chromium
 async def test_names_and_cells_are_shown_as_texts(officer: Officer, tmp_path: Path) -> None:
-    """Whatever the registry and a file contain; a file of an unknown kind is refused by its name."""
+    """Whatever the registry and a file contain. Unknown kinds of files are refused; other encodings are read."""
     page = await officer.sign_in()
     await expect(page.locator("#signed-in-text")).to_contain_text(HOSTILE)
     await expect(page.locator(f'#own-table [data-unit="{UNIT}"] th')).to_contain_text(HOSTILE)
@@ -205,6 +205,13 @@ async def test_names_and_cells_are_shown_as_texts(officer: Officer, tmp_path: Pa
         await page.locator("#check").click()
         await expect(page.locator("#file-error li")).not_to_have_text("")
         await expect(page.locator("#paste")).to_have_value("")
+    saved = pasted(row("0604-0003", 8)).replace("\t", ";").replace("preliminary", "foreløpig")
+    path = tmp_path / "norsk.csv"
+    path.write_bytes(saved.encode("cp1252"))
+    await page.locator("#file").set_input_files(path)
+    await page.locator("#check").click()
+    await expect(page.locator("#preview-notes")).to_contain_text("Windows-1252")
+    await expect(page.locator("#preview-table")).to_contain_text("preliminary")
     assert await page.locator("main img, main b").count() == 0
 
 

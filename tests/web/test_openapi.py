@@ -363,6 +363,7 @@ async def test_answers_to_senders_are_as_described(
     await asker.push_door(report, 401, names={"unit": UNIT}, headers={"Authorization": ""})
     await asker.push_door(f"{ELECTION}/reports", 200)
     await asker.push_door(f"{ELECTION}/reports", 401, headers={"Authorization": "Basic x"})
+    await asker.push_door(f"{ELECTION}/template", 200)
     await asker.preview(200, A_TABLE)
     await asker.preview(422, A_TABLE.replace(b"final", b"x"))
     await asker.preview(415, A_TABLE, "text/plain")

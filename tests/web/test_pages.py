@@ -739,6 +739,13 @@ async def test_every_file_has_a_policy_and_an_etag(
         (await ask(http, "GET", url + path)).problem(404, "not_found")
 
 
+def test_no_page_of_senders_may_be_shown_in_a_frame() -> None:
+    """Nor may its scripts turn texts into elements: a token is typed there."""
+    for page in PUSH_PAGES.pages.values():
+        assert page.policy == f"{POLICY}; require-trusted-types-for 'script'; trusted-types 'none'"
+    assert "frame-ancestors 'none'" in POLICY
+
+
 def test_each_door_has_the_files_of_its_own_pages() -> None:
     """Every script and style sheet is needed by some page, and no page of senders has those of readers only."""
     feed, push = ({path.name for path in static_files(door)} for door in (FEED_PAGES, PUSH_PAGES))

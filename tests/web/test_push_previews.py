@@ -132,6 +132,24 @@ async def test_a_token_has_one_file_read_at_a_time(http: aiohttp.ClientSession, 
             answer.problem(429, "overloaded")
 
 
+async def test_a_filled_template_is_read(http: aiohttp.ClientSession, here: Sender) -> None:
+    """It has the token's units alone; rows that are left empty are no reports."""
+    answer = await ask(http, "GET", here.url("/template"), headers=here.headers)
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    head, *rows = answer.body.decode("utf-8-sig").splitlines()
+    assert {row.partition("-")[0] for row in rows} == {HERE}
+    columns = head.split(",")
+    filled = dict.fromkeys(columns, "") | {
+        "unit": UNIT, "counted_at": AT, "status": "final", "category": "advance", "ballots": "3", "blank": "1",
+        "rejected": "0", "FL": "2",
+    }  # fmt: skip
+    others = [each for each in rows if not each.startswith(UNIT)]
+    content = "\n".join([head, ",".join(filled[column] for column in columns), *others])
+    (report,) = await previewed(http, here, content.encode("utf-16"))
+    assert report["report"]["counts"]["advance"]["votes"] == {"FL": 2}
+
+
 async def test_own_reports_are_shown_under_embargo_too(http: aiohttp.ClientSession, here: Sender) -> None:
     """Every unit of the token, with and without a report, and none of others."""
     await pushed(http, here, a_report(votes=20))

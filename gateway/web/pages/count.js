@@ -6,7 +6,7 @@ import { useUnits } from "./count_cards.js";
 import { fileBody, tooLarge } from "./count_file.js";
 import { OwnView } from "./count_own.js";
 import { PreviewView } from "./count_preview.js";
-import { download, drawSending } from "./count_receipts.js";
+import { download, drawSending, offer } from "./count_receipts.js";
 import { Sending } from "./count_sending.js";
 import { Refused, Session } from "./count_session.js";
 import { byId, h, setText, show } from "./dom.js";
@@ -168,6 +168,15 @@ async function readOwn(signal) {
 }
 
 // The file.
+
+async function getTemplate() {
+  setText(byId("checking"), "");
+  try {
+    offer(await session.file("/template"), `counts-${session.election}.csv`);
+  } catch (error) {
+    setText(byId("checking"), signInText(error));
+  }
+}
 
 /** @param {Event} [event] */
 async function check(event) {
@@ -358,6 +367,7 @@ byId("sign-in-form", HTMLFormElement).addEventListener("submit", signIn);
 byId("forget").addEventListener("click", signOut);
 byId("file-form", HTMLFormElement).addEventListener("submit", check);
 byId("file-form").addEventListener("input", edited);
+byId("template").addEventListener("click", getTemplate);
 byId("send").addEventListener("click", send);
 byId("again").addEventListener("click", () => check());
 byId("download-csv").addEventListener("click", () => sending && download(sending, "csv"));

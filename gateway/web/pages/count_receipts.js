@@ -97,8 +97,18 @@ export function download(sending, format) {
   const found = rows(sending);
   const text = format === "json" ? `${JSON.stringify(found, null, 1)}\n` : csv(found);
   const type = format === "json" ? "application/json" : "text/csv;charset=utf-8";
-  const href = URL.createObjectURL(new Blob([text], { type }));
   const name = `receipts-${sending.session.election}-${new Date().toISOString().replace(/[:.]/g, "-")}.${format}`;
+  offer(new Blob([text], { type }), name);
+}
+
+/**
+ * Offer a file to be kept.
+ *
+ * @param {Blob} content
+ * @param {string} name
+ */
+export function offer(content, name) {
+  const href = URL.createObjectURL(content);
   h("a", { href, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(href), 60_000);
 }

@@ -72,8 +72,21 @@ export class Session {
    * @param {Request} [request]
    * @returns {Promise<any>} the document of the answer
    */
-  async ask(rest, { type, ...request } = {}) {
-    const headers = new Headers({ Accept: "application/json", Authorization: `Bearer ${this.#token}` });
+  ask = async (rest, request) => (await this.#fetch(rest, request)).json();
+
+  /**
+   * Get a file from the door, with the same errors.
+   *
+   * @param {string} rest
+   */
+  file = async (rest) => (await this.#fetch(rest)).blob();
+
+  /**
+   * @param {string} rest
+   * @param {Request} [request]
+   */
+  async #fetch(rest, { type, ...request } = {}) {
+    const headers = new Headers({ Accept: "application/json, */*", Authorization: `Bearer ${this.#token}` });
     if (type !== undefined) headers.set("Content-Type", type);
     const response = await fetchWithin(doorUrl(`v1/elections/${encodeURIComponent(this.election)}${rest}`), {
       ...request,
@@ -83,7 +96,7 @@ export class Session {
       redirect: "error",
       referrerPolicy: "no-referrer",
     });
-    if (response.ok) return response.json();
+    if (response.ok) return response;
     throw new Refused(response, await problemOf(response));
   }
 }

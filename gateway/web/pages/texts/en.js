@@ -302,6 +302,7 @@ export const texts = ({ number, noun, count, times }) => ({
   fileWhy:
     "Select the rows in the spreadsheet, with their headings, copy them, and paste them here. Or choose the file itself: " +
     ".xlsx, .csv, .json or .ndjson, at most 8 MiB. It is read exactly as “valgnatt push” reads it.",
+  template: "Download an empty table",
   pasteLabel: "Rows from the spreadsheet",
   fileLabel: "Or choose a file",
   check: "Check",

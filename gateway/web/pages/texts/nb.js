@@ -337,6 +337,7 @@ export const texts = ({ number, noun, count, times }) => ({
   fileWhy:
     "Merk radene i regnearket, med overskriftene, kopier dem, og lim dem inn her. Eller velg filen selv: .xlsx, .csv, " +
     ".json eller .ndjson, høyst 8 MiB. Filen leses akkurat som av «valgnatt push».",
+  template: "Last ned en tom tabell",
   pasteLabel: "Rader fra regnearket",
   fileLabel: "Eller velg en fil",
   check: "Kontroller",

@@ -304,6 +304,7 @@ export const texts = ({ number, noun, count, times }) => ({
   fileWhy:
     "Merk radene i reknearket, med overskriftene, kopier dei, og lim dei inn her. Eller vel sjølve fila: .xlsx, .csv, " +
     ".json eller .ndjson, høgst 8 MiB. Fila blir lesen akkurat som av «valgnatt push».",
+  template: "Last ned ein tom tabell",
   pasteLabel: "Rader frå reknearket",
   fileLabel: "Eller vel ei fil",
   check: "Kontroller",
