@@ -3,25 +3,26 @@
 
 import { clockTime, t } from "./format.js";
 
-/** @type {string | null} */
-let until = null;
+/** @import { Election } from "../documents" */
 
-/** Whether figures are hidden. */
-export const isHidden = () => until !== null;
+/** @type {Election | null} */
+let election = null;
 
 /**
- * Set until when figures are hidden, null: not any more; return whether that is a change.
+ * Hide figures until the release of an election. Pages change this object when they fetch the election again.
  *
- * @param {string | null} time an RFC 3339 time
+ * @param {Election} shown
  */
-export function hideUntil(time) {
-  const changed = time !== until;
-  until = time;
-  return changed;
+export function hideUntilRelease(shown) {
+  election = shown;
 }
 
+/** Whether figures are hidden. */
+export const isHidden = () => election !== null && !election.released_at;
+
 /** Return until when figures are hidden, in words. */
-export const hiddenUntil = () => (until === null ? "" : t("hiddenUntil")(clockTime(until)));
+export const hiddenUntil = () =>
+  election && isHidden() ? t("hiddenUntil")(clockTime(election.publish_from)) : "";
 
 /**
  * Return a text, or what replaces it while figures are hidden.

@@ -9,7 +9,6 @@ import { offerSnippet } from "./embed_snippet.js";
 import { Clock, Feed } from "./feed.js";
 import { Pauses, untilDone } from "./fetching.js";
 import { clockTime, countdown, date, share, t } from "./format.js";
-import { hideUntil } from "./hidden.js";
 import { nameOf } from "./names.js";
 import { Parties } from "./parties.js";
 import { PublicRecord } from "./record.js";
@@ -43,6 +42,8 @@ class ResultsPage {
   #built = false;
   #announcedAt = 0;
   #refreshing = false;
+  /** The end of the embargo as it was drawn last; "": after the release. */
+  #hiddenUntil = "";
   #refreshPauses = new Pauses();
 
   /** @param {ElectionAndRegistry} election */
@@ -208,7 +209,9 @@ class ResultsPage {
   #drawEmbargo() {
     const { released_at, publish_from } = this.election;
     show(byId("embargo"), !released_at);
-    if (hideUntil(released_at ? null : publish_from)) {
+    const hiddenUntil = released_at ? "" : publish_from;
+    if (this.#hiddenUntil !== hiddenUntil) {
+      this.#hiddenUntil = hiddenUntil;
       this.#drawAllSoon();
       this.area.redraw();
     }

@@ -12,7 +12,7 @@ import {
   t,
   useTimeZone,
 } from "./format.js";
-import { hideUntil } from "./hidden.js";
+import { hideUntilRelease } from "./hidden.js";
 import { nameOf } from "./names.js";
 import { LANGUAGES } from "./texts.js";
 
@@ -101,7 +101,7 @@ async function findElection() {
   const whole = await fetchJson(electionPath(chosen.id), { limit_ms: LARGE_LIMIT_MS });
   useElection(whole.id);
   useTimeZone(whole.registry.election.timezone);
-  hideUntil(whole.released_at ? null : whole.publish_from);
+  hideUntilRelease(whole);
   return whole;
 }
 

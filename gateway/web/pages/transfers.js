@@ -7,18 +7,11 @@ import { byId, h, setText } from "./dom.js";
 import { Clock, Feed } from "./feed.js";
 import { BadAnswer, fetchWithin, Pauses, pause, visible } from "./fetching.js";
 import { age, clockTime, countdown, duration, number, share, t, time } from "./format.js";
-import { hideUntil, isHidden } from "./hidden.js";
+import { isHidden } from "./hidden.js";
 import { nameOf } from "./names.js";
 import { OwnTransfers } from "./own_transfers.js";
 import { Registry } from "./registry.js";
-import {
-  announce,
-  electionPath,
-  fetchElections,
-  showRehearsal,
-  translate,
-  waitForElection,
-} from "./shell.js";
+import { announce, electionPath, showRehearsal, translate, waitForElection } from "./shell.js";
 import { drawStatus } from "./status.js";
 import { Figure } from "./summary.js";
 import { TransferList } from "./transfer_list.js";
@@ -94,7 +87,6 @@ class TransfersPage {
     for (;;) {
       try {
         await this.#fetch();
-        if (!this.election.released_at) await this.#refreshElection();
         pauses.reset();
         this.draw();
         await pause(INTERVAL_MS, INTERVAL_MS);
@@ -118,18 +110,20 @@ class TransfersPage {
       this.#document = document;
       this.#listed = new Set(document.transfers.map(({ municipality }) => municipality));
       this.clock.observe(document.server_time);
-      hideUntil(document.hidden_until ?? null);
+      this.#noteEmbargo(document);
     }
     this.#answeredAt = Date.now();
   }
 
-  /** Fetch the election again: its embargo may be moved or end. */
-  async #refreshElection() {
-    const elections = await fetchElections();
-    Object.assign(
-      this.election,
-      elections.find(({ id }) => id === this.election.id),
-    );
+  /**
+   * Note the end of the embargo, which may be moved, and the release.
+   *
+   * @param {Transfers} document
+   */
+  #noteEmbargo({ hidden_until, server_time }) {
+    const { election } = this;
+    if (hidden_until) election.publish_from = hidden_until;
+    election.released_at = hidden_until ? null : (election.released_at ?? server_time);
   }
 
   draw() {
