@@ -51,6 +51,8 @@ asyncio.SelectorEventLoop.add_signal_handler = asyncio.SelectorEventLoop.remove_
 
 Command = Callable[..., subprocess.Popen[str]]
 
+pytestmark = pytest.mark.long
+
 
 def closure(needed: list[str]) -> dict[str, Distribution]:
     """Return the distributions that are installed here and required by these requirements, by name."""
