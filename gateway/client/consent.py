@@ -75,13 +75,13 @@ class Consent:
                 " same, type the word yes.",
                 "bold",
             )
-            return _answer("Send all the same? [yes/N] ", ("yes", "ja"))
+            return answer("Send all the same? [yes/N] ", ("yes", "ja"))
         if self._yes or not is_terminal:
             return True
-        return _answer("Send? [y/N] ", ("y", "yes", "j", "ja"))
+        return answer("Send? [y/N] ", ("y", "yes", "j", "ja"))
 
 
-def _answer(question: str, agreeing: Sequence[str], read: Callable[[str], str] = input) -> bool:
+def answer(question: str, agreeing: Sequence[str], read: Callable[[str], str] = input) -> bool:
     """Ask a question. Ctrl-C ends the command at once; asyncio's handler would not interrupt `input`."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

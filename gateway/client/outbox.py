@@ -53,6 +53,7 @@ _WAITING = (
     " WHERE gateway = ? AND election = ? AND waits AND key > ? ORDER BY key LIMIT ?"
 )
 _ANSWERED = _WAITING.replace("AND waits", "AND answer IS NOT NULL")
+_DISCARDED = not_sent("discarded", "removed from the outbox with --discard", None)
 PAGE_ROWS = 500
 """Rows read at once."""
 
@@ -85,6 +86,16 @@ class Item(msgspec.Struct, frozen=True):
     answer: Answer | None
     chosen: bool = False
     """Whether push chose the revision, so that it may choose another one while the report waits."""
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A report that waits in the outbox, with what it waits for."""
+
+    to: Destination
+    item: Item
+    added_at: float
+    """When it was added, in seconds since 1970."""
+    answered_at: float | None
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -189,6 +200,41 @@ class Outbox:
             " GROUP BY unit ORDER BY min(key)"
         )
         return [unit for (unit,) in self._file.rows(query, to.gateway, to.election)]
+
+    def kept(self, election: str | None = None) -> Iterator[Kept]:
+        """Return all reports that wait, for any gateway, of one election or of all, in the order of adding."""
+        query = (
+            "SELECT key, unit, revision, body, answer, chosen, gateway, election, added_at, answered_at FROM item"
+            " WHERE waits AND key > ? AND (election = ? OR ? IS NULL) ORDER BY key LIMIT ?"
+        )
+        last_key = 0
+        while rows := self._file.rows(query, last_key, election, election, PAGE_ROWS):
+            for row in rows:
+                yield Kept(Destination(row[6], row[7]), self._item(row[:6]), row[8], row[9])
+            last_key = rows[-1][0]
+
+    def discard(self, items: Sequence[Item]) -> int:
+        """End the wait of reports that are still as they were read; return of how many. A receipt stays recorded.
+
+        No process may be sending from the outbox; see `outbox_use`.
+        """
+        rows = [
+            (
+                answer is None or not answer.has_receipt,
+                msgspec.json.encode(_DISCARDED),
+                time.time(),
+                item.key,
+                item.body,
+            )
+            for item in items
+            for answer in (item.answer,)
+        ]
+        query = (
+            "UPDATE item SET waits = 0, answer = CASE WHEN ? THEN ? ELSE answer END, answered_at = ?"
+            " WHERE key = ? AND body = ? AND waits RETURNING key"
+        )
+        with self._file.transaction():
+            return sum(bool(self._file.rows(query, *row)) for row in rows)
 
     def _in_pages(self, to: Destination, query: str) -> Iterator[Item]:
         last_key = 0

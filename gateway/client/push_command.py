@@ -14,6 +14,7 @@ from gateway.client.delivery import Delivery
 from gateway.client.http_json import NoDocument
 from gateway.client.outbox import Destination, Outbox
 from gateway.client.outbox_file import when_available
+from gateway.client.outbox_use import use_for_sending
 from gateway.client.preparation import Door
 from gateway.client.preview import red_lines, warnings
 from gateway.client.push_directory import Delivering, push_directory
@@ -88,6 +89,7 @@ async def push(options: PushOptions, files: Sequence[Path], watched: Path | None
         options, say, has_files=has_files, keep_trying=keep_trying or sys.stdin.isatty()
     )
     outbox = await when_available(lambda: Outbox(options.outbox), say, keep_trying=keep_trying)
+    use = await when_available(lambda: use_for_sending(options.outbox), say, keep_trying=keep_trying)
     try:
         door = Door(options.push_url, options.token, options.to)
         delivery = Delivery(
@@ -133,6 +135,7 @@ async def push(options: PushOptions, files: Sequence[Path], watched: Path | None
         status = await delivery.send()
         return 1 if elsewhere and not contents else status
     finally:
+        use.end()
         outbox.close()
 
 
@@ -192,7 +195,10 @@ async def _watch(options: PushOptions, watched: Path, delivery: Delivery, consol
     async def send() -> None:
         await delivery.send()
 
-    own = [options.outbox.with_name(options.outbox.name + end) for end in ("", "-wal", "-shm", "-journal")]
+    own = [
+        options.outbox.with_name(options.outbox.name + end)
+        for end in ("", "-wal", "-shm", "-journal", "-lock")
+    ]
     if options.receipts is not None:
         own += [options.receipts, part_of(options.receipts)]
     directory = WatchedDirectory(watched, settle_s=options.settle_s, only_stated=options.await_done, own=own)

@@ -20,6 +20,7 @@ from gateway.commands.arguments import (
     push_door_url,
     read_areas,
 )
+from gateway.commands.outboxes import Asked, list_or_discard
 from gateway.commands.running import fail, run
 from gateway.output import say, write_out
 from gateway.secret_files import read_secret, trimmed_token
@@ -106,6 +107,22 @@ def push(
             " right all the same",
         ),
     ] = False,
+    list_: Annotated[
+        bool,
+        typer.Option("--list", help="list what waits in the outbox, for every gateway, and send nothing"),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="with --list: print JSON, one report per line")
+    ] = False,
+    discard: Annotated[
+        str,
+        typer.Option(
+            metavar="UNITS",
+            help="remove what waits for this gateway of these units, separated by commas, or of 'all', and send"
+            " nothing; asks first",
+            show_default=False,
+        ),
+    ] = "",
 ) -> None:
     """Push counts from files.
 
@@ -135,6 +152,11 @@ def push(
     the gateway could not be reached or asked; 2: a file has mistakes or crosses a red line, or it is not known whether
     its counts are the newest, and nothing was sent.
     """
+    path = outbox or _default_outbox()
+    if list_ or discard or as_json:
+        asked = Asked(path, None if unchecked else feed_url, election, push_url, _token(token_file)[0], yes)
+        list_or_discard(asked, units=discard, as_list=list_, as_json=as_json)
+        return
     if not election:
         fail("no election given; use --election", 2)
     if template:
@@ -158,7 +180,7 @@ def push(
         None if unchecked else feed_url,
         election,
         token,
-        outbox or _default_outbox(),
+        path,
         receipts,
         yes,
         again,

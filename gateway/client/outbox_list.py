@@ -1,0 +1,78 @@
+"""PURE: what waits in an outbox, as lines for people and as JSON. `names` are those of units, by election and unit."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from gateway.client.outbox import Kept
+from gateway.count_files.parts import abbreviated
+from gateway.humanize import counted
+
+SHOWN_MAX = 200
+"""Reports that a list for people has; with --json it has all."""
+
+
+def kept_document(each: Kept, names: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+    """Return a report that waits as a JSON document."""
+    last = each.item.answer
+    return {
+        "gateway": each.to.gateway,
+        "election": each.to.election,
+        "unit": each.item.unit,
+        "name": names.get((each.to.election, each.item.unit)),
+        "revision": each.item.revision,
+        "revision_is_provisional": each.item.chosen,
+        "counted_at": _counted_at(each),
+        "waiting_since": _time(each.added_at),
+        "answer": None if last is None else {"outcome": last.outcome, "code": last.code},
+        "answered_at": _time(each.answered_at) if each.answered_at is not None else None,
+    }
+
+
+def kept_lines(kept: Sequence[Kept], names: Mapping[tuple[str, str], str]) -> list[str]:
+    """Return a line for each report that waits, below one for each election and gateway; SHOWN_MAX at most."""
+    lines = []
+    to = None
+    for each in kept[:SHOWN_MAX]:
+        if each.to != to:
+            to = each.to
+            lines.append(f"election {to.election}, for {to.gateway}:")
+        name = names.get((to.election, each.item.unit), "")
+        provisional = " (provisional)" if each.item.chosen else ""
+        lines.append(
+            f"  unit {abbreviated(each.item.unit)}{f' {abbreviated(name)}' if name else ''},"
+            f" revision {each.item.revision}{provisional}, counted at {_counted_at(each) or 'an unknown time'},"
+            f" waiting since {_local(each.added_at)}; {_last_answer(each)}"
+        )
+    if len(kept) > SHOWN_MAX:
+        lines.append(f"… and {counted(len(kept) - SHOWN_MAX, 'more report')}; --json lists all")
+    return lines
+
+
+def _last_answer(each: Kept) -> str:
+    last = each.item.answer
+    if last is None:
+        return "no answer yet"
+    at = f" at {_local(each.answered_at)}" if each.answered_at is not None else ""
+    if last.has_receipt:
+        return f"had a receipt{at}, and is sent again"
+    return f"last answer: {last.outcome}{f', {last.code}' if last.code else ''}{at}"
+
+
+def _counted_at(each: Kept) -> str | None:
+    try:
+        time = orjson.loads(each.item.body).get("counted_at")
+    except (orjson.JSONDecodeError, AttributeError):
+        return None
+    return abbreviated(time) if isinstance(time, str) else None
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _local(seconds: float) -> str:
+    """Return a time of this machine's clock, in its time zone."""
+    return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat(sep=" ", timespec="seconds")
