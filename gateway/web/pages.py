@@ -112,6 +112,7 @@ PUSH_PAGES = DoorPages(
             "Driftstavle for valgnatten. The operator's board.",
             "operatorPage",
             "Driftstavle",
+            policy=SENDER_POLICY,
         ),
     },
     noscript="push_noscript.html",
