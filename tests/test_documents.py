@@ -34,7 +34,7 @@ from gateway.web.aiohttp_connection import (
 )
 from gateway.web.feed_lookup import AHEAD_S
 from gateway.web.push_body import BODY_MAX, REPORTS_MAX
-from gateway.web.push_door import READS_MAX, TRANSFERS_MAX
+from gateway.web.push_door import BOARDS_MAX, READS_MAX, TRANSFERS_MAX
 from gateway.web.turns import SLICE_S
 from gateway.web.unread import UNREAD_MAX, UNREAD_PER_ADDRESS
 from gateway.wire.session import FRAME_MAX
@@ -161,7 +161,9 @@ def test_every_fixed_bound_is_that_of_the_code() -> None:
         ),
         "time to read an answer": f"{SEND_TIMEOUT_S:g} s + 1 s for each {SEND_RATE >> 10} KiB",
         "a request": f"{BODY_MAX >> 20} MiB, packed and unpacked, and {REPORTS_MAX} reports",
-        "simultaneous requests of one token": f"{READS_MAX} that read a report back, {TRANSFERS_MAX} of transfers",
+        "simultaneous requests of one token": (
+            f"{READS_MAX} that read a report back, {BOARDS_MAX} of the board, {TRANSFERS_MAX} of transfers"
+        ),
         "bodies in memory": f"{push.BODIES_MAX >> 20} MiB, and {push.BODY_RESERVE >> 10} KiB for each",
         "unread answers to pushes": f"{push.ANSWERS_MAX >> 20} MiB, and {push.ANSWER_RESERVE >> 10} KiB for each",
         "time to send a body": (

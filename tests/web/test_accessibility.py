@@ -80,7 +80,7 @@ READY = {
 SHORTEN = """for (const kind of [".operation", ".schema"])
     for (const each of [...document.querySelectorAll(kind)].slice(6)) each.remove()"""
 """The API page describes dozens of operations and schemas alike."""
-PUSH_READY = {"/count": "main"}
+PUSH_READY = {"/count": "main", "/operator?election={night}": "#entry-form"}
 
 
 Look = tuple[int, Mapping[str, str], Mapping[str, Any]]

@@ -4,12 +4,14 @@ import asyncio
 import subprocess
 from datetime import UTC, datetime, timedelta
 
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.async_api import Browser, Page, expect
 
 from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway, Sender
 from tests.web.browsing import cuttable_proxy, needs_chromium, visiting
 from tests.web.doors import COUNTRY, HERE, THERE, a_client, a_registry, a_report, push, pushed
+from tests.web.test_accessibility import violations
 
 HOSTILE = "<img src=x onerror=alert(1)>'; rm -rf ~ #"
 
@@ -78,6 +80,12 @@ async def test_operators_see_problems_first_and_copy_commands(
         )
         assert operator.secret not in kept + page.url + "".join(visitor.requests)
         assert "silent=45" in page.url
+        await page.evaluate(AXE_SCRIPT)
+        for width, theme in ((1280, "light"), (390, "dark")):
+            await page.set_viewport_size({"width": width, "height": 900})
+            await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            assert await violations(page, {}) == []
+            assert await page.evaluate("document.documentElement.scrollWidth") == width
         assert await page.input_value("#token") == ""
         assert visitor.errors == []
         assert visitor.requests_elsewhere(gateway.push_url) == []

@@ -124,12 +124,12 @@ function drawClocks(shown, rows) {
   const connected = rows.filter(({ row }) => row.last_contact_at !== null || row.last_heard_at !== null);
   const oldest = shown.waiting.oldest_s;
   const figures = [
-    [embargoTitle(shown), embargoClock(shown)],
     [t("boardConnected"), `${number(connected.length)} / ${number(rows.length)}`],
     [t("boardAccepted"), number(shown.accepted)],
     [t("boardOldest"), oldest === null ? t("boardNone") : duration(oldest)],
     [t("boardRefusedTotal"), number(refusedTotal(shown))],
   ];
+  setText(byId("embargo-clock"), `${embargoTitle(shown)}: ${embargoClock(shown)}.`);
   byId("clocks").replaceChildren(
     ...figures.map(([title = "", value = ""]) =>
       h("div", null, h("dt", null, title), h("dd", { class: "large" }, value)),
@@ -150,7 +150,7 @@ const embargoTitle = ({ released_at, closed_at }) =>
 function embargoClock({ publish_from, released_at, closed_at }) {
   if (closed_at) return time(closed_at);
   if (released_at) return time(released_at);
-  return `${countdown(Date.parse(publish_from) - now_ms())} · ${publish_from.slice(11, 16)}`;
+  return `${countdown(Date.parse(publish_from) - now_ms())} (${publish_from.slice(11, 16)})`;
 }
 
 /** @param {Board} shown @param {Problem[]} problems */
