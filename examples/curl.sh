@@ -1,8 +1,8 @@
 #!/bin/sh
 # Every request to a gateway, with curl. Set ELECTION, UNIT, AREA (an area above the unit) and VALGNATT_TOKEN.
 set -eu
-PUSH=${VALGNATT_PUSH_URL:-http://127.0.0.1:8081}/v1/elections/$ELECTION
-FEED=${VALGNATT_FEED_URL:-http://127.0.0.1:8080}/v1/elections/$ELECTION
+PUSH=${VALGNATT_PUSH_URL:-http://127.0.0.1:${VALGNATT_PUSH_PORT:-8081}}/v1/elections/$ELECTION
+FEED=${VALGNATT_FEED_URL:-http://127.0.0.1:${VALGNATT_FEED_PORT:-8080}}/v1/elections/$ELECTION
 ask() { curl --silent --show-error --fail-with-body --max-time 20 "$@"; }
 
 echo "# push a count: 201 and its receipt; again: 200 and the same receipt"

@@ -11,7 +11,9 @@ import sys
 
 from gateway.client import Subscriber
 
-FEED = os.environ.get("VALGNATT_FEED_URL", "http://127.0.0.1:8080")
+FEED = (
+    os.environ.get("VALGNATT_FEED_URL") or f"http://127.0.0.1:{os.environ.get('VALGNATT_FEED_PORT', '8080')}"
+)
 
 
 async def main(election: str, area: str, percent: str) -> int:
@@ -21,6 +23,9 @@ async def main(election: str, area: str, percent: str) -> int:
             now = it.copy[area]
             units = now["units"]
             ballots = sum(counts["ballots"] for counts in now["counts"].values())
+            if it.sequence == 0:  # before the release everything is zero, whatever was received
+                print("0\tnothing is published yet", flush=True)
+                return False
             print(
                 f"{it.sequence}\t{units['reported']} of {units['total']} units\t{ballots} ballots", flush=True
             )

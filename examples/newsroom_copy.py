@@ -13,7 +13,9 @@ import sys
 
 from gateway.client import Block, Subscriber
 
-FEED = os.environ.get("VALGNATT_FEED_URL", "http://127.0.0.1:8080")
+FEED = (
+    os.environ.get("VALGNATT_FEED_URL") or f"http://127.0.0.1:{os.environ.get('VALGNATT_FEED_PORT', '8080')}"
+)
 
 SCHEMA = """
     CREATE TABLE IF NOT EXISTS area

@@ -14,7 +14,9 @@ from collections import Counter
 
 from gateway.client import Answer, Publisher
 
-PUSH = os.environ.get("VALGNATT_PUSH_URL", "http://127.0.0.1:8081")
+PUSH = (
+    os.environ.get("VALGNATT_PUSH_URL") or f"http://127.0.0.1:{os.environ.get('VALGNATT_PUSH_PORT', '8081')}"
+)
 OPEN_MAX = 500  # submitted reports without an answer: limits our memory; the credit limits the rate
 
 

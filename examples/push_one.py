@@ -13,7 +13,9 @@ import sys
 from gateway.client import Publisher
 from gateway.output import say
 
-PUSH = os.environ.get("VALGNATT_PUSH_URL", "http://127.0.0.1:8081")
+PUSH = (
+    os.environ.get("VALGNATT_PUSH_URL") or f"http://127.0.0.1:{os.environ.get('VALGNATT_PUSH_PORT', '8081')}"
+)
 
 
 async def main(election: str, file: str) -> int:

@@ -34,6 +34,7 @@ IMPORTED = (
     "encodings.idna",
     "gateway.count_files.table",
     "gateway.client.push_command",
+    "gateway.client.status_command",
     "gateway.client.watch_command",
     "gateway.doctor.command",
     "gateway.journal.administration",

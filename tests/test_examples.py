@@ -170,7 +170,7 @@ async def test_a_night_is_pushed_followed_and_copied(
         python(sender, "follow.py", sender.election, HERE, "100") as following,
     ):
         assert (await copying.line()).endswith("everything")
-        await following.until("^0\t0 of")
+        await following.until("^0\tnothing is published yet")
         async with python(sender, "push_night.py", sender.election, str(night)) as pushing:
             assert await pushing.end() == (0, f"{len(small.reports)}\taccepted\n")
         status, printed = await following.end()

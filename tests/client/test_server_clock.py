@@ -1,13 +1,17 @@
 """The age of a count is measured by the server's clock."""
 
+import io
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 import pytest
 
 from gateway.client.server_clock import OFFSETS_MAX, ServerClock
 from gateway.client.subscriber import Block
 from gateway.client.tables import Area
+from gateway.client.transfers_report import clock_time
 from gateway.client.watch_command import _Board
+from gateway.terminal import Terminal
 
 NOON = datetime(2025, 9, 8, 12, tzinfo=UTC)
 
@@ -41,8 +45,8 @@ def an_area(identifier: str, published_at: datetime | None) -> Area:
     }  # fmt: skip
 
 
-def a_block(server_time: datetime, *, snapshot: bool) -> Block:
-    return Block("1-00000000", 1, "", None, snapshot, server_time)
+def a_block(server_time: datetime, *, snapshot: bool, sequence: int = 1) -> Block:
+    return Block(f"{sequence}-00000000", sequence, "", None, snapshot, server_time)
 
 
 def test_watch_shows_a_lag_only_for_what_changed_while_it_was_connected() -> None:
@@ -58,3 +62,26 @@ def test_watch_shows_a_lag_only_for_what_changed_while_it_was_connected() -> Non
     assert board.lag_s == {"a": pytest.approx(0.25)}
     board.apply(a_block(after(62), snapshot=True), {"a": an_area("a", after(59.75))}, 1062.0)
     assert board.lag_s == {}
+
+
+def test_watch_shows_hidden_figures_as_hidden_until_something_is_published() -> None:
+    """The answer about the embargo may arrive after the first publication, and then means nothing."""
+    board = _Board("no", "an election")
+    until = datetime.now(UTC) + timedelta(minutes=5)
+    board.hidden_until = until
+
+    def shown() -> str:
+        console = Terminal(file=io.StringIO(), width=120)
+        with console.capture() as captured:
+            console.print(board)
+        return captured.get()
+
+    board.apply(a_block(NOON, snapshot=True, sequence=0), {"no": an_area("no", None)}, monotonic())
+    assert f"an election: hidden until {clock_time(until, datetime.now(UTC))}\n" in shown().replace(
+        " \n", "\n"
+    )
+    assert "ballot" not in shown().splitlines()[0]
+    assert shown().splitlines()[2].split() == ["no", "hidden", "hidden"]
+    board.apply(a_block(after(1), snapshot=True), {"no": an_area("no", after(1))}, monotonic())
+    assert "hidden" not in shown()
+    assert "sequence 1, 0 ballots" in shown()
