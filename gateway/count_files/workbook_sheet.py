@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -14,6 +15,8 @@ COLUMNS_MAX = 1000
 TEXT_MAX = 32_767
 """Characters in a cell, the limit of Excel."""
 ROW_MAX = 1_048_576
+SPANS_MAX = 20_000
+"""Groups of merged cells, and of hidden columns."""
 _CELL = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
 _INTEGER = re.compile(r"-?[0-9]{1,15}")
 _ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
@@ -112,6 +115,7 @@ class SheetReader:
         self._sheet = sheet
         self._texts = texts
         self._row = self._column = 0
+        self._reference: str | None = None
         self._row_is_hidden = False
         self._kind = self._style = ""
         self._content: list[str] = []
@@ -131,14 +135,14 @@ class SheetReader:
             self._into = self._formula = []
         elif name == "row":
             self._row = _row_of(attributes.get("r"), self._row)
-            self._column = 0
+            self._column, self._reference = 0, None
             self._row_is_hidden = attributes.get("hidden") in ("1", "true")
         elif name == "rPh":
             self._is_phonetic = True
         elif name == "mergeCell":
-            self._sheet.merged.append(_merged(attributes.get("ref", "")))
+            _append(self._sheet.merged, _merged(attributes.get("ref", "")))
         elif name == "col" and attributes.get("hidden") in ("1", "true"):
-            self._sheet.hidden_columns.append(_span(attributes))
+            _append(self._sheet.hidden_columns, _span(attributes))
 
     def end(self, name: str) -> None:
         """Take the end of an element. Raises BadWorkbook."""
@@ -158,11 +162,21 @@ class SheetReader:
                 raise BadWorkbook(f"row {self._row}: more than {TEXT_MAX} characters in a cell")
 
     def _start_cell(self, attributes: Mapping[str, str]) -> None:
-        self._column = _column_of(attributes.get("r"), self._row, self._column)
+        reference = attributes.get("r")
+        if reference is None:
+            self._column = self._this_column() + 1
+        self._reference = reference
         self._kind, self._style = attributes.get("t", "n"), attributes.get("s", "0")
         self._content = []
         self._formula = None
         self._size = 0
+
+    def _this_column(self) -> int:
+        """Return the column of the cell that began last; its reference is read only if that is needed."""
+        if self._reference is not None:
+            self._column = _column_of(self._reference, self._row)
+            self._reference = None
+        return self._column
 
     def _end_cell(self) -> None:
         if self._content:
@@ -172,7 +186,7 @@ class SheetReader:
         else:
             return
         if text:
-            self._sheet.add(self._row, self._column, text, is_hidden=self._row_is_hidden)
+            self._sheet.add(self._row, self._this_column(), text, is_hidden=self._row_is_hidden)
 
 
 def _number_text(content: str) -> str:
@@ -200,9 +214,13 @@ def _row_of(text: str | None, before: int) -> int:
     return int(text)
 
 
-def _column_of(reference: str | None, row: int, before: int) -> int:
-    if reference is None:
-        return before + 1
+def _append(found: list[Any], each: object) -> None:
+    if len(found) == SPANS_MAX:
+        raise BadWorkbook(f"more than {SPANS_MAX} groups of merged cells, or of hidden columns")
+    found.append(each)
+
+
+def _column_of(reference: str, row: int) -> int:
     found = _CELL.fullmatch(reference)
     if found is None or int(found[2]) != row:
         raise BadWorkbook(f"damaged: cell {reference[:20]!r} in row {row}")

@@ -14,6 +14,12 @@ import msgspec
 ENTRIES_MAX = 2000
 """Entries of the zip file; a workbook has a few per sheet."""
 _CHUNK = 1 << 16
+_TOKEN_MAX = 1 << 18
+"""Bytes of one tag or comment; some versions of expat read what they have of it again with every piece that arrives."""
+_NAMES_MAX = 1000
+"""Different elements, or attributes, of one part; ECMA-376 has about a hundred for a sheet."""
+_DEPTH_MAX = 64
+"""Elements within one another."""
 _ENTRY_MARK = b"PK\x01\x02"
 _ENCRYPTED = 0x1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -24,7 +30,7 @@ class Bounds(msgspec.Struct, frozen=True):
 
     unpacked_max: int = 128 << 20
     """Bytes; a sheet with a million rows that have a format and no content takes 80 MB."""
-    elements_max: int = 6_000_000
+    elements_max: int = 4_000_000
     """XML elements; a cell takes two."""
 
 
@@ -73,13 +79,23 @@ class WorkbookParts:
         parser = expat.ParserCreate(namespace_separator=" ")
         parser.buffer_text = True
         names = _LocalNames()
+        attribute_names: set[str] = set()
+        depth = 0
 
         def started(qualified: str, attributes: dict[str, str]) -> None:
+            nonlocal depth
+            depth += 1
             self._count_element()
+            if not attributes.keys() <= attribute_names:
+                attribute_names.update(attributes)
+            if depth > _DEPTH_MAX or len(attribute_names) > _NAMES_MAX:
+                raise BadWorkbook("not as a spreadsheet writes it: too many different or nested elements")
             if name := names[qualified]:
                 start(name, attributes)
 
         def ended(qualified: str) -> None:
+            nonlocal depth
+            depth -= 1
             if end is not None and (name := names[qualified]):
                 end(name)
 
@@ -87,8 +103,12 @@ class WorkbookParts:
         parser.CharacterDataHandler = text
         parser.StartDoctypeDeclHandler = _refuse_document_type
         try:
+            fed = 0
             for chunk in self._chunks(name):
                 parser.Parse(chunk, False)
+                fed += len(chunk)
+                if fed - parser.CurrentByteIndex > _TOKEN_MAX:
+                    raise BadWorkbook(f"damaged: a tag in {name} is too long")
             parser.Parse(b"", True)
         except expat.ExpatError as error:
             raise BadWorkbook(f"damaged: {name} cannot be read ({expat.ErrorString(error.code)})") from None
@@ -135,6 +155,8 @@ class _LocalNames(dict[str, str]):
 
     def __missing__(self, qualified: str) -> str:
         namespace, _, name = qualified.rpartition(" ")
+        if len(self) > _NAMES_MAX:
+            raise BadWorkbook("not as a spreadsheet writes it: too many different or nested elements")
         self[qualified] = found = name if namespace in _NAMESPACES else ""
         return found
 

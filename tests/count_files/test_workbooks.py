@@ -223,9 +223,24 @@ BILLION_LAUGHS = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;"
             "contains a document type, which no spreadsheet writes",
         ),
         (plain_workbook(CELLS, strings=BILLION_LAUGHS), "contains a document type"),
+        (
+            sheet_with("</sheetData>" + '<mergeCell ref="A9:B9"/>' * 20_001 + "<sheetData>"),
+            "more than 20000 groups of",
+        ),
+        (sheet_with("<a>" * 100), "too many different or nested elements"),
+        (
+            sheet_with("".join(f"<a{number}/>" for number in range(1100))),
+            "too many different or nested elements",
+        ),
+        (
+            sheet_with("".join(f'<a b{number}="1"/>' for number in range(1100))),
+            "too many different or nested",
+        ),
+        (sheet_with(f'<a b="{"x" * 600_000}"/>'), "damaged: a tag in xl/one.xml is too long"),
+        (sheet_with(f"<!-- {'x' * 600_000}"), "damaged: a tag in xl/one.xml is too long"),
         (changed(workbook(CELLS), styles=BILLION_LAUGHS), "contains a document type"),
     ],
-    ids=range(10),
+    ids=range(16),
 )
 def test_a_workbook_that_would_take_too_much_is_refused(content: bytes, words: str) -> None:
     """By bytes, elements, columns and characters, before it takes them."""
