@@ -66,8 +66,11 @@ def _open_null_device(fd: int) -> bool:
 
 
 def _wrapped(stream: Any, raw: io.FileIO) -> Any:
-    """Return a text stream on `raw` like `stream`; one that is not a standard stream (of a test) is left."""
-    if stream is not None and not (type(stream) is io.TextIOWrapper and stream.fileno() == raw.fileno()):
+    """Return a text stream on `raw` like `stream`; one that is not a standard stream (of a test) is left.
+
+    So is a console of Windows, which takes characters and not bytes.
+    """
+    if stream is not None and not (_is_of_bytes(stream) and stream.fileno() == raw.fileno()):
         return stream
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
@@ -76,6 +79,12 @@ def _wrapped(stream: Any, raw: io.FileIO) -> Any:
         line_buffering=stream is None or stream.line_buffering,
         write_through=stream is not None and stream.write_through,
     )
+
+
+def _is_of_bytes(stream: Any) -> bool:
+    if type(stream) is not io.TextIOWrapper:
+        return False
+    return isinstance(getattr(stream.buffer, "raw", stream.buffer), io.FileIO)
 
 
 class _ErrorIgnored(io.FileIO):

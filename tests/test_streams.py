@@ -1,6 +1,7 @@
 """No standard stream ends a command with a traceback: closed, full, without a reader, or not UTF-8."""
 
 import asyncio
+import io
 import json
 import os
 import sys
@@ -12,6 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from gateway import cli
 from gateway.errors import GatewayError
+from gateway.output import prepare_streams
 from gateway.rehearsal.generator import GeneratedElection
 from tests.web.doors import a_registry
 
@@ -65,7 +67,7 @@ async def run(
     return process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
 
 
-STATUS = ("status", "--election", "e")
+STATUS = ("status", "--election", "e", "--all")
 COMMANDS = [STATUS, (*STATUS, "--json"), ("push", "--election", "e", "--template"), ("--help",)]
 
 
@@ -138,3 +140,22 @@ def test_an_error_of_a_part_among_others_is_reported_in_one_line(
     error = ExceptionGroup("parts", [error, KeyError("x")])
     with pytest.raises(ExceptionGroup):
         cli.main()
+
+
+class _Console(io.RawIOBase):
+    """A console of Windows: a raw stream that is no file, although it has the descriptor of one."""
+
+    def fileno(self) -> int:
+        return 1
+
+    def writable(self) -> bool:
+        return True
+
+
+def test_a_console_of_windows_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes characters; bytes would be shown in another encoding."""
+    console = io.TextIOWrapper(io.BufferedWriter(_Console()), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", console)
+    monkeypatch.setattr(sys, "stderr", sys.stderr)
+    prepare_streams()
+    assert sys.stdout is console
