@@ -21,15 +21,16 @@ from gateway.rehearsal.generator import GeneratedElection, generate
 from tests.conftest import Database
 from tests.running import Gateway, Sender, running
 from tests.web.browsing import browsing, visiting
-from tests.web.doors import COUNTRY, pushed, shown
+from tests.web.doors import COUNTRY, pushed, shown, units_of
 
 SEED, SCALE = 1, 0.35
 TRANSFERS_S = 14.0
 """How long the transfers page is open before its picture is taken."""
 SIZE_MAX = 300_000
 """Largest size of a picture, in bytes."""
-DESKTOP, TALL, PHONE = (
-    {"width": width, "height": height} for width, height in ((1280, 1120), (1280, 1500), (390, 844))
+SHORT, DESKTOP, TALL, PHONE = (
+    {"width": width, "height": height}
+    for width, height in ((1280, 900), (1280, 1120), (1280, 1500), (390, 844))
 )
 
 
@@ -111,11 +112,46 @@ async def _pictures(gateway: Gateway, directory: Path) -> None:
                 viewport=DESKTOP,
             )
             await take(
-                browser, f"{gateway.feed_url}/docs", directory / "docs.png", "#document h1", viewport=DESKTOP
+                browser, f"{gateway.feed_url}/docs", directory / "docs.png", "#document h1", viewport=SHORT
             )
+            await _take_count(browser, gateway, units_of(generated, largest), largest, directory)
         finally:
             pushing.cancel()
             await asyncio.wait({pushing})
+
+
+COUNT = "unit\tcounted_at\tstatus\tcategory\tballots\tblank\trejected\tFL\tNST"
+"""The header of a table that is pasted into the page for officers."""
+
+
+async def _take_count(
+    browser: Browser, gateway: Gateway, units: list[str], municipality: str, directory: Path
+) -> None:
+    """Take pictures of the page for officers, with a table in which a comma was misplaced."""
+    officer = await gateway.issue("before", [municipality])
+    rows = [
+        f"{unit}\t09.09.2024 22:05\tforeløpig\t{category}\t{ballots}\t2\t1\t{ballots - 60}\t58"
+        for unit, category, ballots in (
+            (units[1], "advance", 214), (units[1], "election_day", 431), (units[2], "advance", 152_000),
+            (units[2], "election_day", 377), (units[3], "advance", 98), (units[3], "election_day", 264),
+        )
+    ]  # fmt: skip
+    for name, options in (
+        ("count", {"viewport": TALL}),
+        ("count-phone", {"viewport": PHONE, "locale": "nb-NO", "color_scheme": "dark"}),
+    ):
+        async with visiting(browser, **options) as visitor:
+            page = await visitor.open(f"{gateway.push_url}/count?election=before")
+            await page.locator("#token").fill(officer.secret)
+            await page.keyboard.press("Enter")
+            await page.locator("#paste").fill("\n".join([COUNT, *rows]))
+            await page.locator("#check").click()
+            await expect(page.locator("#preview-title")).to_be_focused(timeout=20_000)
+            await page.locator("#preview").scroll_into_view_if_needed()
+            path = directory / f"{name}.png"
+            await page.screenshot(path=path)
+            assert not visitor.errors, visitor.errors
+        _report(path)
 
 
 async def _main(directory: Path) -> None:
