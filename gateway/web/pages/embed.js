@@ -6,7 +6,8 @@ import { areaColumns, areaRow, unitColumns } from "./columns.js";
 import { CorrectionsList } from "./corrections_list.js";
 import { byId, setText, show } from "./dom.js";
 import { Clock, Feed } from "./feed.js";
-import { moment, t } from "./format.js";
+import { clockTime, t } from "./format.js";
+import { isHidden } from "./hidden.js";
 import { nameOf } from "./names.js";
 import { Parties } from "./parties.js";
 import { Registry } from "./registry.js";
@@ -22,7 +23,7 @@ import { drawStatus } from "./status.js";
 import { Summary } from "./summary.js";
 import { LiveTable } from "./table.js";
 
-/** @import { Area, ElectionAndRegistry } from "../documents" */
+/** @import { Area, Block, ElectionAndRegistry } from "../documents" */
 /** @import { AreaRow } from "./columns.js" */
 
 const EVERY_S = 2; // readers of frames are many, and look at something else
@@ -46,7 +47,7 @@ class Embed {
     this.corrections = new CorrectionsList(election.id, this.registry, "corrections");
     this.clock = new Clock();
     this.feed = new Feed(this.#address(), this.clock, {
-      onBlock: () => this.#drawSoon(),
+      onBlock: (_, block) => this.#apply(block),
       onState: () => drawStatus(this.feed),
     });
     byId("children-all").addEventListener("click", () => {
@@ -67,9 +68,10 @@ class Embed {
     return electionPath(this.election.id, `/feed?${query}`);
   }
 
-  /** Whether the results are under embargo, so that zeros would be no figures. */
-  get #hidden() {
-    return !this.election.released_at && this.feed.sequence === 0;
+  /** @param {Block} block */
+  #apply(block) {
+    if (block.sequence > 0) this.election.released_at ??= block.published_at;
+    this.#drawSoon();
   }
 
   #drawSoon() {
@@ -89,8 +91,9 @@ class Embed {
 
   #tick() {
     drawStatus(this.feed);
-    show(byId("embargo-until"), this.#hidden);
-    setText(byId("embargo-until"), this.#hidden ? t("embargoUntil")(moment(this.election.publish_from)) : "");
+    show(byId("embargo-until"), isHidden());
+    const until = clockTime(this.election.publish_from);
+    setText(byId("embargo-until"), isHidden() ? t("embargoUntil")(until) : "");
   }
 
   draw() {
@@ -103,7 +106,7 @@ class Embed {
     document.title = `${name} · ${nameOf(this.election)}`;
     byId("whole").setAttribute("href", this.area === this.registry.root ? areaLink() : areaLink(this.area));
     this.#tick();
-    if (!area || this.#hidden) return;
+    if (!area || isHidden()) return;
     this.#drawSummary(area);
     if (this.parts.has("table")) this.#drawTable();
     if (this.parts.has("corrections")) {
