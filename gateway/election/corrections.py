@@ -7,7 +7,7 @@ before.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Container
+from collections.abc import Sequence
 from datetime import datetime
 from heapq import heappush, heappushpop
 from typing import NamedTuple
@@ -53,7 +53,8 @@ class CorrectionLog:
     def __init__(self, most: int = CORRECTIONS_MAX) -> None:
         self._most = most
         self._kept: list[tuple[int, int, Correction]] = []
-        """A heap by size, then sequence."""
+        """A heap by size, then sequence, of which no two are equal."""
+        self._largest: Sequence[Correction] | None = None
 
     def add(self, correction: Correction) -> None:
         """Add a correction; drop the smallest one above the maximum."""
@@ -64,11 +65,13 @@ class CorrectionLog:
             heappush(self._kept, entry)
         else:
             heappushpop(self._kept, entry)
+        self._largest = None
 
-    def largest(self, units: Container[str] | None = None) -> list[Correction]:
-        """Return the corrections of some units (None: of all), the largest first; the newest first of equal ones."""
-        kept = sorted(self._kept, key=lambda entry: entry[:2], reverse=True)
-        return [each for _, _, each in kept if units is None or each.unit in units]
+    def largest(self) -> Sequence[Correction]:
+        """Return the corrections, the largest first; the newest first of equal ones."""
+        if self._largest is None:
+            self._largest = tuple(each for _, _, each in sorted(self._kept, reverse=True))
+        return self._largest
 
 
 _NO_FIGURES: array[int] = array("q")

@@ -153,8 +153,10 @@ class Layout:
         ballots = votes = 0
         for base in self.bases.values():
             ballots += max(0, before[base + BALLOTS] - after[base + BALLOTS])
-            for place in range(base + PARTIES, base + self.width):
-                votes += max(0, before[place] - after[place])
+            parties = slice(base + PARTIES, base + self.width)
+            votes += sum(
+                old - new for old, new in zip(before[parties], after[parties], strict=True) if old > new
+            )
         return max(ballots, votes)
 
     def ballots(self, figures: array[int]) -> int:

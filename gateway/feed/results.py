@@ -18,7 +18,9 @@ from gateway.wire.areas import area_document
 from gateway.wire.results import RESULT_FORMATS, Heading, ResultFormat
 
 ROWS_MAX = 500_000
-"""Rows of a table, about 60 MB of CSV. For more, a client has to name an area."""
+"""Rows of a table, about 50 MB of CSV. For more, a client has to name an area."""
+TABLE_BYTES_MAX = 64 << 20
+"""Bytes of a table, which long names may make large."""
 PARTS_BYTES_MAX = 64 << 20
 """Bytes of the cached parts of one state, plain and compressed; above it they are encoded again."""
 PASSES_MAX = 50
@@ -28,7 +30,7 @@ LAST_RUNS = 8
 
 
 class TableTooLarge(Exception):
-    """A table would have more than ROWS_MAX rows. The message gives both numbers."""
+    """A table would have more than ROWS_MAX rows or TABLE_BYTES_MAX bytes. The message says which."""
 
 
 class Part(NamedTuple):
@@ -95,12 +97,16 @@ class ResultTables:
         self, selection: Selection, runs: Mapping[int, Sequence[int]], form: ResultFormat
     ) -> Generator[None, None, list[Part] | None]:
         """Return the parts of all runs as of one moment, which is now; None if there is no such moment."""
-        state, parts = self._state, dict[int, Part]()
+        state, parts, size = self._state, dict[int, Part](), 0
         outdated: Iterable[int] = runs
         for _ in range(PASSES_MAX):
             began = state.sequence
             for number in outdated:
+                size -= len(parts[number].plain) if number in parts else 0
                 parts[number] = self._part(number, runs[number], form)
+                size += len(parts[number].plain)
+                if size > TABLE_BYTES_MAX:
+                    raise TableTooLarge(f"the table would have more than {TABLE_BYTES_MAX >> 20} MiB")
                 yield
             changed = state.changed_since(began, selection.members)
             outdated = dict.fromkeys(self._runs.of_area[index] for index in changed)

@@ -44,7 +44,7 @@ class FeedDoor:
         self._streams = FeedStreams(config, metrics, lookup, self.limits, addresses, self.bodies)
         drawn = read_map(config.map) if config.map is not None else NO_MAP
         self._documents = FeedDocuments(lookup, self.limits, addresses, self.bodies, drawn)
-        self._tables = FeedTables(lookup, self.limits, addresses, self.bodies)
+        self._tables = FeedTables(lookup, self.limits, addresses)
 
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes; `ready` returns whether all workers of the door are ready."""

@@ -1,10 +1,11 @@
 """Tables of the feed door: the results of a level, and corrections."""
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Hashable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import NamedTuple
+from time import perf_counter
+from typing import NamedTuple, TypeVar
 
 from aiohttp import web
 
@@ -20,49 +21,43 @@ from gateway.web.feed_documents import tagged
 from gateway.web.feed_lookup import FeedLookup
 from gateway.web.feed_request import AreaRequest, read_area_request
 from gateway.web.stream_limits import StreamLimits
-from gateway.web.turns import SLICE_S, Turns
+from gateway.web.turns import SLICE_S
 from gateway.wire.areas import JSON
-from gateway.wire.corrections import corrections_csv, corrections_json, last_correction
+from gateway.wire.corrections import corrections_of, csv_steps, json_steps, last_correction
 from gateway.wire.results import RESULT_FORMATS
 
 TABLES_MAX = 64 << 20
 """Bytes of the tables that are cached, unless a single one exceeds that."""
-MAKE_MAX_S = 10.0
+MAKE_MAX_S = 30.0
 """How long a request waits for its table, in seconds."""
+
+T = TypeVar("T")
 
 
 class _Wanted(NamedTuple):
-    """A table that is requested, of an election as of a generation and sequence."""
+    """A table that is requested, of an election as of a generation and at least as new as a sequence."""
 
+    name: Hashable
     feed: ElectionFeed
     generation: int
     sequence: int
-    selection: Selection
-    level: str
-    request: AreaRequest
-
-    @property
-    def name(self) -> Hashable:
-        return self.feed.id, self.level, self.request.area, self.request.form.name, self.request.mark
+    asked: AreaRequest
 
 
 class FeedTables:
     """Handlers of requests for tables. Invariants:
 
     * A table is made once for all clients that request it at the same time, and is as new as each of their requests.
-    * At most one table of common selections, and one other, are made at a time, in slices.
+    * At most one table of each kind of `_making` is made at a time, in slices.
     """
 
-    def __init__(
-        self, lookup: FeedLookup, limits: StreamLimits, addresses: ClientAddresses, bodies: BodyCache
-    ) -> None:
+    def __init__(self, lookup: FeedLookup, limits: StreamLimits, addresses: ClientAddresses) -> None:
         self._lookup = lookup
         self._limits = limits
         self._addresses = addresses
-        self._bodies = bodies
         self._tables = BodyCache(TABLES_MAX)
-        self._turns = Turns()
-        self._making = {common: asyncio.Lock() for common in (True, False)}
+        """The version of a table is its generation and sequence."""
+        self._making = {kind: asyncio.Lock() for kind in ("common", "other", "corrections")}
 
     async def get_results(self, request: web.Request) -> web.Response:
         """`GET …/areas`: the areas of a level with their totals, and each party's votes and share."""
@@ -71,22 +66,38 @@ class FeedTables:
         level = request.query.get("level")
         if level is None or level not in feed.registry.levels:
             raise Problem(400, "bad_query", f"level must be one of {', '.join(feed.registry.levels)}")
-        area = _area(feed, request.query.get("area"))
+        area = _area(feed, asked)
         selection = feed.select(level, None if area is None else area.id)
-        wanted = _Wanted(feed, feed.generation, feed.state.sequence, selection, level, asked)
-        body = self._cached(wanted)
-        if body is None:
-            body = await self._make(wanted, self._addresses.of_request(request))
-        return tagged(request, body)
+        name = ("results", feed.id, level, asked)
+        wanted = _Wanted(name, feed, feed.generation, feed.state.sequence, asked)
+        client = self._addresses.of_request(request)
+        kind = "common" if selection.common else "other"
+        make = partial(self._make_results, wanted, selection, level, client)
+        return tagged(request, await self._shared(wanted, kind, make))
 
     async def get_corrections(self, request: web.Request) -> web.Response:
         """`GET …/corrections`: corrections of figures that were public, the largest first."""
         feed = await self._lookup.find(request)
         asked = read_area_request(request.headers, request.query)
-        area = _area(feed, request.query.get("area")) or feed.registry.root
-        name = ("corrections", feed.id, area.id, asked.form.name, asked.mark)
-        version = (feed.generation, last_correction(feed.state))
-        return tagged(request, self._bodies.get(name, version, partial(_corrections, feed, area, asked)))
+        area = _area(feed, asked) or feed.registry.root
+        name = ("corrections", feed.id, asked)
+        wanted = _Wanted(name, feed, feed.generation, last_correction(feed.state), asked)
+        make = partial(self._make_corrections, wanted, area)
+        return tagged(request, await self._shared(wanted, "corrections", make))
+
+    async def _shared(
+        self, wanted: _Wanted, kind: str, make: Callable[[], Awaitable[tuple[int, Body]]]
+    ) -> Body:
+        """Return a cached table, or make it, or wait for another request that makes it. Raises Problem."""
+        body = self._cached(wanted)
+        if body is not None:
+            return body
+        async with _limited(), self._making[kind]:
+            body = self._cached(wanted)
+            if body is not None:
+                return body
+            sequence, made = await make()
+            return self._tables.get(wanted.name, (wanted.generation, sequence), lambda: made)
 
     def _cached(self, wanted: _Wanted) -> Body | None:
         """Return a table that is as new as the request; None if none is cached."""
@@ -95,39 +106,57 @@ class FeedTables:
                 return body
         return None
 
-    async def _make(self, wanted: _Wanted, client: str) -> Body:
-        """Make a table, or wait for another request that makes it. Raises Problem."""
-        common = wanted.selection.common
-        async with _limited(), self._making[common]:
-            body = self._cached(wanted)
-            if body is not None:
-                return body
-            if not common:
-                self._limits.require_allowance(client)
-            table = await self._run(wanted, client)
-            if not common:
-                self._limits.allowance.use(client, len(table.plain))
-            form = wanted.request.form
-            body = Body(table.plain, form.media_type, tag=table.tag, compress=lambda _: table.packed)
-            return self._tables.get(wanted.name, (wanted.generation, table.sequence), lambda: body)
-
-    async def _run(self, wanted: _Wanted, client: str) -> ResultTable:
+    async def _make_results(
+        self, wanted: _Wanted, selection: Selection, level: str, client: str
+    ) -> tuple[int, Body]:
         """Make a table, again if the state may not be shown at its end. Raises Problem."""
-        feed, asked = wanted.feed, wanted.request
-        form = RESULT_FORMATS[asked.form.name]
-        while True:
-            await self._lookup.wait_settled(feed)
-            if feed.generation != wanted.generation:
-                raise Problem(503, "starting", "the record is being loaded again", retry_after_s=1.0)
-            steps = feed.results.steps(wanted.selection, wanted.level, asked.area, form, asked.mark)
+        if not selection.common:
+            self._limits.require_allowance(client)
+        form, mark, area = RESULT_FORMATS[wanted.asked.form.name], wanted.asked.mark, wanted.asked.area
+        table: ResultTable | None = None
+        while table is None:
+            await asyncio.sleep(0)
+            await self._wait_settled(wanted)
+            steps = wanted.feed.results.steps(selection, level, area, form, mark)
             try:
-                async with self._turns.work(client, SLICE_S) as work:
-                    table = await work.run(steps)
+                table = await _in_slices(steps)
             except TableTooLarge as error:
                 raise Problem(400, "bad_selection", f"{error}; name an area") from None
-            if table is not None:
-                return table
-            await asyncio.sleep(0)
+        if not selection.common:
+            self._limits.allowance.use(client, len(table.plain))
+        packed = table.packed
+        return table.sequence, Body(table.plain, form.media_type, tag=table.tag, compress=lambda _: packed)
+
+    async def _make_corrections(self, wanted: _Wanted, area: Area) -> tuple[int, Body]:
+        await self._wait_settled(wanted)
+        corrections = corrections_of(wanted.feed.state, area)
+        form = wanted.asked.form
+        steps = json_steps(corrections) if form is JSON else csv_steps(corrections)
+        text = await _in_slices(steps)
+        return corrections.sequence, Body(wanted.asked.mark + text, form.media_type)
+
+    async def _wait_settled(self, wanted: _Wanted) -> None:
+        """Wait until the state may be shown. Raises Problem if it is another one than the request was for."""
+        await self._lookup.wait_settled(wanted.feed)
+        if wanted.feed.generation != wanted.generation:
+            raise Problem(503, "starting", "the record is being loaded again", retry_after_s=1.0)
+
+
+async def _in_slices(steps: Generator[None, None, T]) -> T:
+    """Take steps for SLICE_S at a time, and let other work have as much time in between; return their value.
+
+    A publication passes through several turns of the event loop on its way to the readers: without the pauses, each of
+    them would wait for a slice.
+    """
+    while True:
+        until = perf_counter() + SLICE_S
+        while perf_counter() < until:
+            try:
+                next(steps)
+            except StopIteration as end:
+                value: T = end.value
+                return value
+        await asyncio.sleep(SLICE_S)
 
 
 @asynccontextmanager
@@ -140,16 +169,11 @@ async def _limited() -> AsyncIterator[None]:
         raise Problem.of(Overloaded("the table could not be made in time", 2.0)) from None
 
 
-def _area(feed: ElectionFeed, name: str | None) -> Area | None:
+def _area(feed: ElectionFeed, asked: AreaRequest) -> Area | None:
     """Return the area that a query names; None if it names none. Raises Problem."""
-    if name is None:
+    if asked.area is None:
         return None
-    area = feed.registry.by_id.get(name)
+    area = feed.registry.by_id.get(asked.area)
     if area is None:
         raise Problem(400, "bad_selection", "area is not an area of this election")
     return area
-
-
-def _corrections(feed: ElectionFeed, area: Area, asked: AreaRequest) -> Body:
-    make = corrections_json if asked.form is JSON else corrections_csv
-    return Body(asked.mark + make(feed.state, area), asked.form.media_type)

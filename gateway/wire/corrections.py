@@ -3,9 +3,9 @@
 Corrections that belong together are grouped: an error that is found is often corrected in several units at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from gateway.election.corrections import Correction
 from gateway.election.registry import Area, Registry
@@ -18,6 +18,12 @@ GROUP_S = 30.0
 of each other, and"""
 GROUP_PART = 10
 """are at least this part of its size: a tenth."""
+
+STEP = 50
+"""Corrections per step."""
+
+T = TypeVar("T")
+Steps = Generator[None, None, bytes]
 
 COLUMNS = (
     "group",
@@ -45,48 +51,97 @@ def last_correction(state: ElectionState) -> int:
     return correction.sequence if correction is not None else 0
 
 
-def corrections_document(state: ElectionState, area: Area) -> dict[str, Any]:
-    """Return the corrections at and below an area: those of figures that were public, the largest first."""
-    found, groups = _find(state, area)
-    numbers = _numbers(groups)
-    area_state = state.areas[area.index]
-    return {
-        "election": state.registry.id,
-        "rehearsal": state.registry.rehearsal,
-        "area": area.id,
-        "sequence": last_correction(state),
-        "total": area_state.corrections - area_state.unseen_corrections,
-        "before_release": area_state.unseen_corrections,
-        "groups": [_group(number, each, state.registry) for number, each in enumerate(groups, 1)],
-        "corrections": [_entry(each, numbers, state.registry) for each in found],
-    }
+class Corrections(NamedTuple):
+    """The corrections at and below an area, as of a moment."""
+
+    registry: Registry
+    area: str
+    sequence: int
+    total: int
+    before_release: int
+    listed: Sequence[Correction]
+    """The largest first."""
 
 
-def corrections_json(state: ElectionState, area: Area) -> bytes:
-    """Return the corrections at and below an area as JSON."""
-    return to_json(corrections_document(state, area))
-
-
-def corrections_csv(state: ElectionState, area: Area) -> bytes:
-    """Return the corrections at and below an area as CSV, one per line."""
-    found, groups = _find(state, area)
-    numbers = _numbers(groups)
-    entries = (_entry(each, numbers, state.registry) for each in found)
-    times = ("at", "since")
-    lines = (
-        csv_row(entry[name].isoformat() if name in times else entry[name] for name in COLUMNS)
-        for entry in entries
+def corrections_of(state: ElectionState, area: Area) -> Corrections:
+    """Return the corrections at and below an area: those of figures that were public."""
+    units, index, area_state = state.registry.units, area.index, state.areas[area.index]
+    largest = state.corrections.largest()
+    return Corrections(
+        registry=state.registry,
+        area=area.id,
+        sequence=last_correction(state),
+        total=area_state.corrections - area_state.unseen_corrections,
+        before_release=area_state.unseen_corrections,
+        listed=largest if index == 0 else [each for each in largest if _within(units[each.unit], index)],
     )
-    return (csv_row(COLUMNS) + "".join(lines)).encode()
+
+
+def _within(unit: Area, index: int) -> bool:
+    return unit.index == index or index in unit.path
+
+
+def json_steps(corrections: Corrections) -> Steps:
+    """Encode corrections as JSON, in steps of a few milliseconds."""
+    groups = yield from _grouped(corrections.listed)
+    entries = []
+    for entry in _entries(corrections, groups):
+        entries.append(to_json(entry))
+        if len(entries) % STEP == 0:
+            yield
+    registry = corrections.registry
+    shown = []
+    for number, group in enumerate(groups, 1):
+        shown.append(_group(number, group, registry))
+        if number % STEP == 0:
+            yield
+    head = {
+        "election": registry.id,
+        "rehearsal": registry.rehearsal,
+        "area": corrections.area,
+        "sequence": corrections.sequence,
+        "total": corrections.total,
+        "before_release": corrections.before_release,
+        "groups": shown,
+    }
+    return to_json(head)[:-1] + b',"corrections":[' + b",".join(entries) + b"]}"
+
+
+def csv_steps(corrections: Corrections) -> Steps:
+    """Encode corrections as CSV, one per line, in steps of a few milliseconds."""
+    groups = yield from _grouped(corrections.listed)
+    lines = [csv_row(COLUMNS)]
+    for entry in _entries(corrections, groups):
+        entry |= {name: entry[name].isoformat() for name in ("at", "since")}
+        lines.append(csv_row(entry[name] for name in COLUMNS))
+        if len(lines) % STEP == 0:
+            yield
+    return "".join(lines).encode()
+
+
+def whole(steps: Generator[None, None, T]) -> T:
+    """Take all steps at once, and return their value."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            value: T = end.value
+            return value
 
 
 def grouped(corrections: Sequence[Correction]) -> list[list[Correction]]:
     """Return the groups of two and more corrections, the largest first, each with its largest correction first."""
-    by_time = sorted(corrections, key=lambda each: each.sequence)
+    return whole(_grouped(sorted(corrections, key=_rank)))
+
+
+def _grouped(largest_first: Sequence[Correction]) -> Generator[None, None, list[list[Correction]]]:
+    by_time = sorted(largest_first, key=lambda each: each.sequence)
     places = {each.sequence: place for place, each in enumerate(by_time)}
     free = [True] * len(by_time)
     groups = []
-    for largest in sorted(corrections, key=_rank):
+    for number, largest in enumerate(largest_first):
+        if number % STEP == STEP - 1:
+            yield
         place = places[largest.sequence]
         if not free[place]:
             continue
@@ -121,22 +176,6 @@ def _size(group: Sequence[Correction]) -> int:
     return sum(each.size for each in group)
 
 
-def _find(state: ElectionState, area: Area) -> tuple[list[Correction], list[list[Correction]]]:
-    """Return the corrections at and below an area, and their groups."""
-    units = state.registry.units
-    found = [
-        each
-        for each in state.corrections.largest()
-        if area.index in (units[each.unit].index, *units[each.unit].path)
-    ]
-    return found, grouped(found)
-
-
-def _numbers(groups: Sequence[Sequence[Correction]]) -> dict[int, int]:
-    """Return the number of each correction's group, by its sequence."""
-    return {each.sequence: number for number, group in enumerate(groups, 1) for each in group}
-
-
 def _group(number: int, group: Sequence[Correction], registry: Registry) -> dict[str, Any]:
     return {
         "group": number,
@@ -147,6 +186,11 @@ def _group(number: int, group: Sequence[Correction], registry: Registry) -> dict
         "first_at": min(each.at for each in group),
         "last_at": max(each.at for each in group),
     }
+
+
+def _entries(corrections: Corrections, groups: Sequence[Sequence[Correction]]) -> Iterator[dict[str, Any]]:
+    numbers = {each.sequence: number for number, group in enumerate(groups, 1) for each in group}
+    return (_entry(each, numbers, corrections.registry) for each in corrections.listed)
 
 
 def _entry(correction: Correction, numbers: Mapping[int, int], registry: Registry) -> dict[str, Any]:

@@ -10,12 +10,12 @@ import orjson
 import pytest
 
 from gateway.election.record import Publication
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Area, Registry, read_registry
 from gateway.election.state import CatchUp, ElectionState
 from gateway.rehearsal.dataset import DataSet
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.wire.areas import area_document
-from gateway.wire.corrections import corrections_document
+from gateway.wire.corrections import corrections_of, json_steps, whole
 from tests.election.makers import Record
 
 Line = dict[str, Any]
@@ -152,7 +152,7 @@ def test_the_recorded_election_applied_at_once_is_the_same(
     for area in count.registry.areas:
         assert area_document(at_once, area.index) == area_document(count.state, area.index)
     for area in count.registry.areas[:20]:
-        assert corrections_document(at_once, area) == corrections_document(count.state, area)
+        assert document_of(at_once, area) == document_of(count.state, area)
     for sequence in range(0, at_once.sequence, 97):
         areas = range(len(count.registry.areas))
         assert at_once.changed_since(sequence, areas) == count.state.changed_since(sequence, areas)
@@ -163,7 +163,7 @@ def test_the_corrections_of_the_recorded_election_begin_with_the_largest(
 ) -> None:
     """One municipality's count had been entered in four others, and was in their figures for up to a day."""
     count, _, _ = night
-    document = corrections_document(count.state, count.registry.root)
+    document = document_of(count.state, count.registry.root)
     assert (document["total"], document["before_release"]) == (550, 0)
     group = document["groups"][0]
     assert (group["corrections"], group["municipalities"], group["ballots"]) == (4, 4, -19_043)
@@ -182,6 +182,11 @@ def test_the_corrections_of_the_recorded_election_begin_with_the_largest(
     sizes = [each["size"] for each in document["corrections"]]
     assert sizes == sorted(sizes, reverse=True)
     assert sum(map(max, falls_of(count))) == sum(sizes)
+
+
+def document_of(state: ElectionState, area: Area) -> Line:
+    document: Line = orjson.loads(whole(json_steps(corrections_of(state, area))))
+    return document
 
 
 def falls_of(count: Count) -> list[tuple[int, int]]:

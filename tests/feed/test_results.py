@@ -96,13 +96,16 @@ def test_a_state_that_may_not_be_shown_makes_no_table() -> None:
     assert run(night.steps()) is None
 
 
-def test_a_table_has_at_most_a_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_has_at_most_a_number_of_rows_and_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Above that it is refused, before anything is encoded; an area below the limit is not."""
     monkeypatch.setattr(results, "ROWS_MAX", 4)
     night = Night()
     with pytest.raises(TableTooLarge, match="14 rows, more than 4"):
         run(night.steps())
     assert run(night.steps(area="a-1")).plain.count(b"\n") == 1 + 4
+    monkeypatch.setattr(results, "TABLE_BYTES_MAX", 100)
+    with pytest.raises(TableTooLarge, match="more than 0 MiB"):
+        run(night.steps(area="a-1"))
 
 
 def test_memory_for_parts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
