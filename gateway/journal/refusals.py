@@ -5,6 +5,7 @@ on another connection than those of appends.
 """
 
 import asyncio
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple, NoReturn
@@ -25,6 +26,10 @@ CODES_MAX = 64
 OTHER = "other"
 NO_TOKEN = 0
 """In place of a token's key: the request had no valid token of the election."""
+
+
+_CODE = re.compile("[a-z_]{1,40}")
+"""A code as the table takes it; another one would make every later write fail."""
 
 
 class Key(NamedTuple):
@@ -60,7 +65,7 @@ class Refusals:
     def note(self, election: int, token: int, code: str) -> None:
         """Count one refusal; `token` is NO_TOKEN if the request had no valid one."""
         if code not in self._codes:
-            if len(self._codes) < CODES_MAX:
+            if len(self._codes) < CODES_MAX and _CODE.fullmatch(code):
                 self._codes.add(code)
             else:
                 code = OTHER

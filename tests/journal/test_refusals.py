@@ -46,6 +46,18 @@ def test_millions_of_refusals_take_bounded_memory() -> None:
     assert len(others) == CODES_MAX + 1
 
 
+async def test_a_code_that_the_table_would_refuse_is_counted_as_other(
+    acts: Administration, journal: PostgresJournal, pool: Pool, owner: Connection
+) -> None:
+    """So it cannot keep all others from being written."""
+    election = await an_election(acts, journal)
+    refusals = Refusals()
+    for code in ("malformed", "", "Upper", "a-b", "x" * 41):
+        refusals.note(election, 1, code)
+    await refusals.write(pool)
+    assert await counts(owner, election) == {(1, "malformed"): 1, (1, OTHER): 4}
+
+
 async def test_processes_add_to_the_same_counts(
     acts: Administration, journal: PostgresJournal, pool: Pool, owner: Connection
 ) -> None:

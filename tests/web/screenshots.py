@@ -21,7 +21,7 @@ from gateway.rehearsal.generator import GeneratedElection, generate
 from tests.conftest import Database
 from tests.running import Gateway, Sender, running
 from tests.web.browsing import browsing, visiting
-from tests.web.doors import COUNTRY, pushed, shown, units_of
+from tests.web.doors import COUNTRY, push, pushed, shown, units_of
 
 SEED, SCALE = 1, 0.35
 TRANSFERS_S = 14.0
@@ -115,6 +115,7 @@ async def _pictures(gateway: Gateway, directory: Path) -> None:
                 browser, f"{gateway.feed_url}/docs", directory / "docs.png", "#document h1", viewport=SHORT
             )
             await _take_count(browser, gateway, units_of(generated, largest), largest, directory)
+            await take_board(gateway, http, browser, directory / "operator.png")
         finally:
             pushing.cancel()
             await asyncio.wait({pushing})
@@ -152,6 +153,33 @@ async def _take_count(
             await page.screenshot(path=path)
             assert not visitor.errors, visitor.errors
         _report(path)
+
+
+async def take_board(gateway: Gateway, http: aiohttp.ClientSession, browser: Browser, path: Path) -> None:
+    """Take a picture of the board of a rehearsal in which municipalities are refused, silent and without tokens."""
+    generated = generate(SEED, SCALE)
+    end = datetime.now(UTC) + timedelta(minutes=42)
+    header = {"id": "rehearsal", "name": "Kommunestyrevalget i Valland", "rehearsal": True}
+    header |= {"publish_from": end.isoformat()}
+    await gateway.load({**generated.registry, "election": {**generated.registry["election"], **header}})
+    areas = [area["id"] for area in generated.registry["areas"] if area["level"] == "municipality"]
+    first = {line["report"]["unit"][:4]: line["report"] for line in reversed(generated.reports)}
+    for area in areas[2:12]:
+        sender = await gateway.issue("rehearsal", [area])
+        if area in areas[5:]:
+            await pushed(http, sender, first[area])
+        if area == areas[8]:
+            await push(http, sender, {**first[area], "revision": 2, "counts": {"advance": {}}})
+    operator = await gateway.issue("rehearsal", [COUNTRY], role="operator")
+    await asyncio.sleep(2.0)  # until the refusal is written
+    async with visiting(browser, viewport=TALL) as visitor:
+        page = await visitor.open(f"{gateway.push_url}/operator?election=rehearsal&silent=30")
+        await page.fill("#token", operator.secret)
+        await page.click("#entry-form button")
+        await expect(page.locator("#rows tbody tr").first).to_be_visible()
+        await page.screenshot(path=path)
+        assert not visitor.errors, visitor.errors
+    _report(path)
 
 
 async def _main(directory: Path) -> None:

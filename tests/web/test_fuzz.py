@@ -437,7 +437,13 @@ def test_a_sender_may_send_any_headers(known: Sender) -> None:
         b"websocket",
         b"valgnatt.push.v1,",
     ]
-    routes = [("POST", "/reports"), ("GET", "/reports"), ("GET", "/push"), ("GET", "/transfers")]
+    routes = [
+        ("POST", "/reports"),
+        ("GET", "/reports"),
+        ("GET", "/push"),
+        ("GET", "/transfers"),
+        ("GET", "/board"),
+    ]
 
     async def asked(http: aiohttp.ClientSession, method: str, rest: str, odd: dict[str, bytes]) -> None:
         headers = {

@@ -30,7 +30,8 @@ export function boardColumns(now_ms) {
       draw(cell, { row }) {
         const [label, note] = parts(cell, () => [h("span"), h("small")]);
         setText(label, nameOf(row));
-        setText(note, row.municipality);
+        const tokens = row.tokens.map(({ token }) => token).join(", ");
+        setText(note, tokens ? `${row.municipality} · ${t("boardToken")} ${tokens}` : row.municipality);
       },
     },
     {
@@ -40,7 +41,7 @@ export function boardColumns(now_ms) {
       draw(cell, { row, state }) {
         const [label, note] = parts(cell, () => [h("span"), h("small", { class: "quiet instead-slim" })]);
         setText(label, t("boardStates")[state] ?? state);
-        setText(note, ago(row.last_heard_at));
+        setText(note, row.last_heard_at ? ago(row.last_heard_at) : "");
         label.className = kindOf(state);
       },
     },
@@ -67,7 +68,7 @@ export function boardColumns(now_ms) {
         cell.dataset.refusals = wanted;
         cell.replaceChildren(
           ...row.refusals.map(({ code, count, last_at }) =>
-            h("span", { title: last_at }, h("code", null, code), ` × ${number(count)}`),
+            h("span", { title: last_at }, h("code", null, ...breakable(code)), ` × ${number(count)}`),
           ),
         );
       },
@@ -75,6 +76,14 @@ export function boardColumns(now_ms) {
     { title: "boardTokens", kind: "second", value: ({ row }) => row.tokens_total, draw: drawTokens },
   ];
 }
+
+/**
+ * Return a code that may be broken after its underscores.
+ *
+ * @param {string} code
+ */
+const breakable = (code) =>
+  code.split("_").flatMap((word, index) => (index ? ["_", h("wbr"), word] : [word]));
 
 /** @param {string} state */
 const kindOf = (state) =>

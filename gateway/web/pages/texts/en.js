@@ -448,7 +448,7 @@ export const texts = ({ number, noun, count, times }) => ({
   boardReported: "Units reported",
   boardRefused: "Refused",
   boardTokens: "Tokens",
-  boardRevoke: (token) => `Revoke ${token}`,
+  boardRevoke: (token) => `Copy “token revoke ${token}”`,
   boardStates: {
     refused: "refused",
     expired: "token expired",

@@ -502,7 +502,7 @@ export const texts = ({ number, noun, count, times }) => ({
   boardReported: "Enheter meldt",
   boardRefused: "Avvist",
   boardTokens: "Token",
-  boardRevoke: (/** @type {number} */ token) => `Trekk tilbake ${token}`,
+  boardRevoke: (/** @type {number} */ token) => `Kopier «token revoke ${token}»`,
   boardStates: /** @type {Names} */ ({
     refused: "avvist",
     expired: "token utløpt",

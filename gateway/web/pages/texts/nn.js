@@ -446,7 +446,7 @@ export const texts = ({ number, noun, count, times }) => ({
   boardReported: "Einingar melde",
   boardRefused: "Avvist",
   boardTokens: "Token",
-  boardRevoke: (token) => `Trekk tilbake ${token}`,
+  boardRevoke: (token) => `Kopier «token revoke ${token}»`,
   boardStates: {
     refused: "avvist",
     expired: "token utgått",
