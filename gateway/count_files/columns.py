@@ -36,6 +36,8 @@ REQUIRED = (
 )
 _HEAD_AT_LEAST = 3
 """Known columns of a row that is taken for the header, the unit among them."""
+_HEAD_CELLS = 500
+"""Cells of a row that decide whether it is the header."""
 
 
 class Columns(msgspec.Struct, frozen=True):
@@ -121,7 +123,7 @@ def meanings_of(header: str, parties: PartyNames) -> set[str]:
 
 def known_columns(cells: Sequence[str], parties: PartyNames) -> int:
     """Return how many cells of a row are headers that are known; 0 unless the row may be the header of a table."""
-    found = [meaning for cell in cells if cell for meaning in meanings_of(cell, parties)]
+    found = [meaning for cell in cells[:_HEAD_CELLS] if cell for meaning in meanings_of(cell, parties)]
     of_counts = {meaning for meaning in found if meaning in COLUMNS}
     return len(found) if "unit" in of_counts and len(of_counts) >= _HEAD_AT_LEAST else 0
 

@@ -5,24 +5,38 @@ could then get the figures of another one.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from gateway.count_files.parts import BadCountFile
 
 _UTF_8, _UTF_16, _UTF_32 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff"), (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
-_SEQUENCE = re.compile(rb"[\xc3-\xdf][\x80-\xbf]|[\xe1-\xef][\x80-\xbf]{2}")
+_SEQUENCE = rb"[\xc3-\xdf][\x80-\xbf]|[\xe1-\xef][\x80-\xbf]{2}"
 """A letter in UTF-8 beyond ASCII; in Windows-1252 it would be a letter and a sign, such as `Ã¸`."""
 _LETTERS = frozenset({*range(0xC0, 0xFF)} - {0xC2, 0xC3, 0xD7, 0xF7})
 """Letters of Windows-1252 that the old encodings of DOS and Mac OS do not have at the same place as Nordic letters.
 
 Without Â and Ã, which begin the most frequent letters of UTF-8.
 """
-_BETWEEN_LETTERS = _LETTERS | {0xA0, 0xAB, 0xBB}
 _SIGNS = frozenset({0x85, *range(0x91, 0x98)})
 """Quotation marks and dashes; next to a letter they could be letters of another encoding (`æ` is 0x91 in DOS)."""
 _HACEK = frozenset({0x8A, 0x8E, 0x9A, 0x9E})
 """Š, Ž, š and ž, which are other letters in Mac OS; believed where letters of Windows-1252 are in the file too."""
-_ASCII_LETTER = re.compile(rb"[A-Za-z\x80-\xff]")
+_DECIDED = frozenset({*range(0x80), *_LETTERS, 0xA0, 0xAB, 0xBB})
+
+
+def _any_of(values: Iterable[int]) -> bytes:
+    return b"[%s]" % b"".join(b"\\x%02x" % value for value in sorted(values))
+
+
+def _undecided(decided: frozenset[int]) -> re.Pattern[bytes]:
+    other, sign, letter = _any_of({*range(256)} - decided - _SIGNS), _any_of(_SIGNS), rb"[A-Za-z\x80-\xff]"
+    return re.compile(
+        b"|".join((_SEQUENCE, other, b"(?<=%s)%s" % (letter, sign), b"%s(?=%s)" % (sign, letter)))
+    )
+
+
+_UNDECIDED = _undecided(_DECIDED)
+_UNDECIDED_BESIDE_LETTERS = _undecided(_DECIDED | _HACEK)
 _LAST_LATIN = "\u024f"
 _TYPOGRAPHIC = ("\u2010", "\u202f")
 ADVICE = "save the file as UTF-8 (in a spreadsheet: CSV UTF-8)"
@@ -86,13 +100,5 @@ def _looks_latin(content: bytes, codec: str) -> bool:
 
 def _first_undecided(content: bytes) -> int | None:
     """Return the offset of the first byte that might not be Windows-1252, or None if there is none."""
-    if found := _SEQUENCE.search(content):
-        return found.start()
-    has_letters = bool(_LETTERS & {*content})
-    for found in re.finditer(rb"[\x80-\xff]", content):
-        at, byte = found.start(), found[0][0]
-        beside = content[max(at - 1, 0) : at] + content[at + 1 : at + 2]
-        is_sign = byte in _SIGNS and not _ASCII_LETTER.search(beside)
-        if byte not in _BETWEEN_LETTERS and not is_sign and not (byte in _HACEK and has_letters):
-            return at
-    return None
+    found = (_UNDECIDED_BESIDE_LETTERS if _LETTERS & {*content} else _UNDECIDED).search(content)
+    return found.start() if found is not None else None
