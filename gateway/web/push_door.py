@@ -27,8 +27,9 @@ from gateway.web.middleware import add_security_headers, problem_documents, refu
 from gateway.web.pages import PUSH_PAGES, add_pages
 from gateway.web.push_board import BoardDocuments, require_operator
 from gateway.web.push_body import BODY_MAX
+from gateway.web.push_own_reports import own_reports
 from gateway.web.push_previews import PushPreviews
-from gateway.web.push_reading import own_reports_document, report_document, transfers_document
+from gateway.web.push_reading import report_document, transfers_document
 from gateway.web.push_receiving import expect_later
 from gateway.web.push_request import Counted, PushRequests
 from gateway.web.push_socket import PushSocket
@@ -122,8 +123,10 @@ class PushDoor:
         election, token = await self._authenticate(request)
         with Counted(self._own_reports_of, token, "too many concurrent reads of all reports for this token"):
             token = await self._intake.confirm_token(election, token)
-            document = await own_reports_document(self._intake.journal, election.current, token)
-            return await self._requests.deliver(request, token, json_response(document, headers=_PRIVATE))
+            turns = self._requests.turns
+            document = await own_reports(self._intake.journal, election.current, token, turns)
+            response = web.Response(body=document, content_type=JSON, headers=_PRIVATE)
+            return await self._requests.deliver(request, token, response)
 
     async def get_template(self, request: web.Request) -> web.StreamResponse:
         """`GET …/template`: an empty table of the token's own units, to fill in with a spreadsheet."""

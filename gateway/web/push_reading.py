@@ -1,16 +1,14 @@
 """What a sender may read back on the push door: its own reports and transfers, including embargoed ones."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from gateway.election.local_time import local_time
 from gateway.election.outcome import Receipt
-from gateway.election.registry import Area
 from gateway.election.report import decode_stored, warnings_of
 from gateway.journal.elections import ElectionVersion, Token
-from gateway.journal.postgres import CurrentReport, PostgresJournal
+from gateway.journal.postgres import PostgresJournal
 from gateway.web.answers import Problem
 from gateway.wire.outcomes import outcome_document
 from gateway.wire.transfers import OwnTransfers, Transfer, to_document
@@ -38,62 +36,6 @@ async def report_document(
     )
     document = outcome_document(receipt, rehearsal=version.registry.rehearsal)
     return {"report": orjson.Fragment(stored.body), "receipt": document}
-
-
-async def own_reports_document(
-    journal: PostgresJournal, version: ElectionVersion, token: Token
-) -> dict[str, Any]:
-    """Return the token's own units, each with what the journal has of it. Raises JournalUnavailable."""
-    registry = version.registry
-    units = [area for area in registry.areas if area.is_unit and area.id in token.scope]
-    stored = await journal.current_reports(version.key, [area.id for area in units])
-    found = {each.unit: each for each in stored}
-    header = registry.document["election"]
-    names = {each["id"]: each["names"] for each in registry.document["areas"] if "names" in each}
-    municipalities = {area.id: area for area in map(registry.municipality, units)}
-    return {
-        "election": {
-            "id": registry.id,
-            "name": registry.name,
-            **({"names": header["names"]} if "names" in header else {}),
-            "timezone": header.get("timezone"),
-        },
-        "rehearsal": registry.rehearsal,
-        "role": token.role,
-        "categories": list(registry.categories),
-        "publish_from": header["publish_from"],
-        "released": version.released,
-        "closed": version.closed,
-        "municipalities": [_named(area, names) for area in municipalities.values()],
-        "units": [
-            _named(area, names) | _own_unit(registry.municipality(area), area, found.get(area.id))
-            for area in units
-        ],
-    }
-
-
-def _named(area: Area, names: Mapping[str, Any]) -> dict[str, Any]:
-    return {"id": area.id, "name": area.name, **({"names": names[area.id]} if area.id in names else {})}
-
-
-def _own_unit(municipality: Area, area: Area, current: CurrentReport | None) -> dict[str, Any]:
-    report = decode_stored(current.body) if current is not None else None
-    return {
-        "municipality": municipality.id,
-        "eligible": area.eligible,
-        "revision": report.revision if report is not None else None,
-        "status": report.status if report is not None else None,
-        "counted_at": report.counted_at if report is not None else None,
-        "ballots": report.ballots if report is not None else None,
-        "accepted_at": current.accepted_at if current is not None else None,
-        "state": _state(current),
-    }
-
-
-def _state(current: CurrentReport | None) -> str | None:
-    if current is None:
-        return None
-    return "embargoed" if current.released_at is None else "published"
 
 
 async def transfers_document(journal: PostgresJournal, version: ElectionVersion, token: Token) -> Any:

@@ -56,7 +56,7 @@ class PushRequests:
         self._requests_of = ConcurrencyLimit(requests_per_sender)
         self.bodies = ByteBudget(BODIES_MAX, BODY_RESERVE)
         self._answers = ByteBudget(ANSWERS_MAX, ANSWER_RESERVE)
-        self._turns = Turns()
+        self.turns = Turns()
         self._deadlines = AnswerDeadlines()
 
     async def answer(self, request: web.Request, election: OpenElection, token: Token) -> web.StreamResponse:
@@ -85,7 +85,7 @@ class PushRequests:
         """Set the metrics that are counted only on request."""
         self._metrics.bodies.set(self.bodies.total)
         self._metrics.unread.set(self._answers.total)
-        self._metrics.turns.set(len(self._turns))
+        self._metrics.turns.set(len(self.turns))
 
     def _counted(self, request: web.Request, election: OpenElection, token: Token) -> "Counted":
         """Count a request of a sender, or refuse it before its body is read."""
@@ -101,7 +101,7 @@ class PushRequests:
         with ByteReservation(self.bodies, token.key, "request bodies") as memory:
             received = await receive(request, memory)
             received_at = datetime.now(UTC)
-            async with self._turns.work(token.key, CHECK_S * len(received.content)) as work:
+            async with self.turns.work(token.key, CHECK_S * len(received.content)) as work:
                 body = await work.run(split(received, memory))
                 del received  # it is not needed any more, and large
                 outcomes, reports = await check_until_current(election, token, body, received_at, work)
@@ -118,7 +118,7 @@ class PushRequests:
             self._metrics.answered(decided[0])
             return respond_single(decided[0], rehearsal=rehearsal)
         steps = respond(decided, self._metrics.answered, rehearsal=rehearsal)
-        async with self._turns.work(token.key, ANSWER_RESULT_S * len(decided)) as work:
+        async with self.turns.work(token.key, ANSWER_RESULT_S * len(decided)) as work:
             return await work.run(steps)
 
 

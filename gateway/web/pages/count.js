@@ -4,23 +4,23 @@
 import { electionInAddress } from "./address.js";
 import { useUnits } from "./count_cards.js";
 import { fileBody, tooLarge } from "./count_file.js";
+import { MistakeView } from "./count_mistakes.js";
 import { OwnView } from "./count_own.js";
 import { PreviewView } from "./count_preview.js";
 import { download, drawSending, offer } from "./count_receipts.js";
 import { Sending } from "./count_sending.js";
 import { Refused, Session } from "./count_session.js";
-import { byId, h, setText, show } from "./dom.js";
-import { LARGE_LIMIT_MS, Pauses, pause, visible } from "./fetching.js";
+import { byId, setText, show } from "./dom.js";
+import { LARGE_LIMIT_MS, Pauses } from "./fetching.js";
 import { t, time, useTimeZone } from "./format.js";
 import { nameOf } from "./names.js";
 import { announce, showRehearsal, translate } from "./shell.js";
 
-/** @import { Mistake, OwnReports, Preview } from "../push_documents" */
-
-const OWN_EVERY_MS = 15_000;
+/** @import { OwnReports, Preview } from "../push_documents" */
 
 const session = new Session();
 const previewView = new PreviewView();
+const mistakeView = new MistakeView();
 const ownView = new OwnView();
 /** @type {OwnReports | null} */
 let own = null;
@@ -31,9 +31,8 @@ let sending = null;
 let sendingRuns = false;
 let changed = false; // whether there are counts on the page that were not sent
 /** @type {() => void} */
-let showErrors = () => {}; // draws the errors again in another language
+let showSignInError = () => {}; // draws it again in another language
 let checks = new AbortController();
-let reads = new AbortController();
 
 const paste = byId("paste", HTMLTextAreaElement);
 const chosenFile = byId("file", HTMLInputElement);
@@ -48,6 +47,11 @@ async function signIn(event) {
   const election = byId("election", HTMLInputElement).value.trim();
   if (!election || !token) {
     signInError(() => t(election ? "tokenEmpty" : "electionEmpty"), election ? "token" : "election");
+    return;
+  }
+  if (sending && sending.election !== election) {
+    const { election: before } = sending; // its counts must never reach another one
+    signInError(() => t("otherElection")(before), "election");
     return;
   }
   session.start(election, token);
@@ -79,8 +83,8 @@ function signInText(error) {
  * @param {string} field
  */
 function signInError(text, field) {
-  showErrors = () => setText(byId("sign-in-error"), text());
-  showErrors();
+  showSignInError = () => setText(byId("sign-in-error"), text());
+  showSignInError();
   byId(field).setAttribute("aria-invalid", "true");
   byId(field).focus();
 }
@@ -88,16 +92,14 @@ function signInError(text, field) {
 /** @param {OwnReports} reports */
 function opened(reports) {
   keep(reports);
-  showErrors = () => {};
+  showSignInError = () => {};
   setText(byId("sign-in-error"), "");
   for (const name of ["token", "election"]) byId(name).removeAttribute("aria-invalid");
   useTimeZone(reports.election.timezone ?? "");
   showRehearsal(reports.rehearsal);
   drawSignedIn();
   show(byId("file-section"), reports.role === "sender");
-  reads.abort();
-  reads = new AbortController();
-  followOwn(reads.signal);
+  ownView.follow(readOwn, keep);
   if (sending?.ended) resume();
   else byId(reports.role === "sender" ? "file-title" : "own-title").focus();
 }
@@ -129,10 +131,10 @@ function placeOf({ municipalities }) {
   return first && !others.length ? nameOf(first) : t("severalMunicipalities")(municipalities.length);
 }
 
-/** Forget the token, and keep the counts on the page. */
+/** Forget the token, and keep the counts on the page; another token may be for another election. */
 function signOut() {
+  setPreview(null);
   session.forget();
-  reads.abort();
   checks.abort();
   drawSignedIn();
   ownView.clear();
@@ -141,31 +143,7 @@ function signOut() {
 
 // My counts.
 
-/** @param {AbortSignal} signal */
-async function followOwn(signal) {
-  const pauses = new Pauses();
-  while (!signal.aborted) {
-    await pause(OWN_EVERY_MS, OWN_EVERY_MS, signal);
-    await visible(signal);
-    if (signal.aborted) return;
-    try {
-      await readOwn(signal);
-      pauses.reset();
-    } catch (error) {
-      if (signal.aborted) return;
-      ownView.failed();
-      if (error instanceof Refused && error.ofToken) return;
-      await pauses.wait(error, signal);
-    }
-  }
-}
-
-/** @param {AbortSignal} signal */
-async function readOwn(signal) {
-  const reports = await session.ask("/reports", { limit_ms: LARGE_LIMIT_MS });
-  if (signal.aborted) return;
-  keep(reports);
-}
+const readOwn = () => session.ask("/reports", { limit_ms: LARGE_LIMIT_MS });
 
 // The file.
 
@@ -183,11 +161,11 @@ async function check(event) {
   event?.preventDefault();
   checks.abort();
   checks = new AbortController();
-  clearFileError();
+  mistakeView.clear();
   setPreview(null);
   const body = fileBody(paste.value, chosenFile.files?.[0] ?? null);
-  if (body.problem !== null) return fileError([{ text: t(body.problem), line: null }], false);
-  if (tooLarge(body.content)) return fileError([{ text: t("fileTooLarge"), line: null }], false);
+  const problem = body.problem ?? (tooLarge(body.content) ? "fileTooLarge" : null);
+  if (problem !== null) return mistakeView.showText(() => t(problem));
   const button = byId("check", HTMLButtonElement);
   const { signal } = checks;
   button.disabled = true;
@@ -248,53 +226,10 @@ function refusedFile(error) {
     signOut();
     signInError(() => t("badTokenKept"), "token");
   } else if (error.code === "bad_count_file") {
-    fileError(error.mistakes, true);
+    mistakeView.show(error.mistakes);
   } else {
-    fileError([{ text: t("fileRefused")[error.code] ?? t("ownFailed")(error.status), line: null }], false);
+    mistakeView.showText(() => t("fileRefused")[error.code] ?? t("ownFailed")(error.status));
   }
-}
-
-/**
- * @param {Mistake[]} mistakes
- * @param {boolean} english whether the door has written them
- */
-function fileError(mistakes, english) {
-  const pasted = !chosenFile.files?.length;
-  const items = mistakes.map(({ text, line }) => {
-    const words = h("span", english ? { lang: "en" } : null, text);
-    return h("li", null, line !== null && pasted ? lineButton(line) : null, words);
-  });
-  showErrors = () => setText(byId("file-error-title"), t("fileWrong")(mistakes.length));
-  byId("file-error").replaceChildren(
-    h("h3", { id: "file-error-title", tabindex: -1 }),
-    h("ul", null, ...items),
-    h("p", null, t("fileKept")),
-  );
-  showErrors();
-  (pasted ? paste : chosenFile).setAttribute("aria-invalid", "true");
-  byId("file-error-title").focus();
-}
-
-/** @param {number} line */
-function lineButton(line) {
-  const button = h("button", { type: "button", class: "plain small" }, t("showLine")(line));
-  button.addEventListener("click", () => selectLine(line));
-  return button;
-}
-
-/** @param {number} line from 1 */
-function selectLine(line) {
-  const lines = paste.value.split("\n");
-  const start = lines.slice(0, line - 1).reduce((sum, each) => sum + each.length + 1, 0);
-  paste.focus();
-  paste.setSelectionRange(start, start + (lines[line - 1]?.length ?? 0));
-  const height = paste.scrollHeight / Math.max(1, lines.length);
-  paste.scrollTop = Math.max(0, (line - 3) * height);
-}
-
-function clearFileError() {
-  byId("file-error").replaceChildren();
-  for (const field of [paste, chosenFile]) field.removeAttribute("aria-invalid");
 }
 
 /** @param {Event} event */
@@ -304,7 +239,7 @@ function edited(event) {
   changed = paste.value !== "" || Boolean(chosenFile.files?.length);
   checks.abort();
   setText(byId("checking"), "");
-  clearFileError();
+  mistakeView.clear();
   if (preview) setPreview(null);
 }
 
@@ -316,7 +251,7 @@ function send() {
     previewView.askToAccept();
     return;
   }
-  sending = new Sending(session, preview.reports, drawProgress);
+  sending = new Sending(session, preview.reports, drawProgress, sending);
   setPreview(null);
   resume();
   byId("sending-title").focus();
@@ -335,9 +270,9 @@ async function resume() {
     signOut();
     signInError(() => t("badTokenKept"), "token");
   }
-  if (!sending.count("waits") && !sending.overtaken) changed = false;
+  if (sending.count("receipt") === sending.entries.length) changed = false;
   drawProgress();
-  if (session.active) await readOwn(reads.signal).catch(() => ownView.failed());
+  if (session.active) await ownView.read();
 }
 
 function drawProgress() {
@@ -355,8 +290,9 @@ function warnBeforeLoss(event) {
 
 function redraw() {
   document.title = `${t("countPage")} · Valgnatt`;
-  showErrors();
+  showSignInError();
   drawSignedIn();
+  mistakeView.draw();
   previewView.draw();
   ownView.draw();
   drawProgress();

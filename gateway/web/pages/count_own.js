@@ -1,7 +1,9 @@
 // What the gateway has of the token's own units, under embargo too.
 
 import { drawCards, unitName } from "./count_cards.js";
+import { Refused } from "./count_session.js";
 import { byId, setText, show } from "./dom.js";
+import { Pauses, pause, visible } from "./fetching.js";
 import { statusName } from "./findings.js";
 import { compare, moment, number, t, time } from "./format.js";
 import { nameOf } from "./names.js";
@@ -10,7 +12,14 @@ import { nameOf } from "./names.js";
 
 const SHOWN_MAX = 500;
 
+const EVERY_MS = 15_000;
+
 export class OwnView {
+  #following = new AbortController();
+  /** @type {() => Promise<OwnReports>} */
+  #ask = () => Promise.reject(new Error("nothing is followed"));
+  /** @type {(reports: OwnReports) => void} */
+  #keep = () => {};
   /** @type {OwnReports | null} */
   #reports = null;
   #at = 0;
@@ -24,12 +33,46 @@ export class OwnView {
     this.draw();
   }
 
-  failed() {
-    this.#failed = true;
-    this.draw();
+  /**
+   * Read again and again, until `clear` or the next call; not while the page is hidden.
+   *
+   * @param {() => Promise<OwnReports>} ask
+   * @param {(reports: OwnReports) => void} keep called with what was read
+   */
+  async follow(ask, keep) {
+    this.#following.abort();
+    this.#following = new AbortController();
+    this.#ask = ask;
+    this.#keep = keep;
+    const { signal } = this.#following;
+    const pauses = new Pauses();
+    while (!signal.aborted) {
+      await pause(EVERY_MS, EVERY_MS, signal);
+      await visible(signal);
+      const error = signal.aborted ? null : await this.read();
+      if (error === null) pauses.reset();
+      else if (error instanceof Refused && error.ofToken) return;
+      else await pauses.wait(error, signal);
+    }
+  }
+
+  /** Read now; return the error if there is no answer, or null. */
+  async read() {
+    const { signal } = this.#following;
+    try {
+      const reports = await this.#ask();
+      if (!signal.aborted) this.#keep(reports);
+      return null;
+    } catch (error) {
+      if (signal.aborted) return null;
+      this.#failed = true;
+      this.draw();
+      return error;
+    }
   }
 
   clear() {
+    this.#following.abort();
     this.#reports = null;
     show(byId("own"), false);
     byId("own-table", HTMLTableElement).tBodies[0]?.replaceChildren();

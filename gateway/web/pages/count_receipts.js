@@ -26,13 +26,16 @@ export function drawSending(sending) {
   status.classList.toggle("waits", waits > 0 && !bad);
   status.classList.toggle("bad", bad);
   show(byId("again-line"), sending.overtaken);
-  show(byId("downloads"), sending.count("receipt") > 0);
+  show(
+    byId("downloads"),
+    sending.all.some(({ state }) => state === "receipt"),
+  );
   const order = ["refused", "not_sent", "waits", "receipt"];
   const entries = sending.entries.toSorted((a, b) => order.indexOf(a.state) - order.indexOf(b.state));
   drawCards(
     byId("answers", HTMLTableElement),
     ["colUnit", "colRevision", "colAnswer", "colTime"],
-    entries.slice(0, SHOWN_MAX).map((entry) => ({
+    [...entries, ...sending.earlier].slice(0, SHOWN_MAX).map((entry) => ({
       key: entry.item.report.unit,
       kind: entry.state,
       contents: [
@@ -75,7 +78,7 @@ function answerText({ state, answer }) {
 
 /** @param {Sending} sending */
 const rows = (sending) =>
-  sending.entries.map(({ item, state, answer }) => ({
+  sending.all.map(({ item, state, answer }) => ({
     unit: item.report.unit,
     name: item.comparison.name,
     revision: item.report.revision,
@@ -97,7 +100,7 @@ export function download(sending, format) {
   const found = rows(sending);
   const text = format === "json" ? `${JSON.stringify(found, null, 1)}\n` : csv(found);
   const type = format === "json" ? "application/json" : "text/csv;charset=utf-8";
-  const name = `receipts-${sending.session.election}-${new Date().toISOString().replace(/[:.]/g, "-")}.${format}`;
+  const name = `receipts-${sending.election}-${new Date().toISOString().replace(/[:.]/g, "-")}.${format}`;
   offer(new Blob([text], { type }), name);
 }
 

@@ -32,11 +32,26 @@ export class Sending {
    * @param {Session} session
    * @param {PreviewedReport[]} items in the order of the file
    * @param {() => void} onChange
+   * @param {Sending | null} before whose answers are kept
    */
-  constructor(session, items, onChange) {
+  constructor(session, items, onChange, before) {
     this.session = session;
+    this.election = session.election;
     this.onChange = onChange;
+    /** Reports that were answered before, newest first.
+     *
+     * @type {Entry[]}
+     */
+    this.earlier = before === null ? [] : before.all.filter(({ answer }) => answer !== null);
     this.entries = items.map((item) => ({ item, state: "waits", answer: null }));
+  }
+
+  /** All reports, the newest first.
+   *
+   * @returns {Entry[]}
+   */
+  get all() {
+    return [...this.entries, ...this.earlier];
   }
 
   /** @param {State} state */
@@ -95,6 +110,7 @@ export class Sending {
    * @returns {Promise<Outcome[]>}
    */
   async #push(batch) {
+    if (this.session.election !== this.election) throw new Error("counts of another election");
     const body = JSON.stringify(batch.map(({ item }) => item.report));
     const { results } = await this.session.ask("/reports", {
       method: "POST",

@@ -283,6 +283,7 @@ export const texts = ({ number, noun, count, times }) => ({
   tokenEmpty: "Type or paste the token.",
   electionEmpty:
     "Type the identifier of the election. It is in the address that you were given, after “?election=”.",
+  otherElection: (id) => `The page has counts of the election “${id}”. Reload it to sign in to another one.`,
   badToken:
     "The token is not valid for this election. Paste it again, whole, without spaces; if it is still wrong, ask the " +
     "election authority for a new one.",

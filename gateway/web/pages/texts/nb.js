@@ -313,6 +313,8 @@ export const texts = ({ number, noun, count, times }) => ({
     "Tokenet ligger bare i minnet på denne siden. Det lagres aldri, og det sendes bare til tjenesten du har åpnet.",
   tokenEmpty: "Skriv eller lim inn tokenet.",
   electionEmpty: "Skriv valgets ID. Den står i adressen du har fått, etter «?election=».",
+  otherElection: (/** @type {string} */ id) =>
+    `Siden har tellinger for valget «${id}». Last inn siden på nytt for å logge inn til et annet valg.`,
   badToken:
     "Tokenet er ikke gyldig for dette valget. Lim det inn på nytt, hele, uten mellomrom; er det fortsatt feil, be " +
     "valgledelsen om et nytt.",

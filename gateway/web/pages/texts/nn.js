@@ -284,6 +284,8 @@ export const texts = ({ number, noun, count, times }) => ({
     "Tokenet ligg berre i minnet på denne sida. Det blir aldri lagra, og blir berre sendt til tenesta du har opna.",
   tokenEmpty: "Skriv eller lim inn tokenet.",
   electionEmpty: "Skriv ID-en til valet. Han står i adressa du har fått, etter «?election=».",
+  otherElection: (id) =>
+    `Sida har teljingar for valet «${id}». Last inn sida på nytt for å logge inn til eit anna val.`,
   badToken:
     "Tokenet er ikkje gyldig for dette valet. Lim det inn på nytt, heile, utan mellomrom; er det framleis feil, be " +
     "valleiinga om eit nytt.",
