@@ -119,7 +119,7 @@ def push(
         typer.Option(
             metavar="UNITS",
             help="remove what waits for this gateway of these units, separated by commas, or of 'all', and send"
-            " nothing; asks first",
+            " nothing; asks first (default: none)",
             show_default=False,
         ),
     ] = "",
