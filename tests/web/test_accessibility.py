@@ -72,6 +72,7 @@ READY = {
     "/areas/{night}/unknown": "#area-title",
     "/transfers?election={night}": "#list tbody tr",
     "/transfers?election={embargoed}": "#list tbody tr",
+    "/areas/{night}?kiosk": "#kiosk-tiles .tile",
     "/docs": "#document h1",
     f"/embed?election={{night}}&area={HERE}&show=summary,table": "#children tbody tr",
     "/embed?election={embargoed}": "#embargo-until",

@@ -82,11 +82,16 @@ class Embed {
   }
 
   async #refresh() {
-    const elections = await fetchElections();
-    Object.assign(
-      this.election,
-      elections.find(({ id }) => id === this.election.id),
-    );
+    try {
+      const elections = await fetchElections();
+      Object.assign(
+        this.election,
+        elections.find(({ id }) => id === this.election.id),
+      );
+      this.#drawSoon();
+    } catch {
+      // it is fetched again soon; the status line shows that the door does not answer
+    }
   }
 
   #tick() {

@@ -4,11 +4,13 @@ import { areaInAddress, followLinks, parameter, setParameter } from "./address.j
 import { AreaPage } from "./area.js";
 import { AreasTable } from "./areas_table.js";
 import { CorrectionsList } from "./corrections_list.js";
+import { groupByCounty } from "./counties.js";
 import { byId, setText, show } from "./dom.js";
 import { offerSnippet } from "./embed_snippet.js";
 import { Clock, Feed } from "./feed.js";
 import { Pauses, untilDone } from "./fetching.js";
 import { clockTime, countdown, date, share, t } from "./format.js";
+import { showKiosk } from "./kiosk.js";
 import { nameOf } from "./names.js";
 import { Parties } from "./parties.js";
 import { PublicRecord } from "./record.js";
@@ -27,7 +29,6 @@ import { Summary } from "./summary.js";
 import { Tiles } from "./tiles.js";
 
 /** @import { Area, Block, ElectionAndRegistry, Polygon } from "../documents" */
-/** @import { County } from "./tiles.js" */
 
 const ANNOUNCE_INTERVAL_MS = 60_000;
 const REFRESH_ELECTION_S = 30;
@@ -177,16 +178,7 @@ class ResultsPage {
     this.#built = true;
     const { areas } = this.feed;
     this.table.keep(areas);
-    /** @type {Map<string, County>} */
-    const counties = new Map();
-    for (const area of areas.values()) {
-      if (!this.registry.hasUnits(area.area) || area.area === this.registry.root) continue;
-      const above = areas.get(area.parent ?? "") ?? area;
-      const county = counties.get(above.area) ?? { area: above, municipalities: [] };
-      county.municipalities.push(area);
-      counties.set(above.area, county);
-    }
-    this.tiles.build([...counties.values()]);
+    this.tiles.build(groupByCounty(areas, this.registry));
     this.tiles.drawHint();
     for (const id of areas.keys()) this.#changed.add(id);
     show(byId("overview"), this.area.id === null);
@@ -270,12 +262,16 @@ class ResultsPage {
   }
 }
 
-/** @type {ResultsPage | null} */
-let page = null;
-translate(() => page?.redraw());
-page = new ResultsPage(await waitForElection());
-page.route(false);
-page.redraw();
-const { has } = page.registry;
-const shapes = await untilDone(() => fetchShapes(has));
-if (shapes.size) page.showMap(shapes);
+async function start() {
+  /** @type {ResultsPage | null} */
+  let page = null;
+  translate(() => page?.redraw());
+  page = new ResultsPage(await waitForElection());
+  page.route(false);
+  page.redraw();
+  const { has } = page.registry;
+  const shapes = await untilDone(() => fetchShapes(has));
+  if (shapes.size) page.showMap(shapes);
+}
+
+await (parameter("kiosk") === null ? start() : showKiosk());

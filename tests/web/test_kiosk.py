@@ -1,0 +1,194 @@
+"""The results on a screen without a user."""
+
+import itertools
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, CDPSession, Page, Route, expect
+
+from gateway.rehearsal.generator import GeneratedElection
+from tests.running import Gateway, Sender
+from tests.web.browsing import needs_chromium, visiting
+from tests.web.doors import COUNTRY, a_client, a_registry, a_report, ask, pushed, shown, until
+
+pytestmark = pytest.mark.long
+
+SCREEN = {"width": 1920, "height": 1080}
+BLOCKS, CHANGES = 300, 5
+"""Blocks of a stream, after which the door ends it, and areas in each block."""
+DRAWN = "() => document.querySelectorAll('#kiosk-latest-list li').length > 5"
+GROWTH_MAX = 600_000
+"""Bytes by which the heap may grow over thousands of events: lists of bounded length that become full."""
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client on the loop of the browser."""
+    async with a_client() as session:
+        yield session
+
+
+@needs_chromium
+async def test_a_screen_shows_the_countdown_then_the_results_in_turn_and_a_new_version(
+    gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession, browser: Browser
+) -> None:
+    """Everything is on the screen at once, and nothing has to be touched."""
+    opens = datetime.now(UTC) + timedelta(seconds=4)
+    election = await gateway.load(a_registry(small, publish_from=opens.isoformat()))
+    sender = await gateway.issue(election, [COUNTRY])
+    await pushed(http, sender, a_report(votes=10), a_report("0602-0001", votes=500))
+    async with visiting(browser, viewport=SCREEN) as visitor:
+        page = await visitor.open(f"{gateway.feed_url}/areas/{election}?kiosk")
+        await expect(page.locator("#countdown")).to_have_text(re.compile(r"00:00:0\d"))
+        await expect(page.locator("#kiosk-results")).to_be_hidden()
+        await expect(page.locator("#kiosk-summary [data-figure=votes]")).to_have_text("510", timeout=20_000)
+        await expect(page.locator("#kiosk-embargo")).to_be_hidden()
+        await expect(page.locator(".tile.led")).to_have_count(2)
+        overflow = "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+        assert await page.evaluate(overflow) == [1920, 1080]
+        assert visitor.errors == []
+
+
+@needs_chromium
+async def test_a_screen_turns_and_loads_a_new_version_once_by_itself(
+    gateway: Gateway, sender: Sender, http: aiohttp.ClientSession, browser: Browser
+) -> None:
+    """After some minutes, if the door answers with a page of other files; not if it does not answer."""
+    await pushed(http, sender, a_report(votes=10))
+    await shown(gateway, sender.election, 1)
+    url = f"{gateway.feed_url}/areas/{sender.election}"
+    async with visiting(browser, viewport=SCREEN) as visitor:
+        page = await visitor.context.new_page()
+        await page.clock.install()
+        await page.goto(f"{url}?kiosk")
+        await expect(page.locator("#kiosk-tiles")).to_be_visible()
+        await page.clock.run_for(16_000)
+        await expect(page.locator("#kiosk-latest-list li")).to_have_count(1)
+        await expect(page.locator("#kiosk-tiles")).to_be_hidden()
+        answers: list[int] = []
+
+        async def other_version(route: Route) -> None:
+            if route.request.is_navigation_request():
+                await route.continue_()
+                return
+            answers.append(503 if len(answers) < 2 else 200)
+            response = await route.fetch()
+            body = re.sub(r"/static/\w+/", "/static/0/", await response.text())
+            await route.fulfill(response=response, status=answers[-1], body=body)
+
+        await page.route(url, other_version)
+        await page.evaluate("globalThis.former = true")
+        async with page.expect_event("load", timeout=20_000):
+            await _pass_time(page, answers)
+        assert await page.evaluate("globalThis.former") is None
+        assert answers[:2] == [503, 503]
+
+
+async def _pass_time(page: Page, answers: list[int]) -> None:
+    """Let an hour pass in steps, until the page has seen a new version twice: then it loads itself again."""
+    for _ in range(60):
+        if answers[2:] == [200, 200]:
+            return
+        await page.clock.fast_forward(60_000)
+        await page.evaluate("fetch('/').then(({ status }) => status)")
+
+
+class Replay:
+    """Answers as a feed whose streams end after many blocks, in which all areas change in turn."""
+
+    def __init__(self, areas: list[dict[str, Any]]) -> None:
+        self.streams = 0
+        self._areas = areas
+        self._sequence = 1
+
+    async def answer(self, route: Route) -> None:
+        """Answer a request for the feed: at first with all areas, later with changes."""
+        self.streams += 1
+        if self.streams == 1:
+            body = self._block(self._areas, snapshot=True)
+        else:
+            body = "".join(self._block(self._next_changes()) for _ in range(BLOCKS))
+        await route.fulfill(status=200, headers={"Content-Type": "text/event-stream"}, body=body)
+
+    async def reached(self, streams: int) -> bool:
+        """Return whether the page has opened that many streams."""
+        return self.streams >= streams
+
+    def _next_changes(self) -> list[dict[str, Any]]:
+        self._sequence += 1
+        first = self._sequence % len(self._areas)
+        return [
+            {**area, "sequence": self._sequence, "published_at": now()}
+            for area in self._areas[first : first + CHANGES]
+        ]
+
+    def _block(self, areas: list[dict[str, Any]], snapshot: bool = False) -> str:
+        block = {
+            "sequence": self._sequence,
+            "snapshot": snapshot,
+            "published_at": now(),
+            "server_time": now(),
+        }
+        events = [f"event: area\ndata: {json.dumps(area)}\n\n" for area in areas]
+        return "".join(events) + f"id: {self._sequence}-0\nevent: block\ndata: {json.dumps(block)}\n\n"
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+@needs_chromium
+async def test_a_screen_needs_no_more_memory_after_thousands_of_events(
+    gateway: Gateway, sender: Sender, http: aiohttp.ClientSession, browser: Browser
+) -> None:
+    """Also over several connections: the heap after a collection, elements and listeners stay as they were."""
+    await pushed(http, sender, a_report(votes=10))
+    await shown(gateway, sender.election, 1)
+    replay = Replay(await areas_above_units(gateway, http, sender.election))
+    async with visiting(browser, viewport=SCREEN) as visitor:
+        page = await visitor.context.new_page()
+        await page.route("**/feed", replay.answer)
+        await page.route("**/feed?**", replay.answer)
+        await page.goto(f"{gateway.feed_url}/areas/{sender.election}?kiosk")
+        cdp = await visitor.context.new_cdp_session(page)
+        await cdp.send("Performance.enable")
+        found = []
+        for streams in (3, 7):
+            await until(partial(replay.reached, streams))
+            await page.wait_for_function(DRAWN)
+            found.append(await metrics(cdp))
+    before, after = found
+    assert after["JSHeapUsedSize"] - before["JSHeapUsedSize"] < GROWTH_MAX
+    assert after["Nodes"] <= before["Nodes"] + 50
+    assert after["JSEventListeners"] <= before["JSEventListeners"] + 5
+
+
+async def areas_above_units(
+    gateway: Gateway, http: aiohttp.ClientSession, election: str
+) -> list[dict[str, Any]]:
+    """Return the areas as the feed has them."""
+
+    async def area_and_children(area: str) -> list[dict[str, Any]]:
+        answer = await ask(http, "GET", f"{gateway.feed_url}/v1/elections/{election}/areas/{area}")
+        document = answer.document
+        children = document.pop("children")
+        document.pop("record")
+        return [document, *children]
+
+    country, *counties = await area_and_children(COUNTRY)
+    below = [await area_and_children(county["area"]) for county in counties]
+    return [country, *itertools.chain.from_iterable(below)]
+
+
+async def metrics(cdp: CDPSession) -> dict[str, float]:
+    """Return the metrics of a page after a collection of garbage."""
+    await cdp.send("HeapProfiler.collectGarbage")
+    found = await cdp.send("Performance.getMetrics")
+    return {metric["name"]: metric["value"] for metric in found["metrics"]}
