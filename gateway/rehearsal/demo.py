@@ -19,7 +19,7 @@ from gateway.client.subscriber import Block, Subscriber
 from gateway.client.tables import area_table, ballots
 from gateway.config import Config
 from gateway.errors import GatewayError
-from gateway.humanize import counted
+from gateway.humanize import counted, spaced
 from gateway.machine.serve import serve
 from gateway.machine.supervisor import Ports
 from gateway.rehearsal.dataset import DataSet
@@ -100,9 +100,8 @@ class Board:
         elif country is None:
             state = "published"
         else:
-            state = (
-                f"published: {country['units']['reported']} of {units}, {counted(ballots(country), 'ballot')}"
-            )
+            reported = spaced(country["units"]["reported"])
+            state = f"published: {reported} of {units}, {counted(ballots(country), 'ballot')}"
         return Text(f"{self._title}  {state}  {counted(int(done), 'receipt')}", style="bold")
 
     def _table(self) -> Table:
