@@ -380,7 +380,7 @@ async def test_an_election_that_was_loaded_before_such_names_were_refused_goes_o
         for arguments in (
             ("election", "list"),
             ("token", "list"),
-            ("status",),
+            ("status", "--all"),
             ("doctor", "--admin-url", gateway.admin_url),
         ):
             _, printed = await output_of(*arguments, url=gateway.feed_url, **environ)

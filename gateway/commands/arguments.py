@@ -69,14 +69,14 @@ ElectionArgument = Annotated[str, typer.Argument(help="the election's identifier
 ElectionOption = Annotated[
     str | None, typer.Option(help="the election's identifier (default: the only election of the gateway)")
 ]
-_FROM_SERVE = "that of `serve` on this machine, by its options in the environment"
+_FROM_SERVE = "(default: that of `serve` on this machine, by its options in the environment)"
 PushUrl = Annotated[
     str,
     typer.Option(
         envvar="VALGNATT_PUSH_URL",
         callback=push_door_url,
-        help="URL of the push door, http:// or https://",
-        show_default=_FROM_SERVE,
+        help=f"URL of the push door, http:// or https:// {_FROM_SERVE}",
+        show_default=False,
     ),
 ]
 FeedUrl = Annotated[
@@ -84,8 +84,8 @@ FeedUrl = Annotated[
     typer.Option(
         envvar="VALGNATT_FEED_URL",
         callback=feed_door_url,
-        help="URL of the feed door, http:// or https://",
-        show_default=_FROM_SERVE,
+        help=f"URL of the feed door, http:// or https:// {_FROM_SERVE}",
+        show_default=False,
     ),
 ]
 GivenPushUrl = Annotated[
@@ -93,8 +93,8 @@ GivenPushUrl = Annotated[
     typer.Option(
         envvar="VALGNATT_PUSH_URL",
         callback=lambda url: url and checked_url(url),
-        help="URL of the push door, http:// or https://",
-        show_default=_FROM_SERVE,
+        help=f"URL of the push door, http:// or https:// {_FROM_SERVE}",
+        show_default=False,
     ),
 ]
 """OF_THIS_MACHINE if it was not given, for commands that need it only sometimes or have a configuration."""
@@ -103,8 +103,8 @@ GivenFeedUrl = Annotated[
     typer.Option(
         envvar="VALGNATT_FEED_URL",
         callback=lambda url: url and checked_url(url),
-        help="URL of the feed door, http:// or https://",
-        show_default=_FROM_SERVE,
+        help=f"URL of the feed door, http:// or https:// {_FROM_SERVE}",
+        show_default=False,
     ),
 ]
 AsJsonLines = Annotated[bool, typer.Option("--json", help="print JSON, one document per line")]
