@@ -145,7 +145,7 @@ class Delivery:
     ) -> int:
         """Judge all reports of this run by their own answers, or else by those that the outbox has of this run."""
         unanswered: list[Item] = []
-        for key in awaited.keys() | answered.keys():
+        for key in sorted(awaited.keys() | answered.keys()):
             if key in answered and answered[key][1].has_receipt:
                 continue
             item, waits = self._outbox.item(key) or (awaited.get(key), True)
@@ -239,10 +239,10 @@ class Delivery:
 
     def _say_unanswered(self, error: GatewayError) -> None:
         """Show why nothing is sent, that the reports are kept, and what to do."""
-        waiting = counted(self._outbox.waiting_count(self._door.to), "report")
-        if self._is_blocked:
-            self._console.say(f"{error}; {waiting} kept in the outbox; send later with: {self._later}", "red")
+        if self._is_blocked:  # the conclusion says what is kept
+            self._console.say(str(error), "red")
         else:
+            waiting = counted(self._outbox.waiting_count(self._door.to), "report")
             self._console.say(f"{error}; {waiting} waiting, trying again. {self._safe_to_stop}", "yellow")
 
     @property

@@ -56,15 +56,16 @@ class RevisionsUnknown(GatewayError):
         self.retryable = isinstance(error, NoDocument) and not error.failure.permanent
 
 
-OF_TOKENS = ("token_missing", "token_invalid", "token_revoked", "role_forbidden")
-"""Codes of problem documents that another token corrects."""
+WRONG_URL = ("wrong_scheme", "bad_url")
+WRONG_DOOR = ("not_found", "unknown_election")
+"""Codes of failures, and of problem documents, that only another URL corrects."""
 
 
 def may_be_asked_later(error: GatewayError) -> bool:
-    """Whether the gateway may answer later, or with another token, so that reports are kept for it."""
+    """Whether the gateway at this URL may answer later, or with another token, so that reports are kept for it."""
     if not isinstance(error, NoDocument):
         return False
-    return not error.failure.permanent or error.failure.problem in OF_TOKENS
+    return error.failure.code not in WRONG_URL and error.failure.problem not in WRONG_DOOR
 
 
 class Prepared(msgspec.Struct, frozen=True):

@@ -231,3 +231,20 @@ def _say_not_sent(console: Terminal, waiting: int) -> None:
         f" {counted(waiting, 'report')} of earlier commands still waiting in the outbox." if waiting else ""
     )
     console.say(f"Nothing was sent.{earlier}")
+
+
+def what_is_kept(options: PushOptions) -> str:
+    """Return what an interrupted command leaves in the outbox, and the command that sends it."""
+    try:
+        outbox = Outbox(options.outbox)
+        try:
+            waiting = outbox.waiting_count(options.to)
+        finally:
+            outbox.close()
+    except GatewayError:
+        return "reports without a receipt stay in the outbox"
+    if not waiting:
+        return "nothing waits in the outbox"
+    return (
+        f"{counted(waiting, 'report')} without a receipt stay in the outbox; send later with: {options.later}"
+    )

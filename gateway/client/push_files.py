@@ -12,7 +12,7 @@ import orjson
 
 from gateway.backoff import Backoff, with_jitter
 from gateway.client.documents import Elections
-from gateway.client.http_json import Door, NoDocument, open_door
+from gateway.client.http_json import WAITING_S, Door, NoDocument, open_door
 from gateway.client.http_session import bearer
 from gateway.client.outbox import Destination, Outbox
 from gateway.client.proxies import without_user
@@ -22,6 +22,8 @@ from gateway.count_files.revisions import Known
 from gateway.count_files.suggestions import did_you_mean
 from gateway.election.registry import Registry, read_registry
 from gateway.errors import GatewayError, MalformedDocument
+from gateway.humanize import duration
+from gateway.output import say
 
 REQUEST_S = 60.0
 """How long a document may take to arrive, in seconds."""
@@ -159,7 +161,8 @@ async def _document(
     """Return a document, or the code of its absence if it is one in `without`; ask again while the gateway is busy."""
     backoff = Backoff(0.2, 5.0)
     clock = asyncio.get_running_loop().time
-    ends = clock() + READ_S
+    began, shown = clock(), False
+    ends = began + READ_S
     while True:
         try:
             return await door.get(path, headers)
@@ -170,6 +173,9 @@ async def _document(
             wait_s = with_jitter(max(backoff.next(), failure.retry_after_s or 0))
             if failure.permanent or failure.status is None or clock() + wait_s > ends:
                 raise
+            if not shown and clock() + wait_s > began + WAITING_S:
+                say(f"{error}; trying again for up to {duration(READ_S)}", err=True)
+                shown = True
         await asyncio.sleep(wait_s)
 
 

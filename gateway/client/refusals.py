@@ -6,7 +6,9 @@ _MEANINGS = {
         " compare them, and give a correction a higher revision"
     ),
     "unit_forbidden": "check the unit, or ask the operator for a token for it",
-    "election_closed": "the election is closed and takes no more reports; ask the operator",
+    "election_closed": (
+        "the election is closed and takes no more reports, so that this count is not published; ask the operator"
+    ),
     "token_missing": "the request had no token; name its file with --token-file",
     "token_invalid": (
         "check that the token is complete and one of this election; it may also have expired or been revoked: ask the"
@@ -14,6 +16,7 @@ _MEANINGS = {
     ),
     "token_revoked": "the token was revoked; ask the operator for a new one, and run the command again with it",
     "role_forbidden": "this is the token of an operator, which cannot report; use the one of the municipality",
+    "not_found": "check the URL: this may be the other door of the gateway, or another server",
     "unknown_election": "check the name of the election, and the URL",
     "unstorable": "the gateway's database cannot store this report; ask the operator",
 }

@@ -78,8 +78,8 @@ def push(
         bool,
         typer.Option(
             "--unchecked",
-            help="do not check counts before sending; the gateway checks them, except for times in the future and"
-            " missing categories",
+            help="do not check counts before sending; the gateway checks them, except for times in the future,"
+            " missing categories and red lines",
         ),
     ] = False,
     again: Annotated[
@@ -104,7 +104,7 @@ def push(
         typer.Option(
             "--accept",
             help="send counts that cross red lines too, such as more ballots than eligible voters, if the figures are"
-            " right all the same",
+            " right all the same; with --watch, in all files",
         ),
     ] = False,
     list_: Annotated[
@@ -134,9 +134,9 @@ def push(
     current one, with warnings. A report that crosses a red line (more ballots in the municipality than eligible voters,
     a fall without a reason) is sent only after a typed "yes", or with --accept.
 
-    All lines of a unit, in all files, are one report. Without a
-    revision it gets the next one if it was counted later than the gateway's current report; that report again gets its
-    receipt again. If it is not known which count is newer, nothing is sent.
+    All lines of a unit, in all files, are one report. A report without a revision gets the next one if it was counted
+    later than the gateway's current report; that report again gets its receipt again. If it is not known which count
+    is newer, nothing is sent.
 
     A report replaces the current one with all its categories. If it lacks one of them, it is sent only with a revision
     and a reason. A time in the future is a mistake.
@@ -144,7 +144,8 @@ def push(
     Reports are first written to an outbox on disk, and are sent even if the network, the gateway or this machine fails
     meanwhile: run the command again, with or without files. The outbox keeps reports per gateway.
 
-    While nothing can be sent, the reason is shown at intervals. Proxies are those of http_proxy, https_proxy and
+    While nothing can be sent, the reason is shown at intervals. It is safe to stop then: --list shows what waits, and
+    the command without files sends it. Proxies are those of http_proxy, https_proxy and
     no_proxy.
 
     Exit status 0: every report in the files, and every one that waited in the outbox for this gateway, has a receipt
@@ -164,7 +165,7 @@ def push(
         return
     if await_done and watch is None:
         fail("--await-done is for files of a directory; add --watch", 2)
-    from gateway.client.push_command import NoToken, PushOptions
+    from gateway.client.push_command import NoToken, PushOptions, what_is_kept
     from gateway.client.push_command import push as push_files
     from gateway.client.receipts_table import ReceiptsUnavailable, check_receipts
     from gateway.count_files.reports import Mistakes
@@ -200,7 +201,7 @@ def push(
     except NoToken as error:
         fail(f"{error}; nothing was sent", 2)
     except KeyboardInterrupt:
-        say("valgnatt: interrupted; reports without a receipt stay in the outbox", err=True)
+        say(f"valgnatt: interrupted; {what_is_kept(options)}", err=True)
         sys.exit(130)
 
 

@@ -268,7 +268,9 @@ def test_counts_without_a_revision_wait_too_if_the_token_is_not_valid(desk: Desk
     assert "– → 11" not in output
     assert "? → 11" in output
     assert "ask the operator for a new one" in output
-    assert "1 report kept in the outbox; send later with: valgnatt push --election" in output
+    assert (
+        "1 report without an answer kept in the outbox; send later with: valgnatt push --election" in output
+    )
     other = desk.directory / "another.db"
     status, output = desk.push(desk.file("b.json", counted(9, minute=1)), "--outbox", other)
     assert status == 0, output

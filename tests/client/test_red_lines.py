@@ -180,6 +180,10 @@ async def test_a_mistake_in_a_file_is_reported_without_a_token(desk: Desk) -> No
     status, output = desk.push(
         desk.file("a.json", counted(10, minute=10, unit="0604-0999")), VALGNATT_TOKEN=""
     )
-    assert (status, "a.json, line 1: unit 0604-0999" in output, "token" in output) == (2, True, False), output
+    assert (status, 'a.json, line 1: $.unit: "0604-0999" is' in output, "token" in output) == (
+        2,
+        True,
+        False,
+    ), output
     status, output = desk.push(desk.file("a.json", counted(10, minute=10)), VALGNATT_TOKEN="")
     assert (status, "no token" in output, "nothing was sent" in output) == (2, True, True), output
