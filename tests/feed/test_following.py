@@ -561,6 +561,50 @@ async def test_no_more_is_shown_as_accepted_than_the_journal_has(
         assert (await shown("accepted"), await shown("published")) == (20, 20)
 
 
+async def test_transfers_are_hidden_until_the_release_is_applied(
+    record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then nothing that depends on reports is read, so neither content, size nor time of an answer does."""
+    record.released = False
+    asked: list[str] = []
+
+    async def shown() -> dict[str, Any]:
+        document: dict[str, Any] = (await ask(http, "GET", door.url("/transfers"))).document
+        return {**document, "server_time": None}
+
+    async def asked_for(*_: object) -> Any:
+        asked.append("reports or contacts")
+        return []
+
+    async with served(record) as door:
+        hidden = await shown()
+        assert hidden["hidden_until"] is not None
+        with monkeypatch.context() as patched:
+            patched.setattr(record, "unapplied", asked_for)
+            patched.setattr(record, "contacts", asked_for)
+            record.rows = 15
+            await door.feed.refresh_transfers()
+            await looked(door, 2)
+            assert await shown() == hidden
+            assert asked == []
+        record.released, record.fails_after = True, 0
+        record.show(15)
+        await until(lambda: door.feed.head.sequence == 15)
+        assert door.feed.hidden_until is not None, "nothing is applied yet"
+        record.fails_after = None
+        await door.show(15)
+        transfers = await shown()
+        assert transfers["hidden_until"] is None
+        assert sum(each["accepted"] for each in transfers["transfers"]) == 15
+
+
+async def test_a_release_of_nothing_hides_nothing(record: FakeRecord, http: aiohttp.ClientSession) -> None:
+    """Zeros are figures then."""
+    async with served(record) as door:
+        transfers = (await ask(http, "GET", door.url("/transfers"))).document
+        assert (transfers["sequence"], transfers["hidden_until"]) == (0, None)
+
+
 async def test_transfers_read_while_the_record_changes_do_no_harm(
     record: FakeRecord, another_document: dict[str, Any], http: aiohttp.ClientSession
 ) -> None:
