@@ -5,6 +5,7 @@ Corrections that belong together are grouped: an error that is found is often co
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from gateway.election.corrections import Correction
@@ -84,11 +85,11 @@ def _within(unit: Area, index: int) -> bool:
 def json_steps(corrections: Corrections) -> Steps:
     """Encode corrections as JSON, in steps of a few milliseconds."""
     groups = yield from _grouped(corrections.listed)
-    entries = []
-    for entry in _entries(corrections, groups):
-        entries.append(to_json(entry))
-        if len(entries) % STEP == 0:
-            yield
+    entries = _entries(corrections, groups)
+    encoded: list[bytes] = []
+    while part := list(islice(entries, STEP)):
+        encoded.append(to_json(part)[1:-1])
+        yield
     registry = corrections.registry
     shown = []
     for number, group in enumerate(groups, 1):
@@ -104,7 +105,7 @@ def json_steps(corrections: Corrections) -> Steps:
         "before_release": corrections.before_release,
         "groups": shown,
     }
-    return to_json(head)[:-1] + b',"corrections":[' + b",".join(entries) + b"]}"
+    return to_json(head)[:-1] + b',"corrections":[' + b",".join(encoded) + b"]}"
 
 
 def csv_steps(corrections: Corrections) -> Steps:
