@@ -153,8 +153,12 @@ def read_columns(head: Sequence[str], parties: PartyNames) -> Columns | str:
 
 
 def missing_column(columns: Columns) -> str | None:
-    """Return the first required column that a table lacks."""
-    return next((column for column in REQUIRED if column not in columns.titles), None)
+    """Return the first required column that a table lacks, with other words for it."""
+    missing = next((column for column in REQUIRED if column not in columns.titles), None)
+    if missing is None:
+        return None
+    others = [word for word, meaning in COLUMN_WORDS.items() if meaning == missing and word != plain(missing)]
+    return f"{missing!r}{f' (or {others[0]!r})' if others else ''}"
 
 
 def is_figure(meaning: str) -> bool:

@@ -47,16 +47,17 @@ def text_table(name: str, text: str, known: Callable[[Sequence[str]], int]) -> T
         if delimiter not in DELIMITERS:
             raise BadCountFile([f"{name}, line 1: columns are separated by commas, semicolons or tabs"])
     else:
-        delimiter = max(DELIMITERS, key=lambda each: _most_known(text, each, known))
+        delimiter = max(DELIMITERS, key=lambda each: _most_columns(text, each, known))
     return Table(_text_rows(name, text, delimiter, skipped), delimiter)
 
 
-def _most_known(text: str, delimiter: str, known: Callable[[Sequence[str]], int]) -> int:
-    best = 0
+def _most_columns(text: str, delimiter: str, known: Callable[[Sequence[str]], int]) -> tuple[int, int]:
+    """Return how many known columns the best of the first rows has, and how many columns at all."""
+    best = (0, 0)
     try:
         rows = _text_rows("", text, delimiter, 0)
         for _, row in zip(range(HEAD_ROWS), rows, strict=False):
-            best = max(best, known(row.cells))
+            best = max(best, (known(row.cells), len(row.cells)))
     except BadCountFile:
         return best
     return best

@@ -81,6 +81,9 @@ class TableReader:
                 with_status += [unit] if any("status" in row.cells for row in of_unit) else []
         if with_status:
             self._notes.append(f"{self._name}: left out, since there are no figures: {_listed(with_status)}")
+        if reader.left_out:
+            lines = _listed([str(row.line) for row in reader.left_out])
+            self._notes.append(f"{self._name}: rows left out, since there are no figures: line {lines}")
         checked = Totals(self._name, self._columns, totals, rows)
         self._mistakes.extend(checked.mistakes())
         if note := checked.note():
@@ -128,8 +131,8 @@ class TableReader:
         if isinstance(columns, str):
             raise BadCountFile([f"{where}: {columns}"])
         if missing := missing_column(columns):
-            separated = f" (columns separated by {DELIMITERS[delimiter]})" if delimiter is not None else ""
-            raise BadCountFile([f"{where}: no column {missing!r}{separated}"])
+            separated = f"; columns are separated by {DELIMITERS[delimiter]}" if delimiter is not None else ""
+            raise BadCountFile([f"{where}: no column {missing}{separated}"])
         return columns
 
     def _row(self, each: TableRow, head: Sequence[str]) -> Row | None:

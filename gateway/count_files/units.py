@@ -34,6 +34,8 @@ class UnitReader:
         self._lost_zeros = lost_zeros
         self._mistakes = mistakes
         self._titles = columns.all_titles()
+        self.left_out: list[Row] = []
+        """Rows without figures whose time or status differs from that of the report of their unit."""
 
     def read(self, unit: str, rows: Sequence[Row]) -> Part | None:
         """Return the rows of a unit as one report; None if it is left out, or if there are mistakes, which it adds."""
@@ -82,17 +84,22 @@ class UnitReader:
 
         Rows without figures are left out, unless the others lack the member; but no revision or reason is.
         """
+        lines = {row.line for row in with_figures}
         for column in _OF_REPORT:
             given = [row for row in rows if column in row.cells]
-            if column not in ("revision", "reason"):
-                given = [row for row in with_figures if column in row.cells] or given
             if not given:
                 continue
-            first, *others = given
+            first = next((row for row in with_figures if column in row.cells), given[0])
             text = first.cells[column]
             value = self._member(first, column)
-            for row in others:
-                if self._meaning(column, row.cells[column]) != self._meaning(column, text):
+            meaning = self._meaning(column, text)
+            may_be_left_out = column in ("counted_at", "status") and first.line in lines
+            for row in given:
+                if self._meaning(column, row.cells[column]) == meaning:
+                    continue
+                if may_be_left_out and row.line not in lines:
+                    self.left_out += [row] if row not in self.left_out[-1:] else []
+                else:
                     self._mistakes.add(
                         f"{self._where(row)}: {self._columns.title(column)} {abbreviated(row.cells[column])!r} of unit"
                         f" {abbreviated(row.cells['unit'])}, but {abbreviated(text)!r} in line {first.line}"

@@ -44,7 +44,9 @@ def test_a_row_without_figures_is_left_out(kind: str, status: str, counted_at: s
         assert others == []
         assert read.empty_units == ("0301-0002",)
         left_out = (f"t.{kind}: left out, since there are no figures: 0301-0002",)
-        assert read.notes == (left_out if status else ())
+        rows = (f"t.{kind}: rows left out, since there are no figures: line 3",)
+        differs = status not in ("", "final") or counted_at not in ("", TIME)
+        assert read.notes == (left_out if status else ()) + (rows if differs else ())
 
 
 def test_what_nobody_fills_in_for_all_rows_is_not_left_out() -> None:
