@@ -492,7 +492,7 @@ async def test_every_act_is_recorded_with_its_author_and_time(database: Database
 async def test_the_current_report_of_a_unit_is_the_highest_revision(
     acts: Administration, journal: PostgresJournal
 ) -> None:
-    """`current_report` returns the highest revision, under embargo or not; None before the first report."""
+    """Of one unit and of several, under embargo or not; there is none before the first report."""
     election = await acts.load_election(a_registry(publish_from=in_the_future()))
     row = await journal.election(election)
     assert await journal.current_report(row.key, "a-1") is None
@@ -501,6 +501,12 @@ async def test_the_current_report_of_a_unit_is_the_highest_revision(
     assert stored is not None
     assert (stored.revision, stored.sequence, stored.body) == (7, 2, a_report("a-1", 7).body)
     assert (stored.accepted_at, stored.released_at) == (appended.at, None)
+    found = {
+        each.unit: each for each in await journal.current_reports(row.key, ["a-1", "a-2", "b-1", "none"])
+    }
+    assert found.keys() == {"a-1", "a-2"}
+    assert (found["a-1"].body, found["a-1"].sequence, found["a-1"].released_at) == (stored.body, 2, None)
+    assert await journal.current_reports(row.key, []) == []
 
 
 async def test_transfers_count_accepted_reports_per_unit(
