@@ -27,18 +27,21 @@ def issue(
     election: Annotated[str, typer.Option(help="the election's identifier")],
     config: Config,
     areas: Annotated[
-        str, typer.Option(help="areas to report for, including all below them, such as 4601,0301")
+        str,
+        typer.Option(help="areas to report for, including all below them, such as 4601,0301 (default: none)"),
     ] = "",
     each: Annotated[
         str | None,
         typer.Option(
             metavar="LEVEL",
-            help="instead of --areas: one token for each area of a level, such as municipality",
+            help="instead of --areas: one token for each area of a level, such as municipality (default: none)",
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="with --each: the new CSV file for the tokens, which only its owner can read"),
+        typer.Option(
+            help="with --each: the new CSV file for the tokens, which only its owner can read (default: none)"
+        ),
     ] = None,
     missing_only: Annotated[
         bool, typer.Option("--missing-only", help="with --each: skip areas that already have a valid token")
