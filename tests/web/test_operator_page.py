@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.async_api import Browser, Page, expect
@@ -91,6 +92,29 @@ async def test_operators_see_problems_first_and_copy_commands(
         assert visitor.requests_elsewhere(gateway.push_url) == []
 
 
+MINUTE_MS = 60_000
+ROW = {
+    "units": 2, "reported": 1, "expected": True, "tokens": [{}], "refusals": [], "last_accepted_at": None,
+    "last_contact_at": "1970-01-01T00:00:00Z", "last_heard_at": "1970-01-01T00:00:00Z",
+}  # fmt: skip
+EARLIER, LATER = "1970-01-01T00:20:00Z", "1970-01-01T00:25:00Z"
+STATES: list[tuple[dict[str, Any], str]] = [
+    ({"last_heard_at": LATER}, "reporting"),
+    ({"last_heard_at": EARLIER}, "reporting"),
+    ({}, "silent"),
+    ({"last_heard_at": None}, "silent"),
+    ({"last_heard_at": None, "last_contact_at": None}, "never"),
+    ({"expected": False}, "expired"),
+    ({"expected": False, "tokens": []}, "noToken"),
+    ({"reported": 2}, "done"),
+    ({"reported": 2, "refusals": [{"code": "malformed", "last_at": LATER}]}, "refused"),
+    ({"refusals": [{"code": "malformed", "last_at": LATER}], "last_accepted_at": EARLIER}, "refused"),
+    ({"refusals": [{"code": "malformed", "last_at": EARLIER}], "last_accepted_at": LATER}, "silent"),
+    ({"refusals": [{"code": "stale_revision", "last_at": LATER}]}, "silent"),
+]
+"""Municipalities at 00:30, and their states if 15 minutes without a sign are silence."""
+
+
 def _echoed(word: str) -> str:
     """Return what a shell makes of a word."""
     return subprocess.run(
@@ -114,6 +138,12 @@ async def test_the_minutes_of_silence_and_the_filter_are_in_the_address(
         rows = page.locator("#rows tbody tr")
         await expect(rows).to_have_count(1)
         await expect(rows.locator("td span").first).to_have_text("melder")
+        states = await page.evaluate(
+            """([rows, now_ms, silent_ms]) => import("/static/0/board.js").then(({ stateOf }) =>
+                rows.map((row) => stateOf(row, { closed_at: null }, now_ms, silent_ms)))""",
+            [[ROW | changed for changed, _ in STATES], 30 * MINUTE_MS, 15 * MINUTE_MS],
+        )
+        assert states == [state for _, state in STATES]
         await page.select_option("#which", "silent")
         await page.fill("#silent", "9")
         await page.wait_for_url("**silent=9**")

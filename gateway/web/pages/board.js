@@ -19,11 +19,10 @@ const RECENT_MS = 600_000;
  *
  * @param {BoardMunicipality} row
  */
-export const openRefusals = (row) =>
-  row.refusals.filter(
-    ({ code, last_at }) =>
-      !HARMLESS.has(code) && Date.parse(last_at) > Date.parse(row.last_accepted_at ?? "0"),
-  );
+export function openRefusals({ refusals, last_accepted_at }) {
+  const since_ms = last_accepted_at === null ? -Infinity : Date.parse(last_accepted_at);
+  return refusals.filter(({ code, last_at }) => !HARMLESS.has(code) && Date.parse(last_at) > since_ms);
+}
 
 /**
  * Return the state of a municipality.
