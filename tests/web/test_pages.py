@@ -761,5 +761,5 @@ def test_no_page_refers_to_another_host_or_has_inline_script_or_style() -> None:
     for path in filter(Path.is_file, DIRECTORY.rglob("*")):
         text = path.read_text().replace("http://www.w3.org/2000/svg", "")
         assert not re.search(
-            r"https?://|url\(|(?<!/\*\* )@import|<script>|<style|\sstyle=|\son\w+=\"|innerHTML|eval\(", text
+            r"https?://|\burl\(|(?<!/\*\* )@import|<script>|<style|\sstyle=|\son\w+=\"|innerHTML|eval\(", text
         ), path
