@@ -29,7 +29,7 @@ from gateway.secret_files import read_secret, trimmed_token
 def push(
     context: typer.Context,
     files: Annotated[
-        list[Path] | None, typer.Argument(help="counts as .json, .ndjson or .csv; see --template")
+        list[Path] | None, typer.Argument(help="counts as .xlsx, .csv, .json or .ndjson; see --template")
     ] = None,
     election: Annotated[str, typer.Option(help="the election's identifier (default: none, required)")] = "",
     push_url: PushUrl = OF_THIS_MACHINE,
@@ -128,7 +128,10 @@ def push(
 
     For a municipality without its own system.
 
-    Files are regular files of at most 20 MiB; standard input is not read.
+    Files are regular files of at most 20 MiB; standard input is not read. Tables are read as spreadsheets save them: as
+    .xlsx, or as .csv with semicolons, tabs or commas, in UTF-8, UTF-16 or Windows-1252. Columns and statuses may be in
+    Norwegian or English, times in the election's zone (09.09.2024 22:05). A figure that can be read in two ways, such
+    as 1.234, is a mistake; totals are checked and left out.
 
     All files are checked before anything is sent, and without a token. Then each report is shown beside the gateway's
     current one, with warnings. A report that crosses a red line (more ballots in the municipality than eligible voters,

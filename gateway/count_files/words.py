@@ -54,19 +54,19 @@ STATUS_WORDS = _by_word(
         "counting": "telles|telles nå|blir talt|blir talt no|vert talt|under opptelling|under oppteljing",
         "preliminary": "foreløpig|førebels",
         "final": "endelig|endeleg",
-        "controlled": "kontrollert",
-        "settled": "avgjort|oppgjort",
+        "controlled": "kontrollert|verified",
+        "settled": "avgjort|avgjord|oppgjort",
         "counted_elsewhere": "telt et annet sted|talt et annet sted|talt ein annan stad",
-        "unstated": "uten status|utan status|ikke oppgitt|ikkje oppgitt|uoppgitt",
+        "unstated": "uten status|utan status|no status|ikke oppgitt|ikkje oppgitt|uoppgitt",
     }
 )
 REASON_WORDS = _by_word(
     {
         "recount": "ny opptelling|ny oppteljing|omtelling|omteljing",
-        "revoked": "trukket tilbake|trekt tilbake",
+        "revoked": "trukket tilbake|trekt tilbake|withdrawn",
         "late_ballots": "sent innkomne stemmesedler|seint innkomne stemmesetlar|seint innkomne røystesetlar",
         "booking_error": "føringsfeil|data entry error",
-        "control": "kontroll",
+        "control": "kontroll|verification",
         "other": "annen årsak|annan årsak|annet|anna|other reason",
     }
 )

@@ -1,14 +1,27 @@
 """Headers and words of tables in Norwegian and English."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from gateway.count_files.columns import COLUMNS, PartyNames, meanings_of
 from gateway.count_files.files import read_counts
-from gateway.count_files.words import COLUMN_WORDS, NAME, REASON_WORDS, STATUS_WORDS
+from gateway.count_files.words import (
+    CATEGORY_WORDS,
+    COLUMN_WORDS,
+    NAME,
+    REASON_WORDS,
+    STATUS_WORDS,
+    TOTAL_WORDS,
+    plain,
+)
 from gateway.election.registry import read_registry
 from gateway.election.report import REASONS, STATUSES
 from tests.count_files.tables import csv, documents, mistakes, registry, row
 
+ROOT = Path(__file__).parents[2]
+CONTRACT = (ROOT / "docs/contract.md").read_text()
 RENAMED = {
     "bokmål": {
         "unit": "Krets", "counted_at": "Tidspunkt", "status": "STATUS", "reason": "Årsak", "category": "Kategori",
@@ -42,6 +55,32 @@ def test_every_column_status_and_reason_has_its_own_words() -> None:
     assert {*COLUMN_WORDS.values()} == {*COLUMNS, NAME}
     assert {*STATUS_WORDS.values()} == {*STATUSES}
     assert {*REASON_WORDS.values()} == {*REASONS}
+
+
+def test_the_words_of_the_web_pages_are_read_in_every_language() -> None:
+    """So an officer may copy the status that a page shows."""
+    for texts in (ROOT / "gateway/web/pages/texts").glob("*.js"):
+        for member, words in (("statuses", STATUS_WORDS), ("reasons", REASON_WORDS)):
+            block = texts.read_text().partition(f"  {member}: ")[2].partition("\n  }")[0]
+            shown = dict(re.findall(r'(\w+): "([^"]+)"', block))
+            shown.pop("no_report", None)
+            assert {value: words.get(plain(text)) for value, text in shown.items()} == {
+                each: each for each in shown
+            }
+            assert shown.keys() == {*words.values()}, texts.name
+
+
+def test_the_contract_lists_all_words() -> None:
+    listed: dict[str, dict[str, str]] = {}
+    lines = r"^\| (column|status|reason|category|total) \| `?([\w–]+)`? \| (.*) \|$"
+    for kind, value, words in re.findall(lines, CONTRACT, re.MULTILINE):
+        listed.setdefault(kind, {}).update(
+            (word, value) for word in (*words.split(", "), plain(value)) if word != "–"
+        )
+    assert listed.pop("total").keys() == TOTAL_WORDS
+    assert listed == {
+        "column": COLUMN_WORDS, "status": STATUS_WORDS, "reason": REASON_WORDS, "category": CATEGORY_WORDS
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
