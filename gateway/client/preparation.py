@@ -50,8 +50,8 @@ class RevisionsUnknown(GatewayError):
 
     def __init__(self, units: int, error: GatewayError) -> None:
         super().__init__(
-            f"the revisions of {counted(units, 'unit')} could not be chosen, and none of these reports was sent, since"
-            f" the gateway could not be asked for the current ones: {error}"
+            f"{error}; nothing was sent: without the gateway's current reports, the revisions of"
+            f" {counted(units, 'unit')} could not be chosen"
         )
         self.retryable = isinstance(error, NoDocument) and not error.failure.permanent
 
