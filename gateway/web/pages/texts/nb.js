@@ -462,7 +462,7 @@ export const texts = ({ number, noun, count, times }) => ({
   boardWhy:
     "Tavlen viser hva systemene i hver kommune har gjort, også før tallene er offentlige. Den krever et token for " +
     "operatører, som bare finnes i minnet til denne siden og bare sendes hit.",
-  boardElection: "Valgets identifikator",
+  boardElection: "Valgets ID",
   boardToken: "Token",
   boardTokenRefused: "Tokenet er ikke gyldig for dette valget. Sjekk valget og tokenet.",
   boardNotOperator: "Dette er et token for en avsender. Tavlen krever et token med rollen operator.",
@@ -488,11 +488,12 @@ export const texts = ({ number, noun, count, times }) => ({
   boardUnknown: (/** @type {number} */ n) =>
     `${count(n, "avvisning", "avvisninger")} som ikke hører til én kommune`,
   boardRows: /** @type {{[state: string]: (n: number) => string}} */ ({
-    refused: (n) => `${count(n, "kommune", "kommuner")} er avvist og har ikke sendt noe gyldig siden`,
+    refused: (n) =>
+      `${count(n, "kommune er avvist", "kommuner er avvist")} og har ikke sendt noe gyldig siden`,
     expired: (n) => `${count(n, "kommune", "kommuner")} har bare utløpte token`,
     noToken: (n) => `${count(n, "kommune", "kommuner")} har ikke noe token`,
     never: (n) => `${count(n, "kommune", "kommuner")} har aldri vært i kontakt`,
-    silent: (n) => `${count(n, "kommune", "kommuner")} har vært tause for lenge`,
+    silent: (n) => `${count(n, "kommune har vært taus", "kommuner har vært tause")} for lenge`,
   }),
   boardEarly: (/** @type {string} */ time) => `(ingen trenger å melde før ${time})`,
   boardMore: (/** @type {number} */ n) => `og ${number(n)} til`,
@@ -501,7 +502,7 @@ export const texts = ({ number, noun, count, times }) => ({
   boardCaption: "Hver kommune: tilstand, siste livstegn, avvisninger og token; de som trenger hjelp, først",
   boardState: "Tilstand",
   boardHeard: "Siste livstegn",
-  boardReported: "Enheter meldt",
+  boardReported: "Tellesteder med tall",
   boardRefused: "Avvist",
   boardTokens: "Token",
   boardRevoke: (/** @type {number} */ token) => `Kopier «token revoke ${token}»`,

@@ -407,7 +407,7 @@ export const texts = ({ number, noun, count, times }) => ({
   boardWhy:
     "Tavla viser kva systema i kvar kommune har gjort, også før tala er offentlege. Ho krev eit token for " +
     "operatørar, som berre finst i minnet til denne sida og berre blir sendt hit.",
-  boardElection: "Identifikatoren til valet",
+  boardElection: "ID-en til valet",
   boardToken: "Token",
   boardTokenRefused: "Tokenet er ikkje gyldig for dette valet. Sjekk valet og tokenet.",
   boardNotOperator: "Dette er eit token for ein avsendar. Tavla krev eit token med rolla operator.",
@@ -425,18 +425,19 @@ export const texts = ({ number, noun, count, times }) => ({
   boardProblems: (n) => count(n, "problem", "problem"),
   boardNoProblem: "Ingen problem",
   boardOverdue: (age, n) =>
-    `Sperrefristen gjekk ut for ${age} sidan, men ${count(n, "melding er", "meldingar er")} ikkje offentleggjort`,
+    `Sperrefristen gjekk ut for ${age} sidan, men ${count(n, "melding er ikkje offentleggjord", "meldingar er ikkje offentleggjorde")}`,
   boardReceipts: (age, n) =>
     `Eldste teljing har venta i ${age} på kvittering (${count(n, "ventar", "ventar")})`,
   boardUnpublished: (age, n) =>
     `Eldste teljing har venta i ${age} på å bli offentleg (${count(n, "ventar", "ventar")})`,
   boardUnknown: (n) => `${count(n, "avvising", "avvisingar")} som ikkje høyrer til éin kommune`,
   boardRows: {
-    refused: (n) => `${count(n, "kommune", "kommunar")} er avvist og har ikkje sendt noko gyldig sidan`,
+    refused: (n) =>
+      `${count(n, "kommune er avvist", "kommunar er avviste")} og har ikkje sendt noko gyldig sidan`,
     expired: (n) => `${count(n, "kommune", "kommunar")} har berre utgåtte token`,
     noToken: (n) => `${count(n, "kommune", "kommunar")} har ikkje noko token`,
     never: (n) => `${count(n, "kommune", "kommunar")} har aldri vore i kontakt`,
-    silent: (n) => `${count(n, "kommune", "kommunar")} har vore tause for lenge`,
+    silent: (n) => `${count(n, "kommune har vore taus", "kommunar har vore tause")} for lenge`,
   },
   boardEarly: (time) => `(ingen treng å melde før ${time})`,
   boardMore: (n) => `og ${number(n)} til`,
@@ -445,7 +446,7 @@ export const texts = ({ number, noun, count, times }) => ({
   boardCaption: "Kvar kommune: tilstand, siste livsteikn, avvisingar og token; dei som treng hjelp, først",
   boardState: "Tilstand",
   boardHeard: "Siste livsteikn",
-  boardReported: "Einingar melde",
+  boardReported: "Teljestader med tal",
   boardRefused: "Avvist",
   boardTokens: "Token",
   boardRevoke: (token) => `Kopier «token revoke ${token}»`,
