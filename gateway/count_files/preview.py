@@ -5,17 +5,19 @@ compare-and-swap: the gateway refuses the report if another one of the unit was 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 
 from gateway.count_files.comparison import Comparison, compare, other_units
+from gateway.count_files.parts import MISTAKES_MAX
 from gateway.count_files.reports import Count, FileReports, Mistakes, give_revisions, known_report, read_files
 from gateway.count_files.revisions import Known
 from gateway.election.registry import Registry
 from gateway.election.validation import Scope
 from gateway.errors import MalformedDocument
+from gateway.humanize import counted
 
 _LINE = re.compile(r"line ([0-9]{1,9})\b")
 
@@ -59,12 +61,7 @@ class FileToPreview:
         self._reports: FileReports = read_files({name: content}, registry)
         forbidden = {each.unit: each.where for each in self._reports.versions if each.unit not in scope}
         if forbidden:
-            raise Mistakes(
-                [
-                    f"{where}: unit {unit}: this token may not report for it"
-                    for unit, where in forbidden.items()
-                ]
-            )
+            raise Mistakes(list(_not_permitted(forbidden)))
         own = {version.unit for version in self._reports.versions}
         self.units = [*own, *(unit for unit in other_units(registry, own) if unit in scope)]
 
@@ -93,6 +90,13 @@ class FileToPreview:
             )
             for count, comparison in zip(counts, compared, strict=True)
         )
+
+
+def _not_permitted(places: Mapping[str, str]) -> Iterator[str]:
+    for unit, where in list(places.items())[:MISTAKES_MAX]:
+        yield f"{where}: unit {unit}: this token may not report for it"
+    if (more := len(places) - MISTAKES_MAX) > 0:
+        yield f"… and {counted(more, 'more unit')} that this token may not report for"
 
 
 def mistakes_of_file(name: str, error: Mistakes) -> list[Mistake]:
