@@ -28,9 +28,9 @@ TRANSFERS_S = 14.0
 """How long the transfers page is open before its picture is taken."""
 SIZE_MAX = 300_000
 """Largest size of a picture, in bytes."""
-SHORT, DESKTOP, TALL, PHONE = (
+SHORT, DESKTOP, TALL, PHONE, SCREEN, FRAME = (
     {"width": width, "height": height}
-    for width, height in ((1280, 900), (1280, 1120), (1280, 1500), (390, 844))
+    for width, height in ((1280, 900), (1280, 1120), (1280, 1500), (390, 844), (1920, 1080), (640, 1000))
 )
 
 
@@ -87,7 +87,7 @@ async def _pictures(gateway: Gateway, directory: Path) -> None:
             (area for area in generated.registry["areas"] if area["level"] == "municipality"),
             key=lambda area: sum(each["parent"] == area["id"] for each in generated.registry["areas"]),
         )["id"]
-        results, area = f"{gateway.feed_url}/?election=night", f"/?election=night#/area/{largest}"
+        results, area = f"{gateway.feed_url}/areas/night", f"/areas/night/{largest}"
         pushing = asyncio.create_task(_keep_pushing(http, night, reports[done:]))
         try:
             ready = "#areas tbody tr"
@@ -101,12 +101,18 @@ async def _pictures(gateway: Gateway, directory: Path) -> None:
             )
             await take(browser, gateway.feed_url + area, directory / "area.png", "#plot svg", viewport=TALL)
             await take(
+                browser, f"{results}?kiosk", directory / "kiosk.png", "#kiosk-tiles .tile", 1.5, viewport=SCREEN,
+                color_scheme="dark", locale="nb-NO",
+            )  # fmt: skip
+            embed = f"{gateway.feed_url}/embed?election=night&area={largest}&show=summary"
+            await take(browser, embed, directory / "embed.png", "#summary .shares li", viewport=FRAME)
+            await take(
                 browser, f"{gateway.feed_url}/transfers?election=night", directory / "transfers.png",
                 "#list tbody tr", TRANSFERS_S, viewport=DESKTOP,
             )  # fmt: skip
             await take(
                 browser,
-                f"{gateway.feed_url}/?election=before",
+                f"{gateway.feed_url}/areas/before",
                 directory / "embargo.png",
                 ready,
                 viewport=DESKTOP,

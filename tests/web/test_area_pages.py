@@ -8,7 +8,7 @@ from html import unescape
 import aiohttp
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.pages import EMBED_POLICY, FEED_PAGES, POLICY
@@ -185,6 +185,91 @@ async def test_a_search_finds_names_without_their_diacritics(gateway: Gateway, v
     )
     assert [case for case, matched in zip(cases, results, strict=False) if not matched] == []
     assert results[len(cases) :] == [False] * len(missed)
+
+
+# A phone.
+
+
+@needs_chromium
+async def test_a_phone_shows_names_votes_and_corrections_and_breaks_no_word_of_a_heading(
+    gateway: Gateway,
+    sender: Sender,
+    small: GeneratedElection,
+    http: aiohttp.ClientSession,
+    browser: Browser,
+) -> None:
+    """At 360 pixels, in the language with the longest words; the choice of an election has a label."""
+    await pushed(http, sender, a_report(votes=5000), a_report(revision=2, votes=239, reason="booking_error"))
+    await gateway.load(a_registry(small))  # so that there is a choice
+    await shown(gateway, sender.election, 2)
+    root = f"{gateway.feed_url}/areas/{sender.election}"
+    async with visiting(browser, viewport={"width": 360, "height": 780}, locale="nb-NO") as visitor:
+        page = await visitor.open(root)
+        party = page.locator("#country [data-party-row]").first
+        for part in (".code", ".name", ".share", ".votes"):
+            await expect(party.locator(part)).to_be_visible()
+        row = page.locator(f'#areas tr[data-id="{HERE}"]')
+        await expect(row.get_by_text("240 stemmesedler")).to_be_visible()
+        await expect(row.get_by_text("1 rettelse")).to_be_visible()
+        await expect(page.get_by_text("Valg", exact=True)).to_be_visible()
+        for path in (root, f"{root}/{HERE}", f"{gateway.feed_url}/transfers?election={sender.election}"):
+            await page.goto(path)
+            await expect(page.locator("table.wide:visible tbody tr").first).to_be_visible()
+            assert await page.evaluate(BROKEN_WORDS) == [], path
+            assert await page.evaluate("document.documentElement.scrollWidth") == 360
+        assert visitor.errors == []
+
+
+BROKEN_WORDS = """() => [...document.querySelectorAll("thead th")].flatMap((heading) => {
+    const walker = document.createTreeWalker(heading, NodeFilter.SHOW_TEXT);
+    const broken = [];
+    while (walker.nextNode()) {
+        for (const { 0: word, index } of walker.currentNode.data.matchAll(/\\S+/g)) {
+            const range = document.createRange();
+            range.setStart(walker.currentNode, index);
+            range.setEnd(walker.currentNode, index + word.length);
+            if (range.getClientRects().length > 1) broken.push(word);
+        }
+    }
+    return broken;
+})"""
+"""Words of table headings that are on more than one line."""
+
+
+@needs_chromium
+async def test_the_transfers_of_a_whole_country_fit_on_a_phone_with_the_most_urgent_first(
+    gateway: Gateway, election: str, browser: Browser
+) -> None:
+    """The others are shown on request, when searched for, and in print."""
+
+    async def whole_country(route: Route) -> None:
+        response = await route.fetch()
+        document = await response.json()
+        first, *_ = document["transfers"]
+        document["transfers"] = [
+            {**first, "municipality": f"m{number}", "name": f"Fjordøya {number}"} for number in range(357)
+        ]
+        document["transfers"][300] |= {"accepted": 3, "published": 1, "oldest_unpublished_s": 40.0}
+        await route.fulfill(response=response, json=document)
+
+    async with visiting(browser, viewport={"width": 390, "height": 844}) as visitor:
+        page = await visitor.context.new_page()
+        await page.route(re.compile(r"/v1/elections/[^/]+/transfers$"), whole_country)
+        await page.goto(f"{gateway.feed_url}/transfers?election={election}")
+        rows = page.locator("#list tbody tr")
+        await expect(rows).to_have_count(25)
+        await expect(rows.first).to_have_attribute("data-id", "m300")
+        assert await page.evaluate("document.documentElement.scrollHeight") < 5 * 844
+        await page.get_by_role("searchbox").fill("M356")
+        await expect(rows).to_have_count(1)
+        await page.get_by_role("searchbox").fill("")
+        await expect(rows).to_have_count(25)
+        await page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert await rows.count() == 357
+        await page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert await rows.count() == 25
+        await page.get_by_role("button", name="Show all 357").click()
+        await expect(rows).to_have_count(357)
 
 
 # Frames.
