@@ -44,7 +44,7 @@ COLUMN_WORDS = _by_word(
         "ballots": "stemmesedler|stemmesetlar|røystesetlar|godkjente stemmesedler|godkjende røystesetlar",
         "blank": "blanke|blanke stemmesedler|blanke stemmesetlar|blanke røystesetlar",
         "rejected": "forkastet|forkastede|forkasta|forkastede stemmesedler|forkasta stemmesetlar|forkasta røystesetlar",
-        "voters": "velgere|veljarar|kryss i manntallet|kryss i manntalet",
+        "voters": "kryss i manntallet|kryss i manntalet|avkrysset i manntallet|avkryssa i manntalet",
         NAME: "navn|namn|kretsnavn|kretsnamn|tellestedets navn|unit name",
     }
 )

@@ -16,6 +16,7 @@ from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.reserved_ports import reserved_ports
 from tests.client.desk import TIMEOUT_S, Desk, counted, until
+from tests.count_files.tables import workbook
 from tests.running import Gateway, Sender, served
 from tests.web.conftest import make_database
 from tests.web.doors import COUNTRY, a_registry, a_report
@@ -378,3 +379,33 @@ def test_a_template_can_be_filled_in_and_pushed(desk: Desk, sender: Sender) -> N
         writer.writerow(first)
     assert desk.push(path)[0] == 0
     assert desk.answers()[0]["unit"] == first["unit"]
+
+
+def test_a_template_is_pushed_as_a_workbook_with_what_was_filled_in_for_all_its_rows(desk: Desk) -> None:
+    """In the words and times of the office; rows without figures are left out, and so is the total."""
+    with desk.command("--template", "--areas", "0604") as process:
+        table, output = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, output
+    head, *rows = csv.reader(table.removeprefix("\ufeff").splitlines())
+    words = {
+        "unit": "Krets",
+        "counted_at": "Talt",
+        "ballots": "Stemmesedler",
+        "blank": "Blanke",
+        "rejected": "Forkastet",
+    }
+    everywhere = {"counted_at": "9.9.2024 kl. 22.36", "status": "Foreløpig"}
+    cells = [dict(zip(head, each, strict=False)) | everywhere for each in rows]
+    cells[0] |= {"ballots": 1200, "blank": "1 200", "rejected": "0,0"}
+    cells.append({"unit": "Sum", "ballots": 1200})
+    path = desk.directory / "filled.xlsx"
+    grid = [[each.get(column, "") for column in head] for each in cells]
+    path.write_bytes(workbook([[words.get(column, column) for column in head], *grid]))
+    status, output = desk.push(path, "--yes", "--accept")
+    assert (status, "1 receipt" in output) == (0, True), output
+    units = len({each["unit"] for each in cells}) - 2
+    assert f"Left out: {units} units without figures." in output
+    assert (
+        f"filled.xlsx, line {len(cells) + 1}: a total, equal to the sum of its rows, and not sent" in output
+    )
+    assert [answer["outcome"] for answer in desk.answers()] == ["accepted"]
