@@ -155,25 +155,30 @@ class BoardReader:
         return BoardView(version.registry, facts, rows, maker.shared, maker.unattributed, read_s)
 
     async def _follow(self, version: ElectionVersion, accepted: int) -> _Record:
-        """Read the reports that follow; from the beginning if nothing was read, or another registry or record."""
-        record = self._records.pop(version.key, None)
+        """Read the reports that follow; from the beginning if nothing was read, or another registry or record.
+
+        What was read is kept if a later statement fails.
+        """
+        record = self._records.get(version.key)
         if record is None or record.index.registry is not version.registry or record.sequence > accepted:
-            record = _Record(version.registry)
+            record = self._begin(version)
         while record.sequence < accepted:
             rows = await self._fetch(_REPORTS, version.key, record.next_from, accepted, PAGE)
             if not record.add(rows):
                 if not record.sequence:
                     break  # the record has become shorter since its head was read
-                record = _Record(version.registry)
-        self._remember(version.key, record)
+                record = self._begin(version)
         return record
 
-    def _remember(self, election: int, record: _Record) -> None:
+    def _begin(self, version: ElectionVersion) -> _Record:
+        """Return an empty record, and forget the one that was begun first if there are too many."""
+        self._records.pop(version.key, None)
         while len(self._records) >= ELECTIONS_MAX:
             oldest = next(iter(self._records))
             del self._records[oldest]
             self._views.pop(oldest, None)
-        self._records[election] = record
+        record = self._records[version.key] = _Record(version.registry)
+        return record
 
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         """Fetch rows; the connection is free for others between two statements. Raises JournalUnavailable."""

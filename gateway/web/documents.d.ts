@@ -183,6 +183,7 @@ export type Board = {
   read_at: string;
   /** With the offset of the election's time zone. */
   publish_from: string;
+  timezone: string | null;
   released_at: string | null;
   closed_at: string | null;
   accepted: number;

@@ -46,6 +46,7 @@ class BoardDocuments:
         facts, registry, whole = view.facts, view.registry, token.scope.whole
         inside = None if whole else token.scope.municipalities()
         oldest_at = election.writer.oldest_at
+        zone = registry.document["election"].get("timezone")
         return Board(
             election=registry.id,
             name=registry.name,
@@ -53,6 +54,7 @@ class BoardDocuments:
             rehearsal=registry.rehearsal,
             read_at=facts.read_at,
             publish_from=local_time(registry, facts.publish_from),
+            timezone=zone if isinstance(zone, str) else None,
             released_at=facts.released_at,
             closed_at=facts.closed_at,
             accepted=facts.accepted,

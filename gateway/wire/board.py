@@ -119,6 +119,8 @@ class Board(msgspec.Struct, frozen=True):
     read_at: Moment
     publish_from: Moment
     """With the offset of the election's time zone."""
+    timezone: str | None
+    """The name of that zone in the IANA database, if the registry has one."""
     released_at: Moment | None
     closed_at: Moment | None
     accepted: int

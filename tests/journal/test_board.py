@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.election.validation import ValidReport
+from gateway.errors import JournalUnavailable
 from gateway.journal import board as board_module
 from gateway.journal.administration import Administration
 from gateway.journal.board import BoardReader, BoardView
@@ -105,6 +106,31 @@ async def test_each_report_is_read_once(site: Site, monkeypatch: pytest.MonkeyPa
     await site.append(a_report("a-1", 2))
     assert await site.reported() == {"a": (5, 6), "b": (0, 0)}
     assert fetched == [2], "the last one again, whose chain is compared, and the new one"
+
+
+async def test_what_was_read_before_a_failure_is_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long record is read over several attempts if need be; and elections beyond ELECTIONS_MAX are forgotten."""
+    monkeypatch.setattr(board_module, "ELECTIONS_MAX", 1)
+    await site.append(*(a_report(f"a-{number}") for number in range(1, 6)))
+    fetch = BoardReader._fetch
+    pages = 0
+
+    async def failing(self: BoardReader, query: str, *arguments: object) -> list[object]:
+        nonlocal pages
+        pages += query == board_module._REPORTS
+        if query == board_module._REPORTS and pages == 2:
+            raise JournalUnavailable("no answer")
+        return await fetch(self, query, *arguments)  # type: ignore[return-value]
+
+    monkeypatch.setattr(BoardReader, "_fetch", failing)
+    with pytest.raises(JournalUnavailable):
+        await site.read()
+    assert site.reader._records[site.version.key].sequence == 2
+    assert (await site.reported())["a"] == (5, 5)
+    first = site.version.key
+    await site.begin()
+    await site.read()
+    assert {*site.reader._records} == {*site.reader._views} == {site.version.key} != {first}
 
 
 @pytest.mark.parametrize("longer", [False, True])

@@ -7,7 +7,7 @@ import { boardColumns, STATE_COLUMN } from "./board_columns.js";
 import { closeCommand, commandElement, issueCommand, postponeCommand } from "./commands.js";
 import { byId, h, setText, show } from "./dom.js";
 import { BadAnswer, fetchJson, Pauses, pause, visible } from "./fetching.js";
-import { age, countdown, duration, number, t, time } from "./format.js";
+import { age, countdown, duration, number, t, time, useTimeZone } from "./format.js";
 import { allNames, nameOf } from "./names.js";
 import { matcher } from "./search.js";
 import { announce, electionPath, showProblem, showRehearsal, translate } from "./shell.js";
@@ -64,6 +64,7 @@ function receive(found) {
   receivedAt = Date.now();
   ahead_ms = Date.parse(found.read_at) - receivedAt;
   if (board === null && !silent.value) silent.value = String(Math.round(found.silent_after_s / 60));
+  if (board === null) useTimeZone(found.timezone ?? "");
   board = found;
   failure = () => "";
   draw();
