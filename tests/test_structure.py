@@ -33,7 +33,16 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "redaction",
         "secret_files",
     ),
-    ("backoff", "database_url", "deadline", "humanize", "trimmed_json", "characters", "reserved_ports"),
+    (
+        "backoff",
+        "database_url",
+        "deadline",
+        "humanize",
+        "trimmed_json",
+        "characters",
+        "reserved_ports",
+        "inspection",
+    ),
     ("errors", "__version__"),
 )
 """The parts of `gateway`, from the top. A part imports only from layers below its own."""

@@ -11,7 +11,6 @@ ended, for whatever reason. Knows nothing of what a worker does.
 """
 
 import asyncio
-import ctypes
 import os
 import signal
 import socket
@@ -24,6 +23,7 @@ import structlog
 
 from gateway.config import Config, decode_path
 from gateway.errors import GatewayError, MalformedDocument
+from gateway.inspection import forbid_inspection
 
 LINE_MAX = 8 << 20
 """Longest line, in bytes; metrics are by far the longest, about 100 kB."""
@@ -48,21 +48,6 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     def name(self) -> str:
         """The worker's name in logs and metrics, such as `push-0`."""
         return f"{self.role}-{self.index}"
-
-
-PR_SET_DUMPABLE = 4
-
-
-def forbid_inspection() -> None:
-    """Prevent other processes of the same user from reading the memory and environment of this one.
-
-    Afterwards /proc/PID/environ, /proc/PID/mem and ptrace require CAP_SYS_PTRACE, and no core is dumped. Programs that
-    this process executes are not affected. Raises OSError. Source: prctl(2), PR_SET_DUMPABLE; ptrace(2), "Ptrace access
-    mode checking".
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE) failed")
 
 
 PROBLEM_MAX = 1000

@@ -25,8 +25,9 @@ import structlog
 from gateway import __version__
 from gateway.backoff import Backoff
 from gateway.config import PREFIX, Config, config_for
+from gateway.inspection import forbid_inspection
 from gateway.machine.admin_port import admin_port
-from gateway.machine.control import OVERDUE_S, Role, WorkerCommand, WorkerSpec, forbid_inspection
+from gateway.machine.control import OVERDUE_S, Role, WorkerCommand, WorkerSpec
 from gateway.machine.ports import ListenError, listen_socket
 from gateway.machine.systemd import ServiceManager
 from gateway.machine.worker import STABLE_S, Worker

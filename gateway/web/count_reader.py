@@ -29,6 +29,7 @@ from gateway.count_files.preview import FileToPreview, mistakes_of_file
 from gateway.count_files.reports import Mistakes
 from gateway.election.registry import read_registry
 from gateway.election.validation import Scope
+from gateway.inspection import forbid_inspection
 
 CPU_S = 10
 """Seconds of computing for one file."""
@@ -83,6 +84,7 @@ def main() -> None:
     os.nice(NICENESS)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+    forbid_inspection()  # the file may have counts before their time
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -224,3 +224,12 @@ async def test_a_fault_of_a_reader_is_logged_without_figures(
     logged = capsys.readouterr().out
     assert "count file not read" in logged
     assert "4711" not in logged
+
+
+async def test_the_memory_of_a_reader_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file may have counts before their time; and the kernel ends it before any other process of the gateway."""
+    dumpable = "__import__('ctypes').CDLL(None).prctl(3)"  # PR_GET_DUMPABLE
+    score = "r.Path('/proc/self/oom_score_adj').read_text()"
+    source = f"return r.Done(str([{dumpable}, int({score})]).encode(), True, 0.0)"
+    document = await reader_that(source, monkeypatch).preview(1, A_TASK, no_reports)
+    assert document == b"[0, 1000]"
