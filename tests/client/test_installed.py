@@ -161,9 +161,9 @@ def test_clients_run_without_the_packages_of_the_gateway(
     assert sum(each["published"] for each in json.loads(output)["transfers"]) == 1
 
 
-def test_commands_of_the_gateway_say_what_to_install(command: Command, tmp_path: Path) -> None:
+def test_commands_of_the_gateway_say_what_to_install(command: Command) -> None:
     """In one line. The help of all commands needs nothing more."""
-    started = [command(*line.split()) for line in ("serve", "doctor", "election list", f"replay {tmp_path}")]
+    started = [command("serve"), command("election", "list")]
     helped = command("--help")
     for process in started:
         status, output, errors = ended(process)

@@ -471,45 +471,47 @@ async def test_names_are_in_the_language_of_the_page(
 
 
 @needs_chromium
-async def test_every_language_has_the_same_texts(gateway: Gateway, visitor: Visitor) -> None:
+async def test_every_language_has_the_same_texts(gateway: Gateway, browser: Browser) -> None:
     """The same keys in the same order, and as many figures in each text. Types check this too (`make pages`)."""
-    page = await visitor.open(f"{gateway.feed_url}/docs")
-    shapes = await page.evaluate(
-        """async () => {
-            const { src } = document.querySelector("script");
-            const { LANGUAGES, loadLanguage } = await import(src.replace("docs.js", "texts.js"));
-            const kind = (text) => typeof text === "object" ? Object.keys(text) : text.length * !text.at;
-            const shape = ({ texts }) => Object.entries(texts).map(([key, text]) => [key, kind(text)]);
-            const loaded = await Promise.all(Object.keys(LANGUAGES).map(loadLanguage));
-            return Object.fromEntries(loaded.map((language) => [language.tag, shape(language)]));
-        }"""
-    )
+    async with visiting(browser) as visitor:
+        page = await visitor.open(f"{gateway.push_url}/count")
+        shapes = await page.evaluate(
+            """async () => {
+                const { src } = document.querySelector("script");
+                const { LANGUAGES, loadLanguage } = await import(src.replace("count.js", "texts.js"));
+                const inner = (texts) => Object.entries(texts).map(([key, text]) => [key, shape(text)]);
+                const shape = (text) => typeof text === "object" ? inner(text) : typeof text + text.length * !text.at;
+                const loaded = await Promise.all(Object.keys(LANGUAGES).map(loadLanguage));
+                return Object.fromEntries(loaded.map(({ tag, texts }) => [tag, shape(texts)]));
+            }"""
+        )
     assert shapes.keys() == {path.stem for path in TEXTS.iterdir()}
     for shape in shapes.values():
         assert shape == shapes["nb"]
 
 
 @needs_chromium
-async def test_texts_have_the_right_plural_in_every_language(gateway: Gateway, visitor: Visitor) -> None:
+async def test_texts_have_the_right_plural_in_every_language(gateway: Gateway, browser: Browser) -> None:
     """One of something is in the singular; large numbers are grouped as the language does it."""
-    page = await visitor.open(f"{gateway.feed_url}/docs")
-    texts = await page.evaluate(
-        """async () => {
-            const { src } = document.querySelector("script");
-            const { loadLanguage } = await import(src.replace("docs.js", "texts.js"));
-            const loaded = await Promise.all(["nb", "nn", "en"].map(loadLanguage));
-            return loaded.map(({ texts }) => [
-                texts.correctionsTitle(1), texts.correctionsTitle(1234),
-                texts.ofEligible(1, 1), texts.besides(1, 2),
-                texts.plotLabel(1, "20:00", "21:00", 1, 1), texts.plotLabel(2, "20:00", "21:00", 5, 2),
-                texts.sentenceWaits(1, "Oslo", "3 s") + texts.sentenceMoreWait(1),
-                texts.sentencePublished(0, 1), texts.sentencePublished(1, 2), texts.sentencePublished(0, 1234),
-                texts.sentencePublished(1094, 3486), texts.sentenceUnderWay(1, 2),
-                texts.sentenceEmbargoOwn(1, 1), texts.totalsReports(1),
-                texts.lost("21:00:00", "3 s"), texts.colRevision, texts.colLagTail, texts.colTurnout,
-            ]);
-        }"""
-    )
+    async with visiting(browser) as visitor:
+        page = await visitor.open(f"{gateway.push_url}/count")
+        texts = await page.evaluate(
+            """async () => {
+                const { src } = document.querySelector("script");
+                const { loadLanguage } = await import(src.replace("count.js", "texts.js"));
+                const loaded = await Promise.all(["nb", "nn", "en"].map(loadLanguage));
+                return loaded.map(({ texts }) => [
+                    texts.correctionsTitle(1), texts.correctionsTitle(1234),
+                    texts.ofEligible(1, 1), texts.besides(1, 2),
+                    texts.plotLabel(1, "20:00", "21:00", 1, 1), texts.plotLabel(2, "20:00", "21:00", 5, 2),
+                    texts.sentenceWaits(1, "Oslo", "3 s") + texts.sentenceMoreWait(1),
+                    texts.sentencePublished(0, 1), texts.sentencePublished(1, 2), texts.sentencePublished(0, 1234),
+                    texts.sentencePublished(1094, 3486), texts.sentenceUnderWay(1, 2),
+                    texts.sentenceEmbargoOwn(1, 1), texts.totalsReports(1),
+                    texts.lost("21:00:00", "3 s"), texts.colRevision, texts.colLagTail, texts.colTurnout,
+                ]);
+            }"""
+        )
     bokmål, nynorsk, english = ([text.replace("\xa0", " ") for text in each] for each in texts)
     assert bokmål == [
         "1 rettelse",
