@@ -43,6 +43,8 @@ class Door:
         self._url = url.rstrip("/")
         self._http = http
         self._proxy = proxy
+        self.delay_shown = False
+        """Whether a person was shown that requests are repeated, for those who repeat them."""
         self.server_time: datetime | None = None
         """The time of the latest answer, from its `Date`; behind the server's clock by up to a second and its age."""
 

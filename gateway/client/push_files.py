@@ -161,7 +161,7 @@ async def _document(
     """Return a document, or the code of its absence if it is one in `without`; ask again while the gateway is busy."""
     backoff = Backoff(0.2, 5.0)
     clock = asyncio.get_running_loop().time
-    began, shown = clock(), False
+    began = clock()
     ends = began + READ_S
     while True:
         try:
@@ -173,9 +173,9 @@ async def _document(
             wait_s = with_jitter(max(backoff.next(), failure.retry_after_s or 0))
             if failure.permanent or failure.status is None or clock() + wait_s > ends:
                 raise
-            if not shown and clock() + wait_s > began + WAITING_S:
+            if not door.delay_shown and clock() + wait_s > began + WAITING_S:
                 say(f"{error}; trying again for up to {duration(READ_S)}", err=True)
-                shown = True
+                door.delay_shown = True
         await asyncio.sleep(wait_s)
 
 
