@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 
 from gateway.client.preview import RED_LINES_MAX, preview, red_lines, warnings
 from gateway.count_files.comparison import Comparison
+from gateway.count_files.findings import WITHOUT_REASON
 from gateway.count_files.reports import Count, Mistakes
+from gateway.election.report import REASONS
 from gateway.humanize import counted
 from gateway.terminal import Terminal
 
@@ -29,20 +31,26 @@ def check_red_lines(counts: Sequence[Count], comparisons: Sequence[Comparison], 
     files = frozenset[str]().union(
         *(count.version.files for count, each in zip(counts, comparisons, strict=True) if each.red_lines)
     )
-    raise RedLines([*red_lines(comparisons), _advice(len(crossing))], files)
+    raise RedLines([*red_lines(comparisons), _advice(crossing)], files)
 
 
-def _advice(number: int) -> str:
-    several = counted(number, "report")
-    if number > RED_LINES_MAX:
+def _advice(crossing: Sequence[Comparison]) -> str:
+    several = counted(len(crossing), "report")
+    if len(crossing) > RED_LINES_MAX:
         return (
             f"{several} with red lines: more than {RED_LINES_MAX} cannot be accepted in one command; check whether"
             " this is the right file, or push the counts in smaller files"
         )
     return (
-        f"{several} with red lines: correct the figures, or give a reason for a fall; if they are right all the same,"
+        f"{several} with red lines: correct the figures{_or_reasons(crossing)}; if they are right all the same,"
         " start the command again with --accept (--yes does not cover red lines)"
     )
+
+
+def _or_reasons(crossing: Sequence[Comparison]) -> str:
+    """Return which reasons can be entered, if one of the red lines is only crossed without a reason."""
+    needs_reason = any(finding.code in WITHOUT_REASON for each in crossing for finding in each.red_lines)
+    return f", or enter the reason of a fall ({', '.join(REASONS)})" if needs_reason else ""
 
 
 class Consent:
@@ -71,8 +79,8 @@ class Consent:
             self._console.say(line, "bold red")
         if crossing and not self._accept:
             self._console.say(
-                f"{counted(len(crossing), 'report')} with red lines. Check the figures; if they are right all the"
-                " same, type the word yes.",
+                f"{counted(len(crossing), 'report')} with red lines. Check the figures{_or_reasons(crossing)}; if they"
+                " are right all the same, type the word yes.",
                 "bold",
             )
             return answer("Send all the same? [yes/N] ", ("yes", "ja"))

@@ -161,6 +161,8 @@ def status_back(step: Step) -> Iterator[Finding]:
         yield Finding("status_back", "warning", {"before": before, "after": step.after["status"]})
 
 
+WITHOUT_REASON = ("fell", "missing_category")
+"""Codes of red lines that are warnings if the report gives a reason."""
 RULES = (
     above_eligible,
     unit_above_eligible,

@@ -118,6 +118,7 @@ async def test_a_fall_without_a_reason_is_not_sent_and_with_one_it_is(desk: Desk
     fall = counted(50, minute=20)
     status, output = await desk.push_here(desk.file("b.json", fall))
     assert (status, "301 → 51 ballots (−250) without a reason" in output) == (2, True), output
+    assert "or enter the reason of a fall (recount, revoked, late_ballots" in output
     status, output = await desk.push_here(desk.file("b.json", fall | {"reason": "recount"}))
     assert (status, "warning: unit 0604-0001" in output, "RED LINE" in output) == (0, True, False), output
 
