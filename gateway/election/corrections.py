@@ -7,10 +7,12 @@ before.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from heapq import heappush, heappushpop
 from typing import NamedTuple
+
+from gateway.election.registry import Area
 
 CORRECTIONS_MAX = 5000
 """Corrections of an election that are kept in addition to the last one of each area: the largest ones."""
@@ -50,11 +52,13 @@ class CorrectionLog:
     Invariant: which ones are kept depends on the record alone, not on how or when it was applied.
     """
 
-    def __init__(self, most: int = CORRECTIONS_MAX) -> None:
+    def __init__(self, units: Mapping[str, Area], most: int = CORRECTIONS_MAX) -> None:
+        self._units = units
         self._most = most
         self._kept: list[tuple[int, int, Correction]] = []
         """A heap by size, then sequence, of which no two are equal."""
-        self._largest: Sequence[Correction] | None = None
+        self._largest: dict[int, list[Correction]] | None = None
+        """By index of the area at or above the unit, once needed."""
 
     def add(self, correction: Correction) -> None:
         """Add a correction; drop the smallest one above the maximum."""
@@ -67,11 +71,15 @@ class CorrectionLog:
             heappushpop(self._kept, entry)
         self._largest = None
 
-    def largest(self) -> Sequence[Correction]:
-        """Return the corrections, the largest first; the newest first of equal ones."""
+    def largest(self, area: int) -> Sequence[Correction]:
+        """Return the corrections at and below an area, the largest first; the newest first of equal ones."""
         if self._largest is None:
-            self._largest = tuple(each for _, _, each in sorted(self._kept, reverse=True))
-        return self._largest
+            self._largest = {}
+            for _, _, each in sorted(self._kept, reverse=True):
+                unit = self._units[each.unit]
+                for index in (unit.index, *unit.path):
+                    self._largest.setdefault(index, []).append(each)
+        return self._largest.get(area, ())
 
 
 _NO_FIGURES: array[int] = array("q")

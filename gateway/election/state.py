@@ -213,7 +213,7 @@ class ElectionState:
         self.sequence = 0
         self.chain = CHAIN_START
         self.published_at: datetime | None = None
-        self.corrections = CorrectionLog()
+        self.corrections = CorrectionLog(registry.units)
         self._recent: OrderedDict[int, None] = OrderedDict()
         self._prefixes = array("I", [0])
 

@@ -21,6 +21,8 @@ ROWS_MAX = 500_000
 """Rows of a table, about 50 MB of CSV. For more, a client has to name an area."""
 TABLE_BYTES_MAX = 64 << 20
 """Bytes of a table, which long names may make large."""
+SMALL_BYTES = 128 << 10
+"""Size up to which a table is compressed as a whole, in less than a millisecond."""
 PARTS_BYTES_MAX = 64 << 20
 """Bytes of the cached parts of one state, plain and compressed; above it they are encoded again."""
 PASSES_MAX = 50
@@ -33,18 +35,27 @@ class TableTooLarge(Exception):
     """A table would have more than ROWS_MAX rows or TABLE_BYTES_MAX bytes. The message says which."""
 
 
-class Part(NamedTuple):
-    """The areas of a run in a format, as of a sequence."""
+class Part:
+    """The areas of a run in a format, as of a sequence; compressed when first needed."""
 
-    sequence: int
-    plain: bytes
-    deflated: bytes
-    digest: bytes
+    __slots__ = ("_deflated", "digest", "plain", "sequence")
+
+    def __init__(self, sequence: int, plain: bytes) -> None:
+        self.sequence = sequence
+        self.plain = plain
+        self.digest = hashlib.sha256(plain).digest()
+        self._deflated: bytes | None = None
+
+    def deflated(self) -> bytes:
+        """Return the part compressed, so that it can be used anywhere in a stream."""
+        if self._deflated is None:
+            self._deflated = deflate(self.plain, level=LEVEL_FAST)
+        return self._deflated
 
     @property
     def memory(self) -> int:
-        """Bytes of memory that the part takes."""
-        return len(self.plain) + len(self.deflated)
+        """Bytes of memory that the part takes, including its compressed form, as an estimate."""
+        return len(self.plain) + len(self.plain) // 4
 
 
 class ResultTable(NamedTuple):
@@ -52,8 +63,8 @@ class ResultTable(NamedTuple):
 
     sequence: int
     plain: bytes
-    packed: bytes
-    """The table as gzip."""
+    packed: bytes | None
+    """The table as gzip; None if it is small, and so compressed when it is first needed."""
     tag: str
 
 
@@ -124,7 +135,7 @@ class ResultTables:
             return part
         encode = self._encoders[form.name]
         plain = form.separator.join([encode(area_document(state, index)) for index in indexes])
-        made = Part(state.sequence, plain, deflate(plain, level=LEVEL_FAST), hashlib.sha256(plain).digest())
+        made = Part(state.sequence, plain)
         if whole:
             self._bytes += made.memory - (part.memory if part is not None else 0)
             if self._bytes > PARTS_BYTES_MAX:
@@ -137,22 +148,32 @@ class ResultTables:
 def _join(
     sequence: int, head: bytes, parts: Sequence[Part], form: ResultFormat
 ) -> Generator[None, None, ResultTable]:
-    """Return a table that consists of a head and parts, plain and as one gzip stream (RFC 1952, section 2.3.1)."""
+    """Return a table that consists of a head and parts."""
+    between = form.separator
+    plain, tag = BytesIO(), hashlib.sha256(head)
+    plain.write(head)
+    for number, part in enumerate(parts):
+        plain.write(between + part.plain if number else part.plain)
+        tag.update(part.digest)
+        yield
+    plain.write(form.end)
+    size = plain.tell()
+    packed = (yield from _pack(head, parts, form, size)) if size > SMALL_BYTES else None
+    return ResultTable(sequence, plain.getvalue(), packed, tag.hexdigest()[:32])
+
+
+def _pack(head: bytes, parts: Sequence[Part], form: ResultFormat, size: int) -> Generator[None, None, bytes]:
+    """Return a table of a size as one gzip stream of parts that each end in a flush (RFC 1952, section 2.3.1)."""
     between = form.separator
     packed_between = deflate(between) if between else b""
-    plain, packed, tag = BytesIO(), BytesIO(), hashlib.sha256(head)
-    plain.write(head)
+    packed = BytesIO()
     packed.write(GZIP_START + deflate(head))
     checksum = zlib.crc32(head)
     for number, part in enumerate(parts):
-        text = between + part.plain if number else part.plain
-        plain.write(text)
-        packed.write(packed_between + part.deflated if number else part.deflated)
-        tag.update(part.digest)
-        checksum = zlib.crc32(text, checksum)
+        packed.write(packed_between + part.deflated() if number else part.deflated())
+        checksum = zlib.crc32(part.plain, zlib.crc32(between, checksum) if number else checksum)
         yield
-    plain.write(form.end)
     last = zlib.compressobj(LEVEL_FAST, zlib.DEFLATED, -zlib.MAX_WBITS)
     packed.write(last.compress(form.end) + last.flush())
-    packed.write(struct.pack("<II", zlib.crc32(form.end, checksum), plain.tell() & 0xFFFFFFFF))
-    return ResultTable(sequence, plain.getvalue(), packed.getvalue(), tag.hexdigest()[:32])
+    packed.write(struct.pack("<II", zlib.crc32(form.end, checksum), size & 0xFFFFFFFF))
+    return packed.getvalue()

@@ -125,7 +125,8 @@ class FeedTables:
         if not selection.common:
             self._limits.allowance.use(client, len(table.plain))
         packed = table.packed
-        return table.sequence, Body(table.plain, form.media_type, tag=table.tag, compress=lambda _: packed)
+        compress = None if packed is None else lambda _: packed
+        return table.sequence, Body(table.plain, form.media_type, tag=table.tag, compress=compress)
 
     async def _make_corrections(self, wanted: _Wanted, area: Area) -> tuple[int, Body]:
         await self._wait_settled(wanted)

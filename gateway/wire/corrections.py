@@ -66,20 +66,15 @@ class Corrections(NamedTuple):
 
 def corrections_of(state: ElectionState, area: Area) -> Corrections:
     """Return the corrections at and below an area: those of figures that were public."""
-    units, index, area_state = state.registry.units, area.index, state.areas[area.index]
-    largest = state.corrections.largest()
+    area_state = state.areas[area.index]
     return Corrections(
         registry=state.registry,
         area=area.id,
         sequence=last_correction(state),
         total=area_state.corrections - area_state.unseen_corrections,
         before_release=area_state.unseen_corrections,
-        listed=largest if index == 0 else [each for each in largest if _within(units[each.unit], index)],
+        listed=state.corrections.largest(area.index),
     )
-
-
-def _within(unit: Area, index: int) -> bool:
-    return unit.index == index or index in unit.path
 
 
 def json_steps(corrections: Corrections) -> Steps:

@@ -197,6 +197,8 @@ PREVIEW = "/v1/elections/{election}/preview"
 PUSH = "/v1/elections/{election}/push"
 FEED = "/v1/elections/{election}/feed"
 AREA = "/v1/elections/{election}/areas/{area}"
+AREAS = "/v1/elections/{election}/areas"
+CORRECTIONS = "/v1/elections/{election}/corrections"
 PUBLICATIONS = "/v1/elections/{election}/publications"
 
 
@@ -465,6 +467,23 @@ async def unread_registries(target: Target) -> None:
     await leave_unread(target, target.request("GET", target.path("/v1/elections/{election}")), 200, 2)
 
 
+async def unread_tables(target: Target) -> None:
+    """Request the table of all units and do not read it."""
+    await leave_unread(target, target.request("GET", target.path(AREAS) + "?level=precinct"), 200, 2)
+
+
+async def tables_of_many_areas(target: Target) -> None:
+    """Request the table of the units of each area, and its corrections: no two requests are for the same."""
+    names = [*target.areas, *target.units[:100]]
+    requests = [
+        target.request("GET", target.path(path) + f"{area}{form}")
+        for form in ("", "&format=csv")
+        for area in names
+        for path in (AREAS + "?level=precinct&area=", CORRECTIONS + "?area=")
+    ]
+    await ask_on_new_connections(target, requests)
+
+
 async def unread_streams(target: Target) -> None:
     """Open streams and do not read them."""
     await leave_unread(target, target.request("GET", target.path(FEED)), 300, 1)
@@ -572,5 +591,7 @@ OF_READERS = {
     "unread streams": (FEED, unread_streams),
     "waits for future publications": (AREA, wait_for_future_publications),
     "unread publications": (PUBLICATIONS, unread_publications),
+    "unread tables": (AREAS, unread_tables),
+    "tables of many areas": (CORRECTIONS, tables_of_many_areas),
     "unread registries": ("/v1/elections/{election}", unread_registries),
 }

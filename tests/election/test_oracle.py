@@ -1,8 +1,11 @@
 """Whole elections compared with their official totals, at every moment of the count and at its end."""
 
+import csv
+import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from gateway.rehearsal.dataset import DataSet
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.wire.areas import area_document
 from gateway.wire.corrections import corrections_of, json_steps, whole
+from gateway.wire.results import results_csv
 from tests.election.makers import Record
 
 Line = dict[str, Any]
@@ -187,6 +191,32 @@ def test_the_corrections_of_the_recorded_election_begin_with_the_largest(
 def document_of(state: ElectionState, area: Area) -> Line:
     document: Line = orjson.loads(whole(json_steps(corrections_of(state, area))))
     return document
+
+
+def test_the_table_of_the_recorded_election_has_the_official_result(
+    night: tuple[Count, DataSet, tuple[int, int]],
+) -> None:
+    """Each municipality's ballots, turnout, and the votes and share of every party, summed over categories."""
+    count, data, _ = night
+    documents = [count.of(area.id) for area in count.registry.areas if area.level == "municipality"]
+    rows = list(csv.DictReader(io.StringIO(results_csv(count.registry, documents).decode(), newline="")))
+    assert len({row["area"] for row in rows}) == 357
+    finals = data.official_finals()
+    for area, found in groupby(rows, lambda row: row["area"]):
+        line = finals[area]
+        votes: Counter[str] = Counter()
+        for counts in line["counts"].values():
+            votes.update(counts["votes"])
+        ballots = sum(counts["ballots"] for counts in line["counts"].values())
+        for row in found:
+            assert int(row["ballots"]) == ballots
+            assert float(row["turnout_percent"]) == pytest.approx(
+                100 * ballots / line["eligible"], abs=0.00501
+            )
+            assert int(row["party_votes"]) == votes.pop(row["party"], 0)
+            share = 100 * int(row["party_votes"]) / int(row["votes"])
+            assert float(row["share_percent"]) == pytest.approx(share, abs=0.00501)
+        assert not +votes
 
 
 def falls_of(count: Count) -> list[tuple[int, int]]:

@@ -173,9 +173,9 @@ def test_groups_are_of_about_the_same_time_and_size(given_: list[tuple[int, int]
 @given(st.permutations(range(1, 9)), st.lists(st.integers(1, 5), min_size=8, max_size=8))
 def test_the_largest_are_kept_whatever_the_order_of_their_sizes(order: list[int], sizes: list[int]) -> None:
     """Above the maximum the smallest is dropped; which ones are kept depends on sizes and sequences alone."""
-    log = CorrectionLog(most=3)
+    log = CorrectionLog(REGISTRY.units, most=3)
     for sequence in order:
         log.add(a_correction(sequence, sequence, sizes[sequence - 1]))
     wanted = sorted(((size, place) for place, size in enumerate(sizes, 1)), reverse=True)[:3]
-    assert [(each.size, each.sequence) for each in log.largest()] == wanted
-    assert all(not each.previous for each in log.largest())
+    assert [(each.size, each.sequence) for each in log.largest(0)] == wanted
+    assert all(not each.previous for each in log.largest(0))

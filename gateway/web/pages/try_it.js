@@ -48,7 +48,7 @@ export class TryIt {
     this.stop = h("button", { type: "button", class: "plain", hidden: true }, "Stop");
     this.state = h("p", { class: "kind", role: "status" });
     this.answer = h("code");
-    this.output = h("pre", { tabindex: "0", hidden: true, "aria-label": "Answer" }, this.answer);
+    this.output = h("pre", { tabindex: "0", hidden: true }, this.answer);
     const form = h("form", { class: "try" }, ...fields, h("p", null, this.button, " ", this.stop));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
