@@ -1,21 +1,33 @@
-"""PURE: which cells of a workbook are dates, and their dates (ECMA-376, part 1, sections 18.8.30 and 18.17.4)."""
+"""PURE: how a workbook shows its numbers: as dates, or as other numbers (ECMA-376, part 1, 18.8.30 and 18.17.4)."""
 
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+import msgspec
+
 from gateway.count_files.workbook_zip import WorkbookParts
 
-_BUILT_IN = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)})
+_BUILT_IN_DATES = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)})
+_BUILT_IN_PERCENT = {"9": "0%", "10": "0.00%"}
 _LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE)
 """Parts of a format that are shown as they are, or are colours, conditions and languages."""
 _DATE_PART = re.compile(r"[dmyhs]", re.IGNORECASE)
-_FIRST_DAY = 61
-"""1 March 1900. Earlier numbers are off by one, as 1900 had no 29 February."""
+_SCALED = re.compile(r"%|[0#?],+(?![0#?,])")
+"""A format that shows hundreds as percent, or thousands as units."""
 
 
-def date_styles(parts: WorkbookParts, target: str) -> frozenset[int]:
-    """Return the numbers of the cell styles that show numbers as dates or times."""
+class NumberStyles(msgspec.Struct, frozen=True):
+    """Cell styles by their number, a text of decimal digits."""
+
+    dates: frozenset[str] = frozenset()
+    """Those that show numbers as dates or times."""
+    scaled: Mapping[str, str] = {}
+    """The formats of those that show a multiple or a fraction of the number."""
+
+
+def read_styles(parts: WorkbookParts, target: str) -> NumberStyles:
+    """Return what the styles of a workbook do with numbers."""
     codes: dict[str, str] = {}
     styles: list[str] = []
     inside = ""
@@ -35,32 +47,45 @@ def date_styles(parts: WorkbookParts, target: str) -> frozenset[int]:
             inside = ""
 
     parts.parse(target, start, end)
-    return frozenset(number for number, style in enumerate(styles) if _is_date(style, codes))
+    codes = _BUILT_IN_PERCENT | codes
+    return NumberStyles(
+        frozenset(str(number) for number, style in enumerate(styles) if _is_date(style, codes)),
+        {
+            str(number): codes[style][:20]
+            for number, style in enumerate(styles)
+            if style in codes and not is_date_format(codes[style]) and _SCALED.search(_first(codes[style]))
+        },
+    )
 
 
 def _is_date(style: str, codes: Mapping[str, str]) -> bool:
     if style in codes:
         return is_date_format(codes[style])
-    return style.isascii() and style.isdigit() and int(style[:9]) in _BUILT_IN
+    return style.isascii() and style.isdigit() and int(style[:9]) in _BUILT_IN_DATES
 
 
 def is_date_format(code: str) -> bool:
     """Return whether a number format shows a date or a time."""
-    first = _LITERAL.sub("", code[:1000]).partition(";")[0]
+    first = _first(code)
     return "general" not in first.lower() and _DATE_PART.search(first) is not None
 
 
+def _first(code: str) -> str:
+    """Return the part of a format for positive numbers, without what is shown as it is."""
+    return _LITERAL.sub("", code[:1000]).partition(";")[0]
+
+
 def serial_text(content: str, *, from_1904: bool) -> str:
-    """Return the local date and time of a cell: `2024-09-09 22:05:00`; a number that is none as it is."""
+    """Return the local date and time of a cell: `2024-09-09 22:05:00`; a number that is none as it is.
+
+    Dates before March 1900 are a day off in some spreadsheets; nobody counts on one.
+    """
     try:
         days = float(content)
     except ValueError:
         return content
-    if from_1904:
-        epoch, least = datetime(1904, 1, 1), 0  # noqa: DTZ001
-    else:
-        epoch, least = datetime(1899, 12, 30), _FIRST_DAY  # noqa: DTZ001
-    if not least <= days < 2_958_466:
+    epoch = datetime(1904, 1, 1) if from_1904 else datetime(1899, 12, 30)  # noqa: DTZ001
+    if not 0 <= days < 2_958_466:
         return content
     milliseconds = round(days * 86_400_000)
     time = epoch + timedelta(milliseconds=milliseconds)

@@ -15,6 +15,8 @@ _NUMBER = re.compile(
 _POINT = re.compile(r"([0-9][0-9 \u00a0\u202f'’]*)[.,]([0-9]+)")
 _MINUS = re.compile(r"[-\u2010-\u2015\u2212\ufe58\ufe63\uff0d]\s*[0-9]|\([0-9]|[0-9]\s*[-\u2212]$")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?")
+_FORMATTED = re.compile(r"[-0-9.e+]+ \[.+\]")
+"""A number of a workbook with the format that shows another one."""
 _ERROR = re.compile(r"#[A-ZÆØÅ0-9/]+[!?]?")
 _NOT_DIGIT = re.compile(r"[^0-9 \u00a0\u202f'’.,]")
 
@@ -52,6 +54,8 @@ def spreadsheet_problem(text: str) -> str | None:
 def _reason(text: str) -> str:
     if problem := spreadsheet_problem(text):
         return problem
+    if _FORMATTED.fullmatch(text):
+        return "the format of its cell shows another number; enter it in a cell without a format"
     if is_date(text):
         return "a date; the spreadsheet changed what was entered"
     if found := _POINT.fullmatch(text):

@@ -24,12 +24,13 @@ class Row(msgspec.Struct, frozen=True):
 
 
 def is_total(row: Row, identifiers: Collection[str]) -> bool:
-    """Return whether a row is a total by its unit, name or category; not if that identifies something."""
-    return any(
-        text not in identifiers and plain(text) in TOTAL_WORDS
-        for column in ("unit", NAME, "category")
-        if (text := row.cells.get(column)) is not None
-    )
+    """Return whether a row is a total by its unit or category, or by its name if it has no unit.
+
+    A text that identifies something in the election is none of the words for totals.
+    """
+    columns = ("unit", "category") if "unit" in row.cells else (NAME, "category")
+    texts = [row.cells[column] for column in columns if column in row.cells]
+    return any(text not in identifiers and plain(text) in TOTAL_WORDS for text in texts)
 
 
 class Totals:

@@ -9,7 +9,7 @@ is small, and each byte and element of it is counted here.
 from collections.abc import Iterator, Mapping
 from posixpath import join, normpath
 
-from gateway.count_files.number_formats import date_styles
+from gateway.count_files.number_formats import NumberStyles, read_styles
 from gateway.count_files.workbook_sheet import TEXT_MAX, CellTexts, Sheet, SheetReader, unescaped
 from gateway.count_files.workbook_zip import BadWorkbook, Bounds, WorkbookParts
 
@@ -30,7 +30,7 @@ class _Reader:
         """Parts by the identifier of their relation."""
         self._from_1904 = False
         self._strings: list[str] = []
-        self._date_styles: frozenset[int] = frozenset()
+        self._styles = NumberStyles()
 
     def sheets(self) -> Iterator[Sheet]:
         sheets: list[tuple[str, bool, str]] = []
@@ -57,14 +57,14 @@ class _Reader:
         if "sharedStrings" in kinds:
             self._strings = _shared_strings(self._parts, kinds["sharedStrings"])
         if "styles" in kinds:
-            self._date_styles = date_styles(self._parts, kinds["styles"])
+            self._styles = read_styles(self._parts, kinds["styles"])
         for name, hidden, relation_id in sheets:
             target = self._targets.get(relation_id, "")
             if "chartsheets/" not in target and "dialogsheets/" not in target:
                 yield self._sheet(target, Sheet(name, hidden))
 
     def _sheet(self, target: str, sheet: Sheet) -> Sheet:
-        reader = SheetReader(sheet, CellTexts(self._strings, self._date_styles, self._from_1904))
+        reader = SheetReader(sheet, CellTexts(self._strings, self._styles, self._from_1904))
         self._parts.parse(target, reader.start, reader.end, reader.data)
         return sheet
 

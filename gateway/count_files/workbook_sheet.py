@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.count_files.number_formats import serial_text
+from gateway.count_files.number_formats import NumberStyles, serial_text
 from gateway.count_files.rows import TableRow
 from gateway.count_files.workbook_zip import BadWorkbook
 
@@ -80,7 +80,7 @@ class CellTexts(msgspec.Struct, frozen=True):
     """What the cells of a workbook refer to, to be shown as texts."""
 
     strings: Sequence[str]
-    date_styles: frozenset[int]
+    styles: NumberStyles
     from_1904: bool
 
     def text(self, kind: str, style: str, content: str) -> str:
@@ -96,9 +96,14 @@ class CellTexts(msgspec.Struct, frozen=True):
             return content.removesuffix("Z").replace("T", " ")
         if kind == "e" or not content:
             return content
-        if style.isascii() and style.isdigit() and int(style[:9]) in self.date_styles:
+        if style in self.styles.dates:
             return serial_text(content, from_1904=self.from_1904)
-        return _number_text(content)
+        number = _number_text(content)
+        return (
+            f"{number} [{self.styles.scaled[style]}]"
+            if style in self.styles.scaled and number != "0"
+            else number
+        )
 
     def _shared(self, number: str) -> str:
         if not number:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.count_files.tables import csv, documents, mistakes, notes, row
+from tests.count_files.tables import HEAD, PARTIES, csv, documents, mistakes, notes, row
 
 ROWS = (
     row("0301-0001"),
@@ -49,6 +49,14 @@ def test_totals_of_a_unit_of_a_category_and_of_groups_of_rows() -> None:
     for wrong in (of_unit | {"ballots": 73}, of_category | {"ballots": 63}, {"unit": "Sum", "voters": 1}):
         (text,) = mistakes("t.csv", csv(*ROWS, wrong))
         assert "line 6: the total of " in text
+
+
+def test_a_unit_whose_name_is_such_a_word_is_no_total() -> None:
+    """Only a row without a unit is a total by its name."""
+    head = (*HEAD, *PARTIES, "Navn")
+    assert len(documents("t.csv", csv(ROWS[0], ROWS[2] | {"Navn": "Samla"}, head=head))) == 2
+    content = csv(*ROWS, total("") | {"Navn": "Sum"}, head=head)
+    assert notes("t.csv", content) == ("t.csv, line 6: a total, equal to the sum of its rows, and not sent",)
 
 
 def test_a_total_above_the_rows_is_that_of_all_rows() -> None:

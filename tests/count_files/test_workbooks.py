@@ -84,6 +84,36 @@ def test_a_cell_that_is_no_figure_is_named(cell: str, value: object, words: str)
     assert text.startswith(f"t.xlsx, line 2: {words}"), text
 
 
+@pytest.mark.parametrize(
+    ("format_", "value", "words"),
+    [
+        ("0 %", 31, "not '31 [0 %]': the format of its cell shows another number"),
+        ("#,##0,", 31000, "not '31000 [#,##0,]': the format of its cell shows another number"),
+        ('0.0,,"M"', 5, "the format of its cell shows another number"),
+        ("dd.mm.yyyy", 31, "a date; the spreadsheet changed what was entered"),
+        ("hh:mm", 0, "a date;"),
+    ],
+)
+def test_a_figure_that_the_spreadsheet_shows_as_another_one_is_refused(
+    format_: str, value: int, words: str
+) -> None:
+    formatted = book()
+    formatted.active["G2"] = value
+    formatted.active["G2"].number_format = format_
+    text, *_ = mistakes("t.xlsx", saved(formatted))
+    assert "ballots (column G) must be a whole number, not " in text
+    assert words in text
+
+
+@pytest.mark.parametrize(
+    "format_", ["#,##0", "0.00", "0000", '"ca. "0', "[Red]0;-0", "# ##0", "General", "@"]
+)
+def test_a_figure_in_any_other_format_is_read(format_: str) -> None:
+    formatted = book()
+    formatted.active["G2"].number_format = format_
+    assert documents("t.xlsx", saved(formatted)) == documents("t.xlsx", workbook(CELLS))
+
+
 def test_the_stored_value_of_a_formula_is_read() -> None:
     content = workbook(CELLS)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
