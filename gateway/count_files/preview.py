@@ -19,15 +19,19 @@ from gateway.election.validation import Scope
 from gateway.errors import MalformedDocument
 from gateway.humanize import counted
 
-_LINE = re.compile(r"line ([0-9]{1,9})\b")
+_LINE, _COLUMN = re.compile(r"line ([0-9]{1,9})\b"), re.compile(r"\(column ([A-Z]{1,3})\)")
+"""How messages name a place; the place of a mistake is the first one."""
 
 
 class Mistake(msgspec.Struct, frozen=True):
-    """A mistake in a file, with the line that has it, if it is in one, as a number from 1."""
+    """A mistake in a file, and where it is."""
 
     text: str
     """Without the name of the file."""
     line: int | None
+    """The line, from 1; None if it is in no particular one."""
+    column: str | None
+    """The column as a spreadsheet names it, `A` for the first one."""
 
 
 class PreviewedReport(msgspec.Struct, frozen=True):
@@ -105,8 +109,12 @@ def mistakes_of_file(name: str, error: Mistakes) -> list[Mistake]:
 
 
 def _mistake(text: str) -> Mistake:
-    found = _LINE.match(text)
-    return Mistake(text, int(found[1]) if found is not None else None)
+    line, column = _LINE.match(text), _COLUMN.search(text)
+    return Mistake(
+        text,
+        int(line[1]) if line is not None else None,
+        column[1] if line is not None and column is not None else None,
+    )
 
 
 def _without_name(name: str, text: str) -> str:

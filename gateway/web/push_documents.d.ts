@@ -2,7 +2,7 @@
 
 import type { Names } from "./documents";
 
-export type Mistake = { text: string; line: number | null };
+export type Mistake = { text: string; line: number | null; column: string | null };
 
 export type Problem = { status: number; code: string; detail: string; mistakes: Mistake[] };
 

@@ -125,6 +125,9 @@ async def test_an_officer_reports_counts_after_each_mistake(
     selected = "() => getSelection().toString() || document.activeElement.value.slice("
     selected += "document.activeElement.selectionStart, document.activeElement.selectionEnd)"
     assert (await page.evaluate(selected)).startswith("604-0002")
+    await checked(page, pasted(row(UNIT, 5), row(OTHER_UNIT, 5).replace("\t6\t", "\t1.234\t")))
+    await page.get_by_role("button", name="Show line 3, column E").click()
+    assert await page.evaluate(selected) == "1.234"
     assert (await received(http, officer.sender))[UNIT]["revision"] is None
 
     await checked(page, pasted(row(UNIT, 12_000), row(OTHER_UNIT, 20)))

@@ -116,6 +116,9 @@ async def test_mistakes_are_named_with_their_lines(http: aiohttp.ClientSession, 
         assert first["line"] in (line, first["line"] if line is None else line), first
         assert text in first["text"]
         assert "file.csv" not in first["text"]
+    wrong = table(row().replace(";11;", ";1.234;"))
+    (mistake,) = (await preview(http, here, wrong)).problem(422, "bad_count_file")["mistakes"]
+    assert (mistake["line"], mistake["column"]) == (2, "E")
     assert (await ask(http, "GET", here.url(), headers=here.headers)).document["units"][0]["revision"] is None
 
 

@@ -21,7 +21,7 @@ export class MistakeView {
 
   /** @param {() => string} text */
   showText(text) {
-    this.#show(() => [{ text: text(), line: null, english: false }]);
+    this.#show(() => [{ text: text(), line: null, column: null, english: false }]);
   }
 
   /** @param {() => (Mistake & {english: boolean})[]} mistakes */
@@ -48,11 +48,11 @@ export class MistakeView {
     const mistakes = this.#mistakes?.() ?? [];
     if (!mistakes.length) return;
     const pasted = this.#field === this.#paste;
-    const items = mistakes.map(({ text, line, english }) =>
+    const items = mistakes.map(({ text, line, column, english }) =>
       h(
         "li",
         null,
-        line !== null && pasted ? this.#lineButton(line) : null,
+        line !== null && pasted ? this.#lineButton(line, column) : null,
         h("span", english ? { lang: "en" } : null, text),
       ),
     );
@@ -63,21 +63,42 @@ export class MistakeView {
     );
   }
 
-  /** @param {number} line */
-  #lineButton(line) {
-    const button = h("button", { type: "button", class: "plain small" }, t("showLine")(line));
-    button.addEventListener("click", () => this.#select(line));
+  /**
+   * @param {number} line
+   * @param {string | null} column
+   */
+  #lineButton(line, column) {
+    const label = column === null ? t("showLine")(line) : t("showCell")(line, column);
+    const button = h("button", { type: "button", class: "plain small" }, label);
+    button.addEventListener("click", () => this.#select(line, column));
     return button;
   }
 
-  /** @param {number} line from 1 */
-  #select(line) {
+  /**
+   * Select a line of the pasted table, or one cell of it.
+   *
+   * @param {number} line from 1
+   * @param {string | null} column
+   */
+  #select(line, column) {
     const paste = this.#paste;
     const lines = paste.value.split("\n");
-    const start = lines.slice(0, line - 1).reduce((sum, each) => sum + each.length + 1, 0);
+    const whole = lines[line - 1] ?? "";
+    const cells = whole.split("\t");
+    const place = column === null ? -1 : columnNumber(column) - 1;
+    const cell = cells[place] ?? whole;
+    const before = cells[place] === undefined ? [] : cells.slice(0, place);
+    const start = [...lines.slice(0, line - 1), ...before].reduce((sum, each) => sum + each.length + 1, 0);
     paste.focus();
-    paste.setSelectionRange(start, start + (lines[line - 1]?.length ?? 0));
+    paste.setSelectionRange(start, start + cell.length);
     const height = paste.scrollHeight / Math.max(1, lines.length);
     paste.scrollTop = Math.max(0, (line - 3) * height);
   }
 }
+
+/**
+ * Return the number of a column from its letters: A is 1, Z is 26, AA is 27.
+ *
+ * @param {string} letters
+ */
+const columnNumber = (letters) => [...letters].reduce((sum, each) => 26 * sum + each.charCodeAt(0) - 64, 0);

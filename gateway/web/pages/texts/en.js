@@ -325,6 +325,7 @@ export const texts = ({ number, noun, count, times }) => ({
   fileWrong: (n) => `${count(n, "mistake", "mistakes")}. Nothing was sent.`,
   fileKept: "Correct it and check again.",
   showLine: (line) => `Show line ${line}`,
+  showCell: (line, column) => `Show line ${line}, column ${column}`,
   previewTitle: "3. Review",
   previewSummary: (n, first, replaced, same) =>
     `${count(n, "count", "counts")}: ${number(first)} new, ${number(replaced)} ` +

@@ -361,6 +361,8 @@ export const texts = ({ number, noun, count, times }) => ({
   fileWrong: (/** @type {number} */ n) => `${count(n, "feil", "feil")}. Ingenting er sendt.`,
   fileKept: "Rett opp, og kontroller på nytt.",
   showLine: (/** @type {number} */ line) => `Vis linje ${line}`,
+  showCell: (/** @type {number} */ line, /** @type {string} */ column) =>
+    `Vis linje ${line}, kolonne ${column}`,
   previewTitle: "3. Se over",
   previewSummary: (
     /** @type {number} */ n,

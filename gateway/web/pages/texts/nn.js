@@ -327,6 +327,7 @@ export const texts = ({ number, noun, count, times }) => ({
   fileWrong: (n) => `${count(n, "feil", "feil")}. Ingenting er sendt.`,
   fileKept: "Rett opp, og kontroller på nytt.",
   showLine: (line) => `Vis linje ${line}`,
+  showCell: (line, column) => `Vis linje ${line}, kolonne ${column}`,
   previewTitle: "3. Sjå over",
   previewSummary: (n, first, replaced, same) =>
     `${count(n, "teljing", "teljingar")}: ${number(first)} ${noun(first, "ny", "nye")}, ${number(replaced)} ` +
