@@ -6,7 +6,6 @@ meaning.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
@@ -104,13 +103,8 @@ class PartyNames:
 
 
 def _words_of_parties(registry: Registry) -> Iterator[tuple[str, Iterable[str]]]:
-    for entry in registry.document["parties"]:
-        names: Any = entry.get("names")
-        others = names.values() if isinstance(names, dict) else ()
-        yield (
-            entry["code"],
-            [entry["code"], *(each for each in (entry["name"], *others) if isinstance(each, str))],
-        )
+    for party in registry.parties:
+        yield party.code, (party.code, *party.all_names)
 
 
 def meanings_of(header: str, parties: PartyNames) -> set[str]:

@@ -50,8 +50,8 @@ class Party(msgspec.Struct, frozen=True):
 
     @property
     def all_names(self) -> tuple[str, ...]:
-        """Everything that the party is called, in every language."""
-        return all_names(self.name, self.names)
+        """What the party is called in every language."""
+        return tuple(dict.fromkeys((self.name, *self.names.values())))
 
 
 class Area(msgspec.Struct, frozen=True):

@@ -445,6 +445,15 @@ def test_names_by_language_are_read() -> None:
     assert registry.parties[-1].all_names == ("New", *NAMES.values())
 
 
+def test_a_part_of_the_name_of_a_party_is_no_name_of_it() -> None:
+    """It may be that of another party; an area with several official names is called by each."""
+    registry = read_registry(
+        edited(a_party(code="NEW", name="Centre - West"), in_area("b", name="Deatnu - Tana"))
+    )
+    assert registry.parties[-1].all_names == ("Centre - West",)
+    assert registry.by_id["b"].all_names == ("Deatnu - Tana", "Deatnu", "Tana")
+
+
 def test_a_registry_without_names_by_language_has_the_bytes_that_it_had() -> None:
     """So that it is the same for every version, and can be loaded again."""
     assert REGISTRY.canonical() == compact(DOCUMENT)
