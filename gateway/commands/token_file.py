@@ -226,7 +226,7 @@ class TokenBatch(msgspec.Struct, frozen=True, kw_only=True):
             having = [f"{area.id} {area.name}" for area in areas if area.id in present]
             raise Refused(
                 f"{len(having)} of {counted(len(areas), 'area')} already have a valid token: {some(having)}."
-                " With --missing-only only the others get one; to replace a token, revoke it first. Nothing was issued"
+                " With --missing-only, the others get one; to replace a token, revoke it first. Nothing was issued"
             )
         address = count_page(self.push_url, self.election)
         return [TokenRow(self.election, area.id, area.name, new_secret(), address) for area in missing]
