@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from gateway.count_files.column_letters import column_letters
 from gateway.count_files.misread import misread, misread_text
 from gateway.count_files.parts import abbreviated
 from gateway.count_files.suggestions import Suggestions
@@ -59,16 +60,6 @@ class Columns(msgspec.Struct, frozen=True):
     def all_titles(self) -> dict[str, str]:
         """Return the titles of all columns by what they mean."""
         return {meaning: self.title(meaning) for meaning in self.meanings if meaning is not None}
-
-
-def column_letters(place: int) -> str:
-    """Return the letters of a column in a spreadsheet: A for 0, Z for 25, AA for 26."""
-    letters = ""
-    place += 1
-    while place:
-        place, letter = divmod(place - 1, 26)
-        letters = chr(ord("A") + letter) + letters
-    return letters
 
 
 class PartyNames:

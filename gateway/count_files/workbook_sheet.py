@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.count_files.column_letters import column_letters, column_number
 from gateway.count_files.number_formats import NumberStyles, serial_text
 from gateway.count_files.rows import TableRow
 from gateway.count_files.workbook_zip import BadWorkbook
@@ -47,14 +48,16 @@ class Sheet(msgspec.Struct):
     def add(self, row: int, column: int, text: str, *, is_hidden: bool) -> None:
         """Add a cell with content. Raises BadWorkbook."""
         if column > COLUMNS_MAX:
-            raise BadWorkbook(f"content in column {letters(column)}; at most {COLUMNS_MAX} columns are read")
+            raise BadWorkbook(
+                f"content in column {column_letters(column - 1)}; at most {COLUMNS_MAX} columns are read"
+            )
         cells = self.rows.get(row)
         if cells is None:
             cells = self.rows[row] = {}
             if is_hidden:
                 self.hidden_rows.append(row)
         if column in cells:
-            raise BadWorkbook(f"damaged: cell {letters(column)}{row} is there twice")
+            raise BadWorkbook(f"damaged: cell {column_letters(column - 1)}{row} is there twice")
         cells[column] = text
 
     def table_rows(self) -> Iterator[TableRow]:
@@ -70,7 +73,7 @@ class Sheet(msgspec.Struct):
         """Return the columns with content that are not shown, as letters."""
         used = {column for cells in self.rows.values() for column in cells} if self.hidden_columns else ()
         return [
-            letters(column)
+            column_letters(column - 1)
             for column in sorted(used)
             if any(first <= column <= last for first, last in self.hidden_columns)
         ]
@@ -247,20 +250,3 @@ def _span(attributes: Mapping[str, str]) -> tuple[int, int]:
         for name in ("min", "max")
     )
     return first, last
-
-
-def column_number(letters: str) -> int:
-    """Return the number of a column, from 1."""
-    number = 0
-    for letter in letters:
-        number = number * 26 + ord(letter) - ord("A") + 1
-    return number
-
-
-def letters(column: int) -> str:
-    """Return a column's letters; columns count from 1."""
-    found = ""
-    while column:
-        column, rest = divmod(column - 1, 26)
-        found = chr(ord("A") + rest) + found
-    return found

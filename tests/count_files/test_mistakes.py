@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.count_files.columns import column_letters
+from gateway.count_files.column_letters import column_letters
 from gateway.count_files.reports import Mistakes, read_files
 from tests.count_files.test_comparison import REGISTRY
 

@@ -10,9 +10,9 @@ import openpyxl
 import pytest
 from openpyxl.utils import get_column_letter
 
+from gateway.count_files.column_letters import column_letters, column_number
 from gateway.count_files.files import read_counts
 from gateway.count_files.parts import BadCountFile
-from gateway.count_files.workbook_sheet import column_number, letters
 from gateway.count_files.workbook_zip import Bounds
 from tests.count_files.tables import (
     changed,
@@ -312,5 +312,5 @@ def test_cells_far_apart_take_no_memory_and_a_million_rows_without_content_are_l
 
 def test_columns_have_the_letters_of_the_spreadsheet() -> None:
     for column in (1, 26, 27, 702, 703, 16_384):
-        assert letters(column) == get_column_letter(column)
-        assert column_number(letters(column)) == column
+        assert column_letters(column - 1) == get_column_letter(column)
+        assert column_number(get_column_letter(column)) == column
