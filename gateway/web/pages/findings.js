@@ -12,11 +12,19 @@ import { number, t } from "./format.js";
 export const categoryName = (code) => t("categories")[code] ?? code;
 
 /**
- * Return a finding as a sentence; one of a newer gateway is shown as its code.
+ * Return a finding as a sentence; one of a newer gateway is shown as its code. A red line that a reason makes a
+ * correction says so.
  *
  * @param {Finding} finding
  */
-export function findingText({ code, evidence }) {
+export function findingText(finding) {
+  const text = sentence(finding);
+  const hasReason = finding.severity !== "red_line" || !["fell", "missing_category"].includes(finding.code);
+  return hasReason ? text : `${text} ${t("findReason")(Object.values(t("reasons")).join(", "))}`;
+}
+
+/** @param {Finding} finding */
+function sentence({ code, evidence }) {
   switch (code) {
     case "above_eligible":
       return t("findAboveEligible")(String(evidence.name), Number(evidence.after), Number(evidence.eligible));

@@ -362,6 +362,7 @@ export const texts = ({ number, noun, count, times }) => ({
   findMissingParties: (category, parties) =>
     `${category}: parties had votes before and have none now: ${parties}.`,
   findVotesFell: (category, parties) => `${category}: parties have fewer votes than before: ${parties}.`,
+  findReason: (reasons) => `If it is a correction, write why in the column “reason”: ${reasons}.`,
   findStatusBack: (before, after) => `The status goes back from “${before}” to “${after}”.`,
   send: (n) => `Send ${count(n, "count", "counts")}`,
   sendingTitle: "4. Receipts",

@@ -412,6 +412,8 @@ export const texts = ({ number, noun, count, times }) => ({
     `${category}: partier hadde stemmer før og har ingen nå: ${parties}.`,
   findVotesFell: (/** @type {string} */ category, /** @type {string} */ parties) =>
     `${category}: partier har færre stemmer enn før: ${parties}.`,
+  findReason: (/** @type {string} */ reasons) =>
+    `Er det en rettelse, skriv årsaken i kolonnen «årsak»: ${reasons}.`,
   findStatusBack: (/** @type {string} */ before, /** @type {string} */ after) =>
     `Statusen går tilbake fra «${before}» til «${after}».`,
   send: (/** @type {number} */ n) => `Send ${count(n, "telling", "tellinger")}`,

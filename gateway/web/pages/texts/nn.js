@@ -363,6 +363,7 @@ export const texts = ({ number, noun, count, times }) => ({
   findMissingParties: (category, parties) =>
     `${category}: parti hadde røyster før og har ingen no: ${parties}.`,
   findVotesFell: (category, parties) => `${category}: parti har færre røyster enn før: ${parties}.`,
+  findReason: (reasons) => `Er det ei retting, skriv årsaka i kolonnen «årsak»: ${reasons}.`,
   findStatusBack: (before, after) => `Statusen går tilbake frå «${before}» til «${after}».`,
   send: (n) => `Send ${count(n, "teljing", "teljingar")}`,
   sendingTitle: "4. Kvitteringar",
