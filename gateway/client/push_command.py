@@ -162,6 +162,7 @@ async def _registry(
         except NoDocument as error:
             if not has_files:
                 return None
+            _require_token(options)  # nothing can be checked now, and this is the sender's to correct
             if not keep_trying or error.failure.permanent:
                 raise
             if notices.is_due("registry", str(error), clock()):
