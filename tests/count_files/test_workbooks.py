@@ -3,17 +3,21 @@
 import io
 import tracemalloc
 import zipfile
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 import openpyxl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from openpyxl.utils import get_column_letter
 
 from gateway.count_files.column_letters import column_letters, column_number
-from gateway.count_files.files import read_counts
+from gateway.count_files.files import encode_report, read_counts
 from gateway.count_files.parts import BadCountFile
 from gateway.count_files.workbook_zip import Bounds
+from gateway.election.validation import check_shape
 from tests.count_files.tables import (
     changed,
     csv,
@@ -27,6 +31,7 @@ from tests.count_files.tables import (
     saved,
     workbook,
 )
+from tests.counts import examples
 
 CELLS = grid(row(), row("0301-0002", "election_day"))
 
@@ -314,3 +319,62 @@ def test_columns_have_the_letters_of_the_spreadsheet() -> None:
     for column in (1, 26, 27, 702, 703, 16_384):
         assert column_letters(column - 1) == get_column_letter(column)
         assert column_number(get_column_letter(column)) == column
+
+
+PIECES = [
+    *(
+        "<c>",
+        "</c>",
+        "<v>",
+        "</v>",
+        '<c r="A1">',
+        '<c t="s">',
+        '<c t="b">',
+        '<c t="d">',
+        '<c t="e">',
+        '<c s="1">',
+    ),
+    *(
+        "<row>",
+        '<row r="9">',
+        "</row>",
+        "<is><t>",
+        "</t></is>",
+        "<f>x</f>",
+        "<rPh>",
+        "&amp;",
+        "&x;",
+        "]]>",
+        "٣",
+    ),
+    *('<mergeCell ref="A1:B2"/>', '<mergeCell ref="x"/>', '<col min="x" max="" hidden="1"/>'),
+    *("9" * 400, "-1", "1e999", "nan", "_xD800_", "_x0000_"),
+]
+
+
+@settings(max_examples=examples(200), deadline=None)
+@given(st.data())
+def test_a_damaged_workbook_is_read_or_reported(data: st.DataObject) -> None:
+    """And what is read can be sent."""
+    content = plain_workbook(CELLS)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        parts = {stem: archive.read(f"xl/{stem}.xml").decode() for stem in ("one", "strings", "workbook")}
+    for _ in range(data.draw(st.integers(1, 3))):
+        stem = data.draw(st.sampled_from(sorted(parts)))
+        text = parts[stem]
+        start = data.draw(st.integers(0, len(text)))
+        end = data.draw(st.integers(start, min(len(text), start + 20)))
+        parts[stem] = text[:start] + data.draw(st.sampled_from(PIECES) | st.text(max_size=3)) + text[end:]
+    encoded = {stem: text.encode("utf-8", "replace") for stem, text in parts.items()}
+    with suppress(BadCountFile):
+        for part in read_counts("t.xlsx", changed(content, **encoded), registry()).parts:
+            assert not check_shape(encode_report({"revision": 1} | part.document))
+
+
+@settings(max_examples=examples(150), deadline=None)
+@given(st.integers(0, 3000), st.binary(max_size=8), st.booleans())
+def test_damaged_bytes_of_a_workbook_are_reported(at: int, new: bytes, cut: bool) -> None:
+    content = plain_workbook(CELLS)
+    at %= len(content)
+    with suppress(BadCountFile):
+        read_counts("t.xlsx", content[:at] + new + (b"" if cut else content[at + len(new) :]), registry())
