@@ -24,7 +24,8 @@ from gateway.web.answers import STATUS, Problem
 from gateway.web.pages import OPENAPI, OPENAPI_JSON
 from gateway.web.push_door import PushDoor
 from gateway.wire.areas import FORMATS
-from gateway.wire.results import RESULT_FORMATS
+from gateway.wire.corrections import COLUMNS
+from gateway.wire.results import AREA_COLUMNS, PARTY_COLUMNS, RESULT_FORMATS
 from tests.feed.served import a_feed_door
 from tests.running import Gateway, Sender
 from tests.web.described import DOCUMENT, METHODS, items, mistakes, operations, resolved, undescribed
@@ -205,6 +206,16 @@ def test_the_counts_of_an_area_are_those_of_a_report() -> None:
     """Sums are shown under the names of the counts, and are absent where these are optional."""
     for member in ("properties", "required"):
         assert set(SCHEMAS["SummedCounts"][member]) == set(SCHEMAS["ReportedCounts"][member])
+
+
+def test_the_members_of_tables_are_their_columns() -> None:
+    """In the same order, and all of them are always there."""
+    for schema, columns in (
+        ("AreaResults", (*AREA_COLUMNS, "parties")),
+        ("PartyResults", PARTY_COLUMNS),
+        ("PublicCorrection", COLUMNS),
+    ):
+        assert tuple(SCHEMAS[schema]["properties"]) == tuple(SCHEMAS[schema]["required"]) == columns
 
 
 def test_the_formats_of_an_area_are_those_of_the_table() -> None:
