@@ -28,8 +28,8 @@ class LostZeros:
         if not found:
             return None
         return (
-            f"did you mean {' or '.join(map(repr, map(abbreviated, found[:_LISTED])))}? A spreadsheet drops leading"
-            " zeros; format the column as text and enter them again"
+            f"did you mean {' or '.join(map(abbreviated, found[:_LISTED]))}? A spreadsheet drops leading zeros;"
+            " format the column as text and enter them again"
         )
 
 

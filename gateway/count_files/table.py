@@ -69,7 +69,7 @@ class TableReader:
                 units.setdefault(row.cells["unit"], []).append(row)
             elif any(column != NAME for column in row.cells):
                 self._mistakes.add(f"{self._where(row)}: no unit")
-        with_status: list[str] = []
+        left_out: list[tuple[str, list[Row]]] = []
         reader = UnitReader(self._name, self._columns, self._zone, self._lost_zeros, self._mistakes)
         for unit, of_unit in units.items():
             known = len(self._mistakes)
@@ -77,10 +77,8 @@ class TableReader:
             if part is not None:
                 yield part
             elif len(self._mistakes) == known:
-                empty_units.append(unit)
-                with_status += [unit] if any("status" in row.cells for row in of_unit) else []
-        if with_status:
-            self._notes.append(f"{self._name}: left out, since there are no figures: {_listed(with_status)}")
+                left_out.append((unit, of_unit))
+        empty_units += self._left_out(left_out)
         if reader.left_out:
             lines = _listed([str(row.line) for row in reader.left_out])
             self._notes.append(f"{self._name}: rows left out, since there are no figures: line {lines}")
@@ -88,6 +86,21 @@ class TableReader:
         self._mistakes.extend(checked.mistakes())
         if note := checked.note():
             self._notes.append(note)
+
+    def _left_out(self, units: Sequence[tuple[str, Sequence[Row]]]) -> Iterator[str]:
+        """Yield units without figures; add notes about those with a status, and about texts that are no units."""
+        with_status: list[str] = []
+        no_units: list[str] = []
+        for unit, rows in units:
+            if self._registry is not None and unit not in self._registry.by_id:
+                no_units.append(unit)
+                continue
+            yield unit
+            with_status += [unit] if any("status" in row.cells for row in rows) else []
+        if with_status:
+            self._notes.append(f"{self._name}: left out, since there are no figures: {_listed(with_status)}")
+        if no_units:
+            self._notes.append(f"{self._name}: left out, since they are no units: {_listed(no_units)}")
 
     def _rows(self, table: Table) -> tuple[list[Row], list[Row]]:
         """Return the rows of reports, and those of totals."""
@@ -191,6 +204,8 @@ class TableReader:
 
     def _wrong_texts(self, row: Row) -> Iterator[str]:
         """Yield what is wrong with the texts of a row, apart from figures that are not numbers."""
+        if not any(map(is_figure, row.cells)):
+            yield from self._misplaced(row)
         for column, cell in row.cells.items():
             title = self._columns.title(column)
             if found := CONTROL.search(cell):
@@ -207,6 +222,19 @@ class TableReader:
                     problem = "a date; the spreadsheet changed what was entered"
                 if problem is not None:
                     yield f"{title} {abbreviated(cell)!r} is {problem}"
+
+    def _misplaced(self, row: Row) -> Iterator[str]:
+        """Yield what may be figures in the wrong place, in a row that has none and would be left out."""
+        for column, cell in row.cells.items():
+            title, shown = self._columns.title(column), abbreviated(cell)
+            if column != NAME and max(map(cell.count, DELIMITERS)) > 1:
+                yield f"{title} {shown!r} has several columns in one cell; separate them as in line {self._head_line}"
+            elif (
+                column in ("counted_at", "status", "reason", "category")
+                and _is_number(cell)
+                and cell not in self._identifiers
+            ):
+                yield f"{title} {shown!r} is a number, and the row has no figures; move it to its column"
 
     def _where(self, row: Row) -> str:
         return f"{self._name}, line {row.line}"

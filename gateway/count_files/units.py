@@ -45,7 +45,8 @@ class UnitReader:
             return None
         where = self._where(rows[0])
         if lost := self._lost_zeros.intended(unit):
-            self._mistakes.add(f"{where}: unit {abbreviated(unit)!r} is not in the registry; {lost}")
+            title = self._columns.title("unit")
+            self._mistakes.add(f'{where}: {title}: "{abbreviated(unit)}" is not in the registry; {lost}')
             return None
         members = dict(self._members(rows, with_figures))
         counts, lines = self._counts_of(unit, with_figures)

@@ -352,7 +352,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.data())
 def test_a_damaged_workbook_is_read_or_reported(data: st.DataObject) -> None:
     """And what is read can be sent."""
