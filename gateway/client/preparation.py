@@ -4,7 +4,8 @@ The push door is asked for the current reports, also under embargo: those of the
 units of their municipalities, whose ballots are needed for the sum.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -23,7 +24,7 @@ from gateway.count_files.parts import MISTAKES_MAX, abbreviated
 from gateway.count_files.reports import Count, Mistakes, give_revisions
 from gateway.count_files.revisions import Known
 from gateway.count_files.versions import Version
-from gateway.election.registry import Registry
+from gateway.election.registry import Registry, read_time
 from gateway.errors import GatewayError
 from gateway.humanize import counted
 from gateway.terminal import Terminal
@@ -76,6 +77,19 @@ class Prepared(msgspec.Struct, frozen=True):
     """One for each report, in the same order."""
     fresh: dict[str, Known | None]
     """The gateway's current reports of the units whose revisions were chosen by them."""
+
+
+def _compared(count: Count, current: Mapping[str, Known | None]) -> dict[str, Any]:
+    """Return a report as it is compared: without a provisional revision that another one replaces before it is sent."""
+    document, known = count.document, current.get(count.unit)
+    if (
+        count.chosen
+        and known is not None
+        and count.revision <= known.revision
+        and read_time(known.document["counted_at"]) < count.version.instant
+    ):
+        del document["revision"]
+    return document
 
 
 class Preparation:
@@ -131,7 +145,7 @@ class Preparation:
         if known and self._registry is not None:
             known |= await self._others(self._registry, known)
         documents = {unit: each.document if each is not None else None for unit, each in known.items()}
-        comparisons = compare(self._registry, [count.document for count in counts], documents)
+        comparisons = compare(self._registry, [_compared(count, known) for count in counts], documents)
         return Prepared(counts, comparisons, {unit: numbered.reports.get(unit) for unit in choose})
 
     def _say_not_compared(self, error: GatewayError) -> None:

@@ -123,6 +123,18 @@ async def test_a_fall_without_a_reason_is_not_sent_and_with_one_it_is(desk: Desk
     assert (status, "warning: unit 0604-0001" in output, "RED LINE" in output) == (0, True, False), output
 
 
+async def test_a_count_that_waits_under_a_provisional_revision_is_compared_when_its_file_is_pushed_again(
+    desk: Desk,
+) -> None:
+    file = desk.file("a.json", counted(50, minute=20))
+    assert desk.push(file, VALGNATT_TOKEN="x" * 43)[0] == 1
+    own, desk.outbox = desk.outbox, desk.directory / "another.db"
+    assert (await desk.push_here(desk.file("b.json", counted(300, minute=10))))[0] == 0
+    desk.outbox = own
+    status, output = await desk.push_here(file)
+    assert (status, "301 → 51 ballots (−250) without a reason" in output) == (2, True), output
+
+
 async def test_the_ballots_of_a_municipality_include_its_other_units_at_the_gateway(desk: Desk) -> None:
     """From another machine, whose outbox does not have them."""
     status, output = await desk.push_here(
