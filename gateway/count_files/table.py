@@ -230,7 +230,7 @@ class TableReader:
             if column != NAME and max(map(cell.count, DELIMITERS)) > 1:
                 yield f"{title} {shown!r} has several columns in one cell; separate them as in line {self._head_line}"
             elif (
-                column in ("counted_at", "status", "reason", "category")
+                column in ("counted_at", "status", "category")
                 and _is_number(cell)
                 and cell not in self._identifiers
             ):

@@ -187,7 +187,7 @@ def test_figures_that_were_not_separated_as_the_header_is_are_named(cells: int) 
     assert "has several columns in one cell; separate them as in line 1" in text
 
 
-@pytest.mark.parametrize("column", ["counted_at", "status", "category", "reason"])
+@pytest.mark.parametrize("column", ["counted_at", "status", "category"])
 def test_a_figure_in_the_wrong_column_is_named(column: str) -> None:
     """Also if the row has no others, and would be left out."""
     (text,) = mistakes("t.csv", csv(row(), {"unit": "0301-0002", column: "31"}))
