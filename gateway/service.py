@@ -27,6 +27,7 @@ from gateway.journal.intake import Intake
 from gateway.journal.notifications import notifications
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
+from gateway.journal.waiting import WaitingReports
 from gateway.machine.control import Control, supervised
 from gateway.machine.ports import listen_socket
 from gateway.telemetry import logs, tracing
@@ -70,7 +71,8 @@ async def push_service(control: Control) -> None:
             metrics,
             lambda writer: writing.append(parts.create_task(writer.run(), name="writer")),
         )
-        boards = BoardReader(monitoring)
+        waiting = WaitingReports()
+        boards = BoardReader(monitoring, waiting.process)
         door = PushDoor(config, intake, metrics, connections, boards)
 
         def refresh() -> None:
@@ -93,6 +95,7 @@ async def push_service(control: Control) -> None:
             parts.create_task(monitor.run(), name="watch"),
             parts.create_task(announcer.run(intake.request_append), name="announcer"),
             parts.create_task(intake.refusals.run(monitoring), name="refusals"),
+            parts.create_task(waiting.run(monitoring, intake.waiting), name="waiting"),
             parts.create_task(
                 boards.watch(intake.elections.known, config.silent_after_s),
                 name="silence",

@@ -27,6 +27,7 @@ from gateway.wire.board import (
     MunicipalityIndex,
     Received,
     Refused,
+    Waiting,
     is_night,
     is_silent,
 )
@@ -41,6 +42,8 @@ PAGE = 1000
 """Reports read in one statement; decoding them takes this process some milliseconds."""
 TOKENS_MAX, REFUSALS_MAX = 5000, 5000
 """Tokens and counts of refusals that are read; of refusals, the newest."""
+WAITING_S = 10.0
+"""For how many seconds reports count as waiting in another process after it wrote so; it may have ended since."""
 ROWS_STEP = 50
 """Rows of a board that are made before others have their turn; each takes some microseconds."""
 ELECTIONS_MAX = 32
@@ -63,6 +66,11 @@ WHERE t.election = $1 AND t.role = 'sender' AND t.revoked_at IS NULL ORDER BY t.
 """
 _REFUSALS = """
 SELECT code, count, last_at, nullif(token, $2) FROM refusal WHERE election = $1 ORDER BY last_at DESC LIMIT $3
+"""
+_WAITING = """
+SELECT coalesce(sum(reports), 0)::integer AS reports,
+    max(oldest_s + greatest(0, extract(epoch FROM clock_timestamp() - at)))::float8 AS oldest_s
+FROM waiting WHERE election = $1 AND process <> $2 AND at > clock_timestamp() - make_interval(secs => $3)
 """
 
 
@@ -115,8 +123,9 @@ class BoardReader:
     * At most ELECTIONS_MAX elections are remembered.
     """
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, process: int) -> None:
         self._pool = pool
+        self._process = process
         self._reading = asyncio.Lock()
         self._records: dict[int, _Record] = {}
         self._views: dict[int, BoardView] = {}
@@ -140,8 +149,10 @@ class BoardReader:
         record = await self._follow(version, head["accepted"])
         tokens = await self._fetch(_TOKENS, version.key, TOKENS_MAX)
         refusals = await self._fetch(_REFUSALS, version.key, NO_TOKEN, REFUSALS_MAX)
+        (waiting,) = await self._fetch(_WAITING, version.key, self._process, WAITING_S)
         facts = BoardFacts(
             **dict(head),
+            waiting_elsewhere=Waiting(*waiting),
             received=record.received,
             tokens=[BoardToken(*row) for row in tokens],
             refusals=[Refused(*row) for row in refusals],

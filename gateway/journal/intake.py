@@ -22,6 +22,7 @@ from gateway.journal.postgres import PostgresJournal
 from gateway.journal.refusals import NO_TOKEN, Refusals
 from gateway.journal.writer import BatchWriter, OutcomeReceiver, PendingReport
 from gateway.telemetry.metrics import PushMetrics
+from gateway.wire.board import Waiting
 from gateway.wire.session import OUT_OF_ORDER
 
 CHECK_S = 1.0
@@ -74,6 +75,12 @@ class OpenElection:
     def note_refusal(self, token: Token, code: str) -> None:
         """Count a report of this token that was refused."""
         self._refusals.note(self.current.key, token.key, code)
+
+    def waiting(self) -> Waiting:
+        """Return what this process has received and not answered."""
+        oldest_at = self.writer.oldest_at
+        oldest_s = None if oldest_at is None else max(0.0, (datetime.now(UTC) - oldest_at).total_seconds())
+        return Waiting(self.writer.waiting, oldest_s)
 
     # Requests.
 
@@ -335,6 +342,10 @@ class Intake:
                 socket.drain(retry_after_s)
         for election in self._open.values():
             await election.wait_empty()
+
+    def waiting(self) -> dict[int, Waiting]:
+        """Return what waits of each election, by the key of the election in the journal."""
+        return {election.current.key: election.waiting() for election in self._open.values()}
 
     # Metrics.
 

@@ -131,6 +131,11 @@ class BatchWriter:
         return min((each.received_at for each in pending), default=None)
 
     @property
+    def waiting(self) -> int:
+        """How many reports are submitted and not answered."""
+        return len(self.room) + sum(map(len, self._unanswered))
+
+    @property
     def available(self) -> bool:
         """Whether Postgres answered the last append."""
         return self._available

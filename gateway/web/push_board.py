@@ -1,14 +1,13 @@
 """The board of operators as JSON: made once for all who may see the same municipalities."""
 
 from collections import OrderedDict
-from datetime import UTC, datetime
 
 from gateway.election.local_time import local_time
 from gateway.errors import RoleForbidden
 from gateway.journal.board import BoardReader, BoardView
 from gateway.journal.elections import Token
 from gateway.journal.intake import OpenElection
-from gateway.wire.board import Board, Unpublished, Waiting, names_of
+from gateway.wire.board import Board, Unpublished, names_of
 from gateway.wire.json import to_json
 from gateway.wire.transfers import to_document
 
@@ -45,7 +44,6 @@ class BoardDocuments:
     def _board(self, view: BoardView, election: OpenElection, token: Token) -> Board:
         facts, registry, whole = view.facts, view.registry, token.scope.whole
         inside = None if whole else token.scope.municipalities()
-        oldest_at = election.writer.oldest_at
         zone = registry.document["election"].get("timezone")
         return Board(
             election=registry.id,
@@ -59,10 +57,7 @@ class BoardDocuments:
             closed_at=facts.closed_at,
             accepted=facts.accepted,
             unpublished=Unpublished(facts.unpublished, facts.oldest_unpublished_at),
-            waiting=Waiting(
-                len(election.writer.room),
-                None if oldest_at is None else max(0.0, (datetime.now(UTC) - oldest_at).total_seconds()),
-            ),
+            waiting=election.waiting() + facts.waiting_elsewhere,
             silent_after_s=self._silent_after_s,
             shared_tokens=list(view.shared_tokens) if whole else [],
             refusals=list(view.refusals) if whole else [],

@@ -55,6 +55,18 @@ class Received(msgspec.Struct):
         self.last_accepted_at = accepted_at
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """Reports that push processes have received and not answered, and how long the oldest has waited."""
+
+    reports: int
+    oldest_s: float | None
+
+    def __add__(self, other: "Waiting") -> "Waiting":
+        """Return the reports of both."""
+        ages_s = [age_s for age_s in (self.oldest_s, other.oldest_s) if age_s is not None]
+        return Waiting(self.reports + other.reports, max(ages_s, default=None))
+
+
 class BoardFacts(msgspec.Struct, frozen=True):
     """An election as the journal has it at one moment, `read_at` by the clock of the database."""
 
@@ -69,6 +81,8 @@ class BoardFacts(msgspec.Struct, frozen=True):
     """By municipality."""
     tokens: Sequence[BoardToken]
     refusals: Sequence[Refused]
+    waiting_elsewhere: Waiting
+    """Reports that wait in other push processes than the one that read this, from a second on."""
 
 
 class BoardMunicipality(msgspec.Struct, frozen=True):
@@ -101,13 +115,6 @@ class Unpublished(msgspec.Struct, frozen=True):
 
     reports: int
     oldest_accepted_at: Moment | None
-
-
-class Waiting(msgspec.Struct, frozen=True):
-    """Reports that the answering push process has received and not answered."""
-
-    reports: int
-    oldest_s: float | None
 
 
 class Board(msgspec.Struct, frozen=True):

@@ -15,8 +15,12 @@ from gateway.journal.elections import ElectionVersion
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.refusals import NO_TOKEN, Refusals
 from gateway.journal.session import Connection
+from gateway.journal.waiting import WaitingReports
+from gateway.wire.board import Waiting
 from tests.conftest import Database
 from tests.journal.makers import FAR, TIMEOUT_S, a_registry, a_report, append, until
+
+THIS_PROCESS = 7
 
 
 @pytest.fixture
@@ -37,7 +41,7 @@ class Site:
 
     def __init__(self, acts: Administration, journal: PostgresJournal, pool: Pool) -> None:
         self.acts, self.journal, self.pool = acts, journal, pool
-        self.reader = BoardReader(pool)
+        self.reader = BoardReader(pool, THIS_PROCESS)
         self.version: ElectionVersion
         self.token = 0
 
@@ -180,3 +184,66 @@ async def test_silent_municipalities_are_counted_for_the_alarm(
         await until(counted)
     finally:
         watching.cancel()
+
+
+def written_by(process: int) -> WaitingReports:
+    written = WaitingReports()
+    written.process = process
+    return written
+
+
+async def test_reports_that_wait_in_other_processes_are_on_the_board(site: Site) -> None:
+    """Their number, and the oldest; not those of the process itself, which it knows, nor of other elections."""
+    other, third, own = (written_by(process) for process in (1, 2, THIS_PROCESS))
+    key = site.version.key
+    await other.write(site.pool, {key: Waiting(3, 20.0), 1_000_000: Waiting(9, 99.0)})
+    await third.write(site.pool, {key: Waiting(4, 50.0)})
+    await own.write(site.pool, {key: Waiting(100, 500.0)})
+    waiting = (await site.read()).facts.waiting_elsewhere
+    assert waiting.reports == 7
+    assert waiting.oldest_s is not None
+    assert 50.0 <= waiting.oldest_s < 50.0 + TIMEOUT_S
+    await other.write(site.pool, {key: Waiting(3, 20.0)})
+    await third.write(site.pool, {key: Waiting(1, 0.2)})
+    assert (await site.read()).facts.waiting_elsewhere.reports == 3, "what is answered at once is not written"
+    await other.write(site.pool, {})
+    assert (await site.read()).facts.waiting_elsewhere == Waiting(0, None)
+
+
+async def test_nothing_is_written_while_receipts_are_quick(
+    site: Site, owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is asked of Postgres then, and no connection is taken; not even to delete what was never written."""
+    monkeypatch.setattr("gateway.journal.waiting.acquired", None)
+    await written_by(1).write(site.pool, {site.version.key: Waiting(500, 0.4)})
+    await written_by(1).write(site.pool, {site.version.key: Waiting(0, None)})
+
+
+async def test_what_waited_in_a_process_that_ended_is_not_shown(site: Site, owner: Connection) -> None:
+    """After some seconds; the next process that writes deletes its rows, unless another one does so right now."""
+    key = site.version.key
+    await written_by(1).write(site.pool, {key: Waiting(3, 20.0)})
+    await owner.execute("UPDATE waiting SET at = at - interval '11 s' WHERE election = $1", key)
+    assert (await site.read()).facts.waiting_elsewhere == Waiting(0, None)
+    await owner.execute("UPDATE waiting SET at = at - interval '1 hour' WHERE election = $1", key)
+    async with asyncio.timeout(TIMEOUT_S):
+        async with owner.transaction():
+            await owner.execute("DELETE FROM waiting WHERE election = $1 AND process = 1", key)
+            await written_by(2).write(site.pool, {key: Waiting(1, 1.0)})
+        await owner.execute("UPDATE waiting SET at = at - interval '1 hour' WHERE election = $1", key)
+        await written_by(3).write(site.pool, {key: Waiting(1, 1.0)})
+    rows = await owner.fetch("SELECT process FROM waiting WHERE election = $1", key)
+    assert [row["process"] for row in rows] == [3]
+
+
+async def test_a_write_that_failed_is_repeated(site: Site, owner: Connection) -> None:
+    """Also one that would have deleted: what waited before does not stay."""
+    process = written_by(1)
+    key = site.version.key
+    await process.write(site.pool, {key: Waiting(3, 20.0)})
+    async with asyncio.timeout(TIMEOUT_S), owner.transaction():
+        await owner.execute("LOCK TABLE waiting IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(JournalUnavailable):
+            await process.write(site.pool, {})
+    await process.write(site.pool, {})
+    assert await owner.fetch("SELECT FROM waiting WHERE election = $1", key) == []

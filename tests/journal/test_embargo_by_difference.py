@@ -178,9 +178,10 @@ def function_statements(embargoed: int, released: int) -> list[str]:
         "EXPLAIN (GENERIC_PLAN) SELECT * FROM {}",
     ]
     tables = [
-        "election", "embargo", "head", "report", "confirmation", "contact", "refusal", "token", "act", "migration",
+        "election", "embargo", "head", "report", "confirmation", "contact", "refusal", "waiting", "token", "act",
+        "migration",
         f"report_{embargoed}", f"head_{embargoed}", f"confirmation_{embargoed}", f"contact_{embargoed}",
-        f"refusal_{embargoed}",
+        f"refusal_{embargoed}", f"waiting_{embargoed}",
         "public_election", "publication", "public_contact",
     ]  # fmt: skip
     return [
@@ -191,6 +192,7 @@ def function_statements(embargoed: int, released: int) -> list[str]:
         f"SELECT * FROM valgnatt.shown({embargoed})",
         f"SELECT valgnatt.confirm_v1({embargoed}, 0, 0)",
         f"SELECT valgnatt.count_refusals_v1('{{{embargoed}}}', '{{0}}', '{{x}}', '{{1}}', '{{now}}')",
+        f"SELECT valgnatt.note_waiting_v1(1, '{{{embargoed}}}', '{{1}}', '{{1}}')",
         f"EXPLAIN ANALYZE SELECT 1 FROM valgnatt.publication WHERE election = {embargoed} AND body >= '\\x00'",
         f"SELECT valgnatt_public.record({embargoed}, 9223372036854775807, 2)",
         f"SELECT valgnatt_public.record(NULL, 0, 1), valgnatt_public.record({embargoed}, NULL, 1)",
@@ -458,7 +460,8 @@ async def test_before_the_release_a_feed_reads_no_block_of_embargoed_tables(
     """No block of the tables or their indexes is read from memory or disk, so timings cannot depend on them."""
     site = sites[SHARED]
     tables = [
-        f"{name}_{site.embargoed.key}" for name in ("report", "head", "confirmation", "contact", "refusal")
+        f"{name}_{site.embargoed.key}"
+        for name in ("report", "head", "confirmation", "contact", "refusal", "waiting")
     ]
 
     async def blocks() -> list[tuple[Any, ...]]:

@@ -27,6 +27,7 @@ TABLES = (
     "token",
     "contact",
     "refusal",
+    "waiting",
     "act",
     "migration",
 )
@@ -194,6 +195,7 @@ async def test_the_feed_cannot_append_change_or_create_anything(
         "SELECT valgnatt.add_election(99, clock_timestamp())",
         "SELECT valgnatt.add_partition(99, 'refusal', 50)",
         f"SELECT valgnatt.count_refusals_v1('{{{embargoed.key}}}', '{{0}}', '{{x}}', '{{1}}', '{{now}}')",
+        f"SELECT valgnatt.note_waiting_v1(1, '{{{embargoed.key}}}', '{{1}}', '{{1}}')",
         "CREATE TABLE valgnatt.mine ()",
         "CREATE TEMPORARY TABLE mine ()",
         "CREATE VIEW valgnatt.mine AS SELECT 1",

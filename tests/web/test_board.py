@@ -21,6 +21,7 @@ from tests.web.doors import (
     ask,
     connected,
     feed_url,
+    head_locked,
     push,
     pushed,
     until,
@@ -143,3 +144,44 @@ async def test_expired_tokens_are_attributed_to_their_municipality(
     (await push(http, late, a_report(UNIT))).problem(401, "token_invalid")
     await written(gateway, embargoed, 1)
     assert refusals(await board(http, operator), HERE) == {"token_invalid": 1}
+
+
+async def test_reports_that_wait_in_any_process_are_on_the_board(
+    gateway: Gateway, http: aiohttp.ClientSession, embargoed: str
+) -> None:
+    """A process writes what waits in it, whichever process serves the board; and it is gone with the receipt."""
+    operator, sender = (
+        await gateway.issue(embargoed, [COUNTRY], role="operator"),
+        await gateway.issue(embargoed, [HERE]),
+    )
+    connection = await asyncpg.connect(gateway.database.url)
+    key = await connection.fetchval("SELECT key FROM valgnatt.election WHERE id = $1", embargoed)
+
+    async def noted() -> bool:
+        return bool(await connection.fetch("SELECT FROM valgnatt.waiting WHERE election = $1", key))
+
+    async def received() -> bool:
+        return (await push(http, sender, a_report())).status in {200, 201}
+
+    async def none_noted() -> bool:
+        return not await noted()
+
+    async def none_waits() -> bool:
+        return (await board(http, operator))["waiting"] == {"reports": 0, "oldest_s": None}
+
+    async def three_wait() -> bool:
+        return (await board(http, operator))["waiting"] == {"reports": 3, "oldest_s": 40.0}
+
+    try:
+        async with head_locked(gateway, embargoed):
+            sending = asyncio.create_task(until(received))
+            await until(noted)
+        await sending
+        await until(none_waits)
+        await until(none_noted)
+        await connection.execute(
+            "INSERT INTO valgnatt.waiting VALUES ($1, 1, 3, 40, clock_timestamp() + interval '1 hour')", key
+        )
+        await until(three_wait)
+    finally:
+        await connection.close()

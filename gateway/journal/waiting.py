@@ -1,0 +1,64 @@
+"""Reports that have waited for a receipt for a second or more, written by each push process for the boards of all.
+
+Nothing is written while receipts are quick, and no report waits for a write: it is made on another connection than
+those of appends.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from typing import NoReturn
+
+from gateway.errors import JournalUnavailable
+from gateway.journal.connection import Pool, acquired
+from gateway.journal.db_errors import translate_db_errors
+from gateway.telemetry.logs import Outage
+from gateway.wire.board import Waiting
+
+WRITE_S = 1.0
+"""Seconds between two writes at least, and how long a report waits before it is written."""
+ANSWER_S = 3.0
+"""How long a write may take, in seconds; longer than the server waits for a lock."""
+
+
+class WaitingReports:
+    """Writes what waits in one process. Invariant: its rows are of its last write, or too old to be read."""
+
+    def __init__(self) -> None:
+        self.process = secrets.randbits(63)
+        """The number of this process in the journal."""
+        self._written = False
+
+    async def write(self, pool: Pool, waiting: Mapping[int, Waiting]) -> None:
+        """Replace what the journal has of this process, by election. Raises JournalUnavailable."""
+        late = {
+            election: (each.reports, each.oldest_s)
+            for election, each in waiting.items()
+            if each.reports and each.oldest_s is not None and each.oldest_s >= WRITE_S
+        }
+        if not late and not self._written:
+            return
+        self._written = True
+        with translate_db_errors():
+            async with acquired(pool) as connection:
+                await connection.execute(
+                    "SELECT note_waiting_v1($1, $2, $3, $4)",
+                    self.process,
+                    list(late),
+                    [reports for reports, _ in late.values()],
+                    [oldest_s for _, oldest_s in late.values()],
+                    timeout=ANSWER_S,
+                )
+        self._written = bool(late)
+
+    async def run(self, pool: Pool, waiting: Callable[[], Mapping[int, Waiting]]) -> NoReturn:
+        """Write every WRITE_S until cancelled."""
+        outage = Outage("waiting reports")
+        while True:
+            await asyncio.sleep(WRITE_S)
+            try:
+                await self.write(pool, waiting())
+            except JournalUnavailable as error:
+                outage.failed(error)
+            else:
+                outage.succeeded()
