@@ -25,6 +25,8 @@ from gateway.journal.migrate import migrate
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.refusals import Refusals
 from gateway.journal.session import Connection
+from gateway.journal.waiting import WaitingReports
+from gateway.wire.board import Waiting
 from tests.counts import count
 from tests.faults.servers import TIMEOUT_S, Server, a_server
 from tests.journal.makers import FAR, PASSED, a_registry, a_report, append, until
@@ -62,10 +64,10 @@ class Site:
     revisions: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     async def accept(self) -> None:
-        """Accept reports and record contacts of senders under the embargo."""
+        """Accept reports, and record contacts of senders, refusals and waiting reports, under the embargo."""
         async with open_pool(self.url) as pool:
             journal = PostgresJournal(pool)
-            refusals = Refusals()
+            refusals, waiting = Refusals(), WaitingReports()
             for _ in range(BATCHES):
                 reports = [
                     a_report(unit, next(self.revisions), votes=revision)
@@ -75,6 +77,7 @@ class Site:
                 await journal.record_contacts({self.embargoed.token: datetime.now(UTC)})
                 refusals.note(self.embargoed.key, self.embargoed.token, "malformed")
                 await refusals.write(pool)
+                await waiting.write(pool, {self.embargoed.key: Waiting(len(reports), 2.0)})
 
 
 @dataclass
