@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, CDPSession, Page, Route, expect
+from playwright.async_api import Browser, CDPSession, Error, Page, Route, expect
 
 from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway, Sender
@@ -23,6 +23,8 @@ pytestmark = pytest.mark.long
 SCREEN = {"width": 1920, "height": 1080}
 BLOCKS, CHANGES = 300, 5
 """Blocks of a stream, after which the door ends it, and areas in each block."""
+COMPLETE = """() => [...document.querySelectorAll(".kiosk-side")].every(
+    (side) => side.scrollHeight <= side.clientHeight && side.scrollWidth <= side.clientWidth)"""
 DRAWN = "() => document.querySelectorAll('#kiosk-latest-list li').length > 5"
 GROWTH_MAX = 600_000
 """Bytes by which the heap may grow over thousands of events: lists of bounded length that become full."""
@@ -53,6 +55,9 @@ async def test_a_screen_shows_the_countdown_then_the_results_in_turn_and_a_new_v
         await expect(page.locator(".tile.led")).to_have_count(2)
         overflow = "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
         assert await page.evaluate(overflow) == [1920, 1080]
+        for height in (1080, 600):
+            await page.set_viewport_size({"width": 1920, "height": height})
+            await page.wait_for_function(COMPLETE)
         assert visitor.errors == []
 
 
@@ -96,8 +101,11 @@ async def _pass_time(page: Page, answers: list[int]) -> None:
     for _ in range(60):
         if answers[2:] == [200, 200]:
             return
-        await page.clock.fast_forward(60_000)
-        await page.evaluate("fetch('/').then(({ status }) => status)")
+        try:
+            await page.clock.fast_forward(60_000)
+            await page.evaluate("fetch('/').then(({ status }) => status)")
+        except Error:
+            return  # the page is being loaded again
 
 
 class Replay:

@@ -32,7 +32,12 @@ const TURN_MS = 15_000;
 const DRAW_INTERVAL_MS = 1000;
 const REFRESH_ELECTION_MS = 30_000;
 const LATEST = 9;
-const FILLED = 0.98; // of a side at most: lengths are rounded when they are scaled
+/** The least and the greatest size of a side.
+ *
+ * @type {[number, number]}
+ */
+const ZOOM = [0.2, 1.3];
+const ZOOM_STEPS = 7;
 const SHIFT_MS = 60_000;
 /** Offsets that the picture takes in turn, in pixels of 1080: nothing stays at the same place all night. */
 const SHIFTS = [
@@ -113,7 +118,8 @@ class Kiosk {
     }
     const area = this.feed.areas.get(this.area);
     if (!area) return;
-    if (!this.#built) this.#build();
+    const rebuilt = !this.#built;
+    if (rebuilt) this.#build();
     if (!this.#changed.size) return;
     for (const id of this.#changed) {
       const changed = this.feed.areas.get(id);
@@ -123,7 +129,7 @@ class Kiosk {
     this.summary.draw(area);
     this.tiles.drawLegend();
     this.#drawLatest();
-    this.#fit();
+    if (rebuilt || ![...document.querySelectorAll(".kiosk-side")].every(isComplete)) this.#fit();
   }
 
   #build() {
@@ -132,7 +138,6 @@ class Kiosk {
     this.tiles.build(counties);
     byId("kiosk-results").classList.toggle("alone", !counties.length);
     for (const id of this.feed.areas.keys()) this.#changed.add(id);
-    this.#show(this.#turn);
   }
 
   #drawClock() {
@@ -184,14 +189,19 @@ class Kiosk {
     this.#fit();
   }
 
-  /** Make both sides as small as they have to be to be seen completely. */
+  /** Make the content of both sides as large as it can be seen completely. */
   #fit() {
     for (const side of document.querySelectorAll(".kiosk-side")) {
       const content = side.firstElementChild;
       if (!(content instanceof HTMLElement) || !side.clientHeight) continue;
-      content.style.setProperty("zoom", "1");
-      const scale = Math.min(1, (FILLED * side.clientHeight) / content.scrollHeight);
-      content.style.setProperty("zoom", scale.toFixed(3));
+      let [fitting, larger] = ZOOM;
+      for (let step = 0; step < ZOOM_STEPS; step++) {
+        const zoom = (fitting + larger) / 2; // what is larger has other line breaks, so no proportion helps
+        content.style.setProperty("zoom", String(zoom));
+        if (isComplete(side)) fitting = zoom;
+        else larger = zoom;
+      }
+      content.style.setProperty("zoom", String(fitting));
     }
   }
 
@@ -201,6 +211,13 @@ class Kiosk {
     document.body.style.setProperty("translate", `${x / 10.8}vh ${y / 10.8}vh`);
   }
 }
+
+/**
+ * Return whether all content of a side is visible.
+ *
+ * @param {Element} side
+ */
+const isComplete = (side) => side.scrollHeight <= side.clientHeight && side.scrollWidth <= side.clientWidth;
 
 /**
  * Draw what does not change.
