@@ -103,8 +103,9 @@ def issue(
     )
     file = TokenFile(out)
     file.check_new()
-    _report(batch, out, administer(config, lambda acts: batch.issue(acts, file)))
-    if push_url is None:
+    issued_count = administer(config, lambda acts: batch.issue(acts, file))
+    _report(batch, out, issued_count)
+    if push_url is None and issued_count:
         warn(
             f"the addresses in {out} begin with {batch.push_url}, which only this machine reaches; with"
             " --push-url they name the push door as municipalities reach it"

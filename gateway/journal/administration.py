@@ -303,7 +303,7 @@ class Administration:
             )
             if present:
                 raise Refused(
-                    f"{counted(present, 'area')} of these got a token meanwhile; nothing was issued"
+                    f"of {counted(len(wanted), 'area')}, {present} got a token meanwhile; nothing was issued"
                 )
             await self._issue(locked, tokens, role, expires_at, [])
 

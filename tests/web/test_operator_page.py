@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Page, expect
 from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway, Sender
 from tests.web.browsing import cuttable_proxy, needs_chromium, visiting
-from tests.web.doors import COUNTRY, HERE, THERE, a_client, a_registry, a_report, push, pushed
+from tests.web.doors import COUNTRY, FOREIGN_UNIT, HERE, THERE, a_client, a_registry, a_report, push, pushed
 from tests.web.test_accessibility import violations
 
 HOSTILE = "<img src=x onerror=alert(1)>'; rm -rf ~ #"
@@ -72,6 +72,12 @@ async def test_operators_see_problems_first_and_copy_commands(
             f"valgnatt token issue --election {election} --each municipality --missing-only --out tokens.csv"
         )
         await expect(page.locator("#problems code")).to_have_text(issue)
+        copy = page.locator("#problems li", has=page.locator("code")).get_by_role("button").last
+        await copy.click()
+        async with a_client() as http:
+            (await push(http, here, a_report(FOREIGN_UNIT))).problem(403, "unit_forbidden")
+        await expect(first).to_contain_text("unit_forbidden", timeout=15_000)
+        await expect(copy).to_be_focused()
         quoted = await page.evaluate(
             "text => import('/static/0/commands.js').then(({shellWord}) => shellWord(text))", HOSTILE
         )

@@ -7,7 +7,7 @@ import { boardColumns, STATE_COLUMN } from "./board_columns.js";
 import { closeCommand, commandElement, issueCommand, postponeCommand } from "./commands.js";
 import { byId, h, setText, show } from "./dom.js";
 import { BadAnswer, fetchJson, Pauses, pause, visible } from "./fetching.js";
-import { age, countdown, duration, number, t, time, useTimeZone } from "./format.js";
+import { age, clockTime, countdown, duration, moment, number, t, time, useTimeZone } from "./format.js";
 import { allNames, nameOf } from "./names.js";
 import { matcher } from "./search.js";
 import { announce, electionPath, showProblem, showRehearsal, translate } from "./shell.js";
@@ -149,9 +149,9 @@ const embargoTitle = ({ released_at, closed_at }) =>
 
 /** @param {Board} shown */
 function embargoClock({ publish_from, released_at, closed_at }) {
-  if (closed_at) return time(closed_at);
-  if (released_at) return time(released_at);
-  return `${countdown(Date.parse(publish_from) - now_ms())} (${publish_from.slice(11, 16)})`;
+  if (closed_at) return moment(closed_at);
+  if (released_at) return moment(released_at);
+  return `${countdown(Date.parse(publish_from) - now_ms())} (${clockTime(publish_from)})`;
 }
 
 /** @param {Board} shown @param {Problem[]} problems */
@@ -162,8 +162,33 @@ function drawProblems(shown, problems) {
     problems.length ? t("boardProblems")(problems.length) : t("boardNoProblem"),
   );
   announce(problems.length ? t("boardProblems")(problems.length) : t("boardNoProblem"));
-  if (list.contains(document.activeElement) && problems.length) return; // a button that has the focus stays
-  list.replaceChildren(...problems.map((problem) => problemElement(shown, problem)));
+  /** @type {Map<string | undefined, HTMLElement>} */
+  const before = new Map();
+  for (const item of list.querySelectorAll("li")) before.set(item.dataset.kind, item);
+  const items = problems.map((problem) => {
+    const item = problemElement(shown, problem);
+    item.dataset.kind = problem.kind;
+    item.dataset.text = item.textContent ?? "";
+    const old = before.get(problem.kind);
+    return old && old.dataset.text === item.dataset.text ? old : item;
+  });
+  if (items.length === list.children.length && items.every((item, at) => item === list.children[at])) return;
+  const focused = focusedButton(list);
+  list.replaceChildren(...items);
+  focused?.()?.focus({ preventScroll: true });
+}
+
+/**
+ * Return how to find the button of a list that has the focus again, once the list is replaced.
+ *
+ * @param {HTMLElement} list
+ */
+function focusedButton(list) {
+  const button = document.activeElement;
+  const item = button?.closest("li");
+  if (!(button instanceof HTMLButtonElement) || !item || !list.contains(item)) return null;
+  const at = [...item.querySelectorAll("button")].indexOf(button);
+  return () => list.querySelector(`[data-kind="${item.dataset.kind}"]`)?.querySelectorAll("button")[at];
 }
 
 /** @param {Board} shown @param {Problem} problem */
@@ -192,7 +217,7 @@ function rowsProblem(shown, state, rows) {
   const title = t("boardRows")[state]?.(rows.length) ?? "";
   const item = problemItem(
     ["refused", "expired", "noToken"].includes(state) ? "bad" : "warn",
-    early ? `${title} ${t("boardEarly")(shown.publish_from.slice(11, 16))}` : title,
+    early ? `${title} ${t("boardEarly")(clockTime(shown.publish_from))}` : title,
     others > 0 ? `${names.join(", ")} ${t("boardMore")(others)}` : names.join(", "),
   );
   if (rows.length > 1) {
