@@ -65,7 +65,10 @@ def late_of(document: Transfers) -> list[Transfer]:
 
 
 def summary_of(document: Transfers) -> list[str]:
-    """Return what the state of all transfers consists of, one line each; nothing while it is hidden."""
+    """Return what the state of all transfers consists of, one line each, those who were never in contact first.
+
+    Nothing while it is hidden.
+    """
     if is_hidden(document):
         return [f"municipalities    {spaced(len(document.transfers))}: hidden"]
     transfers = document.transfers
@@ -79,14 +82,15 @@ def summary_of(document: Transfers) -> list[str]:
         f"{spaced(complete)} complete, {spaced(len(transfers) - complete - nothing)} with units to come,"
         f" {spaced(nothing)} without any report"
     )
-    lines = [
-        f"municipalities    {spaced(len(transfers))}: {parts}",
-        f"reports           {', '.join(sums if document.hidden_until is not None else sums[:2])}",
-    ]
+    lines = []
     if silent := sorted(each.name for each in transfers if not last_contact(each)):
         more = f" and {spaced(len(silent) - NAMES_MAX)} more" if len(silent) > NAMES_MAX else ""
         lines.append(f"never in contact  {spaced(len(silent))}: {', '.join(silent[:NAMES_MAX])}{more}")
-    return lines
+    return [
+        *lines,
+        f"municipalities    {spaced(len(transfers))}: {parts}",
+        f"reports           {', '.join(sums if document.hidden_until is not None else sums[:2])}",
+    ]
 
 
 def last_contact(transfer: Transfer) -> datetime | None:

@@ -100,7 +100,7 @@ def test_problems_are_the_reports_that_should_be_public() -> None:
 def test_a_summary_counts_municipalities_and_names_those_that_were_never_in_contact() -> None:
     """At most twenty names; a municipality whose counts came in was in contact, whatever the time of its requests."""
     silent = [nothing_of(f"Place {number:02}") for number in range(23)]
-    municipalities, reports, contacts = summary_of(public(GOOD, COMPLETE, *silent))
+    contacts, municipalities, reports = summary_of(public(GOOD, COMPLETE, *silent))
     assert municipalities.split(": ")[1] == "1 complete, 1 with units to come, 23 without any report"
     assert reports.split(maxsplit=1)[1] == "15 accepted, 15 published"
     assert contacts.startswith("never in contact  23: Place 00, Place 01, ")
