@@ -2,20 +2,24 @@
 
 import asyncio
 import csv
+import gc
 import io
 import json
 import zlib
 from collections.abc import AsyncIterator
+from types import FrameType
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from gateway.election.record import Publication
 from gateway.feed.results import ResultTables
 from gateway.rehearsal.generator import GeneratedElection
+from gateway.web.answers import Problem
 from tests.election.makers import Record, a_report, some_counts
-from tests.feed.served import FakeRecord, Served, a_night, served
+from tests.feed.served import FakeRecord, Served, a_night, served, until
 from tests.web.doors import COUNTRY, HERE, UNIT, Answer, ask, units_of
 
 PUBLIC = "public, max-age=1"
@@ -260,3 +264,23 @@ async def test_before_the_release_tables_have_no_figure(
     document = json.loads(answers[0][3])
     assert document["record"] == {"sequence": 0, "chain": "0" * 64, "published_at": None}
     assert all(area["ballots"] is None and area["sequence"] == 0 for area in document["areas"])
+
+
+@pytest.mark.parametrize(
+    "path", ["/areas?level=none", "/areas?level=county&area=none", "/areas?level=county&x=1", "/none"]
+)
+async def test_a_refused_request_leaves_no_reference_cycle(
+    http: aiohttp.ClientSession, door: Served, path: str
+) -> None:
+    """Thousands of them are not freed in one garbage collection, for which publications would wait."""
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        assert (await get(http, door, path, {"Connection": "close"})).status in (400, 404)
+        await until(lambda: len(door.connections) == 0)
+        gc.collect()
+        cyclic = [each for each in gc.garbage if isinstance(each, (web.Request, Problem, FrameType))]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert not cyclic
