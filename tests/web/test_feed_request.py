@@ -10,7 +10,13 @@ from multidict import CIMultiDict
 from gateway.election.state import Cursor
 from gateway.feed.archive import RANGE_SIZE
 from gateway.web.answers import Problem
-from gateway.web.feed_request import area_format, read_cursor, read_feed_request, read_number, read_range
+from gateway.web.feed_request import (
+    read_area_request,
+    read_cursor,
+    read_feed_request,
+    read_number,
+    read_range,
+)
 
 NO_HEADERS = CIMultiDict[str]()
 
@@ -75,9 +81,9 @@ def test_a_range_is_aligned_and_complete(first: int, last: int) -> None:
 )
 def test_the_query_overrides_the_accepted_format(accept: str, query: dict[str, str], name: str) -> None:
     """A format that does not exist is refused."""
-    assert area_format(CIMultiDict({"Accept": accept}), query).name == name
+    assert read_area_request(CIMultiDict({"Accept": accept}), query).form.name == name
     with pytest.raises(Problem, match=r"^format must be json or csv$"):
-        area_format(CIMultiDict({"Accept": accept}), {"format": "xml"})
+        read_area_request(CIMultiDict({"Accept": accept}), {"format": "xml"})
 
 
 def test_a_pace_is_one_of_a_few() -> None:
