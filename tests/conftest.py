@@ -9,7 +9,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-import uvloop
 from hypothesis import settings
 
 from gateway.journal.embedded import EmbeddedPostgres
@@ -17,6 +16,7 @@ from gateway.journal.migrate import migrate
 from gateway.rehearsal.generator import GeneratedElection, generate
 from tests import measured
 from tests.counts import examples
+from tests.loops import new_event_loop
 
 RECORDED = Path(__file__).resolve().parents[2] / "shared" / "elections" / "no-storting-2025"
 """The recorded election, if it is available next to the checkout."""
@@ -33,7 +33,7 @@ settings.load_profile("counts")
 
 def pytest_asyncio_loop_factories() -> dict[str, object]:
     """Run every test on the loop that the gateway runs on."""
-    return {"uvloop": uvloop.new_event_loop}
+    return {"uvloop": new_event_loop}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,10 +7,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    async_playwright,
+    expect,
+)
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+
+PATIENCE_MS = 20_000
+"""How long facts of a page are waited for, in every test: the machine may be busy."""
+expect.set_options(timeout=PATIENCE_MS)
 
 session_loop = pytest.mark.asyncio(loop_scope="session")
 """Runs a test on the event loop that lasts for the session, to which the shared browser belongs."""

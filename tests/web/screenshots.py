@@ -40,7 +40,7 @@ async def take(
     """Take a picture of a page some seconds after the element `ready` has appeared."""
     async with visiting(browser, **options) as visitor:
         page = await visitor.open(url)
-        await expect(page.locator(ready).first).to_be_visible(timeout=20_000)
+        await expect(page.locator(ready).first).to_be_visible()
         await page.wait_for_timeout(1000 * seconds)
         await page.screenshot(path=path)
         assert not visitor.errors, visitor.errors
@@ -153,7 +153,7 @@ async def _take_count(
             await page.keyboard.press("Enter")
             await page.locator("#paste").fill("\n".join([COUNT, *rows]))
             await page.locator("#check").click()
-            await expect(page.locator("#preview-title")).to_be_focused(timeout=20_000)
+            await expect(page.locator("#preview-title")).to_be_focused()
             await page.locator("#preview").scroll_into_view_if_needed()
             path = directory / f"{name}.png"
             await page.screenshot(path=path)

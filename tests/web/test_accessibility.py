@@ -28,7 +28,6 @@ THEMES: tuple[dict[str, Any], ...] = (
     {"color_scheme": "dark", "forced_colors": "active"},
 )
 CONTRAST = "color-contrast"
-PATIENCE_MS = 20_000
 
 pytestmark = pytest.mark.long
 
@@ -108,7 +107,7 @@ async def test_no_page_has_a_violation(
     url = (gateway.push_url if path in PUSH_READY else gateway.feed_url) + path.format(**elections._asdict())
     page = await visitor.open(url)
     try:
-        await expect(page.locator((READY | PUSH_READY)[path]).first).to_be_visible(timeout=PATIENCE_MS)
+        await expect(page.locator((READY | PUSH_READY)[path]).first).to_be_visible()
         await page.evaluate(SHORTEN)
         await page.evaluate(AXE_SCRIPT)
         for width, theme, options in looks(index):

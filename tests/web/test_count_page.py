@@ -20,15 +20,12 @@ from tests.web.browsing import Visitor, cuttable_proxy, needs_chromium, visiting
 from tests.web.doors import HERE, OTHER_UNIT, UNIT, a_client, a_registry, a_report, ask, push
 from tests.web.test_accessibility import violations
 
-PATIENCE_MS = 20_000
 HEADER = "unit\tcounted_at\tstatus\tcategory\tballots\tblank\trejected\tFL"
 AT = "2024-09-09T23:00:00+02:00"
 ELIGIBLE = 334
 HOSTILE = '<img src=x onerror="alert(1)">'
 
 pytestmark = pytest.mark.long
-
-expect.set_options(timeout=PATIENCE_MS)
 
 
 class Officer(NamedTuple):

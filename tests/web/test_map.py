@@ -25,8 +25,6 @@ from tests.web.browsing import Visitor, needs_chromium, session_loop, visiting
 from tests.web.conftest import make_database
 from tests.web.doors import COUNTRY, HERE, a_client, a_registry, a_report, ask, pushed, shown
 
-expect.set_options(timeout=20_000)
-
 ON_MAP = ("0101", "0201", "0202", "0203", "0602", "0603")
 """All municipalities of the small election but HERE."""
 

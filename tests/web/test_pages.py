@@ -34,12 +34,9 @@ from tests.running import Gateway, Sender
 from tests.web.browsing import Visitor, cuttable_proxy, needs_chromium, session_loop, visiting
 from tests.web.doors import COUNTRY, HERE, UNIT, a_client, a_registry, a_report, ask, pushed, shown, units_of
 
-PATIENCE_MS = 20_000
 MUNICIPALITIES = ("0101", "0201", "0604")
 
 pytestmark = pytest.mark.long
-
-expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -65,7 +65,7 @@ async def page(browser: Browser, gateway: Gateway, small: GeneratedElection) -> 
         await pushed(http, sender, *(a_report(revision=each, votes=each) for each in range(1, 1001)))
         await shown(gateway, election, 1000)
         opened = await visitor.open(f"{gateway.feed_url}/docs?election={election}&push={gateway.push_url}")
-        await expect(opened.locator("#samples")).to_be_visible(timeout=20_000)
+        await expect(opened.locator("#samples")).to_be_visible()
         yield opened, visitor, sender, operator
 
 

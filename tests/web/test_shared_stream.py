@@ -13,10 +13,9 @@ from playwright.async_api import Browser, Page, Route, expect
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.pages import DIRECTORY
 from tests.running import Gateway, Sender
-from tests.web.browsing import CuttableProxy, Visitor, cuttable_proxy, needs_chromium, visiting
+from tests.web.browsing import PATIENCE_MS, CuttableProxy, Visitor, cuttable_proxy, needs_chromium, visiting
 from tests.web.doors import COUNTRY, HERE, TIMEOUT_S, a_client, a_registry, a_report, pushed, shown, until
 
-PATIENCE_MS = 20_000
 TABS = 8
 """More than the six connections that a browser opens to a host over HTTP/1.1."""
 READERS = "valgnatt_readers{"
@@ -32,8 +31,6 @@ HTML = (
 )
 
 pytestmark = pytest.mark.long
-
-expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
