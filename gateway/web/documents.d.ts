@@ -57,6 +57,7 @@ export type PublicCorrection = {
   ballots: number;
   public_s: number;
   reason: string | null;
+  sequence: number;
 };
 
 /** All corrections at and below an area, the largest first. */

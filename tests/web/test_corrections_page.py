@@ -94,6 +94,37 @@ async def test_all_corrections_are_listed_and_those_of_one_error_together(
 
 
 @needs_chromium
+async def test_a_large_group_is_folded_and_long_names_are_broken(
+    browser: Browser, small: GeneratedElection
+) -> None:
+    """The largest corrections of a group are shown, and the others on request, on a phone too."""
+    units = units_of(small, HERE)[:8]
+    long = "Reipå/Ørnes/Neverdal/Mesøy/Støtt/Bolga/Meløya/Halsa/Glomfjord"
+    areas = [
+        {**each, "name": long, "names": {}} if each["id"] == units[0] else each
+        for each in small.registry["areas"]
+    ]
+    written = Record()
+    for revision, votes in ((1, 100), (2, 40)):
+        for number, unit in enumerate(units):
+            at = AT + timedelta(hours=revision, seconds=number)
+            written.write(a_report(unit, revision, counts=counts(votes - number)), at)
+    async with (
+        served(FakeRecord({**small.registry, "areas": areas}, written.publications, shown=16)) as door,
+        visiting(browser, viewport={"width": 390, "height": 844}) as visitor,
+    ):
+        page = await visitor.open(f"{door.origin}/areas/{door.record.id}/{HERE}")
+        group = page.locator("#area-corrections-list > li")
+        await expect(group).to_contain_text("1 municipality, -480 ballots")
+        await expect(group.locator("li:visible")).to_have_count(5)
+        await group.get_by_text("3 more corrections").click()
+        await expect(group.locator("li:visible")).to_have_count(8)
+        await expect(group).to_contain_text(long)
+        assert await page.evaluate("document.documentElement.scrollWidth") == 390
+        assert not visitor.errors
+
+
+@needs_chromium
 async def test_what_a_table_shows_can_be_downloaded(browser: Browser, small: GeneratedElection) -> None:
     """Below every table with results, and below the corrections: the level shown, as the feed door has it."""
     night = a_wrong_night(small)
@@ -125,4 +156,6 @@ async def test_what_a_table_shows_can_be_downloaded(browser: Browser, small: Gen
         assert href == f"/v1/elections/{election}/areas?level=precinct&area={HERE}&format=csv&bom=1"
         rows = (await (await page.request.get(door.origin + href)).text()).splitlines()
         assert {row.split(",")[3] for row in rows[1:]} == {HERE}
+        page = await visitor.open(f"{door.origin}/embed?election={election}&area={HERE}&show=table")
+        assert await page.locator("#children-downloads a").first.get_attribute("href") == href
         assert not visitor.errors

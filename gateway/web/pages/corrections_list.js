@@ -15,6 +15,8 @@ import { electionPath } from "./shell.js";
 
 const ITEMS = 10;
 const MORE_ITEMS = 100;
+/** Of a group with more corrections, the others are folded away: it may have hundreds. */
+const MEMBERS = 5;
 /** All pages learn of a correction at the same moment; their requests are spread over this time. */
 const SPREAD_MS = 8000;
 const BEHIND_MS = 1000;
@@ -25,6 +27,11 @@ export class CorrectionsList {
   #wanted = 0;
   #count = 0;
   #items = ITEMS;
+  /** The groups that the reader has unfolded, by the sequence of their largest correction.
+   *
+   * @type {Set<number>}
+   */
+  #unfolded = new Set();
   /** @type {Corrections | null} */
   #document = null;
   #following = new AbortController();
@@ -75,6 +82,7 @@ export class CorrectionsList {
     this.#area = "";
     this.#document = null;
     this.#items = ITEMS;
+    this.#unfolded.clear();
     this.#count = 0;
     this.#fetching = false;
     this.#draw();
@@ -140,8 +148,37 @@ export class CorrectionsList {
       { class: "group" },
       h("strong", null, t("correctionGroup")(group.municipalities, signedNumber(group.ballots))),
       ` (${from.endsWith(to) ? from : `${from}–${to}`})`,
-      h("ul", null, ...members.map((each) => h("li", null, ...this.#correction(each)))),
+      this.#members(members.slice(0, MEMBERS)),
+      members.length > MEMBERS ? this.#folded(first.sequence, members) : null,
     );
+  }
+
+  /** @param {PublicCorrection[]} members */
+  #members(members) {
+    return h("ul", null, ...members.map((each) => h("li", null, ...this.#correction(each))));
+  }
+
+  /**
+   * Return all but the first corrections of a group, to unfold. They are made when they are first shown.
+   *
+   * @param {number} key
+   * @param {PublicCorrection[]} members
+   */
+  #folded(key, members) {
+    const open = this.#unfolded.has(key);
+    const rest = () => this.#members(members.slice(MEMBERS));
+    const details = h(
+      "details",
+      { open },
+      h("summary", null, t("correctionsRest")(members.length - MEMBERS)),
+    );
+    if (open) details.append(rest());
+    details.addEventListener("toggle", () => {
+      if (details.open) this.#unfolded.add(key);
+      else this.#unfolded.delete(key);
+      if (details.open && details.childElementCount === 1) details.append(rest());
+    });
+    return details;
   }
 
   /** @param {PublicCorrection} correction */

@@ -5,6 +5,7 @@ import { areaLink, parameter } from "./address.js";
 import { areaColumns, areaRow, unitColumns } from "./columns.js";
 import { CorrectionsList } from "./corrections_list.js";
 import { byId, setText, show } from "./dom.js";
+import { drawTableDownloads } from "./downloads.js";
 import { Clock, Feed } from "./feed.js";
 import { clockTime, t } from "./format.js";
 import { isHidden } from "./hidden.js";
@@ -149,6 +150,7 @@ class Embed {
     const found = this.#table.arrange();
     show(byId("children-all"), found > this.#table.limit);
     setText(byId("children-all"), t("showAll")(found));
+    drawTableDownloads(byId("children-downloads"), this.election.id, [first.level], this.area);
   }
 }
 

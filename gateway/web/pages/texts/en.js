@@ -76,6 +76,7 @@ export const texts = ({ number, noun, count, times }) => ({
     (before === after ? "still " : `${number(before)} → `) +
     count(after, "ballot", "ballots"),
   correctionPublic: (duration, time) => `public for ${duration}, until ${time}`,
+  correctionsRest: (n) => count(n, "more correction", "more corrections"),
   correctionGroup: (n, change) => `${count(n, "municipality", "municipalities")}, ${change} ballots`,
   download: "Download",
   fell: (n) => `Ballots fell by ${number(n)}`,

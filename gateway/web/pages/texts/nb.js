@@ -85,6 +85,7 @@ export const texts = ({ number, noun, count, times }) => ({
     count(after, "stemmeseddel", "stemmesedler"),
   correctionPublic: (/** @type {string} */ duration, /** @type {string} */ time) =>
     `offentlig i ${duration}, til ${time}`,
+  correctionsRest: (/** @type {number} */ n) => count(n, "rettelse til", "rettelser til"),
   correctionGroup: (/** @type {number} */ n, /** @type {string} */ change) =>
     `${count(n, "kommune", "kommuner")}, ${change} stemmesedler`,
   download: "Last ned",

@@ -78,6 +78,7 @@ export const texts = ({ number, noun, count, times }) => ({
     (before === after ? "framleis " : `${number(before)} → `) +
     count(after, "røystesetel", "røystesetlar"),
   correctionPublic: (duration, time) => `offentleg i ${duration}, til ${time}`,
+  correctionsRest: (n) => count(n, "retting til", "rettingar til"),
   correctionGroup: (n, change) => `${count(n, "kommune", "kommunar")}, ${change} røystesetlar`,
   download: "Last ned",
   fell: (n) => `Talet på røystesetlar gjekk ned med ${number(n)}`,
