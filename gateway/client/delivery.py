@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from gateway.backoff import Backoff
 from gateway.client.conclusion import MESSAGES_MAX, Answered, conclude
 from gateway.client.outbox import Item, Outbox
 from gateway.client.outbox_file import OutboxUnavailable, when_available
@@ -33,7 +34,7 @@ from gateway.terminal import Terminal
 ROUNDS_MAX = 4
 """How often a report is sent under revisions chosen here, while other systems use the same ones."""
 AGAIN_S = 10.0
-"""After how many seconds the gateway is asked again for current reports, when nobody can start the command again."""
+"""After how many seconds at most the gateway is asked again for current reports."""
 IDLE_MAX = 3
 """How often in a row nothing can be sent, as other processes change the same reports."""
 
@@ -51,11 +52,13 @@ class Delivery:
         *,
         keep_trying: bool,
         accept: bool = False,
+        unchecked: bool = False,
         later: str = "",
     ) -> None:
         """Without `keep_trying`, errors that somebody has to correct end the sending.
 
-        `accept`: whether reports that cross red lines are sent. `later` is the command that sends what waits.
+        `accept`: whether reports that cross red lines are sent; `unchecked`: whether those with revisions from files
+        are sent without a comparison. `later` is the command that sends what waits.
         """
         self._door = door
         self._registry = registry
@@ -64,11 +67,16 @@ class Delivery:
         self._console = console
         self._keep_trying = keep_trying
         self._accept = accept
+        self._compares_given = not (accept or unchecked)
         self._later = later or "valgnatt push"
         self._accepted: dict[int, frozenset[str]] = {}
         """Codes of the red lines that were accepted when reports were added, by key."""
         self._held_back: set[str] = set()
         """Lines about red lines that were shown."""
+        self._compared: set[int] = set()
+        """Reports with revisions from files that were compared with the gateway's current reports, by key."""
+        self._crossing: set[int] = set()
+        """Those of them that cross red lines which nobody accepted."""
         self._added: dict[int, Item] = {}
         """Reports that were added since the last sending began, by key."""
         self._places: dict[int, str] = {}
@@ -87,15 +95,18 @@ class Delivery:
             self._console.say(note)
         return reports
 
+    @property
+    def _preparation(self) -> Preparation:
+        return Preparation(
+            self._door, self._registry, self._outbox, self._console, keep=not self._keep_trying
+        )
+
     async def prepare(self, reports: FileReports) -> Prepared:
         """Give revisions to reports, and compare them with the gateway's current ones.
 
         Raises Mistakes, and GatewayError if the gateway cannot be asked although it has to be.
         """
-        preparation = Preparation(
-            self._door, self._registry, self._outbox, self._console, keep=not self._keep_trying
-        )
-        prepared = await preparation.prepare(reports.versions)
+        prepared = await self._preparation.prepare(reports.versions)
         self._fresh |= prepared.fresh
         return prepared
 
@@ -110,8 +121,10 @@ class Delivery:
         for (key, _), each in zip(keys, counts, strict=True):
             self._added[key] = Item(key, each.unit, each.revision, each.body, None, each.chosen)
             self._places[key] = each.version.where
+        not_compared = {compared.unit for compared in comparisons if compared.effect == "unknown"}
         for (key, _), compared in zip(keys, comparisons, strict=False):
             self._accepted[key] = frozenset(finding.code for finding in compared.red_lines)
+            self._compared |= {key} if compared.unit not in not_compared else set()
 
     async def send(self) -> int:
         """Send all waiting reports of the outbox until each has an answer; return the exit status.
@@ -128,11 +141,11 @@ class Delivery:
         while attempts < ROUNDS_MAX and idle < IDLE_MAX:
             decided = await self._judge()
             former |= {key: item for key, item in decided.moved.items() if key not in former}
-            sent = await self._send(decided.bodies)
+            sent = await self._send(decided)
             answered |= {item.key: (item, answer) for item, answer in sent}
             attempts += any(item.chosen and answer.is_overtaken for item, answer in sent)
             idle = 0 if sent else idle + 1
-            if self._is_blocked or not self._outbox.units_to_judge(to):
+            if self._is_blocked or not (self._outbox.units_to_judge(to) or self._not_compared()):
                 break
         try:
             self.write_receipts()
@@ -173,16 +186,20 @@ class Delivery:
         )
 
     async def _judge(self) -> Decided:
-        """Judge the waiting reports with chosen revisions by the gateway's current reports.
+        """Judge the waiting reports with chosen revisions, and those not compared yet, by the gateway's current ones.
 
         If these cannot be read, it waits until they can, unless other reports are to be sent meanwhile.
         """
         door = self._door
         notices, clock = RepeatedNotices(), asyncio.get_running_loop().time
+        backoff = Backoff(1.0, AGAIN_S)
         while True:
             units = self._outbox.units_to_judge(door.to)
+            given = self._not_compared()
             current = {unit: self._fresh.pop(unit) for unit in units if unit in self._fresh}
-            asked = [unit for unit in units if unit not in current]
+            compared = [unit for unit in units if unit not in current]
+            compared += dict.fromkeys(item.unit for item in given if item.unit not in compared)
+            asked = [unit for unit in compared if unit not in current]
             try:
                 if asked:
                     found = await current_reports(
@@ -198,9 +215,12 @@ class Delivery:
                 self._is_blocked = not (unknown.retryable or self._keep_trying)
                 if notices.is_due("revisions", str(unknown), clock()):
                     self._say_unanswered(error)
-                if self._is_blocked or any(not item.chosen for item in self._outbox.waiting(door.to)):
-                    return Decided()
-                await asyncio.sleep(AGAIN_S)
+                held = self._crossing | (set() if self._is_blocked else {item.key for item in given})
+                if self._is_blocked or any(
+                    not item.chosen and item.key not in held for item in self._outbox.waiting(door.to)
+                ):
+                    return Decided(held=held)
+                await asyncio.sleep(backoff.next())
             else:
                 self._is_blocked = False
                 break
@@ -212,20 +232,41 @@ class Delivery:
         for reason in decided.reasons[:MESSAGES_MAX]:
             self._console.say(reason, "red")
         if not self._accept:
-            self._hold_back(decided, {unit: current[unit] for unit in asked})
+            await self._hold_back(decided, given, {unit: current[unit] for unit in compared})
         return decided
 
-    def _hold_back(self, decided: Decided, current: Mapping[str, Known | None]) -> None:
+    def _not_compared(self) -> list[Item]:
+        """Return the waiting reports with revisions from files that have to be compared before they are sent.
+
+        One that had a receipt is sent again as it was.
+        """
+        if not self._compares_given:
+            return []
+        return [
+            item
+            for item in self._outbox.waiting(self._door.to)
+            if not item.chosen
+            and item.key not in self._compared
+            and not (item.answer is not None and (item.answer.has_receipt or item.answer.is_overtaken))
+        ]
+
+    async def _hold_back(
+        self, decided: Decided, given: Sequence[Item], current: Mapping[str, Known | None]
+    ) -> None:
         """Leave reports in the outbox that cross red lines which nobody accepted, and say so once.
 
         For reports that were not compared with these current reports when they were added.
         """
         lines = []
-        for key, compared in compared_later(self._registry, decided.bodies, current):
+        bodies = decided.bodies | {item.key: item.body for item in given}
+        others = await self._preparation.others(self._registry, current) if self._registry and current else {}
+        for key, compared in compared_later(self._registry, bodies, current, others):
             accepted = self._accepted.get(key, frozenset())
             if {finding.code for finding in compared.red_lines} - accepted:
-                del decided.bodies[key]
+                self._crossing |= {key} if decided.bodies.pop(key, None) is None else set()
                 lines += red_lines([compared])
+        self._compared |= {item.key for item in given}
+        decided.held |= self._crossing
         if new := [line for line in lines if line not in self._held_back]:
             self._held_back |= {*new}
             for line in new[:MESSAGES_MAX]:
@@ -254,7 +295,7 @@ class Delivery:
         if self._receipts is not None:
             write_receipts(self._receipts, self._outbox, self._door.to)
 
-    async def _send(self, judged: Mapping[int, bytes]) -> list[Answered]:
+    async def _send(self, decided: Decided) -> list[Answered]:
         door = self._door
         waiting = self._outbox.waiting_count(door.to)
         columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -271,7 +312,8 @@ class Delivery:
                     lambda *_: progress.advance(bar),
                     say=lambda line: self._console.say(line, "yellow"),
                     keep_trying=self._keep_trying,
-                    judged=judged,
+                    judged=decided.bodies,
+                    held=decided.held,
                     while_waiting=self._safe_to_stop,
                 )
         except OutboxUnavailable as error:

@@ -143,7 +143,7 @@ class Preparation:
         )
         known = numbered.of(choose) | compared.of(given)
         if known and self._registry is not None:
-            known |= await self._others(self._registry, known)
+            known |= await self.others(self._registry, known)
         documents = {unit: each.document if each is not None else None for unit, each in known.items()}
         comparisons = compare(self._registry, [_compared(count, known) for count in counts], documents)
         return Prepared(counts, comparisons, {unit: numbered.reports.get(unit) for unit in choose})
@@ -169,7 +169,7 @@ class Preparation:
         area = self._registry.units.get(unit) if self._registry is not None else None
         return f"unit {abbreviated(unit)}{f' {abbreviated(area.name)}' if area is not None else ''}"
 
-    async def _others(self, registry: Registry, known: Collection[str]) -> dict[str, Known | None]:
+    async def others(self, registry: Registry, known: Collection[str]) -> dict[str, Known | None]:
         """Return the current reports of the other units of the municipalities, where the token covers all of these."""
         others = other_units(registry, known)
         if not others:

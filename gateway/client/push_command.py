@@ -100,6 +100,7 @@ async def push(options: PushOptions, files: Sequence[Path], watched: Path | None
             console,
             keep_trying=keep_trying,
             accept=options.accept,
+            unchecked=options.feed_url is None,
             later=options.later,
         )
         await when_available(lambda: outbox.adopt_unnamed(options.to), say, keep_trying=keep_trying)
@@ -190,7 +191,7 @@ async def _watch(options: PushOptions, watched: Path, delivery: Delivery, consol
         check_red_lines(prepared.counts, prepared.comparisons, accept=options.accept)
         for line in (*warnings(prepared.comparisons), *red_lines(prepared.comparisons)):
             console.say(line, "yellow")
-        delivery.add(prepared.counts)
+        delivery.add(prepared.counts, prepared.comparisons)
         return len(prepared.counts)
 
     async def send() -> None:

@@ -1,7 +1,7 @@
 """Send the waiting reports of an outbox, record each answer there, and say why reports wait."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
 from gateway.client.outbox import Destination, Item, Outbox
@@ -30,12 +30,13 @@ async def send(
     say: Callable[[str], None] = lambda _: None,
     keep_trying: bool = False,
     judged: Mapping[int, bytes] | None = None,
+    held: Collection[int] = (),
     while_waiting: str = "",
 ) -> list[tuple[Item, Answer]]:
     """Send the waiting reports of the outbox until each has an answer, however long that takes.
 
     Of those whose revision push chose, only the ones that `judged` has, by key and with this body, are sent: each after
-    the one before it in its unit has a receipt. The others still wait afterwards.
+    the one before it in its unit has a receipt. The others still wait afterwards, and so do those in `held`.
 
     While reports wait, `say` gets a line for people, at growing intervals; `while_waiting` follows the first one. If
     interrupted, the rest stays in the outbox for the next call, with the reports whose answers were not recorded.
@@ -43,7 +44,7 @@ async def send(
     OutboxUnavailable; with `keep_trying` it tries again at long intervals instead.
     """
     notices = PushNotices(without_user(push_url))
-    sending = _Sending(outbox, to, on_answer, say, judged or {}, while_waiting, keep_trying=keep_trying)
+    sending = _Sending(outbox, to, on_answer, say, judged or {}, held, while_waiting, keep_trying=keep_trying)
     async with Publisher(
         push_url, to.election, token, on_event=notices.on_event, keep_trying=keep_trying
     ) as publisher:
@@ -61,11 +62,13 @@ class _Sending:
         on_answer: Callable[[Item, Answer], None],
         say: Callable[[str], None],
         judged: Mapping[int, bytes],
+        held: Collection[int],
         while_waiting: str,
         *,
         keep_trying: bool,
     ) -> None:
         self._judged = judged
+        self._held = held
         self._while_waiting = while_waiting
         self._before: dict[str, asyncio.Task[bool]] = {}
         """By unit that has a chosen revision, the sending of its last report that was begun."""
@@ -102,7 +105,7 @@ class _Sending:
                     if self._failure is not None:
                         break
                     before = self._before.get(item.unit)
-                    if item.chosen and self._judged.get(item.key) != item.body:
+                    if item.key in self._held or (item.chosen and self._judged.get(item.key) != item.body):
                         self._hold()
                         continue
                     sending = pushes.create_task(self._push(publisher, item, before))

@@ -5,6 +5,7 @@ Another process or another system may have pushed reports of the unit since the 
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -30,6 +31,8 @@ class Decided(msgspec.Struct):
     """The reports that got another revision, by key, as they were before."""
     reasons: list[str] = msgspec.field(default_factory=list)
     """Why the refusals of others are final."""
+    held: set[int] = msgspec.field(default_factory=set)
+    """Reports with revisions from files that are not sent now, by key."""
 
 
 def judge(
@@ -70,9 +73,15 @@ def judge(
 
 
 def compared_later(
-    registry: Registry | None, bodies: Mapping[int, bytes], current: Mapping[str, Known | None]
+    registry: Registry | None,
+    bodies: Mapping[int, bytes],
+    current: Mapping[str, Known | None],
+    others: Mapping[str, Known | None] = MappingProxyType({}),
 ) -> Iterator[tuple[int, Comparison]]:
-    """Yield the comparison of each report, by key, with those before it, of units whose current report is given."""
+    """Yield the comparison of each report, by key, with those before it, of units whose current report is given.
+
+    `others` are the current reports of the other units of their municipalities.
+    """
     documents: list[tuple[int, dict[str, Any]]] = []
     for key, body in bodies.items():
         with suppress(MalformedDocument):  # the gateway refuses it
@@ -80,7 +89,10 @@ def compared_later(
             if document["unit"] in current:
                 documents.append((key, document))
     documents.sort(key=lambda each: each[1]["revision"])
-    known = {unit: each.document if each is not None else None for unit, each in current.items()}
+    known = {
+        unit: each.document if each is not None else None
+        for unit, each in (*others.items(), *current.items())
+    }
     compared = compare(registry, [document for _, document in documents], known)
     yield from zip((key for key, _ in documents), compared, strict=True)
 

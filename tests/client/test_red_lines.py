@@ -135,6 +135,28 @@ async def test_a_count_that_waits_under_a_provisional_revision_is_compared_when_
     assert (status, "301 → 51 ballots (−250) without a reason" in output) == (2, True), output
 
 
+async def test_a_report_with_a_revision_that_waited_is_compared_before_it_is_sent(desk: Desk) -> None:
+    """By the reports that the gateway has then: those of the unit, and of the other units of its municipality."""
+    fall = counted(50, minute=20) | {"revision": 7}
+    tall = counted(600, minute=20, unit=OTHER_UNIT) | {"revision": 7}
+    status, output = desk.push(desk.file("a.ndjson", fall, tall), VALGNATT_TOKEN="x" * 43)
+    assert status == 1, output
+    own, desk.outbox = desk.outbox, desk.directory / "another.db"
+    now = desk.file(
+        "b.ndjson", counted(300, minute=10), counted(4_500, minute=10, unit="0604-0003", status="final")
+    )
+    assert (await desk.push_here(now, accept=True))[0] == 0
+    desk.outbox = own
+    status, output = desk.push()
+    assert (status, "301 → 51 ballots (−250) without a reason" in output) == (1, True), output
+    assert f"unit {OTHER_UNIT}" in output
+    assert "but only 5 000 eligible voters" in output
+    assert "send them with:" in output
+    assert waiting(desk) == 2
+    status, output = desk.push("--accept")
+    assert (status, "2 receipts" in output) == (0, True), output
+
+
 async def test_the_ballots_of_a_municipality_include_its_other_units_at_the_gateway(desk: Desk) -> None:
     """From another machine, whose outbox does not have them."""
     status, output = await desk.push_here(
