@@ -8,11 +8,13 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
+from gateway.client.http_json import NoDocument
 from gateway.client.preview import RED_LINES_MAX, preview, red_lines, warnings
 from gateway.count_files.comparison import Comparison
 from gateway.count_files.findings import WITHOUT_REASON
 from gateway.count_files.reports import Count, Mistakes
 from gateway.election.report import REASONS
+from gateway.errors import GatewayError
 from gateway.humanize import counted
 from gateway.terminal import Terminal
 
@@ -61,10 +63,16 @@ class Consent:
         self._yes = yes
         self._accept = accept
 
-    def given(self, counts: Sequence[Count], comparisons: Sequence[Comparison]) -> bool:
+    def given(
+        self,
+        counts: Sequence[Count],
+        comparisons: Sequence[Comparison],
+        unanswered: GatewayError | None = None,
+    ) -> bool:
         """Show what will be sent, the warnings, and the red lines; return whether to send it.
 
-        Raises RedLines if nobody can be asked about them, or nobody could accept them.
+        `unanswered` is why the reports can only be kept now. Raises RedLines if nobody can be asked about red lines, or
+        nobody could accept them.
         """
         is_terminal = sys.stdin.isatty()
         for line in preview(comparisons):
@@ -86,7 +94,15 @@ class Consent:
             return answer("Send all the same? [yes/N] ", ("yes", "ja"))
         if self._yes or not is_terminal:
             return True
-        return answer("Send? [y/N] ", ("y", "yes", "j", "ja"))
+        return answer(_question(len(counts), unanswered), ("y", "yes", "j", "ja"))
+
+
+def _question(reports: int, unanswered: GatewayError | None) -> str:
+    if unanswered is None:
+        return "Send? [y/N] "
+    passes = isinstance(unanswered, NoDocument) and not unanswered.failure.permanent
+    then = "and send when the gateway answers" if passes else "to be sent when this is corrected"
+    return f"Keep {counted(reports, 'report')} in the outbox, {then}? [y/N] "
 
 
 def answer(question: str, agreeing: Sequence[str], read: Callable[[str], str] = input) -> bool:

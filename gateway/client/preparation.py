@@ -77,6 +77,8 @@ class Prepared(msgspec.Struct, frozen=True):
     """One for each report, in the same order."""
     fresh: dict[str, Known | None]
     """The gateway's current reports of the units whose revisions were chosen by them."""
+    unanswered: GatewayError | None = None
+    """Why reports could not be compared with current ones, so that they wait in the outbox first."""
 
 
 def _compared(count: Count, current: Mapping[str, Known | None]) -> dict[str, Any]:
@@ -119,6 +121,7 @@ class Preparation:
                 f"Asking the gateway for the current reports of {counted(len(choose) + len(given), 'unit')}."
             )
         numbered, compared = AtGateway(), AtGateway()
+        unanswered: GatewayError | None = None
         if choose:
             try:
                 numbered = await self._current(choose)
@@ -126,7 +129,7 @@ class Preparation:
                 if not (self._keep and may_be_asked_later(error)):
                     raise RevisionsUnknown(len(choose), error) from None
                 self._say_not_compared(error)
-                choose, given = [], []
+                choose, given, unanswered = [], [], error
             else:
                 self._check_permitted(versions, numbered)
         if given:
@@ -134,7 +137,7 @@ class Preparation:
                 compared = await self._current(given)
             except GatewayError as error:  # the reports wait in the outbox, as their revisions are known
                 self._say_not_compared(error)
-                given = []
+                given, unanswered = [], error
         counts = give_revisions(
             versions,
             numbered.reports | compared.reports,
@@ -146,7 +149,8 @@ class Preparation:
             known |= await self.others(self._registry, known)
         documents = {unit: each.document if each is not None else None for unit, each in known.items()}
         comparisons = compare(self._registry, [_compared(count, known) for count in counts], documents)
-        return Prepared(counts, comparisons, {unit: numbered.reports.get(unit) for unit in choose})
+        fresh = {unit: numbered.reports.get(unit) for unit in choose}
+        return Prepared(counts, comparisons, fresh, unanswered)
 
     def _say_not_compared(self, error: GatewayError) -> None:
         checked = "; only ballots and eligible voters were compared" if self._registry else ""

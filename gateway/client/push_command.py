@@ -115,7 +115,12 @@ async def push(options: PushOptions, files: Sequence[Path], watched: Path | None
             _require_token(options)
             prepared = await delivery.prepare(reports)
             consent = Consent(console, yes=options.yes, accept=options.accept)
-            if not consent.given(prepared.counts, prepared.comparisons):
+            try:
+                is_given = consent.given(prepared.counts, prepared.comparisons, prepared.unanswered)
+            except KeyboardInterrupt:
+                _say_not_sent(console, outbox.waiting_count(options.to))
+                raise
+            if not is_given:
                 _say_not_sent(console, outbox.waiting_count(options.to))
                 return 1
         if options.again:
@@ -168,7 +173,8 @@ async def _registry(
                 raise
             if notices.is_due("registry", str(error), clock()):
                 say(
-                    f"{error}; the counts cannot be checked, and nothing was sent yet; trying again (Ctrl-C to stop)"
+                    f"{error}; the counts cannot be checked, and nothing was sent or kept yet; trying again (Ctrl-C to"
+                    " stop; then start the command again later)"
                 )
         await asyncio.sleep(backoff.next())
 
@@ -247,6 +253,5 @@ def what_is_kept(options: PushOptions) -> str:
         return "reports without a receipt stay in the outbox"
     if not waiting:
         return "nothing waits in the outbox"
-    return (
-        f"{counted(waiting, 'report')} without a receipt stay in the outbox; send later with: {options.later}"
-    )
+    stay = "stays" if waiting == 1 else "stay"
+    return f"{counted(waiting, 'report')} without a receipt {stay} in the outbox; send later with: {options.later}"

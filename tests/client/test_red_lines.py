@@ -47,10 +47,10 @@ class Officer:
 
 
 @contextmanager
-def at_a_terminal(desk: Desk, *arguments: object) -> Iterator[tuple[Officer, Any]]:
+def at_a_terminal(desk: Desk, *arguments: object, **environ: str) -> Iterator[tuple[Officer, Any]]:
     master, terminal = pty.openpty()
     try:
-        with desk.command(*arguments, terminal=terminal, COLUMNS="200") as process:
+        with desk.command(*arguments, terminal=terminal, COLUMNS="200", **environ) as process:
             yield Officer(master), process
     finally:
         os.close(master)
@@ -111,6 +111,18 @@ def test_warnings_come_before_the_question_and_after_n_nothing_was_sent(desk: De
         officer.reads("Nothing was sent.")
         assert process.wait(TIMEOUT_S) == 1
     assert len(desk.answers()) == 1
+
+
+def test_with_a_token_that_is_not_accepted_the_question_is_whether_to_keep_the_report(desk: Desk) -> None:
+    file = desk.file("a.json", counted(100, minute=10))
+    for answer, kept in (("n", 0), ("y", 1)):
+        with at_a_terminal(desk, file, VALGNATT_TOKEN="x" * 43) as (officer, process):
+            officer.reads("Keep 1 report in the outbox, to be sent when this is corrected? [y/N] ")
+            assert "ask the operator for a new one" in officer.shown
+            officer.types(answer)
+            officer.reads("kept in the outbox; send later with:" if kept else "Nothing was sent.")
+            assert process.wait(TIMEOUT_S) == 1
+        assert waiting(desk) == kept
 
 
 async def test_a_fall_without_a_reason_is_not_sent_and_with_one_it_is(desk: Desk) -> None:
