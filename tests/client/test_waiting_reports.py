@@ -282,8 +282,23 @@ def test_given_revisions_are_sent_as_they_are(tmp_path: Path) -> None:
     """Also those that were counted earlier: a person decided that."""
     door, system = systems(tmp_path)
     assert system.run([a_count(20, revision=1), a_count(21, revision=5)], steps=1) is None
-    door.push_next(a_count(30, 99))
+    door.push_next(a_count(30, 19))
     assert system.run() == 1
+    assert published(door) == [(1, at(30)), (5, at(21))]
+
+
+def test_a_report_with_a_given_revision_that_would_cross_a_red_line_by_now_needs_acceptance(
+    tmp_path: Path,
+) -> None:
+    """As nobody saw it beside the count of the other system."""
+    door, system = systems(tmp_path)
+    assert system.run([a_count(21, revision=5)], steps=1) is None
+    door.push_next(a_count(30, 99))
+    for _ in range(2):
+        assert system.run() == 1
+        assert "RED LINE: unit 0604-0001: 99 → 10 ballots (−89) without a reason" in system.printed
+        assert published(door) == [(1, at(30))]
+    assert system.run(accept=True) == 0
     assert published(door) == [(1, at(30)), (5, at(21))]
 
 
