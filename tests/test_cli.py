@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
@@ -284,7 +285,8 @@ def test_an_embargo_is_moved_to_later_and_never_to_earlier(
     cli.good("election", "load", str(a_file(tmp_path, small, id="later", publish_from=first.isoformat())))
     moved = first + timedelta(hours=1)
     cli.good("election", "embargo", "later", "--until", moved.isoformat())
-    assert moved.isoformat() in (cli.good("election", "list")).splitlines()[1]
+    in_its_zone = moved.astimezone(ZoneInfo("Europe/Oslo")).isoformat()
+    assert f"\tfrom {in_its_zone}\t" in (cli.good("election", "list")).splitlines()[1]
     (cli("election", "embargo", "later", "--until", first.isoformat())).failed_with(1, "later")
     (cli("election", "embargo", loaded, "--until", moved.isoformat())).failed_with(1, "ended")
     (cli("election", "embargo", "nowhere", "--until", moved.isoformat())).failed_with(1, "nowhere")

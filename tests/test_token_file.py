@@ -101,6 +101,11 @@ def test_mistakes_in_the_command_issue_nothing(cli: CommandLine, issue: list[str
     cli(*issue[:-2]).failed_with(2, "--areas")
     cli(*issue[:-1], "parish", "--out", out).failed_with(1, "parish", "municipality")
     cli(*issue, "--out", str(tmp_path / "none" / "tokens.csv")).failed_with(1, "no such directory")
+    for url in ("https://user:pw@door.example", "https://door.example/?token=x", "https://door.example/#x"):
+        refused = cli(*issue, "--out", out, "--push-url", url)
+        assert (refused.status, refused.out) == (2, "")
+        assert "--push-url" in refused.err
+        assert "pw" not in refused.err
     cli("token", "issue", "--election", "x", "--each", "county", "--out", out).failed_with(1, "'x'")
     (tmp_path / "tokens.csv.pending").write_text("figures\n1\n")
     cli(*issue, "--out", out).failed_with(1, "move it away")

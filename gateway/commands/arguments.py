@@ -38,6 +38,15 @@ def checked_url(url: str | None) -> str | None:
     return url
 
 
+def shared_url(url: str | None) -> str | None:
+    """Return the URL of a door that others are given unchanged. Raises BadParameter if it has more than an address."""
+    if url is not None:
+        parts = urlsplit(checked_url(url))
+        if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+            raise typer.BadParameter("the URL must not have a user, a password, a query or a fragment")
+    return url
+
+
 def push_door_url(url: str) -> str:
     """Return the URL of the push door that was given, or that of this machine. Exits with status 2 if it is wrong."""
     return checked_url(url) if url else _of_this_machine("push")

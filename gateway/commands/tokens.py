@@ -7,10 +7,10 @@ import typer
 
 from gateway.characters import printable
 from gateway.commands.arguments import (
-    checked_url,
     read_areas,
     read_time_argument,
     require_door_url,
+    shared_url,
     with_database,
 )
 from gateway.commands.running import administer, fail, warn
@@ -50,7 +50,7 @@ def issue(
         str | None,
         typer.Option(
             envvar="VALGNATT_PUSH_URL",
-            callback=checked_url,
+            callback=shared_url,
             help="with --each: URL of the push door as municipalities reach it, for the addresses in the file"
             " (default: that of `serve` on this machine)",
         ),

@@ -16,6 +16,7 @@ import asyncpg
 import msgspec
 import orjson
 
+from gateway.election.local_time import local_time_of
 from gateway.election.record import JournalReport
 from gateway.election.registry import COUNT_MAX, Registry, differences, read_registry
 from gateway.election.report import REVISION_CEILING, REVISION_STEP
@@ -50,6 +51,7 @@ class ElectionSummary(msgspec.Struct, frozen=True):
     name: str
     rehearsal: bool
     publish_from: datetime
+    """With the offset of the election's time zone."""
     released_at: datetime | None
     closed_at: datetime | None
     accepted: int
@@ -379,7 +381,10 @@ class Administration:
         for row in rows:
             header = orjson.loads(row["registry"])["election"]
             rehearsal = header.get("rehearsal", False)
-            summaries.append(ElectionSummary(row["id"], header["name"], rehearsal, *tuple(row)[2:]))
+            publish_from = local_time_of(header, row["publish_from"])
+            summaries.append(
+                ElectionSummary(row["id"], header["name"], rehearsal, publish_from, *tuple(row)[3:])
+            )
         return summaries
 
     async def registries(self) -> dict[str, Registry]:
