@@ -148,7 +148,7 @@ def changed(content: bytes, **parts: str | bytes | None) -> bytes:
         zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as after,
     ):
         for entry in before.infolist():
-            stem = entry.filename.rpartition("/")[2].partition(".")[0]
+            stem = entry.filename.rpartition("/")[2].removesuffix(".xml")
             new = parts.get(stem, before.read(entry))
             if new is not None:
                 after.writestr(entry.filename, new)
