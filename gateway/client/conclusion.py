@@ -6,6 +6,7 @@ from gateway.client.outbox import Item
 from gateway.client.push_answers import RENUMBERED, Answer
 from gateway.client.refusals import meaning_of
 from gateway.client.waiting_reports import same_count
+from gateway.count_files.messages import Place
 from gateway.humanize import counted
 from gateway.terminal import Terminal
 
@@ -18,7 +19,7 @@ Answered = tuple[Item, Answer]
 def conclude(
     console: Terminal,
     answered: Sequence[Answered],
-    places: Mapping[int, str] | None = None,
+    places: Mapping[int, Place] | None = None,
     unanswered: Sequence[Item] = (),
     notes: Sequence[str] = (),
     later: str = "",

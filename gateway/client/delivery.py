@@ -24,6 +24,7 @@ from gateway.client.repeated_notices import RepeatedNotices
 from gateway.client.sending import send
 from gateway.client.waiting_reports import Decided, compared_later, judge
 from gateway.count_files.comparison import Comparison
+from gateway.count_files.messages import Place
 from gateway.count_files.reports import Count, FileReports, read_files
 from gateway.count_files.revisions import Known
 from gateway.election.registry import Registry
@@ -79,7 +80,7 @@ class Delivery:
         """Those of them that cross red lines which nobody accepted."""
         self._added: dict[int, Item] = {}
         """Reports that were added since the last sending began, by key."""
-        self._places: dict[int, str] = {}
+        self._places: dict[int, Place] = {}
         """File and line of the reports that were added and not answered yet, by key."""
         self._fresh: dict[str, Known | None] = {}
         """The gateway's current reports of units, as they were when revisions were chosen by them."""

@@ -14,7 +14,7 @@ from gateway.client.outbox_file import when_available
 from gateway.client.outbox_list import kept_document, kept_lines
 from gateway.client.outbox_use import while_nobody_sends
 from gateway.client.push_files import WITHOUT_REPORT, AtGateway, current_reports, registry_of
-from gateway.count_files.parts import abbreviated
+from gateway.count_files.messages import abbreviated
 from gateway.count_files.reports import known_report
 from gateway.count_files.revisions import Known
 from gateway.count_files.suggestions import Suggestions

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from gateway.client.outbox import Kept
-from gateway.count_files.parts import abbreviated
+from gateway.count_files.messages import abbreviated
 from gateway.humanize import counted
 
 SHOWN_MAX = 200

@@ -20,7 +20,8 @@ from gateway.client.push_files import (
 )
 from gateway.client.refusals import meaning_of
 from gateway.count_files.comparison import Comparison, compare, other_units
-from gateway.count_files.parts import MISTAKES_MAX, abbreviated
+from gateway.count_files.messages import abbreviated
+from gateway.count_files.parts import MISTAKES_MAX
 from gateway.count_files.reports import Count, Mistakes, give_revisions
 from gateway.count_files.revisions import Known
 from gateway.count_files.versions import Version

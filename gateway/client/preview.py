@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from gateway.count_files.comparison import Change, Comparison, Figures
 from gateway.count_files.findings import Finding
-from gateway.count_files.parts import abbreviated
+from gateway.count_files.messages import abbreviated
 from gateway.humanize import counted, spaced
 
 SHOWN_MAX = 20

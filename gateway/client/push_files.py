@@ -16,7 +16,7 @@ from gateway.client.http_json import WAITING_S, Door, NoDocument, open_door
 from gateway.client.http_session import bearer
 from gateway.client.outbox import Destination, Outbox
 from gateway.client.proxies import without_user
-from gateway.count_files.parts import abbreviated
+from gateway.count_files.messages import abbreviated
 from gateway.count_files.reports import known_report
 from gateway.count_files.revisions import Known
 from gateway.count_files.suggestions import did_you_mean

@@ -15,6 +15,7 @@ from gateway.client.outbox import Change, Destination, Item, Outbox
 from gateway.client.push_answers import not_sent
 from gateway.count_files.comparison import Comparison, compare
 from gateway.count_files.files import encode_report
+from gateway.count_files.messages import Place
 from gateway.count_files.reports import known_report
 from gateway.count_files.revisions import Judged, Known, Waiting, judge_waiting
 from gateway.count_files.versions import Version, meaning
@@ -40,7 +41,7 @@ def judge(
     to: Destination,
     units: Sequence[str],
     current: Mapping[str, Known | None],
-    places: Mapping[int, str],
+    places: Mapping[int, Place],
 ) -> Decided:
     """Decide about the waiting reports of units, by the gateway's current reports, and store that in the outbox."""
     decided = Decided()
@@ -97,7 +98,7 @@ def compared_later(
     yield from zip((key for key, _ in documents), compared, strict=True)
 
 
-def _readable(items: Sequence[Item], places: Mapping[int, str]) -> tuple[list[Waiting], list[Item]]:
+def _readable(items: Sequence[Item], places: Mapping[int, Place]) -> tuple[list[Waiting], list[Item]]:
     found, others = [], []
     for item in items:
         try:
@@ -107,7 +108,7 @@ def _readable(items: Sequence[Item], places: Mapping[int, str]) -> tuple[list[Wa
             continue
         count = {name: value for name, value in known.document.items() if name != "revision"}
         version = Version(
-            places.get(item.key, "outbox"), count, read_time(known.document["counted_at"]), frozenset()
+            places.get(item.key, Place("outbox")), count, read_time(known.document["counted_at"]), frozenset()
         )
         overtaken = item.answer is not None and item.answer.is_overtaken
         found.append(Waiting(item.key, version, known, overtaken))

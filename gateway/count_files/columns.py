@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from gateway.count_files.column_letters import column_letters
-from gateway.count_files.misread import misread, misread_text
-from gateway.count_files.parts import abbreviated
+from gateway.count_files.messages import Column, Message, Place, abbreviated, said
+from gateway.count_files.misread import misread
 from gateway.count_files.suggestions import Suggestions
 from gateway.count_files.words import COLUMN_WORDS, NAME, plain
 from gateway.election.lookalikes import registered_form
@@ -40,6 +40,16 @@ _HEAD_CELLS = 500
 """Cells of a row that decide whether it is the header."""
 
 
+class UnknownColumn(msgspec.Struct, frozen=True):
+    """A header that means nothing in an election."""
+
+    header: str
+    registered_form: str
+    """A clause in English with a party whose code looks like the header, or nothing."""
+    closest: tuple[str, ...]
+    """Headers that may be meant."""
+
+
 class Columns(msgspec.Struct, frozen=True):
     """The columns of a table, from left to right."""
 
@@ -47,19 +57,19 @@ class Columns(msgspec.Struct, frozen=True):
     """One of COLUMNS, NAME or the code of a party; None for a column without a name."""
     titles: Mapping[str, str]
     """The header of each meaning."""
-    unknown: Mapping[str, str] = {}
-    """What is wrong with columns that mean nothing in this election, by header; it matters if they are used."""
+    unknown: Mapping[str, UnknownColumn] = {}
+    """Columns that mean nothing in this election, by header; that is a mistake if they are used."""
 
-    def title(self, meaning: str) -> str:
-        """Return the header of a column with its letter in a spreadsheet, as a message shows it."""
+    def column(self, meaning: str) -> Column:
+        """Return a column by what it means."""
         header = abbreviated(self.titles.get(meaning, meaning))
         if meaning not in self.meanings:
-            return header
-        return f"{header} (column {column_letters(self.meanings.index(meaning))})"
+            return Column(header)
+        return Column(header, column_letters(self.meanings.index(meaning)))
 
-    def all_titles(self) -> dict[str, str]:
-        """Return the titles of all columns by what they mean."""
-        return {meaning: self.title(meaning) for meaning in self.meanings if meaning is not None}
+    def by_meaning(self) -> dict[str, Column]:
+        """Return all columns by what they mean."""
+        return {meaning: self.column(meaning) for meaning in self.meanings if meaning is not None}
 
 
 class PartyNames:
@@ -80,17 +90,15 @@ class PartyNames:
             return set()
         return {header} if header in self._codes else self._by_word.get(plain(header), set())
 
-    def unknown(self, header: str) -> str | None:
-        """Return what is wrong with a header that means nothing else, or None if it is taken for a party's code."""
+    def unknown(self, header: str) -> UnknownColumn | None:
+        """Return a header that means nothing else, or None if it is taken for a party's code."""
         if self._codes is None:
             return None
         if self._suggestions is None:
             names = {party.code: party.name for party in self._registry.parties} if self._registry else {}
             self._suggestions = Suggestions([*COLUMNS, *names], names)
-        return (
-            f"{abbreviated(header)!r} is neither a column of counts nor a party of this election"
-            f"{registered_form(header, self._codes)}{self._suggestions.clause(header)}"
-        )
+        closest = tuple(self._suggestions.closest(header))
+        return UnknownColumn(abbreviated(header), registered_form(header, self._codes), closest)
 
 
 def _words_of_parties(registry: Registry) -> Iterator[tuple[str, Iterable[str]]]:
@@ -113,37 +121,41 @@ def known_columns(cells: Sequence[str], parties: PartyNames) -> int:
     return len(found) if "unit" in of_counts and len(of_counts) >= _HEAD_AT_LEAST else 0
 
 
-def read_columns(head: Sequence[str], parties: PartyNames) -> Columns | str:
-    """Return what the columns mean, or what is wrong with the header."""
+def read_columns(head: Sequence[str], parties: PartyNames, where: Place) -> Columns | Message:
+    """Return what the columns mean, or what is wrong with the header, which is in this place."""
     meanings: list[str | None] = []
     titles: dict[str, str] = {}
-    unknown: dict[str, str] = {}
-    for header in head:
+    unknown: dict[str, UnknownColumn] = {}
+    for place, header in enumerate(head):
+        at = Column(abbreviated(header), column_letters(place))
         if not header:
             meanings.append(None)
             continue
         if intended := misread(header):
-            return misread_text(header, intended)
+            shown = abbreviated(header)
+            return said("misread_header", where, column=at, shown=shown, intended=abbreviated(intended))
         found = meanings_of(header, parties)
         if len(found) > 1:
-            return f"column {abbreviated(header)!r} could be {_either(found)}; use one of these as its name"
+            return said(
+                "ambiguous_column", where, column=at, shown=abbreviated(header), meanings=_clauses(found)
+            )
         meaning = next(iter(found), header)
         if not found and (wrong := parties.unknown(header)):
             unknown[header] = wrong
         if meaning in titles:
-            return _repeated(titles[meaning], header, meaning)
+            return _repeated(where, at, titles[meaning], header, meaning)
         titles[meaning] = header
         meanings.append(meaning)
     return Columns(tuple(meanings), titles, unknown)
 
 
-def missing_column(columns: Columns) -> str | None:
-    """Return the first required column that a table lacks, with other words for it."""
+def missing_column(columns: Columns) -> tuple[str, str | None] | None:
+    """Return the first required column that a table lacks, and another word for it, if there is one."""
     missing = next((column for column in REQUIRED if column not in columns.titles), None)
     if missing is None:
         return None
     others = [word for word, meaning in COLUMN_WORDS.items() if meaning == missing and word != plain(missing)]
-    return f"{missing!r}{f' (or {others[0]!r})' if others else ''}"
+    return missing, next(iter(others), None)
 
 
 def is_figure(meaning: str) -> bool:
@@ -151,14 +163,17 @@ def is_figure(meaning: str) -> bool:
     return meaning in COUNT_NAMES or (meaning not in COLUMNS and meaning != NAME)
 
 
-def _either(meanings: Iterable[str]) -> str:
-    return " or ".join(
-        f"the column {each!r}" if each in (*COLUMNS, NAME) else f"the party {abbreviated(each)!r}"
+def _clauses(meanings: Iterable[str]) -> list[Message]:
+    return [
+        said("a_column", meaning=each)
+        if each in (*COLUMNS, NAME)
+        else said("a_party", meaning=abbreviated(each))
         for each in sorted(meanings)
-    )
+    ]
 
 
-def _repeated(first: str, second: str, meaning: str) -> str:
+def _repeated(where: Place, column: Column, first: str, second: str, meaning: str) -> Message:
+    shown, other = abbreviated(first), abbreviated(second)
     if first == second:
-        return f"column {abbreviated(first)!r} is repeated"
-    return f"columns {abbreviated(first)!r} and {abbreviated(second)!r} both mean {abbreviated(meaning)!r}"
+        return said("column_repeated", where, column=column, shown=shown)
+    return said("columns_alike", where, column=column, shown=shown, other=other, meaning=abbreviated(meaning))

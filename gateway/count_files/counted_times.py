@@ -7,7 +7,8 @@ taken for older ones. A count long before the election belongs to another one.
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 
-from gateway.count_files.parts import Part, abbreviated
+from gateway.count_files.messages import Message, said
+from gateway.count_files.parts import Part
 from gateway.count_files.versions import Contradiction, Version
 from gateway.election.registry import Registry
 
@@ -21,8 +22,13 @@ def future_counts(versions: Sequence[Version], server_time: datetime) -> list[Co
     """Return what is wrong with versions that were counted more than AHEAD_MAX after the gateway's present time."""
     return [
         Contradiction(
-            f"{each.where}: unit {abbreviated(each.unit)}: counted_at {each.document['counted_at']} is in the future;"
-            f" the gateway's clock shows {server_time:%Y-%m-%dT%H:%M:%SZ}",
+            said(
+                "counted_in_future",
+                each.where,
+                unit=each.unit,
+                time=each.document["counted_at"],
+                now=f"{server_time:%Y-%m-%dT%H:%M:%SZ}",
+            ),
             each,
         )
         for each in versions
@@ -30,7 +36,7 @@ def future_counts(versions: Sequence[Version], server_time: datetime) -> list[Co
     ]
 
 
-def early_counts(parts: Sequence[Part], registry: Registry) -> Iterator[str]:
+def early_counts(parts: Sequence[Part], registry: Registry) -> Iterator[Message]:
     """Yield what is wrong with parts that were counted more than BEFORE_MAX before the election's date, if it has one.
 
     In a rehearsal, any earlier time is right.
@@ -40,10 +46,8 @@ def early_counts(parts: Sequence[Part], registry: Registry) -> Iterator[str]:
         return
     for part in parts:
         if held - part.instant.date() > BEFORE_MAX:
-            yield (
-                f"{part.where}: unit {abbreviated(part.unit)}: counted_at {part.document['counted_at']} is more than a"
-                f" year before the election ({held.isoformat()})"
-            )
+            time = part.document["counted_at"]
+            yield said("counted_long_before", part.where, unit=part.unit, time=time, date=held.isoformat())
 
 
 def _date_of(registry: Registry) -> date | None:

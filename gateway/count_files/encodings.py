@@ -7,6 +7,7 @@ could then get the figures of another one.
 import re
 from collections.abc import Iterable, Sequence
 
+from gateway.count_files.messages import Message, Place, said
 from gateway.count_files.parts import BadCountFile
 
 _UTF_8, _UTF_16, _UTF_32 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff"), (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
@@ -39,16 +40,15 @@ _UNDECIDED = _undecided(_DECIDED)
 _UNDECIDED_BESIDE_LETTERS = _undecided(_DECIDED | _HACEK)
 _LAST_LATIN = "\u024f"
 _TYPOGRAPHIC = ("\u2010", "\u202f")
-ADVICE = "save the file as UTF-8 (in a spreadsheet: CSV UTF-8)"
 
 
-def decode_table(name: str, content: bytes) -> tuple[str, Sequence[str]]:
+def decode_table(name: str, content: bytes) -> tuple[str, Sequence[Message]]:
     """Return the text of a table, and a note with its encoding if that is not UTF-8.
 
     Raises BadCountFile, with the line, if the encoding is not one of those above, or cannot be decided.
     """
     if content.startswith(_UTF_32):
-        raise BadCountFile([f"{name}, line 1: not UTF-8 but UTF-32; {ADVICE}"])
+        raise BadCountFile([said("utf_32", Place(name, 1))])
     if content.startswith(_UTF_16):
         return _utf_16(name, content, "utf-16")
     if b"\0" in content:
@@ -63,7 +63,7 @@ def decode_table(name: str, content: bytes) -> tuple[str, Sequence[str]]:
     undecided = _first_undecided(content)
     if undecided is not None:
         raise BadCountFile([_not_utf_8(name, content, undecided)])
-    return content.decode("cp1252"), (f"{name}: read as Windows-1252",)
+    return content.decode("cp1252"), (said("read_as", Place(name), encoding="Windows-1252"),)
 
 
 def require_utf_8(name: str, content: bytes) -> None:
@@ -74,19 +74,18 @@ def require_utf_8(name: str, content: bytes) -> None:
         raise BadCountFile([_not_utf_8(name, content, error.start)]) from None
 
 
-def _not_utf_8(name: str, content: bytes, at: int) -> str:
-    line = content.count(b"\n", 0, at) + 1
-    found = " but UTF-16" if content.startswith(_UTF_16) else ""
-    return f"{name}, line {line}: not UTF-8{found}; {ADVICE}"
+def _not_utf_8(name: str, content: bytes, at: int) -> Message:
+    where = Place(name, content.count(b"\n", 0, at) + 1)
+    return said("utf_16" if content.startswith(_UTF_16) else "not_utf_8", where)
 
 
-def _utf_16(name: str, content: bytes, codec: str) -> tuple[str, Sequence[str]]:
+def _utf_16(name: str, content: bytes, codec: str) -> tuple[str, Sequence[Message]]:
     try:
-        return content.decode(codec), (f"{name}: read as UTF-16",)
+        return content.decode(codec), (said("read_as", Place(name), encoding="UTF-16"),)
     except UnicodeDecodeError as error:
         before = content[: error.start - error.start % 2].decode(codec, "replace")
         line = before.count("\n") + 1
-        raise BadCountFile([f"{name}, line {line}: damaged UTF-16; {ADVICE}"]) from None
+        raise BadCountFile([said("damaged_utf_16", Place(name, line))]) from None
 
 
 def _looks_latin(content: bytes, codec: str) -> bool:

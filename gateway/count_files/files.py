@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.count_files.encodings import decode_table
 from gateway.count_files.json_files import read_json_file, read_json_lines
+from gateway.count_files.messages import Message, Place, said
 from gateway.count_files.mistakes import KnownTexts, checked
 from gateway.count_files.parts import (
     REPORTS_MAX,
@@ -45,27 +46,23 @@ def read_counts(
     registry. Raises BadCountFile with all mistakes, each with the line.
     """
     if len(content) > FILE_MAX:
-        raise BadCountFile([f"{name}: larger than {FILE_MAX >> 20} MiB; divide it into several files"])
+        raise BadCountFile([said("file_too_large", Place(name), mib=FILE_MAX >> 20)])
     kind = name.lower().rpartition(".")[2]
     if kind in _OTHER_PROGRAMS:
-        raise BadCountFile(
-            [
-                f"{name}: .{kind} is not read; save the table as an Excel workbook (.xlsx) or as CSV UTF-8 (.csv)"
-            ]
-        )
+        raise BadCountFile([said("other_program", Place(name), extension=kind)])
     if kind not in _KINDS:
-        raise BadCountFile([f"{name}: unknown extension {kind[:40]!r}; use .csv, .xlsx, .json or .ndjson"])
+        raise BadCountFile([said("unknown_extension", Place(name), extension=kind[:40])])
     reading = _Reading(name, registry, bounds or Bounds())
     parts: list[Part] = []
     try:
         for part in reading.parts(kind, content):
             if len(parts) == REPORTS_MAX:
-                raise BadCountFile([*reading.mistakes.texts, too_many_reports(name)])
+                raise BadCountFile([*reading.mistakes.messages, too_many_reports(name)])
             parts.append(part)
     except TooManyMistakes:
-        raise BadCountFile([*reading.mistakes.texts, too_many_mistakes(name)]) from None
+        raise BadCountFile([*reading.mistakes.messages, too_many_mistakes(name)]) from None
     if reading.mistakes:
-        raise BadCountFile(reading.mistakes.texts)
+        raise BadCountFile(reading.mistakes.messages)
     return CountFile(name, tuple(parts), tuple(reading.empty_units), tuple(reading.notes))
 
 
@@ -79,7 +76,7 @@ class _Reading:
         self._known = KnownTexts(registry)
         self.mistakes = MistakeList()
         self.empty_units: list[str] = []
-        self.notes: list[str] = []
+        self.notes: list[Message] = []
 
     def parts(self, kind: str, content: bytes) -> Iterator[Part]:
         """Yield the reports whose shape is valid. Raises BadCountFile and TooManyMistakes."""
@@ -93,7 +90,7 @@ class _Reading:
 
     def _text(self, content: bytes) -> Iterator[Part]:
         if content.startswith(_WORKBOOK):
-            raise BadCountFile([f"{self._name}, line 1: a workbook, not CSV; give it the extension .xlsx"])
+            raise BadCountFile([said("workbook_named_csv", Place(self._name, 1))])
         text, notes = decode_table(self._name, content)
         self.notes += notes
         reader = self._reader()

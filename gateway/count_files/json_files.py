@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 from gateway.count_files.encodings import require_utf_8
+from gateway.count_files.messages import Message, Place, said
 from gateway.count_files.mistakes import KnownTexts, checked
 from gateway.count_files.parts import (
     REPORTS_MAX,
     BadCountFile,
     MistakeList,
     Part,
-    json_word,
     too_many_reports,
 )
 from gateway.election.validation import read_json
@@ -24,6 +24,11 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
 _AT = re.compile(r": line (\d+) column (\d+) \(char \d+\)$")
 """How orjson gives the place of an error."""
+_KINDS = {
+    type(None): "a_null", bool: "a_boolean", int: "a_number", float: "a_number", str: "a_text", list: "a_list",
+    dict: "an_object",
+}  # fmt: skip
+"""What a decoded JSON value is, as the code of a clause."""
 _array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -39,7 +44,7 @@ def read_json_file(name: str, content: bytes, mistakes: MistakeList, known: Know
     if isinstance(document, list):
         yield from _from_array(name, content, document, mistakes, known)
     else:
-        yield from _part(name, f"{name}, line {first}", content, document, mistakes, known)
+        yield from _part(name, Place(name, first), content, document, mistakes, known)
 
 
 def _from_array(
@@ -50,17 +55,17 @@ def _from_array(
     try:
         reports = _array_decoder.decode(content)
     except (msgspec.DecodeError, RecursionError):
-        raise BadCountFile([f"{name}, line 1: nested too deeply"]) from None
+        raise BadCountFile([said("nested_too_deeply", Place(name, 1))]) from None
     at, line = 0, 1
     for number, (each, decoded) in enumerate(zip(reports, document, strict=True)):
         raw = bytes(each)
         start = content.index(raw, at)  # only white space and commas are between two reports
         line += content.count(b"\n", at, start)
-        where = f"{name}, line {line}, element {number}"
+        where = Place(name, line, element=number)
         if isinstance(decoded, dict):
             yield from _part(name, where, raw, decoded, mistakes, known)
         else:
-            mistakes.add(f"{where} is not a report but {json_word(decoded)}")
+            mistakes.add(said("element_not_a_report", where, kind=_kind(decoded)))
         line += raw.count(b"\n")
         at = start + len(raw)
 
@@ -78,19 +83,23 @@ def read_json_lines(name: str, content: bytes, mistakes: MistakeList, known: Kno
         try:
             document = _read_strictly(name, number, line)
         except BadCountFile as error:
-            mistakes.extend(error.mistakes)
+            mistakes.extend(error.messages)
         else:
-            yield from _part(name, f"{name}, line {number}", line, document, mistakes, known)
+            yield from _part(name, Place(name, number), line, document, mistakes, known)
 
 
 def _part(
-    name: str, where: str, raw: bytes, document: object, mistakes: MistakeList, known: KnownTexts
+    name: str, where: Place, raw: bytes, document: object, mistakes: MistakeList, known: KnownTexts
 ) -> Iterator[Part]:
     """Yield the report in `raw`, or add what is wrong with it to the mistakes."""
     if not isinstance(document, dict):
-        mistakes.add(f"{where}: not a report but {json_word(document)}")
+        mistakes.add(said("not_a_report", where, kind=_kind(document)))
     else:
         yield from checked(Part(name, where, document), raw, mistakes, known)
+
+
+def _kind(value: object) -> Message:
+    return said(_KINDS[type(value)])
 
 
 def _read_strictly(name: str, line: int, raw: bytes) -> Any:
@@ -102,4 +111,4 @@ def _read_strictly(name: str, line: int, raw: bytes) -> Any:
         if at := _AT.search(text):
             line += int(at[1]) - 1
             text = f"{text[: at.start()]} (column {at[2]})"
-        raise BadCountFile([f"{name}, line {line}: {text}"]) from None
+        raise BadCountFile([said("bad_json", Place(name, line), detail=text)]) from None

@@ -4,9 +4,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from gateway.count_files.messages import Message, said
 from gateway.election.registry import NoOffset, Registry, read_time
 
-EXAMPLES = "write 09.09.2024 22:05 or 2024-09-09T22:05:00+02:00"
 _CLOCK = r"([0-9]{1,2})[:.]([0-9]{2})(?:[:.]([0-9]{2}))?"
 _DAY_FIRST = re.compile(
     rf"([0-9]{{1,2}})\. ?([0-9]{{1,2}})\. ?([0-9]{{4}}),?\s+(?:kl\.?\s*)?{_CLOCK}", re.IGNORECASE
@@ -20,7 +20,11 @@ _SHORT_YEAR = re.compile(rf"[0-9]{{1,2}}\.[0-9]{{1,2}}\.[0-9]{{2}},?\s+(?:kl\.?\
 
 
 class NotATime(ValueError):
-    """A text that is not a time; the message is a clause that says why and what to write."""
+    """A text that is not a time; `why` is a clause that also says what to write."""
+
+    def __init__(self, why: Message) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 def zone_of(registry: Registry) -> ZoneInfo | None:
@@ -42,17 +46,14 @@ def read_counted_at(text: str, zone: ZoneInfo | None) -> str:
     try:
         read_time(text)
     except NoOffset:
-        raise NotATime(f"it has no offset from UTC; {EXAMPLES}") from None
+        raise NotATime(said("no_offset")) from None
     except ValueError:
         pass
     else:
         return text
     local = _local(text)
     if zone is None:
-        raise NotATime(
-            f"the time zone of the election is not known here; write {local:%Y-%m-%dT%H:%M:%S} with its offset,"
-            " such as +02:00"
-        )
+        raise NotATime(said("zone_unknown", time=f"{local:%Y-%m-%dT%H:%M:%S}"))
     return _with_offset(local, zone)
 
 
@@ -66,21 +67,21 @@ def _local(text: str) -> datetime:
     else:
         raise NotATime(_reason(text))
     if not 1900 <= parts[0] <= 2200:
-        raise NotATime(f"its year is {parts[0]}; {EXAMPLES}")
+        raise NotATime(said("wrong_year", year=str(parts[0])))
     try:
         return datetime(*parts)  # type: ignore[arg-type] # noqa: DTZ001
     except ValueError:
-        raise NotATime(f"there is no such date or time; {EXAMPLES}") from None
+        raise NotATime(said("no_such_time")) from None
 
 
-def _reason(text: str) -> str:
+def _reason(text: str) -> Message:
     if _SLASHES.fullmatch(text):
-        return f"its day and month could be exchanged; {EXAMPLES}"
+        return said("day_or_month")
     if _SHORT_YEAR.fullmatch(text):
-        return f"its year has two digits; {EXAMPLES}"
+        return said("short_year")
     if _ONLY_DATE.fullmatch(text):
-        return f"it has no time of day; {EXAMPLES}"
-    return EXAMPLES
+        return said("no_time_of_day")
+    return said("other_form")
 
 
 def _with_offset(local: datetime, zone: ZoneInfo) -> str:
@@ -89,14 +90,10 @@ def _with_offset(local: datetime, zone: ZoneInfo) -> str:
         return first.isoformat()
     shown = f"{local:%Y-%m-%dT%H:%M:%S}"
     if _exists(first):
-        raise NotATime(
-            f"clocks were set back, so this time occurs twice; write {first.isoformat()} or {second.isoformat()}"
-        )
+        raise NotATime(said("time_occurs_twice", first=first.isoformat(), second=second.isoformat()))
     gap = abs((first.utcoffset() or timedelta()) - (second.utcoffset() or timedelta()))
     later = (local + gap).replace(tzinfo=zone)
-    raise NotATime(
-        f"clocks were set forward, so there is no {shown} in {zone.key}; {later.isoformat()} is meant perhaps"
-    )
+    raise NotATime(said("time_skipped", time=shown, zone=zone.key, later=later.isoformat()))
 
 
 def _exists(time: datetime) -> bool:

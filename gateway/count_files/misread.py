@@ -2,8 +2,6 @@
 
 from contextlib import suppress
 
-from gateway.count_files.parts import abbreviated
-
 _LATIN_MAX = "\u024f"
 """The last letter of the Latin blocks; `L’État` is not an Armenian text in another encoding."""
 
@@ -18,11 +16,3 @@ def misread(text: str) -> str | None:
             if max(intended) <= _LATIN_MAX:
                 return intended
     return None
-
-
-def misread_text(text: str, intended: str) -> str:
-    """Return the message for a text that was read in another encoding."""
-    return (
-        f"{abbreviated(text)!r} is {abbreviated(intended)!r} in UTF-8 that was read in another encoding;"
-        " open the original as UTF-8, and save it as CSV UTF-8"
-    )

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from gateway.count_files.parts import MistakeList, Part, abbreviated
+from gateway.count_files.messages import Column, Message, Parameter, abbreviated, listed, said
+from gateway.count_files.parts import MistakeList, Part
 from gateway.count_files.suggestions import Suggestions
 from gateway.count_files.words import REASON_WORDS, STATUS_WORDS
 from gateway.election.registry import Registry
@@ -18,8 +19,6 @@ from gateway.election.validation import check_shape
 from gateway.election.violations import Violation
 from gateway.errors import MalformedDocument
 
-LISTED_MAX = 5
-"""Identifiers that one message lists."""
 _STEP = re.compile(r"\.(\w+)|\[(\"(?:[^\"\\]|\\.)*\")\]")
 """One step of a JSON path as `violations` writes it."""
 
@@ -31,11 +30,11 @@ class KnownTexts:
         self.registry = registry
         self._closest: dict[str, Suggestions] = {}
 
-    def did_you_mean(self, code: str, text: object, *, in_table: bool) -> str:
-        """Return a clause that suggests what is close to a text, or nothing; `code` is that of the violation."""
+    def closest(self, code: str, text: object, *, in_table: bool) -> list[str]:
+        """Return what is close to a text, as a message shows it; `code` is that of the violation."""
         if code in ("unknown_status", "unknown_reason") and in_table:
-            return self._suggestions(code).clause(text) or self._suggestions(f"{code}_word").clause(text)
-        return self._suggestions(code).clause(text)
+            return self._suggestions(code).closest(text) or self._suggestions(f"{code}_word").closest(text)
+        return self._suggestions(code).closest(text)
 
     def _suggestions(self, kind: str) -> Suggestions:
         if kind not in self._closest:
@@ -65,21 +64,19 @@ class KnownTexts:
                 return Suggestions(registry.categories)
         return Suggestions(())
 
-    def unit(self, unit: object) -> str:
-        """Return a unit with its name, as a message shows it; nothing if there is none."""
-        if not isinstance(unit, str) or not unit:
-            return ""
-        area = self.registry.units.get(unit) if self.registry is not None else None
-        name = f" {abbreviated(area.name)}" if area is not None and area.name != unit else ""
-        return f"unit {abbreviated(unit)}{name}"
+    def name(self, unit: object) -> str:
+        """Return the name of a unit; nothing if it has none but its identifier, or is not known."""
+        registry = self.registry
+        area = registry.units.get(unit) if registry is not None and isinstance(unit, str) else None
+        return area.name if area is not None and area.name != unit else ""
 
 
-def of_shape(part: Part, raw: bytes, known: KnownTexts) -> Iterator[str]:
+def of_shape(part: Part, raw: bytes, known: KnownTexts) -> Iterator[Message]:
     """Yield what is wrong with a report as it is in the file, apart from a missing revision; see `check_shape`."""
     try:
         violations = check_shape(raw)
     except MalformedDocument as error:
-        yield f"{part.where}: {error}"
+        yield said("bad_json", part.where, detail=str(error))
         return
     yield from mistakes_of(
         part,
@@ -96,53 +93,69 @@ def checked(part: Part, raw: bytes, mistakes: MistakeList, known: KnownTexts) ->
         yield part
 
 
-def mistakes_of(part: Part, violations: Iterable[Violation], known: KnownTexts) -> Iterator[str]:
+def mistakes_of(part: Part, violations: Iterable[Violation], known: KnownTexts) -> Iterator[Message]:
     """Yield violations of a part as messages with file, line, unit and column."""
     for each in violations:
         steps = _steps(each.path)
         category = steps[1] if len(steps) > 1 and steps[0] == "counts" else ""
-        where = part.places.get(category, part.where)
-        about = known.unit(part.document.get("unit")) if steps != ["unit"] else ""
-        if part.titles and category and each.code != "unknown_category":
-            about += f", {abbreviated(category)}"
-        subject = part.titles.get(_meaning(steps), "") if part.titles else each.path
-        text = ": ".join(filter(None, (where, about, subject)))
-        yield f"{text}{_predicate(part, each, steps, known)}"
+        unit = part.document.get("unit") if steps != ["unit"] else ""
+        of_category = bool(part.columns) and category and each.code != "unknown_category"
+        code, parameters = _meaning_of(part, each, steps, known)
+        yield said(
+            code,
+            part.places.get(category, part.where),
+            column=_column(part, steps),
+            unit=unit,
+            name=known.name(unit),
+            category=category if of_category else "",
+            path=each.path if not part.columns else "",
+            **parameters,
+        )
 
 
-def _predicate(part: Part, violation: Violation, steps: Sequence[str], known: KnownTexts) -> str:
-    """Return what is wrong, as it follows the subject of the message."""
-    text = _text_at(part.document, steps)
-    closest = known.did_you_mean(violation.code, text, in_table=bool(part.titles))
+def _meaning_of(
+    part: Part, violation: Violation, steps: Sequence[str], known: KnownTexts
+) -> tuple[str, dict[str, Parameter]]:
+    """Return the code and the parameters of the message for a violation."""
     if violation.code == "sum_mismatch":
         counts = part.counts[steps[1]]
-        votes = sum(counts["votes"].values())
-        total = votes + counts["blank"]
-        return f": {counts['ballots']}, but votes {votes} + blank {counts['blank']} = {total}; correct one of them"
-    if not part.titles:
-        return f": {violation.detail}{closest}{_units_of(violation, text, known)}"
-    if violation.code == "missing_member":
-        return f"{steps[-1]} is missing" if not part.titles.get(_meaning(steps)) else " is missing"
-    if violation.code == "unknown_unit":
-        return f": {violation.detail}{closest}{_units_of(violation, text, known)}"
-    if violation.code == "unknown_category":
-        return f" {_quoted(text)} is not a category: {violation.detail}{closest}"
-    return f": {violation.detail}{closest}"
+        votes, blank, ballots = sum(counts["votes"].values()), counts["blank"], counts["ballots"]
+        return "sum_mismatch", {"ballots": ballots, "votes": votes, "blank": blank, "sum": votes + blank}
+    if violation.code == "missing_member" and part.columns:
+        return "missing_cell", {}
+    text = _text_at(part.document, steps)
+    parameters: dict[str, Parameter] = {
+        "shown": abbreviated(_shown(part.document, steps)),
+        "closest": known.closest(violation.code, text, in_table=bool(part.columns)),
+        "detail": violation.detail,
+    }
+    if violation.code == "unknown_category" and part.columns:
+        return "unknown_category_cell", parameters
+    units = _units_of(violation, text, known)
+    if units is None:
+        return violation.code, parameters
+    shown, more = listed(units)
+    return "not_a_unit", {**parameters, "units": shown, "more": more}
 
 
-def _units_of(violation: Violation, text: object, known: KnownTexts) -> str:
+def _column(part: Part, steps: Sequence[str]) -> Column | None:
+    """Return the column that a member is read from, in a table."""
+    if not part.columns:
+        return None
+    return part.columns.get(_meaning(steps)) or Column(abbreviated("".join(steps[-1:])))
+
+
+def _units_of(violation: Violation, text: object, known: KnownTexts) -> list[str] | None:
     """Return the units of an area that is none itself, if a report is given for it."""
     registry = known.registry
     if violation.code != "unknown_unit" or registry is None or not isinstance(text, str):
-        return ""
+        return None
     area = registry.by_id.get(text)
     if area is None:
-        return ""
-    units = [
+        return None
+    return [
         registry.areas[index].id for index in sorted(registry.below(area)) if registry.areas[index].is_unit
     ]
-    more = f" and {len(units) - LISTED_MAX} more" if len(units) > LISTED_MAX else ""
-    return f"; its units are {', '.join(units[:LISTED_MAX])}{more}"
 
 
 def _steps(path: str) -> list[str]:
@@ -164,13 +177,20 @@ def _meaning(steps: Sequence[str]) -> str:
     return ""
 
 
-def _text_at(document: Mapping[str, Any], steps: Sequence[str]) -> object:
-    """Return the text at a path: a value, or the name of a member that should not be there."""
+def _value_at(document: Mapping[str, Any], steps: Sequence[str]) -> Any:
     value: Any = document
     for step in steps:
         value = value.get(step) if isinstance(value, Mapping) else None
+    return value
+
+
+def _text_at(document: Mapping[str, Any], steps: Sequence[str]) -> str:
+    """Return the text at a path: a value, or the name of a member that should not be there."""
+    value = _value_at(document, steps)
     return value if isinstance(value, str) else "".join(steps[-1:])
 
 
-def _quoted(text: object) -> str:
-    return repr(abbreviated(str(text)))
+def _shown(document: Mapping[str, Any], steps: Sequence[str]) -> str:
+    """Return the value at a path as a message shows it, or the name of the member if its value is no text or number."""
+    value = _value_at(document, steps)
+    return str(value) if isinstance(value, int | float) else _text_at(document, steps)

@@ -6,6 +6,7 @@ A text that could be read as two different numbers is no number: `1.234` is 1234
 import re
 
 from gateway.characters import code_point
+from gateway.count_files.messages import Message, said
 
 _DECIMALS = r"(?:[.,](?:0{1,2}|0{4,}))?"
 _NUMBER = re.compile(
@@ -22,7 +23,11 @@ _NOT_DIGIT = re.compile(r"[^0-9 \u00a0\u202f'’.,]")
 
 
 class NotWhole(ValueError):
-    """A text that is not a whole number; the message is a clause that says why, and may be empty."""
+    """A text that is not a whole number; `why` is a clause, or None if that is evident."""
+
+    def __init__(self, why: Message | None) -> None:
+        super().__init__(*([why] if why is not None else []))
+        self.why = why
 
 
 def read_whole(text: str) -> int:
@@ -42,38 +47,38 @@ def is_date(text: str) -> bool:
     return _DATE.fullmatch(text) is not None
 
 
-def spreadsheet_problem(text: str) -> str | None:
+def spreadsheet_problem(text: str) -> Message | None:
     """Return what is wrong with a cell in which a spreadsheet has an error, or a formula without its value."""
     if text.startswith("#") and _ERROR.fullmatch(text):
-        return "an error of the spreadsheet; correct its formula"
+        return said("cell_error")
     if text.startswith("=") and len(text) > 1:
-        return "a formula without a stored value; save the file in the spreadsheet, or enter the value"
+        return said("formula")
     return None
 
 
-def _reason(text: str) -> str:
+def _reason(text: str) -> Message | None:
     if problem := spreadsheet_problem(text):
         return problem
     if _FORMATTED.fullmatch(text):
-        return "the format of its cell shows another number; enter it in a cell without a format"
+        return said("formatted")
     if is_date(text):
-        return "a date; the spreadsheet changed what was entered"
+        return said("a_date")
     if found := _POINT.fullmatch(text):
         return _two_readings(digits_of(found[1]), found[1], found[2])
     if _MINUS.search(text):
-        return "a count is not negative"
+        return said("negative")
     for character in text:
         if character.isdigit() and not character.isascii():
-            return f"it contains the digit {code_point(character)}; use 0 to 9"
+            return said("foreign_digit", character=code_point(character))
     if found := _NOT_DIGIT.search(text):
-        return (
-            f"it contains {found[0]!r}" if found[0].isprintable() else f"it contains {code_point(found[0])}"
-        )
-    return "its digits are not in groups of three" if text[:1].isdigit() else ""
+        if found[0].isprintable():
+            return said("contains", character=found[0])
+        return said("contains_invisible", character=code_point(found[0]))
+    return said("wrong_groups") if text[:1].isdigit() else None
 
 
-def _two_readings(whole: str, written: str, decimals: str) -> str:
+def _two_readings(whole: str, written: str, decimals: str) -> Message:
     joined = digits_of(written + decimals)
     if decimals.strip("0"):
-        return f"it can be read as {joined[:20]} or as {whole[:20]}.{decimals[:20]}, which is not whole"
-    return f"it can be read as {joined[:20]} or as {whole[:20]}; enter one of these"
+        return said("not_whole_or_grouped", joined=joined[:20], whole=whole[:20], decimals=decimals[:20])
+    return said("two_readings", joined=joined[:20], whole=whole[:20])

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.count_files.messages import Column, Message, Place, said
 from gateway.election.registry import read_time
 from gateway.errors import GatewayError
 
@@ -13,8 +14,6 @@ MISTAKES_MAX = 100
 """Mistakes of one file that are listed."""
 REPORTS_MAX = 20_000
 """Reports in all files of one command; the largest countries have fewer units than that per file."""
-SHOWN_MAX = 40
-"""Characters of a text from a file that a message repeats."""
 
 
 class BadCountFile(GatewayError):
@@ -22,9 +21,18 @@ class BadCountFile(GatewayError):
 
     code = "bad_count_file"
 
-    def __init__(self, mistakes: Iterable[str]) -> None:
-        self.mistakes = tuple(mistakes)
-        super().__init__("\n".join(self.mistakes))
+    def __init__(self, messages: Iterable[Message]) -> None:
+        self.messages = tuple(messages)
+        super().__init__(self.messages)
+
+    def __str__(self) -> str:
+        """Return all messages in English."""
+        return "\n".join(self.mistakes)
+
+    @property
+    def mistakes(self) -> tuple[str, ...]:
+        """The messages in English."""
+        return tuple(map(str, self.messages))
 
 
 class TooManyMistakes(Exception):
@@ -35,31 +43,31 @@ class MistakeList:
     """Collects the mistakes of one file. Invariant: there are at most MISTAKES_MAX."""
 
     def __init__(self) -> None:
-        self.texts: list[str] = []
+        self.messages: list[Message] = []
 
-    def add(self, text: str) -> None:
+    def add(self, message: Message) -> None:
         """Add a mistake. Raises TooManyMistakes, so that the reading of the file stops."""
-        if len(self.texts) == MISTAKES_MAX:
+        if len(self.messages) == MISTAKES_MAX:
             raise TooManyMistakes
-        self.texts.append(text)
+        self.messages.append(message)
 
-    def extend(self, texts: Iterable[str]) -> None:
+    def extend(self, messages: Iterable[Message]) -> None:
         """Add mistakes, computing no more of them than fit. Raises TooManyMistakes."""
-        for text in texts:
-            self.add(text)
+        for message in messages:
+            self.add(message)
 
     def __len__(self) -> int:
-        return len(self.texts)
+        return len(self.messages)
 
 
-def too_many_reports(where: str) -> str:
+def too_many_reports(name: str) -> Message:
     """Return the message for files with more than REPORTS_MAX reports."""
-    return f"{where}: more than {REPORTS_MAX} reports; divide them into several files, and push one after the other"
+    return said("too_many_reports", Place(name), most=REPORTS_MAX)
 
 
-def too_many_mistakes(name: str) -> str:
-    """Return the line that follows the first MISTAKES_MAX mistakes of a file."""
-    return f"{name}: more than {MISTAKES_MAX} mistakes; the rest of the file was not checked"
+def too_many_mistakes(name: str) -> Message:
+    """Return the message that follows the first MISTAKES_MAX mistakes of a file."""
+    return said("too_many_mistakes", Place(name), most=MISTAKES_MAX)
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -70,13 +78,12 @@ class Part(msgspec.Struct, frozen=True):
     """
 
     file: str
-    where: str
-    """File and line, as in `night.csv, line 3`."""
+    where: Place
     document: dict[str, Any]
-    places: Mapping[str, str] = {}
-    """File and line of each category, if they differ."""
-    titles: Mapping[str, str] = {}
-    """In a table, the columns as messages show them, by what they mean: `Stemmer (column G)`."""
+    places: Mapping[str, Place] = {}
+    """The place of each category, if they differ."""
+    columns: Mapping[str, Column] = {}
+    """In a table, the columns by what they mean."""
 
     @property
     def unit(self) -> str:
@@ -100,8 +107,8 @@ class Part(msgspec.Struct, frozen=True):
         counts: dict[str, dict[str, Any]] = self.document["counts"]
         return counts
 
-    def place(self, category: str) -> str:
-        """Return file and line of a category."""
+    def place(self, category: str) -> Place:
+        """Return the place of a category."""
         return self.places.get(category, self.where)
 
 
@@ -112,21 +119,10 @@ class CountFile(msgspec.Struct, frozen=True):
     parts: tuple[Part, ...]
     empty_units: tuple[str, ...] = ()
     """Units of a table in whose rows nothing was entered; they are no reports."""
-    notes: tuple[str, ...] = ()
+    messages: tuple[Message, ...] = ()
     """How the file was read, where that is not evident: its encoding, or rows that are not reports."""
 
-
-def abbreviated(text: str) -> str:
-    """Return a text from a file as a message shows it: in one piece, and not longer than SHOWN_MAX."""
-    return text if len(text) <= SHOWN_MAX else text[:SHOWN_MAX] + "…"
-
-
-_JSON_WORDS = {
-    type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "a list",
-    dict: "an object",
-}  # fmt: skip
-
-
-def json_word(value: object) -> str:
-    """Return what a decoded JSON value is, in the words of JSON."""
-    return _JSON_WORDS[type(value)]
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The messages in English."""
+        return tuple(map(str, self.messages))

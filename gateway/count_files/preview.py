@@ -4,34 +4,46 @@ A revision that a file leaves out is chosen by the rules of `valgnatt push`, fro
 compare-and-swap: the gateway refuses the report if another one of the unit was quicker; then the file is read again.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from gateway.count_files.comparison import Comparison, compare, other_units
+from gateway.count_files.messages import Message, Place, parameters_as_json, said
 from gateway.count_files.parts import MISTAKES_MAX
 from gateway.count_files.reports import Count, FileReports, Mistakes, give_revisions, known_report, read_files
 from gateway.count_files.revisions import Known
 from gateway.election.registry import Registry
 from gateway.election.validation import Scope
 from gateway.errors import MalformedDocument
-from gateway.humanize import counted
-
-_LINE, _COLUMN = re.compile(r"line ([0-9]{1,9})\b"), re.compile(r"\(column ([A-Z]{1,3})\)")
-"""How messages name a place; the place of a mistake is the first one."""
 
 
-class Mistake(msgspec.Struct, frozen=True):
-    """A mistake in a file, and where it is."""
+class FileMessage(msgspec.Struct, frozen=True):
+    """A mistake in a file, or a note, and where it is."""
 
+    code: str
     text: str
-    """Without the name of the file."""
+    """In English, without the name of the file."""
     line: int | None
     """The line, from 1; None if it is in no particular one."""
+    last_line: int | None
+    """The last of several lines."""
+    element: int | None
+    """The element of a JSON array, from 0."""
     column: str | None
     """The column as a spreadsheet names it, `A` for the first one."""
+    header: str | None
+    """The header of the column."""
+    path: str | None
+    """The path of the member, in JSON."""
+    unit: str | None
+    name: str | None
+    """Name of the unit."""
+    category: str | None
+    parameters: dict[str, Any]
+    """What a sentence of this code says beside the place; `message_texts` has them all."""
 
 
 class PreviewedReport(msgspec.Struct, frozen=True):
@@ -49,7 +61,7 @@ class Preview(msgspec.Struct, frozen=True):
     """What sending a file would do."""
 
     reports: tuple[PreviewedReport, ...]
-    notes: tuple[str, ...]
+    notes: tuple[FileMessage, ...]
     """How the file was read, where that is not evident."""
     empty_units: int
     """Units that are left out because nothing was entered for them."""
@@ -76,9 +88,9 @@ class FileToPreview:
             try:
                 current[unit] = known_report(body)
             except MalformedDocument as error:  # a newer version of the gateway accepted it
-                raise Mistakes([f"the current report of unit {unit} cannot be read: {error}"]) from None
+                raise Mistakes([said("current_unreadable", unit=unit, detail=str(error))]) from None
         counts = give_revisions(self._reports.versions, current, lambda _: (), now)
-        notes = tuple(_without_name(self._name, note) for note in self._reports.notes)
+        notes = tuple(_file_message(self._name, note) for note in self._reports.messages)
         return Preview(self._compared(counts, current), notes, self._reports.empty_units)
 
     def _compared(self, counts: Sequence[Count], current: Mapping[str, Known]) -> tuple[PreviewedReport, ...]:
@@ -89,31 +101,40 @@ class FileToPreview:
             PreviewedReport(
                 msgspec.Raw(count.body),
                 count.chosen,
-                _without_name(self._name, count.version.where),
+                _without_name(self._name, str(count.version.where)),
                 comparison,
             )
             for count, comparison in zip(counts, compared, strict=True)
         )
 
 
-def _not_permitted(places: Mapping[str, str]) -> Iterator[str]:
+def _not_permitted(places: Mapping[str, Place]) -> Iterator[Message]:
     for unit, where in list(places.items())[:MISTAKES_MAX]:
-        yield f"{where}: unit {unit}: this token may not report for it"
+        yield said("not_permitted", where, unit=unit)
     if (more := len(places) - MISTAKES_MAX) > 0:
-        yield f"… and {counted(more, 'more unit')} that this token may not report for"
+        yield said("more_not_permitted", count=more)
 
 
-def mistakes_of_file(name: str, error: Mistakes) -> list[Mistake]:
+def mistakes_of_file(name: str, error: Mistakes) -> list[FileMessage]:
     """Return the mistakes of the only file, of this name."""
-    return [_mistake(_without_name(name, text)) for text in error.mistakes]
+    return [_file_message(name, message) for message in error.messages if isinstance(message, Message)]
 
 
-def _mistake(text: str) -> Mistake:
-    line, column = _LINE.match(text), _COLUMN.search(text)
-    return Mistake(
-        text,
-        int(line[1]) if line is not None else None,
-        column[1] if line is not None and column is not None else None,
+def _file_message(name: str, message: Message) -> FileMessage:
+    where, column = message.where or Place(name), message.column
+    return FileMessage(
+        code=message.code,
+        text=_without_name(name, str(message)),
+        line=where.line,
+        last_line=where.last,
+        element=where.element,
+        column=(column.letters or None) if column is not None else None,
+        header=(column.header or None) if column is not None else None,
+        path=message.path or None,
+        unit=message.unit or None,
+        name=message.name or None,
+        category=message.category or None,
+        parameters=parameters_as_json(message),
     )
 
 

@@ -13,6 +13,7 @@ import orjson
 
 from gateway.count_files.counted_times import early_counts, future_counts
 from gateway.count_files.files import FILE_MAX, encode_report, read_counts
+from gateway.count_files.messages import Message, Place, said
 from gateway.count_files.mistakes import KnownTexts, mistakes_of
 from gateway.count_files.parts import (
     MISTAKES_MAX,
@@ -30,7 +31,6 @@ from gateway.count_files.workbook_zip import Bounds
 from gateway.election.registry import Registry
 from gateway.election.validation import Invalid, Scope, Validator, check_shape
 from gateway.errors import GatewayError, MalformedDocument
-from gateway.humanize import counted
 
 FILES_MAX = 2 * FILE_MAX
 """Bytes of all files of one command."""
@@ -41,11 +41,21 @@ class Mistakes(GatewayError):
 
     code = "mistakes"
 
-    def __init__(self, mistakes: Sequence[str], files: Iterable[str] = ()) -> None:
-        super().__init__("\n".join(mistakes))
-        self.mistakes = tuple(mistakes)
+    def __init__(self, messages: Sequence[Message | str], files: Iterable[str] = ()) -> None:
+        """`messages` that are texts are those of a command, which no page shows."""
+        self.messages = tuple(messages)
         self.files = frozenset(files)
         """Names of the files that have them."""
+        super().__init__(self.messages)
+
+    def __str__(self) -> str:
+        """Return all messages in English."""
+        return "\n".join(self.mistakes)
+
+    @property
+    def mistakes(self) -> tuple[str, ...]:
+        """The messages in English."""
+        return tuple(map(str, self.messages))
 
 
 class TooManyReports(Mistakes):
@@ -102,8 +112,13 @@ class FileReports(msgspec.Struct, frozen=True):
     versions: tuple[Version, ...]
     empty_units: int
     """Units of tables that are left out because nothing was entered for them."""
-    notes: tuple[str, ...] = ()
-    """How the files were read, where that is not evident; each note starts with the name of its file."""
+    messages: tuple[Message, ...] = ()
+    """How the files were read, where that is not evident."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The messages in English; each starts with the name of its file."""
+        return tuple(map(str, self.messages))
 
 
 def read_files(
@@ -114,26 +129,26 @@ def read_files(
     `bounds` limit how much of a workbook is read. Raises Mistakes with all mistakes, of each file MISTAKES_MAX at most,
     and TooManyReports.
     """
-    mistakes: list[str] = []
+    mistakes: list[Message] = []
     wrong: set[str] = set()
     parts: list[Part] = []
     if sum(map(len, files.values())) > FILES_MAX:
-        raise TooManyReports([f"more than {FILES_MAX >> 20} MiB in all files; push them one after the other"])
+        raise TooManyReports([said("files_too_large", mib=FILES_MAX >> 20)])
     empty_units = 0
-    notes: list[str] = []
+    notes: list[Message] = []
     for name, content in files.items():
         try:
             read = read_counts(name, content, registry, bounds)
         except BadCountFile as error:
-            of_file = list(error.mistakes)
+            of_file = list(error.messages)
         else:
             of_file = _against_registry(name, read.parts, registry) if registry is not None else []
-            of_file += [] if read.parts else [f"{name}: contains no report"]
+            of_file += [] if read.parts else [said("no_report", Place(name))]
             parts += read.parts
             if len(parts) > REPORTS_MAX:
                 raise TooManyReports([too_many_reports("all files")])
             empty_units += len(read.empty_units)
-            notes += read.notes
+            notes += read.messages
         mistakes += of_file
         wrong |= {name} if of_file else set()
     versions, contradictions = merge(parts)
@@ -143,7 +158,7 @@ def read_files(
     return FileReports(tuple(versions), empty_units, tuple(notes))
 
 
-def _against_registry(name: str, parts: Sequence[Part], registry: Registry) -> list[str]:
+def _against_registry(name: str, parts: Sequence[Part], registry: Registry) -> list[Message]:
     validator, scope = Validator(registry), Scope(registry, frozenset({registry.root.id}))
     mistakes, known = MistakeList(), KnownTexts(registry)
     try:
@@ -153,16 +168,16 @@ def _against_registry(name: str, parts: Sequence[Part], registry: Registry) -> l
                 mistakes.extend(mistakes_of(part, judged.violations, known))
         mistakes.extend(early_counts(parts, registry))
     except TooManyMistakes:
-        return [*mistakes.texts, too_many_mistakes(name)]
-    return mistakes.texts
+        return [*mistakes.messages, too_many_mistakes(name)]
+    return mistakes.messages
 
 
-def _listed(contradictions: Sequence[Contradiction]) -> list[str]:
+def _listed(contradictions: Sequence[Contradiction]) -> list[Message]:
     """Return the messages of the first MISTAKES_MAX, and how many more there are."""
     more = len(contradictions) - MISTAKES_MAX
     return [
-        *map(str, contradictions[:MISTAKES_MAX]),
-        *([f"… and {counted(more, 'more unit')} whose counts contradict"] if more > 0 else []),
+        *(each.message for each in contradictions[:MISTAKES_MAX]),
+        *([said("more_contradictions", count=more)] if more > 0 else []),
     ]
 
 

@@ -11,11 +11,9 @@ from typing import Any
 
 import msgspec
 
-from gateway.count_files.parts import abbreviated
+from gateway.count_files.messages import Message, abbreviated, said
 from gateway.count_files.versions import Contradiction, Version, figures_of, meaning
 from gateway.election.registry import COUNT_MAX, read_time
-
-_REPLACES = "a report replaces the whole earlier one, with all its categories"
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -54,12 +52,14 @@ def numbered_by_files(
     for version in versions:
         known = by_revision.get(version.revision or 0)
         if known is not None and not _is(known, version):
-            raise Contradiction(
-                f"{version.where}: unit {abbreviated(version.unit)} has {_difference(known, version)} than the report"
-                f" that was added to the outbox under revision {version.revision} before; give the correction a higher"
-                f" revision ({_REPLACES})",
-                version,
+            message = said(
+                "revision_in_outbox",
+                version.where,
+                unit=version.unit,
+                difference=_difference(known, version),
+                revision=str(version.revision),
             )
+            raise Contradiction(message, version)
         if known is None and current is not None:
             if current.revision == version.revision and _is(current, version):
                 known = current
@@ -196,12 +196,8 @@ def _is(known: Known, version: Version) -> bool:
 def _check_outbox(version: Version, same: Known, outbox: Sequence[Known]) -> None:
     """Raise Contradiction if the outbox has another report under the revision of one that is the same count."""
     if any(known.revision == same.revision and known.document != same.document for known in outbox):
-        raise Contradiction(
-            f"{version.where}: unit {abbreviated(version.unit)}: the gateway has this count as revision"
-            f" {same.revision}, but the outbox has another report under it; run the command without files first, or"
-            " with another --outbox",
-            version,
-        )
+        message = said("count_in_outbox", version.where, unit=version.unit, revision=str(same.revision))
+        raise Contradiction(message, version)
 
 
 def _again(version: Version, known: Known) -> Numbered:
@@ -230,9 +226,7 @@ def _before(
 
 def _next(version: Version, revision: int) -> Numbered:
     if revision > COUNT_MAX:
-        raise Contradiction(
-            f"{version.where}: unit {abbreviated(version.unit)} has used all its revisions", version
-        )
+        raise Contradiction(said("revisions_used", version.where, unit=version.unit), version)
     return Numbered(version, version.document | {"revision": revision}, chosen=True)
 
 
@@ -243,34 +237,43 @@ def _check_drops_nothing(known: Known, version: Version, next_revision: int) -> 
         if category not in version.document["counts"] and any(figures_of(figures).values())
     ]
     if dropped:
-        raise Contradiction(
-            f"{version.where}: unit {abbreviated(version.unit)} has no {abbreviated(dropped[0])!r}, but its current"
-            f" report (revision {known.revision}, counted at {known.document['counted_at']}) has; {_REPLACES}: enter"
-            f" all categories, or, to take one back, the revision {next_revision} and a reason",
-            version,
+        message = said(
+            "category_of_current_dropped",
+            version.where,
+            unit=version.unit,
+            category=dropped[0],
+            revision=str(known.revision),
+            time=known.document["counted_at"],
+            next=str(next_revision),
         )
+        raise Contradiction(message, version)
 
 
-def _order_unknown(version: Version, known: Known, next_revision: int) -> str:
-    ours, theirs = version.document["counted_at"], known.document["counted_at"]
-    when = "later, at" if _time(known) > version.instant else "also at"
-    return (
-        f"{version.where}: unit {abbreviated(version.unit)}, counted at {ours}, has {_difference(known, version)}"
-        f" than the current report (revision {known.revision}), which was counted {when} {theirs}; if this count is"
-        f" newer, enter a later counted_at, or the revision {next_revision} ({_REPLACES}); else leave the unit out"
+def _order_unknown(version: Version, known: Known, next_revision: int) -> Message:
+    return said(
+        "current_is_later" if _time(known) > version.instant else "current_at_same_time",
+        version.where,
+        unit=version.unit,
+        time=version.document["counted_at"],
+        difference=_difference(known, version),
+        revision=str(known.revision),
+        other_time=known.document["counted_at"],
+        next=str(next_revision),
     )
 
 
-def _difference(known: Known, version: Version) -> str:
-    """Return in what a version differs from a known report that is not the same."""
+def _difference(known: Known, version: Version) -> list[Message]:
+    """Return in what a version differs from a known report that is not the same, as clauses."""
     ours, theirs = meaning(version.document), meaning(known.document)
-    found = ["other figures"] if ours.counts != theirs.counts else []
+    found = [said("other_figures")] if ours.counts != theirs.counts else []
     for name in sorted(ours.members.keys() | theirs.members.keys()):
         here, there = ours.members.get(name), theirs.members.get(name)
         if here != there:
-            found.append(f"another {name} ({_shown(here)}, not {_shown(there)})")
-    return " and ".join(found) or "another counted_at"
+            found.append(
+                said("other_member", member=abbreviated(name), here=_shown(here), there=_shown(there))
+            )
+    return found or [said("other_time")]
 
 
-def _shown(value: object) -> str:
-    return repr(abbreviated(str(value))) if value is not None else "none"
+def _shown(value: object) -> str | None:
+    return abbreviated(str(value)) if value is not None else None

@@ -7,6 +7,7 @@ from io import StringIO
 
 import msgspec
 
+from gateway.count_files.messages import Message, Place, said
 from gateway.count_files.parts import BadCountFile
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
@@ -30,7 +31,7 @@ class Table(msgspec.Struct, frozen=True):
 
     rows: Iterator[TableRow]
     delimiter: str | None = None
-    mistakes_from: Callable[[int], Iterable[str]] = lambda _: ()
+    mistakes_from: Callable[[int], Iterable[Message]] = lambda _: ()
     """Returns what is wrong with the form of the table, which has its header in the given line."""
 
 
@@ -45,7 +46,7 @@ def text_table(name: str, text: str, known: Callable[[Sequence[str]], int]) -> T
         delimiter, skipped = directive[1], 1
         text = text[directive.end() :]
         if delimiter not in DELIMITERS:
-            raise BadCountFile([f"{name}, line 1: columns are separated by commas, semicolons or tabs"])
+            raise BadCountFile([said("unknown_separator", Place(name, 1))])
     else:
         delimiter = max(DELIMITERS, key=lambda each: _most_columns(text, each, known))
     return Table(_text_rows(name, text, delimiter, skipped), delimiter)
@@ -75,7 +76,7 @@ def _text_rows(name: str, text: str, delimiter: str, skipped: int) -> Iterator[T
                     yield TableRow(line, stripped)
             line = skipped + lines.line_num + 1
     except csv.Error as error:
-        raise BadCountFile([f"{name}, line {line}: {error}"]) from None
+        raise BadCountFile([said("bad_csv", Place(name, line), detail=str(error))]) from None
 
 
 def first_rows(rows: Iterable[TableRow]) -> tuple[list[TableRow], Iterator[TableRow]]:

@@ -7,7 +7,7 @@ different texts are compared; the others get no suggestion.
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher, get_close_matches
 
-from gateway.count_files.parts import abbreviated
+from gateway.count_files.messages import abbreviated
 
 CLOSEST_MAX = 3
 """Suggestions for one text."""
@@ -33,16 +33,21 @@ class Suggestions:
             for word in (identifier, self._names.get(identifier, "")):
                 if word and identifier not in self._words.setdefault(_plain(word), []):
                     self._words[_plain(word)].append(identifier)
-        self._made: dict[str, str] = {}
+        self._made: dict[str, list[str]] = {}
 
     def clause(self, text: object) -> str:
-        """Return `; did you mean 'final'?`, or nothing if no identifier is close."""
+        """Return `; did you mean final?`, or nothing if no identifier is close."""
+        closest = self.closest(text)
+        return f"; did you mean {' or '.join(closest)}?" if closest else ""
+
+    def closest(self, text: object) -> list[str]:
+        """Return the closest identifiers, each with its name, as a message shows them."""
         if not isinstance(text, str) or not 0 < len(text) <= LENGTH_MAX:
-            return ""
+            return []
         if text not in self._made:
             if len(self._made) == TEXTS_MAX:
-                return ""
-            self._made[text] = self._clause(self._closest(text))
+                return []
+            self._made[text] = self._shown(self._closest(text))
         return self._made[text]
 
     def _closest(self, text: str) -> list[str]:
@@ -57,13 +62,12 @@ class Suggestions:
                 found |= dict.fromkeys(self._words[close])
         return [*found][:CLOSEST_MAX]
 
-    def _clause(self, closest: Iterable[str]) -> str:
-        shown = [
+    def _shown(self, closest: Iterable[str]) -> list[str]:
+        return [
             abbreviated(each)
             + (f" ({abbreviated(name)})" if (name := self._names.get(each, "")) not in ("", each) else "")
             for each in closest
         ]
-        return f"; did you mean {' or '.join(shown)}?" if shown else ""
 
 
 def did_you_mean(text: object, known: Sequence[str], names: Mapping[str, str] | None = None) -> str:

@@ -9,6 +9,7 @@ without any, unless their status says that nothing was counted.
 from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.characters import CONTROL, code_point
+from gateway.count_files.column_letters import column_letters
 from gateway.count_files.columns import (
     Columns,
     PartyNames,
@@ -19,9 +20,19 @@ from gateway.count_files.columns import (
 )
 from gateway.count_files.local_times import zone_of
 from gateway.count_files.lost_zeros import LostZeros
-from gateway.count_files.misread import misread, misread_text
+from gateway.count_files.messages import (
+    LISTED_MAX,
+    Column,
+    Message,
+    Parameter,
+    Place,
+    abbreviated,
+    listed,
+    said,
+)
+from gateway.count_files.misread import misread
 from gateway.count_files.numbers import NotWhole, is_date, read_whole, spreadsheet_problem
-from gateway.count_files.parts import BadCountFile, MistakeList, Part, abbreviated
+from gateway.count_files.parts import BadCountFile, MistakeList, Part
 from gateway.count_files.rows import DELIMITERS, Table, TableRow, first_rows
 from gateway.count_files.totals import Row, Totals, is_total
 from gateway.count_files.units import UnitReader
@@ -30,14 +41,15 @@ from gateway.election.registry import Registry
 
 ROWS_MAX = 200_000
 """Rows that are not empty: ten categories of each of the units of a large country."""
-_LISTED = 5
 _BYTE_ORDER_MARK = "\ufeff"
 
 
 class TableReader:
     """Reads one table. Its mistakes and notes go to the given lists."""
 
-    def __init__(self, name: str, registry: Registry | None, mistakes: MistakeList, notes: list[str]) -> None:
+    def __init__(
+        self, name: str, registry: Registry | None, mistakes: MistakeList, notes: list[Message]
+    ) -> None:
         self._name = name
         self._registry = registry
         self._mistakes = mistakes
@@ -62,13 +74,13 @@ class TableReader:
         try:
             rows, totals = self._rows(table)
         except BadCountFile as error:
-            raise BadCountFile([*self._mistakes.texts, *error.mistakes]) from None
+            raise BadCountFile([*self._mistakes.messages, *error.messages]) from None
         units: dict[str, list[Row]] = {}
         for row in rows:
             if "unit" in row.cells:
                 units.setdefault(row.cells["unit"], []).append(row)
             elif any(column != NAME for column in row.cells):
-                self._mistakes.add(f"{self._where(row)}: no unit")
+                self._mistakes.add(said("no_unit", self._where(row)))
         left_out: list[tuple[str, list[Row]]] = []
         reader = UnitReader(self._name, self._columns, self._zone, self._lost_zeros, self._mistakes)
         for unit, of_unit in units.items():
@@ -80,8 +92,8 @@ class TableReader:
                 left_out.append((unit, of_unit))
         empty_units += self._left_out(left_out)
         if reader.left_out:
-            lines = _listed([str(row.line) for row in reader.left_out])
-            self._notes.append(f"{self._name}: rows left out, since there are no figures: line {lines}")
+            lines, more = listed([str(row.line) for row in reader.left_out])
+            self._notes.append(said("rows_left_out", Place(self._name), lines=lines, more=more))
         checked = Totals(self._name, self._columns, totals, rows)
         self._mistakes.extend(checked.mistakes())
         if note := checked.note():
@@ -98,9 +110,11 @@ class TableReader:
             yield unit
             with_status += [unit] if any("status" in row.cells for row in rows) else []
         if with_status:
-            self._notes.append(f"{self._name}: left out, since there are no figures: {_listed(with_status)}")
+            shown, more = listed(with_status)
+            self._notes.append(said("units_left_out", Place(self._name), units=shown, more=more))
         if no_units:
-            self._notes.append(f"{self._name}: left out, since they are no units: {_listed(no_units)}")
+            shown, more = listed(no_units)
+            self._notes.append(said("no_units_left_out", Place(self._name), texts=shown, more=more))
 
     def _rows(self, table: Table) -> tuple[list[Row], list[Row]]:
         """Return the rows of reports, and those of totals."""
@@ -118,9 +132,7 @@ class TableReader:
             for each in following:
                 count += 1
                 if count > ROWS_MAX:
-                    raise BadCountFile(
-                        [f"{self._name}: more than {ROWS_MAX} rows; divide it into several files"]
-                    )
+                    raise BadCountFile([said("too_many_rows", Place(self._name), most=ROWS_MAX)])
                 if row := self._row(each, head.cells):
                     (totals if is_total(row, self._identifiers) else rows).append(row)
         return rows, totals
@@ -129,23 +141,22 @@ class TableReader:
         """Add a note about rows above the table, or mistakes if they have figures."""
         for row in rows:
             if sum(_is_number(cell) for cell in row.cells) > 1:
-                self._mistakes.add(
-                    f"{self._name}, line {row.line}: figures above the header of the table, which is in line"
-                    f" {self._head_line}; move them below it, or delete the line"
-                )
+                where = Place(self._name, row.line)
+                self._mistakes.add(said("figures_above_header", where, head_line=self._head_line))
         if rows:
-            texts = ", ".join(repr(abbreviated(next(filter(None, row.cells)))) for row in rows[:_LISTED])
-            lines = f"line {rows[0].line}" if len(rows) == 1 else f"lines {rows[0].line} to {rows[-1].line}"
-            self._notes.append(f"{self._name}, {lines}: above the table, and not read: {texts}")
+            texts = [abbreviated(next(filter(None, row.cells))) for row in rows[:LISTED_MAX]]
+            where = Place(self._name, rows[0].line, rows[-1].line)
+            self._notes.append(said("above_table", where, texts=texts))
 
     def _read_head(self, head: TableRow, delimiter: str | None) -> Columns:
-        where = f"{self._name}, line {head.line}"
-        columns = read_columns(head.cells, self._parties)
-        if isinstance(columns, str):
-            raise BadCountFile([f"{where}: {columns}"])
-        if missing := missing_column(columns):
-            separated = f"; columns are separated by {DELIMITERS[delimiter]}" if delimiter is not None else ""
-            raise BadCountFile([f"{where}: no column {missing}{separated}"])
+        where = Place(self._name, head.line)
+        columns = read_columns(head.cells, self._parties, where)
+        if isinstance(columns, Message):
+            raise BadCountFile([columns])
+        if found := missing_column(columns):
+            missing, word = found
+            separator = said(DELIMITERS[delimiter]) if delimiter is not None else None
+            raise BadCountFile([said("no_column", where, missing=missing, word=word, separator=separator)])
         return columns
 
     def _row(self, each: TableRow, head: Sequence[str]) -> Row | None:
@@ -159,15 +170,14 @@ class TableReader:
                 if cell and meaning is not None
             },
         )
-        where = self._where(row)
-        if wrong := _unnamed(meanings, cells, self._head_line):
-            self._mistakes.add(f"{where}: {wrong}")
+        if wrong := _unnamed(meanings, cells, self._head_line, self._name, each.line):
+            self._mistakes.add(wrong)
         if repeats := self._repeated_head(head, cells):
-            self._mistakes.add(f"{where}: {repeats}")
+            self._mistakes.add(said(repeats, self._where(row)))
             return None
         if not row.cells:
             return None
-        self._mistakes.extend(f"{where}: {wrong}" for wrong in self._wrong_texts(row))
+        self._mistakes.extend(self._wrong_texts(row))
         for column, words in (
             ("status", STATUS_WORDS),
             ("reason", REASON_WORDS),
@@ -191,7 +201,7 @@ class TableReader:
         return meaning if meaning in self._registry.categories else text
 
     def _repeated_head(self, head: Sequence[str], cells: Sequence[str]) -> str | None:
-        """Return what is wrong with a row that is a header, as where two tables were joined."""
+        """Return the code of what is wrong with a row that is a header, as where two tables were joined."""
         place = self._columns.meanings.index("unit")
         unit = "".join(cells[place : place + 1]).lstrip(_BYTE_ORDER_MARK).strip('"')
         if unit != head[place] or self.known([*cells[:place], unit, *cells[place + 1 :]]) == 0:
@@ -199,55 +209,77 @@ class TableReader:
         if all(
             cell in ("", title) for cell, title in zip(cells[place + 1 :], head[place + 1 :], strict=False)
         ):
-            return "repeats the header; delete this line"
-        return "is a second header, with other columns; put the rows that follow it into a file of their own"
+            return "head_repeated"
+        return "second_head"
 
-    def _wrong_texts(self, row: Row) -> Iterator[str]:
+    def _wrong_texts(self, row: Row) -> Iterator[Message]:
         """Yield what is wrong with the texts of a row, apart from figures that are not numbers."""
         if not any(map(is_figure, row.cells)):
             yield from self._misplaced(row)
         for column, cell in row.cells.items():
-            title = self._columns.title(column)
             if found := CONTROL.search(cell):
-                yield f"{title} contains the character {code_point(found[0])}"
+                yield self._of_cell("control_character", row, column, character=code_point(found[0]))
             elif intended := misread(cell):
-                yield f"{title} {misread_text(cell, intended)}"
-            elif column in self._columns.unknown:
-                yield f"{abbreviated(cell)!r} is in a column that is not read: {self._columns.unknown[column]}"
+                yield self._of_cell(
+                    "misread_cell", row, column, shown=abbreviated(cell), intended=abbreviated(intended)
+                )
+            elif (unknown := self._columns.unknown.get(column)) is not None:
+                yield self._of_cell(
+                    "unknown_column",
+                    row,
+                    column,
+                    shown=abbreviated(cell),
+                    header=unknown.header,
+                    closest=unknown.closest,
+                    detail=unknown.registered_form,
+                )
             elif column == NAME and _is_number(cell):
-                yield f"{title} is a column for names, not for {abbreviated(cell)!r}"
+                yield self._of_cell("number_as_name", row, column, shown=abbreviated(cell))
             elif not is_figure(column):
-                problem = spreadsheet_problem(cell)
-                if problem is None and column not in ("counted_at", "revision") and is_date(cell):
-                    problem = "a date; the spreadsheet changed what was entered"
-                if problem is not None:
-                    yield f"{title} {abbreviated(cell)!r} is {problem}"
+                why = spreadsheet_problem(cell)
+                if why is None and column not in ("counted_at", "revision") and is_date(cell):
+                    why = said("a_date")
+                if why is not None:
+                    yield self._of_cell("wrong_cell", row, column, shown=abbreviated(cell), why=why)
 
-    def _misplaced(self, row: Row) -> Iterator[str]:
+    def _misplaced(self, row: Row) -> Iterator[Message]:
         """Yield what may be figures in the wrong place, in a row that has none and would be left out."""
         for column, cell in row.cells.items():
-            title, shown = self._columns.title(column), abbreviated(cell)
             if column != NAME and max(map(cell.count, DELIMITERS)) > 1:
-                yield f"{title} {shown!r} has several columns in one cell; separate them as in line {self._head_line}"
+                shown, line = abbreviated(cell), self._head_line
+                yield self._of_cell("several_columns_in_cell", row, column, shown=shown, head_line=line)
             elif (
                 column in ("counted_at", "status", "category")
                 and _is_number(cell)
                 and cell not in self._identifiers
             ):
-                yield f"{title} {shown!r} is a number, and the row has no figures; move it to its column"
+                yield self._of_cell("misplaced_number", row, column, shown=abbreviated(cell))
 
-    def _where(self, row: Row) -> str:
-        return f"{self._name}, line {row.line}"
+    def _of_cell(self, code: str, row: Row, column: str, **parameters: Parameter) -> Message:
+        """Return a message about a cell of a row."""
+        return Message(code, self._where(row), self._columns.column(column), parameters=parameters)
+
+    def _where(self, row: Row) -> Place:
+        return Place(self._name, row.line)
 
 
-def _unnamed(meanings: Sequence[str | None], cells: Sequence[str], head_line: int) -> str | None:
+def _unnamed(
+    meanings: Sequence[str | None], cells: Sequence[str], head_line: int, name: str, line: int
+) -> Message | None:
     """Return what is wrong with a row that has content in a column without a name."""
-    beyond = f" ({len(cells)} cells, but only {len(meanings)} columns)" if len(cells) > len(meanings) else ""
     for place, cell in enumerate(cells):
         if cell and (place >= len(meanings) or meanings[place] is None):
-            return (
-                f"{abbreviated(cell)!r} is in a column without a name{beyond};"
-                f" name the column in line {head_line}, or empty the cell"
+            where, column, shown = Place(name, line), Column("", column_letters(place)), abbreviated(cell)
+            if len(cells) <= len(meanings):
+                return said("unnamed_column", where, column=column, shown=shown, head_line=head_line)
+            return said(
+                "beyond_columns",
+                where,
+                column=column,
+                shown=shown,
+                head_line=head_line,
+                cells=len(cells),
+                columns=len(meanings),
             )
     return None
 
@@ -258,8 +290,3 @@ def _is_number(text: str) -> bool:
     except NotWhole:
         return False
     return True
-
-
-def _listed(units: Sequence[str]) -> str:
-    more = f" and {len(units) - _LISTED} more" if len(units) > _LISTED else ""
-    return ", ".join(map(abbreviated, units[:_LISTED])) + more

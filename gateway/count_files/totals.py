@@ -8,12 +8,11 @@ from itertools import accumulate
 import msgspec
 
 from gateway.count_files.columns import Columns, is_figure
+from gateway.count_files.messages import Column, Message, Place, abbreviated, listed, said
 from gateway.count_files.numbers import NotWhole, read_whole
-from gateway.count_files.parts import abbreviated
 from gateway.count_files.words import NAME, TOTAL_WORDS, plain
 
 _TOTAL_MAX = 10**15
-_LISTED = 5
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -44,7 +43,7 @@ class Totals:
         self._all = _Sums(rows)
         self._scopes: dict[str, dict[str, _Sums]] = {}
 
-    def mistakes(self) -> Iterator[str]:
+    def mistakes(self) -> Iterator[Message]:
         """Yield the totals that differ from the sum of the rows."""
         before = 0
         for total in self._totals:
@@ -52,28 +51,25 @@ class Totals:
             yield from self._compared(total, figures, before)
             before = total.line
 
-    def note(self) -> str | None:
+    def note(self) -> Message | None:
         """Return the note that rows of totals were left out."""
         lines = [str(total.line) for total in self._totals]
         if not lines:
             return None
-        more = f" and {len(lines) - _LISTED} more" if len(lines) > _LISTED else ""
-        listed = ", ".join(lines[:_LISTED])
         if len(lines) == 1:
-            return f"{self._name}, line {listed}: a total, equal to the sum of its rows, and not sent"
-        return f"{self._name}, lines {listed}{more}: totals, equal to the sums of their rows, and not sent"
+            return said("total_left_out", Place(self._name, self._totals[0].line))
+        shown, more = listed(lines)
+        return said("totals_left_out", Place(self._name), lines=shown, more=more)
 
-    def _compared(self, total: Row, figures: Mapping[str, str], before: int) -> Iterator[str]:
-        where = f"{self._name}, line {total.line}"
+    def _compared(self, total: Row, figures: Mapping[str, str], before: int) -> Iterator[Message]:
+        where = Place(self._name, total.line)
         expected: dict[str, int] = {}
         for column, text in figures.items():
             try:
                 expected[column] = read_whole(text)
             except NotWhole as error:
-                yield (
-                    f"{where}: {self._columns.title(column)} must be a whole number, not {abbreviated(text)!r}"
-                    f"{': ' if str(error) else ''}{error}"
-                )
+                title = self._columns.column(column)
+                yield said("not_whole", where, column=title, shown=abbreviated(text), why=error.why)
                 return
         scope = self._scope(total)
         above, since = scope.index_of(total.line), scope.index_of(before + 1)
@@ -84,10 +80,7 @@ class Totals:
         for column, number in expected.items():
             found = scope.sum(column, 0, last)
             if found is not None and found != number:
-                yield (
-                    f"{where}: the total of {self._columns.title(column)} is {_shown(number)}, but"
-                    f" {_lines(scope.lines[:last])} to {_shown(found)}; correct the figures, or delete the line"
-                )
+                yield _differs(where, self._columns.column(column), number, found, scope.lines[:last])
 
     def _scope(self, total: Row) -> "_Sums":
         """Return the rows that a total is about: those of its unit, or of its category, if it names one."""
@@ -141,11 +134,17 @@ def _added(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
     return one[0] + other[0], one[1] + other[1]
 
 
-def _lines(lines: Sequence[int]) -> str:
+def _differs(where: Place, column: Column, total: int, found: int, lines: Sequence[int]) -> Message:
+    """Return the message for a total that differs from the sum of these lines."""
+    shown, sum_shown = _shown(total), _shown(found)
     if not lines:
-        return "no rows sum"
-    return f"line {lines[0]} sums" if len(lines) == 1 else f"lines {lines[0]} to {lines[-1]} sum"
+        return said("total_of_no_rows", where, column=column, total=shown, sum=sum_shown)
+    if len(lines) == 1:
+        return said("total_of_one_row", where, column=column, total=shown, sum=sum_shown, first=lines[0])
+    return said(
+        "total_differs", where, column=column, total=shown, sum=sum_shown, first=lines[0], last=lines[-1]
+    )
 
 
-def _shown(number: int) -> str:
-    return str(number) if number < _TOTAL_MAX else "a number with more than 15 digits"
+def _shown(number: int) -> int | Message:
+    return number if number < _TOTAL_MAX else said("huge_number")

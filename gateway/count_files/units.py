@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 from gateway.count_files.columns import Columns, is_figure
 from gateway.count_files.local_times import NotATime, read_counted_at
 from gateway.count_files.lost_zeros import LostZeros
+from gateway.count_files.messages import Message, Place, abbreviated, said
 from gateway.count_files.numbers import NotWhole, read_whole
-from gateway.count_files.parts import MistakeList, Part, abbreviated
+from gateway.count_files.parts import MistakeList, Part
 from gateway.count_files.totals import Row
 from gateway.election.registry import COUNT_MAX, read_time
 from gateway.election.report import COUNT_NAMES
@@ -33,7 +34,7 @@ class UnitReader:
         self._zone = zone
         self._lost_zeros = lost_zeros
         self._mistakes = mistakes
-        self._titles = columns.all_titles()
+        self._by_meaning = columns.by_meaning()
         self.left_out: list[Row] = []
         """Rows without figures whose time or status differs from that of the report of their unit."""
 
@@ -45,8 +46,8 @@ class UnitReader:
             return None
         where = self._where(rows[0])
         if lost := self._lost_zeros.intended(unit):
-            title = self._columns.title("unit")
-            self._mistakes.add(f'{where}: {title}: "{abbreviated(unit)}" is not in the registry; {lost}')
+            column = self._columns.column("unit")
+            self._mistakes.add(said("lost_zeros", where, column=column, shown=abbreviated(unit), units=lost))
             return None
         members = dict(self._members(rows, with_figures))
         counts, lines = self._counts_of(unit, with_figures)
@@ -54,13 +55,10 @@ class UnitReader:
             return None
         status = members.get("status")
         if not counts and status is not None and status not in _WITHOUT_FIGURES:
-            self._mistakes.add(
-                f"{where}: unit {abbreviated(unit)} has the status {abbreviated(status)!r} but no figures; enter"
-                " figures, or empty revision and reason to leave the unit out"
-            )
+            self._mistakes.add(said("no_figures", where, unit=unit, status=abbreviated(status)))
             return None
-        places = {category: f"{self._name}, line {line}" for category, line in lines.items()}
-        return Part(self._name, where, {"unit": unit, **members, "counts": counts}, places, self._titles)
+        places = {category: Place(self._name, line) for category, line in lines.items()}
+        return Part(self._name, where, {"unit": unit, **members, "counts": counts}, places, self._by_meaning)
 
     def _counts_of(self, unit: str, rows: Sequence[Row]) -> tuple[dict[str, Any], dict[str, int]]:
         """Return the counts of a unit by category, and the line of each."""
@@ -69,12 +67,10 @@ class UnitReader:
         for row in rows:
             category, where = row.cells.get("category"), self._where(row)
             if category is None:
-                self._mistakes.add(f"{where}: no category")
+                self._mistakes.add(said("no_category", where, unit=unit))
             elif category in counts:
-                self._mistakes.add(
-                    f"{where}: {abbreviated(category)!r} of unit {abbreviated(unit)} is repeated;"
-                    f" it is in line {lines[category]} too"
-                )
+                line = lines[category]
+                self._mistakes.add(said("category_repeated", where, unit=unit, category=category, line=line))
             else:
                 counts[category] = dict(self._counts(where, row))
                 lines[category] = row.line
@@ -101,11 +97,20 @@ class UnitReader:
                 if may_be_left_out and row.line not in lines:
                     self.left_out += [row] if row not in self.left_out[-1:] else []
                 else:
-                    self._mistakes.add(
-                        f"{self._where(row)}: {self._columns.title(column)} {abbreviated(row.cells[column])!r} of unit"
-                        f" {abbreviated(row.cells['unit'])}, but {abbreviated(text)!r} in line {first.line}"
-                    )
+                    self._mistakes.add(self._differs(column, row, first))
             yield column, value
+
+    def _differs(self, column: str, row: Row, first: Row) -> Message:
+        """Return the message for a row whose cell differs from that of the first row of its unit."""
+        return said(
+            "rows_differ",
+            self._where(row),
+            column=self._columns.column(column),
+            unit=row.cells["unit"],
+            shown=abbreviated(row.cells[column]),
+            other=abbreviated(first.cells[column]),
+            line=first.line,
+        )
 
     def _member(self, row: Row, column: str) -> Any:
         text = row.cells[column]
@@ -116,8 +121,14 @@ class UnitReader:
                 return read_counted_at(text, self._zone)
             except NotATime as error:
                 self._mistakes.add(
-                    f"{self._where(row)}: unit {abbreviated(row.cells['unit'])}: {self._columns.title(column)}"
-                    f" {abbreviated(text)!r} is not a time: {error}"
+                    said(
+                        "cell_not_a_time",
+                        self._where(row),
+                        column=self._columns.column(column),
+                        unit=row.cells["unit"],
+                        shown=abbreviated(text),
+                        why=error.why,
+                    )
                 )
         return text
 
@@ -132,7 +143,7 @@ class UnitReader:
             return text
         return text
 
-    def _counts(self, where: str, row: Row) -> Iterator[tuple[str, Any]]:
+    def _counts(self, where: Place, row: Row) -> Iterator[tuple[str, Any]]:
         votes = {}
         for column, text in row.cells.items():
             if is_figure(column) and column not in self._columns.unknown:
@@ -143,23 +154,25 @@ class UnitReader:
                     votes[column] = number
         yield "votes", votes
 
-    def _number(self, where: str, column: str, text: str) -> int:
+    def _number(self, where: Place, column: str, text: str) -> int:
         """Return the whole number in a cell; if there is none, add that to the mistakes and return 0."""
-        title, shown = self._columns.title(column), abbreviated(text)
         try:
             number = read_whole(text)
         except NotWhole as error:
-            why = f": {error}" if str(error) else ""
-            self._mistakes.add(f"{where}: {title} must be a whole number, not {shown!r}{why}")
+            title, shown = self._columns.column(column), abbreviated(text)
+            self._mistakes.add(said("not_whole", where, column=title, shown=shown, why=error.why))
             return 0
         if number > COUNT_MAX:
+            title, shown = self._columns.column(column), abbreviated(text)
             least = 1 if column == "revision" else 0
-            self._mistakes.add(f"{where}: {title}: expected {least} to {COUNT_MAX}, not {shown}")
+            self._mistakes.add(
+                said("out_of_range", where, column=title, least=least, most=COUNT_MAX, shown=shown)
+            )
             return 0
         return number
 
-    def _where(self, row: Row) -> str:
-        return f"{self._name}, line {row.line}"
+    def _where(self, row: Row) -> Place:
+        return Place(self._name, row.line)
 
 
 def _says_nothing_was_counted(rows: Sequence[Row]) -> bool:

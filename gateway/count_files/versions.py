@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.count_files.parts import Part, abbreviated
+from gateway.count_files.messages import Message, Place, abbreviated, said
+from gateway.count_files.parts import Part
 from gateway.election.registry import read_time
 from gateway.election.report import canonical
 
@@ -25,8 +26,8 @@ VERSIONS_MAX = 1000
 class Version(msgspec.Struct, frozen=True):
     """One count of a unit: a whole report, whose revision may be missing."""
 
-    where: str
-    """File and line of its first part."""
+    where: Place
+    """The place of its first part."""
     document: dict[str, Any]
     instant: datetime
     files: frozenset[str]
@@ -46,8 +47,9 @@ class Version(msgspec.Struct, frozen=True):
 class Contradiction(Exception):
     """Parts that are not one report, or versions whose order is unknown; the message names their places."""
 
-    def __init__(self, message: str, *sources: Part | Version) -> None:
+    def __init__(self, message: Message, *sources: Part | Version) -> None:
         super().__init__(message)
+        self.message = message
         self.files = frozenset[str]().union(
             *({each.file} if isinstance(each, Part) else each.files for each in sources)
         )
@@ -73,14 +75,19 @@ def merge(parts: Iterable[Part]) -> tuple[list[Version], list[Contradiction]]:
 
 
 def _sort_key(part: Part) -> tuple[datetime, int, bytes, str]:
-    return part.instant, part.revision or 0, canonical(part.document), part.where
+    return part.instant, part.revision or 0, canonical(part.document), str(part.where)
 
 
 def _versions(parts: Sequence[Part]) -> list[Version]:
     if len(parts) > VERSIONS_MAX:
         raise Contradiction(
-            f"{parts[0].where}: unit {abbreviated(parts[0].unit)} has {len(parts)} reports in these files; at most"
-            f" {VERSIONS_MAX} can be pushed together",
+            said(
+                "too_many_versions",
+                parts[0].where,
+                unit=parts[0].unit,
+                count=len(parts),
+                most=VERSIONS_MAX,
+            ),
             *parts,
         )
     found = [
@@ -101,12 +108,9 @@ def _by_revision(parts: Sequence[Part]) -> Iterator[list[Part]]:
         by_revision.setdefault(part.revision, []).append(part)
     without = by_revision.get(None)
     if without and len(by_revision) > 2:
-        revisions = " and ".join(str(revision) for revision in by_revision if revision is not None)
-        raise Contradiction(
-            f"{without[0].where}: unit {abbreviated(without[0].unit)} has no revision here,"
-            f" and revisions {revisions} elsewhere; state which one this is",
-            *parts,
-        )
+        revisions = [str(revision) for revision in by_revision if revision is not None]
+        message = said("revision_unclear", without[0].where, unit=without[0].unit, revisions=revisions)
+        raise Contradiction(message, *parts)
     if without:
         yield list(parts)
     else:
@@ -123,12 +127,16 @@ def _merged(parts: Sequence[Part]) -> Version:
         for member in (first.document.keys() | part.document.keys()) - {"revision", "counted_at", "counts"}:
             here, there = part.document.get(member), first.document.get(member)
             if here != there:
-                raise Contradiction(
-                    f"{part.where}: {member} {_shown(here)} of unit {abbreviated(part.unit)},"
-                    f" but {_shown(there)} in {first.where}; one unit with one counted_at is one report",
-                    part,
-                    first,
+                message = said(
+                    "members_differ",
+                    part.where,
+                    unit=part.unit,
+                    member=member,
+                    here=_shown(here),
+                    there=_shown(there),
+                    other=first.where,
                 )
+                raise Contradiction(message, part, first)
         if part.revision is not None:
             document["revision"] = part.revision
         for category, figures in part.counts.items():
@@ -142,42 +150,43 @@ def _same(part: Part, source: Part, category: str, known: dict[str, Any]) -> dic
     """Return the figures of a category of a part, which must mean the same as those known from its source."""
     figures = part.counts[category]
     if figures_of(known) != figures_of(figures):
-        raise Contradiction(
-            f"{part.place(category)}: other figures for {abbreviated(category)!r} of unit {abbreviated(part.unit)} than"
-            f" {source.place(category)}; if one is a newer count, give it a later counted_at",
-            part,
-            source,
-        )
+        other = source.place(category)
+        message = said("figures_differ", part.place(category), unit=part.unit, category=category, other=other)
+        raise Contradiction(message, part, source)
     return max(known, figures, key=lambda each: (len(each["votes"]), canonical(each)))
 
 
 def _check_succession(earlier: Version, later: Version) -> None:
     """Raise Contradiction unless the later of two counts of a unit replaces the earlier one as a whole."""
-    both = f"{later.where}: unit {abbreviated(later.unit)}, counted at {_at(later)}"
-    other = f"{earlier.where}, counted at {_at(earlier)}"
+    where, unit, time, other, other_time = later.where, later.unit, _at(later), earlier.where, _at(earlier)
     if (earlier.revision is None) != (later.revision is None):
-        raise Contradiction(
-            f"{both}: one of its counts has a revision, and the other ({other}) has none;"
-            " give all of them revisions, or none",
-            earlier,
-            later,
-        )
+        message = said("revision_missing", where, unit=unit, time=time, other=other, other_time=other_time)
+        raise Contradiction(message, earlier, later)
     if earlier.revision is not None and later.revision is not None and earlier.revision >= later.revision:
-        raise Contradiction(
-            f"{both}, has revision {later.revision}, but the earlier count ({other}) has revision {earlier.revision};"
-            " a later count needs a higher revision",
-            earlier,
-            later,
+        message = said(
+            "revision_order",
+            where,
+            unit=unit,
+            time=time,
+            revision=str(later.revision),
+            other=other,
+            other_time=other_time,
+            other_revision=str(earlier.revision),
         )
+        raise Contradiction(message, earlier, later)
     is_correction = later.revision is not None and "reason" in later.document
     missing = earlier.document["counts"].keys() - later.document["counts"].keys()
     if missing and not is_correction:
-        raise Contradiction(
-            f"{both}, has no {abbreviated(min(missing))!r}, which an earlier count ({other}) has; a report replaces all"
-            " figures of its unit: enter all categories, with the same counted_at if they are one count",
-            earlier,
-            later,
+        message = said(
+            "category_dropped",
+            where,
+            unit=unit,
+            category=min(missing),
+            time=time,
+            other=other,
+            other_time=other_time,
         )
+        raise Contradiction(message, earlier, later)
 
 
 class Meaning(msgspec.Struct, frozen=True):
@@ -212,5 +221,5 @@ def _at(version: Version) -> str:
     return time
 
 
-def _shown(value: object) -> str:
-    return repr(abbreviated(value)) if isinstance(value, str) else "nothing"
+def _shown(value: object) -> str | None:
+    return abbreviated(value) if isinstance(value, str) else None

@@ -65,6 +65,8 @@ class DoorPages(NamedTuple):
     """By path, in the order of the links to them; the name of the product links to the first one."""
     noscript: str
     """The file with what a browser without scripts shows."""
+    texts: tuple[Path, ...] = ()
+    """Folders beside `TEXTS` with further texts, `TAG.js` for each language."""
     documents: tuple[Path, ...] = ()
     """Files that are served below `/`."""
     read: tuple[Path, ...] = ()
@@ -76,6 +78,9 @@ class DoorPages(NamedTuple):
 
 RESULTS_TITLE = "Valgnatt"
 RESULTS_DESCRIPTION = "Valgresultater, direkte. Election results, live."
+
+FILE_TEXTS = DIRECTORY / "file_texts"
+"""What may be wrong with a file with counts; only the page for it needs these."""
 
 FEED_PAGES = DoorPages(
     pages={
@@ -116,6 +121,7 @@ PUSH_PAGES = DoorPages(
         ),
     },
     noscript="push_noscript.html",
+    texts=(FILE_TEXTS,),
     root="",
 )
 
@@ -183,6 +189,8 @@ def add_pages(application: web.Application, door: DoorPages, texts: Path = TEXTS
     languages = _by_name(translations)
     sources = {path.name: path.read_bytes() for path in static_files(door)}
     sources |= {f"{TEXTS.name}/{tag}.js": translations[tag] for tag in languages}
+    for folder in door.texts:
+        sources |= {f"{folder.name}/{path.name}": path.read_bytes() for path in sorted(folder.glob("*.js"))}
     version = hashlib.sha256(b"\0".join(sources.values())).hexdigest()[:12]
     assets = Assets(version, languages)
     for path, page in door.pages.items():

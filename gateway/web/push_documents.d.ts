@@ -2,9 +2,23 @@
 
 import type { Names } from "./documents";
 
-export type Mistake = { text: string; line: number | null; column: string | null };
+export type FileMessage = {
+  code: string;
+  text: string;
+  line: number | null;
+  last_line: number | null;
+  element: number | null;
+  column: string | null;
+  header: string | null;
+  path: string | null;
+  unit: string | null;
+  name: string | null;
+  category: string | null;
+  // biome-ignore lint/suspicious/noExplicitAny: its members depend on the code
+  parameters: { [name: string]: any };
+};
 
-export type Problem = { status: number; code: string; detail: string; mistakes: Mistake[] };
+export type Problem = { status: number; code: string; detail: string; mistakes: FileMessage[] };
 
 export type Named = { id: string; name: string; names?: Names };
 
@@ -63,7 +77,7 @@ export type Report = { unit: string; revision: number };
 
 export type PreviewedReport = { report: Report; chosen: boolean; place: string; comparison: Comparison };
 
-export type Preview = { reports: PreviewedReport[]; notes: string[]; empty_units: number };
+export type Preview = { reports: PreviewedReport[]; notes: FileMessage[]; empty_units: number };
 
 export type Outcome = {
   unit: string | null;

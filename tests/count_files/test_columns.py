@@ -154,7 +154,7 @@ def test_lines_above_the_table_are_not_read_and_the_note_says_so() -> None:
     table = csv(row())
     above = b"Stortingsvalget 2024;;;\r\nKommune:;301;\r\n\r\n"
     read = read_counts("t.csv", above + table, registry())
-    assert [part.where for part in read.parts] == ["t.csv, line 5"]
+    assert [str(part.where) for part in read.parts] == ["t.csv, line 5"]
     assert read.notes == (
         "t.csv, lines 1 to 2: above the table, and not read: 'Stortingsvalget 2024', 'Kommune:'",
     )

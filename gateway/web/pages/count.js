@@ -4,6 +4,7 @@
 import { electionInAddress } from "./address.js";
 import { useUnits } from "./count_cards.js";
 import { fileBody, tooLarge } from "./count_file.js";
+import { onMessages } from "./count_messages.js";
 import { MistakeView } from "./count_mistakes.js";
 import { OwnView } from "./count_own.js";
 import { PreviewView } from "./count_preview.js";
@@ -309,4 +310,5 @@ byId("again").addEventListener("click", () => check());
 byId("download-csv").addEventListener("click", () => sending && download(sending, "csv"));
 byId("download-json").addEventListener("click", () => sending && download(sending, "json"));
 addEventListener("beforeunload", warnBeforeLoss);
+onMessages(redraw);
 translate(redraw);

@@ -1,22 +1,26 @@
 // What is wrong with the file: a list below it, which leads to the line of a pasted table.
 
+import { messageText } from "./count_messages.js";
 import { byId, h } from "./dom.js";
 import { t } from "./format.js";
 
-/** @import { Mistake } from "../push_documents" */
+/** @import { FileMessage } from "../push_documents" */
+/** @typedef {{text: string, line: number | null, column: string | null, english: boolean}} Mistake */
 
 export class MistakeView {
-  /** Return the mistakes in the language of the page; those that the door has written are in English.
+  /** Return the mistakes in the language of the page.
    *
-   * @type {(() => (Mistake & {english: boolean})[]) | null}
+   * @type {(() => Mistake[]) | null}
    */
   #mistakes = null;
   #paste = byId("paste", HTMLTextAreaElement);
   #file = byId("file", HTMLInputElement);
 
-  /** @param {Mistake[]} mistakes found by the door */
+  /** @param {FileMessage[]} mistakes found by the door */
   show(mistakes) {
-    this.#show(() => mistakes.map((each) => ({ ...each, english: true })));
+    this.#show(() =>
+      mistakes.map((each) => ({ line: each.line, column: each.column, ...messageText(each) })),
+    );
   }
 
   /** @param {() => string} text */
@@ -24,7 +28,7 @@ export class MistakeView {
     this.#show(() => [{ text: text(), line: null, column: null, english: false }]);
   }
 
-  /** @param {() => (Mistake & {english: boolean})[]} mistakes */
+  /** @param {() => Mistake[]} mistakes */
   #show(mistakes) {
     this.#mistakes = mistakes;
     this.draw();

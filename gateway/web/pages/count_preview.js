@@ -1,6 +1,7 @@
 // What a file would change, before anything is sent: each unit before and now, and what is unusual.
 
 import { drawCards, nameOfUnit, unitName } from "./count_cards.js";
+import { messageText } from "./count_messages.js";
 import { byId, h, setText, show } from "./dom.js";
 import { categoryName, findingText, statusName } from "./findings.js";
 import { number, signedNumber, t } from "./format.js";
@@ -50,8 +51,11 @@ export class PreviewView {
     const preview = this.#preview;
     if (preview === null) return;
     setText(byId("preview-summary"), summary(preview.reports));
-    const notes = [...preview.notes, ...(preview.empty_units ? [t("emptyUnits")(preview.empty_units)] : [])];
-    byId("preview-notes").replaceChildren(...notes.map((note) => h("li", null, note)));
+    const empty = preview.empty_units ? [{ text: t("emptyUnits")(preview.empty_units), english: false }] : [];
+    const notes = [...preview.notes.map(messageText), ...empty];
+    byId("preview-notes").replaceChildren(
+      ...notes.map(({ text, english }) => h("li", english ? { lang: "en" } : null, text)),
+    );
     this.#drawRedLines();
     const worst = preview.reports.toSorted((a, b) => severity(a) - severity(b));
     drawCards(

@@ -10,6 +10,10 @@
  * @property {(n: number, one: string, other: string) => string} noun one of two forms of a noun
  * @property {(n: number, one: string, other: string) => string} count a number and noun: "1 vote", "2 votes"
  * @property {(n: number, once: string, other: string) => string} times how often: "once", "2 times"
+ * @property {(texts: readonly string[]) => string} either "a, b or c"
+ * @property {(texts: readonly string[]) => string} both "a, b and c"
+ * @property {(texts: readonly string[]) => string} listed "a, b, c"
+ * @property {(text: string) => string} sentence the text with a capital letter, and a full stop if it has none
  */
 /** @typedef {{[key: string]: string}} Names texts by a code; one that is missing is shown as its code */
 /** @typedef {ReturnType<typeof import("./texts/nb.js").texts>} Texts */
@@ -88,7 +92,7 @@ export async function loadLanguage(tag) {
  * @param {string[]} locales
  * @returns {Figures}
  */
-function figures(locales) {
+export function figures(locales) {
   const rules = new Intl.PluralRules(locales);
   const { format } = new Intl.NumberFormat(locales);
   /** @type {Figures["noun"]} */
@@ -97,6 +101,13 @@ function figures(locales) {
     number: format,
     noun,
     count: (n, one, other) => `${format(n)} ${noun(n, one, other)}`,
+    either: (texts) => new Intl.ListFormat(locales, { type: "disjunction" }).format(texts),
+    both: (texts) => new Intl.ListFormat(locales, { type: "conjunction" }).format(texts),
+    listed: (texts) => texts.join(", "),
+    sentence: (text) => {
+      const capital = text.charAt(0).toLocaleUpperCase(locales) + text.slice(1);
+      return /[.?!]$/.test(capital) ? capital : `${capital}.`;
+    },
     times: (n, once, other) => (n === 1 ? once : `${format(n)} ${other}`),
   };
 }
