@@ -254,8 +254,8 @@ def status(
     Problems first, then a summary. Before the release, the public sees nothing of what has been received; an operator
     sees it with --token-file.
 
-    Exit status 1 if a report waits too long to become public; with a token that is not known, and the status is 0.
-    Proxies are those of http_proxy, https_proxy and no_proxy.
+    Exit status 1 if a report waits too long to become public. With a token, the status is 0: the push door does not
+    know which reports are late. Proxies are those of http_proxy, https_proxy and no_proxy.
     """
     from gateway.client.status_command import own_status
     from gateway.client.status_command import status as show_status

@@ -10,6 +10,7 @@ content: the same data gives the same bytes.
 """
 
 import gzip
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -139,7 +140,7 @@ def write(
 def require_empty(path: str | Path) -> None:
     """Raise DataSetError if a directory for a new data set has anything in it, or is none."""
     directory = Path(path)
-    if directory.exists() and not directory.is_dir():
+    if os.path.lexists(directory) and not directory.is_dir():
         raise DataSetError(f"{directory}: exists and is not a directory")
     if directory.is_dir() and any(directory.iterdir()):
         raise DataSetError(

@@ -605,9 +605,11 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     """A directory with anything in it is refused and named, with status 2; an empty one is used."""
     (tmp_path / "notes").write_text("mine")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for path, status, words in (
         (tmp_path, 2, f"{tmp_path}: exists and is not empty"),
         (tmp_path / "notes", 2, f"{tmp_path}/notes: exists and is not a directory"),
+        (tmp_path / "link", 2, f"{tmp_path}/link: exists and is not a directory"),
         (tmp_path / "empty", 0, ""),
         (tmp_path / "empty", 2, f"{tmp_path}/empty: exists and is not empty"),
     ):
