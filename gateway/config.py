@@ -282,7 +282,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 Process = Literal["every", "push", "feed", "supervisor"]
 """Which processes use an option; the supervisor uses all of them."""
 _USED_BY: Mapping[str, Process] = {
-    **dict.fromkeys(("database_url", "push_port", "pending_max", "batch_max", "credit_max"), "push"),
+    **dict.fromkeys(("database_url", "pending_max", "batch_max", "credit_max"), "push"),
     **dict.fromkeys(
         ("sockets_per_sender", "requests_per_sender", "require_standby", "silent_after_s"), "push"
     ),

@@ -45,6 +45,7 @@ class FeedDoor:
         drawn = read_map(config.map) if config.map is not None else NO_MAP
         self._documents = FeedDocuments(lookup, self.limits, addresses, self.bodies, drawn)
         self._tables = FeedTables(lookup, self.limits, addresses)
+        self._push_port = config.push_port
 
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes; `ready` returns whether all workers of the door are ready."""
@@ -64,7 +65,7 @@ class FeedDoor:
         router.add_get(election + "/transfers", documents.get_transfers)
         router.add_get(election + "/transfers/{municipality}", documents.get_transfers)
         router.add_get("/map.geojson", documents.get_map)
-        area_pages = AreaPages(self._hub, add_pages(application, FEED_PAGES))
+        area_pages = AreaPages(self._hub, add_pages(application, FEED_PAGES, push_port=self._push_port))
         router.add_get("/areas/{election}", area_pages.get)
         router.add_get("/areas/{election}/{area}", area_pages.get)
         add_health(application, ready, lambda: self._hub.unusable)

@@ -180,10 +180,13 @@ class Assets(NamedTuple):
     """What the languages call themselves, by tag."""
 
 
-def add_pages(application: web.Application, door: DoorPages, texts: Path = TEXTS) -> Assets:
+def add_pages(
+    application: web.Application, door: DoorPages, texts: Path = TEXTS, *, push_port: int = 0
+) -> Assets:
     """Add routes for the pages of a door, their static files, and its other documents.
 
-    `texts` is the folder with the languages. Raises ValueError if a file there does not name its language.
+    `texts` is the folder with the languages. `push_port` is the port of the push door, for the samples of the API page;
+    0 if it is not known. Raises ValueError if a file in `texts` does not name its language.
     """
     translations = {path.stem: path.read_bytes() for path in texts.glob("*.js")}
     languages = _by_name(translations)
@@ -194,7 +197,10 @@ def add_pages(application: web.Application, door: DoorPages, texts: Path = TEXTS
     version = hashlib.sha256(b"\0".join(sources.values())).hexdigest()[:12]
     assets = Assets(version, languages)
     for path, page in door.pages.items():
-        composed = compose(door, path, assets, metadata(page.title, page.description))
+        head = metadata(page.title, page.description)
+        if push_port and page.name == "docs":
+            head += f'\n    <meta name="push-port" content="{push_port}">'
+        composed = compose(door, path, assets, head)
         application.router.add_get(path, _serve(StaticFile(f"{page.name}.html", composed, page.policy)))
     for document in door.documents:
         file = StaticFile(document.name, document.read_bytes())

@@ -16,6 +16,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from gateway.rehearsal.generator import GeneratedElection
+from tests.feed.served import FakeRecord, served
 from tests.running import Gateway, Sender
 from tests.web.browsing import needs_chromium, visiting
 from tests.web.doors import COUNTRY, a_client, a_registry, a_report, pushed, shown
@@ -175,6 +176,28 @@ async def test_the_address_of_the_push_door_is_the_reader_s(page: Any) -> None:
     await opened.reload()
     await expect(opened.locator("#samples")).to_be_visible()
     assert "push.example.org" not in (await samples_in(opened, "curl"))["post_reports"]
+
+
+@needs_chromium
+async def test_the_push_door_is_on_its_port_of_this_host_unless_the_reader_enters_another(
+    browser: Browser, small: GeneratedElection
+) -> None:
+    """A link to the page cannot name another host, to which the samples would send a token."""
+    async with (
+        served(FakeRecord(a_registry(small), []), push_port=9181) as door,
+        visiting(browser) as visitor,
+    ):
+        for named, expected in (
+            ("", "http://127.0.0.1:9181"),
+            ("?push=https://push.example.org", "http://127.0.0.1:9181"),
+            ("?push=http://[", "http://127.0.0.1:9181"),
+            ("?push=http://127.0.0.1:9281/valg/", "http://127.0.0.1:9281/valg"),
+        ):
+            page = await visitor.open(f"{door.origin}/docs{named}")
+            await expect(page.locator("#push-door")).to_have_value(expected)
+            assert f"'{expected}/v1/elections/" in (await samples_in(page, "curl"))["post_reports"]
+            await page.close()
+        assert not visitor.errors
 
 
 @needs_chromium

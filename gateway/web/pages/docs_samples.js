@@ -2,7 +2,7 @@
 // reader enters.
 
 import { h, setText } from "./dom.js";
-import { guessedPush, placeOf } from "./place.js";
+import { guessedPush, placeOf, pushPort } from "./place.js";
 import { addressOf, LANGUAGES, samplesOf } from "./samples.js";
 
 /** @import { ElectionAndRegistry } from "../documents" */
@@ -66,9 +66,9 @@ export class DocsSamples {
       h(
         "p",
         { class: "quiet" },
-        "The feed door does not know where senders reach the push door. Unless the address of this page names it ",
-        "(?push=…), port 8081 of this host is assumed. Those who issue tokens know it: it is where officers open ",
-        "/count. Samples that push are for a rehearsal: a report is published as soon as it is accepted.",
+        "The feed door does not know where senders reach the push door. Unless the address of this page names ",
+        `another port or path of this host (?push=…), port ${pushPort()} of this host is assumed. Those who issue `,
+        "tokens know it: it is where officers open /count. Samples that push are for a rehearsal: a report is published as soon as it is accepted.",
       ),
     );
   }

@@ -9,14 +9,22 @@ import { fetchJson, LARGE_LIMIT_MS } from "./fetching.js";
 
 const PUSH_PORT = "8081";
 
+/** Return the port of the push door: as `serve` was started here, or its usual one. */
+export function pushPort() {
+  return document.querySelector('meta[name="push-port"]')?.getAttribute("content") ?? PUSH_PORT;
+}
+
 /**
- * Return the address at which the push door probably is: as the address says, or on its usual port.
+ * Return the address at which the push door probably is: as the address says, or on its port of this host. An address
+ * that names another host is not used: anyone can make such a link, and the samples send a token there.
  */
 export function guessedPush() {
-  const named = parameter("push");
-  if (named !== null) return new URL(named, location.href).href.replace(/\/$/, "");
+  const named = URL.parse(parameter("push") ?? "", location.href);
+  if (parameter("push") !== null && named?.hostname === location.hostname) {
+    return named.href.replace(/\/$/, "");
+  }
   const url = new URL(location.origin);
-  url.port = PUSH_PORT;
+  url.port = pushPort();
   return url.origin;
 }
 
