@@ -59,6 +59,20 @@ def all_names(name: str, names: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*whole, *_parts(whole))))
 
 
+def name_in(language: str, name: str, names: Mapping[str, str]) -> str:
+    """Return the name in a language; where there is none, `name`. Source: RFC 4647, section 3.4, "Lookup".
+
+    For `nn-NO`, that is the name in `nn-NO`, or else in `nn`.
+    """
+    by_tag = {tag.lower(): each for tag, each in names.items()}
+    tag = language[:TAG_MAX].lower()
+    while tag:
+        if found := by_tag.get(tag):
+            return found
+        tag = tag.rpartition("-")[0]
+    return name
+
+
 def _parts(names: Iterable[str]) -> Iterator[str]:
     for name in names:
         yield from filter(None, _SEPARATOR.split(name.strip()))

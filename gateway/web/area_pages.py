@@ -1,14 +1,16 @@
 """The results page at the path of an election or an area, with metadata for previews of links to it.
 
-The metadata are names that the registry of the election contains, and never figures: previews are kept by others for
-as long as they like, and may be made before the release. For an election or area that does not exist, the page is the
-same without names, with status 404: it explains this in the language of the reader, and repeats nothing of the request.
+The metadata are names that the registry of the election contains, and never figures: previews are kept by others for as
+long as they like, and may be made before the release. They are in the language that the address names (`?lang=`). For
+an election or area that does not exist, the page is the same without names, with status 404: it explains this in the
+language of the reader, and repeats nothing of the request.
 """
 
 from http import HTTPStatus
 
 from aiohttp import web
 
+from gateway.election.names import name_in
 from gateway.feed.hub import Hub
 from gateway.web.bodies import Body, PrecompressedText
 from gateway.web.negotiation import gzip_accepted
@@ -40,7 +42,8 @@ class AreaPages:
 
     async def get(self, request: web.Request) -> web.Response:
         """`GET /areas/{election}[/{area}]`."""
-        title = self._title(request.match_info["election"], request.match_info.get("area"))
+        place = request.match_info["election"], request.match_info.get("area")
+        title = self._title(*place, request.query.get("lang", ""))
         headers = {"Cache-Control": REVALIDATE, "Vary": "Accept-Encoding", "Content-Security-Policy": POLICY}
         gzip = gzip_accepted(request.headers)
         if title is not None:
@@ -62,13 +65,14 @@ class AreaPages:
         before = self._before + metadata(title, RESULTS_DESCRIPTION).encode()
         return self._after.between(before, b"", "text/html")
 
-    def _title(self, election: str, area: str | None) -> str | None:
-        """Return the names of an election and an area; None if one does not exist."""
+    def _title(self, election: str, area: str | None, language: str) -> str | None:
+        """Return the names of an election and an area in a language; None if one does not exist."""
         feed = self._hub.feed(election)
         if feed is None or (area is not None and area not in feed.registry.by_id):
             return None
         registry = feed.registry
-        names = [registry.name] if area is None else [registry.by_id[area].name, registry.name]
+        named = [registry] if area is None else [registry.by_id[area], registry]
+        names = [name_in(language, each.name, each.names) for each in named]
         if registry.rehearsal:
             names.insert(0, _REHEARSAL)
         return " · ".join(names)

@@ -41,10 +41,18 @@ async def visitor(browser: Browser) -> AsyncIterator[Visitor]:
 async def test_previews_contain_names_and_nothing_that_changes(
     gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession
 ) -> None:
-    """Names are escaped. The page is the same under embargo, before the first count and after it."""
+    """Names are escaped, and in the language of the address.
+
+    The page is the same under embargo, before the first count and after it.
+    """
     opens = datetime.now(UTC) + timedelta(hours=1)
     name = 'Valg <b>"2024"</b> & $static'
-    election = await gateway.load(a_registry(small, name=name, publish_from=opens.isoformat()))
+    registry = a_registry(small, name=name, names={"nn": "Valet"}, publish_from=opens.isoformat())
+    areas = [
+        {**each, "names": {"nn": f"{each['name']} nynorsk"}} if each["id"] == HERE else each
+        for each in registry["areas"]
+    ]
+    election = await gateway.load({**registry, "areas": areas})
     await shown(gateway, election)
     url = f"{gateway.feed_url}/areas/{election}/{HERE}"
     before = await ask(http, "GET", url)
@@ -61,6 +69,9 @@ async def test_previews_contain_names_and_nothing_that_changes(
     assert after.body == before.body
     kept = {"If-None-Match": before.headers["ETag"]}
     assert (await ask(http, "GET", url, headers=kept)).status == 304
+    for language, translated in (("nn", "Drøvheim nynorsk · Valet"), ("en", unescape(title))):
+        page = await ask(http, "GET", f"{url}?lang={language}")
+        assert f"<title>{translated}</title>" in unescape(page.body.decode())
     packed = await ask(http, "GET", url, headers={"Accept-Encoding": "gzip"})
     assert packed.headers["Content-Encoding"] == "gzip"
     assert packed.headers["ETag"] != before.headers["ETag"]
@@ -307,3 +318,7 @@ async def test_the_code_on_the_page_shows_the_results_in_a_frame_of_another_page
             "[localStorage.length, sessionStorage.length, document.cookie]"
         )
         assert kept == [0, 0, ""]
+        await results.goto(f"{gateway.feed_url}/embed?election={sender.election}&show=summary,<b>")
+        await expect(results.locator("#problem")).to_have_text(
+            "There is no part “<b>”; show= takes summary, figures, parties, table, corrections."
+        )

@@ -22,7 +22,7 @@ from tests.web.test_accessibility import violations
 
 HEADER = "unit\tcounted_at\tstatus\tcategory\tballots\tblank\trejected\tFL"
 AT = "2024-09-09T23:00:00+02:00"
-ELIGIBLE = 334
+ELIGIBLE, TOWN = 334, "The town"
 HOSTILE = '<img src=x onerror="alert(1)">'
 
 pytestmark = pytest.mark.long
@@ -64,7 +64,7 @@ async def embargoed(gateway: Gateway, small: GeneratedElection) -> str:
     areas = [dict(each) for each in registry["areas"]]
     for area in areas:
         if area["id"] == HERE:
-            area["eligible"] = ELIGIBLE
+            area |= {"eligible": ELIGIBLE, "names": {"en": TOWN}}
         if area["id"] == UNIT:
             area |= {"name": HOSTILE, "names": names}
     return await gateway.load({**registry, "areas": areas})
@@ -130,7 +130,7 @@ async def test_an_officer_reports_counts_after_each_mistake(
     await checked(page, pasted(row(UNIT, 12_000), row(OTHER_UNIT, 20)))
     await expect(page.locator("#preview-title")).to_be_focused()
     await expect(page.locator("#red-lines-list")).to_contain_text(
-        f"gets 12,022 ballots but has only {ELIGIBLE} eligible voters"
+        f"{TOWN} gets 12,022 ballots but has only {ELIGIBLE} eligible voters"
     )
     await page.evaluate(AXE_SCRIPT)
     assert await violations(page, {}) == []

@@ -2,7 +2,6 @@
 // receipts. Files are read by the push door, with the code of `valgnatt push`.
 
 import { electionInAddress } from "./address.js";
-import { useUnits } from "./count_cards.js";
 import { fileBody, tooLarge } from "./count_file.js";
 import { onMessages } from "./count_messages.js";
 import { MistakeView } from "./count_mistakes.js";
@@ -15,6 +14,7 @@ import { byId, setText, show } from "./dom.js";
 import { LARGE_LIMIT_MS, Pauses } from "./fetching.js";
 import { t, time, useTimeZone } from "./format.js";
 import { nameOf } from "./names.js";
+import { useAreas } from "./own_areas.js";
 import { announce, showRehearsal, translate } from "./shell.js";
 
 /** @import { OwnReports, Preview } from "../push_documents" */
@@ -108,7 +108,7 @@ function opened(reports) {
 /** @param {OwnReports} reports */
 function keep(reports) {
   own = reports;
-  useUnits(reports.units);
+  useAreas(reports);
   ownView.update(reports);
 }
 

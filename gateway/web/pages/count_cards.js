@@ -2,9 +2,7 @@
 
 import { h } from "./dom.js";
 import { t } from "./format.js";
-import { nameOf } from "./names.js";
 
-/** @import { OwnUnit } from "../push_documents" */
 /** @import { PlainTextKey } from "./table.js" */
 
 /** @typedef {string | Node | null} Content null: nothing is known, which a card leaves out */
@@ -38,25 +36,6 @@ export function drawCards(table, columns, rows) {
 function cell(content, column, titles) {
   if (column === 0) return h("th", { scope: "row" }, content);
   return h("td", { "data-title": titles[column], class: content === null ? "empty" : null }, content ?? "–");
-}
-
-/** @type {Map<string, OwnUnit>} */
-let known = new Map();
-
-/** @param {OwnUnit[]} units whose names `nameOfUnit` returns */
-export function useUnits(units) {
-  known = new Map(units.map((unit) => [unit.id, unit]));
-}
-
-/**
- * Return the name of one of the token's units in the language of the page.
- *
- * @param {string} id
- * @param {string} name if it is not known
- */
-export function nameOfUnit(id, name) {
-  const unit = known.get(id);
-  return unit === undefined ? name || id : nameOf(unit);
 }
 
 /**

@@ -1,10 +1,11 @@
 // What a file would change, before anything is sent: each unit before and now, and what is unusual.
 
-import { drawCards, nameOfUnit, unitName } from "./count_cards.js";
+import { drawCards, unitName } from "./count_cards.js";
 import { messageText } from "./count_messages.js";
 import { byId, h, setText, show } from "./dom.js";
 import { categoryName, findingText, statusName } from "./findings.js";
 import { number, signedNumber, t } from "./format.js";
+import { nameOfArea } from "./own_areas.js";
 
 /** @import { Change, Comparison, Preview, PreviewedReport } from "../push_documents" */
 
@@ -101,7 +102,7 @@ export class PreviewView {
     for (const { comparison } of this.#preview?.reports ?? []) {
       for (const finding of comparison.findings.filter(({ severity }) => severity === "red_line")) {
         const text = findingText(finding);
-        const unit = nameOfUnit(comparison.unit, comparison.name);
+        const unit = nameOfArea(comparison.unit, comparison.name);
         lines.set(text, [...(lines.get(text) ?? []), unit]);
       }
     }
@@ -130,7 +131,7 @@ function row(comparison) {
     key: unit,
     ...(kind === undefined ? {} : { kind }),
     contents: [
-      unitName(nameOfUnit(unit, name), unit),
+      unitName(nameOfArea(unit, name), unit),
       changed(status_before === null ? null : statusName(status_before), statusName(status)),
       h("span", null, ballots(total), categories(comparison)),
       turnout === null

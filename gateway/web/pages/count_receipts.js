@@ -1,8 +1,9 @@
 // The answers to what was sent: a table, and files to keep.
 
-import { drawCards, nameOfUnit, unitName } from "./count_cards.js";
+import { drawCards, unitName } from "./count_cards.js";
 import { byId, h, setText, show } from "./dom.js";
 import { moment, number, t, time } from "./format.js";
+import { nameOfArea } from "./own_areas.js";
 
 /** @import { Entry, Sending } from "./count_sending.js" */
 
@@ -39,7 +40,7 @@ export function drawSending(sending) {
       key: entry.item.report.unit,
       kind: entry.state,
       contents: [
-        unitName(nameOfUnit(entry.item.report.unit, entry.item.comparison.name), entry.item.report.unit),
+        unitName(nameOfArea(entry.item.report.unit, entry.item.comparison.name), entry.item.report.unit),
         number(entry.item.report.revision),
         answerText(entry),
         entry.answer?.accepted_at ? moment(entry.answer.accepted_at) : null,

@@ -29,6 +29,7 @@ import { LiveTable } from "./table.js";
 
 const EVERY_S = 2; // readers of frames are many, and look at something else
 const ROWS = 20;
+const PARTS = ["summary", "figures", "parties", "table", "corrections"];
 const REFRESH_ELECTION_MS = 30_000;
 const MESSAGE = "valgnatt:height";
 
@@ -169,3 +170,5 @@ const election = await waitForElection();
 const embed = new Embed(election);
 if (embed.registry.has(embed.area)) embed.draw();
 else showProblem(t("unknownArea")(embed.area));
+const unknown = [...embed.parts].find((part) => !PARTS.includes(part));
+if (unknown !== undefined) showProblem(t("unknownPart")(unknown, PARTS.join(", ")));

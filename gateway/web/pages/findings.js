@@ -1,6 +1,7 @@
 // What is unusual about a report, in words: from the code and the figures of each finding.
 
 import { number, t } from "./format.js";
+import { nameOfArea } from "./own_areas.js";
 
 /** @import { Finding } from "../push_documents" */
 
@@ -27,7 +28,11 @@ export function findingText(finding) {
 function sentence({ code, evidence }) {
   switch (code) {
     case "above_eligible":
-      return t("findAboveEligible")(String(evidence.name), Number(evidence.after), Number(evidence.eligible));
+      return t("findAboveEligible")(
+        nameOfArea(String(evidence.area), String(evidence.name)),
+        Number(evidence.after),
+        Number(evidence.eligible),
+      );
     case "unit_above_eligible":
       return t("findUnitAboveEligible")(Number(evidence.after), Number(evidence.eligible));
     case "fell":

@@ -159,6 +159,7 @@ export const texts = ({ number, noun, count, times }) => ({
   childrenTitle: { county: "Counties", municipality: "Municipalities", precinct: "Units" },
   childrenOther: "Areas",
   childrenCaption: "The areas directly below this one. Column headings sort the table.",
+  unknownPart: (part, parts) => `There is no part “${part}”; show= takes ${parts}.`,
   unknownArea: (id) => `There is no area “${id}” in this election.`,
   backToAll: "The whole country",
   areaUnit: (parent) => `Unit · ${parent}`,

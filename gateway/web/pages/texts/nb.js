@@ -181,6 +181,8 @@ export const texts = ({ number, noun, count, times }) => ({
   }),
   childrenOther: "Områder",
   childrenCaption: "Områdene rett under dette. Kolonneoverskriftene sorterer tabellen.",
+  unknownPart: (/** @type {string} */ part, /** @type {string} */ parts) =>
+    `Delen «${part}» finnes ikke; show= tar imot ${parts}.`,
   unknownArea: (/** @type {string} */ id) => `Området «${id}» finnes ikke i dette valget.`,
   backToAll: "Hele landet",
   areaUnit: (/** @type {string} */ parent) => `Tellested · ${parent}`,

@@ -161,6 +161,7 @@ export const texts = ({ number, noun, count, times }) => ({
   childrenTitle: { county: "Fylke", municipality: "Kommunar", precinct: "Teljestader" },
   childrenOther: "Område",
   childrenCaption: "Områda rett under dette. Kolonneoverskriftene sorterer tabellen.",
+  unknownPart: (part, parts) => `Delen «${part}» finst ikkje; show= tek imot ${parts}.`,
   unknownArea: (id) => `Området «${id}» finst ikkje i dette valet.`,
   backToAll: "Heile landet",
   areaUnit: (parent) => `Teljestad · ${parent}`,
