@@ -71,8 +71,10 @@ class AreaPages:
         if feed is None or (area is not None and area not in feed.registry.by_id):
             return None
         registry = feed.registry
-        named = [registry] if area is None else [registry.by_id[area], registry]
-        names = [name_in(language, each.name, each.names) for each in named]
+        names = [name_in(language, registry.name, registry.names)]
+        if area is not None:
+            named = registry.by_id[area]
+            names.insert(0, name_in(language, named.name, named.names))
         if registry.rehearsal:
             names.insert(0, _REHEARSAL)
         return " · ".join(names)

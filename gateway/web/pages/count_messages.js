@@ -1,9 +1,9 @@
 // Mistakes in a file with counts, and notes on how it was read, as sentences in the language of the page: from the code,
 // the place and the parameters that the door gives. What a language has no sentence for stays in the door's English.
 
-import { nameOfUnit } from "./count_cards.js";
 import { categoryName } from "./findings.js";
 import { currentLanguage, date, moment, onLanguageChange, t } from "./format.js";
+import { nameOfArea } from "./own_areas.js";
 import { figures } from "./texts.js";
 
 /** @import { FileMessage } from "../push_documents" */
@@ -83,7 +83,7 @@ function place(of, { line, last_line, element, column, header, path, unit, name,
   else if (line !== null) shown.push(element === null ? of.line(line) : of.element(line, element));
   if (column !== null) shown.push(of.column(column, header));
   if (path !== null) shown.push(path);
-  if (unit !== null) shown.push([unit, nameOfUnit(unit, name ?? "")].filter(unlike).join(" "));
+  if (unit !== null) shown.push([unit, nameOfArea(unit, name ?? "")].filter(unlike).join(" "));
   if (category !== null) shown.push(categoryName(category));
   return shown.join(", ");
 }
