@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "valgnatt.json").read_text())
-RULES = yaml.safe_load((PROMETHEUS / "rules.yml").read_text())
+RULES = yaml.load((PROMETHEUS / "rules.yml").read_text(), Loader=yaml.CSafeLoader)
 ALERTS = [rule for group in RULES["groups"] for rule in group["rules"]]
 DOCUMENT = (ROOT / "docs" / "monitoring.md").read_text()
 
