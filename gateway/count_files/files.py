@@ -62,7 +62,7 @@ def read_counts(
     except TooManyMistakes:
         raise BadCountFile([*reading.mistakes.messages, too_many_mistakes(name)]) from None
     if reading.mistakes:
-        raise BadCountFile(reading.mistakes.messages)
+        raise BadCountFile(reading.mistakes.messages, parts)
     return CountFile(name, tuple(parts), tuple(reading.empty_units), tuple(reading.notes))
 
 

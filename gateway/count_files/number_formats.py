@@ -15,6 +15,9 @@ _LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGN
 _DATE_PART = re.compile(r"[dmyhs]", re.IGNORECASE)
 _SCALED = re.compile(r"%|[0#?],+(?![0#?,])")
 """A format that shows hundreds as percent, or thousands as units."""
+_FIRST_SECTION = re.compile(r'(?:"[^"]*"|\\.|[^;"\\])*')
+_DIGIT_AS_TEXT = re.compile(r'"[^"]*[0-9][^"]*"|\\[0-9]')
+"""Digits that a format adds to those of the number: `0"000"`."""
 
 
 class NumberStyles(msgspec.Struct, frozen=True):
@@ -53,7 +56,7 @@ def read_styles(parts: WorkbookParts, target: str) -> NumberStyles:
         {
             str(number): codes[style][:20]
             for number, style in enumerate(styles)
-            if style in codes and not is_date_format(codes[style]) and _SCALED.search(_first(codes[style]))
+            if style in codes and not is_date_format(codes[style]) and _shows_another_number(codes[style])
         },
     )
 
@@ -68,6 +71,12 @@ def is_date_format(code: str) -> bool:
     """Return whether a number format shows a date or a time."""
     first = _first(code)
     return "general" not in first.lower() and _DATE_PART.search(first) is not None
+
+
+def _shows_another_number(code: str) -> bool:
+    section = _FIRST_SECTION.match(code[:1000])
+    with_digits = section is not None and _DIGIT_AS_TEXT.search(section[0]) is not None
+    return with_digits or _SCALED.search(_first(code)) is not None
 
 
 def _first(code: str) -> str:

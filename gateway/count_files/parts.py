@@ -21,8 +21,10 @@ class BadCountFile(GatewayError):
 
     code = "bad_count_file"
 
-    def __init__(self, messages: Iterable[Message]) -> None:
+    def __init__(self, messages: Iterable[Message], parts: Iterable["Part"] = ()) -> None:
         self.messages = tuple(messages)
+        self.parts = tuple(parts)
+        """What was read without mistakes, and can be checked further."""
         super().__init__(self.messages)
 
     def __str__(self) -> str:

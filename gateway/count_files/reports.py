@@ -140,9 +140,9 @@ def read_files(
         try:
             read = read_counts(name, content, registry, bounds)
         except BadCountFile as error:
-            of_file = list(error.messages)
+            of_file = _against_registry(name, error.parts, registry, error.messages)
         else:
-            of_file = _against_registry(name, read.parts, registry) if registry is not None else []
+            of_file = _against_registry(name, read.parts, registry)
             of_file += [] if read.parts else [said("no_report", Place(name))]
             parts += read.parts
             if len(parts) > REPORTS_MAX:
@@ -158,10 +158,16 @@ def read_files(
     return FileReports(tuple(versions), empty_units, tuple(notes))
 
 
-def _against_registry(name: str, parts: Sequence[Part], registry: Registry) -> list[Message]:
+def _against_registry(
+    name: str, parts: Sequence[Part], registry: Registry | None, read: Sequence[Message] = ()
+) -> list[Message]:
+    """Return the mistakes that were found while a file was `read`, and those of its parts."""
+    if registry is None or not parts:
+        return [*read]
     validator, scope = Validator(registry), Scope(registry, frozenset({registry.root.id}))
     mistakes, known = MistakeList(), KnownTexts(registry)
     try:
+        mistakes.extend(read)
         for part in parts:
             judged = validator.check(encode_report({"revision": 1, **part.document}), scope)
             if isinstance(judged, Invalid):

@@ -156,7 +156,8 @@ class TableReader:
         if found := missing_column(columns):
             missing, word = found
             separator = said(DELIMITERS[delimiter]) if delimiter is not None else None
-            raise BadCountFile([said("no_column", where, missing=missing, word=word, separator=separator)])
+            no_column = said("no_column", where, missing=missing, word=word, separator=separator)
+            raise BadCountFile([no_column, *_unseen(head.cells, where)])
         return columns
 
     def _row(self, each: TableRow, head: Sequence[str]) -> Row | None:
@@ -261,6 +262,15 @@ class TableReader:
 
     def _where(self, row: Row) -> Place:
         return Place(self._name, row.line)
+
+
+def _unseen(head: Sequence[str], where: Place) -> Iterator[Message]:
+    """Yield what is wrong with the first header that contains a character that is not shown."""
+    for place, header in enumerate(head):
+        if found := CONTROL.search(header):
+            column = Column(abbreviated(header), column_letters(place))
+            yield Message("control_character", where, column, parameters={"character": code_point(found[0])})
+            return
 
 
 def _unnamed(

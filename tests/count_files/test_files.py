@@ -67,6 +67,7 @@ def test_tables_written_by_spreadsheets_are_read() -> None:
     [
         ("a.csv", b"", ("line 1", "no column 'unit'")),
         ("a.csv", b"unit;revision;status", ("semicolons",)),
+        ("a.csv", 2 * b"\xef\xbb\xbf" + table(), ("line 1", "no column 'unit'", "the character U+FEFF")),
         ("a.csv", (HEAD + ",A").encode(), ("'A' is repeated",)),
         ("a.csv", table(f"1-1,x,{TIME},final,,advance,1,0,0,,1,0"), ("line 2", "revision", "'x'")),
         ("a.csv", table(f"1-1,1,{TIME},final,,advance,1.5,0,0,,1,0"), ("line 2", "ballots", "'1.5'")),

@@ -95,6 +95,8 @@ def test_a_cell_that_is_no_figure_is_named(cell: str, value: object, words: str)
         ("0 %", 31, "not '31 [0 %]': the format of its cell shows another number"),
         ("#,##0,", 31000, "not '31000 [#,##0,]': the format of its cell shows another number"),
         ('0.0,,"M"', 5, "the format of its cell shows another number"),
+        ('0"000"', 31, "the format of its cell shows another number"),
+        ("\\10", 31, "the format of its cell shows another number"),
         ("dd.mm.yyyy", 31, "a date; the spreadsheet changed what was entered"),
         ("hh:mm", 0, "a date;"),
     ],
@@ -111,7 +113,7 @@ def test_a_figure_that_the_spreadsheet_shows_as_another_one_is_refused(
 
 
 @pytest.mark.parametrize(
-    "format_", ["#,##0", "0.00", "0000", '"ca. "0', "[Red]0;-0", "# ##0", "General", "@"]
+    "format_", ["#,##0", "0.00", "0000", '"ca. "0', "[Red]0;-0", "# ##0", "General", "@", '0;;"0"']
 )
 def test_a_figure_in_any_other_format_is_read(format_: str) -> None:
     formatted = book()
