@@ -1,6 +1,6 @@
 """Show the answers to the reports of one run, and decide its exit status: whether each has a receipt."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from gateway.client.outbox import Item
 from gateway.client.push_answers import RENUMBERED, Answer
@@ -23,11 +23,12 @@ def conclude(
     unanswered: Sequence[Item] = (),
     notes: Sequence[str] = (),
     later: str = "",
+    held: Collection[int] = (),
 ) -> int:
     """Show the answers to the reports, with the files in `places` (by key) where known; return the exit status.
 
     A superseded report is done if the same count of its unit has a receipt under another revision. One without an
-    answer has no receipt.
+    answer has no receipt; those in `held`, by key, were held back because of red lines.
     """
     console.say(summary(answered))
     missing = 0
@@ -38,7 +39,12 @@ def conclude(
     lines = [(note, "yellow") for note in notes]
     lines += [
         (
-            f"no receipt: unit {item.unit}, revision {item.revision}: no answer yet; run the command again",
+            f"no receipt: unit {item.unit}, revision {item.revision}: "
+            + (
+                "not sent because of a red line"
+                if item.key in held
+                else "no answer yet; run the command again"
+            ),
             "red",
         )
         for item in unanswered
@@ -58,8 +64,9 @@ def conclude(
         console.say(line, colour)
     if len(lines) > MESSAGES_MAX:
         console.say(f"… and {len(lines) - MESSAGES_MAX} more; with --receipts, a table has every answer")
-    if unanswered and later:
-        kept = f"{counted(len(unanswered), 'report')} without an answer kept in the outbox"
+    waiting = sum(item.key not in held for item in unanswered)
+    if waiting and later:
+        kept = f"{counted(waiting, 'report')} without an answer kept in the outbox"
         console.say(f"{kept}; send later with: {later}", "yellow")
     return 1 if missing or unanswered else 0
 

@@ -78,6 +78,8 @@ class Delivery:
         """Reports with revisions from files that were compared with the gateway's current reports, by key."""
         self._crossing: set[int] = set()
         """Those of them that cross red lines which nobody accepted."""
+        self._held_keys: set[int] = set()
+        """All reports that were held back because of red lines when reports were judged last, by key."""
         self._added: dict[int, Item] = {}
         """Reports that were added since the last sending began, by key."""
         self._places: dict[int, Place] = {}
@@ -184,6 +186,7 @@ class Delivery:
             unanswered,
             renumbered,
             self._later,
+            self._held_keys,
         )
 
     async def _judge(self) -> Decided:
@@ -259,12 +262,14 @@ class Delivery:
         For reports that were not compared with these current reports when they were added.
         """
         lines = []
+        self._held_keys = set(self._crossing)
         bodies = decided.bodies | {item.key: item.body for item in given}
         others = await self._preparation.others(self._registry, current) if self._registry and current else {}
         for key, compared in compared_later(self._registry, bodies, current, others):
             accepted = self._accepted.get(key, frozenset())
             if {finding.code for finding in compared.red_lines} - accepted:
                 self._crossing |= {key} if decided.bodies.pop(key, None) is None else set()
+                self._held_keys.add(key)
                 lines += red_lines([compared])
         self._compared |= {item.key for item in given}
         decided.held |= self._crossing

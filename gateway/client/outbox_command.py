@@ -78,9 +78,7 @@ async def discard(
     several = counted(len(chosen), "report")
     if not yes and not sys.stdin.isatty():
         raise NotDiscarded("nothing was removed: there is no terminal to ask at; add --yes")
-    if not yes and not answer(
-        f"Remove {several}, so that they are not sent? [y/N] ", ("y", "yes", "j", "ja")
-    ):
+    if not yes and not answer(f"Remove {several} without sending? [y/N] ", ("y", "yes", "j", "ja")):
         raise NotDiscarded("nothing was removed")
     outbox = await when_available(lambda: Outbox(options.path), _say_error)
     try:

@@ -118,6 +118,7 @@ async def push(options: PushOptions, files: Sequence[Path], watched: Path | None
             try:
                 is_given = consent.given(prepared.counts, prepared.comparisons, prepared.unanswered)
             except KeyboardInterrupt:
+                console.say("")
                 _say_not_sent(console, outbox.waiting_count(options.to))
                 raise
             if not is_given:

@@ -83,7 +83,7 @@ def test_a_discarded_report_is_not_sent_and_the_others_are(desk: Desk) -> None:
     status, output, errors = shown(desk, "--discard", UNIT)
     assert (status, "no terminal to ask at; add --yes" in errors) == (1, True)
     with at_a_terminal(desk, "--discard", UNIT) as (officer, process):
-        officer.reads("Remove 1 report, so that they are not sent? [y/N] ")
+        officer.reads("Remove 1 report without sending? [y/N] ")
         assert f"unit {UNIT} Løgrstrand, revision 1" in officer.shown
         officer.types("n")
         officer.reads("nothing was removed")

@@ -297,6 +297,8 @@ def test_a_report_with_a_given_revision_that_would_cross_a_red_line_by_now_needs
     for _ in range(2):
         assert system.run() == 1
         assert "RED LINE: unit 0604-0001: 99 → 10 ballots (−89) without a reason" in system.printed
+        assert "revision 5: not sent because of a red line" in system.printed
+        assert "no answer yet" not in system.printed
         assert published(door) == [(1, at(30))]
     assert system.run(accept=True) == 0
     assert published(door) == [(1, at(30)), (5, at(21))]
