@@ -240,11 +240,14 @@ VIOLATIONS = {
     ),
 }  # fmt: skip
 TEXTS = {**MISTAKES, **NOTES, **CLAUSES, **VIOLATIONS}
+_OF_FEW_VALUES = ("unknown_status", "unknown_reason", "unknown_category")
+"""Violations of values of which there are few; `known` are these."""
 OF_PLACE = frozenset(("about", "head", "title", "unit", "category"))
 
 
 def parameters_of(code: str) -> frozenset[str]:
     """Return the names of the parameters that messages with this code have, apart from English ones."""
+    known = {"known"} if code.removesuffix("_cell") in _OF_FEW_VALUES else set()
     named = {name for _, name, _, _ in Formatter().parse(TEXTS[code]) if name is not None}
     shown = {"shown"} if "{detail}{closest" in TEXTS[code] and code in VIOLATIONS else set()
-    return frozenset(named | shown) - OF_PLACE - {"detail"}
+    return frozenset(named | shown | known) - OF_PLACE - {"detail"}

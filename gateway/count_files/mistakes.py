@@ -30,6 +30,17 @@ class KnownTexts:
         self.registry = registry
         self._closest: dict[str, Suggestions] = {}
 
+    def values(self, code: str) -> Sequence[str] | None:
+        """Return what there is of a kind with few values; `code` is that of the violation."""
+        match code:
+            case "unknown_status":
+                return STATUSES
+            case "unknown_reason":
+                return REASONS
+            case "unknown_category":
+                return self.registry.categories if self.registry is not None else ()
+        return None
+
     def closest(self, code: str, text: object, *, in_table: bool) -> list[str]:
         """Return what is close to a text, as a message shows it; `code` is that of the violation."""
         if code in ("unknown_status", "unknown_reason") and in_table:
@@ -129,6 +140,8 @@ def _meaning_of(
         "closest": known.closest(violation.code, text, in_table=bool(part.columns)),
         "detail": violation.detail,
     }
+    if (values := known.values(violation.code)) is not None:
+        parameters["known"] = values
     if violation.code == "unknown_category" and part.columns:
         return "unknown_category_cell", parameters
     units = _units_of(violation, text, known)

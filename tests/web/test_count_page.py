@@ -309,6 +309,41 @@ async def test_another_count_that_was_quicker_is_never_replaced_unseen(
 
 
 @needs_chromium
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("nb-NO", ("Linje 2, kolonne A (unit): «604-0002» er ikke et tellested", "Mente du 0604-0002?",
+                   "«1.234» er ikke et helt tall. Det kan leses som 1234",
+                   "er ikke en kjent status. Mente du endeleg? Statusene er ikke talt, telles, foreløpig, endelig,")),
+        ("nn-NO", ("Linje 2, kolonne A (unit): «604-0002» er ikkje ein teljestad", "Meinte du 0604-0002?",
+                   "«1.234» er ikkje eit heilt tal. Det kan lesast som 1234",
+                   "er ikkje ein kjend status. Meinte du endeleg? Statusane er ikkje talt,")),
+    ],
+)  # fmt: skip
+async def test_mistakes_and_notes_are_in_the_language_of_the_page(
+    browser: Browser, officer: Officer, language: str, words: tuple[str, ...]
+) -> None:
+    """Codes and parameters become sentences; the same mistakes follow a change of the language."""
+    async with visiting(browser, locale=language) as visitor:
+        page = await Officer(visitor, officer.sender).sign_in()
+        wrong = row(OTHER_UNIT, 5).replace("preliminary", "endelegg")
+        await checked(page, pasted(row("604-0002", 5), row(UNIT, 5).replace("\t6\t", "\t1.234\t"), wrong))
+        shown = page.locator("#file-error")
+        for each in words:
+            await expect(shown).to_contain_text(each)
+        await expect(shown.locator("li [lang=en]")).to_have_count(0)
+        await page.locator("#language").select_option("en")
+        await expect(shown).to_contain_text("“1.234” is not a whole number. It can be read as 1234")
+        await expect(shown.locator("li [lang=en]")).to_have_count(0)
+        total = "sum\t\t\t\t6\t1\t2\t5"
+        await checked(page, pasted(row(UNIT, 5, AT.replace("T23:00", "T23:59")), total))
+        await page.locator("#language").select_option(language[:2])
+        await expect(page.locator("#preview-notes")).to_contain_text(
+            "Linje 3: Ein" if "nn" in language else "Linje 3: En"
+        )
+
+
+@needs_chromium
 async def test_a_phone_shows_a_token_that_may_only_read_what_there_is(
     browser: Browser, officer: Officer
 ) -> None:

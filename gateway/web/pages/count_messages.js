@@ -2,7 +2,7 @@
 // the place and the parameters that the door gives. What a language has no sentence for stays in the door's English.
 
 import { categoryName } from "./findings.js";
-import { currentLanguage, date, moment, onLanguageChange, t } from "./format.js";
+import { currentLanguage, date, dayAndTime, onLanguageChange, t } from "./format.js";
 import { nameOfArea } from "./own_areas.js";
 import { figures } from "./texts.js";
 
@@ -20,7 +20,10 @@ import { figures } from "./texts.js";
  */
 /** @typedef {{text: string, english: boolean}} Shown */
 
-/** @type {{[name: string]: (value: string) => string}} */
+/** How parameters of these names are shown if they are texts, or a list of texts.
+ *
+ * @type {{[name: string]: (value: string) => string}}
+ */
 const FORMATS = {
   time: timeText,
   other_time: timeText,
@@ -29,6 +32,7 @@ const FORMATS = {
   status: word,
   here: word,
   there: word,
+  known: word,
 };
 /** @type {(() => void)[]} */
 const listeners = [];
@@ -102,8 +106,9 @@ const unlike = (text, place, all) => all.indexOf(text) === place;
 function sentence(of, { code, parameters }, whole) {
   if (!Object.hasOwn(of.messages, code)) return null;
   const shown = Object.entries(parameters).map(([name, value]) => {
-    const format = whole && typeof value === "string" ? FORMATS[name] : undefined;
-    return [name, format === undefined ? resolved(of, value) : format(value)];
+    const format = whole ? FORMATS[name] : undefined;
+    if (format !== undefined && Array.isArray(value)) return [name, value.map(format)];
+    return [name, format !== undefined && typeof value === "string" ? format(value) : resolved(of, value)];
   });
   if (shown.some(([, value]) => value === undefined || (Array.isArray(value) && value.includes(undefined)))) {
     return null;
@@ -130,10 +135,10 @@ const capital = (text) => text.charAt(0).toLocaleUpperCase() + text.slice(1);
 
 /** @param {string} value */
 function timeText(value) {
-  return Number.isNaN(Date.parse(value)) ? value : moment(value);
+  return Number.isNaN(Date.parse(value)) ? value : dayAndTime(value);
 }
 
-/** @param {string} value a status or a reason */
+/** @param {string} value a status, a reason or a category */
 function word(value) {
-  return t("statuses")[value] ?? t("reasons")[value] ?? value;
+  return (t("statuses")[value] ?? t("reasons")[value] ?? categoryName(value)).toLocaleLowerCase();
 }

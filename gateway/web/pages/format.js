@@ -86,6 +86,7 @@ function makeFormats() {
     seconds: new Intl.DateTimeFormat(locale, seconds),
     dayMinutes: new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", ...minutes }),
     daySeconds: new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", ...seconds }),
+    dayAndTime: new Intl.DateTimeFormat(locale, { dateStyle: "short", timeStyle: "medium", ...zone }),
     date: new Intl.DateTimeFormat(locale, { dateStyle: "long", timeZone: "UTC" }),
     collator: new Intl.Collator(locale, { numeric: true }),
   };
@@ -125,6 +126,9 @@ export function clockTime(value) {
 
 /** @param {Date} then */
 const isNear = (then) => Math.abs(Date.now() - then.getTime()) < TODAY_MS;
+
+/** @param {Time} value */
+export const dayAndTime = (value) => formats.dayAndTime.format(new Date(value));
 
 /** @param {string} value */
 export const date = (value) => formats.date.format(new Date(value));

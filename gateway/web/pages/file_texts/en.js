@@ -219,15 +219,17 @@ export const texts = ({ number, count, either, both, listed, sentence }) => {
         `There are ${count(ballots, "ballot", "ballots")}, but ${count(votes, "vote", "votes")} for parties and ` +
         `${number(blank)} blank make ${number(sum)}. Correct what is wrong.`,
       missing_cell: () => "The cell is empty and has to be filled in.",
-      unknown_category_cell: ({ shown, closest }) =>
-        `“${shown}” is not a category of this election.${meant(closest)}`,
+      unknown_category_cell: ({ shown, closest, known }) =>
+        `“${shown}” is not a category of this election.${meant(closest)} The categories are ${listed(known)}.`,
       not_a_unit: ({ shown, closest, units, more: n }) =>
         `“${shown}” is an area with several units, each of which has its own figures: ${units.join(", ")}${more(n)}.${meant(closest)}`,
       unknown_unit: ({ shown, closest }) => `“${shown}” is not a unit of this election.${meant(closest)}`,
-      unknown_status: ({ shown, closest }) => `“${shown}” is not a known status.${meant(closest)}`,
-      unknown_reason: ({ shown, closest }) => `“${shown}” is not a known reason.${meant(closest)}`,
-      unknown_category: ({ shown, closest }) =>
-        `“${shown}” is not a category of this election.${meant(closest)}`,
+      unknown_status: ({ shown, closest, known }) =>
+        `“${shown}” is not a known status.${meant(closest)} The statuses are ${listed(known)}.`,
+      unknown_reason: ({ shown, closest, known }) =>
+        `“${shown}” is not a known reason.${meant(closest)} The reasons are ${listed(known)}.`,
+      unknown_category: ({ shown, closest, known }) =>
+        `“${shown}” is not a category of this election.${meant(closest)} The categories are ${listed(known)}.`,
       unknown_party: ({ shown, closest }) => `“${shown}” is not a party of this election.${meant(closest)}`,
       party_not_on_ballot: () => "The party is not on the ballot of this unit.",
       not_a_count: ({ shown }) => `“${shown}” is not a whole number.`,

@@ -213,16 +213,18 @@ export const texts = ({ number, count, either, both, listed, sentence }) => {
         `Det er ført ${count(ballots, "stemmeseddel", "stemmesedler")}, men ${count(votes, "partistemme", "partistemmer")} og ` +
         `${count(blank, "blank", "blanke")} blir ${number(sum)}. Rett det som er feil.`,
       missing_cell: () => "Cellen er tom, men skal fylles ut.",
-      unknown_category_cell: ({ shown, closest }) =>
-        `«${shown}» er ikke en kategori i dette valget.${meant(closest)}`,
+      unknown_category_cell: ({ shown, closest, known }) =>
+        `«${shown}» er ikke en kategori i dette valget.${meant(closest)} Kategoriene er ${listed(known)}.`,
       not_a_unit: ({ shown, closest, units, more: n }) =>
         `«${shown}» er et område med flere tellesteder, og tall føres på hvert av dem: ${units.join(", ")}${more(n)}.${meant(closest)}`,
       unknown_unit: ({ shown, closest }) =>
         `«${shown}» er ikke et tellested i dette valget.${meant(closest)}`,
-      unknown_status: ({ shown, closest }) => `«${shown}» er ikke en kjent status.${meant(closest)}`,
-      unknown_reason: ({ shown, closest }) => `«${shown}» er ikke en kjent årsak.${meant(closest)}`,
-      unknown_category: ({ shown, closest }) =>
-        `«${shown}» er ikke en kategori i dette valget.${meant(closest)}`,
+      unknown_status: ({ shown, closest, known }) =>
+        `«${shown}» er ikke en kjent status.${meant(closest)} Statusene er ${listed(known)}.`,
+      unknown_reason: ({ shown, closest, known }) =>
+        `«${shown}» er ikke en kjent årsak.${meant(closest)} Årsakene er ${listed(known)}.`,
+      unknown_category: ({ shown, closest, known }) =>
+        `«${shown}» er ikke en kategori i dette valget.${meant(closest)} Kategoriene er ${listed(known)}.`,
       unknown_party: ({ shown, closest }) => `«${shown}» er ikke et parti i dette valget.${meant(closest)}`,
       party_not_on_ballot: () => "Partiet stiller ikke til valg på dette tellestedet.",
       not_a_count: ({ shown }) => `«${shown}» er ikke et helt tall.`,

@@ -71,10 +71,10 @@ export const texts = ({ number, count, either, both, listed, sentence }) => {
       no_column: ({ missing, word, separator }) =>
         `Kolonnen «${missing}»${word ? ` («${word}»)` : ""} manglar.${separator ? ` Kolonnane er skilde med ${separator}.` : ""}`,
       unnamed_column: ({ shown, head_line }) =>
-        `«${shown}» står i ein kolonne utan overskrift. Gi kolonnen ei overskrift i linje ${head_line}, eller tøm cellen.`,
+        `«${shown}» står i ein kolonne utan overskrift. Gi kolonnen ei overskrift i linje ${head_line}, eller tøm cella.`,
       beyond_columns: ({ shown, cells, columns, head_line }) =>
         `«${shown}» står i ein kolonne utan overskrift: rada har ${count(cells, "celle", "celler")}, men tabellen berre ` +
-        `${count(columns, "kolonne", "kolonnar")}. Gi kolonnen ei overskrift i linje ${head_line}, eller tøm cellen.`,
+        `${count(columns, "kolonne", "kolonnar")}. Gi kolonnen ei overskrift i linje ${head_line}, eller tøm cella.`,
       head_repeated: () => "Linja gjentek overskriftene. Slett henne.",
       second_head: () => "Linja er ei ny rad med andre overskrifter. Legg radene etter henne i ei eiga fil.",
       control_character: ({ character }) => `Cella inneheld teiknet ${character}, som ikkje kan brukast.`,
@@ -213,16 +213,18 @@ export const texts = ({ number, count, either, both, listed, sentence }) => {
         `Det er ført ${count(ballots, "røystesetel", "røystesetlar")}, men ${count(votes, "partirøyst", "partirøyster")} og ` +
         `${count(blank, "blank", "blanke")} blir ${number(sum)}. Rett det som er feil.`,
       missing_cell: () => "Cella er tom, men skal fyllast ut.",
-      unknown_category_cell: ({ shown, closest }) =>
-        `«${shown}» er ikkje ein kategori i dette valet.${meant(closest)}`,
+      unknown_category_cell: ({ shown, closest, known }) =>
+        `«${shown}» er ikkje ein kategori i dette valet.${meant(closest)} Kategoriane er ${listed(known)}.`,
       not_a_unit: ({ shown, closest, units, more: n }) =>
         `«${shown}» er eit område med fleire teljestader, og tal blir førte på kvar av dei: ${units.join(", ")}${more(n)}.${meant(closest)}`,
       unknown_unit: ({ shown, closest }) =>
         `«${shown}» er ikkje ein teljestad i dette valet.${meant(closest)}`,
-      unknown_status: ({ shown, closest }) => `«${shown}» er ikkje ein kjend status.${meant(closest)}`,
-      unknown_reason: ({ shown, closest }) => `«${shown}» er ikkje ein kjend årsak.${meant(closest)}`,
-      unknown_category: ({ shown, closest }) =>
-        `«${shown}» er ikkje ein kategori i dette valet.${meant(closest)}`,
+      unknown_status: ({ shown, closest, known }) =>
+        `«${shown}» er ikkje ein kjend status.${meant(closest)} Statusane er ${listed(known)}.`,
+      unknown_reason: ({ shown, closest, known }) =>
+        `«${shown}» er ikkje ein kjend årsak.${meant(closest)} Årsakene er ${listed(known)}.`,
+      unknown_category: ({ shown, closest, known }) =>
+        `«${shown}» er ikkje ein kategori i dette valet.${meant(closest)} Kategoriane er ${listed(known)}.`,
       unknown_party: ({ shown, closest }) => `«${shown}» er ikkje eit parti i dette valet.${meant(closest)}`,
       party_not_on_ballot: () => "Partiet stiller ikkje til val på denne teljestaden.",
       not_a_count: ({ shown }) => `«${shown}» er ikkje eit heilt tal.`,
