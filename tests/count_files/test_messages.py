@@ -60,10 +60,16 @@ def calls() -> Iterator[tuple[str, set[str]]]:
             if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in (
                 "said",
                 "_of_cell",
+                "Message",
             ):
+                members = {each.arg or "": each.value for each in node.keywords}
+                given = members.pop("parameters", None)
+                names = {*members} - OF_MESSAGE
+                if isinstance(given, ast.Dict):
+                    names |= {each.value for each in given.keys if isinstance(each, ast.Constant)}
                 for code in ast.walk(node.args[0]):
                     if isinstance(code, ast.Constant) and isinstance(code.value, str):
-                        yield code.value, {each.arg or "" for each in node.keywords} - OF_MESSAGE
+                        yield code.value, names
 
 
 def test_the_reading_code_makes_messages_with_known_codes_and_all_their_parameters() -> None:
