@@ -6,6 +6,7 @@ Everything here may run in a thread: it uses nothing that is shared.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
+from math import inf
 from typing import Any
 
 import msgspec
@@ -149,7 +150,7 @@ def read_files(
                 raise TooManyReports([too_many_reports("all files")])
             empty_units += len(read.empty_units)
             notes += read.messages
-        mistakes += of_file
+        mistakes += sorted(of_file, key=_line)
         wrong |= {name} if of_file else set()
     versions, contradictions = merge(parts)
     mistakes += _listed(contradictions)
@@ -176,6 +177,12 @@ def _against_registry(
     except TooManyMistakes:
         return [*mistakes.messages, too_many_mistakes(name)]
     return mistakes.messages
+
+
+def _line(mistake: Message) -> float:
+    """Return the line of a mistake; those of the whole file come last."""
+    line = mistake.where.line if mistake.where is not None else None
+    return inf if line is None else line
 
 
 def _listed(contradictions: Sequence[Contradiction]) -> list[Message]:

@@ -53,13 +53,13 @@ def test_a_mistake_in_a_table_names_line_column_cell_and_what_is_close(
     assert words in text
 
 
-def test_mistakes_in_figures_and_mistakes_by_the_registry_are_named_together() -> None:
-    content = with_cell("E", "1.234") + with_cell("A", "11-4").partition("\n")[2]
+def test_mistakes_in_figures_and_mistakes_by_the_registry_are_named_in_the_order_of_their_lines() -> None:
+    content = with_cell("A", "11-4") + with_cell("E", "1.234").partition("\n")[2]
     with pytest.raises(Mistakes) as error:
         read_files({"t.csv": content.encode()}, REGISTRY)
-    figure, unit = error.value.mistakes
-    assert figure.startswith("t.csv, line 2: ballots (column E)")
-    assert unit.startswith('t.csv, line 3: unit (column A): "11-4" is not in the registry')
+    unit, figure = error.value.mistakes
+    assert unit.startswith('t.csv, line 2: unit (column A): "11-4" is not in the registry')
+    assert figure.startswith("t.csv, line 3: ballots (column E)")
 
 
 def test_a_header_that_is_no_column_is_named_with_what_is_close() -> None:
