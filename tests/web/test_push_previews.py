@@ -119,6 +119,14 @@ async def test_mistakes_are_named_with_their_lines(http: aiohttp.ClientSession, 
     wrong = table(row().replace(";11;", ";1.234;"))
     (mistake,) = (await preview(http, here, wrong)).problem(422, "bad_count_file")["mistakes"]
     assert (mistake["line"], mistake["column"]) == (2, "E")
+    assert (mistake["code"], mistake["header"]) == ("not_whole", "ballots")
+    assert mistake["parameters"] == {
+        "shown": "1.234",
+        "why": {
+            "code": "not_whole_or_grouped",
+            "parameters": {"joined": "1234", "whole": "1", "decimals": "234"},
+        },
+    }
     assert (await ask(http, "GET", here.url(), headers=here.headers)).document["units"][0]["revision"] is None
 
 
