@@ -51,7 +51,7 @@ asyncio.SelectorEventLoop.add_signal_handler = asyncio.SelectorEventLoop.remove_
 
 Command = Callable[..., subprocess.Popen[str]]
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]  # installs, and starts a dozen processes
 
 
 def closure(needed: list[str]) -> dict[str, Distribution]:

@@ -27,8 +27,10 @@ BLOCKS, CHANGES = 300, 5
 """Blocks of a stream, after which the door ends it, and areas in each block."""
 COMPLETE = """() => [...document.querySelectorAll(".kiosk-side")].every(
     (side) => side.scrollHeight <= side.clientHeight && side.scrollWidth <= side.clientWidth)"""
+CLOCK_SHOWN = "() => document.getElementById('kiosk-clock')?.textContent"
 EMBARGOED = r"""() => [
-    /^00:00:\d\d$/.test(document.getElementById("countdown").textContent),
+    !document.getElementById("kiosk-embargo").hidden
+        && /^00:00:\d\d$/.test(document.getElementById("countdown").textContent),
     document.getElementById("kiosk-results").hidden]"""
 DRAWN = "() => document.querySelectorAll('#kiosk-latest-list li').length > 5"
 EMBARGOES_S = (4, 16, 48)
@@ -77,7 +79,7 @@ async def open_under_embargo(
         sender = await gateway.issue(election, [COUNTRY])
         await pushed(http, sender, a_report(votes=10), a_report("0602-0001", votes=500))
         page = await visitor.open(f"{gateway.feed_url}/areas/{election}?kiosk")
-        await page.wait_for_selector("#countdown:not(:empty), #kiosk-results:not([hidden])")
+        await page.wait_for_function(CLOCK_SHOWN)
         counts_down, results_hidden = await page.evaluate(EMBARGOED)
         if counts_down:
             assert results_hidden
