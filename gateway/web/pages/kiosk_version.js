@@ -25,7 +25,7 @@ export async function reloadOnNewVersion(feed) {
     }
     if (!(await isOutdated())) continue;
     await pause(SPREAD_MS * Math.random(), 1000);
-    if (!recentlyReloaded() && (await isOutdated())) location.reload();
+    if ((await isOutdated()) && !recentlyReloaded()) location.reload();
   }
 }
 
