@@ -1,6 +1,7 @@
 """What tests share: one private Postgres, a database each, and elections to try things on."""
 
 import asyncio
+import gc
 import itertools
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -34,6 +35,17 @@ settings.load_profile("counts")
 def pytest_asyncio_loop_factories() -> dict[str, object]:
     """Run every test on the loop that the gateway runs on."""
     return {"uvloop": new_event_loop}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Search for no garbage in what is imported and collected, which all stays: neither now nor in any test."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,7 +18,21 @@ from playwright.async_api import (
 )
 
 CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+WITHOUT_FEATURES = (
+    # What Playwright disables; of this option, Chromium reads only the last.
+    "AimEnabled,AvoidCorsURLLoaderRestartOnRedirect,AvoidUnnecessaryBeforeUnloadCheckSync,DestroyProfileOnBrowserClose,"
+    "HttpsFirstBalancedModeAutoEnable,HttpsUpgrades,LensOverlay,MediaRouter,NetworkTimeServiceQuerying,"
+    "OptimizationHints,PaintHolding,PreconnectToSearch,ThirdPartyStoragePartitioning,"
+    # Parts of the window around a page, for which each profile otherwise starts processes that nobody sees.
+    "InitialWebUI,NtpComposebox,PreloadTopChromeWebUI,SidePanel,TabSearch,WebUIOmniboxAimPopup,WebUIOmniboxPopup,"
+    "WebUIToolbar"
+)
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    f"--disable-features={WITHOUT_FEATURES}",
+)
 
 PATIENCE_MS = 20_000
 """How long facts of a page are waited for, in every test: the machine may be busy."""
