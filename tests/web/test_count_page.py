@@ -329,7 +329,7 @@ async def test_mistakes_and_notes_are_in_the_language_of_the_page(
 ) -> None:
     """Codes and parameters become sentences; the same mistakes follow a change of the language."""
     async with visiting(browser, locale=language) as visitor:
-        page = await Officer(visitor, officer.sender).sign_in()
+        page = await officer._replace(visitor=visitor).sign_in()
         wrong = row(OTHER_UNIT, 5).replace("preliminary", "endelegg")
         await checked(page, pasted(row("604-0002", 5), row(UNIT, 5).replace("\t6\t", "\t1.234\t"), wrong))
         shown = page.locator("#file-error")

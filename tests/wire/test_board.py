@@ -18,6 +18,7 @@ from gateway.wire.board import (
     MunicipalityIndex,
     Received,
     Refused,
+    Waiting,
     is_silent,
 )
 from tests.journal.makers import UNITS, a_registry
@@ -48,7 +49,7 @@ def made(
         "read_at": NOW, "publish_from": END, "released_at": END, "closed_at": None, "accepted": 0, "unpublished": 0,
         "oldest_unpublished_at": None, "received": {}, **members,
     }  # fmt: skip
-    facts = BoardFacts(tokens=tokens, refusals=refusals, **values)
+    facts = BoardFacts(tokens=tokens, refusals=refusals, waiting_elsewhere=Waiting(0, None), **values)
     maker = BoardMaker(INDEX, facts)
     return {each: maker.row(REGISTRY.by_id[each]) for each in INDEX.units}, facts, maker
 
