@@ -10,8 +10,10 @@
     │   └── LoginRefused        journal_unavailable      the login is wrong; waiting does not help   retryable
     ├── VersionChanged          version_changed          the election changed; check again           retryable
     ├── Unstorable              unstorable               Postgres rejects the report itself
+    ├── AreaNotFound            unknown_area             no area, or more than one, has this name
     ├── ElectionUnknown         unknown_election         no election with this identifier
     ├── TokenMissing            token_missing            a request without a token
+    ├── NoToken                 no_token                 a command without a token; nothing was sent
     ├── TokenInvalid            token_invalid            not a valid token of this election
     ├── RoleForbidden           role_forbidden           a token that may not push reports
     ├── ElectionStarted         election_started         the registry is fixed, as reports are in
@@ -33,11 +35,14 @@
     ├── BadToken                bad_token                a token with characters that cannot be sent
     ├── BadCountFile            bad_count_file           a file with counts cannot be read
     ├── Mistakes                mistakes                 files with mistakes; nothing was sent
-    │   └── TooManyReports      too_many_reports         more reports than one command pushes
+    │   ├── TooManyReports      too_many_reports         more reports than one command pushes
+    │   └── RedLines            red_lines                reports that cross red lines; nobody accepted them
     ├── DirectoryUnavailable    directory_unavailable    a watched directory cannot be read
     ├── UnreadableFile          unreadable_file          a watched file cannot be read
     ├── StillOpen               still_open               a watched file is open for writing
     ├── OutboxUnavailable       outbox_unavailable       the outbox cannot be opened, read or written     retryable
+    │   └── OutboxInUse         outbox_unavailable       another process sends from the outbox      retryable
+    ├── NotDiscarded            not_discarded            nothing was removed from the outbox
     ├── ReceiptsUnavailable     receipts_unavailable     the table of receipts cannot be written
     ├── TokenFileUnusable       token_file_unusable      the file for new tokens cannot be written or read
     ├── OutboxConflict          outbox_conflict          the same revision with different figures

@@ -93,11 +93,11 @@ def test_only_files_with_counts_are_taken_and_others_are_named_once(watched: Wat
     ):
         (watched.path / name).write_text("1")
     (watched.path / "archive").mkdir()
-    (watched.path / "counts.xlsx").write_text("1")
+    (watched.path / "counts.ods").write_text("1")
     watched.look()
     assert watched.take(SETTLE_S) == ["b.JSON", "c.ndjson", "d.jsonl"]
     assert watched.messages == [
-        "counts.xlsx: left alone, as its name does not end with .json, .ndjson, .jsonl, .csv"
+        "counts.ods: left alone, as its name does not end with .json, .ndjson, .jsonl, .csv, .xlsx"
     ]
 
 

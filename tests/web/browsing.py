@@ -102,6 +102,10 @@ async def visiting(browser: Browser, **options: Any) -> AsyncIterator[Visitor]:
     try:
         yield Visitor(context)
     finally:
+        for page in context.pages:
+            await page.unroute_all(
+                behavior="ignoreErrors"
+            )  # an answer may be under way to a page that closes
         await context.close()
 
 

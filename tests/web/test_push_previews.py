@@ -232,7 +232,7 @@ async def test_a_fault_of_a_reader_is_logged_without_figures(
     with pytest.raises(Problem) as raised:
         await previews.preview(1, A_TASK, no_reports)
     assert raised.value.code == "internal_error"
-    logged = capsys.readouterr().out
+    logged = "".join(capsys.readouterr())
     assert "count file not read" in logged
     assert "4711" not in logged
 
