@@ -39,7 +39,9 @@ class Officer(NamedTuple):
     async def open(self, url: str = "") -> Page:
         """Open the page."""
         address = url or self.sender.gateway.push_url
-        return await self.visitor.open(f"{address}/count?election={self.sender.election}")
+        page = await self.visitor.open(f"{address}/count?election={self.sender.election}")
+        await expect(page.locator("#sign-in-button")).to_be_enabled()
+        return page
 
     async def sign_in(self, url: str = "") -> Page:
         """Open the page and sign in."""

@@ -5,6 +5,7 @@ import io
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -225,16 +226,19 @@ async def test_a_reader_that_reaches_a_limit_ends_and_is_charged(
 
 @pytest.mark.parametrize("fault", ["raise ValueError('4711 votes')", "os._exit(3)"])
 async def test_a_fault_of_a_reader_is_logged_without_figures(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fault: str
+    monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     """Lines of code and the name of the error; the answer is an internal error."""
     previews = reader_that(fault, monkeypatch)
+    lines: list[str] = []
+    log = SimpleNamespace(error=lambda event, **values: lines.append(f"{event} {values}"))
+    monkeypatch.setattr(count_previews, "log", log)
     with pytest.raises(Problem) as raised:
         await previews.preview(1, A_TASK, no_reports)
     assert raised.value.code == "internal_error"
-    logged = "".join(capsys.readouterr())
-    assert "count file not read" in logged
-    assert "4711" not in logged
+    (line,) = lines
+    assert line.startswith("count file not read {")
+    assert "4711" not in line
 
 
 async def test_the_memory_of_a_reader_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:

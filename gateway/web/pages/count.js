@@ -301,6 +301,7 @@ function redraw() {
 
 byId("election", HTMLInputElement).value = electionInAddress() ?? "";
 byId("sign-in-form", HTMLFormElement).addEventListener("submit", signIn);
+byId("sign-in-button", HTMLButtonElement).disabled = false; // without this script, the browser would send the form
 byId("forget").addEventListener("click", signOut);
 byId("file-form", HTMLFormElement).addEventListener("submit", check);
 byId("file-form").addEventListener("input", edited);

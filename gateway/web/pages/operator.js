@@ -329,6 +329,7 @@ function begin() {
     setParameter("election", election.value.trim());
     read(secret, election.value.trim());
   });
+  byId("entry-button", HTMLButtonElement).disabled = false; // without this script, the browser would send the form
   translate(redraw);
   setInterval(() => board && draw(), 1000);
 }
