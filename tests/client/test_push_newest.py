@@ -360,7 +360,7 @@ def test_commands_that_share_an_outbox_all_report_a_refusal(desk: Desk) -> None:
         commands = [stack.enter_context(desk.command(file, "--yes", "--unchecked")) for _ in range(4)]
         outputs = [process.communicate(timeout=TIMEOUT_S)[1] for process in commands]
     assert [process.returncode for process in commands] == [1] * 4, outputs
-    assert all("refused: unit 9999-0001, revision 1" in output for output in outputs)
+    assert all("refused: unit 9999-0001, revision 1" in output for output in outputs), outputs
 
 
 # What people see.

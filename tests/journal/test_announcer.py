@@ -21,9 +21,8 @@ from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import Head, PublicRecord
 from gateway.journal.session import Connection
 from tests.journal.makers import FAR, TIMEOUT_S, a_registry, a_report, append, connected, until
+from tests.journal.standbys import cancel_wait, standby_missing
 
-ABSENT = "nobody"
-"""The name of a synchronous standby that never connects."""
 QUEUE_PAGES = 64
 """The smallest permitted size of the notification queue, in pages of 8 kB."""
 
@@ -70,17 +69,19 @@ class Site:
         """Append one report per unit."""
         await append(self.journal, self.key, self.version, *(a_report(unit, revision) for unit in units))
 
+    @asynccontextmanager
+    async def standby_missing(self) -> AsyncIterator[None]:
+        """Make commits wait for a standby that does not exist, except those of `owner`."""
+        async with standby_missing(self.server.url, self.owner):
+            await self.owner.execute("SET synchronous_commit = local")
+            yield
+
     async def append_without_standby(self, *units: str, revision: int = 1) -> None:
         """Append, and cancel the wait for the standby: the commit is on the primary, and perhaps nowhere else."""
         appending = asyncio.ensure_future(self.append(*units, revision=revision))
-        await until(lambda: self.owner.fetchval(_CANCEL))
+        await cancel_wait(self.owner)
         with pytest.raises(JournalUnavailable, match="standby"):
             await appending
-
-
-_CANCEL = """
-SELECT coalesce(bool_or(pg_cancel_backend(pid)), false) FROM pg_stat_activity WHERE wait_event = 'SyncRep'
-"""
 
 
 @pytest.fixture
@@ -120,20 +121,7 @@ async def a_site(server: EmbeddedPostgres, publish_from: datetime) -> AsyncItera
         finally:
             running.cancel()
             await asyncio.wait((running,))
-            await require_standbys(owner, "")
             owner.terminate()
-
-
-async def require_standbys(owner: Connection, names: str) -> None:
-    """Make commits wait for these standbys; return once the setting has taken effect."""
-    await owner.execute("SET synchronous_commit = local")
-    await owner.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
-    await owner.execute("SELECT pg_reload_conf()")
-
-    async def in_effect() -> bool:
-        return bool(await owner.fetchval("SHOW synchronous_standby_names") == names)
-
-    await until(in_effect)
 
 
 async def test_without_a_standby_a_commit_is_shown_at_once(site: Site) -> None:
@@ -147,15 +135,13 @@ async def test_without_a_standby_a_commit_is_shown_at_once(site: Site) -> None:
 async def test_a_commit_missing_on_the_standby_is_not_shown_until_it_is_confirmed(site: Site) -> None:
     """A commit whose wait for the standby was cancelled has no receipt, and no feed may show it."""
     await site.append("a-1")
-    await require_standbys(site.owner, ABSENT)
-    await site.append_without_standby("a-2")
-    head = await site.head()
-    assert (head.sequence, head.accepted) == (1, 2)
-    (shown,) = await site.record.publications(site.key, 0, 100)
-    assert head.chain == shown.chain
-    assert await site.record.unapplied(site.key, 1) == []
-
-    await require_standbys(site.owner, "")
+    async with site.standby_missing():
+        await site.append_without_standby("a-2")
+        head = await site.head()
+        assert (head.sequence, head.accepted) == (1, 2)
+        (shown,) = await site.record.publications(site.key, 0, 100)
+        assert head.chain == shown.chain
+        assert await site.record.unapplied(site.key, 1) == []
     await site.append()
     head = await site.head()
     assert (head.sequence, head.accepted) == (2, 2)
@@ -166,17 +152,15 @@ async def test_a_release_missing_on_the_standby_is_not_shown(server: EmbeddedPos
     """A release is set by an append like any other, so a failover could undo it."""
     async with a_site(server, datetime.now(UTC) + FAR) as site:
         await site.append("a-1")
-        await require_standbys(site.owner, ABSENT)
-        await site.owner.execute("UPDATE embargo SET publish_from = now() WHERE election = $1", site.key)
-        await site.append_without_standby()
-        assert await site.owner.fetchval(
-            "SELECT released_at IS NOT NULL FROM embargo WHERE election = $1", site.key
-        )
-        head = await site.head()
-        assert (head.released_at, head.sequence, head.accepted) == (None, 0, 0)
-        assert await site.record.publications(site.key, 0, 100) == []
-
-        await require_standbys(site.owner, "")
+        async with site.standby_missing():
+            await site.owner.execute("UPDATE embargo SET publish_from = now() WHERE election = $1", site.key)
+            await site.append_without_standby()
+            assert await site.owner.fetchval(
+                "SELECT released_at IS NOT NULL FROM embargo WHERE election = $1", site.key
+            )
+            head = await site.head()
+            assert (head.released_at, head.sequence, head.accepted) == (None, 0, 0)
+            assert await site.record.publications(site.key, 0, 100) == []
         await site.append()
         head = await site.head()
         assert head.released_at is not None
@@ -185,44 +169,44 @@ async def test_a_release_missing_on_the_standby_is_not_shown(server: EmbeddedPos
 
 async def test_a_confirmed_commit_is_shown(site: Site) -> None:
     """A confirmation advances the head at most to the last commit of this server, and never moves it back."""
-    await require_standbys(site.owner, ABSENT)
-    await site.append_without_standby("a-1", "a-2", "a-3")
-    assert (await site.head()).sequence == 0
-    site.announcer.committed(site.key, append=1, accepted=2, released=True)
-    await site.announcer.wait_announced()
-    await site.until_shown(2)
-    for append_number, accepted, shown in ((99, 99, 3), (1, 1, 3)):
-        site.announcer.committed(site.key, append=append_number, accepted=accepted, released=True)
+    async with site.standby_missing():
+        await site.append_without_standby("a-1", "a-2", "a-3")
+        assert (await site.head()).sequence == 0
+        site.announcer.committed(site.key, append=1, accepted=2, released=True)
         await site.announcer.wait_announced()
-        await site.until_shown(shown)
+        await site.until_shown(2)
+        for append_number, accepted, shown in ((99, 99, 3), (1, 1, 3)):
+            site.announcer.committed(site.key, append=append_number, accepted=accepted, released=True)
+            await site.announcer.wait_announced()
+            await site.until_shown(shown)
 
 
 async def test_an_unconfirmed_append_triggers_another_append(site: Site) -> None:
     """The next append that waits for the standby confirms all earlier ones, so one is requested."""
-    await require_standbys(site.owner, ABSENT)
-    await site.append_without_standby("a-1")
+    async with site.standby_missing():
+        await site.append_without_standby("a-1")
 
-    async def nudged() -> bool:
-        return site.id in site.nudged
+        async def nudged() -> bool:
+            return site.id in site.nudged
 
-    await until(nudged)
+        await until(nudged)
 
 
 async def test_a_failed_confirmation_is_retried(site: Site) -> None:
     """A confirmation whose session was terminated is written again."""
-    await require_standbys(site.owner, ABSENT)
-    await site.append_without_standby("a-1")
-    async with connected(site.server.url) as locking:
-        await locking.execute("BEGIN; LOCK TABLE confirmation IN ACCESS EXCLUSIVE MODE")
-        site.announcer.committed(site.key, append=1, accepted=1, released=True)
-        await until(
-            lambda: site.owner.fetchval(
-                "SELECT coalesce(bool_or(pg_terminate_backend(pid)), false) FROM pg_stat_activity"
-                " WHERE query LIKE '%confirm%' AND wait_event_type = 'Lock'"
+    async with site.standby_missing():
+        await site.append_without_standby("a-1")
+        async with connected(site.server.url) as locking:
+            await locking.execute("BEGIN; LOCK TABLE confirmation IN ACCESS EXCLUSIVE MODE")
+            site.announcer.committed(site.key, append=1, accepted=1, released=True)
+            await until(
+                lambda: site.owner.fetchval(
+                    "SELECT coalesce(bool_or(pg_terminate_backend(pid)), false) FROM pg_stat_activity"
+                    " WHERE query LIKE '%confirm%' AND wait_event_type = 'Lock'"
+                )
             )
-        )
-        await locking.execute("ROLLBACK")  # a commit would wait for the standby
-    await site.until_shown(1)
+            await locking.execute("ROLLBACK")  # a commit would wait for the standby
+        await site.until_shown(1)
 
 
 async def test_feeds_are_notified_of_appends_only_after_the_release(server: EmbeddedPostgres) -> None:
