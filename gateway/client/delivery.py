@@ -5,7 +5,7 @@ revision was chosen here is then refused; its revision is chosen again, by what 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 import msgspec
@@ -140,6 +140,7 @@ class Delivery:
         self._added = {}
         former: dict[int, Item] = {}
         answered: dict[int, Answered] = {}
+        stored: dict[int, tuple[Item, bool] | None] = {}
         attempts = idle = 0
         while attempts < ROUNDS_MAX and idle < IDLE_MAX:
             decided = await self._judge()
@@ -148,23 +149,49 @@ class Delivery:
             answered |= {item.key: (item, answer) for item, answer in sent}
             attempts += any(item.chosen and answer.is_overtaken for item, answer in sent)
             idle = 0 if sent else idle + 1
-            if self._is_blocked or not (self._outbox.units_to_judge(to) or self._not_compared()):
+            stored = self._without_receipts(awaited, answered)
+            if self._is_blocked or not (
+                self._outbox.units_to_judge(to)
+                or self._not_compared()
+                or self._waits_again(stored, answered.keys() | decided.held)
+            ):
                 break
         try:
             self.write_receipts()
         finally:
-            status = self._conclude(awaited, answered, former)
+            status = self._conclude(awaited, answered, former, stored)
         return status
 
+    def _without_receipts(
+        self, awaited: Mapping[int, Item], answered: Mapping[int, Answered]
+    ) -> dict[int, tuple[Item, bool] | None]:
+        """Return the reports of this run without a receipt as the outbox has them now, and whether they wait."""
+        return {
+            key: self._outbox.item(key)
+            for key in sorted(awaited.keys() | answered.keys())
+            if not (key in answered and answered[key][1].has_receipt)
+        }
+
+    @staticmethod
+    def _waits_again(stored: Mapping[int, tuple[Item, bool] | None], done: Set[int]) -> bool:
+        """Whether a report waits that is not in `done`: another process has added it again since its answer."""
+        return any(
+            found is not None and found[1] and not found[0].chosen
+            for key, found in stored.items()
+            if key not in done
+        )
+
     def _conclude(
-        self, awaited: Mapping[int, Item], answered: dict[int, Answered], former: Mapping[int, Item]
+        self,
+        awaited: Mapping[int, Item],
+        answered: dict[int, Answered],
+        former: Mapping[int, Item],
+        stored: Mapping[int, tuple[Item, bool] | None],
     ) -> int:
         """Judge all reports of this run by their own answers, or else by those that the outbox has of this run."""
         unanswered: list[Item] = []
-        for key in sorted(awaited.keys() | answered.keys()):
-            if key in answered and answered[key][1].has_receipt:
-                continue
-            item, waits = self._outbox.item(key) or (awaited.get(key), True)
+        for key, found in stored.items():
+            item, waits = found or (awaited.get(key), True)
             if item is not None and not waits and item.answer is not None:
                 earlier = awaited[key].answer if key in awaited else None
                 answered[key] = (msgspec.structs.replace(item, answer=earlier), item.answer)
