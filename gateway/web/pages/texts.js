@@ -43,14 +43,24 @@ export const preferredLanguage = () =>
   FALLBACK;
 
 /**
+ * Return a language and those to look for in its place: nn-NO, nn. Source: RFC 4647, section 3.4, "Lookup".
+ *
+ * @param {string} range
+ */
+export function lookupTags(range) {
+  const subtags = range.split("-");
+  return subtags.map((_, index) => subtags.slice(0, subtags.length - index).join("-"));
+}
+
+/**
  * Return the first language that there is, or undefined: `nn-NO` is nynorsk, and Norwegian without a written standard
- * is bokmål. Source: RFC 4647, section 3.4, "Lookup".
+ * is bokmål.
  *
  * @param {readonly string[]} wanted
  */
 function firstKnown(wanted) {
   for (const range of wanted) {
-    for (let tag = range; tag !== ""; tag = tag.slice(0, Math.max(0, tag.lastIndexOf("-")))) {
+    for (const tag of lookupTags(range)) {
       const found = tag === "no" ? "nb" : tag;
       if (Object.hasOwn(LANGUAGES, found)) return found;
     }
