@@ -14,8 +14,8 @@ import { Parties } from "./parties.js";
 import { Registry } from "./registry.js";
 import {
   electionPath,
-  fetchElections,
   fillIn,
+  refreshElection,
   showProblem,
   showRehearsal,
   waitForElection,
@@ -85,11 +85,7 @@ class Embed {
 
   async #refresh() {
     try {
-      const elections = await fetchElections();
-      Object.assign(
-        this.election,
-        elections.find(({ id }) => id === this.election.id),
-      );
+      await refreshElection(this.election);
       this.#drawSoon();
     } catch {
       // it is fetched again soon; the status line shows that the door does not answer

@@ -15,8 +15,8 @@ import { Registry } from "./registry.js";
 import { fetchShapes } from "./shapes.js";
 import {
   electionPath,
-  fetchElections,
   fillIn,
+  refreshElection,
   showProblem,
   showRehearsal,
   waitForElection,
@@ -94,11 +94,7 @@ class Kiosk {
 
   async #refresh() {
     try {
-      const elections = await fetchElections();
-      Object.assign(
-        this.election,
-        elections.find(({ id }) => id === this.election.id),
-      );
+      await refreshElection(this.election);
     } catch {
       // it is fetched again soon; the status line shows that the door does not answer
     }

@@ -19,7 +19,7 @@ import { fetchShapes } from "./shapes.js";
 import {
   announce,
   electionPath,
-  fetchElections,
+  refreshElection,
   showRehearsal,
   translate,
   waitForElection,
@@ -115,16 +115,11 @@ class ResultsPage {
     if (this.feed.state === "live") this.#refreshElection();
   }
 
-  /** Fetch the election again: its embargo may be moved, and may end with nothing to show. */
   async #refreshElection() {
     if (this.#refreshing) return;
     this.#refreshing = true;
     try {
-      const elections = await fetchElections();
-      Object.assign(
-        this.election,
-        elections.find(({ id }) => id === this.election.id),
-      );
+      await refreshElection(this.election);
       this.#refreshPauses.reset();
     } catch (error) {
       await this.#refreshPauses.wait(error); // then it is fetched again by the clock

@@ -65,6 +65,19 @@ const marked = (attribute) => document.querySelectorAll(`[${attribute}]`);
 export const fetchElections = async () => (await fetchJson("/v1/elections")).elections;
 
 /**
+ * Fetch an election again: its embargo may be moved, and may end with nothing to show. Throws without an answer.
+ *
+ * @param {Election} election
+ */
+export async function refreshElection(election) {
+  const elections = await fetchElections();
+  Object.assign(
+    election,
+    elections.find(({ id }) => id === election.id),
+  );
+}
+
+/**
  * Return the path of an election, or of something below it.
  *
  * @param {string} id
