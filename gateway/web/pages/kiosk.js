@@ -6,8 +6,8 @@ import { areaInAddress } from "./address.js";
 import { groupByCounty } from "./counties.js";
 import { byId, h, setText, show } from "./dom.js";
 import { Clock, Feed } from "./feed.js";
-import { clockTime, countdown, date, number, share, t, time, timeInMinutes } from "./format.js";
-import { isHidden } from "./hidden.js";
+import { date, number, share, t, time, timeInMinutes } from "./format.js";
+import { drawCountdown, isHidden } from "./hidden.js";
 import { reloadOnNewVersion } from "./kiosk_version.js";
 import { nameOf } from "./names.js";
 import { Parties, sums } from "./parties.js";
@@ -142,11 +142,7 @@ class Kiosk {
     setText(byId("kiosk-clock"), timeInMinutes(now));
     show(byId("kiosk-embargo"), isHidden());
     show(byId("kiosk-results"), !isHidden());
-    if (!isHidden()) return;
-    const { publish_from } = this.election;
-    const left_ms = Date.parse(publish_from) - now;
-    setText(byId("countdown"), left_ms > 0 ? countdown(left_ms) : t("embargoNow"));
-    setText(byId("embargo-until"), left_ms > 0 ? t("embargoUntil")(clockTime(publish_from)) : "");
+    if (isHidden()) drawCountdown(this.election.publish_from, now);
   }
 
   #drawLatest() {

@@ -9,7 +9,8 @@ import { byId, setText, show } from "./dom.js";
 import { offerSnippet } from "./embed_snippet.js";
 import { Clock, Feed } from "./feed.js";
 import { Pauses, untilDone } from "./fetching.js";
-import { clockTime, countdown, date, share, t } from "./format.js";
+import { date, share, t } from "./format.js";
+import { drawCountdown } from "./hidden.js";
 import { showKiosk } from "./kiosk.js";
 import { nameOf } from "./names.js";
 import { Parties } from "./parties.js";
@@ -202,11 +203,7 @@ class ResultsPage {
       this.#drawAllSoon();
       this.area.redraw();
     }
-    if (released_at) return null;
-    const left_ms = Date.parse(publish_from) - this.feed.clock.now();
-    setText(byId("countdown"), left_ms > 0 ? countdown(left_ms) : t("embargoNow"));
-    setText(byId("embargo-until"), left_ms > 0 ? t("embargoUntil")(clockTime(publish_from)) : "");
-    return left_ms;
+    return released_at ? null : drawCountdown(publish_from, this.feed.clock.now());
   }
 
   /**
