@@ -1,5 +1,6 @@
 // Command lines for deliberate acts, to be copied into a shell, and buttons that copy them.
 
+import { copyText } from "./clipboard.js";
 import { h } from "./dom.js";
 import { t } from "./format.js";
 import { announce } from "./shell.js";
@@ -70,26 +71,10 @@ export function commandElement(line) {
 export function copyButton(line, label, shown) {
   const button = h("button", { type: "button", class: "plain", "aria-label": `${label}: ${line}` }, label);
   button.addEventListener("click", async () => {
-    const copied = await copy(line, shown);
+    const copied = await copyText(line, shown);
     announce(copied ? t("boardCopied")(line) : t("boardNotCopied")(line));
     button.textContent = copied ? "✓" : label;
     if (copied) setTimeout(() => button.replaceChildren(label), 2000);
   });
   return button;
-}
-
-/**
- * Copy a text; over plain HTTP browsers give no access to the clipboard, so the shown text is selected instead.
- *
- * @param {string} text
- * @param {Element} [shown]
- */
-async function copy(text, shown) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    if (shown) getSelection()?.selectAllChildren(shown);
-    return false;
-  }
 }

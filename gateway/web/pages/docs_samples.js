@@ -1,6 +1,7 @@
 // The samples of the API page: in the language that the reader chooses, for the address of the push door that the
 // reader enters.
 
+import { copyText } from "./clipboard.js";
 import { h, setText } from "./dom.js";
 import { guessedPush, placeOf, pushPort } from "./place.js";
 import { addressOf, LANGUAGES, samplesOf } from "./samples.js";
@@ -82,12 +83,7 @@ export class DocsSamples {
     const code = h("code");
     const copy = h("button", { type: "button", class: "plain copy" }, "Copy");
     copy.addEventListener("click", async () => {
-      try {
-        await navigator.clipboard.writeText(code.textContent ?? "");
-        setText(copy, "Copied");
-      } catch {
-        getSelection()?.selectAllChildren(code); // without HTTPS, the reader copies
-      }
+      if (await copyText(code.textContent ?? "", code)) setText(copy, "Copied");
       setTimeout(() => setText(copy, "Copy"), COPIED_MS);
     });
     const shown = { route, code };

@@ -1,6 +1,7 @@
 // The code with which other pages show a part of the results in a frame (embed.js). The frame reports its height, and
 // the code in the page around it applies that.
 
+import { copyText } from "./clipboard.js";
 import { byId, h, setText } from "./dom.js";
 import { currentLanguage, t } from "./format.js";
 
@@ -42,12 +43,7 @@ function drawChoice() {
 
 async function copy() {
   const code = byId("embed-code");
-  try {
-    await navigator.clipboard.writeText(code.textContent ?? "");
-    setText(byId("embed-copied"), t("embedCopied"));
-  } catch {
-    getSelection()?.selectAllChildren(code); // without a secure context there is no clipboard: the reader copies it
-  }
+  if (await copyText(code.textContent ?? "", code)) setText(byId("embed-copied"), t("embedCopied"));
 }
 
 /**
