@@ -171,7 +171,7 @@ export class AreaPage {
     }
     setText(byId("area-subtitle"), this.#subtitle(area));
     this.summary.draw(area);
-    this.#drawCorrections(area);
+    this.corrections.follow(area);
     this.#drawChildren(area);
   }
 
@@ -185,12 +185,6 @@ export class AreaPage {
     if (isUnit && status) words.push(t("statuses")[status] ?? status);
     if (published_at) words.push(t("updatedAt")(moment(published_at)));
     return words.join(" · ");
-  }
-
-  /** @param {AreaAndChildren} area */
-  #drawCorrections(area) {
-    const count = this.registry.isUnit(area.area) ? Number(correctedAt(area) > 0) : (area.corrections ?? 0);
-    this.corrections.follow(area.area, count, correctedAt(area));
   }
 
   /** @param {AreaAndChildren} area */
@@ -212,10 +206,3 @@ export class AreaPage {
     drawTableDownloads(byId("children-downloads"), this.election, [first.level], first.parent ?? undefined);
   }
 }
-
-/**
- * Return the sequence of the last correction of an area; 0 where there is none.
- *
- * @param {Area} area
- */
-const correctedAt = ({ correction, last_correction }) => (correction ?? last_correction)?.sequence ?? 0;

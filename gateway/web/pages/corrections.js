@@ -8,16 +8,6 @@ import { sums } from "./parties.js";
 /** @param {string | null} reason a code */
 export const reasonOf = (reason) => (reason === null ? undefined : t("reasons")[reason]) ?? t("noReason");
 
-/**
- * Describe by how many ballots a unit changed, and why.
- *
- * @param {number} ballots
- * @param {string | null} reason
- */
-export function describeChange(ballots, reason) {
-  return `${changeInWords(ballots)}: ${reasonOf(reason)}`;
-}
-
 /** @param {number} ballots */
 function changeInWords(ballots) {
   if (ballots < 0) return t("fell")(-ballots);
@@ -32,8 +22,7 @@ function changeInWords(ballots) {
  */
 export function describeCorrection(unit, correction) {
   const before = Object.values(correction.previous).reduce((sum, counts) => sum + counts.ballots, 0);
-  if (unit.sequence === correction.sequence) {
-    return describeChange(sums(unit).ballots - before, correction.reason);
-  }
-  return `${t("before")(before)}: ${reasonOf(correction.reason)}`;
+  const isLast = unit.sequence === correction.sequence;
+  const change = isLast ? changeInWords(sums(unit).ballots - before) : t("before")(before);
+  return `${change}: ${reasonOf(correction.reason)}`;
 }

@@ -9,7 +9,7 @@ import { fetchJson, Pauses, pause } from "./fetching.js";
 import { currentLanguage, duration, moment, number, signedNumber, t, time } from "./format.js";
 import { electionPath } from "./shell.js";
 
-/** @import { Corrections, CorrectionGroup, PublicCorrection } from "../documents" */
+/** @import { Area, Corrections, CorrectionGroup, PublicCorrection } from "../documents" */
 /** @import { Registry } from "./registry.js" */
 /** @typedef {{size: number, group: CorrectionGroup | null, members: PublicCorrection[]}} Item */
 
@@ -60,16 +60,15 @@ export class CorrectionsList {
   /**
    * Show the corrections at and below an area.
    *
-   * @param {string} area
-   * @param {number} count as the feed has it
-   * @param {number} sequence of the last one, 0 where there is none
+   * @param {Area} area as it is now
    */
-  follow(area, count, sequence) {
+  follow({ area, correction, corrections, last_correction }) {
+    const sequence = (correction ?? last_correction)?.sequence ?? 0;
     if (area !== this.#area) {
       this.close();
       this.#area = area;
     }
-    this.#count = count;
+    this.#count = corrections ?? Number(sequence > 0); // a unit has its last one only
     this.#wanted = sequence;
     this.#draw();
     if (sequence > (this.#document?.sequence ?? 0)) this.#fetch();
@@ -93,7 +92,7 @@ export class CorrectionsList {
     this.#fetching = true;
     const { signal } = this.#following;
     const pauses = new Pauses();
-    const path = electionPath(this.election, `/corrections?area=${encodeURIComponent(this.#area)}`);
+    const path = this.#path();
     if (this.#document) await pause(SPREAD_MS * Math.random(), 0, signal);
     while (!signal.aborted) {
       try {
@@ -131,7 +130,7 @@ export class CorrectionsList {
   }
 
   #path() {
-    return `${electionPath(this.election, "/corrections")}?area=${encodeURIComponent(this.#area)}`;
+    return electionPath(this.election, `/corrections?area=${encodeURIComponent(this.#area)}`);
   }
 
   #file() {

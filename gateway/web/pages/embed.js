@@ -112,10 +112,7 @@ class Embed {
     if (!area || isHidden()) return;
     this.#drawSummary(area);
     if (this.parts.has("table")) this.#drawTable();
-    if (this.parts.has("corrections")) {
-      const count = "corrections" in area ? (area.corrections ?? 0) : Number(Boolean(area.correction));
-      this.corrections.follow(area.area, count, (area.correction ?? area.last_correction)?.sequence ?? 0);
-    }
+    if (this.parts.has("corrections")) this.corrections.follow(area);
   }
 
   /** @param {Area} area */

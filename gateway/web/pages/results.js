@@ -158,7 +158,7 @@ class ResultsPage {
     if (changed.length) {
       this.country.draw(country);
       this.tiles.drawLegend();
-      this.#drawCorrections(country);
+      this.corrections.follow(country);
       this.table.arrange(false);
     }
     drawStatus(this.feed);
@@ -178,11 +178,6 @@ class ResultsPage {
     this.tiles.drawHint();
     for (const id of areas.keys()) this.#changed.add(id);
     show(byId("overview"), this.area.id === null);
-  }
-
-  /** @param {Area} country */
-  #drawCorrections({ area, corrections, last_correction }) {
-    this.corrections.follow(area, corrections ?? 0, last_correction?.sequence ?? 0);
   }
 
   /** Draw what changes with the clock alone. */
