@@ -1,7 +1,7 @@
 // Where the reader of the API page is, and names of an election there, for samples that work as they are shown.
 
 import { electionInAddress, parameter } from "./address.js";
-import { fetchJson, LARGE_LIMIT_MS } from "./fetching.js";
+import { fetchElection, fetchElections } from "./shell.js";
 
 /** @import { ElectionAndRegistry } from "../documents" */
 /** @import { Place, SampleReport } from "./samples.js" */
@@ -28,18 +28,16 @@ export function guessedPush() {
   return url.origin;
 }
 
-/** Return the election that samples are about: the one in the address or the first; null where there is none.
+/**
+ * Return the election that samples are about: the one in the address or the first; null where there is none.
  *
  * @returns {Promise<ElectionAndRegistry | null>}
  */
 export async function sampledElection() {
-  const { elections } = await fetchJson("/v1/elections");
-  /** @type {string[]} */
-  const ids = elections.map((/** @type {{id: string}} */ { id }) => id);
+  const elections = await fetchElections();
   const wanted = electionInAddress();
-  const id = ids.find((each) => each === wanted) ?? ids[0];
-  if (id === undefined) return null;
-  return fetchJson(`/v1/elections/${encodeURIComponent(id)}`, { limit_ms: LARGE_LIMIT_MS });
+  const found = elections.find(({ id }) => id === wanted) ?? elections[0];
+  return found ? fetchElection(found.id) : null;
 }
 
 /**

@@ -65,6 +65,12 @@ const marked = (attribute) => document.querySelectorAll(`[${attribute}]`);
 export const fetchElections = async () => (await fetchJson("/v1/elections")).elections;
 
 /**
+ * @param {string} id
+ * @returns {Promise<ElectionAndRegistry>}
+ */
+export const fetchElection = (id) => fetchJson(electionPath(id), { limit_ms: LARGE_LIMIT_MS });
+
+/**
  * Fetch an election again: its embargo may be moved, and may end with nothing to show. Throws without an answer.
  *
  * @param {Election} election
@@ -110,8 +116,7 @@ async function findElection() {
   const chosen = wanted ? elections.find(({ id }) => id === wanted) : newest(elections);
   offerElections(elections, chosen?.id ?? null);
   if (!chosen) throw new NoElection(wanted ? t("unknownElection")(wanted) : t("noElection"));
-  /** @type {ElectionAndRegistry} */
-  const whole = await fetchJson(electionPath(chosen.id), { limit_ms: LARGE_LIMIT_MS });
+  const whole = await fetchElection(chosen.id);
   useElection(whole.id);
   useTimeZone(whole.registry.election.timezone);
   hideUntilRelease(whole);
