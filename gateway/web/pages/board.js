@@ -2,7 +2,7 @@
 
 /** @import { Board, BoardMunicipality, Refusals } from "../documents" */
 /** @typedef {"refused" | "expired" | "noToken" | "never" | "silent" | "reporting" | "done" | "closed"} State */
-/** @typedef {{row: BoardMunicipality, state: State, county?: string}} BoardRow */
+/** @typedef {{row: BoardMunicipality, state: State}} BoardRow */
 
 /** The states, those that need somebody first. @type {State[]} */
 export const STATES = ["refused", "expired", "noToken", "never", "silent", "reporting", "done", "closed"];

@@ -146,10 +146,8 @@ class Kiosk {
   }
 
   #drawLatest() {
-    const below = [...this.feed.areas.values()].filter(
-      ({ area, sequence }) => sequence > 0 && this.registry.hasUnits(area),
-    );
-    const latest = below
+    const latest = [...this.feed.areas.values()]
+      .filter(({ area, sequence }) => sequence > 0 && this.registry.hasUnits(area))
       .filter(({ area }) => area === this.area || this.registry.ancestors(area).includes(this.area))
       .sort((a, b) => b.sequence - a.sequence)
       .slice(0, LATEST);
@@ -157,8 +155,9 @@ class Kiosk {
   }
 
   /** @param {Area} area */
-  #latestItem({ area, counts, units, published_at, corrections, ...rest }) {
-    const { ranked, votes } = sums({ area, counts, units, published_at, ...rest });
+  #latestItem(area) {
+    const { units, published_at } = area;
+    const { ranked, votes } = sums(area);
     const [first] = ranked;
     const swatch = h("i", { class: "chip party" });
     if (first) this.parties.colour(swatch, first[0]);
@@ -166,7 +165,7 @@ class Kiosk {
       "li",
       null,
       h("span", { class: "quiet" }, published_at ? time(published_at) : ""),
-      h("strong", null, this.registry.name(area)),
+      h("strong", null, this.registry.name(area.area)),
       h("span", null, `${number(units.reported)}/${number(units.total)}`),
       h("span", null, swatch, first ? `${first[0]} ${share(first[1], votes)}` : ""),
     );
