@@ -1,17 +1,18 @@
-// The board for operators, read from this door with an operator's token. The token is kept in a variable and nowhere
-// else. The page only reads: deliberate acts are commands to copy.
+// The board for operators, read from this door with an operator's token (token_polling.js). The page only reads:
+// deliberate acts are commands to copy.
 
 import { electionInAddress, parameter, setParameter } from "./address.js";
 import { openRefusals, problemsOf, STATES, stateOf } from "./board.js";
 import { boardColumns, STATE_COLUMN } from "./board_columns.js";
 import { closeCommand, commandElement, issueCommand, postponeCommand } from "./commands.js";
 import { byId, h, setText, show } from "./dom.js";
-import { BadAnswer, fetchJson, Pauses, pause, visible } from "./fetching.js";
+import { BadAnswer } from "./fetching.js";
 import { age, clockTime, countdown, duration, moment, number, t, time, useTimeZone } from "./format.js";
 import { allNames, nameOf } from "./names.js";
 import { matcher } from "./search.js";
 import { announce, electionPath, showProblem, showRehearsal, translate } from "./shell.js";
 import { LiveTable } from "./table.js";
+import { pollWithToken } from "./token_polling.js";
 
 /** @import { Board } from "../documents" */
 /** @import { BoardRow, Problem } from "./board.js" */
@@ -36,27 +37,15 @@ const which = byId("which", HTMLSelectElement);
 const silent = byId("silent", HTMLInputElement);
 
 /** @param {string} token @param {string} election */
-async function read(token, election) {
+function read(token, election) {
   reading.abort();
   reading = new AbortController();
-  const { signal } = reading;
-  const headers = { Authorization: `Bearer ${token}` };
-  const pauses = new Pauses();
-  while (!signal.aborted) {
-    try {
-      const path = electionPath(election, "/board");
-      const found = await fetchJson(path, { headers, cache: "no-store", credentials: "omit" });
-      if (signal.aborted) return;
-      receive(found);
-      pauses.reset();
-      await pause(INTERVAL_MS, INTERVAL_MS, signal);
-      await visible(signal);
-    } catch (error) {
-      if (signal.aborted) return;
-      failed(error);
-      await pauses.wait(error, signal);
-    }
-  }
+  pollWithToken(electionPath(election, "/board"), token, {
+    signal: reading.signal,
+    interval_ms: INTERVAL_MS,
+    onDocument: receive,
+    onError: failed,
+  });
 }
 
 /** @param {Board} found */

@@ -1,11 +1,11 @@
-// A municipality's own transfers, read from the push door with its token. The token is kept in a variable and
-// nowhere else.
+// A municipality's own transfers, read from the push door with its token (token_polling.js).
 
 import { byId, setText, show } from "./dom.js";
-import { BadAnswer, fetchJson, Pauses, pause, visible } from "./fetching.js";
+import { BadAnswer } from "./fetching.js";
 import { t, time } from "./format.js";
 import { electionPath } from "./shell.js";
 import { LiveTable } from "./table.js";
+import { pollWithToken } from "./token_polling.js";
 import { ownColumns } from "./transfer_columns.js";
 
 /** @import { Transfer } from "../documents" */
@@ -15,8 +15,6 @@ import { ownColumns } from "./transfer_columns.js";
 const INTERVAL_MS = 2000;
 
 export class OwnTransfers {
-  /** @type {string | null} */
-  #token = null;
   /** @type {Transfer[] | null} */
   #transfers = null;
   /** Aborted when the token is forgotten or replaced. */
@@ -61,17 +59,21 @@ export class OwnTransfers {
     } else if (pushUrl.origin !== location.origin) {
       this.#setStatus(() => t("ownElsewhere")(pushUrl.origin));
     } else {
-      this.#token = token;
       this.#showing.abort();
       this.#showing = new AbortController();
       show(byId("own-forget"), true);
-      this.#poll(pushUrl);
+      const url = pushUrl.href.replace(/\/$/, "") + electionPath(this.election, "/transfers");
+      pollWithToken(url, token, {
+        signal: this.#showing.signal,
+        interval_ms: INTERVAL_MS,
+        onDocument: ({ transfers }) => this.#update(transfers),
+        onError: (error) => this.#failed(error),
+      });
     }
   }
 
   /** @param {() => string} status */
   #stop(status) {
-    this.#token = null;
     this.#transfers = null;
     this.#showing.abort();
     show(byId("own"), false);
@@ -80,28 +82,6 @@ export class OwnTransfers {
     this.table.arrange(true);
     this.#setStatus(status);
     this.onChange();
-  }
-
-  /** @param {URL} pushUrl */
-  async #poll(pushUrl) {
-    const url = pushUrl.href.replace(/\/$/, "") + electionPath(this.election, "/transfers");
-    const { signal } = this.#showing;
-    const headers = { Authorization: `Bearer ${this.#token}` };
-    const pauses = new Pauses();
-    while (!signal.aborted) {
-      try {
-        const { transfers } = await fetchJson(url, { headers, cache: "no-store", credentials: "omit" });
-        if (signal.aborted) return;
-        this.#update(transfers);
-        pauses.reset();
-        await pause(INTERVAL_MS, INTERVAL_MS, signal);
-        await visible(signal);
-      } catch (error) {
-        if (signal.aborted) return;
-        this.#failed(error);
-        await pauses.wait(error, signal);
-      }
-    }
   }
 
   /** @param {Transfer[]} transfers */
