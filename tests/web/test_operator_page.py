@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway, Sender
@@ -132,14 +132,22 @@ def _echoed(word: str) -> str:
 async def test_the_minutes_of_silence_and_the_filter_are_in_the_address(
     gateway: Gateway, browser: Browser, small: GeneratedElection
 ) -> None:
-    """They are read from it and written to it; and the page says since when the board gets no answer."""
+    """They are read from it and written to it; and the page says since when the board gets no answer.
+
+    All below a path, as behind a proxy.
+    """
+
+    async def without_path(route: Route) -> None:
+        await route.continue_(url=route.request.url.replace("/push/", "/"))
+
     election = await gateway.load(a_registry(small))
     operator = await gateway.issue(election, [COUNTRY], role="operator")
     sender = await gateway.issue(election, [HERE])
     async with a_client() as http:
         await pushed(http, sender, a_report())
     async with cuttable_proxy(gateway.push_url) as proxy, visiting(browser, locale="nb-NO") as visitor:
-        page = await visitor.open(f"{proxy.url}/operator?election={election}&silent=30&which=reporting")
+        await visitor.context.route("**/push/**", without_path)
+        page = await visitor.open(f"{proxy.url}/push/operator?election={election}&silent=30&which=reporting")
         await shown(page, operator)
         rows = page.locator("#rows tbody tr")
         await expect(rows).to_have_count(1)

@@ -74,6 +74,13 @@ export function keptQuery(id = electionInAddress()) {
 export const pageOf = (id) => (pathNames().length ? "/" : location.pathname) + keptQuery(id);
 
 /**
+ * Return the address of something of the push door, from one of its pages: they may be below a path of a proxy.
+ *
+ * @param {string} path
+ */
+export const doorUrl = (path) => new URL(`.${path}`, location.href).href;
+
+/**
  * Return a parameter of the address; null where it is missing.
  *
  * @param {string} name

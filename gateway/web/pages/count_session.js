@@ -1,7 +1,9 @@
 // A sender's session with the push door. The token is in a private field and nowhere else: not in the address, in
 // storage, in cookies, in the history or in an error. It leaves the page only as a header of requests to this door.
 
+import { doorUrl } from "./address.js";
 import { BadAnswer, fetchWithin } from "./fetching.js";
+import { electionPath } from "./shell.js";
 
 /** @import { Problem } from "../push_documents" */
 
@@ -36,13 +38,6 @@ export class Refused extends BadAnswer {
     return this.status === 401 || this.code === "role_forbidden";
   }
 }
-
-/**
- * Return the address of something of this door, which may be below a path of a proxy.
- *
- * @param {string} path without a slash before it
- */
-export const doorUrl = (path) => new URL(path, new URL(".", location.href)).href;
 
 export class Session {
   #token = "";
@@ -88,7 +83,7 @@ export class Session {
   async #fetch(rest, { type, ...request } = {}) {
     const headers = new Headers({ Accept: "application/json, */*", Authorization: `Bearer ${this.#token}` });
     if (type !== undefined) headers.set("Content-Type", type);
-    const response = await fetchWithin(doorUrl(`v1/elections/${encodeURIComponent(this.election)}${rest}`), {
+    const response = await fetchWithin(doorUrl(electionPath(this.election, rest)), {
       ...request,
       headers,
       cache: "no-store",

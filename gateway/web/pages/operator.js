@@ -1,7 +1,7 @@
 // The board for operators, read from this door with an operator's token (token_polling.js). The page only reads:
 // deliberate acts are commands to copy.
 
-import { electionInAddress, parameter, setParameter } from "./address.js";
+import { doorUrl, electionInAddress, parameter, setParameter } from "./address.js";
 import { openRefusals, problemsOf, STATES, stateOf } from "./board.js";
 import { boardColumns, STATE_COLUMN } from "./board_columns.js";
 import { closeCommand, commandElement, issueCommand, postponeCommand } from "./commands.js";
@@ -40,7 +40,7 @@ const silent = byId("silent", HTMLInputElement);
 function read(token, election) {
   reading.abort();
   reading = new AbortController();
-  pollWithToken(electionPath(election, "/board"), token, {
+  pollWithToken(doorUrl(electionPath(election, "/board")), token, {
     signal: reading.signal,
     interval_ms: INTERVAL_MS,
     onDocument: receive,
