@@ -1,12 +1,12 @@
 // The table of counties and municipalities: searched, filtered and sorted by the reader, as the address says.
 
-import { parameter, setParameter } from "./address.js";
 import { areaColumns, areaRow } from "./columns.js";
-import { byId, h, setText, show } from "./dom.js";
+import { byId } from "./dom.js";
 import { drawTableDownloads } from "./downloads.js";
 import { t } from "./format.js";
 import { matcher } from "./search.js";
 import { LiveTable } from "./table.js";
+import { TableTools } from "./table_tools.js";
 
 /** @import { Area } from "../documents" */
 /** @import { AreaRow } from "./columns.js" */
@@ -19,7 +19,6 @@ const ROWS = 40;
 export class AreasTable {
   #sortedAt = -Infinity;
   #timer = 0;
-  #allRows = false;
   /** The area above all others is not in the table. */
   #areas = 0;
   /** @type {string[]} */
@@ -35,30 +34,18 @@ export class AreasTable {
     this.registry = registry;
     /** @type {LiveTable<AreaRow>} */
     this.table = new LiveTable(byId("areas", HTMLTableElement), areaColumns(parties));
-    this.search = byId("search", HTMLInputElement);
-    this.levels = byId("levels", HTMLSelectElement);
-    this.table.onOrder = (order) => setParameter("sort", order);
-    this.search.addEventListener("input", () => {
-      setParameter("q", this.search.value.trim());
-      this.arrange(true);
+    this.tools = new TableTools(this.table, {
+      id: "areas",
+      choice: "levels",
+      parameter: "level",
+      rows: ROWS,
+      arrange: (asked) => this.arrange(asked),
     });
-    this.levels.addEventListener("change", () => {
-      setParameter("level", this.levels.value);
-      this.arrange(true);
-    });
-    byId("areas-all").addEventListener("click", () => {
-      this.#allRows = true;
-      this.arrange(true);
-    });
-    addEventListener("beforeprint", () => this.table.arrange(true, Infinity));
-    addEventListener("afterprint", () => this.arrange(true));
   }
 
   /** Search, filter and sort as the address says. */
   readAddress() {
-    this.search.value = parameter("q") ?? "";
-    this.levels.value = parameter("level") ?? "";
-    this.table.order = parameter("sort") ?? "";
+    this.tools.readAddress();
     this.arrange(true);
   }
 
@@ -98,12 +85,7 @@ export class AreasTable {
   }
 
   drawLevels() {
-    const chosen = this.levels.value || parameter("level") || "";
-    this.levels.replaceChildren(
-      h("option", { value: "" }, t("levelAll")),
-      ...this.#levels.map((level) => h("option", { value: level }, t("levels")[level] ?? level)),
-    );
-    this.levels.value = this.#levels.includes(chosen) ? chosen : "";
+    this.tools.offer(t("levelAll"), this.#levels, t("levels"));
   }
 
   /**
@@ -121,18 +103,11 @@ export class AreasTable {
       return;
     }
     this.#sortedAt = now;
-    const query = this.search.value.trim();
-    const level = this.levels.value;
-    const matches = matcher(query);
+    const level = this.tools.chosen;
+    const matches = matcher(this.tools.query);
     this.table.filter = ({ area, note }) =>
       (!level || area.level === level) && matches(...this.registry.names(area.area), area.area, note);
-    this.table.limit = this.#allRows ? Infinity : ROWS;
-    const found = this.table.arrange(asked);
-    const filtered = Boolean(query || level);
-    show(byId("areas-all"), !this.#allRows && found > ROWS);
-    setText(byId("areas-all"), t("showAll")(found));
+    this.tools.draw(this.table.arrange(asked), this.#areas);
     drawTableDownloads(byId("areas-downloads"), this.election, level ? [level] : this.#levels);
-    show(byId("matches"), filtered);
-    setText(byId("matches"), filtered ? t("matches")(found, this.#areas) : "");
   }
 }

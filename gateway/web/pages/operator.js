@@ -12,6 +12,7 @@ import { allNames, nameOf } from "./names.js";
 import { matcher } from "./search.js";
 import { announce, electionPath, showProblem, showRehearsal, translate } from "./shell.js";
 import { LiveTable } from "./table.js";
+import { TableTools } from "./table_tools.js";
 import { pollWithToken } from "./token_polling.js";
 
 /** @import { Board } from "../documents" */
@@ -32,8 +33,13 @@ let reading = new AbortController();
 const now_ms = () => Date.now() + ahead_ms;
 /** @type {LiveTable<BoardRow>} */
 const table = new LiveTable(byId("rows", HTMLTableElement), boardColumns(now_ms), STATE_COLUMN);
-const search = byId("search", HTMLInputElement);
-const which = byId("which", HTMLSelectElement);
+const tools = new TableTools(table, {
+  id: "rows",
+  choice: "which",
+  parameter: "which",
+  rows: ROWS,
+  arrange: arrangeRows,
+});
 const silent = byId("silent", HTMLInputElement);
 
 /** @param {string} token @param {string} election */
@@ -212,7 +218,7 @@ function rowsProblem(shown, state, rows) {
   if (rows.length > 1) {
     const button = h("button", { type: "button", class: "plain" }, t("boardShowThem"));
     button.addEventListener("click", () => {
-      choose(state);
+      tools.choose(state);
       byId("rows-title").scrollIntoView();
     });
     item.append(button);
@@ -258,56 +264,28 @@ function drawActs({ election, publish_from, released_at, closed_at }) {
 
 /** @param {boolean} asked whether the reader asked for it */
 function arrangeRows(asked) {
-  const query = search.value.trim();
-  const matches = matcher(query);
+  const { chosen } = tools;
+  const matches = matcher(tools.query);
   table.filter = ({ row, state }) =>
-    (!which.value || which.value === state) && matches(...allNames(row), row.municipality);
-  const found = table.arrange(asked);
-  show(byId("rows-all"), found > table.limit);
-  setText(byId("rows-all"), t("showAll")(found));
-  show(byId("matches"), Boolean(query || which.value));
-  setText(byId("matches"), t("matches")(found, board?.municipalities.length ?? 0));
-}
-
-/** @param {string} state */
-function choose(state) {
-  which.value = state;
-  setParameter("which", state);
-  arrangeRows(true);
+    (!chosen || chosen === state) && matches(...allNames(row), row.municipality);
+  tools.draw(table.arrange(asked), board?.municipalities.length ?? 0);
 }
 
 function redraw() {
   table.drawTitles();
-  const chosen = which.value || parameter("which") || "";
-  which.replaceChildren(
-    h("option", { value: "" }, t("whichAll")),
-    ...STATES.map((state) => h("option", { value: state }, t("boardStates")[state] ?? state)),
-  );
-  which.value = chosen;
+  tools.offer(t("whichAll"), STATES, t("boardStates"));
   actsDrawn = "";
   draw();
 }
 
 function begin() {
-  table.limit = ROWS;
-  table.order = parameter("sort") ?? "";
-  table.onOrder = (order) => setParameter("sort", order);
-  search.value = parameter("q") ?? "";
+  tools.readAddress();
   silent.value = String(Number(parameter("silent")) || "");
   const election = byId("election-id", HTMLInputElement);
   election.value = electionInAddress() ?? "";
-  search.addEventListener("input", () => {
-    setParameter("q", search.value.trim());
-    arrangeRows(true);
-  });
-  which.addEventListener("change", () => choose(which.value));
   silent.addEventListener("input", () => {
     setParameter("silent", silent.value);
     draw();
-  });
-  byId("rows-all").addEventListener("click", () => {
-    table.limit = Infinity;
-    arrangeRows(true);
   });
   byId("forget").addEventListener("click", () => forget(() => ""));
   byId("entry-form").addEventListener("submit", (event) => {

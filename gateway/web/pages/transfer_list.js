@@ -1,11 +1,11 @@
 // The table of all municipalities' transfers: the most urgent first, the rest on request, when searched for and in print.
 
-import { parameter, setParameter } from "./address.js";
-import { byId, h, setText, show } from "./dom.js";
+import { byId } from "./dom.js";
 import { t } from "./format.js";
 import { isHidden } from "./hidden.js";
 import { matcher } from "./search.js";
 import { LiveTable } from "./table.js";
+import { TableTools } from "./table_tools.js";
 import { lastContact, listColumns, OLDEST } from "./transfer_columns.js";
 
 /** @import { Clock } from "./feed.js" */
@@ -25,26 +25,14 @@ export class TransferList {
     this.registry = registry;
     /** @type {LiveTable<TransferRow>} */
     this.table = new LiveTable(byId("list", HTMLTableElement), listColumns(clock), OLDEST);
-    this.table.limit = ROWS;
-    this.table.order = parameter("sort") ?? "";
-    this.table.onOrder = (order) => setParameter("sort", order);
-    this.search = byId("search", HTMLInputElement);
-    this.search.value = parameter("q") ?? "";
-    this.search.addEventListener("input", () => {
-      setParameter("q", this.search.value.trim());
-      this.#arrange(true);
+    this.tools = new TableTools(this.table, {
+      id: "list",
+      choice: "which",
+      parameter: "which",
+      rows: ROWS,
+      arrange: (asked) => this.#arrange(asked),
     });
-    this.which = byId("which", HTMLSelectElement);
-    this.which.addEventListener("change", () => {
-      setParameter("which", this.which.value);
-      this.#arrange(true);
-    });
-    byId("list-all").addEventListener("click", () => {
-      this.table.limit = Infinity;
-      this.#arrange(true);
-    });
-    addEventListener("beforeprint", () => this.table.arrange(true, Infinity));
-    addEventListener("afterprint", () => this.#arrange(true));
+    this.tools.readAddress();
   }
 
   /** @param {TransferRow[]} rows of all municipalities, as they are now */
@@ -60,31 +48,25 @@ export class TransferList {
    * @param {boolean} asked whether the reader asked for it
    */
   #arrange(asked) {
-    const query = this.search.value.trim();
-    this.which.disabled = isHidden(); // every municipality would be silent
-    const which = this.which.disabled ? "" : this.which.value;
-    const matches = matcher(query);
+    const { tools } = this;
+    tools.choice.disabled = isHidden(); // every municipality would be silent
+    const which = tools.chosen;
+    const matches = matcher(tools.query);
     this.table.filter = (row) =>
       passes(row, which) &&
       matches(...this.registry.names(row.municipality), row.county ?? "", row.municipality);
-    const found = this.table.arrange(asked);
-    show(byId("list-all"), found > this.table.limit);
-    setText(byId("list-all"), t("showAll")(found));
-    show(byId("matches"), Boolean(query || which));
-    setText(byId("matches"), t("matches")(found, this.#rows));
+    tools.draw(this.table.arrange(asked), this.#rows);
   }
 
   /** Draw the headings and choices in the language of the page. */
   redraw() {
     this.table.drawTitles();
-    const chosen = this.which.value || parameter("which") || "";
-    this.which.replaceChildren(
-      h("option", { value: "" }, t("whichAll")),
-      h("option", { value: "waiting" }, t("whichWaiting")),
-      h("option", { value: "incomplete" }, t("whichIncomplete")),
-      h("option", { value: "silent" }, t("whichSilent")),
-    );
-    this.which.value = chosen;
+    const names = {
+      waiting: t("whichWaiting"),
+      incomplete: t("whichIncomplete"),
+      silent: t("whichSilent"),
+    };
+    this.tools.offer(t("whichAll"), Object.keys(names), names);
   }
 }
 
