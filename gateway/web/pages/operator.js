@@ -2,25 +2,25 @@
 // deliberate acts are commands to copy.
 
 import { doorUrl, electionInAddress, parameter, setParameter } from "./address.js";
-import { openRefusals, problemsOf, STATES, stateOf } from "./board.js";
+import { problemsOf, STATES, stateOf } from "./board.js";
 import { boardColumns, STATE_COLUMN } from "./board_columns.js";
-import { closeCommand, commandElement, issueCommand, postponeCommand } from "./commands.js";
+import { drawProblems } from "./board_problems.js";
+import { closeCommand, commandElement, postponeCommand } from "./commands.js";
 import { byId, h, setText, show } from "./dom.js";
 import { BadAnswer } from "./fetching.js";
 import { age, clockTime, countdown, duration, moment, number, t, time, useTimeZone } from "./format.js";
 import { allNames, nameOf } from "./names.js";
 import { matcher } from "./search.js";
-import { announce, electionPath, showProblem, showRehearsal, translate } from "./shell.js";
+import { electionPath, showProblem, showRehearsal, translate } from "./shell.js";
 import { LiveTable } from "./table.js";
 import { TableTools } from "./table_tools.js";
 import { pollWithToken } from "./token_polling.js";
 
 /** @import { Board } from "../documents" */
-/** @import { BoardRow, Problem } from "./board.js" */
+/** @import { BoardRow } from "./board.js" */
 
 const INTERVAL_MS = 5000;
 const ROWS = 50;
-const NAMES_SHOWN = 12;
 
 /** @type {Board | null} */
 let board = null;
@@ -98,9 +98,8 @@ function draw() {
   setText(byId("title"), `${nameOf(board)} · ${board.election}`);
   setText(byId("updated"), t("ownUpdated")(time(receivedAt)));
   const rows = rowsOf(board);
-  const problems = problemsOf(board, rows, now_ms());
   drawClocks(board, rows);
-  drawProblems(board, problems);
+  drawProblems(board, problemsOf(board, rows, now_ms()), (state) => tools.choose(state));
   for (const row of rows) table.set(row.row.municipality, row);
   arrangeRows(false);
   drawActs(board);
@@ -144,107 +143,10 @@ const embargoTitle = ({ released_at, closed_at }) =>
 
 /** @param {Board} shown */
 function embargoClock({ publish_from, released_at, closed_at }) {
-  if (closed_at) return moment(closed_at);
-  if (released_at) return moment(released_at);
+  const since = closed_at ?? released_at;
+  if (since) return moment(since);
   return `${countdown(Date.parse(publish_from) - now_ms())} (${clockTime(publish_from)})`;
 }
-
-/** @param {Board} shown @param {Problem[]} problems */
-function drawProblems(shown, problems) {
-  const list = byId("problems");
-  setText(
-    byId("problems-title"),
-    problems.length ? t("boardProblems")(problems.length) : t("boardNoProblem"),
-  );
-  announce(problems.length ? t("boardProblems")(problems.length) : t("boardNoProblem"));
-  /** @type {Map<string | undefined, HTMLElement>} */
-  const before = new Map();
-  for (const item of list.querySelectorAll("li")) before.set(item.dataset.kind, item);
-  const items = problems.map((problem) => {
-    const item = problemElement(shown, problem);
-    item.dataset.kind = problem.kind;
-    item.dataset.text = item.textContent ?? "";
-    const old = before.get(problem.kind);
-    return old && old.dataset.text === item.dataset.text ? old : item;
-  });
-  if (items.length === list.children.length && items.every((item, at) => item === list.children[at])) return;
-  const focused = focusedButton(list);
-  list.replaceChildren(...items);
-  focused?.()?.focus({ preventScroll: true });
-}
-
-/**
- * Return how to find the button of a list that has the focus again, once the list is replaced.
- *
- * @param {HTMLElement} list
- */
-function focusedButton(list) {
-  const button = document.activeElement;
-  const item = button?.closest("li");
-  if (!(button instanceof HTMLButtonElement) || !item || !list.contains(item)) return null;
-  const at = [...item.querySelectorAll("button")].indexOf(button);
-  return () => list.querySelector(`[data-kind="${item.dataset.kind}"]`)?.querySelectorAll("button")[at];
-}
-
-/** @param {Board} shown @param {Problem} problem */
-function problemElement(shown, problem) {
-  if ("rows" in problem) return rowsProblem(shown, problem.kind, problem.rows);
-  if (problem.kind === "unknown") {
-    const codes = problem.refusals.map(({ code, count, token }) =>
-      token === null
-        ? `${code} × ${number(count)}`
-        : `${code} × ${number(count)} (${t("boardToken")} ${token})`,
-    );
-    return problemItem("warn", t("boardUnknown")(problem.count), codes.join(", "));
-  }
-  const text = { overdue: "boardOverdue", receipts: "boardReceipts", unpublished: "boardUnpublished" };
-  const key = /** @type {"boardOverdue" | "boardReceipts" | "boardUnpublished"} */ (text[problem.kind]);
-  return problemItem("bad", t(key)(age(problem.age_s), problem.count), "");
-}
-
-/** @param {Board} shown @param {BoardRow["state"]} state @param {BoardRow[]} rows */
-function rowsProblem(shown, state, rows) {
-  const names = rows
-    .slice(0, NAMES_SHOWN)
-    .map(({ row }) => (state === "refused" ? withCodes(row) : nameOf(row)));
-  const others = rows.length - names.length;
-  const early = shown.released_at === null && (state === "never" || state === "silent");
-  const title = t("boardRows")[state]?.(rows.length) ?? "";
-  const item = problemItem(
-    ["refused", "expired", "noToken"].includes(state) ? "bad" : "warn",
-    early ? `${title} ${t("boardEarly")(clockTime(shown.publish_from))}` : title,
-    others > 0 ? `${names.join(", ")} ${t("boardMore")(others)}` : names.join(", "),
-  );
-  if (rows.length > 1) {
-    const button = h("button", { type: "button", class: "plain" }, t("boardShowThem"));
-    button.addEventListener("click", () => {
-      tools.choose(state);
-      byId("rows-title").scrollIntoView();
-    });
-    item.append(button);
-  }
-  if (state === "noToken" || state === "expired") {
-    item.append(
-      commandElement(
-        issueCommand(
-          shown.election,
-          rows.map(({ row }) => row.municipality),
-        ),
-      ),
-    );
-  }
-  return item;
-}
-
-/** @param {BoardRow["row"]} row */
-const withCodes = (row) =>
-  `${nameOf(row)} (${openRefusals(row)
-    .map(({ code, count }) => `${code} × ${number(count)}`)
-    .join(", ")})`;
-
-/** @param {"bad" | "warn"} kind @param {string} title @param {string} text */
-const problemItem = (kind, title, text) =>
-  h("li", { class: kind }, h("strong", null, title), text ? h("p", null, text) : null);
 
 let actsDrawn = "";
 
