@@ -21,11 +21,9 @@ const NAMES_SHOWN = 12;
  */
 export function drawProblems(shown, problems, choose) {
   const list = byId("problems");
-  setText(
-    byId("problems-title"),
-    problems.length ? t("boardProblems")(problems.length) : t("boardNoProblem"),
-  );
-  announce(problems.length ? t("boardProblems")(problems.length) : t("boardNoProblem"));
+  const title = problems.length ? t("boardProblems")(problems.length) : t("boardNoProblem");
+  setText(byId("problems-title"), title);
+  announce(title);
   /** @type {Map<string | undefined, HTMLElement>} */
   const before = new Map();
   for (const item of list.querySelectorAll("li")) before.set(item.dataset.kind, item);

@@ -22,7 +22,8 @@ import { announce, showRehearsal, translate } from "./shell.js";
 const session = new Session();
 const previewView = new PreviewView();
 const mistakeView = new MistakeView();
-const ownView = new OwnView();
+const readOwn = () => session.ask("/reports", { limit_ms: LARGE_LIMIT_MS });
+const ownView = new OwnView(readOwn, keep);
 /** @type {OwnReports | null} */
 let own = null;
 /** @type {Preview | null} */
@@ -59,7 +60,7 @@ async function signIn(event) {
   const button = byId("sign-in-button", HTMLButtonElement);
   button.disabled = true;
   try {
-    opened(await session.ask("/reports", { limit_ms: LARGE_LIMIT_MS }));
+    opened(await readOwn());
     field.value = "";
   } catch (error) {
     session.forget();
@@ -100,7 +101,7 @@ function opened(reports) {
   showRehearsal(reports.rehearsal);
   drawSignedIn();
   show(byId("file-section"), reports.role === "sender");
-  ownView.follow(readOwn, keep);
+  ownView.follow();
   if (sending?.ended) resume();
   else byId(reports.role === "sender" ? "file-title" : "own-title").focus();
 }
@@ -141,10 +142,6 @@ function signOut() {
   ownView.clear();
   byId("token").focus();
 }
-
-// My counts.
-
-const readOwn = () => session.ask("/reports", { limit_ms: LARGE_LIMIT_MS });
 
 // The file.
 

@@ -16,14 +16,19 @@ const EVERY_MS = 15_000;
 
 export class OwnView {
   #following = new AbortController();
-  /** @type {() => Promise<OwnReports>} */
-  #ask = () => Promise.reject(new Error("nothing is followed"));
-  /** @type {(reports: OwnReports) => void} */
-  #keep = () => {};
   /** @type {OwnReports | null} */
   #reports = null;
   #at = 0;
   #failed = false;
+
+  /**
+   * @param {() => Promise<OwnReports>} ask
+   * @param {(reports: OwnReports) => void} keep called with what was read
+   */
+  constructor(ask, keep) {
+    this.ask = ask;
+    this.keep = keep;
+  }
 
   /** @param {OwnReports} reports */
   update(reports) {
@@ -33,17 +38,10 @@ export class OwnView {
     this.draw();
   }
 
-  /**
-   * Read again and again, until `clear` or the next call; not while the page is hidden.
-   *
-   * @param {() => Promise<OwnReports>} ask
-   * @param {(reports: OwnReports) => void} keep called with what was read
-   */
-  async follow(ask, keep) {
+  /** Read again and again, until `clear` or the next call; not while the page is hidden. */
+  async follow() {
     this.#following.abort();
     this.#following = new AbortController();
-    this.#ask = ask;
-    this.#keep = keep;
     const { signal } = this.#following;
     const pauses = new Pauses();
     while (!signal.aborted) {
@@ -60,8 +58,8 @@ export class OwnView {
   async read() {
     const { signal } = this.#following;
     try {
-      const reports = await this.#ask();
-      if (!signal.aborted) this.#keep(reports);
+      const reports = await this.ask();
+      if (!signal.aborted) this.keep(reports);
       return null;
     } catch (error) {
       if (signal.aborted) return null;
