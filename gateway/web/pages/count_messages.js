@@ -2,12 +2,11 @@
 // the place and the parameters that the door gives. What a language has no sentence for stays in the door's English.
 
 import { categoryName } from "./findings.js";
-import { currentLanguage, date, dayAndTime, onLanguageChange, t } from "./format.js";
+import { currentLanguage, currentLocales, date, dayAndTime, onLanguageChange, t } from "./format.js";
 import { nameOfArea } from "./own_areas.js";
 import { figures } from "./texts.js";
 
 /** @import { FileMessage } from "../push_documents" */
-/** @import { Language } from "./texts.js" */
 
 /** @typedef {{[code: string]: (parameters: {[name: string]: any}) => string}} Sentences */
 /**
@@ -52,13 +51,10 @@ export function onMessages(listener) {
 
 /** @returns {Promise<FileTexts | null>} null if the language has no sentences */
 async function load() {
-  const tag = currentLanguage();
+  const locales = currentLocales();
   try {
-    const [language, own] = await Promise.all([
-      import(`./texts/${tag}.js`),
-      import(`./file_texts/${tag}.js`),
-    ]);
-    return own.texts(figures(/** @type {Language} */ (language).LOCALES));
+    const own = await import(`./file_texts/${currentLanguage()}.js`);
+    return own.texts(figures(locales));
   } catch {
     return null;
   }

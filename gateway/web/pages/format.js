@@ -35,6 +35,9 @@ export function plainText(key) {
 /** Return the tag (BCP 47) of the language of the page. */
 export const currentLanguage = () => language.tag;
 
+/** Return the locales of its figures and times. */
+export const currentLocales = () => language.locales;
+
 /** @param {() => void} listener called after each change of the language */
 export function onLanguageChange(listener) {
   listeners.push(listener);
