@@ -125,6 +125,8 @@ PUSH_PAGES = DoorPages(
     root="",
 )
 
+_HEAD = "head.html"
+"""What the heads of all pages have in common."""
 _STYLE_SHEET = "app.css"
 _IMPORT = re.compile(r'(?:from |import |import\()"\./(\w+\.js)"')
 """An import of another script; all but the texts, which the reader's language selects, are in one directory."""
@@ -197,10 +199,10 @@ def add_pages(
     version = hashlib.sha256(b"\0".join(sources.values())).hexdigest()[:12]
     assets = Assets(version, languages)
     for path, page in door.pages.items():
-        head = metadata(page.title, page.description)
+        about = metadata(page.title, page.description)
         if push_port and page.name == "docs":
-            head += f'\n    <meta name="push-port" content="{push_port}">'
-        composed = compose(door, path, assets, head)
+            about += f'\n<meta name="push-port" content="{push_port}">'
+        composed = compose(door, path, assets, about)
         application.router.add_get(path, _serve(StaticFile(f"{page.name}.html", composed, page.policy)))
     for document in door.documents:
         file = StaticFile(document.name, document.read_bytes())
@@ -257,7 +259,7 @@ def metadata(title: str, description: str) -> str:
         "og:site_name": RESULTS_TITLE,
         "og:type": "website",
     }
-    return "\n    ".join(
+    return "\n".join(
         (
             f"<title>{html.escape(title)}</title>",
             f'<meta name="description" content="{html.escape(description)}">',
@@ -266,7 +268,7 @@ def metadata(title: str, description: str) -> str:
     )
 
 
-def compose(door: DoorPages, path: str, assets: Assets, head: str) -> bytes:
+def compose(door: DoorPages, path: str, assets: Assets, about: str) -> bytes:
     """Return a page: the layout around its main part, with its metadata, its static files and the list of languages."""
     page = door.pages[path]
     static = f"{door.root}static/{assets.version}"
@@ -277,13 +279,16 @@ def compose(door: DoorPages, path: str, assets: Assets, head: str) -> bytes:
         if linked.link_key
     )
     styles = (_STYLE_SHEET, *(own.name for own in _own_style_sheet(page)))
+    head = Template((DIRECTORY / _HEAD).read_text().strip()).substitute(
+        metadata=about,
+        icon=_ICON,
+        styles="\n".join(f'<link rel="stylesheet" href="{static}/{name}">' for name in styles),
+        script=f"{static}/{page.name}.js",
+    )
     layout = Template((DIRECTORY / page.layout).read_text())
     return layout.substitute(
-        metadata=head,
-        icon=_ICON,
+        head=head,
         languages=html.escape(json.dumps(dict(assets.languages), ensure_ascii=False)),
-        styles="\n    ".join(f'<link rel="stylesheet" href="{static}/{name}">' for name in styles),
-        script=f"{static}/{page.name}.js",
         home=door.root + next(iter(door.pages))[1:],
         links=" ".join(links),
         noscript=(DIRECTORY / door.noscript).read_text().strip(),
