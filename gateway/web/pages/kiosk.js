@@ -229,7 +229,7 @@ function drawFrame(election, area) {
 export async function showKiosk() {
   document.documentElement.classList.add("kiosk");
   const template = byId("kiosk", HTMLTemplateElement);
-  byId("main").replaceChildren(template.content);
+  byId("main").replaceChildren(template.content, byId("status"), byId("announcement"));
   fillIn();
   keepAwake();
   const election = await waitForElection();
