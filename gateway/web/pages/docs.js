@@ -5,19 +5,16 @@ import { DocsSamples } from "./docs_samples.js";
 import { byId, h } from "./dom.js";
 import { fetchJson, LARGE_LIMIT_MS, untilDone } from "./fetching.js";
 import { t } from "./format.js";
+import { Described } from "./openapi.js";
 import { sampledElection } from "./place.js";
 import { prose } from "./prose.js";
 import { showProblem, translate } from "./shell.js";
 import { TryIt } from "./try_it.js";
 
-/** @import { Content, Media, OpenApi, Operation, Parameter, PathItem } from "../documents" */
-/** @import { Reference, Response, Schema } from "../documents" */
-
+/** @import { Content, Media, Parameter, Reference, Response, Schema } from "../documents" */
+/** @import { Route } from "./openapi.js" */
 /** @import { SampledRoute } from "./samples.js" */
 
-/** @typedef {{path: string, method: string, item: PathItem, operation: Operation}} Route */
-
-const METHODS = /** @type {const} */ (["get", "post", "put", "patch", "delete"]);
 /** @type {{[tag: string]: string}} */
 const TITLES = { push: "Push door", feed: "Feed", read: "Reading", health: "Health", pages: "Pages" };
 /** @type {{[place: string]: string}} */
@@ -29,41 +26,16 @@ const titleOf = (tag) => TITLES[tag] ?? tag;
 /** The document as elements of the page. */
 class Description {
   /**
-   * @param {OpenApi} openapi
+   * @param {Described} api
    * @param {DocsSamples} samples
    */
-  constructor(openapi, samples) {
-    this.openapi = openapi;
+  constructor(api, samples) {
+    this.api = api;
     this.samples = samples;
-    /** @type {Route[]} */
-    this.routes = Object.entries(openapi.paths).flatMap(([path, item]) =>
-      METHODS.flatMap((method) => {
-        const operation = item[method];
-        return operation ? [{ path, method, item, operation }] : [];
-      }),
-    );
-  }
-
-  /**
-   * Follow references.
-   *
-   * @template {object} T
-   * @param {T | Reference} node
-   * @returns {T}
-   */
-  #resolve(node) {
-    /** @type {any} */
-    let found = node;
-    while (found?.$ref) {
-      /** @type {string[]} */
-      const names = found.$ref.slice(2).split("/");
-      found = names.reduce((/** @type {any} */ parent, name) => parent[name], this.openapi);
-    }
-    return found;
   }
 
   page() {
-    const { info, tags, components } = this.openapi;
+    const { info, tags, components } = this.api.document;
     return [
       h("h1", null, `${info.title} API ${info.version}`),
       h("p", { class: "lead quiet" }, info.summary),
@@ -88,8 +60,8 @@ class Description {
   }
 
   contents() {
-    const tags = this.openapi.tags.flatMap(({ name }) => {
-      const links = this.routes
+    const tags = this.api.document.tags.flatMap(({ name }) => {
+      const links = this.api.routes
         .filter(({ operation }) => operation.tags.includes(name))
         .map(({ operation }) =>
           h("li", null, h("a", { href: `#${operation.operationId}` }, operation.summary)),
@@ -109,7 +81,7 @@ class Description {
    * @param {string} summary
    */
   #tag(name, summary) {
-    const routes = this.routes.filter(({ operation }) => operation.tags[0] === name);
+    const routes = this.api.routes.filter(({ operation }) => operation.tags[0] === name);
     return h(
       "section",
       { class: "door", "aria-labelledby": `tag-${name}` },
@@ -121,15 +93,14 @@ class Description {
 
   /** @param {Route} route */
   #operation(route) {
-    const { method, item, operation } = route;
-    const sampled = this.#sampled(route);
-    const parameters = [...(item.parameters ?? []), ...(operation.parameters ?? [])];
-    const rows = parameters.flatMap((each) => this.#parameter(this.#resolve(each)));
+    const { method, operation } = route;
+    const sampled = this.api.sampled(route);
+    const rows = this.api.parameters(route).flatMap((each) => this.#parameter(each));
     const responses = Object.entries(operation.responses).flatMap(([status, response]) => [
       h("dt", null, status),
-      this.#response(this.#resolve(response)),
+      this.#response(this.api.resolve(response)),
     ]);
-    const body = operation.requestBody ? this.#resolve(operation.requestBody).content : {};
+    const body = this.api.requestContent(route);
     return h(
       "article",
       { class: "operation", id: operation.operationId },
@@ -145,55 +116,26 @@ class Description {
       ...this.samples.sample(sampled),
       this.#tryIt(route, sampled),
       ...(rows.length ? [h("h4", null, "Parameters"), h("dl", { class: "rows" }, ...rows)] : []),
-      ...(operation.requestBody ? [h("h4", null, "Request body"), ...this.#content(body, true)] : []),
+      ...(body ? [h("h4", null, "Request body"), ...this.#content(body, true)] : []),
       h("h4", null, "Responses"),
       h("dl", { class: "rows" }, ...responses),
     );
   }
 
   /**
-   * Return what samples of a route depend on.
-   *
-   * @param {Route} route
-   * @returns {SampledRoute}
-   */
-  #sampled({ path, method, item, operation }) {
-    const servers = operation.servers ?? item.servers ?? this.openapi.servers;
-    const security = operation.security ?? this.openapi.security;
-    const types = this.#types(operation);
-    const body = operation.requestBody ? this.#resolve(operation.requestBody).content : null;
-    return {
-      path,
-      method,
-      operationId: operation.operationId,
-      push: !servers.some(({ name }) => name === "feed"),
-      secured: security.length > 0 && security.every((schemes) => Object.keys(schemes).length > 0),
-      bodyType: body ? (Object.keys(body)[0] ?? null) : null,
-      type: types[0] ?? "",
-    };
-  }
-
-  /** @param {Operation} operation */
-  #types({ responses }) {
-    const good = responses["200"];
-    return good ? Object.keys(this.#resolve(good).content ?? {}) : [];
-  }
-
-  /**
    * @param {Route} route
    * @param {SampledRoute} sampled
    */
-  #tryIt({ path, method, item, operation }, { push, secured }) {
-    const types = this.#types(operation);
+  #tryIt(route, { path, method, push, secured }) {
+    const types = this.api.types(route);
     if (method !== "get" || push || secured || !types.length) return null;
     const { names, level } = this.samples.place;
     /** @type {{[name: string]: string}} */
     const values = { ...names, level, limit: "10" };
-    const parameters = [...(item.parameters ?? []), ...(operation.parameters ?? [])].flatMap((each) => {
-      const parameter = this.#resolve(each);
-      if (parameter.in === "header") return [];
-      return [{ ...parameter, schema: this.#resolve(parameter.schema) }];
-    });
+    const parameters = this.api
+      .parameters(route)
+      .filter((each) => each.in !== "header")
+      .map((each) => ({ ...each, schema: this.api.resolve(each.schema) }));
     const initial = (/** @type {string} */ name) =>
       parameters.some(
         (each) => each.name === name && (each.in === "path" || each.required || name === "limit"),
@@ -204,9 +146,10 @@ class Description {
   }
 
   /** @param {Route} route */
-  #notes({ method, item, operation }) {
-    const servers = operation.servers ?? item.servers ?? this.openapi.servers;
-    const security = operation.security ?? this.openapi.security;
+  #notes(route) {
+    const { method, item } = route;
+    const servers = this.api.servers(route);
+    const security = this.api.security(route);
     const notes = [
       servers.map(({ name, description }) => `${description} ${this.samples.where(name)}`).join(", "),
     ];
@@ -219,7 +162,7 @@ class Description {
   /** @param {Parameter} parameter */
   #parameter(parameter) {
     const { name, description, required, schema } = parameter;
-    const facts = [PLACES[parameter.in] ?? "", required ? "required" : "", this.#type(schema)];
+    const facts = [PLACES[parameter.in] ?? "", required ? "required" : "", this.api.typeInWords(schema)];
     const example =
       "example" in parameter ? [" · for example ", h("code", null, String(parameter.example))] : [];
     return [
@@ -237,7 +180,7 @@ class Description {
   #response({ description, headers = {}, content = {} }) {
     const names = Object.entries(headers).flatMap(([name, header], index) => [
       index ? ", " : "Headers: ",
-      h("code", { title: this.#resolve(header).description }, name),
+      h("code", { title: this.api.resolve(header).description }, name),
     ]);
     return h(
       "dd",
@@ -255,7 +198,7 @@ class Description {
   #content(content, open) {
     return Object.entries(content).flatMap(([type, media]) => [
       h("p", { class: "kind" }, h("code", null, type), " ", ...this.#mediaType(media)),
-      ...this.#examples(media).map(([name, value]) => {
+      ...this.api.examples(media).map(([name, value]) => {
         const code = h("code", null, typeof value === "string" ? value : JSON.stringify(value, null, 2));
         const summary = h("summary", null, `Example: ${name.replaceAll("_", " ")}`);
         return h("details", { open }, summary, h("pre", { tabindex: "0" }, code));
@@ -270,55 +213,29 @@ class Description {
   }
 
   /**
-   * @param {Media} media
-   * @returns {[name: string, value: unknown][]}
-   */
-  #examples(media) {
-    /** @type {[string, unknown][]} */
-    const examples = Object.entries(media.examples ?? {}).map(([name, each]) => {
-      const { summary, value, serializedValue } = this.#resolve(each);
-      return [summary ?? name, value ?? serializedValue];
-    });
-    return "example" in media ? [["one", media.example], ...examples] : examples;
-  }
-
-  /**
    * @param {string} name
    * @param {Schema} schema
    */
   #schema(name, schema) {
-    const rows = this.#members(schema).flatMap(({ member, type, required }) => [
-      h("dt", null, h("code", null, member)),
-      h(
-        "dd",
-        null,
-        ...prose(this.#resolve(type).description),
-        h("p", { class: "kind" }, ...this.#linkedType(type), required ? " · required" : ""),
-      ),
-    ]);
+    const rows = this.api
+      .members(schema)
+      .flatMap(({ member, type, required }) => [
+        h("dt", null, h("code", null, member)),
+        h(
+          "dd",
+          null,
+          ...prose(this.api.resolve(type).description),
+          h("p", { class: "kind" }, ...this.#linkedType(type), required ? " · required" : ""),
+        ),
+      ]);
     return h(
       "article",
       { class: "operation schema", id: `schema-${name}` },
       h("h3", null, name),
       ...prose(schema.description),
-      h("p", { class: "kind" }, this.#type(schema)),
+      h("p", { class: "kind" }, this.api.typeInWords(schema)),
       rows.length ? h("dl", { class: "rows" }, ...rows) : null,
     );
-  }
-
-  /**
-   * Return the members of an object, including those of the schemas that it combines.
-   *
-   * @param {Schema} schema
-   * @returns {{member: string, type: Schema | Reference, required: boolean}[]}
-   */
-  #members({ properties = {}, required = [], allOf = [] }) {
-    const members = Object.entries(properties).map(([member, type]) => ({
-      member,
-      type,
-      required: required.includes(member),
-    }));
-    return [...members, ...allOf.flatMap((part) => this.#members(this.#resolve(part)))];
   }
 
   /**
@@ -335,27 +252,7 @@ class Description {
     const choices = schema.anyOf ?? schema.oneOf;
     if (choices) return choices.flatMap((each, index) => [index ? " or " : "", ...this.#linkedType(each)]);
     if (schema.items) return ["array of ", ...this.#linkedType(schema.items)];
-    return [this.#type(schema)];
-  }
-
-  /**
-   * Return a schema in a few words.
-   *
-   * @param {Schema | Reference} schema
-   */
-  #type(schema) {
-    const found = this.#resolve(schema);
-    const words = [];
-    if (found.type) words.push([found.type].flat().join(" or "));
-    if ("const" in found) words.push(JSON.stringify(found.const));
-    if (found.enum) words.push(`one of ${found.enum.join(", ")}`);
-    if (found.format) words.push(found.format);
-    if (found.pattern) words.push(`pattern ${found.pattern}`);
-    if (found.minimum !== undefined || found.maximum !== undefined) {
-      words.push(`${found.minimum ?? "…"} to ${found.maximum ?? "…"}`);
-    }
-    if (found.default !== undefined) words.push(`default ${found.default}`);
-    return words.join(", ");
+    return [this.api.typeInWords(schema)];
   }
 }
 
@@ -370,7 +267,7 @@ const [openapi, election] = await untilDone(
     ]),
   () => showProblem(t("noAnswer")),
 );
-const description = new Description(openapi, new DocsSamples(election));
+const description = new Description(new Described(openapi), new DocsSamples(election));
 showProblem(null);
 byId("document").replaceChildren(...description.page());
 byId("contents").replaceChildren(...description.contents());
