@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import aiohttp
 import pytest
+import pytest_asyncio
 from playwright.async_api import (
     Browser,
     BrowserContext,
@@ -16,6 +18,8 @@ from playwright.async_api import (
     async_playwright,
     expect,
 )
+
+from tests.web.doors import a_client
 
 CHROMIUM = Path("/usr/bin/chromium")
 WITHOUT_FEATURES = (
@@ -40,6 +44,14 @@ expect.set_options(timeout=PATIENCE_MS)
 
 session_loop = pytest.mark.asyncio(loop_scope="session")
 """Runs a test on the event loop that lasts for the session, to which the shared browser belongs."""
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def http_on_session_loop() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client on the loop of the browser, which modules take as their `http`."""
+    async with a_client() as session:
+        yield session
+
 
 Test = TypeVar("Test", bound=Callable[..., object])
 

@@ -13,17 +13,19 @@ from playwright.async_api import Browser, Route, expect
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.pages import EMBED_POLICY, FEED_PAGES, POLICY
 from tests.running import Gateway, Sender
-from tests.web.browsing import Visitor, cuttable_proxy, needs_chromium, session_loop, visiting
-from tests.web.doors import COUNTRY, HERE, UNIT, a_client, a_registry, a_report, ask, pushed, shown
+from tests.web.browsing import (
+    Visitor,
+    cuttable_proxy,
+    http_on_session_loop,
+    needs_chromium,
+    session_loop,
+    visiting,
+)
+from tests.web.doors import COUNTRY, HERE, UNIT, a_registry, a_report, ask, pushed, shown
 
 pytestmark = pytest.mark.long
 
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client on the loop of the browser."""
-    async with a_client() as session:
-        yield session
+http = http_on_session_loop
 
 
 @pytest_asyncio.fixture(loop_scope="session")

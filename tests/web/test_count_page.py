@@ -16,8 +16,8 @@ from playwright.async_api import Browser, Page, expect
 
 from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway, Sender
-from tests.web.browsing import Visitor, cuttable_proxy, needs_chromium, visiting
-from tests.web.doors import HERE, OTHER_UNIT, UNIT, a_client, a_registry, a_report, ask, push
+from tests.web.browsing import Visitor, cuttable_proxy, http_on_session_loop, needs_chromium, visiting
+from tests.web.doors import HERE, OTHER_UNIT, UNIT, a_registry, a_report, ask, push
 from tests.web.test_accessibility import violations
 
 HEADER = "unit\tcounted_at\tstatus\tcategory\tballots\tblank\trejected\tFL"
@@ -52,11 +52,7 @@ class Officer(NamedTuple):
         return page
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client on the loop of the browser."""
-    async with a_client() as session:
-        yield session
+http = http_on_session_loop
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -1,18 +1,16 @@
 """A full feed, with a real browser's EventSource: it is turned away, does not give up, and reconnects."""
 
 import time
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser
 
 from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway
-from tests.web.browsing import needs_chromium, visiting
-from tests.web.doors import a_client, a_registry, feed_url, shown, streaming, until, wait_for_room
+from tests.web.browsing import http_on_session_loop, needs_chromium, visiting
+from tests.web.doors import a_registry, feed_url, shown, streaming, until, wait_for_room
 
 pytestmark = pytest.mark.long
 
@@ -32,12 +30,7 @@ LOOK = """() => window.sources.map((source) => ({
 }))"""
 CONNECTING, CLOSED = 0, 2
 
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client on the loop of the browser."""
-    async with a_client() as session:
-        yield session
+http = http_on_session_loop
 
 
 @needs_chromium

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import json
 import re
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,13 +11,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, CDPSession, Error, Page, Route, expect
 
 from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway, Sender
-from tests.web.browsing import Visitor, needs_chromium, visiting
-from tests.web.doors import COUNTRY, a_client, a_registry, a_report, ask, pushed, shown, until
+from tests.web.browsing import Visitor, http_on_session_loop, needs_chromium, visiting
+from tests.web.doors import COUNTRY, a_registry, a_report, ask, pushed, shown, until
 
 pytestmark = pytest.mark.long
 
@@ -38,12 +36,7 @@ LOADED_WITHIN_S = 60
 GROWTH_MAX = 600_000
 """Bytes by which the heap may grow over thousands of events: lists of bounded length that become full."""
 
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client on the loop of the browser."""
-    async with a_client() as session:
-        yield session
+http = http_on_session_loop
 
 
 @needs_chromium

@@ -21,9 +21,9 @@ from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.map_file import ERRORS_MAX, SIZE_MAX, BadMap, read_map
 from tests.conftest import Database
 from tests.running import Gateway, Sender, running, served
-from tests.web.browsing import Visitor, needs_chromium, session_loop, visiting
+from tests.web.browsing import Visitor, http_on_session_loop, needs_chromium, session_loop, visiting
 from tests.web.conftest import make_database
-from tests.web.doors import COUNTRY, HERE, a_client, a_registry, a_report, ask, pushed, shown
+from tests.web.doors import COUNTRY, HERE, a_registry, a_report, ask, pushed, shown
 
 ON_MAP = ("0101", "0201", "0202", "0203", "0602", "0603")
 """All municipalities of the small election but HERE."""
@@ -199,11 +199,7 @@ async def sender(mapped: Gateway, small: GeneratedElection) -> Sender:
     return await mapped.issue(await mapped.load(a_registry(small)), [COUNTRY])
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client on the loop of the browser."""
-    async with a_client() as session:
-        yield session
+http = http_on_session_loop
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -1,22 +1,19 @@
 """A compressed feed with many readers, with a real browser: it decodes blocks that refer to earlier ones."""
 
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser
 
 from gateway.feed.channel import SHARED_WINDOW_READERS_MIN
 from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
 from tests.running import running
-from tests.web.browsing import needs_chromium, visiting
+from tests.web.browsing import http_on_session_loop, needs_chromium, visiting
 from tests.web.doors import (
     COUNTRY,
     EVERYTHING,
-    a_client,
     a_registry,
     a_report,
     feed_url,
@@ -39,12 +36,7 @@ FOLLOW = """(url) => {
   source.addEventListener("error", () => { window.errors += 1; });
 }"""
 
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client on the loop of the browser."""
-    async with a_client() as session:
-        yield session
+http = http_on_session_loop
 
 
 @needs_chromium

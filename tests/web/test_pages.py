@@ -31,19 +31,21 @@ from gateway.web.pages import (
     static_files,
 )
 from tests.running import Gateway, Sender
-from tests.web.browsing import Visitor, cuttable_proxy, needs_chromium, session_loop, visiting
-from tests.web.doors import COUNTRY, HERE, UNIT, a_client, a_registry, a_report, ask, pushed, shown, units_of
+from tests.web.browsing import (
+    Visitor,
+    cuttable_proxy,
+    http_on_session_loop,
+    needs_chromium,
+    session_loop,
+    visiting,
+)
+from tests.web.doors import COUNTRY, HERE, UNIT, a_registry, a_report, ask, pushed, shown, units_of
 
 MUNICIPALITIES = ("0101", "0201", "0604")
 
 pytestmark = pytest.mark.long
 
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client on the loop of the browser."""
-    async with a_client() as session:
-        yield session
+http = http_on_session_loop
 
 
 @pytest_asyncio.fixture(loop_scope="session")

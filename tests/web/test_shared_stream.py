@@ -13,8 +13,16 @@ from playwright.async_api import Browser, Page, Route, expect
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.pages import DIRECTORY
 from tests.running import Gateway, Sender
-from tests.web.browsing import PATIENCE_MS, CuttableProxy, Visitor, cuttable_proxy, needs_chromium, visiting
-from tests.web.doors import COUNTRY, HERE, TIMEOUT_S, a_client, a_registry, a_report, pushed, shown, until
+from tests.web.browsing import (
+    PATIENCE_MS,
+    CuttableProxy,
+    Visitor,
+    cuttable_proxy,
+    http_on_session_loop,
+    needs_chromium,
+    visiting,
+)
+from tests.web.doors import COUNTRY, HERE, TIMEOUT_S, a_registry, a_report, pushed, shown, until
 
 TABS = 8
 """More than the six connections that a browser opens to a host over HTTP/1.1."""
@@ -32,12 +40,7 @@ HTML = (
 
 pytestmark = pytest.mark.long
 
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client on the loop of the browser."""
-    async with a_client() as session:
-        yield session
+http = http_on_session_loop
 
 
 @pytest_asyncio.fixture(loop_scope="session")
