@@ -1,0 +1,194 @@
+"""PURE: the body with which an operator decides about held reports (contract, section 4).
+
+All violations are reported at once, each with its JSON path.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from gateway.characters import CONTROL, code_point
+from gateway.election.registry import COUNT_MAX
+from gateway.election.violations import TooManyObjects, Violation, capped, read_exactly
+from gateway.errors import MalformedDocument
+
+BODY_MAX = 64 << 10
+"""Bytes of a body."""
+DECIDED_MAX = 100
+"""Held reports in one decision."""
+NOTE_MAX = 500
+"""Characters of a note."""
+TEXT_MAX = 200
+"""Characters of a unit's identifier."""
+
+Decide = Literal["release", "reject"]
+REASONS: dict[str, tuple[str, ...]] = {
+    "release": ("confirmed", "moved", "rule_too_strict"),
+    "reject": ("duplicate", "wrong_unit", "typing_error", "other"),
+}
+"""The reasons of a decision, by what is decided."""
+_MEMBERS = ("decide", "holds", "reason", "note")
+_HOLD_MEMBERS = ("unit", "revision", "digest")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_SIMPLE_NAME = re.compile(r"\w{1,64}")
+Problem = tuple[str, str] | None
+"""Code and detail of what is wrong with a value."""
+
+
+class NamedHold(msgspec.Struct, frozen=True):
+    """A held report as a decision names it."""
+
+    unit: str
+    revision: int
+    digest: str
+    """In hex."""
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What an operator decides: one thing, about several held reports, in this order, all or none."""
+
+    decide: Decide
+    holds: tuple[NamedHold, ...]
+    reason: str
+    note: str = ""
+
+
+def read_decision(body: bytes) -> Decision | tuple[Violation, ...]:
+    """Read the body of a request; return its violations if it has any. Raises MalformedDocument if it is not JSON."""
+    try:
+        msgspec.json.decode(body)  # `read_exactly` takes more than JSON in UTF-8
+        document = read_exactly(body, 2 * DECIDED_MAX)
+    except TooManyObjects:
+        return (_too_many(),)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedDocument(f"not JSON in UTF-8: {error}") from None
+    if violations := capped(_violations(document)):
+        return violations
+    return msgspec.convert(document, Decision)
+
+
+def _too_many() -> Violation:
+    return Violation("too_many_holds", "$.holds", f"a decision is about 1 to {DECIDED_MAX} held reports")
+
+
+def _violations(document: Any) -> Iterator[Violation]:
+    if not isinstance(document, dict):
+        yield Violation("wrong_type", "$", f"expected an object, not {_shown(document)}")
+        return
+    yield from _object(document, "$", _MEMBERS, ("decide", "holds", "reason"))
+    decide = document.get("decide")
+    yield from _member(document, "$", "decide", _decide)
+    known = REASONS.get(decide, ()) if type(decide) is str else ()
+    if known:
+        yield from _member(document, "$", "reason", lambda value: _reason(value, known))
+    yield from _member(document, "$", "note", _note)
+    holds = document.get("holds")
+    if "holds" in document:
+        yield from _holds(holds)
+
+
+def _holds(holds: Any) -> Iterator[Violation]:
+    if not isinstance(holds, list):
+        yield Violation("wrong_type", "$.holds", f"expected an array, not {_shown(holds)}")
+        return
+    if not 1 <= len(holds) <= DECIDED_MAX:
+        yield _too_many()
+        return
+    first: dict[str, int] = {}
+    for place, each in enumerate(holds):
+        path = f"$.holds[{place}]"
+        if not isinstance(each, dict):
+            yield Violation("wrong_type", path, f"expected an object, not {_shown(each)}")
+            continue
+        yield from _object(each, path, _HOLD_MEMBERS, _HOLD_MEMBERS)
+        yield from _member(each, path, "unit", _unit)
+        yield from _member(each, path, "revision", _revision)
+        yield from _member(each, path, "digest", _digest)
+        unit = each.get("unit")
+        if type(unit) is str and first.setdefault(unit, place) != place:
+            detail = f"the same unit as $.holds[{first[unit]}]; a unit has one held report at most"
+            yield Violation("repeated_unit", f"{path}.unit", detail)
+
+
+def _object(value: Any, path: str, known: tuple[str, ...], required: tuple[str, ...]) -> Iterator[Violation]:
+    for name in required:
+        if name not in value:
+            yield Violation("missing_member", f"{path}.{name}", "the member is required")
+    for name in value:
+        if name not in known:
+            yield Violation("unknown_member", _path(path, name), f"the members are {', '.join(known)}")
+    for name in value.repeated:
+        yield Violation("repeated_member", _path(path, name), "the member is repeated")
+
+
+def _member(
+    document: dict[str, Any], path: str, name: str, problem: Callable[[Any], Problem]
+) -> Iterator[Violation]:
+    if name in document and (found := problem(document[name])):
+        yield Violation(found[0], f"{path}.{name}", found[1])
+
+
+def _decide(value: Any) -> Problem:
+    return _one_of(value, tuple(REASONS), "decision")
+
+
+def _reason(value: Any, known: tuple[str, ...]) -> Problem:
+    return _one_of(value, known, "reason")
+
+
+def _one_of(value: Any, known: tuple[str, ...], what: str) -> Problem:
+    if type(value) is str and value in known:
+        return None
+    return f"unknown_{what}", f"{_shown(value)} is not one of {', '.join(known)}"
+
+
+def _unit(value: Any) -> Problem:
+    if type(value) is not str:
+        return "wrong_type", f"expected a string, not {_shown(value)}"
+    if not 1 <= len(value) <= TEXT_MAX or CONTROL.search(value):
+        return "forbidden_character", f"expected 1 to {TEXT_MAX} characters, none of them a control character"
+    return None
+
+
+def _revision(value: Any) -> Problem:
+    if type(value) is not int:
+        return "wrong_type", f"expected an integer, not {_shown(value)}"
+    if not 1 <= value <= COUNT_MAX:
+        return "revision_out_of_range", f"expected 1 to {COUNT_MAX}, not {value}"
+    return None
+
+
+def _digest(value: Any) -> Problem:
+    if type(value) is str and _DIGEST.fullmatch(value):
+        return None
+    return "not_a_digest", f"expected the 64 lowercase hex digits of a SHA-256, not {_shown(value)}"
+
+
+def _note(value: Any) -> Problem:
+    if type(value) is not str:
+        return "wrong_type", f"expected a string, not {_shown(value)}"
+    if len(value) > NOTE_MAX:
+        return "text_too_long", f"expected at most {NOTE_MAX} characters, not {len(value)}"
+    if found := CONTROL.search(value):
+        return "forbidden_character", f"{code_point(found[0])} is not allowed; a note is one line"
+    return None
+
+
+def _path(path: str, name: str) -> str:
+    """Return the JSON path of a member, whose name is quoted and truncated if necessary (RFC 9535)."""
+    return f"{path}.{name}" if _SIMPLE_NAME.fullmatch(name) else f"{path}[{json.dumps(name[:64])}]"
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a short text for a message."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "an array"
+    if isinstance(value, str) and type(value) is not str:  # a number that is no integer
+        return str(value)
+    text = json.dumps(value)
+    return text if len(text) <= 42 else text[:40] + "…"
