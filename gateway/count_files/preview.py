@@ -95,8 +95,7 @@ class FileToPreview:
 
     def _compared(self, counts: Sequence[Count], current: Mapping[str, Known]) -> tuple[PreviewedReport, ...]:
         before = {unit: current[unit].document if unit in current else None for unit in self.units}
-        documents = [{**count.version.document, "revision": count.revision} for count in counts]
-        compared = compare(self._registry, documents, before)
+        compared = compare(self._registry, [count.document for count in counts], before)
         return tuple(
             PreviewedReport(
                 msgspec.Raw(count.body),

@@ -84,16 +84,6 @@ class Count(msgspec.Struct, frozen=True):
         """The report as decoded JSON, for `comparison.compare`."""
         return {**self.version.document, "revision": self.revision}
 
-    @property
-    def status(self) -> str:
-        """The status."""
-        return str(self.version.document["status"])
-
-    @property
-    def ballots(self) -> int:
-        """All ballots of the unit."""
-        return sum(counts["ballots"] for counts in self.version.document["counts"].values())
-
 
 def known_report(body: bytes) -> Known:
     """Return a report that the gateway or the outbox has. A newer version may have stored members unknown to this one.
