@@ -18,7 +18,7 @@ from gateway.client.outbox_file import OutboxUnavailable, when_available
 from gateway.client.preparation import Door, Preparation, Prepared, RevisionsUnknown
 from gateway.client.preview import red_lines
 from gateway.client.push_answers import PushRefused
-from gateway.client.push_files import WITHOUT_REPORT, current_reports
+from gateway.client.push_files import current_reports
 from gateway.client.receipts_table import write_receipts
 from gateway.client.repeated_notices import RepeatedNotices
 from gateway.client.sending import send
@@ -233,13 +233,7 @@ class Delivery:
             asked = [unit for unit in compared if unit not in current]
             try:
                 if asked:
-                    found = await current_reports(
-                        door.push_url,
-                        door.to.election,
-                        door.token,
-                        asked,
-                        (*WITHOUT_REPORT, "unit_forbidden"),
-                    )
+                    found = await current_reports(door.push_url, door.to.election, door.token, asked)
                     current |= {unit: found.reports.get(unit) for unit in asked}
             except GatewayError as error:
                 unknown = RevisionsUnknown(len(asked), error)

@@ -13,7 +13,7 @@ from gateway.client.outbox import Destination, Kept, Outbox
 from gateway.client.outbox_file import when_available
 from gateway.client.outbox_list import kept_document, kept_lines
 from gateway.client.outbox_use import while_nobody_sends
-from gateway.client.push_files import WITHOUT_REPORT, AtGateway, current_reports, registry_of
+from gateway.client.push_files import AtGateway, current_reports, registry_of
 from gateway.count_files.messages import abbreviated
 from gateway.count_files.reports import known_report
 from gateway.count_files.revisions import Known
@@ -113,10 +113,7 @@ async def _at_gateway(chosen: Sequence[Kept], push_url: str, token: str) -> list
     found: AtGateway | None = None
     if token:
         try:
-            to = chosen[0].to
-            found = await current_reports(
-                push_url, to.election, token, units, (*WITHOUT_REPORT, "unit_forbidden")
-            )
+            found = await current_reports(push_url, chosen[0].to.election, token, units)
         except GatewayError as error:
             reason = f"the gateway could not be asked: {error}"
     lines = []

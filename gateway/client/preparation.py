@@ -12,7 +12,6 @@ import msgspec
 from gateway.client.http_json import NoDocument
 from gateway.client.outbox import Destination, Outbox
 from gateway.client.push_files import (
-    WITHOUT_REPORT,
     AtGateway,
     current_reports,
     known_in,
@@ -198,5 +197,4 @@ class Preparation:
 
     async def _current(self, units: Sequence[str]) -> AtGateway:
         door = self._door
-        without = (*WITHOUT_REPORT, "unit_forbidden")
-        return await current_reports(door.push_url, door.to.election, door.token, units, without)
+        return await current_reports(door.push_url, door.to.election, door.token, units)

@@ -35,8 +35,9 @@ LISTED_MAX = 10
 """Elections that a message lists."""
 UNIT_MAX = 64
 """Characters of a unit's identifier; no registry has a longer one, and it would not fit into a URL."""
-WITHOUT_REPORT = ("no_report", "unknown_unit")
-"""Codes of the push door's problem documents for a unit without a report; the 404 of a proxy has none."""
+_FORBIDDEN = "unit_forbidden"
+_WITHOUT_REPORT = ("no_report", "unknown_unit", _FORBIDDEN)
+"""Codes of the push door's problem documents for a unit whose report it does not give; the 404 of a proxy has none."""
 
 
 def destination(push_url: str, election: str) -> Destination:
@@ -96,12 +97,9 @@ class AtGateway(msgspec.Struct):
 
 
 async def current_reports(
-    push_url: str, election: str, token: str, units: Sequence[str], without: Container[str] = WITHOUT_REPORT
+    push_url: str, election: str, token: str, units: Sequence[str]
 ) -> AtGateway:
-    """Return the current reports of units from the push door, of those that have one.
-
-    A unit has none if the problem document has one of the codes in `without`. Raises GatewayError.
-    """
+    """Return the current reports of units from the push door: of those that have one. Raises GatewayError."""
     found: dict[str, Known] = {}
     forbidden: set[str] = set()
     waiting = [unit for unit in reversed(units) if len(unit) <= UNIT_MAX]
@@ -111,9 +109,9 @@ async def current_reports(
         while waiting:
             unit = waiting.pop()
             path = f"/v1/elections/{quote(election, safe='')}/reports/{quote(unit, safe='')}"
-            document = await _document(door, path, headers, without)
+            document = await _document(door, path, headers, _WITHOUT_REPORT)
             if isinstance(document, str):
-                if document == "unit_forbidden":
+                if document == _FORBIDDEN:
                     forbidden.add(unit)
                 continue
             try:
