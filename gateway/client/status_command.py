@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from gateway.client.documents import REQUEST_S, read_document, the_election
 from gateway.client.http_json import Door, open_door
+from gateway.client.http_session import bearer
 from gateway.client.transfers_report import (
     PROBLEMS_MAX,
     Transfers,
@@ -39,7 +40,7 @@ async def own_status(
     """
     election = await the_election(feed_url, election)
     async with open_door("push door", push_url, total_s=REQUEST_S) as door:
-        document = await _transfers(door, election, {"Authorization": f"Bearer {token}"})
+        document = await _transfers(door, election, bearer(token))
         now = door.server_time or datetime.now(UTC)
     transfers = read_document(document, OwnTransfers, push_url)
     _show(document, transfers, now, as_json=as_json, every_row=every_row)
