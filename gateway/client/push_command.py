@@ -14,7 +14,7 @@ from gateway.client.delivery import Delivery
 from gateway.client.http_json import NoDocument
 from gateway.client.outbox import Destination, Outbox
 from gateway.client.outbox_file import when_available
-from gateway.client.outbox_use import use_for_sending
+from gateway.client.outbox_use import lock_file, use_for_sending
 from gateway.client.preparation import Door
 from gateway.client.preview import red_lines, warnings
 from gateway.client.push_directory import Delivering, push_directory
@@ -204,10 +204,8 @@ async def _watch(options: PushOptions, watched: Path, delivery: Delivery, consol
     async def send() -> None:
         await delivery.send()
 
-    own = [
-        options.outbox.with_name(options.outbox.name + end)
-        for end in ("", "-wal", "-shm", "-journal", "-lock")
-    ]
+    own = [options.outbox.with_name(options.outbox.name + end) for end in ("", "-wal", "-shm", "-journal")]
+    own.append(lock_file(options.outbox))
     if options.receipts is not None:
         own += [options.receipts, part_of(options.receipts)]
     directory = WatchedDirectory(watched, settle_s=options.settle_s, only_stated=options.await_done, own=own)
