@@ -65,7 +65,7 @@ async def registry_of(feed_url: str, election: str) -> Registry:
                 raise await _with_elections(door, election, error) from None
             raise
     if not isinstance(document.get("registry"), dict):
-        raise GatewayError(f"{without_user(feed_url)}: not a feed door of version 1: check the URL")
+        raise _not_a_door("feed door", feed_url)
     return read_registry(document["registry"], stored=True)
 
 
@@ -79,6 +79,11 @@ async def _with_elections(door: Door, election: str, error: NoDocument) -> NoDoc
     named = did_you_mean(election, known) or f"; the gateway has: {', '.join(known[:LISTED_MAX]) or 'none'}"
     text = f"no election {abbreviated(election)!r}{named} ({error.failure.text})"
     return NoDocument(msgspec.structs.replace(error.failure, text=text))
+
+
+def _not_a_door(name: str, url: str) -> GatewayError:
+    """Return the error for a document that no such door gives."""
+    return GatewayError(f"{without_user(url)}: not a {name} of version 1: check the URL")
 
 
 class AtGateway(msgspec.Struct):
@@ -117,9 +122,7 @@ async def current_reports(
             try:
                 found[unit] = known_report(orjson.dumps(document.get("report")))
             except (orjson.JSONEncodeError, MalformedDocument):
-                raise GatewayError(
-                    f"{without_user(push_url)}: not a push door of version 1: check the URL"
-                ) from None
+                raise _not_a_door("push door", push_url) from None
 
     async with open_door("push door", push_url, total_s=REQUEST_S) as door:
         readers = [asyncio.create_task(read(door)) for _ in range(min(READS_AT_ONCE, len(waiting)))]
@@ -140,7 +143,7 @@ async def own_municipalities(push_url: str, election: str, token: str) -> dict[s
     try:
         transfers = msgspec.convert(document, _Transfers).transfers
     except msgspec.ValidationError:
-        raise GatewayError(f"{without_user(push_url)}: not a push door of version 1: check the URL") from None
+        raise _not_a_door("push door", push_url) from None
     return {each.municipality: each.units for each in transfers}
 
 
