@@ -1,8 +1,9 @@
 """Arguments that several commands share, and how their values are read."""
 
 import os
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, overload
+from typing import Annotated, Any, overload
 from urllib.parse import urlsplit
 
 import typer
@@ -78,44 +79,27 @@ ElectionArgument = Annotated[str, typer.Argument(help="the election's identifier
 ElectionOption = Annotated[
     str | None, typer.Option(help="the election's identifier (default: the only election of the gateway)")
 ]
-_FROM_SERVE = "(default: that of `serve` on this machine, by its options in the environment)"
-PushUrl = Annotated[
-    str,
-    typer.Option(
-        envvar="VALGNATT_PUSH_URL",
-        callback=push_door_url,
-        help=f"URL of the push door, http:// or https:// {_FROM_SERVE}",
+
+
+def _url_option(door: Door, callback: Callable[[str], str]) -> Any:
+    return typer.Option(
+        envvar=f"VALGNATT_{door.upper()}_URL",
+        callback=callback,
+        help=f"URL of the {door} door, http:// or https:// (default: that of `serve` on this machine, by its options in"
+        " the environment)",
         show_default=False,
-    ),
-]
-FeedUrl = Annotated[
-    str,
-    typer.Option(
-        envvar="VALGNATT_FEED_URL",
-        callback=feed_door_url,
-        help=f"URL of the feed door, http:// or https:// {_FROM_SERVE}",
-        show_default=False,
-    ),
-]
-GivenPushUrl = Annotated[
-    str,
-    typer.Option(
-        envvar="VALGNATT_PUSH_URL",
-        callback=lambda url: url and checked_url(url),
-        help=f"URL of the push door, http:// or https:// {_FROM_SERVE}",
-        show_default=False,
-    ),
-]
+    )
+
+
+def _url_if_given(url: str) -> str:
+    return url and checked_url(url)
+
+
+PushUrl = Annotated[str, _url_option("push", push_door_url)]
+FeedUrl = Annotated[str, _url_option("feed", feed_door_url)]
+GivenPushUrl = Annotated[str, _url_option("push", _url_if_given)]
 """OF_THIS_MACHINE if it was not given, for commands that need it only sometimes or have a configuration."""
-GivenFeedUrl = Annotated[
-    str,
-    typer.Option(
-        envvar="VALGNATT_FEED_URL",
-        callback=lambda url: url and checked_url(url),
-        help=f"URL of the feed door, http:// or https:// {_FROM_SERVE}",
-        show_default=False,
-    ),
-]
+GivenFeedUrl = Annotated[str, _url_option("feed", _url_if_given)]
 AsJsonLines = Annotated[bool, typer.Option("--json", help="print JSON, one document per line")]
 
 
