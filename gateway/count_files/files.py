@@ -21,16 +21,15 @@ from gateway.count_files.parts import (
     too_many_mistakes,
     too_many_reports,
 )
-from gateway.count_files.rows import text_table
+from gateway.count_files.rows import Table, text_table
 from gateway.count_files.sheets import workbook_table
 from gateway.count_files.table import TableReader
-from gateway.count_files.workbook_zip import Bounds
+from gateway.count_files.workbook_zip import ZIP_MARK, Bounds
 from gateway.election.registry import Registry
 from gateway.trimmed_json import dumps_trimmed
 
 FILE_MAX = 20 << 20
 """Bytes of a file; the reports of a country with 3 500 units take 5 MB."""
-_WORKBOOK = b"PK\x03\x04"
 _OTHER_PROGRAMS = ("xls", "xlsb", "xlsm", "xltx", "ods", "fods", "numbers")
 """Extensions of spreadsheets that are not read."""
 _KINDS = ("json", "ndjson", "jsonl", "csv", "xlsx")
@@ -84,28 +83,23 @@ class _Reading:
             return read_json_file(self._name, content, self.mistakes, self._known)
         if kind in ("ndjson", "jsonl"):
             return read_json_lines(self._name, content, self.mistakes, self._known)
-        if kind == "xlsx":
-            return self._workbook(content)
-        return self._text(content)
+        return self._table(kind, content)
 
-    def _text(self, content: bytes) -> Iterator[Part]:
-        if content.startswith(_WORKBOOK):
+    def _table(self, kind: str, content: bytes) -> Iterator[Part]:
+        reader = TableReader(self._name, self._registry, self.mistakes, self.notes)
+        if kind == "xlsx":
+            table = workbook_table(self._name, content, self._bounds, reader.known, self.notes)
+        else:
+            table = self._text(content, reader)
+        for part in reader.read(table, self.empty_units):
+            yield from checked(part, encode_report(part.document), self.mistakes, self._known)
+
+    def _text(self, content: bytes, reader: TableReader) -> Table:
+        if content.startswith(ZIP_MARK):
             raise BadCountFile([said("workbook_named_csv", Place(self._name, 1))])
         text, notes = decode_table(self._name, content)
         self.notes += notes
-        reader = self._reader()
-        table = text_table(self._name, text, reader.known)
-        for part in reader.read(table, self.empty_units):
-            yield from checked(part, encode_report(part.document), self.mistakes, self._known)
-
-    def _workbook(self, content: bytes) -> Iterator[Part]:
-        reader = self._reader()
-        table = workbook_table(self._name, content, self._bounds, reader.known, self.notes)
-        for part in reader.read(table, self.empty_units):
-            yield from checked(part, encode_report(part.document), self.mistakes, self._known)
-
-    def _reader(self) -> TableReader:
-        return TableReader(self._name, self._registry, self.mistakes, self.notes)
+        return text_table(self._name, text, reader.known)
 
 
 def encode_report(document: dict[str, Any]) -> bytes:

@@ -9,10 +9,9 @@ from gateway.count_files.parts import BadCountFile
 from gateway.count_files.rows import HEAD_ROWS, Table
 from gateway.count_files.workbook import read_workbook
 from gateway.count_files.workbook_sheet import Sheet
-from gateway.count_files.workbook_zip import BadWorkbook, Bounds
+from gateway.count_files.workbook_zip import ZIP_MARK, BadWorkbook, Bounds
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_ZIP = b"PK\x03\x04"
 
 
 def workbook_table(
@@ -28,7 +27,7 @@ def workbook_table(
     """
     if content.startswith(_OLE):
         raise BadCountFile([said("workbook_protected", Place(name))])
-    if not content.startswith(_ZIP):
+    if not content.startswith(ZIP_MARK):
         raise BadCountFile([said("not_a_workbook", Place(name))])
     try:
         sheets = read_workbook(content, bounds)
@@ -61,7 +60,7 @@ def _with_table(name: str, sheets: Sequence[Sheet], known: Callable[[Sequence[st
     with_table = [
         sheet
         for sheet in sheets
-        if any(known([each.strip() for each in row.cells]) for row in islice(sheet.table_rows(), HEAD_ROWS))
+        if any(known(row.cells) for row in islice(sheet.table_rows(), HEAD_ROWS))
     ]
     shown = [sheet for sheet in with_table if not sheet.is_hidden]
     if len(shown) > 1:

@@ -11,6 +11,8 @@ from xml.parsers import expat
 
 import msgspec
 
+ZIP_MARK = b"PK\x03\x04"
+"""How a workbook begins, as every zip file with content does."""
 ENTRIES_MAX = 2000
 """Entries of the zip file; a workbook has a few per sheet."""
 _CHUNK = 1 << 16
