@@ -5,12 +5,13 @@ could then get the figures of another one.
 """
 
 import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from collections.abc import Iterable, Sequence
 
 from gateway.count_files.messages import Message, Place, said
 from gateway.count_files.parts import BadCountFile
 
-_UTF_8, _UTF_16, _UTF_32 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff"), (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
+_UTF_16, _UTF_32 = (BOM_UTF16_LE, BOM_UTF16_BE), (BOM_UTF32_LE, BOM_UTF32_BE)
 _SEQUENCE = rb"[\xc3-\xdf][\x80-\xbf]|[\xe1-\xef][\x80-\xbf]{2}"
 """A letter in UTF-8 beyond ASCII; in Windows-1252 it would be a letter and a sign, such as `Ã¸`."""
 _LETTERS = frozenset({*range(0xC0, 0xFF)} - {0xC2, 0xC3, 0xD7, 0xF7})
@@ -56,9 +57,9 @@ def decode_table(name: str, content: bytes) -> tuple[str, Sequence[Message]]:
             if _looks_latin(content, codec):
                 return _utf_16(name, content, codec)
     try:
-        return content.removeprefix(_UTF_8).decode("utf-8"), ()
+        return content.removeprefix(BOM_UTF8).decode("utf-8"), ()
     except UnicodeDecodeError as error:
-        if content.startswith(_UTF_8):
+        if content.startswith(BOM_UTF8):
             raise BadCountFile([_not_utf_8(name, content, error.start)]) from None
     undecided = _first_undecided(content)
     if undecided is not None:
@@ -66,12 +67,14 @@ def decode_table(name: str, content: bytes) -> tuple[str, Sequence[Message]]:
     return content.decode("cp1252"), (said("read_as", Place(name), encoding="Windows-1252"),)
 
 
-def require_utf_8(name: str, content: bytes) -> None:
-    """Raise BadCountFile, with the line, unless a file is UTF-8 without a byte order mark."""
+def as_utf_8(name: str, content: bytes) -> bytes:
+    """Return a file in UTF-8 without its byte order mark. Raises BadCountFile, with the line, if it is not UTF-8."""
+    content = content.removeprefix(BOM_UTF8)
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadCountFile([_not_utf_8(name, content, error.start)]) from None
+    return content
 
 
 def _not_utf_8(name: str, content: bytes, at: int) -> Message:

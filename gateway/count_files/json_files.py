@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.count_files.encodings import require_utf_8
+from gateway.count_files.encodings import as_utf_8
 from gateway.count_files.messages import Message, Place, said
 from gateway.count_files.mistakes import KnownTexts, checked
 from gateway.count_files.parts import (
@@ -20,7 +20,6 @@ from gateway.count_files.parts import (
 from gateway.election.validation import read_json
 from gateway.errors import MalformedDocument
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
 _AT = re.compile(r": line (\d+) column (\d+) \(char \d+\)$")
 """How orjson gives the place of an error."""
@@ -37,8 +36,7 @@ def read_json_file(name: str, content: bytes, mistakes: MistakeList, known: Know
 
     Raises BadCountFile if it is not JSON in UTF-8, and TooManyMistakes.
     """
-    content = content.removeprefix(_BYTE_ORDER_MARK)
-    require_utf_8(name, content)
+    content = as_utf_8(name, content)
     first = content.count(b"\n", 0, len(content) - len(content.lstrip(_SPACE))) + 1
     document = _read_strictly(name, 1, content)
     if isinstance(document, list):
@@ -75,8 +73,7 @@ def read_json_lines(name: str, content: bytes, mistakes: MistakeList, known: Kno
 
     Raises BadCountFile if it is not UTF-8, and TooManyMistakes.
     """
-    content = content.removeprefix(_BYTE_ORDER_MARK)
-    require_utf_8(name, content)
+    content = as_utf_8(name, content)
     for number, line in enumerate(BytesIO(content), 1):
         if not line.strip(_SPACE):
             continue
