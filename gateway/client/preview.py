@@ -21,6 +21,8 @@ RED_LINES_MAX = 50
 """Reports with red lines in one command; more cannot be accepted, since nobody reads that many."""
 PARTIES_MAX = 5
 """Parties that one line names."""
+CATEGORIES_MAX = 10
+"""Categories that one line names."""
 NAME_MAX = 24
 """Characters of the name of a unit."""
 _NONE = "–"
@@ -156,9 +158,9 @@ def _largest(parties: dict[str, int]) -> list[tuple[str, int]]:
     return sorted(parties.items(), key=lambda item: -item[1])
 
 
-def _some(texts: Sequence[str]) -> str:
-    more = len(texts) - PARTIES_MAX
-    return ", ".join(texts[:PARTIES_MAX]) + (f" and {more} more" if more > 0 else "")
+def _some(texts: Sequence[str], most: int = PARTIES_MAX) -> str:
+    more = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _arrow(before: int, after: int) -> str:
@@ -226,12 +228,7 @@ def _details(each: Comparison) -> list[str]:
         for category, change in each.categories.items()
     ]
     others = [f"{name} {_change(each, name, each.total)}" for name in ("blank", "rejected")]
-    return [f"    {_some_categories(categories)}{'; ' if categories else ''}{', '.join(others)}"]
-
-
-def _some_categories(texts: Sequence[str]) -> str:
-    more = len(texts) - 2 * PARTIES_MAX
-    return ", ".join(texts[: 2 * PARTIES_MAX]) + (f" and {more} more" if more > 0 else "")
+    return [f"    {_some(categories, CATEGORIES_MAX)}{'; ' if categories else ''}{', '.join(others)}"]
 
 
 def _change(each: Comparison, name: str, change: Change) -> str:
