@@ -134,6 +134,11 @@ def parameters_as_json(message: Message) -> dict[str, Any]:
     return {name: as_json(value) for name, value in message.parameters.items() if name != ENGLISH_ONLY}
 
 
+def meant(closest: Sequence[str]) -> str:
+    """Return `; did you mean final?`, or nothing if there is nothing close."""
+    return f"; did you mean {' or '.join(closest)}?" if closest else ""
+
+
 class _Values(Mapping[str, Any]):
     """What a sentence in English may refer to: the parameters of a message, and its attributes."""
 
@@ -168,7 +173,7 @@ _LISTS: Mapping[str, Callable[[list[str]], str]] = {
     "and": " and ".join,
     "quoted": lambda texts: ", ".join(map(repr, texts)),
     "quoted_and": lambda texts: " and ".join(map(repr, texts)),
-    "meant": lambda texts: f"; did you mean {' or '.join(texts)}?" if texts else "",
+    "meant": meant,
     "units": lambda texts: f"; its units are {', '.join(texts)}" if texts else "",
 }
 _VALUES: Mapping[str, Callable[[Any], str]] = {

@@ -7,7 +7,7 @@ different texts are compared; the others get no suggestion.
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher, get_close_matches
 
-from gateway.count_files.messages import abbreviated
+from gateway.count_files.messages import abbreviated, meant
 
 CLOSEST_MAX = 3
 """Suggestions for one text."""
@@ -37,8 +37,7 @@ class Suggestions:
 
     def clause(self, text: object) -> str:
         """Return `; did you mean final?`, or nothing if no identifier is close."""
-        closest = self.closest(text)
-        return f"; did you mean {' or '.join(closest)}?" if closest else ""
+        return meant(self.closest(text))
 
     def closest(self, text: object) -> list[str]:
         """Return the closest identifiers, each with its name, as a message shows them."""
