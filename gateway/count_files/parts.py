@@ -1,6 +1,6 @@
 """PURE: what a file with counts contains: reports, or parts of reports, each with its place in the file."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,16 +16,10 @@ REPORTS_MAX = 20_000
 """Reports in all files of one command; the largest countries have fewer units than that per file."""
 
 
-class BadCountFile(GatewayError):
-    """A file that cannot be read as counts; each mistake gives file, line and reason."""
+class InEnglish:
+    """The text of an error that consists of messages."""
 
-    code = "bad_count_file"
-
-    def __init__(self, messages: Iterable[Message], parts: Iterable["Part"] = ()) -> None:
-        self.messages = tuple(messages)
-        self.parts = tuple(parts)
-        """What was read without mistakes, and can be checked further."""
-        super().__init__(self.messages)
+    messages: Sequence[Message | str]
 
     def __str__(self) -> str:
         """Return all messages in English."""
@@ -35,6 +29,19 @@ class BadCountFile(GatewayError):
     def mistakes(self) -> tuple[str, ...]:
         """The messages in English."""
         return tuple(map(str, self.messages))
+
+
+class BadCountFile(InEnglish, GatewayError):
+    """A file that cannot be read as counts; each mistake gives file, line and reason."""
+
+    code = "bad_count_file"
+    messages: tuple[Message, ...]
+
+    def __init__(self, messages: Iterable[Message], parts: Iterable["Part"] = ()) -> None:
+        self.messages = tuple(messages)
+        self.parts = tuple(parts)
+        """What was read without mistakes, and can be checked further."""
+        super().__init__(self.messages)
 
 
 class TooManyMistakes(Exception):

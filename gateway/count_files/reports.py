@@ -20,6 +20,7 @@ from gateway.count_files.parts import (
     MISTAKES_MAX,
     REPORTS_MAX,
     BadCountFile,
+    InEnglish,
     MistakeList,
     Part,
     TooManyMistakes,
@@ -37,7 +38,7 @@ FILES_MAX = 2 * FILE_MAX
 """Bytes of all files of one command."""
 
 
-class Mistakes(GatewayError):
+class Mistakes(InEnglish, GatewayError):
     """All mistakes in the given files; nothing was sent."""
 
     code = "mistakes"
@@ -48,15 +49,6 @@ class Mistakes(GatewayError):
         self.files = frozenset(files)
         """Names of the files that have them."""
         super().__init__(self.messages)
-
-    def __str__(self) -> str:
-        """Return all messages in English."""
-        return "\n".join(self.mistakes)
-
-    @property
-    def mistakes(self) -> tuple[str, ...]:
-        """The messages in English."""
-        return tuple(map(str, self.messages))
 
 
 class TooManyReports(Mistakes):
