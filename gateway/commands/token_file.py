@@ -216,9 +216,7 @@ class TokenBatch(msgspec.Struct, frozen=True, kw_only=True):
         present = {
             area
             for token in await acts.tokens(self.election)
-            if token.role == self.role
-            and token.revoked_at is None
-            and (token.expires_at is None or token.expires_at > now)
+            if token.role == self.role and token.revoked_at is None and not token.expired(now)
             for area in token.areas
         }
         missing = [area for area in areas if area.id not in present]

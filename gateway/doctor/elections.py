@@ -135,7 +135,7 @@ def _same(entries: Sequence[tuple[str, str]]) -> str:
 def _tokens(election: Election, now: datetime) -> Iterator[Finding]:
     registry, check = election.registry, f"election {election.registry.id}: tokens"
     active = [token for token in election.tokens if token.revoked_at is None]
-    expired = [token for token in active if token.expires_at is not None and token.expires_at <= now]
+    expired = [token for token in active if token.expired(now)]
     valid = [token for token in active if token not in expired]
     senders = [token for token in valid if token.role == "sender"]
     uncovered = _uncovered(registry, senders)

@@ -71,6 +71,10 @@ class TokenSummary(msgspec.Struct, frozen=True):
     revoked_at: datetime | None
     last_contact_at: datetime | None
 
+    def expired(self, now: datetime) -> bool:
+        """Whether its time is over."""
+        return self.expires_at is not None and now >= self.expires_at
+
 
 class IssuedToken(msgspec.Struct, frozen=True):
     """A new token; its secret is shown only once."""
