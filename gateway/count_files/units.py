@@ -89,10 +89,9 @@ class UnitReader:
             first = next((row for row in with_figures if column in row.cells), given[0])
             text = first.cells[column]
             value = self._member(first, column)
-            meaning = self._meaning(column, text)
             may_be_left_out = column in ("counted_at", "status") and first.line in lines
             for row in given:
-                if self._meaning(column, row.cells[column]) == meaning:
+                if self._is_same(column, row.cells[column], text):
                     continue
                 if may_be_left_out and row.line not in lines:
                     self.left_out += [row] if row not in self.left_out[-1:] else []
@@ -131,6 +130,9 @@ class UnitReader:
                     )
                 )
         return text
+
+    def _is_same(self, column: str, text: str, other: str) -> bool:
+        return text == other or self._meaning(column, text) == self._meaning(column, other)
 
     def _meaning(self, column: str, text: str) -> object:
         """Return what two cells of a column have in common if they mean the same: a number, an instant, or the text."""
