@@ -218,16 +218,10 @@ class Outbox:
 
         No process may be sending from the outbox; see `outbox_use`.
         """
+        discarded, now = msgspec.json.encode(_DISCARDED), time.time()
         rows = [
-            (
-                answer is None or not answer.has_receipt,
-                msgspec.json.encode(_DISCARDED),
-                time.time(),
-                item.key,
-                item.body,
-            )
+            (not (item.answer and item.answer.has_receipt), discarded, now, item.key, item.body)
             for item in items
-            for answer in (item.answer,)
         ]
         query = (
             "UPDATE item SET waits = 0, answer = CASE WHEN ? THEN ? ELSE answer END, answered_at = ?"
