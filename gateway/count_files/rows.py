@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import StringIO
+from itertools import islice
 
 import msgspec
 
@@ -57,7 +58,7 @@ def _most_columns(text: str, delimiter: str, known: Callable[[Sequence[str]], in
     best = (0, 0)
     try:
         rows = _text_rows("", text, delimiter, 0)
-        for _, row in zip(range(HEAD_ROWS), rows, strict=False):
+        for row in islice(rows, HEAD_ROWS):
             best = max(best, (known(row.cells), len(row.cells)))
     except BadCountFile:
         return best
@@ -82,4 +83,4 @@ def _text_rows(name: str, text: str, delimiter: str, skipped: int) -> Iterator[T
 def first_rows(rows: Iterable[TableRow]) -> tuple[list[TableRow], Iterator[TableRow]]:
     """Return the first HEAD_ROWS rows, and an iterator over the others."""
     others = iter(rows)
-    return [row for _, row in zip(range(HEAD_ROWS), others, strict=False)], others
+    return list(islice(others, HEAD_ROWS)), others
