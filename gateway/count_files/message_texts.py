@@ -4,7 +4,7 @@ In braces are parameters of the message, and `unit`, `category`, `column`, `titl
 `about` (unit and category) and `head` (`about`, then `title`), which are its place. A sentence follows the place in the
 file and a colon, unless it begins with a space or a comma. Formats such as `closest:meant` are those of `messages`.
 
-The pages have the same codes and parameters in `web/pages/texts/count/`.
+The pages have the same codes and parameters in `web/pages/file_texts/`.
 """
 
 from string import Formatter

@@ -125,9 +125,8 @@ def write(
         with TemporaryDirectory(prefix=".part-", dir=directory) as part:
             _write_files(Path(part), registry, reports, official)
             for stream in (REPORTS, OFFICIAL):
-                (directory / stream).unlink(
-                    missing_ok=True
-                )  # an uncompressed file would be that of another election
+                # An uncompressed file would be that of another election.
+                (directory / stream).unlink(missing_ok=True)
                 (Path(part) / f"{stream}.gz").replace(directory / f"{stream}.gz")
             (Path(part) / REGISTRY).replace(directory / REGISTRY)  # last: without it, this is no data set
     except BaseException:
