@@ -37,6 +37,11 @@ def read_whole(text: str) -> int:
     raise NotWhole(_reason(text))
 
 
+def is_whole(text: str) -> bool:
+    """Return whether a text is a whole number."""
+    return _NUMBER.fullmatch(text) is not None
+
+
 def digits_of(text: str) -> str:
     """Return the digits of a number without separators and leading zeros."""
     return re.sub(r"[^0-9]", "", text).lstrip("0") or "0"

@@ -8,30 +8,12 @@ without any, unless their status says that nothing was counted.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from gateway.characters import CONTROL, code_point
-from gateway.count_files.column_letters import column_letters
-from gateway.count_files.columns import (
-    Columns,
-    PartyNames,
-    is_figure,
-    known_columns,
-    missing_column,
-    read_columns,
-)
+from gateway.count_files.cells import CellCheck, unseen
+from gateway.count_files.columns import Columns, PartyNames, known_columns, missing_column, read_columns
 from gateway.count_files.local_times import zone_of
 from gateway.count_files.lost_zeros import LostZeros
-from gateway.count_files.messages import (
-    LISTED_MAX,
-    Column,
-    Message,
-    Parameter,
-    Place,
-    abbreviated,
-    listed,
-    said,
-)
-from gateway.count_files.misread import misread
-from gateway.count_files.numbers import NotWhole, is_date, read_whole, spreadsheet_problem
+from gateway.count_files.messages import LISTED_MAX, Message, Place, abbreviated, listed, said
+from gateway.count_files.numbers import is_whole
 from gateway.count_files.parts import BadCountFile, MistakeList, Part
 from gateway.count_files.rows import DELIMITERS, Table, TableRow, first_rows
 from gateway.count_files.totals import Row, Totals, is_total
@@ -59,7 +41,6 @@ class TableReader:
         self._identifiers = {*registry.by_id, *registry.categories} if registry is not None else set[str]()
         self._lost_zeros = LostZeros(registry)
         self._columns = Columns((), {})
-        self._head_line = 1
 
     def known(self, cells: Sequence[str]) -> int:
         """Return how many cells of a row are headers that are known."""
@@ -121,9 +102,9 @@ class TableReader:
         first, others = first_rows(table.rows)
         at = max(range(len(first)), key=lambda place: self.known(first[place].cells), default=0)
         head = first[at] if first else TableRow(1, ())
-        self._head_line = head.line
-        self._above(first[:at])
+        self._above(first[:at], head.line)
         self._columns = self._read_head(head, table.delimiter)
+        check = CellCheck(self._name, head.line, self._columns, self._identifiers)
         self._mistakes.extend(table.mistakes_from(head.line))
         rows: list[Row] = []
         totals: list[Row] = []
@@ -133,16 +114,16 @@ class TableReader:
                 count += 1
                 if count > ROWS_MAX:
                     raise BadCountFile([said("too_many_rows", Place(self._name), most=ROWS_MAX)])
-                if row := self._row(each, head.cells):
+                if row := self._row(each, head.cells, check):
                     (totals if is_total(row, self._identifiers) else rows).append(row)
         return rows, totals
 
-    def _above(self, rows: Sequence[TableRow]) -> None:
+    def _above(self, rows: Sequence[TableRow], head_line: int) -> None:
         """Add a note about rows above the table, or mistakes if they have figures."""
         for row in rows:
-            if sum(_is_number(cell) for cell in row.cells) > 1:
+            if sum(map(is_whole, row.cells)) > 1:
                 where = Place(self._name, row.line)
-                self._mistakes.add(said("figures_above_header", where, head_line=self._head_line))
+                self._mistakes.add(said("figures_above_header", where, head_line=head_line))
         if rows:
             texts = [abbreviated(next(filter(None, row.cells))) for row in rows[:LISTED_MAX]]
             where = Place(self._name, rows[0].line, rows[-1].line)
@@ -157,10 +138,10 @@ class TableReader:
             missing, word = found
             separator = said(DELIMITERS[delimiter]) if delimiter is not None else None
             no_column = said("no_column", where, missing=missing, word=word, separator=separator)
-            raise BadCountFile([no_column, *_unseen(head.cells, where)])
+            raise BadCountFile([no_column, *unseen(head.cells, where)])
         return columns
 
-    def _row(self, each: TableRow, head: Sequence[str]) -> Row | None:
+    def _row(self, each: TableRow, head: Sequence[str], check: CellCheck) -> Row | None:
         """Return a row by its columns, or None if nothing is in them; add what is wrong with its texts."""
         meanings, cells = self._columns.meanings, each.cells
         row = Row(
@@ -171,14 +152,14 @@ class TableReader:
                 if cell and meaning is not None
             },
         )
-        if wrong := _unnamed(meanings, cells, self._head_line, self._name, each.line):
+        if wrong := check.unnamed(each):
             self._mistakes.add(wrong)
         if repeats := self._repeated_head(head, cells):
             self._mistakes.add(said(repeats, self._where(row)))
             return None
         if not row.cells:
             return None
-        self._mistakes.extend(self._wrong_texts(row))
+        self._mistakes.extend(check.mistakes(row))
         for column, words in (
             ("status", STATUS_WORDS),
             ("reason", REASON_WORDS),
@@ -213,90 +194,5 @@ class TableReader:
             return "head_repeated"
         return "second_head"
 
-    def _wrong_texts(self, row: Row) -> Iterator[Message]:
-        """Yield what is wrong with the texts of a row, apart from figures that are not numbers."""
-        if not any(map(is_figure, row.cells)):
-            yield from self._misplaced(row)
-        for column, cell in row.cells.items():
-            if found := CONTROL.search(cell):
-                yield self._of_cell("control_character", row, column, character=code_point(found[0]))
-            elif intended := misread(cell):
-                yield self._of_cell(
-                    "misread_cell", row, column, shown=abbreviated(cell), intended=abbreviated(intended)
-                )
-            elif (unknown := self._columns.unknown.get(column)) is not None:
-                yield self._of_cell(
-                    "unknown_column",
-                    row,
-                    column,
-                    shown=abbreviated(cell),
-                    header=unknown.header,
-                    closest=unknown.closest,
-                    detail=unknown.registered_form,
-                )
-            elif column == NAME and _is_number(cell):
-                yield self._of_cell("number_as_name", row, column, shown=abbreviated(cell))
-            elif not is_figure(column):
-                why = spreadsheet_problem(cell)
-                if why is None and column not in ("counted_at", "revision") and is_date(cell):
-                    why = said("a_date")
-                if why is not None:
-                    yield self._of_cell("wrong_cell", row, column, shown=abbreviated(cell), why=why)
-
-    def _misplaced(self, row: Row) -> Iterator[Message]:
-        """Yield what may be figures in the wrong place, in a row that has none and would be left out."""
-        for column, cell in row.cells.items():
-            if column != NAME and max(map(cell.count, DELIMITERS)) > 1:
-                shown, line = abbreviated(cell), self._head_line
-                yield self._of_cell("several_columns_in_cell", row, column, shown=shown, head_line=line)
-            elif (
-                column in ("counted_at", "status", "category")
-                and _is_number(cell)
-                and cell not in self._identifiers
-            ):
-                yield self._of_cell("misplaced_number", row, column, shown=abbreviated(cell))
-
-    def _of_cell(self, code: str, row: Row, column: str, **parameters: Parameter) -> Message:
-        """Return a message about a cell of a row."""
-        return Message(code, self._where(row), self._columns.column(column), parameters=parameters)
-
     def _where(self, row: Row) -> Place:
         return Place(self._name, row.line)
-
-
-def _unseen(head: Sequence[str], where: Place) -> Iterator[Message]:
-    """Yield what is wrong with the first header that contains a character that is not shown."""
-    for place, header in enumerate(head):
-        if found := CONTROL.search(header):
-            column = Column(abbreviated(header), column_letters(place))
-            yield Message("control_character", where, column, parameters={"character": code_point(found[0])})
-            return
-
-
-def _unnamed(
-    meanings: Sequence[str | None], cells: Sequence[str], head_line: int, name: str, line: int
-) -> Message | None:
-    """Return what is wrong with a row that has content in a column without a name."""
-    for place, cell in enumerate(cells):
-        if cell and (place >= len(meanings) or meanings[place] is None):
-            where, column, shown = Place(name, line), Column("", column_letters(place)), abbreviated(cell)
-            if len(cells) <= len(meanings):
-                return said("unnamed_column", where, column=column, shown=shown, head_line=head_line)
-            return said(
-                "beyond_columns",
-                where,
-                column=column,
-                shown=shown,
-                head_line=head_line,
-                cells=len(cells),
-                columns=len(meanings),
-            )
-    return None
-
-
-def _is_number(text: str) -> bool:
-    try:
-        read_whole(text)
-    except NotWhole:
-        return False
-    return True
