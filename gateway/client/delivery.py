@@ -13,16 +13,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gateway.backoff import Backoff
 from gateway.client.conclusion import MESSAGES_MAX, Answered, conclude
+from gateway.client.held_back import HeldBack
 from gateway.client.outbox import Item, Outbox
 from gateway.client.outbox_file import OutboxUnavailable, when_available
 from gateway.client.preparation import Door, Preparation, Prepared, RevisionsUnknown
-from gateway.client.preview import red_lines
 from gateway.client.push_answers import PushRefused
 from gateway.client.push_files import current_reports
 from gateway.client.receipts_table import write_receipts
 from gateway.client.repeated_notices import RepeatedNotices
 from gateway.client.sending import send
-from gateway.client.waiting_reports import Decided, compared_later, judge
+from gateway.client.waiting_reports import Decided, judge
 from gateway.count_files.comparison import Comparison
 from gateway.count_files.messages import Place
 from gateway.count_files.reports import Count, FileReports, read_files
@@ -58,8 +58,7 @@ class Delivery:
     ) -> None:
         """Without `keep_trying`, errors that somebody has to correct end the sending.
 
-        `accept`: whether reports that cross red lines are sent; `unchecked`: whether those with revisions from files
-        are sent without a comparison. `later` is the command that sends what waits.
+        `accept`, `unchecked` and `later` are those of HeldBack.
         """
         self._door = door
         self._registry = registry
@@ -67,19 +66,18 @@ class Delivery:
         self._receipts = receipts
         self._console = console
         self._keep_trying = keep_trying
-        self._accept = accept
-        self._compares_given = not (accept or unchecked)
         self._later = later or "valgnatt push"
-        self._accepted: dict[int, frozenset[str]] = {}
-        """Codes of the red lines that were accepted when reports were added, by key."""
-        self._held_back: set[str] = set()
-        """Lines about red lines that were shown."""
-        self._compared: set[int] = set()
-        """Reports with revisions from files that were compared with the gateway's current reports, by key."""
-        self._crossing: set[int] = set()
-        """Those of them that cross red lines which nobody accepted."""
-        self._held_keys: set[int] = set()
-        """All reports that were held back because of red lines when reports were judged last, by key."""
+        self._preparation = Preparation(door, registry, outbox, console, keep=not keep_trying)
+        self._held_back = HeldBack(
+            outbox,
+            door.to,
+            registry,
+            self._preparation,
+            console,
+            accept=accept,
+            unchecked=unchecked,
+            later=self._later,
+        )
         self._added: dict[int, Item] = {}
         """Reports that were added since the last sending began, by key."""
         self._places: dict[int, Place] = {}
@@ -97,12 +95,6 @@ class Delivery:
         for note in reports.notes:
             self._console.say(note)
         return reports
-
-    @property
-    def _preparation(self) -> Preparation:
-        return Preparation(
-            self._door, self._registry, self._outbox, self._console, keep=not self._keep_trying
-        )
 
     async def prepare(self, reports: FileReports) -> Prepared:
         """Give revisions to reports, and compare them with the gateway's current ones.
@@ -124,10 +116,7 @@ class Delivery:
         for (key, _), each in zip(keys, counts, strict=True):
             self._added[key] = Item(key, each.unit, each.revision, each.body, None, each.chosen)
             self._places[key] = each.version.where
-        not_compared = {compared.unit for compared in comparisons if compared.effect == "unknown"}
-        for (key, _), compared in zip(keys, comparisons, strict=False):
-            self._accepted[key] = frozenset(finding.code for finding in compared.red_lines)
-            self._compared |= {key} if compared.unit not in not_compared else set()
+        self._held_back.accept_shown([key for key, _ in keys], comparisons)
 
     async def send(self) -> int:
         """Send all waiting reports of the outbox until each has an answer; return the exit status.
@@ -152,7 +141,7 @@ class Delivery:
             stored = self._without_receipts(awaited, answered)
             if self._is_blocked or not (
                 self._outbox.units_to_judge(to)
-                or self._not_compared()
+                or self._held_back.not_compared()
                 or self._waits_again(stored, answered.keys() | decided.held)
             ):
                 break
@@ -213,7 +202,7 @@ class Delivery:
             unanswered,
             renumbered,
             self._later,
-            self._held_keys,
+            self._held_back.keys,
         )
 
     async def _judge(self) -> Decided:
@@ -226,7 +215,7 @@ class Delivery:
         backoff = Backoff(1.0, AGAIN_S)
         while True:
             units = self._outbox.units_to_judge(door.to)
-            given = self._not_compared()
+            given = self._held_back.not_compared()
             current = {unit: self._fresh.pop(unit) for unit in units if unit in self._fresh}
             compared = [unit for unit in units if unit not in current]
             compared += dict.fromkeys(item.unit for item in given if item.unit not in compared)
@@ -240,7 +229,7 @@ class Delivery:
                 self._is_blocked = not (unknown.retryable or self._keep_trying)
                 if notices.is_due("revisions", str(unknown), clock()):
                     self._say_unanswered(error)
-                held = self._crossing | (set() if self._is_blocked else {item.key for item in given})
+                held = self._held_back.crossing | (set() if self._is_blocked else {item.key for item in given})
                 if self._is_blocked or any(
                     not item.chosen and item.key not in held for item in self._outbox.waiting(door.to)
                 ):
@@ -256,54 +245,8 @@ class Delivery:
         )
         for reason in decided.reasons[:MESSAGES_MAX]:
             self._console.say(reason, "red")
-        if not self._accept:
-            await self._hold_back(decided, given, {unit: current[unit] for unit in compared})
+        await self._held_back.hold_back(decided, given, {unit: current[unit] for unit in compared})
         return decided
-
-    def _not_compared(self) -> list[Item]:
-        """Return the waiting reports with revisions from files that have to be compared before they are sent.
-
-        One that had a receipt is sent again as it was.
-        """
-        if not self._compares_given:
-            return []
-        return [
-            item
-            for item in self._outbox.waiting(self._door.to)
-            if not item.chosen
-            and item.key not in self._compared
-            and not (item.answer is not None and (item.answer.has_receipt or item.answer.is_overtaken))
-        ]
-
-    async def _hold_back(
-        self, decided: Decided, given: Sequence[Item], current: Mapping[str, Known | None]
-    ) -> None:
-        """Leave reports in the outbox that cross red lines which nobody accepted, and say so once.
-
-        For reports that were not compared with these current reports when they were added.
-        """
-        lines = []
-        self._held_keys = set(self._crossing)
-        bodies = decided.bodies | {item.key: item.body for item in given}
-        others = await self._preparation.others(self._registry, current) if self._registry and current else {}
-        for key, compared in compared_later(self._registry, bodies, current, others):
-            accepted = self._accepted.get(key, frozenset())
-            if {finding.code for finding in compared.red_lines} - accepted:
-                self._crossing |= {key} if decided.bodies.pop(key, None) is None else set()
-                self._held_keys.add(key)
-                lines += red_lines([compared])
-        self._compared |= {item.key for item in given}
-        decided.held |= self._crossing
-        if new := [line for line in lines if line not in self._held_back]:
-            self._held_back |= {*new}
-            for line in new[:MESSAGES_MAX]:
-                self._console.say(line, "bold red")
-            self._console.say(
-                "not sent because of these red lines, and kept in the outbox. If the figures are right, send them with:"
-                f" {self._later} --accept. If not, push a corrected file, or remove them with: {self._later} --discard"
-                " UNIT",
-                "red",
-            )
 
     def _say_unanswered(self, error: GatewayError) -> None:
         """Show why nothing is sent, that the reports are kept, and what to do."""
