@@ -1,17 +1,25 @@
-"""Documents of a feed door, read as types; and the election that a command is about."""
+"""Documents of a feed door, read as types: the election that a command is about, and its registry."""
 
 from typing import Any, TypedDict, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
-from gateway.client.http_json import open_door
+from gateway.client.http_json import Door, NoDocument, open_door
 from gateway.client.proxies import without_user
+from gateway.count_files.messages import abbreviated
+from gateway.count_files.suggestions import did_you_mean
+from gateway.election.registry import Registry, read_registry
 from gateway.errors import GatewayError
 
 T = TypeVar("T")
 
 REQUEST_S = 30.0
 """How long a document may take to arrive, in seconds."""
+REGISTRY_S = 60.0
+"""How long a registry may take to arrive, in seconds."""
+LISTED_MAX = 10
+"""Elections that a message lists."""
 
 
 class ElectionEntry(TypedDict):
@@ -44,9 +52,40 @@ async def the_election(feed_url: str, election: str | None) -> str:
     return str(real[0])
 
 
+async def registry_of(feed_url: str, election: str) -> Registry:
+    """Read an election's registry from a feed door. Raises GatewayError."""
+    async with open_door("feed door", feed_url, total_s=REGISTRY_S) as door:
+        try:
+            document = await door.get(f"/v1/elections/{quote(election, safe='')}")
+        except NoDocument as error:
+            if error.failure.problem == "unknown_election":
+                raise await _with_elections(door, election, error) from None
+            raise
+    if not isinstance(document.get("registry"), dict):
+        raise not_a_door("feed door", feed_url)
+    return read_registry(document["registry"], stored=True)
+
+
+async def _with_elections(door: Door, election: str, error: NoDocument) -> NoDocument:
+    """Return an error about an unknown election with those that there are, the closest first."""
+    try:
+        found = msgspec.convert(await door.get("/v1/elections"), Elections)["elections"]
+    except (GatewayError, msgspec.ValidationError):
+        return error
+    known = [each["id"] for each in found]
+    named = did_you_mean(election, known) or f"; the gateway has: {', '.join(known[:LISTED_MAX]) or 'none'}"
+    text = f"no election {abbreviated(election)!r}{named} ({error.failure.text})"
+    return NoDocument(msgspec.structs.replace(error.failure, text=text))
+
+
 def read_document(document: Any, kind: type[T], url: str) -> T:
     """Convert a document from a door to a type. Raises GatewayError if it does not match."""
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
         raise GatewayError(f"{without_user(url)}: not a door of version 1: {error}") from None
+
+
+def not_a_door(name: str, url: str) -> GatewayError:
+    """Return the error for a document that no such door gives."""
+    return GatewayError(f"{without_user(url)}: not a {name} of version 1: check the URL")

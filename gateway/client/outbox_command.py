@@ -9,11 +9,12 @@ from pathlib import Path
 import msgspec
 
 from gateway.client.consent import answer
+from gateway.client.documents import registry_of
 from gateway.client.outbox import Destination, Kept, Outbox
 from gateway.client.outbox_file import when_available
 from gateway.client.outbox_list import kept_document, kept_lines
 from gateway.client.outbox_use import while_nobody_sends
-from gateway.client.push_files import AtGateway, current_reports, registry_of
+from gateway.client.push_files import AtGateway, current_reports
 from gateway.count_files.messages import abbreviated
 from gateway.count_files.reports import known_report
 from gateway.count_files.revisions import Known

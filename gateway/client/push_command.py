@@ -11,6 +11,7 @@ from gateway.backoff import Backoff
 from gateway.client.completeness import SETTLE_S
 from gateway.client.consent import Consent, check_red_lines
 from gateway.client.delivery import Delivery
+from gateway.client.documents import registry_of
 from gateway.client.http_json import NoDocument
 from gateway.client.outbox import Destination, Outbox
 from gateway.client.outbox_file import when_available
@@ -18,7 +19,7 @@ from gateway.client.outbox_use import lock_file, use_for_sending
 from gateway.client.preparation import Door
 from gateway.client.preview import red_lines, warnings
 from gateway.client.push_directory import Delivering, push_directory
-from gateway.client.push_files import destination, registry_of
+from gateway.client.push_files import destination
 from gateway.client.receipts_table import part_of
 from gateway.client.regular_files import UnreadableFile, read_named
 from gateway.client.repeated_notices import RepeatedNotices

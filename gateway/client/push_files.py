@@ -1,4 +1,4 @@
-"""What push needs beside the files: registries and current reports from the doors, and reports of the outbox."""
+"""What push needs beside the files and the registry: current reports from the push door, and reports of the outbox."""
 
 import asyncio
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -11,16 +11,12 @@ import msgspec
 import orjson
 
 from gateway.backoff import Backoff, with_jitter
-from gateway.client.documents import Elections
+from gateway.client.documents import not_a_door
 from gateway.client.http_json import WAITING_S, Door, NoDocument, open_door
 from gateway.client.http_session import bearer
 from gateway.client.outbox import Destination, Outbox
-from gateway.client.proxies import without_user
-from gateway.count_files.messages import abbreviated
 from gateway.count_files.reports import known_report
 from gateway.count_files.revisions import Known
-from gateway.count_files.suggestions import did_you_mean
-from gateway.election.registry import Registry, read_registry
 from gateway.errors import GatewayError, MalformedDocument
 from gateway.humanize import duration
 from gateway.output import say
@@ -31,8 +27,6 @@ READS_AT_ONCE = 4
 """Current reports that are requested at the same time; a push door lets a token read back as many (section 11)."""
 READ_S = 60.0
 """How long to ask for the current report of one unit, while the gateway answers that it is busy."""
-LISTED_MAX = 10
-"""Elections that a message lists."""
 UNIT_MAX = 64
 """Characters of a unit's identifier; no registry has a longer one, and it would not fit into a URL."""
 _FORBIDDEN = "unit_forbidden"
@@ -53,37 +47,6 @@ def destination(push_url: str, election: str) -> Destination:
     if parts.port not in (None, {"http": 80, "https": 443}.get(parts.scheme)):
         host = f"{host}:{parts.port}"
     return Destination(f"{parts.scheme}://{host}{parts.path.rstrip('/')}", election)
-
-
-async def registry_of(feed_url: str, election: str) -> Registry:
-    """Read an election's registry from a feed door. Raises GatewayError."""
-    async with open_door("feed door", feed_url, total_s=REQUEST_S) as door:
-        try:
-            document = await door.get(f"/v1/elections/{quote(election, safe='')}")
-        except NoDocument as error:
-            if error.failure.problem == "unknown_election":
-                raise await _with_elections(door, election, error) from None
-            raise
-    if not isinstance(document.get("registry"), dict):
-        raise _not_a_door("feed door", feed_url)
-    return read_registry(document["registry"], stored=True)
-
-
-async def _with_elections(door: Door, election: str, error: NoDocument) -> NoDocument:
-    """Return an error about an unknown election with those that there are, the closest first."""
-    try:
-        found = msgspec.convert(await door.get("/v1/elections"), Elections)["elections"]
-    except (GatewayError, msgspec.ValidationError):
-        return error
-    known = [each["id"] for each in found]
-    named = did_you_mean(election, known) or f"; the gateway has: {', '.join(known[:LISTED_MAX]) or 'none'}"
-    text = f"no election {abbreviated(election)!r}{named} ({error.failure.text})"
-    return NoDocument(msgspec.structs.replace(error.failure, text=text))
-
-
-def _not_a_door(name: str, url: str) -> GatewayError:
-    """Return the error for a document that no such door gives."""
-    return GatewayError(f"{without_user(url)}: not a {name} of version 1: check the URL")
 
 
 class AtGateway(msgspec.Struct):
@@ -122,7 +85,7 @@ async def current_reports(
             try:
                 found[unit] = known_report(orjson.dumps(document.get("report")))
             except (orjson.JSONEncodeError, MalformedDocument):
-                raise _not_a_door("push door", push_url) from None
+                raise not_a_door("push door", push_url) from None
 
     async with open_door("push door", push_url, total_s=REQUEST_S) as door:
         readers = [asyncio.create_task(read(door)) for _ in range(min(READS_AT_ONCE, len(waiting)))]
@@ -143,7 +106,7 @@ async def own_municipalities(push_url: str, election: str, token: str) -> dict[s
     try:
         transfers = msgspec.convert(document, _Transfers).transfers
     except msgspec.ValidationError:
-        raise _not_a_door("push door", push_url) from None
+        raise not_a_door("push door", push_url) from None
     return {each.municipality: each.units for each in transfers}
 
 

@@ -13,11 +13,10 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from gateway.client.documents import REQUEST_S, read_document, the_election
+from gateway.client.documents import REQUEST_S, read_document, registry_of, the_election
 from gateway.client.failures import Failure
 from gateway.client.feed_notices import FeedNotices
 from gateway.client.http_json import open_door
-from gateway.client.push_files import registry_of
 from gateway.client.server_clock import ServerClock
 from gateway.client.subscriber import Block, Subscriber
 from gateway.client.tables import Area, area_table, ballots

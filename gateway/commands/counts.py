@@ -270,7 +270,7 @@ def status(
 
 
 async def _template(feed_url: str, election: str, areas: list[str]) -> str:
-    from gateway.client.push_files import registry_of
+    from gateway.client.documents import registry_of
     from gateway.count_files.suggestions import Suggestions
     from gateway.count_files.template import template
 
