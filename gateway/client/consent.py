@@ -80,9 +80,7 @@ class Consent:
         for line in warnings(comparisons):
             self._console.say(line, "yellow")
         crossing = [each for each in comparisons if each.red_lines]
-        check_red_lines(
-            counts, comparisons, accept=self._accept or (is_terminal and len(crossing) <= RED_LINES_MAX)
-        )
+        check_red_lines(counts, comparisons, accept=self._accept or is_terminal)
         for line in red_lines(comparisons):
             self._console.say(line, "bold red")
         if crossing and not self._accept:
