@@ -229,7 +229,9 @@ class Delivery:
                 self._is_blocked = not (unknown.retryable or self._keep_trying)
                 if notices.is_due("revisions", str(unknown), clock()):
                     self._say_unanswered(error)
-                held = self._held_back.crossing | (set() if self._is_blocked else {item.key for item in given})
+                held = self._held_back.crossing | (
+                    set() if self._is_blocked else {item.key for item in given}
+                )
                 if self._is_blocked or any(
                     not item.chosen and item.key not in held for item in self._outbox.waiting(door.to)
                 ):

@@ -1,7 +1,7 @@
 """Hold reports back in the outbox that cross red lines which nobody accepted.
 
-A report may wait long after it was added, or be added while the gateway cannot be asked. So it is compared again, before
-it is sent, with the reports that are current then.
+A report may wait long after it was added, or be added while the gateway cannot be asked. So it is compared again,
+before it is sent, with the reports that are current then.
 """
 
 from collections.abc import Mapping, Sequence

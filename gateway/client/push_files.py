@@ -17,7 +17,7 @@ from gateway.client.http_session import bearer
 from gateway.client.outbox import Destination, Outbox
 from gateway.count_files.reports import known_report
 from gateway.count_files.revisions import Known
-from gateway.errors import GatewayError, MalformedDocument
+from gateway.errors import MalformedDocument
 from gateway.humanize import duration
 from gateway.output import say
 
@@ -64,9 +64,7 @@ class AtGateway(msgspec.Struct):
         return {unit: self.reports.get(unit) for unit in units if unit not in self.forbidden}
 
 
-async def current_reports(
-    push_url: str, election: str, token: str, units: Sequence[str]
-) -> AtGateway:
+async def current_reports(push_url: str, election: str, token: str, units: Sequence[str]) -> AtGateway:
     """Return the current reports of units from the push door: of those that have one. Raises GatewayError."""
     found: dict[str, Known] = {}
     forbidden: set[str] = set()

@@ -58,9 +58,7 @@ def _merged_cells(name: str, sheet: Sheet, head_line: int) -> Iterator[Message]:
 
 def _with_table(name: str, sheets: Sequence[Sheet], known: Callable[[Sequence[str]], int]) -> Sheet:
     with_table = [
-        sheet
-        for sheet in sheets
-        if any(known(row.cells) for row in islice(sheet.table_rows(), HEAD_ROWS))
+        sheet for sheet in sheets if any(known(row.cells) for row in islice(sheet.table_rows(), HEAD_ROWS))
     ]
     shown = [sheet for sheet in with_table if not sheet.is_hidden]
     if len(shown) > 1:
