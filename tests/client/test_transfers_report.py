@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from gateway.client.http_session import BadToken
+from gateway.client.status_command import own_status
 from gateway.client.transfers_report import (
     LAG_CAPTION,
     clock_time,
@@ -136,3 +138,10 @@ def test_a_time_has_its_date_unless_that_is_today() -> None:
     assert clock_time(UNTIL, NOW) == "21:00"
     assert clock_time(UNTIL, datetime(2025, 9, 7, 22, 30, tzinfo=UTC)) == "21:00"
     assert clock_time(UNTIL, datetime(2025, 9, 7, 21, 30, tzinfo=UTC)) == "2025-09-08 21:00"
+
+
+async def test_a_character_that_no_token_has_is_named_before_the_door_is_asked() -> None:
+    """Nothing listens at the port, which would be the error otherwise."""
+    door = "http://127.0.0.1:1"
+    with pytest.raises(BadToken, match=r"U\+0001 at position 3 of 4"):
+        await own_status(door, door, "e", "ab\x01c", as_json=False)
