@@ -19,6 +19,7 @@
     ├── ElectionStarted         election_started         the registry is fixed, as reports are in
     ├── Refused                 refused                  the rules forbid this administrative action
     ├── MalformedRegistry       malformed_registry       a registry that cannot be used
+    ├── MalformedPolicy         malformed_policy         a policy of rules that cannot be used
     ├── MalformedCursor         malformed_cursor         not `sequence-cccccccc`
     ├── MalformedDocument       malformed                not the JSON that was expected
     ├── MalformedBody           malformed                the body of a push request cannot be read
@@ -151,6 +152,16 @@ class MalformedRegistry(GatewayError):
     """A registry with mistakes; `problems` names each with its JSON path."""
 
     code = "malformed_registry"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+class MalformedPolicy(GatewayError):
+    """A policy of rules with mistakes; `problems` names each with its JSON path."""
+
+    code = "malformed_policy"
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))

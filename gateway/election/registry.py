@@ -17,7 +17,8 @@ import orjson
 from gateway.characters import CONTROL, CONTROL_OR_JOINER, code_point, printable
 from gateway.election.lookalikes import Identifier, alike, malformed_identifier, shown
 from gateway.election.names import NO_NAMES, all_names, find_problems, read_names
-from gateway.errors import MalformedRegistry
+from gateway.election.rules.policy import Policy, read_policy, warnings_only
+from gateway.errors import MalformedPolicy, MalformedRegistry
 from gateway.trimmed_json import dumps_trimmed
 
 FORMAT = "election-registry/1"
@@ -76,6 +77,9 @@ class Area(msgspec.Struct, frozen=True):
     names: Mapping[str, str] = NO_NAMES
     """Names by language tag (BCP 47)."""
 
+    kind: str | None = None
+    """What kind of unit it is, such as `advance_station`, as far as the registry says so."""
+
     @property
     def all_names(self) -> tuple[str, ...]:
         """Everything that the area is called, in every language: what people may search for."""
@@ -108,6 +112,9 @@ class Registry:
         self.by_id: Mapping[str, Area] = {area.id: area for area in areas}
         self.units: Mapping[str, Area] = {area.id: area for area in areas if area.is_unit}
         self.levels: tuple[str, ...] = tuple(dict.fromkeys(area.level for area in areas))
+        self.kinds = frozenset(area.kind for area in self.units.values() if area.kind is not None)
+        self.policy = self._stored_policy(header)
+        """The policy of rules that the registry sets; the journal may have a newer one."""
 
     @property
     def root(self) -> Area:
@@ -130,6 +137,17 @@ class Registry:
             if self.areas[index].level == "municipality":
                 return self.areas[index]
         return self.areas[unit.path[0]] if unit.path else unit
+
+    def read_policy(self, document: object, path: str = "$") -> Policy:
+        """Return a policy for this election. Raises MalformedPolicy with every problem and its path below `path`."""
+        return read_policy(document, levels=self.levels, kinds=self.kinds, units=len(self.units), path=path)
+
+    def _stored_policy(self, header: Mapping[str, Any]) -> Policy:
+        """Return the policy of the member `rules`; only warnings if an earlier version stored something else there."""
+        try:
+            return self.read_policy(header.get("rules", {}))
+        except MalformedPolicy:
+            return warnings_only(len(self.units))
 
     def canonical(self) -> bytes:
         """Return the document as JSON with sorted keys; two registries are compared by these bytes."""
@@ -217,6 +235,7 @@ class _DocumentReader:
         self._header(self._part(document, "election", dict, {}))
         parties = self._parties(self._part(document, "parties", list, []))
         entries = self._entries(self._part(document, "areas", list, []), {party.code for party in parties})
+        self._rules(document.get("election"), entries)
         ordered = self._tree(entries)
         if not self._stored:
             self._check_characters(document)
@@ -277,6 +296,19 @@ class _DocumentReader:
         elif len(set(categories)) != len(categories):
             self._add_problem("$.election.categories", "a name is repeated")
 
+    def _rules(self, header: object, entries: Mapping[str, dict[str, Any]]) -> None:
+        """Report what is wrong with `rules`; an earlier version may have stored a member of this name unread."""
+        if self._stored or not isinstance(header, dict) or "rules" not in header:
+            return
+        levels = {each["level"] for each in entries.values() if isinstance(each.get("level"), str)}
+        kinds = {each["kind"] for each in entries.values() if isinstance(each.get("kind"), str)}
+        path = "$.election.rules"
+        try:
+            read_policy(header["rules"], levels=levels, kinds=kinds, units=len(entries), path=path)
+        except MalformedPolicy as error:
+            for problem in error.problems:
+                self._add_problem(*problem.split(": ", 1))
+
     def _names(self, path: str, entry: dict[str, Any]) -> None:
         """Report what is wrong with `names`; an earlier version may have stored a member of this name unread."""
         if not self._stored and "names" in entry:
@@ -317,6 +349,8 @@ class _DocumentReader:
             else:
                 areas[identifier] = entry
             self._names(path, entry)
+            if not self._stored and "kind" in entry and not _is_name(entry["kind"]):
+                self._add_problem(f"{path}.kind", _NAME_EXPECTED)
             for problem in _area_problems(entry, codes):
                 self._add_problem(path + problem[0], problem[1])
         return areas
@@ -482,6 +516,7 @@ def _areas(ordered: list[tuple[dict[str, Any], list[str]]], codes: frozenset[str
             units=units[number],
             ballot=shared.setdefault(frozenset(below[number]), frozenset(below[number])),
             names=read_names(entry.get("names")),
+            kind=entry.get("kind") if isinstance(entry.get("kind"), str) else None,
         )
         for number, (entry, children) in enumerate(ordered)
     ]

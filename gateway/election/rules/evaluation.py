@@ -1,0 +1,92 @@
+"""Evaluation: all rules of a policy, for one report that is going to be accepted."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.election.report import Report
+from gateway.election.rules.current import CurrentReports, Step
+from gateway.election.rules.evidence import Evidence
+from gateway.election.rules.policy import RULES, Do, Policy
+
+NOT_JUDGED = "not_judged"
+"""The warning of a report for which some rule failed or took too long."""
+CPU_MAX_S = 0.02
+"""CPU time of one rule in s; a rule that takes longer holds nothing."""
+
+Rule = Callable[[CurrentReports, Step, Any], Evidence | None]
+"""A rule: current reports, the step to a report with other figures, the rule's setting → why it fires, or None."""
+
+
+FUNCTIONS: Mapping[str, Rule] = dict.fromkeys(RULES, lambda *_: None)
+"""The function of each rule by its code."""
+
+
+class Fired(msgspec.Struct, frozen=True):
+    """A rule that fired."""
+
+    code: str
+    do: Do
+    evidence: Evidence
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """What the rules say about one report."""
+
+    fired: tuple[Fired, ...] = ()
+    """In the order of RULES."""
+    failed: tuple[str, ...] = ()
+    """Codes of rules that raised an error or took too long."""
+    details: tuple[str, ...] = ()
+    """What went wrong with each of these, for the log."""
+
+    @property
+    def holding(self) -> tuple[str, ...]:
+        """The codes of the rules that hold the report; none: it is placed."""
+        return tuple(each.code for each in self.fired if each.do == "hold")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The codes of all rules that fired, and `not_judged` if any rule failed."""
+        codes = tuple(each.code for each in self.fired)
+        return (*codes, NOT_JUDGED) if self.failed else codes
+
+
+NOTHING = Evaluation()
+
+
+def _no_clock() -> float:
+    return 0.0
+
+
+def evaluate(
+    current: CurrentReports, report: Report, policy: Policy, cpu_time: Callable[[], float] = _no_clock
+) -> Evaluation:
+    """Evaluate the rules for a valid report whose revision is above the newest of its unit.
+
+    `cpu_time` returns the CPU time of this thread in s (`time.thread_time`); without it, no rule takes too long.
+    A report with the same figures as the unit's current report fires nothing. `current` does not change.
+    """
+    step = current.step(report)
+    if not step.changed:
+        return NOTHING
+    fired: list[Fired] = []
+    failed: dict[str, str] = {}
+    since = cpu_time()
+    for code, setting in policy.evaluated:
+        try:
+            evidence = FUNCTIONS[code](current, step, setting)
+        except Exception as error:
+            evidence = None
+            failed[code] = f"{type(error).__name__}: {error}"
+        now = cpu_time()
+        if now - since > CPU_MAX_S:
+            evidence = None
+            failed.setdefault(code, f"took {1000 * (now - since):.0f} ms of CPU time")
+        since = now
+        if evidence is not None:
+            fired.append(Fired(code, setting.do, evidence))
+    if not fired and not failed:
+        return NOTHING
+    return Evaluation(tuple(fired), tuple(failed), tuple(failed.values()))
