@@ -132,7 +132,8 @@ async def test_units_above_the_default_revision_ceiling_get_their_own(database: 
         election = await acts.load_election(a_registry())
     async with connected(database.url) as owner:
         await owner.execute(
-            "DROP TRIGGER report_revision ON report; DROP FUNCTION refuse_revision; DROP TABLE revision_ceiling"
+            "DROP TRIGGER report_revision ON report; DROP TRIGGER hold_revision ON hold;"
+            " DROP FUNCTION refuse_revision; DROP TABLE revision_ceiling"
         )
         await owner.execute("DELETE FROM migration WHERE number = $1", number)
         await owner.execute(
