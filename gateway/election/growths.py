@@ -31,6 +31,8 @@ class Growth(NamedTuple):
     """The sum of `votes`."""
     votes: array[int]
     """Difference per party in the registry's order, blank votes last (32-bit signed). Must not be changed."""
+    position: int = 0
+    """Position of the report in the record, from 1. Growths of one size are found in this order."""
 
 
 def distance(one: Sequence[int], other: Sequence[int]) -> int:
@@ -92,5 +94,5 @@ def _bucket(ballots: int) -> int:
     return (shift << (_DIGITS - 1)) + (ballots >> shift)
 
 
-def _by_size(growth: Growth) -> int:
-    return growth.ballots
+def _by_size(growth: Growth) -> tuple[int, int, int]:
+    return growth.ballots, growth.position, growth.category

@@ -231,7 +231,8 @@ class CurrentReports:
             ballots = sum(new) - sum(old)
             if ballots >= GROWTH_MIN:
                 votes = array("i", map(sub, new, old))
-                found.append(Growth(unit.index, self.municipality(unit), number, ballots, votes))
+                place = unit.index, self.municipality(unit), number
+                found.append(Growth(*place, ballots, votes, self.position + 1))
         return tuple(found)
 
     def _add(self, unit: Area, changes: Sequence[tuple[int, int]]) -> None:
