@@ -1,12 +1,28 @@
 """The outcome of a report: a receipt, a refusal, or a retry."""
 
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
 from gateway.election.report import Report
 from gateway.election.validation import Invalid
 from gateway.election.violations import Violation
+
+State = Literal["published", "embargoed", "held", "rejected", "superseded"]
+"""The state of an accepted report."""
+
+
+class HoldNotice(msgspec.Struct, frozen=True, gc=False):
+    """What the sender of a held report learns: no evidence, which may be embargoed figures of others."""
+
+    since: datetime
+    """Since when the unit has been held without interruption."""
+    rules: tuple[str, ...]
+    """Codes of the rules that hold the report."""
+    decided_at: datetime | None = None
+    """When it was released or rejected; None if it was not."""
+    reason: str | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
@@ -21,6 +37,9 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     accepted_at: datetime
     published_at: datetime | None
     warnings: tuple[str, ...]
+    state: State = "published"
+    hold: HoldNotice | None = None
+    """None if the report was never held."""
 
     @classmethod
     def of(

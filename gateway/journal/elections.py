@@ -61,6 +61,7 @@ class ElectionVersion:
         self.key = row.key
         self.version = row.version
         self.registry = row.registry
+        self.policy = row.policy if row.policy is not None else row.registry.policy
         self.validator = Validator(row.registry, row.ceilings)
         self.publish_from = row.publish_from
         self.released = row.released

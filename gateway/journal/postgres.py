@@ -18,11 +18,13 @@ import orjson
 
 from gateway.deadline import Deadline
 from gateway.election.registry import Registry, read_registry
+from gateway.election.rules.policy import Policy
 from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown, JournalUnavailable, StandbyMissing
 from gateway.journal.announcer import Announcer
 from gateway.journal.connection import CONNECT_S, Pool, acquired
 from gateway.journal.db_errors import VERSION_CHANGED, LocalCommit, translate_db_errors
+from gateway.journal.holds import HoldJournal
 from gateway.journal.session import COMMIT_SETTINGS, Connection
 
 WRITERS_FREE = 3
@@ -116,6 +118,8 @@ class ElectionRow(msgspec.Struct, frozen=True):
     tokens: Sequence[TokenRow]
     ceilings: Mapping[str, int] = {}
     """The highest revision of each unit for which it was raised."""
+    policy: Policy | None = None
+    """What an operator set; None: that of the registry."""
 
 
 class StoredReport(msgspec.Struct, frozen=True):
@@ -164,7 +168,7 @@ class Journal(Protocol):
         """Return, for each unit and revision, the report with the next lower revision. Raises JournalUnavailable."""
 
 
-class PostgresJournal:
+class PostgresJournal(HoldJournal):
     """The journal of the push door. Every method raises JournalUnavailable if Postgres does not answer. Invariants:
 
     * Everything that an append returns, or that a receipt can be made from, is committed on the synchronous standby

@@ -28,7 +28,7 @@ CREATE TABLE valgnatt.hold (
     received_at   timestamptz NOT NULL,
     accepted_at   timestamptz NOT NULL,
     since         timestamptz NOT NULL, -- the unit has been held without interruption, also across superseded reports
-    rules         jsonb NOT NULL,       -- every rule that fired, with its evidence
+    rules         text NOT NULL,        -- JSON: every rule that fired, with its evidence
     codes         text[] NOT NULL,      -- the rules that hold the report
     warnings      text[],               -- as in `report`
     state         text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'released', 'rejected', 'superseded')),
@@ -311,7 +311,7 @@ BEGIN
                     (election, unit, revision, digest, counts_digest, body, token, received_at, accepted_at, since,
                      rules, codes, warnings)
                 VALUES (p_election, p_units[i], p_revisions[i], p_digests[i], p_counts_digests[i], p_bodies[i],
-                        p_tokens[i], p_received[i], append_v3.at, held_since[i], p_rules[i]::jsonb, codes,
+                        p_tokens[i], p_received[i], append_v3.at, held_since[i], p_rules[i], codes,
                         CASE WHEN p_warnings[i] IS NOT NULL
                              THEN ARRAY(SELECT jsonb_array_elements_text(p_warnings[i]::jsonb)) END);
                 open_units := array_append(open_units, p_units[i]);
