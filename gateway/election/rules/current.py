@@ -7,7 +7,8 @@ in their order.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 from operator import sub
 from typing import NamedTuple, Protocol
 
@@ -48,6 +49,8 @@ class Step:
 
     __slots__ = (
         "after",
+        "ballots_after",
+        "ballots_before",
         "before",
         "changed",
         "growths",
@@ -78,12 +81,26 @@ class Step:
         self.after = after
         self.changed = before != after
         """Whether the figures differ."""
+        self.ballots_before = sum(before)
+        """In all categories."""
+        self.ballots_after = sum(after)
         self.status_before = status_before
         """The status of the current report; None before the first."""
         self.growths = growths
         """Those of at least GROWTH_MIN ballots."""
         self.position = position
         """How many reports were placed before."""
+
+
+class Reference(NamedTuple):
+    """Votes of one category elsewhere, from which it follows what a party may be expected to have."""
+
+    area: int
+    """`Area.index` of the area whose other units these are."""
+    votes: Sequence[int]
+    """Per party in the registry's order."""
+    total: int
+    """The sum of these; more than 0."""
 
 
 class _Undo(NamedTuple):
@@ -110,9 +127,17 @@ class CurrentReports:
         self.width = len(registry.party_codes) + 1
         """Columns of a category: the parties, then blank votes."""
         self.growths = Growths()
+        self.date = _date_of(registry)
+        """The date of the election."""
         areas = registry.areas
         self._columns = {code: number for number, code in enumerate(registry.party_codes)}
         self._bases = {name: number * self.width for number, name in enumerate(registry.categories)}
+        self.parties = tuple(slice(base, base + self.width - 1) for base in self._bases.values())
+        """By category, where in the figures the votes of its parties are."""
+        self._own_ballot = frozenset(
+            registry.by_id[entry["id"]].index for entry in registry.document["areas"] if entry.get("parties")
+        )
+        """Areas that define a ballot."""
         self._zeros = array("i", bytes(4 * self.width * len(self._bases)))
         self._figures: list[array[int] | None] = [None] * len(areas)
         self._statuses = bytearray(len(areas))
@@ -198,6 +223,36 @@ class CurrentReports:
         """Return the sums of the current figures of all units below an area (`Area.index`), or of a unit itself."""
         return self._sums[area] or self._figures[area] or self._zeros
 
+    def ballots(self, area: int) -> int:
+        """Return the current ballots below an area (`Area.index`), or of a unit, in all categories."""
+        return sum(self.sums(area))
+
+    def votes(self, figures: array[int]) -> list[int]:
+        """Return the votes of each party in all categories."""
+        return list(map(sum, zip(*(figures[columns] for columns in self.parties), strict=True)))
+
+    def reference(self, step: Step, category: int, least: Mapping[str, int]) -> Reference | None:
+        """Return the votes of the other units of the nearest area in which these have at least so many, by level.
+
+        The search ends with the area that defines the unit's ballot. None if no area has that many.
+        """
+        if step.unit.index in self._own_ballot:
+            return None
+        columns = self.parties[category]
+        own: array[int] | None = None
+        for index in step.unit.path:
+            needed = least.get(self.registry.areas[index].level)
+            if needed is not None:
+                if own is None:
+                    own = step.before[columns]
+                votes = list(map(sub, self.sums(index)[columns], own))
+                total = sum(votes)
+                if total >= needed:
+                    return Reference(index, votes, total)
+            if index in self._own_ballot:
+                return None
+        return None
+
     def grown(self, unit: int) -> tuple[Growth, ...]:
         """Return the last growths of a unit (`Area.index`), the newest last."""
         return self._grown.get(unit, _NO_GROWTHS)
@@ -255,6 +310,14 @@ class CurrentReports:
         for growth in grown:
             if not any(growth is each for each in before):
                 self.growths.add(growth)
+
+
+def _date_of(registry: Registry) -> date:
+    """Return the date of the election; without one, that of the end of its embargo."""
+    try:
+        return date.fromisoformat(registry.document["election"]["date"])
+    except (KeyError, TypeError, ValueError):
+        return registry.publish_from.date()
 
 
 _STATUS_NUMBERS = {status: number for number, status in enumerate(STATUSES, start=1)}

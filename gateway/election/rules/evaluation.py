@@ -6,9 +6,12 @@ from typing import Any
 import msgspec
 
 from gateway.election.report import Report
+from gateway.election.rules.ballots import above_eligible, fell, grew_late, odd_time
 from gateway.election.rules.current import CurrentReports, Step
+from gateway.election.rules.duplicates import duplicate_elsewhere, duplicate_within
 from gateway.election.rules.evidence import Evidence
-from gateway.election.rules.policy import RULES, Do, Policy
+from gateway.election.rules.parties import exchanged, exchanged_before, party_excess, party_fell
+from gateway.election.rules.policy import Do, Policy
 
 NOT_JUDGED = "not_judged"
 """The warning of a report for which some rule failed or took too long."""
@@ -19,7 +22,18 @@ Rule = Callable[[CurrentReports, Step, Any], Evidence | None]
 """A rule: current reports, the step to a report with other figures, the rule's setting → why it fires, or None."""
 
 
-FUNCTIONS: Mapping[str, Rule] = dict.fromkeys(RULES, lambda *_: None)
+FUNCTIONS: Mapping[str, Rule] = {
+    "duplicate_elsewhere": duplicate_elsewhere,
+    "duplicate_within": duplicate_within,
+    "above_eligible": above_eligible,
+    "fell": fell,
+    "party_excess": party_excess,
+    "exchanged": exchanged,
+    "odd_time": odd_time,
+    "exchanged_before": exchanged_before,
+    "party_fell": party_fell,
+    "grew_late": grew_late,
+}
 """The function of each rule by its code."""
 
 
