@@ -15,7 +15,7 @@ import structlog
 from gateway.errors import Overloaded
 from gateway.web.answers import Problem, internal_error
 from gateway.web.concurrency_limit import ConcurrencyLimit
-from gateway.web.count_reader import CPU_S, LENGTH, MEMORY_MAX, Current, Done, Failed, Reply, Task, Wanted
+from gateway.web.count_task import CPU_S, LENGTH, MEMORY_MAX, Current, Done, Failed, Reply, Task, Wanted
 from gateway.web.token_bucket import TokenBucket
 
 log = structlog.get_logger()

@@ -3,22 +3,14 @@
 Files come from people, and reading one takes as long as the file wants: up to many seconds of computing, during which
 Python runs nothing else in the same process. So each is read in a process of its own, with limits on its memory and its
 computing time, at a lower priority than the door. It opens no file and no connection; what it needs arrives on its
-standard input.
-
-    door                                          reader
-    Task                                     ─►
-                                             ◄─   units whose current reports are needed, or mistakes
-    current reports by unit                  ─►
-                                             ◄─   the preview, or mistakes
+standard input (`count_task`).
 """
 
 import os
 import resource
-import struct
 import sys
 import traceback
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,53 +22,13 @@ from gateway.count_files.reports import Mistakes
 from gateway.election.registry import read_registry
 from gateway.election.validation import Scope
 from gateway.inspection import forbid_inspection
+from gateway.web.count_task import CPU_S, LENGTH, MEMORY_MAX, Current, Done, Failed, Reply, Task, Wanted
 
-CPU_S = 10
-"""Seconds of computing for one file."""
-MEMORY_MAX = 512 << 20
-"""Bytes of address space."""
 NICENESS = 10
 OOM_SCORE = "1000"
 """If memory runs out, the kernel ends a reader first. Source: Linux, proc(5), /proc/pid/oom_score_adj."""
 NAME = "file"
 """The file's name without its extension; its own name is not needed to read it."""
-LENGTH = struct.Struct("!I")
-"""Precedes each message."""
-
-
-class Task(msgspec.Struct, frozen=True):
-    """A file to read, for the units of a token."""
-
-    extension: str
-    content: bytes
-    registry: bytes
-    areas: frozenset[str]
-    now: datetime
-
-
-class Wanted(msgspec.Struct, frozen=True, tag=True):
-    """The units whose current reports are needed."""
-
-    units: list[str]
-
-
-class Done(msgspec.Struct, frozen=True, tag=True):
-    """The end: a preview as JSON, or mistakes as JSON, and the seconds of computing so far."""
-
-    document: bytes
-    valid: bool
-    cpu_s: float
-
-
-class Failed(msgspec.Struct, frozen=True, tag=True):
-    """The end: the file needs too much memory, or the reader has a fault, in these lines of its code."""
-
-    too_large: bool
-    trace: list[str]
-
-
-Reply = Wanted | Done | Failed
-Current = dict[str, bytes]
 
 
 def main() -> None:

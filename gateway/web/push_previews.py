@@ -12,7 +12,7 @@ from gateway.journal.elections import ElectionVersion, Token
 from gateway.journal.intake import Intake, OpenElection
 from gateway.web.answers import JSON, Problem
 from gateway.web.count_previews import CountPreviews
-from gateway.web.count_reader import Task
+from gateway.web.count_task import Task
 from gateway.web.push_receiving import receive_content
 from gateway.web.shares import ByteBudget, ByteReservation
 

@@ -16,7 +16,7 @@ from gateway.rehearsal.generator import GeneratedElection
 from gateway.web import count_previews
 from gateway.web.answers import Problem
 from gateway.web.count_previews import CountPreviews
-from gateway.web.count_reader import Task
+from gateway.web.count_task import Task
 from tests.running import Gateway, Sender
 from tests.web.doors import (
     FOREIGN_UNIT,
