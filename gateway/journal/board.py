@@ -7,18 +7,19 @@ on another connection than those of appends, and every statement has a limit.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import NoReturn
 
 import asyncpg
 import msgspec
 
 from gateway.election.registry import Registry
-from gateway.errors import ElectionUnknown, JournalUnavailable
+from gateway.errors import ElectionUnknown
 from gateway.journal.connection import Pool, acquired
 from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.elections import ElectionVersion
+from gateway.journal.periodic import repeat
 from gateway.journal.refusals import NO_TOKEN
-from gateway.telemetry.logs import Outage
 from gateway.wire.board import (
     BoardFacts,
     BoardMaker,
@@ -202,19 +203,15 @@ class BoardReader:
         self, elections: Callable[[], Sequence[ElectionVersion]], silent_after_s: float
     ) -> NoReturn:
         """Count the silent municipalities of each open election every WATCH_S, until cancelled."""
-        outage = Outage("silent municipalities")
-        while True:
-            await asyncio.sleep(WATCH_S)
-            silent: dict[str, int] = {}
-            try:
-                for version in elections():
-                    if not version.closed and is_night(version.publish_from, datetime.now(UTC)):
-                        view = await self.read(version)
-                        silent[version.id] = sum(
-                            is_silent(row, view.facts, silent_after_s) for row in view.rows
-                        )
-            except (JournalUnavailable, ElectionUnknown) as error:
-                outage.failed(error)
-            else:
-                outage.succeeded()
-                self.silent = silent
+        count = partial(self._count_silent, elections, silent_after_s)
+        await repeat("silent municipalities", WATCH_S, count)
+
+    async def _count_silent(
+        self, elections: Callable[[], Sequence[ElectionVersion]], silent_after_s: float
+    ) -> None:
+        silent: dict[str, int] = {}
+        for version in elections():
+            if not version.closed and is_night(version.publish_from, datetime.now(UTC)):
+                view = await self.read(version)
+                silent[version.id] = sum(is_silent(row, view.facts, silent_after_s) for row in view.rows)
+        self.silent = silent

@@ -4,16 +4,15 @@ Nothing that a sender waits for waits for this. Counting is a look-up in a dicti
 on another connection than those of appends.
 """
 
-import asyncio
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple, NoReturn
 
-from gateway.errors import JournalUnavailable
 from gateway.journal.connection import Pool, acquired
 from gateway.journal.db_errors import translate_db_errors
-from gateway.telemetry.logs import Outage
+from gateway.journal.periodic import repeat
 
 WRITE_S = 1.0
 """Seconds between two writes at least."""
@@ -97,15 +96,7 @@ class Refusals:
 
     async def run(self, pool: Pool) -> NoReturn:
         """Write every WRITE_S until cancelled."""
-        outage = Outage("counts of refusals")
-        while True:
-            await asyncio.sleep(WRITE_S)
-            try:
-                await self.write(pool)
-            except JournalUnavailable as error:
-                outage.failed(error)
-            else:
-                outage.succeeded()
+        await repeat("counts of refusals", WRITE_S, partial(self.write, pool))
 
 
 async def _add_counts(pool: Pool, counts: Mapping[Key, Count]) -> None:

@@ -4,15 +4,13 @@ Nothing is written while receipts are quick, and no report waits for a write: it
 those of appends.
 """
 
-import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
-from gateway.errors import JournalUnavailable
 from gateway.journal.connection import Pool, acquired
 from gateway.journal.db_errors import translate_db_errors
-from gateway.telemetry.logs import Outage
+from gateway.journal.periodic import repeat
 from gateway.wire.board import Waiting
 
 WRITE_S = 1.0
@@ -53,12 +51,4 @@ class WaitingReports:
 
     async def run(self, pool: Pool, waiting: Callable[[], Mapping[int, Waiting]]) -> NoReturn:
         """Write every WRITE_S until cancelled."""
-        outage = Outage("waiting reports")
-        while True:
-            await asyncio.sleep(WRITE_S)
-            try:
-                await self.write(pool, waiting())
-            except JournalUnavailable as error:
-                outage.failed(error)
-            else:
-                outage.succeeded()
+        await repeat("waiting reports", WRITE_S, lambda: self.write(pool, waiting()))
