@@ -2,9 +2,11 @@
 
 Each stream starts with a gzip header, followed by pieces of raw deflate that each end in a full flush. A piece that was
 compressed independently can go to any connection. A piece that refers to earlier text can go only to the connections
-that were all sent that text. The stream ends without a trailer (RFC 1951, RFC 1952; zlib, Z_FULL_FLUSH).
+that were all sent that text. An event stream ends without a trailer, a document with one (RFC 1951, RFC 1952; zlib,
+Z_FULL_FLUSH).
 """
 
+import struct
 import zlib
 
 GZIP_START = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -24,6 +26,15 @@ def deflate(text: bytes, after: bytes = b"", *, level: int = LEVEL_SHARED) -> by
     else:
         compressor = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
     return compressor.compress(text) + compressor.flush(zlib.Z_FULL_FLUSH)
+
+
+def gzip_end(text: bytes, checksum: int, size: int) -> bytes:
+    """Return the end of a document that consists of such pieces: its last text, compressed, and the trailer.
+
+    `checksum` is the CRC-32 of the whole document and `size` its bytes. Source: RFC 1952, section 2.3.1.
+    """
+    last = zlib.compressobj(LEVEL_FAST, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return last.compress(text) + last.flush() + struct.pack("<II", checksum, size & 0xFFFFFFFF)
 
 
 class Window:

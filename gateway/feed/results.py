@@ -5,14 +5,13 @@ applied. What they change is encoded again, until everything is of one moment.
 """
 
 import hashlib
-import struct
 import zlib
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from io import BytesIO
 from typing import NamedTuple
 
 from gateway.election.state import ElectionState
-from gateway.feed.compression import GZIP_START, LEVEL_FAST, deflate
+from gateway.feed.compression import GZIP_START, deflate, gzip_end
 from gateway.feed.selection import Selection, runs_of
 from gateway.wire.areas import area_document
 from gateway.wire.results import RESULT_FORMATS, Heading, ResultFormat
@@ -163,7 +162,7 @@ def _join(
 
 
 def _pack(head: bytes, parts: Sequence[Part], form: ResultFormat, size: int) -> Generator[None, None, bytes]:
-    """Return a table of a size as one gzip stream of parts that each end in a flush (RFC 1952, section 2.3.1)."""
+    """Return a table of a size as one gzip stream of parts that each end in a flush."""
     between = form.separator
     packed_between = deflate(between) if between else b""
     packed = BytesIO()
@@ -173,7 +172,5 @@ def _pack(head: bytes, parts: Sequence[Part], form: ResultFormat, size: int) -> 
         packed.write(packed_between + part.deflated() if number else part.deflated())
         checksum = zlib.crc32(part.plain, zlib.crc32(between, checksum) if number else checksum)
         yield
-    last = zlib.compressobj(LEVEL_FAST, zlib.DEFLATED, -zlib.MAX_WBITS)
-    packed.write(last.compress(form.end) + last.flush())
-    packed.write(struct.pack("<II", zlib.crc32(form.end, checksum), size & 0xFFFFFFFF))
+    packed.write(gzip_end(form.end, zlib.crc32(form.end, checksum), size))
     return packed.getvalue()

@@ -6,14 +6,13 @@ memory once.
 
 import gzip
 import hashlib
-import struct
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 
 from aiohttp import hdrs, web
 
-from gateway.feed.compression import GZIP_START, LEVEL_FAST, deflate
+from gateway.feed.compression import GZIP_START, LEVEL_FAST, deflate, gzip_end
 from gateway.web.negotiation import combined, is_current
 
 BODIES_MAX = 32 << 20
@@ -119,12 +118,11 @@ class PrecompressedText:
         return Body(plain, content_type, tag=tag, compress=lambda whole: self._compress(before, after, whole))
 
     def _compress(self, before: bytes, after: bytes, whole: bytes) -> bytes:
-        """Return one gzip stream of parts that each end in a flush, and its trailer (RFC 1952, section 2.3.1)."""
+        """Return one gzip stream of parts that each end in a flush."""
         if self._deflated is None:
             self._deflated = deflate(self.text)
-        last = zlib.compressobj(LEVEL_FAST, zlib.DEFLATED, -zlib.MAX_WBITS)
-        parts = (GZIP_START, deflate(before), self._deflated, last.compress(after), last.flush())
-        return b"".join(parts) + struct.pack("<II", zlib.crc32(whole), len(whole) & 0xFFFFFFFF)
+        end = gzip_end(after, zlib.crc32(whole), len(whole))
+        return b"".join((GZIP_START, deflate(before), self._deflated, end))
 
 
 def _gzip(plain: bytes) -> bytes:
