@@ -69,7 +69,7 @@ class Position:
 
 
 class Part:
-    """A part of a block: plain, and compressed independently when first needed."""
+    """A part of a block or a table: plain, and compressed independently when first needed."""
 
     __slots__ = ("_deflated", "plain")
 

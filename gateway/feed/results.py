@@ -11,6 +11,7 @@ from io import BytesIO
 from typing import NamedTuple
 
 from gateway.election.state import ElectionState
+from gateway.feed.blocks import Part
 from gateway.feed.compression import GZIP_START, deflate, gzip_end
 from gateway.feed.selection import Selection, runs_of
 from gateway.wire.areas import area_document
@@ -34,22 +35,15 @@ class TableTooLarge(Exception):
     """A table would have more than ROWS_MAX rows or TABLE_BYTES_MAX bytes. The message says which."""
 
 
-class Part:
-    """The areas of a run in a format, as of a sequence; compressed when first needed."""
+class RunPart(Part):
+    """The areas of a run in a format, as of a sequence."""
 
-    __slots__ = ("_deflated", "digest", "plain", "sequence")
+    __slots__ = ("digest", "sequence")
 
     def __init__(self, sequence: int, plain: bytes) -> None:
+        super().__init__(plain)
         self.sequence = sequence
-        self.plain = plain
         self.digest = hashlib.sha256(plain).digest()
-        self._deflated: bytes | None = None
-
-    def deflated(self) -> bytes:
-        """Return the part compressed, so that it can be used anywhere in a stream."""
-        if self._deflated is None:
-            self._deflated = deflate(self.plain, level=LEVEL_FAST)
-        return self._deflated
 
     @property
     def memory(self) -> int:
@@ -80,7 +74,7 @@ class ResultTables:
         self._settled = settled
         self._runs = runs_of(state.registry)
         self._encoders = {name: each.encoder(state.registry) for name, each in RESULT_FORMATS.items()}
-        self._parts: dict[tuple[str, int], Part] = {}
+        self._parts: dict[tuple[str, int], RunPart] = {}
         self._bytes = 0
 
     def steps(
@@ -105,9 +99,9 @@ class ResultTables:
 
     def _current(
         self, selection: Selection, runs: Mapping[int, Sequence[int]], form: ResultFormat
-    ) -> Generator[None, None, list[Part] | None]:
+    ) -> Generator[None, None, list[RunPart] | None]:
         """Return the parts of all runs as of one moment, which is now; None if there is no such moment."""
-        state, parts, size = self._state, dict[int, Part](), 0
+        state, parts, size = self._state, dict[int, RunPart](), 0
         outdated: Iterable[int] = runs
         for _ in range(PASSES_MAX):
             began = state.sequence
@@ -125,7 +119,7 @@ class ResultTables:
                 return [parts[number] for number in runs]
         return None
 
-    def _part(self, number: int, indexes: Sequence[int], form: ResultFormat) -> Part:
+    def _part(self, number: int, indexes: Sequence[int], form: ResultFormat) -> RunPart:
         """Return the areas of a run that are selected, encoded; the parts of whole runs are cached."""
         whole, key = len(indexes) == len(self._runs.all[number]), (form.name, number)
         state = self._state
@@ -134,7 +128,7 @@ class ResultTables:
             return part
         encode = self._encoders[form.name]
         plain = form.separator.join([encode(area_document(state, index)) for index in indexes])
-        made = Part(state.sequence, plain)
+        made = RunPart(state.sequence, plain)
         if whole:
             self._bytes += made.memory - (part.memory if part is not None else 0)
             if self._bytes > PARTS_BYTES_MAX:
@@ -145,7 +139,7 @@ class ResultTables:
 
 
 def _join(
-    sequence: int, head: bytes, parts: Sequence[Part], form: ResultFormat
+    sequence: int, head: bytes, parts: Sequence[RunPart], form: ResultFormat
 ) -> Generator[None, None, ResultTable]:
     """Return a table that consists of a head and parts."""
     between = form.separator
