@@ -5,6 +5,7 @@ runs in the sender's turn.
 """
 
 from datetime import UTC, datetime
+from functools import partial
 
 from aiohttp import web
 
@@ -111,15 +112,19 @@ class PushRequests:
                 if reports:
                     election.submit_request(token, reports)
             decided = await outcomes.wait(self._deadlines)
-        for code in [outcome.code for outcome in decided if isinstance(outcome, Refusal)]:
-            election.note_refusal(token, code)
         rehearsal = election.current.registry.rehearsal
         if body.single:
-            self._metrics.answered(decided[0])
+            self._note(election, token, decided[0])
             return respond_single(decided[0], rehearsal=rehearsal)
-        steps = respond(decided, self._metrics.answered, rehearsal=rehearsal)
+        steps = respond(decided, partial(self._note, election, token), rehearsal=rehearsal)
         async with self.turns.work(token.key, ANSWER_RESULT_S * len(decided)) as work:
             return await work.run(steps)
+
+    def _note(self, election: OpenElection, token: Token, outcome: Outcome) -> None:
+        """Count one outcome, and, for the board, a refusal."""
+        self._metrics.answered(outcome)
+        if isinstance(outcome, Refusal):
+            election.note_refusal(token, outcome.code)
 
 
 class Counted:
