@@ -22,7 +22,7 @@ from gateway.doctor.findings import some
 from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable, Refused, text_of
 from gateway.humanize import counted
 from gateway.journal.administration import TOKEN_PREFIX, Administration, NewToken, new_secret
-from gateway.wire.csv_text import not_a_formula
+from gateway.wire.csv_text import csv_row, not_a_formula
 
 COLUMNS = ("election", "area", "name", "token", "address")
 MODE = 0o600
@@ -113,14 +113,11 @@ class TokenFile:
 
     def write(self, file: BinaryIO, rows: Sequence[TokenRow]) -> None:
         """Write the rows to the pending file and flush it and its directory to the disk."""
-        text = io.StringIO(newline="")
-        table = csv.writer(text)
-        table.writerow(COLUMNS)
-        table.writerows([not_a_formula(cell) for cell in msgspec.structs.astuple(row)] for row in rows)
+        text = "".join(map(csv_row, (COLUMNS, *map(msgspec.structs.astuple, rows))))
         with self._named_errors(self.pending):
             file.seek(0)
             file.truncate()
-            file.write(text.getvalue().encode("utf-8-sig"))
+            file.write(text.encode("utf-8-sig"))
             file.flush()
             os.fsync(file.fileno())
             self._sync_directory()

@@ -35,6 +35,7 @@ from gateway.web.push_request import Counted, PushRequests
 from gateway.web.push_socket import PushSocket
 from gateway.web.queries import check_queries
 from gateway.web.sender_allowance import Allowances
+from gateway.wire import csv_text
 from gateway.wire.session import SUBPROTOCOL
 
 READS_MAX = 4
@@ -46,7 +47,6 @@ TICK_S = 1.0
 """How often the deadlines of waiting requests are checked, in seconds."""
 BOARDS_MAX = 4
 """Boards, likewise; all who ask get the same one."""
-CSV = "text/csv"
 _PRIVATE = {"Cache-Control": "private, no-store"}
 
 
@@ -136,7 +136,9 @@ class PushDoor:
             registry = election.current.registry
             table = template(registry, sorted(token.areas & registry.by_id.keys())).encode()
             headers = {**_PRIVATE, "Content-Disposition": 'attachment; filename="counts.csv"'}
-            response = web.Response(body=table, content_type=CSV, charset="utf-8", headers=headers)
+            response = web.Response(
+                body=table, content_type=csv_text.MEDIA_TYPE, charset="utf-8", headers=headers
+            )
             return await self._requests.deliver(request, token, response)
 
     async def post_preview(self, request: web.Request) -> web.StreamResponse:

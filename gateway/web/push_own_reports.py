@@ -24,7 +24,7 @@ async def own_reports(
 
     What it states is durable: the journal has verified that once more.
     """
-    units = [area for area in version.registry.areas if area.is_unit and area.id in token.scope]
+    units = [area for area in version.registry.units.values() if area.id in token.scope]
     stored = await journal.current_reports(version.key, [area.id for area in units])
     async with turns.work(token.key, SLICE_S) as work:
         return await work.run(encode(version, token.role, units, {each.unit: each for each in stored}))

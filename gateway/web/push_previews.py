@@ -15,9 +15,10 @@ from gateway.web.count_previews import CountPreviews
 from gateway.web.count_task import Task
 from gateway.web.push_receiving import receive_content
 from gateway.web.shares import ByteBudget, ByteReservation
+from gateway.wire import csv_text
 
 EXTENSIONS = {
-    "text/csv": ".csv",
+    csv_text.MEDIA_TYPE: ".csv",
     "text/tab-separated-values": ".csv",
     JSON: ".json",
     "application/x-ndjson": ".ndjson",
