@@ -6,7 +6,7 @@ Corrections that belong together are grouped: an error that is found is often co
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from gateway.election.corrections import Correction
 from gateway.election.registry import Area, Registry
@@ -23,7 +23,6 @@ GROUP_PART = 10
 STEP = 50
 """Corrections per step."""
 
-T = TypeVar("T")
 Steps = Generator[None, None, bytes]
 
 COLUMNS = (
@@ -79,7 +78,7 @@ def corrections_of(state: ElectionState, area: Area) -> Corrections:
 
 def json_steps(corrections: Corrections) -> Steps:
     """Encode corrections as JSON, in steps of a few milliseconds."""
-    groups = yield from _grouped(corrections.listed)
+    groups = yield from grouped(corrections.listed)
     entries = _entries(corrections, groups)
     encoded: list[bytes] = []
     while part := list(islice(entries, STEP)):
@@ -105,7 +104,7 @@ def json_steps(corrections: Corrections) -> Steps:
 
 def csv_steps(corrections: Corrections) -> Steps:
     """Encode corrections as CSV, one per line, in steps of a few milliseconds."""
-    groups = yield from _grouped(corrections.listed)
+    groups = yield from grouped(corrections.listed)
     lines = [csv_row(COLUMNS)]
     for entry in _entries(corrections, groups):
         entry |= {name: entry[name].isoformat() for name in ("at", "since")}
@@ -115,22 +114,8 @@ def csv_steps(corrections: Corrections) -> Steps:
     return "".join(lines).encode()
 
 
-def whole(steps: Generator[None, None, T]) -> T:
-    """Take all steps at once, and return their value."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            value: T = end.value
-            return value
-
-
-def grouped(corrections: Sequence[Correction]) -> list[list[Correction]]:
+def grouped(largest_first: Sequence[Correction]) -> Generator[None, None, list[list[Correction]]]:
     """Return the groups of two and more corrections, the largest first, each with its largest correction first."""
-    return whole(_grouped(sorted(corrections, key=_rank)))
-
-
-def _grouped(largest_first: Sequence[Correction]) -> Generator[None, None, list[list[Correction]]]:
     by_time = sorted(largest_first, key=lambda each: each.sequence)
     places = {each.sequence: place for place, each in enumerate(by_time)}
     free = [True] * len(by_time)

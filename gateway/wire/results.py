@@ -4,7 +4,7 @@ Made from the registry and the documents of areas alone, so that any client that
 Counts are sums over all categories. A percentage has two decimals, computed in integers and rounded half up.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -97,12 +97,6 @@ def party_votes(registry: Registry, document: Document) -> list[tuple[str, int |
     ]
 
 
-def results_csv(registry: Registry, documents: Iterable[Document]) -> bytes:
-    """Return the whole table of some areas as CSV."""
-    encode = csv_encoder(registry)
-    return _csv_header() + b"".join(map(encode, documents))
-
-
 def csv_encoder(registry: Registry) -> EncodeArea:
     """Return a function that encodes an area as lines of CSV, one per party on its ballot."""
     parties = {party.code: csv_row((party.code, party.name))[:-2] for party in registry.parties}
@@ -160,7 +154,7 @@ def _number(value: int | None) -> float | None:
     return None if value is None else value / 100
 
 
-def _csv_header(_: Heading | None = None) -> bytes:
+def _csv_header(_: Heading) -> bytes:
     return csv_row((*AREA_COLUMNS, *PARTY_COLUMNS)).encode()
 
 

@@ -18,9 +18,10 @@ from gateway.election.state import CatchUp, ElectionState
 from gateway.rehearsal.dataset import DataSet
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.wire.areas import area_document
-from gateway.wire.corrections import corrections_of, json_steps, whole
-from gateway.wire.results import results_csv
+from gateway.wire.corrections import corrections_of, json_steps
 from tests.election.makers import Record
+from tests.steps import whole
+from tests.wire.tables import results_csv
 
 Line = dict[str, Any]
 

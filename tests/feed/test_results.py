@@ -11,8 +11,9 @@ from gateway.feed import results
 from gateway.feed.results import ResultTable, ResultTables, TableTooLarge
 from gateway.feed.selection import read_selection
 from gateway.wire.areas import area_document
-from gateway.wire.results import CSV, JSON, results_csv
+from gateway.wire.results import CSV, JSON
 from tests.election.makers import REGISTRY, Record, a_report
+from tests.wire.tables import results_csv
 
 
 class Night:

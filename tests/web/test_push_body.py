@@ -19,14 +19,13 @@ from gateway.web.push_body import (
     REPORTS_MAX,
     Body,
     MalformedBody,
-    Steps,
-    T,
     TooLarge,
     _names_ends,
     reading,
     unpacking,
 )
 from tests.counts import examples
+from tests.steps import whole
 
 REPORT = b'{"unit":"a-1-1","revision":1}'
 values = st.recursive(
@@ -34,16 +33,6 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=8,
 )
-
-
-def whole(steps: Steps[T]) -> T:
-    """Go through all steps in one go."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            value: T = end.value
-            return value
 
 
 def read_body(raw: bytes, *, ndjson: bool) -> Body:

@@ -19,7 +19,6 @@ from gateway.wire.results import (
     Heading,
     csv_encoder,
     hundredths,
-    results_csv,
 )
 from tests.counts import examples
 from tests.election.makers import (
@@ -32,6 +31,7 @@ from tests.election.makers import (
     reports,
     some_counts,
 )
+from tests.wire.tables import results_csv
 from tests.wire.test_areas import a_state
 
 ENTRIES: dict[str, dict[str, Any]] = {each["id"]: each for each in DOCUMENT["areas"]}
