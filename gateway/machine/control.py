@@ -16,12 +16,12 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Literal, Self, TypeVar
+from typing import Self, TypeVar
 
 import msgspec
 import structlog
 
-from gateway.config import Config, decode_path
+from gateway.config import Config, Door, decode_path
 from gateway.errors import GatewayError, MalformedDocument
 from gateway.inspection import forbid_inspection
 
@@ -33,14 +33,13 @@ OVERDUE_S = 5.0
 """Seconds after the end of `drain_s` at which a process that has not drained is killed."""
 
 log = structlog.get_logger()
-Role = Literal["push", "feed"]
 Message = TypeVar("Message", bound=msgspec.Struct)
 
 
 class WorkerSpec(msgspec.Struct, frozen=True):
     """The first line to a worker: its role, index and configuration."""
 
-    role: Role
+    role: Door
     index: int
     config: Config
 
@@ -135,7 +134,7 @@ class Control:
 
     def __init__(self, line: ControlLine, spec: WorkerSpec) -> None:
         self.config = spec.config
-        self.role: Role = spec.role
+        self.role: Door = spec.role
         self.index = spec.index
         self.name = spec.name
         self.stop = asyncio.Event()

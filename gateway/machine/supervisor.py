@@ -24,10 +24,10 @@ import structlog
 
 from gateway import __version__
 from gateway.backoff import Backoff
-from gateway.config import PREFIX, Config, config_for
+from gateway.config import DOORS, PREFIX, Config, Door, config_for
 from gateway.inspection import forbid_inspection
 from gateway.machine.admin_port import admin_port
-from gateway.machine.control import OVERDUE_S, Role, WorkerCommand, WorkerSpec
+from gateway.machine.control import OVERDUE_S, WorkerCommand, WorkerSpec
 from gateway.machine.ports import ListenError, listen_socket
 from gateway.machine.systemd import ServiceManager
 from gateway.machine.worker import STABLE_S, Worker
@@ -191,7 +191,7 @@ class Supervisor:
     """
 
     def __init__(self, config: Config, worker_command: Sequence[str]) -> None:
-        counts: dict[Role, int] = {"push": config.push_workers, "feed": config.feed_workers}
+        counts: dict[Door, int] = {"push": config.push_workers, "feed": config.feed_workers}
         environ = worker_environment(os.environ)
         self.workers = [
             Worker(
@@ -207,7 +207,7 @@ class Supervisor:
         """The data directory of the embedded database, if there is one."""
         self._drain_max_s = config.drain_s + OVERDUE_S
         self._draining = False
-        self._doors_ready: dict[Role, bool] = {worker.role: False for worker in self.workers}
+        self._doors_ready: dict[Door, bool] = {worker.role: False for worker in self.workers}
         self._all_ready = asyncio.Event()
         self._database_restarts = 0
         self._up: Collection[str] = ()  # names of the workers that returned their metrics last
@@ -378,8 +378,8 @@ def _bind_ports(
                 raise
             return resources.enter_context(listen_socket(host, 0, shared=shared))
 
-    found = {}
-    for role in ("push", "feed"):
+    found: dict[str, int] = {}
+    for role in DOORS:
         if config.role in ("all", role):
             found[role] = bind(config.host, getattr(config, f"{role}_port"), shared=True).getsockname()[1]
     admin = None
