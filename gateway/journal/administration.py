@@ -1,14 +1,9 @@
-"""Administrative acts: registries, embargo, closing, tokens, revision ceilings.
+"""Administrative acts: registries, embargo, closing, tokens, revision ceilings."""
 
-Each act takes the head lock of its election, as an append does, increments the election's version and is recorded with
-its time and author. So no report is accepted under rules that have already changed.
-"""
-
-import asyncio
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import partial
 
@@ -20,28 +15,14 @@ from gateway.election.local_time import local_time_of
 from gateway.election.record import JournalReport
 from gateway.election.registry import COUNT_MAX, Registry, differences, read_registry
 from gateway.election.report import REVISION_CEILING, REVISION_STEP
-from gateway.errors import ElectionStarted, ElectionUnknown, JournalUnavailable, Refused
+from gateway.errors import ElectionStarted, JournalUnavailable, Refused
 from gateway.humanize import counted
+from gateway.journal.acts import Acts, LockedElection
 from gateway.journal.connection import connect
-from gateway.journal.db_errors import CommittedLocally, LocalCommit, translate_db_errors
+from gateway.journal.db_errors import CommittedLocally, translate_db_errors
 from gateway.journal.lock_waits import LockWait, gave_up, lock_waits_reported
-from gateway.journal.notifications import ACT, CHANNEL
-from gateway.journal.postgres import registry_of
-from gateway.journal.session import COMMIT_SETTINGS, Connection
 
 TOKEN_PREFIX = "vgn_"  # noqa: S105 - a prefix by which secret scanners recognise a token, not a secret
-
-NOTIFY_S = 2.0
-"""Timeout of the notification of an act in seconds; without it, push processes see the act within a second."""
-_LOCALLY = (
-    "committed on the primary, but the wait for the synchronous standby was cut short: a failover can still lose it."
-    " Repeat the command once the standby is back; it is idempotent, and then succeeds without this message"
-)
-
-_UNKNOWN = (
-    "Postgres did not answer in time, perhaps because a commit waits for a synchronous standby that is unavailable: the"
-    " change may or may not have been made. Check whether it was, and repeat the command"
-)
 
 
 class ElectionSummary(msgspec.Struct, frozen=True):
@@ -114,25 +95,8 @@ class RevisionCeiling(msgspec.Struct, frozen=True):
     ceiling: int
 
 
-class _Locked(msgspec.Struct, frozen=True):
-    key: int
-    registry: Registry
-    publish_from: datetime
-    released_at: datetime | None
-    closed_at: datetime | None
-    accepted: int
-    now: datetime
-
-
-class Administration:
+class Administration(Acts):
     """Performs acts on one connection. Raises JournalUnavailable, ElectionUnknown and Refused."""
-
-    def __init__(self, connection: Connection, author: str) -> None:
-        self._connection = connection
-        self._author = author
-        self._notification_due = (
-            False  # whether an act has changed something and no notification was sent yet
-        )
 
     async def load_election(self, document: object) -> str:
         """Load a registry document, or replace it while no report is accepted; return the election's identifier.
@@ -330,7 +294,7 @@ class Administration:
 
     async def _issue(
         self,
-        locked: _Locked,
+        locked: LockedElection,
         tokens: Sequence[NewToken],
         role: str,
         expires_at: datetime | None,
@@ -420,97 +384,6 @@ class Administration:
                 election,
             )
         return [TokenSummary(*row) for row in rows]
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[None]:
-        """Run a transaction whose commit waits for the synchronous standby, if there is one.
-
-        Raises CommittedLocally if the wait for the standby was cut short.
-        """
-        with LocalCommit(self._connection) as local:
-            try:
-                async with self._connection.transaction():
-                    await self._connection.execute(f"SELECT {COMMIT_SETTINGS}")
-                    yield
-            except TimeoutError as error:
-                self._connection.terminate()  # before asyncpg sends a cancel request that could cut the wait short
-                raise JournalUnavailable(_UNKNOWN) from error
-            except asyncio.CancelledError:
-                self._connection.terminate()
-                raise
-            except Exception:
-                await local.rule_out(_LOCALLY)
-                raise
-            await local.rule_out(_LOCALLY)
-        await self._notify()
-
-    async def _notify(self) -> None:
-        """Wake the push processes after an act that changed something; they also poll every second.
-
-        Outside the act's transaction, which a full notification queue would make fail. The act is committed, so a
-        failure here is not an error of the act, and this commit waits for no standby.
-        """
-        if self._notification_due:
-            self._notification_due = False
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-                await self._connection.execute(
-                    "SELECT set_config('synchronous_commit', 'local', true), pg_notify($1, $2)",
-                    CHANNEL,
-                    ACT,
-                    timeout=NOTIFY_S,
-                )
-
-    @asynccontextmanager
-    async def _act(self, election: str) -> AsyncIterator[_Locked]:
-        """Lock the head of an election during an act.
-
-        The lock is written to the row, so even the commit of an act that changes nothing waits for the standby, which
-        then has everything committed before. So repeating an act that was committed locally makes it durable.
-
-        The registry is read before the lock is taken: no append can commit meanwhile, and a large one takes seconds.
-        """
-        connection = self._connection
-        with translate_db_errors():
-            document = await connection.fetchval("SELECT registry FROM election WHERE id = $1", election)
-            if document is not None:
-                registry_of(document)
-            async with self._transaction():
-                row = await connection.fetchrow(
-                    "SELECT e.key, h.closed_at, h.accepted"
-                    " FROM election e JOIN head h ON h.election = e.key WHERE e.id = $1 FOR UPDATE OF h",
-                    election,
-                )
-                if row is None:
-                    raise ElectionUnknown(f"no election {election!r}")
-                # A separate statement, which sees what was committed while the first one waited for the lock.
-                fixed = await connection.fetchrow(
-                    "SELECT e.registry, m.publish_from, m.released_at, clock_timestamp() AS now"
-                    " FROM election e JOIN embargo m ON m.election = e.key WHERE e.key = $1",
-                    row["key"],
-                )
-                assert fixed is not None
-                yield _Locked(
-                    registry=registry_of(fixed["registry"]),
-                    publish_from=fixed["publish_from"],
-                    released_at=fixed["released_at"],
-                    now=fixed["now"],
-                    **dict(row),
-                )
-
-    async def _changed(self, election: int, kind: str, detail: str) -> None:
-        """Record an act that changed something, and increment the election's version."""
-        await self._record(election, kind, detail)
-        await self._connection.execute("UPDATE head SET version = version + 1 WHERE election = $1", election)
-        self._notification_due = True
-
-    async def _record(self, election: int, kind: str, detail: str) -> None:
-        await self._connection.execute(
-            "INSERT INTO act (election, author, kind, detail) VALUES ($1, $2, $3, $4)",
-            election,
-            self._author,
-            kind,
-            detail,
-        )
 
 
 @asynccontextmanager
