@@ -2,10 +2,10 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from gateway.count_files.messages import Message, said
-from gateway.election.registry import NoOffset, Registry, read_time
+from gateway.election.registry import NoOffset, read_time
 
 _CLOCK = r"([0-9]{1,2})[:.]([0-9]{2})(?:[:.]([0-9]{2}))?"
 _DAY_FIRST = re.compile(
@@ -25,17 +25,6 @@ class NotATime(ValueError):
     def __init__(self, why: Message) -> None:
         super().__init__(why)
         self.why = why
-
-
-def zone_of(registry: Registry) -> ZoneInfo | None:
-    """Return the time zone of an election, or None if its registry names none that is known here."""
-    name = registry.document["election"].get("timezone")
-    if not isinstance(name, str) or not name:
-        return None
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
 
 
 def read_counted_at(text: str, zone: ZoneInfo | None) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.count_files.cells import CellCheck, unseen
 from gateway.count_files.columns import Columns, PartyNames, known_columns, missing_column, read_columns
-from gateway.count_files.local_times import zone_of
 from gateway.count_files.lost_zeros import LostZeros
 from gateway.count_files.messages import LISTED_MAX, Message, Place, abbreviated, listed, said
 from gateway.count_files.numbers import is_whole
@@ -19,6 +18,7 @@ from gateway.count_files.rows import DELIMITERS, Table, TableRow, first_rows
 from gateway.count_files.totals import Row, Totals, is_total
 from gateway.count_files.units import UnitReader
 from gateway.count_files.words import CATEGORY_WORDS, NAME, REASON_WORDS, STATUS_WORDS, plain
+from gateway.election.local_time import zone_of
 from gateway.election.registry import Registry
 
 ROWS_MAX = 200_000

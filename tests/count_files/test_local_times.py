@@ -4,7 +4,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.count_files.local_times import NotATime, read_counted_at, zone_of
+from gateway.count_files.local_times import NotATime, read_counted_at
+from gateway.election.local_time import zone_of
 from tests.count_files.tables import TIME, csv, documents, mistakes, registry, row
 
 OSLO = ZoneInfo("Europe/Oslo")
