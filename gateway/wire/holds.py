@@ -30,8 +30,8 @@ class FiredRule(msgspec.Struct, frozen=True):
     code: str
     do: str
     """`hold` or `warn`."""
-    evidence: dict[str, Any] | None
-    """What it found, as integers and identifiers; None if that includes figures of areas outside the token's own."""
+    evidence: dict[str, Any]
+    """What it found, as integers and identifiers; without members about areas that the token does not cover."""
 
 
 class HoldSender(msgspec.Struct, frozen=True):
@@ -105,7 +105,7 @@ class HoldList(msgspec.Struct, frozen=True):
     omitted: int
     """Holds that the list leaves out, as it would be too long: the oldest of those that ended."""
     areas: dict[str, AreaNames]
-    """The units and municipalities that the holds and their evidence name."""
+    """The areas that the holds and their evidence name."""
     holds: Sequence[Any]
     """Each a Hold."""
 
