@@ -14,7 +14,7 @@ import typer.core
 
 from gateway import __version__
 from gateway.characters import printable
-from gateway.commands import counts, elections, machine, rehearsals, tokens
+from gateway.commands import counts, elections, holds, machine, rehearsals, tokens
 from gateway.commands.extras import missing_extra
 from gateway.commands.running import fail
 from gateway.errors import GatewayError, text_of
@@ -100,6 +100,13 @@ token_app.command("issue")(tokens.issue)
 token_app.command("list")(tokens.list_all)
 token_app.command("revoke")(tokens.revoke)
 app.add_typer(token_app, name="token")
+
+hold_app = typer.Typer(help="Look at held reports, and release or reject them.", no_args_is_help=True)
+hold_app.command("list")(holds.list_all)
+hold_app.command("show")(holds.show)
+hold_app.command("release")(holds.release)
+hold_app.command("reject")(holds.reject)
+app.add_typer(hold_app, name="hold")
 
 db_app = typer.Typer(help="Manage the database schema.", no_args_is_help=True)
 db_app.command("migrate")(machine.migrate)

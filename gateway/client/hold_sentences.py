@@ -5,7 +5,7 @@ newer gateway no longer has. Other languages are those of the operators' page.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.humanize import counted, spaced
 from gateway.wire.holds import AreaNames, FiredRule
@@ -15,11 +15,17 @@ Evidence = Mapping[str, Any]
 _OUTSIDE = "another area, which this token does not cover"
 
 
+class _Case(NamedTuple):
+    evidence: Evidence
+    unit: str
+    areas: Areas
+
+
 def sentence(rule: FiredRule, unit: str, areas: Areas) -> str:
     """Return why a rule fired for a report of a unit."""
     text = _TEXTS.get(rule.code)
     try:
-        said = text(rule.evidence, unit, areas) if text is not None else _members(rule)
+        said = text(_Case(rule.evidence, unit, areas)) if text is not None else _members(rule)
     except (KeyError, TypeError, ValueError):  # evidence of another version
         said = _members(rule)
     return f"{place_name(unit, areas)}: {said}"
@@ -44,7 +50,8 @@ def category_name(category: str) -> str:
     return category.replace("_", "-")
 
 
-def _duplicate(e: Evidence, unit: str, areas: Areas) -> str:
+def _duplicate(case: _Case) -> str:
+    e, unit, areas = case.evidence, case.unit, case.areas
     own = counted(e["ballots"], f"{category_name(e['category'])} ballot")
     these = f"{'these ' if e['ballots'] != 1 else 'this '}{own}"
     if "other" not in e:
@@ -65,7 +72,8 @@ def _duplicate(e: Evidence, unit: str, areas: Areas) -> str:
     return f"{these} nearly equal {what} ({counted(e['difference'], 'vote')} of difference in all)"
 
 
-def _above_eligible(e: Evidence, unit: str, areas: Areas) -> str:
+def _above_eligible(case: _Case) -> str:
+    e, areas = case.evidence, case.areas
     area, voters = area_name(e["area"], areas), counted(e["eligible"], "eligible voter")
     if "after" not in e:
         return f"with this report, {area} has more ballots than its {voters} allow"
@@ -75,7 +83,8 @@ def _above_eligible(e: Evidence, unit: str, areas: Areas) -> str:
     )
 
 
-def _fell(e: Evidence, unit: str, areas: Areas) -> str:
+def _fell(case: _Case) -> str:
+    e, areas = case.evidence, case.areas
     fall = f"the ballots fall {_from_to(e)} without a reason"
     if "municipality_ballots" not in e:
         return fall
@@ -83,16 +92,20 @@ def _fell(e: Evidence, unit: str, areas: Areas) -> str:
     return f"{fall}; {area} had {counted(e['municipality_ballots'], 'ballot')} in all"
 
 
-def _party_excess(e: Evidence, unit: str, areas: Areas) -> str:
+def _party_excess(case: _Case) -> str:
+    e, areas = case.evidence, case.areas
     votes = counted(e["after"], f"{category_name(e['category'])} vote")
     has = f"{e['party']} has {votes}"
     has += f" (before: {spaced(e['before'])})" if e["before"] else ""
     if "expected" not in e:
         return f"{has}, far more than expected"
-    return f"{has}; the other units of {area_name(e['reference'], areas)} suggest about {spaced(e['expected'])}"
+    return (
+        f"{has}; the other units of {area_name(e['reference'], areas)} suggest about {spaced(e['expected'])}"
+    )
 
 
-def _exchanged(e: Evidence, unit: str, areas: Areas) -> str:
+def _exchanged(case: _Case) -> str:
+    e, areas = case.evidence, case.areas
     text = f"{e['more']} and {e['fewer']} seem to have each other's {category_name(e['category'])} votes: "
     more, fewer = f"{e['more']} {spaced(e['more_votes'])}", f"{e['fewer']} {spaced(e['fewer_votes'])}"
     if "reference" not in e:
@@ -103,19 +116,22 @@ def _exchanged(e: Evidence, unit: str, areas: Areas) -> str:
     )
 
 
-def _odd_time(e: Evidence, unit: str, areas: Areas) -> str:
+def _odd_time(case: _Case) -> str:
+    e = case.evidence
     days = counted(e["days"], "day")
     return f"counted at {e['counted_at']}, {days} before the election ({e['date']})"
 
 
-def _exchanged_before(e: Evidence, unit: str, areas: Areas) -> str:
+def _exchanged_before(case: _Case) -> str:
+    e = case.evidence
     one = f"{e['one']} {spaced(e['one_before'])} → {spaced(e['one_after'])}"
     other = f"{e['other']} {spaced(e['other_before'])} → {spaced(e['other_after'])}"
     votes = f"{category_name(e['category'])} votes"
     return f"compared with the current report, two parties have each other's {votes}: {one}, {other}"
 
 
-def _party_fell(e: Evidence, unit: str, areas: Areas) -> str:
+def _party_fell(case: _Case) -> str:
+    e, areas = case.evidence, case.areas
     fall = f"the votes of {e['party']} fall {_from_to(e)}"
     if "municipality_votes" not in e:
         return fall
@@ -123,7 +139,8 @@ def _party_fell(e: Evidence, unit: str, areas: Areas) -> str:
     return f"{fall}; in {area} it had {counted(e['municipality_votes'], 'vote')} in all"
 
 
-def _grew_late(e: Evidence, unit: str, areas: Areas) -> str:
+def _grew_late(case: _Case) -> str:
+    e = case.evidence
     return f"the current report is {e['status']}, and the ballots rise {_from_to(e)}"
 
 
@@ -137,7 +154,7 @@ def _members(rule: FiredRule) -> str:
     return f"{rule.code.replace('_', ' ')}{f' ({members})' if members else ''}"
 
 
-_TEXTS: dict[str, Callable[[Evidence, str, Areas], str]] = {
+_TEXTS: dict[str, Callable[[_Case], str]] = {
     "duplicate_elsewhere": _duplicate,
     "duplicate_within": _duplicate,
     "above_eligible": _above_eligible,

@@ -26,13 +26,14 @@ SILENCE_S = 10.0
 
 
 class NoDocument(GatewayError):
-    """A door gave no document; `failure` says why."""
+    """A door gave no document; `failure` says why, and `document` is the JSON of the answer, if there is one."""
 
     code = "no_document"
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, document: Mapping[str, Any] | None = None) -> None:
         super().__init__(failure.text)
         self.failure = failure
+        self.document = document
 
 
 class Door:
@@ -53,12 +54,24 @@ class Door:
 
         Redirects are not followed by requests with headers, so that no token goes elsewhere.
         """
+        return await self._answered("GET", path, headers, None)
+
+    async def send(
+        self, method: str, path: str, document: object, headers: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """Send a document as JSON, and return that of an answer with status 200. Raises NoDocument."""
+        body = orjson.dumps(document)
+        return await self._answered(method, path, {**headers, "Content-Type": "application/json"}, body)
+
+    async def _answered(
+        self, method: str, path: str, headers: Mapping[str, str] | None, body: bytes | None
+    ) -> dict[str, Any]:
         url = self._url + path
         waiting = asyncio.get_running_loop().call_later(
             WAITING_S, partial(say, f"waiting for {without_user(url)}", err=True)
         )
         try:
-            answer = await self._get(url, headers)
+            answer = await self._request(method, url, headers, body)
         except NotFollowed as redirected:
             answer = redirected.answer
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -66,13 +79,19 @@ class Door:
             raise NoDocument(await with_scheme_checked(failure, url, self._proxy)) from None
         finally:
             waiting.cancel()
-        if answer.status == 200 and (document := json_object(answer.body)) is not None:
+        document = json_object(answer.body)
+        if answer.status == 200 and document is not None:
             return document
         failure = failure_of_answer(answer, self.name, self._proxy)
-        raise NoDocument(await with_scheme_checked(failure, url, self._proxy))
+        raise NoDocument(await with_scheme_checked(failure, url, self._proxy), document)
 
-    async def _get(self, url: str, headers: Mapping[str, str] | None) -> HttpAnswer:
-        async with self._http.get(url, headers=headers, allow_redirects=headers is None) as response:
+    async def _request(
+        self, method: str, url: str, headers: Mapping[str, str] | None, content: bytes | None
+    ) -> HttpAnswer:
+        followed = headers is None
+        async with self._http.request(
+            method, url, headers=headers, data=content, allow_redirects=followed
+        ) as response:
             with suppress(KeyError, ValueError):
                 self.server_time = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
             body = bytearray()

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, overload
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from gateway.config import Config, ConfigError, Door, door_options, door_url
 from gateway.config_loading import load
 from gateway.options import with_config_options
 from gateway.output import say
+from gateway.secret_files import read_secret, trimmed_token
 
 with_database = with_config_options(only=("database_url", "database_password_file", "data_dir"))
 """Adds the options that name the database."""
@@ -100,12 +102,34 @@ FeedUrl = Annotated[str, _url_option("feed", feed_door_url)]
 GivenPushUrl = Annotated[str, _url_option("push", _url_if_given)]
 """OF_THIS_MACHINE if it was not given, for commands that need it only sometimes or have a configuration."""
 GivenFeedUrl = Annotated[str, _url_option("feed", _url_if_given)]
+OperatorTokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        "--token",
+        help="file with a token of role operator (default: the variable VALGNATT_TOKEN)",
+    ),
+]
 AsJsonLines = Annotated[bool, typer.Option("--json", help="print JSON, one document per line")]
 
 
 def read_areas(text: str) -> list[str]:
     """Return the identifiers in a comma-separated list."""
     return [area for area in text.split(",") if area]
+
+
+def read_token(file: Path | None) -> tuple[str, str]:
+    """Return the token, or an empty one and why there is none."""
+    origin = f"token file {file}" if file is not None else "VALGNATT_TOKEN"
+    try:
+        token = trimmed_token(read_secret(file) if file is not None else os.environ.get("VALGNATT_TOKEN", ""))
+    except (OSError, ValueError) as error:
+        return "", f"{origin}: {getattr(error, 'strerror', None) or error}"
+    if not token:
+        return "", (
+            "no token: set VALGNATT_TOKEN, or name a file with --token-file; the operator of the election issues tokens"
+        )
+    return token, ""
 
 
 def read_time_argument(text: str) -> datetime:

@@ -19,11 +19,11 @@ from gateway.commands.arguments import (
     checked_url,
     push_door_url,
     read_areas,
+    read_token,
 )
 from gateway.commands.outboxes import Asked, list_or_discard
 from gateway.commands.running import fail, run
 from gateway.output import say, write_out
-from gateway.secret_files import read_secret, trimmed_token
 
 
 def push(
@@ -158,7 +158,9 @@ def push(
     """
     path = outbox or _default_outbox()
     if list_ or discard or as_json:
-        asked = Asked(path, None if unchecked else feed_url, election, push_url, _token(token_file)[0], yes)
+        asked = Asked(
+            path, None if unchecked else feed_url, election, push_url, read_token(token_file)[0], yes
+        )
         list_or_discard(asked, units=discard, as_list=list_, as_json=as_json)
         return
     if not election:
@@ -178,7 +180,7 @@ def push(
             check_receipts(receipts)
     except ReceiptsUnavailable as error:
         fail(f"--receipts {error}", 2)
-    token, without_token = _token(token_file)
+    token, without_token = read_token(token_file)
     options = PushOptions(
         push_url,
         None if unchecked else feed_url,
@@ -262,7 +264,7 @@ def status(
 
     if token_file is None:
         sys.exit(run(show_status(feed_url, election, as_json=as_json, every_row=every_row)))
-    token, without_token = _token(token_file)
+    token, without_token = read_token(token_file)
     if not token:
         fail(without_token, 2)
     push_url = push_door_url(push_url)
@@ -281,20 +283,6 @@ async def _template(feed_url: str, election: str, areas: list[str]) -> str:
             say(f"no area {area!r} in {election}{names.clause(area)}", err=True)
         fail("correct --areas", 2)
     return template(registry, areas or [registry.root.id])
-
-
-def _token(file: Path | None) -> tuple[str, str]:
-    """Return the token, or an empty one and why there is none."""
-    origin = f"token file {file}" if file is not None else "VALGNATT_TOKEN"
-    try:
-        token = trimmed_token(read_secret(file) if file is not None else os.environ.get("VALGNATT_TOKEN", ""))
-    except (OSError, ValueError) as error:
-        return "", f"{origin}: {getattr(error, 'strerror', None) or error}"
-    if not token:
-        return "", (
-            "no token: set VALGNATT_TOKEN, or name a file with --token-file; the operator of the election issues tokens"
-        )
-    return token, ""
 
 
 def _later(context: typer.Context) -> str:

@@ -84,7 +84,7 @@ def _violations(document: Any) -> Iterator[Violation]:
     known = REASONS.get(decide, ()) if type(decide) is str else ()
     if known:
         yield from _member(document, "$", "reason", lambda value: _reason(value, known))
-    yield from _member(document, "$", "note", _note)
+    yield from _member(document, "$", "note", note_problem)
     holds = document.get("holds")
     if "holds" in document:
         yield from _holds(holds)
@@ -167,7 +167,8 @@ def _digest(value: Any) -> Problem:
     return "not_a_digest", f"expected the 64 lowercase hex digits of a SHA-256, not {_shown(value)}"
 
 
-def _note(value: Any) -> Problem:
+def note_problem(value: Any) -> Problem:
+    """Return what is wrong with a note."""
     if type(value) is not str:
         return "wrong_type", f"expected a string, not {_shown(value)}"
     if len(value) > NOTE_MAX:

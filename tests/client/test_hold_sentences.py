@@ -19,7 +19,9 @@ AREAS = {
 HERE = "3236 Jevnaker, 3236-0001 Sentrum: "
 
 
-def duplicate(kind: type[found.DuplicateElsewhere | found.DuplicateWithin], **members: object) -> found.Evidence:
+def duplicate(
+    kind: type[found.DuplicateElsewhere | found.DuplicateWithin], **members: object
+) -> found.Evidence:
     usual = {
         "category": "advance",
         "ballots": 4761,
@@ -39,8 +41,10 @@ CASES: list[tuple[found.Evidence, str, str]] = [
     ),
     (
         duplicate(found.DuplicateElsewhere, other_category="election_day", difference=12),
-        "these 4 761 advance ballots nearly equal the election-day ballots of 3203 Asker, 3203-0007 Nordre (12 votes of"
-        " difference in all)",
+        (
+            "these 4 761 advance ballots nearly equal the election-day ballots of 3203 Asker, 3203-0007 Nordre"
+            " (12 votes of difference in all)"
+        ),
         "these 4 761 advance ballots equal those of another area, which this token does not cover",
     ),
     (
@@ -86,8 +90,10 @@ CASES: list[tuple[found.Evidence, str, str]] = [
             fewer_expected=800,
             reference="32",
         ),
-        "H and A seem to have each other's election-day votes: H 790 (about 50 expected), A 45 (about 800 expected),"
-        " by the other units of 32 Akershus",
+        (
+            "H and A seem to have each other's election-day votes: H 790 (about 50 expected), A 45 (about 800"
+            " expected), by the other units of 32 Akershus"
+        ),
         "H and A seem to have each other's election-day votes: H 790, A 45",
     ),
     (
