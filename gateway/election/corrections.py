@@ -12,6 +12,7 @@ from datetime import datetime
 from heapq import heappush, heappushpop
 from typing import NamedTuple
 
+from gateway.election.explanations import Explanation
 from gateway.election.registry import Area
 
 CORRECTIONS_MAX = 5000
@@ -39,6 +40,8 @@ class Correction(NamedTuple):
     """Whether the replaced figures were public at some time. They were not if both reports were under embargo."""
     previous: array[int]
     """The unit's figures before."""
+    explained: Explanation | None = None
+    """What it looks like, as far as the record showed it up to some later moment."""
 
     @property
     def ballots(self) -> int:
@@ -57,25 +60,40 @@ class CorrectionLog:
         self._most = most
         self._kept: list[tuple[int, int, Correction]] = []
         """A heap by size, then sequence, of which no two are equal."""
+        self._explained: dict[int, Explanation | None] = {}
+        """By sequence, what the kept ones look like."""
+        self.changed = 0
+        """Sequence of the last publication that brought or explained a correction."""
         self._largest: dict[int, list[Correction]] | None = None
         """By index of the area at or above the unit, once needed."""
 
     def add(self, correction: Correction) -> None:
         """Add a correction; drop the smallest one above the maximum."""
+        self.changed = correction.sequence
         if not correction.was_public:
             return
+        self._explained[correction.sequence] = correction.explained
         entry = correction.size, correction.sequence, correction._replace(previous=_NO_FIGURES)
         if len(self._kept) < self._most:
             heappush(self._kept, entry)
         else:
-            heappushpop(self._kept, entry)
+            _, dropped, _ = heappushpop(self._kept, entry)
+            del self._explained[dropped]
         self._largest = None
+
+    def explain(self, correction: int, explanation: Explanation, sequence: int) -> None:
+        """Replace the explanation of a correction by one that became known with a publication."""
+        self.changed = sequence
+        if correction in self._explained:
+            self._explained[correction] = explanation
+            self._largest = None
 
     def largest(self, area: int) -> Sequence[Correction]:
         """Return the corrections at and below an area, the largest first; the newest first of equal ones."""
         if self._largest is None:
             self._largest = {}
-            for _, _, each in sorted(self._kept, reverse=True):
+            for _, sequence, kept in sorted(self._kept, reverse=True):
+                each = kept._replace(explained=self._explained[sequence])
                 unit = self._units[each.unit]
                 for index in (unit.index, *unit.path):
                     self._largest.setdefault(index, []).append(each)

@@ -10,6 +10,7 @@ from array import array
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from math import nan
 from operator import add, sub
 from typing import NamedTuple
 
@@ -43,7 +44,7 @@ DUPLICATE_PERMILLE = 20
 """‰ of its ballots by which a count that was booked twice may differ from the other one."""
 CHANGES_PER_UNIT = 4
 """Changes that are kept per unit of a municipality (not of each unit), and"""
-CHANGES_MIN, CHANGES_MAX = 16, 512
+CHANGES_MIN, CHANGES_MAX = 16, 256
 """how many per municipality at least and at most."""
 GROWTHS_PER_UNIT = 8
 """Growths that are kept of each unit: the newest."""
@@ -80,14 +81,13 @@ class _Placed(NamedTuple):
 class _Fall:
     """A fall that a later report may explain, or explain better."""
 
-    __slots__ = ("at", "before", "explained", "lost", "net", "number", "size", "unit")
+    __slots__ = ("at", "before", "explained", "net", "number", "size", "unit")
 
     def __init__(self, change: Change, at: float, delta: Sequence[int], rank: int) -> None:
         self.number = change.number
         self.unit = change.unit.index
         self.at = at
         self.before = change.before
-        self.lost = delta
         self.size = sum(map(abs, delta))
         self.net: Sequence[int] = ()
         """Changes of the municipality within the window so far."""
@@ -146,8 +146,8 @@ class History:
 
         `explained` is what `explain` returned for it, if it `fell`.
         """
-        at = read_time(change.counted_at).timestamp()
-        unit, municipality = change.unit.index, self._municipality(change.unit)
+        at = _time(change)
+        unit, municipality = change.unit.index, self.municipality(change.unit)
         placed = _Placed(at, unit, change.before, change.after)
         changes = self._changes.get(municipality)
         if changes is None:
@@ -169,6 +169,13 @@ class History:
         if fell:
             self._keep_open(change, at, municipality, explained)
         return known
+
+    def municipality(self, unit: Area) -> int:
+        """Return the `Area.index` of a unit's municipality."""
+        index = self._municipalities.get(unit.index)
+        if index is None:
+            index = self._municipalities[unit.index] = self._registry.municipality(unit).index
+        return index
 
     # Batches that may not be committed.
 
@@ -200,7 +207,7 @@ class History:
         own = self._own_growths.get(change.unit.index)
         if own is None:
             return None
-        municipality, columns = self._municipality(change.unit), self._columns
+        municipality, columns = self.municipality(change.unit), self._columns
         for category in range(len(columns.blank)):
             before = columns.votes(change.before, category)
             after = columns.votes(change.after, category)
@@ -222,23 +229,26 @@ class History:
 
     def _moved(self, change: Change, delta: Sequence[int]) -> Explanation | None:
         size = sum(map(abs, delta))
-        changes = self._changes.get(self._municipality(change.unit))
+        changes = self._changes.get(self.municipality(change.unit))
         if size <= SMALL_VOTES or not changes:
             return None
-        at = read_time(change.counted_at).timestamp()
-        here = _Placed(at, change.unit.index, change.before, change.after)
-        return self._other_half(here, size, [*_around(changes, at), here])
+        at = _time(change)
+        unit = change.unit.index
+        here = _Placed(at, unit, change.before, change.after)
+        return self._other_half(unit, size, [*_around(changes, at), here])
 
-    def _other_half(self, fall: _Placed, size: int, changes: Sequence[_Placed]) -> Explanation | None:
-        """Return the move whose half a fall of a size (votes changed) is, given the changes around it."""
+    def _other_half(self, unit: int, size: int, changes: Sequence[_Placed]) -> Explanation | None:
+        """Return the move whose half a fall of a unit is, given its size in votes and the changes around it."""
         by_unit: dict[int, Sequence[int]] = {}
         for each in changes:
             delta = delta_of(self._columns, each.before, each.after)
             if (earlier := by_unit.get(each.unit)) is not None:
                 delta = list(map(add, earlier, delta))
             by_unit[each.unit] = delta
+        if unit not in by_unit:
+            return None
         net = [sum(column) for column in zip(*by_unit.values(), strict=True)]
-        own = by_unit.pop(fall.unit)
+        own = by_unit.pop(unit)
         if not is_small(sum(map(abs, net)), size) or sum(map(abs, own)) * 2 < size:
             return None
         differences = {
@@ -275,10 +285,7 @@ class History:
             if fall.explained <= moved or not is_small(sum(map(abs, fall.net)), fall.size):
                 continue
             changes = list(_around(self._changes[municipality], fall.at))
-            here = _Placed(fall.at, fall.unit, fall.before, fall.before)
-            if any(each.unit == fall.unit for each in changes) and (
-                found := self._other_half(here, fall.size, changes)
-            ):
+            if found := self._other_half(fall.unit, fall.size, changes):
                 fall.explained = moved
                 yield Later(fall.number, found)
         if any(each.explained <= moved for each in falls):
@@ -317,12 +324,14 @@ class History:
             own.insert(0, dropped)
             self._growths.add(dropped[1])
 
-    def _municipality(self, unit: Area) -> int:
-        index = self._municipalities.get(unit.index)
-        if index is None:
-            index = self._municipalities[unit.index] = self._registry.municipality(unit).index
-        return index
+
+def _time(change: Change) -> float:
+    """Return when the report of a change was counted; NaN, which is near no other time, if this cannot be read."""
+    try:
+        return read_time(change.counted_at).timestamp()
+    except ValueError:
+        return nan
 
 
-def _around(changes: Sequence[_Placed] | deque[_Placed], at: float) -> Iterator[_Placed]:
+def _around(changes: Sequence[_Placed], at: float) -> Iterator[_Placed]:
     return (each for each in changes if abs(each.at - at) <= WINDOW_S)

@@ -16,7 +16,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.election.changes import Change, Columns
 from gateway.election.corrections import Correction, CorrectionLog
+from gateway.election.explanations import Explanation, History, Later
+from gateway.election.growths import GROWTH_MIN, Growth
 from gateway.election.record import CHAIN_START, Publication, next_chain
 from gateway.election.registry import Area, Registry
 from gateway.election.report import (
@@ -29,7 +32,6 @@ from gateway.election.report import (
     Report,
     Status,
     decode_stored,
-    figures_fell,
 )
 
 COUNTED = 0
@@ -46,8 +48,13 @@ COUNT_PLACES: tuple[tuple[str, int, int], ...] = tuple(
 )
 """For each count its name, the place of its sum, and the place of the number of units that reported it."""
 BALLOTS = next(place for name, place, _ in COUNT_PLACES if name == "ballots")
+_BLANK = next(place for name, place, _ in COUNT_PLACES if name == "blank")
 PARTIES = _FIRST_SUM + len(COUNT_NAMES)
+FIRST_FIGURE = len(STATUSES)
+"""Place of the first category; the statuses precede it."""
 
+NO_STATUS: Status = "not_counted"
+"""The status of a unit before its first report, where its statuses are compared."""
 UNKNOWN_STATUS: Status = "unstated"
 """The status as which an unknown status is counted and shown."""
 UNKNOWN_REASON: Reason = "other"
@@ -77,11 +84,16 @@ class Layout:
         self.parties = {code: number for number, code in enumerate(registry.party_codes)}
         self.width = PARTIES + len(self.parties)
         self.bases = {
-            name: len(STATUSES) + number * self.width for number, name in enumerate(registry.categories)
+            name: FIRST_FIGURE + number * self.width for number, name in enumerate(registry.categories)
         }
         self.statuses = {name: number for number, name in enumerate(STATUSES)}
-        self.size = len(STATUSES) + len(self.bases) * self.width
-        self._zeros = array("q", bytes(8 * self.size))
+        self.size = FIRST_FIGURE + len(self.bases) * self.width
+        self.no_figures = array("q", bytes(8 * self.size))
+        """Figures that are all 0. Must not be changed."""
+        self.columns = Columns(
+            parties=tuple(slice(base + PARTIES, base + self.width) for base in self.bases.values()),
+            blank=tuple(base + _BLANK for base in self.bases.values()),
+        )
         self.must_not_fall = frozenset(
             place
             for base in self.bases.values()
@@ -93,7 +105,7 @@ class Layout:
 
     def zeros(self) -> array[int]:
         """Return an array of figures that are all 0 (64-bit signed)."""
-        return array("q", self._zeros)
+        return array("q", self.no_figures)
 
     def figures(self, report: Report) -> array[int]:
         """Return one report's figures, as far as its status, categories and parties are known.
@@ -144,6 +156,23 @@ class Layout:
         """Return a report's status as it is shown."""
         return report.status if report.status in self.statuses else UNKNOWN_STATUS
 
+    def set_status(self, figures: array[int], status: Status) -> None:
+        """Replace the status in one report's figures."""
+        figures[:FIRST_FIGURE] = self.no_figures[:FIRST_FIGURE]
+        figures[self.statuses[status]] = 1
+
+    def growths(self, unit: Area, municipality: int, before: array[int], after: array[int]) -> list[Growth]:
+        """Return the growths of a unit of at least GROWTH_MIN ballots."""
+        found = []
+        for category, base in enumerate(self.bases.values()):
+            if after[base + BALLOTS] - before[base + BALLOTS] >= GROWTH_MIN:
+                votes = self.columns.votes(after, category)
+                if before[base + COUNTED]:
+                    votes = array("i", map(sub, votes, self.columns.votes(before, category)))
+                if (ballots := sum(votes)) >= GROWTH_MIN:
+                    found.append(Growth(unit.index, municipality, category, ballots, votes))
+        return found
+
     def fell(self, before: array[int], after: array[int]) -> bool:
         """Whether ballots or a party's votes are fewer than before."""
         return any(after[place] < before[place] for place in self.must_not_fall)
@@ -184,7 +213,7 @@ class AreaState:
         self.sequence = 0
         """Sequence of the last publication at or below the area; 0 before the first."""
         self.published_at: datetime | None = None
-        self.report: tuple[int, str, str] | None = None
+        self.report: tuple[int, str, Status] | None = None
         """A unit's revision, counted_at (as sent) and status."""
         self.corrections = 0
         self.unseen_corrections = 0
@@ -214,6 +243,7 @@ class ElectionState:
         self.chain = CHAIN_START
         self.published_at: datetime | None = None
         self.corrections = CorrectionLog(registry.units)
+        self._history = History(registry, self.layout.columns, later=True)
         self._recent: OrderedDict[int, None] = OrderedDict()
         self._prefixes = array("I", [0])
 
@@ -231,13 +261,24 @@ class ElectionState:
             for place, (old, new) in enumerate(zip(before, after, strict=True))
             if old != new
         ]
-        must_not_fall = self.layout.must_not_fall
-        correction = None
-        if any(change < 0 and place in must_not_fall for place, change in changes):
-            since = unit.sequence, unit.published_at or publication.published_at
-            correction = self._correction(publication, report, before, after, since)
-            self.corrections.add(correction)
-        unit.figures = after
+        correction: Correction | None = None
+        later: Sequence[Later] = ()
+        if changes and changes[-1][0] >= FIRST_FIGURE:
+            must_not_fall = self.layout.must_not_fall
+            fell = any(change < 0 and place in must_not_fall for place, change in changes)
+            status_before = unit.report[2] if unit.report is not None else NO_STATUS
+            if unit.report is None:
+                before = self.layout.no_figures  # one array for all units
+            step = self._change(publication.sequence, report, status_before, before, after)
+            explained, later = self._place(step, fell=fell)
+            if fell:
+                since = unit.sequence, unit.published_at or publication.published_at
+                correction = self._correction(publication, report, before, after, since, explained)
+                self.corrections.add(correction)
+            unit.figures = after
+        else:
+            for place, change in changes:  # only the status: the history has this array too
+                before[place] += change
         unit.report = (report.revision, report.counted_at, self.layout.status(report))
         self._touch(unit, publication, correction)
         for index in unit.area.path:
@@ -246,10 +287,34 @@ class ElectionState:
             for place, change in changes:
                 figures[place] += change
             self._touch(above, publication, correction)
+        for each in later:
+            self._explain(unit.area, publication.sequence, each)
         self.sequence = publication.sequence
         self.chain = publication.chain
         self.published_at = publication.published_at
         self._prefixes.append(int.from_bytes(publication.chain[:4]))
+
+    def _change(
+        self, number: int, report: Report, status_before: str, before: array[int], after: array[int]
+    ) -> Change:
+        return Change(
+            number=number,
+            unit=self.registry.units[report.unit],
+            counted_at=report.counted_at,
+            status_before=status_before,
+            status=self.layout.status(report),
+            before=before,
+            after=after,
+        )
+
+    def _place(self, change: Change, *, fell: bool) -> tuple[Explanation | None, Sequence[Later]]:
+        """Add a change to the history. Return what it looks like if it fell, and what it shows about earlier falls."""
+        history = self._history
+        explained = history.explain(change) if fell else None
+        growths = self.layout.growths(
+            change.unit, history.municipality(change.unit), change.before, change.after
+        )
+        return explained, history.place(change, growths, fell=fell, explained=explained)
 
     def _correction(
         self,
@@ -258,6 +323,7 @@ class ElectionState:
         before: array[int],
         after: array[int],
         since: tuple[int, datetime],
+        explained: Explanation | None,
     ) -> Correction:
         """Return a correction of figures that a publication brought `since`: its sequence and time."""
         reason: Reason | None = report.reason if isinstance(report.reason, str) else None
@@ -276,7 +342,19 @@ class ElectionState:
             since=since[1],
             was_public=publication.accepted_at == publication.published_at,
             previous=before,
+            explained=explained,
         )
+
+    def _explain(self, unit: Area, sequence: int, later: Later) -> None:
+        """Record what an earlier fall was, as the publication of a unit at `sequence` shows.
+
+        It is shown at and above this unit only: other areas do not change with this publication.
+        """
+        for index in (unit.index, *unit.path):
+            area = self.areas[index]
+            if area.correction is not None and area.correction.sequence == later.number:
+                area.correction = area.correction._replace(explained=later.explanation)
+        self.corrections.explain(later.number, later.explanation, sequence)
 
     def _touch(self, area: AreaState, publication: Publication, correction: Correction | None) -> None:
         area.sequence = publication.sequence
@@ -322,11 +400,22 @@ class ElectionState:
         return False
 
 
+class _Last(NamedTuple):
+    """A unit's last report while many are applied."""
+
+    report: Report
+    sequence: int
+    published_at: datetime
+    figures: array[int] | None
+    """None: those of the state, but for the status."""
+
+
 class CatchUp:
     """Applies many publications to a state at once. The result is that of `apply` for each of them, at a lower cost.
 
-    Areas above units are summed once, and only the last report of a unit is converted to figures. The state does not
-    change until `finish` starts, and must not be read until it has ended.
+    Areas above units are summed once, and a report is converted to figures only if its counts differ from those before.
+    What can be read of the state does not change until `finish` starts, and must not be read until it has ended. What
+    was added must be finished, because the history of falls has it already.
     """
 
     def __init__(self, state: ElectionState) -> None:
@@ -335,9 +424,10 @@ class CatchUp:
         self._chain = state.chain
         self._published_at = state.published_at
         self._prefixes = bytearray()
-        self._last: dict[int, tuple[Report, int, datetime]] = {}
-        """By index of the unit, the most recent last: its last report, and the sequence and time of publication."""
-        self._corrections: list[tuple[int, Correction]] = []
+        self._last: dict[int, _Last] = {}
+        """By index of the unit, the most recent last."""
+        self._corrections: list[tuple[int, int, Correction | Later]] = []
+        """Each with the index of the unit and the sequence of the publication that brought or explained it."""
 
     @property
     def sequence(self) -> int:
@@ -358,37 +448,67 @@ class CatchUp:
             report = decode_stored(publication.body)
             index = units[publication.unit].index
             before = last.pop(index, None)
-            if before is not None:
-                if figures_fell(before[0], report):
-                    figures = self._state.layout.figures(before[0])
-                    self._compare(index, publication, report, figures, before[1:])
-            elif (unit := self._state.areas[index]).report is not None:
-                since = unit.sequence, unit.published_at or publication.published_at
-                self._compare(index, publication, report, unit.figures, since)
-            last[index] = report, publication.sequence, publication.published_at
+            if before is not None and type(report) is Report and before.report.counts == report.counts:
+                figures = before.figures
+                if figures is not None:
+                    self._state.layout.set_status(figures, self._state.layout.status(report))
+            else:
+                figures = self._figures(index, publication, report, before)
+            last[index] = _Last(report, publication.sequence, publication.published_at, figures)
 
-    def _compare(
-        self,
-        index: int,
-        publication: Publication,
-        report: Report,
-        before: array[int],
-        since: tuple[int, datetime],
-    ) -> None:
-        """Record a correction if figures decreased since the unit's last report."""
-        after = self._state.layout.figures(report)
-        if self._state.layout.fell(before, after):
-            correction = self._state._correction(publication, report, before, after, since)
-            self._corrections.append((index, correction))
+    def _figures(
+        self, index: int, publication: Publication, report: Report, last: _Last | None
+    ) -> array[int] | None:
+        """Return the figures after a report, None if they are those of the state. Record a correction if they fell."""
+        state, layout, unit = self._state, self._state.layout, self._state.areas[index]
+        after = layout.figures(report)
+        if last is None and unit.report is None:
+            before, status_before, since = layout.no_figures, NO_STATUS, (0, publication.published_at)
+        else:
+            before, status_before, since = self._before(unit, last, publication)
+        if after[FIRST_FIGURE:] == before[FIRST_FIGURE:]:
+            if unit.report is None and last is None:
+                return after
+            if last is None or last.figures is None:
+                return None
+            layout.set_status(before, layout.status(report))
+            return before
+        change = state._change(publication.sequence, report, status_before, before, after)
+        fell = layout.fell(before, after)
+        explained, later = state._place(change, fell=fell)
+        if fell:
+            correction = state._correction(publication, report, before, after, since, explained)
+            self._corrections.append((index, publication.sequence, correction))
+        self._corrections += ((index, publication.sequence, each) for each in later)
+        return after
+
+    def _before(
+        self, unit: AreaState, last: _Last | None, publication: Publication
+    ) -> tuple[array[int], Status, tuple[int, datetime]]:
+        """Return the figures and the status of a unit that has reported, and the publication that brought them."""
+        layout = self._state.layout
+        if last is None:
+            assert unit.report is not None
+            since = unit.sequence, unit.published_at or publication.published_at
+            return unit.figures, unit.report[2], since
+        figures, status = last.figures, layout.status(last.report)
+        if figures is None:
+            figures = unit.figures[:]
+            layout.set_status(figures, status)
+        return figures, status, (last.sequence, last.published_at)
 
     def finish(self) -> Iterator[None]:
         """Change the state, in steps of a few milliseconds."""
         yield from self._add_up()
         state = self._state
-        for index, correction in self._corrections:
-            state.corrections.add(correction)
-            for place in (index, *state.areas[index].area.path):
-                state.areas[place].correct(correction)
+        for index, sequence, each in self._corrections:
+            unit = state.areas[index].area
+            if isinstance(each, Later):
+                state._explain(unit, sequence, each)
+                continue
+            state.corrections.add(each)
+            for place in (index, *unit.path):
+                state.areas[place].correct(each)
         yield from self._touch()
         state.sequence, state.chain, state.published_at = self._sequence, self._chain, self._published_at
         prefixes = array("I", bytes(self._prefixes))
@@ -408,8 +528,12 @@ class CatchUp:
             area = state.areas[index]
             before = area.figures
             if index in self._last:
-                report = self._last[index][0]
-                area.figures = state.layout.figures(report)
+                report, figures = self._last[index].report, self._last[index].figures
+                if figures is not None:
+                    area.figures = figures
+                else:
+                    before = before[:]
+                    state.layout.set_status(area.figures, state.layout.status(report))
                 area.report = (report.revision, report.counted_at, state.layout.status(report))
             else:
                 area.figures = _adjusted(before, gained.pop(index), lost.pop(index))
@@ -422,11 +546,11 @@ class CatchUp:
         """Set each area's last change, and the order of `_recent`."""
         state = self._state
         changed: dict[int, tuple[int, datetime]] = {}
-        for number, (index, (_, sequence, published_at)) in enumerate(reversed(self._last.items())):
+        for number, (index, last) in enumerate(reversed(self._last.items())):
             if number % AREAS_PER_STEP == AREAS_PER_STEP - 1:
                 yield
             for place in reversed((index, *state.areas[index].area.path)):
-                changed.setdefault(place, (sequence, published_at))
+                changed.setdefault(place, (last.sequence, last.published_at))
         for index, (sequence, published_at) in reversed(changed.items()):
             area = state.areas[index]
             area.sequence, area.published_at = sequence, published_at

@@ -23,7 +23,7 @@ from gateway.web.feed_request import AreaRequest, read_area_request
 from gateway.web.stream_limits import StreamLimits
 from gateway.web.turns import SLICE_S
 from gateway.wire.areas import JSON
-from gateway.wire.corrections import corrections_of, csv_steps, json_steps, last_correction
+from gateway.wire.corrections import corrections_of, csv_steps, json_steps
 from gateway.wire.results import RESULT_FORMATS
 
 TABLES_MAX = 64 << 20
@@ -81,7 +81,7 @@ class FeedTables:
         asked = read_area_request(request.headers, request.query)
         area = _area(feed, asked) or feed.registry.root
         name = ("corrections", feed.id, asked)
-        wanted = _Wanted(name, feed, feed.generation, last_correction(feed.state), asked)
+        wanted = _Wanted(name, feed, feed.generation, feed.state.corrections.changed, asked)
         make = partial(self._make_corrections, wanted, area)
         return tagged(request, await self._shared(wanted, "corrections", make))
 

@@ -45,12 +45,6 @@ COLUMNS = (
 """Members of a correction, which are the columns of CSV too."""
 
 
-def last_correction(state: ElectionState) -> int:
-    """Return the sequence of the last correction of an election, 0 before the first. The document changes with it."""
-    correction = state.areas[0].correction
-    return correction.sequence if correction is not None else 0
-
-
 class Corrections(NamedTuple):
     """The corrections at and below an area, as of a moment."""
 
@@ -69,7 +63,7 @@ def corrections_of(state: ElectionState, area: Area) -> Corrections:
     return Corrections(
         registry=state.registry,
         area=area.id,
-        sequence=last_correction(state),
+        sequence=state.corrections.changed,
         total=area_state.corrections - area_state.unseen_corrections,
         before_release=area_state.unseen_corrections,
         listed=state.corrections.largest(area.index),
