@@ -12,10 +12,13 @@ from gateway.cli import app
 from gateway.config import OTHER_VARIABLES, all_options
 from gateway.election.validation import REPORT_MAX, ExplanationBudget
 from gateway.feed.blocks import BLOCK_BYTES_MAX, PARTS_BYTES_MAX
+from gateway.journal import refusals
 from gateway.web import (
     allowance,
     bodies,
     connections,
+    count_previews,
+    count_task,
     push_answers,
     push_receiving,
     push_socket,
@@ -164,6 +167,16 @@ def test_every_fixed_bound_is_that_of_the_code() -> None:
         "simultaneous requests of one token": (
             f"{READS_MAX} that read a report back, {BOARDS_MAX} of the board, {TRANSFERS_MAX} of transfers"
         ),
+        "a file to preview": (
+            f"{BODY_MAX >> 20} MiB; {count_task.CPU_S} s of computing, {count_previews.TIMEOUT_S:g} s for each of "
+            f"two steps, {count_task.MEMORY_MAX >> 20} MiB of memory"
+        ),
+        "files that are read at the same time": (
+            f"{count_previews.READERS_MAX} in all; {count_previews.WAITING_MAX} more wait, "
+            f"for {count_previews.WAIT_S:g} s at most"
+        ),
+        "computing time for the files of one token": f"{count_previews.CPU_BURST_S:g} s at once",
+        "counts of refusals that are not yet written": f"{refusals.KEYS_MAX} by token and code",
         "bodies in memory": f"{push.BODIES_MAX >> 20} MiB, and {push.BODY_RESERVE >> 10} KiB for each",
         "unread answers to pushes": f"{push.ANSWERS_MAX >> 20} MiB, and {push.ANSWER_RESERVE >> 10} KiB for each",
         "time to send a body": (
