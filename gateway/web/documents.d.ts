@@ -156,7 +156,7 @@ export type BoardToken = {
   last_contact_at: string | null;
 };
 
-/** What the systems of a municipality have done. */
+/** A municipality on the board. */
 export type BoardMunicipality = {
   municipality: string;
   name: string;

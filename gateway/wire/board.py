@@ -1,6 +1,6 @@
-"""PURE: the board for operators: what every municipality's systems have done, also under embargo.
+"""PURE: the board for operators: contacts, tokens, refusals and numbers of reports of every municipality.
 
-Counts what was received, when, by which token, and what was refused; it contains no figure of a report. Times are UTC.
+It is complete under embargo too, and contains no figures of reports. Times are UTC.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +12,9 @@ from gateway.election.registry import Area, Registry
 from gateway.wire.transfers import Moment
 
 LISTED_MAX = 8
-"""Tokens, and codes of refusals, that are listed per municipality; the others are only counted."""
+"""Tokens, and codes of refusals, listed per municipality; further ones are only counted."""
 NIGHT_S = 86_400.0
-"""Seconds after the embargo's end within which municipalities are expected to report."""
+"""For how many seconds after the embargo's end municipalities are expected to report."""
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -42,7 +42,7 @@ class BoardToken(msgspec.Struct, frozen=True):
 
 
 class Received(msgspec.Struct):
-    """What was accepted of a municipality; grows with the record."""
+    """The accepted reports of a municipality; grows with the record."""
 
     units: set[str] = msgspec.field(default_factory=set)
     accepted: int = 0
@@ -82,7 +82,7 @@ class BoardFacts(msgspec.Struct, frozen=True):
     tokens: Sequence[BoardToken]
     refusals: Sequence[Refused]
     waiting_elsewhere: Waiting
-    """Reports that wait in other push processes than the one that read this, from a second on."""
+    """Reports waiting for a second or more in other push processes than the one that read this."""
 
 
 class BoardMunicipality(msgspec.Struct, frozen=True):
@@ -98,7 +98,7 @@ class BoardMunicipality(msgspec.Struct, frozen=True):
     last_contact_at: Moment | None
     """When one of its tokens, or a token for an area above it, was last used."""
     last_heard_at: Moment | None
-    """When it last did anything: used a token of its own, was refused, or had a report accepted."""
+    """When it last used a token of its own, was refused, or had a report accepted."""
     expected: bool
     """Whether it can and should report: it has a valid token and units without a report, and the election is open."""
     tokens: list[BoardToken]
@@ -134,7 +134,7 @@ class Board(msgspec.Struct, frozen=True):
     unpublished: Unpublished
     waiting: Waiting
     silent_after_s: float
-    """After how many seconds without a sign of it an expected municipality counts as silent in metrics."""
+    """An expected municipality that is not heard from for longer than this, in seconds, counts as silent in metrics."""
     shared_tokens: list[BoardToken]
     """Tokens for areas above the municipalities."""
     refusals: list[Refused]
@@ -144,7 +144,7 @@ class Board(msgspec.Struct, frozen=True):
 
 
 class MunicipalityIndex:
-    """Which municipality every area belongs to, computed once per registry."""
+    """The municipality to which each area belongs, computed once per registry."""
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
@@ -170,7 +170,7 @@ class MunicipalityIndex:
 
 
 class BoardMaker:
-    """Makes the rows of one board; a row at a time, so that others have their turn between them."""
+    """Makes the rows of one board, one at a time, so that other work can run in between."""
 
     def __init__(self, index: MunicipalityIndex, facts: BoardFacts) -> None:
         self._index = index
@@ -203,7 +203,7 @@ class BoardMaker:
                     self._covered[area] = _latest(self._covered.get(area), token.last_contact_at)
 
     def row(self, municipality: Area) -> BoardMunicipality:
-        """Return one municipality."""
+        """Return the row of a municipality."""
         facts = self._facts
         units = self._index.units[municipality.id]
         own = self._own.get(municipality.id, [])
@@ -246,7 +246,7 @@ def is_night(publish_from: datetime, now: datetime) -> bool:
 
 
 def is_silent(row: BoardMunicipality, facts: BoardFacts, silent_after_s: float) -> bool:
-    """Whether an expected municipality has given no sign for longer than this; counted from the embargo's end on."""
+    """Whether an expected municipality has not been heard from for longer than this since the embargo's end."""
     since = max(facts.publish_from, row.last_heard_at or facts.publish_from)
     late = (facts.read_at - since).total_seconds() > silent_after_s
     return row.expected and late and is_night(facts.publish_from, facts.read_at)
