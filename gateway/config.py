@@ -1,7 +1,7 @@
 """Every option with its unit, default and reason, and which process uses it. `config_loading` reads their values.
 
-No `repr` contains a password. Knows nothing of what the values are used for, and imports nothing slow: `--help` and
-every worker begin here.
+No `repr` contains a password. Does not depend on what the values are used for, and imports nothing slow: `--help`
+and every worker begin here.
 """
 
 import functools
@@ -106,7 +106,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     silent_after_s: Annotated[
         float,
         _option(
-            "a municipality that should report and gives no sign for longer counts as silent, after the embargo",
+            "after the embargo, a municipality that should report and is not heard from for longer counts as silent",
             "s",
             ge=60,
             le=86_400,

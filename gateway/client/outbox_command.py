@@ -1,4 +1,4 @@
-"""`valgnatt push --list` and `--discard`: what waits in the outbox, and its removal."""
+"""`valgnatt push --list` and `--discard`: list the reports waiting in the outbox, or remove them."""
 
 import asyncio
 import sys
@@ -25,26 +25,26 @@ from gateway.humanize import counted
 from gateway.output import say, say_json
 
 NAMES_S = 3.0
-"""How long the feed door may take to give the names of units, which are left out otherwise."""
+"""How long to wait for the names of units from the feed door, in seconds; without them, names are omitted."""
 ALL = "all"
 
 
 class NotDiscarded(GatewayError):
-    """Nothing was removed, as something has to be corrected first."""
+    """No report was removed from the outbox; the message says why."""
 
     code = "not_discarded"
 
 
 class OutboxOptions(msgspec.Struct, frozen=True):
-    """What both commands need."""
+    """Options that both commands use."""
 
     path: Path
     feed_url: str | None
-    """None to leave out the names of units."""
+    """None to omit the names of units."""
 
 
 async def list_outbox(options: OutboxOptions, election: str | None, *, as_json: bool) -> None:
-    """Print what waits, to standard output. Raises OutboxUnavailable."""
+    """Print the reports waiting in the outbox to standard output. Raises OutboxUnavailable."""
     kept = await _kept(options.path, election)
     names = await _names(options.feed_url, {each.to.election for each in kept})
     if as_json:
@@ -61,7 +61,7 @@ async def list_outbox(options: OutboxOptions, election: str | None, *, as_json: 
 async def discard(
     options: OutboxOptions, to: Destination, units: Collection[str], push_url: str, token: str, *, yes: bool
 ) -> None:
-    """Remove what waits for a gateway, of some units or of all; ask first. Raises GatewayError."""
+    """Remove the waiting reports of some units, or of all, for one gateway; ask first. Raises GatewayError."""
     everything = await _kept(options.path, to.election)
     here = [each for each in everything if each.to == to]
     chosen = here if units == {ALL} else [each for each in here if each.item.unit in units]
@@ -95,7 +95,7 @@ async def discard(
 def _check_units(
     units: Collection[str], here: Sequence[Kept], to: Destination, gateways: Collection[str]
 ) -> None:
-    """Raise NotDiscarded for units of which nothing waits."""
+    """Raise NotDiscarded if a unit has no waiting report."""
     known = list(dict.fromkeys(each.item.unit for each in here))
     suggestions = Suggestions(known)
     unknown = [unit for unit in sorted(units) if unit not in known and unit != ALL]
@@ -104,13 +104,13 @@ def _check_units(
     texts = [f"{abbreviated(unit)}{suggestions.clause(unit)}" for unit in unknown]
     elsewhere = sorted({*gateways} - {to.gateway})
     other = f" (others wait for {', '.join(elsewhere)}: add --push-url)" if elsewhere else ""
-    raise NotDiscarded(f"no report waits of unit {', '.join(texts)}{other}; nothing was removed")
+    raise NotDiscarded(f"no waiting report of unit {', '.join(texts)}{other}; nothing was removed")
 
 
 async def _at_gateway(chosen: Sequence[Kept], push_url: str, token: str) -> list[str]:
-    """Return lines about reports that have a receipt, or may have one: removing them does not withdraw them."""
+    """Return lines about reports that have, or may have, a receipt: removing them here does not withdraw them."""
     units = list(dict.fromkeys(each.item.unit for each in chosen))
-    reason = "there is no token to ask the gateway"
+    reason = "there is no token to ask it with"
     found: AtGateway | None = None
     if token:
         try:
@@ -124,16 +124,18 @@ async def _at_gateway(chosen: Sequence[Kept], push_url: str, token: str) -> list
             lines.append(f"unit {abbreviated(each.item.unit)}, revision {each.item.revision}: {state}")
     if found is None:
         lines.append(
-            f"Whether the gateway has received some of them is not known, as {reason}. What it has received stays"
-            " there; removing does not withdraw it."
+            f"It is not known which of them the gateway has received, since {reason}. Reports that it has received stay"
+            " there; removing them here does not withdraw them."
         )
     elif lines:
-        lines.append("What the gateway has received stays there; removing does not withdraw it.")
+        lines.append(
+            "Reports that the gateway has received stay there; removing them here does not withdraw them."
+        )
     return lines
 
 
 def _state(each: Kept, current: Mapping[str, Known | None] | None) -> str:
-    """Return what is known about a receipt of a report, if it has one or may have one."""
+    """Return in words whether a report has, or may have, a receipt; empty if nothing suggests one."""
     if each.item.answer is not None and each.item.answer.has_receipt:
         return "has a receipt, and waits to be sent again"
     if current is None or (known := current.get(each.item.unit)) is None:
@@ -157,7 +159,7 @@ async def _kept(path: Path, election: str | None) -> list[Kept]:
 
 
 async def _names(feed_url: str | None, elections: Collection[str]) -> dict[tuple[str, str], str]:
-    """Return the names of units by election and unit, as far as the feed door gives them soon."""
+    """Return the names of units by election and unit, as far as the feed door answers within NAMES_S."""
     found: dict[tuple[str, str], str] = {}
     if feed_url is None:
         return found

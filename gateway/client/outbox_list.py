@@ -1,4 +1,4 @@
-"""PURE: what waits in an outbox, as lines for people and as JSON. `names` are those of units, by election and unit."""
+"""PURE: format the reports waiting in an outbox as text and JSON. `names` are those of units, by election and unit."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,11 +11,11 @@ from gateway.count_files.messages import abbreviated
 from gateway.humanize import counted
 
 SHOWN_MAX = 200
-"""Reports that a list for people has; with --json it has all."""
+"""Reports listed as text; --json lists all."""
 
 
 def kept_document(each: Kept, names: Mapping[tuple[str, str], str]) -> dict[str, Any]:
-    """Return a report that waits as a JSON document."""
+    """Return a waiting report as a JSON document."""
     last = each.item.answer
     return {
         "gateway": each.to.gateway,
@@ -32,7 +32,7 @@ def kept_document(each: Kept, names: Mapping[tuple[str, str], str]) -> dict[str,
 
 
 def kept_lines(kept: Sequence[Kept], names: Mapping[tuple[str, str], str]) -> list[str]:
-    """Return a line for each report that waits, below one for each election and gateway; SHOWN_MAX at most."""
+    """Return a line per waiting report, at most SHOWN_MAX, below a heading for each election and gateway."""
     lines = []
     to = None
     for each in kept[:SHOWN_MAX]:
@@ -74,5 +74,5 @@ def _time(seconds: float) -> str:
 
 
 def _local(seconds: float) -> str:
-    """Return a time of this machine's clock, in its time zone."""
+    """Return a time in the time zone of this machine."""
     return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat(sep=" ", timespec="seconds")

@@ -109,7 +109,9 @@ def push(
     ] = False,
     list_: Annotated[
         bool,
-        typer.Option("--list", help="list what waits in the outbox, for every gateway, and send nothing"),
+        typer.Option(
+            "--list", help="list the reports waiting in the outbox, for every gateway, and send nothing"
+        ),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="with --list: print JSON, one report per line")
@@ -118,8 +120,8 @@ def push(
         str,
         typer.Option(
             metavar="UNITS",
-            help="remove what waits for this gateway of these units, separated by commas, or of 'all', and send"
-            " nothing; asks first (default: none)",
+            help="remove the reports of these units, separated by commas, or 'all', that wait for this gateway, and"
+            " send nothing; asks first (default: none)",
             show_default=False,
         ),
     ] = "",
@@ -147,9 +149,8 @@ def push(
     Reports are first written to an outbox on disk, and are sent even if the network, the gateway or this machine fails
     meanwhile: run the command again, with or without files. The outbox keeps reports per gateway.
 
-    While nothing can be sent, the reason is shown at intervals. It is safe to stop then: --list shows what waits, and
-    the command without files sends it. Proxies are those of http_proxy, https_proxy and
-    no_proxy.
+    While nothing can be sent, the reason is shown at intervals. It is safe to stop then: --list shows the waiting
+    reports, and the command without files sends them. Proxies are those of http_proxy, https_proxy and no_proxy.
 
     Exit status 0: every report in the files, and every one that waited in the outbox for this gateway, has a receipt
     that this gateway gave or repeated in this run; 1: some have none, since they were refused, or a newer one is in, or
@@ -286,7 +287,7 @@ async def _template(feed_url: str, election: str, areas: list[str]) -> str:
 
 
 def _later(context: typer.Context) -> str:
-    """Return the command that sends what waits in the outbox, with the options by which it finds it."""
+    """Return the command that sends the reports waiting in the outbox, with the options that it needs."""
     from gateway.client.proxies import without_user
 
     words = ["valgnatt", "push"]

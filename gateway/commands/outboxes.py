@@ -1,4 +1,4 @@
-"""`valgnatt push --list` and `--discard`: what waits in the outbox of `push`."""
+"""`valgnatt push --list` and `--discard`: the reports waiting in the outbox."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from gateway.commands.running import fail, run
 
 
 class Asked(NamedTuple):
-    """The options of `push` that matter here."""
+    """The options of `push` that these commands use."""
 
     outbox: Path
     feed_url: str | None
@@ -18,7 +18,7 @@ class Asked(NamedTuple):
 
 
 def list_or_discard(asked: Asked, *, units: str, as_list: bool, as_json: bool) -> None:
-    """List what waits, or remove what waits of `units`, and end the command with status 1 if nothing was removed."""
+    """List the waiting reports, or remove those of `units`; exit with status 1 if none was removed."""
     from gateway.client.outbox_command import NotDiscarded, OutboxOptions, discard, list_outbox
     from gateway.client.push_files import destination
 

@@ -40,7 +40,7 @@ MISTAKES = {
     "bad_workbook": "{detail}",
     "sheets_empty": "all its sheets are empty",
     "several_tables": (
-        "the sheets {sheets:quoted_and} have a table of counts each; save each of them as a file of its own"
+        "the sheets {sheets:quoted_and} each have a table of counts; save each of them as a file of its own"
     ),
     "table_hidden": "the table is in the hidden sheet {sheet!r}; unhide it",
     "cells_merged": "the cells {cells} are merged; unmerge them, and fill in each of them",
@@ -91,7 +91,7 @@ MISTAKES = {
         "the total of {title} is {total}, but line {first} sums to {sum}; correct the figures, or delete the line"
     ),
     "total_of_no_rows": (
-        "the total of {title} is {total}, but no rows sum to {sum}; correct the figures, or delete the line"
+        "the total of {title} is {total}, but there are no rows to sum ({sum}); correct the figures, or delete the line"
     ),
     # units of a table
     "no_unit": "no unit",
@@ -157,7 +157,7 @@ MISTAKES = {
     ),
     "current_at_same_time": (
         "{about}, counted at {time}, has {difference:and} than the current report (revision {revision}), which was"
-        " counted also at {other_time}; if this count is newer, enter a later counted_at, or the revision {next} (a"
+        " also counted at {other_time}; if this count is newer, enter a later counted_at, or the revision {next} (a"
         " report replaces the whole earlier one, with all its categories); else leave the unit out"
     ),
     "more_contradictions": "… and {count:counted more unit} whose counts contradict",
@@ -173,7 +173,7 @@ NOTES = {
     "above_table": "above the table, and not read: {texts:quoted}",
     "rows_left_out": "rows left out, since there are no figures: line {lines}{more:more}",
     "units_left_out": "left out, since there are no figures: {units}{more:more}",
-    "no_units_left_out": "left out, since they are no units: {texts}{more:more}",
+    "no_units_left_out": "left out, since they are not units: {texts}{more:more}",
     "total_left_out": "a total, equal to the sum of its rows, and not sent",
     "totals_left_out": ", lines {lines}{more:more}: totals, equal to the sums of their rows, and not sent",
 }
@@ -214,13 +214,13 @@ CLAUSES = {
     "no_time_of_day": "it has no time of day; write 09.09.2024 22:05 or 2024-09-09T22:05:00+02:00",
     "other_form": "write 09.09.2024 22:05 or 2024-09-09T22:05:00+02:00",
     "time_occurs_twice": "clocks were set back, so this time occurs twice; write {first} or {second}",
-    "time_skipped": ("clocks were set forward, so there is no {time} in {zone}; {later} is meant perhaps"),
+    "time_skipped": ("clocks were set forward, so there is no {time} in {zone}; perhaps {later} is meant"),
     "other_figures": "other figures",
     "other_member": "another {member} ({here:stated}, not {there:stated})",
     "other_time": "another counted_at",
 }
 VIOLATION_TEXT = "{head}: {detail}{closest:meant}"
-"""Of a violation of the contract; `detail` is what `election.violations` says."""
+"""For a violation of the contract; `detail` is the text of `election.violations`."""
 VIOLATIONS = {
     # what the columns and the cells of a table say better
     "sum_mismatch": (

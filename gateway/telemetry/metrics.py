@@ -306,7 +306,7 @@ class PushMetrics(DoorMetrics):
         )
         self.silent = ByElection(
             "valgnatt_silent_municipalities",
-            "Municipalities that should report and have given no sign for longer than --silent-after-s",
+            "Municipalities that should report and have been silent for longer than --silent-after-s",
             self.registry,
         )
 

@@ -114,14 +114,15 @@ def test_what_may_have_a_receipt_is_named_before_it_is_removed(desk: Desk) -> No
         in output
     )
     assert "unit 0602-0001, revision 1: " not in output
-    assert "removing does not withdraw it" in output
+    assert "removing them here does not withdraw them" in output
     assert listed(desk) == []
 
 
 def test_without_an_answer_of_the_gateway_it_is_said_that_receipts_are_not_known(desk: Desk) -> None:
     fill(desk, a_report())
     status, output, _ = shown(desk, "--discard", "all", "--yes", VALGNATT_TOKEN="")
-    assert (status, "is not known, as there is no token to ask the gateway" in output) == (0, True), output
+    unknown = "It is not known which of them the gateway has received, since there is no token"
+    assert (status, unknown in output) == (0, True), output
 
 
 def test_a_unit_of_which_nothing_waits_is_named_with_what_is_close(desk: Desk) -> None:

@@ -199,4 +199,4 @@ def test_lines_of_remarks_are_left_out_and_named() -> None:
     read = read_counts("t.csv", csv(row(), {"unit": "* foreløpige tall"}), registry())
     assert len(read.parts) == 1
     assert read.empty_units == ()
-    assert read.notes == ("t.csv: left out, since they are no units: * foreløpige tall",)
+    assert read.notes == ("t.csv: left out, since they are not units: * foreløpige tall",)

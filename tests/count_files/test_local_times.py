@@ -39,7 +39,7 @@ def test_a_time_with_an_offset_stays_as_it_is() -> None:
         ("27.10.2024 02:30", "twice; write 2024-10-27T02:30:00+02:00 or 2024-10-27T02:30:00+01:00"),
         (
             "31.03.2024 02:30",
-            "there is no 2024-03-31T02:30:00 in Europe/Oslo; 2024-03-31T03:30:00+02:00 is meant",
+            "there is no 2024-03-31T02:30:00 in Europe/Oslo; perhaps 2024-03-31T03:30:00+02:00 is meant",
         ),
         ("2024-09-09T22:05:00", "it has no offset from UTC; write 09.09.2024 22:05 or"),
         ("09/09/2024 22:05", "its day and month could be exchanged"),

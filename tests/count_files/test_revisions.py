@@ -78,7 +78,7 @@ def test_earlier_figures_with_a_later_time_are_a_new_report() -> None:
     ]
 
 
-@pytest.mark.parametrize(("minute", "word"), [(5, "also at"), (4, "later, at")])
+@pytest.mark.parametrize(("minute", "word"), [(5, "also counted at"), (4, "later, at")])
 def test_other_figures_of_the_same_or_an_earlier_time_are_not_numbered(minute: int, word: str) -> None:
     """Unless the outbox has sent them before: then it is their revision."""
     old = versions_of(a_part("old.csv, line 7", minute=minute, counts={"advance": figures(12)}))

@@ -69,7 +69,9 @@ def test_a_total_that_is_no_number_is_a_mistake_and_so_is_one_without_rows() -> 
     (text,) = mistakes("t.csv", csv(*ROWS, total(ballots="1.234")))
     assert "line 6: ballots (column G) must be a whole number, not '1.234': it can be read as 1234" in text
     text, *_ = mistakes("t.csv", csv(total()))
-    assert text.startswith("t.csv, line 2: the total of ballots (column G) is 154, but no rows sum to 0")
+    assert text.startswith(
+        "t.csv, line 2: the total of ballots (column G) is 154, but there are no rows to sum (0)"
+    )
 
 
 def test_a_mistake_in_a_row_is_not_repeated_as_that_of_the_total() -> None:

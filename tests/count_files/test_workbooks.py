@@ -154,7 +154,7 @@ def test_the_sheet_with_the_table_is_read_and_others_are_named() -> None:
     second.title = "Kopi"
     (text,) = mistakes("t.xlsx", saved(several))
     assert text.startswith(
-        "t.xlsx: the sheets 'Counts' and 'Kopi' have a table of counts each; save each of them as"
+        "t.xlsx: the sheets 'Counts' and 'Kopi' each have a table of counts; save each of them as"
     )
     second.sheet_state = "hidden"
     assert "'Kopi'" in notes("t.xlsx", saved(several))[0]

@@ -1,4 +1,4 @@
-// What is wrong with a file with counts, and how it was read, in English: a sentence for each code of the gateway.
+// Mistakes in a file with counts, and notes on how it was read, in English: a sentence for each code of the gateway.
 
 /** @import { FileTexts } from "../count_messages.js" */
 /** @import { Figures } from "../texts.js" */
@@ -56,7 +56,7 @@ export const texts = ({ number, count, either, both, listed, sentence }) => {
         "spreadsheet, or save the table as CSV UTF-8.",
       sheets_empty: () => "All sheets are empty.",
       several_tables: ({ sheets }) =>
-        `The sheets ${quoted(sheets)} have a table of counts each. Save each of them as a file of its own.`,
+        `The sheets ${quoted(sheets)} each have a table of counts. Save each of them as a file of its own.`,
       table_hidden: ({ sheet }) => `The table is in the sheet “${sheet}”, which is hidden. Unhide it.`,
       cells_merged: ({ cells }) => `The cells ${cells} are merged. Unmerge them, and fill in each of them.`,
       unknown_separator: () => "Columns are separated by commas, semicolons or tabs.",
@@ -70,7 +70,7 @@ export const texts = ({ number, count, either, both, listed, sentence }) => {
         "and save it as CSV UTF-8.",
       ambiguous_column: ({ shown, meanings }) =>
         `The header “${shown}” could be ${either(meanings)}. Use one of these as the header.`,
-      column_repeated: ({ shown }) => `The column “${shown}” is there twice.`,
+      column_repeated: ({ shown }) => `The column “${shown}” appears twice.`,
       columns_alike: ({ shown, other, meaning }) =>
         `The columns “${shown}” and “${other}” both mean “${meaning}”.`,
       no_column: ({ missing, word, separator }) =>
@@ -94,7 +94,7 @@ export const texts = ({ number, count, either, both, listed, sentence }) => {
       several_columns_in_cell: ({ shown, head_line }) =>
         `“${shown}” is several columns in one cell. Separate them as in line ${head_line}.`,
       misplaced_number: ({ shown }) =>
-        `“${shown}” is a number in a column for other things, and the row has no others. Move it to its column.`,
+        `“${shown}” is a number in a column for other content, and the row has no figures. Move it to its column.`,
       total_differs: ({ total, first, last, sum }) =>
         `The total is ${figure(total)}, but lines ${first} to ${last} sum to ${figure(sum)}. Correct the figures, or delete the line.`,
       total_of_one_row: ({ total, first, sum }) =>
@@ -110,12 +110,12 @@ export const texts = ({ number, count, either, both, listed, sentence }) => {
       category_repeated: ({ line }) =>
         `The category is entered twice for the unit; it is in line ${line} too.`,
       rows_differ: ({ shown, other, line }) =>
-        `Here is “${shown}”, but line ${line} has “${other}” for the same unit.`,
+        `This line has “${shown}”, but line ${line} has “${other}” for the same unit.`,
       cell_not_a_time: ({ shown, why }) => `“${shown}” is not a valid time. ${sentence(why)}`,
       not_whole: ({ shown, why }) =>
         `“${shown}” is not a whole number. ${sentence(why ?? "enter a whole number")}`,
       out_of_range: ({ shown, least, most }) =>
-        `“${shown}” is too large. Expected is ${number(least)} to ${number(most)}.`,
+        `“${shown}” is too large. Enter a number from ${number(least)} to ${number(most)}.`,
       counted_in_future: ({ time, now }) =>
         `The time of the count, ${time}, is in the future. The gateway's clock shows ${now}.`,
       counted_long_before: ({ time, date }) =>
@@ -169,7 +169,7 @@ export const texts = ({ number, count, either, both, listed, sentence }) => {
       units_left_out: ({ units, more: n }) =>
         `Units without figures are left out: ${units.join(", ")}${more(n)}.`,
       no_units_left_out: ({ texts: each, more: n }) =>
-        `Left out, since they are no units: ${each.join(", ")}${more(n)}.`,
+        `Left out, since they are not units: ${each.join(", ")}${more(n)}.`,
       total_left_out: () => "A total that agrees with its rows. It is not sent.",
       totals_left_out: ({ lines, more: n }) =>
         `The totals in lines ${lines.join(", ")}${more(n)} agree with their rows. They are not sent.`,
@@ -241,7 +241,7 @@ export const texts = ({ number, count, either, both, listed, sentence }) => {
       time_without_offset: ({ shown }) => `“${shown}” lacks the offset from UTC, such as +02:00.`,
       missing_member: () => "The member is missing.",
       unknown_member: () => "The member is not known.",
-      repeated_member: () => "The member is there twice.",
+      repeated_member: () => "The member appears twice.",
       wrong_type: () => "The value is of the wrong type.",
       null_value: () => "The value cannot be null. Omit the member.",
       forbidden_character: () => "The value contains a character that is not allowed.",

@@ -1,4 +1,4 @@
-// What is wrong with a file with counts, and how it was read, in nynorsk: a sentence for each code of the gateway.
+// Mistakes in a file with counts, and notes on how it was read, in nynorsk: a sentence for each code of the gateway.
 
 /** @import { FileTexts } from "../count_messages.js" */
 /** @import { Figures } from "../texts.js" */

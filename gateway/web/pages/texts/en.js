@@ -332,7 +332,7 @@ export const texts = ({ number, noun, count, times }) => ({
   previewSummary: (n, first, replaced, same) =>
     `${count(n, "count", "counts")}: ${number(first)} new, ${number(replaced)} ` +
     `${noun(replaced, "replaces an earlier one", "replace earlier ones")}, ${number(same)} without effect. ` +
-    "Nothing was sent yet.",
+    "Nothing has been sent yet.",
   previewCaption: "The counts of the file beside what was received before. The most unusual ones come first.",
   emptyUnits: (n) => `${count(n, "unit", "units")} without figures left out.`,
   moreReports: (n) => `and ${count(n, "more count", "more counts")}`,
@@ -434,7 +434,8 @@ export const texts = ({ number, noun, count, times }) => ({
     `The oldest count has waited ${age} for its receipt (${count(n, "waits", "wait")})`,
   boardUnpublished: (age, n) =>
     `The oldest count has waited ${age} to become public (${count(n, "waits", "wait")})`,
-  boardUnknown: (n) => `${count(n, "refusal", "refusals")} that belong to no single municipality`,
+  boardUnknown: (n) =>
+    `${count(n, "refusal that belongs", "refusals that belong")} to no single municipality`,
   boardRows: {
     refused: (n) =>
       `${count(n, "municipality was", "municipalities were")} refused and sent nothing valid since`,
@@ -447,9 +448,9 @@ export const texts = ({ number, noun, count, times }) => ({
   boardMore: (n) => `and ${number(n)} more`,
   boardShowThem: "Show them in the table",
   boardSilentAfter: "Silent after (minutes)",
-  boardCaption: "Every municipality: state, last sign of it, refusals and tokens; those that need help first",
+  boardCaption: "Every municipality: state, last heard from, refusals and tokens; those that need help first",
   boardState: "State",
-  boardHeard: "Last sign",
+  boardHeard: "Last heard from",
   boardReported: "Units reported",
   boardRefused: "Refused",
   boardTokens: "Tokens",
