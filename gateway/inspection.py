@@ -1,4 +1,4 @@
-"""Who may inspect a process that has secrets, or counts before their time, in its memory."""
+"""Protect the memory of a process that contains secrets, or counts before their release, from other processes."""
 
 import ctypes
 

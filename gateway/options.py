@@ -1,6 +1,6 @@
 """The options of Config as arguments of commands, made from the same table.
 
-A command declares `config: Config` and receives one, read when it is called. Knows nothing of any command.
+A command declares `config: Config` and receives one, read when it is called. Independent of any command.
 """
 
 import functools

@@ -1,7 +1,7 @@
 """Tables, live displays and coloured lines for a terminal, whose texts cannot control it.
 
 Texts from outside (names, messages, contents of files) are shown with control characters escaped, and are never
-interpreted as markup. Knows nothing of what is shown. For plain lines, see `gateway/output.py`.
+interpreted as markup. Independent of what is shown. For plain lines, see `gateway/output.py`.
 """
 
 from collections.abc import Iterable

@@ -28,7 +28,7 @@ def conclude(
     """Show the answers to the reports, with the files in `places` (by key) where known; return the exit status.
 
     A superseded report is done if the same count of its unit has a receipt under another revision. One without an
-    answer has no receipt; those in `held`, by key, were held back because of red lines.
+    answer has no receipt; those in `held`, by key, were not sent because of red lines.
     """
     console.say(summary(answered))
     missing = 0
@@ -59,7 +59,7 @@ def conclude(
             place = (places or {}).get(item.key, "")
             lines.append(_refusal(which, answer, received_as, f" ({place})" if place else ""))
         lines += [(f"note: {which}: {warning.replace('_', ' ')}", "yellow") for warning in answer.warnings]
-    lines.sort(key=lambda line: line[1] != "red")  # what needs a person comes first
+    lines.sort(key=lambda line: line[1] != "red")  # those that need a person come first
     for line, colour in lines[:MESSAGES_MAX]:
         console.say(line, colour)
     if len(lines) > MESSAGES_MAX:

@@ -1,7 +1,7 @@
-"""Whether the reports of a command are sent: what the person at the terminal answers, and what red lines require.
+"""Decide whether the reports of a command are sent: ask the person at the terminal, and enforce red lines.
 
-`--yes` answers the usual question. A red line needs more: the typed word `yes` after the list, or `--accept`. Either
-accepts only red lines that were listed, so that a command with too many of them is not sent at all.
+`--yes` answers the usual question. Red lines require the typed word `yes` after their list, or `--accept`. Both accept
+only red lines that were listed, so a command with too many of them is not sent at all.
 """
 
 import signal
@@ -50,7 +50,7 @@ def _advice(crossing: Sequence[Comparison]) -> str:
 
 
 def _or_reasons(crossing: Sequence[Comparison]) -> str:
-    """Return which reasons can be entered, if one of the red lines is only crossed without a reason."""
+    """Return the advice to enter a reason, if one of the red lines is crossed only without a reason."""
     needs_reason = any(finding.code in WITHOUT_REASON for each in crossing for finding in each.red_lines)
     return f", or enter the reason of a fall ({', '.join(REASONS)})" if needs_reason else ""
 
@@ -71,8 +71,8 @@ class Consent:
     ) -> bool:
         """Show what will be sent, the warnings, and the red lines; return whether to send it.
 
-        `unanswered` is why the reports can only be kept now. Raises RedLines if nobody can be asked about red lines, or
-        nobody could accept them.
+        `unanswered` is the error because of which the reports can only be kept. Raises RedLines if there are red lines
+        and no terminal to ask at, or too many to accept.
         """
         is_terminal = sys.stdin.isatty()
         for line in preview(comparisons):

@@ -1,7 +1,7 @@
 """Push counts from files: give them revisions, add them to the outbox, send the waiting reports, show the answers.
 
-Another system may push a report of a unit between the question which report is current and the sending. A report whose
-revision was chosen here is then refused; its revision is chosen again, by what the gateway has now.
+Another system may push a report of a unit between the request for the current report and the sending. A report whose
+revision was chosen here is then refused, and its revision is chosen again from the new current report.
 """
 
 import asyncio
@@ -252,7 +252,7 @@ class Delivery:
 
     def _say_unanswered(self, error: GatewayError) -> None:
         """Show why nothing is sent, that the reports are kept, and what to do."""
-        if self._is_blocked:  # the conclusion says what is kept
+        if self._is_blocked:  # the conclusion says how many are kept
             self._console.say(str(error), "red")
         else:
             waiting = counted(self._outbox.waiting_count(self._door.to), "report")

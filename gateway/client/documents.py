@@ -1,4 +1,4 @@
-"""Documents of a feed door, read as types: the election that a command is about, and its registry."""
+"""Documents of a feed door as typed values: the election for which a command runs, and its registry."""
 
 from typing import Any, TypedDict, TypeVar
 from urllib.parse import quote
@@ -23,7 +23,7 @@ LISTED_MAX = 10
 
 
 class ElectionEntry(TypedDict):
-    """The members of an election in the list of a feed door that are used."""
+    """The members used here of an election in the list of a feed door."""
 
     id: str
     rehearsal: bool
@@ -67,7 +67,7 @@ async def registry_of(feed_url: str, election: str) -> Registry:
 
 
 async def _with_elections(door: Door, election: str, error: NoDocument) -> NoDocument:
-    """Return an error about an unknown election with those that there are, the closest first."""
+    """Return an error about an unknown election that names similar ones, or else the existing ones."""
     try:
         found = msgspec.convert(await door.get("/v1/elections"), Elections)["elections"]
     except (GatewayError, msgspec.ValidationError):

@@ -1,7 +1,7 @@
-"""Hold reports back in the outbox that cross red lines which nobody accepted.
+"""Hold reports back in the outbox that cross red lines that nobody accepted.
 
-A report may wait long after it was added, or be added while the gateway cannot be asked. So it is compared again,
-before it is sent, with the reports that are current then.
+A report may wait for a long time after it was added, or be added while the gateway does not answer. So it is compared
+again, before it is sent, with the reports that are current then.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ class HeldBack:
         later: str,
     ) -> None:
         """`accept`: whether reports that cross red lines are sent; `unchecked`: whether those with revisions from files
-        are sent without a comparison. `later` is the command that sends what waits.
+        are sent without a comparison. `later` is the command that sends the waiting reports.
         """
         self._outbox = outbox
         self._to = to
@@ -50,9 +50,9 @@ class HeldBack:
         self._compared: set[int] = set()
         """Reports with revisions from files that were compared with the gateway's current reports, by key."""
         self.crossing: set[int] = set()
-        """Those of them that cross red lines which nobody accepted."""
+        """Those of them that cross red lines that nobody accepted."""
         self.keys: set[int] = set()
-        """All reports that were held back when reports were judged last, by key."""
+        """Reports that were held back when reports were last judged, by key."""
 
     def accept_shown(self, keys: Sequence[int], comparisons: Sequence[Comparison]) -> None:
         """Accept the red lines in the comparisons of reports that were added."""
@@ -79,7 +79,7 @@ class HeldBack:
     async def hold_back(
         self, decided: Decided, given: Sequence[Item], current: Mapping[str, Known | None]
     ) -> None:
-        """Leave reports in the outbox that cross red lines which nobody accepted, and say so once.
+        """Keep reports in the outbox that cross red lines that nobody accepted, and say so once.
 
         For reports that were not compared with these current reports when they were added.
         """

@@ -1,6 +1,6 @@
 """A durable outbox: every report that was added is sent, even if the machine or the network fails in between.
 
-A SQLite file, so it needs only a disk. Knows nothing of the network.
+A SQLite file, so it needs only a disk. Independent of the network.
 """
 
 import sqlite3
@@ -89,7 +89,7 @@ class Item(msgspec.Struct, frozen=True):
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """A report that waits in the outbox, with what it waits for."""
+    """A report waiting in the outbox, with its destination."""
 
     to: Destination
     item: Item
@@ -202,7 +202,7 @@ class Outbox:
         return [unit for (unit,) in self._file.rows(query, to.gateway, to.election)]
 
     def kept(self, election: str | None = None) -> Iterator[Kept]:
-        """Return all reports that wait, for any gateway, of one election or of all, in the order of adding."""
+        """Return the waiting reports for all gateways, of one election or of all, in the order of insertion."""
         query = (
             "SELECT key, unit, revision, body, answer, chosen, gateway, election, added_at, answered_at FROM item"
             " WHERE waits AND key > ? AND (election = ? OR ? IS NULL) ORDER BY key LIMIT ?"
@@ -214,7 +214,7 @@ class Outbox:
             last_key = rows[-1][0]
 
     def discard(self, items: Sequence[Item]) -> int:
-        """End the wait of reports that are still as they were read; return of how many. A receipt stays recorded.
+        """Remove waiting reports that have not changed since they were read; return how many. Receipts stay recorded.
 
         No process may be sending from the outbox; see `outbox_use`.
         """

@@ -1,6 +1,6 @@
 """The SQLite file of an outbox: opened, read and written, with errors that say what to do.
 
-Knows nothing of reports. A call waits BUSY_S at most for another process; `when_available` waits longer, and lets the
+Independent of reports. A call waits BUSY_S at most for another process; `when_available` waits longer, and lets the
 event loop run meanwhile.
 """
 

@@ -1,6 +1,6 @@
-"""Whether another process sends from an outbox: a lock on a file beside it, which ends with the process.
+"""Lock an outbox while a process sends from it: a lock on a file beside it, released when the process ends.
 
-A running push has read reports from the outbox, and sends them whenever the gateway answers, so nothing may be removed
+A running `push` has read reports from the outbox and may send them at any moment, so no report may be removed
 meanwhile. Where the system has no such locks (Windows, some network file systems), nothing is locked.
 """
 
@@ -32,13 +32,13 @@ class OutboxInUse(OutboxUnavailable):
 
 
 def use_for_sending(outbox: Path) -> "Use":
-    """Note that this process sends from an outbox; others may do so too. Raises OutboxInUse."""
+    """Take a shared lock to send from an outbox; other processes may send from it too. Raises OutboxInUse."""
     return Use(outbox, exclusive=False)
 
 
 @contextmanager
 def while_nobody_sends(outbox: Path) -> Iterator[None]:
-    """Keep other processes from sending during the block. Raises OutboxInUse if one does."""
+    """Prevent other processes from sending during the block. Raises OutboxInUse if one is sending."""
     use = Use(outbox, exclusive=True)
     try:
         yield

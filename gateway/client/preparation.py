@@ -1,7 +1,7 @@
 """Prepare checked reports for sending: give them revisions, and compare them with the gateway's current reports.
 
-The push door is asked for the current reports, also under embargo: those of the same units, and those of the other
-units of their municipalities, whose ballots are needed for the sum.
+The current reports come from the push door, also under embargo: those of the same units, and those of the other units
+of their municipalities, whose ballots are part of the municipality's sum.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -30,14 +30,14 @@ from gateway.humanize import counted
 from gateway.terminal import Terminal
 
 MANY_UNITS = 300
-"""Units from which on it is shown that the gateway is asked for them, since that takes more than a second."""
+"""Requests for the reports of more units than this take more than a second, and are announced."""
 
 
 _NOT_PERMITTED = f"this token may not report for this unit; {meaning_of('unit_forbidden')}"
 
 
 class Door(msgspec.Struct, frozen=True):
-    """A push door, and what is needed to push there."""
+    """A push door, with the token and the key of its reports in the outbox."""
 
     push_url: str
     token: str
@@ -63,7 +63,7 @@ WRONG_DOOR = ("not_found", "unknown_election")
 
 
 def may_be_asked_later(error: GatewayError) -> bool:
-    """Whether the gateway at this URL may answer later, or with another token, so that reports are kept for it."""
+    """Whether the gateway at this URL may answer later or with another token, so that it is worth keeping reports."""
     if not isinstance(error, NoDocument):
         return False
     return error.failure.code not in WRONG_URL and error.failure.problem not in WRONG_DOOR
@@ -78,11 +78,11 @@ class Prepared(msgspec.Struct, frozen=True):
     fresh: dict[str, Known | None]
     """The gateway's current reports of the units whose revisions were chosen by them."""
     unanswered: GatewayError | None = None
-    """Why reports could not be compared with current ones, so that they wait in the outbox first."""
+    """Why reports could not be compared with current ones and have to wait in the outbox."""
 
 
 def _compared(count: Count, current: Mapping[str, Known | None]) -> dict[str, Any]:
-    """Return a report as it is compared: without a provisional revision that another one replaces before it is sent."""
+    """Return a report for its comparison: without a provisional revision, which is replaced before it is sent."""
     document, known = count.document, current.get(count.unit)
     if (
         count.chosen

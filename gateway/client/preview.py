@@ -1,7 +1,7 @@
-"""PURE: what push shows before it sends reports: figures before and now, then warnings, then red lines.
+"""PURE: the lines that push shows before it sends reports: figures before and now, then warnings, then red lines.
 
-What needs a person comes last, directly before the question, and the number of lines has a limit: of thousands of
-reports, those with findings are shown first, and the others are summed up. Knows nothing of terminals.
+The lines that need a decision come last, directly before the question. The number of lines is limited: of thousands of
+reports, those with findings are shown, and the others are summed up. Independent of terminals.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ SHOWN_MAX = 20
 WARNINGS_MAX = 20
 """Warnings that are shown."""
 RED_LINES_MAX = 50
-"""Reports with red lines in one command; more cannot be accepted, since nobody reads that many."""
+"""Reports with red lines that can be accepted in one command, since nobody reads a longer list."""
 PARTIES_MAX = 5
 """Parties that one line names."""
 CATEGORIES_MAX = 10
@@ -41,7 +41,7 @@ def preview(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def summary(comparisons: Sequence[Comparison]) -> str:
-    """Return what all reports do, and their sums before and now, each unit with its newest report."""
+    """Return the effects of all reports and their sums before and now, each unit with its newest report."""
     effects = (
         ("first", "first of its unit", "first of their units"),
         ("replaces", "replaces an earlier one", "replace earlier ones"),
@@ -218,7 +218,7 @@ def _tenths(permille: int) -> str:
 
 
 def _details(each: Comparison) -> list[str]:
-    """Return the line below a report: its categories, and blank and rejected ballots; or that nothing changes."""
+    """Return the line below a report: its categories with blank and rejected ballots, or that nothing changes."""
     if each.effect == "repeats":
         return ["    is the gateway's current report already"]
     if each.effect == "older":
@@ -232,7 +232,7 @@ def _details(each: Comparison) -> list[str]:
 
 
 def _change(each: Comparison, name: str, change: Change) -> str:
-    """Return a figure before and now: `– → 5` for a first one, `? → 5` where that before is not known."""
+    """Return a figure before and now: `– → 5` for a first one, `? → 5` if the one before is not known."""
 
     def of(figures: Figures | None) -> str:
         return spaced(getattr(figures, name)) if figures is not None else _NONE

@@ -61,7 +61,7 @@ class PushOptions(msgspec.Struct, frozen=True):
     without_token: str = ""
     """Why there is no token, if there is none."""
     later: str = ""
-    """The command that sends what waits in the outbox, as it is typed."""
+    """The command that sends the reports waiting in the outbox, as the user would type it."""
 
     @property
     def to(self) -> Destination:
@@ -158,7 +158,7 @@ async def _registry(
 ) -> Registry | None:
     """Read the registry; with `keep_trying`, try again after a failure that may pass. Raises GatewayError.
 
-    What waits in the outbox was checked when it was added, and is sent without it.
+    Reports waiting in the outbox were checked when they were added, and are sent without it.
     """
     if options.feed_url is None:
         return None
@@ -170,7 +170,7 @@ async def _registry(
         except NoDocument as error:
             if not has_files:
                 return None
-            _require_token(options)  # nothing can be checked now, and this is the sender's to correct
+            _require_token(options)  # nothing can be checked now, but a missing token can be reported
             if not keep_trying or error.failure.permanent:
                 raise
             if notices.is_due("registry", str(error), clock()):
@@ -182,7 +182,7 @@ async def _registry(
 
 
 def _show_elsewhere(console: Terminal, options: PushOptions, outbox: Outbox) -> bool:
-    """Show what waits for other gateways; return whether anything does."""
+    """Show how many reports wait for other gateways; return whether any does."""
     elsewhere = outbox.at_other_gateways(options.to, include_answered=options.again)
     for gateway, count in elsewhere.items():
         console.say(
@@ -234,7 +234,7 @@ def _read_all(paths: Sequence[Path]) -> dict[str, bytes]:
 
 
 def _say_not_sent(console: Terminal, waiting: int) -> None:
-    """Show after the answer "no" that nothing was sent, nor what waited before."""
+    """Show after the answer "no" that nothing was sent, including reports that waited before."""
     earlier = (
         f" {counted(waiting, 'report')} of earlier commands still waiting in the outbox." if waiting else ""
     )
@@ -242,7 +242,7 @@ def _say_not_sent(console: Terminal, waiting: int) -> None:
 
 
 def what_is_kept(options: PushOptions) -> str:
-    """Return what an interrupted command leaves in the outbox, and the command that sends it."""
+    """Return how many reports an interrupted command leaves in the outbox, and the command that sends them."""
     try:
         outbox = Outbox(options.outbox)
         try:

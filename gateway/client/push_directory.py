@@ -42,13 +42,13 @@ class Delivering(msgspec.Struct, frozen=True):
     add: Callable[[Mapping[str, bytes]], Awaitable[int]]
     """Adds the reports of files to the outbox and returns how many there are. Raises GatewayError."""
     send: Callable[[], Awaitable[None]]
-    """Sends what waits in the outbox, and writes the table of receipts. Raises GatewayError."""
+    """Sends the reports waiting in the outbox, and writes the table of receipts. Raises GatewayError."""
     write_receipts: Callable[[], None]
     """Writes the table of receipts. Raises ReceiptsUnavailable and OutboxUnavailable."""
 
 
 async def push_directory(directory: WatchedDirectory, console: Terminal, delivering: Delivering) -> None:
-    """Push what waits in the outbox and new files of a directory, until interrupted.
+    """Push the reports waiting in the outbox and new files of a directory, until interrupted.
 
     A file with a mistake is reported once and skipped until it changes; what is temporary is tried again, and reported
     at intervals. Raises PushRefused if reports can never be sent.

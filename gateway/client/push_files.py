@@ -1,4 +1,4 @@
-"""What push needs beside the files and the registry: current reports from the push door, and reports of the outbox."""
+"""Read what push needs in addition to files and registry: current reports, and reports of the outbox."""
 
 import asyncio
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence

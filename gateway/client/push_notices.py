@@ -1,6 +1,6 @@
 """PURE: what a person is shown while reports wait: why nothing is sent, at growing intervals, and when it is again.
 
-Time comes in, in seconds of any clock. Knows nothing of terminals.
+Time comes in, in seconds of any clock. Independent of terminals.
 """
 
 from gateway.client.failures import Failure

@@ -1,4 +1,4 @@
-"""The reports of a publisher that have no answer yet, in the order submitted. Knows nothing of connections."""
+"""The reports of a publisher that have no answer yet, in the order submitted. Independent of connections."""
 
 import asyncio
 from collections import deque

@@ -13,7 +13,7 @@ from gateway.errors import GatewayError
 _COLUMNS = ("unit", "revision", "outcome", "code", "state", "sequence", "digest", "accepted_at")
 
 _START = ",".join(_COLUMNS[:3]).encode()
-"""How a table starts, also one of an earlier version, after its byte order mark."""
+"""The start of every table, also of earlier versions, after the byte order mark."""
 
 
 class ReceiptsUnavailable(GatewayError):

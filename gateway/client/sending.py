@@ -84,7 +84,7 @@ class _Sending:
         self._failure: PushRefused | OutboxUnavailable | None = None
 
     async def send_all(self, publisher: Publisher, notices: PushNotices) -> None:
-        """Send what waits now. Raises PushRefused and OutboxUnavailable, after recording the answers that came."""
+        """Send the reports waiting now. Raises PushRefused and OutboxUnavailable, after recording the answers."""
         self._unanswered = await self._available(lambda: self._outbox.waiting_count(self._to))
         await run_until_one_ends(
             asyncio.create_task(self._record(), name="recording answers"),

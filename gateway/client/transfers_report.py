@@ -1,4 +1,4 @@
-"""PURE: the state of an election's transfers for a terminal: problems first, then sums, and every row if asked for."""
+"""PURE: the state of an election's transfers for a terminal: problems first, then sums, and all rows on request."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -65,7 +65,7 @@ def late_of(document: Transfers) -> list[Transfer]:
 
 
 def summary_of(document: Transfers) -> list[str]:
-    """Return what the state of all transfers consists of, one line each, those who were never in contact first.
+    """Return the parts of the state of all transfers, one line each, municipalities never in contact first.
 
     Nothing while it is hidden.
     """

@@ -100,7 +100,7 @@ class _Board:
         self.lag_s: dict[str, float] = {}
         """Seconds from the publication of an area's latest count to its arrival here, by the server's clock."""
         self.hidden_until: datetime | None = None
-        """The end of the embargo; it means nothing any more once something was published."""
+        """The end of the embargo; ignored once anything was published."""
         self._clock = ServerClock()
         self._block_at_s: float | None = None
         self._sequence = 0

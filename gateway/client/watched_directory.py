@@ -1,4 +1,4 @@
-"""The files with counts in a directory, as they become complete. Knows nothing of what is done with them.
+"""The files with counts in a directory, as they become complete. Independent of what is done with them.
 
 Every call may wait for a file system, so it belongs into a thread.
 """

@@ -20,7 +20,7 @@ with_database = with_config_options(only=("database_url", "database_password_fil
 """Adds the options that name the database."""
 
 OF_THIS_MACHINE = ""
-"""A URL that was not given: that of a gateway on this machine, by the options of its `serve`."""
+"""The URL if none is given: that of a gateway on this machine, according to the options of its `serve`."""
 
 
 @overload
@@ -42,7 +42,7 @@ def checked_url(url: str | None) -> str | None:
 
 
 def shared_url(url: str | None) -> str | None:
-    """Return the URL of a door that others are given unchanged. Raises BadParameter if it has more than an address."""
+    """Return a URL that is passed on to others unchanged. Raises BadParameter if it has more than an address."""
     if url is not None:
         parts = urlsplit(checked_url(url))
         if parts.username is not None or parts.password is not None or parts.query or parts.fragment:

@@ -1,11 +1,11 @@
 """PURE: the packages that only the gateway needs; `pip install valgnatt` alone installs the clients."""
 
 MODULES_OF_GATEWAY = frozenset({"asyncpg", "hdrh", "prometheus_client", "structlog", "uvloop"})
-"""What the packages of the extra `gateway` (pyproject.toml) are imported as."""
+"""The names under which the packages of the extra `gateway` (pyproject.toml) are imported."""
 
 
 def missing_extra(error: ModuleNotFoundError) -> str | None:
-    """Return which extra to install, if an import failed for the lack of it."""
+    """Return the extra to install, if an import failed because a package is missing."""
     if error.name is None or error.name.partition(".")[0] not in MODULES_OF_GATEWAY:
         return None
     return (

@@ -1,8 +1,8 @@
-"""The file of tokens that `token issue --each` writes, so that no token is issued that nobody has.
+"""The file of tokens that `token issue --each` writes, so that every issued token is in a file.
 
 The tokens are made first, and stored in a pending file beside the wanted one, flushed to the disk. Then they are
-issued, all in one act. Then the pending file gets its name. So after an interruption at any moment either the pending
-file has every token that was issued, and repeating the command completes it, or no token was issued.
+issued, all in one act, and the pending file is renamed. So after an interruption at any moment, either the pending file
+has every token that was issued, and repeating the command completes it, or no token was issued.
 """
 
 import csv
@@ -49,7 +49,7 @@ class TokenRow(msgspec.Struct, frozen=True):
         return f"TokenRow(election={self.election!r}, area={self.area!r})"
 
     def new(self, note: str) -> NewToken:
-        """Return the token to issue; without a note, its note is the name of the area."""
+        """Return the token to issue; its note is by default the name of the area."""
         return NewToken([self.area], note or self.name, self.token)
 
 

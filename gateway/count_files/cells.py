@@ -1,4 +1,4 @@
-"""PURE: what is wrong with the cells of a row, apart from figures that are not numbers."""
+"""PURE: find the mistakes in the cells of a row, apart from figures that are not numbers."""
 
 from collections.abc import Collection, Iterator, Sequence
 
@@ -14,7 +14,7 @@ from gateway.count_files.words import NAME
 
 
 class CellCheck:
-    """Finds what is wrong with the cells of the rows of one table."""
+    """Finds the mistakes in the cells of the rows of one table."""
 
     def __init__(self, name: str, head_line: int, columns: Columns, identifiers: Collection[str]) -> None:
         """`identifiers` are those of the election, which may be numbers."""
@@ -24,7 +24,7 @@ class CellCheck:
         self._identifiers = identifiers
 
     def unnamed(self, row: TableRow) -> Message | None:
-        """Return what is wrong with a row that has content in a column without a name."""
+        """Return the mistake of a row that has content in a column without a name."""
         meanings, cells = self._columns.meanings, row.cells
         for place, cell in enumerate(cells):
             if cell and (place >= len(meanings) or meanings[place] is None):
@@ -44,7 +44,7 @@ class CellCheck:
         return None
 
     def mistakes(self, row: Row) -> Iterator[Message]:
-        """Yield what is wrong with the texts of a row."""
+        """Yield the mistakes in the texts of a row."""
         if not any(map(is_figure, row.cells)):
             yield from self._misplaced(row)
         for column, cell in row.cells.items():
@@ -74,7 +74,7 @@ class CellCheck:
                     yield self._of_cell("wrong_cell", row, column, shown=abbreviated(cell), why=why)
 
     def _misplaced(self, row: Row) -> Iterator[Message]:
-        """Yield what may be figures in the wrong place, in a row that has none and would be left out."""
+        """Yield mistakes about possible figures in wrong columns, in a row without figures that would be left out."""
         for column, cell in row.cells.items():
             if column != NAME and max(map(cell.count, DELIMITERS)) > 1:
                 shown, line = abbreviated(cell), self._head_line
@@ -93,7 +93,7 @@ class CellCheck:
 
 
 def unseen(head: Sequence[str], where: Place) -> Iterator[Message]:
-    """Yield what is wrong with the first header that contains a character that is not shown."""
+    """Yield a mistake for the first header that contains a character that is not shown."""
     for place, header in enumerate(head):
         if found := CONTROL.search(header):
             column = Column(abbreviated(header), column_letters(place))

@@ -1,4 +1,4 @@
-"""PURE: what the columns of a table mean, by their headers.
+"""PURE: find the meaning of each column of a table from its header.
 
 A header is one of the words in `words`, or a party: its code, or its name if only one party has it. Case is irrelevant
 unless two codes differ by it. A header that could mean two things is a mistake, and so are two columns with the same
@@ -35,19 +35,19 @@ REQUIRED = (
     *(name for name in COUNT_NAMES if name not in OPTIONAL_COUNT_NAMES),
 )
 _HEAD_AT_LEAST = 3
-"""Known columns of a row that is taken for the header, the unit among them."""
+"""Least number of known columns, the unit among them, in a row that is taken for the header."""
 _HEAD_CELLS = 500
-"""Cells of a row that decide whether it is the header."""
+"""Number of cells of a row that are examined to decide whether it is the header."""
 
 
 class UnknownColumn(msgspec.Struct, frozen=True):
-    """A header that means nothing in an election."""
+    """A header that is neither a column of counts nor a party of the election."""
 
     header: str
     registered_form: str
     """A clause in English with a party whose code looks like the header, or nothing."""
     closest: tuple[str, ...]
-    """Headers that may be meant."""
+    """Headers that are similar."""
 
 
 class Columns(msgspec.Struct, frozen=True):
@@ -58,7 +58,7 @@ class Columns(msgspec.Struct, frozen=True):
     titles: Mapping[str, str]
     """The header of each meaning."""
     unknown: Mapping[str, UnknownColumn] = {}
-    """Columns that mean nothing in this election, by header; that is a mistake if they are used."""
+    """Unknown columns, by header; content in one of them is a mistake."""
 
     def column(self, meaning: str) -> Column:
         """Return a column by what it means."""
@@ -73,7 +73,7 @@ class Columns(msgspec.Struct, frozen=True):
 
 
 class PartyNames:
-    """The parties of an election by what a header may call them; any text is a party if there is no registry."""
+    """The parties of an election by the headers that may name them; without a registry, any text is a party."""
 
     def __init__(self, registry: Registry | None) -> None:
         self._registry = registry
@@ -91,7 +91,7 @@ class PartyNames:
         return {header} if header in self._codes else self._by_word.get(plain(header), set())
 
     def unknown(self, header: str) -> UnknownColumn | None:
-        """Return a header that means nothing else, or None if it is taken for a party's code."""
+        """Return a header as unknown, or None if it is taken for a party's code."""
         if self._codes is None:
             return None
         if self._suggestions is None:
@@ -122,7 +122,7 @@ def known_columns(cells: Sequence[str], parties: PartyNames) -> int:
 
 
 def read_columns(head: Sequence[str], parties: PartyNames, where: Place) -> Columns | Message:
-    """Return what the columns mean, or what is wrong with the header, which is in this place."""
+    """Return the columns with their meanings, or the mistakes in the header at this place."""
     meanings: list[str | None] = []
     titles: dict[str, str] = {}
     unknown: dict[str, UnknownColumn] = {}

@@ -1,7 +1,6 @@
-"""PURE: reports that are about to be sent, compared with those that the gateway has: before and after, and findings.
+"""PURE: compare reports before they are sent with those that the gateway has: figures before and after, and findings.
 
-Knows nothing of files and of how reports are sent. The values are structs of plain members: `msgspec.to_builtins` makes
-JSON of them.
+Independent of files and of the way in which reports are sent. `msgspec.to_builtins` converts the structs to JSON.
 """
 
 from collections import Counter
@@ -36,7 +35,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """A report beside the one that it replaces."""
+    """A report compared with the one that it replaces."""
 
     unit: str
     name: str

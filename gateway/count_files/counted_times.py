@@ -1,7 +1,7 @@
-"""PURE: times of counts that cannot be right.
+"""PURE: find counts whose times cannot be right.
 
-A report that was counted in the future would be the newest one until then: later counts without a revision would be
-taken for older ones. A count long before the election belongs to another one.
+A report with a `counted_at` in the future would remain the newest one until then: later counts without a revision would
+be taken for older ones. A count long before the election belongs to another election.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ BEFORE_MAX = timedelta(days=366)
 
 
 def future_counts(versions: Sequence[Version], server_time: datetime) -> list[Contradiction]:
-    """Return what is wrong with versions that were counted more than AHEAD_MAX after the gateway's present time."""
+    """Return a mistake for each version counted more than AHEAD_MAX after the gateway's present time."""
     return [
         Contradiction(
             said(
@@ -37,9 +37,9 @@ def future_counts(versions: Sequence[Version], server_time: datetime) -> list[Co
 
 
 def early_counts(parts: Sequence[Part], registry: Registry) -> Iterator[Message]:
-    """Yield what is wrong with parts that were counted more than BEFORE_MAX before the election's date, if it has one.
+    """Yield a mistake for each part counted more than BEFORE_MAX before the election's date, if it has one.
 
-    In a rehearsal, any earlier time is right.
+    In a rehearsal, any earlier time is allowed.
     """
     held = _date_of(registry)
     if held is None or registry.rehearsal:

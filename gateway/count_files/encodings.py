@@ -1,7 +1,7 @@
 """PURE: the text of a table, from the bytes that a spreadsheet saved.
 
 UTF-8, UTF-16 and Windows-1252 are recognised. Where a file could be in another encoding as well, it is refused: a party
-could then get the figures of another one.
+could otherwise get the figures of another one.
 """
 
 import re
@@ -22,7 +22,7 @@ Without Â and Ã, which begin the most frequent letters of UTF-8.
 _SIGNS = frozenset({0x85, *range(0x91, 0x98)})
 """Quotation marks and dashes; next to a letter they could be letters of another encoding (`æ` is 0x91 in DOS)."""
 _HACEK = frozenset({0x8A, 0x8E, 0x9A, 0x9E})
-"""Š, Ž, š and ž, which are other letters in Mac OS; believed where letters of Windows-1252 are in the file too."""
+"""Š, Ž, š and ž, which are other letters in Mac OS; accepted if the file also has letters only of Windows-1252."""
 _DECIDED = frozenset({*range(0x80), *_LETTERS, 0xA0, 0xAB, 0xBB})
 
 

@@ -1,9 +1,9 @@
-"""PURE: what is unusual about a report, compared with the reports that the gateway has: one rule per function.
+"""PURE: find what is unusual in a report, compared with the reports that the gateway has. Each rule is a function.
 
 A finding has a stable code, a severity and evidence; texts for people are made from these elsewhere. A **red line** is
 a finding that is almost never right: a person has to accept it expressly before the report is sent.
 
-The thresholds are whole numbers, chosen on the recorded parliamentary election of Norway in 2025 (357 municipalities,
+The thresholds are integers, chosen with the recorded parliamentary election of Norway in 2025 (357 municipalities,
 3 486 units, 12 689 reports): beside each is how many of its reports it concerns.
 
 A rule is a function from a `Step` to findings; a new one is added to `RULES`.
@@ -20,9 +20,9 @@ from gateway.election.report import STATUS_ORDER
 FELL_BALLOTS, FELL_PERMILLE = 20, 20
 """A fall of more ballots, and of more ‰ of the municipality's ballots, is a red line: 22 reports, none in the night."""
 ABOVE_PERMILLE = 1000
-"""‰ of a municipality's eligible voters above which its ballots are a red line: 7 reports, 4 of them wrong."""
+"""Ballots of a municipality above so many ‰ of its eligible voters are a red line: 7 reports, 4 of them wrong."""
 UNIT_TIMES, UNIT_BALLOTS = 2, 1000
-"""A unit with more ballots than so many times its eligible voters, and so many more, is a red line: one unit.
+"""Ballots above UNIT_TIMES the eligible voters of a unit, and UNIT_BALLOTS more than these, are a red line: one unit.
 
 Ballots are counted where they are cast and voters where they live, so more ballots than voters are not unusual in a
 unit with few voters, and say nothing in one with none.

@@ -20,7 +20,7 @@ _SHORT_YEAR = re.compile(rf"[0-9]{{1,2}}\.[0-9]{{1,2}}\.[0-9]{{2}},?\s+(?:kl\.?\
 
 
 class NotATime(ValueError):
-    """A text that is not a time; `why` is a clause that also says what to write."""
+    """A text that is not a time; `why` is a clause with the reason and what to write."""
 
     def __init__(self, why: Message) -> None:
         super().__init__(why)

@@ -1,4 +1,4 @@
-"""PURE: what is to be said about a file with counts, as values: a code, the place, and parameters.
+"""PURE: messages about a file with counts as values: a code, the place, and parameters.
 
 `str` of a message is its sentence in English, made from the table in `message_texts`; the pages have sentences in other
 languages by the same codes and parameters.
@@ -18,11 +18,11 @@ SHOWN_MAX = 40
 LISTED_MAX = 5
 """Texts that one message lists."""
 ENGLISH_ONLY = "detail"
-"""A parameter that is an English text of another part of the gateway; the other parameters say the same."""
+"""The parameter with an English text from another part of the gateway; the others contain the same information."""
 
 
 def abbreviated(text: str) -> str:
-    """Return a text from a file as a message shows it: in one piece, and not longer than SHOWN_MAX."""
+    """Return a text from a file as a message shows it: its first SHOWN_MAX characters."""
     return text if len(text) <= SHOWN_MAX else text[:SHOWN_MAX] + "…"
 
 
@@ -79,7 +79,7 @@ class Message(msgspec.Struct, frozen=True):
 
     @property
     def about(self) -> str:
-        """The unit with its name, and the category, as a message shows them; nothing if there is no unit."""
+        """The unit with its name, and the category, as a message shows them; empty without a unit."""
         unit = f"unit {self.unit}{f' {self.name}' if self.name else ''}" if self.unit else ""
         return f"{unit}, {self.category}" if self.category else unit
 
@@ -113,7 +113,7 @@ def said(
     path: str = "",
     **parameters: Parameter,
 ) -> Message:
-    """Return a message. Texts from files are abbreviated, also the unit, the name and the category."""
+    """Return a message. Texts from files are abbreviated, including unit, name and category."""
     unit = abbreviated(unit) if isinstance(unit, str) else ""
     return Message(code, where, column, unit, abbreviated(name), abbreviated(category), path, parameters)
 
@@ -160,7 +160,7 @@ class _English(Formatter):
     """Formats sentences; the formats are those of `_LISTS` and `_VALUES`, and `counted NOUN`."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
-        """Return a value in the given format. Absent values and empty lists are nothing."""
+        """Return a value in the given format; empty for absent values and empty lists."""
         if isinstance(value, list | tuple):
             return _LISTS[format_spec]([str(each) for each in value])
         kind, _, noun = format_spec.partition(" ")

@@ -1,7 +1,7 @@
-"""PURE: what is wrong with a report in a file, in the words of the person who filled it in.
+"""PURE: find the mistakes in a report of a file, and describe them in terms of the file.
 
-A message names the file, the line and, in a table, the column by its header and its letter; what stands there, what is
-expected, and which identifiers are close to one that is not known. In JSON, members are named by their JSON paths.
+A message names the file, the line and, in a table, the column by its header and its letter. It quotes the content, says
+what is expected, and suggests the identifiers most similar to an unknown one. JSON members are named by their paths.
 """
 
 import json
@@ -24,14 +24,14 @@ _STEP = re.compile(r"\.(\w+)|\[(\"(?:[^\"\\]|\\.)*\")\]")
 
 
 class KnownTexts:
-    """What the texts of a report may be, and what is close to one that is not known."""
+    """The known values of the texts in a report, and which of them are similar to an unknown one."""
 
     def __init__(self, registry: Registry | None) -> None:
         self.registry = registry
         self._closest: dict[str, Suggestions] = {}
 
     def values(self, code: str) -> Sequence[str] | None:
-        """Return what there is of a kind with few values; `code` is that of the violation."""
+        """Return the known values of a kind that has few; `code` is that of the violation."""
         match code:
             case "unknown_status":
                 return STATUSES
@@ -42,7 +42,7 @@ class KnownTexts:
         return None
 
     def closest(self, code: str, text: object, *, in_table: bool) -> list[str]:
-        """Return what is close to a text, as a message shows it; `code` is that of the violation."""
+        """Return the known values similar to a text, as a message shows them; `code` is that of the violation."""
         if code in ("unknown_status", "unknown_reason") and in_table:
             return self._suggestions(code).closest(text) or self._suggestions(f"{code}_word").closest(text)
         return self._suggestions(code).closest(text)
@@ -76,14 +76,14 @@ class KnownTexts:
         return Suggestions(())
 
     def name(self, unit: object) -> str:
-        """Return the name of a unit; nothing if it has none but its identifier, or is not known."""
+        """Return the name of a unit; empty if it has only its identifier, or is not known."""
         registry = self.registry
         area = registry.units.get(unit) if registry is not None and isinstance(unit, str) else None
         return area.name if area is not None and area.name != unit else ""
 
 
 def of_shape(part: Part, raw: bytes, known: KnownTexts) -> Iterator[Message]:
-    """Yield what is wrong with a report as it is in the file, apart from a missing revision; see `check_shape`."""
+    """Yield the mistakes in the shape of a report, apart from a missing revision; see `check_shape`."""
     try:
         violations = check_shape(raw)
     except MalformedDocument as error:
@@ -97,7 +97,7 @@ def of_shape(part: Part, raw: bytes, known: KnownTexts) -> Iterator[Message]:
 
 
 def checked(part: Part, raw: bytes, mistakes: MistakeList, known: KnownTexts) -> Iterator[Part]:
-    """Yield a part if its shape is valid, or add what is wrong with it to the mistakes."""
+    """Yield a part if its shape is valid; otherwise add its mistakes to the list."""
     before = len(mistakes)
     mistakes.extend(of_shape(part, raw, known))
     if len(mistakes) == before:
@@ -159,7 +159,7 @@ def _column(part: Part, steps: Sequence[str]) -> Column | None:
 
 
 def _units_of(violation: Violation, text: object, known: KnownTexts) -> list[str] | None:
-    """Return the units of an area that is none itself, if a report is given for it."""
+    """Return the units below an area for which a report is given although it is not a unit."""
     registry = known.registry
     if violation.code != "unknown_unit" or registry is None or not isinstance(text, str):
         return None

@@ -87,7 +87,7 @@ def _first(code: str) -> str:
 def serial_text(content: str, *, from_1904: bool) -> str:
     """Return the local date and time of a cell: `2024-09-09 22:05:00`; a number that is none as it is.
 
-    Dates before March 1900 are a day off in some spreadsheets; nobody counts on one.
+    Dates before March 1900 differ by a day between spreadsheets; no count has one.
     """
     try:
         days = float(content)

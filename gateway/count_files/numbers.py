@@ -1,6 +1,6 @@
 """PURE: whole numbers as people and spreadsheets write them.
 
-A text that could be read as two different numbers is no number: `1.234` is 1234 in one country and 1.234 in another.
+A text that could be read as two different numbers is refused: `1.234` is 1234 in one country and 1.234 in another.
 """
 
 import re

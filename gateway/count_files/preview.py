@@ -1,4 +1,4 @@
-"""PURE: a file with counts before it is sent: its reports with their revisions, beside the current ones of their units.
+"""PURE: preview a file with counts: its reports with their revisions, compared with the current reports of their units.
 
 A revision that a file leaves out is chosen by the rules of `valgnatt push`, from the gateway's current reports. It is a
 compare-and-swap: the gateway refuses the report if another one of the unit was quicker; then the file is read again.
@@ -43,7 +43,7 @@ class FileMessage(msgspec.Struct, frozen=True):
     """Name of the unit."""
     category: str | None
     parameters: dict[str, Any]
-    """What a sentence of this code says beside the place; `message_texts` has them all."""
+    """The values of the message apart from its place; `message_texts` has all codes."""
 
 
 class PreviewedReport(msgspec.Struct, frozen=True):
@@ -58,7 +58,7 @@ class PreviewedReport(msgspec.Struct, frozen=True):
 
 
 class Preview(msgspec.Struct, frozen=True):
-    """What sending a file would do."""
+    """The effect of sending a file."""
 
     reports: tuple[PreviewedReport, ...]
     notes: tuple[FileMessage, ...]

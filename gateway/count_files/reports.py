@@ -1,6 +1,6 @@
-"""PURE: from the files of a command to checked reports with revisions, which `comparison` then compares.
+"""PURE: make checked reports with revisions from the files of a command; `comparison` then compares them.
 
-Everything here may run in a thread: it uses nothing that is shared.
+Everything here may run in a thread: there is no shared state.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

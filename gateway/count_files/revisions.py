@@ -127,7 +127,7 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """What becomes of a waiting report: what is sent now, or, if nothing, the reason why it is never sent."""
+    """The decision about a waiting report: what is sent now, or else the reason why it is never sent."""
 
     key: int
     document: dict[str, Any] | None
@@ -263,7 +263,7 @@ def _order_unknown(version: Version, known: Known, next_revision: int) -> Messag
 
 
 def _difference(known: Known, version: Version) -> list[Message]:
-    """Return in what a version differs from a known report that is not the same, as clauses."""
+    """Return the differences between a version and a known report, as clauses."""
     ours, theirs = meaning(version.document), meaning(known.document)
     found = [said("other_figures")] if ours.counts != theirs.counts else []
     for name in sorted(ours.members.keys() | theirs.members.keys()):

@@ -13,7 +13,7 @@ from gateway.count_files.parts import BadCountFile
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _DIRECTIVE = re.compile(r'"?sep=(.)"?(\r\n|\r|\n|$)', re.IGNORECASE)
-"""The first line by which a spreadsheet is given the delimiter."""
+"""A first line that states the delimiter for spreadsheets."""
 HEAD_ROWS = 30
 """Rows that are not empty among which the header is."""
 

@@ -1,4 +1,4 @@
-"""PURE: which sheet of a workbook has the table, and what of it may not be evident to people."""
+"""PURE: find the sheet of a workbook that has the table, and note what a person may not see in it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -21,7 +21,7 @@ def workbook_table(
     known: Callable[[Sequence[str]], int],
     notes: list[Message],
 ) -> Table:
-    """Return the rows of the sheet that has a table with `known` columns, and add notes about what is not evident.
+    """Return the rows of the sheet that has a table with `known` columns, and add notes about hidden and ignored parts.
 
     Raises BadCountFile if there is no such sheet, or more than one.
     """

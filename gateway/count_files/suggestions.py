@@ -1,4 +1,4 @@
-"""PURE: what somebody may have meant by a text that is not known: the closest identifiers.
+"""PURE: suggest the identifiers most similar to an unknown text.
 
 Similarity is that of `difflib`. A comparison with the units of a country takes some 50 ms, so that only TEXTS_MAX
 different texts are compared; the others get no suggestion.
@@ -22,10 +22,10 @@ TEXTS_MAX = 20
 
 
 class Suggestions:
-    """Suggests identifiers of one kind for texts that are none of them."""
+    """Suggests identifiers of one kind for unknown texts."""
 
     def __init__(self, known: Sequence[str], names: Mapping[str, str] | None = None) -> None:
-        """`names` are other texts by which people know the identifiers, such as the names of areas."""
+        """`names` are other texts for the identifiers that people use, such as the names of areas."""
         self._known = known
         self._names = names or {}
         self._words: dict[str, list[str]] = {}

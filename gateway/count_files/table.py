@@ -81,7 +81,7 @@ class TableReader:
             self._notes.append(note)
 
     def _left_out(self, units: Sequence[tuple[str, Sequence[Row]]]) -> Iterator[str]:
-        """Yield units without figures; add notes about those with a status, and about texts that are no units."""
+        """Yield units without figures; add notes about those with a status, and about texts that are not units."""
         with_status: list[str] = []
         no_units: list[str] = []
         for unit, rows in units:
@@ -170,7 +170,7 @@ class TableReader:
         return row
 
     def _word(self, column: str, text: str, words: Mapping[str, str]) -> str:
-        """Return the value of the contract for a word; a text that is no word stays as it is."""
+        """Return the value of the contract for a word; any other text stays as it is."""
         if column != "category":
             return words.get(plain(text), text)
         if self._registry is None or text in self._registry.categories:

@@ -1,4 +1,4 @@
-"""PURE: the empty table of an election, to fill in with a spreadsheet."""
+"""PURE: an empty table of an election, to fill in with a spreadsheet."""
 
 import csv
 from collections.abc import Sequence

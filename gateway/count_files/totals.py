@@ -1,4 +1,4 @@
-"""PURE: rows of totals, which are compared with the rows that they sum and are no reports."""
+"""PURE: rows of totals, which are compared with the rows that they sum and are not reports."""
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ def is_total(row: Row, identifiers: Collection[str]) -> bool:
 
 
 class Totals:
-    """Compares rows of totals with the rows above them, or with all rows if there are none above."""
+    """Compares rows of totals with the rows since the previous total, with all rows above, and with all rows."""
 
     def __init__(self, name: str, columns: Columns, totals: Sequence[Row], rows: Sequence[Row]) -> None:
         self._name = name

@@ -1,4 +1,4 @@
-"""PURE: from the rows of a unit in a table to its report.
+"""PURE: make the report of a unit from its rows in a table.
 
 What is empty in one row (`revision`, `counted_at`, `status`, `reason`) is as in the other rows of the unit. Rows
 without figures are left out, and so are units without any, unless their status says that nothing was counted.

@@ -4,7 +4,7 @@
 * Parts with different `counted_at` are successive versions of the count. Their order is that of `counted_at`, and of
   their revisions; the order and the names of the files have no effect.
 
-Whatever would drop figures is an error that names both places: every category of every part is in some report.
+Anything that would drop figures is a mistake that names both places: every category of every part is in some report.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

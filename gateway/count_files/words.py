@@ -1,6 +1,6 @@
 """PURE: the words of tables in English, bokmål and nynorsk: columns, statuses, reasons, categories and totals.
 
-The web pages show the same words; docs/contract.md lists them (section 3).
+The web pages show the same words; docs/contract.md lists them (section 10, "Tables").
 """
 
 import re

@@ -80,7 +80,7 @@ class Sheet(msgspec.Struct):
 
 
 class CellTexts(msgspec.Struct, frozen=True):
-    """What the cells of a workbook refer to, to be shown as texts."""
+    """The shared texts and styles to which the cells of a workbook refer."""
 
     strings: Sequence[str]
     styles: NumberStyles
@@ -129,7 +129,7 @@ class SheetReader:
         self._content: list[str] = []
         self._formula: list[str] | None = None
         self._into: list[str] | None = None
-        """Where text belongs: to the content of the cell, to its formula, or to nothing that is shown."""
+        """Where text is added: to the content of the cell, to its formula, or nowhere."""
         self._size = 0
         self._is_phonetic = False
 

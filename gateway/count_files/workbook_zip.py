@@ -1,6 +1,6 @@
-"""PURE: the parts of a workbook in its zip file, unpacked no further than they may be.
+"""PURE: unpack the parts of a workbook from its zip file, within bounds.
 
-The sizes in the directory are checked first, and then the bytes that are really unpacked: the directory may lie.
+The sizes in the directory are checked first, and then the bytes actually unpacked, since the directory may be wrong.
 """
 
 import zipfile
@@ -17,7 +17,7 @@ ENTRIES_MAX = 2000
 """Entries of the zip file; a workbook has a few per sheet."""
 _CHUNK = 1 << 16
 _TOKEN_MAX = 1 << 18
-"""Bytes of one tag or comment; some versions of expat read what they have of it again with every piece that arrives."""
+"""Bytes of one tag or comment; some versions of expat parse an incomplete one again with every piece that arrives."""
 _NAMES_MAX = 1000
 """Different elements, or attributes, of one part; ECMA-376 has about a hundred for a sheet."""
 _DEPTH_MAX = 64

@@ -32,7 +32,7 @@ _LONG = str.maketrans({"å": "aa", "ø": "oe", "ŋ": "ng", "ä": "ae", "ö": "oe
 
 
 class AreaNotFound(GatewayError):
-    """No area, or more than one, has this name; the message lists those that may be meant, with their identifiers."""
+    """No area, or more than one, has this name; the message lists similar or matching ones with identifiers."""
 
     code = "unknown_area"
 

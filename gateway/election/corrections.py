@@ -1,4 +1,4 @@
-"""PURE: corrections, and the largest of them in the order of their size.
+"""PURE: corrections, of which the largest are kept in the order of size.
 
 A correction is a report after which the ballots or a party's votes of its unit, in some category, are fewer than
 before.
@@ -16,7 +16,7 @@ from gateway.election.explanations import Explanation
 from gateway.election.registry import Area
 
 CORRECTIONS_MAX = 5000
-"""Corrections of an election that are kept in addition to the last one of each area: the largest ones."""
+"""How many corrections of an election, the largest, are kept in addition to the last one of each area."""
 
 
 class Correction(NamedTuple):

@@ -1,4 +1,4 @@
-"""PURE but for the time zone database: times as the clocks in an election's area show them."""
+"""PURE but for the time zone database: times in the time zone of an election."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,7 +12,7 @@ from gateway.election.registry import Registry, read_time
 def local_time(registry: Registry, moment: datetime) -> datetime:
     """Return the same moment with the offset of the election's time zone.
 
-    Where the registry names no time zone, or one that this machine does not know, the offset is that of the registry's
+    If the registry names no time zone, or one that is unknown on this machine, the offset is that of the registry's
     `publish_from`.
     """
     return local_time_of(registry.document["election"], moment)

@@ -3,7 +3,7 @@
 Two texts look alike if their skeletons are equal. The skeleton follows Unicode Technical Standard #39, with a table of
 the letters that real registries could confuse: Latin, Greek, Cyrillic and Armenian, dashes and apostrophes. Digits of
 every script are replaced by those of ASCII. Texts of ASCII alone are never changed, so `I1` and `l1` do not look alike
-here. Knows nothing of registries.
+here. Independent of registries.
 """
 
 import unicodedata

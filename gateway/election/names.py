@@ -1,7 +1,7 @@
-"""PURE: names by language, beside the one that everything has.
+"""PURE: names by language, in addition to `name`.
 
 A registry names its election, areas and parties with `name`, and may add `names`: an object of names by language tag
-(BCP 47). Knows nothing of areas and parties.
+(BCP 47). Independent of areas and parties.
 """
 
 import re
@@ -23,7 +23,7 @@ _SEPARATOR = re.compile(r"\s+[-–—/]\s+")
 
 
 def find_problems(names: object) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with the member `names`, each with its path below the object that has it."""
+    """Yield the problems of the member `names`, each with its path below the object that contains it."""
     if not isinstance(names, dict):
         yield ".names", "expected an object of names by language tag"
         return
@@ -44,16 +44,16 @@ def find_problems(names: object) -> Iterator[tuple[str, str]]:
 
 
 def read_names(names: object) -> Mapping[str, str]:
-    """Return the valid names of the member `names` by tag; what is not valid, or missing, is left out."""
+    """Return the valid names of the member `names` by tag, without invalid ones; empty if it is missing."""
     if not isinstance(names, dict) or not 0 < len(names) <= LANGUAGES_MAX:
         return NO_NAMES
     return {tag: name for tag, name in names.items() if _is_tag(tag) and _is_name(name)}
 
 
 def all_names(name: str, names: Mapping[str, str]) -> tuple[str, ...]:
-    """Return everything that something is called: its name, its names by language, and the parts of such a name.
+    """Return all names of something: its name, its names by language, and the parts of each, without repetitions.
 
-    `Kárášjohka - Karasjok` is called so, `Kárášjohka`, and `Karasjok`. Each is returned once, in this order.
+    `Kárášjohka - Karasjok` has the names `Kárášjohka - Karasjok`, `Kárášjohka` and `Karasjok`.
     """
     whole = tuple(dict.fromkeys((name, *names.values())))
     return tuple(dict.fromkeys((*whole, *_parts(whole))))

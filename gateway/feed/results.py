@@ -18,17 +18,17 @@ from gateway.wire.areas import area_document
 from gateway.wire.results import RESULT_FORMATS, Heading, ResultFormat
 
 ROWS_MAX = 500_000
-"""Rows of a table, about 50 MB of CSV. For more, a client has to name an area."""
+"""Rows of a table, about 50 MB of CSV; a client has to restrict a larger one with an area."""
 TABLE_BYTES_MAX = 64 << 20
-"""Bytes of a table, which long names may make large."""
+"""Bytes of a table; long names may make it large."""
 SMALL_BYTES = 128 << 10
 """Size up to which a table is compressed as a whole, in less than a millisecond."""
 PARTS_BYTES_MAX = 64 << 20
 """Bytes of the cached parts of one state, plain and compressed; above it they are encoded again."""
 PASSES_MAX = 50
-"""Passes over what has changed, before a table is given up as changing too quickly."""
+"""Passes over the changed areas before the table is given up, since it changes too quickly."""
 LAST_RUNS = 8
-"""Runs that may be encoded in one step, a few milliseconds, to end at one moment."""
+"""Changed runs that may be encoded in one last step of a few milliseconds, so that all are of one moment."""
 
 
 class TableTooLarge(Exception):
@@ -80,7 +80,7 @@ class ResultTables:
     def steps(
         self, selection: Selection, level: str, within: str | None, form: ResultFormat, mark: bytes = b""
     ) -> Generator[None, None, ResultTable | None]:
-        """Make the table of a selection, in steps of a few milliseconds; `mark` precedes its first byte.
+        """Make the table of a selection, in steps of a few milliseconds; `mark` precedes the first byte.
 
         The value is None if the state may not be shown, or changes too quickly. Raises TableTooLarge.
         """

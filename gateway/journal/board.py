@@ -1,7 +1,7 @@
-"""What the journal has for the board of operators, read by one process for all who ask.
+"""Read the board for operators from the journal, once per process for all requests at the same time.
 
-Reports are read once each, in the order of the record: a read costs what has arrived since the last one. Everything is
-on another connection than those of appends, and every statement has a limit.
+Each report is read once, in the order of the record, so the cost of a read is proportional to the reports since the
+last one. All statements use another connection than appends, and have a timeout.
 """
 
 import asyncio
@@ -36,19 +36,19 @@ from gateway.wire.board import (
 WATCH_S = 15.0
 """Seconds between two counts of silent municipalities."""
 READ_S = 2.0
-"""Seconds for which what was read serves everybody who asks."""
+"""For how many seconds a view is reused for further requests."""
 ANSWER_S = 3.0
 """Timeout of a statement in seconds."""
 PAGE = 1000
 """Reports read in one statement; decoding them takes this process some milliseconds."""
 TOKENS_MAX, REFUSALS_MAX = 5000, 5000
-"""Tokens and counts of refusals that are read; of refusals, the newest."""
+"""Tokens and counts of refusals that are read; of the counts, the newest."""
 WAITING_S = 10.0
-"""For how many seconds reports count as waiting in another process after it wrote so; it may have ended since."""
+"""Rows of another process that are older than so many seconds are ignored: the process may have ended."""
 ROWS_STEP = 50
-"""Rows of a board that are made before others have their turn; each takes some microseconds."""
+"""Rows of a board that are made in one step, before other work can run; each takes some microseconds."""
 ELECTIONS_MAX = 32
-"""Elections of which the reports are remembered; of others they are read from the beginning."""
+"""Elections whose reports are remembered; those of others are read from the beginning."""
 
 _HEAD = """
 SELECT clock_timestamp() AS read_at, m.publish_from, m.released_at, h.closed_at, h.accepted,
@@ -120,7 +120,7 @@ class BoardView(msgspec.Struct, frozen=True):
 class BoardReader:
     """Reads boards for one process. Invariants:
 
-    * One election is read at a time, and each at most every READ_S; all who ask meanwhile get the same view.
+    * One election is read at a time, and each at most every READ_S; all requests meanwhile get the same view.
     * At most ELECTIONS_MAX elections are remembered.
     """
 

@@ -1,4 +1,4 @@
-"""Collect metrics of Postgres periodically, on a connection that nothing waits for which senders or readers wait for.
+"""Collect metrics of Postgres periodically, on a connection of its own for which no sender or reader waits.
 
 So no scrape queries Postgres, and a query that hangs delays nothing else and is given up after QUERY_S. Values that the
 database user may not see are unknown, which is not an error.

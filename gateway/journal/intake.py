@@ -4,7 +4,7 @@ A transport authenticates its sender here, has each report checked by the curren
 the valid ones. Every report submitted gets one outcome. There are two ways to submit: a request is admitted as a whole
 (`submit_request`), and a `Socket` submits report by report under credit (`submit`).
 
-Knows nothing of HTTP, WebSockets or readers.
+Independent of HTTP, WebSockets and readers.
 """
 
 import asyncio
@@ -77,7 +77,7 @@ class OpenElection:
         self._refusals.note(self.current.key, token.key, code)
 
     def waiting(self) -> Waiting:
-        """Return what this process has received and not answered."""
+        """Return the reports that this process has received and not answered."""
         oldest_at = self.writer.oldest_at
         oldest_s = None if oldest_at is None else max(0.0, (datetime.now(UTC) - oldest_at).total_seconds())
         return Waiting(self.writer.waiting, oldest_s)
@@ -261,7 +261,7 @@ class Intake:
         return self._open[version.id], token
 
     def note_refused_request(self, election: str, secret: str, code: str) -> None:
-        """Count a request that was refused; `secret` is its token, which may be expired, of no election, or empty."""
+        """Count a refused request; `secret` is its token, which may be expired, unknown, or empty."""
         version = self.elections.get(election)
         if version is not None:
             self.refusals.note(version.key, version.holder(secret) or NO_TOKEN, code)
@@ -344,7 +344,7 @@ class Intake:
             await election.wait_empty()
 
     def waiting(self) -> dict[int, Waiting]:
-        """Return what waits of each election, by the key of the election in the journal."""
+        """Return the waiting reports of each election, by its key in the journal."""
         return {election.current.key: election.waiting() for election in self._open.values()}
 
     # Metrics.

@@ -1,7 +1,7 @@
 """Report which lock a session waits for, for how long, and who has it.
 
 A statement that waits for a lock says nothing until it times out. So another session looks, from WATCH_S after the
-beginning on, and only as long as the block lasts. What a login may not see is left out. Knows nothing of what the
+beginning on, and only as long as the block lasts. What a login may not see is left out. Independent of what the
 statements do.
 """
 

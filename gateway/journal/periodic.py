@@ -1,4 +1,4 @@
-"""Work with the journal that a process repeats, and that no sender or reader waits for."""
+"""Repeat work with the journal for which no sender or reader waits."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,7 +1,7 @@
 """Refusals by election, token and code: counted in memory, and added to the journal at most once a second.
 
-Nothing that a sender waits for waits for this. Counting is a look-up in a dictionary, and writing is a task of its own
-on another connection than those of appends.
+No answer to a sender waits for this: counting is a look-up in a dictionary, and a separate task writes the counts on
+another connection than those of appends.
 """
 
 import re
@@ -15,20 +15,20 @@ from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.periodic import repeat
 
 WRITE_S = 1.0
-"""Seconds between two writes at least."""
+"""Least time between two writes, in seconds."""
 ANSWER_S = 3.0
 """How long a write may take, in seconds; longer than the server waits for a lock."""
 KEYS_MAX = 4096
-"""Counts that are kept at once; refusals beyond are counted under OTHER without their token."""
+"""Counts that are kept at once; further refusals are counted under OTHER, without their token."""
 CODES_MAX = 64
-"""Codes of their own; there are some dozens, all defined by the gateway."""
+"""Codes that are counted separately; there are some dozens, all defined by the gateway."""
 OTHER = "other"
 NO_TOKEN = 0
 """In place of a token's key: the request had no valid token of the election."""
 
 
 _CODE = re.compile("[a-z_]{1,40}")
-"""A code as the table takes it; another one would make every later write fail."""
+"""The form of codes that the table accepts; any other code would make every later write fail."""
 
 
 class Key(NamedTuple):
@@ -50,8 +50,8 @@ class Refusals:
     """The refusals of one process that are not yet written. Invariants:
 
     * At most KEYS_MAX counts are kept, and one more per election, however long Postgres does not answer.
-    * A count leaves only by a write that was answered, so none is lost while the process runs. If the connection breaks
-      during a write, its counts may be added twice.
+    * A count is dropped only after its write was confirmed, so none is lost while the process runs. If the connection
+      breaks during a write, its counts may be added twice.
     """
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Refusals:
         self._counts[key] = more
 
     async def write(self, pool: Pool) -> None:
-        """Add the counts to the journal. Raises JournalUnavailable, and then keeps them for the next time."""
+        """Add the counts to the journal. Raises JournalUnavailable, and then keeps them for the next write."""
         taken, self._counts = self._counts, {}
         if not taken:
             return

@@ -2,7 +2,7 @@
 
 A session has to belong to its connection alone. A pooler in transaction or statement mode gives it to other clients
 between two transactions; then settings, roles and LISTEN take effect in somebody else's session. So that is excluded
-before anything is changed in the session. Knows nothing of hosts, pools and time limits.
+before anything is changed in the session. Independent of hosts, pools and time limits.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""Reports that have waited for a receipt for a second or more, written by each push process for the boards of all.
+"""Write to the journal how many reports have waited for a second or more, for the boards of all push processes.
 
-Nothing is written while receipts are quick, and no report waits for a write: it is made on another connection than
-those of appends.
+While every receipt takes less than a second, nothing is written. No report waits for a write: writes use another
+connection than appends.
 """
 
 import secrets
@@ -14,13 +14,16 @@ from gateway.journal.periodic import repeat
 from gateway.wire.board import Waiting
 
 WRITE_S = 1.0
-"""Seconds between two writes at least, and how long a report waits before it is written."""
+"""Least time between two writes, and the wait from which on reports are written, in seconds."""
 ANSWER_S = 3.0
 """How long a write may take, in seconds; longer than the server waits for a lock."""
 
 
 class WaitingReports:
-    """Writes what waits in one process. Invariant: its rows are of its last write, or too old to be read."""
+    """Writes the numbers of waiting reports of one process to the journal.
+
+    Invariant: the rows of a process are those of its last write, or so old that readers ignore them.
+    """
 
     def __init__(self) -> None:
         self.process = secrets.randbits(63)
@@ -28,7 +31,7 @@ class WaitingReports:
         self._written = False
 
     async def write(self, pool: Pool, waiting: Mapping[int, Waiting]) -> None:
-        """Replace what the journal has of this process, by election. Raises JournalUnavailable."""
+        """Replace the rows of this process; `waiting` is by election. Raises JournalUnavailable."""
         late = {
             election: (each.reports, each.oldest_s)
             for election, each in waiting.items()

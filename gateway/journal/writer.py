@@ -2,7 +2,7 @@
 
 While one batch commits, new reports gather and form the next, so batches grow exactly when Postgres is slow; no
 timer is involved. A batch is answered while the next one is being committed, so that Postgres never waits for answers.
-Knows nothing of sockets or readers.
+Independent of sockets and readers.
 """
 
 import asyncio

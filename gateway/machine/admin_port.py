@@ -1,6 +1,6 @@
 """The admin port: health and metrics of the whole machine, for its operators.
 
-Each request collects the state of all processes; the port keeps answering while they drain. Knows nothing of how
+Each request collects the state of all processes; the port keeps answering while they drain. Independent of how
 processes are supervised: health and metrics are passed in as callables.
 """
 

@@ -3,7 +3,7 @@
 A worker inherits one end of a socket pair. Over it, as JSON lines, it receives its role, its configuration and the
 command to drain, and reports when it is ready, and its metrics. So no secret is on a command line or in an environment,
 a worker gets only what its role needs (`config_for`), and it recognises by the end of the line that its supervisor has
-ended, for whatever reason. Knows nothing of what a worker does.
+ended, for whatever reason. Independent of what a worker does.
 
     supervisor → worker   {"role":"push","index":0,"config":{…}}, as the first line
                           {"door_ready":true}, {"metrics?":7}, {"renew":true}, {"drain":true}

@@ -2,7 +2,7 @@
 
 While the supervisor runs, every process is restarted when it ends; when the supervisor ends, in whatever way, no
 process is left behind. To be reliable, it does little itself: it serves only the admin port. An embedded Postgres is
-started by the caller before, and stopped after all workers have ended. Knows nothing of what the workers do.
+started by the caller before, and stopped after all workers have ended. Independent of what the workers do.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Notify the service manager that this machine is ready, alive or stopping.
 
 Sends one datagram per notification to the socket named by NOTIFY_SOCKET, or nothing if it is not set. Never blocks and
-never fails. Knows nothing of what ready or alive means.
+never fails. Independent of what ready or alive means.
 
 Source: sd_notify(3), sd_watchdog_enabled(3).
 """

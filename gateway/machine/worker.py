@@ -1,6 +1,6 @@
 """The supervisor's view of one worker: its process, the control line to it, and its restarts.
 
-Knows nothing of other workers or of what a worker does; the worker's end of the line is in `control`.
+Independent of other workers and of what a worker does; the worker's end of the line is in `control`.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 This includes messages of asyncio and aiohttp through `logging`, and uncaught exceptions. As JSON, a line has the
 members `time` (RFC 3339), `level`, `process` (`push-0`), `event`, and those of the event. If standard error does not
-accept a line at once, the line is dropped and counted: logging never delays the service. Knows nothing of the events.
+accept a line at once, the line is dropped and counted: logging never delays the service. Independent of the events.
 """
 
 import logging

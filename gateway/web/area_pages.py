@@ -1,9 +1,9 @@
 """The results page at the path of an election or an area, with metadata for previews of links to it.
 
-The metadata are names that the registry of the election contains, and never figures: previews are kept by others for as
-long as they like, and may be made before the release. They are in the language that the address names (`?lang=`). For
-an election or area that does not exist, the page is the same without names, with status 404: it explains this in the
-language of the reader, and repeats nothing of the request.
+The metadata contains names from the registry of the election and never figures: other services may keep previews
+indefinitely, and make them before the release. The names are in the language of the address (`?lang=`). For an election
+or area that does not exist, the same page without names is sent with status 404: it explains this in the reader's
+language, and repeats nothing of the request.
 """
 
 from http import HTTPStatus

@@ -1,7 +1,7 @@
 """The connections of a door: how many there are, for how many clients, and which ones to close when there are too many.
 
 They are counted when they are accepted: until the head of a request is read, a connection costs a socket and a task and
-does not show who its client is. Knows nothing of HTTP: `aiohttp_connection` reports when requests begin and end.
+does not show who its client is. Independent of HTTP: `aiohttp_connection` reports when requests begin and end.
 """
 
 import array

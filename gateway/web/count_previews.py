@@ -1,4 +1,4 @@
-"""Previews of files with counts, each read by a process of its own (`count_reader`), outside the door's event loop."""
+"""Previews of files with counts: a separate process (`count_reader`) reads each, outside the door's event loop."""
 
 import asyncio
 import os
@@ -23,17 +23,17 @@ log = structlog.get_logger()
 READERS_MAX = 2
 """Processes that read files at once, for one push process."""
 WAITING_MAX = 32
-"""Files that wait for one of them; each is of another token."""
+"""Files that wait for one of them, at most one per token."""
 WAIT_S = 10.0
-"""How long a file waits, in seconds."""
+"""How long a file waits for a process, in seconds."""
 TIMEOUT_S = 30.0
 """How long each of the two steps of reading a file may take, in seconds."""
 ANSWER_MAX = 48 << 20
-"""Bytes of a preview. The largest file has 8 MiB, and each of its figures is shown twice."""
+"""Bytes of a preview. The largest file has 8 MiB, and each of its figures is in the preview twice."""
 PIECE = 256 << 10
 """Bytes of an answer that are buffered at a time."""
 CPU_SHARE, CPU_BURST_S = 0.1, 20.0
-"""The share of a core that one token may use for reading files, and seconds at once."""
+"""The share of a core that one token may use for reading files on average, and its burst in seconds."""
 _INHERITED = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "SYSTEMROOT")
 """Variables of the environment that a reader needs to start; it gets no others."""
 COMMAND = (sys.executable, "-m", "gateway.web.count_reader")
@@ -45,9 +45,9 @@ ReadCurrent = Callable[[Iterable[str]], Awaitable[Mapping[str, bytes]]]
 class CountPreviews:
     """Previews files. Invariants:
 
-    * A token has one file here at a time, and its files use at most CPU_SHARE of a core.
-    * At most READERS_MAX processes run; each has limits of its own, and its steps end within TIMEOUT_S.
-    * A file that a reader cannot cope with ends that reader only.
+    * A token has at most one file in progress, and its files use at most CPU_SHARE of a core on average.
+    * At most READERS_MAX processes run; each limits its time and memory, and each of its steps ends within TIMEOUT_S.
+    * A file that exceeds these limits ends only its own process.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class CountPreviews:
         return done.document
 
     def prune(self) -> None:
-        """Drop the records of tokens that have no debt left."""
+        """Drop the records of tokens whose allowance is full again."""
         now = perf_counter()
         self._used = {token: bucket for token, bucket in self._used.items() if not bucket.full(now)}
 
@@ -97,7 +97,7 @@ class CountPreviews:
 
     @asynccontextmanager
     async def _reader(self) -> AsyncIterator[asyncio.subprocess.Process]:
-        """Provide a reader, and end it. Raises Overloaded if none is free."""
+        """Start a reader for the block, and end it afterwards. Raises Overloaded if none becomes free."""
         if self._waiting >= WAITING_MAX:
             raise Overloaded("too many files are being read", 5.0)
         self._waiting += 1

@@ -1,9 +1,8 @@
-"""The process that reads one file with counts for the push door, and ends: `python -m gateway.web.count_reader`.
+"""The process that reads one file with counts for the push door: `python -m gateway.web.count_reader`.
 
-Files come from people, and reading one takes as long as the file wants: up to many seconds of computing, during which
-Python runs nothing else in the same process. So each is read in a process of its own, with limits on its memory and its
-computing time, at a lower priority than the door. It opens no file and no connection; what it needs arrives on its
-standard input (`count_task`).
+Reading a file may take many seconds of computing, depending on its content, and Python runs nothing else in the same
+process meanwhile. So a separate process reads each file, with limits on memory and computing time, at a lower priority
+than the door. It opens no file and no connection; its input arrives on standard input (`count_task`).
 """
 
 import os
@@ -28,7 +27,7 @@ NICENESS = 10
 OOM_SCORE = "1000"
 """If memory runs out, the kernel ends a reader first. Source: Linux, proc(5), /proc/pid/oom_score_adj."""
 NAME = "file"
-"""The file's name without its extension; its own name is not needed to read it."""
+"""Used as the name of the file, before its extension; the real name is not needed."""
 
 
 def main() -> None:

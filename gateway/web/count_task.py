@@ -1,4 +1,4 @@
-"""What the push door and the process that reads one of its files (`count_reader`) send each other, within which limits.
+"""The messages between the push door and the process that reads a file for it (`count_reader`), and its limits.
 
     door                                          reader
     Task                                     ─►
@@ -19,7 +19,7 @@ CPU_S = 10
 MEMORY_MAX = 512 << 20
 """Bytes of address space."""
 LENGTH = struct.Struct("!I")
-"""Precedes each message."""
+"""The length that precedes each message."""
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ class Wanted(msgspec.Struct, frozen=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
-    """The end: a preview as JSON, or mistakes as JSON, and the seconds of computing so far."""
+    """The last reply: a preview or mistakes, as JSON, and the seconds of computing used."""
 
     document: bytes
     valid: bool
@@ -47,7 +47,7 @@ class Done(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """The end: the file needs too much memory, or the reader has a fault, in these lines of its code."""
+    """The last reply: the file needs too much memory, or the reader failed, in these lines of its code."""
 
     too_large: bool
     trace: list[str]

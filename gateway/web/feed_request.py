@@ -39,7 +39,7 @@ class FeedRequest(NamedTuple):
 
 
 class AreaRequest(NamedTuple):
-    """How a client wants to read areas or a table: the format, and what precedes the first byte of CSV.
+    """How a client requests areas or a table: the format, and the byte order mark before CSV if requested.
 
     `area` restricts a table to an area and what is below it; None is no restriction.
     """
@@ -79,7 +79,7 @@ def read_cursor(headers: Headers, query: Query) -> Cursor | None:
 
 
 def refuse_unused(query: Query, *names: str, use: str) -> None:
-    """Refuse parameters that a route has, but not for what is requested. Raises Problem."""
+    """Refuse parameters that the route has, but that have no effect on this request. Raises Problem."""
     for name in names:
         if name in query:
             raise Problem(400, "bad_query", f"{name} is for {use} only")

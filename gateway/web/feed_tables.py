@@ -27,7 +27,7 @@ from gateway.wire.corrections import corrections_of, csv_steps, json_steps
 from gateway.wire.results import RESULT_FORMATS
 
 TABLES_MAX = 64 << 20
-"""Bytes of the tables that are cached, unless a single one exceeds that."""
+"""Bytes of the cached tables; a single larger one is cached alone."""
 MAKE_MAX_S = 30.0
 """How long a request waits for its table, in seconds."""
 
@@ -146,8 +146,8 @@ class FeedTables:
 async def _in_slices(steps: Generator[None, None, T]) -> T:
     """Take steps for SLICE_S at a time, and let other work have as much time in between; return their value.
 
-    A publication passes through several turns of the event loop on its way to the readers: without the pauses, each of
-    them would wait for a slice.
+    A publication takes several iterations of the event loop to reach the readers; without the pauses, each iteration
+    would wait for a slice.
     """
     while True:
         until = perf_counter() + SLICE_S

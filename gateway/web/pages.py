@@ -1,10 +1,10 @@
-"""The web pages of the doors. Feed door: results, transfers, the description of the API. Push door: counts.
+"""The web pages of the doors. Feed door: results, transfers, the API. Push door: the pages for officers and operators.
 
-They are static files, read once when a worker starts. A page is the common layout around a main part of its own. All
-that the pages of a door show they read from this door, like any other client, and nothing comes from another host. A
-door has the files of its own pages: their scripts, what these import, and style sheets. They are served under a version
-of all of them together, so that a browser caches them for good and never mixes two versions. Each language of the pages
-is one file in `pages/texts/`, and each page lists those that there are. This module knows nothing of elections.
+They are static files, read once when a worker starts. Each page is a main part within a common layout. The pages of a
+door request their data from their own origin, like any other client. A door serves only the files of its own pages:
+scripts, the modules that these import, and style sheets. The version of all these files together is part of their
+addresses, so that browsers may cache them indefinitely and never mix two versions. Each language is one file in
+`pages/texts/`, and each page lists the languages. This module is independent of elections.
 """
 
 import gzip
@@ -41,7 +41,7 @@ POLICY = (
 SENDER_POLICY = f"{POLICY}; require-trusted-types-for 'script'; trusted-types 'none'"
 """The same, and no script can turn a text into elements or code. Source: W3C Trusted Types."""
 EMBED_POLICY = POLICY.replace("frame-ancestors 'none'", "frame-ancestors *")
-"""The same, but pages of any origin may show the page in a frame. It has nothing that a click there could harm."""
+"""The same, but pages of any origin may show the page in a frame. Clicks in it cannot do any harm."""
 
 
 class Page(NamedTuple):

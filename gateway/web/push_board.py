@@ -1,4 +1,4 @@
-"""The board of operators as JSON: made once for all who may see the same municipalities."""
+"""The board for operators as JSON, encoded once for all tokens that may see the same municipalities."""
 
 from collections import OrderedDict
 
@@ -12,7 +12,7 @@ from gateway.wire.json import to_json
 from gateway.wire.transfers import to_document
 
 DOCUMENTS_MAX = 32
-"""Documents that are kept, one per election and set of areas; of a country, each has some 200 kB."""
+"""Cached documents, one per election and set of areas; that of a country has some 200 kB."""
 
 
 def require_operator(token: Token) -> None:

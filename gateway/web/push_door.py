@@ -1,7 +1,7 @@
 """The push door: its routes, and who may use them.
 
-Two of them are transports of `journal.intake`: requests (`push_request`) and WebSockets (`push_socket`). The others let
-a sender read back its own reports and transfers.
+Two of them are transports of `journal.intake`: requests (`push_request`) and WebSockets (`push_socket`). With the
+others, a sender reads back its own reports and transfers and previews files, and an operator reads the board.
 """
 
 import asyncio
@@ -41,20 +41,19 @@ from gateway.wire.session import SUBPROTOCOL
 READS_MAX = 4
 """Reports that one token may be reading back at once, per push process."""
 TRANSFERS_MAX = 1
-"""Documents of all its transfers, or of all its reports, likewise: each may take some hundredths of a second of this
-process."""
+"""Likewise, documents of all its transfers, or of all its reports; each may take some hundredths of a second."""
 TICK_S = 1.0
 """How often the deadlines of waiting requests are checked, in seconds."""
 BOARDS_MAX = 4
-"""Boards, likewise; all who ask get the same one."""
+"""Likewise, boards; requests at the same time get the same one."""
 _PRIVATE = {"Cache-Control": "private, no-store"}
 
 
 class PushDoor:
     """The routes of the push door.
 
-    Invariant: every request is authenticated first, and bounded per sender, except for the web pages and health. What
-    these answer was made before the first request, and their clients are as anonymous as those with invalid tokens.
+    Invariant: every request is authenticated first, and limited per sender, except for the web pages and health. Their
+    answers are made before the first request, and their connections are treated like those with invalid tokens.
     """
 
     def __init__(
@@ -168,7 +167,7 @@ class PushDoor:
             return await self._requests.deliver(request, token, json_response(document, headers=_PRIVATE))
 
     async def get_board(self, request: web.Request) -> web.StreamResponse:
-        """`GET …/board`: what the municipalities of an operator's token have done, including under embargo."""
+        """`GET …/board`: the board with the municipalities of an operator's token, also under embargo."""
         election, token = await self._authenticate(request)
         require_operator(token)
         with Counted(self._boards_of, token, "too many concurrent reads of the board for this token"):
@@ -205,7 +204,7 @@ class PushDoor:
         return election, token
 
     def _note_refused(self, request: web.Request, status: int, code: str) -> None:
-        """Count a request of a sender that was refused because of what it sent, or any with a wrong token."""
+        """Count a refused request that brings counts or opens the WebSocket, or any without a valid token."""
         election = request.match_info.get("election")
         if election is not None and (status == 401 or (status < 500 and _is_push(request))):
             self._intake.note_refused_request(election, _secret_of(request), code)

@@ -1,4 +1,4 @@
-"""`GET …/reports`: the token's own units, each with what the journal has of it, including embargoed reports."""
+"""`GET …/reports`: the token's own units, each with its current report, also under embargo."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ async def own_reports(
 ) -> bytes:
     """Return the document as JSON, made in the sender's turns. Raises JournalUnavailable.
 
-    What it states is durable: the journal has verified that once more.
+    Every report in it is durable: the journal has verified that once more.
     """
     units = [area for area in version.registry.units.values() if area.id in token.scope]
     stored = await journal.current_reports(version.key, [area.id for area in units])

@@ -1,6 +1,6 @@
-"""`POST …/preview`: a file with counts is read and compared with the current reports; nothing of it is sent.
+"""`POST …/preview`: read a file with counts and compare it with the current reports; nothing of it is accepted.
 
-A sender sends the reports of the answer with `POST …/reports`, as any others.
+The client then pushes the reports of the answer with `POST …/reports`, like any others.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,9 +24,9 @@ EXTENSIONS = {
     "application/x-ndjson": ".ndjson",
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
 }
-"""The extension by which a file is read, by its media type."""
+"""The extension of the file format, by media type."""
 REGISTRIES_MAX = 8
-"""Registries that are kept as readers get them."""
+"""Cached registries, encoded as readers receive them."""
 
 
 class PushPreviews:

@@ -1,7 +1,7 @@
 """PURE: the bytes that a process buffers for connections that do not read their answers, and which ones to close when
 there are too many.
 
-Knows nothing of sockets: a connection is any hashable value.
+Independent of sockets: a connection is any hashable value.
 """
 
 import heapq

@@ -15,10 +15,9 @@ from gateway.wire.csv_text import csv_row
 from gateway.wire.json import to_json
 
 GROUP_S = 30.0
-"""Corrections belong to a group if they were published within so many seconds of its largest one, so within a minute
-of each other, and"""
+"""A correction belongs to the group of a larger one if they were published within so many seconds of each other,"""
 GROUP_PART = 10
-"""are at least this part of its size: a tenth."""
+"""and if its size is at least this part of the larger one's: a tenth."""
 
 STEP = 50
 """Corrections per step."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 MEDIA_TYPE = "text/csv"
 BYTE_ORDER_MARK = BOM_UTF8
-"""What spreadsheets recognise UTF-8 by. Programs would take it for a part of the first column's name."""
+"""The byte order mark by which spreadsheets recognise UTF-8. Programs would read it as part of the first header."""
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 """First characters of a cell that a spreadsheet would evaluate as a formula."""
 
@@ -27,7 +27,7 @@ def csv_row(cells: Iterable[object]) -> str:
 
 
 def not_a_formula(cell: object) -> object:
-    """Return a cell as a spreadsheet shows it, with an apostrophe before what it would evaluate."""
+    """Return a cell with an apostrophe before a text that a spreadsheet would evaluate."""
     if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS):
         return "'" + cell
     return cell

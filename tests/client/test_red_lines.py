@@ -1,4 +1,4 @@
-"""What push shows before it sends reports, and what it does not send by surprise."""
+"""The comparison that push shows before it sends reports, and red lines, which need consent."""
 
 import json
 import os

@@ -77,7 +77,7 @@ def test_status_shows_all_transfers(gateway: Gateway, election: str) -> None:
 async def test_status_shows_what_is_hidden_only_to_a_token(
     gateway: Gateway, small: GeneratedElection, tmp_path: Path
 ) -> None:
-    """The public sees until when, the same before and after a report; an operator sees the truth, with a file."""
+    """The public sees until when, the same before and after a report; an operator also sees what was received."""
     until = datetime.now(UTC) + timedelta(days=1)
     election = await gateway.load(a_registry(small, publish_from=until.isoformat()))
     sender, operator = (

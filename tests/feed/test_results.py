@@ -67,7 +67,7 @@ def test_a_table_is_of_one_moment_although_publications_are_applied_between_the_
 
 
 def test_a_large_table_is_compressed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Into one gzip stream, in either format; a small one is left to whoever needs it compressed."""
+    """Into one gzip stream, in either format; a small one is compressed when it is first needed."""
     night = Night()
     night.report()
     assert run(night.steps()).packed is None

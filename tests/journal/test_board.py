@@ -161,10 +161,10 @@ async def test_all_who_ask_get_the_same_view(site: Site, monkeypatch: pytest.Mon
     assert len({id(view) for view in views}) == 1
 
 
-async def test_silent_municipalities_are_counted_for_the_alarm(
+async def test_silent_municipalities_are_counted_for_the_alert(
     site: Site, owner: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of elections whose embargo has ended; the one with a token that gave no sign."""
+    """Of elections whose embargo has ended; the one with a token that was never used."""
     monkeypatch.setattr(board_module, "WATCH_S", 0.01)
     past = datetime.now(UTC) - FAR
     row = await site.journal.election(site.version.id)

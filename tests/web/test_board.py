@@ -149,7 +149,7 @@ async def test_expired_tokens_are_attributed_to_their_municipality(
 async def test_reports_that_wait_in_any_process_are_on_the_board(
     gateway: Gateway, http: aiohttp.ClientSession, embargoed: str
 ) -> None:
-    """A process writes what waits in it, whichever process serves the board; and it is gone with the receipt."""
+    """Whichever process serves the board. A report with a receipt is no longer on it."""
     operator, sender = (
         await gateway.issue(embargoed, [COUNTRY], role="operator"),
         await gateway.issue(embargoed, [HERE]),

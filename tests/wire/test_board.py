@@ -1,4 +1,4 @@
-"""The rows of the board: whose tokens, who was heard of when, and who is silent."""
+"""The rows of the board: tokens, contacts, refusals and silence of each municipality."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -55,7 +55,7 @@ def made(
 
 
 def test_a_municipality_has_the_tokens_for_it_and_for_areas_below() -> None:
-    """Those for areas above are shared: their contact counts for all below, but as no sign of any of them."""
+    """Those for areas above are shared: their use is a contact of all below, but none of these counts as heard from."""
     own, unit, country = (
         a_token(1, "a", last_contact_at=NOW - 9 * MINUTE),
         a_token(2, "a-1", "b-2", last_contact_at=NOW - 8 * MINUTE),
@@ -71,7 +71,7 @@ def test_a_municipality_has_the_tokens_for_it_and_for_areas_below() -> None:
 
 
 def test_refusals_belong_to_the_municipality_of_their_token() -> None:
-    """And count as a sign of it; those without a token, and of shared tokens, to none."""
+    """Which counts as heard from; refusals without a token, or of shared tokens, belong to none."""
     refusals = [
         Refused("malformed", 3, NOW - MINUTE, 1),
         Refused("token_invalid", 9, NOW, None),

@@ -1,4 +1,4 @@
-"""The table of results, compared with sums over the registry that know nothing of the gateway's code."""
+"""The table of results, compared with sums that are computed independently of the gateway's code."""
 
 import csv
 import io

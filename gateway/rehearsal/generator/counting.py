@@ -1,6 +1,6 @@
 """The ballots: turnout, where ballots are cast and counted, and the votes.
 
-Figures named "recorded" come from the Norwegian parliamentary election of 2025. Knows nothing of times, statuses
+Figures named "recorded" come from the Norwegian parliamentary election of 2025. Independent of times, statuses
 and corrections.
 """
 

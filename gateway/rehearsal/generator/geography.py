@@ -1,6 +1,6 @@
 """The country: counties, municipalities, units, eligible voters, and their registry.
 
-Figures named "recorded" come from the Norwegian parliamentary election of 2025. Knows nothing of ballots.
+Figures named "recorded" come from the Norwegian parliamentary election of 2025. Independent of ballots.
 """
 
 import math

@@ -1,4 +1,4 @@
-// What the board shows: the state of each municipality, and the problems of an election, the worst first.
+// The state of each municipality on the board, and the problems of an election, the worst first.
 
 /** @import { Board, BoardMunicipality, Refusals } from "../documents" */
 /** @typedef {"refused" | "expired" | "noToken" | "never" | "silent" | "reporting" | "done" | "closed"} State */

@@ -1,4 +1,4 @@
-// All corrections at and below an area, the largest first: from how many ballots to how many, why, and for how
+// All corrections at and below an area, the largest first: the ballots before and after, the reason, and for how
 // long the earlier figures were public. Those of one error are shown together.
 
 import { areaLink } from "./address.js";

@@ -1,4 +1,4 @@
-// What a file is to the push door: its content and media type, from what was pasted or chosen.
+// The content and media type of a file as the push door gets it, from pasted rows or a chosen file.
 
 const SIZE_MAX = 8 << 20;
 const CSV = "text/csv";

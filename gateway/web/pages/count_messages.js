@@ -1,5 +1,5 @@
 // Mistakes in a file with counts, and notes on how it was read, as sentences in the language of the page: from the code,
-// the place and the parameters that the door gives. What a language has no sentence for stays in the door's English.
+// the place and the parameters that the door gives. A message without a sentence stays in English.
 
 import { categoryName } from "./findings.js";
 import { currentLanguage, currentLocales, date, dayAndTime, onLanguageChange, t } from "./format.js";

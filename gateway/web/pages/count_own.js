@@ -1,4 +1,4 @@
-// What the gateway has of the token's own units, under embargo too.
+// The current reports of the token's own units, also under embargo.
 
 import { drawCards, unitName } from "./count_cards.js";
 import { Refused } from "./count_session.js";

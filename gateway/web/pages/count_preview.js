@@ -1,4 +1,4 @@
-// What a file would change, before anything is sent: each unit before and now, and what is unusual.
+// The changes that a file would make, before anything is sent: each unit before and now, and what is unusual.
 
 import { drawCards, unitName } from "./count_cards.js";
 import { messageText } from "./count_messages.js";

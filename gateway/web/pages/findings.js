@@ -1,4 +1,4 @@
-// What is unusual about a report, in words: from the code and the figures of each finding.
+// Findings about a report in words, from their code and figures.
 
 import { number, t } from "./format.js";
 import { nameOfArea } from "./own_areas.js";

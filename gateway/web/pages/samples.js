@@ -1,5 +1,5 @@
-// Samples for each route in curl, JavaScript and Python, with the addresses and names of a deployment. Pure: knows
-// nothing of the page. The tests run every sample as it is shown.
+// Samples for each route in curl, JavaScript and Python, with the addresses and names of a deployment. Pure:
+// independent of the page. The tests run every sample as it is shown.
 
 /**
  * @typedef {object} Place where a reader is, and what there is
