@@ -14,7 +14,7 @@ import typer.core
 
 from gateway import __version__
 from gateway.characters import printable
-from gateway.commands import counts, elections, holds, machine, rehearsals, tokens
+from gateway.commands import counts, elections, holds, machine, rehearsals, rules, tokens
 from gateway.commands.extras import missing_extra
 from gateway.commands.running import fail
 from gateway.errors import GatewayError, text_of
@@ -107,6 +107,12 @@ hold_app.command("show")(holds.show)
 hold_app.command("release")(holds.release)
 hold_app.command("reject")(holds.reject)
 app.add_typer(hold_app, name="hold")
+
+rules_app = typer.Typer(help="Show, change and try the rules that hold reports.", no_args_is_help=True)
+rules_app.command("show")(rules.show)
+rules_app.command("set")(rules.set_)
+rules_app.command("try")(rules.try_)
+app.add_typer(rules_app, name="rules")
 
 db_app = typer.Typer(help="Manage the database schema.", no_args_is_help=True)
 db_app.command("migrate")(machine.migrate)

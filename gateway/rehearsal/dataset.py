@@ -28,6 +28,8 @@ REGISTRY_FORMAT = "election-registry/1"
 REGISTRY = "registry.json"
 REPORTS = "reports.ndjson"
 OFFICIAL = "official.ndjson"
+LINE_MAX = 1 << 20
+"""Bytes of a line of a stream; a packed file of a few kilobytes could have lines that fill the memory."""
 
 
 class DataSetError(GatewayError):
@@ -47,20 +49,33 @@ class RecordedReport:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacedReport:
+    """A report of a recording, whoever pushed it."""
+
+    place: str
+    """`file:line`."""
+    report: dict[str, Any]
+    counted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class DataSet:
-    """An open data set. Invariants: the registry has been read; both streams existed when it was opened."""
+    """An open data set. Invariants: the registry has been read; the streams existed when it was opened."""
 
     path: Path
     registry: dict[str, Any]
 
     @classmethod
-    def open(cls, path: str | Path) -> "DataSet":
-        """Open the directory `path`. Raises DataSetError if a file is missing or the registry cannot be read."""
+    def open(cls, path: str | Path, streams: Iterable[str] = (REPORTS, OFFICIAL)) -> "DataSet":
+        """Open the directory `path`. Raises DataSetError if a file is missing or the registry cannot be read.
+
+        A recording without official totals has no stream OFFICIAL.
+        """
         directory = Path(path)
         if not directory.is_dir():
             raise DataSetError(f"{directory}: no such directory")
         registry = read_registry_file(directory / REGISTRY)
-        for stream in (REPORTS, OFFICIAL):
+        for stream in streams:
             _existing(directory, stream)
         return cls(directory, registry)
 
@@ -71,6 +86,17 @@ class DataSet:
             if not isinstance(municipality, str) or not isinstance(report, dict):
                 raise DataSetError(f"{place}: not a line with a `municipality` and a `report`")
             yield RecordedReport(municipality, report, _moment(report.get("counted_at"), place))
+
+    def placed_reports(self) -> Iterator[PlacedReport]:
+        """Yield every report with its place in the file; lines may also be publications of the record.
+
+        Raises DataSetError at the first invalid line.
+        """
+        for place, line in self._lines(REPORTS):
+            report = line.get("report")
+            if not isinstance(report, dict):
+                raise DataSetError(f"{place}: not a line with a `report`")
+            yield PlacedReport(place, report, _moment(report.get("counted_at"), place))
 
     def official(self) -> Iterator[dict[str, Any]]:
         """Yield every official total, in the order of the file."""
@@ -99,9 +125,11 @@ class DataSet:
         number = 0
         try:
             with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
-                for number, line in enumerate(lines, 1):
+                for number, line in enumerate(iter(lambda: lines.readline(LINE_MAX + 1), b""), 1):
+                    place = f"{path}:{number}"
+                    if len(line) > LINE_MAX:
+                        raise DataSetError(f"{place}: longer than {LINE_MAX >> 20} MiB")
                     if line.strip():
-                        place = f"{path}:{number}"
                         yield place, _parse(line, place)
         except (EOFError, OSError, zlib.error) as error:
             raise DataSetError(f"{path}:{number + 1}: cannot be read: {error}") from error

@@ -1,11 +1,12 @@
-"""PURE: the body with which an operator decides about held reports (contract, section 4).
+"""PURE: the bodies with which operators decide about held reports and change the rules (contract, section 4).
 
 All violations are reported at once, each with its JSON path.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, Literal
 
 import msgspec
@@ -21,6 +22,8 @@ DECIDED_MAX = 100
 """Held reports in one decision."""
 NOTE_MAX = 500
 """Characters of a note."""
+RULES_OBJECTS_MAX = 100
+"""JSON objects in a change of the rules; each rule has two at most."""
 TEXT_MAX = 200
 """Characters of a unit's identifier."""
 
@@ -57,17 +60,60 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 def read_decision(body: bytes) -> Decision | tuple[Violation, ...]:
-    """Read the body of a request; return its violations if it has any. Raises MalformedDocument if it is not JSON."""
+    """Read the body of a decision; return its violations if it has any. Raises MalformedDocument if it is not JSON."""
+    _require_json(body)
     try:
-        msgspec.json.decode(body)  # `read_exactly` takes more than JSON in UTF-8
         document = read_exactly(body, 2 * DECIDED_MAX)
     except TooManyObjects:
         return (_too_many(),)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedDocument(f"not JSON in UTF-8: {error}") from None
     if violations := capped(_violations(document)):
         return violations
     return msgspec.convert(document, Decision)
+
+
+class NewRules(msgspec.Struct, frozen=True):
+    """The body of a change of the rules, with the policy as it was sent."""
+
+    rules: Any
+
+
+def read_new_rules(body: bytes) -> NewRules | tuple[Violation, ...]:
+    """Read the body of a change, but not the policy in it; return violations if there are any.
+
+    Raises MalformedDocument if it is not JSON.
+    """
+    document = _require_json(body)
+    try:
+        exact = read_exactly(body, RULES_OBJECTS_MAX)
+    except TooManyObjects:
+        return (Violation("wrong_type", "$.rules", f"more than {RULES_OBJECTS_MAX} objects"),)
+    if not isinstance(exact, dict):
+        return (Violation("wrong_type", "$", f"expected an object, not {_shown(exact)}"),)
+    violations = _object(exact, "$", ("rules",), ("rules",))
+    if found := capped(chain(violations, _repeated_below(exact.get("rules"), "$.rules"))):
+        return found
+    return NewRules(document["rules"])
+
+
+def rules_violations(problems: Iterable[str]) -> tuple[Violation, ...]:
+    """Return the problems of a policy, `path: detail`, as violations."""
+    parts = (problem.partition(": ") for problem in problems)
+    return capped(Violation("invalid_rule", path, detail) for path, _, detail in parts)
+
+
+def _require_json(body: bytes) -> Any:
+    """Return JSON in UTF-8, of which `read_exactly` takes more. Raises MalformedDocument."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedDocument(f"not JSON in UTF-8: {error}") from None
+
+
+def _repeated_below(value: Any, path: str) -> Iterator[Violation]:
+    if isinstance(value, dict):
+        yield from _repeated(value, path)
+        for name, each in value.items():
+            yield from _repeated_below(each, _path(path, name))
 
 
 def _too_many() -> Violation:
@@ -120,6 +166,10 @@ def _object(value: Any, path: str, known: tuple[str, ...], required: tuple[str, 
     for name in value:
         if name not in known:
             yield Violation("unknown_member", _path(path, name), f"the members are {', '.join(known)}")
+    yield from _repeated(value, path)
+
+
+def _repeated(value: Any, path: str) -> Iterator[Violation]:
     for name in value.repeated:
         yield Violation("repeated_member", _path(path, name), "the member is repeated")
 

@@ -11,7 +11,17 @@ import pytest
 from gateway.election.violations import Violation
 from gateway.errors import MalformedDocument
 from gateway.wire import holds
-from gateway.wire.decisions import BODY_MAX, DECIDED_MAX, NOTE_MAX, Decision, NamedHold, read_decision
+from gateway.wire.decisions import (
+    BODY_MAX,
+    DECIDED_MAX,
+    NOTE_MAX,
+    Decision,
+    NamedHold,
+    NewRules,
+    read_decision,
+    read_new_rules,
+    rules_violations,
+)
 from gateway.wire.holds import HOLDS_BYTES_MAX, HOLDS_MAX, Hold, HoldList, encoded, selected
 
 CONTRACT = (Path(__file__).parents[2] / "docs/contract.md").read_text()
@@ -170,3 +180,39 @@ def test_conflicts_name_what_is_known() -> None:
             }
         ]
     }
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"[]", [("wrong_type", "$")]),
+        (b"{}", [("missing_member", "$.rules")]),
+        (b'{"rules":{},"by":1}', [("unknown_member", "$.by")]),
+        (b'{"rules":{},"rules":{}}', [("repeated_member", "$.rules")]),
+        (
+            b'{"rules":{"fell":{"do":"off","do":"hold"},"fell":{"do":"off","do":"hold"}}}',
+            [("repeated_member", "$.rules.fell"), ("repeated_member", "$.rules.fell.do")],
+        ),
+        (b'{"rules":[' + b"{}," * 200 + b"{}]}", [("wrong_type", "$.rules")]),
+    ],
+)
+def test_every_mistake_around_new_rules_is_named_with_its_path(
+    body: bytes, expected: list[tuple[str, str]]
+) -> None:
+    found = read_new_rules(body)
+    assert isinstance(found, tuple)
+    assert [(each.code, each.path) for each in found] == expected
+
+
+def test_new_rules_are_read_as_they_were_sent() -> None:
+    assert read_new_rules(b'{"rules":"recommended"}') == NewRules("recommended")
+    assert read_new_rules(b'{"rules":{"odd_time":{"do":"hold","days":2}}}') == NewRules(
+        {"odd_time": {"do": "hold", "days": 2}}
+    )
+    with pytest.raises(MalformedDocument):
+        read_new_rules(b"{")
+
+
+def test_problems_of_a_policy_are_violations() -> None:
+    (found,) = rules_violations(["$.rules.fell.do: expected 'off', 'warn' or 'hold': not 'stop'"])
+    assert (found.path, found.detail) == ("$.rules.fell.do", "expected 'off', 'warn' or 'hold': not 'stop'")
