@@ -44,7 +44,6 @@
     ├── OutboxUnavailable       outbox_unavailable       the outbox cannot be opened, read or written     retryable
     │   └── OutboxInUse         outbox_unavailable       another process sends from the outbox      retryable
     ├── NotDiscarded            not_discarded            nothing was removed from the outbox
-    ├── NothingDecided          nothing_decided          no held report was decided, and no rule changed
     ├── ReceiptsUnavailable     receipts_unavailable     the table of receipts cannot be written
     ├── TokenFileUnusable       token_file_unusable      the file for new tokens cannot be written or read
     ├── OutboxConflict          outbox_conflict          the same revision with different figures

@@ -39,12 +39,12 @@ PAUSE_MAX_S = 10.0
 
 
 class NothingDecided(GatewayError):
-    """Nothing was decided or changed, as something has to be corrected first; `misused` if it is the command line."""
+    """Nothing was decided, as something has to be corrected first; `misused` if it is the command line."""
 
     code = "nothing_decided"
 
     def __init__(self, text: str, *, misused: bool = False) -> None:
-        super().__init__(f"{text}; nothing was done")
+        super().__init__(f"{text}; nothing was decided")
         self.misused = misused
 
 

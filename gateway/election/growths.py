@@ -7,13 +7,17 @@ blank votes count as one more party. Two of them that are nearly equal, party by
 from __future__ import annotations
 
 from array import array
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from operator import sub
 from typing import NamedTuple
 
 GROWTH_MIN = 100
 """Ballots of the smallest growth that is kept: smaller ones are often equal by coincidence."""
+COMPARED_MAX = 200
+"""Growths that are compared party by party with one."""
+SEEN_MAX = 4_000
+"""Growths whose size is compared with that of one."""
 _DIGITS = 7
 """Binary digits of `ballots` that decide in which bucket a growth is; so a bucket is 0.8 to 1.6 % wide."""
 
@@ -41,30 +45,30 @@ def distance(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 class Growths:
-    """Growths by size, so that few have to be compared party by party.
+    """Growths by size and by the votes of every second party, so that few have to be compared party by party.
 
     Which ones are found, and in which order, depends only on those that were added and not removed.
     """
 
     def __init__(self) -> None:
-        self._buckets: dict[int, list[Growth]] = {}
+        self._buckets: dict[int, list[_Entry]] = {}
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
     def add(self, growth: Growth) -> None:
-        """Add a growth of any size above 0."""
-        insort(self._buckets.setdefault(_bucket(growth.ballots), []), growth, key=_by_size)
+        """Add a growth of any size above 0. No two have the same ballots, position and category."""
+        insort(self._buckets.setdefault(_bucket(growth.ballots), []), _entry(growth))
         self._count += 1
 
     def remove(self, growth: Growth) -> None:
         """Remove a growth that was added: this object, not one that is equal. Raises KeyError."""
         key = _bucket(growth.ballots)
-        bucket = self._buckets[key]
-        for number, each in enumerate(bucket):
-            if each is growth:
-                del bucket[number]
+        bucket = self._buckets.get(key, [])
+        for place in range(bisect_left(bucket, _entry(growth)[:3]), len(bucket)):
+            if bucket[place][3] is growth:
+                del bucket[place]
                 break
         else:
             raise KeyError(growth)
@@ -75,24 +79,41 @@ class Growths:
     def near(self, ballots: int, votes: Sequence[int], permille: int) -> Iterator[tuple[int, Growth]]:
         """Yield the growths that differ by at most `permille` ‰ of `ballots`, summed over the parties.
 
-        With each comes by how many votes it differs. `votes` has the same columns as theirs.
+        With each comes by how many votes it differs. `votes` has the same columns as theirs. At most COMPARED_MAX
+        are compared party by party, and at most SEEN_MAX by size: where so many are alike, they are alike by chance.
         """
         most = ballots * permille // 1000
+        half = sum(votes[::2])
         largest = max(range(len(votes)), key=votes.__getitem__)
         low, high = votes[largest] - most, votes[largest] + most
+        seen = compared = 0
         for key in range(_bucket(max(ballots - most, 1)), _bucket(ballots + most) + 1):
-            for growth in self._buckets.get(key, ()):
+            bucket = self._buckets.get(key)
+            if bucket is None:
+                continue
+            first, end = bisect_left(bucket, (half - most,)), bisect_left(bucket, (half + most + 1,))
+            for _, _, _, growth in bucket[first : min(end, first + SEEN_MAX - seen)]:
                 if low <= growth.votes[largest] <= high:
+                    compared += 1
                     difference = distance(growth.votes, votes)
                     if difference <= most:
                         yield difference, growth
+                    if compared == COMPARED_MAX:
+                        return
+            seen += end - first
+            if seen >= SEEN_MAX:
+                return
+
+
+_Entry = tuple[int, int, int, Growth]
+"""Votes of every second party, position, category, and the growth."""
+
+
+def _entry(growth: Growth) -> _Entry:
+    return sum(growth.votes[::2]), growth.position, growth.category, growth
 
 
 def _bucket(ballots: int) -> int:
     """Return the bucket of a size: the leading digits, and how many follow. It rises with the size."""
     shift = max(0, ballots.bit_length() - _DIGITS)
     return (shift << (_DIGITS - 1)) + (ballots >> shift)
-
-
-def _by_size(growth: Growth) -> tuple[int, int, int]:
-    return growth.ballots, growth.position, growth.category

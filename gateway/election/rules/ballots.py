@@ -8,9 +8,12 @@ import msgspec
 
 from gateway.election.report import STATUS_ORDER
 from gateway.election.rules import evidence
-from gateway.election.rules.current import CurrentReports, Step
+from gateway.election.rules.current import CurrentReports
 from gateway.election.rules.policy import AboveEligible, Fell, GrewLate, OddTime
+from gateway.election.rules.step import Step
 
+EXCUSING = frozenset({"duplicate_withdrawn", "exchanged", "moved"})
+"""Explanations that excuse a fall: those by figures. A status is only what the sender says, and it may be wrong."""
 _FINISHED = STATUS_ORDER["final"]
 
 
@@ -52,7 +55,7 @@ def fell(current: CurrentReports, step: Step, setting: Fell) -> evidence.Fell | 
     before = current.ballots(step.municipality)
     if 1000 * lost <= setting.permille * before:
         return None
-    if current.explanations is not None and current.explanations.explained(step) is not None:
+    if current.explanations.explained(step) in EXCUSING:
         return None
     return evidence.Fell(
         before=step.ballots_before,

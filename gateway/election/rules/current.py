@@ -15,14 +15,16 @@ from typing import NamedTuple, Protocol
 from gateway.election.growths import GROWTH_MIN, Growth, Growths
 from gateway.election.registry import Area, Registry
 from gateway.election.report import STATUSES, Report
+from gateway.election.rules.explained import ExplainedSteps
+from gateway.election.rules.step import Step
 
 GROWTHS_MAX = 8
 """Growths of a unit that are compared with others: the last ones."""
-_NO_GROWTHS: tuple[Growth, ...] = ()
+_NONE: tuple[Growth, ...] = ()
 
 
 class Explanations(Protocol):
-    """What explains falls (`election/explanations.py`), told of every placed report."""
+    """What explains falls (`explained.ExplainedSteps`), given every placed report."""
 
     def place(self, step: Step) -> None:
         """Add the next placed report."""
@@ -40,58 +42,6 @@ class Explanations(Protocol):
         """As `CurrentReports.keep`."""
 
 
-class Step:
-    """A report and what it changes: the step from the unit's current report to it.
-
-    Figures are one array per unit: for each category of the registry, the votes of the parties in the registry's order,
-    then the blank votes.
-    """
-
-    __slots__ = (
-        "after",
-        "ballots_after",
-        "ballots_before",
-        "before",
-        "changed",
-        "growths",
-        "municipality",
-        "position",
-        "report",
-        "status_before",
-        "unit",
-    )
-
-    def __init__(
-        self,
-        report: Report,
-        unit: Area,
-        municipality: int,
-        before: array[int],
-        after: array[int],
-        status_before: str | None,
-        growths: tuple[Growth, ...],
-        position: int,
-    ) -> None:
-        self.report = report
-        self.unit = unit
-        self.municipality = municipality
-        """`Area.index` of the unit's municipality."""
-        self.before = before
-        """The unit's current figures; all 0 before its first report."""
-        self.after = after
-        self.changed = before != after
-        """Whether the figures differ."""
-        self.ballots_before = sum(before)
-        """In all categories."""
-        self.ballots_after = sum(after)
-        self.status_before = status_before
-        """The status of the current report; None before the first."""
-        self.growths = growths
-        """Those of at least GROWTH_MIN ballots."""
-        self.position = position
-        """How many reports were placed before."""
-
-
 class Reference(NamedTuple):
     """Votes of one category elsewhere, from which it follows what a party may be expected to have."""
 
@@ -106,44 +56,50 @@ class Reference(NamedTuple):
 class _Undo(NamedTuple):
     """What placing one report replaced."""
 
-    unit: int
+    step: Step
     figures: array[int] | None
     status: int
-    changes: Sequence[tuple[int, int]]
     grown: tuple[Growth, ...]
+    wholes: tuple[Growth, ...]
 
 
 class CurrentReports:
     """The current reports of one election.
 
-    Invariants: sums are those of the units' figures; `growths` has the last GROWTHS_MAX growths of every unit.
+    Invariants: sums are those of the units' figures. `growths` contains, of every unit, the last GROWTHS_MAX growths,
+    and the current figures of each category as a whole where they are not a single growth, of GROWTH_MIN ballots each.
     """
 
     def __init__(self, registry: Registry, explanations: Explanations | None = None) -> None:
         self.registry = registry
-        self.explanations = explanations
+        self.explanations: Explanations = explanations or ExplainedSteps(registry)
         self.position = 0
         """How many reports were placed."""
-        self.width = len(registry.party_codes) + 1
-        """Columns of a category: the parties, then blank votes."""
         self.growths = Growths()
         self.date = _date_of(registry)
         """The date of the election."""
-        areas = registry.areas
-        self._columns = {code: number for number, code in enumerate(registry.party_codes)}
-        self._bases = {name: number * self.width for number, name in enumerate(registry.categories)}
-        self.parties = tuple(slice(base, base + self.width - 1) for base in self._bases.values())
+        width = len(registry.party_codes) + 1
+        starts = [number * width for number in range(len(registry.categories))]
+        self.columns = tuple(slice(start, start + width) for start in starts)
+        """By category, where its figures are."""
+        self.parties = tuple(slice(start, start + width - 1) for start in starts)
         """By category, where in the figures the votes of its parties are."""
-        self._own_ballot = frozenset(
-            registry.by_id[entry["id"]].index for entry in registry.document["areas"] if entry.get("parties")
-        )
-        """Areas that define a ballot."""
-        self._zeros = array("i", bytes(4 * self.width * len(self._bases)))
+        self._places = {
+            name: (start + width - 1, {code: start + at for at, code in enumerate(registry.party_codes)})
+            for name, start in zip(registry.categories, starts, strict=True)
+        }
+        """By category, where in the figures its blank votes and those of each party are."""
+        self._zeros = array("i", bytes(4 * width * len(starts)))
+        areas = registry.areas
+        self._defines_ballot = bytearray(len(areas))
+        for entry in registry.document["areas"]:
+            self._defines_ballot[registry.by_id[entry["id"]].index] = bool(entry.get("parties"))
         self._figures: list[array[int] | None] = [None] * len(areas)
         self._statuses = bytearray(len(areas))
         """By unit, the number of its status in STATUSES plus 1; 0 before its first report, and for a newer status."""
         self._sums: list[array[int] | None] = [None] * len(areas)
         self._grown: dict[int, tuple[Growth, ...]] = {}
+        self._wholes: dict[int, tuple[Growth, ...]] = {}
         self._municipalities: dict[int, int] = {}
         self._undo: list[_Undo] | None = None
         self._last: Step | None = None
@@ -154,66 +110,60 @@ class CurrentReports:
         if last is not None and last.report is report and last.position == self.position:
             return last
         unit = self.registry.units[report.unit]
-        before = self.figures(unit)
-        after = self._read(report)
-        growths = self._growths_between(unit, before, after) if before != after else _NO_GROWTHS
         number = self._statuses[unit.index]
         status = STATUSES[number - 1] if number else None
-        self._last = Step(
-            report, unit, self.municipality(unit), before, after, status, growths, self.position
-        )
-        return self._last
+        municipality, before, after = self.municipality(unit), self.figures(unit), self._read(report)
+        step = self._last = Step(report, unit, municipality, before, after, status, self.position)
+        if step.changed:
+            step.growths = self._growths_of(step)
+        return step
 
     def place(self, report: Report) -> None:
         """Make a report the current one of its unit, at the next position."""
         step = self.step(report)
         index = step.unit.index
-        grown = self._grown.get(index, _NO_GROWTHS)
-        changes: Sequence[tuple[int, int]] = ()
-        if step.changed:
-            changes = [
-                (place, new - old)
-                for place, (old, new) in enumerate(zip(step.before, step.after, strict=True))
-                if old != new
-            ]
-            self._add(step.unit, changes)
+        grown, wholes = self._grown.get(index, _NONE), self._wholes.get(index, _NONE)
         if self._undo is not None:
-            self._undo.append(_Undo(index, self._figures[index], self._statuses[index], changes, grown))
-        self._figures[index] = step.after
+            undo = _Undo(step, self._figures[index], self._statuses[index], grown, wholes)
+            self._undo.append(undo)
         self._statuses[index] = _STATUS_NUMBERS.get(report.status, 0)
-        if step.growths:
-            self._replace_growths(index, (*grown, *step.growths)[-GROWTHS_MAX:])
-        if self.explanations is not None:
-            self.explanations.place(step)
+        if step.changed or self._figures[index] is None:
+            self._figures[index] = step.after
+        if step.changed:
+            self._add(step.unit, step.before, step.after)
+            if step.growths:
+                self._replace(self._grown, index, (*grown, *step.growths)[-GROWTHS_MAX:])
+            if wholes or step.ballots_before:
+                self._replace(self._wholes, index, self._wholes_of(step, wholes))
+        self.explanations.place(step)
         self.position += 1
 
     def checkpoint(self) -> None:
         """Remember this state, before reports of a batch are placed that may not be committed."""
         assert self._undo is None, "one checkpoint at a time"
         self._undo = []
-        if self.explanations is not None:
-            self.explanations.checkpoint()
+        self.explanations.checkpoint()
 
     def keep(self) -> None:
         """Forget the checkpoint: what was placed since is committed."""
         self._undo = None
-        if self.explanations is not None:
-            self.explanations.keep()
+        self.explanations.keep()
 
     def roll_back(self) -> None:
         """Return to the checkpoint, and forget it."""
         assert self._undo is not None, "no checkpoint"
         for each in reversed(self._undo):
-            unit = self.registry.areas[each.unit]
-            self._add(unit, [(place, -change) for place, change in each.changes])
-            self._figures[each.unit] = each.figures
-            self._statuses[each.unit] = each.status
-            self._replace_growths(each.unit, each.grown)
+            index = each.step.unit.index
+            if each.step.changed:
+                self._add(each.step.unit, each.step.after, each.step.before)
+            self._figures[index] = each.figures
+            self._statuses[index] = each.status
+            self._replace(self._grown, index, each.grown)
+            self._replace(self._wholes, index, each.wholes)
             self.position -= 1
         self._undo = None
         self._last = None
-        if self.explanations is not None:
-            self.explanations.roll_back()
+        self.explanations.roll_back()
 
     def figures(self, unit: Area) -> array[int]:
         """Return the current figures of a unit, as in `Step`; all 0 before its first report. Must not be changed."""
@@ -229,33 +179,27 @@ class CurrentReports:
 
     def votes(self, figures: array[int]) -> list[int]:
         """Return the votes of each party in all categories."""
-        return list(map(sum, zip(*(figures[columns] for columns in self.parties), strict=True)))
+        return list(map(sum, zip(*(figures[parties] for parties in self.parties), strict=True)))
 
     def reference(self, step: Step, category: int, least: Mapping[str, int]) -> Reference | None:
         """Return the votes of the other units of the nearest area in which these have at least so many, by level.
 
         The search ends with the area that defines the unit's ballot. None if no area has that many.
         """
-        if step.unit.index in self._own_ballot:
+        if self._defines_ballot[step.unit.index]:
             return None
-        columns = self.parties[category]
-        own: array[int] | None = None
+        parties = self.parties[category]
+        own = step.before[parties]
         for index in step.unit.path:
             needed = least.get(self.registry.areas[index].level)
             if needed is not None:
-                if own is None:
-                    own = step.before[columns]
-                votes = list(map(sub, self.sums(index)[columns], own))
+                votes = list(map(sub, self.sums(index)[parties], own))
                 total = sum(votes)
                 if total >= needed:
                     return Reference(index, votes, total)
-            if index in self._own_ballot:
+            if self._defines_ballot[index]:
                 return None
         return None
-
-    def grown(self, unit: int) -> tuple[Growth, ...]:
-        """Return the last growths of a unit (`Area.index`), the newest last."""
-        return self._grown.get(unit, _NO_GROWTHS)
 
     def municipality(self, unit: Area) -> int:
         """Return the `Area.index` of a unit's municipality."""
@@ -267,31 +211,58 @@ class CurrentReports:
     def _read(self, report: Report) -> array[int]:
         """Return the figures of a report, as far as its categories and parties are known."""
         figures = self._zeros[:]
-        columns = self._columns
-        for category, counts in report.counts.items():
-            base = self._bases.get(category)
-            if base is None:
-                continue
-            for party, votes in counts.votes.items():
-                if party in columns:
-                    figures[base + columns[party]] = votes
-            figures[base + self.width - 1] = counts.blank
+        try:
+            for category, counts in report.counts.items():
+                blank, places = self._places[category]
+                figures[blank] = counts.blank
+                for party, votes in counts.votes.items():
+                    figures[places[party]] = votes
+        except KeyError:
+            self._read_known(report, figures)
         return figures
 
-    def _growths_between(self, unit: Area, before: array[int], after: array[int]) -> tuple[Growth, ...]:
+    def _read_known(self, report: Report, figures: array[int]) -> None:
+        """Read a report with categories or parties that the registry does not have."""
+        for category, counts in report.counts.items():
+            if category in self._places:
+                blank, places = self._places[category]
+                figures[blank] = counts.blank
+                for party, votes in counts.votes.items():
+                    if party in places:
+                        figures[places[party]] = votes
+
+    def _growths_of(self, step: Step) -> tuple[Growth, ...]:
+        """Return the growths of a step."""
         found = []
-        for number, base in enumerate(self._bases.values()):
-            end = base + self.width
-            old, new = before[base:end], after[base:end]
+        for category, columns in enumerate(self.columns):
+            old, new = step.before[columns], step.after[columns]
             ballots = sum(new) - sum(old)
             if ballots >= GROWTH_MIN:
                 votes = array("i", map(sub, new, old))
-                place = unit.index, self.municipality(unit), number
-                found.append(Growth(*place, ballots, votes, self.position + 1))
+                found.append(self._growth(step, category, ballots, votes))
         return tuple(found)
 
-    def _add(self, unit: Area, changes: Sequence[tuple[int, int]]) -> None:
-        """Add changes of a unit to the sums of the areas above it."""
+    def _wholes_of(self, step: Step, kept: tuple[Growth, ...]) -> tuple[Growth, ...]:
+        """Return the figures as a whole of the categories that are not a single growth after a step."""
+        found = [each for each in kept if not _differs(step, self.columns[each.category])]
+        for category, columns in enumerate(self.columns):
+            if _differs(step, columns) and any(step.before[columns]):
+                votes = step.after[columns]
+                ballots = sum(votes)
+                if ballots >= GROWTH_MIN:
+                    found.append(self._growth(step, category, ballots, votes))
+        return tuple(found)
+
+    def _growth(self, step: Step, category: int, ballots: int, votes: array[int]) -> Growth:
+        return Growth(step.unit.index, step.municipality, category, ballots, votes, step.position + 1)
+
+    def _add(self, unit: Area, before: array[int], after: array[int]) -> None:
+        """Replace figures of a unit in the sums of the areas above it."""
+        changes = [
+            (place, new - old)
+            for place, (old, new) in enumerate(zip(before, after, strict=True))
+            if old != new
+        ]
         for index in unit.path:
             sums = self._sums[index]
             if sums is None:
@@ -299,17 +270,21 @@ class CurrentReports:
             for place, change in changes:
                 sums[place] += change
 
-    def _replace_growths(self, unit: int, grown: tuple[Growth, ...]) -> None:
+    def _replace(self, kept: dict[int, tuple[Growth, ...]], unit: int, new: tuple[Growth, ...]) -> None:
         """Replace the growths of a unit that are compared with others."""
-        before = self._grown.pop(unit, _NO_GROWTHS)
-        if grown:
-            self._grown[unit] = grown
-        for growth in before:
-            if not any(growth is each for each in grown):
+        old = kept.pop(unit, _NONE)
+        if new:
+            kept[unit] = new
+        for growth in old:
+            if not any(growth is each for each in new):
                 self.growths.remove(growth)
-        for growth in grown:
-            if not any(growth is each for each in before):
+        for growth in new:
+            if not any(growth is each for each in old):
                 self.growths.add(growth)
+
+
+def _differs(step: Step, columns: slice) -> bool:
+    return step.before[columns] != step.after[columns]
 
 
 def _date_of(registry: Registry) -> date:

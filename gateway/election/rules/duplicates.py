@@ -6,10 +6,11 @@ from array import array
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.election.growths import Growth
+from gateway.election.growths import Growth, distance
 from gateway.election.rules import evidence
-from gateway.election.rules.current import CurrentReports, Step
+from gateway.election.rules.current import CurrentReports
 from gateway.election.rules.policy import DuplicateElsewhere, DuplicateWithin
+from gateway.election.rules.step import Step
 
 _Match = tuple[int, int, Growth, Growth]
 """How much two growths differ, the position of the other one, the growth and the other one."""
@@ -40,25 +41,27 @@ def duplicate_within(
 
 
 def _within(current: CurrentReports, step: Step, growth: Growth, permille: int) -> Iterator[_Match]:
+    """Yield what a growth repeats in the municipality: in other units, in other categories, and in its own figures."""
     most = growth.ballots * permille // 1000
     for difference, other in current.growths.near(growth.ballots, growth.votes, permille):
         if other.municipality == step.municipality:
             figures = _figures_beside(current, step, growth, other)
             if _missing(other.votes, figures) <= most:
                 yield difference, other.position, growth, other
+    for category, columns in enumerate(current.columns):
+        votes = (step.before if category == growth.category else step.after)[columns]
+        ballots = sum(votes)
+        if abs(ballots - growth.ballots) <= most and (difference := distance(votes, growth.votes)) <= most:
+            yield difference, step.position, growth, growth._replace(category=category, ballots=ballots)
 
 
 def _figures_beside(current: CurrentReports, step: Step, growth: Growth, other: Growth) -> array[int]:
     """Return the figures that count beside a growth, in the category of another one."""
-    same_unit = other.unit == growth.unit
-    if same_unit and other.category != growth.category:
-        figures = step.after
-    elif same_unit:
-        figures = step.before
-    else:
+    if other.unit != growth.unit:
         figures = current.figures(current.registry.areas[other.unit])
-    base = other.category * current.width
-    return figures[base : base + current.width]
+    else:
+        figures = step.before if other.category == growth.category else step.after
+    return figures[current.columns[other.category]]
 
 
 def _missing(votes: array[int], figures: array[int]) -> int:

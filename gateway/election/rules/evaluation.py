@@ -7,11 +7,12 @@ import msgspec
 
 from gateway.election.report import Report
 from gateway.election.rules.ballots import above_eligible, fell, grew_late, odd_time
-from gateway.election.rules.current import CurrentReports, Step
+from gateway.election.rules.current import CurrentReports
 from gateway.election.rules.duplicates import duplicate_elsewhere, duplicate_within
 from gateway.election.rules.evidence import Evidence
 from gateway.election.rules.parties import exchanged, exchanged_before, party_excess, party_fell
 from gateway.election.rules.policy import Do, Policy
+from gateway.election.rules.step import Step
 
 NOT_JUDGED = "not_judged"
 """The warning of a report for which some rule failed or took too long."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.election.changes import Change, Columns
 from gateway.election.explanations import History
 from gateway.election.registry import Registry
-from gateway.election.rules.current import Step
+from gateway.election.rules.step import Step
 
 
 class ExplainedSteps:

@@ -9,8 +9,9 @@ from operator import sub
 from typing import NamedTuple
 
 from gateway.election.rules import evidence
-from gateway.election.rules.current import CurrentReports, Reference, Step
+from gateway.election.rules.current import CurrentReports, Reference
 from gateway.election.rules.policy import Exchanged, ExchangedBefore, PartyExcess, PartyFell
+from gateway.election.rules.step import Step
 
 
 def party_excess(current: CurrentReports, step: Step, setting: PartyExcess) -> evidence.PartyExcess | None:
