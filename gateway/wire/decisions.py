@@ -13,7 +13,8 @@ import msgspec
 
 from gateway.characters import CONTROL, code_point
 from gateway.election.registry import COUNT_MAX
-from gateway.election.violations import TooManyObjects, Violation, capped, read_exactly
+from gateway.election.violations import TooManyObjects, capped, read_exactly
+from gateway.election.violations import Violation as BodyViolation
 from gateway.errors import MalformedDocument
 
 BODY_MAX = 64 << 10
@@ -37,6 +38,23 @@ _MEMBERS = ("decide", "holds", "reason", "note")
 _HOLD_MEMBERS = ("unit", "revision", "digest")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SIMPLE_NAME = re.compile(r"\w{1,64}")
+CODES = (
+    "missing_member",
+    "unknown_member",
+    "repeated_member",
+    "wrong_type",
+    "forbidden_character",
+    "text_too_long",
+    "unknown_decision",
+    "unknown_reason",
+    "too_many_holds",
+    "repeated_unit",
+    "revision_out_of_range",
+    "not_a_digest",
+    "invalid_rule",
+    "more_violations",
+)
+"""The codes of violations in these bodies. They are not those of reports, for which senders have texts."""
 Problem = tuple[str, str] | None
 """Code and detail of what is wrong with a value."""
 
@@ -59,7 +77,7 @@ class Decision(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-def read_decision(body: bytes) -> Decision | tuple[Violation, ...]:
+def read_decision(body: bytes) -> Decision | tuple[BodyViolation, ...]:
     """Read the body of a decision; return its violations if it has any. Raises MalformedDocument if it is not JSON."""
     _require_json(body)
     try:
@@ -77,7 +95,7 @@ class NewRules(msgspec.Struct, frozen=True):
     rules: Any
 
 
-def read_new_rules(body: bytes) -> NewRules | tuple[Violation, ...]:
+def read_new_rules(body: bytes) -> NewRules | tuple[BodyViolation, ...]:
     """Read the body of a change, but not the policy in it; return violations if there are any.
 
     Raises MalformedDocument if it is not JSON.
@@ -86,19 +104,19 @@ def read_new_rules(body: bytes) -> NewRules | tuple[Violation, ...]:
     try:
         exact = read_exactly(body, RULES_OBJECTS_MAX)
     except TooManyObjects:
-        return (Violation("wrong_type", "$.rules", f"more than {RULES_OBJECTS_MAX} objects"),)
+        return (BodyViolation("wrong_type", "$.rules", f"more than {RULES_OBJECTS_MAX} objects"),)
     if not isinstance(exact, dict):
-        return (Violation("wrong_type", "$", f"expected an object, not {_shown(exact)}"),)
+        return (BodyViolation("wrong_type", "$", f"expected an object, not {_shown(exact)}"),)
     violations = _object(exact, "$", ("rules",), ("rules",))
     if found := capped(chain(violations, _repeated_below(exact.get("rules"), "$.rules"))):
         return found
     return NewRules(document["rules"])
 
 
-def rules_violations(problems: Iterable[str]) -> tuple[Violation, ...]:
+def rules_violations(problems: Iterable[str]) -> tuple[BodyViolation, ...]:
     """Return the problems of a policy, `path: detail`, as violations."""
     parts = (problem.partition(": ") for problem in problems)
-    return capped(Violation("invalid_rule", path, detail) for path, _, detail in parts)
+    return capped(BodyViolation("invalid_rule", path, detail) for path, _, detail in parts)
 
 
 def _require_json(body: bytes) -> Any:
@@ -109,20 +127,20 @@ def _require_json(body: bytes) -> Any:
         raise MalformedDocument(f"not JSON in UTF-8: {error}") from None
 
 
-def _repeated_below(value: Any, path: str) -> Iterator[Violation]:
+def _repeated_below(value: Any, path: str) -> Iterator[BodyViolation]:
     if isinstance(value, dict):
         yield from _repeated(value, path)
         for name, each in value.items():
             yield from _repeated_below(each, _path(path, name))
 
 
-def _too_many() -> Violation:
-    return Violation("too_many_holds", "$.holds", f"a decision is about 1 to {DECIDED_MAX} held reports")
+def _too_many() -> BodyViolation:
+    return BodyViolation("too_many_holds", "$.holds", f"a decision is about 1 to {DECIDED_MAX} held reports")
 
 
-def _violations(document: Any) -> Iterator[Violation]:
+def _violations(document: Any) -> Iterator[BodyViolation]:
     if not isinstance(document, dict):
-        yield Violation("wrong_type", "$", f"expected an object, not {_shown(document)}")
+        yield BodyViolation("wrong_type", "$", f"expected an object, not {_shown(document)}")
         return
     yield from _object(document, "$", _MEMBERS, ("decide", "holds", "reason"))
     decide = document.get("decide")
@@ -136,9 +154,9 @@ def _violations(document: Any) -> Iterator[Violation]:
         yield from _holds(holds)
 
 
-def _holds(holds: Any) -> Iterator[Violation]:
+def _holds(holds: Any) -> Iterator[BodyViolation]:
     if not isinstance(holds, list):
-        yield Violation("wrong_type", "$.holds", f"expected an array, not {_shown(holds)}")
+        yield BodyViolation("wrong_type", "$.holds", f"expected an array, not {_shown(holds)}")
         return
     if not 1 <= len(holds) <= DECIDED_MAX:
         yield _too_many()
@@ -147,7 +165,7 @@ def _holds(holds: Any) -> Iterator[Violation]:
     for place, each in enumerate(holds):
         path = f"$.holds[{place}]"
         if not isinstance(each, dict):
-            yield Violation("wrong_type", path, f"expected an object, not {_shown(each)}")
+            yield BodyViolation("wrong_type", path, f"expected an object, not {_shown(each)}")
             continue
         yield from _object(each, path, _HOLD_MEMBERS, _HOLD_MEMBERS)
         yield from _member(each, path, "unit", _unit)
@@ -156,29 +174,31 @@ def _holds(holds: Any) -> Iterator[Violation]:
         unit = each.get("unit")
         if type(unit) is str and first.setdefault(unit, place) != place:
             detail = f"the same unit as $.holds[{first[unit]}]; a unit has one held report at most"
-            yield Violation("repeated_unit", f"{path}.unit", detail)
+            yield BodyViolation("repeated_unit", f"{path}.unit", detail)
 
 
-def _object(value: Any, path: str, known: tuple[str, ...], required: tuple[str, ...]) -> Iterator[Violation]:
+def _object(
+    value: Any, path: str, known: tuple[str, ...], required: tuple[str, ...]
+) -> Iterator[BodyViolation]:
     for name in required:
         if name not in value:
-            yield Violation("missing_member", f"{path}.{name}", "the member is required")
+            yield BodyViolation("missing_member", f"{path}.{name}", "the member is required")
     for name in value:
         if name not in known:
-            yield Violation("unknown_member", _path(path, name), f"the members are {', '.join(known)}")
+            yield BodyViolation("unknown_member", _path(path, name), f"the members are {', '.join(known)}")
     yield from _repeated(value, path)
 
 
-def _repeated(value: Any, path: str) -> Iterator[Violation]:
+def _repeated(value: Any, path: str) -> Iterator[BodyViolation]:
     for name in value.repeated:
-        yield Violation("repeated_member", _path(path, name), "the member is repeated")
+        yield BodyViolation("repeated_member", _path(path, name), "the member is repeated")
 
 
 def _member(
     document: dict[str, Any], path: str, name: str, problem: Callable[[Any], Problem]
-) -> Iterator[Violation]:
+) -> Iterator[BodyViolation]:
     if name in document and (found := problem(document[name])):
-        yield Violation(found[0], f"{path}.{name}", found[1])
+        yield BodyViolation(found[0], f"{path}.{name}", found[1])
 
 
 def _decide(value: Any) -> Problem:

@@ -13,6 +13,7 @@ from gateway.errors import MalformedDocument
 from gateway.wire import holds
 from gateway.wire.decisions import (
     BODY_MAX,
+    CODES,
     DECIDED_MAX,
     NOTE_MAX,
     Decision,
@@ -216,3 +217,9 @@ def test_new_rules_are_read_as_they_were_sent() -> None:
 def test_problems_of_a_policy_are_violations() -> None:
     (found,) = rules_violations(["$.rules.fell.do: expected 'off', 'warn' or 'hold': not 'stop'"])
     assert (found.path, found.detail) == ("$.rules.fell.do", "expected 'off', 'warn' or 'hold': not 'stop'")
+
+
+def test_the_contract_lists_the_codes_of_violations() -> None:
+    (line,) = re.findall(r"Codes of violations in these bodies: (.*?)\.", CONTRACT, re.DOTALL)
+    assert re.findall(r"`(\w+)`", line) == [*CODES]
+    assert {code for _, expected in MISTAKES for code, _ in expected} <= {*CODES}
