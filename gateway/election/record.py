@@ -4,6 +4,7 @@ The journal reads these from Postgres and the feed applies them; neither knows t
 """
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -26,6 +27,11 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
     received_at: datetime
     """When the push door had read the report."""
     accepted_at: datetime
+    """When it was placed in the record: when it was accepted or, if it was held, when it was released."""
+    held_since: datetime | None = None
+    """Since when the unit had been held; None if the report was not held."""
+    held_rules: Sequence[str] | None = None
+    """The rules that held it."""
 
 
 class JournalReport(msgspec.Struct, frozen=True):
@@ -58,6 +64,10 @@ class Head(msgspec.Struct, frozen=True):
     """Number of reports that this server has. Those after `sequence` are waiting for their confirmation."""
     standby: bool
     """Whether a replica returned this head; a replica may lag behind the record."""
+    hold_lines: int = 0
+    """Lines of the list of holds that may be shown; 0 before the release."""
+    hold_chain: bytes = CHAIN_START
+    """The chain through them."""
 
 
 class Unapplied(msgspec.Struct, frozen=True):

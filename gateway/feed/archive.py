@@ -1,50 +1,48 @@
-"""The publications as lines: the newest from memory, older ones from whole ranges that are read one at a time.
+"""Numbered lines (of publications, or of holds): the newest from memory, older ones from whole ranges of the record.
 
-A range is read once and cached, so that readers put no load on the database that the senders need.
+Ranges are read one at a time and cached, so that readers put no load on the database that the senders need.
 """
 
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 
-from gateway.election.record import Publication
 from gateway.errors import JournalUnavailable
-from gateway.wire.events import publication_line
 
 RANGE_SIZE = 1000
-"""Publications per range: 1-1000, 1001-2000 ..."""
+"""Lines per range: 1-1000, 1001-2000 ..."""
 TAIL_MAX = 3 * RANGE_SIZE
-"""Newest publications kept as lines, of about 0.7 kB each."""
+"""Newest lines kept, of about 0.7 kB each."""
 RANGES_MAX = 24
 """Older ranges cached."""
 
-ReadPublications = Callable[[int, int], Awaitable[list[Publication]]]
-"""(after, most) -> publications in order."""
+ReadLines = Callable[[int, int], Awaitable[list[bytes]]]
+"""(after, most) -> lines in order."""
 
 
 class Archive:
-    """The record as lines. Invariant: the tail is an unbroken run that ends with the last publication applied."""
+    """All lines up to the last one added. Invariant: the tail is an unbroken run that ends with it."""
 
-    def __init__(self, read: ReadPublications) -> None:
+    def __init__(self, read: ReadLines) -> None:
         self._read = read
         self._tail: deque[bytes] = deque(maxlen=TAIL_MAX)
         self._last = 0
         self._ranges: OrderedDict[int, list[bytes]] = OrderedDict()
         self._one_at_a_time = asyncio.Lock()
 
-    def append(self, publication: Publication) -> None:
-        """Add a publication that was applied: the next one, or a later one if many are applied at once."""
-        if publication.sequence != self._last + 1:
+    def append(self, number: int, line: bytes) -> None:
+        """Add a line: the next one, or a later one if many are applied at once."""
+        if number != self._last + 1:
             self._tail.clear()
-        self._tail.append(publication_line(publication))
-        self._last = publication.sequence
+        self._tail.append(line)
+        self._last = number
 
     def in_memory(self, first: int) -> bool:
-        """Whether a publication and its range are in memory; also True for one that is not applied yet."""
+        """Whether a line and its range are in memory; also True for one that is not added yet."""
         return first > self._last - len(self._tail) or (first - 1) // RANGE_SIZE in self._ranges
 
     async def lines(self, first: int, last: int) -> list[bytes]:
-        """Return the publications `first` to `last` as JSON lines, fewer if fewer are applied.
+        """Return the lines `first` to `last`, fewer if fewer are added.
 
         Raises the errors of reading an older range, and JournalUnavailable if that range is incomplete because a
         replica lags behind or was restored.
@@ -72,9 +70,9 @@ class Archive:
                     read = await self._read(number * RANGE_SIZE, RANGE_SIZE)
                     if len(read) < RANGE_SIZE:
                         raise JournalUnavailable(
-                            f"the range after {number * RANGE_SIZE} has only {len(read)} publications"
+                            f"the range after {number * RANGE_SIZE} has only {len(read)} lines"
                         )
-                    self._ranges[number] = [publication_line(publication) for publication in read]
+                    self._ranges[number] = read
                     while len(self._ranges) > RANGES_MAX:
                         self._ranges.popitem(last=False)
         self._ranges.move_to_end(number)

@@ -39,9 +39,10 @@ COMPRESSION_COST = 8
 class Position:
     """A position in the record, with the values that a block ending there carries."""
 
-    __slots__ = ("_cursor", "_heartbeat", "_published_at", "_rehearsal", "chain", "sequence")
+    __slots__ = ("_cursor", "_heartbeat", "_maker", "_published_at", "_rehearsal", "chain", "sequence")
 
-    def __init__(self, state: ElectionState) -> None:
+    def __init__(self, state: ElectionState, maker: "BlockMaker") -> None:
+        self._maker = maker
         self.sequence = state.sequence
         self._cursor = state.cursor()
         self.chain = state.chain
@@ -64,6 +65,7 @@ class Position:
             snapshot=snapshot,
             areas=areas,
             rehearsal=self._rehearsal,
+            holds=self._maker.holds,
             server_time=datetime.now(UTC),
         )
 
@@ -160,7 +162,9 @@ class BlockMaker:
         self._parts_bytes = 0
         self._blocks: OrderedDict[tuple[str, int], Block] = OrderedDict()
         self._blocks_bytes = 0
-        self.position = Position(state)
+        self.holds = 0
+        """Lines of the list of holds. A line makes no block of its own: the next one says how many there are."""
+        self.position = Position(state, self)
         self.work = 0
         """Work for single blocks so far, in bytes: those of each block, and COMPRESSION_COST for each byte that is
         compressed for one block alone."""
@@ -178,7 +182,7 @@ class BlockMaker:
             for index in self._state.changed_since(self.position.sequence, range(len(self._state.areas))):
                 part = self._parts.pop(self._runs.of_area[index], None)
                 self._parts_bytes -= part.memory if part is not None else 0
-        self.position = Position(self._state)
+        self.position = Position(self._state, self)
 
     def has_block(self, selection: Selection, sequence: int | None) -> bool:
         """Whether the block of a selection after about this sequence (None: a snapshot) is cached."""

@@ -48,7 +48,7 @@ class Hub:
         self._metrics = metrics
         self._heartbeat_s = heartbeat_s
         self._feeds: dict[str, ElectionFeed] = {}
-        self._following: dict[str, asyncio.Task[None]] = {}
+        self._following: dict[str, list[asyncio.Task[None]]] = {}
         self._missing: dict[str, float] = {}
         self._wake = asyncio.Event()
         self._heads_read = asyncio.Event()
@@ -132,7 +132,10 @@ class Hub:
             if feed is None:
                 document = await self._record.registry(head.key)
                 feed = self._feeds[head.id] = ElectionFeed(self._record, head, document, self._metrics)
-                self._following[head.id] = parts.create_task(feed.run(), name=f"feed {head.id}")
+                self._following[head.id] = [
+                    parts.create_task(feed.run(), name=f"feed {head.id}"),
+                    parts.create_task(feed.run_holds(), name=f"holds {head.id}"),
+                ]
                 moved = True
             elif head.loaded_at != feed.head.loaded_at and not feed.state.sequence:
                 document = await self._record.registry(head.key)
@@ -153,7 +156,8 @@ class Hub:
         for election, since in self._missing.items():
             if now - since >= MISSING_MAX_S:
                 log.error("election no longer in the record; feed closed", election=election)
-                self._following.pop(election).cancel()
+                for task in self._following.pop(election):
+                    task.cancel()
                 self._feeds.pop(election).close()
 
     async def _run_timer(self) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
@@ -11,6 +11,7 @@ from typing import Protocol
 import orjson
 import structlog
 
+from gateway.election.hold_list import HoldLine
 from gateway.election.local_time import local_time
 from gateway.election.record import Head, Publication, Unapplied
 from gateway.election.registry import Registry, read_registry
@@ -20,12 +21,14 @@ from gateway.feed.archive import TAIL_MAX, Archive
 from gateway.feed.areas import AreaPages
 from gateway.feed.blocks import BlockMaker
 from gateway.feed.channel import Channel, Reader
+from gateway.feed.holds import HoldList
 from gateway.feed.results import ResultTables
 from gateway.feed.selection import Selection, read_selection
 from gateway.feed.transfers import Backlog, Transfers
 from gateway.feed.waiters import SequenceWaiters
 from gateway.telemetry import tracing
 from gateway.telemetry.metrics import FeedMetrics
+from gateway.wire.events import publication_line
 
 log = structlog.get_logger()
 
@@ -60,6 +63,9 @@ class Record(Protocol):
     async def publications(self, election: int, after: int, most: int) -> list[Publication]:
         """Return up to `most` publications after a sequence, in order."""
 
+    async def hold_lines(self, election: int, after: int, most: int) -> list[HoldLine]:
+        """Return up to `most` lines of the list of holds after a number, in order."""
+
     async def unapplied(self, election: int, sequence: int) -> Sequence[Unapplied]:
         """Return, per unit, the publications after a sequence."""
 
@@ -89,11 +95,13 @@ class ElectionFeed:
         self._sequence_gauge = metrics.sequence.labels(head.id)
         self._follow_requested = asyncio.Event()
         self._follow_requested.set()
+        self._holds_requested = asyncio.Event()
         self._settled = False
         self._settled_waiters = SequenceWaiters()
         self._sequence_waiters = SequenceWaiters()
         self._behind_since: float | None = None
         self._unreleased_since: float | None = None
+        self._holds_behind_since: float | None = None
         self._reset(document)
 
     def _reset(self, document: bytes) -> None:
@@ -108,8 +116,8 @@ class ElectionFeed:
         self.generation = next(_generations)
         """Changes with every new state. Generation and sequence together identify what is shown."""
         self.transfers = Transfers(self.registry)
-        key = self.head.key
-        self.archive = Archive(lambda after, most: self._record.publications(key, after, most))
+        self.archive = Archive(partial(self._publication_lines, self.head.key))
+        self._reset_holds()
         self.backlog: dict[str, Backlog] = {}
         self.contacts: dict[str, datetime] = {}
         self._channels: dict[_Key, Channel] = {}
@@ -121,6 +129,17 @@ class ElectionFeed:
         self._was_shown = False
         self._settled = False
         self._reported_unknown: set[str] = set()
+
+    def _reset_holds(self) -> None:
+        """Start with an empty list of holds."""
+        self.holds = HoldList(self.registry.units, partial(self._record.hold_lines, self.head.key))
+        self.holds_generation = next(_generations)
+        """Changes with every new list of holds."""
+        self.maker.holds = 0
+        self._holds_requested.set()
+
+    async def _publication_lines(self, key: int, after: int, most: int) -> list[bytes]:
+        return [publication_line(each) for each in await self._record.publications(key, after, most)]
 
     @property
     def settled(self) -> bool:
@@ -136,6 +155,11 @@ class ElectionFeed:
         """The end of the embargo, in the election's time zone, while nothing is shown; None from the release on."""
         shown = self.head.released_at is not None and (self.state.sequence > 0 or self.head.sequence == 0)
         return None if shown else local_time(self.registry, self.head.publish_from)
+
+    @property
+    def held(self) -> Mapping[str, datetime]:
+        """The units that are held, and since when; none before the release."""
+        return self.holds.held if self.hidden_until is None else {}
 
     @property
     def channels(self) -> list[Channel]:
@@ -212,6 +236,8 @@ class ElectionFeed:
         self.head = head
         if moved or head.sequence != self.state.sequence:
             self._follow_requested.set()
+        if head.hold_lines != self.holds.number or head.hold_chain != self.holds.chain:
+            self._holds_requested.set()
 
     def _lacks_release(self, head: Head) -> bool:
         """Whether a head lacks a release that was shown, but its server will probably receive it.
@@ -252,6 +278,53 @@ class ElectionFeed:
                 log.warning("record not read", election=self.id, error=str(error))
                 await asyncio.sleep(0.5)
                 self._follow_requested.set()
+
+    async def run_holds(self) -> None:
+        """Follow the list of holds until cancelled; the record waits for none of it."""
+        while True:
+            await self._holds_requested.wait()
+            self._holds_requested.clear()
+            try:
+                await self._follow_holds()
+            except HistoryChanged as error:
+                log.error(
+                    "the list of holds is a different one; read again", election=self.id, reason=str(error)
+                )
+                self._reset_holds()
+            except JournalUnavailable as error:
+                log.warning("list of holds not read", election=self.id, error=str(error))
+                await asyncio.sleep(0.5)
+                self._holds_requested.set()
+
+    async def _follow_holds(self) -> None:
+        """Read the list of holds up to the current head. Raises HistoryChanged, JournalUnavailable."""
+        head, holds = self.head, self.holds
+        if head.hold_lines == holds.number and head.hold_chain != holds.chain:
+            raise HistoryChanged(f"different chain of the list of holds at {holds.number}")
+        self._require_same_holds(head)
+        while holds.number < head.hold_lines:
+            lines = await holds.read_next(head.hold_lines)
+            if self.holds is not holds:
+                return  # the feed was rebuilt meanwhile
+            if not lines:
+                raise JournalUnavailable(f"no lines after {holds.number}, the list has {head.hold_lines}")
+            holds.add(lines)
+        self.maker.holds = holds.number
+
+    def _require_same_holds(self, head: Head) -> None:
+        """Raise HistoryChanged if the list lacks lines that were read, and for longer than a replica may lag.
+
+        After a failover, the new primary has them, but may not have their confirmation yet.
+        """
+        now = asyncio.get_running_loop().time()
+        if head.hold_lines >= self.holds.number:
+            self._holds_behind_since = None
+        elif self._holds_behind_since is None:
+            self._holds_behind_since = now
+        elif now - self._holds_behind_since > REPLICA_LAG_MAX_S:
+            raise HistoryChanged(
+                f"the list ends at {head.hold_lines}, but {self.holds.number} lines were read"
+            )
 
     def replace_registry(self, document: bytes) -> None:
         """Replace the registry, which can change as long as nothing is published."""
@@ -370,7 +443,7 @@ class ElectionFeed:
             late = publication.published_at >= self._live_since
             self.transfers.applied(publication, now if late else None)
             if archive:
-                self.archive.append(publication)
+                self.archive.append(publication.sequence, publication_line(publication))
             if late:
                 self._metrics.apply_lag.observe((now - publication.published_at).total_seconds())
         self._metrics.applied.inc(len(publications))
@@ -403,7 +476,7 @@ class ElectionFeed:
             self._metrics.delivered.inc(sequence - before)
         for publication in late:
             self._metrics.write_lag.observe((written_at - publication.published_at).total_seconds())
-            if publication.accepted_at == publication.published_at:
+            if publication.accepted_at == publication.published_at and publication.held_since is None:
                 self._metrics.through_lag.observe((written_at - publication.received_at).total_seconds())
         return pass_s
 

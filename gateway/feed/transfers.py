@@ -4,13 +4,13 @@ Also the age of the oldest report that is not published yet, and the last contac
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from gateway.election.record import Publication
 from gateway.election.registry import Registry
-from gateway.wire.transfers import Lag, Percentiles, Transfer
+from gateway.wire.transfers import Lag, Percentiles, Transfer, age_of_oldest
 
 _GROWTH = 1.25
 _FIRST_S = 0.0005
@@ -94,7 +94,8 @@ class Transfers:
         transfer.published += 1
         transfer.reported.add(publication.unit)
         transfer.last_accepted_at = publication.accepted_at
-        transfer.lags["receipt"].add((publication.accepted_at - publication.received_at).total_seconds())
+        if publication.held_since is None:  # otherwise it was placed long after its receipt
+            transfer.lags["receipt"].add((publication.accepted_at - publication.received_at).total_seconds())
         if now is not None:
             transfer.lags["applied"].add((now - publication.published_at).total_seconds())
 
@@ -120,15 +121,27 @@ class Transfers:
         self,
         backlog: Mapping[str, Backlog],
         contacts: Mapping[str, datetime],
+        held: Mapping[str, datetime],
         now: datetime,
         only: str | None = None,
     ) -> list[Transfer]:
-        """Return the transfer of each municipality (or of `only` one), in the order of the registry."""
+        """Return the transfer of each municipality (or of `only` one), in the order of the registry.
+
+        `held` are the held units, and since when each has been held.
+        """
         found = [only] if only is not None else list(self._by_area)
-        return [self._document(each, backlog.get(each), contacts, now) for each in found]
+        times: dict[str, list[datetime]] = {}
+        for unit, since in held.items():
+            times.setdefault(self._of_unit[unit], []).append(since)
+        return [self._document(each, backlog.get(each), contacts, times.get(each, ()), now) for each in found]
 
     def _document(
-        self, municipality: str, backlog: Backlog | None, contacts: Mapping[str, datetime], now: datetime
+        self,
+        municipality: str,
+        backlog: Backlog | None,
+        contacts: Mapping[str, datetime],
+        held: Sequence[datetime],
+        now: datetime,
     ) -> Transfer:
         transfer = self._by_area[municipality]
         if backlog is not None and backlog.accepted <= transfer.published:
@@ -145,6 +158,8 @@ class Transfers:
             accepted=backlog.accepted if backlog is not None else transfer.published,
             published=transfer.published,
             embargoed=0,
+            held=len(held),
+            oldest_held_s=age_of_oldest(held, now),
             oldest_unpublished_s=waited,
             last_accepted_at=last_accepted_at,
             last_contact_at=contacts.get(municipality),

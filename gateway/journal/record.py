@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from gateway.election.hold_list import HoldLine
 from gateway.election.record import Head, Publication, Unapplied
 from gateway.errors import JournalUnavailable
 from gateway.journal.connection import Pool, acquired
@@ -18,7 +19,7 @@ class PublicRecord:
         """Return the head of every election."""
         with translate_db_errors():
             async with acquired(self._pool) as connection:
-                rows = await connection.fetch("SELECT * FROM valgnatt_public.elections()")
+                rows = await connection.fetch("SELECT * FROM valgnatt_public.elections_v2()")
         return [Head(*row) for row in rows]
 
     async def registry(self, election: int) -> bytes:
@@ -37,9 +38,18 @@ class PublicRecord:
         with translate_db_errors():
             async with acquired(self._pool) as connection:
                 rows = await connection.fetch(
-                    "SELECT * FROM valgnatt_public.record($1, $2, $3)", election, after, most
+                    "SELECT * FROM valgnatt_public.record_v2($1, $2, $3)", election, after, most
                 )
         return [Publication(*row) for row in rows]
+
+    async def hold_lines(self, election: int, after: int, most: int) -> list[HoldLine]:
+        """Return up to `most` lines of the list of holds after a number, in order; never more than 10 000."""
+        with translate_db_errors():
+            async with acquired(self._pool) as connection:
+                rows = await connection.fetch(
+                    "SELECT * FROM valgnatt_public.hold_lines($1, $2, $3)", election, after, most
+                )
+        return [HoldLine(*row) for row in rows]
 
     async def unapplied(self, election: int, sequence: int) -> list[Unapplied]:
         """Return, per unit, the publications after a sequence: those that a feed at `sequence` has not applied."""

@@ -1,14 +1,16 @@
 """The documents of the feed door: elections, areas, pages of publications, transfers and the map."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import NamedTuple
 
 import orjson
 from aiohttp import web
 
 from gateway.election.registry import Area
 from gateway.errors import JournalUnavailable
+from gateway.feed.archive import Archive
 from gateway.feed.stream import ElectionFeed
 from gateway.web.answers import JSON, Problem
 from gateway.web.bodies import Body, BodyCache, PrecompressedText
@@ -95,19 +97,8 @@ class FeedDocuments:
         """`GET …/publications`: a page of publications in order, as lines."""
         refuse_unused(request.query, "last_event_id", "lastEventId", use="an event stream")
         feed = await self._lookup.find(request)
-        after = read_number("after", request.query.get("after", "0"), 0, SEQUENCE_MAX)
-        limit = read_number("limit", request.query.get("limit", str(LIMIT_DEFAULT)), 1, LIMIT_MAX)
-        headers = {**_PUBLIC, "Vary": "Accept"}
-        if after % LIMIT_DEFAULT == 0 and limit in (LIMIT_DEFAULT, LIMIT_MAX):
-            body = await self._page(request, feed, after, limit)
-            return web.Response(body=body.plain, content_type=LINES, headers=headers)
-        client = self._addresses.of_request(request)
-        self._limits.require_allowance(client)
-        self._limits.charge_range(client, feed, after + 1)
-        lines = await _lines(feed, after + 1, after + limit)
-        joined = b"".join(lines)
-        self._limits.allowance.use(client, len(joined))
-        return web.Response(body=joined, content_type=LINES, headers=headers)
+        body = await self._page(request, self._publications(feed))
+        return web.Response(body=body.plain, content_type=LINES, headers={**_PUBLIC, "Vary": "Accept"})
 
     async def get_range(self, request: web.Request) -> web.Response:
         """`GET …/publications/1-1000`: a whole range, which never changes once it is complete."""
@@ -116,26 +107,55 @@ class FeedDocuments:
         if last > feed.state.sequence:
             detail = f"this range is not complete; the record has {feed.state.sequence} publications"
             raise Problem(404, "not_complete", detail)
-        body = await self._page(request, feed, first - 1, last - first + 1)
+        body = await self._shared(request, self._publications(feed), first - 1, last - first + 1)
         immutable = request.query.get("chain") == body.tag
         caching = "public, max-age=31536000, immutable" if immutable else "public, max-age=1"
         return body.answer(request, {"Cache-Control": caching}, gzip=False, charset=None)
 
-    async def _page(self, request: web.Request, feed: ElectionFeed, after: int, limit: int) -> Body:
-        """Return a page of publications as lines: one body for all clients that request it. Raises Problem.
+    async def get_holds(self, request: web.Request) -> web.Response:
+        """`GET …/holds`: a page of the list of holds in order, as lines; empty before the release."""
+        feed = await self._lookup.find(request)
+        holds = feed.holds
+        last = holds.number if feed.hidden_until is None else 0
+        lines = _Lines("holds", feed, feed.holds_generation, holds.archive, last)
+        body = await self._page(request, lines)
+        return body.answer(request, _PUBLIC, gzip=False, charset=None)
+
+    @staticmethod
+    def _publications(feed: ElectionFeed) -> "_Lines":
+        return _Lines("lines", feed, feed.generation, feed.archive, feed.state.sequence)
+
+    async def _page(self, request: web.Request, lines: "_Lines") -> Body:
+        """Return the page of lines that the query asks for. Raises Problem."""
+        after = read_number("after", request.query.get("after", "0"), 0, SEQUENCE_MAX)
+        limit = read_number("limit", request.query.get("limit", str(LIMIT_DEFAULT)), 1, LIMIT_MAX)
+        if after % LIMIT_DEFAULT == 0 and limit in (LIMIT_DEFAULT, LIMIT_MAX):
+            return await self._shared(request, lines, after, limit)
+        client = self._addresses.of_request(request)
+        self._limits.require_allowance(client)
+        self._limits.charge_range(client, lines.archive, after + 1)
+        found = await lines.read(after, limit)
+        joined = b"".join(found)
+        self._limits.allowance.use(client, len(joined))
+        return Body(joined, LINES, tag=_last_chain(found))
+
+    async def _shared(self, request: web.Request, lines: "_Lines", after: int, limit: int) -> Body:
+        """Return a page of lines: one body for all clients that request it. Raises Problem.
 
         Reading it from the record is charged to the client that requests it first.
         """
-        if after >= feed.state.sequence:
+        if after >= lines.last:
             return Body(b"", LINES, tag="")  # not cached: the number of such pages has no bound
-        name = ("lines", feed.id, after, limit)
-        version = (feed.generation, min(after + limit, feed.state.sequence))
+        name = (lines.name, lines.feed.id, after, limit)
+        version = (lines.generation, min(after + limit, lines.last))
         body = self._bodies.find(name, version)
         if body is None:
-            self._limits.charge_range(self._addresses.of_request(request), feed, after + 1)
-            lines = await _lines(feed, after + 1, after + limit)
-            chain = orjson.loads(lines[-1])["chain"] if lines else ""
-            body = self._bodies.get(name, version, lambda: Body(b"".join(lines), LINES, tag=chain))
+            client = self._addresses.of_request(request)
+            self._limits.charge_range(client, lines.archive, after + 1)
+            found = await lines.read(after, limit)
+            body = self._bodies.get(
+                name, version, lambda: Body(b"".join(found), LINES, tag=_last_chain(found))
+            )
         return body
 
     async def get_transfers(self, request: web.Request) -> web.Response:
@@ -156,11 +176,30 @@ class FeedDocuments:
         return self._map.respond(request, REVALIDATE)
 
 
-async def _lines(feed: ElectionFeed, first: int, last: int) -> list[bytes]:
-    try:
-        return await feed.archive.lines(first, last)
-    except JournalUnavailable as error:
-        raise Problem.of(JournalUnavailable.because("the record is temporarily unavailable", 2.0)) from error
+class _Lines(NamedTuple):
+    """Lines that can be read in pages: publications, or the list of holds."""
+
+    name: str
+    feed: ElectionFeed
+    generation: Hashable
+    """Changes when the lines begin anew."""
+    archive: Archive
+    last: int
+    """Number of the last line that may be shown."""
+
+    async def read(self, after: int, most: int) -> list[bytes]:
+        """Return up to `most` lines after a number. Raises Problem."""
+        try:
+            return await self.archive.lines(after + 1, min(after + most, self.last))
+        except JournalUnavailable as error:
+            problem = JournalUnavailable.because("the record is temporarily unavailable", 2.0)
+            raise Problem.of(problem) from error
+
+
+def _last_chain(lines: Sequence[bytes]) -> str:
+    """Return the chain through the last of some lines: it identifies a page, whose first line the address names."""
+    chain: str = orjson.loads(lines[-1])["chain"] if lines else ""
+    return chain
 
 
 def tagged(request: web.Request, body: Body) -> web.Response:
@@ -196,7 +235,7 @@ def _area_body(feed: ElectionFeed, area: Area, asked: AreaRequest) -> Body:
 
 
 def _transfers_body(feed: ElectionFeed, only: str | None, now: datetime) -> Body:
-    found = feed.transfers.documents(feed.backlog, feed.contacts, now, only)
+    found = feed.transfers.documents(feed.backlog, feed.contacts, feed.held, now, only)
     if only is not None:
         one = {**to_document(found[0]), "hidden_until": feed.hidden_until}
         return Body(to_json(one), JSON, tag="")

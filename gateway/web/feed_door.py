@@ -62,6 +62,7 @@ class FeedDoor:
         router.add_get(election + "/corrections", self._tables.get_corrections)
         router.add_get(election + "/publications", self._get_publications, allow_head=False)
         router.add_get(election + "/publications/{range}", documents.get_range)
+        router.add_get(election + "/holds", documents.get_holds)
         router.add_get(election + "/transfers", documents.get_transfers)
         router.add_get(election + "/transfers/{municipality}", documents.get_transfers)
         router.add_get("/map.geojson", documents.get_map)

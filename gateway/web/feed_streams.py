@@ -144,7 +144,7 @@ class FeedStreams:
             await self._lookup.wait_for_cursor(feed, cursor, client)
             self._require_reader(client)
             after = _start(feed, cursor, after)
-            self._limits.charge_range(client, feed, after + 1)
+            self._limits.charge_range(client, feed.archive, after + 1)
         except Problem as problem:
             if problem.status in (429, 503):
                 self._metrics.turned_away.inc()

@@ -20,6 +20,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     f"{_ELECTION}/corrections": ("area", "format", "bom"),
     f"{_ELECTION}/publications": ("after", "limit", "last_event_id", "lastEventId"),
     f"{_ELECTION}/publications/{{range}}": ("chain",),
+    f"{_ELECTION}/holds": ("after", "limit"),
 }
 """By path, for both doors; all other routes below VERSION have none."""
 VERSION = "/v1/"

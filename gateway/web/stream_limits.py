@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from gateway.config import Config
 from gateway.errors import Overloaded
-from gateway.feed.archive import RANGE_SIZE
+from gateway.feed.archive import RANGE_SIZE, Archive
 from gateway.feed.stream import ElectionFeed
 from gateway.web.allowance import Allowance
 from gateway.web.answers import Problem
@@ -95,8 +95,8 @@ class StreamLimits:
             detail = "too much work for single readers; selections and pages that many read are not limited"
             raise Problem.of(Overloaded(detail, max(1.0, wait_s)))
 
-    def charge_range(self, client: str, feed: ElectionFeed, first: int) -> None:
-        """Charge a read of the record, unless the publication is in memory. Raises Problem."""
-        if not feed.archive.in_memory(first):
+    def charge_range(self, client: str, archive: Archive, first: int) -> None:
+        """Charge a read of the record, unless the line is in memory. Raises Problem."""
+        if not archive.in_memory(first):
             self.require_allowance(client)
             self.allowance.use(client, RANGE_COST)

@@ -53,11 +53,13 @@ def block_event(
     snapshot: bool,
     areas: int,
     rehearsal: bool,
+    holds: int,
     server_time: datetime,
 ) -> bytes:
     """Return the event that ends a block of `areas` areas and moves the reader to `cursor`.
 
-    In a rehearsal, snapshots contain `rehearsal`.
+    In a rehearsal, snapshots contain `rehearsal`. `holds` is the number of lines of the list of holds; it is left out
+    while there are none.
     """
     document = {
         "sequence": cursor.sequence,
@@ -67,6 +69,8 @@ def block_event(
         "areas": areas,
         "server_time": server_time,
     }
+    if holds:
+        document["holds"] = holds
     if snapshot and rehearsal:
         document["rehearsal"] = True
     return b"event: block\nid: " + format_cursor(cursor).encode() + b"\ndata: " + to_json(document) + b"\n\n"
@@ -78,16 +82,24 @@ def retry_event(delay_ms: int) -> bytes:
 
 
 def publication_line(publication: Publication) -> bytes:
-    """Return a publication as a line of JSON that contains the stored bytes of the report unchanged."""
-    head = to_json(
-        {
-            "sequence": publication.sequence,
-            "published_at": publication.published_at,
-            "digest": publication.digest.hex(),
-            "chain": publication.chain.hex(),
-        }
-    )
-    return head[:-1] + b',"report":' + publication.body + b"}\n"
+    """Return a publication as a line of JSON that contains the stored bytes of the report unchanged.
+
+    Only a report that was held has `held`.
+    """
+    document = {
+        "sequence": publication.sequence,
+        "published_at": publication.published_at,
+        "digest": publication.digest.hex(),
+        "chain": publication.chain.hex(),
+    }
+    if publication.held_since is not None:
+        document["held"] = {"since": publication.held_since, "rules": publication.held_rules}
+    return to_json(document)[:-1] + b',"report":' + publication.body + b"}\n"
+
+
+def hold_line(line: bytes, chain: bytes) -> bytes:
+    """Return a line of the list of holds with its chain, before the members that the chain was computed from."""
+    return b'{"chain":"' + chain.hex().encode() + b'",' + line[1:] + b"\n"
 
 
 def publication_event(line: bytes, cursor: Cursor) -> bytes:

@@ -38,8 +38,8 @@ class Lag(msgspec.Struct, frozen=True):
     """From publication to written to the readers' sockets."""
 
 
-class Transfer(msgspec.Struct, frozen=True):
-    """Where the counts of one municipality are. `accepted`, `published` and `embargoed` count reports."""
+class Transfer(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the counts of one municipality are. `accepted`, `published` and `embargoed` count reports in the record."""
 
     municipality: str
     name: str
@@ -49,8 +49,13 @@ class Transfer(msgspec.Struct, frozen=True):
     accepted: int
     published: int
     embargoed: int
+    held: int = 0
+    """How many units have a held report, which has no place in the record; older gateways do not send it."""
+    oldest_held_s: float | None = None
+    """How long the one of them that has been held longest has been held; None if none is."""
     oldest_unpublished_s: float | None
-    """Age of the oldest report that is accepted and not published; always None on the push door."""
+    """Age of the oldest report that is accepted and not published; always None on the push door. The time for which a
+    report was held does not count."""
     last_accepted_at: Moment | None
     last_contact_at: Moment | None
     lag_s: Lag | None
@@ -88,6 +93,12 @@ class PublicTransfers(msgspec.Struct, frozen=True):
 def is_late(transfer: Transfer, late_after_s: float) -> bool:
     """Whether the oldest report of a municipality is late."""
     return transfer.oldest_unpublished_s is not None and transfer.oldest_unpublished_s > late_after_s
+
+
+def age_of_oldest(times: Iterable[datetime], now: datetime) -> float | None:
+    """Return how long ago, in seconds, the first of some times was; None if there are none."""
+    first = min(times, default=None)
+    return None if first is None else max(0.0, (now - first).total_seconds())
 
 
 def by_waiting(transfers: Iterable[Transfer]) -> list[Transfer]:

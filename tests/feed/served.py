@@ -15,7 +15,8 @@ from typing import Any, cast
 from aiohttp import web
 
 from gateway.config import Config
-from gateway.election.record import Head, Publication, Unapplied
+from gateway.election.hold_list import HoldLine
+from gateway.election.record import CHAIN_START, Head, Publication, Unapplied
 from gateway.election.registry import read_registry
 from gateway.errors import JournalUnavailable
 from gateway.feed.channel import Channel, Reader
@@ -67,6 +68,8 @@ class FakeRecord:
         self.fails_after: int | None = None
         """A place after which nothing can be read, as the database is away by then."""
         self.reads = self.looks = 0
+        self.hold_list: list[HoldLine] = []
+        self.hold_reads = 0
         self.unapplied_held: asyncio.Event | None = None
         """What has to come before an answer of `unapplied` does."""
         self.version = 0
@@ -96,7 +99,22 @@ class FakeRecord:
         chain = self.night[self.head - 1].chain if self.head else bytes(32)
         loaded_at = AT + timedelta(seconds=self.version)
         released_at = AT if self.released else None
-        head = Head(KEY, self.id, loaded_at, AT, released_at, None, self.head, chain, self.head, False)
+        held = len(self.hold_list)
+        hold_chain = self.hold_list[-1].chain if held else CHAIN_START
+        head = Head(
+            KEY,
+            self.id,
+            loaded_at,
+            AT,
+            released_at,
+            None,
+            self.head,
+            chain,
+            self.head,
+            False,
+            held,
+            hold_chain,
+        )
         return [head] if self.present else []
 
     async def registry(self, election: int) -> bytes:
@@ -109,6 +127,11 @@ class FakeRecord:
         if self.fails_after is not None and after >= self.fails_after:
             raise JournalUnavailable("away")
         return self.night[after : min(after + most, self.rows)]
+
+    async def hold_lines(self, election: int, after: int, most: int) -> list[HoldLine]:
+        self.hold_reads += 1
+        await asyncio.sleep(0)
+        return self.hold_list[after : after + most]
 
     async def unapplied(self, election: int, sequence: int) -> list[Unapplied]:
         found = Counter(publication.unit for publication in self.night[sequence : self.rows])

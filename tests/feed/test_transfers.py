@@ -82,7 +82,7 @@ def test_a_municipality_is_followed_from_push_to_reader() -> None:
         transfers.applied(publication, publication.published_at + timedelta(seconds=1))
     transfers.written([first, second], second.published_at + timedelta(seconds=3))
     backlog = {"a-1": Backlog(5, AT + timedelta(seconds=5), AT + timedelta(seconds=8))}
-    (transfer,) = transfers.documents(backlog, {"a-1": AT}, AT + timedelta(seconds=9), only="a-1")
+    (transfer,) = transfers.documents(backlog, {"a-1": AT}, {}, AT + timedelta(seconds=9), only="a-1")
     document = to_document(transfer)
     lags = document.pop("lag_s")
     assert document == {
@@ -93,6 +93,8 @@ def test_a_municipality_is_followed_from_push_to_reader() -> None:
         "accepted": 5,
         "published": 2,
         "embargoed": 0,
+        "held": 0,
+        "oldest_held_s": None,
         "oldest_unpublished_s": 4.0,
         "last_accepted_at": AT + timedelta(seconds=8),
         "last_contact_at": AT,
@@ -108,7 +110,7 @@ def test_history_does_not_count_as_lag() -> None:
     publication = record.write(a_report("a-1-1"))
     publication = msgspec.structs.replace(publication, received_at=AT - timedelta(seconds=2), accepted_at=AT)
     transfers.applied(publication, None)
-    (transfer,) = transfers.documents({}, {}, AT + timedelta(hours=9), only="a-1")
+    (transfer,) = transfers.documents({}, {}, {}, AT + timedelta(hours=9), only="a-1")
     assert transfer.published == 1
     assert transfer.lag_s is not None
     assert transfer.lag_s.applied == transfer.lag_s.written == Percentiles(None, None)
@@ -118,7 +120,7 @@ def test_history_does_not_count_as_lag() -> None:
 def test_every_municipality_is_shown() -> None:
     """Before the first report all of them are shown, in the order of the registry, without a backlog."""
     transfers = Transfers(REGISTRY)
-    documents = transfers.documents({}, {}, AT)
+    documents = transfers.documents({}, {}, {}, AT)
     assert {document.municipality: document.units for document in documents} == {
         "a-1": 2, "a-2": 1, "b": 1, "b-1": 2
     }  # fmt: skip
@@ -133,5 +135,5 @@ def test_every_municipality_is_shown() -> None:
 def test_clocks_that_disagree_give_no_negative_age() -> None:
     """A publication from the future has the age 0."""
     backlog = {"b": Backlog(1, AT + timedelta(seconds=5), AT)}
-    (transfer,) = Transfers(REGISTRY).documents(backlog, {}, AT, only="b")
+    (transfer,) = Transfers(REGISTRY).documents(backlog, {}, {}, AT, only="b")
     assert transfer.oldest_unpublished_s == 0.0

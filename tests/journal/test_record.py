@@ -28,13 +28,19 @@ TABLES = (
     "contact",
     "refusal",
     "waiting",
+    "hold",
+    "hold_line",
+    "rules",
     "act",
     "migration",
 )
 FUNCTIONS = (
     "valgnatt_public.contacts(integer)",
     "valgnatt_public.elections()",
+    "valgnatt_public.elections_v2()",
+    "valgnatt_public.hold_lines(integer,bigint,integer)",
     "valgnatt_public.record(integer,bigint,integer)",
+    "valgnatt_public.record_v2(integer,bigint,integer)",
     "valgnatt_public.registry(integer)",
     "valgnatt_public.unapplied(integer,bigint)",
 )
@@ -186,12 +192,14 @@ async def test_the_feed_cannot_read_a_table(
 async def test_the_feed_cannot_append_change_or_create_anything(
     embargoed: Election, reader: Connection
 ) -> None:
-    """Its role can call five functions that read, and no other function of the journal; it can write nowhere."""
+    """Its role can call functions that read, and no other function of the journal; it can write nowhere."""
     arrays = ", ".join(["'{}'"] * 5)
     for statement in (
         f"SELECT valgnatt.append_v2({embargoed.key}, {embargoed.version}, {arrays}, false)",
         f"SELECT valgnatt.confirm_v1({embargoed.key}, 1, 1)",
         f"SELECT valgnatt.shown({embargoed.key})",
+        f"SELECT valgnatt.shown_v2({embargoed.key})",
+        f"SELECT valgnatt.lock_v1({embargoed.key}, {embargoed.version}, 1000)",
         "SELECT valgnatt.add_election(99, clock_timestamp())",
         "SELECT valgnatt.add_partition(99, 'refusal', 50)",
         f"SELECT valgnatt.count_refusals_v1('{{{embargoed.key}}}', '{{0}}', '{{x}}', '{{1}}', '{{now}}')",

@@ -119,6 +119,7 @@ def test_a_block_event_has_the_cursor_as_its_id(
         published_at,
         snapshot=snapshot,
         rehearsal=rehearsal,
+        holds=0,
         areas=377,
         server_time=AT,
     )
