@@ -16,8 +16,8 @@ async def hold(owner: Connection, election: int, *reports: ValidReport, rule: st
     codes = None if rule is None else json.dumps([rule])
     count = len(reports)
     await owner.fetchrow(
-        "SELECT * FROM valgnatt.append_v3($1, (SELECT h.version FROM valgnatt.head h WHERE h.election = $1), NULL, NULL,"
-        " $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, false)",
+        "SELECT * FROM valgnatt.append_v3($1, (SELECT h.version FROM valgnatt.head h WHERE h.election = $1), NULL,"
+        " NULL, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, false)",
         election,
         [each.report.unit for each in reports],
         [each.report.revision for each in reports],
@@ -35,8 +35,8 @@ async def hold(owner: Connection, election: int, *reports: ValidReport, rule: st
 async def decide(owner: Connection, election: int, *reports: ValidReport, release: bool) -> None:
     """Release or reject held reports."""
     row = await owner.fetchrow(
-        "SELECT * FROM valgnatt.decide_v1($1, (SELECT h.version FROM valgnatt.head h WHERE h.election = $1), $2, $3, $4,"
-        " $5, $6, 'A note.', 1, false)",
+        "SELECT * FROM valgnatt.decide_v1($1, (SELECT h.version FROM valgnatt.head h WHERE h.election = $1), $2, $3,"
+        " $4, $5, $6, 'A note.', 1, false)",
         election,
         release,
         [each.report.unit for each in reports],

@@ -157,7 +157,7 @@ async def test_feeds_of_the_version_before_read_the_record_as_they_did(
     (found,) = [tuple(row) for row in rows if row["key"] == released]
     assert Head(*found) == Head(*found[:10])
     assert found[6:9] == (head.sequence, head.chain, head.accepted)
-    rows = await reader.fetch("SELECT * FROM valgnatt_public.record($1, 0, 9)", released)
+    rows = await reader.fetch("SELECT * FROM valgnatt_public.record($1, $2, $3)", released, 0, 9)
     new = await record.publications(released, 0, 9)
     assert [tuple(row) for row in rows] == [
         (

@@ -437,6 +437,7 @@ CREATE FUNCTION valgnatt.decide_v1(
     OUT decided_at timestamptz[],
     OUT accepted_at timestamptz[]
 ) LANGUAGE plpgsql VOLATILE AS $$
+<<here>>
 DECLARE
     head valgnatt.head%ROWTYPE;
     publish_from timestamptz;
@@ -542,7 +543,7 @@ BEGIN
 
     UPDATE valgnatt.head h
     SET accepted = decide_v1.accepted, chain = head.chain, last_at = decide_v1.at, appends = append_number,
-        hold_lines = decide_v1.hold_lines, hold_chain = head.hold_chain, open_holds = head.open_holds,
+        hold_lines = here.hold_lines, hold_chain = head.hold_chain, open_holds = head.open_holds,
         confirmed_append = CASE WHEN waits_for_standby THEN h.confirmed_append ELSE append_number END,
         confirmed = CASE WHEN waits_for_standby THEN h.confirmed ELSE decide_v1.accepted END
     WHERE h.election = p_election;
