@@ -11,18 +11,34 @@ from gateway.election.violations import Violation
 
 State = Literal["published", "embargoed", "held", "rejected", "superseded"]
 """The state of an accepted report."""
+HoldState = Literal["open", "released", "rejected", "superseded"]
+"""The state of a hold. All but `open` are final."""
 
 
 class HoldNotice(msgspec.Struct, frozen=True, gc=False):
     """What the sender of a held report learns: no evidence, which may be embargoed figures of others."""
 
+    state: HoldState
     since: datetime
     """Since when the unit has been held without interruption."""
     rules: tuple[str, ...]
     """Codes of the rules that hold the report."""
-    decided_at: datetime | None = None
-    """When it was released or rejected; None if it was not."""
+    ended_at: datetime | None = None
+    """When it was released, rejected or superseded; None while it is held."""
     reason: str | None = None
+    """Of the decision."""
+
+    @property
+    def decided_at(self) -> datetime | None:
+        """When it was released or rejected; None if it was not."""
+        return self.ended_at if self.state in ("released", "rejected") else None
+
+
+def state_of(hold: HoldNotice | None, released_at: datetime | None) -> State:
+    """Return the state of a report with or without a hold; `released_at` is the end of the embargo, None before it."""
+    if hold is not None and hold.state != "released":
+        return "held" if hold.state == "open" else hold.state
+    return "published" if released_at is not None else "embargoed"
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
@@ -32,7 +48,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     revision: int
     duplicate: bool
     sequence: int | None
-    """The report's sequence in the public record; None under embargo."""
+    """The report's sequence in the public record; None unless it is published."""
     digest: bytes
     accepted_at: datetime
     published_at: datetime | None
@@ -46,23 +62,37 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
         cls,
         report: Report,
         digest: bytes,
-        sequence: int,
+        sequence: int | None,
         accepted_at: datetime,
         released_at: datetime | None,
         warnings: tuple[str, ...],
         *,
         duplicate: bool = False,
+        hold: HoldNotice | None = None,
     ) -> "Receipt":
-        """Return the receipt of a committed report.
+        """Return the receipt of a committed report; `sequence` is its position, if it has one.
 
-        The embargo rule: until the election is released, a receipt shows neither the report's place in the record nor
-        a time of publication.
+        The embargo rule: until the election is released, a receipt shows neither the report's position in the record
+        nor a time of publication. A report that was held is placed when it is released.
         """
-        if released_at is None:
-            return cls(report.unit, report.revision, duplicate, None, digest, accepted_at, None, warnings)
-        published_at = max(accepted_at, released_at)
+        state = state_of(hold, released_at)
+        published_at = None
+        if state == "published":
+            placed_at = accepted_at if hold is None else hold.ended_at
+            assert placed_at is not None
+            assert released_at is not None
+            published_at = max(placed_at, released_at)
         return cls(
-            report.unit, report.revision, duplicate, sequence, digest, accepted_at, published_at, warnings
+            report.unit,
+            report.revision,
+            duplicate,
+            sequence if state == "published" else None,
+            digest,
+            accepted_at,
+            published_at,
+            warnings,
+            state,
+            hold,
         )
 
     @property

@@ -4,7 +4,7 @@ A report is the complete current state of one unit. Its canonical bytes are stor
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
@@ -181,6 +181,11 @@ def figures_fell(previous: Report, report: Report) -> bool:
 def status_went_back(previous: Report, report: Report) -> bool:
     """Whether the status is lower than before, in the order counting ... settled; other statuses are below these."""
     return STATUS_ORDER.get(report.status, 0) < STATUS_ORDER.get(previous.status, 0)
+
+
+def all_warnings(warnings: Iterable[str], of_rules: Iterable[str]) -> tuple[str, ...]:
+    """Return the warnings of a receipt: those of rules after the others, each code once."""
+    return tuple(dict.fromkeys([*warnings, *of_rules]))
 
 
 def warnings_of(report: Report, previous: Report | None, eligible: int | None) -> list[str]:

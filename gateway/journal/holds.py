@@ -5,14 +5,27 @@ administrative act. See `migrations/0006_holds.sql`.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Literal
 
+import asyncpg
 import msgspec
+import orjson
 
-HoldState = Literal["open", "released", "rejected", "superseded"]
+from gateway.election.outcome import HoldState
+from gateway.journal.appending import require_waited
+from gateway.journal.connection import acquired
+from gateway.journal.db_errors import OUTAGES, LocalCommit, translate_db_errors
+from gateway.journal.decisions import Appended
+from gateway.journal.journal_connections import JournalConnections
+from gateway.journal.notifications import ACT, CHANNEL
+from gateway.journal.session import COMMIT_SETTINGS
+
 ConflictCode = Literal["superseded", "decided_otherwise", "not_held", "revision_conflict"]
 
+NOTIFY_S = 2.0
+"""Timeout of the notification of a change of the policy in seconds; without it, others see it within a second."""
 ENDED_MAX = 500
 """Ended holds that are returned at most, those that ended last."""
 
@@ -90,7 +103,7 @@ class HoldConflict(msgspec.Struct, frozen=True):
     """As named."""
     code: ConflictCode
     state: HoldState | None
-    """Of the named revision; None if it was never held."""
+    """Of the report that the decision would apply to; None if the named one was never held."""
     newest_revision: int | None
     """Of the unit; None if it has none."""
     decided_at: datetime | None
@@ -119,27 +132,155 @@ class PolicyRow(msgspec.Struct, frozen=True):
     author_note: str
 
 
-class HoldJournal:
+class HoldJournal(JournalConnections):
     """What the push door reads and changes of holds. Every method raises JournalUnavailable."""
 
     async def holds(self, election: int, units: Iterable[str], *, ended: bool = False) -> list[HoldRow]:
-        """Return the open holds of these units, oldest first (`since`, `accepted_at`); with `ended` also others."""
-        raise NotImplementedError
+        """Return the open holds of these units, oldest first (`since`, `accepted_at`); with `ended` also others.
+
+        Of those that ended, the last ENDED_MAX.
+        """
+        with translate_db_errors():
+            async with self._reading() as connection:
+                rows = await connection.fetch(_HOLDS, election, list(units), ENDED_MAX if ended else 0)
+        return [_hold_row(row) for row in rows]
 
     async def decide(self, election: int, version: int, decision: HoldDecision) -> HoldsDecided:
         """Decide on held reports; what was decided is durable when this returns.
 
         Raises VersionChanged if the token was checked against another version of the election.
         """
-        raise NotImplementedError
+        with translate_db_errors():
+            async with acquired(self._pool) as connection:
+                with LocalCommit(connection) as local:
+                    row = await connection.fetchrow(
+                        f"SELECT d.*, {COMMIT_SETTINGS}, clock_timestamp() AS committed_after"  # noqa: S608
+                        " FROM decide_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS d",
+                        election,
+                        version,
+                        decision.release,
+                        [each.unit for each in decision.holds],
+                        [each.revision for each in decision.holds],
+                        [each.digest for each in decision.holds],
+                        decision.reason,
+                        decision.note,
+                        decision.token,
+                        self._require_standby,
+                    )
+                    await local.rule_out()
+                assert row is not None
+                if self._require_standby:
+                    await require_waited(connection, row["committed_after"])
+        self._announce(
+            election,
+            Appended(
+                row["at"],
+                row["released_at"],
+                (),
+                row["append_number"],
+                row["accepted"],
+                row["waits_for_standby"],
+            ),
+        )
+        return _decided(decision, row)
 
     async def policy(self, election: int) -> PolicyRow | None:
         """Return the last change of the policy; None while it is that of the registry."""
-        raise NotImplementedError
+        with translate_db_errors():
+            async with self._reading() as connection:
+                row = await connection.fetchrow(
+                    "SELECT s.document, s.at, s.author, t.note FROM rules s LEFT JOIN token t ON t.key = s.author"
+                    " WHERE s.election = $1 ORDER BY s.key DESC LIMIT 1",
+                    election,
+                )
+        return PolicyRow(row[0].encode(), row[1], row[2], row[3] or "") if row is not None else None
 
     async def set_policy(self, election: int, version: int, document: bytes, token: int) -> bool:
         """Set the policy, a valid document as JSON; return whether it changed, which raises the version.
 
         Raises VersionChanged if the token was checked against another version of the election.
         """
-        raise NotImplementedError
+        with translate_db_errors():
+            async with acquired(self._pool) as connection:
+                with LocalCommit(connection) as local:
+                    row = await connection.fetchrow(
+                        "SELECT set_rules_v1($1, $2, $3, $4, $5) AS changed,"
+                        f" {COMMIT_SETTINGS}, clock_timestamp() AS committed_after",
+                        election,
+                        version,
+                        document.decode(),
+                        token,
+                        self._require_standby,
+                    )
+                    await local.rule_out()
+                assert row is not None
+                if self._require_standby:
+                    await require_waited(connection, row["committed_after"])
+                if row["changed"]:
+                    with suppress(*OUTAGES):  # the other processes also poll
+                        await connection.execute(
+                            "SELECT set_config('synchronous_commit', 'local', true), pg_notify($1, $2)",
+                            CHANNEL,
+                            ACT,
+                            timeout=NOTIFY_S,
+                        )
+        changed: bool = row["changed"]
+        return changed
+
+
+_HOLDS = """
+SELECT k.unit, k.revision, k.digest, k.body, k.token, sender.note AS token_note, k.accepted_at, k.since, k.rules,
+    k.codes, k.warnings, k.state, k.ended_at, k.decided_by, operator.note AS decided_by_note, k.reason, k.note,
+    k.sequence, (SELECT r.body FROM report r WHERE r.election = k.election AND r.unit = k.unit
+                 ORDER BY r.revision DESC LIMIT 1) AS current
+FROM (
+    SELECT * FROM hold o WHERE o.election = $1 AND o.state = 'open' AND o.unit = ANY ($2)
+    UNION ALL
+    (SELECT * FROM hold o WHERE o.election = $1 AND o.state <> 'open' AND o.unit = ANY ($2)
+     ORDER BY o.ended_at DESC LIMIT $3)
+) AS k
+LEFT JOIN token sender ON sender.key = k.token
+LEFT JOIN token operator ON operator.key = k.decided_by
+ORDER BY k.since, k.accepted_at, k.unit, k.revision
+"""
+
+
+def _hold_row(row: asyncpg.Record) -> HoldRow:
+    members = dict(row)
+    members["rules"] = orjson.loads(row["rules"])
+    members["warnings"] = row["warnings"] or ()
+    members["token_note"] = row["token_note"] or ""
+    return HoldRow(**members)
+
+
+def _decided(decision: HoldDecision, row: asyncpg.Record) -> HoldsDecided:
+    conflicts = [
+        HoldConflict(named.unit, named.revision, code, state, newest, decided_at, reason)
+        for named, code, state, newest, decided_at, reason in zip(
+            decision.holds,
+            row["codes"],
+            row["states"],
+            row["newest_revisions"],
+            row["decided_at"],
+            row["reasons"],
+            strict=True,
+        )
+        if code is not None
+    ]
+    if conflicts:
+        return HoldsDecided(row["at"], row["released_at"], (), conflicts)
+    return HoldsDecided(
+        row["at"],
+        row["released_at"],
+        [
+            HoldDecided(named.unit, revision, state, sequence, decided_at)
+            for named, revision, state, sequence, decided_at in zip(
+                decision.holds,
+                row["revisions"],
+                row["states"],
+                row["sequences"],
+                row["decided_at"],
+                strict=True,
+            )
+        ],
+    )

@@ -1,99 +1,35 @@
 """The journal in Postgres: append a batch, and read back a sender's own reports.
 
 One append is one call of one function in the database, which takes the election's head lock first; see
-`migrations/0002_embargo.sql`. Feeds read the record under another role: see `record.py`.
+`migrations/0002_embargo.sql` and `0006_holds.sql`. Feeds read the record under another role: see `record.py`.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import lru_cache
-from itertools import repeat
-from typing import ClassVar, Protocol
 
 import asyncpg
 import msgspec
 import orjson
 
-from gateway.deadline import Deadline
+from gateway.election.outcome import HoldNotice, State, state_of
 from gateway.election.registry import Registry, read_registry
 from gateway.election.rules.policy import Policy
 from gateway.election.validation import ValidReport
-from gateway.errors import ElectionUnknown, JournalUnavailable, StandbyMissing
-from gateway.journal.announcer import Announcer
-from gateway.journal.connection import CONNECT_S, Pool, acquired
-from gateway.journal.db_errors import VERSION_CHANGED, LocalCommit, translate_db_errors
+from gateway.errors import ElectionUnknown, JournalUnavailable
+from gateway.journal.appending import LOCK_IDLE_MS, LockedAppend, append, locked_head
+from gateway.journal.connection import acquired
+from gateway.journal.db_errors import VERSION_CHANGED, translate_db_errors
+from gateway.journal.decisions import Appended, Ends, Evaluated
 from gateway.journal.holds import HoldJournal
-from gateway.journal.session import COMMIT_SETTINGS, Connection
+from gateway.journal.news import News, read_ends, read_news
+from gateway.journal.session import Connection
 
-WRITERS_FREE = 3
-"""Connections of a pool that readers leave free for writers, if it has so many."""
 REGISTRIES_MAX = 8
 """Decoded registries that are kept; decoding one of Norway's size takes about 25 ms, and it uses 4 MB."""
-SETTLED_S = 2.0
-"""How long a configuration of the server must be in force before a required standby is relied on. Commits wait only
-once the checkpointer has taken over the setting: usually within milliseconds, at worst after the last flushes of a
-checkpoint."""
 READ_AGAIN_MAX = 10
 """How many times an election is read if it keeps changing meanwhile."""
-
-
-class New(msgspec.Struct, frozen=True, gc=False):
-    """The report was appended."""
-
-    sequence: int
-    previous_revision: int
-    """The unit's current revision before it; 0 if it is the first."""
-
-
-class Known(msgspec.Struct, frozen=True, gc=False):
-    """The same report was appended before."""
-
-    sequence: int
-    accepted_at: datetime
-
-
-class Conflict(msgspec.Struct, frozen=True, gc=False):
-    """Another report of the same unit and revision was appended before."""
-
-    code: ClassVar[str] = "revision_conflict"
-    sequence: int
-    current_revision: int
-
-
-class Stale(msgspec.Struct, frozen=True, gc=False):
-    """The unit has a later revision."""
-
-    code: ClassVar[str] = "stale_revision"
-    current_revision: int
-
-
-class Closed(msgspec.Struct, frozen=True, gc=False):
-    """The election is closed for new reports."""
-
-    code: ClassVar[str] = "election_closed"
-    current_revision: int
-    """0 if the unit has no report."""
-
-
-Decision = New | Known | Conflict | Stale | Closed
-"""What an append decided on one report."""
-
-
-class Appended(msgspec.Struct, frozen=True):
-    """What one append decided."""
-
-    at: datetime
-    released_at: datetime | None
-    decisions: Sequence[Decision] = ()
-    """One per report, in the order given."""
-    number: int = 0
-    """The number of the append, counted from 1 per election."""
-    accepted: int = 0
-    """How many reports the election has after it."""
-    waits_for_standby: bool = False
-    """Whether its commit waited for a synchronous standby."""
 
 
 class TokenRow(msgspec.Struct, frozen=True):
@@ -122,27 +58,32 @@ class ElectionRow(msgspec.Struct, frozen=True):
     """What an operator set; None: that of the registry."""
 
 
-class StoredReport(msgspec.Struct, frozen=True):
-    """A unit's current report and its place in the record."""
-
-    body: bytes
-    digest: bytes
-    sequence: int
-    revision: int
-    accepted_at: datetime
-    released_at: datetime | None
-    previous: bytes | None
-    """The body of the report with the next lower revision; None if this is the first."""
-
-
-class CurrentReport(msgspec.Struct, frozen=True):
-    """The current report of one of several units."""
+class StoredReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest revision of a unit, whatever its state."""
 
     unit: str
+    revision: int
     body: bytes
-    sequence: int
+    digest: bytes
+    sequence: int | None
+    """None if it has no position."""
     accepted_at: datetime
+    placed_at: datetime | None
     released_at: datetime | None
+    """The end of the embargo; None while it lasts."""
+    warnings: tuple[str, ...]
+    """The warnings of rules in its first receipt."""
+    hold: HoldNotice | None
+    """None if it was never held."""
+    current_revision: int | None
+    """The revision of the unit's current report; None if it has none."""
+    previous: bytes | None
+    """The body of the placed report with the next lower revision; None if there is none."""
+
+    @property
+    def state(self) -> State:
+        """Its state."""
+        return state_of(self.hold, self.released_at)
 
 
 class TransferRow(msgspec.Struct, frozen=True):
@@ -153,21 +94,6 @@ class TransferRow(msgspec.Struct, frozen=True):
     last_accepted_at: datetime
 
 
-class Journal(Protocol):
-    """The part of a journal that the writer needs."""
-
-    async def append(
-        self, election: int, version: int, reports: Sequence[ValidReport], received: Sequence[datetime]
-    ) -> Appended:
-        """Decide on reports in order; those that are accepted are durable when this returns.
-
-        Raises VersionChanged, Unstorable (none was appended) or JournalUnavailable (the outcome is unknown).
-        """
-
-    async def predecessors(self, election: int, reports: Sequence[tuple[str, int]]) -> Sequence[bytes | None]:
-        """Return, for each unit and revision, the report with the next lower revision. Raises JournalUnavailable."""
-
-
 class PostgresJournal(HoldJournal):
     """The journal of the push door. Every method raises JournalUnavailable if Postgres does not answer. Invariants:
 
@@ -176,46 +102,51 @@ class PostgresJournal(HoldJournal):
     * Readers leave WRITERS_FREE connections to writers, and wait for the others in turn.
     """
 
-    def __init__(
-        self, pool: Pool, announcer: Announcer | None = None, *, require_standby: bool = False
-    ) -> None:
-        self._pool = pool
-        self._announcer = announcer
-        self._require_standby = require_standby
-        self._readers = asyncio.Semaphore(max(1, pool.get_max_size() - WRITERS_FREE))
-
-    @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[Connection]:
-        """Provide a connection for a reader; raise TimeoutError if none is free within CONNECT_S."""
-        async with Deadline(CONNECT_S):
-            await self._readers.acquire()
-        try:
-            async with acquired(self._pool) as connection:
-                yield connection
-        finally:
-            self._readers.release()
-
     async def append(
-        self, election: int, version: int, reports: Sequence[ValidReport], received: Sequence[datetime]
+        self,
+        election: int,
+        version: int,
+        reports: Sequence[ValidReport],
+        received: Sequence[datetime],
+        evaluated: Evaluated | None = None,
     ) -> Appended:
         """See `Journal.append`."""
         with translate_db_errors():
             async with acquired(self._pool) as connection:
-                appended = await _append(
-                    connection, election, version, reports, received, require_standby=self._require_standby
+                appended = await append(
+                    connection,
+                    election,
+                    version,
+                    reports,
+                    received,
+                    evaluated,
+                    require_standby=self._require_standby,
                 )
         self._announce(election, appended)
         return appended
 
-    def _announce(self, election: int, appended: Appended) -> None:
-        """Pass on a commit that has returned, so that the announcer notifies the feeds."""
-        if self._announcer is not None:
-            self._announcer.committed(
-                election,
-                append=appended.number if appended.waits_for_standby else None,
-                accepted=appended.accepted,
-                released=appended.released_at is not None,
-            )
+    @asynccontextmanager
+    async def locked(self, election: int, version: int, known: Ends) -> AsyncIterator[LockedAppend]:
+        """See `Journal.locked`."""
+        with translate_db_errors():
+            async with acquired(self._pool) as connection, locked_head(connection):
+                row = await connection.fetchrow(
+                    "SELECT * FROM lock_v1($1, $2, $3)", election, version, LOCK_IDLE_MS
+                )
+                assert row is not None
+                news = await read_news(connection, election, known, Ends(*row))
+                yield LockedAppend(
+                    connection, election, version, news, self._announce, require_standby=self._require_standby
+                )
+
+    async def news(self, election: int, known: Ends) -> News:
+        """See `Journal.news`."""
+        with translate_db_errors():
+            async with acquired(self._pool) as connection:
+                ends = await read_ends(connection, election)
+                if ends is None:
+                    raise ElectionUnknown(f"no election with key {election}")
+                return await read_news(connection, election, known, ends)
 
     async def predecessors(self, election: int, reports: Sequence[tuple[str, int]]) -> Sequence[bytes | None]:
         """See `Journal.predecessors`."""
@@ -247,10 +178,11 @@ class PostgresJournal(HoldJournal):
         with translate_db_errors():
             async with acquired(self._pool) as connection:
                 row, tokens = await _election(connection, identifier)
+        registry = registry_of(row["registry"])
         return ElectionRow(
             key=row["key"],
             version=row["version"],
-            registry=registry_of(row["registry"]),
+            registry=registry,
             publish_from=row["publish_from"],
             released=row["released_at"] is not None,
             closed=row["closed_at"] is not None,
@@ -261,34 +193,18 @@ class PostgresJournal(HoldJournal):
                 for each in tokens
             ],
             ceilings=dict(zip(row["ceiling_units"], row["ceilings"], strict=True)),
+            policy=registry.read_policy(orjson.loads(row["rules"])) if row["rules"] is not None else None,
         )
 
-    async def current_report(self, election: int, unit: str) -> StoredReport | None:
-        """Return the unit's current report, None before its first."""
-        rows = await self._read_durable(
-            election,
-            "SELECT h.version, r.body, r.digest, r.sequence, r.revision, r.accepted_at, m.released_at,"
-            "   (SELECT p.body FROM report p WHERE p.election = r.election AND p.unit = r.unit"
-            "    AND p.revision < r.revision ORDER BY p.revision DESC LIMIT 1)"
-            " FROM report r JOIN head h ON h.election = r.election"
-            " JOIN embargo m ON m.election = r.election"
-            " WHERE r.election = $1 AND h.election = $1 AND r.unit = $2 ORDER BY r.revision DESC LIMIT 1",
-            unit,
-        )
-        return StoredReport(*tuple(rows[0])[1:]) if rows else None
+    async def newest_report(self, election: int, unit: str) -> StoredReport | None:
+        """Return the newest revision of a unit, None before its first."""
+        found = await self.newest_reports(election, [unit])
+        return found[0] if found else None
 
-    async def current_reports(self, election: int, units: Iterable[str]) -> list[CurrentReport]:
-        """Return the current reports of units, of those that have one."""
-        rows = await self._read_durable(
-            election,
-            "SELECT h.version, r.unit, r.body, r.sequence, r.accepted_at, m.released_at"
-            " FROM head h JOIN embargo m ON m.election = h.election CROSS JOIN unnest($2::text[]) AS s (unit)"
-            " CROSS JOIN LATERAL (SELECT unit, body, sequence, accepted_at FROM report"
-            "   WHERE election = $1 AND unit = s.unit ORDER BY revision DESC LIMIT 1) AS r"
-            " WHERE h.election = $1",
-            list(units),
-        )
-        return [CurrentReport(*tuple(row)[1:]) for row in rows]
+    async def newest_reports(self, election: int, units: Iterable[str]) -> list[StoredReport]:
+        """Return the newest revisions of units, of those that have one."""
+        rows = await self._read_durable(election, _NEWEST, list(units))
+        return [_stored_report(row) for row in rows]
 
     async def _read_durable(self, election: int, query: str, *arguments: object) -> list[asyncpg.Record]:
         """Return the rows of a query about reports, the first column of which is the election's version.
@@ -303,7 +219,7 @@ class PostgresJournal(HoldJournal):
                     if not rows:
                         return []
                     try:
-                        appended = await _append(
+                        appended = await append(
                             connection, election, rows[0][0], (), (), require_standby=self._require_standby
                         )
                         self._announce(election, appended)
@@ -356,6 +272,45 @@ class PostgresJournal(HoldJournal):
         return {row[0]: row[1] for row in rows}
 
 
+_NEWEST = """
+SELECT h.version, s.unit, coalesce(r.revision, k.revision) AS revision, coalesce(r.body, k.body) AS body,
+    coalesce(r.digest, k.digest) AS digest, r.sequence, coalesce(k.accepted_at, r.accepted_at) AS accepted_at,
+    r.accepted_at AS placed_at, m.released_at, coalesce(k.warnings, r.warnings) AS warnings,
+    current.revision AS current, k.state, k.since, k.codes, k.ended_at, k.reason,
+    (SELECT p.body FROM report p WHERE p.election = $1 AND p.unit = s.unit
+     AND p.revision < coalesce(r.revision, k.revision) ORDER BY p.revision DESC LIMIT 1) AS previous
+FROM head h JOIN embargo m ON m.election = h.election CROSS JOIN unnest($2::text[]) AS s (unit)
+CROSS JOIN LATERAL (
+    SELECT max(p.revision) AS revision FROM report p WHERE p.election = $1 AND p.unit = s.unit) AS current
+CROSS JOIN LATERAL (
+    SELECT max(p.revision) AS revision FROM hold p WHERE p.election = $1 AND p.unit = s.unit) AS held
+LEFT JOIN report r ON r.election = $1 AND r.unit = s.unit
+    AND r.revision = greatest(current.revision, held.revision)
+LEFT JOIN hold k ON k.election = $1 AND k.unit = s.unit AND k.revision = greatest(current.revision, held.revision)
+WHERE h.election = $1 AND greatest(current.revision, held.revision) IS NOT NULL
+"""
+
+
+def _stored_report(row: asyncpg.Record) -> StoredReport:
+    held = row["state"] is not None
+    return StoredReport(
+        unit=row["unit"],
+        revision=row["revision"],
+        body=row["body"],
+        digest=row["digest"],
+        sequence=row["sequence"],
+        accepted_at=row["accepted_at"],
+        placed_at=row["placed_at"],
+        released_at=row["released_at"],
+        warnings=tuple(row["warnings"] or ()),
+        hold=HoldNotice(row["state"], row["since"], tuple(row["codes"]), row["ended_at"], row["reason"])
+        if held
+        else None,
+        current_revision=row["current"],
+        previous=row["previous"],
+    )
+
+
 @lru_cache(REGISTRIES_MAX)
 def registry_of(document: bytes) -> Registry:
     """Decode a registry document; the same one is decoded once, since each act and release reads elections again."""
@@ -370,6 +325,7 @@ async def _election(connection: Connection, identifier: str) -> tuple[asyncpg.Re
     for _ in range(READ_AGAIN_MAX):
         row = await connection.fetchrow(
             "SELECT e.key, e.registry, h.version, m.publish_from, m.released_at, h.closed_at,"
+            " (SELECT s.document FROM rules s WHERE s.election = e.key ORDER BY s.key DESC LIMIT 1) AS rules,"
             " ARRAY(SELECT c.unit FROM revision_ceiling c WHERE c.election = e.key ORDER BY c.unit) AS ceiling_units,"
             " ARRAY(SELECT c.ceiling FROM revision_ceiling c WHERE c.election = e.key ORDER BY c.unit) AS ceilings"
             " FROM election e JOIN head h ON h.election = e.key JOIN embargo m ON m.election = e.key"
@@ -386,97 +342,3 @@ async def _election(connection: Connection, identifier: str) -> tuple[asyncpg.Re
         if rows and rows[0]["version"] == row["version"]:
             return row, [each for each in rows if each["key"] is not None]
     raise JournalUnavailable("the election kept changing while it was read")
-
-
-async def _require_waited(connection: Connection, committed_after: datetime) -> None:
-    """Require that a commit of this session, begun at a time of the server's clock, waited for a synchronous standby.
-
-    Each process of the server takes over the setting at a different moment. So it must be in force after the commit as
-    it was SETTLED_S before, with no reload since then. Raises StandbyMissing, or JournalUnavailable if that is not
-    certain.
-    """
-    row = await connection.fetchrow(
-        "SELECT current_setting('synchronous_standby_names') <> '' AS named,"
-        " pg_conf_load_time() < $1::timestamptz - make_interval(secs => $2) AS settled",
-        committed_after,
-        SETTLED_S,
-    )
-    assert row is not None
-    if not row["named"]:
-        raise StandbyMissing("the server no longer waits for a synchronous standby")
-    if not row["settled"]:
-        raise JournalUnavailable(
-            "the server's configuration has just been reloaded; whether it waits is not known yet"
-        )
-
-
-async def _append(
-    connection: Connection,
-    election: int,
-    version: int,
-    reports: Sequence[ValidReport],
-    received: Sequence[datetime],
-    *,
-    require_standby: bool,
-) -> Appended:
-    with LocalCommit(connection) as local:
-        row = await connection.fetchrow(
-            f"SELECT a.*, {COMMIT_SETTINGS}, clock_timestamp() AS committed_after"  # noqa: S608
-            " FROM append_v2($1, $2, $3, $4, $5, $6, $7, $8) AS a",
-            election,
-            version,
-            [valid.report.unit for valid in reports],
-            [valid.report.revision for valid in reports],
-            [valid.digest for valid in reports],
-            [valid.body for valid in reports],
-            received,
-            require_standby,
-        )
-        await local.rule_out()
-    assert row is not None
-    if require_standby:
-        await _require_waited(connection, row["committed_after"])
-    return Appended(
-        row["at"],
-        row["released_at"],
-        _decisions(row, reports),
-        row["append_number"],
-        row["accepted"],
-        row["waits_for_standby"],
-    )
-
-
-def _decisions(row: asyncpg.Record, reports: Sequence[ValidReport]) -> list[Decision]:
-    """Return the decision on each report of an append."""
-    if not reports:
-        return []
-    sequences, revisions_before = row["sequences"], row["revisions_before"]
-    if row["found_sequences"] is None:  # every report is new
-        return list(map(New, sequences, revisions_before))
-    revisions = [valid.report.revision for valid in reports]
-    found = row["found_sequences"], row["found_at"], row["found_same"]
-    return list(map(_decision, repeat(row["closed"]), revisions, sequences, revisions_before, *found))
-
-
-def _decision(
-    closed: bool,
-    revision: int,
-    sequence: int | None,
-    current_revision: int,
-    found_sequence: int | None,
-    found_at: datetime | None,
-    found_same: bool | None,
-) -> Decision:
-    """Return the decision on one report.
-
-    `current_revision` is the unit's before it, and `found_...` describe the report with the same unit and revision.
-    """
-    if sequence is not None:
-        return New(sequence, current_revision)
-    if found_sequence is not None:
-        assert found_at is not None
-        return Known(found_sequence, found_at) if found_same else Conflict(found_sequence, current_revision)
-    if revision <= current_revision:
-        return Stale(current_revision)
-    assert closed
-    return Closed(current_revision)

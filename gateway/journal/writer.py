@@ -16,14 +16,15 @@ import msgspec
 import structlog
 
 from gateway.backoff import Backoff
-from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
-from gateway.election.report import Report, decode_stored, warnings_of
+from gateway.election.outcome import HoldNotice, Outcome, Receipt, Refusal, Retry
+from gateway.election.report import Report, all_warnings, decode_stored, warnings_of
 from gateway.election.validation import ValidReport
 from gateway.errors import Draining, ElectionUnknown, GatewayError, JournalUnavailable
 from gateway.journal.admission import BATCH_MIN, BATCH_S, Pace, WaitingRoom
 from gateway.journal.db_errors import Unstorable, VersionChanged
+from gateway.journal.decisions import Appended, Decision, Finding, Held, Known, New
 from gateway.journal.elections import ElectionVersion
-from gateway.journal.postgres import Appended, Decision, Journal, Known, New
+from gateway.journal.judging import Journal, JudgedAppends
 from gateway.telemetry import tracing
 from gateway.telemetry.metrics import PushMetrics
 
@@ -78,6 +79,8 @@ class Committed(msgspec.Struct, frozen=True, gc=False):
 
     batch: list[PendingReport]
     appended: Appended
+    findings: Sequence[Finding | None]
+    """What the rules found about each."""
 
 
 Decided = RefusedReport | Committed
@@ -109,6 +112,7 @@ class BatchWriter:
         self._pace = Pace()
         self._full = False  # whether reports still waited when the current batch was taken
         self._journal = journal
+        self._appends = JudgedAppends(journal, metrics, self._append_requested_now)
         self._election = election
         self._renew = renew
         self._metrics = metrics
@@ -222,12 +226,7 @@ class BatchWriter:
             started = asyncio.get_running_loop().time()
             try:
                 with tracing.span("append", (pending.trace for pending in batch), reports=len(batch)):
-                    appended = await self._journal.append(
-                        self._election.key,
-                        self._election.version,
-                        [pending.valid for pending in batch],
-                        [pending.received_at for pending in batch],
-                    )
+                    appended, findings = await self._appends.append(self._election, batch)
             except (VersionChanged, ElectionUnknown):
                 self._election = await self._renew()
                 continue
@@ -235,7 +234,7 @@ class BatchWriter:
                 return refused + await self._split(batch, error)
             self._committed(len(batch), asyncio.get_running_loop().time() - started)
             self.released = appended.released_at is not None
-            return [*refused, Committed(batch, appended)]
+            return [*refused, Committed(batch, appended, findings)]
         raise JournalUnavailable("the election kept changing while reports were checked")
 
     def _committed(self, reports: int, seconds: float) -> None:
@@ -257,6 +256,13 @@ class BatchWriter:
                 pending.election = self._election
             valid.append(pending)
         return valid
+
+    async def _append_requested_now(self) -> None:
+        """Make the append that was requested, if any, while reports wait for their rules to know the record."""
+        if self._append_requested:
+            self._append_requested = False
+            appended = await self._journal.append(self._election.key, self._election.version, [], [])
+            self.released = appended.released_at is not None
 
     async def _split(self, batch: list[PendingReport], error: Unstorable) -> list[Decided]:
         """Append the two halves one after the other, down to the single report that Postgres refuses."""
@@ -280,7 +286,7 @@ class BatchWriter:
                 if isinstance(part, RefusedReport):
                     outcomes.append((part.pending, part.refusal))
                 else:
-                    outcomes += await self._outcomes(part.batch, part.appended)
+                    outcomes += await self._outcomes(part)
         except JournalUnavailable as error:
             log.warning("receipts not made", error=str(error), reports=len(batch))
             self._retry_batch(batch, error.code, self.room.delay_s())
@@ -296,24 +302,28 @@ class BatchWriter:
         for receiver in {id(pending.receiver): pending.receiver for pending, _ in outcomes}.values():
             receiver.flush()
 
-    async def _outcomes(
-        self, batch: list[PendingReport], appended: Appended
-    ) -> list[tuple[PendingReport, Outcome]]:
-        predecessors = await self._predecessors(batch, appended.decisions)
+    async def _outcomes(self, committed: Committed) -> list[tuple[PendingReport, Outcome]]:
+        appended = committed.appended
+        predecessors = await self._predecessors(committed.batch, appended.decisions)
         return [
-            (pending, _outcome(pending, decision, predecessor, appended))
-            for pending, decision, predecessor in zip(batch, appended.decisions, predecessors, strict=True)
+            (pending, _outcome(pending, decision, finding, predecessor, appended))
+            for pending, decision, finding, predecessor in zip(
+                committed.batch, appended.decisions, committed.findings, predecessors, strict=True
+            )
         ]
 
     async def _predecessors(
         self, batch: list[PendingReport], decisions: Sequence[Decision]
     ) -> list[Report | None]:
-        """Find the report before each new or repeated one; accepted reports never change, so any copy will do."""
+        """Find the current report before each new or repeated one.
+
+        Accepted reports never change, so any copy will do.
+        """
         predecessors: list[Report | None] = [None] * len(batch)
         missing: list[int] = []
         for place, (pending, decision) in enumerate(zip(batch, decisions, strict=True)):
             report = pending.valid.report
-            if not isinstance(decision, New):
+            if not isinstance(decision, New | Held):
                 if isinstance(decision, Known):
                     missing.append(place)
                 continue
@@ -323,8 +333,9 @@ class BatchWriter:
                     predecessors[place] = recent
                 else:
                     missing.append(place)
-            self._recent[report.unit] = report
-            self._recent.move_to_end(report.unit)
+            if isinstance(decision, New):
+                self._recent[report.unit] = report
+                self._recent.move_to_end(report.unit)
         while len(self._recent) > PREDECESSORS_MAX:
             self._recent.popitem(last=False)
         if missing:
@@ -392,28 +403,36 @@ class BatchWriter:
 
 
 def _outcome(
-    pending: PendingReport, decision: Decision, predecessor: Report | None, appended: Appended
+    pending: PendingReport,
+    decision: Decision,
+    finding: Finding | None,
+    predecessor: Report | None,
+    appended: Appended,
 ) -> Outcome:
     """Return the outcome that the sender of a report gets, from the decision on it."""
     report = pending.valid.report
-    if isinstance(decision, New):
-        accepted_at, duplicate = appended.at, False
-    elif isinstance(decision, Known):
-        accepted_at, duplicate = decision.accepted_at, True
-    else:
-        return Refusal(decision.code, report.unit, report.revision, decision.current_revision or None)
+    eligible = pending.election.registry.units[report.unit].eligible
+    warned = finding.warnings if finding is not None else ()
+    hold: HoldNotice | None = None
+    sequence: int | None = None
+    accepted_at = appended.at
+    match decision:
+        case New():
+            sequence = decision.sequence
+        case Held():
+            hold = HoldNotice("open", decision.since, finding.codes if finding is not None else ())
+        case Known():
+            sequence, accepted_at, hold = decision.sequence, decision.accepted_at, decision.hold
+            warned = decision.warnings
+        case _:
+            return Refusal(decision.code, report.unit, report.revision, decision.current_revision or None)
     return Receipt.of(
         report,
         pending.valid.digest,
-        decision.sequence,
+        sequence,
         accepted_at,
         appended.released_at,
-        _warnings(pending, predecessor),
-        duplicate=duplicate,
+        all_warnings(warnings_of(report, predecessor, eligible), warned),
+        duplicate=isinstance(decision, Known),
+        hold=hold,
     )
-
-
-def _warnings(pending: PendingReport, predecessor: Report | None) -> tuple[str, ...]:
-    report = pending.valid.report
-    eligible = pending.election.registry.units[report.unit].eligible
-    return tuple(warnings_of(report, predecessor, eligible))

@@ -8,7 +8,7 @@ import orjson
 from gateway.election.registry import Area
 from gateway.election.report import decode_stored
 from gateway.journal.elections import ElectionVersion, Token
-from gateway.journal.postgres import CurrentReport, PostgresJournal
+from gateway.journal.postgres import PostgresJournal, StoredReport
 from gateway.web.push_body import Steps
 from gateway.web.turns import SLICE_S, Turns
 from gateway.wire.json import to_json
@@ -25,15 +25,15 @@ async def own_reports(
     Every report in it is durable: the journal has verified that once more.
     """
     units = [area for area in version.registry.units.values() if area.id in token.scope]
-    stored = await journal.current_reports(version.key, [area.id for area in units])
+    stored = await journal.newest_reports(version.key, [area.id for area in units])
     async with turns.work(token.key, SLICE_S) as work:
         return await work.run(encode(version, token.role, units, {each.unit: each for each in stored}))
 
 
 def encode(
-    version: ElectionVersion, role: str, units: list[Area], stored: Mapping[str, CurrentReport]
+    version: ElectionVersion, role: str, units: list[Area], stored: Mapping[str, StoredReport]
 ) -> Steps[bytes]:
-    """Return the document of some units, with their current reports."""
+    """Return the document of some units, with their newest revisions."""
     registry = version.registry
     municipalities: dict[str, Area] = {}
     encoded: list[orjson.Fragment] = []
@@ -62,8 +62,8 @@ def encode(
     )
 
 
-def _unit(area: Area, municipality: Area, current: CurrentReport | None) -> dict[str, Any]:
-    report = decode_stored(current.body) if current is not None else None
+def _unit(area: Area, municipality: Area, newest: StoredReport | None) -> dict[str, Any]:
+    report = decode_stored(newest.body) if newest is not None else None
     return {
         **_named(area.id, area.name, area.names),
         "municipality": municipality.id,
@@ -72,16 +72,11 @@ def _unit(area: Area, municipality: Area, current: CurrentReport | None) -> dict
         "status": report.status if report is not None else None,
         "counted_at": report.counted_at if report is not None else None,
         "ballots": report.ballots if report is not None else None,
-        "accepted_at": current.accepted_at if current is not None else None,
-        "state": _state(current),
+        "accepted_at": newest.accepted_at if newest is not None else None,
+        "state": newest.state if newest is not None else None,
+        "current_revision": newest.current_revision if newest is not None else None,
     }
 
 
 def _named(identifier: str, name: str, names: Mapping[str, str]) -> dict[str, Any]:
     return {"id": identifier, "name": name, **({"names": dict(names)} if names else {})}
-
-
-def _state(current: CurrentReport | None) -> str | None:
-    if current is None:
-        return None
-    return "embargoed" if current.released_at is None else "published"

@@ -55,7 +55,7 @@ class PushPreviews:
 
             async def read_current(units: Iterable[str]) -> Mapping[str, bytes]:
                 own = [unit for unit in units if unit in token.scope]
-                found = await self._intake.journal.current_reports(version.key, own)
+                found = await self._intake.journal.newest_reports(version.key, own)
                 return {each.unit: each.body for each in found}
 
             return await self.files.preview(token.key, task, read_current)

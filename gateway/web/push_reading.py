@@ -6,7 +6,7 @@ import orjson
 
 from gateway.election.local_time import local_time
 from gateway.election.outcome import Receipt
-from gateway.election.report import decode_stored, warnings_of
+from gateway.election.report import all_warnings, decode_stored, warnings_of
 from gateway.journal.elections import ElectionVersion, Token
 from gateway.journal.postgres import PostgresJournal
 from gateway.web.answers import Problem
@@ -17,7 +17,7 @@ from gateway.wire.transfers import OwnTransfers, Transfer, to_document
 async def report_document(
     journal: PostgresJournal, version: ElectionVersion, token: Token, unit: str
 ) -> dict[str, Any]:
-    """Return a unit's current report and its receipt. Raises Problem, JournalUnavailable.
+    """Return a unit's newest revision, its receipt, and which is current. Raises Problem, JournalUnavailable.
 
     A receipt means that the report is durable, and the journal has verified that once more.
     """
@@ -25,17 +25,27 @@ async def report_document(
         raise Problem.of_code("unit_forbidden", "this token may not report for this unit")
     if unit not in version.registry.units:
         raise Problem(404, "unknown_unit", "this election has no such unit")
-    stored = await journal.current_report(version.key, unit)
+    stored = await journal.newest_report(version.key, unit)
     if stored is None:
         raise Problem(404, "no_report", "no report of this unit has been accepted yet")
     previous = decode_stored(stored.previous) if stored.previous is not None else None
     report = decode_stored(stored.body)
-    warnings = tuple(warnings_of(report, previous, version.registry.units[unit].eligible))
+    warnings = warnings_of(report, previous, version.registry.units[unit].eligible)
     receipt = Receipt.of(
-        report, stored.digest, stored.sequence, stored.accepted_at, stored.released_at, warnings
+        report,
+        stored.digest,
+        stored.sequence,
+        stored.accepted_at,
+        stored.released_at,
+        all_warnings(warnings, stored.warnings),
+        hold=stored.hold,
     )
     document = outcome_document(receipt, rehearsal=version.registry.rehearsal)
-    return {"report": orjson.Fragment(stored.body), "receipt": document}
+    return {
+        "report": orjson.Fragment(stored.body),
+        "receipt": document,
+        "current_revision": stored.current_revision,
+    }
 
 
 async def transfers_document(journal: PostgresJournal, version: ElectionVersion, token: Token) -> Any:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
+from gateway.election.outcome import HoldNotice, Outcome, Receipt, Refusal, Retry
 
 
 def outcome_document(outcome: Outcome, *, rehearsal: bool) -> dict[str, Any]:
@@ -26,17 +26,28 @@ def outcome_document(outcome: Outcome, *, rehearsal: bool) -> dict[str, Any]:
 
 
 def _receipt(receipt: Receipt) -> dict[str, Any]:
-    return {
+    document: dict[str, Any] = {
         "unit": receipt.unit,
         "revision": receipt.revision,
         "outcome": receipt.outcome,
-        "state": "embargoed" if receipt.sequence is None else "published",
+        "state": receipt.state,
         "sequence": receipt.sequence,
         "digest": receipt.digest.hex(),
         "accepted_at": receipt.accepted_at,
         "published_at": receipt.published_at,
         "warnings": list(receipt.warnings),
     }
+    if receipt.hold is not None:
+        document["hold"] = _hold(receipt.hold)
+    return document
+
+
+def _hold(hold: HoldNotice) -> dict[str, Any]:
+    """Return the codes of the rules without evidence, and the decision, if there is one."""
+    document: dict[str, Any] = {"since": hold.since, "rules": list(hold.rules)}
+    if hold.decided_at is not None:
+        document |= {"decided_at": hold.decided_at, "reason": hold.reason}
+    return document
 
 
 def _refusal(refusal: Refusal) -> dict[str, Any]:

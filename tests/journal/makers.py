@@ -12,8 +12,10 @@ from gateway.election.registry import Registry, read_registry
 from gateway.election.report import canonical, decode_report, digest_of
 from gateway.election.validation import ValidReport
 from gateway.journal.connection import connect
+from gateway.journal.decisions import Appended, Known, New
 from gateway.journal.elections import ElectionVersion
-from gateway.journal.postgres import Appended, ElectionRow, Journal, Known, New, TokenRow
+from gateway.journal.judging import Journal
+from gateway.journal.postgres import ElectionRow, TokenRow
 from gateway.journal.session import Connection
 
 TIMEOUT_S = 20.0

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 
 from gateway.election.record import CHAIN_START, next_chain
 from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown
+from gateway.journal.appending import Behind
 from gateway.journal.db_errors import Unstorable, VersionChanged
-from gateway.journal.postgres import Appended, Closed, Conflict, Decision, Known, New, Stale
+from gateway.journal.decisions import Appended, Closed, Conflict, Decision, Ends, Evaluated, Known, New, Stale
+from gateway.journal.news import News, Placed
 from tests.journal.makers import PASSED
 
 
@@ -94,10 +96,33 @@ class MemoryJournal:
         """Return the committed report with this unit and revision, if there is one."""
         return next((each for each in self.record if (each.unit, each.revision) == (unit, revision)), None)
 
+    async def news(self, election: int, known: Ends) -> News:
+        """See `Journal.news`."""
+        placed = [Placed(each.body, each.chain) for each in self.record[known.accepted :]]
+        before = self.record[known.accepted - 1].chain if known.accepted else CHAIN_START
+        return News(placed, (), before == known.chain, True, self.ends)
+
+    @property
+    def ends(self) -> Ends:
+        """Where the record ends; there are no holds."""
+        return Ends(len(self.record), self.chain, 0, CHAIN_START)
+
+    @asynccontextmanager
+    async def locked(self, election: int, version: int, known: Ends) -> AsyncIterator["MemoryLock"]:
+        """See `Journal.locked`; nothing else can append meanwhile."""
+        yield MemoryLock(self, election, version, await self.news(election, known))
+
     async def append(
-        self, election: int, version: int, reports: Sequence[ValidReport], received: Sequence[datetime]
+        self,
+        election: int,
+        version: int,
+        reports: Sequence[ValidReport],
+        received: Sequence[datetime],
+        evaluated: Evaluated | None = None,
     ) -> Appended:
         """See `Journal.append`."""
+        if evaluated is not None and evaluated.chain != self.chain:
+            raise Behind("the record is longer")
         assert len(reports) == len(received)
         self.batches.append([(valid.report.unit, valid.report.revision) for valid in reports])
         self._append_started.set()
@@ -141,7 +166,7 @@ class MemoryJournal:
         if self.released_at is None and at >= self.publish_from:
             self.released_at = at
         decisions = [self._decide_one(valid, at) for valid in reports]
-        return Appended(at, self.released_at, decisions)
+        return Appended(at, self.released_at, decisions, ends=self.ends)
 
     def _decide_one(self, valid: ValidReport, at: datetime) -> Decision:
         report = valid.report
@@ -155,3 +180,19 @@ class MemoryJournal:
             same = found.digest == valid.digest
             return Known(found.sequence, found.accepted_at) if same else Conflict(found.sequence, current)
         return Stale(current) if report.revision <= current else Closed(current)
+
+
+class MemoryLock:
+    """The head lock of a journal in memory."""
+
+    def __init__(self, journal: MemoryJournal, election: int, version: int, news: News) -> None:
+        self.news = news
+        self._journal = journal
+        self._election = election
+        self._version = version
+
+    async def append(
+        self, reports: Sequence[ValidReport], received: Sequence[datetime], evaluated: Evaluated
+    ) -> Appended:
+        """See `Journal.append`."""
+        return await self._journal.append(self._election, self._version, reports, received, evaluated)

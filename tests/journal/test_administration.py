@@ -489,24 +489,22 @@ async def test_every_act_is_recorded_with_its_author_and_time(database: Database
 # Queries for senders.
 
 
-async def test_the_current_report_of_a_unit_is_the_highest_revision(
+async def test_the_newest_report_of_a_unit_is_the_highest_revision(
     acts: Administration, journal: PostgresJournal
 ) -> None:
     """Of one unit and of several, under embargo or not; there is none before the first report."""
     election = await acts.load_election(a_registry(publish_from=in_the_future()))
     row = await journal.election(election)
-    assert await journal.current_report(row.key, "a-1") is None
+    assert await journal.newest_report(row.key, "a-1") is None
     appended = await append(journal, row.key, 1, a_report("a-1", 2), a_report("a-1", 7), a_report("a-2", 9))
-    stored = await journal.current_report(row.key, "a-1")
+    stored = await journal.newest_report(row.key, "a-1")
     assert stored is not None
     assert (stored.revision, stored.sequence, stored.body) == (7, 2, a_report("a-1", 7).body)
     assert (stored.accepted_at, stored.released_at) == (appended.at, None)
-    found = {
-        each.unit: each for each in await journal.current_reports(row.key, ["a-1", "a-2", "b-1", "none"])
-    }
+    found = {each.unit: each for each in await journal.newest_reports(row.key, ["a-1", "a-2", "b-1", "none"])}
     assert found.keys() == {"a-1", "a-2"}
     assert (found["a-1"].body, found["a-1"].sequence, found["a-1"].released_at) == (stored.body, 2, None)
-    assert await journal.current_reports(row.key, []) == []
+    assert await journal.newest_reports(row.key, []) == []
 
 
 async def test_transfers_count_accepted_reports_per_unit(

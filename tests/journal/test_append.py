@@ -12,7 +12,8 @@ from gateway.election.record import CHAIN_START, Publication
 from gateway.election.validation import ValidReport
 from gateway.journal.administration import Administration
 from gateway.journal.connection import open_pool
-from gateway.journal.postgres import Appended, Known, PostgresJournal
+from gateway.journal.decisions import Appended, Known
+from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from gateway.journal.session import Connection
 from tests.conftest import Database

@@ -483,7 +483,7 @@ async def test_an_append_that_times_out_is_not_cancelled_while_it_waits_for_the_
             with pytest.raises(JournalUnavailable):
                 await append(journal, key, 1, a_report())
             assert await waiting_for_standby(owner)
-            assert await journal.current_report(key, "a-1") is None
+            assert await journal.newest_report(key, "a-1") is None
         assert known_sequences(await append(journal, key, 1, a_report())) == [1]
 
 
@@ -501,8 +501,8 @@ async def test_a_receipt_cannot_be_read_back_before_the_standby_has_it(
             await cancel_wait(owner)
             assert await owner.fetchval("SELECT count(*) FROM report WHERE election = $1", key) == 1
             with pytest.raises(JournalUnavailable):
-                await journal.current_report(key, "a-1")
-        stored = await journal.current_report(key, "a-1")
+                await journal.newest_report(key, "a-1")
+        stored = await journal.newest_report(key, "a-1")
         assert stored is not None
         assert (stored.revision, stored.previous) == (1, None)
 
@@ -520,7 +520,7 @@ async def test_with_require_standby_nothing_is_appended_without_one(first: str, 
             with pytest.raises(StandbyMissing):
                 await append(strict, key, 1, *reports)
         with pytest.raises(StandbyMissing):
-            await strict.current_report(key, "a-1")
+            await strict.newest_report(key, "a-1")
     assert await owner.fetchval("SELECT count(*) FROM report WHERE election = $1", key) == 1
 
 

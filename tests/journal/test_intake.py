@@ -21,9 +21,11 @@ from gateway.errors import (
     TokenInvalid,
     TokenMissing,
 )
+from gateway.journal.decisions import Appended, Ends, Evaluated
 from gateway.journal.elections import Token
 from gateway.journal.intake import Intake, OpenElection, Socket, require_sender
-from gateway.journal.postgres import Appended, ElectionRow, PostgresJournal, TokenRow
+from gateway.journal.news import News
+from gateway.journal.postgres import ElectionRow, PostgresJournal, TokenRow
 from gateway.journal.writer import BatchWriter, PendingReport
 from gateway.telemetry.metrics import PushMetrics
 from tests.journal.makers import FAR, TIMEOUT_S, a_registry, a_report, a_token
@@ -55,10 +57,19 @@ class OneElection(PostgresJournal):
         return ElectionRow(1, version, self.registry, publish_from, released, self.memory.closed, self.tokens)
 
     async def append(
-        self, election: int, version: int, reports: list[ValidReport], received: list[datetime]
+        self,
+        election: int,
+        version: int,
+        reports: list[ValidReport],
+        received: list[datetime],
+        evaluated: Evaluated | None = None,
     ) -> Appended:
         """See `PostgresJournal`."""
-        return await self.memory.append(election, version, reports, received)
+        return await self.memory.append(election, version, reports, received, evaluated)
+
+    async def news(self, election: int, known: Ends) -> News:
+        """See `PostgresJournal`."""
+        return await self.memory.news(election, known)
 
     async def predecessors(self, election: int, reports: list[tuple[str, int]]) -> list[bytes | None]:
         """See `PostgresJournal`."""

@@ -13,17 +13,9 @@ from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown
 from gateway.journal.administration import Administration
 from gateway.journal.db_errors import Unstorable, VersionChanged
-from gateway.journal.postgres import (
-    Appended,
-    Closed,
-    Conflict,
-    Decision,
-    Journal,
-    Known,
-    New,
-    PostgresJournal,
-    Stale,
-)
+from gateway.journal.decisions import Appended, Closed, Conflict, Decision, Known, New, Stale
+from gateway.journal.judging import Journal
+from gateway.journal.postgres import PostgresJournal
 from gateway.journal.session import Connection
 from tests.conftest import Database
 from tests.counts import examples

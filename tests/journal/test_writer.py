@@ -20,7 +20,8 @@ from gateway.journal import writer as writer_module
 from gateway.journal.administration import Administration
 from gateway.journal.db_errors import VersionChanged
 from gateway.journal.elections import Elections, ElectionVersion
-from gateway.journal.postgres import Journal, PostgresJournal
+from gateway.journal.judging import Journal
+from gateway.journal.postgres import PostgresJournal
 from gateway.journal.session import Connection
 from gateway.journal.writer import BatchWriter, PendingReport
 from gateway.telemetry.metrics import PushMetrics

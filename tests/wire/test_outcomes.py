@@ -48,7 +48,9 @@ REFUSED: dict[str, Any] = {"unit": "a-1-1", "revision": 2, "outcome": "refused",
         (RECEIPT, WRITTEN),
         (msgspec.structs.replace(RECEIPT, duplicate=True), WRITTEN | {"outcome": "duplicate"}),
         (
-            msgspec.structs.replace(RECEIPT, sequence=None, published_at=None, warnings=()),
+            msgspec.structs.replace(
+                RECEIPT, state="embargoed", sequence=None, published_at=None, warnings=()
+            ),
             WRITTEN | {"state": "embargoed", "sequence": None, "published_at": None, "warnings": []},
         ),
         (Refusal("election_closed", "a-1-1", 2), REFUSED | {"code": "election_closed"}),

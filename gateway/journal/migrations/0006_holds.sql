@@ -6,8 +6,8 @@
 -- revision. Each beginning and each end of a hold is a line of the public list of holds, numbered and chained.
 --
 -- Rules compare a report with what was placed before it. So a push process evaluates them in memory and states with each
--- append how far it knew the record and the list of holds. If there is more, nothing is appended: the process reads what
--- is new, for the second attempt under the head lock.
+-- append how far it knew the record and the list of holds, by their chains. If there is more, nothing is appended: the
+-- process reads what is new, for the second attempt under the head lock.
 
 ALTER TABLE valgnatt.head
     ADD COLUMN hold_lines bigint NOT NULL DEFAULT 0,     -- lines of the list of holds
@@ -138,8 +138,9 @@ $$;
 
 -- Append a batch of one election: decide each report in the order given, place or hold what is new, and answer.
 --
--- As append_v2, and also: `p_position` and `p_hold_lines` are how far the record and the list of holds were known when the
--- rules were evaluated (null: no rule was, all are off). If there is more, `behind` is true and nothing was changed.
+-- As append_v2, and also: `p_chain` and `p_hold_chain` are the ends of the record and of the list of holds as they were
+-- known when the rules were evaluated (null: no rule was, all are off). If they are others now, `behind` is true and
+-- nothing was changed.
 -- `p_rules` has, by the place of the report, the rules that fired and their evidence (JSON) if the report is to be held,
 -- and null if it is to be placed; `p_codes` (JSON) the codes of those that hold it; `p_warnings` (JSON) those that warn.
 -- The three are null if no rule fired in the whole batch.
@@ -149,8 +150,8 @@ $$;
 CREATE FUNCTION valgnatt.append_v3(
     p_election integer,
     p_version bigint,
-    p_position bigint,
-    p_hold_lines bigint,
+    p_chain bytea,
+    p_hold_chain bytea,
     p_units text[],
     p_revisions integer[],
     p_digests bytea[],
@@ -168,7 +169,9 @@ CREATE FUNCTION valgnatt.append_v3(
     OUT behind boolean,
     OUT append_number bigint,
     OUT accepted bigint,
+    OUT chain bytea,
     OUT hold_lines bigint,
+    OUT hold_chain bytea,
     OUT waits_for_standby boolean,
     OUT sequences bigint[],
     OUT revisions_before integer[],
@@ -208,7 +211,7 @@ BEGIN
         RAISE EXCEPTION 'checked against version %, the election is at %', p_version, head.version
             USING ERRCODE = 'VG001';
     END IF;
-    behind := p_position IS NOT NULL AND (p_position <> head.accepted OR p_hold_lines <> head.hold_lines);
+    behind := p_chain IS NOT NULL AND (p_chain <> head.chain OR p_hold_chain <> head.hold_chain);
     IF behind THEN
         RETURN;
     END IF;
@@ -224,7 +227,9 @@ BEGIN
     END IF;
     closed := head.closed_at IS NOT NULL;
     accepted := head.accepted;
+    chain := head.chain;
     hold_lines := head.hold_lines;
+    hold_chain := head.hold_chain;
 
     IF sent > 0 THEN
         -- A report before another in its own batch will be accepted too, unless the election is closed.
@@ -274,6 +279,9 @@ BEGIN
             current_before := revisions_before;
         END IF;
 
+        IF p_rules IS NOT NULL THEN
+            held_since := array_fill(NULL::timestamptz, ARRAY[sent]);
+        END IF;
         IF closed THEN
             sequences := array_fill(NULL::bigint, ARRAY[sent]);
         ELSE
@@ -292,15 +300,15 @@ BEGIN
                     open_units := array_remove(open_units, p_units[i]);
                     head.open_holds := head.open_holds - 1;
                     hold_lines := hold_lines + 1;
-                    head.hold_chain := valgnatt.add_hold_line(
-                        p_election, append_number, head.hold_chain, hold_lines, append_v3.at, p_units[i], ended_revision,
+                    hold_chain := valgnatt.add_hold_line(
+                        p_election, append_number, hold_chain, hold_lines, append_v3.at, p_units[i], ended_revision,
                         ended_codes, 'superseded', NULL, NULL);
                 END IF;
                 IF p_rules[i] IS NULL THEN
                     accepted := accepted + 1;
-                    head.chain := sha256(head.chain || p_digests[i]);
+                    chain := sha256(chain || p_digests[i]);
                     sequences[i] := accepted;
-                    chains[i] := head.chain;
+                    chains[i] := chain;
                     CONTINUE;
                 END IF;
                 sequences[i] := NULL;
@@ -317,8 +325,8 @@ BEGIN
                 open_units := array_append(open_units, p_units[i]);
                 head.open_holds := head.open_holds + 1;
                 hold_lines := hold_lines + 1;
-                head.hold_chain := valgnatt.add_hold_line(
-                    p_election, append_number, head.hold_chain, hold_lines, append_v3.at, p_units[i], p_revisions[i],
+                hold_chain := valgnatt.add_hold_line(
+                    p_election, append_number, hold_chain, hold_lines, append_v3.at, p_units[i], p_revisions[i],
                     codes, 'held', NULL, NULL);
             END LOOP;
         END IF;
@@ -365,8 +373,8 @@ BEGIN
     END IF;
 
     UPDATE valgnatt.head h
-    SET accepted = append_v3.accepted, chain = head.chain, last_at = append_v3.at, appends = append_number,
-        hold_lines = append_v3.hold_lines, hold_chain = head.hold_chain, open_holds = head.open_holds,
+    SET accepted = append_v3.accepted, chain = append_v3.chain, last_at = append_v3.at, appends = append_number,
+        hold_lines = append_v3.hold_lines, hold_chain = append_v3.hold_chain, open_holds = head.open_holds,
         confirmed_append = CASE WHEN waits_for_standby THEN h.confirmed_append ELSE append_number END,
         confirmed = CASE WHEN waits_for_standby THEN h.confirmed ELSE append_v3.accepted END
     WHERE h.election = p_election;
@@ -389,13 +397,15 @@ END $$;
 -- Lock the head for an append that evaluates its rules under the lock, and return how far the record and the list of
 -- holds go. The session is ended by its server if it then does nothing for `p_idle_ms`, so that others wait no longer.
 CREATE FUNCTION valgnatt.lock_v1(
-    p_election integer, p_version bigint, p_idle_ms integer, OUT accepted bigint, OUT hold_lines bigint
+    p_election integer, p_version bigint, p_idle_ms integer,
+    OUT accepted bigint, OUT chain bytea, OUT hold_lines bigint, OUT hold_chain bytea
 ) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     version bigint;
 BEGIN
     PERFORM set_config('idle_in_transaction_session_timeout', p_idle_ms::text, true);
-    SELECT h.version, h.accepted, h.hold_lines INTO version, lock_v1.accepted, lock_v1.hold_lines
+    SELECT h.version, h.accepted, h.chain, h.hold_lines, h.hold_chain
+    INTO version, lock_v1.accepted, lock_v1.chain, lock_v1.hold_lines, lock_v1.hold_chain
     FROM valgnatt.head h WHERE h.election = p_election FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such election' USING ERRCODE = 'VG002';
@@ -413,7 +423,7 @@ END $$;
 --
 -- Returns arrays by the place of the report: `codes` (null: decided as requested; otherwise superseded,
 -- decided_otherwise, not_held or revision_conflict, and then nothing was decided), and its revision, state, sequence and
--- the time of its end.
+-- the time and reason of its decision; `newest_revisions` that of the unit where something was refused.
 CREATE FUNCTION valgnatt.decide_v1(
     p_election integer,
     p_version bigint,
@@ -435,7 +445,8 @@ CREATE FUNCTION valgnatt.decide_v1(
     OUT states text[],
     OUT sequences bigint[],
     OUT decided_at timestamptz[],
-    OUT accepted_at timestamptz[]
+    OUT reasons text[],
+    OUT newest_revisions integer[]
 ) LANGUAGE plpgsql VOLATILE AS $$
 <<here>>
 DECLARE
@@ -505,8 +516,14 @@ BEGIN
         states[i] := hold.state;
         sequences[i] := hold.sequence;
         decided_at[i] := CASE WHEN hold.state IN ('released', 'rejected') THEN hold.ended_at END;
-        accepted_at[i] := hold.accepted_at;
-        refused := refused OR codes[i] IS NOT NULL;
+        reasons[i] := hold.reason;
+        newest_revisions[i] := NULL;
+        IF codes[i] IS NOT NULL THEN
+            refused := true;
+            newest_revisions[i] := greatest(
+                (SELECT max(r.revision) FROM valgnatt.report r WHERE r.election = p_election AND r.unit = p_units[i]),
+                (SELECT max(h.revision) FROM valgnatt.hold h WHERE h.election = p_election AND h.unit = p_units[i]));
+        END IF;
     END LOOP;
 
     IF NOT refused THEN

@@ -1,0 +1,167 @@
+"""PURE: what one push process knows of an election for its rules: current reports, newest revisions, open holds.
+
+It is a copy of what the journal has up to some position of the record and some line of the list of holds. A batch is
+judged between `begin` and `keep` (it is committed) or `roll_back` (it is not, or nobody knows).
+"""
+
+import hashlib
+import time
+from collections import Counter
+from typing import NamedTuple
+
+import msgspec
+import orjson
+
+from gateway.election.record import CHAIN_START
+from gateway.election.registry import Registry
+from gateway.election.report import canonical, decode_stored
+from gateway.election.rules.current import CurrentReports
+from gateway.election.rules.evaluation import evaluate
+from gateway.election.rules.policy import Policy
+from gateway.election.validation import ValidReport
+from gateway.journal.decisions import Appended, Ends, Finding, Held, New
+from gateway.journal.news import News
+
+SHARE = 5
+"""A token has at most one in SHARE of the open holds of an election, and at least one."""
+
+START = Ends(0, CHAIN_START, 0, CHAIN_START)
+
+
+class Judged(NamedTuple):
+    """What the rules found about a report, and what is to be logged about it."""
+
+    finding: Finding | None
+    failed: tuple[tuple[str, str], ...] = ()
+    """Code and detail of each rule that failed."""
+    over_limit: tuple[str, ...] = ()
+    """The rules that only warn, since there are too many open holds."""
+
+
+_UNREMARKABLE = Judged(None)
+
+
+class Evaluator:
+    """Judges the reports of one election in the order in which they are appended. Invariants:
+
+    * Between two batches, it has exactly what the journal has up to `ends`.
+    * Only the end of a batch that was committed changes that, and what is read from the journal.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.ends = START
+        self._current = CurrentReports(registry)
+        self._newest: dict[str, int] = {}
+        self._open: dict[str, int] = {}
+        """The sender's token of each open hold, by unit."""
+        self._per_token: Counter[int] = Counter()
+        self._newest_before: dict[str, int] = {}
+        self._open_before: dict[str, int] = {}
+        self._predicted: list[bool | None] = []
+
+    def follow(self, news: News) -> None:
+        """Take over what other processes placed, held and decided; it must follow."""
+        assert news.follows
+        ends = self.ends
+        for placed in news.reports:
+            report = decode_stored(placed.body)
+            self._current.place(report)
+            self._note_revision(report.unit, report.revision)
+        for line in news.lines:
+            if line.state == "held":
+                self._hold(line.unit, line.token)
+                self._note_revision(line.unit, line.revision)
+            else:
+                self._end_hold(line.unit)
+        self.ends = Ends(
+            ends.accepted + len(news.reports),
+            news.reports[-1].chain if news.reports else ends.chain,
+            ends.hold_lines + len(news.lines),
+            news.lines[-1].chain if news.lines else ends.hold_chain,
+        )
+
+    # A batch.
+
+    def begin(self) -> None:
+        """Begin a batch."""
+        self._current.checkpoint()
+        self._newest_before = {}
+        self._open_before = dict(self._open)
+        self._predicted = []
+
+    def judge(self, token: int, valid: ValidReport, policy: Policy) -> Judged:
+        """Judge the next report of the batch; nothing is found about one that will not be accepted."""
+        report = valid.report
+        if report.revision <= self._newest.get(report.unit, 0):
+            self._predicted.append(None)
+            return _UNREMARKABLE
+        evaluation = evaluate(self._current, report, policy, time.thread_time)
+        judged = _UNREMARKABLE
+        if evaluation.fired or evaluation.failed:
+            limited = bool(evaluation.holding) and not self._has_room(report.unit, token, policy.most_open)
+            holding = () if limited else evaluation.holding
+            finding = Finding(
+                msgspec.json.encode(evaluation.fired) if holding else None,
+                holding,
+                tuple(code for code in evaluation.warnings if code not in holding),
+                _counts_digest(valid.body) if holding else None,
+            )
+            failed = tuple(zip(evaluation.failed, evaluation.details, strict=True))
+            judged = Judged(finding, failed, evaluation.holding if limited else ())
+        self._newest_before.setdefault(report.unit, self._newest.get(report.unit, 0))
+        self._note_revision(report.unit, report.revision)
+        self._end_hold(report.unit)
+        held = judged.finding is not None and judged.finding.rules is not None
+        self._predicted.append(held)
+        if held:
+            self._hold(report.unit, token)
+        else:
+            self._current.place(report)
+        return judged
+
+    def _has_room(self, unit: str, token: int, most_open: int) -> bool:
+        """Whether there may be one more open hold; a hold of the same unit would be superseded."""
+        holder = self._open.get(unit)
+        of_token = self._per_token[token] - (holder == token)
+        return len(self._open) - (holder is not None) < most_open and of_token < max(1, most_open // SHARE)
+
+    def keep(self, appended: Appended) -> bool:
+        """The batch is committed. Return False if the journal decided otherwise than predicted; then discard this."""
+        decided = [
+            False if isinstance(each, New) else True if isinstance(each, Held) else None
+            for each in appended.decisions
+        ]
+        if decided != self._predicted or appended.ends is None:
+            return False
+        self._current.keep()
+        self.ends = appended.ends
+        return self.ends.accepted == self._current.position
+
+    def roll_back(self) -> None:
+        """The batch is not committed, or nobody knows whether it is."""
+        self._current.roll_back()
+        for unit, revision in self._newest_before.items():
+            if revision:
+                self._newest[unit] = revision
+            else:
+                del self._newest[unit]
+        self._open = self._open_before
+        self._per_token = Counter(self._open.values())
+
+    def _note_revision(self, unit: str, revision: int) -> None:
+        if revision > self._newest.get(unit, 0):
+            self._newest[unit] = revision
+
+    def _hold(self, unit: str, token: int) -> None:
+        self._open[unit] = token
+        self._per_token[token] += 1
+
+    def _end_hold(self, unit: str) -> None:
+        token = self._open.pop(unit, None)
+        if token is not None:
+            self._per_token[token] -= 1
+
+
+def _counts_digest(body: bytes) -> bytes:
+    return hashlib.sha256(canonical(orjson.loads(body)["counts"])).digest()

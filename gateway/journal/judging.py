@@ -1,0 +1,238 @@
+"""Appends of one election whose rules see every report that was placed before.
+
+The first attempt judges a batch with what this process knows; the journal appends it only if that is everything. If it
+is not, the second attempt takes the head lock first, and reads what is new under it. While other processes place
+reports too, the lock is taken first at once.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from gateway.election.validation import ValidReport
+from gateway.errors import JournalUnavailable
+from gateway.journal.appending import Behind
+from gateway.journal.decisions import Appended, Ends, Evaluated, Finding
+from gateway.journal.elections import ElectionVersion
+from gateway.journal.evaluator import Evaluator, Judged
+from gateway.journal.news import News
+
+log = structlog.get_logger()
+
+LOCK_FIRST = 16
+"""Appends that take the lock first after another process has placed something; each further find renews that."""
+SLICE = 64
+"""Reports that are judged without a pause for other work, some 2 ms."""
+ATTEMPTS = 5
+
+
+class Judgeable(Protocol):
+    """A report that waits for its append: `sender` is the key of the token that sent it."""
+
+    sender: int
+    valid: ValidReport
+    received_at: datetime
+
+
+class LockedJournal(Protocol):
+    """The head lock of an election, and what is new."""
+
+    news: News
+
+    async def append(
+        self, reports: Sequence[ValidReport], received: Sequence[datetime], evaluated: Evaluated
+    ) -> Appended:
+        """Append as `Journal.append` and commit, which ends the lock."""
+
+
+class Journal(Protocol):
+    """The part of a journal that the writer needs."""
+
+    async def append(
+        self,
+        election: int,
+        version: int,
+        reports: Sequence[ValidReport],
+        received: Sequence[datetime],
+        evaluated: Evaluated | None = None,
+    ) -> Appended:
+        """Decide on reports in order; those that are accepted are durable when this returns.
+
+        Raises VersionChanged, Behind or Unstorable (none was appended) or JournalUnavailable (the outcome is unknown).
+        """
+
+    def locked(self, election: int, version: int, known: Ends) -> AbstractAsyncContextManager[LockedJournal]:
+        """Lock the head. Without an append, nothing is changed. Raises as `append`."""
+
+    async def news(self, election: int, known: Ends) -> News:
+        """Return what follows `known`, a part of it if it is much. Raises JournalUnavailable."""
+
+    async def predecessors(self, election: int, reports: Sequence[tuple[str, int]]) -> Sequence[bytes | None]:
+        """Return, for each unit and revision, the placed report with the next lower revision.
+
+        Raises JournalUnavailable.
+        """
+
+
+class RuleMetrics(Protocol):
+    """What is counted about rules."""
+
+    def judged(self, reports: int, seconds: float) -> None:
+        """Count reports that were judged in `seconds` of CPU time."""
+
+    def rule_failed(self, code: str) -> None:
+        """Count a rule that raised an error or took too long."""
+
+    def hold_limited(self, code: str) -> None:
+        """Count a report that this rule would have held if there were fewer open holds."""
+
+
+class JudgedAppends:
+    """Appends the batches of one election, after its rules. Invariants:
+
+    * What is appended was judged with everything that the record and the list of holds had before it.
+    * An election whose rules are all off has no evaluator, and its appends take one call.
+    """
+
+    def __init__(self, journal: Journal, metrics: RuleMetrics, pause: Callable[[], Awaitable[None]]) -> None:
+        """`pause` is awaited between slices of reading what is new, which can take long after a start."""
+        self._journal = journal
+        self._metrics = metrics
+        self._pause = pause
+        self._evaluator: Evaluator | None = None
+        self._lock_first = 0
+
+    async def append(
+        self, election: ElectionVersion, batch: Sequence[Judgeable]
+    ) -> tuple[Appended, Sequence[Finding | None]]:
+        """Append a batch; return also what the rules found, one per report. Raises as `Journal.append`, but Behind."""
+        if election.policy.is_off:
+            self._evaluator = None
+        known = self._evaluator
+        if not batch or self._evaluator_of(election) is None:
+            appended = await self._journal.append(election.key, election.version, *_columns(batch))
+            return appended, [None] * len(batch)
+        if self._evaluator is not known:
+            await self.catch_up(election)
+        for _ in range(ATTEMPTS):
+            try:
+                if self._lock_first:
+                    return await self._append_locked(election, batch)
+                return await self._append_known(election, batch)
+            except Behind:
+                self._lock_first = LOCK_FIRST
+                await self.catch_up(election)
+        raise JournalUnavailable("the record kept growing while reports were judged")
+
+    def _evaluator_of(self, election: ElectionVersion) -> Evaluator | None:
+        """Return what is known of an election, nothing at first; None if no rule is to be evaluated."""
+        if election.policy.is_off or election.closed:
+            return None
+        if self._evaluator is None or self._evaluator.registry is not election.registry:
+            self._evaluator = Evaluator(election.registry)
+        return self._evaluator
+
+    async def catch_up(self, election: ElectionVersion) -> None:
+        """Read what is new without taking the lock, in slices. Raises JournalUnavailable."""
+        while (evaluator := self._evaluator_of(election)) is not None:
+            news = await self._journal.news(election.key, evaluator.ends)
+            if not news.follows:
+                self._discard("the record is not a continuation of what was known")
+                continue
+            evaluator.follow(news)
+            if news.complete:
+                return
+            await self._pause()
+            await asyncio.sleep(0)
+
+    async def _append_known(
+        self, election: ElectionVersion, batch: Sequence[Judgeable]
+    ) -> tuple[Appended, Sequence[Finding | None]]:
+        evaluator = self._evaluator
+        assert evaluator is not None
+        ends = evaluator.ends
+        evaluator.begin()
+        try:
+            findings = await self._judge(evaluator, election, batch)
+            evaluated = _evaluated(ends, batch, findings)
+            appended = await self._journal.append(election.key, election.version, *_columns(batch), evaluated)
+        except BaseException:
+            evaluator.roll_back()
+            raise
+        self._keep(evaluator, appended)
+        return appended, findings
+
+    async def _append_locked(
+        self, election: ElectionVersion, batch: Sequence[Judgeable]
+    ) -> tuple[Appended, Sequence[Finding | None]]:
+        evaluator = self._evaluator
+        assert evaluator is not None
+        async with self._journal.locked(election.key, election.version, evaluator.ends) as locked:
+            news = locked.news
+            if not news.follows or not news.complete:
+                raise Behind("too much is new to read it under the lock")
+            self._lock_first = LOCK_FIRST if news.reports or news.lines else self._lock_first - 1
+            evaluator.follow(news)
+            evaluator.begin()
+            try:
+                findings = await self._judge(evaluator, election, batch)
+                appended = await locked.append(*_columns(batch), _evaluated(evaluator.ends, batch, findings))
+            except BaseException:
+                evaluator.roll_back()
+                raise
+        self._keep(evaluator, appended)
+        return appended, findings
+
+    async def _judge(
+        self, evaluator: Evaluator, election: ElectionVersion, batch: Sequence[Judgeable]
+    ) -> list[Finding | None]:
+        findings: list[Finding | None] = []
+        for first in range(0, len(batch), SLICE):
+            if first:
+                await asyncio.sleep(0)
+            began_s = time.thread_time()
+            part = batch[first : first + SLICE]
+            for pending in part:
+                judged = evaluator.judge(pending.sender, pending.valid, election.policy)
+                findings.append(judged.finding)
+                if judged.failed or judged.over_limit:
+                    self._report(pending.valid, judged)
+            self._metrics.judged(len(part), time.thread_time() - began_s)
+        return findings
+
+    def _report(self, valid: ValidReport, judged: Judged) -> None:
+        report = valid.report
+        for code, detail in judged.failed:
+            self._metrics.rule_failed(code)
+            log.error("rule failed", rule=code, unit=report.unit, revision=report.revision, error=detail)
+        for code in judged.over_limit:
+            self._metrics.hold_limited(code)
+        if judged.over_limit:
+            log.warning(
+                "report not held: too many open holds",
+                rules=judged.over_limit,
+                unit=report.unit,
+                revision=report.revision,
+            )
+
+    def _keep(self, evaluator: Evaluator, appended: Appended) -> None:
+        if not evaluator.keep(appended):
+            self._discard("the journal decided otherwise than expected")
+
+    def _discard(self, why: str) -> None:
+        """Forget what is known; it is read again, from the start."""
+        log.warning("current reports are read again", why=why)
+        self._evaluator = None
+
+
+def _columns(batch: Sequence[Judgeable]) -> tuple[list[ValidReport], list[datetime]]:
+    return [pending.valid for pending in batch], [pending.received_at for pending in batch]
+
+
+def _evaluated(ends: Ends, batch: Sequence[Judgeable], findings: Sequence[Finding | None]) -> Evaluated:
+    return Evaluated(ends.chain, ends.hold_chain, [pending.sender for pending in batch], findings)
