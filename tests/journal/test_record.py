@@ -196,6 +196,12 @@ async def test_the_feed_cannot_append_change_or_create_anything(
     arrays = ", ".join(["'{}'"] * 5)
     for statement in (
         f"SELECT valgnatt.append_v2({embargoed.key}, {embargoed.version}, {arrays}, false)",
+        f"SELECT valgnatt.append_without_rules({embargoed.key}, {embargoed.version}, {arrays}, false)",
+        f"SELECT valgnatt.append_v3({embargoed.key}, {embargoed.version}, NULL, NULL, {arrays},"
+        " NULL, NULL, NULL, NULL, NULL, false)",
+        f"SELECT valgnatt.lock_v1({embargoed.key}, {embargoed.version}, 1)",
+        f"SELECT valgnatt.decide_v1({embargoed.key}, {embargoed.version}, true, '{{}}', '{{}}', '{{}}', '', '', 1, false)",
+        f"SELECT valgnatt.set_rules_v1({embargoed.key}, {embargoed.version}, '{{}}', 1, false)",
         f"SELECT valgnatt.confirm_v1({embargoed.key}, 1, 1)",
         f"SELECT valgnatt.shown({embargoed.key})",
         f"SELECT valgnatt.shown_v2({embargoed.key})",

@@ -210,7 +210,7 @@ async def test_unusual_but_real_counts_are_accepted_with_warnings(
     receipts = await pushed(http, sender, *reports)
     assert [set(receipt["warnings"]) for receipt in receipts] == [
         {"above_eligible"},
-        {"figures_fell", "status_back"},
+        {"figures_fell", "status_back", "fell", "party_fell"},
         {"unchanged"},
     ]
 
@@ -500,7 +500,7 @@ async def test_a_sender_reads_back_the_report_and_receipt_of_its_unit(
     answer = await ask(http, "GET", url, headers=local.headers)
     assert answer.status == 200
     assert answer.headers["Cache-Control"] == "private, no-store"
-    assert answer.document == {"report": report, "receipt": receipts[1]}
+    assert answer.document == {"report": report, "receipt": receipts[1], "current_revision": 2}
     assert receipts[1]["warnings"] == ["figures_fell", "status_back"]
 
 
@@ -557,7 +557,11 @@ async def test_under_embargo_a_sender_reads_back_its_own_reports(
         ("embargoed", None, None)
     }
     answer = await ask(http, "GET", local.url(f"/reports/{OTHER_UNIT}"), headers=local.headers)
-    assert answer.document == {"report": a_report(OTHER_UNIT), "receipt": receipts[1]}
+    assert answer.document == {
+        "report": a_report(OTHER_UNIT),
+        "receipt": receipts[1],
+        "current_revision": 1,
+    }
     transfers = await ask(http, "GET", local.url("/transfers"), headers=local.headers)
     (transfer,) = transfers.document["transfers"]
     assert (transfer["accepted"], transfer["published"], transfer["embargoed"]) == (2, 0, 2)
