@@ -194,13 +194,13 @@ async def test_the_feed_cannot_append_change_or_create_anything(
 ) -> None:
     """Its role can call functions that read, and no other function of the journal; it can write nowhere."""
     arrays = ", ".join(["'{}'"] * 5)
+    key = f"{embargoed.key}, {embargoed.version}"
     for statement in (
         f"SELECT valgnatt.append_v2({embargoed.key}, {embargoed.version}, {arrays}, false)",
         f"SELECT valgnatt.append_without_rules({embargoed.key}, {embargoed.version}, {arrays}, false)",
-        f"SELECT valgnatt.append_v3({embargoed.key}, {embargoed.version}, NULL, NULL, {arrays},"
-        " NULL, NULL, NULL, NULL, NULL, false)",
+        f"SELECT valgnatt.append_v3({key}, NULL, NULL, {arrays}, NULL, NULL, NULL, NULL, NULL, false)",
         f"SELECT valgnatt.lock_v1({embargoed.key}, {embargoed.version}, 1)",
-        f"SELECT valgnatt.decide_v1({embargoed.key}, {embargoed.version}, true, '{{}}', '{{}}', '{{}}', '', '', 1, false)",
+        f"SELECT valgnatt.decide_v1({key}, true, '{{}}', '{{}}', '{{}}', '', '', 1, false)",
         f"SELECT valgnatt.set_rules_v1({embargoed.key}, {embargoed.version}, '{{}}', 1, false)",
         f"SELECT valgnatt.confirm_v1({embargoed.key}, 1, 1)",
         f"SELECT valgnatt.shown({embargoed.key})",
