@@ -201,6 +201,10 @@ class CurrentReports:
                 return None
         return None
 
+    def grown(self, unit: int) -> tuple[Growth, ...]:
+        """Return the last growths of a unit (`Area.index`), the newest last."""
+        return self._grown.get(unit, _NONE)
+
     def municipality(self, unit: Area) -> int:
         """Return the `Area.index` of a unit's municipality."""
         index = self._municipalities.get(unit.index)
@@ -239,7 +243,7 @@ class CurrentReports:
             ballots = sum(new) - sum(old)
             if ballots >= GROWTH_MIN:
                 votes = array("i", map(sub, new, old))
-                found.append(self._growth(step, category, ballots, votes))
+                found.append(self.growth(step, category, ballots, votes))
         return tuple(found)
 
     def _wholes_of(self, step: Step, kept: tuple[Growth, ...]) -> tuple[Growth, ...]:
@@ -250,10 +254,11 @@ class CurrentReports:
                 votes = step.after[columns]
                 ballots = sum(votes)
                 if ballots >= GROWTH_MIN:
-                    found.append(self._growth(step, category, ballots, votes))
+                    found.append(self.growth(step, category, ballots, votes))
         return tuple(found)
 
-    def _growth(self, step: Step, category: int, ballots: int, votes: array[int]) -> Growth:
+    def growth(self, step: Step, category: int, ballots: int, votes: array[int]) -> Growth:
+        """Return figures of one category that a step brings, as a growth."""
         return Growth(step.unit.index, step.municipality, category, ballots, votes, step.position + 1)
 
     def _add(self, unit: Area, before: array[int], after: array[int]) -> None:

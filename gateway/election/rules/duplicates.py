@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.election.growths import Growth, distance
 from gateway.election.rules import evidence
@@ -12,20 +12,29 @@ from gateway.election.rules.current import CurrentReports
 from gateway.election.rules.policy import DuplicateElsewhere, DuplicateWithin
 from gateway.election.rules.step import Step
 
-_Match = tuple[int, int, Growth, Growth]
-"""How much two growths differ, the position of the other one, the growth and the other one."""
+
+class _Match(NamedTuple):
+    """Figures that are repeated; of several, the least."""
+
+    difference: int
+    """By how many votes they differ."""
+    position: int
+    """Of the report that brought the other figures."""
+    new: Growth
+    other: Growth
+    whole: bool
 
 
 def duplicate_elsewhere(
     current: CurrentReports, step: Step, setting: DuplicateElsewhere
 ) -> evidence.DuplicateElsewhere | None:
-    """A growth of the report repeats a growth of a unit in another municipality."""
-    found: list[_Match] = []
-    for growth in step.growths:
-        if growth.ballots >= setting.ballots:
-            for difference, other in current.growths.near(growth.ballots, growth.votes, setting.permille):
-                if other.municipality != step.municipality:
-                    found.append((difference, other.position, growth, other))
+    """A growth of the report repeats a growth, or the current figures, of a unit in another municipality."""
+    found = [
+        _Match(difference, other.position, new, other, whole)
+        for new, whole in _new_figures(current, step, setting.ballots)
+        for difference, other in current.growths.near(new.ballots, new.votes, setting.permille)
+        if other.municipality != step.municipality
+    ]
     return evidence.DuplicateElsewhere(**_evidence(current, min(found))) if found else None
 
 
@@ -34,34 +43,58 @@ def duplicate_within(
 ) -> evidence.DuplicateWithin | None:
     """A growth of the report repeats one in the same municipality that is still part of the figures there."""
     found: list[_Match] = []
-    for growth in step.growths:
-        if growth.ballots >= setting.ballots:
-            found += _within(current, step, growth, setting.permille)
+    for new, whole in _new_figures(current, step, setting.ballots):
+        found += _in_other_units(current, step, new, whole, setting.permille)
+        if not whole:
+            found += _in_own_unit(current, step, new, setting.permille)
     return evidence.DuplicateWithin(**_evidence(current, min(found))) if found else None
 
 
-def _within(current: CurrentReports, step: Step, growth: Growth, permille: int) -> Iterator[_Match]:
-    """Yield what a growth repeats in the municipality: in other units, in other categories, and in its own figures."""
-    most = growth.ballots * permille // 1000
-    for difference, other in current.growths.near(growth.ballots, growth.votes, permille):
-        if other.municipality == step.municipality:
-            figures = _figures_beside(current, step, growth, other)
-            if _missing(other.votes, figures) <= most:
-                yield difference, other.position, growth, other
+def _new_figures(current: CurrentReports, step: Step, ballots: int) -> Iterator[tuple[Growth, bool]]:
+    """Yield the growths of a report, and the whole figures of categories that have mostly other ballots than before.
+
+    With each comes whether it is a whole: another unit's report under this unit's identifier, perhaps.
+    """
+    for growth in step.growths:
+        if growth.ballots >= ballots:
+            yield growth, False
     for category, columns in enumerate(current.columns):
-        votes = (step.before if category == growth.category else step.after)[columns]
+        before, after = step.before[columns], step.after[columns]
+        if before == after or not any(before):
+            continue
+        size = sum(after)
+        if size >= ballots and 2 * distance(before, after) >= size:
+            yield current.growth(step, category, size, after), True
+
+
+def _in_other_units(
+    current: CurrentReports, step: Step, new: Growth, whole: bool, permille: int
+) -> Iterator[_Match]:
+    most = new.ballots * permille // 1000
+    for difference, other in current.growths.near(new.ballots, new.votes, permille):
+        if other.municipality == step.municipality and other.unit != new.unit:
+            figures = current.figures(current.registry.areas[other.unit])
+            if _missing(other.votes, figures[current.columns[other.category]]) <= most:
+                yield _Match(difference, other.position, new, other, whole)
+
+
+def _in_own_unit(current: CurrentReports, step: Step, new: Growth, permille: int) -> Iterator[_Match]:
+    """Yield what a growth repeats in the figures of its unit: those before, and the other categories of the report."""
+    most = new.ballots * permille // 1000
+    for category, columns in enumerate(current.columns):
+        votes = (step.before if category == new.category else step.after)[columns]
         ballots = sum(votes)
-        if abs(ballots - growth.ballots) <= most and (difference := distance(votes, growth.votes)) <= most:
-            yield difference, step.position, growth, growth._replace(category=category, ballots=ballots)
-
-
-def _figures_beside(current: CurrentReports, step: Step, growth: Growth, other: Growth) -> array[int]:
-    """Return the figures that count beside a growth, in the category of another one."""
-    if other.unit != growth.unit:
-        figures = current.figures(current.registry.areas[other.unit])
-    else:
-        figures = step.before if other.category == growth.category else step.after
-    return figures[current.columns[other.category]]
+        if abs(ballots - new.ballots) <= most and (difference := distance(votes, new.votes)) <= most:
+            yield _Match(
+                difference, step.position, new, new._replace(category=category, ballots=ballots), False
+            )
+    for other in current.grown(new.unit):
+        figures = (step.before if other.category == new.category else step.after)[
+            current.columns[other.category]
+        ]
+        difference = distance(other.votes, new.votes)
+        if difference <= most and _missing(other.votes, figures) <= most:
+            yield _Match(difference, other.position, new, other, False)
 
 
 def _missing(votes: array[int], figures: array[int]) -> int:
@@ -70,13 +103,13 @@ def _missing(votes: array[int], figures: array[int]) -> int:
 
 
 def _evidence(current: CurrentReports, match: _Match) -> dict[str, Any]:
-    difference, _, growth, other = match
     registry = current.registry
     return {
-        "category": registry.categories[growth.category],
-        "ballots": growth.ballots,
-        "other": registry.areas[other.unit].id,
-        "other_category": registry.categories[other.category],
-        "other_ballots": other.ballots,
-        "difference": difference,
+        "category": registry.categories[match.new.category],
+        "ballots": match.new.ballots,
+        "whole": match.whole,
+        "other": registry.areas[match.other.unit].id,
+        "other_category": registry.categories[match.other.category],
+        "other_ballots": match.other.ballots,
+        "difference": match.difference,
     }

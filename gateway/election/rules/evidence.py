@@ -36,6 +36,8 @@ class _Duplicate(Evidence, frozen=True, kw_only=True):
     category: str
     ballots: int
     """Ballots of the growth."""
+    whole: bool = False
+    """Whether these are all ballots of the category in the report, most of them other ones than before."""
     other: str
     """The unit that has the same: that of the report itself if it is counted twice."""
     other_category: str
