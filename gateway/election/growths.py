@@ -84,8 +84,9 @@ class Growths:
         """
         most = ballots * permille // 1000
         half = sum(votes[::2])
-        largest = max(range(len(votes)), key=votes.__getitem__)
-        low, high = votes[largest] - most, votes[largest] + most
+        most_votes = max(votes)
+        largest = votes.index(most_votes)
+        low, high = most_votes - most, most_votes + most
         seen = compared = 0
         for key in range(_bucket(max(ballots - most, 1)), _bucket(ballots + most) + 1):
             bucket = self._buckets.get(key)

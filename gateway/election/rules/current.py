@@ -115,7 +115,7 @@ class CurrentReports:
         municipality, before, after = self.municipality(unit), self.figures(unit), self._read(report)
         step = self._last = Step(report, unit, municipality, before, after, status, self.position)
         if step.changed:
-            step.growths = self._growths_of(step)
+            step.compare(self.columns)
         return step
 
     def place(self, report: Report) -> None:
@@ -186,6 +186,14 @@ class CurrentReports:
 
         The search ends with the area that defines the unit's ballot. None if no area has that many.
         """
+        key = "reference", category, id(least)
+        if key not in step.kept:
+            step.kept[key] = self._reference(step, category, least)
+        found = step.kept[key]
+        assert found is None or isinstance(found, Reference)
+        return found
+
+    def _reference(self, step: Step, category: int, least: Mapping[str, int]) -> Reference | None:
         if self._defines_ballot[step.unit.index]:
             return None
         parties = self.parties[category]
@@ -235,31 +243,17 @@ class CurrentReports:
                     if party in places:
                         figures[places[party]] = votes
 
-    def _growths_of(self, step: Step) -> tuple[Growth, ...]:
-        """Return the growths of a step."""
-        found = []
-        for category, columns in enumerate(self.columns):
-            old, new = step.before[columns], step.after[columns]
-            ballots = sum(new) - sum(old)
-            if ballots >= GROWTH_MIN:
-                votes = array("i", map(sub, new, old))
-                found.append(self.growth(step, category, ballots, votes))
-        return tuple(found)
-
     def _wholes_of(self, step: Step, kept: tuple[Growth, ...]) -> tuple[Growth, ...]:
         """Return the figures as a whole of the categories that are not a single growth after a step."""
-        found = [each for each in kept if not _differs(step, self.columns[each.category])]
-        for category, columns in enumerate(self.columns):
-            if _differs(step, columns) and any(step.before[columns]):
-                votes = step.after[columns]
-                ballots = sum(votes)
-                if ballots >= GROWTH_MIN:
-                    found.append(self.growth(step, category, ballots, votes))
-        return tuple(found)
-
-    def growth(self, step: Step, category: int, ballots: int, votes: array[int]) -> Growth:
-        """Return figures of one category that a step brings, as a growth."""
-        return Growth(step.unit.index, step.municipality, category, ballots, votes, step.position + 1)
+        differ = {each.category for each in step.categories}
+        return (
+            *(each for each in kept if each.category not in differ),
+            *(
+                step.growth(each.category, each.ballots_after, each.after)
+                for each in step.categories
+                if each.ballots_before and each.ballots_after >= GROWTH_MIN
+            ),
+        )
 
     def _add(self, unit: Area, before: array[int], after: array[int]) -> None:
         """Replace figures of a unit in the sums of the areas above it."""
@@ -286,10 +280,6 @@ class CurrentReports:
         for growth in new:
             if not any(growth is each for each in old):
                 self.growths.add(growth)
-
-
-def _differs(step: Step, columns: slice) -> bool:
-    return step.before[columns] != step.after[columns]
 
 
 def _date_of(registry: Registry) -> date:

@@ -31,8 +31,8 @@ def duplicate_elsewhere(
     """A growth of the report repeats a growth, or the current figures, of a unit in another municipality."""
     found = [
         _Match(difference, other.position, new, other, whole)
-        for new, whole in _new_figures(current, step, setting.ballots)
-        for difference, other in current.growths.near(new.ballots, new.votes, setting.permille)
+        for new, whole, near in _compared(current, step, setting)
+        for difference, other in near
         if other.municipality != step.municipality
     ]
     return evidence.DuplicateElsewhere(**_evidence(current, min(found))) if found else None
@@ -43,14 +43,41 @@ def duplicate_within(
 ) -> evidence.DuplicateWithin | None:
     """A growth of the report repeats one in the same municipality that is still part of the figures there."""
     found: list[_Match] = []
-    for new, whole in _new_figures(current, step, setting.ballots):
-        found += _in_other_units(current, step, new, whole, setting.permille)
+    for new, whole, near in _compared(current, step, setting):
+        most = new.ballots * setting.permille // 1000
+        for difference, other in near:
+            if other.municipality == step.municipality and other.unit != new.unit:
+                figures = current.figures(current.registry.areas[other.unit])
+                if _missing(other.votes, figures[current.columns[other.category]]) <= most:
+                    found.append(_Match(difference, other.position, new, other, whole))
         if not whole:
-            found += _in_own_unit(current, step, new, setting.permille)
+            found += _in_own_unit(current, step, new, most)
     return evidence.DuplicateWithin(**_evidence(current, min(found))) if found else None
 
 
-def _new_figures(current: CurrentReports, step: Step, ballots: int) -> Iterator[tuple[Growth, bool]]:
+class _Compared(NamedTuple):
+    """New figures, whether they are a whole, and the growths that nearly equal them, with by how much they differ."""
+
+    new: Growth
+    whole: bool
+    near: list[tuple[int, Growth]]
+
+
+def _compared(
+    current: CurrentReports, step: Step, setting: DuplicateElsewhere | DuplicateWithin
+) -> list[_Compared]:
+    key = "compared", setting.ballots, setting.permille
+    found = step.kept.get(key)
+    if found is None:
+        found = step.kept[key] = [
+            _Compared(new, whole, list(current.growths.near(new.ballots, new.votes, setting.permille)))
+            for new, whole in _new_figures(step, setting.ballots)
+        ]
+    assert isinstance(found, list)
+    return found
+
+
+def _new_figures(step: Step, ballots: int) -> Iterator[tuple[Growth, bool]]:
     """Yield the growths of a report, and the whole figures of categories that have mostly other ballots than before.
 
     With each comes whether it is a whole: another unit's report under this unit's identifier, perhaps.
@@ -58,43 +85,28 @@ def _new_figures(current: CurrentReports, step: Step, ballots: int) -> Iterator[
     for growth in step.growths:
         if growth.ballots >= ballots:
             yield growth, False
-    for category, columns in enumerate(current.columns):
-        before, after = step.before[columns], step.after[columns]
-        if before == after or not any(before):
-            continue
-        size = sum(after)
-        if size >= ballots and 2 * distance(before, after) >= size:
-            yield current.growth(step, category, size, after), True
+    for each in step.categories:
+        replaced = each.ballots_before and 2 * sum(map(abs, each.gains)) >= each.ballots_after
+        if replaced and each.ballots_after >= ballots:
+            yield step.growth(each.category, each.ballots_after, each.after), True
 
 
-def _in_other_units(
-    current: CurrentReports, step: Step, new: Growth, whole: bool, permille: int
-) -> Iterator[_Match]:
-    most = new.ballots * permille // 1000
-    for difference, other in current.growths.near(new.ballots, new.votes, permille):
-        if other.municipality == step.municipality and other.unit != new.unit:
-            figures = current.figures(current.registry.areas[other.unit])
-            if _missing(other.votes, figures[current.columns[other.category]]) <= most:
-                yield _Match(difference, other.position, new, other, whole)
-
-
-def _in_own_unit(current: CurrentReports, step: Step, new: Growth, permille: int) -> Iterator[_Match]:
+def _in_own_unit(current: CurrentReports, step: Step, new: Growth, most: int) -> Iterator[_Match]:
     """Yield what a growth repeats in the figures of its unit: those before, and the other categories of the report."""
-    most = new.ballots * permille // 1000
-    for category, columns in enumerate(current.columns):
-        votes = (step.before if category == new.category else step.after)[columns]
+    beside = [
+        (step.before if category == new.category else step.after)[columns]
+        for category, columns in enumerate(current.columns)
+    ]
+    for category, votes in enumerate(beside):
         ballots = sum(votes)
         if abs(ballots - new.ballots) <= most and (difference := distance(votes, new.votes)) <= most:
-            yield _Match(
-                difference, step.position, new, new._replace(category=category, ballots=ballots), False
-            )
+            other = new._replace(category=category, ballots=ballots)
+            yield _Match(difference, step.position, new, other, False)
     for other in current.grown(new.unit):
-        figures = (step.before if other.category == new.category else step.after)[
-            current.columns[other.category]
-        ]
-        difference = distance(other.votes, new.votes)
-        if difference <= most and _missing(other.votes, figures) <= most:
-            yield _Match(difference, other.position, new, other, False)
+        if abs(other.ballots - new.ballots) <= most:
+            difference = distance(other.votes, new.votes)
+            if difference <= most and _missing(other.votes, beside[other.category]) <= most:
+                yield _Match(difference, other.position, new, other, False)
 
 
 def _missing(votes: array[int], figures: array[int]) -> int:

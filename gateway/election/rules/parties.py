@@ -2,45 +2,42 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from operator import sub
-from typing import NamedTuple
 
 from gateway.election.rules import evidence
 from gateway.election.rules.current import CurrentReports, Reference
 from gateway.election.rules.policy import Exchanged, ExchangedBefore, PartyExcess, PartyFell
-from gateway.election.rules.step import Step
+from gateway.election.rules.step import Category, Step
 
 
 def party_excess(current: CurrentReports, step: Step, setting: PartyExcess) -> evidence.PartyExcess | None:
     """A party gains votes and has far more than its share elsewhere and the other parties' votes here suggest."""
-    for change in _changes(current, step):
-        before, votes = change.before, change.after
-        least = setting.times * setting.plus
+    least = setting.times * setting.plus
+    for change in step.categories:
         grown = [
             party
-            for party, gain in enumerate(map(sub, votes, before))
-            if gain >= setting.votes and votes[party] > least
+            for party, (gain, votes) in enumerate(zip(change.gains, change.after, strict=True))
+            if gain >= setting.votes and votes > least
         ]
         if not grown:
             continue
         reference = current.reference(step, change.category, setting.reference)
         if reference is None:
             continue
-        all_votes, expected = sum(votes), reference.votes
+        all_votes, expected = change.ballots_after - change.after[-1], reference.votes
         for party in grown:
-            others = all_votes - votes[party]
-            rest = reference.total - expected[party]
-            if rest and votes[party] * rest > setting.times * (
-                others * expected[party] + setting.plus * rest
-            ):
+            if party == len(expected):
+                continue  # the blank votes
+            votes = change.after[party]
+            others, rest = all_votes - votes, reference.total - expected[party]
+            if rest and votes * rest > setting.times * (others * expected[party] + setting.plus * rest):
                 return evidence.PartyExcess(
                     category=current.registry.categories[change.category],
                     party=current.registry.party_codes[party],
-                    before=before[party],
-                    after=votes[party],
+                    before=change.before[party],
+                    after=votes,
                     expected=others * expected[party] // rest,
                     reference=current.registry.areas[reference.area].id,
                 )
@@ -49,17 +46,17 @@ def party_excess(current: CurrentReports, step: Step, setting: PartyExcess) -> e
 
 def exchanged(current: CurrentReports, step: Step, setting: Exchanged) -> evidence.Exchanged | None:
     """One party has far more votes than expected, another far fewer, and each has about what the other should have."""
-    for change in _changes(current, step):
-        all_votes = sum(change.after)
+    for change in step.categories:
+        votes, all_votes = change.after[:-1], change.ballots_after - change.after[-1]
         if all_votes <= setting.times * setting.plus:
             continue
         reference = current.reference(step, change.category, setting.reference)
         if reference is None:
             continue
-        for more, fewer in _unlike(change.after, all_votes, reference, setting):
-            fit = _fits(change.after[more], reference.votes[fewer] * all_votes, reference.total, setting.plus)
-            if fit and _fits(
-                change.after[fewer], reference.votes[more] * all_votes, reference.total, setting.plus
+        parts, total, plus = reference.votes, reference.total, setting.plus
+        for more, fewer in _unlike(votes, all_votes, reference, setting):
+            if _fits(votes[more], parts[fewer] * all_votes, total, plus) and _fits(
+                votes[fewer], parts[more] * all_votes, total, plus
             ):
                 return _exchanged(current, change, all_votes, reference, more, fewer)
     return None
@@ -70,10 +67,11 @@ def _unlike(
 ) -> Iterator[tuple[int, int]]:
     """Yield pairs of a party with far more and one with far fewer votes than expected."""
     times, plus, total = setting.times, setting.plus, reference.total
+    per_vote = times * total
     fewer = [
         party
         for party, (has, part) in enumerate(zip(votes, reference.votes, strict=True))
-        if part * all_votes > times * (has + plus) * total
+        if part * all_votes > (has + plus) * per_vote
     ]
     if fewer:
         for party, (has, part) in enumerate(zip(votes, reference.votes, strict=True)):
@@ -87,7 +85,7 @@ def _fits(votes: int, expected: int, total: int, plus: int) -> bool:
 
 
 def _exchanged(
-    current: CurrentReports, change: _Change, all_votes: int, reference: Reference, more: int, fewer: int
+    current: CurrentReports, change: Category, all_votes: int, reference: Reference, more: int, fewer: int
 ) -> evidence.Exchanged:
     codes = current.registry.party_codes
     return evidence.Exchanged(
@@ -106,11 +104,13 @@ def exchanged_before(
     current: CurrentReports, step: Step, setting: ExchangedBefore
 ) -> evidence.ExchangedBefore | None:
     """Two parties have each other's votes of the current report."""
-    for change in _changes(current, step):
+    for change in step.categories:
+        if not change.ballots_before:
+            continue
         before, after = change.before, change.after
         changed = [
             party
-            for party, gain in enumerate(map(sub, after, before))
+            for party, gain in enumerate(change.gains[:-1])
             if gain >= setting.votes or -gain >= setting.votes
         ]
         for one, other in combinations(changed, 2):
@@ -132,13 +132,11 @@ def exchanged_before(
 
 def party_fell(current: CurrentReports, step: Step, setting: PartyFell) -> evidence.PartyFell | None:
     """A party loses many votes."""
-    changes = map(sub, step.before, step.after)
-    if max(changes) * len(current.registry.categories) < setting.votes:
+    if sum(-min(change.gains) for change in step.categories) < setting.votes:
         return None
     before, after = current.votes(step.before), current.votes(step.after)
     lost = list(map(sub, before, after))
-    party = max(range(len(lost)), key=lost.__getitem__)
-    if lost[party] < setting.votes:
+    if max(lost) < setting.votes:
         return None
     there = current.votes(current.sums(step.municipality))
     for party, votes in enumerate(lost):
@@ -151,19 +149,3 @@ def party_fell(current: CurrentReports, step: Step, setting: PartyFell) -> evide
                 municipality_votes=there[party],
             )
     return None
-
-
-class _Change(NamedTuple):
-    """A category whose figures differ, and the votes of its parties."""
-
-    category: int
-    before: array[int]
-    after: array[int]
-
-
-def _changes(current: CurrentReports, step: Step) -> Iterator[_Change]:
-    """Yield the categories in which votes of parties differ."""
-    for category, columns in enumerate(current.parties):
-        before, after = step.before[columns], step.after[columns]
-        if before != after:
-            yield _Change(category, before, after)

@@ -77,7 +77,7 @@ class PartyExcess(Setting, frozen=True, kw_only=True):
     votes: Votes = 50
     times: Times = 7
     plus: Annotated[int, msgspec.Meta(ge=0, le=_ELECTORATE_MAX)] = 10
-    reference: Reference = msgspec.field(default_factory=REFERENCE.copy)
+    reference: Reference = msgspec.field(default_factory=lambda: REFERENCE)
 
 
 class Exchanged(Setting, frozen=True, kw_only=True):
@@ -85,7 +85,7 @@ class Exchanged(Setting, frozen=True, kw_only=True):
 
     times: Times = 4
     plus: Annotated[int, msgspec.Meta(ge=0, le=_ELECTORATE_MAX)] = 10
-    reference: Reference = msgspec.field(default_factory=REFERENCE.copy)
+    reference: Reference = msgspec.field(default_factory=lambda: REFERENCE)
 
 
 class OddTime(Setting, frozen=True, kw_only=True):

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator, Sequence
+from operator import sub
+from typing import NamedTuple
 
-from gateway.election.growths import Growth
+from gateway.election.growths import GROWTH_MIN, Growth
 from gateway.election.registry import Area
 from gateway.election.report import Report
+
+
+class Category(NamedTuple):
+    """A category whose figures differ: per party in the registry's order, blank votes last."""
+
+    category: int
+    """Place in `Registry.categories`."""
+    before: array[int]
+    after: array[int]
+    gains: Sequence[int]
+    """By how much each of them grew."""
+    ballots_before: int
+    ballots_after: int
 
 
 class Step:
@@ -21,8 +37,10 @@ class Step:
         "ballots_after",
         "ballots_before",
         "before",
+        "categories",
         "changed",
         "growths",
+        "kept",
         "municipality",
         "position",
         "report",
@@ -48,13 +66,36 @@ class Step:
         """The unit's current figures; all 0 before its first report."""
         self.after = after
         self.changed = before != after
-        """Whether the figures differ. Only then is what follows of use."""
-        self.ballots_before = sum(before) if self.changed else 0
-        """In all categories."""
-        self.ballots_after = sum(after) if self.changed else 0
+        """Whether the figures differ. Otherwise none of `categories` does, and ballots are not counted."""
         self.status_before = status_before
         """The status of the current report; None before the first."""
-        self.growths: tuple[Growth, ...] = ()
-        """Those of at least GROWTH_MIN ballots."""
         self.position = position
         """How many reports were placed before."""
+        self.categories: tuple[Category, ...] = ()
+        self.growths: tuple[Growth, ...] = ()
+        """Those of at least GROWTH_MIN ballots."""
+        self.ballots_before = self.ballots_after = 0
+        """In all categories."""
+        self.kept: dict[object, object] = {}
+        """What several rules compute from this step."""
+
+    def compare(self, columns: Sequence[slice]) -> None:
+        """Compare the figures, given the columns of each category."""
+        self.categories = tuple(self._compared(columns))
+        self.growths = tuple(
+            self.growth(each.category, each.ballots_after - each.ballots_before, array("i", each.gains))
+            for each in self.categories
+            if each.ballots_after - each.ballots_before >= GROWTH_MIN
+        )
+        self.ballots_before, self.ballots_after = sum(self.before), sum(self.after)
+
+    def _compared(self, columns: Sequence[slice]) -> Iterator[Category]:
+        for number, place in enumerate(columns):
+            before, after = self.before[place], self.after[place]
+            if before != after:
+                gains = list(map(sub, after, before))
+                yield Category(number, before, after, gains, sum(before), sum(after))
+
+    def growth(self, category: int, ballots: int, votes: array[int]) -> Growth:
+        """Return figures of one category that this step brings, as a growth."""
+        return Growth(self.unit.index, self.municipality, category, ballots, votes, self.position + 1)
