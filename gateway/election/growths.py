@@ -59,12 +59,12 @@ class Growths:
 
     def add(self, growth: Growth) -> None:
         """Add a growth of any size above 0. No two have the same ballots, position and category."""
-        insort(self._buckets.setdefault(_bucket(growth.ballots), []), _entry(growth))
+        insort(self._buckets.setdefault(bucket_of(growth.ballots), []), _entry(growth))
         self._count += 1
 
     def remove(self, growth: Growth) -> None:
         """Remove a growth that was added: this object, not one that is equal. Raises KeyError."""
-        key = _bucket(growth.ballots)
+        key = bucket_of(growth.ballots)
         bucket = self._buckets.get(key, [])
         for place in range(bisect_left(bucket, _entry(growth)[:3]), len(bucket)):
             if bucket[place][3] is growth:
@@ -88,7 +88,7 @@ class Growths:
         largest = votes.index(most_votes)
         low, high = most_votes - most, most_votes + most
         seen = compared = 0
-        for key in range(_bucket(max(ballots - most, 1)), _bucket(ballots + most) + 1):
+        for key in range(bucket_of(max(ballots - most, 1)), bucket_of(ballots + most) + 1):
             bucket = self._buckets.get(key)
             if bucket is None:
                 continue
@@ -114,7 +114,7 @@ def _entry(growth: Growth) -> _Entry:
     return sum(growth.votes[::2]), growth.position, growth.category, growth
 
 
-def _bucket(ballots: int) -> int:
+def bucket_of(ballots: int) -> int:
     """Return the bucket of a size: the leading digits, and how many follow. It rises with the size."""
     shift = max(0, ballots.bit_length() - _DIGITS)
     return (shift << (_DIGITS - 1)) + (ballots >> shift)

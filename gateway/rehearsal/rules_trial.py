@@ -16,7 +16,6 @@ import orjson
 from gateway.election.registry import Registry
 from gateway.election.rules.current import CurrentReports
 from gateway.election.rules.evaluation import Evaluation, Fired, evaluate
-from gateway.election.rules.explained import ExplainedSteps
 from gateway.election.rules.policy import Policy
 from gateway.election.validation import Scope, Validator, ValidReport
 from gateway.rehearsal.dataset import DataSetError, PlacedReport
@@ -86,7 +85,7 @@ class Trial:
         """By code, how often a rule could not judge a report."""
         self._validator = Validator(registry)
         self._scope = Scope(registry, frozenset([registry.root.id]))
-        self._current = CurrentReports(registry, ExplainedSteps(registry))
+        self._current = CurrentReports(registry)
         self._revisions: dict[str, int] = {}
         self._open: dict[str, list[_Open]] = {}
 

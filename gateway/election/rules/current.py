@@ -12,14 +12,16 @@ from datetime import date
 from operator import sub
 from typing import NamedTuple, Protocol
 
-from gateway.election.growths import GROWTH_MIN, Growth, Growths
+from gateway.election.growths import GROWTH_MIN, Growth, Growths, distance
 from gateway.election.registry import Area, Registry
 from gateway.election.report import STATUSES, Report
 from gateway.election.rules.explained import ExplainedSteps
-from gateway.election.rules.step import Step
+from gateway.election.rules.step import Category, Step
 
 GROWTHS_MAX = 8
 """Growths of a unit that are compared with others: the last ones."""
+ABOUT_EQUAL_PERMILLE = 5
+"""‰ of its ballots by which a growth may differ from the current figures, so that these are not kept beside it."""
 _NONE: tuple[Growth, ...] = ()
 
 
@@ -72,10 +74,10 @@ class CurrentReports:
 
     def __init__(self, registry: Registry, explanations: Explanations | None = None) -> None:
         self.registry = registry
-        self.explanations: Explanations = explanations or ExplainedSteps(registry)
         self.position = 0
         """How many reports were placed."""
         self.growths = Growths()
+        self.explanations: Explanations = explanations or ExplainedSteps(registry, self.growths)
         self.date = _date_of(registry)
         """The date of the election."""
         width = len(registry.party_codes) + 1
@@ -132,9 +134,10 @@ class CurrentReports:
         if step.changed:
             self._add(step.unit, step.before, step.after)
             if step.growths:
-                self._replace(self._grown, index, (*grown, *step.growths)[-GROWTHS_MAX:])
+                grown = (*grown, *step.growths)[-GROWTHS_MAX:]
+                self._replace(self._grown, index, grown)
             if wholes or step.ballots_before:
-                self._replace(self._wholes, index, self._wholes_of(step, wholes))
+                self._replace(self._wholes, index, self._wholes_of(step, wholes, grown))
         self.explanations.place(step)
         self.position += 1
 
@@ -243,15 +246,19 @@ class CurrentReports:
                     if party in places:
                         figures[places[party]] = votes
 
-    def _wholes_of(self, step: Step, kept: tuple[Growth, ...]) -> tuple[Growth, ...]:
-        """Return the figures as a whole of the categories that are not a single growth after a step."""
+    def _wholes_of(
+        self, step: Step, kept: tuple[Growth, ...], grown: tuple[Growth, ...]
+    ) -> tuple[Growth, ...]:
+        """Return the figures as a whole of the categories that are not about equal to a growth after a step."""
         differ = {each.category for each in step.categories}
         return (
             *(each for each in kept if each.category not in differ),
             *(
                 step.growth(each.category, each.ballots_after, each.after)
                 for each in step.categories
-                if each.ballots_before and each.ballots_after >= GROWTH_MIN
+                if each.ballots_before
+                and each.ballots_after >= GROWTH_MIN
+                and not any(_about_equal(growth, each) for growth in grown)
             ),
         )
 
@@ -280,6 +287,16 @@ class CurrentReports:
         for growth in new:
             if not any(growth is each for each in old):
                 self.growths.add(growth)
+
+
+def _about_equal(growth: Growth, figures: Category) -> bool:
+    """Whether a growth of the unit is all that it has in a category, but for few ballots."""
+    few = growth.ballots * ABOUT_EQUAL_PERMILLE // 1000
+    return (
+        growth.category == figures.category
+        and abs(growth.ballots - figures.ballots_after) <= few
+        and distance(growth.votes, figures.after) <= few
+    )
 
 
 def _date_of(registry: Registry) -> date:

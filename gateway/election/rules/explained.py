@@ -2,45 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from math import nan
+
 from gateway.election.changes import Change, Columns
-from gateway.election.explanations import History
+from gateway.election.explanations import CHANGES_MAX, DUPLICATE_PERMILLE, WINDOW_S, History
+from gateway.election.growths import GROWTH_MIN, Growths
 from gateway.election.registry import Registry
-from gateway.election.rules.step import Step
+from gateway.election.rules.step import Category, Step
 
 
 class ExplainedSteps:
-    """Explains falls at once, from the reports placed so far; the `Explanations` of `CurrentReports`."""
+    """Explains falls at once, from the reports placed so far; part of `CurrentReports`, with the same growths.
 
-    def __init__(self, registry: Registry) -> None:
+    Of each municipality, only changes are kept that were counted in the last hour before its newest report, since no
+    others can be the other half of a move. They are looked at when a large fall arrives, which is rare.
+    """
+
+    def __init__(self, registry: Registry, growths: Growths) -> None:
         width = len(registry.party_codes) + 1
         bases = [number * width for number in range(len(registry.categories))]
         columns = Columns(
             parties=tuple(slice(base, base + width - 1) for base in bases),
             blank=tuple(base + width - 1 for base in bases),
         )
+        self._growths = growths
         self._history = History(registry, columns, later=False)
+        """Empty but for the time of an explanation."""
+        self._changes: dict[int, list[tuple[float, Change]]] = {}
+        """By municipality, with the Unix time at which they were counted, the newest last."""
+        self._undo: list[Callable[[], object]] | None = None
 
     def place(self, step: Step) -> None:
         """Add the next placed report."""
-        if step.changed:
-            self._history.place(_change(step), step.growths)
+        if not step.changed:
+            return
+        at = _time(step.report.counted_at)
+        changes = self._changes.setdefault(step.municipality, [])
+        while changes and (changes[0][0] < at - 2 * WINDOW_S or len(changes) >= CHANGES_MAX):
+            oldest = changes.pop(0)
+            if self._undo is not None:
+                self._undo.append(partial(changes.insert, 0, oldest))
+        changes.append((at, _change(step)))
+        if self._undo is not None:
+            self._undo.append(changes.pop)
 
     def explained(self, step: Step) -> str | None:
         """Return the code that explains a fall which is not placed yet, as far as the record shows it now."""
-        explanation = self._history.explain(_change(step))
+        if any(self._is_withdrawn(step, category) for category in step.categories):
+            return "duplicate_withdrawn"
+        history = self._history
+        history.checkpoint()
+        for _, change in self._changes.get(step.municipality, ()):
+            history.place(change, ())
+        explanation = history.explain(_change(step))
+        history.roll_back()
         return explanation.code if explanation is not None else None
+
+    def _is_withdrawn(self, step: Step, category: Category) -> bool:
+        """Whether the unit drops a count that it took on, and that is a count of another municipality too."""
+        dropped = [-gain for gain in category.gains]
+        for size, votes in (
+            (sum(dropped), dropped),
+            (category.ballots_before, category.before),  # all, if only a part of the same ballots remains
+        ):
+            whole = votes is category.before
+            if size < GROWTH_MIN or (whole and 2 * sum(map(abs, dropped)) < size):
+                continue
+            near = [growth for _, growth in self._growths.near(size, votes, DUPLICATE_PERMILLE)]
+            own = any(each.unit == step.unit.index for each in near)
+            if own and any(each.municipality != step.municipality for each in near):
+                return True
+        return False
 
     def checkpoint(self) -> None:
         """Remember where to roll back to."""
-        self._history.checkpoint()
+        self._undo = []
 
     def roll_back(self) -> None:
         """Forget what was placed since the checkpoint."""
-        self._history.roll_back()
+        undo, self._undo = self._undo or [], None
+        for each in reversed(undo):
+            each()
 
     def keep(self) -> None:
         """Keep what was placed since the checkpoint."""
-        self._history.keep()
+        self._undo = None
 
 
 def _change(step: Step) -> Change:
@@ -53,3 +102,11 @@ def _change(step: Step) -> Change:
         before=step.before,
         after=step.after,
     )
+
+
+def _time(counted_at: str) -> float:
+    """Return when a report was counted, in Unix seconds; NaN, which is earlier than no time, if it cannot be read."""
+    try:
+        return datetime.fromisoformat(counted_at).timestamp()
+    except ValueError:
+        return nan
