@@ -87,11 +87,14 @@ class StoredReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TransferRow(msgspec.Struct, frozen=True):
-    """What the journal has of one unit, including embargoed reports."""
+    """What the journal has of one unit, including embargoed and held reports."""
 
     unit: str
     accepted: int
-    last_accepted_at: datetime
+    """Reports in the record."""
+    last_accepted_at: datetime | None
+    held_since: datetime | None
+    """Since when the unit has been held; None if it is not."""
 
 
 class PostgresJournal(HoldJournal):
@@ -237,10 +240,13 @@ class PostgresJournal(HoldJournal):
             async with self._reading() as connection:
                 rows = await connection.fetch(
                     "SELECT CASE WHEN m.released_at IS NULL THEN m.publish_from END,"
-                    "   r.unit, r.accepted, r.last_accepted_at"
+                    "   r.unit, coalesce(r.accepted, 0), r.last_accepted_at, r.since"
                     " FROM embargo m LEFT JOIN ("
-                    "   SELECT unit, count(*) AS accepted, max(accepted_at) AS last_accepted_at FROM report"
-                    "   WHERE election = $1 AND unit = ANY ($2) GROUP BY unit) r ON true WHERE m.election = $1",
+                    "   (SELECT unit, count(*) AS accepted, max(accepted_at) AS last_accepted_at FROM report"
+                    "    WHERE election = $1 AND unit = ANY ($2) GROUP BY unit) p"
+                    "   FULL JOIN (SELECT unit, since FROM hold"
+                    "    WHERE election = $1 AND unit = ANY ($2) AND state = 'open') o USING (unit)"
+                    " ) r ON true WHERE m.election = $1",
                     election,
                     list(units),
                 )

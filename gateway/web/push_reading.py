@@ -1,5 +1,6 @@
 """What a sender may read back on the push door: its own reports and transfers, including embargoed ones."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ from gateway.journal.elections import ElectionVersion, Token
 from gateway.journal.postgres import PostgresJournal
 from gateway.web.answers import Problem
 from gateway.wire.outcomes import outcome_document
-from gateway.wire.transfers import OwnTransfers, Transfer, to_document
+from gateway.wire.transfers import OwnTransfers, Transfer, age_of_oldest, to_document
 
 
 async def report_document(
@@ -58,24 +59,31 @@ async def transfers_document(journal: PostgresJournal, version: ElectionVersion,
     hidden_until, rows = await journal.transfers(version.key, units)
     contacts = await journal.contacts(version.key)
     by_unit = {row.unit: row for row in rows}
+    now = datetime.now(UTC)
     found: dict[str, list[str]] = {}
     for unit, area in units.items():
         found.setdefault(registry.municipality(area).id, []).append(unit)
     transfers = []
     for municipality, its_units in found.items():
-        reported = [by_unit[unit] for unit in its_units if unit in by_unit]
-        accepted = sum(row.accepted for row in reported)
+        rows_here = [by_unit[unit] for unit in its_units if unit in by_unit]
+        accepted = sum(row.accepted for row in rows_here)
+        held = [row.held_since for row in rows_here if row.held_since is not None]
         transfers.append(
             Transfer(
                 municipality=municipality,
                 name=registry.by_id[municipality].name,
                 units=len(its_units),
-                reported=len(reported),
+                reported=sum(row.accepted > 0 for row in rows_here),
                 accepted=accepted,
                 published=0 if hidden_until is not None else accepted,
                 embargoed=accepted if hidden_until is not None else 0,
+                held=len(held),
+                oldest_held_s=age_of_oldest(held, now),
                 oldest_unpublished_s=None,
-                last_accepted_at=max((row.last_accepted_at for row in reported), default=None),
+                last_accepted_at=max(
+                    (row.last_accepted_at for row in rows_here if row.last_accepted_at is not None),
+                    default=None,
+                ),
                 last_contact_at=contacts.get(municipality),
                 lag_s=None,
             )

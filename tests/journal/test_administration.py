@@ -16,6 +16,7 @@ from gateway.journal.postgres import PostgresJournal
 from gateway.journal.session import Connection
 from tests.conftest import Database
 from tests.journal.conftest import AUTHOR
+from tests.journal.holding import decide, hold
 from tests.journal.makers import (
     FAR,
     MUNICIPALITIES,
@@ -519,3 +520,26 @@ async def test_transfers_count_accepted_reports_per_unit(
     assert hidden_until == datetime.fromisoformat(until)
     assert (found.unit, found.accepted, found.last_accepted_at) == ("a-1", 2, appended.at)
     assert await journal.transfers(row.key, ["b-1"]) == (hidden_until, [])
+
+
+async def test_transfers_say_since_when_a_unit_is_held(
+    acts: Administration, journal: PostgresJournal, owner: Connection
+) -> None:
+    """A held report is not counted as accepted until it is released."""
+    election = await acts.load_election(a_registry(publish_from=in_the_future()))
+    row = await journal.election(election)
+    await hold(owner, row.key, a_report("a-1", 1), rule=None)
+    await hold(owner, row.key, a_report("a-1", 2), a_report("a-2", 1))
+    since = await owner.fetchval("SELECT since FROM hold WHERE election = $1 AND unit = 'a-1'", row.key)
+    await hold(owner, row.key, a_report("a-1", 3))
+    _, found = await journal.transfers(row.key, ["a-1", "a-2", "b-1"])
+    assert [
+        (each.unit, each.accepted, each.held_since) for each in sorted(found, key=lambda each: each.unit)
+    ] == [
+        ("a-1", 1, since),
+        ("a-2", 0, since),
+    ]
+    await decide(owner, row.key, a_report("a-1", 3), release=True)
+    await decide(owner, row.key, a_report("a-2", 1), release=False)
+    _, (found_again,) = await journal.transfers(row.key, ["a-1", "a-2"])
+    assert (found_again.unit, found_again.accepted, found_again.held_since) == ("a-1", 2, None)

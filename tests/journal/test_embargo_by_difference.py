@@ -29,7 +29,8 @@ from gateway.journal.waiting import WaitingReports
 from gateway.wire.board import Waiting
 from tests.counts import count
 from tests.faults.servers import TIMEOUT_S, Server, a_server
-from tests.journal.makers import FAR, PASSED, a_registry, a_report, append, until
+from tests.journal.holding import decide, hold
+from tests.journal.makers import FAR, PASSED, a_registry, a_report, append, connected, until
 from tests.journal.network import port_of
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
@@ -64,8 +65,11 @@ class Site:
     revisions: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     async def accept(self) -> None:
-        """Accept reports, and record contacts of senders, refusals and waiting reports, under the embargo."""
-        async with open_pool(self.url) as pool:
+        """Accept reports, and record contacts of senders, refusals and waiting reports, under the embargo.
+
+        Other reports are held; some of these are released, rejected or superseded, and one stays open.
+        """
+        async with open_pool(self.url) as pool, connected(self.url) as owner:
             journal = PostgresJournal(pool)
             refusals, waiting = Refusals(), WaitingReports()
             for _ in range(BATCHES):
@@ -73,11 +77,20 @@ class Site:
                     a_report(unit, next(self.revisions), votes=revision)
                     for revision, unit in enumerate(["a-1", "a-2", "b-1"] * (BATCHES // 3))
                 ]
-                await append(journal, self.embargoed.key, self.embargoed.version, *reports)
+                await hold(owner, self.embargoed.key, *reports, rule=None)
                 await journal.record_contacts({self.embargoed.token: datetime.now(UTC)})
                 refusals.note(self.embargoed.key, self.embargoed.token, "malformed")
                 await refusals.write(pool)
                 await waiting.write(pool, {self.embargoed.key: Waiting(len(reports), 2.0)})
+                await self._hold(owner)
+
+    async def _hold(self, owner: Connection) -> None:
+        key = self.embargoed.key
+        held = [a_report(unit, next(self.revisions), votes=7) for unit in ("a-4", "a-5", "a-6", "b-4")]
+        await hold(owner, key, *held)
+        await decide(owner, key, held[0], release=True)
+        await decide(owner, key, held[1], held[2], release=False)
+        await hold(owner, key, a_report("b-4", next(self.revisions)))
 
 
 @dataclass
@@ -150,12 +163,16 @@ def function_statements(embargoed: int, released: int) -> list[str]:
     """Return statements of every class on the functions that the role may call and on objects it may not access."""
     calls = [
         "valgnatt_public.elections()",
+        "valgnatt_public.elections_v2()",
         *(
             call.format(election)
             for election in (embargoed, released)
             for call in (
                 "valgnatt_public.record({}, '0'::bigint, 1000)",
                 "valgnatt_public.record({}, '-1'::bigint, 2147483647)",
+                "valgnatt_public.record_v2({}, '0'::bigint, 1000)",
+                "valgnatt_public.hold_lines({}, '0'::bigint, 1000)",
+                "valgnatt_public.hold_lines({}, '-1'::bigint, 2147483647)",
                 "valgnatt_public.unapplied({}, '0'::bigint)",
                 "valgnatt_public.unapplied({}, '-1'::bigint)",
                 "valgnatt_public.contacts({})",
@@ -181,10 +198,10 @@ def function_statements(embargoed: int, released: int) -> list[str]:
         "EXPLAIN (GENERIC_PLAN) SELECT * FROM {}",
     ]
     tables = [
-        "election", "embargo", "head", "report", "confirmation", "contact", "refusal", "waiting", "token", "act",
-        "migration",
+        "election", "embargo", "head", "report", "confirmation", "contact", "refusal", "waiting", "hold", "hold_line",
+        "rules", "token", "act", "migration",
         f"report_{embargoed}", f"head_{embargoed}", f"confirmation_{embargoed}", f"contact_{embargoed}",
-        f"refusal_{embargoed}", f"waiting_{embargoed}",
+        f"refusal_{embargoed}", f"waiting_{embargoed}", f"hold_{embargoed}", f"hold_line_{embargoed}",
         "public_election", "publication", "public_contact",
     ]  # fmt: skip
     return [
@@ -193,11 +210,14 @@ def function_statements(embargoed: int, released: int) -> list[str]:
         *(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, SUMMARY OFF) TABLE valgnatt.{table}" for table in tables),
         *(f"COPY valgnatt.{table} TO STDOUT" for table in tables),
         f"SELECT * FROM valgnatt.shown({embargoed})",
+        f"SELECT * FROM valgnatt.shown_v2({embargoed})",
         f"SELECT valgnatt.confirm_v1({embargoed}, 0, 0)",
         f"SELECT valgnatt.count_refusals_v1('{{{embargoed}}}', '{{0}}', '{{x}}', '{{1}}', '{{now}}')",
         f"SELECT valgnatt.note_waiting_v1(1, '{{{embargoed}}}', '{{1}}', '{{1}}')",
         f"EXPLAIN ANALYZE SELECT 1 FROM valgnatt.publication WHERE election = {embargoed} AND body >= '\\x00'",
         f"SELECT valgnatt_public.record({embargoed}, 9223372036854775807, 2)",
+        f"SELECT valgnatt_public.hold_lines({embargoed}, 9223372036854775807, 2)",
+        f"SELECT valgnatt_public.hold_lines(NULL, 0, 1), valgnatt_public.hold_lines({embargoed}, NULL, 1)",
         f"SELECT valgnatt_public.record(NULL, 0, 1), valgnatt_public.record({embargoed}, NULL, 1)",
         "SELECT valgnatt_public.registry(-1), valgnatt_public.record(-1, 0, 1)",
         "LISTEN other",
@@ -232,7 +252,8 @@ async def catalog_statements(owner: Connection) -> list[str]:
     oids = [
         row[0]
         for row in await owner.fetch(
-            "SELECT oid FROM pg_class WHERE relname IN ('report_1', 'report_1_pkey', 'head_1')"
+            "SELECT oid FROM pg_class WHERE relname IN"
+            " ('report_1', 'report_1_pkey', 'head_1', 'hold_1', 'hold_line_1')"
         )
     ]
     database = await owner.fetchval("SELECT oid FROM pg_database WHERE datname = current_database()")
@@ -271,7 +292,7 @@ class Login:
         if await self.fresh.fetchval("SHOW in_hot_standby") == "off":  # a standby does not support LISTEN
             await self.fresh.add_listener("valgnatt", lambda *payload: self.notifications.append(payload))
         await self.holding.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-        await self.holding.execute("SELECT * FROM valgnatt_public.elections()")
+        await self.holding.execute("SELECT * FROM valgnatt_public.elections_v2()")
         for name, call in _RECORDS.items():
             await self.prepared.execute(f"PREPARE {name} AS SELECT * FROM {call.format(site.embargoed.key)}")
         await self.prepared.execute("BEGIN")
@@ -300,8 +321,9 @@ class Login:
 
 
 _RECORDS = {
-    "heads": "valgnatt_public.elections()",
-    "record": "valgnatt_public.record({}, '0'::bigint, 1000)",
+    "heads": "valgnatt_public.elections_v2()",
+    "record": "valgnatt_public.record_v2({}, '0'::bigint, 1000)",
+    "holds": "valgnatt_public.hold_lines({}, '0'::bigint, 1000)",
     "unapplied": "valgnatt_public.unapplied({}, '0'::bigint)",
     "contacts": "valgnatt_public.contacts({})",
 }
@@ -399,7 +421,8 @@ async def test_reports_of_a_released_election_do_change_results(
         "EXPLAIN (ANALYZE, BUFFERS, WAL, TIMING OFF, SUMMARY OFF) SELECT * FROM {}",
         "COPY (SELECT * FROM {}) TO STDOUT",
     ):
-        assert shape.format(f"valgnatt_public.record({key}, '0'::bigint, 1000)") in found
+        for call in ("record_v2", "hold_lines"):
+            assert shape.format(f"valgnatt_public.{call}({key}, '0'::bigint, 1000)") in found
 
 
 @pytest.mark.parametrize("where", ["primary", "replica"])
@@ -464,7 +487,7 @@ async def test_before_the_release_a_feed_reads_no_block_of_embargoed_tables(
     site = sites[SHARED]
     tables = [
         f"{name}_{site.embargoed.key}"
-        for name in ("report", "head", "confirmation", "contact", "refusal", "waiting")
+        for name in ("report", "head", "confirmation", "contact", "refusal", "waiting", "hold", "hold_line")
     ]
 
     async def blocks() -> list[tuple[Any, ...]]:
