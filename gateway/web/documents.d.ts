@@ -75,7 +75,12 @@ export type Block = {
   published_at: string | null;
   snapshot: boolean;
   server_time: string;
+  /** The number of lines of the list of holds; absent if there are none. */
+  holds?: number;
 };
+
+/** A line of the list of holds. */
+export type HoldLine = { number: number; unit: string; state: string };
 
 /** Names by language tag (BCP 47). */
 export type Names = { [tag: string]: string };
@@ -130,6 +135,9 @@ export type Transfer = {
   accepted: number;
   published: number;
   embargoed: number;
+  /** Units with a held report; absent from older gateways. */
+  held?: number;
+  oldest_held_s?: number | null;
   oldest_unpublished_s: number | null;
   last_accepted_at: string | null;
   last_contact_at: string | null;

@@ -14,6 +14,7 @@ import { LiveTable } from "./table.js";
 
 /** @import { Area, AreaAndChildren } from "../documents" */
 /** @import { Feed } from "./feed.js" */
+/** @import { HeldUnits } from "./held.js" */
 /** @import { Parties } from "./parties.js" */
 /** @import { PublicRecord } from "./record.js" */
 /** @import { Registry } from "./registry.js" */
@@ -47,13 +48,15 @@ export class AreaPage {
    * @param {Parties} options.parties
    * @param {() => PublicRecord} options.record
    * @param {() => Feed} options.feed
+   * @param {HeldUnits} options.held
    */
-  constructor({ election, registry, parties, record, feed }) {
+  constructor({ election, registry, parties, record, feed, held }) {
     this.election = election;
     this.registry = registry;
     this.parties = parties;
     this.record = record;
     this.feed = feed;
+    this.held = held;
     this.summary = new Summary(byId("area-summary"), parties);
     this.corrections = new CorrectionsList(election, registry, "area-corrections");
     this.history = new AreaHistory(registry, record, () => feed().sequence);
@@ -162,9 +165,15 @@ export class AreaPage {
       .map((each, depth) => h("a", { href: depth ? areaLink(each) : areaLink() }, this.registry.name(each)));
   }
 
+  /** Draw how many units are being checked. */
+  drawHeld() {
+    if (this.#id !== null) this.summary.drawHeld(this.held.count(this.#id));
+  }
+
   draw() {
     const area = this.#document;
     if (this.#id === null) return;
+    this.drawHeld();
     if (!area) {
       this.summary.draw(this.feed().areas.get(this.#id));
       return;

@@ -8,6 +8,7 @@ import { byId, setText, show } from "./dom.js";
 import { drawTableDownloads } from "./downloads.js";
 import { Clock, Feed } from "./feed.js";
 import { clockTime, t } from "./format.js";
+import { HeldUnits } from "./held.js";
 import { isHidden } from "./hidden.js";
 import { nameOf } from "./names.js";
 import { Parties } from "./parties.js";
@@ -47,6 +48,7 @@ class Embed {
     this.parts = new Set((parameter("show") || "summary").split(","));
     this.summary = new Summary(byId("summary"), this.parties);
     this.corrections = new CorrectionsList(election.id, this.registry, "corrections");
+    this.held = new HeldUnits(election.id, this.registry, () => this.#drawSoon());
     this.clock = new Clock();
     this.feed = new Feed(this.#address(), this.clock, {
       onBlock: (_, block) => this.#apply(block),
@@ -73,6 +75,7 @@ class Embed {
   /** @param {Block} block */
   #apply(block) {
     if (block.sequence > 0) this.election.released_at ??= block.published_at;
+    this.held.follow(block);
     this.#drawSoon();
   }
 
@@ -124,6 +127,7 @@ class Embed {
     byId("summary").classList.toggle("without-figures", !figures);
     byId("summary").classList.toggle("without-parties", !parties);
     this.summary.draw(area);
+    this.summary.drawHeld(this.held.count(this.area));
   }
 
   #drawTable() {

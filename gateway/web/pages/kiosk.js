@@ -7,6 +7,7 @@ import { groupByCounty } from "./counties.js";
 import { byId, h, setText, show } from "./dom.js";
 import { Clock, Feed } from "./feed.js";
 import { date, number, share, t, time, timeInMinutes } from "./format.js";
+import { HeldUnits } from "./held.js";
 import { drawCountdown, isHidden } from "./hidden.js";
 import { reloadOnNewVersion } from "./kiosk_version.js";
 import { nameOf } from "./names.js";
@@ -74,12 +75,16 @@ class Kiosk {
     this.area = area ?? this.registry.root;
     this.parties = new Parties(election.registry.parties);
     this.summary = new Summary(byId("kiosk-summary"), this.parties);
+    this.held = new HeldUnits(election.id, this.registry, () =>
+      this.summary.drawHeld(this.held.count(this.area)),
+    );
     this.tiles = new Tiles(byId("tiles"), h("p"), byId("legend"), this);
     this.feed = new Feed(electionPath(election.id, "/feed"), new Clock(), {
       onBlock: (changed, block) => {
         if (block.snapshot) this.#built = false;
         if (block.sequence > 0) this.election.released_at ??= block.published_at;
         for (const { area: id } of changed) this.#changed.add(id);
+        this.held.follow(block);
       },
       onState: () => drawStatus(this.feed),
     });

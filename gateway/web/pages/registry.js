@@ -64,6 +64,16 @@ export class Registry {
   }
 
   /**
+   * Return the area that is responsible for a unit: the one of level `municipality`, or else its parent.
+   *
+   * @param {string} unit
+   */
+  municipality(unit) {
+    const path = [unit, ...this.ancestors(unit).reverse()];
+    return path.find((id) => this.level(id) === "municipality") ?? this.parent(unit) ?? unit;
+  }
+
+  /**
    * Return all units at or below an area.
    *
    * @param {string} id

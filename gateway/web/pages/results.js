@@ -10,6 +10,7 @@ import { offerSnippet } from "./embed_snippet.js";
 import { Clock, Feed } from "./feed.js";
 import { Pauses, untilDone } from "./fetching.js";
 import { date, share, t } from "./format.js";
+import { HeldUnits } from "./held.js";
 import { drawCountdown } from "./hidden.js";
 import { showKiosk } from "./kiosk.js";
 import { nameOf } from "./names.js";
@@ -58,7 +59,9 @@ class ResultsPage {
     this.table = new AreasTable(election.id, this.registry, this.parties);
     this.corrections = new CorrectionsList(election.id, this.registry, "corrections");
     this.tiles = new Tiles(byId("tiles"), byId("tile-description"), byId("legend"), this);
+    this.held = new HeldUnits(election.id, this.registry, () => this.#drawHeld());
     this.area = new AreaPage({
+      held: this.held,
       election: election.id,
       registry: this.registry,
       parties: this.parties,
@@ -108,7 +111,13 @@ class ResultsPage {
     }
     for (const { area } of changed) this.#changed.add(area);
     this.area.update(changed, block.sequence);
+    this.held.follow(block);
     this.#drawSoon();
+  }
+
+  #drawHeld() {
+    this.country.drawHeld(this.held.count(this.registry.root));
+    this.area.drawHeld();
   }
 
   #stateChanged() {
@@ -244,6 +253,7 @@ class ResultsPage {
     this.#built = false; // tiles are ordered by names
     this.#drawAllSoon();
     this.area.redraw();
+    this.#drawHeld();
     this.#drawTitle();
     this.tick();
   }

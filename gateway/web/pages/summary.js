@@ -34,6 +34,7 @@ export class Summary {
     this.stack = h("div", { class: "stack", "aria-hidden": "true" });
     this.title = h("h2", { class: "unseen" });
     this.none = h("p", { class: "quiet" });
+    this.checked = h("p", { class: "checked", hidden: true });
     this.list = h("ol", { class: "shares" });
     this.more = h("button", { type: "button", class: "plain more-parties" });
     this.more.addEventListener("click", () => {
@@ -43,6 +44,7 @@ export class Summary {
     const figures = [this.units, this.turnout, this.votes].map(({ element }) => element);
     container.replaceChildren(
       h("dl", { class: "figures" }, ...figures),
+      this.checked,
       this.title,
       this.none,
       this.stack,
@@ -62,6 +64,12 @@ export class Summary {
     show(this.none, total.votes === 0 && !isHidden());
     show(this.stack, total.votes > 0);
     this.#drawShares(total);
+  }
+
+  /** @param {number} held how many units are being checked */
+  drawHeld(held) {
+    show(this.checked, held > 0 && !isHidden());
+    setText(this.checked, t("unitsChecked")(held));
   }
 
   /**

@@ -42,7 +42,7 @@ const remaining = {
 
 /**
  * @param {PlainTextKey} title
- * @param {"accepted" | "published" | "embargoed" | "delivered"} member
+ * @param {"accepted" | "published" | "embargoed" | "held" | "delivered"} member
  * @param {string} kind
  * @returns {TransferColumn}
  */
@@ -53,6 +53,20 @@ const figure = (title, member, kind) => ({
   value: (row) => row[member],
   draw: (cell, row) => setText(cell, typeof row[member] === "number" ? number(row[member]) : "–"),
 });
+
+/** @type {TransferColumn} */
+const checked = {
+  title: "colChecked",
+  kind: "second",
+  descending: true,
+  value: (row) => row.held ?? 0,
+  draw(cell, row) {
+    const [units, since] = parts(cell, () => [h("span"), h("small")]);
+    setText(units, row.held ? number(row.held) : "–");
+    setText(since, row.held ? t("checkedFor")(duration(row.oldest_held_s ?? 0)) : "");
+    cell.classList.toggle("slow", Boolean(row.held));
+  },
+};
 
 /**
  * Return when a municipality was last in contact. What was accepted for it came from one of its senders.
@@ -141,6 +155,7 @@ export const listColumns = (clock) => [
   ...[
     remaining,
     figure("colAccepted", "accepted", "slim"),
+    checked,
     figure("colPublished", "published", "second"),
     figure("colDelivered", "delivered", "third"),
     oldest,
@@ -169,7 +184,7 @@ const publicOnly = (column) => ({
 });
 
 /** The column that the table of all municipalities is sorted by at first. */
-export const OLDEST = 5;
+export const OLDEST = 6;
 
 /**
  * The columns of the table of a token's own municipalities.
@@ -181,6 +196,7 @@ export const ownColumns = (clock) => [
   name,
   remaining,
   figure("colAccepted", "accepted", "slim"),
+  checked,
   figure("colEmbargoed", "embargoed", ""),
   figure("colPublished", "published", "second"),
   ago(

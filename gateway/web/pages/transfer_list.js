@@ -63,6 +63,7 @@ export class TransferList {
     this.table.drawTitles();
     const names = {
       waiting: t("whichWaiting"),
+      checked: t("whichChecked"),
       incomplete: t("whichIncomplete"),
       silent: t("whichSilent"),
     };
@@ -76,6 +77,7 @@ export class TransferList {
  */
 function passes(row, which) {
   if (which === "waiting") return row.accepted > row.published;
+  if (which === "checked") return Boolean(row.held);
   if (which === "incomplete") return row.reported < row.units;
   if (which === "silent") return !lastContact(row);
   return true;

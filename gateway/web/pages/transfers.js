@@ -196,11 +196,14 @@ class TransfersPage {
     const sum = (/** @type {(row: TransferRow) => number} */ value) =>
       rows.reduce((all, row) => all + value(row), 0);
     const accepted = sum((row) => row.accepted);
-    if (!accepted) return ["waits", t("sentenceNothing")];
+    const held = sum((row) => row.held ?? 0);
+    const checked = held ? ` ${t("sentenceChecked")(held)}` : "";
+    if (!accepted) return ["waits", (checked ? "" : t("sentenceNothing")) + checked.trimStart()];
     const units = sum((row) => row.units);
     const toCome = units - sum((row) => row.reported);
     const waiting = accepted - sum((row) => row.published);
-    const state = waiting ? t("sentenceUnderWay")(waiting, toCome) : t("sentencePublished")(toCome, units);
+    const published = held ? t("sentencePublishedElse")(toCome) : t("sentencePublished")(toCome, units);
+    const state = (waiting ? t("sentenceUnderWay")(waiting, toCome) : published) + checked;
     const slowest = this.#slowestDelivery();
     if (!slowest) return ["good", state];
     const name = this.registry.name(slowest.municipality);

@@ -55,6 +55,8 @@ export const texts = ({ number, noun, count, times }) => ({
   ofEligible: (ballots, eligible) => `${count(ballots, "ballot", "ballots")} · ${number(eligible)} eligible`,
   votesCounted: "Valid votes",
   besides: (blank, rejected) => `${number(blank)} blank · ${number(rejected)} rejected`,
+  unitsChecked: (n) =>
+    `${count(n, "unit is", "units are")} being checked: ${n === 1 ? "its" : "their"} latest figures are not included yet.`,
   sharesTitle: "Party shares",
   noVotes: "No votes have been counted yet.",
   others: "Others",
@@ -186,6 +188,9 @@ export const texts = ({ number, noun, count, times }) => ({
       : `Everything received is published; ${units === 1 ? "the unit has" : `all ${number(units)} units have`} reported.`,
   sentenceUnderWay: (n, toCome) =>
     `${count(n, "count", "counts")} received and being published; ${count(toCome, "unit", "units")} to come.`,
+  sentencePublishedElse: (toCome) =>
+    `Everything else received is published; ${count(toCome, "unit", "units")} to come.`,
+  sentenceChecked: (n) => `${count(n, "unit is", "units are")} being checked.`,
   sentenceSlowest: (name, duration) => ` Slowest in the last 10 minutes: ${name}, ${duration}.`,
   sentenceNothing: "No counts have been received yet.",
   sentenceWaits: (n, name, duration) =>
@@ -221,10 +226,13 @@ export const texts = ({ number, noun, count, times }) => ({
   listCaption: "How far the counts of each municipality have come. Column headings sort the table.",
   whichAll: "All",
   whichWaiting: "Waiting to be published",
+  whichChecked: "Being checked",
   whichIncomplete: "With units remaining",
   whichSilent: "Never in contact",
   colToCome: "Remaining",
   colAccepted: "Accepted",
+  colChecked: "Being checked",
+  checkedFor: (duration) => `for ${duration}`,
   colPublished: "Published",
   colDelivered: "Units delivered",
   colOldest: "Oldest waiting",
@@ -240,6 +248,10 @@ export const texts = ({ number, noun, count, times }) => ({
   words: [
     ["Remaining", "Units from which no report has been published yet."],
     ["Accepted", "Reports that are stored durably and have a receipt."],
+    [
+      "Being checked",
+      "Units whose latest report is held until a second person has checked it, and for how long the oldest has been.",
+    ],
     ["Published", "Reports that are public and open to all."],
     ["Units delivered", "Units whose figures have reached this page through the feed."],
     [

@@ -60,6 +60,8 @@ export const texts = ({ number, noun, count, times }) => ({
   votesCounted: "Godkjente stemmer",
   besides: (/** @type {number} */ blank, /** @type {number} */ rejected) =>
     `${count(blank, "blank", "blanke")} · ${count(rejected, "forkastet", "forkastede")}`,
+  unitsChecked: (/** @type {number} */ n) =>
+    `${count(n, "tellested", "tellesteder")} kontrolleres: de nyeste tallene derfra er ikke med ennå.`,
   sharesTitle: "Oppslutning",
   noVotes: "Ingen stemmer er talt opp ennå.",
   others: "Andre",
@@ -216,6 +218,9 @@ export const texts = ({ number, noun, count, times }) => ({
   sentenceUnderWay: (/** @type {number} */ n, /** @type {number} */ toCome) =>
     `${count(n, "mottatt telling", "mottatte tellinger")} publiseres nå; ` +
     `${count(toCome, "tellested", "tellesteder")} gjenstår.`,
+  sentencePublishedElse: (/** @type {number} */ toCome) =>
+    `Alt annet som er mottatt, er publisert; ${count(toCome, "tellested", "tellesteder")} gjenstår.`,
+  sentenceChecked: (/** @type {number} */ n) => `${count(n, "tellested", "tellesteder")} kontrolleres.`,
   sentenceSlowest: (/** @type {string} */ name, /** @type {string} */ duration) =>
     ` Tregest de siste ti minuttene: ${name}, ${duration}.`,
   sentenceNothing: "Ingen tellinger er mottatt ennå.",
@@ -254,10 +259,13 @@ export const texts = ({ number, noun, count, times }) => ({
   listCaption: "Hvor langt tellingene fra hver kommune er kommet. Kolonneoverskriftene sorterer tabellen.",
   whichAll: "Alle",
   whichWaiting: "Venter på publisering",
+  whichChecked: "Kontrolleres",
   whichIncomplete: "Mangler tellesteder",
   whichSilent: "Har aldri vært i kontakt",
   colToCome: "Gjenstår",
   colAccepted: "Mottatt",
+  colChecked: "Kontrolleres",
+  checkedFor: (/** @type {string} */ duration) => `i ${duration}`,
   colPublished: "Publisert",
   colDelivered: "Tellesteder levert",
   colOldest: "Eldste som venter",
@@ -273,6 +281,11 @@ export const texts = ({ number, noun, count, times }) => ({
   words: [
     ["Gjenstår", "Tellesteder som ennå ikke har fått publisert noen melding."],
     ["Mottatt", "Meldinger som er lagret trygt og kvittert for."],
+    [
+      "Kontrolleres",
+      "Tellesteder der den nyeste meldingen holdes tilbake til en person til har kontrollert den, og hvor lenge den " +
+        "eldste har ventet.",
+    ],
     ["Publisert", "Meldinger som er offentliggjort og åpne for alle."],
     ["Tellesteder levert", "Tellesteder som har nådd denne siden gjennom resultatstrømmen."],
     [

@@ -57,6 +57,8 @@ export const texts = ({ number, noun, count, times }) => ({
     `${count(ballots, "røystesetel", "røystesetlar")} · ${number(eligible)} med røysterett`,
   votesCounted: "Godkjende røyster",
   besides: (blank, rejected) => `${count(blank, "blank", "blanke")} · ${number(rejected)} forkasta`,
+  unitsChecked: (n) =>
+    `${count(n, "teljestad blir kontrollert", "teljestader blir kontrollerte")}: dei nyaste tala derifrå er ikkje med enno.`,
   sharesTitle: "Oppslutning",
   noVotes: "Ingen røyster er talde opp enno.",
   others: "Andre",
@@ -189,6 +191,9 @@ export const texts = ({ number, noun, count, times }) => ({
   sentenceUnderWay: (n, toCome) =>
     `${count(n, "motteken teljing", "mottekne teljingar")} blir publisert no; ` +
     `${count(toCome, "teljestad", "teljestader")} står att.`,
+  sentencePublishedElse: (toCome) =>
+    `Alt anna som er motteke, er publisert; ${count(toCome, "teljestad", "teljestader")} står att.`,
+  sentenceChecked: (n) => `${count(n, "teljestad blir kontrollert", "teljestader blir kontrollerte")}.`,
   sentenceSlowest: (name, duration) => ` Tregast dei siste ti minutta: ${name}, ${duration}.`,
   sentenceNothing: "Ingen teljingar er mottekne enno.",
   sentenceWaits: (n, name, duration) =>
@@ -224,10 +229,13 @@ export const texts = ({ number, noun, count, times }) => ({
   listCaption: "Kor langt teljingane frå kvar kommune er komne. Kolonneoverskriftene sorterer tabellen.",
   whichAll: "Alle",
   whichWaiting: "Ventar på publisering",
+  whichChecked: "Blir kontrollerte",
   whichIncomplete: "Manglar teljestader",
   whichSilent: "Har aldri vore i kontakt",
   colToCome: "Står att",
   colAccepted: "Motteke",
+  colChecked: "Blir kontrollerte",
+  checkedFor: (duration) => `i ${duration}`,
   colPublished: "Publisert",
   colDelivered: "Teljestader leverte",
   colOldest: "Eldste som ventar",
@@ -243,6 +251,11 @@ export const texts = ({ number, noun, count, times }) => ({
   words: [
     ["Står att", "Teljestader som enno ikkje har fått publisert noka melding."],
     ["Motteke", "Meldingar som er lagra trygt og kvitterte for."],
+    [
+      "Blir kontrollerte",
+      "Teljestader der den nyaste meldinga blir halden tilbake til ein person til har kontrollert ho, og kor lenge den " +
+        "eldste har venta.",
+    ],
     ["Publisert", "Meldingar som er offentleggjorde og opne for alle."],
     ["Teljestader leverte", "Teljestader som har nådd denne sida gjennom resultatstraumen."],
     [
