@@ -1,11 +1,11 @@
-"""Commands of `python -m gateway` that start in a tenth of the CPU time, most of which is otherwise spent on imports.
+"""Commands of `gateway` and `bench` that start in a tenth of the CPU time, most of which is otherwise spent on imports.
 
 A process that has imported the commands forks once per command. What runs is the same as in a process of its own:
-`gateway.cli.main` with these arguments, variables, directory and standard streams, up to the exit of the interpreter.
+`main` of the module with these arguments, variables, directory and standard streams, up to the exit of the interpreter.
 The command is a child of the tests, with everything that `subprocess.Popen` offers. A command for which a variable is
 set that may be read earlier than the command runs, at the start of Python or in an import, is started as usual. So are
-commands in tests of that start (tests/test_streams.py), of the output as documented (tests/test_first_hour.py), and
-all that start other processes, except the gateways of tests/running.py: their workers are new processes in any case.
+commands in tests of that start (tests/test_streams.py) and of the output as documented (tests/test_first_hour.py).
+Workers that a command starts are forked too (`tests.forked_workers`).
 """
 
 import atexit
@@ -19,18 +19,24 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import bench.__main__
 from gateway import cli
+from gateway.telemetry.structlog_import import import_structlog
 
 ENDED_S = 60.0
 REQUEST_BYTES_MAX = 1 << 17
 ROOT = Path(__file__).parents[1]
 IMPORTED = (
+    "bench.measure.pairs",
+    "bench.rehearse.run",
+    "bench.rehearse.scenarios",
     "encodings.idna",
     "gateway.count_files.table",
     "gateway.client.push_command",
@@ -38,26 +44,46 @@ IMPORTED = (
     "gateway.client.watch_command",
     "gateway.doctor.command",
     "gateway.journal.administration",
+    "gateway.rehearsal.demo",
+    "gateway.service",
+    "tests.forked_workers",
     "uvloop",
 )
-"""What most commands import."""
-READ_LATE = ("VALGNATT_", "PYTEST_", "XDG_", "COLUMNS", "LINES", "TERM", "HOME", "NO_COLOR", "TZ")
+"""What most commands and workers import."""
+STARTING_WORKERS = ("demo", "measure", "run", "serve")
+"""Commands that start workers."""
+ROOM_FOR_COMMAND = 200
+"""Bytes of arguments that a process of this server can show in the process list."""
+READ_LATE = ("VALGNATT_", "PYTEST_", "XDG_", "COLUMNS", "LINES", "TERM", "HOME", "NO_COLOR", "TMPDIR", "TZ")
 """The beginnings of variables that are read only when a command runs; so are those of proxies."""
 PR_SET_CHILD_SUBREAPER = 36
 
 
 class Command(subprocess.Popen[Any]):
-    """A command; by default it has an empty standard input, and its output is text in pipes."""
+    """A command; by default it has an empty standard input, and its output is text in pipes.
 
-    def __init__(self, *arguments: object, environ: Mapping[str, str], **options: Any) -> None:
+    With `usual_start`, it is started as usual.
+    """
+
+    def __init__(
+        self,
+        *arguments: object,
+        environ: Mapping[str, str],
+        module: str = "gateway",
+        usual_start: bool = False,
+        **options: Any,
+    ) -> None:
+        command = [sys.executable, "-m", module, *map(str, arguments)]
+        self._usual_start = usual_start
         self._wanted = {
-            "arguments": [*map(str, arguments)],
+            "command": command,
             "environ": dict(environ),
             "cwd": str(options.get("cwd") or Path.cwd()),
+            "session": options.get("start_new_session", False),
         }
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         super().__init__(
-            [sys.executable, "-m", "gateway", *self._wanted["arguments"]],
+            command,
             env=environ,
             # Ctrl-C means something even where the tests run in the background of a shell that has it ignored.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -66,7 +92,7 @@ class Command(subprocess.Popen[Any]):
 
     def _execute_child(self, *given: Any) -> None:
         """Start the command: the part of Popen between making pipes and reading them."""
-        if not _server.can_start(self._wanted["environ"]):
+        if self._usual_start or not _server.can_start(self._wanted["environ"]):
             super()._execute_child(*given)  # type: ignore[misc]
             return
         pipes = given[10:16]
@@ -114,21 +140,13 @@ class ForkServer:
         """Start a command and return its pid."""
         with self._lock:
             channel = self._channel = self._channel or self._started()
-            # A process whose parent has exited becomes a child of the nearest process with this attribute.
-            _set_subreaper(True)
-            try:
-                socket.send_fds(channel, [json.dumps(wanted).encode()], streams)
-                answer = channel.recv(64)
-            finally:
-                _set_subreaper(False)
-        assert answer, "the fork server has ended"
-        return int(answer)
+            return request_fork(channel, wanted, streams)
 
     def _started(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             server = subprocess.Popen(
-                [sys.executable, "-m", "tests.fork_server", str(theirs.fileno())],
+                [sys.executable, "-m", "tests.fork_server", str(theirs.fileno()), "-" * ROOM_FOR_COMMAND],
                 env=self._environ,
                 cwd=ROOT,
                 pass_fds=[theirs.fileno()],
@@ -147,6 +165,24 @@ class ForkServer:
 _server = ForkServer()
 
 
+def fork(wanted: Mapping[str, Any], streams: tuple[int, ...]) -> int:
+    """Start a command, or the worker of a supervisor in this process, and return its pid."""
+    return _server.start(wanted, streams)
+
+
+def request_fork(channel: socket.socket, wanted: Mapping[str, Any], streams: tuple[int, ...]) -> int:
+    """Have the process at the other end, a child of this one, fork; return the pid of what is now a child of this."""
+    # A process whose parent has exited becomes a child of the nearest process with this attribute.
+    _set_subreaper(True)
+    try:
+        socket.send_fds(channel, [json.dumps(wanted).encode()], streams)
+        answer = channel.recv(64)
+    finally:
+        _set_subreaper(False)
+    assert answer, "the fork server has ended"
+    return int(answer)
+
+
 def _set_subreaper(value: bool) -> None:
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, int(value), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl")
@@ -155,16 +191,20 @@ def _set_subreaper(value: bool) -> None:
 # The server's side.
 
 
-def _serve(channel: socket.socket) -> None:
-    """Fork a process per request; return in each of these, ready to run the command."""
+def _import_all() -> None:
+    import_structlog()
     for name in IMPORTED:
         importlib.import_module(name)
     cli.app(["status", "--help"], prog_name="valgnatt", standalone_mode=False)  # imports parts of typer
+    assert tempfile.tempdir is None, "an import has chosen a directory for temporary files"
     gc.collect()
     gc.freeze()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def serve_forks(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """Fork a process per request; return the request and its descriptors in each of these, and exit at the last."""
     while True:
-        request, streams, _, _ = socket.recv_fds(channel, REQUEST_BYTES_MAX, 3)
+        request, streams, _, _ = socket.recv_fds(channel, REQUEST_BYTES_MAX, 4)
         if not request:
             os._exit(0)
         reading, writing = os.pipe()
@@ -177,16 +217,18 @@ def _serve(channel: socket.socket) -> None:
             for fd in (reading, writing):
                 os.close(fd)
             channel.close()
-            _become(json.loads(request), streams)
-            return
+            return json.loads(request), streams
         os.waitpid(between, 0)
         channel.send(os.read(reading, 64))
         for fd in (reading, writing, *streams):
             os.close(fd)
 
 
-def _become(wanted: dict[str, Any], streams: list[int]) -> None:
+def become(wanted: dict[str, Any], streams: list[int]) -> None:
     """Set everything that a new process gets from the one that starts it."""
+    show_command(wanted["command"])
+    if wanted["session"]:
+        os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(wanted["environ"])
@@ -199,7 +241,8 @@ def _become(wanted: dict[str, Any], streams: list[int]) -> None:
         stream = _standard_stream(number, getattr(sys, name))
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
-    sys.argv = [str(ROOT / "gateway" / "__main__.py"), *wanted["arguments"]]
+    _, _, module, *arguments = wanted["command"]
+    sys.argv = [str(ROOT / module / "__main__.py"), *arguments]
 
 
 def _standard_stream(number: int, former: Any) -> io.TextIOWrapper:
@@ -213,6 +256,30 @@ def _standard_stream(number: int, former: Any) -> io.TextIOWrapper:
     )
 
 
+def show_command(command: list[str]) -> None:
+    """Show a command in the process list, as far as there is room. Source: proc(5), "/proc/pid/cmdline"."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    start, end = map(int, fields[45:47])
+    shown = b"".join(os.fsencode(each) + b"\0" for each in command)
+    ctypes.memmove(start, shown[: end - start - 1].ljust(end - start, b"\0"), end - start)
+
+
+def main(channel: socket.socket) -> None:
+    """Import everything, fork for each request, and in each process run its command."""
+    _import_all()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    wanted, streams = serve_forks(channel)
+    from tests.forked_workers import fork_workers, run_worker
+
+    module, command = (*wanted["command"], "")[2:4]
+    if module == "gateway.worker":
+        run_worker(wanted, streams)
+    become(wanted, streams)
+    if command in STARTING_WORKERS:
+        fork_workers()
+    run = {"gateway": cli.main, "bench": bench.__main__.main}[module]
+    run()
+
+
 if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])))
-    cli.main()
+    main(socket.socket(fileno=int(sys.argv[1])))

@@ -1,5 +1,7 @@
 """A real gateway for tests: `python -m gateway serve` as separate processes, on ports chosen by the kernel.
 
+They are forked (`tests/fork_server.py`), unless a test that looks at memory or environments wants a `usual_start`.
+
     async with running(database, push_workers=2) as gateway:
         election = await gateway.load(registry_document)
         token = await gateway.issue(election, ["0301"])
@@ -53,7 +55,7 @@ class DatabaseUrls(Protocol):
 class Gateway:
     """A running gateway as its users see it: three addresses, a process, and its log."""
 
-    def __init__(self, database: DatabaseUrls, config: dict[str, Any]) -> None:
+    def __init__(self, database: DatabaseUrls, config: dict[str, Any], *, usual_start: bool = False) -> None:
         self.database = database
         self.log: deque[str] = deque(maxlen=LINES_MAX)
         self.elections = 0
@@ -71,7 +73,9 @@ class Gateway:
             **config,
         }
         environ |= {f"VALGNATT_{name.upper()}": str(value) for name, value in options.items()}
-        self._process = Command("serve", environ=environ, stdout=subprocess.DEVNULL, text=False)
+        self._process = Command(
+            "serve", environ=environ, usual_start=usual_start, stdout=subprocess.DEVNULL, text=False
+        )
         self._log_reader = threading.Thread(target=self._read_log, daemon=True)
         self._log_reader.start()
 
@@ -215,9 +219,9 @@ def running_gateways() -> Iterator[Gateway]:
 
 
 @contextmanager
-def served(database: DatabaseUrls, **config: Any) -> Iterator[Gateway]:
+def served(database: DatabaseUrls, *, usual_start: bool = False, **config: Any) -> Iterator[Gateway]:
     """Run a gateway for fixtures that several tests share: like `running`, but blocking."""
-    gateway = Gateway(database, config)
+    gateway = Gateway(database, config, usual_start=usual_start)
     _running.append(gateway)
     try:
         gateway.wait_ready()
@@ -235,12 +239,14 @@ def served(database: DatabaseUrls, **config: Any) -> Iterator[Gateway]:
 
 
 @asynccontextmanager
-async def running(database: DatabaseUrls, **config: Any) -> AsyncIterator[Gateway]:
+async def running(
+    database: DatabaseUrls, *, usual_start: bool = False, **config: Any
+) -> AsyncIterator[Gateway]:
     """Run a gateway on a database; `config` gives options by name, such as `heartbeat_s=1`.
 
     At the end of the block it is terminated with SIGTERM, and must exit with status 0.
     """
-    serving = served(database, **config)
+    serving = served(database, usual_start=usual_start, **config)
     gateway = await asyncio.to_thread(serving.__enter__)
     try:
         yield gateway

@@ -85,7 +85,7 @@ async def expect_each_in_its_process(gateway: Gateway, passwords: Passwords) -> 
 async def test_a_feed_process_has_no_password_of_the_owner(database: Database) -> None:
     """Not on its command line, not in its environment, nowhere in its memory; no push process has the feeds'."""
     passwords = Passwords(password_of(database.url), password_of(database.feed_url))
-    async with running(database) as gateway:
+    async with running(database, usual_start=True) as gateway:
         await expect_each_in_its_process(gateway, passwords)
 
 
@@ -95,7 +95,7 @@ async def test_a_feed_process_beside_an_embedded_postgres_has_no_password_of_the
     """Both passwords are drawn by the machine itself."""
     os.chmod(tmp_path, 0o755)
     async with running(
-        database, database_url="", feed_database_url="", data_dir=tmp_path / "data"
+        database, usual_start=True, database_url="", feed_database_url="", data_dir=tmp_path / "data"
     ) as gateway:
         passwords = Passwords(*(tmp_path / "data" / "passwords").read_text().split())
         await expect_each_in_its_process(gateway, passwords)
@@ -109,7 +109,7 @@ async def test_with_passwords_in_files_no_environment_has_one(database: Database
         (tmp_path / name).write_text(f"{password}\n")
         options |= {f"{name}_url": url.replace(f":{password}", ""), f"{name}_password_file": tmp_path / name}
     passwords = Passwords(password_of(database.url), password_of(database.feed_url))
-    async with running(database, **options) as gateway:
+    async with running(database, usual_start=True, **options) as gateway:
         await expect_each_in_its_process(gateway, passwords)
         for password in passwords:
             assert places_of(password, gateway.pid) <= {"memory"}

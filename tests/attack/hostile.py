@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.web.queries import KNOWN
+from tests.counts import count
 from tests.running import Sender
 from tests.web.doors import a_report, framed
 
@@ -213,14 +214,14 @@ async def single_reports(target: Target) -> None:
         target.request(
             "POST", path, as_line(target.report(units[number % len(units)])), Content_Type="application/json"
         )
-        for number in range(400)
+        for number in range(count(200, full=400))
     ]
     assert set(await ask(target, requests)) == {201}
 
 
 async def full_requests(target: Target) -> None:
     """Push thousands of reports per request, compressed."""
-    for _ in range(2):
+    for _ in range(count(1, full=2)):
         body = compressed(as_line(target.report()) for _ in range(3000))
         request = target.request("POST", target.path(REPORTS), body, **GZIP)
         assert await ask(target, [request], connections=1) == [200]
@@ -228,13 +229,16 @@ async def full_requests(target: Target) -> None:
 
 async def read_areas(target: Target) -> None:
     """Read areas as JSON on persistent connections."""
-    requests = [target.request("GET", target.path(AREA, area=area)) for area in target.areas[:20] * 15]
+    requests = [
+        target.request("GET", target.path(AREA, area=area)) for area in target.areas[:20] * count(8, full=15)
+    ]
     assert await ask(target, requests) == [200] * len(requests)
 
 
 async def requests_on_new_connections(target: Target) -> None:
     """Send requests that any port answers, each on a new connection."""
-    assert set(await ask_on_new_connections(target, [target.request("GET", "/health/live")] * 400)) == {200}
+    requests = [target.request("GET", "/health/live")] * count(200, full=400)
+    assert set(await ask_on_new_connections(target, requests)) == {200}
 
 
 async def many_at_once(target: Target) -> None:
@@ -246,13 +250,13 @@ async def many_at_once(target: Target) -> None:
 
 async def read_health(target: Target) -> None:
     """Send requests that any port answers."""
-    assert set(await ask(target, [target.request("GET", "/health/live")] * 600)) == {200}
+    assert set(await ask(target, [target.request("GET", "/health/live")] * count(300, full=600))) == {200}
 
 
 async def frames_of_reports(target: Target) -> None:
     """Push reports over a WebSocket, one after the other."""
     connection = await opened(target)
-    for number in range(500):
+    for number in range(count(200, full=500)):
         await connection.send(framed(TEXT, report_frame(number, target.report())))
         await frame_of(connection)
     connection.close()
@@ -300,7 +304,7 @@ async def post(target: Target, body: bytes, times: int = 1, **headers: str) -> N
 async def a_hundred_violations(target: Target) -> None:
     """Send a full request of reports with a hundred violations each."""
     wrong = as_line(target.report() | {f"x{number}": None for number in range(100)})
-    await post(target, compressed([wrong] * 3000), **GZIP)
+    await post(target, compressed([wrong] * count(1500, full=3000)), **GZIP)
 
 
 async def one_report_repeated(target: Target) -> None:
@@ -311,21 +315,21 @@ async def one_report_repeated(target: Target) -> None:
 async def deep_json(target: Target) -> None:
     """Send deeply nested arrays, as reports and as one document."""
     deep = b"[" * 30_000
-    await post(target, compressed([deep] * 250), **GZIP)
+    await post(target, compressed([deep] * count(100, full=250)), **GZIP)
     await post(
         target, gzip.compress(b"[" * (8 << 20)), Content_Type="application/json", Content_Encoding="gzip"
     )
-    await post(target, b'{"a":' * 12_000, 20, Content_Type="application/json")
+    await post(target, b'{"a":' * 12_000, count(10, full=20), Content_Type="application/json")
 
 
 async def empty_lines(target: Target) -> None:
     """Send megabytes of line feeds."""
-    await post(target, gzip.compress(b"\n" * (8 << 20)), 3, **GZIP)
+    await post(target, gzip.compress(b"\n" * (8 << 20)), count(1, full=3), **GZIP)
 
 
 async def many_members(target: Target) -> None:
     """Send thousands of empty gzip members."""
-    await post(target, gzip.compress(b"") * 50_000, 2, **GZIP)
+    await post(target, gzip.compress(b"") * 50_000, count(1, full=2), **GZIP)
 
 
 async def tiny_chunks(target: Target) -> None:
@@ -338,13 +342,16 @@ async def tiny_chunks(target: Target) -> None:
 async def claimed_lengths(target: Target) -> None:
     """Declare bodies of 8 MiB and send one byte."""
     await leave_unread(
-        target, target.request("POST", target.path(REPORTS), b"x", length=8 << 20, **NDJSON), 300, 1
+        target,
+        target.request("POST", target.path(REPORTS), b"x", length=8 << 20, **NDJSON),
+        count(150, full=300),
+        1,
     )
 
 
 async def wrong_tokens(target: Target) -> None:
     """Send invalid tokens."""
-    tokens = [base64.urlsafe_b64encode(os.urandom(32)).decode() for _ in range(400)]
+    tokens = [base64.urlsafe_b64encode(os.urandom(32)).decode() for _ in range(count(200, full=400))]
     path = target.path(REPORTS)
     await ask(target, [_with_token(target, token, path) for token in tokens])
 
@@ -413,7 +420,7 @@ async def open_and_close_websockets(target: Target) -> None:
     async def one(_: int) -> None:
         (await opened(target)).close()
 
-    await target.each(150, one, 4)
+    await target.each(count(60, full=150), one, 4)
 
 
 # Hostile ones: readers.
@@ -433,7 +440,7 @@ async def random_selections(target: Target) -> None:
         finally:
             connection.close()
 
-    await target.each(150, one)
+    await target.each(count(75, full=150), one)
 
 
 async def random_cursors(target: Target) -> None:
@@ -449,32 +456,40 @@ async def random_cursors(target: Target) -> None:
         finally:
             connection.close()
 
-    await target.each(200, one)
+    await target.each(count(100, full=200), one)
 
 
 async def wait_for_future_publications(target: Target) -> None:
     """Send requests that wait for a publication that does not exist."""
-    await leave_unread(target, target.request("GET", target.path(AREA) + "?at_least=999999999"), 800, 1)
+    await leave_unread(
+        target, target.request("GET", target.path(AREA) + "?at_least=999999999"), count(400, full=800), 1
+    )
 
 
 async def unread_publications(target: Target) -> None:
     """Request pages of publications and do not read them."""
-    await leave_unread(target, target.request("GET", target.path(PUBLICATIONS) + "?limit=1000"), 500, 2)
+    await leave_unread(
+        target, target.request("GET", target.path(PUBLICATIONS) + "?limit=1000"), count(200, full=500), 2
+    )
 
 
 async def unread_registries(target: Target) -> None:
     """Request registries and do not read them."""
-    await leave_unread(target, target.request("GET", target.path("/v1/elections/{election}")), 200, 2)
+    await leave_unread(
+        target, target.request("GET", target.path("/v1/elections/{election}")), count(100, full=200), 2
+    )
 
 
 async def unread_tables(target: Target) -> None:
     """Request the table of all units and do not read it."""
-    await leave_unread(target, target.request("GET", target.path(AREAS) + "?level=precinct"), 200, 2)
+    await leave_unread(
+        target, target.request("GET", target.path(AREAS) + "?level=precinct"), count(100, full=200), 2
+    )
 
 
 async def tables_of_many_areas(target: Target) -> None:
     """Request the table of the units of each area, and its corrections: no two requests are for the same."""
-    names = [*target.areas, *target.units[:100]]
+    names = [*target.areas, *target.units[:100]][:: count(2, full=1)]
     requests = [
         target.request("GET", target.path(path) + f"{area}{form}")
         for form in ("", "&format=csv")
@@ -486,13 +501,15 @@ async def tables_of_many_areas(target: Target) -> None:
 
 async def unread_streams(target: Target) -> None:
     """Open streams and do not read them."""
-    await leave_unread(target, target.request("GET", target.path(FEED)), 300, 1)
+    await leave_unread(target, target.request("GET", target.path(FEED)), count(150, full=300), 1)
 
 
 # Hostile ones: any route of any port.
 
 VALUES = ("", "-1", "9" * 16, "9" * 4000, "%00%FF", "," * 2000, "x," * 2000)
 """Hostile values of a query parameter."""
+REQUESTS = count(15, full=40)
+"""Requests of each kind to a route, and connections whose answers are not read."""
 
 
 @dataclass(frozen=True)
@@ -516,9 +533,9 @@ class Route:
         path = target.path(self.path)
         many = {f"X-{name()}": "y" * 60 for _ in range(90)}
         requests = [
-            *(self._request(target, f"{path}?{name()}=1") for _ in range(40)),
-            *(self._request(target, re.sub(r"\{\w+\}", name, self.path)) for _ in range(40)),
-            *[self._request(target, path, Range="bytes=5-3,99999-", **many)] * 40,
+            *(self._request(target, f"{path}?{name()}=1") for _ in range(REQUESTS)),
+            *(self._request(target, re.sub(r"\{\w+\}", name, self.path)) for _ in range(REQUESTS)),
+            *[self._request(target, path, Range="bytes=5-3,99999-", **many)] * REQUESTS,
         ]
         await ask_on_new_connections(target, requests)
 
@@ -530,11 +547,11 @@ class Route:
         """Send hostile values of each parameter."""
         path = target.path(self.path)
         requests = [self._request(target, f"{path}?{query}") for query in self.queries()]
-        await ask_on_new_connections(target, requests * 8)
+        await ask_on_new_connections(target, requests * count(3, full=8))
 
     async def unread(self, target: Target) -> None:
         """Pipeline requests and do not read the answers."""
-        await leave_unread(target, self._request(target, target.path(self.path)), 30, 30, 0.3)
+        await leave_unread(target, self._request(target, target.path(self.path)), REQUESTS, 30, 0.3)
 
     def _request(self, target: Target, path: str, **headers: str) -> bytes:
         return target.request(self.method, path, b"{}" if self.method == "POST" else b"", **headers)
@@ -548,12 +565,12 @@ async def open_and_close(target: Target) -> None:
         await asyncio.sleep(0)
         connection.close()
 
-    await target.each(1000, one)
+    await target.each(count(400, full=1000), one)
 
 
 async def stay_silent(target: Target) -> None:
     """Open connections and keep them open in silence."""
-    await leave_unread(target, b"G", 800, 1)
+    await leave_unread(target, b"G", count(400, full=800), 1)
 
 
 ANY_PORT = {"connections that open and close": open_and_close, "silent connections": stay_silent}

@@ -138,7 +138,7 @@ class Attacked(NamedTuple):
 def attacked(postgres: EmbeddedPostgres) -> Iterator[Attacked]:
     """One worker per door and an election of some hundreds of units, measured with honest clients first."""
     made = generate(seed=7, scale=0.15)
-    with served(make_database(postgres)) as gateway:
+    with served(make_database(postgres), usual_start=True) as gateway:
 
         async def prepare() -> Attacked:
             election = await gateway.load(a_registry(made))

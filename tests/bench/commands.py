@@ -1,17 +1,19 @@
 """Run `python -m bench` in a separate process."""
 
+import os
 import subprocess
-import sys
+
+from tests.fork_server import Command
 
 LIMIT_S = 150
 
 
 def bench(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a command line and return its status and output."""
-    return subprocess.run(
-        [sys.executable, "-m", "bench", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
+    with Command(*arguments, module="bench", environ=os.environ) as process:
+        try:
+            out, err = process.communicate(timeout=LIMIT_S)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)

@@ -1,5 +1,6 @@
 """Small runs of every measurement: no guarantee is broken and every row has a figure. No speed is asserted."""
 
+import asyncio
 import json
 import math
 from pathlib import Path
@@ -16,6 +17,8 @@ from bench.measure.options import Options
 from tests.bench.commands import bench
 from tests.counts import count
 from tests.faults.servers import copy_cluster
+from tests.fork_server import fork
+from tests.forked_workers import forking
 
 
 @pytest.fixture
@@ -33,7 +36,19 @@ def copied_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def small(data: Path, tmp_path: Path, copied_clusters: None, monkeypatch: pytest.MonkeyPatch) -> Options:
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork the workers of gateways, whose supervisors run in this process."""
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", forking(fork))
+
+
+@pytest.fixture
+def small(
+    data: Path,
+    tmp_path: Path,
+    copied_clusters: None,
+    forked_workers: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Options:
     """Return options for small crowds, loads and elections; what is repeated for a median is measured once."""
     monkeypatch.setattr(start, "STARTS", count(1, full=3))
     monkeypatch.setattr(reconnect, "TURNS", count(1, full=2))
@@ -41,10 +56,10 @@ def small(data: Path, tmp_path: Path, copied_clusters: None, monkeypatch: pytest
         data=data,
         out=tmp_path,
         readers=(20,),
-        seconds=0.6,
-        publications=1000,
+        seconds=count(3, full=6) / 10,
+        publications=count(500, full=1000),
         scales=(0.02, 0.04),
-        reports=400,
+        reports=count(200, full=400),
     )
 
 

@@ -42,6 +42,8 @@ BATCHES = 12
 """Embargoed appends between two observations, and reports per append."""
 WARM_UP = count(2, full=3)
 """Observations before the changes, of which the last is compared: the others warm every cache."""
+RELATIONS = ("report_1", "hold_1", "report_1_pkey", "head_1", "hold_line_1")[: count(2, full=5)]
+"""Relations with embargoed data, of which each function of the catalog is called."""
 
 
 @dataclass
@@ -250,11 +252,7 @@ async def catalog_statements(owner: Connection) -> list[str]:
         _WITH_EFFECTS,
     )
     oids = [
-        row[0]
-        for row in await owner.fetch(
-            "SELECT oid FROM pg_class WHERE relname IN"
-            " ('report_1', 'report_1_pkey', 'head_1', 'hold_1', 'hold_line_1')"
-        )
+        row[0] for row in await owner.fetch("SELECT oid FROM pg_class WHERE relname = ANY ($1)", RELATIONS)
     ]
     database = await owner.fetchval("SELECT oid FROM pg_database WHERE datname = current_database()")
     statements = [f"SELECT * FROM {row[0]}.{row[1]}" for row in relations]

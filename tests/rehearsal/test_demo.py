@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -21,6 +20,7 @@ from gateway.config import Config
 from gateway.rehearsal.demo import Board
 from gateway.rehearsal.generator import write_election
 from gateway.terminal import Terminal
+from tests.fork_server import Command
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
@@ -83,20 +83,17 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("s")
 
 
-def _start(data: Path, scratch: Path, seconds: float) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "gateway", "demo", "--data", str(data), "--seconds", str(seconds)],
-        env={**os.environ, "TMPDIR": str(scratch)},
-        stdout=subprocess.PIPE,
+def _start(data: Path, scratch: Path, seconds: float, *, usual_start: bool = False) -> Command:
+    return Command(
+        *("demo", "--data", data, "--seconds", seconds),
+        environ={**os.environ, "TMPDIR": str(scratch)},
+        usual_start=usual_start,
         stderr=subprocess.STDOUT,
-        text=True,
         start_new_session=True,
-        # Ctrl-C means something even where the tests run in the background of a shell that has it ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
-def _interrupt_again(demo: subprocess.Popen[str], times: int) -> None:
+def _interrupt_again(demo: Command, times: int) -> None:
     """Press Ctrl-C again, in different phases of the clean-up: workers, Postgres, files."""
     for _ in range(times):
         with suppress(ProcessLookupError):
@@ -120,7 +117,7 @@ def _left_behind(scratch: Path) -> list[str]:
 
 def test_the_demo_ends_with_the_official_totals_and_leaves_nothing(data: Path, scratch: Path) -> None:
     """One command sets up, replays, verifies and cleans up."""
-    demo = _start(data, scratch, 6)
+    demo = _start(data, scratch, 6, usual_start=True)
     output, _ = demo.communicate(timeout=90)
     assert demo.returncode == 0, output
     assert "areas, all equal to the official totals" in output

@@ -50,7 +50,7 @@ _HUNDRED = {"counts": {f"c{number}": {} for number in range(25)}}
 @pytest.fixture(scope="module")
 def single(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
     """One push process, of which everybody has to have a part."""
-    with served(make_database(postgres), feed_workers=1) as gateway:
+    with served(make_database(postgres), usual_start=True, feed_workers=1) as gateway:
         yield gateway
 
 
