@@ -27,7 +27,8 @@ def state_of(document: HoldList, holds: Sequence[Hold]) -> str:
         text = f"{counted(document.open_, 'report')} {are} held"
         oldest = min((each.since for each in opened), default=None)
         text += f", the oldest for {age(oldest, document.server_time)}." if oldest is not None else "."
-    if (until := document.embargo.hidden_until) is not None:
+    until = document.embargo.hidden_until
+    if until is not None and until > document.server_time:
         when = clock_time(until, document.server_time)
         text += f" Under embargo until {when}; what is held then stays held."
     return text
@@ -77,7 +78,7 @@ def hold_lines(each: Hold, areas: Areas, now: datetime) -> list[str]:
         f"digest {each.digest}",
     ]
     lines += [f"{rule.do}: {sentence(rule, each.unit, areas)}" for rule in each.rules]
-    if each.state == "open":
+    if each.state == "open" and each.now is not None:
         rules = ", ".join(each.now)
         lines.append(f"now it would be held by: {rules}" if rules else "now no rule would hold it")
     if each.ended_at is not None:

@@ -14,7 +14,7 @@ import orjson
 
 from gateway.election.record import CHAIN_START
 from gateway.election.registry import Registry
-from gateway.election.report import canonical, decode_stored
+from gateway.election.report import Report, canonical, decode_stored
 from gateway.election.rules.current import CurrentReports
 from gateway.election.rules.evaluation import evaluate
 from gateway.election.rules.policy import Policy
@@ -80,6 +80,10 @@ class Evaluator:
             ends.hold_lines + len(news.lines),
             news.lines[-1].chain if news.lines else ends.hold_chain,
         )
+
+    def holding(self, report: Report, policy: Policy) -> tuple[str, ...]:
+        """Return the rules that would hold a report if it arrived now; must not be called within a batch."""
+        return evaluate(self._current, report, policy, time.thread_time).holding
 
     # A batch.
 

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from gateway.election.report import Report
 from gateway.election.validation import ValidReport
 from gateway.errors import JournalUnavailable
 from gateway.journal.appending import Behind
@@ -149,6 +150,19 @@ class JudgedAppends:
                 return
             await self._pause()
             await asyncio.sleep(0)
+
+    async def holding_now(
+        self, election: ElectionVersion, reports: Sequence[Report]
+    ) -> list[tuple[str, ...] | None]:
+        """Return, for each report, the rules that would hold it if it arrived now; None if no rule is evaluated.
+
+        Must not run beside an append. Raises JournalUnavailable.
+        """
+        await self.catch_up(election)
+        evaluator = self._evaluator_of(election)
+        if evaluator is None:
+            return [None] * len(reports)
+        return [evaluator.holding(report, election.policy) for report in reports]
 
     async def _append_known(
         self, election: ElectionVersion, batch: Sequence[Judgeable]

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from gateway.backoff import Backoff
+from gateway.deadline import Deadline
 from gateway.election.outcome import HoldNotice, Outcome, Receipt, Refusal, Retry
 from gateway.election.report import Report, all_warnings, decode_stored, warnings_of
 from gateway.election.validation import ValidReport
@@ -32,6 +33,8 @@ log = structlog.get_logger()
 
 PREDECESSORS_MAX = 20_000
 """Reports kept to compare the next revision with; about 1.3 kB each. Others are read from Postgres."""
+HOLDING_S = 3.0
+"""How long a question about the rules may wait, in seconds; longer, the answer is not known."""
 RETRY_FIRST_S, RETRY_MAX_S = 0.05, 1.0
 """How long to wait before Postgres is tried again: doubled after each attempt, from the first to the maximum."""
 
@@ -84,6 +87,8 @@ class Committed(msgspec.Struct, frozen=True, gc=False):
 
 
 Decided = RefusedReport | Committed
+Asked = tuple[ElectionVersion, Sequence[Report], asyncio.Future[list[tuple[str, ...] | None]]]
+"""Reports about which the rules were asked, and the answer."""
 
 
 class BatchWriter:
@@ -120,6 +125,7 @@ class BatchWriter:
         self._on_availability = on_availability
         self._wakeup = asyncio.Event()
         self._append_requested = False
+        self._asked: list[Asked] = []
         self._closed = False
         self._available = True
         self.unavailable_reason = JournalUnavailable.reason
@@ -165,6 +171,37 @@ class BatchWriter:
         self._append_requested = True
         self._wakeup.set()
 
+    async def holding_now(
+        self, election: ElectionVersion, reports: Sequence[Report]
+    ) -> list[tuple[str, ...] | None]:
+        """Return, for each report, the rules that would hold it if it arrived now; None where that is not known.
+
+        The answer comes between two batches, within HOLDING_S.
+        """
+        if self._closed or not self._available:
+            return [None] * len(reports)
+        answer: asyncio.Future[list[tuple[str, ...] | None]] = asyncio.get_running_loop().create_future()
+        self._asked.append((election, reports, answer))
+        self._wakeup.set()
+        try:
+            async with Deadline(HOLDING_S):
+                return await answer
+        except TimeoutError:
+            return [None] * len(reports)
+
+    async def _answer_asked(self) -> None:
+        """Answer what was asked about the rules."""
+        asked, self._asked = self._asked, []
+        for election, reports, answer in asked:
+            if answer.done():
+                continue
+            try:
+                found = await self._appends.holding_now(election, reports)
+            except JournalUnavailable:
+                found = [None] * len(reports)
+            if not answer.done():
+                answer.set_result(found)
+
     def close(self) -> None:
         """Take no more reports; those that wait form the last batches."""
         self._closed = True
@@ -188,6 +225,8 @@ class BatchWriter:
             await self._wakeup.wait()
             if self._closed and not self._available:
                 return  # each batch would only wait for its statement to time out
+            if self._asked:
+                await self._answer_asked()
             batch = self.room.take(self._pace.within(BATCH_S, BATCH_MIN, self._batch_max))
             self._full = len(self.room) > 0
             if not batch and not self._append_requested:

@@ -28,6 +28,7 @@ from gateway.web.feed_request import (
 from gateway.web.map_file import Map
 from gateway.web.negotiation import gzip_accepted
 from gateway.web.pages import REVALIDATE, StaticFile
+from gateway.web.queries import refuse_those
 from gateway.web.stream_limits import StreamLimits
 from gateway.wire.json import to_json
 from gateway.wire.transfers import PublicTransfers, to_document
@@ -114,6 +115,7 @@ class FeedDocuments:
 
     async def get_holds(self, request: web.Request) -> web.Response:
         """`GET …/holds`: a page of the list of holds in order, as lines; empty before the release."""
+        refuse_those(request, ["state"], "push")
         feed = await self._lookup.find(request)
         holds = feed.holds
         last = holds.number if feed.hidden_until is None else 0

@@ -71,8 +71,13 @@ def problem_documents(
 
 @web.middleware
 async def refuse_bodies(request: web.Request, handler: Any) -> web.StreamResponse:
-    """Refuse a body with any method but POST: nothing reads it, so it would be buffered while the request waits."""
-    if request.body_exists and request.method != hdrs.METH_POST:
+    """Refuse a body that nothing reads, and that would be buffered while the request waits.
+
+    A body is read with POST, and with PUT where there is a route for it.
+    """
+    method = request.method
+    has_route = request.match_info.http_exception is None
+    if request.body_exists and method != hdrs.METH_POST and not (method == hdrs.METH_PUT and has_route):
         raise Problem(400, "bad_request", "a request with this method must not have a body")
     response: web.StreamResponse = await handler(request)
     return response

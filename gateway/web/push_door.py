@@ -25,13 +25,15 @@ from gateway.web.connections import Connections
 from gateway.web.health import add_health
 from gateway.web.middleware import add_security_headers, problem_documents, refuse_bodies
 from gateway.web.pages import PUSH_PAGES, add_pages
-from gateway.web.push_board import BoardDocuments, require_operator
+from gateway.web.push_board import BoardDocuments
 from gateway.web.push_body import BODY_MAX
+from gateway.web.push_holds import PushHolds, require_operator, state_of
 from gateway.web.push_own_reports import own_reports
 from gateway.web.push_previews import PushPreviews
 from gateway.web.push_reading import report_document, transfers_document
 from gateway.web.push_receiving import expect_later
 from gateway.web.push_request import Counted, PushRequests
+from gateway.web.push_rules import PushRules
 from gateway.web.push_socket import PushSocket
 from gateway.web.queries import check_queries
 from gateway.web.sender_allowance import Allowances
@@ -46,6 +48,10 @@ TICK_S = 1.0
 """How often the deadlines of waiting requests are checked, in seconds."""
 BOARDS_MAX = 4
 """Likewise, boards; requests at the same time get the same one."""
+HOLDS_MAX = 2
+"""Lists of holds, and of rules, likewise."""
+DECISIONS_MAX = 1
+"""Decisions and changes of the rules, likewise: each of them locks the head of the record."""
 _PRIVATE = {"Cache-Control": "private, no-store"}
 
 
@@ -77,6 +83,10 @@ class PushDoor:
         self._previews = PushPreviews(intake, self._requests.bodies)
         self._boards_of = ConcurrencyLimit(BOARDS_MAX)
         self._boards = BoardDocuments(boards, config.silent_after_s)
+        self._holds_of = ConcurrencyLimit(HOLDS_MAX)
+        self._decisions_of = ConcurrencyLimit(DECISIONS_MAX)
+        self._holds = PushHolds(intake, self._requests.bodies, self._requests.turns)
+        self._rules = PushRules(intake, self._requests.bodies)
 
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes."""
@@ -93,6 +103,12 @@ class PushDoor:
         application.router.add_get("/v1/elections/{election}/template", self.get_template, allow_head=False)
         application.router.add_get("/v1/elections/{election}/transfers", self.get_transfers, allow_head=False)
         application.router.add_get("/v1/elections/{election}/board", self.get_board, allow_head=False)
+        application.router.add_get("/v1/elections/{election}/holds", self.get_holds, allow_head=False)
+        decisions = "/v1/elections/{election}/decisions"
+        application.router.add_post(decisions, self.post_decision, expect_handler=expect_later)
+        rules = "/v1/elections/{election}/rules"
+        application.router.add_get(rules, self.get_rules, allow_head=False)
+        application.router.add_put(rules, self.put_rules, expect_handler=expect_later)
         application.router.add_get("/v1/elections/{election}/push", self.get_push, allow_head=False)
         add_pages(application, PUSH_PAGES)
         add_health(application, ready)
@@ -169,12 +185,48 @@ class PushDoor:
     async def get_board(self, request: web.Request) -> web.StreamResponse:
         """`GET …/board`: the board with the municipalities of an operator's token, also under embargo."""
         election, token = await self._authenticate(request)
-        require_operator(token)
+        require_operator(token, "the board is")
         with Counted(self._boards_of, token, "too many concurrent reads of the board for this token"):
             token = await self._intake.confirm_token(election, token)
             body = await self._boards.read(election, token)
             answer = web.Response(body=body, content_type=JSON, headers=_PRIVATE)
             return await self._requests.deliver(request, token, answer)
+
+    async def get_holds(self, request: web.Request) -> web.StreamResponse:
+        """`GET …/holds`: the held reports of an operator's areas, including under embargo."""
+        election, token = await self._authenticate(request)
+        require_operator(token, "holds are")
+        state = state_of(request)
+        with Counted(self._holds_of, token, "too many concurrent reads of holds for this token"):
+            body = await self._holds.list(election, token, state)
+            return await self._deliver_json(request, token, body)
+
+    async def post_decision(self, request: web.Request) -> web.StreamResponse:
+        """`POST …/decisions`: release or reject held reports of an operator's areas."""
+        election, token = await self._authenticate(request)
+        require_operator(token, "decisions are")
+        with Counted(self._decisions_of, token, "another decision of this token is in progress"):
+            body = await self._holds.decide(request, election, token)
+            return await self._deliver_json(request, token, body)
+
+    async def get_rules(self, request: web.Request) -> web.StreamResponse:
+        """`GET …/rules`: the policy of the election, for operators."""
+        election, token = await self._authenticate(request)
+        require_operator(token, "rules are")
+        with Counted(self._holds_of, token, "too many concurrent reads of rules for this token"):
+            return await self._deliver_json(request, token, await self._rules.read(election, token))
+
+    async def put_rules(self, request: web.Request) -> web.StreamResponse:
+        """`PUT …/rules`: change the policy; needs an operator's token for the whole election."""
+        election, token = await self._authenticate(request)
+        require_operator(token, "rules are")
+        with Counted(self._decisions_of, token, "another decision of this token is in progress"):
+            body = await self._rules.change(request, election, token)
+            return await self._deliver_json(request, token, body)
+
+    async def _deliver_json(self, request: web.Request, token: Token, body: bytes) -> web.StreamResponse:
+        response = web.Response(body=body, content_type=JSON, headers=_PRIVATE)
+        return await self._requests.deliver(request, token, response)
 
     async def get_push(self, request: web.Request) -> web.StreamResponse:
         """`GET …/push`: the WebSocket."""
@@ -212,6 +264,8 @@ class PushDoor:
 
 def _is_push(request: web.Request) -> bool:
     """Whether a request brings counts, or asks for the WebSocket that does."""
+    if request.path.endswith("/decisions"):
+        return False
     return request.method == hdrs.METH_POST or request.path.endswith("/push")
 
 

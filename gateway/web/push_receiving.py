@@ -51,16 +51,16 @@ async def receive(request: web.Request, memory: ByteReservation) -> ReceivedBody
     return ReceivedBody(content, gzip=encoding == "gzip", ndjson=ndjson)
 
 
-async def receive_content(request: web.Request, memory: ByteReservation) -> bytes:
-    """Read a body of at most BODY_MAX bytes, and reserve its size as it arrives. Raises Problem, Overloaded."""
-    if request.content_length is not None and request.content_length > BODY_MAX:
-        raise _too_large()
+async def receive_content(request: web.Request, memory: ByteReservation, most: int = BODY_MAX) -> bytes:
+    """Read a body of at most `most` bytes, and reserve its size as it arrives. Raises Problem, Overloaded."""
+    if request.content_length is not None and request.content_length > most:
+        raise _too_large(most)
     try:
         if request.content.is_eof():  # it has arrived already, as is usual: there is nothing to wait for
-            return _arrived(request.content.read_nowait(), memory)
+            return _arrived(request.content.read_nowait(), memory, most)
         if request.version >= HttpVersion11 and _expects_continue(request):
             await send_continue(request)
-        return await _read(request, memory)
+        return await _read(request, memory, most)
     except TimeoutError:
         detail = (
             f"a body must arrive within {BODY_GRACE_S:.0f} s, plus 1 s for each {BODY_RATE} bytes of it,"
@@ -82,13 +82,13 @@ def _is_ndjson(request: web.Request) -> bool:
     raise Problem(415, "unsupported_type", "Content-Type must be application/json or application/x-ndjson")
 
 
-async def _read(request: web.Request, memory: ByteReservation) -> bytes:
+async def _read(request: web.Request, memory: ByteReservation, most: int) -> bytes:
     body = bytearray()  # parts may be single bytes, and a list of them would take forty times the size
     may_extend_s = BODY_S - BODY_GRACE_S
     async with Deadline(BODY_GRACE_S) as deadline:
         async for part in request.content.iter_any():
-            if len(body) + len(part) > BODY_MAX:
-                raise _too_large()
+            if len(body) + len(part) > most:
+                raise _too_large(most)
             memory.grow(len(body) + len(part))
             body += part
             more_s = min(len(part) / BODY_RATE, may_extend_s)
@@ -97,15 +97,15 @@ async def _read(request: web.Request, memory: ByteReservation) -> bytes:
     return bytes(body)
 
 
-def _arrived(body: bytes, memory: ByteReservation) -> bytes:
-    if len(body) > BODY_MAX:
-        raise _too_large()
+def _arrived(body: bytes, memory: ByteReservation, most: int) -> bytes:
+    if len(body) > most:
+        raise _too_large(most)
     memory.grow(len(body))
     return body
 
 
-def _too_large() -> Problem:
-    return Problem.of(TooLarge(f"a body has at most {BODY_MAX} bytes"))
+def _too_large(most: int) -> Problem:
+    return Problem.of(TooLarge(f"a body has at most {most} bytes"))
 
 
 def split(received: ReceivedBody, memory: ByteReservation) -> Steps[Body]:

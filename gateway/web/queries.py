@@ -20,13 +20,19 @@ KNOWN: dict[str, tuple[str, ...]] = {
     f"{_ELECTION}/corrections": ("area", "format", "bom"),
     f"{_ELECTION}/publications": ("after", "limit", "last_event_id", "lastEventId"),
     f"{_ELECTION}/publications/{{range}}": ("chain",),
-    f"{_ELECTION}/holds": ("after", "limit"),
+    f"{_ELECTION}/holds": ("state", "after", "limit"),
 }
 """By path, for both doors; all other routes below VERSION have none."""
 VERSION = "/v1/"
 NAMED_MAX = 5
 """Parameters that an error message names."""
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,32}")
+
+
+def refuse_those(request: web.Request, names: Iterable[str], other_door: str) -> None:
+    """Raise Problem for parameters that a path has on the other door only."""
+    if found := [name for name in names if name in request.query]:
+        raise Problem(400, "bad_query", f"{', '.join(found)}: only on the {other_door} door")
 
 
 def query_errors(route: str, names: Iterable[str]) -> str | None:

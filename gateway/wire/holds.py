@@ -55,8 +55,9 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
     ballots: int
     """All approved ballots of the held report."""
     rules: list[FiredRule]
-    now: list[str]
-    """The rules that would hold the report if it arrived now; empty for a hold that ended."""
+    now: list[str] | None
+    """The rules that would hold the report if it arrived now; empty for a hold that ended. None where that is not
+    known: no rule is evaluated (any more), or the answering process cannot say it soon."""
     report: Any
     """The report as it was sent."""
     stands: Any
