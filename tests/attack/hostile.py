@@ -16,7 +16,7 @@ import struct
 import zipfile
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.web.queries import KNOWN
@@ -196,6 +196,8 @@ REPORT = REPORTS + "/{unit}"
 TRANSFERS = "/v1/elections/{election}/transfers"
 PREVIEW = "/v1/elections/{election}/preview"
 PUSH = "/v1/elections/{election}/push"
+DECISIONS = "/v1/elections/{election}/decisions"
+RULES = "/v1/elections/{election}/rules"
 FEED = "/v1/elections/{election}/feed"
 AREA = "/v1/elections/{election}/areas/{area}"
 AREAS = "/v1/elections/{election}/areas"
@@ -381,6 +383,39 @@ async def wide_tables(target: Target) -> None:
         await preview(target, content, "text/csv")
 
 
+def by_operator(
+    method: str, path: str, *bodies: bytes, packed: bool = False
+) -> Callable[[Target], Awaitable[None]]:
+    """Return a client that sends bodies with the token of an operator."""
+
+    async def run(target: Target) -> None:
+        sender = target.sender
+        operator = await sender.gateway.issue(sender.election, target.areas[:1], role="operator")
+        headers = {"Content_Type": "application/json"}
+        if packed:
+            headers["Content_Encoding"] = "gzip"
+        own = replace(target, sender=operator)
+        requests = [own.request(method, target.path(path), body, **headers) for body in bodies]
+        await ask_on_new_connections(target, requests * 20)
+
+    return run
+
+
+_LONG = (64 << 10) - 20
+BAD_DECISIONS = (
+    b'{"holds":' + b"[" * (_LONG // 2),
+    b'{"holds":[' + b"{}," * (_LONG // 3) + b"{}]}",
+    b'{"holds":[' + b"0," * (_LONG // 2) + b"0]}",
+    b'{"holds":[' + b",".join([b'{"x":0}'] * 100) + b"]}",
+    b'{"note":"' + b"x" * (_LONG - 10) + b'"}',
+)
+BAD_RULES = (
+    b'{"rules":' + b'{"a":' * 9_000 + b"0" + b"}" * 9_001,
+    b'{"rules":{' + b",".join(b'"r%d":0' % number for number in range(5_000)) + b"}}",
+    b'{"rules":{"above_eligible":{"do":"hold","kinds":[' + b'"x",' * 15_000 + b'"x"]}}}',
+)
+
+
 # Hostile ones: frames.
 
 
@@ -554,7 +589,7 @@ class Route:
         await leave_unread(target, self._request(target, target.path(self.path)), REQUESTS, 30, 0.3)
 
     def _request(self, target: Target, path: str, **headers: str) -> bytes:
-        return target.request(self.method, path, b"{}" if self.method == "POST" else b"", **headers)
+        return target.request(self.method, path, b"{}" if self.method in ("POST", "PUT") else b"", **headers)
 
 
 async def open_and_close(target: Target) -> None:
@@ -585,6 +620,13 @@ OF_BODIES: dict[str, tuple[str, Callable[[Target], Awaitable[None]]]] = {
     "wrong tokens": (f"POST {REPORTS}", wrong_tokens),
     "spreadsheet bomb": (f"POST {PREVIEW}", spreadsheet_bomb),
     "wide tables": (f"POST {PREVIEW}", wide_tables),
+    "bad decisions": (f"POST {DECISIONS}", by_operator("POST", DECISIONS, *BAD_DECISIONS)),
+    "packed decisions": (
+        f"POST {DECISIONS}",
+        by_operator("POST", DECISIONS, gzip.compress(b" " * (8 << 20)), packed=True),
+    ),
+    "bad rules": (f"PUT {RULES}", by_operator("PUT", RULES, *BAD_RULES)),
+    "packed rules": (f"PUT {RULES}", by_operator("PUT", RULES, gzip.compress(b" " * (8 << 20)), packed=True)),
 }
 """Each with the route that it is for."""
 OF_FRAMES: dict[str, tuple[int, Callable[[Target], Awaitable[None]]]] = {

@@ -69,6 +69,8 @@ COMPRESSED = (
     "empty lines",
     "many gzip members",
     "spreadsheet bomb",
+    "packed decisions",
+    "packed rules",
 )
 
 
