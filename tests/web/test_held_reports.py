@@ -121,6 +121,7 @@ async def test_an_operator_sees_held_reports_with_evidence(
         "evidence": {
             "category": "election_day",
             "ballots": 401,
+            "whole": False,
             "other": FOREIGN_UNIT,
             "other_category": "election_day",
             "other_ballots": 401,
@@ -134,7 +135,11 @@ async def test_an_operator_sees_held_reports_with_evidence(
 
     local = Operator(http, await gateway.issue(judged, [HERE], role="operator"))
     copy, fallen = (await local.holds())["holds"]
-    assert copy["rules"][0]["evidence"] == {"category": "election_day", "ballots": 401}
+    assert copy["rules"][0]["evidence"] == {
+        "category": "election_day",
+        "ballots": 401,
+        "whole": False,
+    }
     unit = Operator(http, await gateway.issue(judged, [OTHER_UNIT], role="operator"))
     (fallen,) = (await unit.holds())["holds"]
     assert fallen["rules"][0]["evidence"] == {"before": 301, "after": 101}
