@@ -17,7 +17,6 @@ from gateway.election.registry import Registry
 from gateway.election.report import Report, canonical, decode_stored
 from gateway.election.rules.current import CurrentReports
 from gateway.election.rules.evaluation import evaluate
-from gateway.election.rules.explained import ExplainedSteps
 from gateway.election.rules.policy import Policy
 from gateway.election.validation import ValidReport
 from gateway.journal.decisions import Appended, Ends, Finding, Held, New
@@ -52,7 +51,7 @@ class Evaluator:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self.ends = START
-        self._current = CurrentReports(registry, ExplainedSteps(registry))
+        self._current = CurrentReports(registry)
         self._newest: dict[str, int] = {}
         self._open: dict[str, int] = {}
         """The sender's token of each open hold, by unit."""
