@@ -61,6 +61,8 @@ class Block(msgspec.Struct, frozen=True):
     server_time: datetime
     areas: Mapping[str, Mapping[str, Any]] = {}
     """The areas in the block, with their values, by identifier."""
+    holds: int = 0
+    """Lines of the list of holds."""
 
 
 class Subscriber:
@@ -251,6 +253,7 @@ class Subscriber:
             header.snapshot,
             header.server_time,
             areas,
+            header.holds,
         )
 
 
@@ -260,3 +263,4 @@ class _BlockHeader(msgspec.Struct):
     published_at: datetime | None
     snapshot: bool
     server_time: datetime
+    holds: int = 0

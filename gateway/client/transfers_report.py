@@ -6,7 +6,7 @@ from datetime import datetime
 from rich.table import Table
 
 from gateway.characters import printable
-from gateway.humanize import counted, milliseconds, spaced
+from gateway.humanize import counted, duration, milliseconds, spaced
 from gateway.wire.transfers import OwnTransfers, PublicTransfers, Transfer, by_waiting, is_late
 
 LAG_CAPTION = "lag p99: 99 % of reports were sent within this time after publication"
@@ -30,7 +30,14 @@ def clock_time(moment: datetime, now: datetime) -> str:
 
 
 def state_of(document: Transfers, now: datetime) -> str:
-    """Return the state of all transfers as a sentence. For a decision, use `PublicTransfers.late`."""
+    """Return the state of all transfers in a sentence or two. For a decision, use `PublicTransfers.late`."""
+    held = sum(each.held for each in document.transfers)
+    checked = f"{counted(held, 'unit')} {'is' if held == 1 else 'are'} being checked. " if held else ""
+    return checked + _state_besides(document, now, anything_held=held > 0)
+
+
+def _state_besides(document: Transfers, now: datetime, *, anything_held: bool) -> str:
+    """Return the state of all reports that are not held."""
     transfers = document.transfers
     until = document.hidden_until
     if until is not None and until <= now:
@@ -45,6 +52,8 @@ def state_of(document: Transfers, now: datetime) -> str:
             f" waiting longest: {late[0].name}, {late[0].oldest_unpublished_s:.0f} s. {_to_come(transfers)}."
         )
     accepted = sum(each.accepted for each in transfers)
+    if not accepted and anything_held:
+        return f"Nothing else has been received yet; {_to_come(transfers)}."
     if not accepted and isinstance(document, PublicTransfers):
         return f"Nothing has been published yet; {_to_come(transfers)}."
     if not accepted:
@@ -56,7 +65,8 @@ def state_of(document: Transfers, now: datetime) -> str:
         )
     if unpublished := accepted - sum(each.published for each in transfers):
         return f"Nothing is late; {counted(unpublished, 'report')} not published yet; {_to_come(transfers)}."
-    return f"Everything received is published; {_to_come(transfers)}."
+    what = "Everything else received" if anything_held else "Everything received"
+    return f"{what} is published; {_to_come(transfers)}."
 
 
 def late_of(document: Transfers) -> list[Transfer]:
@@ -83,6 +93,12 @@ def summary_of(document: Transfers) -> list[str]:
         f" {spaced(nothing)} without any report"
     )
     lines = []
+    if held := _held(transfers):
+        units = counted(sum(each.held for each in held), "unit")
+        places = counted(len(held), "municipality", "municipalities")
+        lines.append(
+            f"being checked     {units} in {places}, the longest for {duration(held[0].oldest_held_s or 0)}"
+        )
     if silent := sorted(each.name for each in transfers if not last_contact(each)):
         more = f" and {spaced(len(silent) - NAMES_MAX)} more" if len(silent) > NAMES_MAX else ""
         lines.append(f"never in contact  {spaced(len(silent))}: {', '.join(silent[:NAMES_MAX])}{more}")
@@ -100,13 +116,21 @@ def last_contact(transfer: Transfer) -> datetime | None:
 
 
 def problems_of(document: Transfers) -> list[Transfer]:
-    """Return the municipalities with reports that should be public and are not, the longest waiting first."""
-    if document.hidden_until is not None:
-        return []
-    late = late_of(document)
-    return late + [
-        each for each in by_waiting(document.transfers) if each.accepted > each.published and each not in late
-    ]
+    """Return the municipalities with reports that should be public and are not, the longest waiting first.
+
+    Those with held reports follow, also under embargo.
+    """
+    found: list[Transfer] = []
+    if document.hidden_until is None:
+        late = late_of(document)
+        waiting = [each for each in by_waiting(document.transfers) if each.accepted > each.published]
+        found = late + [each for each in waiting if each not in late]
+    return found + [each for each in _held(document.transfers) if each not in found]
+
+
+def _held(transfers: Sequence[Transfer]) -> list[Transfer]:
+    """Return the municipalities with held reports, the one that has been held longest first."""
+    return sorted((each for each in transfers if each.held), key=lambda each: -(each.oldest_held_s or 0.0))
 
 
 def transfers_table(document: Transfers, transfers: Sequence[Transfer], most: int | None = None) -> Table:
@@ -120,7 +144,16 @@ def transfers_table(document: Transfers, transfers: Sequence[Transfer], most: in
         caption_justify="left",
     )
     table.add_column("municipality")
-    for name in ("units", "accepted", "published", "embargoed", "waiting", "lag p99", "last contact (UTC)"):
+    for name in (
+        "units",
+        "accepted",
+        "published",
+        "embargoed",
+        "checked",
+        "waiting",
+        "lag p99",
+        "last contact (UTC)",
+    ):
         table.add_column(name, justify="right")
     row = _hidden_row if is_hidden(document) else _row
     late_after_s = document.late_after_s if isinstance(document, PublicTransfers) else None
@@ -140,6 +173,7 @@ def _row(each: Transfer) -> list[str]:
         spaced(each.accepted),
         spaced(each.published),
         spaced(each.embargoed),
+        f"{spaced(each.held)} ({duration(each.oldest_held_s or 0.0)})" if each.held else "",
         f"{waits:.1f} s" if waits is not None else "",
         milliseconds(_lag(each)),
         f"{contact:%Y-%m-%d %H:%M:%S}" if contact is not None else "never",
@@ -147,7 +181,7 @@ def _row(each: Transfer) -> list[str]:
 
 
 def _hidden_row(each: Transfer) -> list[str]:
-    return [printable(each.name), *["hidden"] * 7]
+    return [printable(each.name), *["hidden"] * 8]
 
 
 def _lag(each: Transfer) -> float | None:

@@ -37,8 +37,22 @@ HIDDEN_REFRESH_S = 10.0
 """Seconds between two requests for the end of the embargo, which may be moved, while the figures are hidden."""
 
 
+HELD_READS_S = (0.5, 3.0)
+"""Seconds between learning that the list of holds has grown, and two reads of which units are held: the answer may
+come from a process that reads the list a little later."""
+
+
 class _Hidden(msgspec.Struct, frozen=True):
     hidden_until: Moment | None = None
+
+
+class _Transfer(msgspec.Struct, frozen=True):
+    municipality: str
+    held: int = 0
+
+
+class _Transfers(msgspec.Struct, frozen=True):
+    transfers: list[_Transfer]
 
 
 async def watch(feed_url: str, election: str | None, area: str | None, *, as_json: bool) -> None:
@@ -74,6 +88,7 @@ async def _board(feed_url: str, registry: Registry, levels: str, chosen: str) ->
         asyncio.TaskGroup() as parts,
     ):
         parts.create_task(_follow_embargo(board, feed_url, registry), name="embargo")
+        parts.create_task(_follow_holds(board, feed_url, registry), name="holds")
         with Live(board, console=console, refresh_per_second=REDRAWS_PER_S, screen=console.is_terminal):
             async for block in subscriber.blocks():
                 board.apply(block, read_document(block.areas, dict[str, Area], feed_url), monotonic())
@@ -90,6 +105,33 @@ async def _follow_embargo(board: "_Board", feed_url: str, registry: Registry) ->
         await asyncio.sleep(HIDDEN_REFRESH_S)
 
 
+async def _follow_holds(board: "_Board", feed_url: str, registry: Registry) -> None:
+    """Read how many units are held whenever the list of holds has grown."""
+    while True:
+        await board.holds_changed.wait()
+        board.holds_changed.clear()
+        for wait_s in HELD_READS_S:
+            await asyncio.sleep(wait_s)
+            with suppress(GatewayError):  # the feed shows why there is no answer
+                board.held = await _held_units(feed_url, registry)
+
+
+async def _held_units(feed_url: str, registry: Registry) -> dict[str, int]:
+    """Return how many units are held in each municipality and in each area above. Raises GatewayError."""
+    path = f"/v1/elections/{quote(registry.id, safe='')}/transfers"
+    async with open_door("feed door", feed_url, total_s=REQUEST_S) as door:
+        transfers = read_document(await door.get(path), _Transfers, feed_url).transfers
+    held: dict[str, int] = {}
+    for each in transfers:
+        area = registry.by_id.get(each.municipality)
+        if area is None or not each.held:
+            continue
+        for index in (area.index, *area.path):
+            name = registry.areas[index].id
+            held[name] = held.get(name, 0) + each.held
+    return held
+
+
 class _Board:
     """An area and its children, rendered at each redraw.
 
@@ -101,6 +143,10 @@ class _Board:
         """Seconds from the publication of an area's latest count to its arrival here, by the server's clock."""
         self.hidden_until: datetime | None = None
         """The end of the embargo; ignored once anything was published."""
+        self.held: Mapping[str, int] = {}
+        """Held units, by municipality and by the areas above."""
+        self.holds_changed = asyncio.Event()
+        self._holds = 0
         self._clock = ServerClock()
         self._block_at_s: float | None = None
         self._sequence = 0
@@ -126,6 +172,9 @@ class _Board:
         """Apply a block that arrived at `at_s` seconds of a steady clock."""
         self._block_at_s = at_s
         self._sequence = block.sequence
+        if block.holds != self._holds:
+            self._holds = block.holds
+            self.holds_changed.set()
         self._clock.observe(block.server_time, at_s)
         if block.snapshot:
             self._copy = dict(areas)
@@ -155,8 +204,10 @@ class _Board:
             fresh = f"sequence {self._sequence}"
         if self._failure is not None:
             fresh = f"{fresh} ({self._failure.text})"
+        held = self.held.get(self._chosen, 0)
+        checked = f", {counted(held, 'unit')} being checked" if held else ""
         counted_ballots = f", {counted(ballots(above[0]), 'ballot')}" if above and not self._hidden else ""
-        return Text(f"{self._title}: {fresh}{counted_ballots}", style="bold")
+        return Text(f"{self._title}: {fresh}{counted_ballots}{checked}", style="bold")
 
 
 async def _hidden_until(feed_url: str, registry: Registry) -> datetime | None:

@@ -58,6 +58,8 @@ COMPLETE = a_transfer("Voss", reported=10, accepted=11, published=11)
 WAITING = a_transfer("Alver", accepted=3, published=2, oldest_unpublished_s=0.1)
 LATE = a_transfer("Oslo", accepted=5, oldest_unpublished_s=34.2)
 EMBARGOED = a_transfer("Oslo", published=0, embargoed=4)
+HELD = a_transfer("Moss", held=2, oldest_held_s=260.0)
+HELD_ALONE = a_transfer("Fet", reported=0, accepted=0, published=0, held=1, oldest_held_s=30.0)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +85,18 @@ EMBARGOED = a_transfer("Oslo", published=0, embargoed=4)
             "Under embargo until 21:00: 4 reports received; 6 units to come.",
         ),
         (own(GOOD), "Everything received is published; 6 units to come."),
+        (
+            public(GOOD, HELD),
+            "2 units are being checked. Everything else received is published; 12 units to come.",
+        ),
+        (
+            public(HELD_ALONE),
+            "1 unit is being checked. Nothing else has been received yet; 10 units to come.",
+        ),
+        (
+            public(HELD, LATE),
+            "2 units are being checked. Late: 1 of 2 municipalities; waiting longest: Oslo, 34 s. 12 units to come.",
+        ),
     ],
 )
 def test_the_state_of_all_transfers_is_one_sentence(
@@ -97,6 +111,17 @@ def test_problems_are_the_reports_that_should_be_public() -> None:
     assert problems_of(public(GOOD, WAITING, COMPLETE, LATE)) == [LATE, WAITING]
     assert problems_of(public(GOOD, COMPLETE)) == []
     assert problems_of(own(EMBARGOED, hidden_until=UNTIL)) == []
+
+
+def test_municipalities_with_held_reports_are_listed_after_late_ones() -> None:
+    """The one that has been held longest first, also under embargo; the summary and the table say for how long."""
+    document = public(HELD_ALONE, GOOD, HELD, LATE)
+    assert problems_of(document) == [LATE, HELD, HELD_ALONE]
+    assert problems_of(own(EMBARGOED, HELD, hidden_until=UNTIL)) == [HELD]
+    assert summary_of(document)[0] == "being checked     3 units in 2 municipalities, the longest for 4 min"
+    lines = lines_of(transfers_table(document, problems_of(document)))
+    assert [line.split()[0] for line in lines[1:4]] == ["Oslo", "Moss", "Fet"]
+    assert "2 (4 min)" in lines[2]
 
 
 def test_a_summary_counts_municipalities_and_names_those_that_were_never_in_contact() -> None:
@@ -116,7 +141,7 @@ def test_what_is_hidden_is_no_zero_and_not_never() -> None:
     document = public(nothing_of("Bergen"), nothing_of("Voss"), hidden_until=UNTIL)
     assert summary_of(document) == ["municipalities    2: hidden"]
     _, *rows = lines_of(transfers_table(document, document.transfers))
-    assert [row.split() for row in rows] == [[name, *["hidden"] * 7] for name in ("Bergen", "Voss")]
+    assert [row.split() for row in rows] == [[name, *["hidden"] * 8] for name in ("Bergen", "Voss")]
 
 
 def test_the_table_shows_each_municipality_s_own_lag() -> None:

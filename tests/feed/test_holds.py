@@ -17,29 +17,11 @@ from gateway.errors import JournalUnavailable
 from gateway.feed import stream
 from gateway.feed.holds import HoldList
 from gateway.rehearsal.generator import GeneratedElection
+from tests.feed.hold_lines import WrittenHolds
 from tests.feed.served import AT, FakeRecord, Served, a_night, served, until
 from tests.web.doors import COUNTRY, HERE, OTHER_UNIT, UNIT, ask, streaming
 
 MINUTE = timedelta(minutes=1)
-
-
-class Written:
-    """A list of holds that a test writes."""
-
-    def __init__(self, chain: bytes = CHAIN_START) -> None:
-        self.lines: list[HoldLine] = []
-        self._chain = chain
-
-    def write(self, unit: str, state: str, revision: int = 1, since: datetime = AT) -> None:
-        """Add a line."""
-        number = len(self.lines) + 1
-        document = {
-            "at": AT.isoformat(), "digest": None, "number": number, "reason": None, "revision": revision,
-            "rules": ["duplicate_elsewhere"], "state": state, "unit": unit,
-        }  # fmt: skip
-        line = json.dumps(document, separators=(",", ":"), sort_keys=True).encode()
-        self._chain = next_hold_chain(self._chain, line)
-        self.lines.append(HoldLine(number, line, self._chain, unit, state, since))
 
 
 async def _nothing(_after: int, _most: int) -> list[HoldLine]:
@@ -54,7 +36,7 @@ def held_after(lines: Iterable[HoldLine]) -> dict[str, datetime]:
 
 def test_a_unit_is_held_from_a_beginning_to_an_end() -> None:
     """However it ends; a hold that supersedes another goes on, since the first; other units' are left out."""
-    written = Written()
+    written = WrittenHolds()
     seen = []
     for unit, state, since in (
         ("a", "held", AT),
@@ -81,11 +63,11 @@ def test_a_unit_is_held_from_a_beginning_to_an_end() -> None:
 @pytest.mark.parametrize("wrong", ["a gap", "a repetition", "another history"])
 def test_a_line_that_does_not_continue_the_list_is_noticed(wrong: str) -> None:
     """By its number or its chain."""
-    written = Written()
+    written = WrittenHolds()
     for state in ("held", "rejected", "held"):
         written.write("a", state)
     first, second, third = written.lines
-    other = Written(b"\x01" * 32)
+    other = WrittenHolds(b"\x01" * 32)
     other.write("a", "held")
     other.write("a", "rejected")
     lines = {
@@ -148,7 +130,7 @@ async def test_the_list_is_served_in_pages_that_can_be_verified(
     record: Record, http: aiohttp.ClientSession
 ) -> None:
     """Each line is its own bytes with the chain; a page has the last chain as its ETag."""
-    written = Written()
+    written = WrittenHolds()
     for number in range(205):
         written.write(UNIT, "held" if number % 2 == 0 else "rejected")
     record.hold_list = written.lines
@@ -183,7 +165,7 @@ async def test_units_that_are_held_appear_in_transfers_and_blocks_say_that_the_l
     record: Record, http: aiohttp.ClientSession
 ) -> None:
     """How many units of each municipality are held, and since when; nothing of it changes an event of an area."""
-    written = Written()
+    written = WrittenHolds()
     async with opened(record) as door:
         async with streaming(http, door.url(), levels="country") as reader:
             before = await reader.block()
@@ -209,7 +191,7 @@ async def test_units_that_are_held_appear_in_transfers_and_blocks_say_that_the_l
 
 async def test_the_list_is_read_only_when_it_has_changed(record: Record) -> None:
     """However often the head is."""
-    written = Written()
+    written = WrittenHolds()
     written.write(UNIT, "held")
     record.hold_list = written.lines
     async with opened(record):
@@ -222,7 +204,7 @@ async def test_the_list_is_read_only_when_it_has_changed(record: Record) -> None
 async def test_the_record_goes_on_while_the_list_cannot_be_read(record: Record) -> None:
     """Publications are shown; the list follows when it can be read."""
     record.night = a_night(json.loads(record.document), 40)
-    written = Written()
+    written = WrittenHolds()
     written.write(UNIT, "held")
     async with opened(record) as door:
         record.unreadable = True
@@ -239,7 +221,7 @@ async def test_another_list_is_read_from_its_beginning(
     record: Record, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a restore of the database; one that only lacks lines may be a replica's, and is waited for."""
-    written, another = Written(), Written()
+    written, another = WrittenHolds(), WrittenHolds()
     for state in ("held", "rejected", "held"):
         written.write(UNIT, state)
         another.write(OTHER_UNIT, state)
@@ -263,7 +245,7 @@ async def test_a_long_list_is_read_in_pages_and_old_lines_on_request(
     record: Record, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the newest lines stay in memory."""
-    written = Written()
+    written = WrittenHolds()
     for number in range(4100):
         written.write(UNIT, "held" if number % 2 == 0 else "rejected")
     record.hold_list = written.lines
@@ -282,7 +264,7 @@ async def test_nothing_of_holds_is_shown_while_figures_are_hidden(
     record: Record, http: aiohttp.ClientSession
 ) -> None:
     """Even if the record had lines before the release, which it has not."""
-    written = Written()
+    written = WrittenHolds()
     written.write(UNIT, "held")
     record.released = False
     record.show(0)

@@ -75,9 +75,7 @@ class Kiosk {
     this.area = area ?? this.registry.root;
     this.parties = new Parties(election.registry.parties);
     this.summary = new Summary(byId("kiosk-summary"), this.parties);
-    this.held = new HeldUnits(election.id, this.registry, () =>
-      this.summary.drawHeld(this.held.count(this.area)),
-    );
+    this.held = new HeldUnits(election.id, this.registry, () => this.#changed.add(this.area));
     this.tiles = new Tiles(byId("tiles"), h("p"), byId("legend"), this);
     this.feed = new Feed(electionPath(election.id, "/feed"), new Clock(), {
       onBlock: (changed, block) => {
@@ -128,6 +126,7 @@ class Kiosk {
     }
     this.#changed.clear();
     this.summary.draw(area);
+    this.summary.drawHeld(this.held.count(this.area));
     this.tiles.drawLegend();
     this.#drawLatest();
     if (rebuilt || ![...document.querySelectorAll(".kiosk-side")].every(isComplete)) this.#fit();

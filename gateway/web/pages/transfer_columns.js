@@ -61,9 +61,7 @@ const checked = {
   descending: true,
   value: (row) => row.held ?? 0,
   draw(cell, row) {
-    const [units, since] = parts(cell, () => [h("span"), h("small")]);
-    setText(units, row.held ? number(row.held) : "–");
-    setText(since, row.held ? t("checkedFor")(duration(row.oldest_held_s ?? 0)) : "");
+    setText(cell, row.held ? `${number(row.held)} (${age(row.oldest_held_s ?? 0)})` : "–");
     cell.classList.toggle("slow", Boolean(row.held));
   },
 };

@@ -197,17 +197,18 @@ class TransfersPage {
       rows.reduce((all, row) => all + value(row), 0);
     const accepted = sum((row) => row.accepted);
     const held = sum((row) => row.held ?? 0);
-    const checked = held ? ` ${t("sentenceChecked")(held)}` : "";
-    if (!accepted) return ["waits", (checked ? "" : t("sentenceNothing")) + checked.trimStart()];
+    const checked = held ? t("sentenceChecked")(held) : "";
+    if (!accepted) return ["waits", checked.trim() || t("sentenceNothing")];
     const units = sum((row) => row.units);
     const toCome = units - sum((row) => row.reported);
     const waiting = accepted - sum((row) => row.published);
     const published = held ? t("sentencePublishedElse")(toCome) : t("sentencePublished")(toCome, units);
-    const state = (waiting ? t("sentenceUnderWay")(waiting, toCome) : published) + checked;
+    const state = checked + (waiting ? t("sentenceUnderWay")(waiting, toCome) : published);
+    const kind = held ? "waits" : "good";
     const slowest = this.#slowestDelivery();
-    if (!slowest) return ["good", state];
+    if (!slowest) return [kind, state];
     const name = this.registry.name(slowest.municipality);
-    return ["good", state + t("sentenceSlowest")(name, duration(slowest.delay_s))];
+    return [kind, state + t("sentenceSlowest")(name, duration(slowest.delay_s))];
   }
 
   /** @returns {Sentence} */

@@ -189,8 +189,8 @@ export const texts = ({ number, noun, count, times }) => ({
   sentenceUnderWay: (n, toCome) =>
     `${count(n, "count", "counts")} received and being published; ${count(toCome, "unit", "units")} to come.`,
   sentencePublishedElse: (toCome) =>
-    `Everything else received is published; ${count(toCome, "unit", "units")} to come.`,
-  sentenceChecked: (n) => `${count(n, "unit is", "units are")} being checked.`,
+    `Everything else received is published${toCome ? `; ${count(toCome, "unit", "units")} to come` : ""}.`,
+  sentenceChecked: (n) => `${count(n, "unit is", "units are")} being checked. `,
   sentenceSlowest: (name, duration) => ` Slowest in the last 10 minutes: ${name}, ${duration}.`,
   sentenceNothing: "No counts have been received yet.",
   sentenceWaits: (n, name, duration) =>
@@ -232,7 +232,6 @@ export const texts = ({ number, noun, count, times }) => ({
   colToCome: "Remaining",
   colAccepted: "Accepted",
   colChecked: "Being checked",
-  checkedFor: (duration) => `for ${duration}`,
   colPublished: "Published",
   colDelivered: "Units delivered",
   colOldest: "Oldest waiting",

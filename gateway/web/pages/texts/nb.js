@@ -219,8 +219,8 @@ export const texts = ({ number, noun, count, times }) => ({
     `${count(n, "mottatt telling", "mottatte tellinger")} publiseres nå; ` +
     `${count(toCome, "tellested", "tellesteder")} gjenstår.`,
   sentencePublishedElse: (/** @type {number} */ toCome) =>
-    `Alt annet som er mottatt, er publisert; ${count(toCome, "tellested", "tellesteder")} gjenstår.`,
-  sentenceChecked: (/** @type {number} */ n) => `${count(n, "tellested", "tellesteder")} kontrolleres.`,
+    `Alt annet som er mottatt, er publisert${toCome ? `; ${count(toCome, "tellested", "tellesteder")} gjenstår` : ""}.`,
+  sentenceChecked: (/** @type {number} */ n) => `${count(n, "tellested", "tellesteder")} kontrolleres. `,
   sentenceSlowest: (/** @type {string} */ name, /** @type {string} */ duration) =>
     ` Tregest de siste ti minuttene: ${name}, ${duration}.`,
   sentenceNothing: "Ingen tellinger er mottatt ennå.",
@@ -265,7 +265,6 @@ export const texts = ({ number, noun, count, times }) => ({
   colToCome: "Gjenstår",
   colAccepted: "Mottatt",
   colChecked: "Kontrolleres",
-  checkedFor: (/** @type {string} */ duration) => `i ${duration}`,
   colPublished: "Publisert",
   colDelivered: "Tellesteder levert",
   colOldest: "Eldste som venter",

@@ -192,8 +192,8 @@ export const texts = ({ number, noun, count, times }) => ({
     `${count(n, "motteken teljing", "mottekne teljingar")} blir publisert no; ` +
     `${count(toCome, "teljestad", "teljestader")} står att.`,
   sentencePublishedElse: (toCome) =>
-    `Alt anna som er motteke, er publisert; ${count(toCome, "teljestad", "teljestader")} står att.`,
-  sentenceChecked: (n) => `${count(n, "teljestad blir kontrollert", "teljestader blir kontrollerte")}.`,
+    `Alt anna som er motteke, er publisert${toCome ? `; ${count(toCome, "teljestad", "teljestader")} står att` : ""}.`,
+  sentenceChecked: (n) => `${count(n, "teljestad blir kontrollert", "teljestader blir kontrollerte")}. `,
   sentenceSlowest: (name, duration) => ` Tregast dei siste ti minutta: ${name}, ${duration}.`,
   sentenceNothing: "Ingen teljingar er mottekne enno.",
   sentenceWaits: (n, name, duration) =>
@@ -235,7 +235,6 @@ export const texts = ({ number, noun, count, times }) => ({
   colToCome: "Står att",
   colAccepted: "Motteke",
   colChecked: "Blir kontrollerte",
-  checkedFor: (duration) => `i ${duration}`,
   colPublished: "Publisert",
   colDelivered: "Teljestader leverte",
   colOldest: "Eldste som ventar",
