@@ -11,8 +11,11 @@ from typing import Any
 import aiohttp
 import asyncpg
 
+from gateway.election.report import canonical, decode_stored, digest_of
+from gateway.election.validation import ValidReport
 from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
+from tests.journal.holding import decide, hold
 from tests.running import Gateway, running
 from tests.web.doors import (
     COUNTRY,
@@ -44,17 +47,24 @@ CONNECTIONS = 6
 
 
 async def every_answer(gateway: Gateway, election: str) -> list[dict[str, Any]]:
-    """Return all that the feed door answers about an election, on several connections: bodies, tags, sizes, status."""
+    """Return all that the feed door answers about an election, on several connections: bodies, tags, sizes, status.
+
+    And the metrics of its processes about the election.
+    """
     seen = []
     for _ in range(CONNECTIONS):
         async with aiohttp.ClientSession(auto_decompress=False) as http:
             seen.append(await _shown_over(http, gateway, election))
-    return seen
+    measured = await gateway.metrics()
+    of_feeds = {name for name in measured if 'process="feed' in name and f'election="{election}"' in name}
+    assert of_feeds
+    return [{**each, "metrics": {name: measured[name] for name in sorted(of_feeds)}} for each in seen]
 
 
 async def _shown_over(http: aiohttp.ClientSession, gateway: Gateway, election: str) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     paths = ["", "/publications", "/publications?limit=1000", "/publications/1-1000", f"/transfers/{HERE}"]
+    paths += ["/holds", "/holds?limit=1000", "/holds?after=1", "/holds?after=100"]
     for form in ("json", "csv"):
         paths += [f"/areas?level={level}&format={form}" for level in ("municipality", "precinct")]
         paths.append(f"/corrections?format={form}")
@@ -107,8 +117,52 @@ def assert_hidden(seen: dict[str, Any], publish_from: datetime) -> None:
         assert moment(document["hidden_until"]) == publish_from
         assert document["hidden_until"].endswith(("+01:00", "+02:00"))
         for transfer in transfers:
-            assert {transfer[name] for name in ("reported", "accepted", "published", "embargoed")} == {0}
+            assert {
+                transfer[name] for name in ("reported", "accepted", "published", "embargoed", "held")
+            } == {0}
+            assert transfer["oldest_held_s"] is None
             assert transfer["last_contact_at"] is transfer["last_accepted_at"] is None
+
+
+async def some_holds(gateway: Gateway, election: str, first: str, second: str) -> None:
+    """Hold reports of two units: one is rejected, the other is superseded by a report that stays held."""
+    owner = await asyncpg.connect(gateway.database.url)
+    key = await owner.fetchval("SELECT key FROM valgnatt.election WHERE id = $1", election)
+    try:
+        await hold(
+            owner, key, _checked(a_report(first, 7, votes=70)), _checked(a_report(second, 7, votes=80))
+        )
+        await decide(owner, key, _checked(a_report(first, 7, votes=70)), release=False)
+        await hold(owner, key, _checked(a_report(second, 8, votes=90)))
+    finally:
+        await owner.close()
+
+
+async def assert_listed(
+    gateway: Gateway, http: aiohttp.ClientSession, election: str, first: str, second: str
+) -> None:
+    """Assert that the holds of `some_holds` are public, without figures, persons and notes."""
+    lines: list[dict[str, Any]] = []
+    async with asyncio.timeout(10):
+        while len(lines) < 5:
+            answer = await ask(http, "GET", feed_url(gateway, election, "/holds"))
+            lines = [json.loads(line) for line in answer.body.splitlines()]
+    assert [(each["unit"], each["revision"], each["state"]) for each in lines] == [
+        (first, 7, "held"),
+        (second, 7, "held"),
+        (first, 7, "rejected"),
+        (second, 7, "superseded"),
+        (second, 8, "held"),
+    ]
+    members = {"at", "chain", "digest", "number", "reason", "revision", "rules", "state", "unit"}
+    assert all(set(each) == members and each["digest"] is None for each in lines)
+    document = (await ask(http, "GET", feed_url(gateway, election, "/transfers"))).document
+    assert sum(each["held"] for each in document["transfers"]) == 1
+
+
+def _checked(report: dict[str, Any]) -> ValidReport:
+    body = canonical(report)
+    return ValidReport(decode_stored(body), body, digest_of(body))
 
 
 class EmbargoTooShort(Exception):
@@ -141,6 +195,7 @@ async def check_release(
             await socket.send(1, a_report(FOREIGN_UNIT))
             receipts += await socket.results(1)
         receipts += await pushed(http, sender, a_report(units[0], revision=2, votes=99))
+        await some_holds(gateway, election, units[5], units[6])
         after = await every_answer(gateway, election)
         if datetime.now(UTC) >= publish_from:
             raise EmbargoTooShort
@@ -171,6 +226,7 @@ async def check_release(
     assert moment(times.pop()) >= publish_from
     transfers = (await ask(http, "GET", feed_url(gateway, election, "/transfers"))).document
     assert transfers["hidden_until"] is None
+    await assert_listed(gateway, http, election, units[5], units[6])
     again = await push(http, sender, a_report(units[3], votes=3))
     assert (again.document["state"], again.document["sequence"]) == ("published", 4)
 
