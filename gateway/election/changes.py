@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from itertools import combinations
-from operator import add, sub
-from typing import NamedTuple
+from collections.abc import Sequence
+from datetime import datetime
+from math import nan
+from operator import sub
+from typing import NamedTuple, TypeAlias
 
 from gateway.election.registry import Area
 from gateway.election.report import STATUS_ORDER
@@ -16,6 +18,10 @@ SMALL_VOTES = 10
 """So many votes may always differ. A change of so few is never a move: two units may change like that by chance."""
 EXCHANGED_PART = 8
 """An eighth of the votes that changed: by so many, two parties may miss each other's votes after an exchange."""
+
+
+Deltas: TypeAlias = "Sequence[tuple[int, list[int]]]"
+"""The categories whose votes changed, each with the changes per party, blank votes last."""
 
 
 class Columns(NamedTuple):
@@ -32,17 +38,28 @@ class Columns(NamedTuple):
         votes.append(figures[self.blank[category]])
         return votes
 
-    def all_votes(self, figures: array[int]) -> list[int]:
-        """Return the votes per party, blank votes last, summed over the categories."""
-        first, *others = (self.votes(figures, category) for category in range(len(self.blank)))
-        total = list(first)
-        for each in others:
-            total = list(map(add, total, each))
-        return total
+    def total(self, figures: array[int]) -> int:
+        """Return the votes of all categories, with the blank ones."""
+        return sum(sum(figures[parties]) for parties in self.parties) + sum(
+            figures[place] for place in self.blank
+        )
 
-    def every_vote(self, figures: array[int]) -> list[int]:
-        """Return the votes of all categories, one after another."""
-        return [votes for category in range(len(self.blank)) for votes in self.votes(figures, category)]
+    def deltas(self, before: array[int], after: array[int]) -> Deltas:
+        """Return the categories whose votes changed, each with the changes per party, blank votes last."""
+        found = []
+        for category, (parties, blank) in enumerate(zip(self.parties, self.blank, strict=True)):
+            old, new = before[parties], after[parties]
+            if old != new or before[blank] != after[blank]:
+                found.append((category, [*map(sub, new, old), after[blank] - before[blank]]))
+        return found
+
+    def delta(self, before: array[int], after: array[int]) -> list[int]:
+        """Return the changes per party, blank votes last, summed over the categories."""
+        deltas = self.deltas(before, after)
+        if len(deltas) == 1:
+            return deltas[0][1]
+        width = self.parties[0].stop - self.parties[0].start + 1
+        return list(map(sum, zip(*(delta for _, delta in deltas), [0] * width, strict=True)))
 
     def same(self, one: array[int], other: array[int]) -> bool:
         """Whether two arrays have the same votes in every category."""
@@ -67,48 +84,60 @@ class Change(NamedTuple):
     after: array[int]
 
 
-def delta_of(columns: Columns, before: array[int], after: array[int]) -> list[int]:
-    """Return the changes per party, blank votes last, summed over the categories."""
-    return list(map(sub, columns.all_votes(after), columns.all_votes(before)))
-
-
 def is_small(votes: int, of: int) -> bool:
     """Whether votes are at most 2 % of others."""
     return votes * SMALL_PART <= of
 
 
-def is_exchange(columns: Columns, change: Change) -> bool:
-    """Whether two parties of a category have each other's votes, and hardly anything else changed."""
-    for category in range(len(columns.blank)):
-        before = columns.votes(change.before, category)
-        after = columns.votes(change.after, category)
-        changed = list(map(abs, map(sub, after, before)))[:-1]
-        size = sum(changed)
-        if size <= SMALL_VOTES:
-            continue
-        most = sorted(range(len(changed)), key=changed.__getitem__)[-2:]
-        for one, other in combinations(most, 2):
-            both = changed[one] + changed[other]
-            missed = abs(after[one] - before[other]) + abs(after[other] - before[one])
-            if missed * EXCHANGED_PART <= both and both * 4 >= size * 3:
-                return True
-    return False
+def votes_of(delta: Sequence[int]) -> int:
+    """Return how many votes changed."""
+    return sum(map(abs, delta))
 
 
-def code_by_status(change: Change, columns: Columns) -> str | None:
-    """Return the explanation that the statuses give, as its code."""
+def size_of(deltas: Deltas) -> int:
+    """Return how many votes changed in all categories."""
+    return sum([votes_of(delta) for _, delta in deltas])
+
+
+def is_exchange(before: Sequence[int], delta: Sequence[int]) -> bool:
+    """Whether two parties of a category have each other's votes, and hardly anything else changed.
+
+    `before` and `delta`: the votes per party before, and their changes; blank votes may follow.
+    """
+    changed = list(map(abs, delta[: len(before)]))
+    size = sum(changed)
+    if size <= SMALL_VOTES:
+        return False
+    one, other = sorted(range(len(changed)), key=changed.__getitem__)[-2:]
+    both = changed[one] + changed[other]
+    apart = before[other] - before[one]
+    missed = abs(apart - delta[one]) + abs(apart + delta[other])
+    return missed * EXCHANGED_PART <= both and both * 4 >= size * 3
+
+
+def code_by_status(change: Change, columns: Columns, deltas: Deltas, size: int) -> str | None:
+    """Return the explanation that the statuses give, as its code; `size` is how many votes changed."""
     if change.status == "counted_elsewhere":
         return "counted_elsewhere"
-    stage_before, stage = (STATUS_ORDER.get(status, 0) for status in (change.status_before, change.status))
+    stage_before, stage = STATUS_ORDER.get(change.status_before, 0), STATUS_ORDER.get(change.status, 0)
     if stage < stage_before:
         return "status_back"
     if stage == stage_before:
         return None
-    before = columns.every_vote(change.before)
-    deltas = list(map(sub, columns.every_vote(change.after), before))
-    few = max(sum(before) // SMALL_PART, SMALL_VOTES)
-    if sum(map(abs, deltas)) <= few:
+    if size <= SMALL_VOTES:
         return "counted_again"
-    if sum(-each for each in deltas if each < 0) <= few and sum(deltas) > 0:
+    few = max(columns.total(change.before) // SMALL_PART, SMALL_VOTES)
+    if size <= few:
+        return "counted_again"
+    changes = [votes for _, delta in deltas for votes in delta]
+    if sum(-votes for votes in changes if votes < 0) <= few and sum(changes) > 0:
         return "more_counted"
     return None
+
+
+def time_of(counted_at: str) -> float:
+    """Return when a report was counted, in Unix seconds; NaN, which is near no other time, if it cannot be read."""
+    try:
+        return datetime.fromisoformat(counted_at).timestamp()
+    except ValueError:
+        return nan

@@ -7,24 +7,25 @@ unit of the municipality. Some become known only with a later report.
 from __future__ import annotations
 
 from array import array
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from math import nan
-from operator import add, sub
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from operator import add, neg, sub
+from typing import NamedTuple, TypeAlias
 
 from gateway.election.changes import (
     SMALL_VOTES,
     Change,
     Columns,
+    Deltas,
     code_by_status,
-    delta_of,
     is_exchange,
     is_small,
+    size_of,
+    time_of,
+    votes_of,
 )
-from gateway.election.growths import GROWTH_MIN, Growth, Growths, distance
-from gateway.election.registry import Area, Registry, read_time
+from gateway.election.growths import GROWTH_MIN, bucket_of, distance
+from gateway.election.registry import Registry
 
 CODES = (
     "duplicate_withdrawn",
@@ -37,21 +38,21 @@ CODES = (
     "more_counted",
 )
 """The explanations. Of those that apply to a fall, the first is used."""
+_MOVED, _RESTATED = CODES.index("moved"), CODES.index("restated")
 
 WINDOW_S = 1800
 """How far apart, in seconds of `counted_at`, both halves of a move and figures that are restated may be."""
 DUPLICATE_PERMILLE = 20
 """‰ of its ballots by which a count that was booked twice may differ from the other one."""
+
 CHANGES_PER_UNIT = 4
 """Changes that are kept per unit of a municipality (not of each unit), and"""
 CHANGES_MIN, CHANGES_MAX = 16, 256
 """how many per municipality at least and at most."""
-GROWTHS_PER_UNIT = 8
-"""Growths that are kept of each unit: the newest."""
-OPEN_PER_UNIT = 4
-"""Falls of a unit that a later report of this unit may restate: the newest."""
-OPEN_PER_MUNICIPALITY = 64
-"""Falls in a municipality of which a later report may be the other half: the newest."""
+GROWTHS_PER_UNIT = 4
+"""Growths that are kept per unit of the election (not of each unit): the newest."""
+OPEN_PER_UNIT, OPEN_MAX = 4, 64
+"""Falls of a unit, and in a municipality, that a later report may explain: the newest."""
 
 
 class Explanation(NamedTuple):
@@ -71,267 +72,259 @@ class Later(NamedTuple):
     explanation: Explanation
 
 
-class _Placed(NamedTuple):
-    at: float
-    unit: int
-    before: array[int]
-    after: array[int]
+Placed: TypeAlias = "tuple[str, int, array[int], array[int]]"
+"""A change: when it was counted, the index of its unit, the figures before and after. Plain tuples, of which there are
+many, need less of the garbage collector's time than a class."""
+_Grown: TypeAlias = "tuple[int, int, int, int, array[int], array[int]]"
+"""A growth: the number of its change, the indexes of its unit and of the municipality, the category, and the figures
+before and after."""
+
+
+_NOTHING: Sequence[Later] = ()
 
 
 class _Fall:
     """A fall that a later report may explain, or explain better."""
 
-    __slots__ = ("at", "before", "explained", "net", "number", "size", "unit")
+    __slots__ = ("at", "before", "net", "number", "rank", "size", "unit")
 
-    def __init__(self, change: Change, at: float, delta: Sequence[int], rank: int) -> None:
+    def __init__(self, change: Change, rank: int) -> None:
         self.number = change.number
         self.unit = change.unit.index
-        self.at = at
+        self.at = time_of(change.counted_at)
         self.before = change.before
-        self.size = sum(map(abs, delta))
+        self.size = 0
+        """Votes changed per party, once needed for a move."""
         self.net: Sequence[int] = ()
         """Changes of the municipality within the window so far."""
-        self.explained = rank
+        self.rank = rank
         """Place in CODES of what is known so far; len(CODES) if nothing is."""
 
 
 class History:
-    """The changes of figures along the record, as far as they may explain falls.
+    """The changes of votes along the record, as far as they may explain falls.
 
-    What it returns depends on the changes and their order alone. Memory is bounded per unit: figures of at most
-    CHANGES_PER_UNIT changes on average (CHANGES_MIN per municipality), and the growths.
-
-    `later`: whether to find out with later reports what an earlier fall was; otherwise only `explain` is of use.
+    What it returns depends on the changes and their order alone. Memory is bounded: figures of at most CHANGES_PER_UNIT
+    changes per unit (CHANGES_MIN per municipality), and GROWTHS_PER_UNIT places of growths.
     """
 
-    def __init__(self, registry: Registry, columns: Columns, *, later: bool) -> None:
+    def __init__(self, registry: Registry, columns: Columns) -> None:
         self._registry = registry
         self._columns = columns
-        self._later = later
-        self._municipalities: dict[int, int] = {}
-        """By index of the unit, once needed, the index of its municipality."""
-        self._changes: dict[int, deque[_Placed]] = {}
+        self._municipalities = array("l", bytes(array("l").itemsize * len(registry.areas)))
+        """By index of a unit, the index of its municipality."""
+        for unit in registry.units.values():
+            self._municipalities[unit.index] = registry.municipality(unit).index
+        self._changes: dict[int, list[Placed]] = {}
         """By municipality, the newest last."""
-        self._growths = Growths()
-        self._own_growths: dict[int, list[tuple[int, Growth]]] = {}
-        """By unit, with the numbers of their changes, the newest last."""
-        self._open: defaultdict[int, deque[_Fall]] = defaultdict(lambda: deque(maxlen=OPEN_PER_MUNICIPALITY))
-        """By municipality."""
-        self._restatable: defaultdict[int, deque[_Fall]] = defaultdict(lambda: deque(maxlen=OPEN_PER_UNIT))
-        """By unit."""
-        self._undo: list[Callable[[], object]] | None = None
+        self._growths: dict[int, deque[_Grown]] = {}
+        """By bucket of their ballots, the newest last."""
+        self._growths_max = len(registry.units) * GROWTHS_PER_UNIT
+        self._buckets: deque[int] = deque()
+        """The bucket of each growth, the newest last."""
+        self._of_unit: dict[int, list[_Fall]] = {}
+        """Falls by unit, the newest last."""
+        self._open: dict[int, list[_Fall]] = {}
+        """By municipality, those of more than SMALL_VOTES."""
 
-    def explain(self, change: Change) -> Explanation | None:
-        """Return what a fall looks like, from what was placed before it. It is placed afterwards, if at all."""
+    def explain(self, change: Change, around: Sequence[Placed] = ()) -> Explanation | None:
+        """Return what a fall looks like, from what was placed before it. It is placed afterwards, if at all.
+
+        `around`: changes of the municipality that are known but not placed here.
+        """
+        return self._explain(change, self._columns.deltas(change.before, change.after), around)
+
+    def _explain(self, change: Change, deltas: Deltas, around: Sequence[Placed]) -> Explanation | None:
         columns = self._columns
-        delta = delta_of(columns, change.before, change.after)
-        if found := self._withdrawn(change):
-            return found
-        if is_exchange(columns, change):
-            return Explanation("exchanged")
-        if found := self._moved(change, delta):
-            return found
-        code = code_by_status(change, columns)
-        return Explanation(code) if code is not None else None
+        size = size_of(deltas)
+        if size > SMALL_VOTES:
+            if found := self._withdrawn(change, deltas):
+                return found
+            if any(
+                is_exchange(change.before[columns.parties[category]], delta) for category, delta in deltas
+            ):
+                return _BY_CODE["exchanged"]
+            if found := self._moved(change, around):
+                return found
+        code = code_by_status(change, columns, deltas, size)
+        return _BY_CODE[code] if code is not None else None
 
     def place(
         self,
-        change: Change,
-        growths: Sequence[Growth],
-        *,
-        fell: bool = False,
-        explained: Explanation | None = None,
-    ) -> list[Later]:
-        """Add the next change, with its growths of at least GROWTH_MIN. Return what it shows about earlier falls.
+        number: int,
+        unit: int,
+        counted_at: str,
+        before: array[int],
+        after: array[int],
+        growths: Iterable[tuple[int, int]],
+    ) -> Sequence[Later]:
+        """Add the next change, as in `Change`; `unit` is the `Area.index`. Return what it shows about earlier falls.
 
-        `explained` is what `explain` returned for it, if it `fell`.
+        `growths`: category and ballots of its growths of at least GROWTH_MIN. Neither array may be changed afterwards.
         """
-        at = _time(change)
-        unit, municipality = change.unit.index, self.municipality(change.unit)
-        placed = _Placed(at, unit, change.before, change.after)
+        municipality = self._municipalities[unit]
         changes = self._changes.get(municipality)
         if changes is None:
-            units = self._registry.areas[municipality].units
-            most = min(max(units * CHANGES_PER_UNIT, CHANGES_MIN), CHANGES_MAX)
-            changes = self._changes[municipality] = deque(maxlen=most)
-        if self._undo is not None:
-            self._undo_change(changes)
+            changes = self._changes[municipality] = []
+        placed = (counted_at, unit, before, after)
         changes.append(placed)
-        for growth in growths:
-            self._add_growth(change.number, growth)
-        if not self._later:
+        if len(changes) > CHANGES_MIN:
+            self._drop_oldest(changes, municipality)
+        for category, ballots in growths:
+            self._add_growth(bucket_of(ballots), (number, unit, municipality, category, before, after))
+        if municipality not in self._open and unit not in self._of_unit:
+            return _NOTHING
+        return [*self._moves(placed, municipality), *self._restated(placed)]
+
+    def place_fall(
+        self, change: Change, growths: Iterable[tuple[int, int]]
+    ) -> tuple[Explanation | None, Sequence[Later]]:
+        """Add the next change, one that fell. Return what it looks like, and what it shows about earlier falls."""
+        deltas = self._columns.deltas(change.before, change.after)
+        explained = self._explain(change, deltas, ())
+        number, unit, counted_at, _, _, before, after = change
+        later = self.place(number, unit.index, counted_at, before, after, growths)
+        self._keep_open(change, size_of(deltas), explained)
+        return explained, later
+
+    def _drop_oldest(self, changes: list[Placed], municipality: int) -> None:
+        units = self._registry.areas[municipality].units
+        if len(changes) > min(max(units * CHANGES_PER_UNIT, CHANGES_MIN), CHANGES_MAX):
+            del changes[0]
+
+    # Growths.
+
+    def _add_growth(self, bucket: int, growth: _Grown) -> None:
+        if len(self._buckets) >= self._growths_max:
+            self._growths[self._buckets.popleft()].popleft()
+        growths = self._growths.get(bucket)
+        if growths is None:
+            growths = self._growths[bucket] = deque()
+        growths.append(growth)
+        self._buckets.append(bucket)
+
+    def _near(self, votes: array[int], unit: int) -> list[_Grown]:
+        """Return the growths that differ from votes by at most DUPLICATE_PERMILLE, if one of them is of this unit."""
+        ballots = sum(votes)
+        most = ballots * DUPLICATE_PERMILLE // 1000
+        buckets = range(bucket_of(max(ballots - most, 1)), bucket_of(ballots + most) + 1)
+        similar = [growth for bucket in buckets for growth in self._growths.get(bucket, ())]
+        if not any(growth[1] == unit and self._is_near(growth, votes, most) for growth in similar):
             return []
-        known: list[Later] = []
-        if municipality in self._open:
-            known += self._moves(placed, municipality)
-        if unit in self._restatable:
-            known += self._restated(placed)
-        if fell:
-            self._keep_open(change, at, municipality, explained)
-        return known
+        return [growth for growth in similar if self._is_near(growth, votes, most)]
 
-    def municipality(self, unit: Area) -> int:
-        """Return the `Area.index` of a unit's municipality."""
-        index = self._municipalities.get(unit.index)
-        if index is None:
-            index = self._municipalities[unit.index] = self._registry.municipality(unit).index
-        return index
-
-    # Batches that may not be committed.
-
-    def checkpoint(self) -> None:
-        """Remember where to roll back to. Only for a history without `later`."""
-        self._undo = []
-
-    def keep(self) -> None:
-        """Keep what was placed since the checkpoint."""
-        self._undo = None
-
-    def roll_back(self) -> None:
-        """Forget what was placed since the checkpoint."""
-        undo, self._undo = self._undo or [], None
-        for each in reversed(undo):
-            each()
-
-    def _undo_change(self, changes: deque[_Placed]) -> None:
-        assert self._undo is not None
-        if len(changes) == changes.maxlen:
-            oldest = changes[0]
-            self._undo.append(lambda: changes.appendleft(oldest))
-        self._undo.append(changes.pop)
+    def _is_near(self, growth: _Grown, votes: array[int], most: int) -> bool:
+        _, _, _, category, before, after = growth
+        columns = self._columns
+        grown = map(sub, columns.votes(after, category), columns.votes(before, category))
+        return distance(votes, list(grown)) <= most
 
     # What is known at once.
 
-    def _withdrawn(self, change: Change) -> Explanation | None:
+    def _withdrawn(self, change: Change, deltas: Deltas) -> Explanation | None:
         """Whether the unit drops a count that it took on, and that is a count of another municipality too."""
-        own = self._own_growths.get(change.unit.index)
-        if own is None:
-            return None
-        municipality, columns = self.municipality(change.unit), self._columns
-        for category in range(len(columns.blank)):
-            before = columns.votes(change.before, category)
-            after = columns.votes(change.after, category)
-            for dropped in (array("i", map(sub, before, after)), before):
-                # All of the figures before, if only a part of the same ballots remains.
-                size = sum(dropped)
-                if size < GROWTH_MIN or (dropped is before and distance(before, after) * 2 < size):
-                    continue
-                near = [growth for _, growth in self._growths.near(size, dropped, DUPLICATE_PERMILLE)]
-                others = [each for each in near if each.municipality != municipality]
-                if others and any(each.unit == change.unit.index for each in near):
-                    first = min(others, key=self._number)
-                    return Explanation("duplicate_withdrawn", self._registry.areas[first.unit].id)
+        unit = change.unit.index
+        municipality = self._municipalities[unit]
+        for category, delta in deltas:
+            if sum(delta) > -GROWTH_MIN:
+                continue
+            before = self._columns.votes(change.before, category)
+            candidates = [array("i", map(neg, delta))]
+            if votes_of(delta) * 2 >= sum(before):
+                candidates.append(before)  # all of the votes before, as most of them are others now
+            for dropped in candidates:
+                others = [each for each in self._near(dropped, unit) if each[2] != municipality]
+                if others:
+                    return Explanation("duplicate_withdrawn", self._registry.areas[min(others)[1]].id)
         return None
 
-    def _number(self, growth: Growth) -> int:
-        """Return the number of the change that brought a growth."""
-        return next(number for number, each in self._own_growths[growth.unit] if each is growth)
-
-    def _moved(self, change: Change, delta: Sequence[int]) -> Explanation | None:
-        size = sum(map(abs, delta))
-        changes = self._changes.get(self.municipality(change.unit))
+    def _moved(self, change: Change, around: Sequence[Placed]) -> Explanation | None:
+        size = votes_of(self._columns.delta(change.before, change.after))
+        unit = change.unit.index
+        changes = self._changes.get(self._municipalities[unit]) or around
         if size <= SMALL_VOTES or not changes:
             return None
-        at = _time(change)
-        unit = change.unit.index
-        here = _Placed(at, unit, change.before, change.after)
-        return self._other_half(unit, size, [*_around(changes, at), here])
+        here = (change.counted_at, unit, change.before, change.after)
+        return self._other_half(unit, size, [*_around(changes, time_of(change.counted_at)), here])
 
-    def _other_half(self, unit: int, size: int, changes: Sequence[_Placed]) -> Explanation | None:
+    def _other_half(self, unit: int, size: int, changes: Iterable[Placed]) -> Explanation | None:
         """Return the move whose half a fall of a unit is, given its size in votes and the changes around it."""
         by_unit: dict[int, Sequence[int]] = {}
-        for each in changes:
-            delta = delta_of(self._columns, each.before, each.after)
-            if (earlier := by_unit.get(each.unit)) is not None:
+        for _, index, before, after in changes:
+            delta = self._columns.delta(before, after)
+            if (earlier := by_unit.get(index)) is not None:
                 delta = list(map(add, earlier, delta))
-            by_unit[each.unit] = delta
-        if unit not in by_unit:
+            by_unit[index] = delta
+        if len(by_unit) < 2 or unit not in by_unit:
             return None
-        net = [sum(column) for column in zip(*by_unit.values(), strict=True)]
+        net = map(sum, zip(*by_unit.values(), strict=True))
         own = by_unit.pop(unit)
-        if not is_small(sum(map(abs, net)), size) or sum(map(abs, own)) * 2 < size:
+        if not is_small(sum(map(abs, net)), size) or votes_of(own) * 2 < size:
             return None
         differences = {
-            index: sum(map(abs, map(add, own, other))) - sum(map(abs, other))
-            for index, other in by_unit.items()
+            index: sum(map(abs, map(add, own, other))) - votes_of(other) for index, other in by_unit.items()
         }
-        if not differences:
-            return None
         best = min(differences, key=differences.__getitem__)
         return Explanation("moved", self._registry.areas[best].id) if differences[best] < 0 else None
 
     # What becomes known later.
 
-    def _keep_open(self, change: Change, at: float, municipality: int, explained: Explanation | None) -> None:
+    def _keep_open(self, change: Change, size: int, explained: Explanation | None) -> None:
         rank = CODES.index(explained.code) if explained is not None else len(CODES)
-        if rank <= CODES.index("moved"):
+        if rank <= _MOVED:
             return
-        fall = _Fall(change, at, delta_of(self._columns, change.before, change.after), rank)
-        self._restatable[fall.unit].append(fall)
+        columns, unit = self._columns, change.unit.index
+        fall = _Fall(change, rank)
+        _append(self._of_unit.setdefault(unit, []), fall, OPEN_PER_UNIT)
+        if size > SMALL_VOTES:
+            fall.size = votes_of(columns.delta(change.before, change.after))
         if fall.size > SMALL_VOTES:
-            changes = self._changes[municipality]
-            deltas = [delta_of(self._columns, each.before, each.after) for each in _around(changes, at)]
-            fall.net = [sum(column) for column in zip(*deltas, strict=True)]
-            self._open[municipality].append(fall)
+            municipality = self._municipalities[unit]
+            changes = _around(self._changes[municipality], fall.at)
+            deltas = [columns.delta(before, after) for _, _, before, after in changes]
+            fall.net = list(map(sum, zip(*deltas, strict=True)))
+            _append(self._open.setdefault(municipality, []), fall, OPEN_MAX)
 
-    def _moves(self, placed: _Placed, municipality: int) -> Iterator[Later]:
+    def _moves(self, placed: Placed, municipality: int) -> Iterator[Later]:
         """Yield the falls of which a change is the other half."""
-        falls, delta = self._open[municipality], None
-        moved = CODES.index("moved")
-        for fall in [each for each in falls if abs(each.at - placed.at) <= WINDOW_S]:
-            if delta is None:
-                delta = delta_of(self._columns, placed.before, placed.after)
-            fall.net = list(map(add, fall.net, delta))
-            if fall.explained <= moved or not is_small(sum(map(abs, fall.net)), fall.size):
+        falls = self._open.get(municipality)
+        if falls is None:
+            return
+        counted_at, _, before, after = placed
+        at, delta = time_of(counted_at), None
+        for fall in falls:
+            if fall.rank <= _MOVED or not abs(fall.at - at) <= WINDOW_S:
                 continue
-            changes = list(_around(self._changes[municipality], fall.at))
-            if found := self._other_half(fall.unit, fall.size, changes):
-                fall.explained = moved
-                yield Later(fall.number, found)
-        if any(each.explained <= moved for each in falls):
-            remaining = [each for each in falls if each.explained > moved]
-            falls.clear()
-            falls.extend(remaining)
+            if delta is None:
+                delta = self._columns.delta(before, after)
+            fall.net = list(map(add, fall.net, delta))
+            if is_small(votes_of(fall.net), fall.size):
+                changes = _around(self._changes[municipality], fall.at)
+                if found := self._other_half(fall.unit, fall.size, changes):
+                    fall.rank = _MOVED
+                    yield Later(fall.number, found)
 
-    def _restated(self, placed: _Placed) -> Iterator[Later]:
-        """Yield the falls of the unit before which it had the figures that it has again."""
-        restated = CODES.index("restated")
-        for fall in self._restatable[placed.unit]:
+    def _restated(self, placed: Placed) -> Iterator[Later]:
+        """Yield the falls of the unit before which it had the votes that it has again."""
+        counted_at, unit, _, after = placed
+        for fall in self._of_unit.get(unit, ()):
             if (
-                fall.explained > restated
-                and abs(fall.at - placed.at) <= WINDOW_S
-                and self._columns.same(fall.before, placed.after)
+                fall.rank > _RESTATED
+                and self._columns.same(fall.before, after)
+                and abs(fall.at - time_of(counted_at)) <= WINDOW_S
             ):
-                fall.explained = restated
-                yield Later(fall.number, Explanation("restated"))
-
-    def _add_growth(self, number: int, growth: Growth) -> None:
-        own = self._own_growths.setdefault(growth.unit, [])
-        own.append((number, growth))
-        self._growths.add(growth)
-        dropped = own.pop(0) if len(own) > GROWTHS_PER_UNIT else None
-        if dropped is not None:
-            self._growths.remove(dropped[1])
-        if self._undo is not None:
-            self._undo.append(partial(self._remove, own, growth, dropped))
-
-    def _remove(
-        self, own: list[tuple[int, Growth]], growth: Growth, dropped: tuple[int, Growth] | None
-    ) -> None:
-        own.pop()
-        self._growths.remove(growth)
-        if dropped is not None:
-            own.insert(0, dropped)
-            self._growths.add(dropped[1])
+                fall.rank = _RESTATED
+                yield Later(fall.number, _BY_CODE["restated"])
 
 
-def _time(change: Change) -> float:
-    """Return when the report of a change was counted; NaN, which is near no other time, if this cannot be read."""
-    try:
-        return read_time(change.counted_at).timestamp()
-    except ValueError:
-        return nan
+def _append(falls: list[_Fall], fall: _Fall, most: int) -> None:
+    falls.append(fall)
+    if len(falls) > most:
+        del falls[0]
 
 
-def _around(changes: Sequence[_Placed], at: float) -> Iterator[_Placed]:
-    return (each for each in changes if abs(each.at - at) <= WINDOW_S)
+def _around(changes: Iterable[Placed], at: float) -> Iterator[Placed]:
+    return (each for each in changes if abs(time_of(each[0]) - at) <= WINDOW_S)
+
+
+_BY_CODE = {code: Explanation(code) for code in CODES}

@@ -11,7 +11,8 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import datetime
-from operator import sub
+from itertools import pairwise
+from operator import attrgetter, sub
 from typing import NamedTuple
 
 import msgspec
@@ -19,7 +20,7 @@ import msgspec
 from gateway.election.changes import Change, Columns
 from gateway.election.corrections import Correction, CorrectionLog
 from gateway.election.explanations import Explanation, History, Later
-from gateway.election.growths import GROWTH_MIN, Growth
+from gateway.election.growths import GROWTH_MIN
 from gateway.election.record import CHAIN_START, Publication, next_chain
 from gateway.election.registry import Area, Registry
 from gateway.election.report import (
@@ -47,6 +48,7 @@ COUNT_PLACES: tuple[tuple[str, int, int], ...] = tuple(
     for number, name in enumerate(COUNT_NAMES)
 )
 """For each count its name, the place of its sum, and the place of the number of units that reported it."""
+_every_count = attrgetter(*COUNT_NAMES)
 BALLOTS = next(place for name, place, _ in COUNT_PLACES if name == "ballots")
 _BLANK = next(place for name, place, _ in COUNT_PLACES if name == "blank")
 PARTIES = _FIRST_SUM + len(COUNT_NAMES)
@@ -90,6 +92,10 @@ class Layout:
         self.size = FIRST_FIGURE + len(self.bases) * self.width
         self.no_figures = array("q", bytes(8 * self.size))
         """Figures that are all 0. Must not be changed."""
+        starts = (0, *self.bases.values(), self.size)
+        self._parts = tuple(pairwise(starts))
+        """Start and end of the statuses and of each category."""
+        self._ballots = tuple(base + BALLOTS for base in self.bases.values())
         self.columns = Columns(
             parties=tuple(slice(base + PARTIES, base + self.width) for base in self.bases.values()),
             blank=tuple(base + _BLANK for base in self.bases.values()),
@@ -100,6 +106,8 @@ class Layout:
             for place in (base + BALLOTS, *range(base + PARTIES, base + self.width))
         )
         """Places of ballots and votes. A decrease there is a correction."""
+        self.of_votes = self.must_not_fall.union(self.columns.blank)
+        """Places of which the history of falls has to know every change."""
         self.unknown: set[str] = set()
         """What this version or the registry does not know of the reports read so far, at most UNKNOWN_MAX names."""
 
@@ -125,8 +133,7 @@ class Layout:
         parties = self.parties
         for category, counts in report.counts.items():
             base = self.bases[category]
-            for name, place, units in COUNT_PLACES:
-                count = getattr(counts, name)
+            for (_, place, units), count in zip(COUNT_PLACES, _every_count(counts), strict=True):
                 if count is not msgspec.UNSET:
                     figures[base + units] = 1
                     figures[base + place] = count
@@ -161,16 +168,31 @@ class Layout:
         figures[:FIRST_FIGURE] = self.no_figures[:FIRST_FIGURE]
         figures[self.statuses[status]] = 1
 
-    def growths(self, unit: Area, municipality: int, before: array[int], after: array[int]) -> list[Growth]:
-        """Return the growths of a unit of at least GROWTH_MIN ballots."""
+    def growths(self, before: array[int], after: array[int]) -> list[tuple[int, int]]:
+        """Return category and ballots of the growths of at least GROWTH_MIN ballots."""
+        return [
+            (category, growth)
+            for category, place in enumerate(self._ballots)
+            if (growth := after[place] - before[place]) >= GROWTH_MIN
+        ]
+
+    def same_votes(self, before: array[int], after: array[int]) -> bool:
+        """Whether everything at `of_votes` is equal."""
+        return self.columns.same(before, after) and all(
+            before[place] == after[place] for place in self._ballots
+        )
+
+    def changes(self, before: array[int], after: array[int]) -> list[tuple[int, int]]:
+        """Return the places where figures changed, in their order, and by how much."""
         found = []
-        for category, base in enumerate(self.bases.values()):
-            if after[base + BALLOTS] - before[base + BALLOTS] >= GROWTH_MIN:
-                votes = self.columns.votes(after, category)
-                if before[base + COUNTED]:
-                    votes = array("i", map(sub, votes, self.columns.votes(before, category)))
-                if (ballots := sum(votes)) >= GROWTH_MIN:
-                    found.append(Growth(unit.index, municipality, category, ballots, votes))
+        for start, end in self._parts:
+            old, new = before[start:end], after[start:end]
+            if old != new:
+                found += [
+                    (place, value - earlier)
+                    for place, (earlier, value) in enumerate(zip(old, new, strict=True), start)
+                    if earlier != value
+                ]
         return found
 
     def fell(self, before: array[int], after: array[int]) -> bool:
@@ -243,7 +265,7 @@ class ElectionState:
         self.chain = CHAIN_START
         self.published_at: datetime | None = None
         self.corrections = CorrectionLog(registry.units)
-        self._history = History(registry, self.layout.columns, later=True)
+        self._history = History(registry, self.layout.columns)
         self._recent: OrderedDict[int, None] = OrderedDict()
         self._prefixes = array("I", [0])
 
@@ -256,65 +278,45 @@ class ElectionState:
         report = decode_stored(publication.body)
         unit = self.areas[self.registry.units[publication.unit].index]
         before, after = unit.figures, self.layout.figures(report)
-        changes = [
-            (place, new - old)
-            for place, (old, new) in enumerate(zip(before, after, strict=True))
-            if old != new
-        ]
+        changes = self.layout.changes(before, after)
+        of_votes, must_not_fall = self.layout.of_votes, self.layout.must_not_fall
         correction: Correction | None = None
         later: Sequence[Later] = ()
-        if changes and changes[-1][0] >= FIRST_FIGURE:
-            must_not_fall = self.layout.must_not_fall
+        if any(place in of_votes for place, _ in changes):
             fell = any(change < 0 and place in must_not_fall for place, change in changes)
-            status_before = unit.report[2] if unit.report is not None else NO_STATUS
             if unit.report is None:
                 before = self.layout.no_figures  # one array for all units
-            step = self._change(publication.sequence, report, status_before, before, after)
-            explained, later = self._place(step, fell=fell)
-            if fell:
+            growths = self.layout.growths(before, after)
+            if not fell:
+                later = self._history.place(
+                    publication.sequence, unit.area.index, report.counted_at, before, after, growths
+                )
+            else:
+                status_before = unit.report[2] if unit.report is not None else NO_STATUS
+                status = self.layout.status(report)
+                fall = Change(
+                    publication.sequence, unit.area, report.counted_at, status_before, status, before, after
+                )
+                explained, later = self._history.place_fall(fall, growths)
                 since = unit.sequence, unit.published_at or publication.published_at
                 correction = self._correction(publication, report, before, after, since, explained)
                 self.corrections.add(correction)
             unit.figures = after
         else:
-            for place, change in changes:  # only the status: the history has this array too
+            for place, change in changes:  # in the array that the history has too
                 before[place] += change
         unit.report = (report.revision, report.counted_at, self.layout.status(report))
-        self._touch(unit, publication, correction)
         for index in unit.area.path:
-            above = self.areas[index]
-            figures = above.figures
+            figures = self.areas[index].figures
             for place, change in changes:
                 figures[place] += change
-            self._touch(above, publication, correction)
+        self._touch(unit.area, publication, correction)
         for each in later:
             self._explain(unit.area, publication.sequence, each)
         self.sequence = publication.sequence
         self.chain = publication.chain
         self.published_at = publication.published_at
         self._prefixes.append(int.from_bytes(publication.chain[:4]))
-
-    def _change(
-        self, number: int, report: Report, status_before: str, before: array[int], after: array[int]
-    ) -> Change:
-        return Change(
-            number=number,
-            unit=self.registry.units[report.unit],
-            counted_at=report.counted_at,
-            status_before=status_before,
-            status=self.layout.status(report),
-            before=before,
-            after=after,
-        )
-
-    def _place(self, change: Change, *, fell: bool) -> tuple[Explanation | None, Sequence[Later]]:
-        """Add a change to the history. Return what it looks like if it fell, and what it shows about earlier falls."""
-        history = self._history
-        explained = history.explain(change) if fell else None
-        growths = self.layout.growths(
-            change.unit, history.municipality(change.unit), change.before, change.after
-        )
-        return explained, history.place(change, growths, fell=fell, explained=explained)
 
     def _correction(
         self,
@@ -356,13 +358,18 @@ class ElectionState:
                 area.correction = area.correction._replace(explained=later.explanation)
         self.corrections.explain(later.number, later.explanation, sequence)
 
-    def _touch(self, area: AreaState, publication: Publication, correction: Correction | None) -> None:
-        area.sequence = publication.sequence
-        area.published_at = publication.published_at
-        if correction is not None:
-            area.correct(correction)
-        self._recent[area.area.index] = None
-        self._recent.move_to_end(area.area.index)
+    def _touch(self, unit: Area, publication: Publication, correction: Correction | None) -> None:
+        """Make a publication the last one at its unit and at all areas above."""
+        areas, recent = self.areas, self._recent
+        sequence, published_at = publication.sequence, publication.published_at
+        for index in (unit.index, *unit.path):
+            area = areas[index]
+            area.sequence = sequence
+            area.published_at = published_at
+            if correction is not None:
+                area.correct(correction)
+            recent[index] = None
+            recent.move_to_end(index)
 
     def cursor(self) -> Cursor:
         """Return the position of this state in the record."""
@@ -407,7 +414,7 @@ class _Last(NamedTuple):
     sequence: int
     published_at: datetime
     figures: array[int] | None
-    """None: those of the state, but for the status."""
+    """None: with the votes of the state."""
 
 
 class CatchUp:
@@ -459,43 +466,40 @@ class CatchUp:
     def _figures(
         self, index: int, publication: Publication, report: Report, last: _Last | None
     ) -> array[int] | None:
-        """Return the figures after a report, None if they are those of the state. Record a correction if they fell."""
+        """Return the figures after a report, None if its votes are those of the state. Record a correction."""
         state, layout, unit = self._state, self._state.layout, self._state.areas[index]
+        before, status_before, since = self._before(unit, last, publication)
         after = layout.figures(report)
-        if last is None and unit.report is None:
-            before, status_before, since = layout.no_figures, NO_STATUS, (0, publication.published_at)
+        if layout.same_votes(before, after):
+            if last is None:
+                return None if unit.report is not None else after
+            if last.figures is not None:
+                before[:] = after  # the history has this array too
+            return last.figures
+        sequence, growths = publication.sequence, layout.growths(before, after)
+        if before is layout.no_figures or not layout.fell(before, after):
+            later = state._history.place(sequence, index, report.counted_at, before, after, growths)
         else:
-            before, status_before, since = self._before(unit, last, publication)
-        if after[FIRST_FIGURE:] == before[FIRST_FIGURE:]:
-            if unit.report is None and last is None:
-                return after
-            if last is None or last.figures is None:
-                return None
-            layout.set_status(before, layout.status(report))
-            return before
-        change = state._change(publication.sequence, report, status_before, before, after)
-        fell = layout.fell(before, after)
-        explained, later = state._place(change, fell=fell)
-        if fell:
+            status = layout.status(report)
+            fall = Change(sequence, unit.area, report.counted_at, status_before, status, before, after)
+            explained, later = state._history.place_fall(fall, growths)
             correction = state._correction(publication, report, before, after, since, explained)
-            self._corrections.append((index, publication.sequence, correction))
-        self._corrections += ((index, publication.sequence, each) for each in later)
+            self._corrections.append((index, sequence, correction))
+        self._corrections += ((index, sequence, each) for each in later)
         return after
 
     def _before(
         self, unit: AreaState, last: _Last | None, publication: Publication
-    ) -> tuple[array[int], Status, tuple[int, datetime]]:
-        """Return the figures and the status of a unit that has reported, and the publication that brought them."""
+    ) -> tuple[array[int], str, tuple[int, datetime]]:
+        """Return figures and status of a unit before a publication; sequence and time of the one that brought them."""
         layout = self._state.layout
-        if last is None:
-            assert unit.report is not None
-            since = unit.sequence, unit.published_at or publication.published_at
-            return unit.figures, unit.report[2], since
-        figures, status = last.figures, layout.status(last.report)
-        if figures is None:
-            figures = unit.figures[:]
-            layout.set_status(figures, status)
-        return figures, status, (last.sequence, last.published_at)
+        if last is not None:
+            figures = last.figures if last.figures is not None else layout.figures(last.report)
+            return figures, layout.status(last.report), (last.sequence, last.published_at)
+        since = unit.sequence, unit.published_at or publication.published_at
+        if unit.report is None:
+            return layout.no_figures, NO_STATUS, since
+        return unit.figures, unit.report[2], since
 
     def finish(self) -> Iterator[None]:
         """Change the state, in steps of a few milliseconds."""
@@ -533,7 +537,7 @@ class CatchUp:
                     area.figures = figures
                 else:
                     before = before[:]
-                    state.layout.set_status(area.figures, state.layout.status(report))
+                    area.figures[:] = state.layout.figures(report)  # the history has this array too
                 area.report = (report.revision, report.counted_at, state.layout.status(report))
             else:
                 area.figures = _adjusted(before, gained.pop(index), lost.pop(index))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from functools import partial
-from math import nan
 
-from gateway.election.changes import Change, Columns
+from gateway.election.changes import Change, Columns, time_of
 from gateway.election.explanations import CHANGES_MAX, DUPLICATE_PERMILLE, WINDOW_S, History
 from gateway.election.growths import GROWTH_MIN, Growths
 from gateway.election.registry import Registry
@@ -29,8 +27,8 @@ class ExplainedSteps:
             blank=tuple(base + width - 1 for base in bases),
         )
         self._growths = growths
-        self._history = History(registry, columns, later=False)
-        """Empty but for the time of an explanation."""
+        self._history = History(registry, columns)
+        """Always empty."""
         self._changes: dict[int, list[tuple[float, Change]]] = {}
         """By municipality, with the Unix time at which they were counted, the newest last."""
         self._undo: list[Callable[[], object]] | None = None
@@ -39,7 +37,7 @@ class ExplainedSteps:
         """Add the next placed report."""
         if not step.changed:
             return
-        at = _time(step.report.counted_at)
+        at = time_of(step.report.counted_at)
         changes = self._changes.setdefault(step.municipality, [])
         while changes and (changes[0][0] < at - 2 * WINDOW_S or len(changes) >= CHANGES_MAX):
             oldest = changes.pop(0)
@@ -53,12 +51,11 @@ class ExplainedSteps:
         """Return the code that explains a fall which is not placed yet, as far as the record shows it now."""
         if any(self._is_withdrawn(step, category) for category in step.categories):
             return "duplicate_withdrawn"
-        history = self._history
-        history.checkpoint()
-        for _, change in self._changes.get(step.municipality, ()):
-            history.place(change, ())
-        explanation = history.explain(_change(step))
-        history.roll_back()
+        changes = [
+            (each.counted_at, each.unit.index, each.before, each.after)
+            for _, each in self._changes.get(step.municipality, ())
+        ]
+        explanation = self._history.explain(_change(step), changes)
         return explanation.code if explanation is not None else None
 
     def _is_withdrawn(self, step: Step, category: Category) -> bool:
@@ -102,11 +99,3 @@ def _change(step: Step) -> Change:
         before=step.before,
         after=step.after,
     )
-
-
-def _time(counted_at: str) -> float:
-    """Return when a report was counted, in Unix seconds; NaN, which is earlier than no time, if it cannot be read."""
-    try:
-        return datetime.fromisoformat(counted_at).timestamp()
-    except ValueError:
-        return nan
