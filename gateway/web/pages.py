@@ -81,6 +81,8 @@ RESULTS_DESCRIPTION = "Valgresultater, direkte. Election results, live."
 
 FILE_TEXTS = DIRECTORY / "file_texts"
 """What may be wrong with a file with counts; only the page for it needs these."""
+HOLD_TEXTS = DIRECTORY / "hold_texts"
+"""The texts about held reports; only the page for operators needs these."""
 
 FEED_PAGES = DoorPages(
     pages={
@@ -121,7 +123,7 @@ PUSH_PAGES = DoorPages(
         ),
     },
     noscript="push_noscript.html",
-    texts=(FILE_TEXTS,),
+    texts=(FILE_TEXTS, HOLD_TEXTS),
     root="",
 )
 

@@ -18,7 +18,13 @@ export type FileMessage = {
   parameters: { [name: string]: any };
 };
 
-export type Problem = { status: number; code: string; detail: string; mistakes: FileMessage[] };
+export type Problem = {
+  status: number;
+  code: string;
+  detail: string;
+  mistakes: FileMessage[];
+  conflicts: DecisionConflict[];
+};
 
 export type Named = { id: string; name: string; names?: Names };
 
@@ -93,4 +99,100 @@ export type Outcome = {
   retry_after_s?: number;
   current_revision?: number;
   violations?: { code: string; path: string; detail: string }[];
+};
+
+// biome-ignore lint/suspicious/noExplicitAny: its members depend on the code
+export type Evidence = { [member: string]: any };
+
+export type FiredRule = { code: string; do: string; evidence: Evidence };
+
+export type HoldSender = { token: number; note: string };
+
+/** The figures of one category of a report. */
+export type HeldCounts = {
+  ballots: number;
+  blank: number;
+  rejected: number;
+  voters?: number;
+  votes: { [party: string]: number };
+};
+
+export type HeldReport = {
+  unit: string;
+  revision: number;
+  counted_at: string;
+  status: string;
+  reason?: string;
+  counts: { [category: string]: HeldCounts };
+};
+
+/** A held report; the last members are those of a hold that ended. */
+export type Hold = {
+  unit: string;
+  municipality: string;
+  revision: number;
+  state: "open" | "released" | "rejected" | "superseded";
+  digest: string;
+  accepted_at: string;
+  since: string;
+  ballots: number;
+  rules: FiredRule[];
+  now: string[];
+  report: HeldReport;
+  stands: HeldReport | null;
+  sender: HoldSender;
+  ended_at?: string;
+  decided_by?: HoldSender;
+  reason?: string;
+  note?: string;
+  sequence?: number;
+};
+
+export type HoldArea = { name: string; names?: Names; municipality?: string };
+
+export type HoldAreas = { [id: string]: HoldArea };
+
+/** `/holds`: the holds of the token's units, the oldest first. */
+export type HoldList = {
+  election: string;
+  server_time: string;
+  open: number;
+  most_open: number;
+  embargo: { hidden_until: string | null };
+  closed: boolean;
+  omitted: number;
+  areas: HoldAreas;
+  holds: Hold[];
+};
+
+export type Decide = "release" | "reject";
+
+export type Decided = {
+  unit: string;
+  revision: number;
+  state: Hold["state"];
+  sequence: number | null;
+  decided_at: string;
+};
+
+/** Why a named report was not decided. */
+export type DecisionConflict = {
+  unit: string;
+  revision: number;
+  code: string;
+  state?: string;
+  newest_revision?: number;
+  decided_at?: string;
+  reason?: string;
+};
+
+export type Setting = { do: string; [threshold: string]: unknown };
+
+/** `/rules`: the rules as they are applied now, and `most_open`. */
+export type PolicyDocument = {
+  election: string;
+  rules: { [code: string]: Setting | number };
+  origin: "registry" | "operator";
+  changed_at: string | null;
+  changed_by: HoldSender | null;
 };

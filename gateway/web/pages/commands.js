@@ -52,6 +52,16 @@ export function issueCommand(election, municipalities) {
 }
 
 /**
+ * Return the commands that show the rules of an election and change them.
+ *
+ * @param {string} election
+ */
+export const rulesCommands = (election) => [
+  `valgnatt rules show --election ${shellWord(election)} --json`,
+  `valgnatt rules set rules.json --election ${shellWord(election)}`,
+];
+
+/**
  * Make an element with a command and a button that copies it.
  *
  * @param {string} line

@@ -26,6 +26,7 @@ export class Refused extends BadAnswer {
     this.code = problem.code ?? "";
     this.detail = problem.detail ?? "";
     this.mistakes = problem.mistakes ?? [];
+    this.conflicts = problem.conflicts ?? [];
   }
 
   /** Whether the same request may be answered otherwise soon. */

@@ -1,5 +1,5 @@
-// The board for operators, read from this door with an operator's token (token_polling.js). The page only reads:
-// deliberate acts are commands to copy.
+// The board for operators, read from this door with an operator's token (token_polling.js), and the held reports
+// (holds.js), about which they decide here. All other deliberate acts are commands to copy.
 
 import { doorUrl, electionInAddress, parameter, setParameter } from "./address.js";
 import { problemsOf, STATES, stateOf } from "./board.js";
@@ -9,6 +9,7 @@ import { closeCommand, commandElement, postponeCommand } from "./commands.js";
 import { byId, h, setText, show } from "./dom.js";
 import { BadAnswer } from "./fetching.js";
 import { age, clockTime, countdown, duration, moment, number, t, time, useTimeZone } from "./format.js";
+import { Holds } from "./holds.js";
 import { allNames, nameOf } from "./names.js";
 import { matcher } from "./search.js";
 import { electionPath, showProblem, showRehearsal, translate } from "./shell.js";
@@ -33,6 +34,7 @@ let reading = new AbortController();
 const now_ms = () => Date.now() + ahead_ms;
 /** @type {LiveTable<BoardRow>} */
 const table = new LiveTable(byId("rows", HTMLTableElement), boardColumns(now_ms), STATE_COLUMN);
+const holds = new Holds();
 const tools = new TableTools(table, {
   id: "rows",
   choice: "which",
@@ -52,6 +54,7 @@ function read(token, election) {
     onDocument: receive,
     onError: failed,
   });
+  holds.start(token, election);
 }
 
 /** @param {Board} found */
@@ -79,6 +82,7 @@ function failed(error) {
 /** @param {() => string} why */
 function forget(why) {
   reading.abort();
+  holds.stop();
   board = null;
   failure = why;
   table.clear();
@@ -97,6 +101,7 @@ function draw() {
   }
   setText(byId("title"), `${nameOf(board)} · ${board.election}`);
   setText(byId("updated"), t("ownUpdated")(time(receivedAt)));
+  holds.draw();
   const rows = rowsOf(board);
   drawClocks(board, rows);
   drawProblems(board, problemsOf(board, rows, now_ms()), (state) => tools.choose(state));

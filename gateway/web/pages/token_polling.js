@@ -4,22 +4,36 @@
 import { fetchJson, Pauses, pause, visible } from "./fetching.js";
 
 /**
+ * @typedef {object} Polling
+ * @property {AbortSignal} signal
+ * @property {number} interval_ms
+ * @property {(document: any) => void} onDocument
+ * @property {(error: unknown) => void} onError called after each attempt that failed
+ */
+
+/**
  * Poll until the signal is aborted.
  *
  * @param {string} url
  * @param {string} token
- * @param {object} options
- * @param {AbortSignal} options.signal
- * @param {number} options.interval_ms
- * @param {(document: any) => void} options.onDocument
- * @param {(error: unknown) => void} options.onError called after each attempt that failed
+ * @param {Polling} polling
  */
-export async function pollWithToken(url, token, { signal, interval_ms, onDocument, onError }) {
+export function pollWithToken(url, token, polling) {
   const headers = { Authorization: `Bearer ${token}` };
+  return poll(() => fetchJson(url, { headers, cache: "no-store", credentials: "omit" }), polling);
+}
+
+/**
+ * Read a document again and again while the page is visible, until the signal is aborted.
+ *
+ * @param {() => Promise<any>} read
+ * @param {Polling} polling
+ */
+export async function poll(read, { signal, interval_ms, onDocument, onError }) {
   const pauses = new Pauses();
   while (!signal.aborted) {
     try {
-      const document = await fetchJson(url, { headers, cache: "no-store", credentials: "omit" });
+      const document = await read();
       if (signal.aborted) return;
       onDocument(document);
       pauses.reset();

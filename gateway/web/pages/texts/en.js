@@ -478,7 +478,7 @@ export const texts = ({ number, noun, count, times }) => ({
   },
   boardActs: "Deliberate acts",
   boardActsWhy:
-    "This page can only read. These commands are run on a machine that reaches the database; read them before you run them.",
+    "Apart from decisions about held reports, this page only reads. These commands are run on a machine that reaches the database; read them before you run them.",
   boardPostpone: "Postpone the end of the embargo by half an hour. It cannot be moved back.",
   boardClose: "Close the election. No more reports are accepted, and this cannot be undone.",
   boardCopy: "Copy",

@@ -537,7 +537,7 @@ export const texts = ({ number, noun, count, times }) => ({
   }),
   boardActs: "Bevisste handlinger",
   boardActsWhy:
-    "Siden kan bare lese. Disse kommandoene kjøres på en maskin med tilgang til databasen; les dem før du kjører dem.",
+    "Bortsett fra avgjørelser om tilbakeholdte meldinger kan siden bare lese. Disse kommandoene kjøres på en maskin med tilgang til databasen; les dem før du kjører dem.",
   boardPostpone: "Utsett sperrefristen en halv time. Den kan ikke flyttes tilbake.",
   boardClose: "Steng valget. Ingen flere meldinger tas imot, og det kan ikke angres.",
   boardCopy: "Kopier",

@@ -478,7 +478,7 @@ export const texts = ({ number, noun, count, times }) => ({
   },
   boardActs: "Medvitne handlingar",
   boardActsWhy:
-    "Sida kan berre lese. Desse kommandoane blir køyrde på ei maskin med tilgang til databasen; les dei før du køyrer dei.",
+    "Bortsett frå avgjerder om tilbakehaldne meldingar kan sida berre lese. Desse kommandoane blir køyrde på ei maskin med tilgang til databasen; les dei før du køyrer dei.",
   boardPostpone: "Utset sperrefristen ein halv time. Han kan ikkje flyttast tilbake.",
   boardClose: "Steng valet. Ingen fleire meldingar blir tekne imot, og det kan ikkje angrast.",
   boardCopy: "Kopier",
