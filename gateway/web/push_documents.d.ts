@@ -137,7 +137,8 @@ export type Hold = {
   since: string;
   ballots: number;
   rules: FiredRule[];
-  now: string[];
+  /** Null where it is not known. */
+  now: string[] | null;
   report: HeldReport;
   stands: HeldReport | null;
   sender: HoldSender;

@@ -77,7 +77,7 @@ def fired(code: str, do: str = "hold", **evidence: Any) -> dict[str, Any]:
 def some_holds() -> list[dict[str, Any]]:
     """Return a count that appears elsewhere too, and both halves of a move."""
     copied = fired(
-        "duplicate_elsewhere", category="advance", ballots=4761, other=ASKER, other_category="advance",
+        "duplicate_elsewhere", category="advance", ballots=4761, whole=True, other=ASKER, other_category="advance",
         other_ballots=4761, difference=0,
     )  # fmt: skip
     above = fired(
@@ -92,7 +92,7 @@ def some_holds() -> list[dict[str, Any]]:
     whole, part, moved = counts(1000), counts(400), counts(600)
     moved["votes"] = {party: whole["votes"][party] - part["votes"][party] for party in whole["votes"]}
     arrived = fired(
-        "duplicate_within", category="advance", ballots=600, other=NORTH, other_category="advance",
+        "duplicate_within", category="advance", ballots=600, whole=True, other=NORTH, other_category="advance",
         other_ballots=1000, difference=3,
     )  # fmt: skip
     south = a_hold(a_held_report(SOUTH, 1, advance=moved), arrived, age_s=95)

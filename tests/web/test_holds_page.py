@@ -177,7 +177,7 @@ async def test_each_rule_is_explained_in_a_sentence_in_each_language(
     page = await visitor.open(f"{door.url}/operator")
     whole = [shown(evidence, reaches=True) for evidence, *_ in CASES]
     outside = [shown(evidence, reaches=False) for evidence, *_ in CASES]
-    one = {"category": "postal_count", "ballots": 1, "other": UNIT, "other_category": "postal_count",
+    one = {"category": "postal_count", "ballots": 1, "whole": False, "other": UNIT, "other_category": "postal_count",
            "other_ballots": 1, "difference": 1}  # fmt: skip
     odd = [
         ("duplicate_within", one),

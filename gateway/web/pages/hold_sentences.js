@@ -16,7 +16,7 @@
 /** @typedef {{own: string[], others?: string[]}} Members `others`: left out together if the token does not cover them */
 
 const DUPLICATE = {
-  own: ["category", "ballots"],
+  own: ["category", "ballots", "whole"],
   others: ["other", "other_category", "other_ballots", "difference"],
 };
 /** The members of the evidence of each rule. @type {{[code: string]: Members}} */
@@ -37,11 +37,12 @@ export const MEMBERS = {
   party_fell: { own: ["party", "before", "after"], others: ["municipality", "municipality_votes"] },
   grew_late: { own: ["status", "before", "after"] },
 };
-/** Members that are texts; `other` is a text in every rule, and `of_unit` is true or false. */
+/** Members that are texts; `other` is one in every rule. */
 const TEXTS = new Set([
   ...["category", "other", "other_category", "area", "municipality", "party", "reference"],
   ...["more", "fewer", "counted_at", "date", "one", "status"],
 ]);
+const FLAGS = new Set(["of_unit", "whole"]);
 
 /**
  * Return why a rule fired for a report of a unit: "these 4,761 advance ballots equal those of 3203 Asker, …". Evidence
@@ -76,7 +77,7 @@ function knownEvidence(code, evidence) {
 }
 
 /** @param {string} name */
-const typeName = (name) => (TEXTS.has(name) ? "string" : name === "of_unit" ? "boolean" : "number");
+const typeName = (name) => (TEXTS.has(name) ? "string" : FLAGS.has(name) ? "boolean" : "number");
 
 /**
  * @param {string} code

@@ -122,7 +122,8 @@ export class HoldCard {
     setText(this.#togetherButton, texts.chooseTogether);
     const { token, note } = hold.sender;
     setText(this.#facts, `${texts.sender(token, note)}, ${texts.receivedAt(dayAndTime(hold.accepted_at))}.`);
-    setText(this.#now, hold.now.length ? texts.nowHeld(hold.now.map(ruleName)) : texts.nowFree);
+    show(this.#now, hold.now !== null);
+    setText(this.#now, hold.now?.length ? texts.nowHeld(hold.now.map(ruleName)) : texts.nowFree);
     setText(this.#release, texts.release);
     setText(this.#reject, texts.reject);
     setAttribute(this.#release, "aria-label", `${texts.release} ${here}`);
