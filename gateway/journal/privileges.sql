@@ -1,6 +1,6 @@
 -- For a server that only the gateway uses: revoke, in this database, the default privileges of PUBLIC.
 --
--- The feed's login then has the functions of 0002_embargo.sql and little else: no statistics, sizes, WAL positions or
+-- The feed's login then has the functions of valgnatt_public and little else: no statistics, sizes, WAL positions or
 -- transaction IDs, which would reveal how much has been accepted under the embargo; no large objects, advisory locks or
 -- temporary tables, with which it could disturb others. An owner that is not a superuser is granted what PUBLIC loses.
 -- Catalogs belong to one database: migrate.py revokes CONNECT on the others from PUBLIC, because their catalogs would
