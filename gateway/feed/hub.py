@@ -134,7 +134,7 @@ class Hub:
                 feed = self._feeds[head.id] = ElectionFeed(self._record, head, document, self._metrics)
                 self._following[head.id] = [
                     parts.create_task(feed.run(), name=f"feed {head.id}"),
-                    parts.create_task(feed.run_holds(), name=f"holds {head.id}"),
+                    parts.create_task(feed.holds_follower.run(), name=f"holds {head.id}"),
                 ]
                 moved = True
             elif head.loaded_at != feed.head.loaded_at and not feed.state.sequence:

@@ -21,7 +21,7 @@ from gateway.feed.archive import TAIL_MAX, Archive
 from gateway.feed.areas import AreaPages
 from gateway.feed.blocks import BlockMaker
 from gateway.feed.channel import Channel, Reader
-from gateway.feed.holds import HoldList
+from gateway.feed.holds import HoldList, HoldsFollower
 from gateway.feed.results import ResultTables
 from gateway.feed.selection import Selection, read_selection
 from gateway.feed.transfers import Backlog, Transfers
@@ -95,13 +95,12 @@ class ElectionFeed:
         self._sequence_gauge = metrics.sequence.labels(head.id)
         self._follow_requested = asyncio.Event()
         self._follow_requested.set()
-        self._holds_requested = asyncio.Event()
         self._settled = False
         self._settled_waiters = SequenceWaiters()
         self._sequence_waiters = SequenceWaiters()
         self._behind_since: float | None = None
         self._unreleased_since: float | None = None
-        self._holds_behind_since: float | None = None
+        self.holds_follower = HoldsFollower(self.id, self._count_holds)
         self._reset(document)
 
     def _reset(self, document: bytes) -> None:
@@ -117,7 +116,7 @@ class ElectionFeed:
         """Changes with every new state. Generation and sequence together identify what is shown."""
         self.transfers = Transfers(self.registry)
         self.archive = Archive(partial(self._publication_lines, self.head.key))
-        self._reset_holds()
+        self.holds_follower.start(self.registry.units, partial(self._record.hold_lines, self.head.key))
         self.backlog: dict[str, Backlog] = {}
         self.contacts: dict[str, datetime] = {}
         self._channels: dict[_Key, Channel] = {}
@@ -129,14 +128,6 @@ class ElectionFeed:
         self._was_shown = False
         self._settled = False
         self._reported_unknown: set[str] = set()
-
-    def _reset_holds(self) -> None:
-        """Start with an empty list of holds."""
-        self.holds = HoldList(self.registry.units, partial(self._record.hold_lines, self.head.key))
-        self.holds_generation = next(_generations)
-        """Changes with every new list of holds."""
-        self.maker.holds = 0
-        self._holds_requested.set()
 
     async def _publication_lines(self, key: int, after: int, most: int) -> list[bytes]:
         return [publication_line(each) for each in await self._record.publications(key, after, most)]
@@ -155,6 +146,14 @@ class ElectionFeed:
         """The end of the embargo, in the election's time zone, while nothing is shown; None from the release on."""
         shown = self.head.released_at is not None and (self.state.sequence > 0 or self.head.sequence == 0)
         return None if shown else local_time(self.registry, self.head.publish_from)
+
+    @property
+    def holds(self) -> HoldList:
+        """The list of holds, as far as it has been read."""
+        return self.holds_follower.holds
+
+    def _count_holds(self) -> None:
+        self.maker.holds = self.holds.number
 
     @property
     def held(self) -> Mapping[str, datetime]:
@@ -236,8 +235,7 @@ class ElectionFeed:
         self.head = head
         if moved or head.sequence != self.state.sequence:
             self._follow_requested.set()
-        if head.hold_lines != self.holds.number or head.hold_chain != self.holds.chain:
-            self._holds_requested.set()
+        self.holds_follower.update_head(head)
 
     def _lacks_release(self, head: Head) -> bool:
         """Whether a head lacks a release that was shown, but its server will probably receive it.
@@ -278,53 +276,6 @@ class ElectionFeed:
                 log.warning("record not read", election=self.id, error=str(error))
                 await asyncio.sleep(0.5)
                 self._follow_requested.set()
-
-    async def run_holds(self) -> None:
-        """Follow the list of holds until cancelled; the record waits for none of it."""
-        while True:
-            await self._holds_requested.wait()
-            self._holds_requested.clear()
-            try:
-                await self._follow_holds()
-            except HistoryChanged as error:
-                log.error(
-                    "the list of holds is a different one; read again", election=self.id, reason=str(error)
-                )
-                self._reset_holds()
-            except JournalUnavailable as error:
-                log.warning("list of holds not read", election=self.id, error=str(error))
-                await asyncio.sleep(0.5)
-                self._holds_requested.set()
-
-    async def _follow_holds(self) -> None:
-        """Read the list of holds up to the current head. Raises HistoryChanged, JournalUnavailable."""
-        head, holds = self.head, self.holds
-        if head.hold_lines == holds.number and head.hold_chain != holds.chain:
-            raise HistoryChanged(f"different chain of the list of holds at {holds.number}")
-        self._require_same_holds(head)
-        while holds.number < head.hold_lines:
-            lines = await holds.read_next(head.hold_lines)
-            if self.holds is not holds:
-                return  # the feed was rebuilt meanwhile
-            if not lines:
-                raise JournalUnavailable(f"no lines after {holds.number}, the list has {head.hold_lines}")
-            holds.add(lines)
-        self.maker.holds = holds.number
-
-    def _require_same_holds(self, head: Head) -> None:
-        """Raise HistoryChanged if the list lacks lines that were read, and for longer than a replica may lag.
-
-        After a failover, the new primary has them, but may not have their confirmation yet.
-        """
-        now = asyncio.get_running_loop().time()
-        if head.hold_lines >= self.holds.number:
-            self._holds_behind_since = None
-        elif self._holds_behind_since is None:
-            self._holds_behind_since = now
-        elif now - self._holds_behind_since > REPLICA_LAG_MAX_S:
-            raise HistoryChanged(
-                f"the list ends at {head.hold_lines}, but {self.holds.number} lines were read"
-            )
 
     def replace_registry(self, document: bytes) -> None:
         """Replace the registry, which can change as long as nothing is published."""

@@ -118,8 +118,10 @@ class FeedDocuments:
         refuse_those(request, ["state"], "push")
         feed = await self._lookup.find(request)
         holds = feed.holds
+        if not holds.number and feed.head.hold_lines:
+            raise Problem(503, "starting", "the list of holds is still being loaded", retry_after_s=1.0)
         last = holds.number if feed.hidden_until is None else 0
-        lines = _Lines("holds", feed, feed.holds_generation, holds.archive, last)
+        lines = _Lines("holds", feed, holds.generation, holds.archive, last)
         body = await self._page(request, lines)
         return body.answer(request, _PUBLIC, gzip=False, charset=None)
 

@@ -14,7 +14,7 @@ from gateway.election.hold_list import HoldLine, next_hold_chain
 from gateway.election.record import CHAIN_START
 from gateway.election.state import HistoryChanged
 from gateway.errors import JournalUnavailable
-from gateway.feed import stream
+from gateway.feed import holds
 from gateway.feed.holds import HoldList
 from gateway.rehearsal.generator import GeneratedElection
 from tests.feed.hold_lines import WrittenHolds
@@ -29,9 +29,9 @@ async def _nothing(_after: int, _most: int) -> list[HoldLine]:
 
 
 def held_after(lines: Iterable[HoldLine]) -> dict[str, datetime]:
-    holds = HoldList({"a", "b"}, _nothing)
-    holds.add([*lines])
-    return dict(holds.held)
+    listed = HoldList({"a", "b"}, _nothing)
+    listed.add([*lines])
+    return dict(listed.held)
 
 
 def test_a_unit_is_held_from_a_beginning_to_an_end() -> None:
@@ -236,7 +236,7 @@ async def test_another_list_is_read_from_its_beginning(
         looks = record.looks
         await until(lambda: record.looks > looks + 5)
         assert door.feed.holds.number == 3
-        monkeypatch.setattr(stream, "REPLICA_LAG_MAX_S", 0.0)
+        monkeypatch.setattr(holds, "BEHIND_MAX_S", 0.0)
         await until(lambda: door.feed.holds.number == 2)
         assert not door.feed.held
 
