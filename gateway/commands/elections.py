@@ -59,8 +59,14 @@ def embargo(
 
 @with_database
 def close(election: ElectionArgument, config: Config) -> None:
-    """Close an election: no more reports are accepted."""
-    administer(config, lambda acts: acts.close_election(election))
+    """Close an election: no more reports are accepted.
+
+    Prints the reports that are still held: they can be released or rejected afterwards.
+    """
+    held = administer(config, lambda acts: acts.close_election(election))
+    for each in held:
+        since = each.since.isoformat(timespec="seconds")
+        say(f"still held\t{each.unit}\trevision {each.revision}\tsince {since}\t{', '.join(each.codes)}")
 
 
 @with_database

@@ -42,6 +42,9 @@ class LockedElection(msgspec.Struct, frozen=True):
     released_at: datetime | None
     closed_at: datetime | None
     accepted: int
+    """Reports that have a position."""
+    hold_lines: int
+    """Lines of the list of holds; 0 if no report was ever held."""
     now: datetime
 
 
@@ -110,7 +113,7 @@ class Acts:
                 registry_of(document)
             async with self._transaction():
                 row = await connection.fetchrow(
-                    "SELECT e.key, h.closed_at, h.accepted"
+                    "SELECT e.key, h.closed_at, h.accepted, h.hold_lines"
                     " FROM election e JOIN head h ON h.election = e.key WHERE e.id = $1 FOR UPDATE OF h",
                     election,
                 )

@@ -88,8 +88,18 @@ class NewToken(msgspec.Struct, frozen=True):
         return f"NewToken(areas={self.areas!r}, note={self.note!r})"
 
 
+class OpenHold(msgspec.Struct, frozen=True):
+    """A report that is held."""
+
+    unit: str
+    revision: int
+    since: datetime
+    codes: list[str]
+    """The rules that hold it."""
+
+
 class RevisionCeiling(msgspec.Struct, frozen=True):
-    """The current revision of a unit, 0 for none, and the highest that is accepted."""
+    """The newest revision of a unit, 0 for none, and the highest that is accepted."""
 
     current: int
     ceiling: int
@@ -126,7 +136,7 @@ class Administration(Acts):
             found = differences(locked.registry, registry)
             if not found:
                 return registry.id
-            if locked.accepted:
+            if locked.accepted or locked.hold_lines:
                 raise ElectionStarted(
                     f"the registry cannot change after a report was accepted ({locked.accepted} so far);"
                     f" it differs in: {', '.join(found)}"
@@ -166,17 +176,26 @@ class Administration(Acts):
                 locked.key, "embargo", f"from {locked.publish_from.isoformat()} to {until.isoformat()}"
             )
 
-    async def close_election(self, election: str) -> None:
-        """Close an election: no further report is accepted. Idempotent."""
+    async def close_election(self, election: str) -> list[OpenHold]:
+        """Close an election: no further report is accepted. Idempotent. Return the holds that are still open.
+
+        They are decided after the closing as before it.
+        """
         async with self._act(election) as locked:
+            rows = await self._connection.fetch(
+                "SELECT h.unit, h.revision, h.since, h.codes FROM hold h"
+                " WHERE h.election = $1 AND h.state = 'open' ORDER BY h.since, h.unit",
+                locked.key,
+            )
             if locked.closed_at is None:
                 await self._connection.execute(
                     "UPDATE head SET closed_at = clock_timestamp() WHERE election = $1", locked.key
                 )
                 await self._changed(locked.key, "close", f"after {counted(locked.accepted, 'report')}")
+        return [OpenHold(*row) for row in rows]
 
     async def raise_revisions(self, election: str, unit: str) -> RevisionCeiling:
-        """Raise a unit's revision ceiling to REVISION_STEP above its current revision, and return both.
+        """Raise a unit's revision ceiling to REVISION_STEP above its newest revision, and return both.
 
         Idempotent, so that repeated calls do not use up the remaining numbers. Raises Refused for an unknown unit, and
         if the current revision is the highest possible number.
@@ -185,7 +204,8 @@ class Administration(Acts):
             if unit not in locked.registry.units:
                 raise Refused(f"{unit!r} is not a unit of {election}")
             row = await self._connection.fetchrow(
-                "SELECT (SELECT max(r.revision) FROM report r WHERE r.election = $1 AND r.unit = $2),"
+                "SELECT greatest((SELECT max(r.revision) FROM report r WHERE r.election = $1 AND r.unit = $2),"
+                "   (SELECT max(h.revision) FROM hold h WHERE h.election = $1 AND h.unit = $2)),"
                 " (SELECT c.ceiling FROM revision_ceiling c WHERE c.election = $1 AND c.unit = $2)",
                 locked.key,
                 unit,

@@ -12,12 +12,13 @@ from functools import lru_cache
 import asyncpg
 import msgspec
 import orjson
+import structlog
 
 from gateway.election.outcome import HoldNotice, State, state_of
 from gateway.election.registry import Registry, read_registry
 from gateway.election.rules.policy import Policy
 from gateway.election.validation import ValidReport
-from gateway.errors import ElectionUnknown, JournalUnavailable
+from gateway.errors import ElectionUnknown, JournalUnavailable, MalformedPolicy
 from gateway.journal.appending import LOCK_IDLE_MS, LockedAppend, append, locked_head
 from gateway.journal.connection import acquired
 from gateway.journal.db_errors import VERSION_CHANGED, translate_db_errors
@@ -25,6 +26,8 @@ from gateway.journal.decisions import Appended, Ends, Evaluated
 from gateway.journal.holds import HoldJournal
 from gateway.journal.news import News, read_ends, read_news
 from gateway.journal.session import Connection
+
+log = structlog.get_logger()
 
 REGISTRIES_MAX = 8
 """Decoded registries that are kept; decoding one of Norway's size takes about 25 ms, and it uses 4 MB."""
@@ -196,7 +199,7 @@ class PostgresJournal(HoldJournal):
                 for each in tokens
             ],
             ceilings=dict(zip(row["ceiling_units"], row["ceilings"], strict=True)),
-            policy=registry.read_policy(orjson.loads(row["rules"])) if row["rules"] is not None else None,
+            policy=_policy(registry, identifier, row["rules"]),
         )
 
     async def newest_report(self, election: int, unit: str) -> StoredReport | None:
@@ -315,6 +318,21 @@ def _stored_report(row: asyncpg.Record) -> StoredReport:
         current_revision=row["current"],
         previous=row["previous"],
     )
+
+
+def _policy(registry: Registry, election: str, document: str | None) -> Policy | None:
+    """Return the policy that an operator set; None if it is unknown, because another version or registry had it."""
+    if document is None:
+        return None
+    try:
+        return registry.read_policy(orjson.loads(document))
+    except MalformedPolicy as error:
+        log.error(
+            "the rules that were set are not valid; those of the registry apply",
+            election=election,
+            error=str(error),
+        )
+        return None
 
 
 @lru_cache(REGISTRIES_MAX)

@@ -10,9 +10,9 @@ import pytest
 from gateway.election.outcome import Receipt
 from gateway.election.rules import evaluation
 from gateway.election.validation import ValidReport
-from gateway.errors import JournalUnavailable
+from gateway.errors import ElectionStarted, JournalUnavailable
 from gateway.journal import appending, postgres
-from gateway.journal.administration import Administration
+from gateway.journal.administration import Administration, RevisionCeiling
 from gateway.journal.connection import open_pool
 from gateway.journal.decisions import Evaluated
 from gateway.journal.evaluator import START
@@ -20,7 +20,7 @@ from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from gateway.journal.session import Connection
 from tests.conftest import Database
-from tests.journal.holding import DUPLICATES, ODD_TIME, Process, odd, processes, rules, verify
+from tests.journal.push_processes import DUPLICATES, ODD_TIME, Process, odd, processes, rules, verify
 from tests.journal.makers import FAR, a_registry, a_report, refuse_in_postgres, until
 
 OTHER = 1
@@ -403,7 +403,10 @@ async def test_decisions_are_made_after_the_election_is_closed(
     election = await an_election(acts)
     async with processes(database.url, election) as (process,):
         await process.push(odd("a-1"), odd("a-2"))
-        await acts.close_election(election)
+        still_held = await acts.close_election(election)
+        assert [(each.unit, each.revision, each.codes) for each in still_held] == [
+            ("a-1", 1, ["odd_time"]), ("a-2", 1, ["odd_time"]),
+        ]  # fmt: skip
         assert [shown(each) for each in await process.push(odd("a-1"), odd("a-3"))] == [
             ("duplicate", "held"), ("refused", "election_closed"),
         ]  # fmt: skip
@@ -534,6 +537,19 @@ async def test_nothing_of_a_hold_can_be_changed_or_removed(
                 await owner.execute(statement)
             assert refused.value.sqlstate == "VG003", statement
         await verify(owner, key)
+
+
+async def test_a_held_report_counts_for_what_depends_on_accepted_reports(
+    acts: Administration, database: Database
+) -> None:
+    """The registry cannot change after it, and the ceiling of its unit is raised above its revision."""
+    election = await an_election(acts)
+    high = 1_999_999_000
+    async with processes(database.url, election) as (process,):
+        await process.push(odd(revision=high))
+        with pytest.raises(ElectionStarted):
+            await acts.load_election(a_registry(id=election, rules=rules()))
+        assert await acts.raise_revisions(election, "a-1") == RevisionCeiling(high, high + 1_000_000)
 
 
 async def test_a_process_that_knows_no_rules_appends_only_where_none_was_ever_set(
