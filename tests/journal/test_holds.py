@@ -20,8 +20,8 @@ from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from gateway.journal.session import Connection
 from tests.conftest import Database
-from tests.journal.push_processes import DUPLICATES, ODD_TIME, Process, odd, processes, rules, verify
 from tests.journal.makers import FAR, a_registry, a_report, refuse_in_postgres, until
+from tests.journal.push_processes import DUPLICATES, ODD_TIME, Process, odd, processes, rules, verify
 
 OTHER = 1
 """The place of another sender than the first."""
