@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any, get_args
 
+import aiohttp
 import msgspec
 import pytest
 import pytest_asyncio
@@ -11,12 +12,17 @@ from playwright.async_api import Browser, Locator, Page, expect
 
 from gateway.election.rules.evidence import AnyEvidence, Evidence
 from gateway.election.rules.policy import RULES
+from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.pages import HOLD_TEXTS, TEXTS
 from gateway.wire.decisions import REASONS
 from gateway.wire.holds import CONFLICTS, STATES
 from tests.client.test_hold_sentences import AREAS as NAMES
 from tests.client.test_hold_sentences import CASES, UNIT
-from tests.web.browsing import Visitor, needs_chromium, visiting
+from tests.running import Gateway
+from tests.web.browsing import Visitor, http_on_session_loop, needs_chromium, visiting
+from tests.web.doors import COUNTRY, FOREIGN_UNIT, OTHER_UNIT, THERE, a_registry, a_report, ask, pushed
+from tests.web.doors import UNIT as HELD_UNIT
+from tests.web.doors import shown as feed_shown
 from tests.web.stub_door import (
     ASKER,
     ELECTION,
@@ -33,6 +39,8 @@ from tests.web.stub_door import (
 from tests.web.test_accessibility import violations
 
 pytestmark = pytest.mark.long
+
+http = http_on_session_loop
 
 SECRET = "a-token-that-nothing-keeps"
 INTERVAL_MS, STALE_MS = 6_000, 20_000
@@ -504,3 +512,70 @@ async def test_what_changes_meanwhile_is_said_and_nothing_is_decided(
     await expect(page.locator("#entry")).to_be_visible()
     await expect(page.locator("#holds > li")).to_have_count(0)
     visitor.errors.clear()  # the browser reports the status 503
+
+
+# A real gateway.
+
+
+@needs_chromium
+async def test_what_is_decided_on_the_page_is_done_by_the_gateway(
+    gateway: Gateway, browser: Browser, small: GeneratedElection, http: aiohttp.ClientSession
+) -> None:
+    """A copy is rejected and never public; a report is released; both halves of a move are published one by one."""
+    rules = {
+        "duplicate_elsewhere": {"do": "hold", "ballots": 100},
+        "duplicate_within": {"do": "hold", "ballots": 100},
+        "fell": {"do": "hold"},
+        "odd_time": {"do": "hold"},
+    }
+    election = await gateway.load(a_registry(small, rules=rules))
+    sender = await gateway.issue(election, [COUNTRY])
+    operator = await gateway.issue(election, [COUNTRY], role="operator")
+    moved_from, moved_to = FOREIGN_UNIT, f"{THERE}-0002"
+    await pushed(http, sender, a_report(moved_from, votes=300))
+    receipts = await pushed(
+        http,
+        sender,
+        a_report(HELD_UNIT, votes=300),
+        a_report(OTHER_UNIT, counted_at="2024-01-09T12:00:00+01:00"),
+        a_report(moved_to, votes=300),
+        a_report(moved_from, revision=2, votes=0),
+    )
+    assert {each["state"] for each in receipts} == {"held"}
+    async with visiting(browser) as visitor:
+        page = await visitor.open(f"{gateway.push_url}/operator?election={election}")
+        await page.fill("#token", operator.secret)
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#holds-title")).to_have_text("4 reports are held")
+        await expect(card(page, HELD_UNIT).locator(".evidence li").first).to_contain_text(
+            "these 301 election-day ballots equal those of 0602"
+        )
+        dialog = await asked(page, HELD_UNIT, "Reject")
+        await dialog.get_by_label("The same count is reported elsewhere").check()
+        await page.locator("#decision-send").click()
+        await expect(page.locator("#holds-decided")).to_contain_text(": rejected.")
+        dialog = await asked(page, OTHER_UNIT, "Release")
+        await expect(page.locator("#decision-effects")).to_contain_text("publishes 11 ballots of 0604")
+        await dialog.get_by_label("The sender has confirmed the figures").check()
+        await page.locator("#decision-send").click()
+        await expect(page.locator("#holds-decided")).to_contain_text("released, number 2 in the record.")
+        await card(page, moved_to).get_by_role("button", name="Select them together").click()
+        await page.keyboard.press("Enter")
+        await dialog.get_by_label("Ballots were moved between units").check()
+        await page.locator("#decision-send").click()
+        await expect(page.locator("#holds-decided li")).to_contain_text(
+            ["released, number 3 in the record.", "released, number 4 in the record."]
+        )
+        await expect(page.locator("#holds-title")).to_have_text("No report is held")
+        await page.locator("#policy summary").click()
+        await expect(page.locator("#policy-origin")).to_contain_text(
+            "As they were when the election was loaded."
+        )
+        assert visitor.errors == []
+        assert visitor.requests_elsewhere(gateway.push_url) == []
+    await feed_shown(gateway, election, 4)
+    feed = f"{gateway.feed_url}/v1/elections/{election}"
+    lines = (await ask(http, "GET", f"{feed}/publications?after=0")).body.splitlines()
+    reports = [msgspec.json.decode(line)["report"] for line in lines]
+    published = [(each["unit"], each["revision"]) for each in reports]
+    assert published == [(moved_from, 1), (OTHER_UNIT, 1), (moved_from, 2), (moved_to, 1)]

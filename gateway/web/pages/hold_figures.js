@@ -81,8 +81,8 @@ export const ballotsOf = (report) =>
 export const changeOf = ({ ballots, stands }) => ballots - ballotsOf(stands);
 
 /**
- * Return the open holds that should be decided together with one: those that its evidence names, or whose evidence names
- * it, and those of its municipality whose changes cancel its own, which is how a move looks.
+ * Return the open holds that may be the other half of a move: one rises and the other falls, and the evidence of one
+ * names the other, or they are of the same municipality and their changes cancel each other.
  *
  * @param {Hold} hold
  * @param {Hold[]} holds
@@ -92,6 +92,7 @@ export function otherHalves(hold, holds) {
     (other) =>
       other.unit !== hold.unit &&
       other.state === "open" &&
+      changeOf(hold) * changeOf(other) < 0 &&
       (names(hold, other.unit) || names(other, hold.unit) || isMove(hold, other)),
   );
 }
@@ -102,7 +103,7 @@ const names = ({ rules }, unit) =>
 
 /** @param {Hold} one @param {Hold} other */
 function isMove(one, other) {
-  if (one.municipality !== other.municipality || changeOf(one) * changeOf(other) >= 0) return false;
+  if (one.municipality !== other.municipality) return false;
   const [first, second] = [changesOf(one), changesOf(other)];
   const parties = new Set([...first.keys(), ...second.keys()]);
   const left = [...parties].reduce(
