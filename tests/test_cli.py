@@ -306,7 +306,7 @@ def test_the_ceiling_of_a_unit_is_shown_beside_its_revision(cli: CommandLine, lo
     """Also if it does not have to be raised."""
     assert (
         cli.good("election", "raise-revisions", loaded, "0604-0001")
-        == "0604-0001\tcurrent revision 0\tceiling 2000000000\n"
+        == "0604-0001\tnewest revision 0\tceiling 2000000000\n"
     )
     (cli("election", "raise-revisions", loaded, "0604")).failed_with(1, "'0604' is not a unit")
     (cli("election", "raise-revisions", "nowhere", "0604-0001")).failed_with(1, "nowhere")

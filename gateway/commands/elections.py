@@ -77,7 +77,7 @@ def raise_revisions(
 ) -> None:
     """Raise the ceiling of a unit's revisions.
 
-    Sets it to 1 000 000 above the current revision, and prints both.
+    Sets it to 1 000 000 above the newest revision, and prints both.
     """
     raised = administer(config, lambda acts: acts.raise_revisions(election, unit))
-    say(f"{unit}\tcurrent revision {raised.current}\tceiling {raised.ceiling}")
+    say(f"{unit}\tnewest revision {raised.newest}\tceiling {raised.ceiling}")

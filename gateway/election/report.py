@@ -32,7 +32,7 @@ Revision = Annotated[int, msgspec.Meta(ge=1, le=COUNT_MAX)]
 REVISION_CEILING = 2_000_000_000
 """Highest revision of a unit until an operator raises it. Unix seconds stay below it until 2033."""
 REVISION_STEP = 1_000_000
-"""A raised ceiling is this far above the current revision of the unit."""
+"""A raised ceiling is this far above the newest revision of the unit."""
 
 STATUS_ORDER = {"counting": 1, "preliminary": 2, "final": 3, "controlled": 4, "settled": 5}
 """The statuses that follow one another; the others are below these."""

@@ -101,7 +101,7 @@ class OpenHold(msgspec.Struct, frozen=True):
 class RevisionCeiling(msgspec.Struct, frozen=True):
     """The newest revision of a unit, 0 for none, and the highest that is accepted."""
 
-    current: int
+    newest: int
     ceiling: int
 
 

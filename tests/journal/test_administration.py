@@ -320,7 +320,7 @@ async def test_a_revision_ceiling_is_raised_one_step_above_the_current_revision(
         await append(journal, key, version, a_report(revision=current))
         for _ in range(2):
             raised = await acts.raise_revisions(election, "a-1")
-            assert (raised.current, raised.ceiling) == (current, current + 1_000_000)
+            assert (raised.newest, raised.ceiling) == (current, current + 1_000_000)
         row = await journal.election(election)
         assert (row.ceilings, row.version) == ({"a-1": raised.ceiling}, number + 2)
         current, version = raised.ceiling, row.version
@@ -338,7 +338,7 @@ async def test_a_revision_ceiling_that_is_high_enough_is_not_raised(
     await accept(journal, election, "a-1")
     for unit, current in (("a-1", 1), ("a-2", 0)):
         raised = await acts.raise_revisions(election, unit)
-        assert (raised.current, raised.ceiling) == (current, 2_000_000_000)
+        assert (raised.newest, raised.ceiling) == (current, 2_000_000_000)
     row = await journal.election(election)
     assert (row.ceilings, row.version) == ({}, 1)
     assert len(await acts_of(owner, election)) == 1

@@ -568,3 +568,21 @@ async def test_a_process_that_knows_no_rules_appends_only_where_none_was_ever_se
             with pytest.raises(asyncpg.PostgresError) as refused:
                 await owner.fetchval(statement)
             assert refused.value.sqlstate == code
+
+
+async def test_the_rules_say_what_they_would_hold_now(acts: Administration, database: Database) -> None:
+    """With everything that any process has placed; nothing where they are off, or the process is ending."""
+    election = await an_election(acts, DUPLICATES)
+    copied = a_report("b-1", **COUNTED)
+    async with processes(database.url, election, 2) as (one, two):
+        ask = [copied.report, a_report().report]
+        assert await two.writer.holding_now(two.version, ask) == [(), ()]
+        await one.push(a_report(**COUNTED))
+        assert await two.writer.holding_now(two.version, ask) == [("duplicate_elsewhere",), ()]
+        assert await one.writer.holding_now(one.version, ask) == [("duplicate_elsewhere",), ()]
+        off = {code: {"do": "off"} for code in one.version.policy.settings()}
+        await one.set_policy(off)
+        version = await one._renew()
+        assert await one.writer.holding_now(version, ask) == [None, None]
+        two.writer.close()
+        assert await two.writer.holding_now(two.version, ask) == [None, None]
