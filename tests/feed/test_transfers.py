@@ -117,6 +117,29 @@ def test_history_does_not_count_as_lag() -> None:
     assert transfer.lag_s.receipt.p50 == pytest.approx(2.25, rel=0.25)
 
 
+def test_the_time_for_which_a_report_was_held_is_no_lag() -> None:
+    """Its receipt came before it was held; from its publication on it is like any other."""
+    transfers = Transfers(REGISTRY)
+    publication = msgspec.structs.replace(
+        Record().write(a_report("a-1-1")), received_at=AT - timedelta(hours=2), accepted_at=AT, held_since=AT
+    )
+    transfers.applied(publication, publication.published_at + timedelta(seconds=1))
+    (transfer,) = transfers.documents({}, {}, {}, AT, only="a-1")
+    assert transfer.lag_s is not None
+    assert transfer.lag_s.receipt == Percentiles(None, None)
+    assert transfer.lag_s.applied.p50 == pytest.approx(1.125, rel=0.25)
+    assert transfer.accepted == transfer.published == 1
+
+
+def test_held_units_are_counted_by_municipality() -> None:
+    """With the time since which the first of them has been held; by a clock that disagrees, not below 0."""
+    held = {"a-1-1": AT - timedelta(minutes=4), "a-1-2": AT, "b-1-x-1": AT + timedelta(seconds=9)}
+    found = {each.municipality: each for each in Transfers(REGISTRY).documents({}, {}, held, AT)}
+    assert {name: (each.held, each.oldest_held_s) for name, each in found.items()} == {
+        "a-1": (2, 240.0), "a-2": (0, None), "b": (0, None), "b-1": (1, 0.0)
+    }  # fmt: skip
+
+
 def test_every_municipality_is_shown() -> None:
     """Before the first report all of them are shown, in the order of the registry, without a backlog."""
     transfers = Transfers(REGISTRY)

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from gateway.wire.events import (
     area_event,
     block_event,
     format_cursor,
+    hold_line,
     parse_cursor,
     publication_event,
     publication_line,
@@ -229,6 +231,30 @@ def test_stored_bytes_are_not_encoded_again() -> None:
         | {"body": b'{"z": 1.0, "a" :"\\u0041"}'}
     )
     assert publication_line(odd).endswith(b'"report":{"z": 1.0, "a" :"\\u0041"}}\n')
+
+
+def test_only_the_publication_of_a_report_that_was_held_says_so() -> None:
+    """Since when, and the codes of the rules, before the report."""
+    publication = Record().write(a_report())
+    held = msgspec.structs.replace(publication, held_since=AT, held_rules=["fell", "odd_time"])
+    document = json.loads(publication_line(held))
+    assert list(document) == ["sequence", "published_at", "digest", "chain", "held", "report"]
+    assert document.pop("held") == {"since": "2025-09-08T20:36:55.250000Z", "rules": ["fell", "odd_time"]}
+    assert document == json.loads(publication_line(publication))
+
+
+def test_a_line_of_the_list_of_holds_is_its_bytes_with_the_chain_before_them() -> None:
+    """So a reader removes `chain` and has what the chain was computed from."""
+    line = hold_line(b'{"at":"2025-09-08T20:36:55Z","number":1}', bytes(32))
+    assert line == b'{"chain":"' + b"0" * 64 + b'","at":"2025-09-08T20:36:55Z","number":1}\n'
+
+
+def test_a_block_counts_the_lines_of_the_list_of_holds_if_there_are_any() -> None:
+    """As the last of its figures; without lines, blocks are as they were before there was the list."""
+    members: dict[str, Any] = {"snapshot": False, "rehearsal": False, "areas": 0, "server_time": AT}
+    blocks = [block_event(Cursor(0, 0), bytes(32), None, holds=holds, **members) for holds in (0, 17)]
+    assert b"holds" not in blocks[0]
+    assert blocks[1].replace(b',"holds":17', b"") == blocks[0]
 
 
 def test_a_time_in_utc_is_written_with_a_z() -> None:
