@@ -17,7 +17,7 @@ import orjson
 from gateway.characters import CONTROL, CONTROL_OR_JOINER, code_point, printable
 from gateway.election.lookalikes import Identifier, alike, malformed_identifier, shown
 from gateway.election.names import NO_NAMES, all_names, find_problems, read_names
-from gateway.election.rules.policy import Policy, read_policy, warnings_only
+from gateway.election.rules.policy import UNITS_COMPARED_MAX, Policy, read_policy, stored_policy
 from gateway.errors import MalformedPolicy, MalformedRegistry
 from gateway.trimmed_json import dumps_trimmed
 
@@ -113,8 +113,10 @@ class Registry:
         self.units: Mapping[str, Area] = {area.id: area for area in areas if area.is_unit}
         self.levels: tuple[str, ...] = tuple(dict.fromkeys(area.level for area in areas))
         self.kinds = frozenset(area.kind for area in self.units.values() if area.kind is not None)
-        self.policy = self._stored_policy(header)
+        self.policy = self.stored_policy(header.get("rules"))
         """The policy of rules that the registry sets; the journal may have a newer one."""
+        self.compares_units = len(self.units) <= UNITS_COMPARED_MAX or self.policy.compares_units
+        """Whether rules may compare units with each other: in a large election, only if the registry names them."""
 
     @property
     def root(self) -> Area:
@@ -140,14 +142,15 @@ class Registry:
 
     def read_policy(self, document: object, path: str = "$") -> Policy:
         """Return a policy for this election. Raises MalformedPolicy with every problem and its path below `path`."""
-        return read_policy(document, levels=self.levels, kinds=self.kinds, units=len(self.units), path=path)
+        policy = read_policy(document, levels=self.levels, kinds=self.kinds, units=len(self.units), path=path)
+        if policy.compares_units and not self.compares_units:
+            detail = f"more than {UNITS_COMPARED_MAX} units: only the registry can turn on rules that compare units"
+            raise MalformedPolicy([f"{path}: {detail}"])
+        return policy
 
-    def _stored_policy(self, header: Mapping[str, Any]) -> Policy:
-        """Return the policy of the member `rules`; only warnings if an earlier version stored something else there."""
-        try:
-            return self.read_policy(header.get("rules", {}))
-        except MalformedPolicy:
-            return warnings_only(len(self.units))
+    def stored_policy(self, document: object) -> Policy:
+        """Return a policy for this election that some version of the gateway accepted, as far as this one knows it."""
+        return stored_policy(document, len(self.units))
 
     def canonical(self) -> bytes:
         """Return the document as JSON with sorted keys; two registries are compared by these bytes."""

@@ -69,7 +69,8 @@ class CurrentReports:
     """The current reports of one election.
 
     Invariants: sums are those of the units' figures. `growths` contains, of every unit, the last GROWTHS_MAX growths,
-    and the current figures of each category as a whole where they are not a single growth, of GROWTH_MIN ballots each.
+    and the current figures of each category where they are not about equal to one of these; each has GROWTH_MIN ballots
+    or more. It is empty if the registry does not let rules compare units.
     """
 
     def __init__(self, registry: Registry, explanations: Explanations | None = None) -> None:
@@ -77,6 +78,7 @@ class CurrentReports:
         self.position = 0
         """How many reports were placed."""
         self.growths = Growths()
+        self._compares = registry.compares_units
         self.explanations: Explanations = explanations or ExplainedSteps(registry, self.growths)
         self.date = _date_of(registry)
         """The date of the election."""
@@ -133,10 +135,10 @@ class CurrentReports:
             self._figures[index] = step.after
         if step.changed:
             self._add(step.unit, step.before, step.after)
-            if step.growths:
+            if step.growths and self._compares:
                 grown = (*grown, *step.growths)[-GROWTHS_MAX:]
                 self._replace(self._grown, index, grown)
-            if wholes or step.ballots_before:
+            if (wholes or step.ballots_before) and self._compares:
                 self._replace(self._wholes, index, self._wholes_of(step, wholes, grown))
         self.explanations.place(step)
         self.position += 1

@@ -4,12 +4,13 @@ It starts as the registry member `election.rules` and then lives in the journal.
 its JSON path.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from gateway.characters import printable
 from gateway.errors import MalformedPolicy
 
 Do = Literal["off", "warn", "hold"]
@@ -25,6 +26,8 @@ _ELECTORATE_MAX = 2**31 - 1
 _NAMES_MAX = 100
 """Levels or kinds in one setting."""
 _PROBLEMS_MAX = 50
+_SHOWN_MAX = 64
+"""Characters of a name that are repeated in a message."""
 
 Votes = Annotated[int, msgspec.Meta(ge=1, le=_ELECTORATE_MAX)]
 Times = Annotated[int, msgspec.Meta(ge=2, le=1_000)]
@@ -146,6 +149,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return not self.evaluated
 
     @property
+    def compares_units(self) -> bool:
+        """Whether some rule compares units with each other."""
+        return any(getattr(self, code).is_on for code in COMPARE_UNITS)
+
+    @property
     def holds(self) -> bool:
         """Whether some rule holds reports."""
         return any(setting.do == "hold" for setting in self.settings().values())
@@ -163,15 +171,15 @@ COMPARE_UNITS = frozenset({"duplicate_elsewhere", "duplicate_within"})
 """Rules that compare units with each other and need memory for it."""
 
 
-def recommended() -> Policy:
-    """Return the policy of `"rules": "recommended"`."""
-    return Policy()
-
-
-def warnings_only(units: int) -> Policy:
-    """Return the policy of an election without `rules`: all warn, those that compare units only up to a size."""
-    settings: dict[str, Any] = {code: _unnamed(code, units) for code in RULES}
-    return Policy(**settings)
+def recommended(units: int = 0) -> Policy:
+    """Return the policy of `"rules": "recommended"` in an election with so many units."""
+    policy = Policy()
+    if units <= UNITS_COMPARED_MAX:
+        return policy
+    off: dict[str, Any] = {
+        code: msgspec.structs.replace(getattr(policy, code), do="off") for code in COMPARE_UNITS
+    }
+    return msgspec.structs.replace(policy, **off)
 
 
 def _unnamed(code: str, units: int) -> Setting:
@@ -190,61 +198,110 @@ def read_policy(
     Raises MalformedPolicy with every problem and its JSON path.
     """
     if document == RECOMMENDED:
-        return recommended()
+        return recommended(units)
     if not isinstance(document, dict):
         raise MalformedPolicy([f"{path}: expected {RECOMMENDED!r} or an object of rules"])
-    problems = [f"{path}.{name}: no such rule" for name in document if name not in _FIELDS]
-    found: dict[str, Any] = {code: _unnamed(code, units) for code in RULES}
+    problems: list[str] = []
     for name, value in document.items():
+        place = f"{path}.{_shown(name)}"
         if name == "most_open":
-            found[name] = _converted(value, _FIELDS[name].type, f"{path}.{name}", problems)
-        elif name in _FIELDS:
-            found[name] = _setting(value, _FIELDS[name].type, f"{path}.{name}", problems)
-            problems += _unknown_names(found[name], levels, kinds, f"{path}.{name}")
+            problems += _problems(value, _FIELDS[name].type, place)
+        elif name in RULES:
+            problems += _setting_problems(value, _FIELDS[name].type, place)
+            problems += _unknown_names(value, levels, kinds, place)
+        else:
+            problems.append(f"{place}: no such rule")
     if problems:
         raise MalformedPolicy(problems[:_PROBLEMS_MAX])
-    return Policy(**found)
+    return _policy(document, units)
 
 
-def _setting(value: object, kind: type[Setting], path: str, problems: list[str]) -> Setting | None:
-    """Return a setting, None if something is wrong with it; all of that is appended to `problems`."""
+def stored_policy(document: object, units: int) -> Policy:
+    """Return the policy of a document that some version of the gateway accepted.
+
+    Unknown rules and members are ignored, and a rule whose setting cannot be read only warns: nothing that is stored
+    may stop an election that is under way.
+    """
+    if document == RECOMMENDED:
+        return recommended(units)
+    known: dict[str, Any] = {}
+    for name, value in document.items() if isinstance(document, dict) else ():
+        if name in RULES and isinstance(value, dict):
+            fields = msgspec.structs.fields(_FIELDS[name].type)
+            setting = {field.name: value[field.name] for field in fields if field.name in value}
+            if not any(_setting_problems(setting, _FIELDS[name].type, "$")):
+                known[name] = setting
+        elif name == "most_open" and not any(_problems(value, _FIELDS[name].type, "$")):
+            known[name] = value
+    return _policy(known, units)
+
+
+def _policy(document: Mapping[str, Any], units: int) -> Policy:
+    """Return the policy of a document without mistakes."""
+    settings: dict[str, Any] = {code: _unnamed(code, units) for code in RULES}
+    for name, value in document.items():
+        settings[name] = msgspec.convert(value, _FIELDS[name].type)
+    return Policy(**settings)
+
+
+def _setting_problems(value: object, kind: type[Setting], path: str) -> Iterator[str]:
     if not isinstance(value, dict):
-        problems.append(f"{path}: expected an object")
-        return None
-    before = len(problems)
+        yield f"{path}: expected an object"
+        return
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
-    problems += [f"{path}.{name}: this rule has no such member" for name in value if name not in fields]
     if "do" not in value:
-        problems.append(f"{path}.do: expected 'off', 'warn' or 'hold'")
+        yield f"{path}.do: missing; {_expected(fields['do'].type)}"
     for name, each in value.items():
+        place = f"{path}.{_shown(name)}"
         if name in fields:
-            _converted(each, fields[name].type, f"{path}.{name}", problems)
-    return kind(**_lists_as_tuples(value)) if len(problems) == before else None
+            yield from _problems(each, fields[name].type, place)
+        else:
+            yield f"{place}: this rule has no such member"
 
 
-def _converted(value: object, kind: Any, path: str, problems: list[str]) -> Any:
-    """Return a value of a type with its limits, None after a problem."""
+def _problems(value: object, kind: Any, path: str) -> Iterator[str]:
+    """Yield what is wrong with a value of some type."""
     try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        detail, _, place = str(error).partition(" - at `$")
-        problems.append(f"{path}{place.rstrip('`')}: {detail[:1].lower()}{detail[1:]}")
-        return None
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        info = msgspec.inspect.type_info(kind)
+        if (
+            isinstance(info, msgspec.inspect.DictType)
+            and isinstance(value, dict)
+            and 0 < len(value) <= _NAMES_MAX
+        ):
+            for name, each in value.items():
+                yield from _problems(each, Votes, f"{path}.{_shown(name)}")
+        else:
+            yield f"{path}: {_expected(kind)}"
 
 
-def _lists_as_tuples(value: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(each) if isinstance(each, list) else each for name, each in value.items()}
+def _expected(kind: Any) -> str:
+    """Say what a value has to be."""
+    info = msgspec.inspect.type_info(kind)
+    if isinstance(info, msgspec.inspect.IntType):
+        return f"expected an integer from {info.ge} to {info.le}"
+    if isinstance(info, msgspec.inspect.LiteralType):
+        return "expected 'off', 'warn' or 'hold'"
+    if isinstance(info, msgspec.inspect.DictType):
+        return f"expected an object of votes by level, 1 to {_NAMES_MAX} of them"
+    return f"expected an array of at most {_NAMES_MAX} texts"
 
 
 def _unknown_names(
-    setting: Setting | None, levels: Collection[str], kinds: Collection[str], path: str
-) -> list[str]:
-    """Return problems with names of levels and kinds that no area has."""
-    reference = getattr(setting, "reference", REFERENCE)
-    unknown = [] if reference == REFERENCE else [level for level in reference if level not in levels]
-    problems = [f"{path}.reference: no area has the level {level!r}" for level in unknown]
-    if isinstance(setting, AboveEligible):
-        problems += [
-            f"{path}.kinds: no unit has the kind {kind!r}" for kind in setting.kinds if kind not in kinds
-        ]
-    return problems
+    setting: object, levels: Collection[str], kinds: Collection[str], path: str
+) -> Iterator[str]:
+    """Yield problems with names of levels and kinds that no area has."""
+    if isinstance(setting, dict):
+        reference, kinds_named = setting.get("reference"), setting.get("kinds")
+        if isinstance(reference, dict) and reference != REFERENCE:
+            for level in reference:
+                if level not in levels:
+                    yield f"{path}.reference.{_shown(level)}: no area has this level"
+        for number, kind in enumerate(kinds_named if isinstance(kinds_named, list) else ()):
+            if isinstance(kind, str) and kind not in kinds:
+                yield f"{path}.kinds[{number}]: no unit has the kind {_shown(kind)!r}"
+
+
+def _shown(name: str) -> str:
+    return printable(name[:_SHOWN_MAX])

@@ -9,7 +9,6 @@ import argparse
 import random
 import sys
 from collections.abc import Callable, Mapping
-from functools import partial
 from itertools import combinations
 from math import comb
 from typing import NamedTuple
@@ -19,7 +18,7 @@ import msgspec
 from gateway.election.registry import Area, Registry
 from gateway.election.report import Counts, Report
 from gateway.election.rules.current import CurrentReports
-from gateway.election.rules.evaluation import Evaluation, evaluate
+from gateway.election.rules.evaluation import evaluate
 from gateway.election.rules.policy import recommended
 from gateway.output import say
 from tests.conftest import RECORDED
@@ -32,20 +31,53 @@ VOTES_EXCHANGED = 200
 VOTES_WRONG = 1_000
 """By how many votes a figure with a digit too many is wrong at least."""
 CONFIDENCE = 0.999
+PLACES = 8
+"""Places that are drawn for each copy, since a fault cannot be injected everywhere."""
+TRIES = 60
+"""Units that are drawn until one fits."""
 
 Figures = Mapping[str, Mapping[str, int]]
 """Current votes by category and party; blank votes under the empty name."""
 
 
+class Units:
+    """The units of an election, by municipality and by code."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.all = sorted(registry.units.values(), key=lambda unit: unit.id)
+        self.municipality = {unit.id: registry.municipality(unit).id for unit in self.all}
+        self.beside: dict[str, list[Area]] = {}
+        """By municipality."""
+        self.same_code: dict[str, list[Area]] = {}
+        """By what follows the municipality in their identifiers."""
+        for unit in self.all:
+            self.beside.setdefault(self.municipality[unit.id], []).append(unit)
+            self.same_code.setdefault(self.code(unit.id), []).append(unit)
+
+    def code(self, unit: str) -> str:
+        return unit.removeprefix(self.municipality[unit])
+
+
 class Place(NamedTuple):
     """Where a fault may be injected: a report of an election, and what is current just before or after it."""
 
-    registry: Registry
+    units: Units
     report: Report
     before: Report | None
     """The report of the same unit before it."""
     current: Mapping[str, Report]
     draw: random.Random
+
+    def draw_unit(self, units: list[Area], is_able: Callable[[Area], bool]) -> Area | None:
+        """Return one of some units whose ballot has all parties with votes in the report; None if few or none can."""
+        named = {
+            party for counts in self.report.counts.values() for party, votes in counts.votes.items() if votes
+        }
+        for _ in range(TRIES if units else 0):
+            unit = self.draw.choice(units)
+            if unit.id != self.report.unit and unit.ballot >= named and is_able(unit):
+                return unit
+        return None
 
 
 Inject = Callable[[Place], Report | None]
@@ -66,39 +98,49 @@ class Fault(NamedTuple):
 
 def wrong_municipality(place: Place) -> Report | None:
     """A count is added to a unit with the same code in another municipality."""
-    unit, registry = place.registry.units[place.report.unit], place.registry
-    municipality = registry.municipality(unit)
-    code = unit.id.removeprefix(municipality.id)
-    others = [
-        other
-        for other in registry.units.values()
-        if other.id.endswith(code) and registry.municipality(other) is not municipality
-    ]
-    return _booked_in(place, others)
+    return _booked_in(place, place.units.same_code[place.units.code(place.report.unit)])
 
 
 def booked_beside(place: Place) -> Report | None:
     """A count is added to another unit of the municipality too."""
-    unit, registry = place.registry.units[place.report.unit], place.registry
-    siblings = [registry.areas[index] for index in registry.below(registry.municipality(unit))]
-    return _booked_in(place, [each for each in siblings if each.is_unit and each is not unit])
+    return _booked_in(place, place.units.beside[place.units.municipality[place.report.unit]])
 
 
 def _booked_in(place: Place, units: list[Area]) -> Report | None:
-    """Add a report to the figures of one of these units whose ballot has its parties."""
-    named = {
-        party for counts in place.report.counts.values() for party, votes in counts.votes.items() if votes
-    }
-    able = [unit for unit in units if unit.ballot >= named]
-    if not able:
+    """Add a report to the figures of one of these units."""
+    unit = place.draw_unit(units, lambda _: True)
+    if unit is None:
         return None
-    unit = place.draw.choice(sorted(able, key=lambda each: each.id))
     current = place.current.get(unit.id)
     counts = dict(current.counts) if current else {}
     for name, each in place.report.counts.items():
         counts[name] = _sum(counts[name], each) if name in counts else each
     revision = current.revision + 1 if current else 1
     return msgspec.structs.replace(place.report, unit=unit.id, revision=revision, counts=counts)
+
+
+def another_report(place: Place) -> Report | None:
+    """The report of a unit in another municipality arrives as that of this unit, in place of its own figures."""
+    municipality = place.units.municipality
+    here = municipality[place.report.unit]
+    return _sent_as(place, place.units.all, lambda unit: municipality[unit.id] != here)
+
+
+def report_beside(place: Place) -> Report | None:
+    """The report of another unit in the municipality arrives as that of this unit, in place of its own figures."""
+    return _sent_as(place, place.units.beside[place.units.municipality[place.report.unit]], lambda _: True)
+
+
+def _sent_as(place: Place, units: list[Area], is_able: Callable[[Area], bool]) -> Report | None:
+    """Replace the figures of one of these units, which has some."""
+    unit = place.draw_unit(
+        units,
+        lambda each: is_able(each) and each.id in place.current and place.current[each.id].ballots >= BALLOTS,
+    )
+    if unit is None:
+        return None
+    revision = place.current[unit.id].revision + 1
+    return msgspec.structs.replace(place.report, unit=unit.id, revision=revision)
 
 
 def doubled(place: Place) -> Report | None:
@@ -196,6 +238,8 @@ def _sum(one: Counts, other: Counts) -> Counts:
 FAULTS: Mapping[str, Fault] = {
     "a unit code without its municipality": Fault(wrong_municipality, after=True, floor=99),
     "a count booked in another unit too": Fault(booked_beside, after=True, floor=99),
+    "another municipality's report, replacing": Fault(another_report, after=True, floor=85),
+    "another unit's report, replacing": Fault(report_beside, after=True, floor=75),
     "doubled in a later revision": Fault(doubled, after=True, floor=99),
     "advance ballots as election-day ballots": Fault(advance_again, after=False, floor=99),
     "one figure ten times": Fault(ten_times, after=False, floor=85),
@@ -225,47 +269,47 @@ def rates(
     election: Election, faults: Mapping[str, Fault], copies: int, draw: random.Random
 ) -> dict[str, Rate]:
     """Inject each fault so many times, at places drawn at random, and count what the recommended rules notice."""
-    places = {name: _places(election, fault, copies, draw) for name, fault in faults.items()}
-    found = {name: Rate(0, 0, []) for name in faults}
-    current, latest = CurrentReports(election.registry), dict[str, Report]()
-    for number, report in enumerate(election.reports):
-        before = latest.get(report.unit)
-        here = partial(Place, election.registry, report, before, latest, draw)
+    large = _large_counts(election)
+    places = {name: set(draw.sample(large, min(PLACES * copies, len(large)))) for name in faults}
+    outcomes: dict[str, list[tuple[bool, Report]]] = {name: [] for name in faults}
+    units, current, latest = Units(election.registry), CurrentReports(election.registry), dict[str, Report]()
+
+    def inject(number: int, place: Place, *, after: bool) -> None:
         for name, fault in faults.items():
-            if number in places[name] and not fault.after:
-                found[name] = _counted(found[name], fault, fault.inject(here()), current)
+            if fault.after is after and number in places[name]:
+                report = fault.inject(place)
+                if report is not None:
+                    outcomes[name].append((_is_noticed(current, report, fault), report))
+
+    for number, report in enumerate(election.reports):
+        place = Place(units, report, latest.get(report.unit), latest, draw)
+        inject(number, place, after=False)
         current.place(report)
         latest[report.unit] = report
-        for name, fault in faults.items():
-            if number in places[name] and fault.after:
-                found[name] = _counted(found[name], fault, fault.inject(here()), current)
-    return found
+        inject(number, place, after=True)
+    return {name: _rate(draw.sample(found, min(copies, len(found)))) for name, found in outcomes.items()}
 
 
-def _places(election: Election, fault: Fault, copies: int, draw: random.Random) -> set[int]:
-    """Draw numbers of reports into which a fault can be injected."""
-    able: list[int] = []
+def _large_counts(election: Election) -> list[int]:
+    """Return the numbers of the reports with other figures than before, and with many ballots."""
+    found: list[int] = []
     latest: dict[str, Report] = {}
     for number, report in enumerate(election.reports):
         before = latest.get(report.unit)
-        fresh = before is None or before.counts != report.counts
-        if fresh and report.ballots >= BALLOTS:
-            place = Place(election.registry, report, before, latest, random.Random(number))
-            if fault.inject(place) is not None:
-                able.append(number)
+        if report.ballots >= BALLOTS and (before is None or before.counts != report.counts):
+            found.append(number)
         latest[report.unit] = report
-    return set(draw.sample(able, min(copies, len(able))))
+    return found
 
 
-def _counted(rate: Rate, fault: Fault, report: Report | None, current: CurrentReports) -> Rate:
-    assert report is not None
-    noticed = bool(_noticed(evaluate(current, report, recommended()), fault))
-    missed = rate.missed if noticed else [*rate.missed, report]
-    return Rate(rate.noticed + noticed, rate.injected + 1, missed)
+def _rate(outcomes: list[tuple[bool, Report]]) -> Rate:
+    missed = [report for noticed, report in outcomes if not noticed]
+    return Rate(len(outcomes) - len(missed), len(outcomes), missed)
 
 
-def _noticed(evaluation: Evaluation, fault: Fault) -> tuple[str, ...]:
-    return evaluation.warnings if fault.warned else evaluation.holding
+def _is_noticed(current: CurrentReports, report: Report, fault: Fault) -> bool:
+    evaluation = evaluate(current, report, recommended())
+    return bool(evaluation.warnings if fault.warned else evaluation.holding)
 
 
 def main() -> int:
