@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +38,6 @@ def disguised(election: Election, draw: random.Random) -> Election:
     registry = election.registry
     area_names = _areas_renamed(registry, draw)
     party_names = _permuted(registry.party_codes, draw)
-    document = _renamed(registry.document, area_names, party_names, draw)
     factors: dict[tuple[str, str, str], float] = {}
 
     def factor(unit: str, category: str, party: str) -> float:
@@ -63,7 +63,23 @@ def disguised(election: Election, draw: random.Random) -> Election:
         )
         for report in election.reports
     ]
+    before, after = _ballots(registry, election.reports), _ballots(registry, reports, area_names)
+    growth = {area: after[area] / before[area] for area in before if before[area]}
+    document = _renamed(registry.document, area_names, party_names, growth, draw)
     return Election(read_registry(document), reports)
+
+
+def _ballots(
+    registry: Registry, reports: Sequence[Report], names: dict[str, str] | None = None
+) -> dict[str, int]:
+    """Return the final ballots of each municipality, by its first identifier; `names` are those in the reports."""
+    latest = {report.unit: report.ballots for report in reports}
+    sums: dict[str, int] = {}
+    for unit in registry.units.values():
+        municipality = registry.municipality(unit).id
+        name = names[unit.id] if names else unit.id
+        sums[municipality] = sums.get(municipality, 0) + latest.get(name, 0)
+    return sums
 
 
 def _areas_renamed(registry: Registry, draw: random.Random) -> dict[str, str]:
@@ -81,21 +97,21 @@ def _permuted(names: Sequence[str], draw: random.Random) -> dict[str, str]:
 
 
 def _renamed(
-    document: dict[str, Any], areas: dict[str, str], parties: dict[str, str], draw: random.Random
+    document: dict[str, Any],
+    areas: dict[str, str],
+    parties: dict[str, str],
+    growth: dict[str, float],
+    draw: random.Random,
 ) -> dict[str, Any]:
     entries = [
         {
             **entry,
             "id": areas[entry["id"]],
             "parent": areas.get(entry["parent"]),
+            "eligible": ceil((entry.get("eligible") or 0) * growth.get(entry["id"], 1)),
             "parties": sorted(parties[code] for code in entry.get("parties", ())),
         }
         for entry in document["areas"]
     ]
-    for entry in entries:
-        if entry.get("eligible"):
-            entry["eligible"] = round(
-                entry["eligible"] * 1.5
-            )  # above what the factors may add to the ballots
     draw.shuffle(entries)
     return {**document, "areas": entries}

@@ -9,6 +9,7 @@ import argparse
 import random
 import sys
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from itertools import combinations
 from math import comb
 from typing import NamedTuple
@@ -30,7 +31,7 @@ VOTES_EXCHANGED = 200
 """By how many votes each of two exchanged parties is wrong at least."""
 VOTES_WRONG = 1_000
 """By how many votes a figure with a digit too many is wrong at least."""
-CONFIDENCE = 0.999
+CONFIDENCE = Fraction(999, 1000)
 PLACES = 8
 """Places that are drawn for each copy, since a fault cannot be injected everywhere."""
 TRIES = 60
@@ -90,7 +91,7 @@ class Fault(NamedTuple):
     """Returns the wrong report, or None where this fault cannot occur."""
     after: bool
     """Whether it arrives after the report into which it is injected, or in its place."""
-    floor: float
+    floor: int
     """How many of 100 the rules notice at least."""
     warned: bool = False
     """Whether a warning is enough; otherwise the report has to be held."""
@@ -256,13 +257,14 @@ class Rate(NamedTuple):
     injected: int
     missed: list[Report]
 
-    def is_below(self, floor: float) -> bool:
+    def is_below(self, floor: int) -> bool:
         """Whether the rate is below a floor (in %) with the confidence: so few would then be this unlikely."""
-        p = floor / 100
-        unlikely = sum(
-            comb(self.injected, k) * p**k * (1 - p) ** (self.injected - k) for k in range(self.noticed + 1)
+        share = Fraction(floor) / 100
+        ways = (
+            comb(self.injected, k) * share**k * (1 - share) ** (self.injected - k)
+            for k in range(self.noticed + 1)
         )
-        return unlikely < 1 - CONFIDENCE
+        return sum(ways) < 1 - CONFIDENCE
 
 
 def rates(
