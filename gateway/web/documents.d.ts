@@ -27,14 +27,24 @@ export type Area = {
 
 export type AreaAndChildren = Area & { record: { sequence: number }; children: Area[] };
 
+/** What a correction looks like from the record itself. */
+export type Explanation = { code: string; unit?: string };
+
 export type Correction = {
   sequence: number;
   at: string;
   reason: string | null;
+  explained: Explanation | null;
   previous: { [category: string]: { ballots: number } };
 };
 
-export type LastCorrection = { sequence: number; unit: string; reason: string | null; ballots: number };
+export type LastCorrection = {
+  sequence: number;
+  unit: string;
+  reason: string | null;
+  explained: Explanation | null;
+  ballots: number;
+};
 
 export type CorrectionGroup = {
   group: number;
@@ -57,6 +67,7 @@ export type PublicCorrection = {
   ballots: number;
   public_s: number;
   reason: string | null;
+  explained: Explanation | null;
   sequence: number;
 };
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from gateway.election.corrections import Correction
+from gateway.election.explanations import Explanation
 from gateway.election.registry import Registry
 from gateway.election.report import COUNT_NAMES, STATUSES
 from gateway.election.state import (
@@ -115,6 +116,7 @@ def _unit_correction(
         "sequence": correction.sequence,
         "at": correction.at,
         "reason": correction.reason,
+        "explained": explanation_document(correction.explained),
         "previous": previous,
     }
 
@@ -126,8 +128,18 @@ def _last_correction(correction: Correction | None) -> dict[str, Any] | None:
         "sequence": correction.sequence,
         "unit": correction.unit,
         "reason": correction.reason,
+        "explained": explanation_document(correction.explained),
         "ballots": correction.ballots,
     }
+
+
+def explanation_document(explanation: Explanation | None) -> dict[str, str] | None:
+    """Return what a correction looks like as a member of its document; null if the record does not show it."""
+    if explanation is None:
+        return None
+    if explanation.unit is None:
+        return {"code": explanation.code}
+    return {"code": explanation.code, "unit": explanation.unit}
 
 
 def _no_head(_: Registry) -> bytes:

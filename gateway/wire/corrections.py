@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from gateway.election.corrections import Correction
 from gateway.election.registry import Area, Registry
 from gateway.election.state import ElectionState
+from gateway.wire.areas import explanation_document
 from gateway.wire.csv_text import csv_row
 from gateway.wire.json import to_json
 
@@ -24,7 +25,7 @@ STEP = 50
 
 Steps = Generator[None, None, bytes]
 
-COLUMNS = (
+MEMBERS = (
     "group",
     "size",
     "at",
@@ -40,8 +41,11 @@ COLUMNS = (
     "sequence",
     "replaced",
     "since",
+    "explained",
 )
-"""Members of a correction, which are the columns of CSV too."""
+"""The members of a correction in JSON."""
+COLUMNS = (*MEMBERS, "explained_unit")
+"""The columns of CSV: the same, but `explained` is the code, and its unit follows."""
 
 
 class Corrections(NamedTuple):
@@ -101,6 +105,8 @@ def csv_steps(corrections: Corrections) -> Steps:
     lines = [csv_row(COLUMNS)]
     for entry in _entries(corrections, groups):
         entry |= {name: entry[name].isoformat() for name in ("at", "since")}
+        explained = entry["explained"] or {}
+        entry |= {"explained": explained.get("code"), "explained_unit": explained.get("unit")}
         lines.append(csv_row(entry[name] for name in COLUMNS))
         if len(lines) % STEP == 0:
             yield
@@ -186,4 +192,5 @@ def _entry(correction: Correction, numbers: Mapping[int, int], registry: Registr
         "sequence": correction.sequence,
         "replaced": correction.replaced,
         "since": correction.since,
+        "explained": explanation_document(correction.explained),
     }

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.election.explanations import CODES, Explanation
 from gateway.election.record import Publication
 from gateway.election.registry import Area, Registry, read_registry
 from gateway.election.state import CatchUp, ElectionState
@@ -33,9 +34,14 @@ class Count:
         self.registry = registry
         self.state = ElectionState(registry)
         self._record = Record()
+        self.explained_at_once: dict[int, Explanation | None] = {}
+        """What each correction looked like when it was published, by sequence."""
 
     def report(self, report: Line) -> None:
         self.state.apply(self._record.write(report, moment(report)))
+        correction = self.state.areas[0].correction
+        if correction is not None and correction.sequence == self.state.sequence:
+            self.explained_at_once[correction.sequence] = correction.explained
 
     @property
     def published(self) -> Sequence[Publication]:
@@ -187,6 +193,115 @@ def test_the_corrections_of_the_recorded_election_begin_with_the_largest(
     sizes = [each["size"] for each in document["corrections"]]
     assert sizes == sorted(sizes, reverse=True)
     assert sum(map(max, falls_of(count))) == sum(sizes)
+
+
+MOVES = {
+    (6617, "3437-0001", "3437-0002"),
+    (6621, "3437-0002", "3437-0001"),
+    (6947, "3433-4001", "3433-9998"),
+    (7070, "3451-4009", "3451-9998"),
+    (7803, "4633-4001", "4633-9998"),
+    (7814, "4633-9998", "4633-4001"),
+    (7874, "1812-0000", "1812-9998"),
+    (8098, "1149-4001", "1149-4002"),
+    (8280, "1839-9998", "1839-0001"),
+    (9158, "3422-4001", "3422-9998"),
+    (9164, "3422-9998", "3422-4001"),
+    (9184, "3430-4001", "3430-0001"),
+    (9260, "1506-4001", "1506-9998"),
+    (9261, "1506-9998", "1506-4001"),
+    (9322, "5630-9998", "5630-4001"),
+    (9627, "5610-0001", "5610-0000"),
+    (9633, "5610-0000", "5610-0001"),
+    (10257, "1867-0007", "1867-0005"),
+    (10259, "1867-0008", "1867-0005"),
+    (10260, "1867-0000", "1867-0005"),
+    (11891, "3430-0001", "3430-4001"),
+    (12346, "1826-9999", "1826-4001"),
+    (12349, "1826-0002", "1826-0001"),
+    (12350, "1826-0000", "1826-0001"),
+}
+"""Every move of the recorded election: sequence of the fall, its unit and the other one."""
+
+
+def test_the_record_explains_nearly_all_corrections_of_the_recorded_election(
+    night: tuple[Count, DataSet, tuple[int, int]],
+) -> None:
+    """525 of 550, in every document alike; 13 moves show only with a later report."""
+    count, _, _ = night
+    listed = document_of(count.state, count.registry.root)["corrections"]
+    found = {each["sequence"]: each["explained"] for each in listed}
+    assert Counter(each and each["code"] for each in found.values()) == {
+        "counted_again": 488,
+        "moved": 24,
+        "duplicate_withdrawn": 4,
+        "exchanged": 4,
+        "more_counted": 3,
+        "counted_elsewhere": 1,
+        "status_back": 1,
+        None: 25,
+    }
+    units = {each["sequence"]: each["unit"] for each in listed}
+    of = {code: {n for n, each in found.items() if each and each["code"] == code} for code in CODES}
+    assert {(n, units[n], found[n]["unit"]) for n in of["moved"]} == MOVES
+    assert {(units[n], found[n]["unit"]) for n in of["duplicate_withdrawn"]} == {
+        (unit, "3203-9998") for unit in ("3226-9998", "3228-9998", "3234-9998", "3236-9998")
+    }
+    assert {units[n] for n in of["exchanged"]} == {"5001-0008", "5601-9999", "5614-0000", "5025-0001"}
+    later = [n for n, each in count.explained_at_once.items() if (each and each.code) != _code(found[n])]
+    assert len(later) == 13
+    assert {found[n]["code"] for n in later} == {"moved"}
+    root = count.of("no")["last_correction"]
+    assert root["explained"] == found[root["sequence"]]
+
+
+def _code(explained: Line | None) -> str | None:
+    return explained["code"] if explained is not None else None
+
+
+def test_every_move_nets_out_in_its_municipality(night: tuple[Count, DataSet, tuple[int, int]]) -> None:
+    """Up to some moment, the reports within 30 minutes add up to at most 2 % of what the fall changed."""
+    count, _, _ = night
+    changes = changes_of(count)
+    falls = {sequence: (unit, other) for sequence, unit, other in MOVES}
+    for municipality, reports in changes.items():
+        for sequence, unit, at, fall in reports:
+            if sequence not in falls:
+                continue
+            assert unit == falls[sequence][0]
+            near = [each for each in reports if abs((each[2] - at).total_seconds()) <= 1800]
+            size = sum(map(abs, fall.values()))
+            smallest = size
+            for end in range(len(near) + 1):
+                if end and near[end - 1][0] >= sequence:
+                    net: Counter[str] = Counter()
+                    for _, _, _, change in near[:end]:
+                        net.update(change)
+                    rest = sum(map(abs, net.values()))
+                    smallest = min(rest, smallest)
+            assert smallest * 50 <= size, (municipality, sequence)
+            assert any(each[1] == falls[sequence][1] for each in near)
+            del falls[sequence]
+    assert not falls
+
+
+def changes_of(count: Count) -> dict[str, list[tuple[int, str, datetime, Counter[str]]]]:
+    """By municipality, each report that changed votes: its sequence, unit and time, and the changes by party."""
+    last: dict[str, Counter[str]] = {}
+    found: dict[str, list[tuple[int, str, datetime, Counter[str]]]] = {}
+    for publication in count.published:
+        report = orjson.loads(publication.body)
+        votes: Counter[str] = Counter()
+        for counts in report["counts"].values():
+            votes.update(counts["votes"] | {" blank": counts["blank"]})
+        change = Counter(votes)
+        change.subtract(last.get(publication.unit, Counter()))
+        last[publication.unit] = votes
+        if any(change.values()):
+            municipality = count.registry.municipality(count.registry.units[publication.unit]).id
+            step = publication.sequence, publication.unit, moment(report), change
+            found.setdefault(municipality, []).append(step)
+    return found
 
 
 def document_of(state: ElectionState, area: Area) -> Line:

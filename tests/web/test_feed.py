@@ -138,6 +138,7 @@ async def test_a_decrease_is_reported_until_the_next_one(
             "sequence": 2,
             "unit": UNIT,
             "reason": "booking_error",
+            "explained": stream.copy[UNIT]["correction"]["explained"],
             "ballots": -60,
         }
         assert stream.copy[above]["counts"]["election_day"]["ballots"] == 41 + 8

@@ -24,7 +24,7 @@ from gateway.web.answers import STATUS, Problem
 from gateway.web.pages import OPENAPI, OPENAPI_JSON
 from gateway.web.push_door import PushDoor
 from gateway.wire.areas import FORMATS
-from gateway.wire.corrections import COLUMNS
+from gateway.wire.corrections import MEMBERS
 from gateway.wire.results import AREA_COLUMNS, PARTY_COLUMNS, RESULT_FORMATS
 from tests.feed.served import a_feed_door
 from tests.running import Gateway, Sender
@@ -213,7 +213,7 @@ def test_the_members_of_tables_are_their_columns() -> None:
     for schema, columns in (
         ("AreaResults", (*AREA_COLUMNS, "parties")),
         ("PartyResults", PARTY_COLUMNS),
-        ("PublicCorrection", COLUMNS),
+        ("PublicCorrection", MEMBERS),
     ):
         assert tuple(SCHEMAS[schema]["properties"]) == tuple(SCHEMAS[schema]["required"]) == columns
 

@@ -3,10 +3,23 @@
 import { t } from "./format.js";
 import { sums } from "./parties.js";
 
-/** @import { Area, Correction } from "../documents" */
+/** @import { Area, Correction, Explanation } from "../documents" */
 
 /** @param {string | null} reason a code */
 export const reasonOf = (reason) => (reason === null ? undefined : t("reasons")[reason]) ?? t("noReason");
+
+/**
+ * Return what a correction looks like from the record, to follow the sender's reason; "" where it does not show.
+ *
+ * @param {Explanation | null | undefined} explained
+ * @param {number} ballots by how many ballots the unit's changed
+ * @param {(unit: string) => string} nameOf
+ */
+export function looksLike(explained, ballots, nameOf = (unit) => unit) {
+  const words = explained && t("explanations")[explained.code];
+  if (!words) return ""; // none, or one of a newer version
+  return t("looksLike")(words(nameOf(explained.unit ?? ""), ballots));
+}
 
 /** @param {number} ballots */
 function changeInWords(ballots) {
@@ -23,6 +36,7 @@ function changeInWords(ballots) {
 export function describeCorrection(unit, correction) {
   const before = Object.values(correction.previous).reduce((sum, counts) => sum + counts.ballots, 0);
   const isLast = unit.sequence === correction.sequence;
-  const change = isLast ? changeInWords(sums(unit).ballots - before) : t("before")(before);
-  return `${change}: ${reasonOf(correction.reason)}`;
+  const ballots = isLast ? sums(unit).ballots - before : 0;
+  const change = isLast ? changeInWords(ballots) : t("before")(before);
+  return `${change}: ${reasonOf(correction.reason)}${looksLike(correction.explained, ballots)}`;
 }

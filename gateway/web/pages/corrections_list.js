@@ -2,7 +2,7 @@
 // long the earlier figures were public. Those of one error are shown together.
 
 import { areaLink } from "./address.js";
-import { reasonOf } from "./corrections.js";
+import { looksLike, reasonOf } from "./corrections.js";
 import { byId, h, setText, show } from "./dom.js";
 import { drawDownloads } from "./downloads.js";
 import { fetchJson, Pauses, pause } from "./fetching.js";
@@ -25,6 +25,8 @@ export class CorrectionsList {
   #area = "";
   /** The sequence of the latest correction that the feed has shown. */
   #wanted = 0;
+  /** The correction that the feed has shown, and what it looks like. */
+  #explained = "";
   #count = 0;
   #items = ITEMS;
   /** The groups that the reader has unfolded, by the sequence of their largest correction.
@@ -63,7 +65,8 @@ export class CorrectionsList {
    * @param {Area} area as it is now
    */
   follow({ area, correction, corrections, last_correction }) {
-    const sequence = (correction ?? last_correction)?.sequence ?? 0;
+    const { sequence = 0, explained = null } = correction ?? last_correction ?? {};
+    const key = `${sequence} ${explained?.code} ${explained?.unit}`;
     if (area !== this.#area) {
       this.close();
       this.#area = area;
@@ -71,7 +74,9 @@ export class CorrectionsList {
     this.#count = corrections ?? Number(sequence > 0); // a unit has its last one only
     this.#wanted = sequence;
     this.#draw();
-    if (sequence > (this.#document?.sequence ?? 0)) this.#fetch();
+    const isNew = key !== this.#explained && explained !== null; // it may be explained later
+    this.#explained = key;
+    if (sequence > (this.#document?.sequence ?? 0) || (this.#document && isNew)) this.#fetch();
   }
 
   /** Show none, until an area is followed. */
@@ -79,6 +84,7 @@ export class CorrectionsList {
     this.#following.abort();
     this.#following = new AbortController();
     this.#area = "";
+    this.#explained = "";
     this.#document = null;
     this.#items = ITEMS;
     this.#unfolded.clear();
@@ -180,8 +186,15 @@ export class CorrectionsList {
     return details;
   }
 
+  /** @param {string} unit */
+  #unitName(unit) {
+    const municipality = this.registry.municipality(unit);
+    const name = municipality === unit ? "" : `${this.registry.name(municipality)} · `;
+    return `${name}${this.registry.name(unit)} (${unit})`;
+  }
+
   /** @param {PublicCorrection} correction */
-  #correction({ municipality, unit, before, after, size, ballots, public_s, at, reason }) {
+  #correction({ municipality, unit, before, after, size, ballots, public_s, at, reason, explained }) {
     const names = [];
     if (municipality !== this.#area && municipality !== unit) {
       names.push(h("a", { href: areaLink(municipality) }, this.registry.name(municipality)), " · ");
@@ -192,7 +205,7 @@ export class CorrectionsList {
         : t("correctionMoved")(size, before, after);
     return [
       h("strong", null, ...names, this.registry.name(unit)),
-      ` – ${change}: ${reasonOf(reason)}; `,
+      ` – ${change}: ${reasonOf(reason)}${looksLike(explained, ballots, (id) => this.#unitName(id))}; `,
       h("span", { class: "quiet" }, t("correctionPublic")(hours(public_s), moment(at))),
     ];
   }

@@ -16,6 +16,7 @@
  * @property {(text: string) => string} sentence the text with a capital letter, and a full stop if it has none
  */
 /** @typedef {{[key: string]: string}} Names texts by a code; one that is missing is shown as its code */
+/** @typedef {{[code: string]: (unit: string, ballots: number) => string}} Explanations what corrections look like */
 /** @typedef {ReturnType<typeof import("./texts/nb.js").texts>} Texts */
 /**
  * @typedef {object} Language a module in texts/

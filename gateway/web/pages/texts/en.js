@@ -94,6 +94,18 @@ export const texts = ({ number, noun, count, times }) => ({
     other: "other reason",
   },
   noReason: "no reason given",
+  looksLike: (words) => `; it looks like: ${words}`,
+  explanations: {
+    duplicate_withdrawn: (unit) => `a count of ${unit} that was also entered here is withdrawn`,
+    exchanged: () => "the votes of two parties were exchanged",
+    moved: (unit, ballots) =>
+      ballots < 0 ? `moved to ${unit}` : ballots > 0 ? `moved from ${unit}` : `moved to or from ${unit}`,
+    restated: () => "the earlier figures were reported again",
+    counted_elsewhere: () => "counted elsewhere",
+    status_back: () => "counting was reopened",
+    counted_again: () => "counted again",
+    more_counted: () => "more ballots counted",
+  },
 
   tilesTitle: "Municipalities",
   tilesBy: "Colour by",

@@ -1,6 +1,6 @@
 // The texts in bokmål, from which `Texts` is inferred: every language has the same ones.
 
-/** @import { Figures, Names } from "../texts.js" */
+/** @import { Explanations, Figures, Names } from "../texts.js" */
 
 export const NAME = "Bokmål";
 export const LOCALES = ["nb-NO"];
@@ -105,6 +105,22 @@ export const texts = ({ number, noun, count, times }) => ({
     other: "annen årsak",
   }),
   noReason: "ingen årsak oppgitt",
+  looksLike: (/** @type {string} */ words) => `; det ser ut som: ${words}`,
+  explanations: /** @type {Explanations} */ ({
+    duplicate_withdrawn: (unit) => `en opptelling fra ${unit} som også var ført her, er trukket tilbake`,
+    exchanged: () => "stemmene til to partier var byttet om",
+    moved: (unit, ballots) =>
+      ballots < 0
+        ? `flyttet til ${unit}`
+        : ballots > 0
+          ? `flyttet fra ${unit}`
+          : `flyttet til eller fra ${unit}`,
+    restated: () => "de tidligere tallene ble meldt på nytt",
+    counted_elsewhere: () => "talt et annet sted",
+    status_back: () => "tellingen er åpnet igjen",
+    counted_again: () => "talt på nytt",
+    more_counted: () => "flere stemmesedler talt",
+  }),
 
   tilesTitle: "Kommunene",
   tilesBy: "Fargelegg etter",

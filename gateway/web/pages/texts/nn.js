@@ -96,6 +96,18 @@ export const texts = ({ number, noun, count, times }) => ({
     other: "annan årsak",
   },
   noReason: "inga årsak oppgitt",
+  looksLike: (words) => `; det ser ut som: ${words}`,
+  explanations: {
+    duplicate_withdrawn: (unit) => `ei oppteljing frå ${unit} som òg var ført her, er trekt tilbake`,
+    exchanged: () => "røystene til to parti var bytte om",
+    moved: (unit, ballots) =>
+      ballots < 0 ? `flytt til ${unit}` : ballots > 0 ? `flytt frå ${unit}` : `flytt til eller frå ${unit}`,
+    restated: () => "dei tidlegare tala vart melde på nytt",
+    counted_elsewhere: () => "talt ein annan stad",
+    status_back: () => "teljinga er opna igjen",
+    counted_again: () => "talt på nytt",
+    more_counted: () => "fleire røystesetlar talt",
+  },
 
   tilesTitle: "Kommunane",
   tilesBy: "Fargelegg etter",
