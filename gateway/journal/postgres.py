@@ -321,18 +321,18 @@ def _stored_report(row: asyncpg.Record) -> StoredReport:
 
 
 def _policy(registry: Registry, election: str, document: str | None) -> Policy | None:
-    """Return the policy that an operator set; None if it is unknown, because another version or registry had it."""
+    """Return the policy that an operator set, None if there is none; of one by another version, what is known here."""
     if document is None:
         return None
     try:
         return registry.read_policy(orjson.loads(document))
     except MalformedPolicy as error:
         log.error(
-            "the rules that were set are not valid; those of the registry apply",
+            "the rules that were set are not all known; those that are not only warn",
             election=election,
             error=str(error),
         )
-        return None
+        return registry.stored_policy(orjson.loads(document))
 
 
 @lru_cache(REGISTRIES_MAX)
