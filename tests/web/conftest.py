@@ -22,7 +22,7 @@ from tests.web.doors import COUNTRY, a_client, a_registry
 
 _numbers = itertools.count(1)
 
-ELECTIONS_MAX = 40
+ELECTIONS_MAX = 10
 """Elections in a shared gateway after which the next module gets a new one: feeds ask for each of them every second."""
 
 
