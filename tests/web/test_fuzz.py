@@ -57,7 +57,7 @@ from tests.web.doors import (
     until,
 )
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", count(8, full=25)))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", count(6, full=25)))
 KNOWN = 5
 """Publications in the record before any generated request; a request for a later one would wait."""
 
@@ -102,21 +102,27 @@ def known(gateway: Gateway, small: GeneratedElection) -> Sender:
     return asyncio.run(make())
 
 
+@pytest.fixture(scope="module")
+def other(known: Sender, gateway: Gateway) -> tuple[Sender, Iterator[int]]:
+    """A sender of another election, and the revisions that it has not used."""
+    return asyncio.run(a_copy(gateway, known)), itertools.count(1)
+
+
 @pytest.fixture(autouse=True)
-def still_works(known: Sender, gateway: Gateway) -> Iterator[None]:
+def still_works(known: Sender, other: tuple[Sender, Iterator[int]], gateway: Gateway) -> Iterator[None]:
     """Check after every test that a sender gets its receipts and a reader its blocks, and that no error was logged."""
     yield
 
     async def check() -> None:
-        election = await a_copy(gateway, known)
+        sender, revisions = other
         async with aiohttp.ClientSession() as http:
-            (receipt,) = await pushed(http, election, a_report())
-            assert receipt["sequence"] == 1
-            async with connected(http, election) as socket:
-                await socket.send(1, a_report(revision=2))
-                assert (await socket.results(1))[0]["sequence"] == 2
-            async with streaming(http, feed_url(gateway, election.election), areas=HERE) as stream:
-                assert (await stream.blocks_until(2))[-1].names == [HERE]
+            (receipt,) = await pushed(http, sender, a_report(revision=next(revisions)))
+            following = receipt["sequence"] + 1
+            async with connected(http, sender) as socket:
+                await socket.send(1, a_report(revision=next(revisions)))
+                assert (await socket.results(1))[0]["sequence"] == following
+            async with streaming(http, feed_url(gateway, sender.election), areas=HERE) as stream:
+                assert (await stream.blocks_until(following))[-1].names == [HERE]
             await ask(http, "GET", feed_url(gateway, known.election, "/transfers"))
 
     asyncio.run(check())
