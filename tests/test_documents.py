@@ -37,9 +37,12 @@ from gateway.web.aiohttp_connection import (
 )
 from gateway.web.feed_lookup import AHEAD_S
 from gateway.web.push_body import BODY_MAX, REPORTS_MAX
-from gateway.web.push_door import BOARDS_MAX, READS_MAX, TRANSFERS_MAX
+from gateway.web.push_door import BOARDS_MAX, DECISIONS_MAX, HOLDS_MAX, READS_MAX, TRANSFERS_MAX
 from gateway.web.turns import SLICE_S
 from gateway.web.unread import UNREAD_MAX, UNREAD_PER_ADDRESS
+from gateway.wire import holds
+from gateway.wire.decisions import BODY_MAX as DECISION_MAX
+from gateway.wire.decisions import DECIDED_MAX
 from gateway.wire.session import FRAME_MAX
 from tests.running import log_events
 
@@ -165,8 +168,11 @@ def test_every_fixed_bound_is_that_of_the_code() -> None:
         "time to read an answer": f"{SEND_TIMEOUT_S:g} s + 1 s for each {SEND_RATE >> 10} KiB",
         "a request": f"{BODY_MAX >> 20} MiB, packed and unpacked, and {REPORTS_MAX} reports",
         "simultaneous requests of one token": (
-            f"{READS_MAX} that read a report back, {BOARDS_MAX} of the board, {TRANSFERS_MAX} of transfers"
+            f"{READS_MAX} that read a report back, {BOARDS_MAX} of the board, {TRANSFERS_MAX} of transfers,"
+            f" {TRANSFERS_MAX} of all reports or the template, {HOLDS_MAX} of holds or rules, {DECISIONS_MAX} decision"
         ),
+        "a decision, or a change of the rules": f"{DECISION_MAX >> 10} KiB, {DECIDED_MAX} held reports",
+        "a list of holds": f"{holds.HOLDS_MAX} holds and {holds.HOLDS_BYTES_MAX >> 20} MiB",
         "a file to preview": (
             f"{BODY_MAX >> 20} MiB; {count_task.CPU_S} s of computing, {count_previews.TIMEOUT_S:g} s for each of "
             f"two steps, {count_task.MEMORY_MAX >> 20} MiB of memory"

@@ -58,6 +58,8 @@ def conclude(
             missing += received_as is None
             place = (places or {}).get(item.key, "")
             lines.append(_refusal(which, answer, received_as, f" ({place})" if place else ""))
+        if told := _hold_line(which, answer):
+            lines.append(told)
         lines += [(f"note: {which}: {warning.replace('_', ' ')}", "yellow") for warning in answer.warnings]
     lines.sort(key=lambda line: line[1] != "red")  # those that need a person come first
     for line, colour in lines[:MESSAGES_MAX]:
@@ -85,6 +87,20 @@ def _refusal(which: str, answer: Answer, received_as: int | None, place: str) ->
     return f"refused: {which}: {reasons or answer.code}{place}{f'; {todo}' if todo else ''}", "red"
 
 
+def _hold_line(which: str, answer: Answer) -> tuple[str, str] | None:
+    """Return the line about a report with a receipt that is not published because of a rule, and its colour."""
+    rules = f" ({', '.join(rule.replace('_', ' ') for rule in answer.hold.rules)})" if answer.hold else ""
+    if answer.state == "held":
+        checked = "is checked by an operator before it is published"
+        return f"held: {which}: {checked}{rules}; if it is wrong, send a newer revision", "yellow"
+    if answer.state == "rejected":
+        reason = f": {answer.hold.reason.replace('_', ' ')}" if answer.hold and answer.hold.reason else ""
+        return f"rejected: {which}: by an operator{reason}{rules}; send a corrected count", "red"
+    if answer.state == "superseded":
+        return f"note: {which}: replaced by a newer revision before it was published{rules}", "yellow"
+    return None
+
+
 def _received_as(item: Item, received: Mapping[str, Sequence[Answered]]) -> int | None:
     """Return the revision under which the same count of the unit has a receipt of this run; these are by unit."""
     return next((other.revision for other, _ in received.get(item.unit, ()) if same_count(item, other)), None)
@@ -104,6 +120,8 @@ def summary(answered: Sequence[Answered]) -> str:
         parts[0] += f" ({len(receipts) - known} new, {known} already known to the gateway)"
     if embargoed:
         parts.append(f"{embargoed} of them under embargo")
+    if held := sum(answer.state == "held" for answer in receipts):
+        parts.append(f"{held} of them held for a check")
     if gone:
         parts.append(f"{counted(gone, 'report')} with earlier receipts that this gateway no longer knows")
     return ", ".join(parts)

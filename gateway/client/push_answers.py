@@ -15,6 +15,15 @@ class PushRefused(GatewayError):
     code = "push_refused"
 
 
+class HoldNotice(msgspec.Struct, frozen=True):
+    """The rules that hold or held a report, and the decision, if there is one."""
+
+    since: datetime
+    rules: tuple[str, ...] = ()
+    decided_at: datetime | None = None
+    reason: str | None = None
+
+
 class Answer(msgspec.Struct, frozen=True):
     """The gateway's answer to one report; see section 3 of the contract."""
 
@@ -31,6 +40,8 @@ class Answer(msgspec.Struct, frozen=True):
     code: str | None = None
     current_revision: int | None = None
     violations: tuple[dict[str, Any], ...] = ()
+    hold: HoldNotice | None = None
+    """If the report is or was held."""
     retry_after_s: float | None = None
 
     @property

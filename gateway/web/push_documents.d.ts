@@ -28,6 +28,8 @@ export type Problem = {
 
 export type Named = { id: string; name: string; names?: Names };
 
+export type ReceiptState = "published" | "embargoed" | "held" | "rejected" | "superseded";
+
 export type OwnUnit = Named & {
   municipality: string;
   eligible: number | null;
@@ -36,7 +38,7 @@ export type OwnUnit = Named & {
   counted_at: string | null;
   ballots: number | null;
   accepted_at: string | null;
-  state: "published" | "embargoed" | null;
+  state: ReceiptState | null;
 };
 
 export type OwnReports = {
@@ -89,7 +91,7 @@ export type Outcome = {
   unit: string | null;
   revision: number | null;
   outcome: "accepted" | "duplicate" | "refused" | "retry";
-  state?: "published" | "embargoed";
+  state?: ReceiptState;
   sequence?: number | null;
   digest?: string;
   accepted_at?: string;

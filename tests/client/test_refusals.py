@@ -1,7 +1,9 @@
 """Codes of refusals, as sentences."""
 
 import io
+from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.client.conclusion import conclude
@@ -49,3 +51,39 @@ def test_an_unknown_code_is_shown_as_it_is() -> None:
     answered = [(Item(1, "u", 2, b"{}", None), Answer("refused", code="new_in_a_later_version"))]
     conclude(Terminal(file=printed, soft_wrap=True), answered)
     assert "refused: unit u, revision 2: new_in_a_later_version\n" in printed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("state", "hold", "words"),
+    [
+        (
+            "held",
+            {"since": "2025-09-08T20:36:55Z", "rules": ["duplicate_elsewhere"]},
+            "is checked by an operator before it is published (duplicate elsewhere); if it is wrong, send a newer",
+        ),
+        (
+            "rejected",
+            {"since": "2025-09-08T20:36:55Z", "rules": ["fell"], "reason": "typing_error"},
+            "rejected: unit u, revision 2: by an operator: typing error (fell); send a corrected count",
+        ),
+        (
+            "superseded",
+            {"since": "2025-09-08T20:36:55Z", "rules": ["fell"]},
+            "note: unit u, revision 2: replaced by a newer revision before it was published (fell)",
+        ),
+        (
+            "held",
+            None,
+            "held: unit u, revision 2: is checked by an operator before it is published; if it is wrong,",
+        ),
+    ],
+)
+def test_a_held_report_has_a_receipt_and_its_sender_is_told_why(state: str, hold: Any, words: str) -> None:
+    """And that an operator decides; the command has done its work."""
+    document = {"outcome": "accepted", "state": state, "hold": hold}
+    answer = msgspec.convert({name: value for name, value in document.items() if value is not None}, Answer)
+    printed = io.StringIO()
+    assert conclude(Terminal(file=printed, soft_wrap=True), [(Item(1, "u", 2, b"{}", None), answer)]) == 0
+    summary, line = printed.getvalue().splitlines()
+    assert ("1 of them held for a check" in summary) == (state == "held")
+    assert words in line

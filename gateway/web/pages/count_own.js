@@ -107,13 +107,13 @@ export class OwnView {
 function row({ id, revision, status, ballots, accepted_at, state }, name) {
   return {
     key: id,
-    kind: revision === null ? "waits" : "receipt",
+    kind: revision === null ? "waits" : state === "rejected" ? "refused" : "receipt",
     contents: [
       unitName(name, id),
       statusName(status ?? "no_report"),
       ballots === null ? null : number(ballots),
       revision === null ? null : number(revision),
-      state === null ? null : t(state === "embargoed" ? "answerEmbargoed" : "answerPublished"),
+      state === null ? null : (t("answerStates")[state] ?? state),
       accepted_at === null ? null : moment(accepted_at),
     ],
   };

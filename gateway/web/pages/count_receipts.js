@@ -67,7 +67,8 @@ function answerText({ state, answer }) {
   if (state === "waits") return t("answerWaits");
   if (state === "not_sent") return t("answerNotSent");
   if (state === "receipt") {
-    const kind = t(answer?.state === "embargoed" ? "answerEmbargoed" : "answerPublished");
+    const known = answer?.state ?? "";
+    const kind = t("answerStates")[known] ?? known;
     return answer?.outcome === "duplicate" ? `${kind} · ${t("answerDuplicate")}` : kind;
   }
   const texts = (answer?.violations ?? []).map(({ path, detail }) =>

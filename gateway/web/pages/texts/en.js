@@ -409,8 +409,13 @@ export const texts = ({ number, noun, count, times }) => ({
   colAnswer: "Answer",
   answerWaits: "waiting",
   answerNotSent: "not sent, as an earlier count of the unit was refused",
-  answerEmbargoed: "received, will be published later",
-  answerPublished: "received and published",
+  answerStates: {
+    embargoed: "received, will be published later",
+    published: "received and published",
+    held: "received, and checked before it is published",
+    rejected: "rejected after a check; send a corrected count",
+    superseded: "replaced by a newer count before it was published",
+  },
   answerDuplicate: "had been received already",
   refusals: {
     stale_revision: "Another count of the unit was quicker. Check again.",

@@ -468,8 +468,13 @@ export const texts = ({ number, noun, count, times }) => ({
   colAnswer: "Svar",
   answerWaits: "venter",
   answerNotSent: "ikke sendt, fordi en tidligere telling av tellestedet ble avvist",
-  answerEmbargoed: "mottatt, offentliggjøres senere",
-  answerPublished: "mottatt og publisert",
+  answerStates: /** @type {Names} */ ({
+    embargoed: "mottatt, offentliggjøres senere",
+    published: "mottatt og publisert",
+    held: "mottatt, blir kontrollert før den publiseres",
+    rejected: "avvist etter kontroll; send en rettet telling",
+    superseded: "erstattet av en nyere telling før den ble publisert",
+  }),
   answerDuplicate: "var allerede mottatt",
   refusals: /** @type {Names} */ ({
     stale_revision: "En annen telling av tellestedet kom først. Kontroller på nytt.",

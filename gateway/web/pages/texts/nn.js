@@ -410,8 +410,13 @@ export const texts = ({ number, noun, count, times }) => ({
   colAnswer: "Svar",
   answerWaits: "ventar",
   answerNotSent: "ikkje send, fordi ei tidlegare teljing av teljestaden vart avvist",
-  answerEmbargoed: "motteken, blir offentleggjord seinare",
-  answerPublished: "motteken og publisert",
+  answerStates: {
+    embargoed: "motteken, blir offentleggjord seinare",
+    published: "motteken og publisert",
+    held: "motteken, blir kontrollert før ho blir publisert",
+    rejected: "avvist etter kontroll; send ei retta teljing",
+    superseded: "erstatta av ei nyare teljing før ho vart publisert",
+  },
   answerDuplicate: "var allereie motteken",
   refusals: {
     stale_revision: "Ei anna teljing av teljestaden kom først. Kontroller på nytt.",
