@@ -24,6 +24,19 @@ class Counts(TypedDict):
     votes: dict[str, int]
 
 
+class Explanation(TypedDict):
+    """What a correction looks like from the record."""
+
+    code: str
+    unit: NotRequired[str]
+
+
+class Correction(TypedDict):
+    """The members of a correction that are shown."""
+
+    explained: NotRequired[Explanation | None]
+
+
 class Area(TypedDict):
     """The members of an area of the feed that are shown."""
 
@@ -33,8 +46,22 @@ class Area(TypedDict):
     units: Units
     counts: dict[str, Counts]
     corrections: NotRequired[int]
+    correction: NotRequired["Correction | None"]
+    last_correction: NotRequired["Correction | None"]
     published_at: Moment | None
 
+
+EXPLANATIONS = {
+    "duplicate_withdrawn": "a count of {unit} is withdrawn",
+    "exchanged": "two parties were exchanged",
+    "moved": "moved to or from {unit}",
+    "restated": "reported again",
+    "counted_elsewhere": "counted elsewhere",
+    "status_back": "counting was reopened",
+    "counted_again": "counted again",
+    "more_counted": "more counted",
+}
+"""Each code of the contract in words."""
 
 LARGEST = 4
 """Parties shown per area."""
@@ -66,12 +93,25 @@ def area_table(
             "hidden" if hidden else spaced(ballots(area)),
             largest(area),
             milliseconds(late),
-            str(area.get("corrections") or ""),
+            corrections(area),
             style=style,
         )
     if len(shown) > most:
         table.add_row(f"… and {len(shown) - most} more", style="dim")
     return table
+
+
+def corrections(area: Area) -> str:
+    """Return how many corrections an area has had, and what the last one looks like from the record."""
+    last = area.get("correction") or area.get("last_correction")
+    if last is None:
+        return ""
+    explained = last.get("explained")
+    words = EXPLANATIONS.get(explained["code"]) if explained else None
+    shown = [str(area.get("corrections") or "")]
+    if explained and words:
+        shown.append(f"it looks like: {words.format(unit=printable(explained.get('unit', '')))}")
+    return ", ".join(each for each in shown if each)
 
 
 def ballots(area: Area) -> int:

@@ -73,7 +73,8 @@ async def test_all_corrections_are_listed_and_those_of_one_error_together(
         for member in await members.all():
             await expect(member).to_have_text(
                 re.compile(
-                    r"5,075 → 314 ballots \(-4,761\): data entry error; public for 24 h 27 min, until 10 Sept"
+                    r"5,075 → 314 ballots \(-4,761\): data entry error; it looks like: a count of .+ \(06\d\d-\d{4}\)"
+                    r" that was also entered here is withdrawn; public for 24 h 27 min, until 10 Sept"
                 )
             )
         await expect(page.locator("#corrections-before")).to_have_text(
@@ -120,6 +121,34 @@ async def test_a_large_group_is_folded_and_long_names_are_broken(
         await group.get_by_text("3 more corrections").click()
         await expect(group.locator("li:visible")).to_have_count(8)
         await expect(group).to_contain_text(long)
+        assert await page.evaluate("document.documentElement.scrollWidth") == 390
+        assert not visitor.errors
+
+
+@needs_chromium
+async def test_a_correction_is_explained_when_the_other_half_of_a_move_is_published(
+    browser: Browser, small: GeneratedElection
+) -> None:
+    """The list of the municipality is read again, and says what the correction looks like after the sender's reason."""
+    one, other = units_of(small, HERE)[:2]
+    written = Record()
+    for number, (unit, revision, votes) in enumerate(
+        ((one, 1, 700), (other, 1, 20), (one, 2, 500), (other, 2, 220))
+    ):
+        members = {"counts": counts(votes), "counted_at": f"2024-09-09T1{revision}:00:00Z"}
+        written.write(a_report(unit, revision, **members), AT + timedelta(seconds=number))
+    async with (
+        served(FakeRecord(small.registry, written.publications, shown=3)) as door,
+        visiting(browser, viewport={"width": 390, "height": 844}) as visitor,
+    ):
+        await visitor.context.add_init_script("Math.random = () => 0")  # requests are not spread over time
+        page = await visitor.open(f"{door.origin}/areas/{door.record.id}/{HERE}")
+        item = page.locator("#area-corrections-list > li")
+        await expect(item).to_contain_text("700 → 500 ballots (-200): no reason given; public for")
+        await door.show(4)
+        await expect(item).to_contain_text(
+            re.compile(rf"no reason given; it looks like: moved to .+ \({other}\); public for")
+        )
         assert await page.evaluate("document.documentElement.scrollWidth") == 390
         assert not visitor.errors
 
