@@ -122,6 +122,7 @@ async def _pictures(gateway: Gateway, directory: Path) -> None:
             )
             await _take_count(browser, gateway, units_of(generated, largest), largest, directory)
             await take_board(gateway, http, browser, directory / "operator.png")
+            await take_holds(gateway, http, browser, directory / "holds.png")
         finally:
             pushing.cancel()
             await asyncio.wait({pushing})
@@ -186,6 +187,55 @@ async def take_board(gateway: Gateway, http: aiohttp.ClientSession, browser: Bro
         await page.screenshot(path=path)
         assert not visitor.errors, visitor.errors
     _report(path)
+
+
+async def take_holds(gateway: Gateway, http: aiohttp.ClientSession, browser: Browser, path: Path) -> None:
+    """Take a picture of held reports: a count that was sent under another municipality's code too, and a fall."""
+    generated = generate(SEED, SCALE)
+    began = datetime.now(UTC) - timedelta(minutes=1)
+    header = {"id": "holds", "name": "Kommunestyrevalget i Valland", "publish_from": began.isoformat()}
+    header |= {"polls_close": began.isoformat(), "rules": "recommended"}
+    await gateway.load({**generated.registry, "election": {**generated.registry["election"], **header}})
+    sender = await gateway.issue("holds", [COUNTRY])
+    newest = {line["report"]["unit"]: line["report"] for line in generated.reports}
+    early = [each for each in newest.values() if "advance" in each["counts"]]
+    by_size = sorted(early, key=lambda report: report["counts"]["advance"]["ballots"])
+    counted = by_size[-20]
+    alike = [
+        each
+        for each in by_size
+        if _parties(each) == _parties(counted) and each["unit"][:4] != counted["unit"][:4]
+    ]
+    copied, fallen = alike[len(alike) // 2], alike[-12]
+    await pushed(http, sender, *newest.values())
+    await pushed(
+        http,
+        sender,
+        {**copied, "revision": copied["revision"] + 1, "counts": {**copied["counts"], **counted["counts"]}},
+        {**fallen, "revision": fallen["revision"] + 1, "counts": _halved(fallen["counts"])},
+    )
+    operator = await gateway.issue("holds", [COUNTRY], role="operator")
+    async with visiting(browser, viewport=TALL) as visitor:
+        page = await visitor.open(f"{gateway.push_url}/operator?election=holds")
+        await page.fill("#token", operator.secret)
+        await page.click("#entry-form button")
+        await page.locator(f'#holds li[data-unit="{copied["unit"]}"] .toggle').click()
+        await expect(page.locator("#holds table").first).to_be_visible()
+        await page.screenshot(path=path)
+        assert not visitor.errors, visitor.errors
+    _report(path)
+
+
+def _halved(counts: dict[str, Any]) -> dict[str, Any]:
+    halved = {}
+    for category, each in counts.items():
+        votes = {party: figure // 2 for party, figure in each["votes"].items()}
+        halved[category] = {**each, "votes": votes, "ballots": sum(votes.values()) + each["blank"]}
+    return halved
+
+
+def _parties(report: dict[str, Any]) -> set[str]:
+    return {party for counts in report["counts"].values() for party in counts["votes"]}
 
 
 async def _main(directory: Path) -> None:

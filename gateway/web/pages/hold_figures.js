@@ -43,6 +43,8 @@ export function comparisonOf({ report, stands }) {
 }
 
 /**
+ * Return the figures of a category: its ballots, and those that are not zero in both reports.
+ *
  * @param {HeldCounts | undefined} before
  * @param {HeldCounts | undefined} after
  * @param {string[]} parties
@@ -59,10 +61,11 @@ function rowsOf(before, after, parties) {
     before: (before && figure(before)) ?? null,
     after: (after && figure(after)) ?? null,
   });
-  return [
+  const rows = [
     ...COUNTS.map((name) => row(name, false, (counts) => counts[name])),
     ...parties.map((party) => row(party, true, (counts) => counts.votes[party])),
-  ].filter(({ before: one, after: other }) => one !== null || other !== null);
+  ];
+  return rows.filter((each, at) => at === 0 || each.before || each.after);
 }
 
 /**

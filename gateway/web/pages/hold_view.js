@@ -9,7 +9,7 @@ import { holdTexts, named } from "./hold_texts.js";
 import { place, ruleName, ruleSentence } from "./hold_words.js";
 
 /** @import { HeldReport, Hold } from "../push_documents" */
-/** @import { FigureRow } from "./hold_figures.js" */
+/** @import { CategoryRows } from "./hold_figures.js" */
 
 /**
  * @typedef {object} Actions what a person can do with a held report
@@ -162,10 +162,15 @@ function evidenceElement(hold, rule, isFirst) {
 function figureElements(hold) {
   const texts = holdTexts();
   const { categories, withoutVotes } = comparisonOf(hold);
+  const isFirst = hold.stands === null;
   return [
-    table(texts.report, factRows(hold), false),
-    ...categories.map(({ category, rows }) => categoryTable(category, rows)),
-    hold.stands === null ? h("p", { class: "quiet" }, texts.noCurrent) : null,
+    h(
+      "div",
+      { class: "facts" },
+      table(texts.report, isFirst ? [texts.colHeld] : [texts.colCurrent, texts.colHeld], factRows(hold)),
+      isFirst ? h("p", { class: "quiet" }, texts.noCurrent) : null,
+    ),
+    ...categories.map((each) => categoryTable(each, isFirst)),
     withoutVotes ? h("p", { class: "quiet" }, texts.withoutVotes(withoutVotes)) : null,
   ].filter((each) => each !== null);
 }
@@ -183,22 +188,29 @@ function factRows({ report, stands }) {
     [texts.reason, reasonName],
   ];
   return facts
-    .map(([name, fact]) => ({ name, before: stands ? fact(stands) : "", after: fact(report) }))
-    .filter(({ before, after }) => before || after)
-    .map(({ name, before, after }) => row(name, [before || "–", after || "–"], false));
+    .map(([name, fact]) => ({ name, cells: (stands ? [stands, report] : [report]).map(fact) }))
+    .filter(({ cells }) => cells.some(Boolean))
+    .map(({ name, cells }) =>
+      row(
+        name,
+        cells.map((cell) => cell || "–"),
+        false,
+      ),
+    );
 }
 
-/** @param {string} category @param {FigureRow[]} rows */
-function categoryTable(category, rows) {
-  const counts = holdTexts().counts;
+/** @param {CategoryRows} category @param {boolean} isFirst whether the unit has no current report */
+function categoryTable({ category, rows }, isFirst) {
+  const texts = holdTexts();
   return table(
     categoryName(category),
+    isFirst ? [texts.colHeld] : [texts.colCurrent, texts.colHeld, texts.colDifference],
     rows.map(({ name, isParty, before, after }) => {
       const change = (after ?? 0) - (before ?? 0);
-      const cells = [figure(before), figure(after), change ? signedNumber(change) : "0"];
-      return row(isParty ? name : named(counts, name), cells, change !== 0);
+      const shown = isParty ? name : named(texts.counts, name);
+      if (isFirst) return row(shown, [figure(after)], false);
+      return row(shown, [figure(before), figure(after), change ? signedNumber(change) : "0"], change !== 0);
     }),
-    true,
   );
 }
 
@@ -207,15 +219,13 @@ const figure = (value) => (value === null ? "–" : number(value));
 
 /**
  * @param {string} title
+ * @param {string[]} columns
  * @param {HTMLElement[]} rows
- * @param {boolean} ofFigures
  */
-function table(title, rows, ofFigures) {
-  const texts = holdTexts();
-  const titles = [texts.colCurrent, texts.colHeld, ...(ofFigures ? [texts.colDifference] : [])];
-  return h(
+const table = (title, columns, rows) =>
+  h(
     "table",
-    { class: ofFigures ? "beside" : "beside facts" },
+    { class: "beside" },
     h("caption", null, title),
     h(
       "thead",
@@ -223,13 +233,12 @@ function table(title, rows, ofFigures) {
       h(
         "tr",
         null,
-        h("th", { scope: "col" }, h("span", { class: "unseen" }, texts.colFigure)),
-        ...titles.map((each) => h("th", { scope: "col" }, each)),
+        h("th", { scope: "col" }, h("span", { class: "unseen" }, holdTexts().colFigure)),
+        ...columns.map((each) => h("th", { scope: "col" }, each)),
       ),
     ),
     h("tbody", null, ...rows),
   );
-}
 
 /** @param {string} name @param {string[]} cells @param {boolean} differs */
 const row = (name, cells, differs) =>

@@ -51,10 +51,13 @@ function read(token, election) {
   pollWithToken(doorUrl(electionPath(election, "/board")), token, {
     signal: reading.signal,
     interval_ms: INTERVAL_MS,
-    onDocument: receive,
+    onDocument(found) {
+      const isFirst = board === null;
+      receive(found);
+      if (isFirst) holds.start(token, election);
+    },
     onError: failed,
   });
-  holds.start(token, election);
 }
 
 /** @param {Board} found */
