@@ -175,6 +175,8 @@ def _findings(evaluated: Evaluated | None) -> tuple[Sequence[object] | None, ...
         ),
         strict=True,
     )
+    if not any(rules):  # no report is held, so the unit's holds need not be looked up
+        return None, None, None, warnings, None
     return evaluated.tokens, rules, codes, warnings, digests
 
 
